@@ -1,0 +1,70 @@
+# `make demo` shows the whole thing; `make test` checks it. Both set up all they need.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+STATIC := share/binderprogress/static
+JS_SOURCES := $(shell find js/src js/scripts -type f 2>/dev/null) js/package.json js/package-lock.json \
+  js/tsconfig.json js/vite.config.ts
+
+.PHONY: help install demo test test-py test-js lint format types bench docs os-packages clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: .venv/.installed $(STATIC)/.built ## a .venv with everything, and the browser files
+
+.venv/.installed: pyproject.toml setup.py
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[dev]'
+	touch $@
+
+# configurable-http-proxy, which JupyterHub starts, is one of the npm packages.
+js/node_modules/.installed: js/package.json js/package-lock.json .venv/.installed
+	npm --prefix js ci --no-audit --no-fund
+	ln -sf ../../js/node_modules/.bin/configurable-http-proxy $(BIN)/configurable-http-proxy
+	touch $@
+
+$(STATIC)/.built: js/node_modules/.installed $(JS_SOURCES)
+	npm --prefix js run --silent build
+	touch $@
+
+demo: install ## a JupyterHub, the server and a page with examples
+	$(BIN)/binderprogress demo $(DEMO_ARGS)
+
+test: install os-packages lint test-js test-py ## everything that CI checks
+
+test-py:
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-js: install
+	npm --prefix js test --silent
+
+lint: install ## ruff, mypy, import-linter, tsc
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	npm --prefix js run --silent check
+
+format: install ## let ruff put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install ## ratios against peers, printed and written to benchmarks/results
+	$(BIN)/python -m benchmarks
+
+docs: install ## the documentation as HTML
+	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+
+os-packages: ## what the browser and container tests need, where this user may install it
+	@tests/os-packages
+
+clean: ## all that make made
+	rm -rf .venv js/node_modules $(STATIC) build dist *.egg-info docs/_build

@@ -1,0 +1,1 @@
+"""Append-only, numbered logs of events with any number of viewers."""

@@ -1,0 +1,1 @@
+"""Events, phases, normalising and estimating: no I/O, and no clock of its own."""

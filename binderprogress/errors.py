@@ -1,0 +1,125 @@
+"""All errors that binderprogress raises on purpose, in one tree::
+
+    BinderProgressError
+    ├── ConfigError               the operator's configuration cannot work
+    ├── BadRequestError           what the user asked for cannot be done        (400)
+    │   └── SpecError             … because REPO or the spec is not understood
+    ├── RefusedError              it could be done, but is not allowed here     (403)
+    ├── NotFoundError             no such launch, or it has been forgotten      (404)
+    ├── TooManyRequestsError      a rate limit or a cap                         (429)
+    ├── LaunchFailedError         a build or a spawn came to a bad end
+    ├── ServerUnreachableError    no binderprogress server answers there
+    ├── IllegalTransitionError    a phase that cannot follow the one before
+    └── StreamError               an event stream breaks its own rules
+
+Every message is a sentence for the person who has to act on it.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BadRequestError",
+    "BinderProgressError",
+    "ConfigError",
+    "IllegalTransitionError",
+    "LaunchFailedError",
+    "NotFoundError",
+    "RefusedError",
+    "ServerUnreachableError",
+    "SpecError",
+    "StreamError",
+    "TooManyRequestsError",
+]
+
+
+class BinderProgressError(Exception):
+    """The root of the tree."""
+
+    status = 500
+    """The HTTP status that says the same."""
+
+
+class ConfigError(BinderProgressError):
+    """The configuration cannot work; the message names the setting."""
+
+
+class BadRequestError(BinderProgressError):
+    """The request is not understood; the message says what is."""
+
+    status = 400
+
+
+class SpecError(BadRequestError):
+    """REPO or a spec is not understood."""
+
+
+class RefusedError(BinderProgressError):
+    """Understood, but not allowed here."""
+
+    status = 403
+
+
+class NotFoundError(BinderProgressError):
+    """No such launch, or it was forgotten."""
+
+    status = 404
+
+
+class TooManyRequestsError(BinderProgressError):
+    """A rate limit or a cap was reached.
+
+    Parameters
+    ----------
+    message : str
+        For the user.
+    retry_after : float
+        Seconds after which trying again makes sense.
+    """
+
+    status = 429
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class LaunchFailedError(BinderProgressError):
+    """A build or a spawn came to a bad end.
+
+    Parameters
+    ----------
+    message : str
+        One sentence: what happened.
+    reason : str
+        A key of `binderprogress.core.reasons.REASONS`.
+    advice : str
+        One sentence: what to do.
+    """
+
+    def __init__(self, message: str, *, reason: str = "unknown", advice: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.advice = advice
+
+
+class ServerUnreachableError(BinderProgressError):
+    """No binderprogress server answers at the address that was given."""
+
+
+class IllegalTransitionError(BinderProgressError):
+    """A phase cannot follow the one before; nothing was changed.
+
+    Parameters
+    ----------
+    before, after : str
+        The two phases.
+    """
+
+    def __init__(self, before: str, after: str) -> None:
+        super().__init__(f"The phase {after!r} cannot follow {before!r}.")
+        self.before = before
+        self.after = after
+
+
+class StreamError(BinderProgressError):
+    """An event stream breaks its own rules."""

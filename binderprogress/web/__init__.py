@@ -1,0 +1,1 @@
+"""Tornado handlers: parse, call, write; nothing else."""

@@ -1,0 +1,19 @@
+"""Installs what lies in ``share/``; everything else is in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+SHARE = Path("share/binderprogress")
+
+
+def data_files() -> list[tuple[str, list[str]]]:
+    """List every file below ``share/`` with the folder it is installed in."""
+    folders: dict[str, list[str]] = {}
+    for path in sorted(SHARE.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            folders.setdefault(path.parent.as_posix(), []).append(path.as_posix())
+    return list(folders.items())
+
+
+setup(data_files=data_files())
