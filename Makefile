@@ -8,7 +8,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 STATIC := share/binderprogress/static
-JS_SOURCES := $(shell find js/src js/scripts -type f 2>/dev/null) js/package.json js/package-lock.json \
+JS_SOURCES := $(shell find js/src js/scripts js/public -type f 2>/dev/null) js/package.json js/package-lock.json \
   js/tsconfig.json js/vite.config.ts
 
 .PHONY: help install demo test test-py test-js lint format types bench docs os-packages clean

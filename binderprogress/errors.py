@@ -1,4 +1,6 @@
-"""All errors that binderprogress raises on purpose, in one tree::
+"""All errors that binderprogress raises on purpose, in one tree.
+
+::
 
     BinderProgressError
     ├── ConfigError               the operator's configuration cannot work

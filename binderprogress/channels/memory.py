@@ -1,0 +1,64 @@
+"""A channel in the memory of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..core.events import Encoded, Event
+from ..errors import StreamError
+from .base import Broadcast
+
+__all__ = ["MemoryChannel"]
+
+
+class MemoryChannel:
+    """A list of encoded events; see `base.Channel`.
+
+    Parameters
+    ----------
+    first : int
+        The number of its first event.
+    """
+
+    def __init__(self, *, first: int = 1) -> None:
+        self.changed = Broadcast()
+        self._first = first
+        self._events: list[Encoded] = []
+        self._closed = False
+
+    @property
+    def first(self) -> int:
+        """The number of its first event."""
+        return self._first
+
+    @property
+    def last(self) -> int:
+        """The number of the event appended last."""
+        return self._first + len(self._events) - 1
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing will be appended any more."""
+        return self._closed
+
+    def append(self, event: Event) -> Encoded:
+        """Add the event with the next number; see `base.Channel.append`."""
+        if self._closed:
+            raise StreamError("The channel is closed.")
+        if event.id != self.last + 1:
+            raise StreamError(f"Event {event.id} cannot follow event {self.last}.")
+        encoded = Encoded(event)
+        self._events.append(encoded)
+        self.changed.notify()
+        return encoded
+
+    def read(self, after: int, *, limit: int) -> Sequence[Encoded]:
+        """Return what comes after the number `after`, at most `limit` events."""
+        start = max(after + 1 - self._first, 0)
+        return self._events[start : start + max(limit, 0)]
+
+    def close(self) -> None:
+        """Say that nothing will be appended any more."""
+        if not self._closed:
+            self._closed = True
+            self.changed.notify()

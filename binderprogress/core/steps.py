@@ -1,0 +1,147 @@
+"""Steps: what goes on within a phase, recognised in the lines that builders print.
+
+The formats are read off real output: Docker's classic builder (``Step 3/12 : RUN …``), podman and
+buildah (``STEP 3/12: RUN …``, ``[2/2] STEP 3/12: …`` with several stages), buildx with
+``--progress plain`` (``#8 [stage-1 3/12] RUN …``, then ``#8 CACHED`` or ``#8 DONE 1.2s``), git, and
+repo2docker itself.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from .phases import Phase
+
+__all__ = ["Step", "StepReader", "numbered"]
+
+
+class Step(msgspec.Struct, frozen=True):
+    """The finer label within a phase.
+
+    Attributes
+    ----------
+    key : str
+        For programs and translations.
+    label : str
+        For people.
+    index, total : int
+        Of numbered steps, which and of how many; else 0.
+    cached : bool
+        Whether its result was there already.
+    phase : Phase or None
+        The phase that the line gives away, where it does.
+    """
+
+    key: str
+    label: str
+    index: int = 0
+    total: int = 0
+    cached: bool = False
+    phase: Phase | None = None
+
+
+def numbered(index: int, total: int, *, cached: bool = False) -> Step:
+    """Return the step "Step `index` of `total`"."""
+    return Step("step", f"Step {index} of {total}", index, total, cached)
+
+
+_CLASSIC = re.compile(r"Step (\d{1,4})/(\d{1,4}) : ")
+_PODMAN = re.compile(r"(?:\[\d+/\d+\] )?STEP (\d{1,4})/(\d{1,4}): ")
+_BUILDX_STEP = re.compile(r"#(\d{1,5}) \[(?:[^\]]* )?(\d{1,4})/(\d{1,4})\] ")
+_BUILDX_CACHED = re.compile(r"#(\d{1,5}) CACHED\b")
+
+_FETCHING, _BUILDING, _PUSHING = Phase.FETCHING, Phase.BUILDING, Phase.PUSHING
+
+# Prefix of a line -> what it says. Looked up by the first word, so that an ordinary line costs
+# one dictionary lookup and no regular expression.
+_PREFIXES: list[tuple[str, Step]] = [
+    ("Picked ", Step("found", "Found the repository", phase=_FETCHING)),
+    ("Cloning into ", Step("cloning", "Cloning the repository", phase=_FETCHING)),
+    ("Receiving objects:", Step("receiving", "Receiving the repository")),
+    ("Resolving deltas:", Step("receiving", "Receiving the repository")),
+    ("HEAD is now at ", Step("checked-out", "Checked out the commit", phase=_FETCHING)),
+    ("Submodule ", Step("submodules", "Fetching submodules")),
+    ("Reusing existing image", Step("reused", "The image is there already", phase=_BUILDING)),
+    # What `sources/localbuild.py` and uv say.
+    ("Making an environment ", Step("environment", "Making an environment")),
+    ("Installing Jupyter", Step("resolving-packages", "Choosing versions of the packages")),
+    ("Resolved ", Step("downloading-packages", "Downloading packages")),
+    ("Prepared ", Step("installing-packages", "Installing packages")),
+    ("Running postBuild", Step("postbuild", "Running postBuild")),
+    ("COMMIT ", Step("saving", "Saving the image")),
+    ("Successfully tagged ", Step("saving", "Saving the image")),
+    ("The push refers to ", Step("pushing", "Pushing the image", phase=_PUSHING)),
+    ("Successfully pushed ", Step("pushed", "Pushed the image", phase=_PUSHING)),
+    ("Pushing image", Step("pushing", "Pushing the image", phase=_PUSHING)),
+]
+_BY_FIRST_WORD: dict[str, list[tuple[str, Step]]] = {}
+for _prefix, _step in _PREFIXES:
+    _BY_FIRST_WORD.setdefault(_prefix.split(" ", 1)[0], []).append((_prefix, _step))
+
+
+class StepReader:
+    """Recognises steps line by line; it remembers which buildx vertex is which step."""
+
+    def __init__(self) -> None:
+        self._vertices: dict[str, tuple[int, int]] = {}
+        self._last: Step | None = None
+
+    def read(self, line: str) -> Step | None:
+        """Return the step that `line` begins or finishes, if it does either."""
+        step = self._recognise(line)
+        if step is not None:
+            self._last = step
+        return step
+
+    def _recognise(self, line: str) -> Step | None:
+        if line.startswith("#"):
+            return self._buildx(line)
+        if line.startswith(("STEP ", "[")):
+            return self._numbered(_PODMAN.match(line))
+        if line.startswith("Step "):
+            return self._numbered(_CLASSIC.match(line))
+        if line.startswith(("--> Using cache", " ---> Using cache")):
+            last = self._last
+            return (
+                msgspec.structs.replace(last, cached=True)
+                if last is not None and last.total
+                else None
+            )
+        word = line.split(" ", 1)[0]
+        for prefix, step in _BY_FIRST_WORD.get(word, ()):
+            if line.startswith(prefix):
+                return step
+        if word == "Using" and line.rstrip().endswith(" builder"):
+            name = line.rstrip()[len("Using ") : -len(" builder")].removesuffix("BuildPack")
+            return Step("detected", f"Building with {name}", phase=_BUILDING)
+        return None
+
+    @staticmethod
+    def _numbered(match: re.Match[str] | None) -> Step | None:
+        if match is None:
+            return None
+        return _valid(int(match[1]), int(match[2]))
+
+    def _buildx(self, line: str) -> Step | None:
+        match = _BUILDX_STEP.match(line)
+        if match is not None:
+            step = _valid(int(match[2]), int(match[3]))
+            if step is not None:
+                self._vertices[match[1]] = (step.index, step.total)
+            return step
+        match = _BUILDX_CACHED.match(line)
+        if match is not None and match[1] in self._vertices:
+            return numbered(*self._vertices[match[1]], cached=True)
+        text = line.split(" ", 1)[-1]
+        if text.startswith("pushing "):
+            return Step("pushing", "Pushing the image", phase=_PUSHING)
+        if text.startswith("exporting "):
+            return Step("saving", "Saving the image")
+        return None
+
+
+def _valid(index: int, total: int) -> Step | None:
+    # A repository may print what it likes: "Step 9/3" is not a step.
+    return numbered(index, total) if 1 <= index <= total else None

@@ -1,0 +1,222 @@
+"""A JupyterHub of our own, as a child process: for demonstrations and single machines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import aiohttp
+import psutil
+
+from ..errors import ConfigError
+
+__all__ = ["EmbeddedHub", "free_port"]
+
+_CONFIG = """\
+# Made by binderprogress for one run.
+import json
+from pathlib import Path
+
+values = json.loads(Path(__file__).with_suffix(".json").read_text())
+c = get_config()
+for section, settings in values.items():
+    for name, value in settings.items():
+        setattr(c[section], name, value)
+"""
+
+
+class EmbeddedHub:
+    """A JupyterHub with configurable-http-proxy on loopback, for our launches only.
+
+    Nobody can log in to it; launches come with the token that `api_token` is.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it keeps its files; private to us, and removed by who made it.
+    config : mapping
+        More settings, section by section.
+    env : mapping
+        More environment variables.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        config: Mapping[str, Mapping[str, Any]],
+        env: Mapping[str, str],
+        port: int = 0,
+    ) -> None:
+        self.url = f"http://127.0.0.1:{port or free_port()}/"
+        self.api_token = secrets.token_urlsafe(32)
+        self._folder = folder
+        self._config = config
+        self._env = env
+        self._process: asyncio.subprocess.Process | None = None
+        self._log: IO[bytes] | None = None
+        self._ready: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start the process; `available` says when it answers.
+
+        Raises
+        ------
+        ConfigError
+            If what it needs is not installed.
+        """
+        env = {**os.environ, **self._env}
+        # Where this interpreter's programs are, there is configurable-http-proxy too.
+        env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", "")])
+        if shutil.which("configurable-http-proxy", path=env["PATH"]) is None:
+            raise ConfigError(
+                "configurable-http-proxy is not installed, which JupyterHub needs. "
+                "Install it with: npm install -g configurable-http-proxy"
+            )
+        config = self._folder / "jupyterhub_config.py"
+        config.write_text(_CONFIG)
+        values = config.with_suffix(".json")
+        values.touch(mode=0o600)
+        values.write_text(json.dumps(self._values()))
+        self._log = (self._folder / "jupyterhub.log").open("wb")
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "jupyterhub", "--config", str(config)),
+            cwd=self._folder,
+            env=env,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
+        self._ready = asyncio.create_task(self._wait_until_ready())
+
+    async def available(self) -> None:
+        """Wait until it answers.
+
+        Raises
+        ------
+        ConfigError
+            If it ends instead; the message has the end of its log.
+        """
+        if self._ready is None:
+            raise ConfigError("The Hub was not started.")
+        await asyncio.shield(self._ready)
+
+    async def stop(self, *, timeout: float = 2.5) -> None:
+        """Stop it, its proxy and all servers, the hard way after `timeout` seconds."""
+        if self._ready is not None:
+            self._ready.cancel()
+        process = self._process
+        if process is None:
+            return
+        # Before the Hub ends: afterwards nobody knows whose children they were.
+        family = _family(process.pid)
+        if process.returncode is None:
+            process.terminate()
+        try:
+            async with asyncio.timeout(timeout):
+                await process.wait()
+        except TimeoutError:
+            family += _family(process.pid)
+        await asyncio.to_thread(_end, family)
+        await process.wait()
+        if self._log is not None:
+            self._log.close()
+
+    def _values(self) -> dict[str, dict[str, Any]]:
+        hub_port, proxy_port = free_port(), free_port()
+        values: dict[str, dict[str, Any]] = {
+            "JupyterHub": {
+                "bind_url": self.url,
+                "hub_bind_url": f"http://127.0.0.1:{hub_port}/",
+                "db_url": "sqlite:///:memory:",
+                "cookie_secret_file": str(self._folder / "cookie_secret"),
+                "authenticator_class": "jupyterhub.auth.NullAuthenticator",
+                "services": [{"name": "binderprogress", "api_token": self.api_token}],
+                "load_roles": [
+                    {
+                        "name": "binderprogress",
+                        "scopes": ["admin:users", "admin:servers"],
+                        "services": ["binderprogress"],
+                    }
+                ],
+                # Answer at once; the progress stream tells the rest.
+                "tornado_settings": {"slow_spawn_timeout": 0},
+                # Starting more at once than there are processors makes all of them slow.
+                "concurrent_spawn_limit": max(4, 2 * (os.cpu_count() or 1)),
+                "spawn_throttle_retry_range": [1, 3],
+            },
+            "ConfigurableHTTPProxy": {
+                "api_url": f"http://127.0.0.1:{proxy_port}",
+                "pid_file": str(self._folder / "proxy.pid"),
+            },
+            "Spawner": {"start_timeout": 120, "http_timeout": 120},
+        }
+        for section, settings in self._config.items():
+            values.setdefault(section, {}).update(settings)
+        return values
+
+    async def _wait_until_ready(self) -> None:
+        assert self._process is not None  # noqa: S101 - started right before
+        ended = asyncio.create_task(self._process.wait())
+        try:
+            async with aiohttp.ClientSession() as session, asyncio.timeout(60):
+                while not ended.done():
+                    if await _answers(session, f"{self.url}hub/api/"):
+                        return
+                    # The Hub has no way to say that it is up; this looks ten times a second.
+                    await asyncio.wait([ended], timeout=0.1)
+        except TimeoutError:
+            raise ConfigError(
+                f"JupyterHub did not start within 60 seconds.\n{self._tail()}"
+            ) from None
+        finally:
+            ended.cancel()
+        raise ConfigError(f"JupyterHub ended at once.\n{self._tail()}")
+
+    def _tail(self) -> str:
+        lines = (self._folder / "jupyterhub.log").read_text(errors="replace").splitlines()
+        return "\n".join(lines[-8:])
+
+
+async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(url) as response:
+            return response.status == 200
+    except aiohttp.ClientError:
+        return False
+
+
+def free_port() -> int:
+    """Return a port on loopback that nobody listens on just now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _end(family: list[psutil.Process]) -> None:
+    """End processes at once; psutil knows a process from another with the same id."""
+    alive = {process for process in family if process.is_running()}
+    for process in alive:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue  # it has ended: what was wanted
+    psutil.wait_procs(list(alive), timeout=1)

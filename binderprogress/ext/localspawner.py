@@ -1,0 +1,122 @@
+"""A JupyterHub spawner for environments that `LocalBuilder` made.
+
+It runs inside the Hub. Servers are processes of the Hub's own user: there is no isolation between
+them, nor from this machine. It is for demonstrations, and for people who launch what they trust.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jupyterhub.spawner import LocalProcessSpawner
+from traitlets import Integer, Unicode
+
+from ..sources.local import MARKER
+
+__all__ = ["EnvironmentSpawner"]
+
+
+class EnvironmentSpawner(LocalProcessSpawner):
+    """Starts JupyterLab of the environment named in ``user_options``, in a copy of its repository.
+
+    ``user_options`` are ``image`` (the environment's folder) and ``token`` (what opens the server).
+    """
+
+    environments = Unicode(help="The folder where environments are kept.").tag(config=True)
+
+    homes = Unicode(help="The folder where the copies of repositories are put.").tag(config=True)
+
+    idle_timeout = Integer(
+        3600, help="Seconds after which a server that nobody uses ends itself."
+    ).tag(config=True)
+
+    # Jupyter asks a person whether Ctrl-C was meant; TERM it understands.
+    term_timeout = 3
+    kill_timeout = 2
+
+    async def start(self) -> Any:
+        """Copy the repository and start the server."""
+        environment, made = self._environment()
+        home = self._home()
+        await asyncio.to_thread(_copy, environment / "repository", home)
+        self.cmd = [str(environment / "venv" / "bin" / "jupyter-lab")]
+        if made["start"]:
+            # The repository's own: it ends in `exec "$@"`.
+            script = home / made["start"]
+            script.chmod(0o755)
+            self.cmd = [str(script), *self.cmd]
+        return await super().start()
+
+    async def stop(self, now: bool = False) -> None:
+        """Stop the server and remove the copy."""
+        await super().stop(now=True)
+        await asyncio.to_thread(shutil.rmtree, self._home(), ignore_errors=True)
+
+    def get_args(self) -> list[str]:
+        """Return the arguments of the server."""
+        arguments = [
+            "--ServerApp.ip=127.0.0.1",
+            f"--ServerApp.port={self.port}",
+            "--ServerApp.port_retries=0",
+            f"--ServerApp.base_url={self.server.base_url}",
+            f"--ServerApp.root_dir={self._home()}",
+            "--ServerApp.open_browser=False",
+            # The proxy in front keeps the name it was called by; the token guards the server.
+            "--ServerApp.allow_remote_access=True",
+            f"--ServerApp.shutdown_no_activity_timeout={self.idle_timeout}",
+        ]
+        if os.geteuid() == 0:
+            arguments.append("--allow-root")
+        return arguments
+
+    def get_env(self) -> dict[str, str]:
+        """Return the server's environment."""
+        env: dict[str, str] = super().get_env()
+        # Not on the command line, which everybody on this machine can read.
+        env["JUPYTER_TOKEN"] = str(self.user_options.get("token", ""))
+        return env
+
+    def user_env(self, env: dict[str, str]) -> dict[str, str]:
+        """Let the server live in its copy, and see nothing of its owner's settings."""
+        environment, _ = self._environment()
+        venv = environment / "venv"
+        env.update(
+            HOME=str(self._home()),
+            USER=self.user.name,
+            SHELL="/bin/bash",
+            VIRTUAL_ENV=str(venv),
+            PATH=f"{venv / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        )
+        return env
+
+    def make_preexec_fn(self, name: str) -> Callable[[], None]:
+        """Start in the copy; users of the Hub need not be users of this machine."""
+        home = self._home()
+        return lambda: os.chdir(home)
+
+    def _home(self) -> Path:
+        return Path(self.homes, self.user.name, self.name or "default")
+
+    def _environment(self) -> tuple[Path, dict[str, Any]]:
+        """Return the environment's folder and what its builder noted.
+
+        It comes over the Hub's API: only what lies right in the folder of environments is run.
+        """
+        environment = Path(str(self.user_options.get("image", ""))).resolve()
+        marker = environment / MARKER
+        if environment.parent != Path(self.environments).resolve() or not marker.is_file():
+            raise ValueError("The environment does not exist; launch the repository again.")
+        made: dict[str, Any] = json.loads(marker.read_text())
+        return environment, made
+
+
+def _copy(repository: Path, home: Path) -> None:
+    shutil.rmtree(home, ignore_errors=True)
+    home.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    shutil.copytree(repository, home, symlinks=True)

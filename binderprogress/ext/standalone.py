@@ -1,0 +1,143 @@
+"""On its own: a server with a builder and a Hub, one of ours unless another is configured."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from traitlets import Enum, Integer, Unicode
+from traitlets.config import LoggingConfigurable
+
+from ..errors import ConfigError
+from ..launches import LaunchManager
+from ..sources.jupyterhub import HubSpawner
+from ..sources.local import LocalBuilder
+from ..sources.repo2docker import Repo2dockerBuilder
+from ..web.app import make_app
+from ..web.config import Web
+from .hub import EmbeddedHub
+
+__all__ = ["CONFIGURABLES", "Standalone"]
+
+CONFIGURABLES = [LaunchManager, Web, HubSpawner, LocalBuilder, Repo2dockerBuilder]
+"""What can be configured in it."""
+
+
+class Standalone(LoggingConfigurable):
+    """The whole thing in one process, with a Hub beside it."""
+
+    engine = Enum(
+        ["local", "docker", "podman"],
+        "local",
+        help="""
+        What builds and runs environments.
+
+        local: virtual environments and plain processes of this user, without any isolation.
+        docker, podman: images and containers.
+        """,
+    ).tag(config=True)
+
+    ip = Unicode("127.0.0.1", help="The address to listen on.").tag(config=True)
+
+    port = Integer(8585, help="The port to listen on; 0: any that is free.").tag(config=True)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.builder = self._make_builder()
+        self.spawner = HubSpawner(parent=self)
+        self.hub: EmbeddedHub | None = None
+        self.launches = LaunchManager(builder=self.builder, spawner=self.spawner, parent=self)
+        self.web = Web(launches=self.launches, parent=self)
+        if self.ip in {"127.0.0.1", "::1", "localhost"}:
+            self.web.local_only = True
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._server: HTTPServer | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        host = f"[{self.ip}]" if ":" in self.ip else self.ip
+        return f"http://{host}:{self.port}{self.web.base_url}"
+
+    async def start(self) -> None:
+        """Listen. The Hub starts meanwhile; launches wait for it.
+
+        Raises
+        ------
+        ConfigError
+            If the port is taken, or something that is needed is not installed.
+        """
+        app = make_app(self.web)
+        self._server = HTTPServer(app, xheaders=self.web.trust_proxy)
+        try:
+            sockets = bind_sockets(self.port, self.ip)
+        except OSError as error:
+            raise ConfigError(
+                f"{self.ip}:{self.port} cannot be listened on: {error.strerror}. Name another port "
+                "with --port, or 0 for any that is free."
+            ) from error
+        self.port = sockets[0].getsockname()[1]
+        self._server.add_sockets(sockets)
+        if not self.spawner.url:
+            await self._start_hub()
+
+    async def stop(self) -> None:
+        """Stop everything, within 5 seconds."""
+        if self._server is not None:
+            self._server.stop()
+        # With a Hub of our own all servers end with it; another's have to be stopped one by one.
+        patience = 1.0 if self.hub is not None else 4.5
+        try:
+            async with asyncio.timeout(patience):
+                await self.launches.close()
+        except TimeoutError:
+            level = logging.DEBUG if self.hub is not None else logging.WARNING
+            self.log.log(level, "Not all launches could be cleaned up in time.")
+        if self.hub is not None:
+            await self.hub.stop()
+        if self._server is not None:
+            await self._server.close_all_connections()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def _make_builder(self) -> LocalBuilder | Repo2dockerBuilder:
+        if self.engine == "local":
+            return LocalBuilder(parent=self)
+        builder = Repo2dockerBuilder(parent=self)
+        builder.engine = self.engine
+        return builder
+
+    async def _start_hub(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="binderprogress-hub-", ignore_cleanup_errors=True
+        )
+        folder = Path(self._folder.name)
+        if isinstance(self.builder, LocalBuilder):
+            config = _local_config(self.builder, folder)
+        else:
+            config = _container_config()
+        self.hub = EmbeddedHub(folder, config=config, env={})
+        await self.hub.start()
+        self.spawner.url = self.hub.url
+        self.spawner.api_url = f"{self.hub.url}hub/api/"
+        self.spawner.api_token = self.hub.api_token
+        self.spawner.available = self.hub.available
+
+
+def _local_config(builder: LocalBuilder, folder: Path) -> dict[str, dict[str, Any]]:
+    return {
+        "JupyterHub": {"spawner_class": "binderprogress.ext.localspawner.EnvironmentSpawner"},
+        "EnvironmentSpawner": {
+            "environments": str(Path(builder.environments).expanduser()),
+            "homes": str(folder / "homes"),
+        },
+    }
+
+
+def _container_config() -> dict[str, dict[str, Any]]:
+    return {"JupyterHub": {"spawner_class": "binderprogress.ext.containerspawner.ContainerSpawner"}}

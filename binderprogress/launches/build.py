@@ -1,0 +1,140 @@
+"""A build: the making of one commit's environment, shared by all launches that want it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+from ..channels.memory import MemoryChannel
+from ..core.estimate import Estimator
+from ..core.normalize import Normalizer
+from ..core.phases import Phase
+from ..core.reasons import failure
+from ..core.steps import Step
+from ..errors import LaunchFailedError
+from ..sources.base import Builder, Built, Target
+from .writer import Clock, Limits, Writer
+
+__all__ = ["FIRST", "Build"]
+
+FIRST = 2
+"""The number of a build's first event.
+
+Number 1 is in every launch the launch's own. Numbering the rest here, once, lets all launches of a
+build share the very bytes of its events.
+"""
+
+
+class Build:
+    """One build.
+
+    Parameters
+    ----------
+    target : Target
+    builder : Builder
+    clock : Clock
+    limits : Limits
+    timeout : float
+        Seconds that it may take.
+    log_path : Path
+        Where the whole log is written to.
+    log : logging.Logger
+        The operator's.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        builder: Builder,
+        *,
+        clock: Clock,
+        limits: Limits,
+        timeout: float,
+        log_path: Path,
+        log: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
+        self.target = target
+        self.channel = MemoryChannel(first=FIRST)
+        self.users = 0
+        """Launches that wait for it."""
+        self.readers = 0
+        """Launches whose log begins with it."""
+        self._builder = builder
+        self._timeout = timeout
+        self._log_path = log_path
+        self._log_file = log_path.open("a", encoding="utf-8", errors="replace", newline="")
+        self._log = log
+        began = clock.monotonic()
+        self.writer = Writer(
+            self.channel,
+            clock=clock,
+            began=began,
+            estimator=Estimator(now=began, typical=builder.typical),
+            limits=limits,
+            phase=Phase.WAITING,
+        )
+        self.task = asyncio.create_task(self._run(), name=f"build {target.key}")
+
+    async def result(self) -> Built:
+        """Wait for its end.
+
+        Raises
+        ------
+        LaunchFailedError
+            If it failed. Its channel ends with that already.
+        """
+        # Shielded: one launch that is cancelled does not end the build of the others.
+        return await asyncio.shield(self.task)
+
+    def log_text(self, until: int | None = None) -> str:
+        """Return the whole log so far, or its first `until` characters."""
+        self._log_file.flush()
+        with self._log_path.open(encoding="utf-8", newline="") as file:
+            return file.read() if until is None else file.read(until)
+
+    def forget(self) -> None:
+        """Remove the log from the disk."""
+        self._log_file.close()
+        self._log_path.unlink(missing_ok=True)
+
+    async def _run(self) -> Built:
+        try:
+            async with asyncio.timeout(self._timeout):
+                built = await self._build()
+        except TimeoutError:
+            error = failure(
+                "build-timeout", f"The build took longer than {self._timeout:g} seconds."
+            )
+        except LaunchFailedError as known:
+            error = known
+        except asyncio.CancelledError:
+            # Nobody watches any more: the last launch left, or the server stops.
+            self.channel.close()
+            raise
+        except Exception:  # noqa: BLE001 - the log has it; viewers must see an end
+            self._log.exception("Build of %s failed", self.target.key)
+            error = failure("internal")
+        else:
+            message = "Found" if built.found else "Built"
+            self.writer.end(Phase.BUILT, f"{message} the environment.\n", imageName=built.image)
+            return built
+        self.writer.fail(error)
+        raise error
+
+    async def _build(self) -> Built:
+        normalizer = Normalizer()
+        self.writer.append(
+            Phase.WAITING, step=Step("looking", "Looking for an environment that is there already")
+        )
+        async with aclosing(self._builder.build(self.target)) as items:
+            async for item in items:
+                if isinstance(item, Built):
+                    return item
+                note = normalizer.read(item)
+                if note is not None:
+                    self._log_file.write(note.message)
+                    self.writer.write(note, log=self._log)
+        raise failure("internal", "The builder ended without a result.")

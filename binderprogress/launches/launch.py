@@ -1,0 +1,241 @@
+"""A launch: one person's way to one running server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from ..channels.base import Broadcast
+from ..channels.memory import MemoryChannel
+from ..core.estimate import Estimator
+from ..core.events import Encoded, Event
+from ..core.phases import Phase
+from ..core.specs import Spec
+from ..core.steps import Step
+from .build import FIRST, Build
+from .writer import Clock, Limits, Writer
+
+__all__ = ["Caller", "Launch", "LaunchState"]
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks for a launch, as far as the server's answer needs it.
+
+    Attributes
+    ----------
+    base_url : str
+        The server's address as the caller sees it, with a slash at its end.
+    ip : str
+        The caller's address.
+    """
+
+    base_url: str = ""
+    ip: str = ""
+
+
+class LaunchState(msgspec.Struct, frozen=True, kw_only=True):
+    """What `GET /api/launches/{id}` tells.
+
+    Attributes
+    ----------
+    created, now : float
+        Seconds since 1970; `now` is the server's clock.
+    last : int
+        The number of the newest event.
+    """
+
+    id: str
+    spec: str
+    title: str
+    repo_url: str
+    ref: str
+    commit: str
+    phase: Phase
+    step: str
+    progress: float
+    message: str
+    attempt: int
+    created: float
+    now: float
+    last: int
+    viewers: int
+
+
+class Launch:
+    """A stream in up to three parts: its first event, its build's events, and its own again.
+
+    Parameters
+    ----------
+    id : str
+        Unguessable; the key to the launch.
+    spec : Spec
+    caller : Caller
+    clock : Clock
+    limits : Limits
+    typical : mapping of Phase to float
+        The builder's.
+    """
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - what it is called everywhere
+        spec: Spec,
+        *,
+        caller: Caller,
+        clock: Clock,
+        limits: Limits,
+        typical: Mapping[Phase, float],
+    ) -> None:
+        self.id = id
+        self.spec = spec
+        self.caller = caller
+        self.created = clock.utc()
+        self.changed = Broadcast()
+        """Notified when there is something to read."""
+        self.watched = Broadcast()
+        """Notified when a viewer comes or goes."""
+        self.viewers = 0
+        self.build: Build | None = None
+        self._cut = 0
+        self._log_cut: int | None = None
+        self._clock = clock
+        self._limits = limits
+        self._typical = typical
+        self._began = clock.monotonic()
+        self._head = MemoryChannel()
+        self._tail: Writer | None = None
+        head = self._writer(self._head, None)
+        head.append(
+            Phase.WAITING,
+            f"Looking up {spec.ref} of {spec.repo_url}\n",
+            Step("resolving", f"Looking up {spec.ref}"),
+        )
+        self._head.close()
+
+    # -- reading
+
+    @property
+    def last(self) -> Event:
+        """The newest event."""
+        for encoded in reversed([*self.read(self._last - 1, limit=1)]):
+            return encoded.event
+        raise AssertionError("a launch has at least its first event")
+
+    @property
+    def closed(self) -> bool:
+        """Whether the stream is complete."""
+        if self._tail is not None:
+            return self._tail.channel.closed
+        return self.build is not None and self.build.channel.closed and self.last.terminal
+
+    def read(self, after: int, *, limit: int = 1000) -> list[Encoded]:
+        """Return what comes after the number `after`, at most `limit` events."""
+        found: list[Encoded] = []
+        for events in (self._read_head, self._read_build, self._read_tail):
+            found.extend(events(after, limit - len(found)))
+        return found
+
+    def log_text(self) -> str:
+        """Return the whole log so far."""
+        parts = [encoded.event.message for encoded in self._read_head(0, FIRST)]
+        if self.build is not None:
+            parts.append(self.build.log_text(self._log_cut))
+            if self.build.channel.closed:
+                end = self.build.channel.read(self.build.channel.last - 1, limit=1)
+                parts += [encoded.event.message for encoded in end]
+        if self._tail is not None:
+            channel = self._tail.channel
+            parts += [e.event.message for e in channel.read(0, limit=channel.last)]
+        return "".join(parts)
+
+    def state(self) -> LaunchState:
+        """Say how it stands."""
+        last = self.last
+        return LaunchState(
+            id=self.id,
+            spec=str(self.spec),
+            title=self.spec.title,
+            repo_url=self.spec.repo_url,
+            ref=self.spec.ref,
+            commit=self.build.target.commit if self.build is not None else "",
+            phase=last.phase,
+            step=last.step,
+            progress=last.curve.at(self._clock.utc() - last.time) if last.curve else last.progress,
+            message=last.message,
+            attempt=last.attempt,
+            created=self.created,
+            now=self._clock.utc(),
+            last=last.id,
+            viewers=self.viewers,
+        )
+
+    # -- writing
+
+    def attach(self, build: Build) -> None:
+        """Go on with the events of a build."""
+        self.build = build
+        build.users += 1
+        build.readers += 1
+        build.channel.changed.add(self.changed.notify)
+        self.changed.notify()
+
+    def detach(self) -> None:
+        """Take no more of the build's events from here on."""
+        if self.build is not None and not self._cut:
+            self._cut = self.build.channel.last
+            self._log_cut = None if self.build.channel.closed else len(self.build.log_text())
+            self.build.users -= 1
+            self.build.channel.changed.remove(self.changed.notify)
+
+    def tail(self) -> Writer:
+        """Return what writes this launch's own events, after those of its build."""
+        if self._tail is None:
+            self.detach()
+            channel = MemoryChannel(first=max(self._cut, self._head.last) + 1)
+            channel.changed.add(self.changed.notify)
+            self._tail = self._writer(channel, self.last.phase)
+        return self._tail
+
+    def _writer(self, channel: MemoryChannel, phase: Phase | None) -> Writer:
+        build = self.build.writer if self.build is not None else None
+        return Writer(
+            channel,
+            clock=self._clock,
+            began=build.began if build else self._began,
+            # From here on it goes its own way; the build's is shared.
+            estimator=build.estimator.copy()
+            if build
+            else Estimator(now=self._began, typical=self._typical),
+            limits=self._limits,
+            phase=phase,
+        )
+
+    # -- parts
+
+    @property
+    def _last(self) -> int:
+        if self._tail is not None and self._tail.channel.last >= self._tail.channel.first:
+            return self._tail.channel.last
+        if self.build is not None:
+            return max(self._cut or self.build.channel.last, self._head.last)
+        return self._head.last
+
+    def _read_head(self, after: int, limit: int) -> Sequence[Encoded]:
+        return self._head.read(after, limit=limit)
+
+    def _read_build(self, after: int, limit: int) -> Sequence[Encoded]:
+        if self.build is None:
+            return ()
+        if self._cut:
+            limit = min(limit, self._cut - max(after, FIRST - 1))
+        return self.build.channel.read(after, limit=limit)
+
+    def _read_tail(self, after: int, limit: int) -> Sequence[Encoded]:
+        return self._tail.channel.read(after, limit=limit) if self._tail is not None else ()
+
+    # -- for people
+
+    def __repr__(self) -> str:
+        # The id is a key; logs are read by more people than may open the launch.
+        return f"<Launch {self.id[:6]}… {self.spec} {self.last.phase}>"

@@ -1,0 +1,336 @@
+"""Starts launches, shares their builds, and cleans up after them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import tempfile
+from collections import Counter
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from traitlets import Float, Integer
+from traitlets.config import LoggingConfigurable
+
+from ..core.normalize import Normalizer
+from ..core.phases import Phase
+from ..core.reasons import failure
+from ..core.specs import Spec
+from ..core.steps import Step
+from ..errors import LaunchFailedError, NotFoundError, RefusedError, TooManyRequestsError
+from ..sources.base import Attempt, Builder, Built, Served, Spawner, SpawnRequest, Target
+from .build import Build
+from .launch import Caller, Launch
+from .writer import Clock, Limits
+
+__all__ = ["LaunchManager"]
+
+
+class LaunchManager(LoggingConfigurable):
+    """All launches of one server.
+
+    Parameters
+    ----------
+    builder : Builder
+    spawner : Spawner
+    clock : Clock, optional
+    """
+
+    max_launches = Integer(200, help="How many launches may run at the same time.").tag(config=True)
+
+    abandon_after = Float(
+        60.0, help="Seconds that a launch goes on while nobody watches it; then it is cancelled."
+    ).tag(config=True)
+
+    forget_after = Float(
+        3600.0, help="Seconds after its end for which a launch can still be looked at."
+    ).tag(config=True)
+
+    build_timeout = Float(3600.0, help="Seconds that a build may take.").tag(config=True)
+
+    launch_timeout = Float(
+        900.0, help="Seconds that starting the server may take, with all attempts."
+    ).tag(config=True)
+
+    cleanup_timeout = Float(
+        90.0, help="Seconds that stopping the server of a cancelled launch may take."
+    ).tag(config=True)
+
+    max_line = Integer(4096, help="Characters of one line of the log in the stream.").tag(
+        config=True
+    )
+
+    max_log = Integer(
+        8 * 2**20, help="Characters of one build's log in the stream; the full log has no limit."
+    ).tag(config=True)
+
+    def __init__(
+        self, *, builder: Builder, spawner: Spawner, clock: Clock | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self._builder = builder
+        self._spawner = spawner
+        self._clock = clock or Clock()
+        self._limits = Limits(line=self.max_line, log=self.max_log)
+        self._launches: dict[str, Launch] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._builds: dict[str, Build] = {}
+        self._logs = tempfile.TemporaryDirectory(prefix="binderprogress-")
+        self._closing = False
+        self.ended: Counter[Phase] = Counter()
+        """How many launches came to which end."""
+
+    # -- what the web calls
+
+    @property
+    def running(self) -> int:
+        """How many launches have not come to their end."""
+        return len(self._tasks)
+
+    @property
+    def building(self) -> int:
+        """How many builds run."""
+        return len(self._builds)
+
+    def start(self, spec: Spec, caller: Caller) -> Launch:
+        """Start a launch and return it at once.
+
+        Raises
+        ------
+        TooManyRequestsError
+            If as many as allowed are running.
+        """
+        if self._closing:
+            raise TooManyRequestsError("This server is being stopped.", retry_after=30)
+        if self.running >= self.max_launches:
+            raise TooManyRequestsError(
+                f"This server is busy with {self.running} launches. Try again in a minute.",
+                retry_after=60,
+            )
+        launch = Launch(
+            secrets.token_urlsafe(24),
+            spec,
+            caller=caller,
+            clock=self._clock,
+            limits=self._limits,
+            typical=self._builder.typical,
+        )
+        self._launches[launch.id] = launch
+        self._tasks[launch.id] = asyncio.create_task(self._run(launch), name=repr(launch))
+        launch.watched.add(lambda: self._watch(launch))
+        self._watch(launch)
+        self.log.info("%r started", launch)
+        return launch
+
+    def get(self, launch_id: str) -> Launch:
+        """Return a launch; whoever knows its id may.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none, or no more.
+        """
+        launch = self._launches.get(launch_id)
+        if launch is None:
+            raise NotFoundError(
+                "There is no such launch. It may be over and forgotten; start a new one."
+            )
+        # To ask for it is to watch it: who polls keeps it alive.
+        self._watch(launch)
+        return launch
+
+    def cancel(self, launch: Launch, reason: str = "cancelled") -> None:
+        """Call a launch off; what belongs to it is cleaned up in the background.
+
+        One that has come to its end already is left as it is.
+        """
+        task = self._tasks.get(launch.id)
+        if task is None or launch.last.terminal:
+            return
+        launch.tail().cancel(reason)
+        task.cancel()
+
+    async def close(self) -> None:
+        """Cancel everything and wait until it is cleaned up."""
+        self._closing = True
+        tasks = list(self._tasks.values())
+        for launch in list(self._launches.values()):
+            self.cancel(launch, "shutdown")
+        builds = [build.task for build in self._builds.values()]
+        await asyncio.gather(*tasks, *builds, return_exceptions=True)
+        for timer in self._timers.values():
+            timer.cancel()
+        for launch_id in list(self._launches):
+            self._forget(launch_id)
+        await self._spawner.close()
+        self._logs.cleanup()
+
+    # -- the way of a launch
+
+    async def _run(self, launch: Launch) -> None:
+        request: SpawnRequest | None = None
+        try:
+            target = await self._builder.resolve(launch.spec)
+            built = await self._build(launch, target)
+            request = self._request(launch, target, built)
+            async with asyncio.timeout(self.launch_timeout):
+                served = await self._spawn(launch, request, found=built.found)
+            self._finish(launch, target, built, served)
+            request = None
+        except LaunchFailedError as error:
+            self._fail(launch, error)
+        except RefusedError as error:
+            self._fail(launch, failure("refused", str(error)))
+        except TimeoutError:
+            message = f"The server did not start within {self.launch_timeout:g} seconds."
+            self._fail(launch, failure("server-did-not-answer", message))
+        except asyncio.CancelledError:
+            # By `cancel`, which has said so to the viewers; here the task itself comes to its end.
+            self.log.info("%r is called off", launch)
+        except Exception:
+            self.log.exception("%r failed", launch)
+            self._fail(launch, failure("internal"))
+        finally:
+            self._release(launch)
+            if request is not None:
+                await self._clean_up(request)
+            del self._tasks[launch.id]
+            self.ended[launch.last.phase] += 1
+            self._watch(launch)
+            self.log.info("%r ended", launch)
+
+    async def _build(self, launch: Launch, target: Target) -> Built:
+        build = self._builds.get(target.key)
+        if build is None:
+            build = Build(
+                target,
+                self._builder,
+                clock=self._clock,
+                limits=self._limits,
+                timeout=self.build_timeout,
+                log_path=Path(self._logs.name) / f"{secrets.token_hex(8)}.log",
+                log=self.log,
+            )
+            self._builds[target.key] = build
+            # A build that is over is not joined: the next launch looks whether its result is there.
+            build.task.add_done_callback(lambda _: self._drop(build))
+        launch.attach(build)
+        return await build.result()
+
+    async def _spawn(self, launch: Launch, request: SpawnRequest, *, found: bool) -> Served:
+        writer = launch.tail()
+        normalizer = Normalizer()
+        writer.append(
+            Phase.LAUNCHING, "Launching server...\n", Step("requested", "Asking for a server")
+        )
+        async with aclosing(self._spawner.spawn(request)) as items:
+            async for item in items:
+                if isinstance(item, Served):
+                    return item
+                if isinstance(item, Attempt):
+                    writer.attempt = item.number
+                    writer.append(
+                        Phase.LAUNCHING,
+                        f"{item.message}\nTrying again (attempt {item.number}).\n",
+                        Step("retrying", "Trying again after a failure"),
+                    )
+                    continue
+                note = normalizer.read(item)
+                if note is not None:
+                    writer.write(note, log=self.log)
+        raise failure("internal", "The spawner ended without a result.")
+
+    def _finish(self, launch: Launch, target: Target, built: Built, served: Served) -> None:
+        launch.tail().end(
+            Phase.READY,
+            f"server running at {served.url}\n",
+            url=served.url,
+            token=served.token,
+            image=built.image,
+            repo_url=launch.spec.repo_url,
+            **self._binder_fields(launch, target),
+        )
+
+    def _fail(self, launch: Launch, error: LaunchFailedError) -> None:
+        # A failed build has said so in its own channel, once for all its launches.
+        if not launch.last.terminal:
+            launch.tail().fail(error)
+        self.log.warning("%r: %s", launch, error)
+
+    def _request(self, launch: Launch, target: Target, built: Built) -> SpawnRequest:
+        return SpawnRequest(
+            name=launch.spec.title,
+            key=secrets.token_hex(4),
+            image=built.image,
+            repo_url=launch.spec.repo_url,
+            options=self._binder_fields(launch, target),
+        )
+
+    def _binder_fields(self, launch: Launch, target: Target) -> dict[str, str]:
+        """Return the fields that BinderHub passes to the spawner and to the `ready` event."""
+        spec = launch.spec
+        ref_url = spec.repo_url
+        if spec.provider in {"gh", "gl"}:
+            middle = "/-/tree/" if spec.provider == "gl" else "/tree/"
+            ref_url += middle + quote(target.commit)
+        return {
+            "binder_ref_url": ref_url,
+            "binder_launch_host": launch.caller.base_url,
+            "binder_request": f"v2/{spec}",
+            "binder_persistent_request": f"v2/{spec.at(target.commit)}",
+            "binder_client_ip": launch.caller.ip,
+        }
+
+    # -- cleaning up
+
+    def _release(self, launch: Launch) -> None:
+        launch.detach()
+        build = launch.build
+        if build is not None and build.users == 0 and not build.task.done():
+            self.log.info("Build of %s is called off: nobody waits for it", build.target.key)
+            build.task.cancel()
+            # A new launch of it must not join one that is being ended.
+            self._drop(build)
+
+    def _drop(self, build: Build) -> None:
+        if self._builds.get(build.target.key) is build:
+            del self._builds[build.target.key]
+        if not build.task.cancelled() and build.task.done():
+            # Its launches have seen how it ended; without this, asyncio says that nobody has.
+            build.task.exception()
+
+    async def _clean_up(self, request: SpawnRequest) -> None:
+        try:
+            async with asyncio.timeout(self.cleanup_timeout):
+                await self._spawner.stop(request)
+        except (LaunchFailedError, TimeoutError) as error:
+            self.log.error(  # noqa: TRY400 - the sentence says it all
+                "The server for %s may be left running: %s", request.name, error
+            )
+
+    def _watch(self, launch: Launch) -> None:
+        """Set the timer that cancels a launch without viewers, or forgets one that is over."""
+        timer = self._timers.pop(launch.id, None)
+        if timer is not None:
+            timer.cancel()
+        if launch.viewers or launch.id not in self._launches:
+            return
+        loop = asyncio.get_running_loop()
+        if launch.id in self._tasks:
+            self._timers[launch.id] = loop.call_later(
+                self.abandon_after, self.cancel, launch, "abandoned"
+            )
+        else:
+            self._timers[launch.id] = loop.call_later(self.forget_after, self._forget, launch.id)
+
+    def _forget(self, launch_id: str) -> None:
+        self._timers.pop(launch_id, None)
+        launch = self._launches.pop(launch_id)
+        build = launch.build
+        if build is not None:
+            build.readers -= 1
+            if build.readers == 0:
+                build.forget()

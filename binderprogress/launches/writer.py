@@ -1,0 +1,200 @@
+"""Writes notes into a channel as events: numbered, timed, with the bar's place in each."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ..channels.base import Channel
+from ..core.estimate import Estimate, Estimator
+from ..core.events import Encoded, Event
+from ..core.normalize import Note
+from ..core.phases import TERMINAL, TRANSITIONS, Phase, check_transition
+from ..core.reasons import REASONS, Diagnosis, diagnose
+from ..core.steps import Step
+from ..errors import LaunchFailedError
+
+__all__ = ["Clock", "Limits", "Writer"]
+
+# As many of the last lines are searched for the reason of a failure.
+_TAIL = 400
+# A failure that was only found to be one by its process's exit code.
+_UNTOLD = {"unknown", "build-failed"}
+
+
+class Clock(msgspec.Struct, frozen=True):
+    """Where the time comes from.
+
+    Attributes
+    ----------
+    monotonic, utc : callable
+        Seconds: ones that never jump, and since 1970.
+    """
+
+    monotonic: Callable[[], float] = time.monotonic
+    utc: Callable[[], float] = time.time
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What is too much for a stream; the full log has it all.
+
+    Attributes
+    ----------
+    line : int
+        Characters of one line.
+    log : int
+        Characters of all lines of one build.
+    """
+
+    line: int = 4096
+    log: int = 8 * 2**20
+
+
+class Writer:
+    """Appends what notes say to one channel.
+
+    Parameters
+    ----------
+    channel : Channel
+    clock : Clock
+    began : float
+        When the build or launch began, in monotonic seconds.
+    estimator : Estimator
+    limits : Limits
+    phase : Phase or None
+        That of the event before the channel's first.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        *,
+        clock: Clock,
+        began: float,
+        estimator: Estimator,
+        limits: Limits,
+        phase: Phase | None = None,
+    ) -> None:
+        self.channel = channel
+        self.clock = clock
+        self.began = began
+        self.estimator = estimator
+        self.limits = limits
+        self.phase = phase
+        self.attempt = 1
+        self._step: Step | None = None
+        self._tail: deque[str] = deque(maxlen=_TAIL)
+        self._written = 0
+        self._elided = 0
+
+    def write(self, note: Note, *, log: logging.Logger | logging.LoggerAdapter[Any]) -> None:
+        """Append one note, as far as the limits allow it."""
+        if note.traceback:
+            log.debug("A source's traceback:\n%s", note.traceback)
+        self._tail.append(note.message)
+        message = self._within_line(note.message)
+        # An earlier phase does not come back: what is said of it is told under the present one.
+        phase = note.phase if note.phase in TRANSITIONS[self.phase] else None
+        if phase in TERMINAL:
+            # How it ends is for the source's end to say, not for its log.
+            phase = None
+        if not self._within_log(message) and phase is None and note.step is None:
+            return
+        if self._elided:
+            message = ""
+        self.append(phase or self.phase or Phase.WAITING, message, note.step, source=note.source)
+
+    def append(
+        self, phase: Phase, message: str = "", step: Step | None = None, **fields: Any
+    ) -> Encoded:
+        """Append an event.
+
+        Raises
+        ------
+        IllegalTransitionError
+            If the phase cannot follow the one before; nothing is changed.
+        """
+        check_transition(self.phase, phase)
+        now = self.clock.monotonic()
+        if phase is not self.phase:
+            self._step = None
+        self._step = step or self._step
+        estimate = self.estimator.update(phase, step, now=now)
+        encoded = self.channel.append(self._event(phase, message, estimate, now, fields))
+        self.phase = phase
+        return encoded
+
+    def fail(self, error: LaunchFailedError) -> None:
+        """Append the end of what went wrong, and close the channel."""
+        found = Diagnosis(error.reason, str(error), error.advice, [])
+        if error.reason in _UNTOLD:
+            found = diagnose(self._tail, otherwise=error.reason)
+        self.end(
+            Phase.FAILED,
+            found.message + "\n",
+            reason=found.reason,
+            advice=found.advice,
+            evidence=found.evidence,
+        )
+
+    def cancel(self, reason: str) -> None:
+        """Append the end of what was called off, and close the channel."""
+        self.end(Phase.CANCELLED, REASONS[reason].sentence + "\n", reason=reason)
+
+    def end(self, phase: Phase, message: str, **fields: Any) -> None:
+        """Append the last event and close the channel."""
+        if self._elided:
+            left_out = f"[{self._elided:,} lines are left out here; the full log has them.]\n"
+            self._elided = 0
+            self.append(self.phase or Phase.WAITING, left_out)
+        self.append(phase, message, **fields)
+        self.channel.close()
+
+    def _event(
+        self, phase: Phase, message: str, estimate: Estimate, now: float, fields: dict[str, Any]
+    ) -> Event:
+        step = self._step or Step("", "")
+        return Event(
+            id=self.channel.last + 1,
+            phase=phase,
+            time=round(self.clock.utc(), 3),
+            elapsed=round(now - self.began, 3),
+            progress=estimate.progress,
+            curve=estimate.curve,
+            eta=estimate.eta,
+            eta_low=estimate.low,
+            eta_high=estimate.high,
+            message=message,
+            step=step.label,
+            step_key=step.key,
+            step_index=step.index,
+            step_total=step.total,
+            attempt=self.attempt,
+            **fields,
+        )
+
+    def _within_line(self, message: str) -> str:
+        more = len(message) - self.limits.line
+        if more <= 0:
+            return message
+        end = message[-1] if message[-1] in "\r\n" else "\n"
+        return f"{message[: self.limits.line]}… [{more:,} more characters in the full log]{end}"
+
+    def _within_log(self, message: str) -> bool:
+        if self._elided:
+            self._elided += 1
+            return False
+        self._written += len(message)
+        if self._written <= self.limits.log:
+            return True
+        self._elided = 1
+        self.append(
+            self.phase or Phase.WAITING,
+            "[The log is too long to be shown; from here on only the full log has it all.]\n",
+        )
+        return False

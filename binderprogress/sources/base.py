@@ -1,0 +1,147 @@
+"""What every source offers; `binderprogress.launches` knows nothing else of them.
+
+A source is an async iterator of raw records, closed by what came of it. It raises
+`LaunchFailedError` when it knows why it failed. To stop one, cancel the task that iterates or call
+``aclose()``: it ends what it started before that returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Protocol
+
+import msgspec
+
+from ..core.normalize import Record
+from ..core.phases import Phase
+from ..core.specs import Spec
+
+__all__ = ["Attempt", "Builder", "Built", "Record", "Served", "SpawnRequest", "Spawner", "Target"]
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A repository at one commit: what a build makes an environment of.
+
+    Attributes
+    ----------
+    spec : Spec
+        As it was asked for.
+    commit : str
+        What the ref was found to be: 40 or 64 hexadecimal digits.
+    """
+
+    spec: Spec
+    commit: str
+
+    @property
+    def key(self) -> str:
+        """The same for all specs that mean the same environment."""
+        return f"{self.spec.repo_url}@{self.commit}"
+
+
+class Built(msgspec.Struct, frozen=True):
+    """The end of a build that went well.
+
+    Attributes
+    ----------
+    image : str
+        What the spawner starts: the name of an image, or the folder of an environment.
+    found : bool
+        Whether it was there already.
+    """
+
+    image: str
+    found: bool = False
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """The spawner tries again.
+
+    Attributes
+    ----------
+    number : int
+        Which attempt begins, from 2 on.
+    message : str
+        Why the one before failed, in one sentence.
+    """
+
+    number: int
+    message: str
+
+
+class SpawnRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What to start, and for whom.
+
+    Attributes
+    ----------
+    name : str
+        A short name for people; part of the user's name.
+    key : str
+        Makes that name unique.
+    image : str
+    repo_url : str
+    options : dict
+        More for the spawner's ``user_options``: BinderHub's ``binder_*``.
+    """
+
+    name: str
+    key: str
+    image: str
+    repo_url: str
+    options: dict[str, str]
+
+
+class Served(msgspec.Struct, frozen=True):
+    """The end of a spawn that went well.
+
+    Attributes
+    ----------
+    url : str
+        Of the running server.
+    token : str
+        Opens it.
+    """
+
+    url: str
+    token: str
+
+
+class Builder(Protocol):
+    """Makes environments."""
+
+    @property
+    def typical(self) -> Mapping[Phase, float]:
+        """Seconds that its phases take where nothing better is known; others are not expected."""
+        ...
+
+    async def resolve(self, spec: Spec) -> Target:
+        """Look up what commit a ref is.
+
+        Raises
+        ------
+        LaunchFailedError
+            If there is no such ref or repository, or its host does not answer.
+        RefusedError
+            If this repository is not allowed here.
+        """
+        ...
+
+    def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
+        """Make the environment, or find it; the last item is a `Built`."""
+        ...
+
+
+class Spawner(Protocol):
+    """Starts servers."""
+
+    def spawn(self, request: SpawnRequest) -> AsyncGenerator[Record | Attempt | Served, None]:
+        """Start a server; the last item is a `Served`."""
+        ...
+
+    async def stop(self, request: SpawnRequest) -> None:
+        """Stop the server of a request, started or starting, and remove what belongs to it."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...

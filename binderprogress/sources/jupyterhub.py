@@ -1,0 +1,328 @@
+"""Servers, started by a real JupyterHub through its REST API.
+
+The Hub's progress stream has no ids: after a reconnect it replays from the start, and once the
+spawn is over it tells only the end. `_Replay` lets through what is new.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import secrets
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import Any
+from urllib.parse import quote, urljoin
+
+import aiohttp
+from traitlets import Float, Integer, Unicode, default
+from traitlets.config import LoggingConfigurable
+
+from ..core import sse
+from ..core.events import is_http_url
+from ..core.normalize import Record
+from ..core.reasons import diagnose, failure
+from ..errors import ConfigError, LaunchFailedError, StreamError
+from .base import Attempt, Served, SpawnRequest
+
+__all__ = ["HubSpawner"]
+
+_CHUNK = 65536
+
+
+class _SpawnFailedError(Exception):
+    """One attempt failed; another may not."""
+
+
+class _Replay:
+    """Tells what is new in a stream that begins anew with every connection."""
+
+    def __init__(self) -> None:
+        self._told: Counter[str] = Counter()
+        self._now: Counter[str] = Counter()
+
+    def restart(self) -> None:
+        """Begin a new connection."""
+        self._now.clear()
+
+    def is_new(self, record: dict[str, Any]) -> bool:
+        """Whether this connection has said it more often than all before."""
+        key = json.dumps(record, sort_keys=True)
+        self._now[key] += 1
+        if self._now[key] <= self._told[key]:
+            return False
+        self._told[key] += 1
+        return True
+
+
+class HubSpawner(LoggingConfigurable):
+    """Starts a server for each launch: of a user that is made for it, or a named one of a user."""
+
+    url = Unicode(help="The Hub's public address, as browsers see it: http://host:8000/").tag(
+        config=True
+    )
+
+    api_url = Unicode(help="The address of its API, by default {url}hub/api/").tag(config=True)
+
+    @default("api_url")
+    def _default_api_url(self) -> str:
+        return os.environ.get("JUPYTERHUB_API_URL") or urljoin(self.url, "hub/api/")
+
+    api_token = Unicode(
+        help="A token with the scopes admin:users, admin:servers (or, with `username`, "
+        "servers!user=NAME); by default $JUPYTERHUB_API_TOKEN."
+    ).tag(config=True)
+
+    @default("api_token")
+    def _default_api_token(self) -> str:
+        return os.environ.get("JUPYTERHUB_API_TOKEN", "")
+
+    username = Unicode(
+        help="Start named servers of this user. Empty: make a user for each launch."
+    ).tag(config=True)
+
+    attempts = Integer(3, min=1, help="How often to try to start a server.").tag(config=True)
+
+    retries = Integer(5, min=1, help="How often to try a request that fails.").tag(config=True)
+
+    retry_delay = Float(
+        0.5, help="Seconds before the first retry; doubled with each further one."
+    ).tag(config=True)
+
+    request_timeout = Float(30.0, help="Seconds that a request may take.").tag(config=True)
+
+    idle_timeout = Float(
+        60.0,
+        help="Seconds without a byte after which the progress stream is taken for dead. The Hub "
+        "sends an empty line every 8 s.",
+    ).tag(config=True)
+
+    stop_timeout = Float(60.0, help="Seconds that stopping a server may take.").tag(config=True)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._session: aiohttp.ClientSession | None = None
+        self.available: Callable[[], Awaitable[None]] | None = None
+        """Awaited before the first request: a Hub that is just being started."""
+
+    # -- the protocol of `base.Spawner`
+
+    async def spawn(self, request: SpawnRequest) -> AsyncGenerator[Record | Attempt | Served, None]:
+        """Start a server; see `base.Spawner.spawn`."""
+        if not is_http_url(self.url):
+            raise ConfigError("c.HubSpawner.url must be the Hub's address, as http://host:8000/")
+        if self.available is not None:
+            await self.available()
+        user, server = self._names(request)
+        if not self.username:
+            await self._request("POST", f"users/{user}", expect={201, 409})
+        token = secrets.token_urlsafe(24)
+        for attempt in range(1, self.attempts + 1):
+            try:
+                async for item in self._attempt(request, user, server, token):
+                    yield item
+                return
+            except _SpawnFailedError as error:
+                self.log.warning("Spawn of %s failed (attempt %d): %s", user, attempt, error)
+                if attempt == self.attempts:
+                    raise _failed(str(error)) from error
+                await self._stop_server(user, server)
+                await asyncio.sleep(self.retry_delay * 2**attempt)
+                yield Attempt(attempt + 1, str(error))
+
+    async def stop(self, request: SpawnRequest) -> None:
+        """Stop a server; see `base.Spawner.stop`."""
+        user, server = self._names(request)
+        await self._stop_server(user, server)
+        if not self.username:
+            await self._request("DELETE", f"users/{user}", expect={204, 404})
+
+    async def close(self) -> None:
+        """Close the connections to the Hub."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    # -- one attempt
+
+    async def _attempt(
+        self, request: SpawnRequest, user: str, server: str, token: str
+    ) -> AsyncGenerator[Record | Served, None]:
+        options = {
+            **request.options,
+            "image": request.image,
+            "repo_url": request.repo_url,
+            "token": token,
+        }
+        path = f"users/{user}/servers/{server}"
+        while True:
+            status, body, headers = await self._request(
+                "POST", path, expect={201, 202, 400, 429, 500}, body=options
+            )
+            if status != 429:
+                break
+            # The Hub starts only so many at once; that is no failure, it is a queue.
+            delay = min(_seconds(headers.get("Retry-After")) or self.retry_delay, 60.0)
+            yield Record(
+                "jupyterhub",
+                {"message": f"The Hub is busy; asking again in {delay:g} s.", "throttled": True},
+            )
+            await asyncio.sleep(delay)
+        if status >= 400 and "already running" not in body:
+            raise _SpawnFailedError(_message(body) or f"the Hub answered {status}")
+        progress = f"{path}/progress" if server else f"users/{user}/server/progress"
+        async for record in self._progress(progress):
+            yield Record("jupyterhub", record)
+            if record.get("failed"):
+                raise _SpawnFailedError(str(record.get("message") or "the spawn failed"))
+            if record.get("ready"):
+                url = urljoin(self.url, str(record.get("url", "")))
+                if not is_http_url(url):
+                    raise _failed(f"The Hub named an address that is not http: {url[:100]!r}.")
+                yield Served(url, token)
+                return
+
+    async def _progress(self, path: str) -> AsyncIterator[dict[str, Any]]:
+        """Follow the progress stream to its end, over as many connections as that takes."""
+        replay = _Replay()
+        failures = 0
+        while True:
+            replay.restart()
+            try:
+                async for record in self._stream(path):
+                    if replay.is_new(record):
+                        failures = 0
+                        yield record
+                    if record.get("ready") or record.get("failed"):
+                        return
+                problem = "the stream ended early"
+            except (aiohttp.ClientError, TimeoutError, StreamError) as error:
+                problem = str(error) or type(error).__name__
+            failures += 1
+            if failures > self.retries:
+                raise failure("hub-unreachable")
+            self.log.warning("Progress stream %s: %s; reconnecting.", path, problem)
+            await asyncio.sleep(self.retry_delay * 2 ** (failures - 1))
+
+    async def _stream(self, path: str) -> AsyncIterator[dict[str, Any]]:
+        """Read one connection's worth of progress events."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=self.idle_timeout)
+        session = self._open_session()
+        async with session.get(
+            self._address(path), timeout=timeout, headers={"Accept": "text/event-stream"}
+        ) as response:
+            if response.status in {400, 403, 404}:
+                # It was stopped by somebody else, or never got as far as starting.
+                raise _SpawnFailedError(
+                    _message(await response.text()) or f"the Hub answered {response.status}"
+                )
+            response.raise_for_status()
+            decoder = sse.Decoder()
+            async for chunk in response.content.iter_chunked(_CHUNK):
+                for event in decoder.feed(chunk):
+                    yield _object(event.data)
+
+    # -- requests
+
+    async def _stop_server(self, user: str, server: str) -> None:
+        path = f"users/{user}/servers/{server}"
+        body = {"remove": True} if server else None
+        # 404: it is gone, or was never there. 500: the spawner's stop failed; said in its log.
+        await self._request("DELETE", path, expect={202, 204, 404}, body=body)
+        async with asyncio.timeout(self.stop_timeout):
+            while not await self._is_stopped(user, server):  # noqa: ASYNC110 - no event for it
+                await asyncio.sleep(0.2)
+
+    async def _is_stopped(self, user: str, server: str) -> bool:
+        status, body, _ = await self._request("GET", f"users/{user}", expect={200, 404})
+        return status == 404 or server not in json.loads(body).get("servers", {})
+
+    async def _request(
+        self, method: str, path: str, *, expect: set[int], body: Any = None
+    ) -> tuple[int, str, Any]:
+        """Send a request, and again while the Hub cannot be reached or is in trouble."""
+        problem = ""
+        for attempt in range(self.retries):
+            if attempt:
+                await asyncio.sleep(self.retry_delay * 2 ** (attempt - 1))
+            try:
+                async with self._open_session().request(
+                    method,
+                    self._address(path),
+                    json=body,
+                    timeout=aiohttp.ClientTimeout(total=self.request_timeout),
+                ) as response:
+                    text = await response.text()
+                    if response.status in expect:
+                        return response.status, text, response.headers
+                    problem = f"the Hub answered {response.status}: {_message(text)}"
+                    if response.status < 500:
+                        break
+            except (aiohttp.ClientError, TimeoutError) as error:
+                problem = str(error) or type(error).__name__
+            self.log.warning("%s %s: %s", method, path, problem)
+        self.log.error("%s %s failed for good: %s", method, path, problem)
+        raise failure(
+            "hub-unreachable", f"JupyterHub could not be asked to start a server: {problem}"
+        )
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            if not self.api_token:
+                raise ConfigError("c.HubSpawner.api_token or $JUPYTERHUB_API_TOKEN is not set.")
+            self._session = aiohttp.ClientSession(
+                headers={"Authorization": f"token {self.api_token}"},
+                # As many as there are launches; each has a stream of its own.
+                connector=aiohttp.TCPConnector(limit=0),
+            )
+        return self._session
+
+    def _address(self, path: str) -> str:
+        return urljoin(self.api_url.rstrip("/") + "/", path)
+
+    def _names(self, request: SpawnRequest) -> tuple[str, str]:
+        """Return the names of user and server, quoted for a path."""
+        slug = re.sub(r"[^a-z0-9]+", "-", request.name.lower()).strip("-")[:32] or "launch"
+        name = f"{slug}-{request.key}"
+        if self.username:
+            return quote(self.username, safe="@~"), name
+        return name, ""
+
+
+def _failed(message: str) -> LaunchFailedError:
+    found = diagnose([message], otherwise="spawn-failed")
+    sentence = message.removeprefix("Spawn failed: ").strip().rstrip(".")
+    if found.reason == "spawn-failed":
+        return LaunchFailedError(
+            f"The server could not be started: {sentence}.",
+            reason=found.reason,
+            advice=found.advice,
+        )
+    return LaunchFailedError(
+        f"{found.message} ({sentence})", reason=found.reason, advice=found.advice
+    )
+
+
+def _message(body: str) -> str:
+    """Return the message in the Hub's JSON error, or nothing."""
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return body[:200]
+    return str(content.get("message") or "") if isinstance(content, dict) else ""
+
+
+def _object(data: str) -> dict[str, Any]:
+    try:
+        record = json.loads(data)
+    except ValueError as error:
+        raise StreamError(f"The Hub's stream has an event that is no JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise StreamError("The Hub's stream has an event that is no object.")
+    return record
+
+
+def _seconds(text: str | None) -> float:
+    return float(text) if text and text.isdigit() else 0.0

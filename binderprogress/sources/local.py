@@ -1,0 +1,94 @@
+"""Environments on this machine without a container engine: repo2docker's detection, uv's speed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+from traitlets import List, Unicode, default
+
+from ..core.normalize import Record
+from ..core.phases import Phase
+from .base import Built, Target
+from .git import GitResolver, git_environment
+from .process import Process, check_exit
+
+__all__ = ["MARKER", "LocalBuilder"]
+
+MARKER = "binderprogress.json"
+"""The file that an environment has when it is whole."""
+
+# Changes when environments are made in another way, so that old ones are not taken for new ones.
+_LAYOUT = "1"
+
+
+class LocalBuilder(GitResolver):
+    """Makes a virtual environment for each commit, with what repo2docker would install by pip.
+
+    It honours requirements.txt, pyproject.toml or setup.py, runtime.txt, postBuild and start, in
+    the repository's root or its binder folder. Everything else that repo2docker knows needs a
+    container engine, and is refused with a sentence that names the file.
+    """
+
+    typical: Mapping[Phase, float] = {
+        Phase.WAITING: 0.5,
+        Phase.FETCHING: 2.0,
+        Phase.BUILDING: 15.0,
+        Phase.LAUNCHING: 5.0,
+    }
+
+    environments = Unicode(help="The folder where environments are kept, one per commit.").tag(
+        config=True
+    )
+
+    @default("environments")
+    def _default_environments(self) -> str:
+        return str(user_cache_path("binderprogress") / "environments")
+
+    base_packages = List(
+        Unicode(),
+        ["jupyterlab>=4", "notebook>=7"],
+        help="Packages that every environment has, as pip's requirements.",
+    ).tag(config=True)
+
+    def folder(self, target: Target) -> Path:
+        """Return where the environment of a commit is kept."""
+        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        parts = [_LAYOUT, target.key, version, *self.base_packages]
+        digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        name = re.sub(r"[^a-z0-9]+", "-", target.spec.title.lower()).strip("-")[:40]
+        return Path(self.environments).expanduser() / f"{name}-{digest}"
+
+    async def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
+        """Make the environment, or find it; see `base.Builder.build`."""
+        folder = self.folder(target)
+        if (folder / MARKER).is_file():
+            yield Built(str(folder), found=True)
+            return
+        task = {
+            "repo_url": target.spec.repo_url,
+            "commit": target.commit,
+            "ref": target.spec.ref,
+            "folder": str(folder),
+            "base_packages": list(self.base_packages),
+        }
+        async for item in self._run(task):
+            yield item
+        yield Built(str(folder))
+
+    async def _run(self, task: Mapping[str, Any]) -> AsyncGenerator[Record, None]:
+        program = "binderprogress.sources.localbuild"
+        argv = [sys.executable, "-u", "-m", program, json.dumps(task)]
+        # The interpreter's own variables would leak into the environment that is made.
+        hidden = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX"}
+        env = {k: v for k, v in git_environment().items() if k not in hidden}
+        async with Process(argv, env=env) as process:
+            async for line in process.lines():
+                yield Record("repo2docker", line)
+            check_exit(await process.wait())

@@ -1,0 +1,88 @@
+"""Images, built by the real repo2docker with docker or podman."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+from collections.abc import AsyncGenerator, Mapping
+
+from traitlets import Bool, Enum, Integer, List, Unicode
+
+from .._share import share_path
+from ..core.estimate import TYPICAL
+from ..core.normalize import Record
+from ..core.phases import Phase
+from .base import Built, Target
+from .git import GitResolver, git_environment
+from .process import Process, check_exit
+
+__all__ = ["Repo2dockerBuilder"]
+
+_ENGINES = {"docker": "docker", "podman": "binderprogress-podman"}
+
+
+class Repo2dockerBuilder(GitResolver):
+    """Builds an image of each commit with ``jupyter-repo2docker`` as a child process."""
+
+    engine = Enum(list(_ENGINES), "docker", help="The container engine.").tag(config=True)
+
+    image_prefix = Unicode(
+        "localhost/binderprogress-",
+        help="What the names of images begin with. With a registry: registry.example.org/prefix-",
+    ).tag(config=True)
+
+    push = Bool(False, help="Whether images are pushed to their registry.").tag(config=True)
+
+    user_id = Integer(1000, help="The user id in the image; 0 is not permitted.").tag(config=True)
+
+    user_name = Unicode("jovyan", help="The user's name in the image.").tag(config=True)
+
+    extra_args = List(
+        Unicode(), help="More arguments for jupyter-repo2docker, before the repository."
+    ).tag(config=True)
+
+    @property
+    def typical(self) -> Mapping[Phase, float]:
+        """Seconds that its phases take where nothing better is known."""
+        if self.push:
+            return TYPICAL
+        return {phase: seconds for phase, seconds in TYPICAL.items() if phase is not Phase.PUSHING}
+
+    def image(self, target: Target) -> str:
+        """Return the name of a commit's image."""
+        digest = hashlib.sha256(target.spec.repo_url.encode()).hexdigest()[:8]
+        name = re.sub(r"[^a-z0-9]+", "-", target.spec.title.lower()).strip("-")[:40]
+        return f"{self.image_prefix}{name}-{digest}:{target.commit}"
+
+    def arguments(self, target: Target) -> list[str]:
+        """Return the command line that builds a commit's image."""
+        return [
+            sys.executable,
+            "-m",
+            "repo2docker",
+            *("--engine", _ENGINES[self.engine]),
+            *("--config", str(share_path("repo2docker_config.py"))),
+            *("--ref", target.commit),
+            *("--image-name", self.image(target)),
+            *("--user-id", str(self.user_id)),
+            *("--user-name", self.user_name),
+            "--json-logs",
+            "--no-run",
+            "--push" if self.push else "--no-push",
+            *self.extra_args,
+            target.spec.repo_url,
+        ]
+
+    async def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
+        """Build the image, or find it; see `base.Builder.build`."""
+        found = False
+        env = {**git_environment(), "PYTHONUNBUFFERED": "1"}
+        async with Process(self.arguments(target), env=env, cwd=os.sep) as process:
+            async for line in process.lines():
+                # repo2docker's own words; it has fetched the repository by then.
+                found = found or "Reusing existing image" in line
+                yield Record("repo2docker", line)
+            check_exit(await process.wait())
+        yield Built(self.image(target), found=found)

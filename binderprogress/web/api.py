@@ -1,0 +1,138 @@
+"""Starting a launch, looking at it, cancelling it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..core import specs
+from ..core.events import json_schema
+from ..errors import BadRequestError
+from ..launches import Launch
+from .base import ApiHandler
+
+__all__ = [
+    "EventSchemaHandler",
+    "LaunchHandler",
+    "LaunchesHandler",
+    "Links",
+    "LogHandler",
+    "StartRequest",
+    "links",
+]
+
+_CHUNK = 1 << 20
+
+
+class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /api/launches: a spec, or a repository's address with a ref.
+
+    Attributes
+    ----------
+    spec : str
+        As ``gh/binder-examples/requirements/HEAD``.
+    repo : str
+        Instead of a spec: an address that git clones.
+    ref : str
+        With `repo`: branch, tag or commit; the default branch if it is left out.
+    """
+
+    spec: str = ""
+    repo: str = ""
+    ref: str = ""
+
+
+class Links(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a launch can be looked at; the answer to POST /api/launches."""
+
+    id: str
+    spec: str
+    state_url: str
+    events_url: str
+    socket_url: str
+    log_url: str
+    page_url: str
+
+
+def links(launch: Launch, base_url: str) -> Links:
+    """Return the addresses of a launch below `base_url`, which ends in a slash."""
+    state = f"{base_url}api/launches/{launch.id}"
+    return Links(
+        id=launch.id,
+        spec=str(launch.spec),
+        state_url=state,
+        events_url=f"{state}/events",
+        # http becomes ws, https becomes wss.
+        socket_url=f"ws{state.removeprefix('http')}/socket",
+        log_url=f"{state}/log",
+        # Behind the #, so that the key to the launch is in no server's log.
+        page_url=f"{base_url}v2/{launch.spec}#launch={launch.id}",
+    )
+
+
+class LaunchesHandler(ApiHandler):
+    """/api/launches."""
+
+    def post(self) -> None:
+        """Start a launch."""
+        content_type = self.request.headers.get("Content-Type", "").partition(";")[0]
+        if content_type.strip().lower() != "application/json":
+            # Forms of other sites' pages can be sent without asking; JSON cannot.
+            raise BadRequestError("Send JSON, with Content-Type: application/json.")
+        try:
+            request = msgspec.json.decode(self.request.body, type=StartRequest)
+        except msgspec.DecodeError as error:
+            raise BadRequestError(
+                f'The body is not understood: {error}. Send {{"spec": "gh/user/repository/HEAD"}}.'
+            ) from error
+        if bool(request.spec) == bool(request.repo) or (request.spec and request.ref):
+            raise BadRequestError("Send either `spec`, or `repo` with or without `ref`.")
+        spec = (
+            specs.parse(request.spec)
+            if request.spec
+            else specs.from_address(request.repo, request.ref)
+        )
+        self.web.limiter.take(self.caller.ip)
+        launch = self.web.launches.start(spec, self.caller)
+        answer = links(launch, self.caller.base_url)
+        self.set_status(201)
+        self.set_header("Location", answer.state_url)
+        self.write_json(answer)
+
+
+class LaunchHandler(ApiHandler):
+    """/api/launches/{id}."""
+
+    def get(self, launch_id: str) -> None:
+        """Say how it stands."""
+        launch = self.web.launches.get(launch_id)
+        state = msgspec.to_builtins(launch.state())
+        self.write_json({**state, **msgspec.to_builtins(links(launch, self.caller.base_url))})
+
+    def delete(self, launch_id: str) -> None:
+        """Cancel it. Cleaning up goes on after the answer."""
+        launch = self.web.launches.get(launch_id)
+        self.web.launches.cancel(launch)
+        self.set_status(202)
+        self.write_json(launch.state())
+
+
+class LogHandler(ApiHandler):
+    """/api/launches/{id}/log."""
+
+    async def get(self, launch_id: str) -> None:
+        """Send the whole log so far, as text."""
+        text = self.web.launches.get(launch_id).log_text().encode("utf-8", "replace")
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        for start in range(0, len(text), _CHUNK):
+            self.write(text[start : start + _CHUNK])
+            await self.flush()
+        self.finish()
+
+
+class EventSchemaHandler(ApiHandler):
+    """/api/schema/event.json."""
+
+    def get(self) -> None:
+        """Send the JSON Schema of an event."""
+        self.write_json(json_schema())

@@ -1,0 +1,53 @@
+"""The addresses, and the application that answers them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tornado.web import Application, StaticFileHandler
+
+from .._share import share_path
+from .api import EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHandler
+from .build import BuildHandler
+from .config import Web
+from .openapi import OpenApiHandler
+from .pages import FrontHandler, LaunchPageHandler, NotFoundHandler
+from .status import HealthHandler, MetricsHandler, VersionsHandler
+from .streams import EventsHandler, SocketHandler
+
+__all__ = ["handlers", "make_app"]
+
+_ID = r"([A-Za-z0-9_-]{1,64})"
+
+
+def handlers(web: Web) -> list[Any]:
+    """Return Tornado's rules for everything below the base URL."""
+    rules: list[tuple[Any, ...]] = [
+        (r"", FrontHandler),
+        (r"v2/(.+)", LaunchPageHandler),
+        (r"build/(.+)", BuildHandler),
+        (r"api/launches", LaunchesHandler),
+        (rf"api/launches/{_ID}", LaunchHandler),
+        (rf"api/launches/{_ID}/events", EventsHandler),
+        (rf"api/launches/{_ID}/socket", SocketHandler),
+        (rf"api/launches/{_ID}/log", LogHandler),
+        (r"api/schema/event\.json", EventSchemaHandler),
+        (r"api/openapi\.json", OpenApiHandler),
+        (r"health", HealthHandler),
+        (r"versions", VersionsHandler),
+        (r"metrics", MetricsHandler),
+        (r"static/(.*)", StaticFileHandler, {"path": str(share_path("static"))}),
+    ]
+    return [(web.base_url + path, *rest) for path, *rest in rules]
+
+
+def make_app(web: Web, **settings: Any) -> Application:
+    """Return an application that serves only this."""
+    return Application(
+        handlers(web),
+        binderprogress=web,
+        default_handler_class=NotFoundHandler,
+        # Lines of a build go out as they come; a browser inflates nothing for the sake of a line.
+        compress_response=False,
+        **settings,
+    )

@@ -1,0 +1,136 @@
+"""What all handlers have in common: who may ask, and how errors are said."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from tornado.web import HTTPError, RequestHandler
+
+from ..errors import BinderProgressError, RefusedError, TooManyRequestsError
+from ..launches import Caller
+from .config import Web
+
+__all__ = ["ApiHandler", "Handler"]
+
+_LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
+_CSP = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'self'",
+    ]
+)
+
+
+class Handler(RequestHandler):
+    """A handler that answers people with pages."""
+
+    @property
+    def web(self) -> Web:
+        """What the handlers share."""
+        web = self.settings["binderprogress"]
+        assert isinstance(web, Web)  # noqa: S101 - for the type checker
+        return web
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks."""
+        host = f"{self.request.protocol}://{self.request.host}"
+        return Caller(base_url=host + self.web.base_url, ip=self.request.remote_ip or "")
+
+    def set_default_headers(self) -> None:
+        """Set the headers of every answer."""
+        self.clear_header("Server")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Referrer-Policy", "same-origin")
+        self.set_header("Content-Security-Policy", _CSP)
+
+    def prepare(self) -> None:
+        """Refuse what comes by a name that is not ours."""
+        if self.web.local_only and self.request.host_name.strip("[]") not in _LOCAL_HOSTS:
+            raise RefusedError("This server answers only under the name localhost.")
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Say what went wrong in a sentence; tracebacks are for the log."""
+        message, status = _explain(status_code, kwargs.get("exc_info"))
+        self.set_status(status)
+        self.finish(self.web.render("error.html", status=status, message=message))
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Log only what is a mistake of ours."""
+        if isinstance(value, BinderProgressError) and value.status < 500:
+            self.web.log.info("%s %s: %s", self.request.method, self.request.path, value)
+        else:
+            super().log_exception(typ, value, tb)
+
+
+class ApiHandler(Handler):
+    """A handler that answers programs, also those in other sites' pages where that is allowed."""
+
+    def prepare(self) -> None:
+        """Refuse what a page of a site that is not allowed would do in its visitor's name."""
+        super().prepare()
+        origin = self.request.headers.get("Origin")
+        if origin is None:
+            return
+        if not self.is_allowed(origin):
+            raise RefusedError(
+                f"Pages of {origin[:200]} may not use this server. Whoever runs it can allow it "
+                "with c.Web.allowed_origins."
+            )
+        self.set_header("Access-Control-Allow-Origin", origin)
+        self.set_header("Access-Control-Expose-Headers", "Location, Retry-After")
+        self.add_header("Vary", "Origin")
+
+    def is_allowed(self, origin: str) -> bool:
+        """Whether pages of an origin may use this server: its own may."""
+        if urlsplit(origin).netloc == self.request.host:
+            return True
+        allowed = self.web.allowed_origins
+        return "*" in allowed or origin in allowed
+
+    def options(self, *_: str) -> None:
+        """Answer a browser that asks whether another site's page may."""
+        self.set_header("Access-Control-Allow-Methods", "GET, POST, DELETE")
+        self.set_header("Access-Control-Allow-Headers", "Content-Type, Last-Event-ID")
+        self.set_header("Access-Control-Max-Age", "600")
+        self.set_status(204)
+        self.finish()
+
+    def write_json(self, value: Any) -> None:
+        """Finish with a value as JSON."""
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(msgspec.json.encode(value))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Say what went wrong as JSON."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        message, status = _explain(status_code, kwargs.get("exc_info"))
+        self.set_status(status)
+        if isinstance(error, TooManyRequestsError):
+            self.set_header("Retry-After", str(math.ceil(error.retry_after)))
+        self.write_json({"error": {"message": message, "status": status}})
+
+
+def _explain(status: int, exc_info: Any) -> tuple[str, int]:
+    error = exc_info[1] if exc_info else None
+    if isinstance(error, BinderProgressError) and error.status < 500:
+        return str(error), error.status
+    if isinstance(error, HTTPError) and error.log_message and status < 500:
+        return (error.log_message % error.args if error.args else error.log_message), status
+    if status == 404:
+        return "There is nothing at this address.", status
+    if status == 405:
+        return "This address does not take requests of this kind.", status
+    if status < 500:
+        return "This request is not understood.", status
+    return "Something went wrong on the server. Its log has more.", status

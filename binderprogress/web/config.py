@@ -1,0 +1,87 @@
+"""What the handlers share: configuration, the launches, the templates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jinja2
+from traitlets import Bool, Float, Integer, List, Unicode, validate
+from traitlets.config import LoggingConfigurable
+
+from .._share import share_path
+from .._version import __version__
+from ..launches import LaunchManager
+from .ratelimit import RateLimiter
+
+__all__ = ["Web"]
+
+
+class Web(LoggingConfigurable):
+    """The web side's configuration and state.
+
+    Parameters
+    ----------
+    launches : LaunchManager
+    """
+
+    base_url = Unicode("/", help="The path below which everything is served.").tag(config=True)
+
+    allowed_origins = List(
+        Unicode(),
+        help="""
+        Origins of other sites that may start and watch launches from a browser, as
+        https://example.org. "*" allows every site.
+        """,
+    ).tag(config=True)
+
+    keepalive = Float(
+        15.0, help="Seconds of silence after which a stream sends a comment, so no proxy cuts it."
+    ).tag(config=True)
+
+    viewer_timeout = Float(
+        60.0, help="Seconds after which a viewer that does not read is dropped; it can resume."
+    ).tag(config=True)
+
+    rate_limit = Integer(
+        60, help="How many launches one client may start within rate_period; 0: no limit."
+    ).tag(config=True)
+
+    rate_period = Float(60.0, help="Seconds.").tag(config=True)
+
+    trust_proxy = Bool(
+        False,
+        help="Take the client's address and scheme from X-Forwarded-For and -Proto. Only behind a "
+        "proxy that sets them; else anyone could pass for anyone.",
+    ).tag(config=True)
+
+    local_only = Bool(
+        False,
+        help="Answer only requests for localhost. It keeps pages elsewhere from reaching a server "
+        "on this machine by a name of their own (DNS rebinding).",
+    ).tag(config=True)
+
+    @validate("base_url")
+    def _validate_base_url(self, proposal: Any) -> str:
+        path = str(proposal["value"]).strip("/")
+        return f"/{path}/" if path else "/"
+
+    def __init__(self, *, launches: LaunchManager, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.launches = launches
+        self.limiter = RateLimiter(limit=self.rate_limit, period=self.rate_period)
+        self.front_page: dict[str, Any] = {"examples": []}
+        """More variables for the template of the front page."""
+        self._templates = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(share_path("templates")),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+        )
+
+    def render(self, template: str, **variables: Any) -> str:
+        """Render a page."""
+        return self._templates.get_template(template).render(
+            base_url=self.base_url,
+            static_url=f"{self.base_url}static/",
+            version=__version__,
+            **variables,
+        )

@@ -1,0 +1,154 @@
+"""The OpenAPI document, made from the types that the handlers use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from .._version import __version__
+from ..core.events import Event
+from ..launches import LaunchState
+from .api import Links, StartRequest
+from .base import ApiHandler
+
+__all__ = ["OpenApiHandler", "document"]
+
+
+class ErrorDetail(msgspec.Struct):
+    """What went wrong, in a sentence for people."""
+
+    message: str
+    status: int
+
+
+class Error(msgspec.Struct):
+    """The body of every answer that is an error."""
+
+    error: ErrorDetail
+
+
+_LAUNCH_ID = {
+    "name": "launch_id",
+    "in": "path",
+    "required": True,
+    "description": "Unguessable; the key to the launch.",
+    "schema": {"type": "string"},
+}
+_AFTER = {
+    "name": "after",
+    "in": "query",
+    "description": "The number of the last event that the viewer has.",
+    "schema": {"type": "integer", "minimum": 0},
+}
+_LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "The same, as a browser's EventSource sends it.",
+    "schema": {"type": "string"},
+}
+
+
+def document() -> dict[str, Any]:
+    """Return the OpenAPI document."""
+    types = [StartRequest, Links, LaunchState, Event, Error]
+    _, components = msgspec.json.schema_components(
+        types, ref_template="#/components/schemas/{name}"
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "binderprogress",
+            "version": __version__,
+            "description": "One resumable stream from a repository to a running Jupyter server.",
+        },
+        "paths": _paths(),
+        "components": {"schemas": components},
+    }
+
+
+def _paths() -> dict[str, Any]:
+    started = _json("It has been started.", "Links")
+    body = {"required": True, "content": {"application/json": {"schema": _ref("StartRequest")}}}
+    stream = {
+        "description": "Events, one a block, numbered by `id`; the data is an Event.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+    text = {
+        "description": "The whole log so far.",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    }
+    build = {
+        "name": "spec",
+        "in": "path",
+        "required": True,
+        "description": "<provider>/<...>/<ref>, its slashes as they are.",
+        "schema": {"type": "string"},
+    }
+    return {
+        "/api/launches": {
+            "post": {
+                **_operation("startLaunch", "Start a launch.", {"201": started}),
+                "requestBody": body,
+            }
+        },
+        "/api/launches/{launch_id}": {
+            "parameters": [_LAUNCH_ID],
+            "get": _operation(
+                "getLaunch", "How it stands.", {"200": _json("Its state.", "LaunchState")}
+            ),
+            "delete": _operation(
+                "cancelLaunch", "Cancel it.", {"202": _json("Its state.", "LaunchState")}
+            ),
+        },
+        "/api/launches/{launch_id}/events": {
+            "parameters": [_LAUNCH_ID, _AFTER, _LAST_EVENT_ID],
+            "get": _operation("watchLaunch", "Watch it; it starts nothing.", {"200": stream}),
+        },
+        "/api/launches/{launch_id}/socket": {
+            "parameters": [_LAUNCH_ID, _AFTER],
+            "get": _operation(
+                "watchLaunchSocket",
+                "Watch it over WebSocket: each message is an Event.",
+                {"101": {"description": "A WebSocket."}},
+            ),
+        },
+        "/api/launches/{launch_id}/log": {
+            "parameters": [_LAUNCH_ID],
+            "get": _operation("getLog", "Its whole log.", {"200": text}),
+        },
+        "/build/{spec}": {
+            "parameters": [build, _LAST_EVENT_ID],
+            "get": _operation(
+                "build",
+                "BinderHub's endpoint: start a launch and watch it, or resume.",
+                {"200": stream},
+            ),
+        },
+    }
+
+
+def _operation(name: str, summary: str, responses: dict[str, Any]) -> dict[str, Any]:
+    error = _json("What went wrong, in a sentence.", "Error")
+    return {
+        "operationId": name,
+        "summary": summary,
+        "responses": {**responses, "4XX": error},
+    }
+
+
+def _json(description: str, schema: str) -> dict[str, Any]:
+    content = {"application/json": {"schema": _ref(schema)}}
+    return {"description": description, "content": content}
+
+
+def _ref(schema: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{schema}"}
+
+
+class OpenApiHandler(ApiHandler):
+    """GET /api/openapi.json."""
+
+    def get(self) -> None:
+        """Send the document."""
+        self.write_json(document())

@@ -1,0 +1,76 @@
+"""For those who run it: health, versions, metrics."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from .._version import __version__
+from ..core.phases import Phase
+from ..launches import LaunchManager
+from .base import ApiHandler
+
+__all__ = ["HealthHandler", "MetricsHandler", "VersionsHandler"]
+
+
+class HealthHandler(ApiHandler):
+    """GET /health, in BinderHub's shape."""
+
+    def get(self) -> None:
+        """Say whether launches can be started."""
+        launches = self.web.launches
+        room = launches.max_launches - launches.running
+        check = {
+            "service": "launches",
+            "ok": room > 0,
+            "running": launches.running,
+            "building": launches.building,
+            "capacity": launches.max_launches,
+        }
+        self.set_status(200 if room > 0 else 503)
+        self.write_json({"ok": room > 0, "checks": [check]})
+
+
+class VersionsHandler(ApiHandler):
+    """GET /versions."""
+
+    def get(self) -> None:
+        """Say what runs here."""
+        self.write_json({"binderprogress": __version__, "python": platform.python_version()})
+
+
+class _LaunchCollector(Collector):
+    """Reads the numbers when they are asked for; every label is there from the start."""
+
+    def __init__(self, launches: LaunchManager) -> None:
+        self._launches = launches
+
+    def collect(self) -> Iterator[Metric]:
+        running = GaugeMetricFamily("binderprogress_launches_running", "Launches in progress")
+        running.add_metric([], self._launches.running)
+        yield running
+        building = GaugeMetricFamily("binderprogress_builds_running", "Builds in progress")
+        building.add_metric([], self._launches.building)
+        yield building
+        ended = CounterMetricFamily(
+            "binderprogress_launches_ended", "Launches that came to an end", labels=["phase"]
+        )
+        for phase in (Phase.READY, Phase.FAILED, Phase.CANCELLED):
+            ended.add_metric([phase], self._launches.ended[phase])
+        yield ended
+
+
+class MetricsHandler(ApiHandler):
+    """GET /metrics, in Prometheus' text format."""
+
+    def get(self) -> None:
+        """Send the numbers."""
+        registry = CollectorRegistry()
+        registry.register(_LaunchCollector(self.web.launches))
+        self.set_header("Content-Type", CONTENT_TYPE_LATEST)
+        self.finish(generate_latest(registry))

@@ -1,0 +1,166 @@
+"""Watching a launch: server-sent events and WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+from tornado.iostream import StreamClosedError
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from ..core import sse
+from ..core.events import Encoded
+from ..errors import BadRequestError
+from ..launches import Launch, Viewer
+from .base import ApiHandler
+
+__all__ = ["EventsHandler", "SocketHandler", "StreamHandler"]
+
+_HEAD = b"retry: 1000\n\n"
+"""Milliseconds after which a browser connects again."""
+
+_END = b"retry: 3600000\n\n"
+"""The same once the stream is complete: a page that forgets to close it must not hammer us."""
+
+
+async def follow(viewer: Viewer, keepalive: float) -> AsyncIterator[list[Encoded]]:
+    """Iterate over what there is to send; an empty list is a keepalive."""
+    while not viewer.left:
+        events = viewer.read()
+        if events:
+            yield events
+        elif viewer.done:
+            return
+        elif not await viewer.wait(keepalive):
+            yield []
+
+
+def position(text: str) -> int:
+    """Read the number of the last event that a viewer has.
+
+    Raises
+    ------
+    BadRequestError
+        If it is none.
+    """
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise BadRequestError("`after` and Last-Event-ID are the number of an event.")
+    return int(text)
+
+
+class StreamHandler(ApiHandler):
+    """Sends a launch as server-sent events."""
+
+    _viewer: Viewer | None = None
+
+    async def stream(self, launch: Launch, after: int, *, id_prefix: str = "") -> None:
+        """Send what comes after the number `after`, to the end of the launch.
+
+        Parameters
+        ----------
+        launch : Launch
+        after : int
+        id_prefix : str
+            Put in front of the numbers, where the address does not name the launch.
+        """
+        self.start_stream()
+        prefix = id_prefix.encode()
+        with Viewer(launch, after) as self._viewer:
+            self.write(_HEAD)
+            async for events in follow(self._viewer, self.web.keepalive):
+                if not events:
+                    self.write(sse.comment())
+                elif prefix:
+                    for e in events:
+                        self.write(b"id: %b%d\ndata: %b\n\n" % (prefix, e.event.id, e.json))
+                else:
+                    self.write(b"".join([e.sse for e in events]))
+                if not await self._send():
+                    return
+        if not self._viewer.left:
+            self.write(_END)
+            self.finish()
+
+    def start_stream(self) -> None:
+        """Set the headers that keep proxies from holding a stream back."""
+        self.set_header("Content-Type", "text/event-stream")
+        self.set_header("Cache-Control", "no-cache, no-transform")
+        self.set_header("X-Accel-Buffering", "no")
+
+    def on_connection_close(self) -> None:
+        """Stop when the viewer is gone."""
+        if self._viewer is not None:
+            self._viewer.leave()
+
+    async def _send(self) -> bool:
+        """Send what is written; False if the viewer is gone or does not read."""
+        try:
+            async with asyncio.timeout(self.web.viewer_timeout):
+                await self.flush()
+        except StreamClosedError:
+            return False
+        except TimeoutError:
+            self.web.log.info("A viewer that did not read was dropped; it can resume.")
+            self.detach().close()
+            return False
+        return True
+
+
+class EventsHandler(StreamHandler):
+    """GET /api/launches/{id}/events."""
+
+    async def get(self, launch_id: str) -> None:
+        """Watch a launch; it starts nothing."""
+        after = self.request.headers.get("Last-Event-ID") or self.get_query_argument("after", "")
+        await self.stream(self.web.launches.get(launch_id), position(after))
+
+
+class SocketHandler(ApiHandler, WebSocketHandler):
+    """GET /api/launches/{id}/socket: the same over WebSocket, one event a message."""
+
+    _viewer: Viewer | None = None
+    _task: asyncio.Task[None] | None = None
+
+    def check_origin(self, origin: str) -> bool:
+        """Pages of other sites need to be allowed: a WebSocket knows no CORS."""
+        return bool(urlsplit(origin).netloc) and self.is_allowed(origin)
+
+    async def get(self, launch_id: str) -> None:
+        """Watch a launch."""
+        after = position(self.get_query_argument("after", ""))
+        self._viewer = Viewer(self.web.launches.get(launch_id), after)
+        await super().get(launch_id)
+
+    def open(self, *_: str) -> None:
+        """Begin to send."""
+        self._task = asyncio.create_task(self._run())
+
+    def on_message(self, message: str | bytes) -> None:
+        """Take nothing: a viewer only watches."""
+        self.close(1008, "A viewer has nothing to say.")
+
+    def on_close(self) -> None:
+        """Stop when the viewer is gone."""
+        if self._viewer is not None:
+            self._viewer.leave()
+
+    async def _run(self) -> None:
+        assert self._viewer is not None  # noqa: S101 - set before the connection is opened
+        with self._viewer as viewer:
+            async for events in follow(viewer, self.web.keepalive):
+                try:
+                    async with asyncio.timeout(self.web.viewer_timeout):
+                        if not events:
+                            self.ping(b"")
+                        for encoded in events:
+                            await self.write_message(encoded.json.decode())
+                except (WebSocketClosedError, StreamClosedError):
+                    return
+                except TimeoutError:
+                    self.web.log.info("A viewer that did not read was dropped; it can resume.")
+                    self.close(1013, "Too slow; resume with ?after=")
+                    return
+        self.close(1000, "The launch is over.")
