@@ -12,31 +12,41 @@ podman reads its settings from the environment, which repo2docker hands on as it
     `binderprogress.ext.containerspawner`) must use the same storage.
 ``BUILDAH_ISOLATION``
     How the steps of a build are kept apart from the machine. ``oci``, the default as root, runs
-    each in a container; a build that is killed with SIGKILL leaves the running step behind, so send
-    SIGTERM to its process group first. ``chroot`` isolates less, works where containers do not, and
-    dies with the build.
+    each in a container. ``chroot`` isolates less (a step sees the machine's processes and network)
+    and works where containers do not.
 ``CONTAINER_ENGINE_REGISTRY_CREDENTIALS``
     repo2docker's own: a JSON object with ``registry``, ``username`` and ``password``, for pushing.
 ``TMPDIR``
     Where podman keeps a build's temporary files (``/var/tmp`` otherwise).
+
+To stop a build, send SIGTERM to the process group of repo2docker, and leave it a second: podman
+itself would end and leave the running step behind, so the engine ends that too. After SIGKILL it
+cannot, and a step in a container (``oci``) goes on. What a stopped build has stored is removed by
+``podman system prune --external``, to be run while nothing is being built.
 
 This is the only file that imports repo2docker's engine classes.
 """
 
 from __future__ import annotations
 
+import ctypes
+import io
 import json
+import os
 import shutil
+import signal
 import subprocess
+import sys
 import tarfile
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any
 
 from repo2docker.engine import ContainerEngine, ContainerEngineException, Image
-from repo2docker.utils import execute_cmd
 from traitlets import List, Unicode
 
 __all__ = ["PodmanEngine", "PodmanError"]
@@ -234,12 +244,88 @@ class PodmanEngine(ContainerEngine):
         )
 
     def _lines(self, args: list[str]) -> Iterator[str]:
-        try:
-            yield from execute_cmd([self.command, *args], True)
-        except subprocess.CalledProcessError as error:
-            # The arguments may hold build arguments that are nobody's business.
-            raise PodmanError(f"podman {args[0]} ended with {error.returncode}.") from None
+        with _sigterm_raises(), _adopting_orphans():
+            process = subprocess.Popen(
+                [self.command, *args],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            with process:
+                try:
+                    # A "\r" ends a line too, and line ends are left as they are.
+                    yield from io.TextIOWrapper(
+                        _pipe(process.stdout), encoding="utf-8", errors="replace", newline=""
+                    )
+                except BaseException:
+                    _end_children()
+                    raise
+        if process.returncode:
+            # No arguments in the message: those of the build may be nobody's business.
+            raise PodmanError(f"podman {args[0]} ended with {process.returncode}.")
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise PodmanError("podman has no output.")
+    return stream
 
 
 def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="binderprogress-")
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Let SIGTERM end us by an exception, so that what is in `finally` happens."""
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield  # it is not ours to handle
+        return
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # once is enough
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def _adopting_orphans() -> Iterator[None]:
+    """Become the parent of what podman leaves behind, in place of the machine's first process."""
+    if sys.platform != "linux":
+        yield  # elsewhere, podman builds in a virtual machine
+        return
+    set_child_subreaper = 36  # linux/prctl.h
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    if prctl(set_child_subreaper, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+    try:
+        yield
+    finally:
+        prctl(set_child_subreaper, 0, 0, 0, 0)
+
+
+def _end_children() -> None:
+    """End the processes that we are the parent of, and those that we become the parent of by it."""
+    while children := _children():
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)  # not reaped yet, so it is still the one we mean
+            os.waitpid(pid, 0)
+
+
+def _children() -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
+        # "pid (name) state parent …"; a name may have anything in it.
+        if int(text.rpartition(")")[2].split()[1]) == os.getpid():
+            found.append(int(stat.parent.name))
+    return found

@@ -11,7 +11,7 @@ from typing import Any
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from traitlets import Enum, Integer, Unicode
-from traitlets.config import LoggingConfigurable
+from traitlets.config import Configurable, LoggingConfigurable
 
 from ..errors import ConfigError
 from ..launches import LaunchManager
@@ -24,7 +24,13 @@ from .hub import EmbeddedHub
 
 __all__ = ["CONFIGURABLES", "Standalone"]
 
-CONFIGURABLES = [LaunchManager, Web, HubSpawner, LocalBuilder, Repo2dockerBuilder]
+CONFIGURABLES: list[type[Configurable]] = [
+    LaunchManager,
+    Web,
+    HubSpawner,
+    LocalBuilder,
+    Repo2dockerBuilder,
+]
 """What can be configured in it."""
 
 

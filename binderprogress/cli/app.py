@@ -1,0 +1,40 @@
+"""The entry point: finds the command and starts it."""
+
+from __future__ import annotations
+
+import sys
+
+from .base import USAGE, Command, launch_command
+
+__all__ = ["BinderProgressApp", "main"]
+
+
+class BinderProgressApp(Command):
+    """See a launch happen: from a repository to a running Jupyter server."""
+
+    name = "binderprogress"
+    description = __doc__ or ""
+    examples = """
+    binderprogress demo                        # a Hub, the server, and examples in a browser
+    binderprogress launch ./my-repository      # launch a repository, with a bar in the terminal
+    binderprogress serve --generate-config     # a config file to start from
+    """
+    # By name, so that a command imports only what it uses.
+    subcommands = {  # noqa: RUF012 - traitlets' way
+        "serve": ("binderprogress.cli.serve.ServeApp", "Run the server."),
+        "launch": ("binderprogress.cli.launch.LaunchApp", "Launch a repository."),
+        "demo": ("binderprogress.cli.demo.DemoApp", "Run everything, with examples."),
+    }
+
+    def start(self) -> None:
+        """Start the command that was named; without one, say which there are."""
+        if self.subapp is not None:
+            self.subapp.start()
+            return
+        self.print_help()
+        sys.exit(USAGE)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the ``binderprogress`` command."""
+    launch_command(BinderProgressApp, argv)

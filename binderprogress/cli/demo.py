@@ -1,0 +1,180 @@
+"""``binderprogress demo``."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import webbrowser
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from platformdirs import user_cache_path
+from traitlets import Bool, Unicode
+
+from .._share import share_path
+from ..core import specs
+from ..errors import ConfigError
+from ..ext.standalone import CONFIGURABLES, Standalone
+from ..sources.process import run
+from .base import Command, stop_event
+from .serve import serve
+
+__all__ = ["DemoApp"]
+
+
+class DemoApp(Command):
+    """Run everything on this machine: a JupyterHub, the server, and a page with examples.
+
+    The engine "local" needs neither docker nor a network beyond the package index. It runs the
+    examples as this user, without isolation.
+    """
+
+    name = "demo"
+    description = __doc__ or ""
+    classes = [Standalone, *CONFIGURABLES]  # noqa: RUF012 - traitlets' way
+    aliases = {  # noqa: RUF012 - traitlets' way
+        **Command.aliases,
+        "port": "Standalone.port",
+        "engine": "Standalone.engine",
+    }
+    flags = {  # noqa: RUF012
+        **Command.flags,
+        "no-browser": ({"DemoApp": {"open_browser": False}}, "Do not open a browser."),
+        "json": ({"DemoApp": {"json": True}}, "Print one line of JSON when all is up."),
+    }
+
+    open_browser = Bool(True, help="Whether to open a browser.").tag(config=True)
+
+    json = Bool(False, help="Print one line of JSON when all is up, and open no browser.").tag(
+        config=True
+    )
+
+    folder = Unicode(
+        str(user_cache_path("binderprogress") / "examples"),
+        help="Where the examples are made into git repositories.",
+    ).tag(config=True)
+
+    async def main(self) -> int:
+        """Bring everything up, and serve until Ctrl-C or SIGTERM."""
+        stop = stop_event()
+        folder = await asyncio.to_thread(_folder, self.folder)
+        examples = [await _example(item, folder) for item in _manifest()]
+        self._allow(folder)
+        standalone = Standalone(parent=self)
+        standalone.web.front_page = {"examples": examples, "engine": standalone.engine}
+        try:
+            await standalone.start()
+            for example in examples:
+                example["launch_url"] = _launch_url(standalone.web.base_url, example)
+            if standalone.hub is not None:
+                await _unless(stop, standalone.hub.available())
+            if not stop.is_set():
+                self._say(standalone, examples)
+            await serve(standalone, stop)
+        finally:
+            await standalone.stop()
+        return 0
+
+    def _allow(self, folder: Path) -> None:
+        for builder in ("LocalBuilder", "Repo2dockerBuilder"):
+            self.config[builder].local_folders = [
+                *self.config[builder].get("local_folders", []),
+                str(folder),
+            ]
+
+    def _say(self, standalone: Standalone, examples: list[dict[str, Any]]) -> None:
+        if self.json:
+            line = {
+                "url": standalone.url,
+                "hub": standalone.spawner.url,
+                "examples": [
+                    {key: example[key] for key in ("slug", "title", "spec")} for example in examples
+                ],
+            }
+            print(json.dumps(line), flush=True)
+            return
+        print(f"The demo is at {standalone.url}", flush=True)
+        print(f"Its JupyterHub is at {standalone.spawner.url}", flush=True)
+        print("Ctrl-C stops everything.", flush=True)
+        if self.open_browser:
+            webbrowser.open(standalone.url)
+
+
+async def _unless(stop: asyncio.Event, what: Any) -> None:
+    """Await `what`, or the stop if that comes first."""
+    stopped, awaited = asyncio.create_task(stop.wait()), asyncio.ensure_future(what)
+    await asyncio.wait({stopped, awaited}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if awaited.done():
+        awaited.result()
+    else:
+        awaited.cancel()
+
+
+def _folder(name: str) -> Path:
+    folder = Path(name).expanduser().resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _manifest() -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = json.loads(share_path("examples", "examples.json").read_text())
+    return items
+
+
+def _launch_url(base_url: str, example: dict[str, Any]) -> str:
+    query = urlencode({"urlpath": example["urlpath"]}) if example["urlpath"] else ""
+    return f"{base_url}v2/{quote(example['spec'], safe='/%')}" + (f"?{query}" if query else "")
+
+
+async def _example(item: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Make an example's files into a git repository, unless that was done before.
+
+    Its folder, author and date are always the same, and so are its commit and its environment,
+    which is reused.
+    """
+    source = share_path("examples", item["slug"])
+    digest = hashlib.sha256()
+    for path in sorted(source.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    repository = folder / f"{item['slug']}-{digest.hexdigest()[:8]}"
+    if not repository.is_dir():
+        with tempfile.TemporaryDirectory(dir=folder) as making:
+            made = Path(making) / "repository"
+            shutil.copytree(source, made)
+            await _commit(made)
+            try:
+                made.rename(repository)
+            except OSError:
+                if not repository.is_dir():  # else another demo was faster
+                    raise
+    return {**item, "spec": str(specs.from_address(repository.as_uri()))}
+
+
+async def _commit(folder: Path) -> None:
+    person = {"NAME": "binderprogress", "EMAIL": "examples@binderprogress.invalid"}
+    date = "2026-01-01T00:00:00Z"
+    env = {
+        **os.environ,
+        # Neither the user's hooks nor a signing key have a say in it.
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_SYSTEM": os.devnull,
+        **{f"GIT_{who}_{k}": v for who in ("AUTHOR", "COMMITTER") for k, v in person.items()},
+        "GIT_AUTHOR_DATE": date,
+        "GIT_COMMITTER_DATE": date,
+    }
+    for arguments in (
+        ["init", "--quiet", "--initial-branch=main"],
+        ["add", "--all"],
+        ["commit", "--quiet", "--message=An example"],
+    ):
+        code, output = await run(["git", "-C", str(folder), *arguments], env=env, timeout=30)
+        if code:
+            print(output, file=sys.stderr)
+            raise ConfigError(f"git {arguments[0]} failed; the demo needs git 2.28 or newer.")
