@@ -143,12 +143,13 @@ async def _example(item: dict[str, Any], folder: Path) -> dict[str, Any]:
     digest = hashlib.sha256()
     for path in sorted(source.iterdir()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    repository = folder / f"{item['slug']}-{digest.hexdigest()[:8]}"
+    repository = folder / digest.hexdigest()[:12] / item["slug"]
     if not repository.is_dir():
         with tempfile.TemporaryDirectory(dir=folder) as making:
             made = Path(making) / "repository"
             shutil.copytree(source, made)
             await _commit(made)
+            repository.parent.mkdir(exist_ok=True)
             try:
                 made.rename(repository)
             except OSError:

@@ -1,0 +1,70 @@
+"""Fixtures for real parts: the demo with its Hub, git repositories, a browser."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from .support.processes import environment, program
+from .support.repositories import repository
+
+# What Chromium needs where it runs as root, and what keeps it from calling home.
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for everything that is kept between launches, empty at first."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def env(cache: Path) -> dict[str, str]:
+    """The variables that our programs are started with."""
+    return environment(cache)
+
+
+@pytest.fixture
+def make_repository(tmp_path: Path) -> Callable[..., Path]:
+    """Make a git repository of a name and files."""
+
+    def make(name: str = "repository", files: Mapping[str, str] | None = None) -> Path:
+        return repository(tmp_path / name, files)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def demo(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """The real demo: its first line, as JSON."""
+    log = tmp_path_factory.mktemp("demo") / "log"
+    with program("binderprogress", "demo", "--port", "0", "--json", env=env, log=log) as running:
+        line = running.line(timeout=60)
+        assert line, log.read_text()
+        yield json.loads(line)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real Chromium."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("chromium is not installed, and this user could not install it")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
+        yield chromium
+        chromium.close()

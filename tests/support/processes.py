@@ -1,0 +1,98 @@
+"""Real processes of ours, found again whoever their parent is by then."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, Queue
+from typing import IO
+
+import psutil
+
+MARK = "BINDERPROGRESS_TEST"
+BIN = Path(sys.executable).parent
+
+
+class Program:
+    """A running command, with its output line by line."""
+
+    def __init__(self, arguments: Sequence[str], *, env: dict[str, str], log: IO[bytes]) -> None:
+        self.mark = uuid.uuid4().hex
+        self.process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**env, MARK: self.mark},
+            start_new_session=True,
+            text=True,
+        )
+        self._lines: Queue[str] = Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.put(line)
+        self._lines.put("")
+
+    def line(self, timeout: float = 60) -> str:
+        """Await the next line of its output; empty at its end."""
+        try:
+            return self._lines.get(timeout=timeout)
+        except Empty:
+            raise AssertionError(f"no line within {timeout} s") from None
+
+    def family(self) -> list[psutil.Process]:
+        """List it and everything that it started, whoever is their parent now."""
+        return [p for p in psutil.process_iter() if _mark(p) == self.mark]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, as a terminal or a supervisor does."""
+        self.process.send_signal(number)
+
+    def wait(self, timeout: float) -> int:
+        """Await its end and return its exit code."""
+        return self.process.wait(timeout)
+
+
+def _mark(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get(MARK)
+    except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+        return None
+
+
+@contextmanager
+def program(*arguments: str, env: dict[str, str], log: Path) -> Iterator[Program]:
+    """Run a command of the environment under test; end what is left of it."""
+    with log.open("ab") as file:
+        running = Program([str(BIN / arguments[0]), *arguments[1:]], env=env, log=file)
+        try:
+            yield running
+        finally:
+            if running.process.poll() is None:
+                running.signal(signal.SIGTERM)
+                try:
+                    running.wait(10)
+                except subprocess.TimeoutExpired:
+                    pass  # what is left is ended below
+            for process in running.family():
+                try:
+                    process.kill()
+                except psutil.NoSuchProcess:
+                    continue
+            running.wait(10)
+
+
+def environment(cache: Path) -> dict[str, str]:
+    """Return variables under which our caches are empty, and uv's is the user's."""
+    uv_cache = subprocess.check_output([BIN / "uv", "cache", "dir"], text=True).strip()
+    return {**os.environ, "XDG_CACHE_HOME": str(cache), "UV_CACHE_DIR": uv_cache}

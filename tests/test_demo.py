@@ -1,0 +1,95 @@
+"""The demo, as a person uses it: each example to its real end in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+pytestmark = [pytest.mark.hub, pytest.mark.browser]
+
+# A cold environment is downloaded, built and started within this, in milliseconds.
+COLD = 120_000
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    problems: list[str] = []
+    page = context.new_page()
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+    yield page
+    context.close()
+    assert not problems
+
+
+def start(page: Page, demo: dict[str, Any], title: str) -> None:
+    page.goto(demo["url"])
+    page.get_by_role("link", name=f"Launch {title}").click()
+
+
+def open_server(page: Page) -> Page:
+    link = page.get_by_role("link", name="Open")
+    expect(link).to_be_visible(timeout=COLD)
+    expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "100")
+    with page.context.expect_page() as opened:
+        link.click()
+    # What the server itself logs in its own page is not ours.
+    return opened.value
+
+
+def test_the_front_page_lists_the_examples(page: Page, demo: dict[str, Any]) -> None:
+    page.goto(demo["url"])
+    assert [example["slug"] for example in demo["examples"]] == ["notebook", "dashboard", "failing"]
+    for example in demo["examples"]:
+        expect(page.get_by_role("heading", name=example["title"])).to_be_visible()
+
+
+def test_the_notebook_opens_in_jupyterlab_and_runs_a_cell(
+    page: Page, demo: dict[str, Any]
+) -> None:
+    start(page, demo, "A notebook")
+    lab = open_server(page)
+    cell = lab.locator(".jp-CodeCell").first
+    cell.wait_for(timeout=COLD)
+    # Not before the kernel is there: Lab drops a run that comes too early.
+    expect(lab.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible(
+        timeout=COLD
+    )
+    cell.locator(".cm-content").click()
+    lab.keyboard.press("Shift+Enter")
+    expect(cell.locator(".jp-OutputArea-output")).to_contain_text("π is about 3.14", timeout=COLD)
+
+
+def test_the_dashboard_renders_in_voila(page: Page, demo: dict[str, Any]) -> None:
+    start(page, demo, "A dashboard")
+    voila = open_server(page)
+    expect(voila.get_by_role("heading", name="Two waves")).to_be_visible(timeout=COLD)
+    expect(voila.locator(".widget-slider").first).to_be_visible(timeout=COLD)
+    expect(voila.locator("img").first).to_be_visible(timeout=COLD)
+
+
+def test_the_failing_example_says_why(page: Page, demo: dict[str, Any]) -> None:
+    start(page, demo, "A build that fails")
+    main = page.get_by_role("main")
+    expect(main).to_contain_text("cannot be satisfied", timeout=COLD)
+    expect(main).to_contain_text("Correct its name or version in requirements.txt")
+    expect(page.get_by_role("region", name="Why, from the log")).to_contain_text("six==99.99")
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    assert page.get_by_role("progressbar").get_attribute("aria-valuenow") != "100"
+
+
+def test_a_reload_goes_on_with_the_same_launch(page: Page, demo: dict[str, Any]) -> None:
+    start(page, demo, "A build that fails")
+    expect(page.get_by_role("button", name="Try again")).to_be_visible(timeout=COLD)
+    address = page.url
+    assert "#launch=" in address
+    started: list[str] = []
+    page.on("request", lambda r: started.append(r.url) if r.method == "POST" else None)
+    page.reload()
+    expect(page.get_by_role("button", name="Try again")).to_be_visible(timeout=COLD)
+    assert page.url == address
+    assert not started
