@@ -48,9 +48,7 @@ def test_the_front_page_lists_the_examples(page: Page, demo: dict[str, Any]) -> 
         expect(page.get_by_role("heading", name=example["title"])).to_be_visible()
 
 
-def test_the_notebook_opens_in_jupyterlab_and_runs_a_cell(
-    page: Page, demo: dict[str, Any]
-) -> None:
+def test_the_notebook_opens_in_jupyterlab_and_runs_a_cell(page: Page, demo: dict[str, Any]) -> None:
     start(page, demo, "A notebook")
     lab = open_server(page)
     cell = lab.locator(".jp-CodeCell").first

@@ -21,8 +21,10 @@ podman reads its settings from the environment, which repo2docker hands on as it
 
 To stop a build, send SIGTERM to the process group of repo2docker, and leave it a second: podman
 itself would end and leave the running step behind, so the engine ends that too. After SIGKILL it
-cannot, and a step in a container (``oci``) goes on. What a stopped build has stored is removed by
-``podman system prune --external``, to be run while nothing is being built.
+cannot, and a step in a container (``oci``) goes on.
+
+A stopped build leaves its working containers and their mounts in the storage. While nothing is
+being built, ``podman rm --force`` removes what ``podman ps --all --external`` lists as ``Storage``.
 
 This is the only file that imports repo2docker's engine classes.
 """

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from podman_support import BASE_IMAGE, Build, Podman, Repository, base_tar, why_not
+
+from .podman_support import BASE_IMAGE, Build, Podman, Repository, base_tar, why_not
 
 
 @pytest.fixture(scope="session")

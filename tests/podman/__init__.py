@@ -1,0 +1,1 @@
+"""A real podman: repo2docker builds with it, and a real JupyterHub spawns what was built."""

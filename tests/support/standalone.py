@@ -1,0 +1,83 @@
+"""The whole server with its Hub, in a thread of the test's process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.request import Request, urlopen
+
+from traitlets.config import Config
+
+from binderprogress.ext.standalone import Standalone
+
+T = TypeVar("T")
+
+
+class Running:
+    """A server that runs in another thread."""
+
+    def __init__(self, standalone: Standalone, loop: asyncio.AbstractEventLoop) -> None:
+        self.standalone = standalone
+        self._loop = loop
+
+    def call(self, work: Coroutine[Any, Any, T], timeout: float = 60) -> T:
+        """Do something in its event loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
+
+    @property
+    def url(self) -> str:
+        return self.standalone.url
+
+    def start(self, spec: str) -> dict[str, Any]:
+        """Start a launch and return its links."""
+        return post(f"{self.url}api/launches", {"spec": spec})
+
+    def hub(self, path: str) -> Any:
+        """Ask the Hub's API."""
+        request = Request(
+            f"{self.standalone.spawner.api_url}{path}",
+            headers={"Authorization": f"token {self.standalone.spawner.api_token}"},
+        )
+        with urlopen(request, timeout=10) as response:
+            return json.load(response)
+
+
+def post(url: str, body: Any) -> dict[str, Any]:
+    """Send JSON and return the answer."""
+    request = Request(
+        url, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
+    )
+    with urlopen(request, timeout=10) as response:
+        answer: dict[str, Any] = json.load(response)
+        return answer
+
+
+@contextmanager
+def running(folder: Path, **more: Any) -> Iterator[Running]:
+    """Run a server with the local engine that launches what is below `folder`."""
+    config = Config(more)
+    config.LocalBuilder.local_folders = [str(folder)]
+    config.LocalBuilder.environments = str(folder / "environments")
+    config.Standalone.port = 0
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def start() -> Standalone:
+        standalone = Standalone(config=config)
+        await standalone.start()
+        return standalone
+
+    standalone = asyncio.run_coroutine_threadsafe(start(), loop).result(60)
+    try:
+        yield Running(standalone, loop)
+    finally:
+        asyncio.run_coroutine_threadsafe(standalone.stop(), loop).result(60)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
