@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
-from traitlets import Enum, Integer, Unicode
+from traitlets import Dict, Enum, Integer, Unicode
 from traitlets.config import Configurable, LoggingConfigurable
 
 from ..errors import ConfigError
@@ -20,6 +21,7 @@ from ..sources.local import LocalBuilder
 from ..sources.repo2docker import Repo2dockerBuilder
 from ..web.app import make_app
 from ..web.config import Web
+from .containers import ContainerHost
 from .hub import EmbeddedHub
 
 __all__ = ["CONFIGURABLES", "Standalone"]
@@ -52,6 +54,13 @@ class Standalone(LoggingConfigurable):
 
     port = Integer(8585, help="The port to listen on; 0: any that is free.").tag(config=True)
 
+    hub_config = Dict(
+        help="""
+        More settings for the JupyterHub that is started here, section by section:
+        {"ContainerSpawner": {"mem_limit": "2G"}}
+        """
+    ).tag(config=True)
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.builder = self._make_builder()
@@ -62,6 +71,7 @@ class Standalone(LoggingConfigurable):
         if self.ip in {"127.0.0.1", "::1", "localhost"}:
             self.web.local_only = True
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._containers: ContainerHost | None = None
         self._server: HTTPServer | None = None
 
     @property
@@ -106,6 +116,8 @@ class Standalone(LoggingConfigurable):
             self.log.log(level, "Not all launches could be cleaned up in time.")
         if self.hub is not None:
             await self.hub.stop()
+        if self._containers is not None:
+            await self._containers.stop()
         if self._server is not None:
             await self._server.close_all_connections()
         if self._folder is not None:
@@ -123,11 +135,12 @@ class Standalone(LoggingConfigurable):
             prefix="binderprogress-hub-", ignore_cleanup_errors=True
         )
         folder = Path(self._folder.name)
-        if isinstance(self.builder, LocalBuilder):
-            config = _local_config(self.builder, folder)
-        else:
-            config = _container_config()
-        self.hub = EmbeddedHub(folder, config=config, env={})
+        config, env = _local_config(self.builder, folder), {}
+        if self.engine != "local":
+            self._containers = ContainerHost(self.engine, folder=folder, log=self.log)
+            await self._containers.start()
+            config, env = self._containers.config, self._containers.env
+        self.hub = EmbeddedHub(folder, config=_merged(config, self.hub_config), env=env)
         await self.hub.start()
         self.spawner.url = self.hub.url
         self.spawner.api_url = f"{self.hub.url}hub/api/"
@@ -135,7 +148,11 @@ class Standalone(LoggingConfigurable):
         self.spawner.available = self.hub.available
 
 
-def _local_config(builder: LocalBuilder, folder: Path) -> dict[str, dict[str, Any]]:
+def _local_config(
+    builder: LocalBuilder | Repo2dockerBuilder, folder: Path
+) -> Mapping[str, Mapping[str, Any]]:
+    if not isinstance(builder, LocalBuilder):
+        return {}
     return {
         "JupyterHub": {"spawner_class": "binderprogress.ext.localspawner.EnvironmentSpawner"},
         "EnvironmentSpawner": {
@@ -145,5 +162,7 @@ def _local_config(builder: LocalBuilder, folder: Path) -> dict[str, dict[str, An
     }
 
 
-def _container_config() -> dict[str, dict[str, Any]]:
-    return {"JupyterHub": {"spawner_class": "binderprogress.ext.containerspawner.ContainerSpawner"}}
+def _merged(
+    config: Mapping[str, Mapping[str, Any]], more: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    return {name: {**config.get(name, {}), **more.get(name, {})} for name in {*config, *more}}
