@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from math import exp, log
+from math import erfc, exp, log, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -38,8 +38,8 @@ _SIGMA = 0.9
 """Spread of ln(duration): launches of unknown repositories differ by a factor of about 2.5."""
 
 _NORMAL = NormalDist()
-# Beyond this, 1 - Φ(z) has no digits left.
-_MOST = 1 - 1e-12
+# inv_cdf() works in between; below, a normal's tail is as good as exponential.
+_LEAST, _MOST = 1e-300, 1 - 1e-16
 
 
 class Estimate(NamedTuple):
@@ -74,7 +74,7 @@ def time_left(
     spent : float
         Seconds so far.
     quantile : float
-        Between 0 and 1.
+        Between 0 and 1, both excluded.
     sigma : float
         The spread of the logarithm.
 
@@ -84,10 +84,17 @@ def time_left(
     ``exp(μ + σ·Φ⁻¹((1 + Φ(z))/2)) − spent`` with ``z = (ln spent − μ)/σ``. It grows when something
     takes longer than usual, as it should.
     """
+    if typical <= 0:
+        return 0.0
     mu = log(typical)
-    over = _NORMAL.cdf((log(spent) - mu) / sigma) if spent > 0 else 0.0
-    rank = min(over + quantile * (1 - over), _MOST)
-    return max(exp(mu + sigma * _NORMAL.inv_cdf(rank)) - spent, 0.0)
+    # Tails, since far beyond what is usual 1 - Φ(z) would have no digits left.
+    z = (log(spent) - mu) / sigma if spent > 0 else None
+    tail = (erfc(z / sqrt(2)) / 2 if z is not None else 1.0) * (1 - quantile)
+    if z is not None and tail < _LEAST:
+        at = z - log(1 - quantile) / z
+    else:
+        at = -_NORMAL.inv_cdf(min(tail, _MOST))
+    return max(exp(mu + sigma * at) - spent, 0.0)
 
 
 class Estimator:
@@ -128,37 +135,40 @@ class Estimator:
         if phase is Phase.READY:
             return Estimate(100.0, None, 0.0, 0.0, 0.0)
         if phase in {Phase.FAILED, Phase.CANCELLED}:
-            return Estimate(self._at(now), None, None, None, None)
+            return Estimate(round(self._at(now), 3), None, None, None, None)
         if phase is not self._phase:
             self._enter(phase, now)
         if step is not None and step.total:
             self._enter_step(step, now)
-        self._rebase(self._curve.to, self._curve.tau, now)
+        # An exponential approach that is begun anew from where it stands is the same approach. Ours
+        # is kept as it is: rounded with every line of a busy log, it would not move at all.
+        progress = round(self._at(now), 3)
+        curve = Curve(from_=progress, to=max(progress, self._curve.to), tau=self._curve.tau)
         left = [self._left(quantile, now) for quantile in (0.5, 0.25, 0.75)]
-        return Estimate(self._curve.from_, self._curve, *(round(value, 1) for value in left))
+        return Estimate(progress, curve, *(round(value, 1) for value in left))
 
     def _at(self, now: float) -> float:
-        return round(self._curve.at(now - self._curve_began), 3)
+        return self._curve.at(now - self._curve_began)
 
     def _rebase(self, to: float, tau: float, now: float) -> None:
-        # An exponential approach that is begun anew from where it stands is the same approach.
         from_ = self._at(now)
         self._curve = Curve(from_=from_, to=max(from_, to), tau=max(tau, 0.1))
         self._curve_began = now
 
-    def _expected(self, phase: Phase) -> float:
-        return self._typical.get(phase, 0.0)
+    @property
+    def _own(self) -> float:
+        # A phase that nobody expected (a push) is not worth nothing once it is there.
+        return self._typical.get(self._phase, TYPICAL.get(self._phase, 0.0))
 
     def _later(self, phase: Phase) -> list[Phase]:
         return [p for p in _ORDER[_ORDER.index(phase) + 1 :] if p in self._typical]
 
     def _enter(self, phase: Phase, now: float) -> None:
         self._phase, self._phase_began, self._step = phase, now, None
-        # A phase that nobody expected (a push) is not worth nothing once it is there.
-        own = self._typical.get(phase, TYPICAL.get(phase, 0.0))
-        total = own + sum(self._expected(p) for p in self._later(phase))
+        own = self._own
+        total = own + sum(self._typical[p] for p in self._later(phase))
         from_ = self._at(now)
-        to = from_ + (CEILING - from_) * (own / total if total else 1.0)
+        to = from_ + (CEILING - from_) * (own / total if total else 0.0)
         self._span = (from_, max(from_, to))
         # At its typical duration the bar has covered 86% of the phase's share.
         self._rebase(self._span[1], own / 2, now)
@@ -175,23 +185,24 @@ class Estimator:
         at = low + (high - low) * done / step.total
         to = low + (high - low) * min(done + 1, step.total) / step.total
         if at > self._at(now):
-            self._curve = Curve(from_=round(at, 3), to=round(at, 3), tau=1.0)
+            self._curve = Curve(from_=at, to=at, tau=1.0)
             self._curve_began = now
-        self._rebase(to, self._expected(self._phase) / step.total, now)
+        self._rebase(to, self._own / step.total, now)
 
     def _left(self, quantile: float, now: float) -> float:
         spent = now - self._phase_began
-        typical = self._expected(self._phase)
-        left = 0.0
-        if self._step is not None and self._step.total:
-            done = self._step.index if self._step.cached else self._step.index - 1
-            share = 1 - done / self._step.total
-            # What the steps so far took, as far as there are any, tells more than what is usual.
-            pace = spent / done * self._step.total if done else typical
-            typical = (typical * share + pace * (1 - share)) or typical
-            left = time_left(typical * share, 0.0, quantile) if typical and share else 0.0
-        elif typical:
+        typical = self._own
+        step = self._step
+        done = 0.0
+        if step is not None:
+            done = (step.index if step.cached else step.index - 1) / step.total
+        if done:
+            # The mean of what is usual and of what the pace so far (spent / done) makes of it; the
+            # more steps are done, the more their pace counts.
+            whole = typical * (1 - done) + spent
+            left = time_left(whole * (1 - done), 0.0, quantile)
+        else:
             left = time_left(typical, spent, quantile)
         return left + sum(
-            time_left(self._expected(p), 0.0, quantile) for p in self._later(self._phase)
+            time_left(self._typical[p], 0.0, quantile) for p in self._later(self._phase)
         )

@@ -6,6 +6,7 @@ from that.
 
 from __future__ import annotations
 
+from math import exp
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -33,8 +34,6 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"})
 
     def at(self, seconds: float) -> float:
         """Return where the bar stands `seconds` after the event, in percent."""
-        from math import exp
-
         return self.from_ + (self.to - self.from_) * (1 - exp(-max(seconds, 0.0) / self.tau))
 
 
@@ -139,7 +138,8 @@ def decode(data: bytes | str) -> Event:
     """
     try:
         return _decoder.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        # Not UTF-8, or nested without end: a remote server may send what it likes.
         raise StreamError(f"This is not an event: {error}") from error
 
 

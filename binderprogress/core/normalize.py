@@ -7,6 +7,7 @@ the event is appended. Raw records are hostile input: what does not fit is kept 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Literal
 
 import msgspec
@@ -65,6 +66,9 @@ _REPO2DOCKER_PHASES = {
     "building": Phase.BUILDING,
     "pushing": Phase.PUSHING,
 }
+_ORDER = list(Phase)
+# The phases whose messages are a builder's log.
+_LOGGED = {None, Phase.WAITING, Phase.FETCHING, Phase.BUILDING, Phase.PUSHING}
 
 
 class LogReader:
@@ -84,27 +88,46 @@ class LogReader:
             docker API ends a message that came before.
         """
         text, fields = _record(line)
-        if text in {"\n", "\r\n"} and self._unfinished:
+        name = fields.pop("phase", None)
+        phase = _REPO2DOCKER_PHASES.get(name) if isinstance(name, str) else None
+        return self.note(text, fields, phase=phase, error=name == "failed")
+
+    def note(
+        self, text: str, fields: dict[str, Any], *, phase: Phase | None, error: bool
+    ) -> Note | None:
+        """Make a note of a message and what stands beside it in its record."""
+        traceback = fields.pop("exc_info", None) or ""
+        if text in {"\n", "\r\n"} and self._unfinished and not fields:
             self._unfinished = False
             return None
         self._unfinished = bool(text) and text[-1] not in "\r\n"
-        name = fields.pop("phase", None)
-        traceback = fields.pop("exc_info", "")
-        if not text.strip() and not fields and not name:
+        if not (text.strip() or fields or traceback or phase or error):
             return None
-        step = self._steps.read(text)
-        phase = _REPO2DOCKER_PHASES.get(name) if isinstance(name, str) else None
-        if step is not None and step.phase is not None:
-            # Pushing shows up as text inside "building"; the text knows better.
-            phase = step.phase
+        if phase in _LOGGED:
+            step = self._steps.read(text)
+            phase = _further(phase, step)
+        else:
+            step = _launch_step(text)
         return Note(
             message=ended(text),
             phase=phase,
             step=step,
-            error=name == "failed",
+            error=error,
             traceback=traceback if isinstance(traceback, str) else repr(traceback),
             source=fields or None,
         )
+
+
+def _further(phase: Phase | None, step: Step | None) -> Phase | None:
+    """Return the phase that a record names, or a later one that its text gives away.
+
+    Pushing shows up as text inside "building". But a postBuild that clones something has not gone
+    back to fetching.
+    """
+    told = step.phase if step is not None else None
+    if phase is None or told is None:
+        return phase or told
+    return max(phase, told, key=_ORDER.index)
 
 
 def _record(line: str) -> tuple[str, dict[str, Any]]:
@@ -112,11 +135,42 @@ def _record(line: str) -> tuple[str, dict[str, Any]]:
     if line.startswith("{"):
         try:
             fields = json.loads(line)
-        except ValueError:
-            return line, {}
-        if isinstance(fields, dict) and isinstance(fields.get("message"), str):
+        except (ValueError, RecursionError):
+            return _clean(line), {}
+        fields = _clean(fields)
+        if isinstance(fields.get("message"), str):
             return fields.pop("message"), fields
-    return line, {}
+        if traceback := fields.pop("exc_info", None):
+            # What remains is shown as it is, but never this.
+            return json.dumps(fields) + "\n", {"exc_info": traceback}
+    return _clean(line), {}
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_DEEPEST = 32
+
+
+def _clean(value: Any, depth: int = 0) -> Any:
+    """Return `value` as something that can be written as JSON again.
+
+    Attack: JSON can say half a surrogate pair, which UTF-8 cannot, and nest deeper than a writer
+    goes. Either would end the launch of whoever watches, with an exception.
+    """
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, dict | list) and depth == _DEEPEST:
+        return "…"
+    if isinstance(value, dict):
+        return {_clean(str(key)): _clean(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_clean(item, depth + 1) for item in value]
+    return value
+
+
+def _text(message: Any) -> str:
+    if message is None:
+        return ""
+    return message if isinstance(message, str) else json.dumps(message)
 
 
 def ended(text: str) -> str:
@@ -147,6 +201,34 @@ _HUB_STEPS = {
     "Server requested": Step("requested", "Asking for a server"),
     "Spawning server...": Step("starting", "Starting the server"),
 }
+# Kubernetes' messages where the event itself is lost: a BinderHub hands on nothing else.
+_KUBERNETES_STAMP = re.compile(r"\S+Z \[(?:Normal|Warning)\] ")
+_KUBERNETES_MESSAGES = {
+    "0/": "FailedScheduling",
+    "pod triggered scale-up": "TriggeredScaleUp",
+    "Scheduled": "Scheduled",
+    "Successfully assigned": "Scheduled",
+    "Pulling image": "Pulling",
+    "Pulled image": "Pulled",
+    "Successfully pulled image": "Pulled",
+    "Container image": "Pulled",
+    "Created container": "Created",
+    "Started container": "Started",
+    "Back-off": "BackOff",
+}
+
+
+def _launch_step(message: str) -> Step | None:
+    """Return the step that a message of a Hub begins."""
+    text = message.strip()
+    if text in _HUB_STEPS:
+        return _HUB_STEPS[text]
+    if stamp := _KUBERNETES_STAMP.match(text):
+        text = text[stamp.end() :]
+    for prefix, reason in _KUBERNETES_MESSAGES.items():
+        if text.startswith(prefix):
+            return _KUBERNETES_STEPS[reason]
+    return None
 
 
 def from_hub(record: dict[str, Any]) -> Note:
@@ -155,19 +237,18 @@ def from_hub(record: dict[str, Any]) -> Note:
     `progress` and `message` can be absent. ``html_message`` is HTML from the Hub: it is kept under
     `source` and never shown.
     """
-    fields = dict(record)
-    message = fields.pop("message", "")
+    fields = _clean(record)
+    message = fields.pop("message", None)
     raw = fields.get("raw_event")
     step = None
     if isinstance(raw, dict):
         step = _KUBERNETES_STEPS.get(str(raw.get("reason")))
-        message = message or raw.get("message", "")
-    if not isinstance(message, str):
-        message = json.dumps(message)
+        message = message or raw.get("message")
+    message = _text(message)
     return Note(
         message=ended(message),
         phase=Phase.LAUNCHING,
-        step=step or _HUB_STEPS.get(message),
+        step=step or _launch_step(message),
         error=fields.get("failed") is True,
         source=fields or None,
     )
@@ -195,30 +276,13 @@ def from_binderhub(record: dict[str, Any], reader: LogReader) -> Note | None:
     reader : LogReader
         One per stream: log lines inside it are repo2docker's.
     """
-    fields = dict(record)
-    message = fields.pop("message", "")
-    if not isinstance(message, str):
-        message = json.dumps(message)
+    fields = _clean(record)
+    # It opens the server: for the one who launched, not for a log that others see too.
+    fields.pop("token", None)
+    text = _text(fields.pop("message", None))
     # Its own words for a build pod's states ("Pending", "unknown", …) are no phases of ours.
-    name = str(fields.pop("phase", "")).lower()
-    phase = _BINDERHUB_PHASES.get(name)
-    note = reader.read(message)
-    if phase is None and note is None and not fields:
-        return None
-    step = note.step if note is not None else None
-    if step is not None and step.phase is not None and phase in {Phase.FETCHING, Phase.BUILDING}:
-        phase = step.phase
-    traceback = fields.pop("exc_info", "")
-    if phase is Phase.LAUNCHING and step is None:
-        step = _HUB_STEPS.get(message.strip())
-    return Note(
-        message=ended(message),
-        phase=phase,
-        step=step,
-        error=phase is Phase.FAILED,
-        traceback=str(traceback),
-        source=fields or None,
-    )
+    phase = _BINDERHUB_PHASES.get(str(fields.pop("phase", "")).lower())
+    return reader.note(text, fields, phase=phase, error=phase is Phase.FAILED)
 
 
 class Normalizer:

@@ -56,4 +56,4 @@ def check_transition(before: Phase | None, after: Phase) -> None:
         If it cannot; nothing is changed.
     """
     if after not in TRANSITIONS[before]:
-        raise IllegalTransitionError(before or "nothing", after)
+        raise IllegalTransitionError(before.value if before else "nothing", after.value)

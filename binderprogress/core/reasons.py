@@ -22,31 +22,53 @@ class Reason(msgspec.Struct, frozen=True):
     pattern : str
         A regular expression; a line that it is found in says so. Empty: never looked for.
     sentence : str
-        What happened. ``{0}`` is the expression's first group.
+        What happened.
     advice : str
         What to do.
+    named : str
+        What happened, to what: ``{0}`` is the first group of `pattern` that matched.
+    below : str
+        An expression with one group, looked for in the line and those that follow, joined: some
+        programs wrap their sentences. It gives ``{0}`` where `pattern` does not.
     """
 
     key: str
     pattern: str
     sentence: str
     advice: str
+    named: str = ""
+    below: str = ""
 
 
-# The first that is found in the log wins, so the more telling ones come first.
+# The first that is found in the log wins, so the more telling ones come first: what went wrong
+# before what went wrong because of it.
 _TABLE = [
     Reason(
+        "no-engine",
+        r"Cannot connect to the Docker daemon|Cannot connect to Podman|podman is not installed"
+        r"|Docker client initialization error|commandline client must be installed"
+        r"|The buildx plugin must be installed|Check if docker is running"
+        r"|No such file or directory: '(?:docker|podman)'"
+        r"|Container engine '[^']*' not found|podman does not work",
+        "The container engine does not answer.",
+        "Start docker or podman on the server, or use the engine 'local'.",
+    ),
+    Reason(
         "bad-ref",
-        r"Failed to check out (?:ref|the) '?([^']+?)'?(?: branch.*)?$"
-        r"|unable to read tree|not our ref",
-        "The branch, tag or commit {0} is not in the repository.",
+        r"Failed to check out ref '?([^\s']+)|not our ref ([0-9a-f]+)"
+        r"|couldn't find remote ref (\S+)|unable to read tree \(?([0-9a-f]+)"
+        r"|reference is not a tree: (\S+)"
+        r"|Could not parse object '([^']+)'"
+        r"|Remote branch (\S+) not found|pathspec '([^']+)' did not match",
+        "The branch, tag or commit is not in the repository.",
         "Check its spelling, or leave it out to take the default branch.",
+        "The branch, tag or commit {0} is not in the repository.",
     ),
     Reason(
         "private-or-missing",
-        r"Repository not found|does not appear to be a git repository|Authentication failed"
-        r"|could not read Username|Permission denied \(publickey"
-        r"|The requested URL returned error: 40[134]"
+        r"Repository not found|does not appear to be a git repository|Authentication failed for '"
+        r"|could not read (?:Username|Password)|Permission denied \(publickey"
+        r"|The requested URL returned error: 40[134]|Host key verification failed"
         r"|^fatal: repository '.*' (?:not found|does not exist)",
         "The repository is not there, or it is private.",
         "Check its address, and that anyone may read it.",
@@ -54,57 +76,39 @@ _TABLE = [
     Reason(
         "host-unreachable",
         r"Could not resolve host(?:name)?:? ([^\s;,]+)|unable to look up ([^\s:]+)"
-        r"|Failed to connect to (\S+)|Connection refused|Connection timed out"
-        r"|Network is unreachable|Operation timed out",
-        "The host {0} of the repository cannot be reached.",
+        r"|Failed to connect to (\S+) port|connect to host (\S+) port"
+        r"|fatal: unable to connect to ([^\s:]+)|Failed to resolve '([^']+)'"
+        r"|Network is unreachable|No route to host"
+        r"|Connection timed out|Operation timed out|Temporary failure in name resolution"
+        r"|Name or service not known",
+        "A host cannot be reached.",
         "Check the address, and whether that host is up; then try again.",
+        "The host {0} cannot be reached.",
     ),
     Reason(
         "unsupported-file",
-        r"^(\S+) cannot be honoured without a container engine",
-        "The repository has {0}, which cannot be honoured without a container engine.",
+        r"^(?!\w+BuildPack )(\S+) cannot be honoured without a container engine"
+        r"|BuildPack cannot be honoured without a container engine",
+        "The repository asks for what cannot be honoured without a container engine.",
         "Launch it with docker or podman (--engine docker), or ask for what it needs in "
         "requirements.txt.",
+        "The repository has {0}, which cannot be honoured without a container engine.",
     ),
     Reason(
         "python-unavailable",
-        r"No interpreter found for (Python [^\s]+)|No download found for request: (\S+)",
-        "{0}, which runtime.txt asks for, cannot be had on this machine.",
-        "Ask for another version in runtime.txt, or leave that file out.",
-    ),
-    Reason(
-        "conda-conflict",
-        r"LibMambaUnsatisfiableError|Could not solve for environment specs"
-        r"|ResolvePackageNotFound|UnsatisfiableError|PackagesNotFoundError",
-        "The packages in environment.yml cannot be installed together.",
-        "Loosen or correct the versions that the log names, and try again.",
-    ),
-    Reason(
-        "unsatisfiable-requirement",
-        r"No matching distribution found for (.+)$"
-        r"|No solution found when resolving dependencies"
-        r"|Could not find a version that satisfies the requirement (\S+)"
-        r"|ResolutionImpossible|was not found in the package registry",
-        "The requirement {0} cannot be satisfied.",
-        "Correct its name or version in requirements.txt, and try again.",
-    ),
-    Reason(
-        "bad-requirement-file",
-        r"Couldn't parse requirement|Invalid requirement|error: .*requirements\.txt",
-        "requirements.txt is not understood.",
-        "Correct the line that the log names: one requirement a line, as pip has it.",
-    ),
-    Reason(
-        "package-build-failed",
-        r"Failed to build [`']?([^`'\s]+)|Failed building wheel for (\S+)"
-        r"|subprocess-exited-with-error|metadata-generation-failed",
-        "The package {0} could not be built.",
-        "Ask for a version that has a wheel, or add what its build needs.",
+        r"No interpreter found for (Python \S+)|No download found for request: (\S+)"
+        r"|Invalid version request: (Python .+)|Invalid runtime\.txt"
+        r"|runtime\.txt version not supported|Python version compatible with pyproject\.toml"
+        r"|requires-python .* is not understood",
+        "The Python that the repository asks for cannot be had here.",
+        "Ask for another version in runtime.txt or pyproject.toml, or for none.",
+        "The Python that the repository asks for cannot be had here: {0}.",
     ),
     Reason(
         "out-of-memory",
-        r"OOMKilled|Out of memory|Cannot allocate memory|MemoryError"
-        r"|exit(?:ed with)? (?:code|status) 137",
+        r"OOMKilled|\bOut of memory\b|Cannot allocate memory|\bMemoryError\b"
+        r"|Killed signal terminated program"
+        r"|(?:exit|exited with|non-zero) (?:code|status):? (?:137|-9)\b",
         "There was not enough memory.",
         "Ask for fewer or smaller packages, or for a larger machine.",
     ),
@@ -115,25 +119,76 @@ _TABLE = [
         "Try again later; if it stays, tell who runs this server.",
     ),
     Reason(
+        "conda-conflict",
+        r"─ (\S+).* does not exist \(perhaps a typo|nothing provides requested (\S+)"
+        r"|LibMambaUnsatisfiableError|Could not solve for environment specs"
+        r"|ResolvePackageNotFound|UnsatisfiableError|PackagesNotFoundError",
+        "The packages in environment.yml do not all exist, or cannot be installed together.",
+        "Loosen or correct the versions that the log names, and try again.",
+        "environment.yml asks for {0}, which is not in its channels.",
+        below=r"(?:NotFoundError: .*|ResolvePackageNotFound: ?) - (\S+)",
+    ),
+    Reason(
+        "unsatisfiable-requirement",
+        r"No matching distribution found for (.+)$"
+        r"|No solution found when resolving dependencies"
+        r"|Could not find a version that satisfies the requirement (\S+)"
+        r"|ResolutionImpossible|these package versions have conflicting dependencies"
+        r"|we can conclude that",
+        "The requirements cannot all be satisfied.",
+        "Correct the name or the version in requirements.txt, and try again.",
+        "The requirement {0} cannot be satisfied.",
+        # uv tells how it came to it; the last of it is what leaves the others no room.
+        below=r"you require ([\w.\[\]-][^\s,]*(?:,[<>=!~][^\s,]+)*),"
+        r" we can conclude that your requirements",
+    ),
+    Reason(
+        "bad-requirement-file",
+        r"Couldn't parse requirement|Invalid requirement|Could not open requirements file"
+        r"|File not found: `[^`]*requirements",
+        "requirements.txt is not understood.",
+        "Correct the line that the log names: one requirement a line, as pip has it.",
+    ),
+    Reason(
+        "package-build-failed",
+        r"Failed building wheel for (\S+)|Could not build wheels for ([^\s,]+)"
+        r"|Failed to build installable wheels for .*\(([^\s,)]+)|Failed to build `([^`\s]+)"
+        r"|^(?:ERROR: )?Failed to build (?!installable|image|the\b)([\w.-]+)$"
+        r"|subprocess-exited-with-error|metadata-generation-failed",
+        "A package could not be built.",
+        "Ask for a version that has a wheel, or add what its build needs.",
+        "The package {0} could not be built.",
+    ),
+    Reason(
         "postbuild-failed",
-        r"postBuild (?:failed|exited|returned)|chmod \+x .*postBuild.*(?:exit|non-zero)",
+        r"postBuild (?:failed|exited|returned)"
+        r"|(?:building at STEP|The command|process) .*postBuild\b.*"
+        r"(?:exit status|non-zero code|did not complete)",
         "The repository's postBuild script failed.",
         "Run it by hand in a fresh clone to see why; the log has what it printed.",
     ),
     Reason(
         "image-pull-failed",
-        r"ImagePullBackOff|ErrImagePull|image pull back-off|failed to find image|pull access denied"
-        r"|manifest unknown|initializing source docker://",
-        "An image could not be pulled.",
+        r"failed to find image (\S+): |pull access denied for ([^\s,]+)"
+        r"|Back-off pulling image \"([^\"]+)\"|initializing source docker://([^\s]+): "
+        r"|failed to resolve source metadata for (\S+): "
+        r"|image pull back-off(?:: no such image (\S+))?|ImagePullBackOff|ErrImagePull"
+        r"|manifest unknown",
+        "An image could not be found or pulled.",
         "Check the name after FROM, or that the registry is up; then try again.",
+        "The image {0} could not be found or pulled.",
     ),
     Reason(
-        "no-engine",
-        r"Cannot connect to the Docker daemon|Docker client initialization error"
-        r"|commandline client must be installed|The buildx plugin must be installed"
-        r"|podman.* (?:is not installed|command not found)|Check if docker is running",
-        "The container engine does not answer.",
-        "Start docker or podman on the server, or use the engine 'local'.",
+        "no-jupyter",
+        r"exec: \"(?:jupyter[\w-]*)\": executable file not found",
+        "The image has no Jupyter that could be started.",
+        "Install jupyterlab and jupyterhub in the image.",
+    ),
+    Reason(
+        "server-did-not-answer",
+        r"didn't respond in \d+ seconds|failed to respond",
+        "The server was started but did not answer in time.",
+        "Try again; if it stays, look in the repository for what keeps Jupyter from starting.",
     ),
     Reason(
         "no-node",
@@ -142,16 +197,16 @@ _TABLE = [
         "Try again in a few minutes.",
     ),
     Reason(
-        "server-did-not-answer",
-        r"didn't respond in (\d+ seconds)|failed to respond|did not start within|Timeout.*spawn"
-        r"|took too long to launch",
-        "The server was started but did not answer in time.",
-        "Try again; if it stays, look in the repository for what keeps Jupyter from starting.",
+        "start-timeout",
+        r"did not start (?:with)?in \d+|failed to start in \d+ seconds"
+        r"|Timeout.*spawn|Spawn failed: Timeout|took too long to launch",
+        "The server did not start in time.",
+        "Try again; if it stays, tell who runs this server.",
     ),
     Reason(
         "build-step-failed",
-        r"(?:building at STEP|returned a non-zero code"
-        r"|process \"(.+)\" did not complete successfully)",
+        r"building at STEP|returned a non-zero code|did not complete successfully"
+        r"|^\S+ exited with status [1-9]\d*\.$",
         "A step of the build failed.",
         "The log shows which; correct it and try again.",
     ),
@@ -172,7 +227,7 @@ _OWN = [
     ),
     Reason("build-interrupted", "", "The build was stopped from outside.", "Try again."),
     Reason("refused", "", "This is not allowed here.", "Ask whoever runs this server."),
-    Reason("cancelled", "", "Cancelled.", ""),
+    Reason("cancelled", "", "Cancelled.", "Launch it again if you still want it."),
     Reason("abandoned", "", "Cancelled, since nobody was watching.", "Launch it again."),
     Reason("shutdown", "", "The server that ran this launch was stopped.", "Launch it again."),
     Reason(
@@ -184,12 +239,28 @@ _OWN = [
 REASONS = {reason.key: reason for reason in [*_TABLE, *_OWN]}
 """All reasons by their key."""
 
-_COMPILED = [(reason, re.compile(reason.pattern, re.IGNORECASE)) for reason in _TABLE]
+_COMPILED = [
+    (
+        reason,
+        re.compile(reason.pattern, re.IGNORECASE),
+        re.compile(reason.below, re.IGNORECASE) if reason.below else None,
+    )
+    for reason in _TABLE
+]
+# ECMA-48's: control sequences, control strings (OSC, DCS, …), other escapes, controls. What is not
+# finished ends with its line, so that one line cannot hide the next.
 _ESCAPES = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])|[\x00-\x08\x0b-\x1f\x7f]"
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]?"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 )
+_LINE_END = re.compile(r"[\r\n]+")
+# What programs draw in front of wrapped sentences.
+_DRAWN = "│├╰─▶× "
 # A line that is longer than this is not read for reasons; nobody could read its sentence either.
 _LONGEST = 2000
+_LONGEST_NAME = 100
 _EVIDENCE = 6
 
 
@@ -233,18 +304,41 @@ def diagnose(lines: Iterable[str], *, otherwise: str = "unknown") -> Diagnosis:
     otherwise : str
         The reason where no line tells; the last lines are the evidence then.
     """
-    cleaned = [text for line in lines if (text := plain(line[:_LONGEST]).strip())]
-    for reason, pattern in _COMPILED:
-        found = [(line, match) for line in cleaned if (match := pattern.search(line))]
+    # A message may be more than one line.
+    cleaned = [
+        text
+        for message in lines
+        for line in _LINE_END.split(message)
+        if (text := plain(line[:_LONGEST]).strip())
+    ]
+    for reason, pattern, below in _COMPILED:
+        found = [(at, match) for at, line in enumerate(cleaned) if (match := pattern.search(line))]
         if found:
-            subject = next((g for _, match in found for g in match.groups() if g), "")
-            # Without the name, the sentence has to do without it too.
-            sentence = re.sub(r"\s+", " ", reason.sentence.format(subject.strip()))
+            name = next((group for _, match in found for group in match.groups() if group), "")
+            evidence = [cleaned[at] for at, _ in found]
+            if not name and below is not None:
+                name, wrapped = _look_below(below, cleaned[found[0][0] :][:_EVIDENCE])
+                evidence = wrapped or evidence
             return Diagnosis(
-                reason.key,
-                sentence.replace(" ,", ","),
-                reason.advice,
-                [line for line, _ in found][:_EVIDENCE],
+                reason.key, _sentence(reason, name), reason.advice, evidence[:_EVIDENCE]
             )
     reason = REASONS[otherwise]
     return Diagnosis(reason.key, reason.sentence, reason.advice, cleaned[-_EVIDENCE:])
+
+
+def _look_below(pattern: re.Pattern[str], lines: list[str]) -> tuple[str, list[str]]:
+    """Return the name that is in some of the first lines, joined, and those lines."""
+    for count in range(1, len(lines) + 1):
+        joined = " ".join(line.lstrip(_DRAWN) for line in lines[:count])[:_LONGEST]
+        if (match := pattern.search(joined)) is not None:
+            return match[1], lines[:count]
+    return "", []
+
+
+def _sentence(reason: Reason, name: str) -> str:
+    name = name.strip(" .,:;'\"`")
+    if not (name and reason.named):
+        return reason.sentence
+    if len(name) > _LONGEST_NAME:
+        name = name[:_LONGEST_NAME] + "…"
+    return reason.named.format(name)

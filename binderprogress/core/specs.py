@@ -13,7 +13,7 @@ A spec is what BinderHub calls it, ``<provider>/<...>/<ref>``:
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import msgspec
 
@@ -25,10 +25,11 @@ PROVIDERS = {"gh": "GitHub", "gl": "GitLab", "gist": "Gist", "git": "Git"}
 """The providers that are known, with their names for people."""
 
 _SCHEMES = {"https", "http", "git", "ssh", "file"}
-_SCP_LIKE = re.compile(r"[\w.-]+@[\w.-]+:[^/].*")
-# One component of a path on a hosting site.
-_NAME = re.compile(r"[\w.][\w.-]*")
-_REF = re.compile(r"[^\s\x00-\x1f\x7f~^:?*\[\\]+")
+# A leading dash, of the user or of the path, would be an option for ssh or git.
+_SCP_LIKE = re.compile(r"\w[\w.-]*@\w[\w.-]*:[^/:-].*")
+# One component of a path on a hosting site; not "." and not "..".
+_NAME = re.compile(r"(?!\.\.?$)[\w.][\w.-]*", re.ASCII)
+_REF = re.compile(r"[^\s~^:?*\[\\]+")
 _LONGEST = 2048
 
 
@@ -50,7 +51,7 @@ class Spec(msgspec.Struct, frozen=True):
     ref: str
 
     def __str__(self) -> str:
-        path = urlsplit(self.repo_url).path.strip("/").removesuffix(".git")
+        path = urlsplit(self.repo_url).path.strip("/")
         ref = quote(self.ref, safe="/")
         if self.provider == "gh":
             return f"gh/{path}/{ref}"
@@ -63,9 +64,14 @@ class Spec(msgspec.Struct, frozen=True):
     @property
     def title(self) -> str:
         """A short name for people."""
-        path = self.repo_url.rsplit(":", 1)[-1].rstrip("/").removesuffix(".git")
+        scheme, _, path = self.repo_url.rpartition("://")
+        if not scheme:
+            path = path.partition(":")[2]  # of user@host:path
+        path = unquote(path).rstrip("/").removesuffix(".git")
         parts = [part for part in path.split("/") if part]
-        return "/".join(parts[-1:] if self.is_local else parts[-2:]) or self.repo_url
+        title = "/".join(parts[-1:] if self.is_local else parts[-2:])
+        # What was quoted may be anything.
+        return "".join(filter(str.isprintable, title)) or self.repo_url
 
     @property
     def is_local(self) -> bool:
@@ -79,7 +85,9 @@ class Spec(msgspec.Struct, frozen=True):
 
 def looks_like_spec(text: str) -> bool:
     """Whether `text` begins as a spec does."""
-    return text.split("/", 1)[0] in PROVIDERS and text.count("/") >= 2
+    provider, _, rest = text.partition("/")
+    # The ref may be left out, and what is quoted has slashes of its own.
+    return provider in PROVIDERS and ("/" in rest or "%2F" in rest.upper())
 
 
 def parse(text: str) -> Spec:
@@ -100,20 +108,20 @@ def parse(text: str) -> Spec:
     if provider in {"gh", "gist"}:
         owner, _, rest = rest.partition("/")
         name, _, ref = rest.partition("/")
-        name = name.removesuffix(".git")
+        name = _without_git(name)
         if not (_NAME.fullmatch(owner) and _NAME.fullmatch(name)):
             what = "gh/<user>/<repository>/<ref>" if provider == "gh" else "gist/<user>/<id>/<ref>"
             raise SpecError(f"A {PROVIDERS[provider]} spec reads {what}.")
         host = "github.com" if provider == "gh" else "gist.github.com"
-        return Spec(provider, f"https://{host}/{owner}/{name}", _check_ref(unquote(ref)))
+        return _bounded(Spec(provider, f"https://{host}/{owner}/{name}", _check_ref(unquote(ref))))
     quoted, _, ref = rest.partition("/")
     address = unquote(quoted)
     if provider == "gl":
-        path = address.removesuffix(".git")
+        path = _without_git(address)
         if path.count("/") < 1 or not all(_NAME.fullmatch(part) for part in path.split("/")):
             raise SpecError("A GitLab spec reads gl/<group>%2F<project>/<ref>.")
-        return Spec("gl", f"https://gitlab.com/{path}", _check_ref(unquote(ref)))
-    return Spec("git", _check_address(address), _check_ref(unquote(ref)))
+        return _bounded(Spec("gl", f"https://gitlab.com/{path}", _check_ref(unquote(ref))))
+    return _bounded(Spec("git", _check_address(address), _check_ref(unquote(ref))))
 
 
 def from_address(address: str, ref: str = "") -> Spec:
@@ -124,28 +132,43 @@ def from_address(address: str, ref: str = "") -> Spec:
     SpecError
         If it is no address that git could clone.
     """
-    address = _check_address(address.strip())
+    address, ref = _check_address(address), ref.strip()
     parts = urlsplit(address)
     segments = [segment for segment in parts.path.split("/") if segment]
     if parts.hostname == "github.com" and len(segments) >= 2:
         if not ref and len(segments) > 3 and segments[2] in {"tree", "commit"}:
-            ref = "/".join(segments[3:])
+            ref = unquote("/".join(segments[3:]))
         return parse(f"gh/{segments[0]}/{segments[1]}/{quote(ref, safe='/')}")
-    if parts.hostname == "gist.github.com" and len(segments) == 2:
+    if parts.hostname == "gist.github.com" and len(segments) in {2, 3}:
+        ref = ref or unquote("/".join(segments[2:]))
         return parse(f"gist/{segments[0]}/{segments[1]}/{quote(ref, safe='/')}")
     if parts.hostname == "gitlab.com" and len(segments) >= 2:
         if "-" in segments:
             cut = segments.index("-")
             if not ref and segments[cut + 1 : cut + 2] in (["tree"], ["commit"]):
-                ref = "/".join(segments[cut + 2 :])
+                ref = unquote("/".join(segments[cut + 2 :]))
             segments = segments[:cut]
-        namespace = "/".join(segments).removesuffix(".git")
+        namespace = "/".join(segments)
         return parse(f"gl/{quote(namespace, safe='')}/{quote(ref, safe='/')}")
-    return Spec("git", address, _check_ref(ref))
+    return _bounded(Spec("git", address, _check_ref(ref)))
+
+
+def _bounded(spec: Spec) -> Spec:
+    """Refuse what would be too long once it is written as a spec, and so could not be read."""
+    if len(str(spec)) > _LONGEST:
+        raise SpecError(f"This spec is longer than {_LONGEST} characters.")
+    return spec
+
+
+def _without_git(name: str) -> str:
+    # All of them: what is left is not to change when it is read again.
+    return re.sub(r"(?:\.git)+$", "", name)
 
 
 def _check_address(address: str) -> str:
-    if any(ord(character) < 32 or ord(character) == 127 for character in address):
+    address = address.strip()
+    if not address.isprintable():
+        # Nor halves of surrogate pairs, nor what turns the direction of writing round.
         raise SpecError("A repository's address has no control characters.")
     if _SCP_LIKE.fullmatch(address):
         return address
@@ -163,15 +186,35 @@ def _check_address(address: str) -> str:
         # It would stand in logs, links and process lists.
         raise SpecError("An address with a password or token in it is not taken.")
     if parts.scheme == "file":
-        if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
-            raise SpecError("A local repository reads file:///path/of/the/repository.")
-    elif not parts.hostname or parts.hostname.startswith("-"):
+        return _check_local(address, parts)
+    # git unquotes the host before it hands it to ssh.
+    if not parts.hostname or unquote(parts.netloc.rpartition("@")[2]).startswith("-"):
         raise SpecError(f"{address[:100]!r} names no host.")
-    return address
+    if unquote(parts.netloc).startswith("-"):
+        raise SpecError("The name of a user does not begin with a dash.")
+    # Git knows protocols by their names in small letters only.
+    return parts.scheme + address[len(parts.scheme) :]
+
+
+def _check_local(address: str, parts: SplitResult) -> str:
+    if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
+        raise SpecError("A local repository reads file:///path/of/the/repository.")
+    if "?" in address or "#" in address:
+        # For git they are part of the path, for others they end it: a check of the one would not
+        # be a check of the other.
+        raise SpecError("In the path of a local repository, ? is written %3F and # is written %23.")
+    # Git would take "localhost" for a folder.
+    return f"file://{parts.path}"
 
 
 def _check_ref(ref: str) -> str:
     ref = ref.strip("/") or "HEAD"
-    if ref.startswith("-") or ".." in ref or "@{" in ref or not _REF.fullmatch(ref):
+    if (
+        ref.startswith("-")
+        or ".." in ref
+        or "@{" in ref
+        or not ref.isprintable()
+        or not _REF.fullmatch(ref)
+    ):
         raise SpecError(f"{ref[:100]!r} is not the name of a branch, a tag or a commit.")
     return ref

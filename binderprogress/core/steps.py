@@ -51,6 +51,15 @@ _CLASSIC = re.compile(r"Step (\d{1,4})/(\d{1,4}) : ")
 _PODMAN = re.compile(r"(?:\[\d+/\d+\] )?STEP (\d{1,4})/(\d{1,4}): ")
 _BUILDX_STEP = re.compile(r"#(\d{1,5}) \[(?:[^\]]* )?(\d{1,4})/(\d{1,4})\] ")
 _BUILDX_CACHED = re.compile(r"#(\d{1,5}) CACHED\b")
+_BUILDX_END = re.compile(r"#\d{1,5} (pushing|exporting) ")
+# Only words: the label is shown, and whoever owns the repository writes the log.
+_BUILDPACK = re.compile(r"Using (\w{1,40}?)(?:BuildPack)? builder\s*$")
+# Of repo2docker's names, those that are none for people.
+_BUILDPACK_NAMES = {
+    "JuliaProjectToml": "Julia",
+    "JuliaRequire": "Julia",
+    "LegacyBinderDocker": "Docker",
+}
 
 _FETCHING, _BUILDING, _PUSHING = Phase.FETCHING, Phase.BUILDING, Phase.PUSHING
 
@@ -113,8 +122,8 @@ class StepReader:
         for prefix, step in _BY_FIRST_WORD.get(word, ()):
             if line.startswith(prefix):
                 return step
-        if word == "Using" and line.rstrip().endswith(" builder"):
-            name = line.rstrip()[len("Using ") : -len(" builder")].removesuffix("BuildPack")
+        if word == "Using" and (match := _BUILDPACK.match(line)) is not None:
+            name = _BUILDPACK_NAMES.get(match[1], match[1])
             return Step("detected", f"Building with {name}", phase=_BUILDING)
         return None
 
@@ -134,12 +143,12 @@ class StepReader:
         match = _BUILDX_CACHED.match(line)
         if match is not None and match[1] in self._vertices:
             return numbered(*self._vertices[match[1]], cached=True)
-        text = line.split(" ", 1)[-1]
-        if text.startswith("pushing "):
+        match = _BUILDX_END.match(line)
+        if match is None:
+            return None
+        if match[1] == "pushing":
             return Step("pushing", "Pushing the image", phase=_PUSHING)
-        if text.startswith("exporting "):
-            return Step("saving", "Saving the image")
-        return None
+        return Step("saving", "Saving the image")
 
 
 def _valid(index: int, total: int) -> Step | None:

@@ -63,9 +63,19 @@ class Viewer:
 
     async def wait(self, timeout: float) -> bool:
         """Wait for something to read; False after `timeout` seconds without."""
+        if self._wake.is_set():
+            return True
+        timed_out = False
+
+        def give_up() -> None:
+            nonlocal timed_out
+            timed_out = True
+            self._wake.set()
+
+        # asyncio.timeout() would do, but it costs as much as all the rest of a viewer's turn.
+        timer = asyncio.get_running_loop().call_later(timeout, give_up)
         try:
-            async with asyncio.timeout(timeout):
-                await self._wake.wait()
-        except TimeoutError:
-            return False
-        return True
+            await self._wake.wait()
+        finally:
+            timer.cancel()
+        return not timed_out

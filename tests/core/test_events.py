@@ -125,9 +125,7 @@ def test_terminal(phase: Phase) -> None:
 
 @pytest.mark.parametrize("case", CURVES, ids=[str(case) for case in CURVES])
 def test_curve(case: dict[str, Any]) -> None:
-    curve = Curve(
-        from_=case["curve"]["from"], to=case["curve"]["to"], tau=case["curve"]["tau"]
-    )
+    curve = Curve(from_=case["curve"]["from"], to=case["curve"]["to"], tau=case["curve"]["tau"])
     assert curve.at(case["seconds"]) == pytest.approx(case["at"], abs=1e-9)
 
 

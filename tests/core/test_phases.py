@@ -36,9 +36,7 @@ def test_what_may_follow_passes(before: Phase | None, after: Phase) -> None:
 
 
 @pytest.mark.parametrize(("before", "after"), [pair for pair in PAIRS if pair not in LEGAL])
-def test_what_may_not_follow_raises_and_changes_nothing(
-    before: Phase | None, after: Phase
-) -> None:
+def test_what_may_not_follow_raises_and_changes_nothing(before: Phase | None, after: Phase) -> None:
     table = dict(TRANSITIONS)
     with pytest.raises(IllegalTransitionError) as caught:
         check_transition(before, after)

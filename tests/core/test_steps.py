@@ -10,7 +10,7 @@ from binderprogress.core.steps import Step, StepReader, numbered
 # One line, read on its own: index and total.
 NUMBERED = {
     "Step 1/12 : FROM docker.io/library/buildpack-deps:jammy\n": (1, 12),
-    "Step 12/12 : CMD [\"jupyter\"]\n": (12, 12),
+    'Step 12/12 : CMD ["jupyter"]\n': (12, 12),
     "STEP 3/11: RUN python3 -m venv /srv/venv\n": (3, 11),
     "STEP 3/11: RUN a\r\n": (3, 11),
     "[1/2] STEP 4/9: COPY . .\n": (4, 9),
