@@ -11,7 +11,7 @@ def data_files() -> list[tuple[str, list[str]]]:
     """List every file below ``share/`` with the folder it is installed in."""
     folders: dict[str, list[str]] = {}
     for path in sorted(SHARE.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
+        if path.is_file() and not path.name.startswith(".") and "__pycache__" not in path.parts:
             folders.setdefault(path.parent.as_posix(), []).append(path.as_posix())
     return list(folders.items())
 
