@@ -40,8 +40,10 @@ demo: install ## a JupyterHub, the server and a page with examples
 
 test: install os-packages lint test-js test-py ## everything that CI checks
 
+# The core by its own tests, whole; then the rest, which waits more than it computes, side by side.
 test-py:
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/core --cov --cov-fail-under=100
+	$(BIN)/python -m pytest --ignore=tests/core --numprocesses=3 --dist=loadfile $(PYTEST_ARGS)
 
 test-js: install
 	npm --prefix js test --silent

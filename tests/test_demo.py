@@ -74,7 +74,7 @@ def test_the_failing_example_says_why(page: Page, demo: dict[str, Any]) -> None:
     start(page, demo, "A build that fails")
     main = page.get_by_role("main")
     expect(main).to_contain_text("cannot be satisfied", timeout=COLD)
-    expect(main).to_contain_text("Correct its name or version in requirements.txt")
+    expect(main).to_contain_text("Correct the name or the version in requirements.txt")
     expect(page.get_by_role("region", name="Why, from the log")).to_contain_text("six==99.99")
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
     assert page.get_by_role("progressbar").get_attribute("aria-valuenow") != "100"

@@ -31,6 +31,10 @@ class BinderProgressApp(Command):
         if self.subapp is not None:
             self.subapp.start()
             return
+        if self.generate_config:
+            self.usage("It is a command that has a config: binderprogress serve --generate-config")
+        if self.extra_args:
+            self.usage(f"There is no command {self.extra_args[0]!r}.")
         self.print_help()
         sys.exit(USAGE)
 

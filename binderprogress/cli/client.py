@@ -6,12 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from ..core.events import Event, decode
+from ..core.reasons import plain
 from ..errors import (
     BadRequestError,
     BinderProgressError,
@@ -40,10 +42,14 @@ class Client:
 
     def __init__(self, server: str) -> None:
         self._server = server.rstrip("/")
+        # $HTTPS_PROXY is for the world outside.
+        self._is_near = _host(server) in {"localhost", "127.0.0.1", "::1"}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Client:
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=30), trust_env=not self._is_near
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -82,7 +88,12 @@ class Client:
         while True:
             try:
                 url = f"{links['socket_url']}?after={last}"
-                async with connect(url, max_size=_MAX_MESSAGE, open_timeout=10) as socket:
+                async with connect(
+                    url,
+                    max_size=_MAX_MESSAGE,
+                    open_timeout=10,
+                    proxy=None if self._is_near else True,
+                ) as socket:
                     async for message in socket:
                         event = decode(message)
                         failures = 0
@@ -126,13 +137,22 @@ class Client:
                 f"What answers at {self._server} is no binderprogress (status {status})."
             ) from error
         if error_message:
-            raise _error(status, error_message, retry_after)
+            raise _error(status, str(error_message), retry_after)
         if not isinstance(answer, dict):
             raise ServerUnreachableError(f"What answers at {self._server} is no binderprogress.")
         return answer
 
 
+def _host(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:
+        return None  # no address; said where it is used
+
+
 def _error(status: int, message: str, retry_after: str) -> BinderProgressError:
+    # It is printed, and whose server that is nobody knows.
+    message = plain(message)
     if status == 429:
         seconds = float(retry_after) if retry_after.isdigit() else 60.0
         return TooManyRequestsError(message, retry_after=seconds)

@@ -22,7 +22,7 @@ from ..core import specs
 from ..errors import ConfigError
 from ..ext.standalone import CONFIGURABLES, Standalone
 from ..sources.process import run
-from .base import Command, stop_event
+from .base import Command, stop_event, unless
 from .serve import serve
 
 __all__ = ["DemoApp"]
@@ -73,7 +73,7 @@ class DemoApp(Command):
             for example in examples:
                 example["launch_url"] = _launch_url(standalone.web.base_url, example)
             if standalone.hub is not None:
-                await _unless(stop, standalone.hub.available())
+                await unless(stop, standalone.hub.available())
             if not stop.is_set():
                 self._say(standalone, examples)
             await serve(standalone, stop)
@@ -104,17 +104,6 @@ class DemoApp(Command):
         print("Ctrl-C stops everything.", flush=True)
         if self.open_browser:
             webbrowser.open(standalone.url)
-
-
-async def _unless(stop: asyncio.Event, what: Any) -> None:
-    """Await `what`, or the stop if that comes first."""
-    stopped, awaited = asyncio.create_task(stop.wait()), asyncio.ensure_future(what)
-    await asyncio.wait({stopped, awaited}, return_when=asyncio.FIRST_COMPLETED)
-    stopped.cancel()
-    if awaited.done():
-        awaited.result()
-    else:
-        awaited.cancel()
 
 
 def _folder(name: str) -> Path:

@@ -55,7 +55,7 @@ class JsonDisplay:
     def show(self, event: Event, text: str) -> None:
         """Print the event's JSON."""
         print(text, flush=True)
-        if event.phase is Phase.FAILED:
+        if event.phase in {Phase.FAILED, Phase.CANCELLED}:
             print(failure(event), file=sys.stderr)
 
 
@@ -80,7 +80,7 @@ class PlainDisplay:
             print(f"== {_LABELS[event.phase]} ({duration(event.elapsed)})", file=self._out)
         if event.step and event.step != self._step:
             self._step = event.step
-            print(f"-- {event.step}", file=self._out)
+            print(f"-- {plain(event.step)}", file=self._out)
         if event.phase is Phase.FAILED:
             print(failure(event), file=self._out)
         elif event.message and not event.message.endswith("\r"):
@@ -94,17 +94,13 @@ class TerminalDisplay:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
-        self._live = Live(
-            console=self._console,
-            get_renderable=self._render,
-            refresh_per_second=12,
-            transient=False,
-        )
         self._event: Event | None = None
         self._came = 0.0
         self._shown = 0.0
         self._began = time.monotonic()
         self._overwritten = ""
+        # Last: it renders at once.
+        self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=12)
 
     def __enter__(self) -> TerminalDisplay:
         self._live.start()
@@ -155,7 +151,7 @@ class TerminalDisplay:
         left = "" if event.terminal else time_left(event, now - self._came)
         elapsed = duration(event.elapsed if event.terminal else now - self._began)
         below.add_row(
-            Text(self._overwritten or event.step),
+            Text(self._overwritten or plain(event.step)),
             Text(f"{elapsed} · {left}" if left else elapsed, style="dim"),
         )
         return Group(row, below)
@@ -163,7 +159,7 @@ class TerminalDisplay:
 
 def failure(event: Event) -> str:
     """Say why it failed, and what to do, in words."""
-    return " ".join(part for part in (plain(event.message).strip(), event.advice) if part)
+    return " ".join(part for part in (plain(event.message).strip(), plain(event.advice)) if part)
 
 
 def duration(seconds: float) -> str:
@@ -185,4 +181,6 @@ def time_left(event: Event, since: float) -> str:
         return "longer than usual"
     if low < 1:
         return f"up to {duration(max(high, 1))} left"
+    if high < 60:
+        return f"{low:.0f}–{high:.0f} s left"
     return f"{duration(low)} to {duration(high)} left"

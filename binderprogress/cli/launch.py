@@ -8,16 +8,18 @@ import webbrowser
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import urlencode
 
 from traitlets import Bool, Unicode
 
 from ..core import specs
 from ..core.events import Event
 from ..core.phases import Phase
+from ..core.reasons import plain
 from ..errors import BadRequestError, BinderProgressError, ServerUnreachableError, SpecError
 from ..ext.standalone import CONFIGURABLES, Standalone
-from .base import FAILED, INTERRUPTED, UNREACHABLE, USAGE, Command, stop_event
+from ..sources.git import local_path
+from .base import FAILED, INTERRUPTED, UNREACHABLE, USAGE, Command, stop_event, unless
 from .client import Client
 from .display import Display, JsonDisplay, PlainDisplay, TerminalDisplay
 
@@ -42,6 +44,7 @@ class LaunchApp(Command):
     binderprogress launch https://github.com/binder-examples/requirements --ref master
     binderprogress launch gh/binder-examples/requirements/HEAD --server https://binder.example.org
     """
+    takes_arguments = True
     classes = [Standalone, *CONFIGURABLES]  # noqa: RUF012 - traitlets' way
     aliases = {  # noqa: RUF012 - traitlets' way
         **Command.aliases,
@@ -101,7 +104,7 @@ class LaunchApp(Command):
         self.config.Standalone.port = 0
         if spec.is_local:
             # Who names a folder of their own allows it by that.
-            folder = unquote(urlsplit(spec.repo_url).path)
+            folder = str(local_path(spec.repo_url))
             for builder in ("LocalBuilder", "Repo2dockerBuilder"):
                 self.config[builder].local_folders = [folder]
         standalone = Standalone(parent=self)
@@ -112,27 +115,22 @@ class LaunchApp(Command):
             await standalone.stop()
 
     async def _launch(self, client: Client, spec: specs.Spec, stop: asyncio.Event) -> int:
-        links = await client.start(str(spec))
-        with self._display() as display:
-            following = asyncio.create_task(_follow(client, links, display))
-            stopped = asyncio.create_task(stop.wait())
-            await asyncio.wait({following, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            stopped.cancel()
-            if not following.done():
-                following.cancel()
-                async with asyncio.timeout(_CANCEL_TIMEOUT):
-                    await client.cancel(links)
-        if following.cancelled() or stop.is_set():
-            print("Interrupted; the launch is cancelled.", file=sys.stderr)
+        links = await unless(stop, client.start(str(spec)))
+        if links is None:
+            print("Interrupted.", file=sys.stderr)
             return INTERRUPTED
-        last = following.result()
+        with self._display() as display:
+            last = await unless(stop, _follow(client, links, display))
+        if last is None:
+            print(f"Interrupted; {await _cancel(client, links)}", file=sys.stderr)
+            return INTERRUPTED
         if last.phase is not Phase.READY:
             return FAILED
         await self._open(last, stop)
         return 0
 
     async def _open(self, ready: Event, stop: asyncio.Event) -> None:
-        address = _address(ready, self.urlpath)
+        address = plain(_address(ready, self.urlpath))
         if self.json:
             return
         print(f"Open {address}", flush=True)
@@ -161,11 +159,25 @@ async def _follow(client: Client, links: dict[str, str], display: Display) -> Ev
     return last
 
 
+async def _cancel(client: Client, links: dict[str, str]) -> str:
+    """Cancel a launch, and say what became of that."""
+    try:
+        async with asyncio.timeout(_CANCEL_TIMEOUT):
+            await client.cancel(links)
+    except (BinderProgressError, TimeoutError):
+        return "the server does not answer. It cancels a launch that nobody watches."
+    return "the launch is cancelled."
+
+
 def _spec(repository: str, ref: str) -> specs.Spec:
     """Read REPO: the path of a folder that is there, a spec, or an address."""
-    path = Path(repository).expanduser()
-    if path.is_dir():
-        return specs.from_address(path.resolve().as_uri(), ref)
+    try:
+        path = Path(repository).expanduser().resolve()
+        is_folder = path.is_dir()
+    except (OSError, RuntimeError):
+        is_folder = False  # too long for a path, or of nobody's home
+    if is_folder:
+        return specs.from_address(path.as_uri(), ref)
     if specs.looks_like_spec(repository):
         spec = specs.parse(repository)
         return spec.at(ref) if ref else spec

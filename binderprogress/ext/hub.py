@@ -10,6 +10,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,7 +19,7 @@ import psutil
 
 from ..errors import ConfigError
 
-__all__ = ["EmbeddedHub", "free_port"]
+__all__ = ["EmbeddedHub", "free_ports"]
 
 _CONFIG = """\
 # Made by binderprogress for one run.
@@ -56,7 +57,7 @@ class EmbeddedHub:
         env: Mapping[str, str],
         port: int = 0,
     ) -> None:
-        self.url = f"http://127.0.0.1:{port or free_port()}/"
+        self.url = f"http://127.0.0.1:{port or free_ports(1)[0]}/"
         self.api_token = secrets.token_urlsafe(32)
         self._folder = folder
         self._config = config
@@ -114,6 +115,8 @@ class EmbeddedHub:
         """Stop it, its proxy and all servers, the hard way after `timeout` seconds."""
         if self._ready is not None:
             self._ready.cancel()
+            # Nobody may have asked how it went.
+            await asyncio.gather(self._ready, return_exceptions=True)
         process = self._process
         if process is None:
             return
@@ -126,13 +129,13 @@ class EmbeddedHub:
                 await process.wait()
         except TimeoutError:
             family += _family(process.pid)
-        await asyncio.to_thread(_end, family)
+        await asyncio.to_thread(_end, family, self._folder)
         await process.wait()
         if self._log is not None:
             self._log.close()
 
     def _values(self) -> dict[str, dict[str, Any]]:
-        hub_port, proxy_port = free_port(), free_port()
+        hub_port, proxy_port = free_ports(2)
         values: dict[str, dict[str, Any]] = {
             "JupyterHub": {
                 "bind_url": self.url,
@@ -148,11 +151,14 @@ class EmbeddedHub:
                         "services": ["binderprogress"],
                     }
                 ],
-                # Answer at once; the progress stream tells the rest.
-                "tornado_settings": {"slow_spawn_timeout": 0},
+                "tornado_settings": {
+                    # Answer at once; the progress stream tells the rest.
+                    "slow_spawn_timeout": 0,
+                    # Seconds; JupyterHub has a trait for it, but takes none from a config file.
+                    "spawn_throttle_retry_range": [1, 3],
+                },
                 # Starting more at once than there are processors makes all of them slow.
                 "concurrent_spawn_limit": max(4, 2 * (os.cpu_count() or 1)),
-                "spawn_throttle_retry_range": [1, 3],
             },
             "ConfigurableHTTPProxy": {
                 "api_url": f"http://127.0.0.1:{proxy_port}",
@@ -195,12 +201,13 @@ async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
         return False
 
 
-def free_port() -> int:
-    """Return a port on loopback that nobody listens on just now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """Return ports on loopback, all different, that nobody listens on just now."""
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for listener in listeners:
+            listener.bind(("127.0.0.1", 0))
+        return [listener.getsockname()[1] for listener in listeners]
 
 
 def _family(pid: int) -> list[psutil.Process]:
@@ -211,8 +218,25 @@ def _family(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _end(family: list[psutil.Process]) -> None:
+def _within(folder: Path) -> list[psutil.Process]:
+    """List processes that run in the Hub's folder, and what they started.
+
+    The proxy and the servers do. When the Hub was killed, or started one while it was being ended,
+    this is how they are found again.
+    """
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()).is_relative_to(folder):
+                found += _family(process.pid)
+        except psutil.Error:
+            continue  # it has ended, or is somebody else's
+    return found
+
+
+def _end(family: list[psutil.Process], folder: Path) -> None:
     """End processes at once; psutil knows a process from another with the same id."""
+    family = [*family, *_within(folder.resolve())]
     alive = {process for process in family if process.is_running()}
     for process in alive:
         try:

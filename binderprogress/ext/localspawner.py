@@ -10,11 +10,13 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jupyterhub.spawner import LocalProcessSpawner
+from jupyterhub.utils import maybe_future
 from traitlets import Integer, Unicode
 
 from ..sources.local import MARKER
@@ -40,11 +42,15 @@ class EnvironmentSpawner(LocalProcessSpawner):
     term_timeout = 3
     kill_timeout = 2
 
+    _copying: asyncio.Future[None] | None = None
+
     async def start(self) -> Any:
         """Copy the repository and start the server."""
         environment, made = self._environment()
         home = self._home()
-        await asyncio.to_thread(_copy, environment / "repository", home)
+        copy = asyncio.to_thread(_copy, environment / "repository", home)
+        self._copying = asyncio.ensure_future(copy)
+        await asyncio.shield(self._copying)
         self.cmd = [str(environment / "venv" / "bin" / "jupyter-lab")]
         if made["start"]:
             # The repository's own: it ends in `exec "$@"`.
@@ -54,9 +60,22 @@ class EnvironmentSpawner(LocalProcessSpawner):
         return await super().start()
 
     async def stop(self, now: bool = False) -> None:
-        """Stop the server and remove the copy."""
+        """Stop the server, and a start script's children with it."""
+        group = self.pid
         await super().stop(now=True)
-        await asyncio.to_thread(shutil.rmtree, self._home(), ignore_errors=True)
+        if group:
+            try:
+                os.killpg(group, signal.SIGKILL)
+            except ProcessLookupError:
+                return  # all have ended: what was wanted
+
+    async def run_post_stop_hook(self) -> None:
+        """Remove the copy: whatever has ended the server, the Hub comes here."""
+        await maybe_future(super().run_post_stop_hook())
+        if self._copying is not None:
+            # A thread goes on when its start is called off, and must not come after this.
+            await asyncio.wait([self._copying])
+        await asyncio.to_thread(_remove, self._home())
 
     def get_args(self) -> list[str]:
         """Return the arguments of the server."""
@@ -114,6 +133,14 @@ class EnvironmentSpawner(LocalProcessSpawner):
             raise ValueError("The environment does not exist; launch the repository again.")
         made: dict[str, Any] = json.loads(marker.read_text())
         return environment, made
+
+
+def _remove(home: Path) -> None:
+    shutil.rmtree(home, ignore_errors=True)
+    try:
+        home.parent.rmdir()
+    except OSError:
+        return  # the user has other servers
 
 
 def _copy(repository: Path, home: Path) -> None:

@@ -52,7 +52,9 @@ class Standalone(LoggingConfigurable):
 
     ip = Unicode("127.0.0.1", help="The address to listen on.").tag(config=True)
 
-    port = Integer(8585, help="The port to listen on; 0: any that is free.").tag(config=True)
+    port = Integer(8585, min=0, max=65535, help="The port to listen on; 0: any that is free.").tag(
+        config=True
+    )
 
     hub_config = Dict(
         help="""
@@ -118,6 +120,7 @@ class Standalone(LoggingConfigurable):
             await self.hub.stop()
         if self._containers is not None:
             await self._containers.stop()
+        await self.spawner.close()
         if self._server is not None:
             await self._server.close_all_connections()
         if self._folder is not None:

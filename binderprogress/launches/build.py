@@ -89,11 +89,16 @@ class Build:
         # Shielded: one launch that is cancelled does not end the build of the others.
         return await asyncio.shield(self.task)
 
-    def log_text(self, until: int | None = None) -> str:
-        """Return the whole log so far, or its first `until` characters."""
+    def log_size(self) -> int:
+        """Return how many bytes the whole log has so far."""
         self._log_file.flush()
-        with self._log_path.open(encoding="utf-8", newline="") as file:
-            return file.read() if until is None else file.read(until)
+        return self._log_path.stat().st_size
+
+    def log_text(self, until: int | None = None) -> str:
+        """Return the whole log so far, or its first `until` bytes."""
+        self._log_file.flush()
+        with self._log_path.open("rb") as file:
+            return file.read(until).decode("utf-8", "replace")
 
     def forget(self) -> None:
         """Remove the log from the disk."""

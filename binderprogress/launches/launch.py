@@ -141,7 +141,8 @@ class Launch:
         parts = [encoded.event.message for encoded in self._read_head(0, FIRST)]
         if self.build is not None:
             parts.append(self.build.log_text(self._log_cut))
-            if self.build.channel.closed:
+            # Who left before the build's end has an end of their own.
+            if self._log_cut is None and self.build.channel.closed:
                 end = self.build.channel.read(self.build.channel.last - 1, limit=1)
                 parts += [encoded.event.message for encoded in end]
         if self._tail is not None:
@@ -184,7 +185,7 @@ class Launch:
         """Take no more of the build's events from here on."""
         if self.build is not None and not self._cut:
             self._cut = self.build.channel.last
-            self._log_cut = None if self.build.channel.closed else len(self.build.log_text())
+            self._log_cut = None if self.build.channel.closed else self.build.log_size()
             self.build.users -= 1
             self.build.channel.changed.remove(self.changed.notify)
 

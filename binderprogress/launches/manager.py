@@ -19,7 +19,13 @@ from ..core.phases import Phase
 from ..core.reasons import failure
 from ..core.specs import Spec
 from ..core.steps import Step
-from ..errors import LaunchFailedError, NotFoundError, RefusedError, TooManyRequestsError
+from ..errors import (
+    BinderProgressError,
+    LaunchFailedError,
+    NotFoundError,
+    RefusedError,
+    TooManyRequestsError,
+)
 from ..sources.base import Attempt, Builder, Built, Served, Spawner, SpawnRequest, Target
 from .build import Build
 from .launch import Caller, Launch
@@ -66,6 +72,10 @@ class LaunchManager(LoggingConfigurable):
         8 * 2**20, help="Characters of one build's log in the stream; the full log has no limit."
     ).tag(config=True)
 
+    max_lines = Integer(
+        100_000, help="Lines of one build's log in the stream; the full log has no limit."
+    ).tag(config=True)
+
     def __init__(
         self, *, builder: Builder, spawner: Spawner, clock: Clock | None = None, **kwargs: Any
     ) -> None:
@@ -73,7 +83,7 @@ class LaunchManager(LoggingConfigurable):
         self._builder = builder
         self._spawner = spawner
         self._clock = clock or Clock()
-        self._limits = Limits(line=self.max_line, log=self.max_log)
+        self._limits = Limits(line=self.max_line, log=self.max_log, lines=self.max_lines)
         self._launches: dict[str, Launch] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -119,7 +129,10 @@ class LaunchManager(LoggingConfigurable):
             typical=self._builder.typical,
         )
         self._launches[launch.id] = launch
-        self._tasks[launch.id] = asyncio.create_task(self._run(launch), name=repr(launch))
+        task = asyncio.create_task(self._run(launch), name=repr(launch))
+        self._tasks[launch.id] = task
+        # Not at the end of `_run`: a task that is cancelled before its first step ends without it.
+        task.add_done_callback(lambda _: self._over(launch))
         launch.watched.add(lambda: self._watch(launch))
         self._watch(launch)
         self.log.info("%r started", launch)
@@ -160,13 +173,16 @@ class LaunchManager(LoggingConfigurable):
         for launch in list(self._launches.values()):
             self.cancel(launch, "shutdown")
         builds = [build.task for build in self._builds.values()]
-        await asyncio.gather(*tasks, *builds, return_exceptions=True)
-        for timer in self._timers.values():
-            timer.cancel()
-        for launch_id in list(self._launches):
-            self._forget(launch_id)
-        await self._spawner.close()
-        self._logs.cleanup()
+        try:
+            await asyncio.gather(*tasks, *builds, return_exceptions=True)
+        finally:
+            # Also when whoever stops the server has no more time for the rest.
+            for timer in self._timers.values():
+                timer.cancel()
+            for launch_id in list(self._launches):
+                self._forget(launch_id)
+            self._logs.cleanup()
+            await self._spawner.close()
 
     # -- the way of a launch
 
@@ -186,7 +202,7 @@ class LaunchManager(LoggingConfigurable):
             self._fail(launch, failure("refused", str(error)))
         except TimeoutError:
             message = f"The server did not start within {self.launch_timeout:g} seconds."
-            self._fail(launch, failure("server-did-not-answer", message))
+            self._fail(launch, failure("start-timeout", message))
         except asyncio.CancelledError:
             # By `cancel`, which has said so to the viewers; here the task itself comes to its end.
             self.log.info("%r is called off", launch)
@@ -197,10 +213,6 @@ class LaunchManager(LoggingConfigurable):
             self._release(launch)
             if request is not None:
                 await self._clean_up(request)
-            del self._tasks[launch.id]
-            self.ended[launch.last.phase] += 1
-            self._watch(launch)
-            self.log.info("%r ended", launch)
 
     async def _build(self, launch: Launch, target: Target) -> Built:
         build = self._builds.get(target.key)
@@ -286,6 +298,13 @@ class LaunchManager(LoggingConfigurable):
 
     # -- cleaning up
 
+    def _over(self, launch: Launch) -> None:
+        """Count a launch that is over, and leave it to be looked at for a while."""
+        del self._tasks[launch.id]
+        self.ended[launch.last.phase] += 1
+        self._watch(launch)
+        self.log.info("%r ended", launch)
+
     def _release(self, launch: Launch) -> None:
         launch.detach()
         build = launch.build
@@ -306,10 +325,12 @@ class LaunchManager(LoggingConfigurable):
         try:
             async with asyncio.timeout(self.cleanup_timeout):
                 await self._spawner.stop(request)
-        except (LaunchFailedError, TimeoutError) as error:
+        except (BinderProgressError, TimeoutError) as error:
             self.log.error(  # noqa: TRY400 - the sentence says it all
                 "The server for %s may be left running: %s", request.name, error
             )
+        except Exception:
+            self.log.exception("The server for %s may be left running", request.name)
 
     def _watch(self, launch: Launch) -> None:
         """Set the timer that cancels a launch without viewers, or forgets one that is over."""

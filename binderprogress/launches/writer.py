@@ -49,10 +49,16 @@ class Limits(msgspec.Struct, frozen=True):
         Characters of one line.
     log : int
         Characters of all lines of one build.
+    lines : int
+        All lines of one build, since the shortest takes a kilobyte of memory as an event.
+    steps : int
+        Steps that are told when there are no more lines.
     """
 
     line: int = 4096
     log: int = 8 * 2**20
+    lines: int = 100_000
+    steps: int = 1000
 
 
 class Writer:
@@ -90,24 +96,27 @@ class Writer:
         self._step: Step | None = None
         self._tail: deque[str] = deque(maxlen=_TAIL)
         self._written = 0
+        self._lines = 0
+        self._steps_told = 0
         self._elided = 0
 
     def write(self, note: Note, *, log: logging.Logger | logging.LoggerAdapter[Any]) -> None:
         """Append one note, as far as the limits allow it."""
         if note.traceback:
             log.debug("A source's traceback:\n%s", note.traceback)
-        self._tail.append(note.message)
+        # Attack: as many lines as long as they may be would be more than a gigabyte.
+        self._tail.append(note.message[: self.limits.line])
         message = self._within_line(note.message)
         # An earlier phase does not come back: what is said of it is told under the present one.
         phase = note.phase if note.phase in TRANSITIONS[self.phase] else None
-        if phase in TERMINAL:
+        if phase in TERMINAL or phase is Phase.BUILT:
             # How it ends is for the source's end to say, not for its log.
             phase = None
-        if not self._within_log(message) and phase is None and note.step is None:
-            return
-        if self._elided:
-            message = ""
-        self.append(phase or self.phase or Phase.WAITING, message, note.step, source=note.source)
+        if self._within_log(message):
+            source = self._within_line_of_source(note.source)
+            self.append(phase or self.phase or Phase.WAITING, message, note.step, source=source)
+        elif self._is_progress(phase, note.step):
+            self.append(phase or self.phase or Phase.WAITING, step=note.step)
 
     def append(
         self, phase: Phase, message: str = "", step: Step | None = None, **fields: Any
@@ -179,18 +188,38 @@ class Writer:
         )
 
     def _within_line(self, message: str) -> str:
-        more = len(message) - self.limits.line
+        text = message.rstrip("\r\n")
+        more = len(text) - self.limits.line
         if more <= 0:
             return message
-        end = message[-1] if message[-1] in "\r\n" else "\n"
-        return f"{message[: self.limits.line]}… [{more:,} more characters in the full log]{end}"
+        end = message[len(text) :] or "\n"
+        return f"{text[: self.limits.line]}… [{more:,} more characters in the full log]{end}"
+
+    def _within_line_of_source(self, source: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Return what a source says beside its message, unless it is more than a line may be."""
+        if source is None:
+            return None
+        size = len(msgspec.json.encode(source))
+        self._written += size
+        return source if size <= self.limits.line else {"elided": size}
+
+    def _is_progress(self, phase: Phase | None, step: Step | None) -> bool:
+        """Whether there is something to tell even when no more lines are."""
+        if phase not in {None, self.phase}:
+            return True
+        if step is None or step == self._step or self._steps_told >= self.limits.steps:
+            # Attack: a log that is nothing but steps.
+            return False
+        self._steps_told += 1
+        return True
 
     def _within_log(self, message: str) -> bool:
         if self._elided:
             self._elided += 1
             return False
         self._written += len(message)
-        if self._written <= self.limits.log:
+        self._lines += 1
+        if self._written <= self.limits.log and self._lines <= self.limits.lines:
             return True
         self._elided = 1
         self.append(

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes
 
 from traitlets import Float, List, Unicode
 from traitlets.config import LoggingConfigurable
@@ -17,22 +17,59 @@ from ..errors import LaunchFailedError, RefusedError
 from .base import Target
 from .process import run
 
-__all__ = ["GitResolver", "git_environment"]
+__all__ = ["GitResolver", "git_environment", "local_path"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
+# Attack: with "always", a repository from anywhere could have a submodule at file:///home/… and so
+# read what local_folders does not allow. "user" is: as the address that was named, not as one that
+# a repository names.
+_PROTOCOLS = {
+    "protocol.allow": "never",
+    "protocol.file.allow": "user",
+    **{f"protocol.{name}.allow": "always" for name in ("git", "http", "https", "ssh")},
+}
+# What would turn git to another repository: the one whose hook we are started by. The last would
+# overrule _PROTOCOLS.
+_HIDDEN = {
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_NAMESPACE"),
+    *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR"),
+    "GIT_ALLOW_PROTOCOL",
+}
+
+
 def git_environment() -> dict[str, str]:
     """Return the environment in which git never asks a person and speaks only safe protocols."""
+    env = {name: value for name, value in os.environ.items() if name not in _HIDDEN}
+    count = int(env.get("GIT_CONFIG_COUNT") or 0)
+    for number, (key, value) in enumerate(_PROTOCOLS.items(), count):
+        env[f"GIT_CONFIG_KEY_{number}"], env[f"GIT_CONFIG_VALUE_{number}"] = key, value
     return {
-        **os.environ,
+        **env,
+        "GIT_CONFIG_COUNT": str(count + len(_PROTOCOLS)),
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ASKPASS": "true",
         "SSH_ASKPASS": "true",
         "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=10",
-        "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",
         "LC_ALL": "C.UTF-8",
     }
+
+
+def local_path(repo_url: str) -> Path:
+    """Return the folder that git opens for a file:// address.
+
+    To git all of it is the path: "?" and "#" are characters like others there.
+
+    Raises
+    ------
+    ValueError
+        If no folder can have that name.
+    """
+    path = unquote_to_bytes(repo_url.removeprefix("file://").removeprefix("localhost"))
+    if b"\0" in path or not path.startswith(b"/"):
+        raise ValueError(f"{repo_url[:100]!r} is not the address of a folder.")
+    return Path(os.fsdecode(path))
 
 
 class GitResolver(LoggingConfigurable):
@@ -53,9 +90,9 @@ class GitResolver(LoggingConfigurable):
         """Look up what commit a ref is; see `base.Builder.resolve`."""
         if spec.is_local:
             self._check_local(spec)
-        if _COMMIT.fullmatch(spec.ref):
+        if _COMMIT.fullmatch(spec.ref.lower()):
             # Servers do not list commits; whether it is there shows when it is fetched.
-            return Target(spec, spec.ref)
+            return Target(spec, spec.ref.lower())
         # "^{}" is the commit behind an annotated tag.
         refs = await self._ls_remote(spec, spec.ref, spec.ref + "^{}")
         commit = _choose(refs, spec.ref)
@@ -65,14 +102,20 @@ class GitResolver(LoggingConfigurable):
 
     def _check_local(self, spec: Spec) -> None:
         # Resolved, so that a link inside an allowed folder leads nowhere else.
-        path = Path(unquote(urlsplit(spec.repo_url).path)).resolve()
-        allowed = [Path(folder).expanduser().resolve() for folder in self.local_folders]
-        if not any(path.is_relative_to(folder) for folder in allowed):
+        try:
+            path = local_path(spec.repo_url).resolve()
+            allowed = [Path(folder).expanduser().resolve() for folder in self.local_folders]
+            is_allowed = any(path.is_relative_to(folder) for folder in allowed)
+            is_folder = is_allowed and path.is_dir()
+        except (OSError, RuntimeError, ValueError):
+            # Too long, links in a circle, or not a path at all.
+            raise failure("private-or-missing", "There is no such folder.") from None
+        if not is_allowed:
             raise RefusedError(
                 "This server does not launch local repositories from that folder. Whoever runs it "
                 "can allow it with c.GitResolver.local_folders."
             )
-        if not path.is_dir():
+        if not is_folder:
             raise failure("private-or-missing", f"There is no folder {path}.")
 
     async def _ls_remote(self, spec: Spec, *patterns: str) -> dict[str, str]:
@@ -98,34 +141,43 @@ class GitResolver(LoggingConfigurable):
             ) from error
         if code:
             self.log.warning("git %s failed: %s", arguments[0], output.strip())
-            found = diagnose(output.splitlines(), otherwise="private-or-missing")
-            raise LaunchFailedError(
-                f"{found.message} ({spec.repo_url})", reason=found.reason, advice=found.advice
-            )
+            raise _refused_by_git(spec, output)
         return output
 
     async def _no_such_ref(self, spec: Spec) -> LaunchFailedError:
-        if spec.ref == "HEAD":
-            return LaunchFailedError(
-                f"The repository {spec.repo_url} is empty: it has no commit yet.",
-                reason="bad-ref",
-                advice="Commit and push something, and try again.",
-            )
         heads = await self._ls_remote(spec, "refs/heads/*")
         names = sorted(name.removeprefix("refs/heads/") for name in heads)
-        listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        if not names:
+            message = f"The repository {spec.repo_url} is empty: it has no commit yet."
+            advice = "Commit and push something, and try again."
+            return LaunchFailedError(message, reason="bad-ref", advice=advice)
+        advice = "Its branches are: " + ", ".join(names[:8])
+        advice += f" and {len(names) - 8} more." if len(names) > 8 else "."
+        if spec.ref == "HEAD":
+            message = f"The repository {spec.repo_url} has no default branch: name one."
+        else:
+            message = f"There is no branch, tag or commit {spec.ref!r} in {spec.repo_url}."
+            advice += " A commit is named by all of its 40 digits."
+        return LaunchFailedError(message, reason="bad-ref", advice=advice)
+
+
+def _refused_by_git(spec: Spec, output: str) -> LaunchFailedError:
+    if spec.is_local and "does not appear to be a git repository" in output:
         return LaunchFailedError(
-            f"There is no branch, tag or commit {spec.ref!r} in {spec.repo_url}.",
-            reason="bad-ref",
-            advice=f"Its branches are: {listed}. A commit is named by all of its 40 digits."
-            if names
-            else "A commit is named by all of its 40 digits.",
+            f"{local_path(spec.repo_url)} is not a git repository.",
+            reason="private-or-missing",
+            advice="Make it one with git init, git add and git commit, or name the folder above "
+            "it that is one.",
         )
+    found = diagnose(output.splitlines(), otherwise="private-or-missing")
+    message = f"{found.message.removesuffix('.')} ({spec.repo_url})."
+    return LaunchFailedError(message, reason=found.reason, advice=found.advice)
 
 
 def _choose(refs: dict[str, str], ref: str) -> str | None:
     """Pick, as git does, a tag before a branch, and the full name before either."""
-    for name in (ref, f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}"):
-        if name in refs:
-            return refs[name]
+    for name in (ref, f"refs/{ref}", f"refs/tags/{ref}", f"refs/heads/{ref}"):
+        for candidate in (f"{name}^{{}}", name):
+            if candidate in refs:
+                return refs[candidate]
     return None

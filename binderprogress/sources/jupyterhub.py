@@ -36,6 +36,13 @@ class _SpawnFailedError(Exception):
     """One attempt failed; another may not."""
 
 
+class _NotStartingError(Exception):
+    """The Hub says that there is nothing to follow.
+
+    It says so too while it clears a failed start away, before it says how that failed.
+    """
+
+
 class _Replay:
     """Tells what is new in a stream that begins anew with every connection."""
 
@@ -198,6 +205,10 @@ class HubSpawner(LoggingConfigurable):
                     if record.get("ready") or record.get("failed"):
                         return
                 problem = "the stream ended early"
+            except _NotStartingError as error:
+                if failures >= self.retries:
+                    raise _SpawnFailedError(str(error)) from error
+                problem = str(error)
             except (aiohttp.ClientError, TimeoutError, StreamError) as error:
                 problem = str(error) or type(error).__name__
             failures += 1
@@ -214,10 +225,11 @@ class HubSpawner(LoggingConfigurable):
             self._address(path), timeout=timeout, headers={"Accept": "text/event-stream"}
         ) as response:
             if response.status in {400, 403, 404}:
+                message = _message(await response.text()) or f"the Hub answered {response.status}"
+                if response.status == 400:
+                    raise _NotStartingError(message)
                 # It was stopped by somebody else, or never got as far as starting.
-                raise _SpawnFailedError(
-                    _message(await response.text()) or f"the Hub answered {response.status}"
-                )
+                raise _SpawnFailedError(message)
             response.raise_for_status()
             decoder = sse.Decoder()
             async for chunk in response.content.iter_chunked(_CHUNK):

@@ -84,10 +84,12 @@ class LocalBuilder(GitResolver):
 
     async def _run(self, task: Mapping[str, Any]) -> AsyncGenerator[Record, None]:
         program = "binderprogress.sources.localbuild"
-        argv = [sys.executable, "-u", "-m", program, json.dumps(task)]
-        # The interpreter's own variables would leak into the environment that is made.
-        hidden = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX"}
-        env = {k: v for k, v in git_environment().items() if k not in hidden}
+        # -P: we may be run in a repository that has a json.py of its own.
+        argv = [sys.executable, "-P", "-u", "-m", program, json.dumps(task)]
+        # The interpreter's own variables would leak into the environment that is made; and our
+        # token for the Hub is nothing for a repository's setup.py.
+        hidden = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", "JUPYTERHUB_")
+        env = {k: v for k, v in git_environment().items() if not k.startswith(hidden)}
         async with Process(argv, env=env) as process:
             async for line in process.lines():
                 yield Record("repo2docker", line)

@@ -7,23 +7,30 @@ changes of folder stay out of the server.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import platform
+import re
+import select
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from repo2docker.app import Repo2Docker
 from repo2docker.contentproviders import Git
 from repo2docker.contentproviders.base import ContentProviderException
-from repo2docker.utils import chdir, execute_cmd
+from repo2docker.utils import chdir
 from uv import find_uv_bin
 
 from .local import MARKER
+from .process import Lines
 
 # What the buildpacks other than Python's are detected by, for the sentence that refuses them.
 _BUILDPACK_FILES = {
@@ -36,6 +43,15 @@ _BUILDPACK_FILES = {
     "CondaBuildPack": ["environment.yml", "environment.yaml"],
     "PipfileBuildPack": ["Pipfile", "Pipfile.lock"],
 }
+
+
+# What a pipe holds.
+_CHUNK = 65536
+# A line that is longer is cut: as JSON it must not be longer than who reads it takes.
+_LONGEST_LINE = 2**18
+
+
+_VERSION = re.compile(r"[23](\.\d+){0,2}")
 
 
 class BuildError(Exception):
@@ -93,7 +109,7 @@ def _build(task: dict[str, Any], folder: Path) -> None:
         _refuse_what_needs_an_engine(buildpack)
         for title, command in _commands(buildpack, task["base_packages"], venv):
             say(f"{title}\n", "building")
-            say_all(execute_cmd(command, capture=True, env=_environment(venv)), "building")
+            say_all(_output(command, _environment(venv)), "building")
         start = Path(buildpack.binder_path("start"))
         made = {**task, "start": str(start) if start.is_file() else ""}
     # Written last: an environment without it is not whole.
@@ -141,16 +157,17 @@ def _commands(
         f"Making an environment with Python {version}",
         [uv, "venv", "--no-config", "--seed", "--python", version, str(venv)],
     )
-    install = [uv, "pip", "install", "--python", str(venv), *base_packages]
+    packages = [*base_packages]
     requirements = Path(buildpack.binder_path("requirements.txt"))
     title = "Installing Jupyter"
     if requirements.is_file():
-        install += ["--requirements", str(requirements)]
+        packages += ["--requirements", str(requirements)]
         title += f" and {requirements}"
     if buildpack._is_python_package():
-        install += ["."]
+        packages += ["."]
         title += " and the package in the repository"
-    yield title, install
+    if packages:
+        yield title, [uv, "pip", "install", "--python", str(venv), *packages]
     post_build = Path(buildpack.binder_path("postBuild"))
     if post_build.is_file():
         post_build.chmod(0o755)
@@ -160,9 +177,77 @@ def _commands(
 def _python_version(buildpack: Any) -> str:
     name, version, _date = buildpack.runtime
     if name == "python" and version:
+        # To uv, what is no version is the name of a program to run.
+        if not _VERSION.fullmatch(version):
+            raise BuildError(f"Invalid runtime.txt: python-{version} names no version of Python.")
         return str(version)
+    wanted = _requires_python() if buildpack._is_python_package() else ""
+    if wanted and not SpecifierSet(wanted).contains(platform.python_version(), prereleases=True):
+        return wanted
     # What runs here is here: no download, and what most repositories want.
     return f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def _requires_python() -> str:
+    """Return what pyproject.toml says of Python's version, as uv takes it too."""
+    path = Path("pyproject.toml")
+    project = tomllib.loads(path.read_text()).get("project", {}) if path.is_file() else {}
+    wanted = str(project.get("requires-python", ""))
+    try:
+        SpecifierSet(wanted)
+    except InvalidSpecifier:
+        raise BuildError(f"pyproject.toml: requires-python {wanted!r} is not understood.") from None
+    return wanted
+
+
+def _output(command: Sequence[str], env: dict[str, str]) -> Iterator[str]:
+    """Run a program and yield the lines that it writes.
+
+    That ends with the program and not with its output: a postBuild may leave something running,
+    which holds the pipe open. It ends with this process.
+    """
+    try:
+        process = _popen(command, env)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+        # A script without "#!": for the shell, as it is in repo2docker's images.
+        process = _popen(["/bin/sh", *command], env)
+    with process:
+        lines = Lines(longest=_LONGEST_LINE)
+        for chunk in _chunks(process):
+            yield from lines.feed(chunk) if chunk else lines.pause()
+        yield from lines.end()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+
+
+def _popen(command: Sequence[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def _chunks(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
+    """Read its output as it comes; nothing stands for a pause."""
+    assert process.stdout is not None  # noqa: S101 - it is a pipe
+    pipe = process.stdout.fileno()
+    while process.poll() is None:
+        if select.select([pipe], [], [], 0.2)[0]:
+            chunk = os.read(pipe, _CHUNK)
+            if not chunk:
+                # It has closed its output, and may still have something to do.
+                process.wait()
+            yield chunk
+        else:
+            yield b""
+    # What it wrote last fits into the pipe, and so into one read.
+    if select.select([pipe], [], [], 0)[0]:
+        yield os.read(pipe, _CHUNK)
 
 
 def _environment(venv: Path) -> dict[str, str]:

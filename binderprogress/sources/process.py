@@ -10,7 +10,7 @@ from types import TracebackType
 
 from ..core.reasons import failure
 
-__all__ = ["Process", "check_exit", "run"]
+__all__ = ["Lines", "Process", "check_exit", "run"]
 
 _CHUNK = 65536
 # A line that is longer is cut: a process must not fill our memory with one.
@@ -77,17 +77,12 @@ class Process:
         """
         if self._process is None or self._process.stdout is None:
             raise RuntimeError("The process was not started.")
-        rest = b""
+        lines = Lines(longest=_LONGEST_LINE)
         while chunk := await self._process.stdout.read(_CHUNK):
-            parts = _split(rest + chunk)
-            rest = parts.pop()
-            for part in parts:
-                yield part.decode("utf-8", "replace")
-            if len(rest) > _LONGEST_LINE:
-                yield rest.decode("utf-8", "replace")
-                rest = b""
-        if rest:
-            yield rest.decode("utf-8", "replace")
+            for line in lines.feed(chunk):
+                yield line
+        for line in lines.end():
+            yield line
 
     async def wait(self) -> int:
         """Wait for its end and return its exit code; negative: the signal that ended it."""
@@ -99,15 +94,25 @@ class Process:
         process = self._process
         if process is None:
             return
-        if process.returncode is None:
-            self._signal(signal.SIGTERM)
-            try:
-                await asyncio.wait_for(process.wait(), self._stop_timeout)
-            except TimeoutError:
-                self._signal(signal.SIGKILL)
-                await process.wait()
-        # What it started and left behind is in its session still.
-        self._signal(signal.SIGKILL)
+        try:
+            if process.returncode is None:
+                self._signal(signal.SIGTERM)
+                try:
+                    await asyncio.wait_for(process.wait(), self._stop_timeout)
+                except TimeoutError:
+                    self._signal(signal.SIGKILL)
+                    await process.wait()
+        except asyncio.CancelledError:
+            # The loop itself ends.
+            self._signal(signal.SIGKILL)
+            await process.wait()
+            raise
+        finally:
+            # What it started and left behind is in its session still.
+            self._signal(signal.SIGKILL)
+            # Output that nobody read keeps the pipe open until there is no loop left to close it
+            # in; asyncio offers no other way.
+            process._transport.close()  # type: ignore[attr-defined]
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
@@ -115,6 +120,46 @@ class Process:
                 os.killpg(self._process.pid, number)
             except ProcessLookupError:
                 return  # it has ended: what was wanted
+
+
+class Lines:
+    """Cuts a program's output into lines, the same ones however it arrives in pieces.
+
+    Parameters
+    ----------
+    longest : int
+        Bytes after which a line is cut.
+    """
+
+    def __init__(self, *, longest: int) -> None:
+        self._longest = longest
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[str]:
+        """Take in a piece and return the lines that it completes."""
+        *parts, rest = _split(self._rest + data)
+        found = [piece for part in parts for piece in self._cut(part)]
+        *begun, self._rest = self._cut(rest)
+        return [line.decode("utf-8", "replace") for line in [*found, *begun]]
+
+    def pause(self) -> list[str]:
+        r"""Return a line that ends in ``\r``, when no ``\n`` has come after it for a while."""
+        return self.end() if self._rest.endswith(b"\r") else []
+
+    def end(self) -> list[str]:
+        """Return the line that was not finished, if there is one."""
+        rest, self._rest = self._rest, b""
+        return [rest.decode("utf-8", "replace")] if rest else []
+
+    def _cut(self, line: bytes) -> list[bytes]:
+        pieces = []
+        while len(line) > self._longest:
+            at = self._longest
+            while at > self._longest - 3 and line[at] & 0xC0 == 0x80:
+                at -= 1  # not within a character
+            pieces.append(line[:at])
+            line = line[at:]
+        return [*pieces, line]
 
 
 def _split(data: bytes) -> list[bytes]:

@@ -80,7 +80,7 @@ class LaunchesHandler(ApiHandler):
             raise BadRequestError("Send JSON, with Content-Type: application/json.")
         try:
             request = msgspec.json.decode(self.request.body, type=StartRequest)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadRequestError(
                 f'The body is not understood: {error}. Send {{"spec": "gh/user/repository/HEAD"}}.'
             ) from error
@@ -126,7 +126,8 @@ class LogHandler(ApiHandler):
         self.set_header("Cache-Control", "no-store")
         for start in range(0, len(text), _CHUNK):
             self.write(text[start : start + _CHUNK])
-            await self.flush()
+            if not await self.send():
+                return
         self.finish()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tornado.web import Application, StaticFileHandler
@@ -38,7 +39,7 @@ def handlers(web: Web) -> list[Any]:
         (r"metrics", MetricsHandler),
         (r"static/(.*)", StaticFileHandler, {"path": str(share_path("static"))}),
     ]
-    return [(web.base_url + path, *rest) for path, *rest in rules]
+    return [(re.escape(web.base_url) + path, *rest) for path, *rest in rules]
 
 
 def make_app(web: Web, **settings: Any) -> Application:

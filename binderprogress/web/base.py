@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import re
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
+from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
 from ..errors import BinderProgressError, RefusedError, TooManyRequestsError
@@ -16,6 +18,7 @@ from .config import Web
 __all__ = ["ApiHandler", "Handler"]
 
 _LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
+_LAUNCH_ID = re.compile(r"(/launches/[\w-]{6})[\w-]+")
 _CSP = "; ".join(
     [
         "default-src 'none'",
@@ -67,32 +70,42 @@ class Handler(RequestHandler):
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Log only what is a mistake of ours."""
         if isinstance(value, BinderProgressError) and value.status < 500:
-            self.web.log.info("%s %s: %s", self.request.method, self.request.path, value)
+            self.web.log.info("%s: %s", self._request_summary(), value)
         else:
             super().log_exception(typ, value, tb)
+
+    def _request_summary(self) -> str:
+        # What Tornado's logs say of a request. A launch's id is a key: only its beginning is told.
+        return _LAUNCH_ID.sub(r"\1…", super()._request_summary())
 
 
 class ApiHandler(Handler):
     """A handler that answers programs, also those in other sites' pages where that is allowed."""
 
+    def set_default_headers(self) -> None:
+        """Set the headers of every answer, errors too: a page reads only what allows its origin."""
+        super().set_default_headers()
+        self.set_header("Vary", "Origin")
+        origin = self.request.headers.get("Origin")
+        if origin is not None and self.is_allowed(origin):
+            everyone = "*" in self.web.allowed_origins
+            self.set_header("Access-Control-Allow-Origin", "*" if everyone else origin)
+            self.set_header("Access-Control-Expose-Headers", "Location, Retry-After")
+
     def prepare(self) -> None:
         """Refuse what a page of a site that is not allowed would do in its visitor's name."""
         super().prepare()
         origin = self.request.headers.get("Origin")
-        if origin is None:
-            return
-        if not self.is_allowed(origin):
+        if origin is not None and not self.is_allowed(origin):
             raise RefusedError(
                 f"Pages of {origin[:200]} may not use this server. Whoever runs it can allow it "
                 "with c.Web.allowed_origins."
             )
-        self.set_header("Access-Control-Allow-Origin", origin)
-        self.set_header("Access-Control-Expose-Headers", "Location, Retry-After")
-        self.add_header("Vary", "Origin")
 
     def is_allowed(self, origin: str) -> bool:
         """Whether pages of an origin may use this server: its own may."""
-        if urlsplit(origin).netloc == self.request.host:
+        # Compared as text: an Origin header is no more than scheme, host and port.
+        if origin.partition("://")[2] == self.request.host:
             return True
         allowed = self.web.allowed_origins
         return "*" in allowed or origin in allowed
@@ -104,6 +117,19 @@ class ApiHandler(Handler):
         self.set_header("Access-Control-Max-Age", "600")
         self.set_status(204)
         self.finish()
+
+    async def send(self) -> bool:
+        """Send what is written; False if the client is gone or does not read."""
+        try:
+            async with asyncio.timeout(self.web.viewer_timeout):
+                await self.flush()
+        except StreamClosedError:
+            return False
+        except TimeoutError:
+            self.web.log.info("A client that did not read was dropped.")
+            self.detach().close()
+            return False
+        return True
 
     def write_json(self, value: Any) -> None:
         """Finish with a value as JSON."""
@@ -126,7 +152,8 @@ def _explain(status: int, exc_info: Any) -> tuple[str, int]:
     if isinstance(error, BinderProgressError) and error.status < 500:
         return str(error), error.status
     if isinstance(error, HTTPError) and error.log_message and status < 500:
-        return (error.log_message % error.args if error.args else error.log_message), status
+        message = error.log_message % error.args if error.args else error.log_message
+        return message.rstrip(".") + ".", status
     if status == 404:
         return "There is nothing at this address.", status
     if status == 405:

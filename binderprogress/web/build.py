@@ -10,14 +10,26 @@ import msgspec
 
 from ..core import specs
 from ..core.phases import Phase
-from ..errors import BadRequestError, NotFoundError
-from .streams import StreamHandler, position
+from ..errors import BadRequestError, NotFoundError, RefusedError
+from .streams import END, StreamHandler, position
 
 __all__ = ["BuildHandler"]
 
 
 class BuildHandler(StreamHandler):
     """GET /build/{provider}/{spec}."""
+
+    def prepare(self) -> None:
+        """Refuse what another site's page could do without asking.
+
+        Attack: an image, a frame or a form of any page sends a GET here without an Origin, and
+        this GET starts what it names. Browsers say so in a header of their own; programs do not.
+        """
+        super().prepare()
+        site = self.request.headers.get("Sec-Fetch-Site", "none")
+        told = "Origin" in self.request.headers or "*" in self.web.allowed_origins
+        if site not in {"none", "same-origin"} and not told:
+            raise RefusedError("Pages of other sites may not start a launch this way.")
 
     async def get(self, _: str) -> None:
         """Start a launch and stream it, or go on with one that this client has begun."""
@@ -29,13 +41,13 @@ class BuildHandler(StreamHandler):
                 launch, after = launches.get(launch_id), position(number)
             else:
                 # As it stands in the address: quoted slashes are part of a component.
-                spec = specs.parse(self.request.path.partition("/build/")[2])
+                spec = specs.parse(self.request.path.removeprefix(f"{self.web.base_url}build/"))
                 self.web.limiter.take(self.caller.ip)
                 launch, after = launches.start(spec, self.caller), 0
         except (BadRequestError, NotFoundError) as error:
             # BinderHub's clients know only what comes as an event.
             self.start_stream()
             failed = {"phase": Phase.FAILED, "message": f"{error}\n"}
-            self.finish(b"data: %b\n\n" % msgspec.json.encode(failed))
+            self.finish(b"data: %b\n\n%b" % (msgspec.json.encode(failed), END))
             return
         await self.stream(launch, after, id_prefix=f"{launch.id}.")

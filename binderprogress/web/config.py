@@ -69,7 +69,7 @@ class Web(LoggingConfigurable):
         super().__init__(**kwargs)
         self.launches = launches
         self.limiter = RateLimiter(limit=self.rate_limit, period=self.rate_period)
-        self.front_page: dict[str, Any] = {"examples": []}
+        self.front_page: dict[str, Any] = {"examples": [], "engine": "", "hub_url": ""}
         """More variables for the template of the front page."""
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(share_path("templates")),

@@ -95,7 +95,7 @@ def _paths() -> dict[str, Any]:
         "/api/launches/{launch_id}": {
             "parameters": [_LAUNCH_ID],
             "get": _operation(
-                "getLaunch", "How it stands.", {"200": _json("Its state.", "LaunchState")}
+                "getLaunch", "How it stands.", {"200": _json("Its state.", "LaunchState", "Links")}
             ),
             "delete": _operation(
                 "cancelLaunch", "Cancel it.", {"202": _json("Its state.", "LaunchState")}
@@ -137,9 +137,10 @@ def _operation(name: str, summary: str, responses: dict[str, Any]) -> dict[str, 
     }
 
 
-def _json(description: str, schema: str) -> dict[str, Any]:
-    content = {"application/json": {"schema": _ref(schema)}}
-    return {"description": description, "content": content}
+def _json(description: str, *schemas: str) -> dict[str, Any]:
+    refs = [_ref(schema) for schema in schemas]
+    schema = refs[0] if len(refs) == 1 else {"allOf": refs}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
 def _ref(schema: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ class LaunchPageHandler(Handler):
 
     def get(self, _: str) -> None:
         """Show the page that launches it, or goes on watching what its address names."""
-        spec = specs.parse(self.request.path.partition("/v2/")[2])
+        spec = specs.parse(self.request.path.removeprefix(f"{self.web.base_url}v2/"))
         urlpath = self.get_query_argument("urlpath", "")
         for argument, prefix in (("labpath", "lab/tree/"), ("filepath", "tree/")):
             path = self.get_query_argument(argument, "")

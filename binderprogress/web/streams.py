@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
@@ -15,12 +14,12 @@ from ..errors import BadRequestError
 from ..launches import Launch, Viewer
 from .base import ApiHandler
 
-__all__ = ["EventsHandler", "SocketHandler", "StreamHandler"]
+__all__ = ["END", "EventsHandler", "SocketHandler", "StreamHandler"]
 
 _HEAD = b"retry: 1000\n\n"
 """Milliseconds after which a browser connects again."""
 
-_END = b"retry: 3600000\n\n"
+END = b"retry: 3600000\n\n"
 """The same once the stream is complete: a page that forgets to close it must not hammer us."""
 
 
@@ -69,7 +68,11 @@ class StreamHandler(ApiHandler):
         self.start_stream()
         prefix = id_prefix.encode()
         with Viewer(launch, after) as self._viewer:
+            # At once: who resumes at the newest event would not know until the next one that it
+            # is connected.
             self.write(_HEAD)
+            if not await self.send():
+                return
             async for events in follow(self._viewer, self.web.keepalive):
                 if not events:
                     self.write(sse.comment())
@@ -78,10 +81,10 @@ class StreamHandler(ApiHandler):
                         self.write(b"id: %b%d\ndata: %b\n\n" % (prefix, e.event.id, e.json))
                 else:
                     self.write(b"".join([e.sse for e in events]))
-                if not await self._send():
+                if not await self.send():
                     return
         if not self._viewer.left:
-            self.write(_END)
+            self.write(END)
             self.finish()
 
     def start_stream(self) -> None:
@@ -94,19 +97,6 @@ class StreamHandler(ApiHandler):
         """Stop when the viewer is gone."""
         if self._viewer is not None:
             self._viewer.leave()
-
-    async def _send(self) -> bool:
-        """Send what is written; False if the viewer is gone or does not read."""
-        try:
-            async with asyncio.timeout(self.web.viewer_timeout):
-                await self.flush()
-        except StreamClosedError:
-            return False
-        except TimeoutError:
-            self.web.log.info("A viewer that did not read was dropped; it can resume.")
-            self.detach().close()
-            return False
-        return True
 
 
 class EventsHandler(StreamHandler):
@@ -126,12 +116,12 @@ class SocketHandler(ApiHandler, WebSocketHandler):
 
     def check_origin(self, origin: str) -> bool:
         """Pages of other sites need to be allowed: a WebSocket knows no CORS."""
-        return bool(urlsplit(origin).netloc) and self.is_allowed(origin)
+        return self.is_allowed(origin)
 
     async def get(self, launch_id: str) -> None:
         """Watch a launch."""
-        after = position(self.get_query_argument("after", ""))
-        self._viewer = Viewer(self.web.launches.get(launch_id), after)
+        launch = self.web.launches.get(launch_id)
+        self._viewer = Viewer(launch, position(self.get_query_argument("after", "")))
         await super().get(launch_id)
 
     def open(self, *_: str) -> None:
@@ -150,17 +140,25 @@ class SocketHandler(ApiHandler, WebSocketHandler):
     async def _run(self) -> None:
         assert self._viewer is not None  # noqa: S101 - set before the connection is opened
         with self._viewer as viewer:
-            async for events in follow(viewer, self.web.keepalive):
-                try:
-                    async with asyncio.timeout(self.web.viewer_timeout):
-                        if not events:
-                            self.ping(b"")
-                        for encoded in events:
-                            await self.write_message(encoded.json.decode())
-                except (WebSocketClosedError, StreamClosedError):
-                    return
-                except TimeoutError:
-                    self.web.log.info("A viewer that did not read was dropped; it can resume.")
-                    self.close(1013, "Too slow; resume with ?after=")
-                    return
+            try:
+                async for events in follow(viewer, self.web.keepalive):
+                    if not events:
+                        self.ping(b"")
+                    for encoded in events:
+                        await self._write(encoded)
+            except (WebSocketClosedError, StreamClosedError):
+                return
+            except TimeoutError:
+                self.web.log.info("A client that did not read was dropped.")
+                self.close(1013, "Too slow; resume with ?after=")
+                return
         self.close(1000, "The launch is over.")
+
+    async def _write(self, encoded: Encoded) -> None:
+        sent = asyncio.ensure_future(self.write_message(encoded.json.decode()))
+        # Not cancelled when it takes too long: Tornado reports that as a mistake.
+        done, _ = await asyncio.wait([sent], timeout=self.web.viewer_timeout)
+        if not done:
+            sent.add_done_callback(lambda late: late.cancelled() or late.exception())
+            raise TimeoutError
+        sent.result()

@@ -27,6 +27,7 @@ class CuttingProxy:
         self.connections = 0
         """How many there have been."""
         self._open: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> CuttingProxy:
@@ -43,6 +44,7 @@ class CuttingProxy:
         assert self._server is not None
         self._server.close()
         self.cut()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def cut(self) -> None:
         """Cut every connection, in the middle of whatever it is."""
@@ -50,6 +52,10 @@ class CuttingProxy:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         self.connections += 1
         self._open.add(writer)
         timer = None

@@ -9,7 +9,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, Queue
 from typing import IO
@@ -80,10 +80,9 @@ def program(*arguments: str, env: dict[str, str], log: Path) -> Iterator[Program
         finally:
             if running.process.poll() is None:
                 running.signal(signal.SIGTERM)
-                try:
+                # What is left then is ended below.
+                with suppress(subprocess.TimeoutExpired):
                     running.wait(10)
-                except subprocess.TimeoutExpired:
-                    pass  # what is left is ended below
             for process in running.family():
                 try:
                     process.kill()

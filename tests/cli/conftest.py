@@ -1,0 +1,44 @@
+"""A server to launch on, started as a person does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from ..support.processes import Program, program
+
+
+class Server(NamedTuple):
+    url: str
+    folder: Path
+    """Below it are the repositories that it launches."""
+    running: Program
+    log: Path
+
+
+@pytest.fixture(scope="session")
+def env(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The variables of all tests, without the settings of whoever runs them."""
+    return {**env, "JUPYTER_CONFIG_DIR": str(tmp_path_factory.mktemp("jupyter"))}
+
+
+@pytest.fixture(scope="module")
+def server(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("serve")
+    config = folder / "config.py"
+    config.write_text(
+        f"c.LocalBuilder.local_folders = [{str(folder)!r}]\n"
+        f"c.LocalBuilder.environments = {str(folder / 'environments')!r}\n"
+        "c.LocalBuilder.base_packages = ['jupyterlab>=4']\n"
+        "c.GitResolver.timeout = 5.0\n"
+    )
+    arguments = ["binderprogress", "serve", "--port", "0", "-f", str(config)]
+    log = folder / "log"
+    with program(*arguments, env=env, log=log) as running:
+        line = running.line(timeout=30)
+        said, _, url = line.strip().rpartition(" ")
+        assert said == "binderprogress listens on", log.read_text()
+        yield Server(url, folder, running, log)

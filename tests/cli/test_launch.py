@@ -1,0 +1,413 @@
+"""`binderprogress launch`, on a server that `binderprogress serve` runs."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import termios
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from binderprogress.cli.client import Client
+from binderprogress.core.events import Event, decode
+from binderprogress.core.phases import Phase
+from binderprogress.errors import ServerUnreachableError
+
+from ..support.asynchronous import asynchronous
+from ..support.gone import gone, within
+from ..support.processes import BIN, program
+from ..support.repositories import repository
+from .conftest import Server
+
+pytestmark = pytest.mark.hub
+
+Launch = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def launch(env: dict[str, str]) -> Launch:
+    """Run the command to its end."""
+
+    def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [BIN / "binderprogress", "launch", *arguments],
+            env={**env, **more.pop("variables", {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            **more,
+        )
+        assert "Traceback" not in done.stdout + done.stderr
+        return done
+
+    return run
+
+
+def make(server: Server, name: str, files: Mapping[str, str] | None = None) -> str:
+    return str(repository(server.folder / name, files))
+
+
+def events(stdout: str) -> list[Event]:
+    """Read what --json prints, and check what is true of every launch."""
+    found = [decode(line) for line in stdout.splitlines()]
+    assert [event.id for event in found] == list(range(1, len(found) + 1))
+    assert [event.terminal for event in found] == [False] * (len(found) - 1) + [True]
+    progress = [event.progress for event in found]
+    assert progress == sorted(progress)
+    return found
+
+
+def sentences(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line]
+
+
+# -- to a good end
+
+
+def test_a_server_of_its_own(
+    launch: Launch, server: Server, make_repository: Callable[..., Path]
+) -> None:
+    """Without --server. With a proxy for the world outside, which is not asked for loopback."""
+    folder = make_repository(files={"README.md": "hello"})
+    config = server.folder / "config.py"
+    # Nothing is fetched here but what uv has already, and git's own is a folder.
+    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+    variables = {**proxies, "UV_OFFLINE": "1"}
+    done = launch(".", "--json", "-f", str(config), cwd=folder, variables=variables)
+    assert done.returncode == 0, done.stderr
+    found = events(done.stdout)
+    assert found[-1].phase is Phase.READY
+    assert found[-1].progress == 100
+    assert found[-1].token
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/user/repository-\w+/", found[-1].url)
+    assert found[-1].repo_url == folder.as_uri()
+    phases = list(dict.fromkeys(event.phase.value for event in found))
+    assert phases == ["waiting", "fetching", "building", "built", "launching", "ready"]
+    assert done.stderr == ""
+    assert not within(folder), "it is stopped with the command"
+
+
+def test_on_a_server(launch: Launch, server: Server) -> None:
+    folder = make(server, "good")
+    done = launch(folder, "--server", server.url, "--json")
+    assert done.returncode == 0, done.stderr
+    ready = events(done.stdout)[-1]
+    assert ready.phase is Phase.READY
+    assert done.stderr == ""
+    status = f"{ready.url}api/status"
+    assert requests.get(status, params={"token": ready.token}, timeout=10).status_code == 200
+    assert requests.get(status, timeout=10).status_code == 403
+
+    # Again, in plain text: there is no terminal.
+    done = launch(folder, "--server", server.url, "--ref", "main", "--urlpath", "lab/tree/a.ipynb")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    labels = [line.split()[1] for line in lines if line.startswith("== ")]
+    assert labels == ["Waiting", "Built", "Launching", "Ready"]
+    assert "Looking up main of file://" in done.stdout
+    assert "-- Starting the server" in lines
+    assert re.fullmatch(r"Open http://\S+/lab/tree/a\.ipynb\?token=\S+", lines[-1])
+    assert "\x1b" not in done.stdout
+    assert "\r" not in done.stdout
+
+
+# -- to a bad end, and what to do
+
+
+def failing(server: Server) -> dict[str, tuple[list[str], str, str]]:
+    good = make(server, "for-failing")
+    bad = make(server, "bad", {"requirements.txt": "six==99.99\n"})
+    apt = make(server, "apt", {"apt.txt": "gcc\n", "requirements.txt": "six\n"})
+    outside = repository(server.folder.parent / "outside").as_uri()
+    return {
+        "a bad ref": ([good, "--ref", "mian"], "bad-ref", "Its branches are: main."),
+        "an unreachable host": (
+            ["http://127.0.0.1:9/a/b.git"],
+            "host-unreachable",
+            "Check the address",
+        ),
+        "a failing requirement": ([bad], "unsatisfiable-requirement", "in requirements.txt"),
+        "what needs an engine": ([apt], "unsupported-file", "--engine docker"),
+        "a folder that is not allowed": ([outside], "refused", "c.GitResolver.local_folders"),
+        "a folder without git": (
+            [str(server.folder / "environments")],
+            "private-or-missing",
+            "git init",
+        ),
+    }
+
+
+def test_failures_end_with_1_and_one_sentence(launch: Launch, server: Server) -> None:
+    (server.folder / "environments").mkdir(exist_ok=True)
+    for what, (arguments, reason, advice) in failing(server).items():
+        done = launch(*arguments, "--server", server.url, "--json")
+        assert done.returncode == 1, what
+        last = events(done.stdout)[-1]
+        assert (last.phase, last.reason) == (Phase.FAILED, reason), what
+        assert last.progress < 100
+        assert len(sentences(done.stderr)) == 1, done.stderr
+        assert advice in done.stderr, what
+        assert last.message.strip() in done.stderr
+
+
+def test_a_failure_in_plain_text(launch: Launch, server: Server) -> None:
+    bad = make(server, "bad-plain", {"requirements.txt": "six==99.99\n"})
+    done = launch(bad, "--server", server.url)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "== Failed" in done.stdout
+    assert sentences(done.stdout)[-1] == (
+        "The requirement six==99.99 cannot be satisfied. Correct the name or the version in "
+        "requirements.txt, and try again."
+    )
+
+
+# -- no server
+
+
+class NoBinder(BaseHTTPRequestHandler):
+    """Answers everything with `content`, as some other server would."""
+
+    content = b"<h1>Hello</h1>"
+    status = 200
+
+    def do_POST(self) -> None:
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(self.content)))
+        self.end_headers()
+        self.wfile.write(self.content)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def answering(status: int, content: bytes) -> Iterator[str]:
+    handler = type("Handler", (NoBinder,), {"status": status, "content": content})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def check_unreachable(done: subprocess.CompletedProcess[str], address: str) -> None:
+    assert (done.returncode, done.stdout) == (3, ""), done.stderr
+    assert len(sentences(done.stderr)) == 1
+    assert address in done.stderr
+
+
+def test_nobody_listens(launch: Launch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        check_unreachable(launch("gh/a/b/c", "--server", address), address)
+    check_unreachable(launch("gh/a/b/c", "--server", "no-address"), "no-address")
+
+
+OTHERS = [
+    (200, b"<h1>Hello</h1>"),
+    (501, b"<h1>Unsupported method</h1>"),
+    (200, b"[1, 2]"),
+    (201, b'{"id": 1}'),
+    (404, b'{"error": "not found"}'),
+    (200, b"\xff\xfe"),
+]
+
+
+def test_what_answers_is_something_else(launch: Launch) -> None:
+    with answering(*OTHERS[0]) as address:
+        check_unreachable(launch("gh/a/b/c", "--server", address), address)
+
+
+@pytest.mark.parametrize(("status", "content"), OTHERS)
+@asynchronous(20)
+async def test_what_answers_makes_no_sense(status: int, content: bytes) -> None:
+    with answering(status, content) as address:
+        async with Client(address) as client:
+            with pytest.raises(ServerUnreachableError, match=address):
+                await client.start("gh/a/b/c")
+
+
+def test_a_server_that_answers_with_control_characters(launch: Launch) -> None:
+    """Attack: a server's sentence is printed; it must not speak to the terminal."""
+    content = json.dumps({"error": {"message": "No\x1b]0;evil\x07\x1b[2J\x9b2J.", "status": 403}})
+    with answering(403, content.encode()) as address:
+        done = launch("gh/a/b/c", "--server", address)
+    assert (done.returncode, done.stderr) == (1, "No.\n")
+
+
+# -- in a terminal
+
+# What a repository can print: a window title, a cleared screen, in 7 and in 8 bits.
+EVIL = "\033]0;owned\007before\033[2J\033[Hafter\302\2332J \033P1;2qdcs\033\\end\n"
+SHOWY = (
+    "#!/bin/sh\nprintf '"
+    + EVIL.replace("\033", "\\033").replace("\007", "\\007")
+    + "'\nprintf '10 percent\\r'\nsleep 0.6\necho done with it\n"
+)
+
+
+def in_terminal(arguments: list[str], env: dict[str, str], timeout: float = 60) -> tuple[int, str]:
+    """Run the command in a terminal of 100 columns; return its exit code and all that it wrote."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    process = subprocess.Popen(
+        [BIN / "binderprogress", *arguments],
+        env={**env, "TERM": "xterm-256color", "BROWSER": "true"},
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    os.close(slave)
+    written = b""
+    deadline = time.monotonic() + timeout
+    try:
+        while time.monotonic() < deadline:
+            if not select.select([master], [], [], 1)[0]:
+                continue
+            try:
+                written += os.read(master, 65536)
+            except OSError:
+                break  # Linux says so when the other end is closed
+        return process.wait(10), written.decode()
+    finally:
+        process.kill()
+        process.wait(10)
+        os.close(master)
+
+
+def in_words(written: str) -> str:
+    """Leave out what moves the cursor and colours; what overwrites a line becomes the next one."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written).replace("\r", "\n")
+
+
+def test_the_display_in_a_terminal(env: dict[str, str], server: Server) -> None:
+    folder = make(server, "showy", {"postBuild": SHOWY})
+    code, written = in_terminal(["launch", folder, "--server", server.url, "--no-open"], env)
+    assert code == 0, written
+    # Labels, steps, percent, how long it took and how long it will take.
+    text = in_words(written)
+    for label in ("Waiting", "Fetching", "Building", "Launching", "Ready"):
+        assert re.search(rf"^{label} .*\d+%$", text, re.MULTILINE), label
+    assert "Running postBuild" in text
+    assert re.search(r"\d+ s · .*\d.* left", text)
+    assert "100%" in text
+    assert "done with it" in text
+    # A line that is to be overwritten stands below the bar, and not in the log.
+    assert re.search(r"10 percent +\d+ s", text)
+    assert not re.search(r"^10 percent$", text, re.MULTILINE)
+    assert re.search(r"Open http://127\.0\.0\.1:\d+/user/\S+token=", text)
+    # Attack: what the log says to the terminal does not reach it; the words do.
+    assert "before" in text
+    assert "after" in text
+    for sequence in ("\x1b]", "\x07", "\x1b[2J", "\x1b[H", "\x9b", "\x1bP", "owned"):
+        assert sequence not in written, repr(sequence)
+
+
+def test_a_failure_in_a_terminal(env: dict[str, str], server: Server) -> None:
+    bad = make(server, "bad-terminal", {"requirements.txt": "six==99.99\n"})
+    code, written = in_terminal(["launch", bad, "--server", server.url], env)
+    text = in_words(written)
+    assert code == 1
+    assert "Correct the name or the version in" in text
+    assert re.search(r"Failed\s", text)
+    assert "100%" not in text
+    assert "Traceback" not in text
+
+
+# -- interrupted
+
+BLOCKING = {"postBuild": "#!/bin/sh\necho blocking\nsleep 600\n"}
+
+
+def ended(server: Server, phase: str) -> int:
+    text = requests.get(f"{server.url}metrics", timeout=10).text
+    found = re.search(rf'launches_ended_total{{phase="{phase}"}} (\d+)', text)
+    assert found is not None, text
+    return int(found[1])
+
+
+@contextmanager
+def blocked(server: Server, name: str, env: dict[str, str], log: Path) -> Iterator[Any]:
+    """Launch what never ends, and wait until it is in the middle of that."""
+    folder = make(server, name, BLOCKING)
+    arguments = ["binderprogress", "launch", folder, "--server", server.url, "--json"]
+    with program(*arguments, env=env, log=log) as running:
+        while decode(running.line(timeout=30)).message != "blocking\n":
+            continue
+        yield running
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(
+    number: signal.Signals, env: dict[str, str], server: Server, tmp_path: Path
+) -> None:
+    before = ended(server, "cancelled")
+    name = f"blocking-{number.name}".lower()
+    with blocked(server, name, env, tmp_path / "log") as running:
+        (environment,) = (server.folder / "environments").glob(f"{name}-*[0-9a-f]")
+        build = within(environment)
+        assert build
+        running.signal(number)
+        assert running.wait(5) == 130
+    assert gone(build), "the launch is cancelled on the server, and its build with it"
+    assert (tmp_path / "log").read_text() == "Interrupted; the launch is cancelled.\n"
+    deadline = time.monotonic() + 5
+    while ended(server, "cancelled") == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_interrupted_while_the_server_does_not_answer(
+    env: dict[str, str], server: Server, tmp_path: Path
+) -> None:
+    with blocked(server, "blocking-stopped", env, tmp_path / "log") as running:
+        server.running.signal(signal.SIGSTOP)
+        try:
+            running.signal(signal.SIGINT)
+            assert running.wait(5) == 130
+        finally:
+            server.running.signal(signal.SIGCONT)
+    said = (tmp_path / "log").read_text()
+    assert said.startswith("Interrupted; the server does not answer."), said
+    assert "Traceback" not in said
+
+
+def test_interrupted_before_the_server_has_answered(env: dict[str, str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        arguments = ["binderprogress", "launch", "gh/a/b/c", "--server", address]
+        with program(*arguments, env=env, log=tmp_path / "log") as running:
+            connection, _ = silent.accept()
+            with connection:
+                running.signal(signal.SIGINT)
+                assert running.wait(5) == 130
+    assert (tmp_path / "log").read_text() == "Interrupted.\n"
+
+
+# -- the demo
+
+
+def test_the_demo_says_one_line(demo: dict[str, Any]) -> None:
+    assert list(demo) == ["url", "hub", "examples"]
+    assert [set(example) for example in demo["examples"]] == [{"slug", "title", "spec"}] * 3
+    for address in (demo["url"], f"{demo['hub']}hub/api/"):
+        assert requests.get(address, timeout=10).status_code == 200

@@ -1,0 +1,170 @@
+"""What is typed, right and wrong: exit codes and sentences."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from binderprogress import __version__
+from binderprogress.cli.app import BinderProgressApp, main
+
+BIN = Path(sys.executable).parent
+
+
+def cli(
+    *arguments: str, env: dict[str, str], folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [BIN / "binderprogress", *arguments],
+        env=env,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+def test_version(env: dict[str, str]) -> None:
+    for arguments in (["--version"], ["launch", "--version"]):
+        done = cli(*arguments, env=env)
+        assert (done.returncode, done.stdout.strip()) == (0, __version__)
+
+
+def test_help_names_the_commands_and_their_options(env: dict[str, str]) -> None:
+    done = cli("--help", env=env)
+    assert done.returncode == 0
+    for word in ("serve", "launch", "demo"):
+        assert f"\n{word}\n" in done.stdout
+    done = cli("launch", "--help", env=env)
+    assert done.returncode == 0
+    for word in ("--ref", "--server", "--json", "--no-open", "--engine", "130 interrupted"):
+        assert word in done.stdout
+
+
+def test_help_all_has_every_setting(env: dict[str, str]) -> None:
+    done = cli("serve", "--help-all", env=env)
+    assert done.returncode == 0
+    for setting in (
+        "--LaunchManager.max_launches",
+        "--Web.rate_limit",
+        "--HubSpawner.api_token",
+        "--LocalBuilder.local_folders",
+        "--Repo2dockerBuilder.engine",
+        "--Standalone.port",
+    ):
+        assert setting in done.stdout
+
+
+def test_a_generated_config_is_read_again(env: dict[str, str], tmp_path: Path) -> None:
+    env = {**env, "JUPYTER_CONFIG_DIR": str(tmp_path)}
+    done = cli("serve", "--generate-config", env=env)
+    config = tmp_path / "binderprogress_config.py"
+    assert (done.returncode, str(config) in done.stdout) == (0, True)
+    assert "# c.Standalone.port = 8585" in config.read_text()
+    # Written once, it is the operator's: there is nobody to be asked.
+    done = cli("serve", "--generate-config", env=env)
+    assert (done.returncode, "there already" in done.stderr) == (2, True)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config.write_text(f"{config.read_text()}\nc.Standalone.port = {port}\n")
+        assert f"127.0.0.1:{port} cannot be listened on" in cli("serve", env=env).stderr
+        other = config.rename(tmp_path / "mine.py")
+        for name in (str(other), "mine.py", "mine"):
+            done = cli("serve", "-f", name, env=env, folder=tmp_path)
+            assert f"127.0.0.1:{port} cannot be listened on" in done.stderr
+
+
+def test_a_port_that_is_taken(env: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for command in ("serve", "demo"):
+            done = cli(command, "--port", port, env=env)
+            assert done.returncode == 1
+            assert done.stdout == ""
+            assert done.stderr == (
+                f"127.0.0.1:{port} cannot be listened on: Address already in use. Name another "
+                "port with --port, or 0 for any that is free.\n"
+            )
+
+
+def test_an_address_that_is_not_ours(env: dict[str, str]) -> None:
+    done = cli("serve", "--ip", "192.0.2.1", "--port", "0", env=env)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "192.0.2.1:0 cannot be listened on" in done.stderr
+
+
+WRONG = {
+    "no command": ([], ""),
+    "unknown command": (["lunch"], "There is no command 'lunch'."),
+    "unknown option": (["--nonsense"], "unknown option: --nonsense"),
+    "unknown option of a command": (["serve", "--prot=1"], "unknown option: --prot"),
+    "option without its value": (["launch", "x", "--ref"], "expected one argument"),
+    "config of no command": (["--generate-config"], "binderprogress serve --generate-config"),
+    "serve takes no argument": (["serve", "all"], "'all' is not understood here."),
+    "no number": (["serve", "--port=abc"], "expected an int, not the str 'abc'"),
+    "no port": (["serve", "--port", "99999"], "should not be greater than 65535"),
+    "no engine": (["launch", "gh/a/b/c", "--engine=rkt"], "any of ['local', 'docker', 'podman']"),
+    "no config file": (["serve", "-f", "/nowhere.py"], "There is no config file /nowhere.py"),
+    "no repository": (["launch"], "Name one repository."),
+    "two repositories": (["launch", "a", "b"], "Name one repository."),
+    "no folder": (["launch", "./nothing"], "'./nothing' is neither a folder nor a spec"),
+    "nobody's home": (["launch", "~nobody-at-all/x"], "neither a folder"),
+    "no path at all": (["launch", "x" * 5000], "neither a folder"),
+    "no address": (["launch", "ext::sh"], "not the address of a repository"),
+    "a password": (["launch", "https://a:b@example.org/c"], "password"),
+    "no ref": (["launch", "gh/a/b/c", "--ref=-x"], "not the name of a branch"),
+    "no spec": (["launch", "gh/a!/b/c"], "gh/<user>/<repository>/<ref>"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), WRONG.values(), ids=WRONG)
+def test_wrong_usage(
+    arguments: list[str],
+    sentence: str,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    env: dict[str, str],
+) -> None:
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", env["JUPYTER_CONFIG_DIR"])
+    BinderProgressApp.clear_instance()
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    written = capfd.readouterr()
+    assert ended.value.code == 2
+    assert sentence in written.err
+    assert "Traceback" not in written.err
+    if arguments:
+        assert written.out == ""
+
+
+def test_wrong_usage_of_the_real_command(env: dict[str, str]) -> None:
+    done = cli("launch", "./nothing", env=env)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "neither a folder" in done.stderr
+
+
+BROKEN = {
+    "syntax": ("x = (", "SyntaxError"),
+    "name": ("c.Standalone.port = port", "NameError: name 'port' is not defined"),
+    "value": ("c.Standalone.port = 'x'", "expected an int, not the str 'x'"),
+}
+
+
+@pytest.mark.parametrize(("text", "sentence"), BROKEN.values(), ids=BROKEN)
+def test_a_config_that_is_broken_is_not_ignored(
+    text: str, sentence: str, env: dict[str, str], tmp_path: Path
+) -> None:
+    """Else a server would run without the limits that its operator has written down."""
+    config = tmp_path / "config.py"
+    config.write_text(f"c.Standalone.port = 0\n{text}\n")
+    done = cli("serve", "-f", str(config), env=env)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr

@@ -1,0 +1,71 @@
+"""A manager with the real local builder, and a Hub that is not there unless a test brings one."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from binderprogress.launches import LaunchManager
+from binderprogress.sources.base import Builder, Spawner
+from binderprogress.sources.jupyterhub import HubSpawner
+from binderprogress.sources.local import LocalBuilder
+
+from ..support.repositories import repository
+from .parts import NOTHING, io_loop
+
+__all__ = ["io_loop"]
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a repository, `small`, whose environment is built once for all tests."""
+    folder = tmp_path_factory.mktemp("shared")
+    repository(folder / "small", NOTHING)
+    return folder
+
+
+@pytest.fixture
+def builder(tmp_path: Path, shared: Path) -> LocalBuilder:
+    return LocalBuilder(
+        environments=str(shared / "environments"),
+        local_folders=[str(tmp_path), str(shared)],
+        base_packages=[],
+    )
+
+
+@pytest.fixture
+def no_hub() -> HubSpawner:
+    """Where it should be, nobody listens."""
+    return HubSpawner(url="http://127.0.0.1:1/", api_token="none", retries=1)
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary folders are made."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def make_manager(
+    io_loop: IOLoop, builder: LocalBuilder, no_hub: HubSpawner, temporary: Path
+) -> Iterator[Callable[..., LaunchManager]]:
+    """Make a manager with settings; it is closed afterwards."""
+    managers: list[LaunchManager] = []
+
+    def make(
+        builder: Builder = builder, spawner: Spawner = no_hub, **settings: Any
+    ) -> LaunchManager:
+        managers.append(LaunchManager(builder=builder, spawner=spawner, **settings))
+        return managers[-1]
+
+    yield make
+    for manager in managers:
+        io_loop.run_sync(manager.close, timeout=20)

@@ -1,0 +1,252 @@
+"""Real parts whose pace a test controls: a repository's postBuild, and a host that is silent."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+import pytest
+from tornado.ioloop import IOLoop
+
+from binderprogress.core.events import Event
+from binderprogress.core.specs import Spec, from_address
+from binderprogress.launches import Launch, Viewer
+
+from ..support.repositories import repository
+
+WITHIN = 20.0
+"""Seconds in which everything that is awaited must come; two shared processors can be slow."""
+
+gen_test = pytest.mark.gen_test(timeout=60)
+
+# A repository that needs nothing: uv refuses to install nothing at all.
+NOTHING = {"requirements.txt": ""}
+
+_POST_BUILD = """\
+#!/bin/bash
+{before}
+exec 3<>/dev/tcp/127.0.0.1/{port}
+echo $$ >&3
+cat <&3
+exit {status}
+"""
+
+
+@pytest.fixture
+def io_loop() -> Iterator[IOLoop]:
+    """pytest-tornado's, without what Tornado has deprecated; nothing may go wrong unseen in it."""
+    io_loop = IOLoop(make_current=False)
+    loop = io_loop.asyncio_loop
+    asyncio.set_event_loop(loop)
+    problems: list[str] = []
+    loop.set_exception_handler(lambda _, context: problems.append(str(context)))
+    yield io_loop
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    io_loop.close(all_fds=True)
+    asyncio.set_event_loop(None)
+    assert problems == [], problems
+
+
+class FedBuild:
+    """A build that prints what it is given until it is finished."""
+
+    def __init__(self, pid: int, writer: asyncio.StreamWriter) -> None:
+        self.process = psutil.Process(pid)
+        self._writer = writer
+
+    async def write(self, text: str | bytes) -> None:
+        """Have its postBuild print something."""
+        self._writer.write(text.encode() if isinstance(text, str) else text)
+        await asyncio.wait_for(self._writer.drain(), WITHIN)
+
+    def finish(self) -> None:
+        """Have its postBuild come to its end."""
+        self._writer.close()
+
+    async def gone(self) -> bool:
+        """Await the end of its process."""
+        _, alive = await asyncio.to_thread(psutil.wait_procs, [self.process], WITHIN)
+        return not alive
+
+
+class Feed:
+    """A repository whose postBuild connects here and prints what comes.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the repository is made.
+    status : int
+        How postBuild exits.
+    before : str
+        A line of bash that it begins with.
+    """
+
+    def __init__(self, folder: Path, *, status: int = 0, before: str = ":") -> None:
+        self.folder = folder
+        self._status = status
+        self._before = before
+        self._builds: asyncio.Queue[FedBuild] = asyncio.Queue()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def spec(self) -> Spec:
+        """Of the repository."""
+        return local(self.folder)
+
+    async def __aenter__(self) -> Feed:
+        self._server = await asyncio.start_server(self._take, "127.0.0.1", 0)
+        script = _POST_BUILD.format(
+            before=self._before,
+            port=self._server.sockets[0].getsockname()[1],
+            status=self._status,
+        )
+        repository(self.folder, {**NOTHING, "postBuild": script})
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+
+    async def build(self) -> FedBuild:
+        """Await the next build that runs its postBuild."""
+        return await asyncio.wait_for(self._builds.get(), WITHIN)
+
+    @property
+    def waiting(self) -> int:
+        """How many builds have come that nobody asked for."""
+        return self._builds.qsize()
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._builds.put_nowait(FedBuild(int(await reader.readline()), writer))
+
+
+class SilentHost:
+    """A host that takes connections and never says anything: what it is asked goes on."""
+
+    def __init__(self) -> None:
+        self._writers: list[asyncio.StreamWriter] = []
+        self._server: asyncio.Server | None = None
+        self._asked = asyncio.Event()
+        self._numbers = itertools.count(1)
+
+    async def __aenter__(self) -> SilentHost:
+        self._server = await asyncio.start_server(self._take, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.hang_up()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        assert self._server is not None
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/"
+
+    @property
+    def spec(self) -> Spec:
+        """Of another repository there each time: looking it up takes until `hang_up`."""
+        return from_address(f"{self.url}repository-{next(self._numbers)}")
+
+    async def asked(self) -> None:
+        """Await the first question."""
+        await asyncio.wait_for(self._asked.wait(), WITHIN)
+
+    def hang_up(self) -> None:
+        """Close all connections, and take no more."""
+        assert self._server is not None
+        self._server.close()
+        while self._writers:
+            self._writers.pop().transport.abort()
+
+    async def _take(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        self._asked.set()
+
+
+def local(folder: Path, ref: str = "") -> Spec:
+    """Return the spec of a local repository."""
+    return from_address(folder.as_uri(), ref)
+
+
+async def until(launch: Launch, wanted: Callable[[Event], bool]) -> Event:
+    """Follow a launch until an event that is wanted, which is returned."""
+    async with asyncio.timeout(WITHIN):
+        with Viewer(launch, 0) as viewer:
+            while True:
+                for encoded in viewer.read():
+                    if wanted(encoded.event):
+                        return encoded.event
+                assert not viewer.done, f"{launch} ended before: {launch.last}"
+                if launch.last.id <= viewer.position:
+                    await viewer.wait(WITHIN)
+
+
+async def events_of(launch: Launch) -> list[Event]:
+    """Follow a launch to its end and return all its events."""
+    await until(launch, lambda event: event.terminal)
+    return [encoded.event for encoded in launch.read(0, limit=10**6)]
+
+
+async def unwatched(launch: Launch, wanted: Callable[[Launch], bool]) -> None:
+    """Await something of a launch without being one of its viewers."""
+    changed = asyncio.Event()
+    launch.changed.add(changed.set)
+    launch.watched.add(changed.set)
+    try:
+        async with asyncio.timeout(WITHIN):
+            while not wanted(launch):
+                changed.clear()
+                await changed.wait()
+    finally:
+        launch.changed.remove(changed.set)
+        launch.watched.remove(changed.set)
+
+
+def said(message: str) -> Callable[[Event], bool]:
+    """Whether an event says something."""
+    return lambda event: message in event.message
+
+
+def children_named(text: str) -> list[psutil.Process]:
+    """Return our child processes with `text` in their command line."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if text in " ".join(process.cmdline()):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def keys(events: list[Event]) -> list[int]:
+    """Return the numbers of events."""
+    return [event.id for event in events]
+
+
+def config(**sections: Mapping[str, Any]) -> Any:
+    """Return a configuration, section by section."""
+    from traitlets.config import Config
+
+    return Config({name: Config(values) for name, values in sections.items()})

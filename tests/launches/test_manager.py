@@ -1,0 +1,527 @@
+"""Launches with real builds: shared, cancelled, abandoned, forgotten, and cleaned up after."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+
+import pytest
+
+from binderprogress.core.phases import Phase
+from binderprogress.core.specs import Spec
+from binderprogress.errors import NotFoundError, TooManyRequestsError
+from binderprogress.launches import Caller, Launch, LaunchManager, Viewer
+from binderprogress.sources.base import Built, Record, Target
+from binderprogress.sources.jupyterhub import HubSpawner
+from binderprogress.sources.local import LocalBuilder
+
+from ..support.repositories import commit, repository
+from .parts import (
+    NOTHING,
+    WITHIN,
+    Feed,
+    SilentHost,
+    children_named,
+    events_of,
+    gen_test,
+    keys,
+    local,
+    said,
+    until,
+    unwatched,
+)
+
+Make = Callable[..., LaunchManager]
+
+
+def start(manager: LaunchManager, spec: Spec) -> Launch:
+    return manager.start(spec, Caller(base_url="http://here/", ip="127.0.0.1"))
+
+
+def files(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
+def logs(folder: Path) -> list[Path]:
+    return list(folder.glob("*/*.log"))
+
+
+async def over(manager: LaunchManager) -> None:
+    """Await that all launches have been cleaned up after."""
+    async with asyncio.timeout(WITHIN):
+        # No event tells it; the tasks do.
+        while manager._tasks:
+            await asyncio.wait(list(manager._tasks.values()))
+
+
+# -- one stream from end to end
+
+
+@gen_test
+async def test_a_build_and_a_hub_that_is_not_there(make_manager: Make, shared: Path) -> None:
+    manager = make_manager()
+    launch = start(manager, local(shared / "small"))
+    events = await events_of(launch)
+    assert keys(events) == list(range(1, len(events) + 1))
+    order = list(Phase)
+    phases = [order.index(event.phase) for event in events]
+    assert phases == sorted(phases)
+    end = events[-1]
+    assert (end.phase, end.reason) == (Phase.FAILED, "hub-unreachable")
+    assert end.advice
+    assert not [event for event in events if "Traceback" in event.message]
+    await over(manager)
+    assert (manager.running, manager.building, manager.ended[Phase.FAILED]) == (0, 0, 1)
+
+
+@gen_test
+async def test_a_later_launch_finds_the_environment_and_builds_nothing(
+    make_manager: Make, tmp_path: Path
+) -> None:
+    manager = make_manager()
+    repository(tmp_path / "small", NOTHING)
+    first = await events_of(start(manager, local(tmp_path / "small")))
+    second = await events_of(start(manager, local(tmp_path / "small")))
+    assert [e.message for e in first if e.phase is Phase.BUILT] == ["Built the environment.\n"]
+    assert [e.message for e in second if e.phase is Phase.BUILT] == ["Found the environment.\n"]
+    assert {e.phase for e in second} == {
+        Phase.WAITING,
+        Phase.BUILT,
+        Phase.LAUNCHING,
+        Phase.FAILED,
+    }
+    assert [e.imageName for e in first if e.imageName] == [
+        e.imageName for e in second if e.imageName
+    ]
+
+
+@gen_test
+async def test_refs_of_one_commit_share_and_another_commit_does_not(
+    make_manager: Make, tmp_path: Path
+) -> None:
+    manager = make_manager()
+    async with Feed(tmp_path / "fed", status=1) as feed:
+        by_head, by_name = start(manager, feed.spec), start(manager, feed.spec.at("main"))
+        build = await feed.build()
+        head = commit(feed.folder, {"more": "more"})
+        other = start(manager, feed.spec)
+        second = await feed.build()
+        assert manager.building == 2
+        assert by_head.build is by_name.build is not other.build
+        assert other.build is not None
+        assert other.build.target.commit == head
+        build.finish()
+        second.finish()
+        for launch in (by_head, by_name, other):
+            assert (await events_of(launch))[-1].reason == "postbuild-failed"
+        assert feed.waiting == 0
+
+
+@gen_test
+async def test_a_failed_build_is_told_once_in_the_same_bytes_to_all_its_launches(
+    make_manager: Make, tmp_path: Path
+) -> None:
+    manager = make_manager()
+    async with Feed(tmp_path / "fed", status=3) as feed:
+        launches = [start(manager, feed.spec) for _ in range(3)]
+        build = await feed.build()
+        await build.write("almost\n")
+        await until(launches[0], said("almost"))
+        launches.append(start(manager, feed.spec))  # it joins, and gets everything from the start
+        await until(launches[3], said("almost"))
+        build.finish()
+        streams = []
+        for launch in launches:
+            await events_of(launch)
+            streams.append(launch.read(0, limit=10**6))
+        for stream in streams:
+            assert [encoded.event.id for encoded in stream] == list(range(1, len(stream) + 1))
+            assert stream[-1].event.phase is Phase.FAILED
+            # The very objects: encoded once.
+            assert all(a is b for a, b in zip(stream[1:], streams[0][1:], strict=True))
+        assert feed.waiting == 0
+    await over(manager)
+    assert manager.ended[Phase.FAILED] == 4
+
+
+# -- cancelling
+
+
+@gen_test
+async def test_one_launch_is_cancelled_and_the_other_goes_on_with_the_build(
+    make_manager: Make, tmp_path: Path
+) -> None:
+    manager = make_manager()
+    async with Feed(tmp_path / "fed", status=1) as feed:
+        leaves, stays = start(manager, feed.spec), start(manager, feed.spec)
+        build = await feed.build()
+        await build.write("before\n")
+        await until(leaves, said("before"))
+        manager.cancel(leaves)
+        end = (await events_of(leaves))[-1]
+        assert (end.phase, end.reason) == (Phase.CANCELLED, "cancelled")
+        await build.write("after\n")
+        await until(stays, said("after"))
+        assert build.process.is_running()
+        assert keys(await events_of(leaves)) == list(range(1, end.id + 1))
+        assert leaves.last == end
+        build.finish()
+        assert (await events_of(stays))[-1].phase is Phase.FAILED
+        # Each log ends as its launch did; what came later is not in the one that left.
+        assert leaves.log_text().endswith("before\nCancelled.\n")
+        assert leaves.log_text().count("before\n") == 1
+        assert "after\n" in stays.log_text()
+        assert stays.log_text().endswith(stays.last.message)
+
+
+@gen_test
+async def test_the_last_one_who_leaves_ends_the_build(make_manager: Make, tmp_path: Path) -> None:
+    manager = make_manager()
+    async with Feed(tmp_path / "fed") as feed:
+        launches = [start(manager, feed.spec) for _ in range(2)]
+        build = await feed.build()
+        await build.write("the last line\n")
+        await until(launches[0], said("the last line"))
+        for launch in launches:
+            manager.cancel(launch)
+        assert await build.gone()
+        await over(manager)
+        assert (manager.building, manager.ended[Phase.CANCELLED]) == (0, 2)
+        for launch in launches:
+            assert launch.log_text().count("the last line\n") == 1
+
+
+@gen_test
+async def test_attack_a_build_that_ignores_sigterm_is_ended_all_the_same(
+    make_manager: Make, tmp_path: Path
+) -> None:
+    # Somebody's script must not go on mining after its launch was cancelled.
+    manager = make_manager()
+    async with Feed(tmp_path / "fed", before="trap '' TERM HUP INT") as feed:
+        launch = start(manager, feed.spec)
+        build = await feed.build()
+        manager.cancel(launch)
+        assert await build.gone()
+
+
+@gen_test
+async def test_a_launch_right_after_does_not_join_the_build_that_is_being_ended(
+    make_manager: Make, tmp_path: Path
+) -> None:
+    manager = make_manager()
+    async with Feed(tmp_path / "fed", status=1) as feed:
+        first = start(manager, feed.spec)
+        ending = await feed.build()
+        manager.cancel(first)
+        second = start(manager, feed.spec)
+        build = await feed.build()
+        assert build.process.pid != ending.process.pid
+        build.finish()
+        assert (await events_of(second))[-1].reason == "postbuild-failed"
+
+
+@gen_test
+async def test_a_look_up_is_ended_with_its_launch(make_manager: Make) -> None:
+    manager = make_manager()
+    async with SilentHost() as host:
+        launch = start(manager, host.spec)
+        await host.asked()
+        git = children_named(launch.spec.repo_url)
+        assert git
+        manager.cancel(launch)
+        await over(manager)
+        assert not children_named(launch.spec.repo_url)
+        assert keys(await events_of(launch)) == [1, 2]
+
+
+@gen_test
+async def test_cancelling_before_the_first_step_and_twice_is_counted_once(
+    make_manager: Make, shared: Path
+) -> None:
+    manager = make_manager(forget_after=0.01)
+    launch = start(manager, local(shared / "small"))
+    manager.cancel(launch)
+    manager.cancel(launch)
+    await over(manager)
+    # Its task never ran: nothing of it may stay, or the server would be full of such one day.
+    await asyncio.sleep(0)
+    assert manager.running == 0
+    assert manager.ended[Phase.CANCELLED] == 1
+    assert [e.event.phase for e in launch.read(0)] == [Phase.WAITING, Phase.CANCELLED]
+
+
+@gen_test
+async def test_what_is_over_cannot_be_cancelled(make_manager: Make, shared: Path) -> None:
+    manager = make_manager()
+    launch = start(manager, local(shared / "small", "no-such-branch"))
+    events = await events_of(launch)
+    assert events[-1].reason == "bad-ref"
+    manager.cancel(launch)
+    assert await events_of(launch) == events
+
+
+# -- nobody watches
+
+
+@gen_test
+async def test_a_launch_that_nobody_watches_is_abandoned(make_manager: Make) -> None:
+    manager = make_manager(abandon_after=0.1)
+    async with SilentHost() as host:
+        launch = start(manager, host.spec)
+        await unwatched(launch, lambda launch: launch.last.terminal)
+        assert (launch.last.phase, launch.last.reason) == (Phase.CANCELLED, "abandoned")
+
+
+@gen_test
+async def test_a_viewer_keeps_it_and_its_leaving_begins_the_time(make_manager: Make) -> None:
+    manager = make_manager(abandon_after=0.2)
+    async with SilentHost() as host:
+        launch = start(manager, host.spec)
+        with Viewer(launch, 1) as viewer:
+            assert not await viewer.wait(0.6)
+        left = asyncio.get_running_loop().time()
+        await unwatched(launch, lambda launch: launch.last.terminal)
+        assert asyncio.get_running_loop().time() - left > 0.15
+        assert launch.last.reason == "abandoned"
+
+
+@gen_test
+async def test_who_polls_its_state_keeps_it(make_manager: Make) -> None:
+    manager = make_manager(abandon_after=0.5)
+    async with SilentHost() as host:
+        launch = start(manager, host.spec)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while loop.time() < began + 1.2:
+            assert manager.get(launch.id).state().phase is Phase.WAITING
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await unwatched(launch, lambda launch: launch.last.terminal)
+        await unwatched(launch, lambda launch: launch.last.terminal)
+        assert launch.last.reason == "abandoned"
+
+
+@gen_test
+async def test_what_is_over_is_forgotten_and_its_log_leaves_the_disk(
+    make_manager: Make, tmp_path: Path, temporary: Path
+) -> None:
+    manager = make_manager(forget_after=0.3)
+    async with Feed(tmp_path / "fed", status=1) as feed:
+        first, second = start(manager, feed.spec), start(manager, feed.spec)
+        build = await feed.build()
+        assert len(logs(temporary)) == 1
+        build.finish()
+        await events_of(first)
+        await events_of(second)
+    with Viewer(second, 0):
+        await gone(manager, first)
+        # A log is there as long as one of its readers is, and who is watched is not forgotten.
+        assert len(logs(temporary)) == 1
+        assert manager._launches.keys() == {second.id}
+        assert "postBuild" in second.log_text()
+    await gone(manager, second)
+    assert logs(temporary) == []
+
+
+async def gone(manager: LaunchManager, launch: Launch) -> None:
+    """Await that a launch is forgotten, without asking for it: that would keep it."""
+    async with asyncio.timeout(WITHIN):
+        while launch.id in manager._launches:  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0.02)
+    with pytest.raises(NotFoundError, match="start a new one"):
+        manager.get(launch.id)
+
+
+# -- limits
+
+
+@gen_test
+async def test_as_many_as_allowed_run(make_manager: Make) -> None:
+    manager = make_manager(max_launches=2)
+    async with SilentHost() as host:
+        first, _ = start(manager, host.spec), start(manager, host.spec)
+        with pytest.raises(TooManyRequestsError) as refused:
+            start(manager, host.spec)
+        assert refused.value.retry_after > 0
+        manager.cancel(first)
+        await unwatched(first, lambda launch: launch.closed)
+        await asyncio.wait([manager._tasks[first.id]])
+        start(manager, host.spec)
+        assert manager.running == 2
+
+
+@gen_test
+async def test_the_stream_is_cut_and_the_full_log_is_not(
+    make_manager: Make, tmp_path: Path
+) -> None:
+    manager = make_manager(max_line=20, max_log=2000)
+    async with Feed(tmp_path / "fed", status=1) as feed:
+        launch = start(manager, feed.spec)
+        build = await feed.build()
+        long = "a long line " * 20
+        await build.write(f"{long}\n10%\r20%\r100%\n")
+        await until(launch, said("100%"))
+        await build.write("".join(f"filling {number}\n" for number in range(1000)))
+        build.finish()
+        events = await events_of(launch)
+    shown = "".join(event.message for event in events)
+    assert f"{long[:20]}… [{len(long) - 20} more characters in the full log]\n" in shown
+    assert "10%\r" in [event.message for event in events]
+    assert "[The log is too long to be shown" in shown
+    assert "lines are left out here; the full log has them.]" in shown
+    assert len(shown) < 2600
+    log = launch.log_text()
+    assert f"{long}\n10%\r20%\r100%\nfilling 0\n" in log
+    assert all(f"filling {number}\n" in log for number in range(1000))
+    assert "left out" not in log
+    assert log.startswith("Looking up HEAD")
+    assert log.endswith(events[-1].message)
+
+
+@gen_test
+async def test_a_build_that_takes_too_long_is_ended(make_manager: Make, tmp_path: Path) -> None:
+    manager = make_manager(build_timeout=0.2)
+    launch = start(manager, local(repository(tmp_path / "slow", NOTHING)))
+    end = (await events_of(launch))[-1]
+    assert (end.phase, end.reason) == (Phase.FAILED, "build-timeout")
+    assert end.message == "The build took longer than 0.2 seconds.\n"
+    assert not children_named(launch.spec.repo_url)
+
+
+@gen_test
+async def test_a_hub_that_does_not_answer_in_time(
+    make_manager: Make, shared: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with SilentHost() as hub:
+        spawner = HubSpawner(url=hub.url, api_token="x", retries=1)
+        manager = make_manager(spawner=spawner, launch_timeout=0.2, cleanup_timeout=0.2)
+        end = (await events_of(start(manager, local(shared / "small"))))[-1]
+        assert (end.phase, end.reason) == (Phase.FAILED, "start-timeout")
+        await over(manager)
+        assert manager.running == 0
+        assert "may be left running" in caplog.text
+
+
+# -- mistakes of ours
+
+
+class BrokenBuilder(LocalBuilder):
+    """A builder with a mistake in it."""
+
+    broken = ""
+
+    async def resolve(self, spec: Spec) -> Target:
+        """Look up, or break."""
+        if self.broken == "resolve":
+            raise KeyError("/secret/resolve")
+        return await super().resolve(spec)
+
+    async def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
+        """Break, or end without a result."""
+        yield Record("repo2docker", '{"message": "fine so far\\n", "phase": "building"}')
+        if self.broken == "build":
+            raise KeyError("/secret/build")
+
+
+@pytest.mark.parametrize("broken", ["resolve", "build", "nothing"])
+@gen_test
+async def test_a_mistake_of_ours_is_told_without_its_traceback(
+    make_manager: Make, shared: Path, broken: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    builder = BrokenBuilder(local_folders=[str(shared)])
+    builder.broken = broken
+    manager = make_manager(builder=builder)
+    launch = start(manager, local(shared / "small"))
+    end = (await events_of(launch))[-1]
+    assert (end.phase, end.reason) == (Phase.FAILED, "internal")
+    assert b"secret" not in b"".join(encoded.json for encoded in launch.read(0))
+    await over(manager)
+    assert (manager.running, manager.building) == (0, 0)
+    if broken != "nothing":
+        # The operator has it all.
+        assert any(r.exc_info for r in caplog.records if r.levelno >= logging.ERROR)
+
+
+@gen_test
+async def test_a_hub_that_is_not_configured_leaves_nothing_running(
+    make_manager: Make, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Cleaning up after the spawn fails for the same reason; the launch must be over all the same.
+    monkeypatch.delenv("JUPYTERHUB_API_TOKEN", raising=False)
+    manager = make_manager(spawner=HubSpawner(url="http://127.0.0.1:1/"))
+    end = (await events_of(start(manager, local(shared / "small"))))[-1]
+    assert (end.phase, end.reason) == (Phase.FAILED, "internal")
+    await over(manager)
+    assert manager.running == 0
+
+
+# -- stopping
+
+
+@gen_test
+async def test_closing_cancels_everything_and_leaves_nothing(
+    make_manager: Make, tmp_path: Path, temporary: Path, shared: Path
+) -> None:
+    manager = make_manager()
+    async with SilentHost() as host, Feed(tmp_path / "fed") as feed:
+        looking = start(manager, host.spec)
+        building = start(manager, feed.spec)
+        failed = start(manager, local(shared / "small", "no-such-branch"))
+        await host.asked()
+        build = await feed.build()
+        await events_of(failed)
+        assert files(temporary)
+        await asyncio.wait_for(manager.close(), 5)
+        assert await build.gone()
+        assert not children_named(str(host.url))
+        assert not children_named("binderprogress.sources.localbuild")
+    assert files(temporary) == []
+    assert (manager.running, manager.building) == (0, 0)
+    assert [launch.last.reason for launch in (looking, building)] == ["shutdown", "shutdown"]
+    assert failed.last.reason == "bad-ref"
+    with pytest.raises(TooManyRequestsError):
+        start(manager, local(shared / "small"))
+
+
+@gen_test
+async def test_closing_in_a_hurry_still_removes_the_files(
+    make_manager: Make, temporary: Path, shared: Path
+) -> None:
+    # Cleaning up at a Hub that does not answer takes longer than a server has to stop.
+    async with SilentHost() as hub:
+        spawner = HubSpawner(url=hub.url, api_token="x")
+        manager = make_manager(spawner=spawner)
+        launch = start(manager, local(shared / "small"))
+        await until(launch, lambda event: event.phase is Phase.LAUNCHING)
+        await hub.asked()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await manager.close()
+        assert files(temporary) == []
+        assert manager.running == 0
+
+
+# -- the key
+
+
+def test_an_id_is_unguessable_and_not_in_logs(
+    io_loop: object, make_manager: Make, shared: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    async def launches() -> list[Launch]:
+        manager = make_manager()
+        manager.log.setLevel(logging.DEBUG)
+        started = [start(manager, local(shared / "small", "no-such-branch")) for _ in range(20)]
+        for launch in started:
+            await events_of(launch)
+        await over(manager)
+        return started
+
+    started = io_loop.run_sync(launches, timeout=30)  # type: ignore[attr-defined]
+    ids = {launch.id for launch in started}
+    assert len(ids) == 20
+    assert min(len(launch_id) for launch_id in ids) >= 32
+    assert not [launch_id for launch_id in ids if launch_id in caplog.text]

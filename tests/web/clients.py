@@ -1,0 +1,241 @@
+"""Clients as they are out there: requests, EventSource's bytes, WebSockets, raw sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPHeaders
+from tornado.web import Application
+from tornado.websocket import WebSocketClientConnection, websocket_connect
+from yarl import URL
+
+from binderprogress.core.specs import Spec
+
+from ..launches.parts import WITHIN
+
+JSON = {"Content-Type": "application/json"}
+_ID = re.compile(rb"(?m)^id: (.+)$")
+
+
+class Stream:
+    """One connection that reads server-sent events."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self.raw = b""
+        """All that came so far."""
+        self._content = response.content
+
+    async def until(self, text: bytes, count: int = 1) -> bytes:
+        """Read on until `text` has come `count` times."""
+        async with asyncio.timeout(WITHIN):
+            while self.raw.count(text) < count:
+                chunk = await self._content.readany()
+                assert chunk, f"the stream ended without {text!r}: {self.raw!r}"
+                self.raw += chunk
+        return self.raw
+
+    async def some(self, count: int) -> bytes:
+        """Read `count` bytes, or to the end."""
+        async with asyncio.timeout(WITHIN):
+            while len(self.raw) < count and (chunk := await self._content.read(count)):
+                self.raw = (self.raw + chunk)[:count]
+        return self.raw
+
+    async def end(self) -> bytes:
+        """Read to the end."""
+        async with asyncio.timeout(WITHIN):
+            self.raw += await self._content.read()
+        return self.raw
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids that came so far."""
+        return ids(self.raw)
+
+    @property
+    def events(self) -> list[Any]:
+        """The data of the whole events that came so far."""
+        return events(self.raw)
+
+
+def ids(raw: bytes) -> list[str]:
+    return [found.decode() for found in _ID.findall(raw)]
+
+
+def events(raw: bytes) -> list[Any]:
+    blocks = raw.split(b"\n\n")[:-1]
+    lines = [line for block in blocks for line in block.split(b"\n")]
+    return [json.loads(line[6:]) for line in lines if line.startswith(b"data: ")]
+
+
+class Api:
+    """A client of the server under test."""
+
+    def __init__(self, client: AsyncHTTPClient, url: str) -> None:
+        self.url = url
+        self._client = client
+
+    async def fetch(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        body: bytes | str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> HTTPResponse:
+        """Send a request; any status is an answer."""
+        request = HTTPRequest(
+            path if path.startswith("http") else self.url + path,
+            method=method,
+            body=body,
+            headers=HTTPHeaders(headers or {}),
+            allow_nonstandard_methods=True,
+            follow_redirects=False,
+            request_timeout=WITHIN,
+        )
+        return await self._client.fetch(request, raise_error=False)
+
+    async def post(self, body: Any, **headers: str) -> HTTPResponse:
+        """Ask for a launch."""
+        return await self.fetch(
+            "/api/launches", method="POST", body=json.dumps(body), headers={**JSON, **headers}
+        )
+
+    async def start(self, spec: Spec | str) -> dict[str, Any]:
+        """Start a launch and return its links."""
+        response = await self.post({"spec": str(spec)})
+        assert response.code == 201, response.body
+        links: dict[str, Any] = json.loads(response.body)
+        return links
+
+    async def state(self, links: dict[str, Any]) -> dict[str, Any]:
+        """Say how a launch stands."""
+        response = await self.fetch(links["state_url"])
+        assert response.code == 200, response.body
+        state: dict[str, Any] = json.loads(response.body)
+        return state
+
+    @asynccontextmanager
+    async def watch(self, url: str, **headers: str) -> AsyncIterator[Stream]:
+        """Open a stream."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(
+                # As it stands: quoted slashes stay quoted.
+                URL(url if url.startswith("http") else self.url + url, encoded=True),
+                headers={name.replace("_", "-"): value for name, value in headers.items()},
+            ) as response,
+        ):
+            yield Stream(response)
+
+    async def whole(self, url: str, **headers: str) -> Stream:
+        """Read a stream to its end."""
+        async with self.watch(url, **headers) as stream:
+            await stream.end()
+        return stream
+
+    async def socket(self, url: str, **headers: str) -> WebSocketClientConnection:
+        """Open a WebSocket."""
+        return await websocket_connect(
+            HTTPRequest(url, headers=HTTPHeaders(headers), request_timeout=WITHIN)
+        )
+
+
+async def messages(socket: WebSocketClientConnection) -> list[Any]:
+    """Read a WebSocket to its end."""
+    found = []
+    async with asyncio.timeout(WITHIN):
+        while (message := await socket.read_message()) is not None:
+            found.append(json.loads(message))
+    return found
+
+
+def sentence(response: HTTPResponse) -> str:
+    """Return what an error says, after a look at its shape."""
+    assert response.headers["Content-Type"] == "application/json"
+    body = json.loads(response.body)
+    assert body.keys() == {"error"}
+    assert body["error"].keys() == {"message", "status"}
+    assert body["error"]["status"] == response.code
+    message: str = body["error"]["message"]
+    assert message[0].isupper() or message[0] in "`'"
+    assert message.endswith((".", "?"))
+    assert "Traceback" not in message
+    return message
+
+
+@asynccontextmanager
+async def narrow(app: Application) -> AsyncIterator[int]:
+    """Serve with small buffers, so that a viewer that does not read is noticed soon."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    listener.setblocking(False)
+    server = HTTPServer(app)
+    server.add_socket(listener)
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.stop()
+        await server.close_all_connections()
+
+
+async def ask(port: int, url: str, **headers: str) -> socket.socket:
+    """Send a request from a socket that receives little and reads nothing."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(client, ("127.0.0.1", port))
+    lines = [f"GET {urlsplit(url).path} HTTP/1.1", "Host: localhost"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    await loop.sock_sendall(client, "\r\n".join([*lines, "", ""]).encode())
+    return client
+
+
+async def read_all(client: socket.socket) -> bytes:
+    """Read what is left in a connection, until it is closed."""
+    loop = asyncio.get_running_loop()
+    received = b""
+    async with asyncio.timeout(WITHIN):
+        try:
+            while chunk := await loop.sock_recv(client, 65536):
+                received += chunk
+        except ConnectionResetError:
+            pass  # it was dropped with bytes on the way
+    client.close()
+    return received
+
+
+@asynccontextmanager
+async def logged(log: Any, text: str) -> AsyncIterator[None]:
+    """Await on leaving that something has been logged since entering."""
+    found = asyncio.Event()
+    listener = logging.Handler()
+    listener.emit = (  # type: ignore[method-assign] # a class for one line would say no more
+        lambda record: found.set() if text in record.getMessage() else None
+    )
+    level = log.level
+    log.addHandler(listener)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+        async with asyncio.timeout(WITHIN):
+            await found.wait()
+    finally:
+        log.removeHandler(listener)
+        log.setLevel(level)

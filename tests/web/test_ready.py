@@ -1,0 +1,148 @@
+"""To the end, with a real Hub: servers that answer, tokens that open them, and no one else's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from binderprogress.core.phases import Phase
+from binderprogress.core.specs import Spec
+from binderprogress.ext.hub import EmbeddedHub
+from binderprogress.launches import LaunchManager
+from binderprogress.sources.jupyterhub import HubSpawner
+from binderprogress.sources.local import LocalBuilder
+
+from ..launches.parts import WITHIN, gen_test, local
+from ..support.repositories import git, repository
+from .clients import Api, messages
+
+pytestmark = pytest.mark.hub
+
+
+@pytest.fixture
+def builder(shared: Path) -> LocalBuilder:
+    return LocalBuilder(environments=str(shared / "environments"), local_folders=[str(shared)])
+
+
+@pytest.fixture
+def spawner(hub: EmbeddedHub) -> HubSpawner:
+    return HubSpawner(url=hub.url, api_url=f"{hub.url}hub/api/", api_token=hub.api_token)
+
+
+@pytest.fixture(scope="module")
+def notebook(shared: Path) -> Spec:
+    """A repository whose environment is made by the first test that launches it."""
+    return local(repository(shared / "notebook", {"hello.txt": "hello\n"}))
+
+
+async def users(api: Api, hub: EmbeddedHub) -> dict[str, Any]:
+    """Return the Hub's users by their names."""
+    response = await api.fetch(
+        f"{hub.url}hub/api/users", headers={"Authorization": f"token {hub.api_token}"}
+    )
+    return {user["name"]: user for user in json.loads(response.body)}
+
+
+async def opens(api: Api, ready: dict[str, Any], token: str) -> int:
+    """Ask a server for a file of its repository; return the status."""
+    response = await api.fetch(
+        f"{ready['url']}api/contents/hello.txt", headers={"Authorization": f"token {token}"}
+    )
+    if response.code == 200:
+        assert json.loads(response.body)["content"] == "hello\n"
+    return response.code
+
+
+@gen_test
+async def test_two_launches_of_a_cold_repository(
+    api: Api, hub: EmbeddedHub, launches: LaunchManager, notebook: Spec
+) -> None:
+    before = await users(api, hub)
+    links = await api.start(notebook)
+    socket = await api.socket(links["socket_url"])
+    # The other comes as BinderHub's clients do, and is cut on the way.
+    async with api.watch(f"/build/{notebook}") as cut:
+        await cut.until(b'"building"')
+    build, mine = await asyncio.gather(
+        api.whole(f"/build/{notebook}", Last_Event_ID=cut.ids[-1]), messages(socket)
+    )
+    theirs = build.events[-1]
+    assert (mine[-1]["phase"], theirs["phase"]) == ("ready", "ready")
+    assert socket.close_code == 1000
+
+    # BinderHub's fields.
+    commit = git(Path(notebook.repo_url.removeprefix("file://")), "rev-parse", "HEAD")
+    for ready in (mine[-1], theirs):
+        assert ready["progress"] == 100
+        assert ready["eta"] == 0
+        assert ready["url"].startswith(hub.url)
+        assert ready["message"] == f"server running at {ready['url']}\n"
+        assert ready["repo_url"] == ready["binder_ref_url"] == notebook.repo_url
+        assert ready["binder_launch_host"] == f"{api.url}/"
+        assert ready["binder_request"] == f"v2/{notebook}"
+        assert ready["binder_persistent_request"] == f"v2/{notebook.at(commit)}"
+        assert ready["image"].startswith("/")
+
+    # One build, two servers, two keys.
+    assert mine[-1]["image"] == theirs["image"]
+    assert [e["message"] for e in mine if e["phase"] == "built"] == ["Built the environment.\n"]
+    assert mine[-1]["url"] != theirs["url"]
+    assert mine[-1]["token"] != theirs["token"]
+    assert await opens(api, mine[-1], mine[-1]["token"]) == 200
+    assert await opens(api, theirs, theirs["token"]) == 200
+    assert await opens(api, theirs, mine[-1]["token"]) in {401, 403}
+    started = (await users(api, hub)).keys() - before.keys()
+    assert len(started) == 2
+    assert launches.ended[Phase.READY] == 2
+
+    # The whole stream, from its first number; the bar never goes back.
+    assert [event["id"] for event in mine] == list(range(1, mine[-1]["id"] + 1))
+    bars = [event["progress"] for event in mine]
+    assert bars == sorted(bars)
+    assert max(bars[:-1]) < 100
+    schema = json.loads((await api.fetch("/api/schema/event.json")).body)
+    validator = Draft202012Validator(schema)
+    for event in [*mine, *build.events]:
+        validator.validate(event)
+
+    # The token is in the one event that is for the one who launched, and nowhere else.
+    token = mine[-1]["token"]
+    for path in (links["state_url"], links["log_url"], "/metrics", "/health", "/"):
+        assert token.encode() not in (await api.fetch(path)).body
+    assert token.encode() not in build.raw
+    assert [event for event in mine if token in json.dumps(event)] == mine[-1:]
+
+    # Whoever comes back with the key gets the end again, and starts nothing.
+    again = await api.whole(links["events_url"], Last_Event_ID=str(mine[-1]["id"]))
+    assert again.events == mine[-1:]
+    # What is ready is not ended by calling the launch off.
+    assert (await api.fetch(links["state_url"], method="DELETE")).code == 202
+    assert await opens(api, mine[-1], token) == 200
+    assert len(await users(api, hub)) == len(before) + 2
+
+
+@gen_test
+async def test_cancelling_while_the_server_starts_leaves_nothing_on_the_hub(
+    api: Api, hub: EmbeddedHub, launches: LaunchManager, notebook: Spec
+) -> None:
+    before = await users(api, hub)
+    links = await api.start(notebook)
+    async with api.watch(links["events_url"]) as stream:
+        await stream.until(b"Spawning server")
+        assert len(await users(api, hub)) == len(before) + 1
+        await api.fetch(links["state_url"], method="DELETE")
+        # Told at once; cleaning up goes on.
+        await stream.end()
+    end = stream.events[-1]
+    assert (end["phase"], end["reason"]) == ("cancelled", "cancelled")
+    assert stream.ids == [str(number) for number in range(1, end["id"] + 1)]
+    assert (await api.fetch(links["log_url"])).body.endswith(b"Cancelled.\n")
+    async with asyncio.timeout(WITHIN):
+        await asyncio.gather(*launches._tasks.values())
+    assert (await users(api, hub)).keys() == before.keys()
+    assert launches.running == 0

@@ -1,0 +1,279 @@
+"""POST /api/launches, and what every address of a launch says when there is none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from traitlets.config import Config
+
+from binderprogress.core.specs import Spec
+from binderprogress.launches import LaunchManager
+
+from ..launches.parts import SilentHost, gen_test, local
+from ..support.repositories import repository
+from .clients import JSON, Api, events, sentence
+
+
+@gen_test
+async def test_a_launch_is_started_and_says_where_it_is(api: Api, failing: Spec) -> None:
+    response = await api.post({"spec": str(failing)})
+    assert response.code == 201
+    links = json.loads(response.body)
+    state = f"{api.url}/api/launches/{links['id']}"
+    assert links == {
+        "id": links["id"],
+        "spec": str(failing),
+        "state_url": state,
+        "events_url": f"{state}/events",
+        "socket_url": f"{state}/socket".replace("http://", "ws://"),
+        "log_url": f"{state}/log",
+        "page_url": f"{api.url}/v2/{failing}#launch={links['id']}",
+    }
+    assert response.headers["Location"] == state
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "Access-Control-Allow-Origin" not in response.headers
+    assert "Server" not in response.headers
+    assert (await api.whole(links["events_url"])).events[-1]["reason"] == "bad-ref"
+
+
+@pytest.mark.parametrize(
+    ("body", "spec"),
+    [
+        ({"repo": "https://github.com/a/b"}, "gh/a/b/HEAD"),
+        ({"repo": "https://github.com/a/b.git", "ref": "v1/x"}, "gh/a/b/v1/x"),
+        ({"repo": "https://gitlab.com/a/b/c", "ref": "main"}, "gl/a%2Fb%2Fc/main"),
+        (
+            {"repo": "https://git.example.org/x?y", "ref": "main"},
+            "git/https%3A%2F%2Fgit.example.org%2Fx%3Fy/main",
+        ),
+    ],
+)
+@gen_test
+async def test_an_address_with_or_without_a_ref(
+    api: Api, launches: LaunchManager, body: dict[str, str], spec: str
+) -> None:
+    response = await api.post(body)
+    assert response.code == 201
+    links = json.loads(response.body)
+    assert links["spec"] == spec
+    # No look-up of a host out there in a test.
+    launches.cancel(launches.get(links["id"]))
+
+
+@gen_test
+async def test_a_local_repository_by_its_address(api: Api, shared: Path) -> None:
+    response = await api.post({"repo": (shared / "small").as_uri(), "ref": "nope"})
+    links = json.loads(response.body)
+    assert links["spec"] == str(local(shared / "small", "nope"))
+    end = (await api.whole(links["events_url"])).events[-1]
+    assert end["reason"] == "bad-ref"
+    assert "'nope'" in end["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "not understood"),
+        (b"{", "not understood"),
+        (b"[]", "not understood"),
+        (b'"gh/a/b/HEAD"', "not understood"),
+        (b'{"spec": 7}', "not understood"),
+        (b'{"spec": "gh/a/b/HEAD", "more": 1}', "more"),
+        (b'{"spec": "\xff\xfe"}', "not understood"),
+        (b'{"spec":' + b"[" * 100_000, "not understood"),
+        (b"{}", "either `spec`, or `repo`"),
+        (b'{"ref": "main"}', "either `spec`, or `repo`"),
+        (b'{"spec": "gh/a/b/HEAD", "repo": "https://x.org/y"}', "either `spec`, or `repo`"),
+        (b'{"spec": "gh/a/b/HEAD", "ref": "main"}', "either `spec`, or `repo`"),
+        (b'{"spec": "nonsense"}', "'nonsense'"),
+        (b'{"spec": "zenodo/10.5281/x/HEAD"}', "'zenodo'"),
+        (b'{"spec": "gh/a"}', "gh/<user>/<repository>/<ref>"),
+        (b'{"spec": "git/ext%3A%3Ash/HEAD"}', "https://"),
+        (b'{"repo": "--upload-pack=sh"}', "https://"),
+        (b'{"repo": "https://x.org/y", "ref": "--upload-pack=sh"}', "branch"),
+        (b'{"repo": "https://user:secret@x.org/y"}', "password"),
+        (b'{"repo": "https://x.org/y\\u0000z"}', "control"),
+    ],
+)
+@gen_test
+async def test_what_is_not_understood_is_said_in_a_sentence(
+    api: Api, launches: LaunchManager, body: bytes, says: str
+) -> None:
+    response = await api.fetch("/api/launches", method="POST", body=body, headers=JSON)
+    assert response.code == 400
+    assert says in sentence(response)
+    assert "secret" not in response.body.decode()
+    assert launches.running == 0
+
+
+_FORM = '--x\r\nContent-Disposition: form-data; name="spec"\r\n\r\ngh/a/b/HEAD\r\n--x--\r\n'
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("", '{"spec": "gh/a/b/HEAD"}'),
+        ("text/plain", '{"spec": "gh/a/b/HEAD"}'),
+        ("text/json", '{"spec": "gh/a/b/HEAD"}'),
+        ("application/x-www-form-urlencoded", "spec=gh/a/b/HEAD"),
+        ("multipart/form-data; boundary=x", _FORM),
+    ],
+)
+@gen_test
+async def test_attack_what_a_form_can_send_starts_nothing(
+    api: Api, launches: LaunchManager, content_type: str, body: str
+) -> None:
+    # Any page can make its visitor's browser send these without asking; JSON it cannot.
+    response = await api.fetch(
+        "/api/launches",
+        method="POST",
+        body=body,
+        headers={"Content-Type": content_type},
+    )
+    assert response.code == 400
+    assert "application/json" in sentence(response)
+    assert launches.running == 0
+
+
+@gen_test
+async def test_json_with_a_charset_is_json(api: Api, failing: Spec) -> None:
+    response = await api.fetch(
+        "/api/launches",
+        method="POST",
+        body=json.dumps({"spec": str(failing)}),
+        headers={"Content-Type": "Application/JSON; charset=utf-8"},
+    )
+    assert response.code == 201
+
+
+@gen_test
+async def test_attack_a_folder_that_is_not_allowed_is_not_read(
+    api: Api, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    # Strangers must not read the server's disk.
+    private = repository(tmp_path_factory.mktemp("private") / "secret", {"password": "x"})
+    links = await api.start(local(private))
+    end = (await api.whole(links["events_url"])).events[-1]
+    assert (end["phase"], end["reason"]) == ("failed", "refused")
+    assert "local_folders" in end["message"]
+
+
+@gen_test
+async def test_attack_a_link_out_of_an_allowed_folder_leads_nowhere(
+    api: Api, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    # Who may put something into the folder could otherwise open all others.
+    private = repository(tmp_path_factory.mktemp("private") / "secret", {"password": "x"})
+    (tmp_path / "link").symlink_to(private)
+    for address in ("link", "../" * 30 + str(private)[1:]):
+        links = await api.start(local(tmp_path / address))
+        end = (await api.whole(links["events_url"])).events[-1]
+        assert end["reason"] == "refused", address
+
+
+class TestRateLimit:
+    @pytest.fixture
+    def settings(self) -> Config:
+        return Config({"Web": {"rate_limit": 2, "rate_period": 30.0}})
+
+    @gen_test
+    async def test_one_too_many_is_told_when_to_come_back(self, api: Api, failing: Spec) -> None:
+        await api.start(failing)
+        # What is not understood is not counted.
+        assert (await api.post({"spec": "nonsense"})).code == 400
+        await api.start(failing)
+        for _ in range(2):
+            response = await api.post({"spec": str(failing)})
+            assert response.code == 429
+            assert 1 <= int(response.headers["Retry-After"]) <= 30
+            assert "2 launches in 30 seconds" in sentence(response)
+        # BinderHub's endpoint starts launches too.
+        response = await api.fetch(f"/build/{failing}")
+        assert response.code == 429
+        assert response.headers["Retry-After"]
+
+
+class TestCap:
+    @pytest.fixture
+    def settings(self) -> Config:
+        return Config({"LaunchManager": {"max_launches": 2}})
+
+    @gen_test
+    async def test_as_many_as_allowed_run_and_health_says_so(self, api: Api) -> None:
+        async with SilentHost() as host:
+            links = [await api.start(host.spec) for _ in range(2)]
+            response = await api.post({"spec": str(host.spec)})
+            assert response.code == 429
+            assert int(response.headers["Retry-After"]) > 0
+            assert "busy with 2 launches" in sentence(response)
+            full = await api.fetch("/health")
+            assert full.code == 503
+            assert json.loads(full.body) == {
+                "ok": False,
+                "checks": [
+                    {
+                        "service": "launches",
+                        "ok": False,
+                        "running": 2,
+                        "building": 0,
+                        "capacity": 2,
+                    }
+                ],
+            }
+            # Watching is not starting.
+            assert (await api.fetch(links[0]["state_url"])).code == 200
+            await api.fetch(links[0]["state_url"], method="DELETE")
+            await api.whole(links[0]["events_url"])
+            while (await api.fetch("/health")).code == 503:
+                pass  # bounded by the test's own time: what was asked is being ended
+            await api.start(host.spec)
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@gen_test
+async def test_an_unknown_launch_is_not_found(api: Api, method: str) -> None:
+    for launch_id in ("nope", "a" * 32, "a" * 64):
+        response = await api.fetch(f"/api/launches/{launch_id}", method=method)
+        assert response.code == 404
+        assert "start a new one" in sentence(response)
+
+
+@pytest.mark.parametrize("what", ["events", "events?after=3", "socket", "log"])
+@gen_test
+async def test_what_an_unknown_launch_has_is_not_found(api: Api, what: str) -> None:
+    response = await api.fetch(f"/api/launches/nope/{what}")
+    assert response.code == 404
+    assert "start a new one" in sentence(response)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/launches"),
+        ("PUT", "/api/launches"),
+        ("POST", "/api/launches/x"),
+        ("POST", "/api/launches/x/events"),
+        ("DELETE", "/api/launches/x/log"),
+        ("POST", "/build/gh/a/b/HEAD"),
+        ("POST", "/health"),
+        ("DELETE", "/metrics"),
+    ],
+)
+@gen_test
+async def test_other_methods_are_refused(api: Api, method: str, path: str) -> None:
+    response = await api.fetch(path, method=method, body=b"{}" if method != "GET" else None)
+    assert response.code == 405
+    assert "requests of this kind" in sentence(response)
+
+
+@gen_test
+async def test_a_launch_id_is_the_key_and_ids_differ(api: Api, failing: Spec) -> None:
+    ids: set[Any] = {(await api.start(failing))["id"] for _ in range(5)}
+    assert len(ids) == 5
+    assert all(len(launch_id) >= 32 for launch_id in ids)
+    raw = (await api.whole(f"/build/{failing}")).raw
+    assert not any(launch_id.encode() in raw for launch_id in ids)
+    assert events(raw)

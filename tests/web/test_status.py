@@ -1,0 +1,193 @@
+"""For those who run it: health, versions, metrics, and the documents that describe it all."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+from prometheus_client.parser import text_string_to_metric_families
+
+from binderprogress import __version__
+from binderprogress.core.specs import Spec
+
+from ..launches.parts import Feed, SilentHost, gen_test
+from .clients import JSON, Api
+
+
+async def metrics(api: Api) -> dict[str, float]:
+    response = await api.fetch("/metrics")
+    assert response.code == 200
+    assert response.headers["Content-Type"].startswith("text/plain; version=")
+    found = {}
+    for family in text_string_to_metric_families(response.body.decode()):
+        assert family.name.startswith("binderprogress_")
+        assert family.documentation
+        assert family.type in {"gauge", "counter"}
+        for sample in family.samples:
+            labels = ",".join(sample.labels.values())
+            found[f"{sample.name}[{labels}]" if labels else sample.name] = sample.value
+    return found
+
+
+ZERO = {
+    "binderprogress_launches_running": 0.0,
+    "binderprogress_builds_running": 0.0,
+    "binderprogress_launches_ended_total[ready]": 0.0,
+    "binderprogress_launches_ended_total[failed]": 0.0,
+    "binderprogress_launches_ended_total[cancelled]": 0.0,
+}
+
+
+@gen_test
+async def test_metrics_are_there_from_the_start_and_count(
+    api: Api, failing: Spec, tmp_path: Path
+) -> None:
+    # Dashboards see zero, not nothing.
+    assert await metrics(api) == ZERO
+    await api.whole((await api.start(failing))["events_url"])
+    async with Feed(tmp_path / "fed", status=1) as feed, SilentHost() as host:
+        links = [await api.start(feed.spec), await api.start(feed.spec)]
+        build = await feed.build()
+        looking = await api.start(host.spec)
+        assert await metrics(api) == {
+            **ZERO,
+            "binderprogress_launches_running": 3.0,
+            "binderprogress_builds_running": 1.0,
+            "binderprogress_launches_ended_total[failed]": 1.0,
+        }
+        health = json.loads((await api.fetch("/health")).body)
+        assert health == {
+            "ok": True,
+            "checks": [
+                {"service": "launches", "ok": True, "running": 3, "building": 1, "capacity": 200}
+            ],
+        }
+        build.finish()
+        for link in links:
+            await api.whole(link["events_url"])
+        await api.fetch(looking["state_url"], method="DELETE")
+        while (now := await metrics(api))["binderprogress_launches_running"]:
+            pass  # bounded by the test's own time: what was cancelled is being ended
+        assert now == {
+            **ZERO,
+            "binderprogress_launches_ended_total[failed]": 3.0,
+            "binderprogress_launches_ended_total[cancelled]": 1.0,
+        }
+
+
+@gen_test
+async def test_versions(api: Api) -> None:
+    response = await api.fetch("/versions")
+    assert response.code == 200
+    assert json.loads(response.body) == {
+        "binderprogress": __version__,
+        "python": platform.python_version(),
+    }
+
+
+# -- documents
+
+
+async def document(api: Api, path: str) -> dict[str, Any]:
+    response = await api.fetch(path)
+    assert response.code == 200
+    assert response.headers["Content-Type"] == "application/json"
+    found: dict[str, Any] = json.loads(response.body)
+    return found
+
+
+@gen_test
+async def test_the_openapi_document_is_valid(api: Api) -> None:
+    openapi = await document(api, "/api/openapi.json")
+    validate(openapi)
+    assert openapi["info"]["version"] == __version__
+    ids = [
+        operation["operationId"]
+        for path in openapi["paths"].values()
+        for operation in path.values()
+        if "operationId" in operation
+    ]
+    assert len(ids) == len(set(ids)) == 7
+
+
+def schema_of(openapi: dict[str, Any], path: str, method: str, status: str) -> dict[str, Any]:
+    """Return the schema of an answer, by its own references."""
+    answer = openapi["paths"][path][method]["responses"][status]
+    schema = answer["content"]["application/json"]["schema"]
+    return {**schema, "components": openapi["components"]}
+
+
+@gen_test
+async def test_answers_are_as_the_document_says(api: Api, tmp_path: Path, failing: Spec) -> None:
+    openapi = await document(api, "/api/openapi.json")
+
+    def check(response: Any, path: str, method: str, status: str) -> None:
+        assert str(response.code)[0] == status[0]
+        # Nothing that the document does not name, either.
+        schema = schema_of(openapi, path, method, status)
+        schema = {**schema, "unevaluatedProperties": False}
+        Draft202012Validator(schema).validate(json.loads(response.body))
+
+    one = "/api/launches/{launch_id}"
+    async with SilentHost() as host:
+        for spec in (host.spec, failing):
+            started = await api.post({"spec": str(spec)})
+            check(started, "/api/launches", "post", "201")
+            links = json.loads(started.body)
+            check(await api.fetch(links["state_url"]), one, "get", "200")
+            check(await api.fetch(links["state_url"], method="DELETE"), one, "delete", "202")
+    await api.whole(links["events_url"])
+    check(await api.fetch(links["state_url"]), one, "get", "200")
+    check(await api.post({"spec": "nonsense"}), "/api/launches", "post", "4XX")
+    check(await api.fetch("/api/launches/nope"), one, "get", "4XX")
+    check(await api.fetch("/api/launches/nope/events"), f"{one}/events", "get", "4XX")
+
+
+@gen_test
+async def test_the_document_knows_which_bodies_are_taken(api: Api, failing: Spec) -> None:
+    openapi = await document(api, "/api/openapi.json")
+    body = openapi["paths"]["/api/launches"]["post"]["requestBody"]
+    schema = {
+        **body["content"]["application/json"]["schema"],
+        "components": openapi["components"],
+    }
+    jsonschema.validate({"spec": str(failing)}, schema)
+    for wrong in ({"spec": 7}, {"more": 1}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)
+        response = await api.fetch(
+            "/api/launches", method="POST", body=json.dumps(wrong), headers=JSON
+        )
+        assert response.code == 400
+
+
+@gen_test
+async def test_the_events_of_a_real_stream_fit_their_schema(api: Api, tmp_path: Path) -> None:
+    schema = await document(api, "/api/schema/event.json")
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    async with Feed(tmp_path / "fed", status=1) as feed:
+        failing, cancelled = await api.start(feed.spec), await api.start(feed.spec)
+        build = await feed.build()
+        await build.write("Step 2/5 : RUN x\n")
+        async with api.watch(cancelled["events_url"]) as stream:
+            await stream.until(b"Step 2 of 5")
+        await api.fetch(cancelled["state_url"], method="DELETE")
+        build.finish()
+        seen = (await api.whole(failing["events_url"])).events
+        seen += (await api.whole(cancelled["events_url"])).events
+    assert {"waiting", "fetching", "building", "failed", "cancelled"} == {
+        event["phase"] for event in seen
+    }
+    assert any(event.get("step_total") == 5 for event in seen)
+    for event in seen:
+        validator.validate(event)
+    for wrong in ({**seen[0], "phase": "sleeping"}, {**seen[0], "id": 0}, {"id": 1}):
+        with pytest.raises(jsonschema.ValidationError):
+            validator.validate(wrong)
