@@ -59,7 +59,7 @@ format: install ## let ruff put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install ## ratios against peers, printed and written to benchmarks/results
+bench: install ## ratios against peers in the same run
 	$(BIN)/python -m benchmarks
 
 docs: install ## the documentation as HTML

@@ -58,9 +58,9 @@ def demo(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield json.loads(line)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A real Chromium."""
+    """A real Chromium; for one module, since Playwright keeps an event loop running meanwhile."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("chromium is not installed, and this user could not install it")

@@ -6,18 +6,29 @@ import asyncio
 import re
 import signal
 import sys
+import webbrowser
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from jupyter_core.application import JupyterApp, NoStart, base_aliases, base_flags
 from traitlets import TraitError
-from traitlets.config.loader import KVArgParseConfigLoader
+from traitlets.config.loader import Config, KVArgParseConfigLoader
 
 from .._version import __version__
 from ..errors import BinderProgressError
 
-__all__ = ["FAILED", "INTERRUPTED", "UNREACHABLE", "USAGE", "Command", "stop_event", "unless"]
+__all__ = [
+    "FAILED",
+    "INTERRUPTED",
+    "UNREACHABLE",
+    "USAGE",
+    "Command",
+    "allow_folder",
+    "open_in_browser",
+    "stop_event",
+    "unless",
+]
 
 _T = TypeVar("_T")
 
@@ -122,6 +133,24 @@ def run(main: Coroutine[Any, Any, int]) -> int:
         return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def allow_folder(config: Config, folder: Path) -> None:
+    """Let local repositories below a folder be launched, beside those that are configured."""
+    allowed = config.GitResolver.get("local_folders", [])
+    for builder in ("LocalBuilder", "Repo2dockerBuilder"):
+        section = config[builder]
+        section.local_folders = [*section.get("local_folders", allowed), str(folder)]
+
+
+def open_in_browser(address: str) -> None:
+    """Open an address, unless the only browser is one that would take over this terminal."""
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        return  # the address stands above
+    if type(browser) is not webbrowser.GenericBrowser:
+        browser.open(address)
 
 
 def stop_event() -> asyncio.Event:

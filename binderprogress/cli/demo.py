@@ -9,7 +9,6 @@ import os
 import shutil
 import sys
 import tempfile
-import webbrowser
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -22,7 +21,7 @@ from ..core import specs
 from ..errors import ConfigError
 from ..ext.standalone import CONFIGURABLES, Standalone
 from ..sources.process import run
-from .base import Command, stop_event, unless
+from .base import Command, allow_folder, open_in_browser, stop_event, unless
 from .serve import serve
 
 __all__ = ["DemoApp"]
@@ -65,7 +64,7 @@ class DemoApp(Command):
         stop = stop_event()
         folder = await asyncio.to_thread(_folder, self.folder)
         examples = [await _example(item, folder) for item in _manifest()]
-        self._allow(folder)
+        allow_folder(self.config, folder)
         standalone = Standalone(parent=self)
         standalone.web.front_page = {"examples": examples, "engine": standalone.engine}
         try:
@@ -80,13 +79,6 @@ class DemoApp(Command):
         finally:
             await standalone.stop()
         return 0
-
-    def _allow(self, folder: Path) -> None:
-        for builder in ("LocalBuilder", "Repo2dockerBuilder"):
-            self.config[builder].local_folders = [
-                *self.config[builder].get("local_folders", []),
-                str(folder),
-            ]
 
     def _say(self, standalone: Standalone, examples: list[dict[str, Any]]) -> None:
         if self.json:
@@ -103,7 +95,7 @@ class DemoApp(Command):
         print(f"Its JupyterHub is at {standalone.spawner.url}", flush=True)
         print("Ctrl-C stops everything.", flush=True)
         if self.open_browser:
-            webbrowser.open(standalone.url)
+            open_in_browser(standalone.url)
 
 
 def _folder(name: str) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import webbrowser
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +18,17 @@ from ..core.reasons import plain
 from ..errors import BadRequestError, BinderProgressError, ServerUnreachableError, SpecError
 from ..ext.standalone import CONFIGURABLES, Standalone
 from ..sources.git import local_path
-from .base import FAILED, INTERRUPTED, UNREACHABLE, USAGE, Command, stop_event, unless
+from .base import (
+    FAILED,
+    INTERRUPTED,
+    UNREACHABLE,
+    USAGE,
+    Command,
+    allow_folder,
+    open_in_browser,
+    stop_event,
+    unless,
+)
 from .client import Client
 from .display import Display, JsonDisplay, PlainDisplay, TerminalDisplay
 
@@ -104,9 +113,9 @@ class LaunchApp(Command):
         self.config.Standalone.port = 0
         if spec.is_local:
             # Who names a folder of their own allows it by that.
-            folder = str(local_path(spec.repo_url))
-            for builder in ("LocalBuilder", "Repo2dockerBuilder"):
-                self.config[builder].local_folders = [folder]
+            allow_folder(self.config, local_path(spec.repo_url))
+        # It is for the user of this machine, who may launch what they may read.
+        self.config.GitResolver.setdefault("credentials", True)
         standalone = Standalone(parent=self)
         try:
             await standalone.start()
@@ -135,7 +144,7 @@ class LaunchApp(Command):
             return
         print(f"Open {address}", flush=True)
         if self.open_browser and sys.stdout.isatty():
-            webbrowser.open(address)
+            open_in_browser(address)
         if not self.server:
             if sys.stdout.isatty():
                 print("It runs until you press Ctrl-C.", flush=True)

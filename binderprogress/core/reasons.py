@@ -74,6 +74,17 @@ _TABLE = [
         "Check its address, and that anyone may read it.",
     ),
     Reason(
+        "python-unavailable",
+        r"No interpreter found for (Python \S+)|No download found for request: (\S+)"
+        r"|Invalid version request: (Python .+)|Invalid runtime\.txt"
+        r"|runtime\.txt version not supported|Python version compatible with pyproject\.toml"
+        r"|requires-python .* is not understood"
+        r"|python-build-standalone/releases/download/[^/]+/cpython-(\d+\.\d+\.\d+)",
+        "The Python that the repository asks for cannot be had here.",
+        "Ask for another version in runtime.txt or pyproject.toml, or for none.",
+        "The Python that the repository asks for cannot be had here: {0}.",
+    ),
+    Reason(
         "host-unreachable",
         r"Could not resolve host(?:name)?:? ([^\s;,]+)|unable to look up ([^\s:]+)"
         r"|Failed to connect to (\S+) port|connect to host (\S+) port"
@@ -93,16 +104,6 @@ _TABLE = [
         "Launch it with docker or podman (--engine docker), or ask for what it needs in "
         "requirements.txt.",
         "The repository has {0}, which cannot be honoured without a container engine.",
-    ),
-    Reason(
-        "python-unavailable",
-        r"No interpreter found for (Python \S+)|No download found for request: (\S+)"
-        r"|Invalid version request: (Python .+)|Invalid runtime\.txt"
-        r"|runtime\.txt version not supported|Python version compatible with pyproject\.toml"
-        r"|requires-python .* is not understood",
-        "The Python that the repository asks for cannot be had here.",
-        "Ask for another version in runtime.txt or pyproject.toml, or for none.",
-        "The Python that the repository asks for cannot be had here: {0}.",
     ),
     Reason(
         "out-of-memory",
@@ -182,7 +183,7 @@ _TABLE = [
         "no-jupyter",
         r"exec: \"(?:jupyter[\w-]*)\": executable file not found",
         "The image has no Jupyter that could be started.",
-        "Install jupyterlab and jupyterhub in the image.",
+        "Install jupyterlab in the image.",
     ),
     Reason(
         "server-did-not-answer",

@@ -78,6 +78,11 @@ class Spec(msgspec.Struct, frozen=True):
         """Whether the repository is a folder of the server's own machine."""
         return self.repo_url.startswith("file:")
 
+    @property
+    def is_ssh(self) -> bool:
+        """Whether git would log in over ssh: ``ssh://host/path`` or ``user@host:path``."""
+        return self.repo_url.startswith("ssh:") or "://" not in self.repo_url
+
     def at(self, ref: str) -> Spec:
         """Return the same repository at another ref."""
         return msgspec.structs.replace(self, ref=_check_ref(ref))

@@ -43,7 +43,7 @@ from docker.errors import NotFound
 from dockerspawner import DockerSpawner
 from jupyterhub.utils import random_port
 from tornado import web
-from traitlets import Bool, TraitError, Unicode, default, validate
+from traitlets import Bool, Integer, TraitError, Unicode, default, validate
 
 __all__ = ["ContainerSpawner"]
 
@@ -88,6 +88,12 @@ class ContainerSpawner(DockerSpawner):
         For machines where containers cannot have networks of their own. The code in the container
         then reaches all that listens on the machine: not for strangers' repositories.
         """,
+    )
+
+    idle_timeout = Integer(
+        3600,
+        config=True,
+        help="Seconds after which a server that nobody uses ends itself; 0: never.",
     )
 
     cors_allow_origin = Unicode(
@@ -244,6 +250,7 @@ class ContainerSpawner(DockerSpawner):
             "allow_remote_access": "True",
             # Another port than the one we know is no use.
             "port_retries": "0",
+            "shutdown_no_activity_timeout": str(self.idle_timeout),
         }
         if self.default_url:
             settings["default_url"] = self.format_string(self.default_url)

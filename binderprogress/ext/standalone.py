@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
@@ -21,10 +22,15 @@ from ..sources.local import LocalBuilder
 from ..sources.repo2docker import Repo2dockerBuilder
 from ..web.app import make_app
 from ..web.config import Web
-from .containers import ContainerHost
-from .hub import EmbeddedHub
+
+if TYPE_CHECKING:
+    from .containers import ContainerHost
+    from .hub import EmbeddedHub
 
 __all__ = ["CONFIGURABLES", "Standalone"]
+
+_MAX_BODY = 1 << 20
+"""Bytes of a request: specs are short."""
 
 CONFIGURABLES: list[type[Configurable]] = [
     LaunchManager,
@@ -70,8 +76,11 @@ class Standalone(LoggingConfigurable):
         self.hub: EmbeddedHub | None = None
         self.launches = LaunchManager(builder=self.builder, spawner=self.spawner, parent=self)
         self.web = Web(launches=self.launches, parent=self)
-        if self.ip in {"127.0.0.1", "::1", "localhost"}:
-            self.web.local_only = True
+        # What is configured counts; else what is safe where it is.
+        if "local_only" not in self.config.Web:
+            self.web.local_only = self.ip in {"127.0.0.1", "::1", "localhost"}
+        if "confirm_foreign" not in self.config.Web:
+            self.web.confirm_foreign = self.engine == "local"
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._containers: ContainerHost | None = None
         self._server: HTTPServer | None = None
@@ -91,7 +100,7 @@ class Standalone(LoggingConfigurable):
             If the port is taken, or something that is needed is not installed.
         """
         app = make_app(self.web)
-        self._server = HTTPServer(app, xheaders=self.web.trust_proxy)
+        self._server = HTTPServer(app, xheaders=self.web.trust_proxy, max_body_size=_MAX_BODY)
         try:
             sockets = bind_sockets(self.port, self.ip)
         except OSError as error:
@@ -128,12 +137,21 @@ class Standalone(LoggingConfigurable):
 
     def _make_builder(self) -> LocalBuilder | Repo2dockerBuilder:
         if self.engine == "local":
+            _require("local", "filelock", "repo2docker", "uv")
             return LocalBuilder(parent=self)
+        _require("repo2docker", "repo2docker")
         builder = Repo2dockerBuilder(parent=self)
         builder.engine = self.engine
         return builder
 
     async def _start_hub(self) -> None:
+        _require("hub", "jupyterhub", "psutil")
+        if self.engine != "local":
+            _require("containers", "dockerspawner")
+        # Only here: a server in front of a Hub that is there already needs none of it.
+        from .containers import ContainerHost
+        from .hub import EmbeddedHub
+
         self._folder = tempfile.TemporaryDirectory(
             prefix="binderprogress-hub-", ignore_cleanup_errors=True
         )
@@ -149,6 +167,15 @@ class Standalone(LoggingConfigurable):
         self.spawner.api_url = f"{self.hub.url}hub/api/"
         self.spawner.api_token = self.hub.api_token
         self.spawner.available = self.hub.available
+
+
+def _require(extra: str, *modules: str) -> None:
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"{' and '.join(missing)} is not installed, which this way of running needs. "
+            f"Install it with: pip install 'binderprogress[{extra}]'"
+        )
 
 
 def _local_config(

@@ -66,6 +66,7 @@ class Build:
         self._timeout = timeout
         self._log_path = log_path
         self._log_file = log_path.open("a", encoding="utf-8", errors="replace", newline="")
+        self._log_left = limits.full_log
         self._log = log
         began = clock.monotonic()
         self.writer = Writer(
@@ -129,6 +130,16 @@ class Build:
         self.writer.fail(error)
         raise error
 
+    def _keep(self, message: str) -> None:
+        """Write a line into the whole log, which has an end too: the disk is not ours alone."""
+        if self._log_left > 0:
+            self._log_left -= len(message)
+            self._log_file.write(message)
+            if self._log_left <= 0:
+                self._log_file.write(
+                    "[The log is cut here: it is longer than this server keeps.]\n"
+                )
+
     async def _build(self) -> Built:
         normalizer = Normalizer()
         self.writer.append(
@@ -140,6 +151,6 @@ class Build:
                     return item
                 note = normalizer.read(item)
                 if note is not None:
-                    self._log_file.write(note.message)
+                    self._keep(note.message)
                     self.writer.write(note, log=self._log)
         raise failure("internal", "The builder ended without a result.")

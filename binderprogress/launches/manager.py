@@ -69,11 +69,15 @@ class LaunchManager(LoggingConfigurable):
     )
 
     max_log = Integer(
-        8 * 2**20, help="Characters of one build's log in the stream; the full log has no limit."
+        8 * 2**20, help="Characters of one build's log in the stream; the full log has more."
+    ).tag(config=True)
+
+    max_full_log = Integer(
+        256 * 2**20, help="Characters of one build's full log, which is kept on the disk."
     ).tag(config=True)
 
     max_lines = Integer(
-        100_000, help="Lines of one build's log in the stream; the full log has no limit."
+        100_000, help="Lines of one build's log in the stream; the full log has more."
     ).tag(config=True)
 
     def __init__(
@@ -83,7 +87,12 @@ class LaunchManager(LoggingConfigurable):
         self._builder = builder
         self._spawner = spawner
         self._clock = clock or Clock()
-        self._limits = Limits(line=self.max_line, log=self.max_log, lines=self.max_lines)
+        self._limits = Limits(
+            line=self.max_line,
+            log=self.max_log,
+            lines=self.max_lines,
+            full_log=self.max_full_log,
+        )
         self._launches: dict[str, Launch] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}

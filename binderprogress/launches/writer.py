@@ -53,12 +53,15 @@ class Limits(msgspec.Struct, frozen=True):
         All lines of one build, since the shortest takes a kilobyte of memory as an event.
     steps : int
         Steps that are told when there are no more lines.
+    full_log : int
+        Characters of one build's log on the disk.
     """
 
     line: int = 4096
     log: int = 8 * 2**20
     lines: int = 100_000
     steps: int = 1000
+    full_log: int = 256 * 2**20
 
 
 class Writer:

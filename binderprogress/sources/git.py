@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from traitlets import Float, List, Unicode
+from traitlets import Bool, Float, List, Unicode
 from traitlets.config import LoggingConfigurable
 
 from ..core.reasons import diagnose, failure
@@ -28,7 +28,12 @@ _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _PROTOCOLS = {
     "protocol.allow": "never",
     "protocol.file.allow": "user",
-    **{f"protocol.{name}.allow": "always" for name in ("git", "http", "https", "ssh")},
+    **{f"protocol.{name}.allow": "always" for name in ("git", "http", "https")},
+}
+# Without them, strangers read only what anyone may read, not what the server's user may.
+_CREDENTIALS = {
+    True: {"protocol.ssh.allow": "always"},
+    False: {"protocol.ssh.allow": "never", "credential.helper": ""},
 }
 # What would turn git to another repository: the one whose hook we are started by. The last would
 # overrule _PROTOCOLS.
@@ -39,15 +44,22 @@ _HIDDEN = {
 }
 
 
-def git_environment() -> dict[str, str]:
-    """Return the environment in which git never asks a person and speaks only safe protocols."""
+def git_environment(*, credentials: bool) -> dict[str, str]:
+    """Return the environment in which git never asks a person and speaks only safe protocols.
+
+    Parameters
+    ----------
+    credentials : bool
+        Whether it may use this user's ssh keys and credential helpers.
+    """
     env = {name: value for name, value in os.environ.items() if name not in _HIDDEN}
     count = int(env.get("GIT_CONFIG_COUNT") or 0)
-    for number, (key, value) in enumerate(_PROTOCOLS.items(), count):
+    config = {**_PROTOCOLS, **_CREDENTIALS[credentials]}
+    for number, (key, value) in enumerate(config.items(), count):
         env[f"GIT_CONFIG_KEY_{number}"], env[f"GIT_CONFIG_VALUE_{number}"] = key, value
     return {
         **env,
-        "GIT_CONFIG_COUNT": str(count + len(_PROTOCOLS)),
+        "GIT_CONFIG_COUNT": str(count + len(config)),
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ASKPASS": "true",
         "SSH_ASKPASS": "true",
@@ -84,12 +96,26 @@ class GitResolver(LoggingConfigurable):
         """,
     ).tag(config=True)
 
+    credentials = Bool(
+        False,
+        help="""
+        Whether git may use the ssh keys and credential helpers of the server's user.
+
+        Then whoever may launch here can launch, and so read, what that user can read.
+        """,
+    ).tag(config=True)
+
     timeout = Float(30.0, help="Seconds that a look-up may take.").tag(config=True)
 
     async def resolve(self, spec: Spec) -> Target:
         """Look up what commit a ref is; see `base.Builder.resolve`."""
         if spec.is_local:
             self._check_local(spec)
+        elif spec.is_ssh and not self.credentials:
+            raise RefusedError(
+                "This server fetches nothing over ssh. Name the repository by its https:// "
+                "address; or whoever runs it can allow it with c.GitResolver.credentials."
+            )
         if _COMMIT.fullmatch(spec.ref.lower()):
             # Servers do not list commits; whether it is there shows when it is fetched.
             return Target(spec, spec.ref.lower())
@@ -126,7 +152,9 @@ class GitResolver(LoggingConfigurable):
     async def _git(self, spec: Spec, arguments: Sequence[str]) -> str:
         try:
             code, output = await run(
-                ["git", *arguments], env=git_environment(), timeout=self.timeout
+                ["git", *arguments],
+                env=git_environment(credentials=self.credentials),
+                timeout=self.timeout,
             )
         except TimeoutError:
             raise failure(

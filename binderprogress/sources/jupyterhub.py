@@ -243,6 +243,14 @@ class HubSpawner(LoggingConfigurable):
         body = {"remove": True} if server else None
         # 404: it is gone, or was never there. 500: the spawner's stop failed; said in its log.
         await self._request("DELETE", path, expect={202, 204, 404}, body=body)
+        try:
+            await self._wait_until_stopped(user, server)
+        except TimeoutError:
+            raise failure(
+                "hub-unreachable", f"The server did not stop within {self.stop_timeout:g} seconds."
+            ) from None
+
+    async def _wait_until_stopped(self, user: str, server: str) -> None:
         async with asyncio.timeout(self.stop_timeout):
             while not await self._is_stopped(user, server):  # noqa: ASYNC110 - no event for it
                 await asyncio.sleep(0.2)

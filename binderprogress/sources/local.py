@@ -89,7 +89,8 @@ class LocalBuilder(GitResolver):
         # The interpreter's own variables would leak into the environment that is made; and our
         # token for the Hub is nothing for a repository's setup.py.
         hidden = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", "JUPYTERHUB_")
-        env = {k: v for k, v in git_environment().items() if not k.startswith(hidden)}
+        env = git_environment(credentials=self.credentials)
+        env = {name: value for name, value in env.items() if not name.startswith(hidden)}
         async with Process(argv, env=env) as process:
             async for line in process.lines():
                 yield Record("repo2docker", line)

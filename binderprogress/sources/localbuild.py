@@ -51,6 +51,7 @@ _CHUNK = 65536
 _LONGEST_LINE = 2**18
 
 
+_OURS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _VERSION = re.compile(r"[23](\.\d+){0,2}")
 
 
@@ -153,9 +154,11 @@ def _commands(
 ) -> Iterator[tuple[str, list[str]]]:
     uv = find_uv_bin()
     version = _python_version(buildpack)
+    # uv looks for Pythons on PATH, where ours need not be.
+    python = sys.executable if version == _OURS else version
     yield (
         f"Making an environment with Python {version}",
-        [uv, "venv", "--no-config", "--seed", "--python", version, str(venv)],
+        [uv, "venv", "--no-config", "--seed", "--python", python, str(venv)],
     )
     packages = [*base_packages]
     requirements = Path(buildpack.binder_path("requirements.txt"))
@@ -185,7 +188,7 @@ def _python_version(buildpack: Any) -> str:
     if wanted and not SpecifierSet(wanted).contains(platform.python_version(), prereleases=True):
         return wanted
     # What runs here is here: no download, and what most repositories want.
-    return f"{sys.version_info[0]}.{sys.version_info[1]}"
+    return _OURS
 
 
 def _requires_python() -> str:

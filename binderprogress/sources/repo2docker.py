@@ -78,7 +78,7 @@ class Repo2dockerBuilder(GitResolver):
     async def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
         """Build the image, or find it; see `base.Builder.build`."""
         found = False
-        env = {**git_environment(), "PYTHONUNBUFFERED": "1"}
+        env = {**git_environment(credentials=self.credentials), "PYTHONUNBUFFERED": "1"}
         async with Process(self.arguments(target), env=env, cwd=os.sep) as process:
             async for line in process.lines():
                 # repo2docker's own words; it has fetched the repository by then.

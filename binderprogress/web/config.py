@@ -60,6 +60,16 @@ class Web(LoggingConfigurable):
         "on this machine by a name of their own (DNS rebinding).",
     ).tag(config=True)
 
+    confirm_foreign = Bool(
+        False,
+        help="""
+        Let the launch page ask before it starts what a link on another site names.
+
+        By default only with the engine "local", where to launch a repository is to run it as the
+        user of this machine.
+        """,
+    ).tag(config=True)
+
     @validate("base_url")
     def _validate_base_url(self, proposal: Any) -> str:
         path = str(proposal["value"]).strip("/")

@@ -37,8 +37,13 @@ class LaunchPageHandler(Handler):
                 ref=spec.ref,
                 provider=specs.PROVIDERS[spec.provider],
                 urlpath=urlpath,
+                ask=self.web.confirm_foreign and self._is_foreign(),
             )
         )
+
+    def _is_foreign(self) -> bool:
+        """Whether a page of another site led here; browsers say so, and what one typed is none."""
+        return self.request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}
 
 
 class NotFoundHandler(Handler):

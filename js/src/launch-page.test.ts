@@ -49,12 +49,13 @@ function html(): string {
     .replace(/\{%.*?%\}|\{\{.*?\}\}/g, "");
 }
 
-async function page(hash = "", settings: { urlpath?: string } = {}): Promise<Source> {
+async function page(hash = "", settings: { urlpath?: string; ask?: boolean } = {}): Promise<Source> {
   location.hash = hash;
   document.body.innerHTML = html();
   const view = new LaunchView(get("launch"));
   const all = { baseUrl: "/b/", spec: "gh/a/b/HEAD", title: "a/b", urlpath: "", open: "none" };
-  void new LaunchPage(view, { ...all, ...settings }).run();
+  const ask = false;
+  void new LaunchPage(view, { ...all, ask, ...settings }).run();
   await pass();
   return sources.at(-1)!;
 }
@@ -100,6 +101,15 @@ test("a reload resumes: no second launch", async () => {
   await page("#launch=old");
   expect(methods()).toEqual([undefined]);
   expect(sources[0]?.url).toBe("/b/api/launches/old/events");
+});
+
+test("asks before it starts what another site's link names", async () => {
+  await page("", { ask: true });
+  expect(methods()).toEqual([]);
+  expect(get("outcome-title").textContent).toBe("Launch this repository?");
+  get("again").click();
+  await pass();
+  expect(methods()).toEqual(["POST", undefined]);
 });
 
 test("shows where it stands", async () => {

@@ -36,6 +36,8 @@ export interface PageSettings {
   urlpath: string;
   /** `same-tab`: go to the server when it is ready. */
   open: string;
+  /** Ask before a launch is started: a page of another site led here. */
+  ask: boolean;
 }
 
 /** One page, one launch at a time. */
@@ -73,7 +75,19 @@ export class LaunchPage {
   async run(): Promise<void> {
     const id = new URLSearchParams(location.hash.slice(1)).get("launch");
     if (id) await this.#resume(id);
+    else if (this.#settings.ask) this.#ask();
     else await this.#begin();
+  }
+
+  #ask(): void {
+    this.#view.setOutcome({
+      title: "Launch this repository?",
+      message: "A page of another site led you here.",
+      advice: "Its code will run on this server. Launch it if you trust it.",
+      evidence: [],
+      again: "Launch",
+    });
+    this.#setMode("gone");
   }
 
   async #begin(): Promise<void> {

@@ -6,4 +6,5 @@ import { LaunchView } from "./view";
 
 const root = part(document, "launch");
 const { baseUrl = "/", spec = "", title = spec, urlpath = "", open = "none" } = root.dataset;
-void new LaunchPage(new LaunchView(root), { baseUrl, spec, title, urlpath, open }).run();
+const ask = "ask" in root.dataset;
+void new LaunchPage(new LaunchView(root), { baseUrl, spec, title, urlpath, open, ask }).run();

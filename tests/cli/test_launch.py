@@ -305,7 +305,8 @@ def test_the_display_in_a_terminal(env: dict[str, str], server: Server) -> None:
     assert code == 0, written
     # Labels, steps, percent, how long it took and how long it will take.
     text = in_words(written)
-    for label in ("Waiting", "Fetching", "Building", "Launching", "Ready"):
+    # Not the first ones: the bar is drawn twelve times a second, and they may be over sooner.
+    for label in ("Building", "Launching", "Ready"):
         assert re.search(rf"^{label} .*\d+%$", text, re.MULTILINE), label
     assert "Running postBuild" in text
     assert re.search(r"\d+ s · .*\d.* left", text)

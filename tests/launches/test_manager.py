@@ -353,6 +353,24 @@ async def test_as_many_as_allowed_run(make_manager: Make) -> None:
 
 
 @gen_test
+async def test_attack_a_log_without_end_does_not_fill_the_disk(
+    make_manager: Make, tmp_path: Path
+) -> None:
+    """A postBuild may run `yes`."""
+    manager = make_manager(max_full_log=2000)
+    async with Feed(tmp_path / "fed", status=1) as feed:
+        launch = start(manager, feed.spec)
+        build = await feed.build()
+        await build.write("".join(f"filling {number}\n" for number in range(1000)))
+        build.finish()
+        await events_of(launch)
+    log = launch.log_text()
+    assert len(log) < 2500
+    assert log.count("[The log is cut here: it is longer than this server keeps.]\n") == 1
+    assert "filling 0\n" in log
+
+
+@gen_test
 async def test_the_stream_is_cut_and_the_full_log_is_not(
     make_manager: Make, tmp_path: Path
 ) -> None:

@@ -305,7 +305,9 @@ async def test_submodules_do_not_reach_the_servers_own_folders(
     commit(outer, {})
     clone = tmp_path / "clone"
     arguments = ["clone", "--quiet", "--recurse-submodules", f"{server}outer/.git", str(clone)]
-    code, output = await run(["git", *arguments], env=git_environment(), timeout=20)
+    code, output = await run(
+        ["git", *arguments], env=git_environment(credentials=False), timeout=20
+    )
     assert code, output
     assert "transport 'file' not allowed" in output
     assert not [path for path in clone.rglob("key") if path.is_file()]
@@ -316,10 +318,27 @@ async def test_only_safe_protocols() -> None:
     """Attack: "ext::" is a command to run."""
     for address in ("ext::sh -c 'echo yes >&2'", "fd::1"):
         code, output = await run(
-            ["git", "ls-remote", "--", address], env=git_environment(), timeout=20
+            ["git", "ls-remote", "--", address], env=git_environment(credentials=False), timeout=20
         )
         assert code
         assert "not allowed" in output
+
+
+@asynchronous(20)
+async def test_strangers_do_not_use_the_servers_keys(resolver: GitResolver) -> None:
+    """Attack: what the server's user may read over ssh or by a credential helper, all could."""
+    for address in ("ssh://git@127.0.0.1/private.git", "git@127.0.0.1:private.git"):
+        with pytest.raises(RefusedError, match=r"https://.*GitResolver\.credentials"):
+            await resolver.resolve(from_address(address))
+    for credentials, expected in ((False, ""), (True, "ours")):
+        env = {**git_environment(credentials=credentials)}
+        helper = ["git", "-c", "credential.helper=ours", "config", "credential.helper"]
+        _, output = await run(helper, env=env, timeout=10)
+        # Of several the last counts, and an empty one takes back those before it.
+        assert output.strip() == expected or not credentials
+    resolver.credentials = True
+    error = await failed(resolver, from_address("ssh://git@127.0.0.1:1/private.git"))
+    assert error.reason == "host-unreachable"
 
 
 @asynchronous(20)
@@ -333,7 +352,7 @@ async def test_a_git_hook_that_starts_us_does_not_lead_git_astray(
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("GIT_CONFIG_KEY_0", "user.name")
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", "kept")
-    env = git_environment()
+    env = git_environment(credentials=False)
     command = ["git", "-C", str(other), "rev-parse", "HEAD"]
     assert await run(command, env=env, timeout=10) == (0, git(other, "rev-parse", "HEAD") + "\n")
     command = ["git", "config", "user.name"]

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from binderprogress.core.specs import Spec
+from binderprogress.web.config import Web
 
 from ..launches.parts import gen_test
 from .clients import Api
@@ -96,6 +97,21 @@ async def test_the_launch_page_knows_what_to_launch(api: Api) -> None:
     assert page.data["data-base-url"] == "/"
     assert "sub/project" in page.text
     assert "feature/x" in page.text
+
+
+@pytest.mark.parametrize(
+    ("site", "asks"),
+    [("none", False), ("same-origin", False), ("same-site", True), ("cross-site", True)],
+)
+@gen_test
+async def test_attack_a_link_elsewhere_starts_nothing_unasked(
+    api: Api, web: Web, site: str, asks: bool
+) -> None:
+    """With the engine "local", to launch what a link names is to run it on one's own machine."""
+    for confirm in (True, False):
+        web.confirm_foreign = confirm
+        response = await api.fetch("/v2/gh/a/b/HEAD", headers={"Sec-Fetch-Site": site})
+        assert ("data-ask" in Page(response.body).data) == (asks and confirm)
 
 
 @pytest.mark.parametrize(
