@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from playwright.sync_api import Browser
 from playwright.sync_api import Error as PlaywrightError
 from websockets.exceptions import ConnectionClosed, InvalidMessage
 
+from binderprogress.core.events import decode
 from binderprogress.core.specs import from_address
 
 from .support.cutting import cutting_in_thread
@@ -77,6 +79,10 @@ def check(server: Running, before: int, messages: list[str], expected: list[str]
     assert events[-1]["phase"] == "ready", events[-1]
     assert sum(event.get("message", "").startswith("line ") for event in events) == 40
     assert len(server.hub("users")) == before + 1, "the Hub has seen one spawn"
+    for event, then in pairwise(decode(message) for message in expected):
+        shown = event.curve.at(then.time - event.time) if event.curve else event.progress
+        # The wire's times are in milliseconds.
+        assert then.progress >= shown - 0.05, "the bar never goes back"
 
 
 def test_websockets_client(server: Running) -> None:

@@ -110,6 +110,8 @@ class Launch:
             Phase.WAITING,
             f"Looking up {spec.ref} of {spec.repo_url}\n",
             Step("resolving", f"Looking up {spec.ref}"),
+            # The bar stands: the build's events, which are shared, begin at 0 whenever they come.
+            curve=None,
         )
         self._head.close()
 

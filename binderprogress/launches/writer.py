@@ -171,23 +171,25 @@ class Writer:
         self, phase: Phase, message: str, estimate: Estimate, now: float, fields: dict[str, Any]
     ) -> Event:
         step = self._step or Step("", "")
+        estimated = {
+            "progress": estimate.progress,
+            "curve": estimate.curve,
+            "eta": estimate.eta,
+            "eta_low": estimate.low,
+            "eta_high": estimate.high,
+        }
         return Event(
             id=self.channel.last + 1,
             phase=phase,
             time=round(self.clock.utc(), 3),
             elapsed=round(now - self.began, 3),
-            progress=estimate.progress,
-            curve=estimate.curve,
-            eta=estimate.eta,
-            eta_low=estimate.low,
-            eta_high=estimate.high,
             message=message,
             step=step.label,
             step_key=step.key,
             step_index=step.index,
             step_total=step.total,
             attempt=self.attempt,
-            **fields,
+            **{**estimated, **fields},
         )
 
     def _within_line(self, message: str) -> str:

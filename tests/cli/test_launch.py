@@ -61,6 +61,9 @@ def launch(env: dict[str, str]) -> Launch:
     return run
 
 
+LAB = {"requirements.txt": "jupyterlab>=4\n"}
+
+
 def make(server: Server, name: str, files: Mapping[str, str] | None = None) -> str:
     return str(repository(server.folder / name, files))
 
@@ -86,12 +89,11 @@ def test_a_server_of_its_own(
     launch: Launch, server: Server, make_repository: Callable[..., Path]
 ) -> None:
     """Without --server. With a proxy for the world outside, which is not asked for loopback."""
-    folder = make_repository(files={"README.md": "hello"})
+    folder = make_repository(files=LAB)
     config = server.folder / "config.py"
-    # Nothing is fetched here but what uv has already, and git's own is a folder.
-    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
-    variables = {**proxies, "UV_OFFLINE": "1"}
-    done = launch(".", "--json", "-f", str(config), cwd=folder, variables=variables)
+    # The package registry is reached by https.
+    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy"), "http://127.0.0.1:9")
+    done = launch(".", "--json", "-f", str(config), cwd=folder, variables=proxies)
     assert done.returncode == 0, done.stderr
     found = events(done.stdout)
     assert found[-1].phase is Phase.READY
@@ -106,7 +108,7 @@ def test_a_server_of_its_own(
 
 
 def test_on_a_server(launch: Launch, server: Server) -> None:
-    folder = make(server, "good")
+    folder = make(server, "good", LAB)
     done = launch(folder, "--server", server.url, "--json")
     assert done.returncode == 0, done.stderr
     ready = events(done.stdout)[-1]
@@ -300,7 +302,7 @@ def in_words(written: str) -> str:
 
 
 def test_the_display_in_a_terminal(env: dict[str, str], server: Server) -> None:
-    folder = make(server, "showy", {"postBuild": SHOWY})
+    folder = make(server, "showy", {**LAB, "postBuild": SHOWY})
     code, written = in_terminal(["launch", folder, "--server", server.url, "--no-open"], env)
     assert code == 0, written
     # Labels, steps, percent, how long it took and how long it will take.

@@ -486,3 +486,18 @@ def test_the_longest_spec() -> None:
     spec = from_address("https://git.example.org/a", "b" * (2048 - 38))
     assert len(str(spec)) == 2048
     assert parse(str(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("ssh://git@example.org/a.git", True),
+        ("git@example.org:a/b.git", True),
+        ("https://example.org/a.git", False),
+        ("git://example.org/a.git", False),
+        ("file:///srv/a", False),
+        ("https://github.com/a/b", False),
+    ],
+)
+def test_what_is_fetched_over_ssh(address: str, *, expected: bool) -> None:
+    assert from_address(address).is_ssh is expected
