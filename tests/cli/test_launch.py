@@ -107,26 +107,21 @@ def test_a_server_of_its_own(
     assert not within(folder), "it is stopped with the command"
 
 
-def test_on_a_server(launch: Launch, server: Server) -> None:
+def test_on_a_server_in_plain_text(launch: Launch, server: Server) -> None:
+    """There is no terminal. The server goes on when the command has ended."""
     folder = make(server, "good", LAB)
-    done = launch(folder, "--server", server.url, "--json")
-    assert done.returncode == 0, done.stderr
-    ready = events(done.stdout)[-1]
-    assert ready.phase is Phase.READY
-    assert done.stderr == ""
-    status = f"{ready.url}api/status"
-    assert requests.get(status, params={"token": ready.token}, timeout=10).status_code == 200
-    assert requests.get(status, timeout=10).status_code == 403
-
-    # Again, in plain text: there is no terminal.
     done = launch(folder, "--server", server.url, "--ref", "main", "--urlpath", "lab/tree/a.ipynb")
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     labels = [line.split()[1] for line in lines if line.startswith("== ")]
-    assert labels == ["Waiting", "Built", "Launching", "Ready"]
+    assert labels == ["Waiting", "Fetching", "Building", "Built", "Launching", "Ready"]
     assert "Looking up main of file://" in done.stdout
     assert "-- Starting the server" in lines
-    assert re.fullmatch(r"Open http://\S+/lab/tree/a\.ipynb\?token=\S+", lines[-1])
+    opened = re.fullmatch(r"Open (http://\S+/)lab/tree/a\.ipynb\?token=(\S+)", lines[-1])
+    assert opened is not None, lines[-1]
+    status = f"{opened[1]}api/status"
+    assert requests.get(status, params={"token": opened[2]}, timeout=10).status_code == 200
+    assert requests.get(status, timeout=10).status_code == 403
     assert "\x1b" not in done.stdout
     assert "\r" not in done.stdout
 

@@ -193,8 +193,11 @@ async def test_a_connection_that_is_cut_all_the_time(hub: Hub) -> None:
 
 
 @asynchronous(60)
-async def test_a_hub_that_is_away_at_first_and_then_in_the_middle(hub: Hub) -> None:
-    request = hub.request("away")
+async def test_a_named_server_of_a_hub_that_is_away_twice(hub: Hub) -> None:
+    """At first, and then in the middle of the stream."""
+    assert (await hub.ask("POST", "users/grace@example.org"))[0] == 201
+    request = hub.request("One more")
+    name = f"one-more-{request.key}"
     (nobody,) = free_ports(1)
     told: list[str] = []
 
@@ -202,13 +205,12 @@ async def test_a_hub_that_is_away_at_first_and_then_in_the_middle(hub: Hub) -> N
         told.append("asked")
 
     async with CuttingProxy(nobody) as proxy:
-        spawner = hub.spawner(proxy.port)
+        spawner = hub.spawner(proxy.port, username="grace@example.org")
         spawner.available = available
         async with aclosing(spawner.spawn(request)) as stream:
             first = asyncio.ensure_future(anext(stream))
-            async with asyncio.timeout(10):
-                while proxy.connections < 3:
-                    await asyncio.wait({first}, timeout=0.02)
+            while proxy.connections < 3:
+                await asyncio.wait({first}, timeout=0.02)
             assert told == ["asked"]
             assert not first.done()
             proxy.target = hub.port
@@ -221,10 +223,20 @@ async def test_a_hub_that_is_away_at_first_and_then_in_the_middle(hub: Hub) -> N
                 await asyncio.wait({rest}, timeout=0.02)
             proxy.target = hub.port
             items += await rest
-        assert messages(items) == ready(f"away-{request.key}")
-        assert served(items)
+        assert messages(items) == ready(f"grace@example.org/{name}")
+        server = served(items)
+        assert server.url == f"{hub.url}user/grace@example.org/{name}/"
+        assert await status(f"{server.url}api/status", server.token) == 200
+        home = hub.home("grace@example.org", name)
+        family = within(home)
+        assert family
         await spawner.stop(request)
         await spawner.close()
+    assert gone(family)
+    code, model = await hub.ask("GET", "users/grace@example.org?include_stopped_servers=1")
+    assert code == 200, "the user stays"
+    assert name not in model["servers"]
+    assert not home.exists()
 
 
 async def _rest(stream: AsyncIterator[Record | Attempt | Served]) -> Items:
@@ -332,28 +344,6 @@ async def test_a_hub_that_starts_one_at_a_time(hub: Hub) -> None:
     for message in throttled[0] + throttled[1]:
         assert re.fullmatch(r"The Hub is busy; asking again in [12] s\.", message)
     await asyncio.gather(*(spawner.stop(request) for request in requests))
-    await spawner.close()
-
-
-@asynchronous(60)
-async def test_named_servers_of_one_user(hub: Hub) -> None:
-    assert (await hub.ask("POST", "users/grace@example.org"))[0] == 201
-    spawner = hub.spawner(username="grace@example.org")
-    request = hub.request("One more")
-    name = f"one-more-{request.key}"
-    items = await spawn(spawner, request)
-    server = served(items)
-    assert server.url == f"{hub.url}user/grace@example.org/{name}/"
-    assert await status(f"{server.url}api/status", server.token) == 200
-    home = hub.home("grace@example.org", name)
-    family = within(home)
-    assert family
-    await spawner.stop(request)
-    assert gone(family)
-    code, model = await hub.ask("GET", "users/grace@example.org?include_stopped_servers=1")
-    assert code == 200, "the user stays"
-    assert name not in model["servers"]
-    assert not home.exists()
     await spawner.close()
 
 

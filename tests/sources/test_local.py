@@ -205,33 +205,32 @@ PACKAGES = {
 }
 
 
-@pytest.mark.parametrize("files", PACKAGES.values(), ids=PACKAGES)
 @asynchronous(90)
-async def test_packages(
-    files: Mapping[str, str], builder: LocalBuilder, make_repository: Make
-) -> None:
-    result = await build_files(builder, make_repository, {**files, "mine.py": "ANSWER = 42\n"})
-    assert "the package in the repository" in result.log
-    code = "import mine, importlib.metadata as m; print(mine.ANSWER, m.version('mine'))"
-    assert result.python(code) == "42 1.5"
+async def test_packages(builder: LocalBuilder, make_repository: Make) -> None:
+    cases = {name: {**files, "mine.py": "ANSWER = 42\n"} for name, files in PACKAGES.items()}
+    for result in (await build_all(builder, make_repository, cases)).values():
+        assert "the package in the repository" in result.log
+        code = "import mine, importlib.metadata as m; print(mine.ANSWER, m.version('mine'))"
+        assert result.python(code) == "42 1.5"
 
 
-@pytest.mark.parametrize("binder", ["binder", ".binder"])
-@asynchronous(60)
-async def test_the_binder_folder_comes_first(
-    binder: str, builder: LocalBuilder, make_repository: Make
-) -> None:
-    files = {
+def in_binder(binder: str) -> dict[str, str]:
+    return {
         "requirements.txt": "no-such-package-of-binderprogress\n",
         "apt.txt": "not looked at\n",
         f"{binder}/requirements.txt": "toolz\n",
         f"{binder}/start": '#!/bin/sh\nexec "$@"\n',
         f"{binder}/postBuild": "#!/bin/sh\necho in $(basename $(pwd)) > seen\n",
     }
-    result = await build_files(builder, make_repository, files)
-    assert result.python("import toolz; print(1)") == "1"
-    assert json.loads((result.folder / MARKER).read_text())["start"] == f"{binder}/start"
-    assert (result.folder / "repository" / "seen").read_text() == "in repository\n"
+
+
+@asynchronous(60)
+async def test_the_binder_folder_comes_first(builder: LocalBuilder, make_repository: Make) -> None:
+    cases = {binder: in_binder(binder) for binder in ("binder", ".binder")}
+    for binder, result in (await build_all(builder, make_repository, cases)).items():
+        assert result.python("import toolz; print(1)") == "1"
+        assert json.loads((result.folder / MARKER).read_text())["start"] == f"{binder}/start"
+        assert (result.folder / "repository" / "seen").read_text() == "in repository\n"
 
 
 @asynchronous(60)
@@ -321,15 +320,13 @@ async def test_a_postbuild_without_a_first_line_is_for_the_shell(
     assert (result.folder / "repository" / "plain").read_text() == "plain\n"
 
 
-@pytest.mark.parametrize("first", ["#!/bin/sh\n", ""])
 @asynchronous(60)
-async def test_a_postbuild_that_fails(
-    first: str, builder: LocalBuilder, make_repository: Make
-) -> None:
-    result = await build_files(builder, make_repository, {"postBuild": f"{first}echo why; exit 3"})
-    assert "\nwhy\n" in result.log
-    assert "postBuild exited with status 3." in result.log
-    assert result.diagnosis.reason == "postbuild-failed"
+async def test_a_postbuild_that_fails(builder: LocalBuilder, make_repository: Make) -> None:
+    cases = {first: {"postBuild": f"{first}echo why; exit 3"} for first in ("#!/bin/sh\n", "")}
+    for result in (await build_all(builder, make_repository, cases)).values():
+        assert "\nwhy\n" in result.log
+        assert "postBuild exited with status 3." in result.log
+        assert result.diagnosis.reason == "postbuild-failed"
     assert not made(builder, MARKER)
 
 
