@@ -337,7 +337,8 @@ def _look_below(pattern: re.Pattern[str], lines: list[str]) -> tuple[str, list[s
 
 
 def _sentence(reason: Reason, name: str) -> str:
-    name = name.strip(" .,:;'\"`")
+    # Not from the front: ".binder/Dockerfile" has its dot there.
+    name = name.strip(" ,:;'\"`").rstrip(".,:;'\"` ")
     if not (name and reason.named):
         return reason.sentence
     if len(name) > _LONGEST_NAME:
