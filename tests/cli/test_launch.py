@@ -267,7 +267,7 @@ def in_terminal(arguments: list[str], env: dict[str, str], timeout: float = 60) 
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
     process = subprocess.Popen(
         [BIN / "binderprogress", *arguments],
-        env={**env, "TERM": "xterm-256color", "BROWSER": "true"},
+        env={**env, "TERM": "xterm-256color", "BROWSER": "true", "COLUMNS": "100"},
         stdin=slave,
         stdout=slave,
         stderr=slave,
@@ -325,7 +325,7 @@ def test_a_failure_in_a_terminal(env: dict[str, str], server: Server) -> None:
     code, written = in_terminal(["launch", bad, "--server", server.url], env)
     text = in_words(written)
     assert code == 1
-    assert "Correct the name or the version in" in text
+    assert "Correct the name or the version in requirements.txt" in " ".join(text.split())
     assert re.search(r"Failed\s", text)
     assert "100%" not in text
     assert "Traceback" not in text
