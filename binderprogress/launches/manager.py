@@ -279,7 +279,7 @@ class LaunchManager(LoggingConfigurable):
         # A failed build has said so in its own channel, once for all its launches.
         if not launch.last.terminal:
             launch.tail().fail(error)
-        self.log.warning("%r: %s", launch, error)
+        self.log.warning("%r: %s", launch, launch.last.message.strip())
 
     def _request(self, launch: Launch, target: Target, built: Built) -> SpawnRequest:
         return SpawnRequest(
