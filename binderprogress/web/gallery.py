@@ -111,7 +111,9 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def origin(self) -> str:
         """The repository, and the ref if one is named, for people."""
-        address = self.spec.repo_url.removeprefix("https://")
+        # Where a folder lies on the server's machine says nothing to people.
+        local, address = self.spec.is_local, self.spec.repo_url.removeprefix("https://")
+        address = self.spec.title if local else address
         return address if self.spec.ref == "HEAD" else f"{address} @ {self.spec.ref}"
 
 
@@ -205,7 +207,7 @@ class _Check:
         self._path = path
         self._where = f"The gallery {path}, entry {number}"
         if not isinstance(raw, dict):
-            raise ConfigError(f"{self._where}, is not a mapping. It begins with `- title:`.")
+            raise ConfigError(f"{self._where} is not a mapping. It begins with `- title:`.")
         title = raw.get("title")
         if isinstance(title, str) and title.strip():
             self._where += f" ({title.strip()[:60]})"
@@ -283,13 +285,13 @@ class _Check:
         return self._file(text, slug)
 
     def _address(self, text: str) -> str:
-        right = "It is an http or https address, or the path of a file beside the gallery."
+        right = "Give an http or https address, or the path of a file beside the gallery."
         try:
             parts = urlsplit(text)
         except ValueError:
-            self._refuse("picture", f"{text[:100]!r} is not an address. {right}")
+            self._refuse("picture", f"{text[:100]!r} is no picture's address. {right}")
         if parts.scheme not in {"http", "https"}:
-            self._refuse("picture", f"{text[:100]!r} is neither. {right}")
+            self._refuse("picture", f"{text[:100]!r} is no picture's address. {right}")
         if not _HOST.fullmatch(parts.netloc) or not text.isprintable() or " " in text:
             self._refuse(
                 "picture",
