@@ -35,6 +35,7 @@ def handlers(web: Web) -> list[Any]:
         (r"gallery/(.*)", PictureHandler),
         (r"go/(.*)", GoHandler),
         (r"link", LinkHandler),
+        (r"(badge\.svg)", StaticFileHandler, {"path": str(share_path("static"))}),
         (r"v2/(.+)", LaunchPageHandler),
         (r"build/(.+)", BuildHandler),
         (r"api/launches", LaunchesHandler),
@@ -47,7 +48,6 @@ def handlers(web: Web) -> list[Any]:
         (r"health", HealthHandler),
         (r"versions", VersionsHandler),
         (r"metrics", MetricsHandler),
-        (r"(badge\.svg)", StaticFileHandler, {"path": str(share_path("static"))}),
         (r"static/(.*)", StaticFileHandler, {"path": str(share_path("static"))}),
     ]
     return [(re.escape(web.base_url) + path, *rest) for path, *rest in rules]
