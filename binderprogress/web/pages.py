@@ -30,7 +30,9 @@ class FrontHandler(Handler):
             {
                 "item": item,
                 "link": launch_link(base_url, item.spec, item.urlpath),
-                "picture": f"{base_url}gallery/" * item.has_local_picture + item.picture,
+                "picture": (
+                    f"{base_url}gallery/{item.picture}" if item.has_local_picture else item.picture
+                ),
             }
             for item in gallery.items.values()
         ]
