@@ -10,6 +10,7 @@ export default defineConfig({
     rolldownOptions: {
       input: {
         launch: "src/launch.ts",
+        link: "src/link.ts",
         base: "src/base.css",
         index: "src/index.css",
       },

@@ -11,16 +11,15 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from platformdirs import user_cache_path
 from traitlets import Bool, Unicode
 
 from .._share import share_path
-from ..core import specs
 from ..errors import ConfigError
 from ..ext.standalone import CONFIGURABLES, Standalone
 from ..sources.process import run
+from ..web.gallery import load_entries, make_gallery
 from .base import Command, allow_folder, open_in_browser, stop_event, unless
 from .serve import serve
 
@@ -63,30 +62,34 @@ class DemoApp(Command):
         """Bring everything up, and serve until Ctrl-C or SIGTERM."""
         stop = stop_event()
         folder = await asyncio.to_thread(_folder, self.folder)
-        examples = [await _example(item, folder) for item in _manifest()]
+        path = share_path("examples", "gallery.yaml")
+        entries = [await _example(entry, folder) for entry in load_entries(path)]
         allow_folder(self.config, folder)
         standalone = Standalone(parent=self)
-        standalone.web.front_page = {"examples": examples, "engine": standalone.engine}
+        # What is configured counts; the examples are what there is without.
+        if not standalone.web.gallery:
+            standalone.web.gallery_items = make_gallery(entries, path)
+        standalone.web.front_page = {"engine": standalone.engine}
         try:
             await standalone.start()
-            for example in examples:
-                example["launch_url"] = _launch_url(standalone.web.base_url, example)
             if standalone.hub is not None:
                 await unless(stop, standalone.hub.available())
             if not stop.is_set():
-                self._say(standalone, examples)
+                self._say(standalone)
             await serve(standalone, stop)
         finally:
             await standalone.stop()
         return 0
 
-    def _say(self, standalone: Standalone, examples: list[dict[str, Any]]) -> None:
+    def _say(self, standalone: Standalone) -> None:
         if self.json:
+            items = standalone.web.gallery_items.items.values()
             line = {
                 "url": standalone.url,
                 "hub": standalone.spawner.url,
                 "examples": [
-                    {key: example[key] for key in ("slug", "title", "spec")} for example in examples
+                    {"slug": item.slug, "title": item.title, "spec": str(item.spec)}
+                    for item in items
                 ],
             }
             print(json.dumps(line), flush=True)
@@ -104,27 +107,17 @@ def _folder(name: str) -> Path:
     return folder
 
 
-def _manifest() -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = json.loads(share_path("examples", "examples.json").read_text())
-    return items
-
-
-def _launch_url(base_url: str, example: dict[str, Any]) -> str:
-    query = urlencode({"urlpath": example["urlpath"]}) if example["urlpath"] else ""
-    return f"{base_url}v2/{quote(example['spec'], safe='/%')}" + (f"?{query}" if query else "")
-
-
-async def _example(item: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Make an example's files into a git repository, unless that was done before.
+async def _example(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Make the files that an entry names into a git repository, unless that was done before.
 
     Its folder, author and date are always the same, and so are its commit and its environment,
     which is reused.
     """
-    source = share_path("examples", item["slug"])
+    source = share_path("examples", entry["repo"])
     digest = hashlib.sha256()
     for path in sorted(source.iterdir()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    repository = folder / digest.hexdigest()[:12] / item["slug"]
+    repository = folder / digest.hexdigest()[:12] / entry["repo"]
     if not repository.is_dir():
         with tempfile.TemporaryDirectory(dir=folder) as making:
             made = Path(making) / "repository"
@@ -136,7 +129,7 @@ async def _example(item: dict[str, Any], folder: Path) -> dict[str, Any]:
             except OSError:
                 if not repository.is_dir():  # else another demo was faster
                     raise
-    return {**item, "spec": str(specs.from_address(repository.as_uri()))}
+    return {**entry, "repo": repository.as_uri()}
 
 
 async def _commit(folder: Path) -> None:

@@ -12,7 +12,14 @@ from .api import EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHandler
 from .build import BuildHandler
 from .config import Web
 from .openapi import OpenApiHandler
-from .pages import FrontHandler, LaunchPageHandler, NotFoundHandler
+from .pages import (
+    FrontHandler,
+    GoHandler,
+    LaunchPageHandler,
+    LinkHandler,
+    NotFoundHandler,
+    PictureHandler,
+)
 from .status import HealthHandler, MetricsHandler, VersionsHandler
 from .streams import EventsHandler, SocketHandler
 
@@ -25,6 +32,10 @@ def handlers(web: Web) -> list[Any]:
     """Return Tornado's rules for everything below the base URL."""
     rules: list[tuple[Any, ...]] = [
         (r"", FrontHandler),
+        (r"gallery/(.*)", PictureHandler),
+        (r"go/(.*)", GoHandler),
+        (r"link", LinkHandler),
+        (r"(badge\.svg)", StaticFileHandler, {"path": str(share_path("static"))}),
         (r"v2/(.+)", LaunchPageHandler),
         (r"build/(.+)", BuildHandler),
         (r"api/launches", LaunchesHandler),

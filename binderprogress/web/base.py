@@ -15,22 +15,27 @@ from ..errors import BinderProgressError, RefusedError, TooManyRequestsError
 from ..launches import Caller
 from .config import Web
 
-__all__ = ["ApiHandler", "Handler"]
+__all__ = ["ApiHandler", "Handler", "content_security_policy"]
 
 _LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
 _LAUNCH_ID = re.compile(r"(/launches/[\w-]{6})[\w-]+")
-_CSP = "; ".join(
-    [
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data:",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'self'",
-        "frame-ancestors 'self'",
-    ]
-)
+
+
+def content_security_policy(*picture_origins: str) -> str:
+    """Return the policy of a page; it shows pictures of these other sites."""
+    pictures = " ".join(["'self'", "data:", *picture_origins])
+    return "; ".join(
+        [
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            f"img-src {pictures}",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "frame-ancestors 'self'",
+        ]
+    )
 
 
 class Handler(RequestHandler):
@@ -54,7 +59,7 @@ class Handler(RequestHandler):
         self.clear_header("Server")
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Referrer-Policy", "same-origin")
-        self.set_header("Content-Security-Policy", _CSP)
+        self.set_header("Content-Security-Policy", content_security_policy())
 
     def prepare(self) -> None:
         """Refuse what comes by a name that is not ours."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -11,6 +12,7 @@ from traitlets.config import LoggingConfigurable
 from .._share import share_path
 from .._version import __version__
 from ..launches import LaunchManager
+from .gallery import Gallery, read_gallery
 from .ratelimit import RateLimiter
 
 __all__ = ["Web"]
@@ -70,6 +72,13 @@ class Web(LoggingConfigurable):
         """,
     ).tag(config=True)
 
+    gallery = Unicode(
+        help="""
+        The path of a YAML file with what the front page offers: a list of entries with title, spec
+        (or repo and ref), and if wanted description, picture, urlpath, slug and kind.
+        """
+    ).tag(config=True)
+
     @validate("base_url")
     def _validate_base_url(self, proposal: Any) -> str:
         path = str(proposal["value"]).strip("/")
@@ -79,7 +88,11 @@ class Web(LoggingConfigurable):
         super().__init__(**kwargs)
         self.launches = launches
         self.limiter = RateLimiter(limit=self.rate_limit, period=self.rate_period)
-        self.front_page: dict[str, Any] = {"examples": [], "engine": "", "hub_url": ""}
+        self.gallery_items = (
+            read_gallery(Path(self.gallery).expanduser()) if self.gallery else Gallery()
+        )
+        """What the front page offers."""
+        self.front_page: dict[str, Any] = {"engine": "", "hub_url": ""}
         """More variables for the template of the front page."""
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(share_path("templates")),

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from ..core import specs
-from ..errors import NotFoundError
-from .base import Handler
+from ..core.specs import Spec
+from ..errors import BadRequestError, NotFoundError
+from .base import Handler, content_security_policy
+from .links import check_urlpath, launch_link, snippets
 
-__all__ = ["FrontHandler", "LaunchPageHandler", "NotFoundHandler"]
+__all__ = [
+    "FrontHandler",
+    "GoHandler",
+    "LaunchPageHandler",
+    "LinkHandler",
+    "NotFoundHandler",
+    "PictureHandler",
+]
 
 
 class FrontHandler(Handler):
@@ -14,7 +23,89 @@ class FrontHandler(Handler):
 
     def get(self) -> None:
         """Show what can be launched."""
-        self.finish(self.web.render("index.html", **self.web.front_page))
+        gallery, base_url = self.web.gallery_items, self.web.base_url
+        policy = content_security_policy(*gallery.picture_origins)
+        self.set_header("Content-Security-Policy", policy)
+        cards = [
+            {
+                "item": item,
+                "link": launch_link(base_url, item.spec, item.urlpath),
+                "picture": (
+                    f"{base_url}gallery/{item.picture}" if item.has_local_picture else item.picture
+                ),
+            }
+            for item in gallery.items.values()
+        ]
+        url = self.caller.base_url
+        self.finish(self.web.render("index.html", cards=cards, url=url, **self.web.front_page))
+
+
+class PictureHandler(Handler):
+    """GET /gallery/{file}: the pictures of the gallery, from memory."""
+
+    def get(self, name: str) -> None:
+        """Send a picture."""
+        picture = self.web.gallery_items.pictures.get(name)
+        if picture is None:
+            raise NotFoundError("There is no such picture.")
+        self.set_header("Content-Type", picture.content_type)
+        self.set_header("Cache-Control", "max-age=3600")
+        # An SVG that is opened by itself is a document, and could have scripts.
+        policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+        self.set_header("Content-Security-Policy", policy)
+        self.finish(picture.data)
+
+
+class GoHandler(Handler):
+    """GET /go/{slug}: an entry of the gallery by its name."""
+
+    def get(self, slug: str) -> None:
+        """Send the browser on to the page that launches it."""
+        gallery = self.web.gallery_items
+        self.set_header("Cache-Control", "no-store")
+        item = gallery.items.get(slug)
+        if item is None:
+            self.set_status(404)
+            self.finish(self.web.render("go.html", slug=slug, items=gallery.items.values()))
+            return
+        self.redirect(launch_link(self.web.base_url, item.spec, item.urlpath), status=302)
+
+
+class LinkHandler(Handler):
+    """GET /link: a form that makes link, badge and embed for a repository."""
+
+    def get(self) -> None:
+        """Show the form, and what it makes of what was typed."""
+        typed = {name: self.get_query_argument(name, "") for name in ("repo", "ref", "urlpath")}
+        spec, urlpath, errors = _read(**typed) if any(typed.values()) else (None, "", {})
+        if errors:
+            self.set_status(400)
+        base_url = self.caller.base_url
+        made = None if spec is None or errors else snippets(base_url, spec, urlpath)
+        self.finish(
+            self.web.render("link.html", url=f"{base_url}link", errors=errors, made=made, **typed)
+        )
+
+
+def _read(repo: str, ref: str, urlpath: str) -> tuple[Spec | None, str, dict[str, str]]:
+    """Read the form; what is wrong is a sentence under the name of its field."""
+    errors: dict[str, str] = {}
+    spec, repo, ref = None, repo.strip(), ref.strip()
+    if not repo:
+        errors["repo"] = "Name a repository, as https://github.com/binder-examples/requirements."
+    else:
+        field = "repo"
+        try:
+            spec = specs.parse(repo) if specs.looks_like_spec(repo) else specs.from_address(repo)
+            field = "ref"
+            spec = spec.at(ref) if ref else spec
+        except BadRequestError as error:
+            errors[field] = str(error)
+    try:
+        urlpath = check_urlpath(urlpath)
+    except BadRequestError as error:
+        errors["urlpath"] = str(error)
+    return spec, urlpath, errors
 
 
 class LaunchPageHandler(Handler):

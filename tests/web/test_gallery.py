@@ -1,0 +1,513 @@
+"""The gallery, the vanity addresses, and the page that makes links."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+import pytest
+from traitlets.config import Config
+
+from binderprogress._share import share_path
+from binderprogress.core import specs
+from binderprogress.errors import ConfigError
+from binderprogress.web.config import Web
+from binderprogress.web.gallery import Gallery, read_gallery
+from binderprogress.web.links import snippets
+
+from ..launches.parts import gen_test
+from .clients import Api
+from .test_pages import XSS, Page, check_nothing_runs
+
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
+PNG = b"\x89PNG\r\n\x1a\n not really"
+GALLERY = """
+- title: Requirements
+  spec: gh/binder-examples/requirements/HEAD
+  description: Numpy from a requirements.txt.
+  kind: JupyterLab
+  picture: pictures/numpy.svg
+  urlpath: lab/tree/a b.ipynb
+- title: Ça va?  Très bien!
+  repo: https://gitlab.com/group/sub/project
+  ref: feature/x
+  picture: https://Pictures.example.org:8443/a;b.png
+- title: The third
+  slug: third
+  spec: git/https%3A%2F%2Fexample.org%2Frepo/v1
+  picture: photo.PNG
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / "pictures").mkdir(exist_ok=True)
+    (folder / "pictures" / "numpy.svg").write_bytes(SVG)
+    (folder / "photo.PNG").write_bytes(PNG)
+    (folder / "secret.svg").write_bytes(b"<svg>secret</svg>")
+    path = folder / "gallery.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def text() -> str:
+    """The gallery; to be overridden."""
+    return GALLERY
+
+
+@pytest.fixture
+def settings(tmp_path: Path, text: str) -> Config:
+    folder = tmp_path / "gallery"
+    folder.mkdir()
+    (tmp_path / "outside.svg").write_bytes(b"<svg>outside</svg>")
+    return Config({"Web": {"gallery": str(write(folder, text)), "rate_limit": 0}})
+
+
+# -- the file
+
+
+def test_an_entry_is_read_with_all_it_has(tmp_path: Path) -> None:
+    gallery = read_gallery(write(tmp_path, GALLERY))
+    assert list(gallery.items) == ["requirements", "ca-va-tres-bien", "third"]
+    first, second, third = gallery.items.values()
+    assert str(first.spec) == "gh/binder-examples/requirements/HEAD"
+    assert (first.kind, first.urlpath) == ("JupyterLab", "lab/tree/a b.ipynb")
+    assert first.origin == "github.com/binder-examples/requirements"
+    assert str(second.spec) == "gl/group%2Fsub%2Fproject/feature/x"
+    assert second.origin == "gitlab.com/group/sub/project @ feature/x"
+    assert third.picture == "third.png"
+    assert gallery.pictures.keys() == {"requirements.svg", "third.png"}
+    assert gallery.picture_origins == ["https://pictures.example.org:8443"]
+
+
+def test_a_gallery_may_be_empty(tmp_path: Path) -> None:
+    assert read_gallery(write(tmp_path, "[]")) == Gallery()
+
+
+def test_the_demos_gallery_is_whole() -> None:
+    text = share_path("examples", "gallery.yaml").read_text()
+    for folder in re.findall(r"repo: (\w+)", text):
+        assert share_path("examples", folder).is_dir()
+    for picture in re.findall(r"picture: (\S+)", text):
+        assert share_path("examples", picture).stat().st_size < 20_000
+
+
+BASE = "- title: A\n  spec: gh/a/b/HEAD\n"
+BROKEN = {
+    # The whole file.
+    "- title: [": r"The gallery \S+ is not YAML: while parsing .*line \d, column \d\.",
+    "- when: 2026-99-99": r"is not YAML: month must be in 1\.\.12.*",
+    "- !!python/object/apply:os.system [ls]": r"is not YAML: could not determine a constructor.*",
+    "": r"is not a list\. It has one entry after another, each beginning with `- title:`\.",
+    "title: A": r"is not a list\.",
+    # An entry.
+    "- A": r"entry 1 is not a mapping\. It begins with `- title:`\.",
+    "- spec: gh/a/b/HEAD": r"entry 1, title: It is missing\. Every entry has one\.",
+    "- title: ' '\n  spec: gh/a/b/HEAD": r"entry 1, title: It is empty\.",
+    "- title: 7\n  spec: gh/a/b/HEAD": r"entry 1, title: This is a number, and not a text\. Put",
+    "- title: 2026-01-01\n  spec: x": r"entry 1, title: This is a date, and not a text\.",
+    f"{BASE}  1: x": r"entry 1 \(A\), 1: The names of fields are texts\.",
+    f"{BASE}  titel: x": r"entry 1 \(A\), titel: There is no such field\. There are title, spec,",
+    f"{BASE}  description:": r"entry 1 \(A\), description: It is empty\. Give it a text, or leave",
+    f"{BASE}  kind: [a]": r"entry 1 \(A\), kind: This is a list, and not a text\.",
+    f"{BASE}- 7": r"entry 2 is not a mapping\.",
+    # What to launch.
+    "- title: A": r"\(A\), spec: It is missing\. Name what to launch by `spec`, or by `repo`\.",
+    "- title: A\n  ref: main": r"\(A\), spec: It is missing\.",
+    f"{BASE}  repo: https://x.org/a": r"\(A\), repo: The spec says that already\. Write either",
+    f"{BASE}  ref: main": r"\(A\), ref: The spec says that already\.",
+    "- title: A\n  spec: nope/a/b": r"\(A\), spec: The provider 'nope' is not known here; known",
+    "- title: A\n  spec: gh/a": r"\(A\), spec: A GitHub spec reads gh/<user>/<repository>/<ref>\.",
+    "- title: A\n  repo: nope": r"\(A\), repo: 'nope' is not the address of a repository",
+    "- title: A\n  repo: ext::sh": r"\(A\), repo: 'ext::sh' is not the address",
+    "- title: A\n  repo: https://x.org/a\n  ref: --x": r"\(A\), ref: '--x' is not the name of",
+    # What to open.
+    f"{BASE}  urlpath: https://evil.org": r"\(A\), urlpath: The path to open is one in the server",
+    f"{BASE}  urlpath: //evil.org": r"\(A\), urlpath: The path to open is one in the server",
+    f"{BASE}  urlpath: /javascript:alert(1)": r"\(A\), urlpath: The path to open is one in",
+    f'{BASE}  urlpath: "a\\nb"': r"\(A\), urlpath: The path to open has neither control",
+    # The slug.
+    f"{BASE}  slug: a/b": r"\(A\), slug: 'a/b' is none\. It has small letters a to z, digits and",
+    f"{BASE}  slug: ..": r"\(A\), slug: '\.\.' is none\.",
+    f"{BASE}  slug: A": r"\(A\), slug: 'A' is none\.",
+    f"{BASE}  slug: a--b": r"\(A\), slug: 'a--b' is none\.",
+    f"{BASE}  slug: {'a' * 65}": r"\(A\), slug: 'a+' is none\. .* at most 64 characters\.",
+    "- title: 北京\n  spec: gh/a/b/HEAD": r"\(北京\), slug: None can be made of this title\. Give",
+    f"{BASE}- title: a!\n  spec: gh/a/b/c": r"entry 2 \(a!\), slug: 'a' is the slug of entry 1 too",
+    # The picture.
+    f"{BASE}  picture: 'javascript:alert(1)'": r"\(A\), picture: 'javascript:alert\(1\)' is",
+    f"{BASE}  picture: data:image/png;base64,x": r"\(A\), picture: .* is no picture's address\.",
+    f"{BASE}  picture: file:///etc/x.png": r"\(A\), picture: .* is no picture's address\.",
+    f"{BASE}  picture: //x.org/a.png": r"\(A\), picture: .* is no picture's address\.",
+    f"{BASE}  picture: https:///a.png": r"\(A\), picture: .* has no plain host\. It reads",
+    f"{BASE}  picture: https://[::1/a.png": r"\(A\), picture: .* is no picture's address\. Give an",
+    f"{BASE}  picture: https://u:p@x.org/a.png": r"\(A\), picture: .* has no plain host\.",
+    f"{BASE}  picture: 'https://x.org;script-src */a.png'": r"\(A\), picture: .* no plain host",
+    f"{BASE}  picture: https://*/a.png": r"\(A\), picture: .* has no plain host\.",
+    f"{BASE}  picture: gallery.yaml": r"\(A\), picture: 'gallery.yaml' is no picture\. Its name",
+    f"{BASE}  picture: none.svg": r"\(A\), picture: 'none.svg' cannot be read beside the",
+    f"{BASE}  picture: ../outside.svg": r"\(A\), picture: '../outside.svg' leaves the gallery's",
+    f"{BASE}  picture: link.svg": r"\(A\), picture: 'link.svg' leaves the gallery's folder\.",
+    f"{BASE}  picture: /etc/x.svg": r"\(A\), picture: '/etc/x.svg' leaves the gallery's folder",
+    f'{BASE}  picture: "a\\0.svg"': r"\(A\), picture: .* cannot be read beside the gallery: ",
+    f"{BASE}  picture: empty.svg": r"\(A\), picture: 'empty.svg' has 0 bytes\. It has between 1",
+    f"{BASE}  picture: big.svg": r"\(A\), picture: 'big.svg' has 1,048,577 bytes\.",
+}
+
+
+@pytest.mark.parametrize(("text", "sentence"), BROKEN.items(), ids=range(len(BROKEN)))
+def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str, sentence: str) -> None:
+    folder = tmp_path / "gallery"
+    folder.mkdir()
+    (tmp_path / "outside.svg").write_bytes(SVG)
+    (folder / "link.svg").symlink_to(tmp_path / "outside.svg")
+    (folder / "empty.svg").write_bytes(b"")
+    (folder / "big.svg").write_bytes(b" " * ((1 << 20) + 1))
+    path = write(folder, text)
+    with pytest.raises(ConfigError, match=sentence) as caught:
+        read_gallery(path)
+    message = str(caught.value)
+    assert message.startswith(f"The gallery {path}")
+    assert message.endswith(".")
+    assert "\n" not in message
+
+
+def test_a_gallery_that_is_not_there_is_said_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "none.yaml"
+    with pytest.raises(ConfigError, match=r"none\.yaml cannot be read: No such file or directory"):
+        read_gallery(path)
+
+
+# -- the front page
+
+
+def told(page: Page) -> set[str | None]:
+    """What a page tells its script, somewhere in its attributes."""
+    return {value for _, attributes in page.tags for value in attributes.values()}
+
+
+def policy(header: str) -> dict[str, list[str]]:
+    return {name: values for name, *values in map(str.split, header.split(";"))}
+
+
+@gen_test
+async def test_the_front_page_is_the_gallery(api: Api) -> None:
+    response = await api.fetch("/")
+    page = Page(response.body)
+    check_nothing_runs(page)
+    for words in ("Requirements", "Numpy from a requirements.txt.", "Ça va?  Très bien!"):
+        assert words in page.text
+    links = [a["href"] or "" for tag, a in page.tags if tag == "a"]
+    opened = "/v2/gh/binder-examples/requirements/HEAD?urlpath=lab/tree/a+b.ipynb"
+    assert opened in links
+    assert "/v2/gl/group%2Fsub%2Fproject/feature/x" in links
+    assert "/link" in links
+    for link in links:
+        if link.startswith("/"):
+            assert (await api.fetch(link)).code == 200, link
+    launched = Page((await api.fetch(opened)).body)
+    assert {"gh/binder-examples/requirements/HEAD", "lab/tree/a b.ipynb"} <= told(launched)
+
+
+@gen_test
+async def test_pictures_come_from_where_the_gallery_says_and_nowhere_else(api: Api) -> None:
+    response = await api.fetch("/")
+    pictures = [a["src"] for tag, a in Page(response.body).tags if tag == "img"]
+    assert pictures == [
+        "/gallery/requirements.svg",
+        "https://Pictures.example.org:8443/a;b.png",
+        "/gallery/third.png",
+    ]
+    said = policy(response.headers["Content-Security-Policy"])
+    assert said["img-src"] == ["'self'", "data:", "https://pictures.example.org:8443"]
+    assert said["script-src"] == ["'self'"]
+    # Only there: other pages show no pictures of other sites.
+    for path in ("/link", "/v2/gh/a/b/HEAD", "/go/nothing"):
+        other = (await api.fetch(path)).headers["Content-Security-Policy"]
+        assert policy(other)["img-src"] == ["'self'", "data:"]
+
+
+@pytest.mark.parametrize("path", ["/", "/link"])
+@gen_test
+async def test_pages_tell_what_they_are(api: Api, path: str) -> None:
+    tags = Page((await api.fetch(path)).body).tags
+    said = {
+        a.get("name") or a.get("property"): a.get("content") for tag, a in tags if tag == "meta"
+    }
+    assert said["description"]
+    assert said["og:description"] == said["description"]
+    assert said["og:title"]
+    assert said["og:url"] == api.url + path
+
+
+@pytest.mark.parametrize("text", ["[]"])
+@gen_test
+async def test_without_entries_the_front_page_says_so(api: Api, text: str) -> None:
+    assert "This server has no gallery yet." in Page((await api.fetch("/")).body).text
+    assert "this server has no gallery" in Page((await api.fetch("/go/x")).body).text
+
+
+# JSON is YAML.
+ATTACK = json.dumps(
+    [
+        {
+            **dict.fromkeys(["title", "kind", "description", "urlpath"], XSS),
+            "slug": "attack",
+            "spec": "gh/a/b/HEAD",
+            "picture": "https://x.org/" + XSS.replace(" ", ""),
+        }
+    ]
+)
+
+
+@pytest.mark.parametrize("text", [ATTACK])
+@gen_test
+async def test_attack_what_the_gallery_says_is_text(api: Api, text: str) -> None:
+    """Who writes the file may not be who runs the server."""
+    for path in ("/", "/go/nothing"):
+        response = await api.fetch(path)
+        assert b"<script>alert" not in response.body
+        assert b"{{7*7}}" in response.body
+        page = Page(response.body)
+        check_nothing_runs(page)
+        assert "<script>alert(1)</script>" in page.text
+
+
+# -- the pictures
+
+
+@gen_test
+async def test_a_picture_is_sent_as_what_it_is(api: Api) -> None:
+    for name, kind, data in (
+        ("requirements.svg", "image/svg+xml", SVG),
+        ("third.png", "image/png", PNG),
+    ):
+        response = await api.fetch(f"/gallery/{name}")
+        assert response.code == 200
+        assert response.headers["Content-Type"] == kind
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.body == data
+        # Opened by itself, an SVG is a document.
+        said = policy(response.headers["Content-Security-Policy"])
+        assert said["default-src"] == ["'none'"]
+        assert "script-src" not in said
+        assert "sandbox" in said
+        again = {"If-None-Match": response.headers["ETag"]}
+        assert (await api.fetch(f"/gallery/{name}", headers=again)).code == 304
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "gallery.yaml",
+        "secret.svg",
+        "pictures/numpy.svg",
+        "photo.PNG",
+        "../outside.svg",
+        "%2e%2e/outside.svg",
+        "..%2foutside.svg",
+        "requirements.svg/../secret.svg",
+        "requirements.svg%2f..%2fgallery.yaml",
+        "requirements.svg%00",
+        "/etc/passwd",
+        "%2fetc%2fpasswd",
+        "%ff",
+    ],
+)
+@gen_test
+async def test_attack_nothing_else_of_the_folder_is_reached(api: Api, path: str) -> None:
+    response = await api.fetch(f"/gallery/{path}")
+    assert response.code in {400, 404}
+    for secret in (b"secret</svg>", b"outside</svg>", b"title:", b"root:"):
+        assert secret not in response.body
+
+
+# -- vanity addresses
+
+
+@pytest.mark.parametrize(
+    ("slug", "address"),
+    [
+        ("requirements", "/v2/gh/binder-examples/requirements/HEAD?urlpath=lab/tree/a+b.ipynb"),
+        ("ca-va-tres-bien", "/v2/gl/group%2Fsub%2Fproject/feature/x"),
+        ("third", "/v2/git/https%3A%2F%2Fexample.org%2Frepo/v1"),
+    ],
+)
+@gen_test
+async def test_a_vanity_address_leads_to_the_launch(api: Api, slug: str, address: str) -> None:
+    response = await api.fetch(f"/go/{slug}")
+    assert response.code == 302
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["Location"] == address
+    assert (await api.fetch(address)).code == 200
+
+
+@pytest.mark.parametrize(
+    "slug",
+    [
+        "",
+        "nothing",
+        "requirements/",
+        "requirements/more",
+        "a/b",
+        "/evil.org",
+        "%2f%2fevil.org",
+        "https:%2f%2fevil.org",
+        "third%0d%0aLocation:%20https://evil.org",
+        quote("<script>alert(1)</script>", safe=""),
+    ],
+)
+@gen_test
+async def test_attack_an_unknown_name_leads_nowhere(api: Api, slug: str) -> None:
+    response = await api.fetch(f"/go/{slug}")
+    assert response.code == 404
+    assert "Location" not in response.headers
+    assert response.headers["Cache-Control"] == "no-store"
+    assert b"<script>alert" not in response.body
+    page = Page(response.body)
+    check_nothing_runs(page)
+    links = [a["href"] for tag, a in page.tags if tag == "a"]
+    assert {"/go/requirements", "/go/ca-va-tres-bien", "/go/third"} <= set(links)
+
+
+# -- the page that makes links
+
+
+def query(**fields: str) -> str:
+    return f"/link?{urlencode(fields)}"
+
+
+@gen_test
+async def test_the_empty_form_makes_nothing_and_complains_of_nothing(api: Api) -> None:
+    response = await api.fetch("/link")
+    assert response.code == 200
+    page = Page(response.body)
+    check_nothing_runs(page)
+    assert "Ready to copy" not in page.text
+    assert not [a for _, a in page.tags if "aria-invalid" in a]
+
+
+@pytest.mark.parametrize(
+    ("repo", "ref", "spec"),
+    [
+        ("https://github.com/a/b", "", "gh/a/b/HEAD"),
+        (" https://github.com/a/b/tree/dev ", "", "gh/a/b/dev"),
+        ("https://github.com/a/b/tree/dev", "v1", "gh/a/b/v1"),
+        ("gh/a/b/dev", "", "gh/a/b/dev"),
+        ("gh/a/b", "feature/x", "gh/a/b/feature/x"),
+        (
+            "https://example.org/a b(1).git",
+            "",
+            "git/https%3A%2F%2Fexample.org%2Fa%20b%281%29.git/HEAD",
+        ),
+    ],
+)
+@gen_test
+async def test_the_form_makes_what_launches(api: Api, repo: str, ref: str, spec: str) -> None:
+    response = await api.fetch(query(repo=repo, ref=ref, urlpath="/lab/tree/ü&b.ipynb"))
+    assert response.code == 200
+    page = Page(response.body)
+    check_nothing_runs(page)
+    made = snippets(f"{api.url}/", specs.parse(spec), "lab/tree/ü&b.ipynb")
+    for text in (made.link, made.markdown, made.rst, made.html, made.embed):
+        assert text in page.text
+    assert urlsplit(made.link).path == f"/v2/{spec}"
+    assert parse_qs(urlsplit(made.link).query) == {"urlpath": ["lab/tree/ü&b.ipynb"]}
+    launched = Page((await api.fetch(made.link)).body)
+    assert {spec, "lab/tree/ü&b.ipynb"} <= told(launched)
+    # Markdown would end the address at a bracket.
+    assert not re.search(r"[()\s]", made.link)
+    [(_, script), (_, element)] = Page(made.embed.encode()).tags
+    assert script["src"] == f"{api.url}/static/binder-progress.js"
+    assert element["hub"] == f"{api.url}/"
+    assert (element["spec"], element["urlpath"]) == (spec, "lab/tree/ü&b.ipynb")
+    assert len(made.embed.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"repo": "nonsense"}, {"repo": "'nonsense' is not the address of a repository"}),
+        ({"repo": "gh/a/b/--x"}, {"repo": "'--x' is not the name of a branch"}),
+        ({"repo": "https://u:p@x.org/a"}, {"repo": "An address with a password or token in it"}),
+        ({"repo": "gh/a/b", "ref": "a..b"}, {"ref": "'a..b' is not the name of a branch"}),
+        ({"ref": "main"}, {"repo": "Name a repository, as https://"}),
+        ({"repo": "gh/a/b", "urlpath": "//x.org"}, {"urlpath": "The path to open is one in the"}),
+        (
+            {"repo": "x", "urlpath": "data:text/html,x"},
+            {"repo": "'x' is not the address", "urlpath": "The path to open is one in the server"},
+        ),
+    ],
+)
+@gen_test
+async def test_what_is_wrong_stands_beside_its_field(
+    api: Api, fields: dict[str, str], wrong: dict[str, str]
+) -> None:
+    response = await api.fetch(query(**fields))
+    assert response.code == 400
+    page = Page(response.body)
+    check_nothing_runs(page)
+    assert "Ready to copy" not in page.text
+    inputs = {a["name"]: a for tag, a in page.tags if tag == "input"}
+    assert {name for name, a in inputs.items() if "aria-invalid" in a} == set(wrong)
+    for name, typed in fields.items():
+        assert inputs[name or ""]["value"] == typed
+    for name, sentence in wrong.items():
+        assert sentence in page.text
+        assert f"{name}-error" in (inputs[name]["aria-describedby"] or "").split()
+        assert [a for _, a in page.tags if a.get("id") == f"{name}-error"]
+
+
+@pytest.mark.parametrize("field", ["repo", "ref", "urlpath"])
+@gen_test
+async def test_attack_what_is_typed_is_text(api: Api, field: str) -> None:
+    # A link is all that it takes to have somebody open the form filled in.
+    response = await api.fetch(query(**{"repo": "gh/a/b/HEAD", field: XSS}))
+    assert b"<script>alert" not in response.body
+    page = Page(response.body)
+    check_nothing_runs(page)
+    assert [tag for tag, a in page.tags if tag == "img" and a["src"] != "/badge.svg"] == []
+    assert [a["value"] for tag, a in page.tags if a.get("name") == field] == [XSS]
+
+
+@gen_test
+async def test_the_badge_is_a_picture_that_can_be_read(api: Api) -> None:
+    response = await api.fetch("/badge.svg")
+    assert response.code == 200
+    assert response.headers["Content-Type"] == "image/svg+xml"
+    svg = response.body.decode()
+    assert "<script" not in svg
+    assert "<title>launch</title>" in svg
+    # The text stands on the last of the two grounds.
+    text, ground = "#ffffff", re.findall(r'fill="(#[0-9a-f]{6})"', svg)[-1]
+    assert contrast(text, ground) >= 4.5
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2.2's ratio of two colours."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+# -- below a base URL
+
+
+@gen_test
+async def test_below_a_base_url_everything_stays_below(api: Api, web: Web) -> None:
+    # The rules are made when the application is; what is said in pages comes from the setting.
+    web.base_url = "/progress"
+    page = Page((await api.fetch("/")).body)
+    ours = [a.get("src") or a.get("href") or "" for _, a in page.tags]
+    assert [address for address in ours if address.startswith("/")]
+    for address in ours:
+        assert not address.startswith("/") or address.startswith("/progress/"), address
+    assert (await api.fetch("/go/third")).headers["Location"].startswith("/progress/v2/git/")
