@@ -73,6 +73,7 @@ class Build:
             self.channel,
             clock=clock,
             began=began,
+            began_utc=clock.utc(),
             estimator=Estimator(now=began, typical=builder.typical),
             limits=limits,
             phase=Phase.WAITING,

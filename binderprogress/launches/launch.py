@@ -206,6 +206,7 @@ class Launch:
             channel,
             clock=self._clock,
             began=build.began if build else self._began,
+            began_utc=build.began_utc if build else self.created,
             # From here on it goes its own way; the build's is shared.
             estimator=build.estimator.copy()
             if build

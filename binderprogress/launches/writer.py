@@ -71,8 +71,9 @@ class Writer:
     ----------
     channel : Channel
     clock : Clock
-    began : float
-        When the build or launch began, in monotonic seconds.
+    began, began_utc : float
+        When the build or launch began, in monotonic seconds and in seconds since 1970. Events get
+        their time from these, so that it fits their curves however the clock is set meanwhile.
     estimator : Estimator
     limits : Limits
     phase : Phase or None
@@ -85,6 +86,7 @@ class Writer:
         *,
         clock: Clock,
         began: float,
+        began_utc: float,
         estimator: Estimator,
         limits: Limits,
         phase: Phase | None = None,
@@ -92,6 +94,7 @@ class Writer:
         self.channel = channel
         self.clock = clock
         self.began = began
+        self.began_utc = began_utc
         self.estimator = estimator
         self.limits = limits
         self.phase = phase
@@ -181,7 +184,7 @@ class Writer:
         return Event(
             id=self.channel.last + 1,
             phase=phase,
-            time=round(self.clock.utc(), 3),
+            time=round(self.began_utc + now - self.began, 3),
             elapsed=round(now - self.began, 3),
             message=message,
             step=step.label,

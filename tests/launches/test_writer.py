@@ -44,6 +44,7 @@ def make_writer(**limits: int) -> Writer:
         MemoryChannel(),
         clock=Clock(monotonic=clock, utc=clock),
         began=clock.seconds,
+        began_utc=1_700_000_000 + clock.seconds,
         estimator=Estimator(now=clock.seconds),
         limits=Limits(**limits),
     )

@@ -58,9 +58,6 @@ class CuttingProxy:
         task.add_done_callback(self._tasks.discard)
         self.connections += 1
         self._open.add(writer)
-        timer = None
-        if self.every is not None:
-            timer = asyncio.get_running_loop().call_later(self.every, writer.transport.abort)
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
@@ -68,15 +65,26 @@ class CuttingProxy:
             self._open.discard(writer)
             return
         try:
-            await asyncio.gather(_pipe(reader, back), _pipe(there, writer))
+            await asyncio.gather(_pipe(reader, back), self._answer(there, writer))
         except OSError:
             pass  # cut, by us or by either end: the other end learns of it below
         finally:
-            if timer is not None:
-                timer.cancel()
             self._open.discard(writer)
             writer.transport.abort()
             back.transport.abort()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # From the answer's first byte on: what nobody has begun to hear cannot be gone on with.
+        first = await reader.read(65536)
+        timer = None
+        if self.every is not None:
+            timer = asyncio.get_running_loop().call_later(self.every, writer.transport.abort)
+        try:
+            writer.write(first)
+            await _pipe(reader, writer)
+        finally:
+            if timer is not None:
+                timer.cancel()
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
