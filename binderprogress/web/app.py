@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tornado.web import Application, StaticFileHandler
+from tornado.web import Application
 
 from .._share import share_path
 from .api import EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHandler
@@ -13,6 +13,7 @@ from .build import BuildHandler
 from .config import Web
 from .openapi import OpenApiHandler
 from .pages import FrontHandler, LaunchPageHandler, NotFoundHandler
+from .static import StaticHandler
 from .status import HealthHandler, MetricsHandler, VersionsHandler
 from .streams import EventsHandler, SocketHandler
 
@@ -37,7 +38,7 @@ def handlers(web: Web) -> list[Any]:
         (r"health", HealthHandler),
         (r"versions", VersionsHandler),
         (r"metrics", MetricsHandler),
-        (r"static/(.*)", StaticFileHandler, {"path": str(share_path("static"))}),
+        (r"static/(.*)", StaticHandler, {"path": str(share_path("static"))}),
     ]
     return [(re.escape(web.base_url) + path, *rest) for path, *rest in rules]
 
