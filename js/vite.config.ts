@@ -43,5 +43,7 @@ export default defineConfig({
   server: { fs: { allow: [".."] } },
   test: {
     include: ["src/**/*.test.ts"],
+    // The documentation is compared with the style.
+    css: true,
   },
 });

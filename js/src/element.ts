@@ -211,7 +211,7 @@ export class BinderProgressElement extends LitElement {
     if (this.open === "new-tab") window.open(url, "_blank", "noopener");
     if (this.open !== "same-tab") return;
     // `replace`: going back must not come here, if that would lead forth again.
-    if (this.autostart) location.replace(url);
+    if (this.autostart || this.hasAttribute("launch")) location.replace(url);
     else location.assign(url);
   }
 
