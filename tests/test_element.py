@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -234,6 +235,7 @@ def test_a_reload_resumes_and_the_bar_never_goes_back(
     expect(page.get_by_text("Running postBuild")).to_be_visible(timeout=COLD)
     address = page.url
     assert "#launch=" in address
+    expect(page).to_have_title(re.compile(r"^\d+% · Building · "))
     page.reload()
     expect(page.get_by_text("Running postBuild")).to_be_visible(timeout=COLD)
     page.evaluate(SAMPLE)
@@ -241,6 +243,7 @@ def test_a_reload_resumes_and_the_bar_never_goes_back(
     expect(link).to_be_visible(timeout=COLD)
     expect(link).to_be_focused()
     until(page, "drawn.at(-1) === 100", seconds=5)
+    expect(page).to_have_title(re.compile(r"^Ready · "))
     assert page.url == address
     assert len(started) == 1
     drawn = page.evaluate("drawn")
