@@ -36,7 +36,8 @@ def test_the_wheel_has_all_of_share(wheel: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts and path.name != ".built":
             tail = f"data/share/binderprogress/{path.relative_to(share).as_posix()}"
             assert any(name.endswith(tail) for name in names), tail
-    assert any(name.endswith("share/binderprogress/static/launch.js") for name in names)
+    for script in ("launch.js", "binder-progress.js", "log-view.js"):
+        assert any(name.endswith(f"share/binderprogress/static/{script}") for name in names)
     assert "binderprogress/py.typed" in names
 
 

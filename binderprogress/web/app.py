@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tornado.web import Application, StaticFileHandler
+from tornado.web import Application
 
 from .._share import share_path
 from .api import EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHandler
@@ -20,6 +20,7 @@ from .pages import (
     NotFoundHandler,
     PictureHandler,
 )
+from .static import StaticHandler
 from .status import HealthHandler, MetricsHandler, VersionsHandler
 from .streams import EventsHandler, SocketHandler
 
@@ -35,7 +36,7 @@ def handlers(web: Web) -> list[Any]:
         (r"gallery/(.*)", PictureHandler),
         (r"go/(.*)", GoHandler),
         (r"link", LinkHandler),
-        (r"(badge\.svg)", StaticFileHandler, {"path": str(share_path("static"))}),
+        (r"(badge\.svg)", StaticHandler, {"path": str(share_path("static"))}),
         (r"v2/(.+)", LaunchPageHandler),
         (r"build/(.+)", BuildHandler),
         (r"api/launches", LaunchesHandler),
@@ -48,7 +49,7 @@ def handlers(web: Web) -> list[Any]:
         (r"health", HealthHandler),
         (r"versions", VersionsHandler),
         (r"metrics", MetricsHandler),
-        (r"static/(.*)", StaticFileHandler, {"path": str(share_path("static"))}),
+        (r"static/(.*)", StaticHandler, {"path": str(share_path("static"))}),
     ]
     return [(re.escape(web.base_url) + path, *rest) for path, *rest in rules]
 

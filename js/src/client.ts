@@ -4,7 +4,7 @@
 import type { LaunchEvent, Phase } from "./event";
 import { isTerminal } from "./progress";
 
-export { serverUrl } from "./server-url";
+export { hubUrl, serverUrl } from "./server-url";
 
 /** Where a launch is found. */
 export interface Links {

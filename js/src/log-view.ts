@@ -1,35 +1,38 @@
 /**
- * Shows a log buffer: few DOM writes, a bounded number of lines, follows the end.
+ * Shows a log buffer: few DOM writes, a bounded number of lines, follows the end. Loaded when the
+ * log is opened.
  */
-import { part, setText } from "./dom";
 import type { LogBuffer } from "./log";
+import { plainText } from "./plain-text";
+import styles from "./log-view.css?inline";
 
 /** How near to the end, in pixels, still counts as following it. */
 const NEAR = 24;
 
-/** The log on the page. */
+/** The log in the element's shadow tree. */
 export class LogView {
   readonly #details: HTMLDetailsElement;
   readonly #box: HTMLElement;
   readonly #lines: HTMLElement;
-  readonly #count: HTMLElement;
-  readonly #note: HTMLElement;
   readonly #latest: HTMLButtonElement;
 
+  #log: LogBuffer | undefined;
   #start = 0;
   #end = 0;
   #follows = true;
 
-  constructor(root: ParentNode) {
-    this.#details = part<HTMLDetailsElement>(root, "log");
-    this.#box = part(root, "log-box");
-    this.#lines = part(root, "log-lines");
-    this.#count = part(root, "log-count");
-    this.#note = part(root, "log-note");
-    this.#latest = part<HTMLButtonElement>(root, "log-latest");
+  /** @param shadow - the element's, where the log's parts are; they get their style here */
+  constructor(shadow: ShadowRoot) {
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(styles);
+    shadow.adoptedStyleSheets = [...shadow.adoptedStyleSheets, sheet];
+    const part = <T extends HTMLElement>(id: string) => shadow.querySelector<T>(`#${id}`)!;
+    this.#details = part("log");
+    this.#box = part("log-box");
+    this.#lines = part("log-lines");
+    this.#latest = part("log-latest");
 
     this.#box.addEventListener("scroll", () => this.#scrolled());
-    this.#details.addEventListener("toggle", () => this.#follow());
     this.#latest.addEventListener("click", () => {
       this.#follows = true;
       this.#follow();
@@ -37,22 +40,24 @@ export class LogView {
     });
   }
 
-  /** Open it, as when something failed. */
-  open(): void {
-    this.#details.open = true;
-  }
-
-  /** Show what changed in the buffer since the last time. */
+  /**
+   * Show what changed since the last time, while it is open.
+   *
+   * @param log - another one than before: that of a new launch
+   */
   render(log: LogBuffer): void {
-    const from = Math.max(this.#end, log.start);
+    if (!this.#details.open) return;
+    if (log !== this.#log) this.#begin(log);
+    const last = this.#lines.lastElementChild;
     // Only the newest line shown can have changed: it was overwritten.
-    if (this.#end > log.start && this.#lines.lastElementChild) {
-      setText(this.#lines.lastElementChild, `${log.line(this.#end - 1)}\n`);
+    if (last && this.#end > log.start) {
+      const text = `${plainText(log.line(this.#end - 1))}\n`;
+      if (last.textContent !== text) last.textContent = text;
     }
     const added = document.createDocumentFragment();
-    for (let number = from; number < log.end; number += 1) {
+    for (let number = Math.max(this.#end, log.start); number < log.end; number += 1) {
       const line = document.createElement("span");
-      line.textContent = `${log.line(number)}\n`;
+      line.textContent = `${plainText(log.line(number))}\n`;
       added.append(line);
     }
     for (; this.#start < Math.min(log.start, this.#end); this.#start += 1) {
@@ -61,13 +66,11 @@ export class LogView {
     this.#start = log.start;
     this.#end = log.end;
     this.#lines.append(added);
-    setText(this.#count, log.end === 1 ? "1 line" : `${log.end.toLocaleString("en")} lines`);
-    this.#note.hidden = log.start === 0;
     if (this.#follows) this.#follow();
   }
 
-  /** Forget all lines, for a new launch. */
-  clear(): void {
+  #begin(log: LogBuffer): void {
+    this.#log = log;
     this.#lines.replaceChildren();
     this.#start = 0;
     this.#end = 0;
@@ -82,6 +85,6 @@ export class LogView {
   }
 
   #follow(): void {
-    if (this.#follows && this.#details.open) this.#box.scrollTop = this.#box.scrollHeight;
+    if (this.#follows) this.#box.scrollTop = this.#box.scrollHeight;
   }
 }

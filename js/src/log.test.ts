@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import { LogBuffer } from "./log";
+import { plainText } from "./plain-text";
 
 function lines(log: LogBuffer): string[] {
-  return Array.from({ length: log.end - log.start }, (_, index) => log.line(log.start + index));
+  return Array.from({ length: log.end - log.start }, (_, index) => plainText(log.line(log.start + index)));
 }
 
 test.each([

@@ -1,10 +1,8 @@
 /**
  * The log as lines, from messages that overwrite themselves. No DOM.
  */
-import stripAnsi from "strip-ansi";
-
 /**
- * The newest lines of a log, as plain text.
+ * The newest lines of a log, as they came: whoever shows them takes the colours out.
  *
  * Lines are numbered from 0, and only the newest can still change.
  */
@@ -48,7 +46,7 @@ export class LogBuffer {
     for (const [, line = "", end] of message.matchAll(/([^\r\n]*)(\r\n|\n|\r|$)/g)) {
       if (line === "" && end === "") break;
       // An empty line that is to be overwritten says nothing.
-      if (line !== "" || end !== "\r") this.#put(plainText(line));
+      if (line !== "" || end !== "\r") this.#put(line);
       this.#overwrite = end === "\r" && (line !== "" || this.#overwrite);
     }
   }
@@ -62,9 +60,4 @@ export class LogBuffer {
       this.#dropped += 1;
     }
   }
-}
-
-/** Text without colours and other control characters; tabs stay. */
-export function plainText(line: string): string {
-  return stripAnsi(line).replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, "");
 }

@@ -1,6 +1,6 @@
 /**
- * The address that opens a server: made of what the server says and what a link asks for, so both
- * are checked.
+ * Addresses that come from elsewhere, checked: of the server that launches, and the one that opens
+ * the launched server, made of what the server says and what a link asks for.
  */
 import type { LaunchEvent } from "./event";
 
@@ -29,6 +29,19 @@ export function serverUrl(event: Pick<LaunchEvent, "url" | "token">, urlpath = "
     url.search += `${url.search ? "&" : "?"}token=${encodeURIComponent(event.token)}`;
   }
   return url.href;
+}
+
+/**
+ * The address of a binderprogress server, whole and with a slash at the end.
+ *
+ * @param hub - as a page writes it: whole, or from the page's own address; empty: its root
+ * @returns nothing if it is not http or https
+ */
+export function hubUrl(hub: string): string {
+  const text = hub.trim() || "/";
+  const url = URL.canParse(text, document.baseURI) ? new URL(text, document.baseURI) : undefined;
+  if (url?.protocol !== "http:" && url?.protocol !== "https:") return "";
+  return `${url.origin}${url.pathname.replace(/\/?$/, "/")}`;
 }
 
 function httpUrl(text: string): URL {

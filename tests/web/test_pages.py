@@ -35,10 +35,10 @@ class Page(HTMLParser):
         self.text += data
 
     @property
-    def data(self) -> dict[str, str | None]:
-        """What the launch page tells its script."""
-        [main] = [attributes for tag, attributes in self.tags if "data-spec" in attributes]
-        return main
+    def element(self) -> dict[str, str | None]:
+        """What the launch page tells its element."""
+        [element] = [attributes for tag, attributes in self.tags if tag == "binder-progress"]
+        return element
 
 
 def check_nothing_runs(page: Page) -> None:
@@ -92,9 +92,9 @@ async def test_the_launch_page_knows_what_to_launch(api: Api) -> None:
     response = await api.fetch("/v2/gl/group%2Fsub%2Fproject/feature/x?urlpath=lab/tree/a%20b")
     assert response.code == 200
     page = Page(response.body)
-    assert page.data["data-spec"] == "gl/group%2Fsub%2Fproject/feature/x"
-    assert page.data["data-urlpath"] == "lab/tree/a b"
-    assert page.data["data-base-url"] == "/"
+    assert page.element["spec"] == "gl/group%2Fsub%2Fproject/feature/x"
+    assert page.element["urlpath"] == "lab/tree/a b"
+    assert page.element["hub"] == "/"
     assert "sub/project" in page.text
     assert "feature/x" in page.text
 
@@ -111,7 +111,7 @@ async def test_attack_a_link_elsewhere_starts_nothing_unasked(
     for confirm in (True, False):
         web.confirm_foreign = confirm
         response = await api.fetch("/v2/gh/a/b/HEAD", headers={"Sec-Fetch-Site": site})
-        assert ("data-ask" in Page(response.body).data) == (asks and confirm)
+        assert ("ask" in Page(response.body).element) == (asks and confirm)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ async def test_attack_a_link_elsewhere_starts_nothing_unasked(
 @gen_test
 async def test_what_is_opened_when_it_is_ready(api: Api, query: str, expected: str) -> None:
     page = Page((await api.fetch(f"/v2/gh/a/b/HEAD?{query}")).body)
-    assert page.data["data-urlpath"] == expected
+    assert page.element["urlpath"] == expected
 
 
 @pytest.mark.parametrize("argument", ["urlpath", "labpath", "filepath"])
@@ -141,7 +141,7 @@ async def test_attack_a_path_to_open_is_text(api: Api, argument: str) -> None:
     assert b"<script>alert" not in response.body
     page = Page(response.body)
     check_nothing_runs(page)
-    assert (page.data["data-urlpath"] or "").endswith(XSS)
+    assert (page.element["urlpath"] or "").endswith(XSS)
 
 
 @pytest.mark.parametrize(
@@ -205,6 +205,9 @@ async def test_static_files_and_nothing_beside_them(api: Api) -> None:
     response = await api.fetch("/static/launch.js")
     assert response.code == 200
     assert "javascript" in response.headers["Content-Type"]
+    # They are public, and a page elsewhere embeds the element by its script.
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
     for path in (
         "../templates/page.html",
         "%2e%2e/templates/page.html",

@@ -1,0 +1,30 @@
+// @vitest-environment happy-dom
+// The documentation and the code say the same.
+import { expect, test } from "vitest";
+import docs from "../../docs/element.md?raw";
+import { BinderProgressElement } from "./element";
+import style from "./element.css?raw";
+import template from "./template.ts?raw";
+
+/** What is in backticks in the first column of a table. */
+function said(column: string): string[] {
+  const [, rows = ""] = docs.split(new RegExp(`^\\| ${column} \\|.*\\n\\|[-|]+\\n`, "m"));
+  const first = rows.split("\n\n")[0]!.split("\n").map((row) => row.split("|")[1] ?? "");
+  return first.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name!));
+}
+
+test("attributes", () => {
+  expect(said("attribute").sort()).toEqual(Object.keys(BinderProgressElement.properties).sort());
+});
+
+test("custom properties", () => {
+  const used = [...style.matchAll(/--binder-progress-[\w-]+/g)].map(([name]) => name);
+  expect(said("custom property").sort()).toEqual([...new Set(used)].sort());
+});
+
+test("parts", () => {
+  const used = [...template.matchAll(/\bpart="([^"]+)"/g)].flatMap(([, names]) => names!.split(" "));
+  const named = docs.match(/also (`launch`.*?) \|/)![1]!.matchAll(/`([^`]+)`/g);
+  const all = [...said("part"), ...[...named].map(([, name]) => name!)];
+  expect([...new Set(all)].sort()).toEqual([...new Set(used)].sort());
+});
