@@ -29,6 +29,12 @@ c.Standalone.hub_config = {{"ContainerSpawner": {{"host_network": True}}}}
 
 
 @pytest.fixture
+def before(podman: Podman) -> list[psutil.Process]:
+    """What other tests have running: their podman's service."""
+    return podman.processes()
+
+
+@pytest.fixture
 def serve(
     podman: Podman, repository: Repository, failing_repository: Repository, tmp_path: Path
 ) -> Iterator[tuple[Program, str]]:
@@ -55,7 +61,10 @@ def launch(url: str, repository: Repository, see: Callable[[Any], None] = id) ->
 
 
 def test_from_a_repository_to_a_container(
-    podman: Podman, repository: Repository, serve: tuple[Program, str]
+    podman: Podman,
+    before: list[psutil.Process],
+    repository: Repository,
+    serve: tuple[Program, str],
 ) -> None:
     running, url = serve
     events = launch(url, repository)
@@ -82,7 +91,8 @@ def test_from_a_repository_to_a_container(
     # SIGTERM: the containers end too, within 5 seconds.
     containers = podman.run("ps", "--quiet").split()
     assert len(containers) == 2
-    family = [*running.family(), *podman.processes()]
+    others = {process.pid for process in before}
+    family = [*running.family(), *(p for p in podman.processes() if p.pid not in others)]
     running.signal(signal.SIGTERM)
     assert running.wait(5) == 0
     _, alive = psutil.wait_procs(family, timeout=1)

@@ -141,7 +141,7 @@ class TestBelowAPathOfItsOwn:
         assert stream.events[-1]["reason"] == "bad-ref"
         page = await api.fetch(f"/services/build/v2/v2/{failing}")
         assert page.code == 200
-        assert f'data-spec="{failing}"'.encode() in page.body
+        assert f' spec="{failing}"'.encode() in page.body
         started = await api.fetch(
             "/services/build/v2/api/launches",
             method="POST",
