@@ -15,6 +15,7 @@ from websockets.sync.client import connect
 
 from binderprogress.core.specs import from_address
 
+from ..support.gone import gone
 from ..support.processes import Program, program
 from ..support.standalone import post
 from .podman_support import Podman, Repository
@@ -95,8 +96,7 @@ def test_from_a_repository_to_a_container(
     family = [*running.family(), *(p for p in podman.processes() if p.pid not in others)]
     running.signal(signal.SIGTERM)
     assert running.wait(5) == 0
-    _, alive = psutil.wait_procs(family, timeout=1)
-    assert not alive
+    assert gone(family, timeout=1)
     assert not podman.run("ps", "--quiet").split()
 
 
