@@ -9,6 +9,7 @@ import type { LogView } from "./log-view";
 import { isOver, LaunchSession, type Mode, now } from "./session";
 import { show, type Shown } from "./shown";
 import { template } from "./template";
+import { Words } from "./words";
 
 /** How fast the drawn bar follows the model after a jump, in seconds. */
 const FOLLOW = 0.18;
@@ -78,7 +79,8 @@ export class BinderProgressElement extends LitElement {
       this.#fire("failed", failure);
     },
   });
-  #shown: Shown = show(this.#session, 0);
+  #words = new Words();
+  #shown: Shown = show(this.#session, 0, this.#words);
   #told: ProgressDetail | undefined;
   #log: LogView | undefined;
   #logLoading = false;
@@ -172,7 +174,7 @@ export class BinderProgressElement extends LitElement {
   }
 
   protected override render(): unknown {
-    return template(this.#shown, this.spec, {
+    return template(this.#shown, this.#words, this.spec, {
       start: () => void this.start(),
       cancel: () => void this.cancel(),
       logToggled: () => this.#logToggled(),
@@ -255,7 +257,7 @@ export class BinderProgressElement extends LitElement {
   /** Words, numbers and steps: after events, and once a second. */
   #tick(): void {
     this.#pending = false;
-    const shown = show(this.#session, now());
+    const shown = show(this.#session, now(), this.#words);
     this.#shown = shown;
     this.requestUpdate();
     if (this.#calm.matches) this.#draw(shown.percent ?? 0);

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { Phase } from "./event";
 import { phaseLabel, PhaseTrack, STEPS } from "./phases";
+import { Words } from "./words";
 
 function states(...phases: Phase[]): string {
   const track = new PhaseTrack();
@@ -25,5 +26,5 @@ test.each([
 });
 
 test("a phase of a later server is its own label", () => {
-  expect(phaseLabel("thinking" as Phase)).toBe("thinking");
+  expect(phaseLabel("thinking" as Phase, new Words())).toBe("thinking");
 });

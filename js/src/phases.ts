@@ -2,6 +2,7 @@
  * The phases as a person sees them. No DOM.
  */
 import type { Phase } from "./event";
+import type { Words } from "./words";
 
 /** The phases that are shown as a row of steps. `built` is the boundary before launching. */
 export const STEPS = ["waiting", "fetching", "building", "pushing", "launching", "ready"] as const;
@@ -12,21 +13,10 @@ export type Step = (typeof STEPS)[number];
 /** How a step is shown. */
 export type StepState = "done" | "current" | "upcoming" | "skipped" | "failed" | "cancelled";
 
-const LABELS: Record<Phase, string> = {
-  waiting: "Waiting",
-  fetching: "Fetching",
-  building: "Building",
-  pushing: "Pushing",
-  built: "Built",
-  launching: "Launching",
-  ready: "Ready",
-  failed: "Failed",
-  cancelled: "Cancelled",
-};
-
 /** The label of a phase; one that is not known (yet) is its own label. */
-export function phaseLabel(phase: Phase): string {
-  return LABELS[phase] ?? phase;
+export function phaseLabel(phase: Phase, words: Words): string {
+  const key = `phase.${phase}` as const;
+  return words.has(key) ? words.say(key) : phase;
 }
 
 /** Remembers which phases a launch went through: those it did not were skipped. */

@@ -4,7 +4,7 @@
 import { phaseLabel, type Step, type StepState } from "./phases";
 import { isTerminal } from "./progress";
 import { isOver, type LaunchSession, type Mode, type Outcome } from "./session";
-import { duration, timeLeft } from "./words";
+import type { Words } from "./words";
 
 /** All that the element shows, but for where the bar is drawn and for the log's lines. */
 export interface Shown {
@@ -36,39 +36,42 @@ export interface Shown {
 }
 
 /** What to show of a session at a local time, in seconds since 1970. */
-export function show(session: LaunchSession, time: number): Shown {
+export function show(session: LaunchSession, time: number, words: Words): Shown {
   const { mode, model, cancelling, log } = session;
   const event = model.event;
   const percent = event ? Math.floor(model.at(time)) : undefined;
-  const label = labelOf(session);
+  const label = labelOf(session, words);
   const step = event && !isTerminal(event) ? (event.step ?? "") : "";
-  const words = [label, step].filter(Boolean).join(": ");
+  const told = [label, step].filter(Boolean).join(": ");
   const outcome = isOver(mode) ? session.outcome : undefined;
-  const passed = event && duration(model.elapsed(time));
+  const passed = event && { time: words.duration(model.elapsed(time)) };
   return {
     mode,
     lost: session.lost,
     label,
     step,
     percent,
-    valueText: percent === undefined ? words : `${percent}%, ${words}`,
-    elapsed: !event ? "" : isTerminal(event) ? `after ${passed}` : `${passed} so far`,
-    left: cancelling ? "" : timeLeft(model.left(time)),
+    valueText:
+      percent === undefined
+        ? told
+        : words.say("bar.value", { percent: words.percent(percent), words: told }),
+    elapsed: passed ? words.say(isTerminal(event) ? "elapsed.after" : "elapsed.so-far", passed) : "",
+    left: cancelling ? "" : words.timeLeft(model.left(time)),
     steps: session.track.states(),
     notice: session.notice,
     outcome,
     cancelling,
     url: session.url,
-    lines: log.end === 1 ? "1 line" : `${log.end.toLocaleString("en")} lines`,
+    lines: words.number(log.end),
     cut: log.start > 0,
     logUrl: session.id && `${session.launchUrl}/log`,
     live: mode === "gone" ? `${outcome?.title}. ${outcome?.message}` : event ? label : "",
   };
 }
 
-function labelOf({ mode, model, cancelling }: LaunchSession): string {
-  if (mode === "gone" || mode === "idle") return "Not running";
-  if (!model.event) return "Connecting";
-  if (cancelling && !isTerminal(model.event)) return "Cancelling";
-  return phaseLabel(model.event.phase);
+function labelOf({ mode, model, cancelling }: LaunchSession, words: Words): string {
+  if (mode === "gone" || mode === "idle") return words.say("phase.idle");
+  if (!model.event) return words.say("phase.connecting");
+  if (cancelling && !isTerminal(model.event)) return words.say("phase.cancelling");
+  return phaseLabel(model.event.phase, words);
 }

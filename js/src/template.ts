@@ -2,18 +2,10 @@
  * The element's shadow tree. What comes from elsewhere goes into it as text only.
  */
 import { html, nothing, type TemplateResult } from "lit";
-import { phaseLabel, STEPS, type StepState } from "./phases";
+import { phaseLabel, STEPS } from "./phases";
 import { isOver } from "./session";
 import type { Shown } from "./shown";
-
-const STATE_WORDS: Record<StepState, string> = {
-  done: "done",
-  current: "now",
-  upcoming: "to come",
-  skipped: "skipped",
-  failed: "failed",
-  cancelled: "cancelled",
-};
+import type { Words } from "./words";
 
 /** What the buttons do. */
 export interface Actions {
@@ -28,11 +20,16 @@ export interface Actions {
  *
  * @param spec - what is offered while nothing was started
  */
-export function template(shown: Shown, spec: string, actions: Actions): TemplateResult {
+export function template(
+  shown: Shown,
+  words: Words,
+  spec: string,
+  actions: Actions,
+): TemplateResult {
   const { mode } = shown;
   const bare = mode === "gone" || mode === "idle";
   return html`<div class="root" part="root" data-mode=${mode} ?data-lost=${shown.lost}>
-    ${panel(shown, bare)}
+    ${panel(shown, words, bare)}
     <p class="notice" part="notice" role="status" ?hidden=${!shown.notice}>${shown.notice}</p>
     ${outcome(shown)}
     <div class="actions" part="actions">
@@ -85,7 +82,7 @@ export function template(shown: Shown, spec: string, actions: Actions): Template
   </div>`;
 }
 
-function panel(shown: Shown, hidden: boolean): TemplateResult {
+function panel(shown: Shown, words: Words, hidden: boolean): TemplateResult {
   const { percent } = shown;
   return html`<section
     id="panel"
@@ -121,7 +118,7 @@ function panel(shown: Shown, hidden: boolean): TemplateResult {
       const state = shown.steps[step];
       return html`<li data-step=${step} data-state=${state} aria-current=${
         state === "current" ? "step" : nothing
-      }><span class="dot" aria-hidden="true"></span><span class="label">${phaseLabel(step)}</span><span class="state">${STATE_WORDS[state]}</span></li>`;
+      }><span class="dot" aria-hidden="true"></span><span class="label">${phaseLabel(step, words)}</span><span class="state">${words.say(`state.${state}`)}</span></li>`;
     })}</ol>
   </section>`;
 }
