@@ -164,7 +164,7 @@ test("shows where it stands", async () => {
   expect(text("phase")).toBe("Building");
   expect(text("step")).toBe("Step 7 of 51");
   expect(text("percent")).toBe("42%");
-  expect(text("left")).toBe("about 20 s left");
+  expect(text("left")).toBe("about 20 sec left");
   expect(get("bar").getAttribute("aria-valuenow")).toBe("42");
   expect(get("bar").getAttribute("aria-valuetext")).toBe("42%, Building: Step 7 of 51");
   const step = (name: string) => element.shadowRoot?.querySelector(`[data-step="${name}"]`);
