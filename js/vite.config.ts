@@ -37,6 +37,15 @@ export default defineConfig({
         chunkFileNames: "[name].js",
         assetFileNames: "[name][extname]",
         minify: true,
+        // One file for what the element always needs: in pieces it would be larger.
+        codeSplitting: {
+          groups: [
+            {
+              name: "core",
+              test: /node_modules\/(lit|@lit|lit-[a-z]+|eventsource-parser)\/|src\/(client|detect|element|hub-url|language|lazy|progress|session|stream|template|words)\.ts|catalogs\/en\.json|element\.css/,
+            },
+          ],
+        },
       },
     },
   },

@@ -1,52 +1,48 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { ApiError, cancel, getState, readEvent, startLaunch, watch } from "./client";
+import { Source } from "./testing/source";
 
 const fetched = vi.fn<typeof fetch>();
 const url = "https://x.example/api/launches/abc/events";
 
-/** Only what the client uses: Node has none of its own. */
-class Source {
-  static readonly CLOSED = 2;
-  static last: Source;
-  readyState = 0;
-  onopen?: () => void;
-  onerror?: () => void;
-  onmessage?: (message: { data: string }) => void;
-
-  constructor(readonly url: string) {
-    Source.last = this;
-  }
-
-  send(id: number, phase = "building"): void {
-    this.onmessage?.({ data: JSON.stringify({ id, phase, time: 0, elapsed: 0, progress: 0 }) });
-  }
-
-  close(): void {
-    this.readyState = Source.CLOSED;
-  }
-}
+let source: Source;
 
 beforeEach(() => {
   vi.stubGlobal("fetch", fetched);
-  vi.stubGlobal("EventSource", Source);
 });
 afterEach(() => {
   vi.unstubAllGlobals();
+  vi.useRealTimers();
   fetched.mockReset();
 });
 
+/** Watch a stream that the test writes. */
 function watched(after?: number) {
+  fetched.mockImplementation(async (address, request) => {
+    source = new Source(String(address), request?.signal);
+    return source.response;
+  });
   const seen: unknown[] = [];
   const stop = watch(
     url,
     {
       event: ({ id }) => seen.push(id),
-      connection: (connection) => seen.push(connection),
+      open: () => seen.push("open"),
+      lost: (error) => seen.push(error ? `lost: ${(error as Error).message}` : "lost"),
       error: (error) => seen.push(error.message),
     },
     after,
   );
-  return { seen, stop, source: Source.last };
+  return { seen, stop };
+}
+
+/** Wait until so much was seen. */
+async function until(seen: unknown[], expected: unknown[]): Promise<void> {
+  await vi.waitFor(() => expect(seen).toEqual(expected));
+}
+
+function send(...ids: number[]): void {
+  for (const id of ids) source.send({ id, phase: "building" });
 }
 
 test("starts a launch", async () => {
@@ -87,40 +83,80 @@ test("cancels a launch", async () => {
   expect(fetched).toHaveBeenCalledWith("/api/launches/abc", { method: "DELETE" });
 });
 
-test("tells each event once, also when the server sends some again", () => {
-  const { seen, source } = watched();
-  [1, 2, 2, 1, 3].forEach((id) => source.send(id));
-  expect(seen).toEqual([1, 2, 3]);
+test("tells each event once, also when the server sends some again", async () => {
+  const { seen } = watched();
+  await until(seen, ["open"]);
+  send(1, 2, 2, 1, 3);
+  await until(seen, ["open", 1, 2, 3]);
 });
 
-test("goes on after an event that is known", () => {
-  const { seen, source } = watched(7);
+test("asks for a stream, of what comes after the event that is known", async () => {
+  const { seen } = watched(7);
+  await until(seen, ["open"]);
   expect(source.url).toBe(`${url}?after=7`);
-  [6, 7, 8].forEach((id) => source.send(id));
-  expect(seen).toEqual([8]);
+  expect(fetched.mock.calls[0]![1]).toMatchObject({ headers: { Accept: "text/event-stream" } });
+  send(6, 7, 8);
+  await until(seen, ["open", 8]);
 });
 
-test.each(["ready", "failed", "cancelled"])("closes when %s", (phase) => {
-  const { seen, source } = watched();
-  source.send(1, phase);
-  expect(seen).toEqual([1]);
-  expect(source.readyState).toBe(Source.CLOSED);
+test.each(["ready", "failed", "cancelled"] as const)("lets go when %s", async (phase) => {
+  const { seen } = watched();
+  await until(seen, ["open"]);
+  source.send({ id: 1, phase });
+  send(2);
+  await until(seen, ["open", 1]);
+  await vi.waitFor(() => expect(source.closed).toBe(true));
+  expect(seen).toEqual(["open", 1]);
 });
 
-test("tells a connection that comes back from one that does not", () => {
-  const { seen, source } = watched();
-  source.onopen?.();
-  source.onerror?.();
-  source.readyState = Source.CLOSED;
-  source.onerror?.();
-  expect(seen).toEqual(["open", "reconnecting", "closed"]);
+test("an end before the launch's end is a lost connection", async () => {
+  const { seen } = watched();
+  await until(seen, ["open"]);
+  send(1);
+  source.end();
+  await until(seen, ["open", 1, "lost"]);
 });
 
-test("says so when something is no event, and goes on", () => {
-  const { seen, source } = watched();
-  source.onmessage?.({ data: '{"phase": "building"}' });
-  source.send(1);
-  expect(seen).toEqual(["The server sent something that is not an event.", 1]);
+test("so is a broken one", async () => {
+  const { seen } = watched();
+  await until(seen, ["open"]);
+  source.cut();
+  await until(seen, ["open", "lost: network error"]);
+});
+
+test("and a server that would not", async () => {
+  const { seen } = watched();
+  fetched.mockResolvedValue(Response.json({ error: { message: "No." } }, { status: 404 }));
+  const other: unknown[] = [];
+  watch(url, { event: () => undefined, lost: (error) => other.push(error) });
+  await vi.waitFor(() => expect(other).toHaveLength(1));
+  expect(other[0]).toMatchObject({ status: 404, message: "No." });
+  expect(other[0]).toBeInstanceOf(ApiError);
+  expect(seen).toEqual(["open"]);
+});
+
+test("silence is a lost connection; a keepalive is none", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const { seen } = watched();
+  await vi.advanceTimersByTimeAsync(0);
+  await vi.advanceTimersByTimeAsync(59_000);
+  source.write(":\n\n");
+  await vi.advanceTimersByTimeAsync(1);
+  await vi.advanceTimersByTimeAsync(59_000);
+  expect(seen).toEqual(["open"]);
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(seen).toHaveLength(2);
+  expect(seen[1]).toMatch(/^lost/);
+});
+
+test("says so when something is no event, and goes on", async () => {
+  const { seen } = watched();
+  await until(seen, ["open"]);
+  source.write('data: {"phase": "building"}\n\ndata: {"id": 3, \n\nnonsense\n\n');
+  send(1);
+  await vi.waitFor(() => expect(seen).toHaveLength(4));
+  expect(seen[1]).toBe("The server sent something that is not an event.");
+  expect(seen[3]).toBe(1);
 });
 
 test.each(["", "null", "[]", "{}", '{"id": "1", "phase": "building"}', "{"])(
@@ -130,8 +166,11 @@ test.each(["", "null", "[]", "{}", '{"id": "1", "phase": "building"}', "{"])(
   },
 );
 
-test("stops when told", () => {
-  const { stop, source } = watched();
+test("stops when told", async () => {
+  const { seen, stop } = watched();
+  await until(seen, ["open"]);
   stop();
-  expect(source.readyState).toBe(Source.CLOSED);
+  expect(source.closed).toBe(true);
+  await Promise.resolve();
+  expect(seen).toEqual(["open"]);
 });

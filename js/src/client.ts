@@ -1,10 +1,11 @@
 /**
- * The server's API, for pages and for the element. No DOM: only `fetch` and `EventSource`.
+ * The server's API, for pages, for the element and for Node. No DOM: only `fetch`.
  */
 import type { LaunchEvent, Phase } from "./event";
 import { isTerminal } from "./progress";
+import { readEvents } from "./stream";
 
-export { hubUrl, serverUrl } from "./server-url";
+export { hubUrl } from "./hub-url";
 
 /** Where a launch is found. */
 export interface Links {
@@ -84,25 +85,27 @@ export async function cancel(stateUrl: string): Promise<void> {
   if (!response.ok) throw await refusal(response);
 }
 
-/** How the connection of {@link watch} is. */
-export type Connection =
-  | "open"
-  /** Lost; the browser tries again by itself. */
-  | "reconnecting"
-  /** Lost for good: the server answered with an error, and the browser gave up. */
-  | "closed";
+/** Nothing came for so long, in seconds, that the connection must be dead: keepalives do. */
+const SILENCE = 60;
 
 /** What {@link watch} tells. */
 export interface WatchCallbacks {
   /** The next event, each once and in order. */
   event(event: LaunchEvent): void;
-  connection?(connection: Connection): void;
+  /** The server answers with the stream. */
+  open?(): void;
+  /**
+   * It ended before the launch did: to go on, watch again after the last event.
+   *
+   * @param error - an {@link ApiError} if the server would not; else the network's, or nothing
+   */
+  lost?(error: unknown): void;
   /** The server sent something that is no event; the stream goes on. */
   error?(error: Error): void;
 }
 
 /**
- * Watch a launch until its terminal event. A lost connection resumes where it stopped.
+ * Watch a launch until its terminal event, or until the connection is lost. It starts nothing.
  *
  * @param eventsUrl - the launch's `events_url`
  * @param callbacks - told of events and of the connection
@@ -110,15 +113,17 @@ export interface WatchCallbacks {
  * @returns a function that stops watching
  */
 export function watch(eventsUrl: string, callbacks: WatchCallbacks, after = 0): () => void {
+  const control = new AbortController();
   let last = after;
-  const source = new EventSource(after > 0 ? `${eventsUrl}?after=${after}` : eventsUrl);
-
-  source.onopen = () => callbacks.connection?.("open");
-  source.onerror = () => {
-    const lost = source.readyState === EventSource.CLOSED ? "closed" : "reconnecting";
-    callbacks.connection?.(lost);
+  let ended = false;
+  let stopped = false;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const alive = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => control.abort(), SILENCE * 1000);
   };
-  source.onmessage = ({ data }: MessageEvent<string>) => {
+  const take = (data: string) => {
+    if (stopped || ended) return;
     let event: LaunchEvent;
     try {
       event = readEvent(data);
@@ -128,11 +133,34 @@ export function watch(eventsUrl: string, callbacks: WatchCallbacks, after = 0): 
     }
     if (event.id <= last) return;
     last = event.id;
-    // The server ends the stream here; an open EventSource would come back for more.
-    if (isTerminal(event)) source.close();
+    ended = isTerminal(event);
+    // A proxy may keep the connection open.
+    if (ended) control.abort();
     callbacks.event(event);
   };
-  return () => source.close();
+  const read = async () => {
+    alive();
+    try {
+      const response = await fetch(after > 0 ? `${eventsUrl}?after=${after}` : eventsUrl, {
+        headers: { Accept: "text/event-stream" },
+        cache: "no-store",
+        signal: control.signal,
+      });
+      if (!response.ok) throw await refusal(response);
+      if (!stopped) callbacks.open?.();
+      await readEvents(response, take, alive);
+      if (!ended && !stopped) callbacks.lost?.(undefined);
+    } catch (error) {
+      if (!ended && !stopped) callbacks.lost?.(error);
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+  void read();
+  return () => {
+    stopped = true;
+    control.abort();
+  };
 }
 
 /**

@@ -1,18 +1,16 @@
 /**
  * The element `<binder-progress>`. Importing this registers nothing; `define.ts` does.
  */
-import { LitElement, type PropertyValues, unsafeCSS } from "lit";
+import { LitElement, nothing, type PropertyValues, unsafeCSS } from "lit";
+import type { Bar } from "./bar";
 import styles from "./element.css?inline";
 import type { BinderProgressEventMap, ProgressDetail } from "./element-events";
 import type { Phase } from "./event";
-import type { LogView } from "./log-view";
-import { isOver, LaunchSession, type Mode, now } from "./session";
-import { show, type Shown } from "./shown";
-import { template } from "./template";
-import { Words } from "./words";
-
-/** How fast the drawn bar follows the model after a jump, in seconds. */
-const FOLLOW = 0.18;
+import { Language } from "./language";
+import { Lazy } from "./lazy";
+import { isOver, LaunchSession, type Mode, now, type Outcome } from "./session";
+import type { Shown } from "./shown";
+import { type Parts, template } from "./template";
 
 /** What the DOM's own types do not know: its `progress` has another type. */
 export interface BinderProgressElement {
@@ -48,7 +46,13 @@ export class BinderProgressElement extends LitElement {
     launch: {},
     autostart: { type: Boolean },
     ask: { type: Boolean },
+    tab: { type: Boolean },
+    line: { type: Number },
   };
+
+  static override get observedAttributes(): string[] {
+    return [...super.observedAttributes, "lang"];
+  }
 
   /** The address of the binderprogress server; by default the root of the page's own. */
   declare hub: string;
@@ -64,6 +68,10 @@ export class BinderProgressElement extends LitElement {
   declare autostart: boolean;
   /** Let `autostart` ask first: somebody else's link led here. */
   declare ask: boolean;
+  /** Show the state in the page's title and icon. */
+  declare tab: boolean;
+  /** The line of the log to show, from 1; the log is opened there. */
+  declare line: number;
 
   readonly #calm = matchMedia("(prefers-reduced-motion: reduce)");
   readonly #session = new LaunchSession({
@@ -79,19 +87,63 @@ export class BinderProgressElement extends LitElement {
       this.#fire("failed", failure);
     },
   });
-  #words = new Words();
-  #shown: Shown = show(this.#session, 0, this.#words);
+  readonly #language = new Language(this, () => this.#tick());
+  #notify: boolean | undefined = canNotify() ? false : undefined;
+  #shown: Shown | undefined;
   #told: ProgressDetail | undefined;
-  #log: LogView | undefined;
-  #logLoading = false;
+  #bar: Bar | undefined;
   #appeared = false;
+  #left = false;
   #hadFocus: Element | null = null;
+  #focusLost = false;
   #shownMode: Mode = "idle";
   #clock: ReturnType<typeof setInterval> | undefined;
   #pending = false;
   #moving = false;
-  #drawn = 0;
-  #drawnAt = 0;
+
+  readonly #running = new Lazy(
+    () => import("./running"),
+    (part) => {
+      this.#adopt(part);
+      if (part) {
+        this.#bar = new part.Bar((id) => this.#part(id));
+        this.#session.remember(() => new part.LaunchRecord());
+      } else {
+        this.#session.notice = { key: "not-part" };
+      }
+      this.#changed(true);
+    },
+  );
+  readonly #ending = new Lazy(
+    () => import("./ending"),
+    (part) => {
+      this.#adopt(part);
+      this.#changed(true);
+    },
+  );
+  readonly #log = new Lazy(
+    async () => {
+      const { LogView } = await import("./log-view");
+      return new LogView(this.#part("log-view")!, this.shadowRoot!, {
+        words: () => this.#language.words,
+        source: () => (this.launch ? { text: `${this.#session.launchUrl}/log` } : {}),
+        name: () => `${this.spec.replace(/[^\w.-]+/g, "-")}.log`,
+        lineHref: (line) => lineHref(this.launch, line),
+      });
+    },
+    (view) => {
+      if (view) this.#showLog();
+      else this.#session.notice = { key: "not-part" };
+    },
+  );
+  readonly #tab = new Lazy(
+    async () => new (await import("./tab")).Tab(),
+    () => this.#changed(true),
+  );
+  readonly #notifier = new Lazy(
+    () => import("./notify"),
+    () => undefined,
+  );
 
   constructor() {
     super();
@@ -100,8 +152,10 @@ export class BinderProgressElement extends LitElement {
     this.urlpath = "";
     this.open = "none";
     this.launch = "";
+    this.line = 0;
     this.autostart = false;
     this.ask = false;
+    this.tab = false;
   }
 
   /** The phase of the launch; nothing before its first event. */
@@ -114,6 +168,7 @@ export class BinderProgressElement extends LitElement {
     const { mode } = this.#session;
     if (mode !== "idle" && !isOver(mode)) return;
     this.#settings();
+    this.#running.want();
     await this.#session.start();
   }
 
@@ -137,16 +192,22 @@ export class BinderProgressElement extends LitElement {
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
-    this.#session.pause();
-    clearInterval(this.#clock);
-    this.#clock = undefined;
+    // Unless it is only moved: a plain BinderHub's launch cannot be found again.
+    queueMicrotask(() => {
+      if (!this.isConnected) this.#leave();
+    });
+  }
+
+  override attributeChangedCallback(name: string, old: string | null, value: string | null): void {
+    super.attributeChangedCallback(name, old, value);
+    if (name === "lang" && this.isConnected) this.#language.choose();
   }
 
   #appear(): void {
     const { mode, id } = this.#session;
     if (this.#appeared) {
-      // It was taken out of the page, or moved in it.
-      if (mode === "running" || (mode === "starting" && id)) void this.#resume(id);
+      // It was taken out of the page, and put into it again.
+      if (this.#left && (mode === "running" || mode === "starting") && id) void this.#resume(id);
     } else if (this.launch) {
       void this.#resume(this.launch);
     } else if (this.autostart) {
@@ -154,10 +215,20 @@ export class BinderProgressElement extends LitElement {
       else void this.start();
     }
     this.#appeared = true;
+    this.#left = false;
+  }
+
+  #leave(): void {
+    this.#left = true;
+    this.#session.leave();
+    clearInterval(this.#clock);
+    this.#clock = undefined;
+    this.#tab.value?.restore();
   }
 
   #resume(id: string): Promise<void> {
     this.#settings();
+    this.#running.want();
     return this.#session.resume(id);
   }
 
@@ -167,6 +238,12 @@ export class BinderProgressElement extends LitElement {
     this.#session.urlpath = this.urlpath ?? "";
   }
 
+  /** Nothing is shown in English first, to be replaced a moment later. */
+  protected override async scheduleUpdate(): Promise<void> {
+    await this.#language.loading;
+    super.scheduleUpdate();
+  }
+
   protected override willUpdate(changed: PropertyValues<this>): void {
     this.#hadFocus = this.shadowRoot?.activeElement ?? null;
     if (!this.#appeared || !changed.has("launch")) return;
@@ -174,30 +251,83 @@ export class BinderProgressElement extends LitElement {
   }
 
   protected override render(): unknown {
-    return template(this.#shown, this.#words, this.spec, {
+    const { mode, lost, notice, outcome } = this.#session;
+    const { words } = this.#language;
+    const over = isOver(mode) ? outcome : undefined;
+    const frame = {
+      mode,
+      lost,
+      notice: notice ? words.tell(notice) : "",
+      again: over ? words.say(over.again) : "",
+      live: this.#live(over),
+      spec: this.spec,
       start: () => void this.start(),
+    };
+    return template(frame, { ...this.#underWay(mode), ...this.#ended(over) }, words);
+  }
+
+  #live(over: Outcome | undefined): string {
+    if (this.#session.mode !== "gone" || !over) return this.#shown?.live ?? "";
+    const { words } = this.#language;
+    // Said once, and whole.
+    if (this.#ending.failed) return words.tell(over.message);
+    return this.#ending.value ? `${words.say(over.title)}. ${words.tell(over.message)}` : "";
+  }
+
+  #underWay(mode: Mode): Pick<Parts, "panel" | "buttons" | "log"> {
+    const part = this.#running.value;
+    const shown = this.#shown;
+    if (!part || !shown || mode === "idle" || mode === "gone") {
+      return { panel: nothing, buttons: nothing, log: nothing };
+    }
+    const { words } = this.#language;
+    const actions = {
       cancel: () => void this.cancel(),
-      logToggled: () => this.#logToggled(),
-    });
+      notify: () => void this.#toggleNotify(),
+      logToggled: () => this.#showLog(),
+    };
+    return {
+      panel: part.panel(shown, words),
+      buttons: part.buttons(shown, words, actions),
+      log: part.log(shown, words, actions),
+    };
+  }
+
+  #ended(over: Outcome | undefined): Pick<Parts, "outcome" | "waterfall"> {
+    const { words } = this.#language;
+    const part = this.#ending.value;
+    if (part) return part.ending(this.#session, words);
+    // Offline it cannot be loaded, and why is what matters most.
+    const why = over && this.#ending.failed ? words.tell(over.message) : nothing;
+    return { outcome: why, waterfall: nothing };
   }
 
   protected override updated(): void {
     const { mode } = this.#session;
-    if (mode === this.#shownMode) return;
-    this.#shownMode = mode;
     const had = this.#hadFocus;
-    // Unless someone reads the log, or is elsewhere in a page that holds more than this.
-    const free = this.autostart && document.activeElement === document.body;
-    if (mode === "ready" && ((had && !this.#part("log").contains(had)) || free)) {
-      this.#part("open").focus();
-    } else if (had instanceof HTMLElement && had.hidden) {
+    if (mode !== this.#shownMode) {
+      this.#shownMode = mode;
+      // Unless someone reads the log, or is elsewhere in a page that holds more than this.
+      const free = this.autostart && document.activeElement === document.body;
+      if (mode === "ready" && ((had && !this.#part("log")?.contains(had)) || free)) {
+        this.#part("open")?.focus();
+        return;
+      }
       // A button that vanishes must not take the focus with it.
-      this.#part(isOver(mode) ? "again" : "panel").focus();
+      this.#focusLost ||= had instanceof HTMLElement && (had.hidden !== false || !had.isConnected);
     }
+    if (!this.#focusLost) return;
+    const target = this.#part(isOver(mode) ? "again" : "panel");
+    this.#focusLost = !target;
+    target?.focus();
   }
 
-  #part<T extends HTMLElement>(id: string): T {
-    return this.renderRoot.querySelector<T>(`#${id}`)!;
+  #part<T extends HTMLElement>(id: string): T | null {
+    return this.renderRoot.querySelector<T>(`#${id}`);
+  }
+
+  #adopt(part: { sheet: CSSStyleSheet } | undefined): void {
+    if (part) this.shadowRoot?.adoptedStyleSheets.push(part.sheet);
   }
 
   #fire<K extends keyof BinderProgressEventMap>(
@@ -209,6 +339,10 @@ export class BinderProgressElement extends LitElement {
 
   #ready(url: string): void {
     this.#fire("ready", { url, launch: this.#session.id });
+    if (this.#notify) {
+      const { spec } = this;
+      this.#notifier.value?.notify(this.#language.words.say("notify.ready"), spec, url);
+    }
     // A browser may keep it from opening a tab without a click; the link stays.
     if (this.open === "new-tab") window.open(url, "_blank", "noopener");
     if (this.open !== "same-tab") return;
@@ -217,30 +351,35 @@ export class BinderProgressElement extends LitElement {
     else location.assign(url);
   }
 
+  async #toggleNotify(): Promise<void> {
+    if (this.#notify) {
+      this.#notify = false;
+    } else {
+      this.#notifier.want();
+      // Asked within the click: browsers refuse it at any other time.
+      const answer = await Notification.requestPermission();
+      this.#notify = answer === "granted" ? true : undefined;
+      if (answer !== "granted") this.#session.notice = { key: "notify.denied" };
+    }
+    this.#changed(true);
+  }
+
   #openLog(): void {
     void this.updateComplete.then(() => {
-      this.#part<HTMLDetailsElement>("log").open = true;
-      this.#logToggled();
+      const log = this.#part<HTMLDetailsElement>("log");
+      if (log) log.open = true;
+      this.#showLog();
     });
   }
 
-  #logToggled(): void {
-    if (this.#log) this.#log.render(this.#session.log);
-    else if (this.#part<HTMLDetailsElement>("log").open) void this.#loadLog();
-  }
-
-  async #loadLog(): Promise<void> {
-    if (this.#logLoading) return;
-    this.#logLoading = true;
-    try {
-      const { LogView } = await import("./log-view");
-      this.#log = new LogView(this.shadowRoot!);
-      this.#logToggled();
-    } catch (error) {
-      console.error(error);
-      this.#part("log-lines").textContent = "The log could not be loaded.";
-    }
-    this.#logLoading = false;
+  #showLog(): void {
+    if (!this.#part<HTMLDetailsElement>("log")?.open) return;
+    this.#log.want();
+    const { record } = this.#session;
+    if (record) this.#log.value?.render(record.log);
+    if (!this.line || !record || record.log.end < this.line) return;
+    this.#log.value?.goTo(this.line - 1);
+    this.line = 0;
   }
 
   #changed(urgent: boolean): void {
@@ -257,51 +396,61 @@ export class BinderProgressElement extends LitElement {
   /** Words, numbers and steps: after events, and once a second. */
   #tick(): void {
     this.#pending = false;
-    const shown = show(this.#session, now(), this.#words);
-    this.#shown = shown;
+    const { mode } = this.#session;
+    if (mode !== "idle" && mode !== "starting") this.#ending.want();
+    if (this.tab) this.#tab.want();
     this.requestUpdate();
-    if (this.#calm.matches) this.#draw(shown.percent ?? 0);
-    const { label, step, percent } = shown;
-    const told = this.#told;
-    if (label !== told?.label || step !== told.step || percent !== told.percent) {
-      const { model } = this.#session;
-      const [elapsed, left] = [model.elapsed(now()), model.left(now())];
-      this.#told = { phase: this.phase, label, step, percent, elapsed, left };
-      this.#fire("progress", this.#told);
+    const { record } = this.#session;
+    const show = this.#running.value?.show;
+    if (show && record) {
+      this.#tell(show(this.#session, record, now(), this.#language.words, this.#notify));
     }
-    if (!isMoving(shown.mode)) {
+    if (!isMoving(mode)) {
       clearInterval(this.#clock);
       this.#clock = undefined;
     }
   }
 
+  #tell(shown: Shown): void {
+    this.#shown = shown;
+    if (this.isConnected) this.#tab.value?.show(shown, this.#language.words);
+    if (this.#calm.matches) this.#bar?.set(shown.percent ?? 0);
+    const { label, step, percent } = shown;
+    const told = this.#told;
+    if (label === told?.label && step === told.step && percent === told.percent) return;
+    const { model } = this.#session;
+    const [elapsed, left] = [model.elapsed(now()), model.left(now())];
+    this.#told = { phase: this.phase, label, step, percent, elapsed, left };
+    this.#fire("progress", this.#told);
+  }
+
   /** The bar and the log, before the browser draws; until the end is drawn. */
   #frame(time: number): void {
     if (this.#pending) this.#tick();
-    const { model, log, mode } = this.#session;
-    this.#log?.render(log);
+    const { model, mode, lost, record } = this.#session;
+    if (record) this.#log.value?.render(record.log);
     // A new launch begins at the left again, at once.
-    if (!model.event) this.#draw(0);
-    const gap = this.#calm.matches ? 0 : model.at(now()) - this.#drawn;
-    const seconds = Math.max(time - this.#drawnAt, 0) / 1000;
-    this.#drawnAt = time;
-    if (gap !== 0) {
-      const share = Math.abs(gap) < 0.05 ? 1 : 1 - Math.exp(-seconds / FOLLOW);
-      this.#draw(this.#drawn + gap * share);
-    }
-    this.#moving = this.isConnected && (isMoving(mode) || gap !== 0);
+    if (!model.event) this.#bar?.set(0);
+    const calm = this.#calm.matches;
+    const lively = mode === "running" && !lost;
+    const gliding = !calm && this.#bar?.frame(time, model.at(now()), lively);
+    this.#moving = this.isConnected && (isMoving(mode) || gliding === true);
     if (this.#moving) requestAnimationFrame((next) => this.#frame(next));
-  }
-
-  #draw(percent: number): void {
-    const fill = this.renderRoot?.querySelector<HTMLElement>("#fill");
-    if (percent === this.#drawn || !fill) return;
-    this.#drawn = percent;
-    const rest = (100 - percent).toFixed(3);
-    fill.style.setProperty("clip-path", `inset(0 ${rest}% 0 0 round 99px)`);
   }
 }
 
 function isMoving(mode: Mode): boolean {
   return mode === "starting" || mode === "running";
+}
+
+/** Whether a person can be asked for notifications: in some pages nobody can. */
+function canNotify(): boolean {
+  return window.isSecureContext && "Notification" in window && Notification.permission !== "denied";
+}
+
+/** The page's own address with a line of the log in it. */
+function lineHref(launch: string, line: number): string {
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  if (launch && fragment.has("launch")) return `#launch=${encodeURIComponent(launch)}&line=${line}`;
+  return `#line=${line}`;
 }

@@ -3,24 +3,28 @@ import "./launch.css";
 import type {} from "./element-events";
 
 const element = document.querySelector("binder-progress")!;
-const name = document.title;
+const fragment = new URLSearchParams(location.hash.slice(1));
 
-const id = new URLSearchParams(location.hash.slice(1)).get("launch");
-// Before the element comes to life: it would start another one.
-if (id) element.setAttribute("launch", id);
+// All of it before the element comes to life: without the launch it would start another one.
+for (const name of ["launch", "line"]) {
+  const value = fragment.get(name);
+  if (value) element.setAttribute(name, value);
+}
+element.setAttribute("tab", "");
+// The page around is English; the element speaks the language that the person reads.
+element.lang = new URLSearchParams(location.search).get("lang") || navigator.language;
 
 element.addEventListener("started", ({ detail }) => {
   // A reload then resumes this launch instead of starting a second one.
   history.replaceState(history.state, "", `#launch=${encodeURIComponent(detail.launch)}`);
 });
 
-element.addEventListener("progress", ({ detail: { label, percent, phase } }) => {
-  const over = phase === "ready" || phase === "failed" || phase === "cancelled";
-  const shown = percent === undefined || over ? [] : [`${percent}%`];
-  document.title = [...shown, label, name].join(" · ");
+addEventListener("hashchange", ({ oldURL }) => {
+  const [before, now] = [oldURL, location.href].map((url) =>
+    new URLSearchParams(new URL(url).hash.slice(1)).get("launch"),
+  );
+  // Someone pasted the link to another launch of the same repository; else it is another line.
+  if (before !== now) location.reload();
 });
-
-// Someone pasted the link to another launch of the same repository.
-addEventListener("hashchange", () => location.reload());
 
 void import("./define");

@@ -1,8 +1,9 @@
 /**
- * Addresses that come from elsewhere, checked: of the server that launches, and the one that opens
- * the launched server, made of what the server says and what a link asks for.
+ * The address that opens the launched server, checked: it is made of what the server says and what
+ * a link asks for. Loaded once a launch is under way.
  */
 import type { LaunchEvent } from "./event";
+import { UnusableError } from "./hub-url";
 
 /**
  * Join the address of a ready server with the path to open in it, and add its token.
@@ -10,7 +11,7 @@ import type { LaunchEvent } from "./event";
  * @param event - the `ready` event, or its `url` and `token`
  * @param urlpath - below the server, with a query and a fragment of its own if need be, such as
  *   `lab/tree/index.ipynb?x=1`
- * @throws Error if the server's address is not http or https, or the path would leave the server
+ * @throws UnusableError if the server's address is not http or https, or the path would leave the server
  */
 export function serverUrl(event: Pick<LaunchEvent, "url" | "token">, urlpath = ""): string {
   const server = httpUrl(event.url ?? "");
@@ -31,23 +32,13 @@ export function serverUrl(event: Pick<LaunchEvent, "url" | "token">, urlpath = "
   return url.href;
 }
 
-/**
- * The address of a binderprogress server, whole and with a slash at the end.
- *
- * @param hub - as a page writes it: whole, or from the page's own address; empty: its root
- * @returns nothing if it is not http or https
- */
-export function hubUrl(hub: string): string {
-  const text = hub.trim() || "/";
-  const url = URL.canParse(text, document.baseURI) ? new URL(text, document.baseURI) : undefined;
-  if (url?.protocol !== "http:" && url?.protocol !== "https:") return "";
-  return `${url.origin}${url.pathname.replace(/\/?$/, "/")}`;
-}
-
 function httpUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol !== "http:" && url?.protocol !== "https:") {
-    throw new Error("The server's address does not begin with http:// or https://.");
+    throw new UnusableError(
+      "unusable.url",
+      "The server's address does not begin with http:// or https://.",
+    );
   }
   return url;
 }
@@ -70,5 +61,7 @@ function checkBelow(path: string, urlpath: string): void {
     urlpath.includes("\\") || // browsers take it for a slash
     plain.includes("\\") ||
     /[\u0000-\u001f\u007f]/.test(urlpath); // browsers drop tabs: `.\t.` is `..`
-  if (leaves) throw new Error("The path to open must lie below the server.");
+  if (leaves) {
+    throw new UnusableError("unusable.urlpath", "The path to open must lie below the server.");
+  }
 }

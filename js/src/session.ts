@@ -1,38 +1,32 @@
 /**
  * One launch at a time: starts or resumes it, watches it, keeps what is known of it. No DOM.
  */
-import {
-  ApiError,
-  cancel,
-  type Connection,
-  getState,
-  hubUrl,
-  serverUrl,
-  startLaunch,
-  watch,
-} from "./client";
+import { ApiError, cancel, getState, startLaunch, watch } from "./client";
+import { speaks } from "./detect";
 import type { LaunchEvent, Phase } from "./event";
-import { LogBuffer } from "./log";
-import { PhaseTrack } from "./phases";
+import { hubUrl, UnusableError } from "./hub-url";
 import { isTerminal, ProgressModel } from "./progress";
-
-const LOST = "Connection lost, trying again. The launch goes on meanwhile, and nothing is missed.";
+import type { LaunchRecord } from "./record";
+import type { Said, TextKey } from "./words";
 
 /** Seconds between looks at a server that does not answer, the last one again and again. */
 const PAUSES = [1, 2, 4, 8, 15];
+
+/** So many events are kept for a part that may never be loaded. */
+const EARLY = 100_000;
 
 /** How it is, for what is offered. `gone`: there is only an {@link Outcome} to show. */
 export type Mode = "idle" | "starting" | "running" | "ready" | "failed" | "cancelled" | "gone";
 
 /** What is said when a launch came to no server. */
 export interface Outcome {
-  title: string;
-  message: string;
-  advice: string;
+  title: TextKey;
+  message: Said;
+  advice: Said;
   /** Lines of the log that say why. */
   evidence: readonly string[];
   /** What the button says that starts anew. */
-  again: string;
+  again: TextKey;
 }
 
 /** Why there is no server. */
@@ -43,7 +37,7 @@ export interface Failure {
    * cannot be used).
    */
   reason: string;
-  /** In one sentence. */
+  /** In one sentence, in English. */
   message: string;
   /** What to do, in one sentence; may be empty. */
   advice: string;
@@ -75,18 +69,22 @@ export class LaunchSession {
   urlpath = "";
 
   mode: Mode = "idle";
+  /** The key of the launch; a plain BinderHub gives none. */
   id = "";
   model = new ProgressModel();
-  track = new PhaseTrack();
-  log = new LogBuffer();
+  /** What is remembered of it, once {@link LaunchSession.remember} was called. */
+  record: LaunchRecord | undefined;
   outcome: Outcome | undefined;
   /** The address of the ready server, checked and with its token. */
   url = "";
-  notice = "";
+  notice: Said | undefined;
   lost = false;
   cancelling = false;
 
   readonly #tell: SessionCallbacks;
+  #newRecord: (() => LaunchRecord) | undefined;
+  /** What came before the part that remembers was loaded. */
+  #early: LaunchEvent[] = [];
   #stop: () => void = () => undefined;
   #failures = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -104,27 +102,36 @@ export class LaunchSession {
 
   /** Ask a person before anything is started. */
   ask(): void {
-    this.outcome = {
-      title: "Launch this repository?",
-      message: "A page of another site led you here.",
-      advice: "Its code will run on this server. Launch it if you trust it.",
-      evidence: [],
-      again: "Launch",
-    };
-    this.#setMode("gone");
+    this.#over({
+      title: "ask",
+      message: { key: "ask.message" },
+      advice: { key: "ask.advice" },
+      again: "launch",
+    });
+  }
+
+  /** Remember launches from now on, also what came of this one already. */
+  remember(newRecord: () => LaunchRecord): void {
+    this.#newRecord = newRecord;
+    this.record = newRecord();
+    for (const event of this.#early.splice(0)) this.record.accept(event);
   }
 
   /** Start a launch, whatever there was before. */
   async start(): Promise<void> {
     const turn = this.#reset();
     try {
-      if (!this.spec) throw new UnusableError("There is nothing to launch: no spec is given.");
-      const { id } = await startLaunch(checkedHub(this.hub), { spec: this.spec });
-      this.id = id;
-      this.#tell.started(id);
-      if (turn === this.#turn) await this.#watch();
+      if (!this.spec) {
+        throw new UnusableError("unusable.spec", "There is nothing to launch: no spec is given.");
+      }
+      const hub = checkedHub(this.hub);
+      // Only a server of another site is asked first: it would refuse what is not its own.
+      const kind = isForeign(hub) ? await speaks(hub) : "binderprogress";
+      if (turn !== this.#turn) return;
+      if (kind === "binderhub") await this.#startOnBinderHub(hub, turn);
+      else await this.#start(hub, turn);
     } catch (error) {
-      if (turn === this.#turn) this.#refused("The launch could not be started", error);
+      if (turn === this.#turn) this.#refused("outcome.refused", error);
     }
   }
 
@@ -142,14 +149,29 @@ export class LaunchSession {
     if (this.cancelling || this.mode !== "running") return;
     this.cancelling = true;
     this.#tell.changed(true);
+    if (!this.id) {
+      this.leave();
+      return;
+    }
     try {
       await cancel(this.launchUrl);
     } catch (error) {
       this.cancelling = false;
       console.error(error);
-      this.notice = "The launch could not be cancelled. It goes on.";
+      this.notice = { key: "cancel.failed" };
       this.#tell.changed(true);
     }
+  }
+
+  /** Stop watching: the launch goes on, but a plain BinderHub's cannot be found again. */
+  leave(): void {
+    this.pause();
+    const event = this.model.event;
+    if (this.id || !event || isTerminal(event) || this.mode !== "running") return;
+    const { id, elapsed, progress } = event;
+    const time = now();
+    const message = "This page watches it no longer. A build that is under way goes on.";
+    this.#take({ id: id + 1, phase: "cancelled", time, elapsed, progress, reason: "left", message });
   }
 
   /** Stop watching; the launch goes on. */
@@ -163,16 +185,47 @@ export class LaunchSession {
     this.pause();
     this.id = "";
     this.model = new ProgressModel(this.model.offset);
-    this.track = new PhaseTrack();
-    this.log = new LogBuffer();
+    this.record = this.#newRecord?.();
+    this.#early = [];
     this.outcome = undefined;
     this.url = "";
-    this.notice = "";
+    this.notice = undefined;
     this.lost = false;
     this.cancelling = false;
     this.#failures = 0;
     this.#setMode("starting");
     return this.#turn;
+  }
+
+  async #start(hub: string, turn: number): Promise<void> {
+    let id: string;
+    try {
+      ({ id } = await startLaunch(hub, { spec: this.spec }));
+    } catch (error) {
+      // It may be a BinderHub on the page's own site.
+      const strange = error instanceof ApiError && (error.status === 404 || error.status === 405);
+      if (!strange || (await speaks(hub)) !== "binderhub") throw error;
+      if (turn === this.#turn) await this.#startOnBinderHub(hub, turn);
+      return;
+    }
+    if (turn !== this.#turn) return;
+    this.id = id;
+    this.#tell.started(id);
+    await this.#watch();
+  }
+
+  async #startOnBinderHub(hub: string, turn: number): Promise<void> {
+    const { launchOnBinderHub } = await import("./binderhub");
+    if (turn !== this.#turn) return;
+    this.model.offset = 0;
+    this.#tell.started("");
+    this.#setMode("running");
+    this.#stop = launchOnBinderHub({
+      hub,
+      spec: this.spec,
+      event: (event) => this.#take(event),
+      connection: (state) => this.#setLost(state !== "open", "lost.binderhub"),
+    });
   }
 
   async #watch(): Promise<void> {
@@ -193,7 +246,8 @@ export class LaunchSession {
       `${this.launchUrl}/events`,
       {
         event: (event) => this.#take(event),
-        connection: (connection) => this.#connected(connection),
+        open: () => this.#open(),
+        lost: (error) => this.#unreachable(error),
         error: (error) => console.error(error),
       },
       this.model.event?.id,
@@ -201,33 +255,26 @@ export class LaunchSession {
   }
 
   #take(event: LaunchEvent): void {
-    this.#connected("open");
     const previous = this.model.event?.phase;
     this.model.accept(event);
-    this.track.accept(event.phase);
-    if (event.message) this.log.write(event.message);
-    if (isTerminal(event)) this.#end(event);
+    if (this.record) this.record.accept(event);
+    else if (this.#early.length < EARLY) this.#early.push(event);
+    if (event.phase === "ready") void this.#ready(event);
+    else if (isTerminal(event)) this.#end(event);
     else this.#tell.changed(false);
     if (event.phase !== previous) this.#tell.phase(event.phase, previous);
-    if (this.mode === "ready") this.#tell.ready(this.url);
-    if (this.mode === "failed") this.#failed(event.reason || "unusable");
+    if (event.phase === "failed") this.#failed(event.reason);
   }
 
-  #connected(connection: Connection): void {
-    if (connection === "open") {
-      this.#failures = 0;
-      this.#setLost(false);
-      return;
-    }
-    this.#setLost(true);
-    // The browser gives up when a proxy answers for a server that restarts; we do not.
-    if (connection === "closed") this.#later();
+  #open(): void {
+    this.#failures = 0;
+    this.#setLost(false);
   }
 
-  #setLost(lost: boolean): void {
+  #setLost(lost: boolean, key: TextKey = "lost"): void {
     if (lost === this.lost) return;
     this.lost = lost;
-    this.notice = lost ? LOST : "";
+    this.notice = lost ? { key } : undefined;
     this.#tell.changed(true);
   }
 
@@ -235,77 +282,98 @@ export class LaunchSession {
     const pause = PAUSES[Math.min(this.#failures, PAUSES.length - 1)] ?? 1;
     this.#failures += 1;
     clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => void this.#watch(), pause * 1000);
+    // Not all at once: a lecture's viewers were all cut at the same moment.
+    this.#retry = setTimeout(() => void this.#watch(), pause * (750 + 500 * Math.random()));
   }
 
   #unreachable(error: unknown): void {
     if (error instanceof ApiError && (error.status === 404 || error.status === 410)) {
-      this.lost = false;
-      this.notice = "";
-      this.outcome = {
-        title: "This launch is over",
-        message: "The server does not know it any more.",
-        advice: "Start a new one: what was built already is not built again.",
-        evidence: [],
-        again: "Start a new launch",
-      };
-      this.#setMode("gone");
+      this.#over({
+        title: "outcome.gone",
+        message: { key: "gone", text: "The server does not know it any more." },
+        advice: {
+          key: "gone.advice",
+          text: "Start a new one: what was built already is not built again.",
+        },
+        again: "launch.new",
+      });
       this.#failed("gone");
     } else if (error instanceof UnusableError || (error instanceof ApiError && isFinal(error))) {
-      this.#refused("This launch cannot be shown", error);
+      this.#refused("outcome.unshown", error);
     } else {
       this.#setLost(true);
       // Nothing ever came: it may be more than the network.
-      if (!this.model.event && isForeign(this.hub)) this.notice = `${why(error, this.hub)} Trying again.`;
+      if (!this.model.event && isForeign(this.hub)) this.notice = why(error, this.hub);
       this.#tell.changed(true);
       this.#later();
     }
   }
 
-  #refused(title: string, error: unknown): void {
+  #refused(title: TextKey, error: unknown): void {
     const known = error instanceof ApiError || error instanceof UnusableError;
     if (!known) console.error(error);
-    const message = why(error, this.hub);
-    this.lost = false;
-    this.notice = "";
-    this.outcome = { title, message, advice: "", evidence: [], again: "Try again" };
-    this.#setMode("gone");
+    this.#over({ title, message: why(error, this.hub), advice: { text: "" }, again: "retry" });
     if (error instanceof ApiError) this.#failed(error.reason || "refused");
     else this.#failed(known ? "unusable" : "unreachable");
   }
 
+  #over(outcome: Omit<Outcome, "evidence">): void {
+    this.lost = false;
+    this.notice = undefined;
+    this.outcome = { ...outcome, evidence: [] };
+    this.#setMode("gone");
+  }
+
   #end(event: LaunchEvent): void {
-    if (event.phase === "ready") {
-      this.#ready(event);
-      return;
-    }
-    const failed = event.phase === "failed";
+    this.lost = false;
+    this.notice = undefined;
+    const { phase, reason = "", subject = "", message = "", advice = "", evidence = [] } = event;
+    const failed = phase === "failed";
     this.outcome = {
-      title: failed ? "The launch failed" : "The launch was cancelled",
-      message: withoutColours(event.message ?? "").trim(),
-      advice: event.advice ?? "",
-      evidence: (event.evidence ?? []).map(withoutColours),
-      again: failed ? "Try again" : "Launch again",
+      title: failed ? "outcome.failed" : "outcome.cancelled",
+      message: {
+        key: `reason.${reason}${subject && ".named"}`,
+        values: { subject },
+        text: message.trim(),
+      },
+      advice: { key: `advice.${reason}`, text: advice },
+      evidence,
+      again: failed ? "retry" : "launch.again",
     };
     this.#setMode(failed ? "failed" : "cancelled");
   }
 
-  #ready(event: LaunchEvent): void {
+  async #ready(event: LaunchEvent): Promise<void> {
+    const turn = this.#turn;
     try {
+      const { serverUrl } = await import("./server-url");
+      if (turn !== this.#turn) return;
       this.url = serverUrl(event, this.urlpath);
     } catch (error) {
-      const message = (error as Error).message;
-      const title = "The server is ready, but cannot be opened from here";
-      this.outcome = { title, message, advice: "", evidence: [], again: "Launch again" };
+      if (turn !== this.#turn) return;
+      const message = why(error, this.hub);
+      const advice = { text: "" };
+      this.outcome = {
+        title: "outcome.unusable",
+        message,
+        advice,
+        evidence: [],
+        again: "launch.again",
+      };
       this.#setMode("failed");
+      this.#failed("unusable");
       return;
     }
+    this.lost = false;
+    this.notice = undefined;
     this.#setMode("ready");
+    this.#tell.ready(this.url);
   }
 
-  #failed(reason: string): void {
-    const { message = "", advice = "", evidence = [] } = this.outcome ?? {};
-    this.#tell.failed({ reason, message, advice, evidence });
+  #failed(reason = ""): void {
+    const { message, advice, evidence = [] } = this.outcome ?? {};
+    const english = { message: message?.text ?? "", advice: advice?.text ?? "" };
+    this.#tell.failed({ reason, ...english, evidence });
   }
 
   #setMode(mode: Mode): void {
@@ -314,13 +382,13 @@ export class LaunchSession {
   }
 }
 
-/** What the page asks for cannot be. */
-class UnusableError extends Error {}
-
 function checkedHub(hub: string): string {
   const url = hubUrl(hub);
-  if (!url) throw new UnusableError("The server's address (hub) does not begin with http:// or https://.");
-  return url;
+  if (url) return url;
+  throw new UnusableError(
+    "unusable.hub",
+    "The server's address (hub) does not begin with http:// or https://.",
+  );
 }
 
 /** Whether asking again would change nothing. */
@@ -333,20 +401,28 @@ function isForeign(hub: string): boolean {
 }
 
 /** Why the server did not do it. What CORS keeps from a page looks like a lost connection to it. */
-function why(error: unknown, hub: string): string {
-  if (error instanceof ApiError || error instanceof UnusableError) return error.message;
-  if (error instanceof SyntaxError) return "What answered is not a binderprogress server.";
-  if (!isForeign(hub)) return "The server did not answer. Are you online?";
+function why(error: unknown, hub: string): Said {
+  if (error instanceof UnusableError) return error.said;
+  if (error instanceof ApiError) return { text: error.message };
+  if (error instanceof SyntaxError) {
+    return {
+      key: "unusable.answer",
+      text: "What answered is neither a binderprogress server nor a BinderHub.",
+    };
+  }
+  if (!isForeign(hub)) {
+    return { key: "not-answered", text: "The server did not answer. Are you online?" };
+  }
   const { host } = new URL(hubUrl(hub));
-  return (
-    `${host} did not answer this page. Either it cannot be reached, or it does not allow pages of ` +
-    `${location.origin}: whoever runs it can, with c.Web.allowed_origins.`
-  );
-}
-
-/** A sentence, or a line of evidence: the server made them plain, a plain BinderHub did not. */
-function withoutColours(text: string): string {
-  return text.replace(/\u001b\[[\d;]*m|[\u0000-\u0008\u000b-\u001f\u007f]/g, "");
+  const { origin } = location;
+  return {
+    key: "cors",
+    values: { host, origin },
+    text:
+      `${host} did not answer this page. Either it cannot be reached, or it does not allow pages ` +
+      `of ${origin}: whoever runs it can, with c.Web.allowed_origins (in a BinderHub with ` +
+      `c.BinderHub.cors_allow_origin).`,
+  };
 }
 
 /** The local clock, in seconds since 1970. */

@@ -1,15 +1,17 @@
 /**
  * What is shown of a launch at a moment: words and numbers. No DOM.
  */
+import type { LaunchEvent } from "./event";
 import { phaseLabel, type Step, type StepState } from "./phases";
 import { isTerminal } from "./progress";
-import { isOver, type LaunchSession, type Mode, type Outcome } from "./session";
+import type { LaunchRecord } from "./record";
+import type { LaunchSession, Mode } from "./session";
+import { duration, percentText, timeLeft } from "./times";
 import type { Words } from "./words";
 
 /** All that the element shows, but for where the bar is drawn and for the log's lines. */
 export interface Shown {
   mode: Mode;
-  lost: boolean;
   /** The phase in words. */
   label: string;
   step: string;
@@ -20,53 +22,62 @@ export interface Shown {
   elapsed: string;
   left: string;
   steps: Record<Step, StepState>;
-  notice: string;
-  outcome: Outcome | undefined;
   cancelling: boolean;
+  /** Whether a person wants to be told when it is ready; nothing where it cannot be. */
+  notify: boolean | undefined;
   /** The address of the ready server. */
   url: string;
   /** How many lines came, in words. */
   lines: string;
-  /** Whether the oldest of them are not shown any more. */
-  cut: boolean;
-  /** Where the whole log is. */
-  logUrl: string;
   /** What is said to those who do not see the page. */
   live: string;
 }
 
 /** What to show of a session at a local time, in seconds since 1970. */
-export function show(session: LaunchSession, time: number, words: Words): Shown {
-  const { mode, model, cancelling, log } = session;
+export function show(
+  session: LaunchSession,
+  { track, log }: LaunchRecord,
+  time: number,
+  words: Words,
+  notify?: boolean,
+): Shown {
+  const { mode, model, cancelling } = session;
   const event = model.event;
   const percent = event ? Math.floor(model.at(time)) : undefined;
   const label = labelOf(session, words);
-  const step = event && !isTerminal(event) ? (event.step ?? "") : "";
+  const step = event && !isTerminal(event) ? stepText(event, words) : "";
   const told = [label, step].filter(Boolean).join(": ");
-  const outcome = isOver(mode) ? session.outcome : undefined;
-  const passed = event && { time: words.duration(model.elapsed(time)) };
+  const passed = event && { time: duration(words, model.elapsed(time)) };
   return {
     mode,
-    lost: session.lost,
     label,
     step,
     percent,
     valueText:
       percent === undefined
         ? told
-        : words.say("bar.value", { percent: words.percent(percent), words: told }),
+        : words.say("bar.value", { percent: percentText(words, percent), words: told }),
     elapsed: passed ? words.say(isTerminal(event) ? "elapsed.after" : "elapsed.so-far", passed) : "",
-    left: cancelling ? "" : words.timeLeft(model.left(time)),
-    steps: session.track.states(),
-    notice: session.notice,
-    outcome,
+    left: cancelling ? "" : timeLeft(words, model.left(time)),
+    steps: track.states(),
     cancelling,
+    notify,
     url: session.url,
-    lines: words.number(log.end),
-    cut: log.start > 0,
-    logUrl: session.id && `${session.launchUrl}/log`,
-    live: mode === "gone" ? `${outcome?.title}. ${outcome?.message}` : event ? label : "",
+    lines: words.say("log.lines", { count: words.number(log.end) }),
+    live: event ? label : "",
   };
+}
+
+/** What goes on within a phase, in words. */
+export function stepText(
+  { step = "", step_key = "", step_index = 0, step_total = 0 }: Partial<LaunchEvent>,
+  words: Words,
+): string {
+  return words.tell({
+    key: `step.${step_total ? "numbered" : step_key}`,
+    text: step,
+    values: { index: words.number(step_index), total: words.number(step_total) },
+  });
 }
 
 function labelOf({ mode, model, cancelling }: LaunchSession, words: Words): string {

@@ -1,145 +1,64 @@
 /**
  * The element's shadow tree. What comes from elsewhere goes into it as text only.
  */
-import { html, nothing, type TemplateResult } from "lit";
-import { phaseLabel, STEPS } from "./phases";
-import { isOver } from "./session";
-import type { Shown } from "./shown";
+import { html, type TemplateResult } from "lit";
+import type { Mode } from "./session";
 import type { Words } from "./words";
 
-/** What the buttons do. */
-export interface Actions {
+/** What is shown, but for what {@link Parts} show. */
+export interface Frame {
+  mode: Mode;
+  lost: boolean;
+  notice: string;
+  /** What the button says that starts anew; empty: it is not there. */
+  again: string;
+  /** What is said to those who do not see the page. */
+  live: string;
+  /** What is offered while nothing was started. */
+  spec: string;
   start(): void;
-  cancel(): void;
-  logToggled(): void;
 }
 
-/**
- * The whole of it. The bar is not drawn here but on each frame, and there is no `style` attribute:
- * a strict policy of the page refuses it.
- *
- * @param spec - what is offered while nothing was started
- */
-export function template(
-  shown: Shown,
-  words: Words,
-  spec: string,
-  actions: Actions,
-): TemplateResult {
-  const { mode } = shown;
-  const bare = mode === "gone" || mode === "idle";
-  return html`<div class="root" part="root" data-mode=${mode} ?data-lost=${shown.lost}>
-    ${panel(shown, words, bare)}
-    <p class="notice" part="notice" role="status" ?hidden=${!shown.notice}>${shown.notice}</p>
-    ${outcome(shown)}
+/** The parts that are loaded when they are wanted. */
+export interface Parts {
+  panel: unknown;
+  outcome: unknown;
+  buttons: unknown;
+  waterfall: unknown;
+  log: unknown;
+}
+
+/** The whole of it. There is no `style` attribute: a strict policy of the page refuses it. */
+export function template(frame: Frame, parts: Parts, words: Words): TemplateResult {
+  const { mode, lost, notice, again, live, spec, start } = frame;
+  const idle = mode === "idle";
+  return html`<div class="root" part="root" dir=${words.dir} data-mode=${mode} ?data-lost=${lost}>
+    ${parts.panel}
+    <p class="notice" part="notice" role="status" ?hidden=${!notice}>${notice}</p>
+    ${parts.outcome}
     <div class="actions" part="actions">
       <button
         id="launch"
         class="button primary"
         part="button launch"
         type="button"
-        ?hidden=${mode !== "idle"}
-        @click=${actions.start}
-      >Launch<span class="sr-only"> ${spec}</span></button>
-      <span class="offered" part="spec" aria-hidden="true" ?hidden=${mode !== "idle"}>${spec}</span>
-      <a
-        id="open"
-        class="button primary open"
-        part="button open"
-        target="_blank"
-        rel="noopener"
-        href=${shown.url || nothing}
-        ?hidden=${mode !== "ready"}
-      >Open<span class="sr-only"> the server in a new tab</span></a>
+        aria-label=${words.say("launch.of", { spec })}
+        ?hidden=${!idle}
+        @click=${start}
+      >${words.say("launch")}</button>
+      <bdi class="offered" part="spec" aria-hidden="true" ?hidden=${!idle}>${spec}</bdi>
       <button
         id="again"
         class="button primary"
         part="button again"
         type="button"
-        ?hidden=${!isOver(mode)}
-        @click=${actions.start}
-      >${shown.outcome?.again}</button>
-      <button
-        id="cancel"
-        class="button"
-        part="button cancel"
-        type="button"
-        aria-disabled=${shown.cancelling}
-        ?hidden=${mode !== "running"}
-        @click=${actions.cancel}
-      >Cancel</button>
+        ?hidden=${!again}
+        @click=${start}
+      >${again}</button>
+      ${parts.buttons}
     </div>
-    <details id="log" class="log" part="log" ?hidden=${bare} @toggle=${actions.logToggled}>
-      <summary part="log-summary">Log <span class="count">${shown.lines}</span></summary>
-      <p class="log-note" ?hidden=${!shown.cut}>Only the last 5,000 lines are shown.</p>
-      <div class="log-frame">
-        <div id="log-box" class="log-box" part="log-box" tabindex="0" role="region" aria-label="Log"><pre id="log-lines"></pre></div>
-        <button id="log-latest" class="button log-latest" part="button" type="button" hidden>To the latest line</button>
-      </div>
-      <p class="log-foot"><a part="log-link" href=${shown.logUrl || nothing} target="_blank" rel="noopener">The whole log as plain text</a></p>
-    </details>
-    <div id="live" class="sr-only" role="status" aria-live="polite">${shown.live}</div>
+    ${parts.waterfall}
+    ${parts.log}
+    <div id="live" class="sr-only" role="status">${live}</div>
   </div>`;
-}
-
-function panel(shown: Shown, words: Words, hidden: boolean): TemplateResult {
-  const { percent } = shown;
-  return html`<section
-    id="panel"
-    class="panel"
-    part="panel"
-    tabindex="-1"
-    aria-label="Progress"
-    ?hidden=${hidden}
-  >
-    <div class="headline">
-      <p class="phase" part="phase">${shown.label}</p>
-      <p class="step" part="step">${shown.step}</p>
-      <p class="percent" part="percent" aria-hidden="true">${
-        percent === undefined ? "" : `${percent}%`
-      }</p>
-    </div>
-    <div
-      id="bar"
-      class="bar"
-      part="bar"
-      role="progressbar"
-      aria-label="Launch"
-      aria-valuemin="0"
-      aria-valuemax="100"
-      aria-valuenow=${percent ?? nothing}
-      aria-valuetext=${shown.valueText}
-    ><div id="fill" class="fill" part="fill"></div></div>
-    <p class="times" part="times">
-      <span part="elapsed">${shown.elapsed}</span>
-      <span class="left" part="left">${shown.left}</span>
-    </p>
-    <ol class="steps" part="steps" aria-label="Phases">${STEPS.map((step) => {
-      const state = shown.steps[step];
-      return html`<li data-step=${step} data-state=${state} aria-current=${
-        state === "current" ? "step" : nothing
-      }><span class="dot" aria-hidden="true"></span><span class="label">${phaseLabel(step, words)}</span><span class="state">${words.say(`state.${state}`)}</span></li>`;
-    })}</ol>
-  </section>`;
-}
-
-function outcome({ outcome }: Shown): TemplateResult | typeof nothing {
-  if (!outcome) return nothing;
-  const { title, message, advice, evidence } = outcome;
-  return html`<section class="outcome" part="outcome">
-    <h2 part="outcome-title">${title}</h2>
-    ${message ? html`<p part="outcome-message">${message}</p>` : nothing}
-    ${advice ? html`<p class="advice" part="advice">${advice}</p>` : nothing}
-    ${
-      evidence.length
-        ? html`<pre
-            class="evidence"
-            part="evidence"
-            tabindex="0"
-            role="region"
-            aria-label="Why, from the log"
-          >${evidence.join("\n")}</pre>`
-        : nothing
-    }
-  </section>`;
 }

@@ -1,31 +1,53 @@
 import { expect, test } from "vitest";
-import { Words } from "./words";
+import { learn, Words } from "./words";
 
-const words = new Words();
+const french = new Words("fr-CH", { launch: "Lancer", "launch.of": "Lancer {spec}" });
 
-test.each([
-  [0, "0 sec"],
-  [8.9, "8 sec"],
-  [65, "1 min 05 sec"],
-  [7384, "2 hr 03 min"],
-])("%d s have passed: %s", (seconds, text) => {
-  expect(words.duration(seconds)).toBe(text);
+test("says it in its language, and else in English", () => {
+  expect(french.say("launch")).toBe("Lancer");
+  expect(french.say("retry")).toBe("Try again");
+});
+
+test("what stands for a value that is not there stays", () => {
+  expect(french.say("launch.of", { spec: "gh/a/b" })).toBe("Lancer gh/a/b");
+  expect(french.say("launch.of")).toBe("Lancer {spec}");
+});
+
+test("attack: a value is never looked into", () => {
+  expect(french.say("launch.of", { spec: "{spec} $& {launch}" })).toBe("Lancer {spec} $& {launch}");
+});
+
+test("learns the English of a part that is loaded later", () => {
+  const words = new Words();
+  expect(words.has("test.later")).toBe(false);
+  learn({ "test.later": "Now" });
+  expect(words.has("test.later")).toBe(true);
+  expect(french.has("test.later")).toBe(true);
+});
+
+test("what a server said is said as it is, unless this language has it", () => {
+  const said = { key: "launch", text: "Go!" };
+  expect(new Words().tell(said)).toBe("Go!");
+  expect(french.tell(said)).toBe("Lancer");
+  expect(french.tell({ key: "reason.unheard-of", text: "No." })).toBe("No.");
+  expect(new Words().tell({ key: "launch" })).toBe("Launch");
 });
 
 test.each([
-  [undefined, ""],
-  [{ median: 21 }, "about 20 sec left"],
-  [{ median: 3 }, "a few seconds left"],
-  [{ median: 58 }, "about 1 min left"],
-  [{ median: 200 }, "about 3 min left"],
-  [{ median: 6000 }, "about 1.5 hr left"],
-  [{ median: -1 }, "longer than usual"],
-  [{ median: 20, low: 14, high: 41 }, "15–40 sec left"],
-  [{ median: 60, low: 40, high: 130 }, "40 sec – 2 min left"],
-  [{ median: 20, low: 19, high: 21 }, "about 20 sec left"],
-  [{ median: -5, low: -10, high: 12 }, "up to 10 sec left"],
-  [{ median: -5, low: -10, high: 3 }, "a few seconds left"],
-  [{ median: -20, low: -30, high: -1 }, "longer than usual"],
-])("%j is left: %s", (left, text) => {
-  expect(words.timeLeft(left)).toBe(text);
+  ["ar", "rtl"],
+  ["ar-EG", "rtl"],
+  ["arn", "ltr"],
+  ["en", "ltr"],
+])("%s is written %s", (lang, dir) => {
+  expect(new Words(lang).dir).toBe(dir);
+});
+
+test.each([
+  ["de-AT", true],
+  ["zh-Hant-TW", true],
+  ["", false],
+  ["tlh-x", false],
+  ["not a language", false],
+])("whether %j is a language that a browser can count in: %s", (lang, known) => {
+  expect(Words.knows(lang)).toBe(known);
 });

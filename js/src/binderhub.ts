@@ -1,0 +1,1 @@
+export function launchOnBinderHub(_o: unknown): () => void { return () => undefined; }

@@ -1,0 +1,14 @@
+/**
+ * The catalogs of all languages but English. Loaded when a page needs one.
+ */
+import type { Catalog } from "./words";
+
+const CATALOGS = import.meta.glob<Catalog>(["./catalogs/*.json", "!./catalogs/en.json"], {
+  import: "default",
+});
+
+/** Load the catalog of a language; nothing if there is none: then English is spoken. */
+export async function loadCatalog(lang: string): Promise<Catalog | undefined> {
+  const language = lang.split("-", 1)[0]!.toLowerCase();
+  return CATALOGS[`./catalogs/${language}.json`]?.();
+}

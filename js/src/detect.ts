@@ -1,0 +1,1 @@
+export async function speaks(_hub: string): Promise<"binderprogress" | "binderhub"> { return "binderprogress"; }

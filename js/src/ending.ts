@@ -1,0 +1,87 @@
+/**
+ * What is shown at the end of a launch: why there is no server, and where the time went. Loaded
+ * once a launch is under way.
+ */
+import { html, nothing, svg, type TemplateResult } from "lit";
+import more from "./catalogs/more/en.json";
+import styles from "./ending.css?inline";
+import { phaseLabel } from "./phases";
+import type { LaunchRecord } from "./record";
+import type { LaunchSession, Outcome } from "./session";
+import { stepText } from "./shown";
+import type { Parts } from "./template";
+import { shortDuration } from "./times";
+import { rows } from "./waterfall";
+import { learn, type Words } from "./words";
+
+learn(more);
+
+/** The style of these parts. */
+export const sheet = new CSSStyleSheet();
+sheet.replaceSync(styles);
+
+/** Make the parts; those that there is nothing to say in are nothing. */
+export function ending(
+  session: LaunchSession,
+  words: Words,
+): Pick<Parts, "outcome" | "waterfall"> {
+  const { mode, outcome, record } = session;
+  const over = mode === "ready" || mode === "failed" || mode === "cancelled";
+  return {
+    outcome: outcome ? why(outcome, words) : nothing,
+    waterfall: over && record ? waterfall(record, words) : nothing,
+  };
+}
+
+function why(outcome: Outcome, words: Words): TemplateResult {
+  const { title, message, advice, evidence } = outcome;
+  const [said, todo] = [words.tell(message), words.tell(advice)];
+  // What the server said itself may tell more than its translation.
+  const original = message.text && message.text !== said && !message.values?.subject;
+  return html`<section class="outcome" part="outcome">
+    <h2 part="outcome-title">${words.say(title)}</h2>
+    ${said ? html`<p part="outcome-message" dir="auto">${said}</p>` : nothing}
+    ${original ? html`<p class="original" lang="en" dir="ltr">${message.text}</p>` : nothing}
+    ${todo ? html`<p class="advice" part="advice" dir="auto">${todo}</p>` : nothing}
+    ${
+      evidence.length
+        ? html`<pre
+            class="evidence"
+            part="evidence"
+            dir="ltr"
+            tabindex="0"
+            role="region"
+            aria-label=${words.say("evidence")}
+          >${evidence.join("\n")}</pre>`
+        : nothing
+    }
+  </section>`;
+}
+
+function waterfall({ timeline }: LaunchRecord, words: Words): TemplateResult | typeof nothing {
+  const { rows: found, total } = rows(timeline);
+  if (!found.length) return nothing;
+  const share = (seconds: number) => `${((100 * seconds) / total).toFixed(2)}%`;
+  return html`<table class="waterfall" part="waterfall">
+    <caption>${words.say("waterfall")}</caption>
+    <thead class="sr-only">
+      <tr>
+        <th scope="col">${words.say("waterfall.what")}</th>
+        <th scope="col">${words.say("waterfall.when")}</th>
+        <th scope="col">${words.say("waterfall.took")}</th>
+      </tr>
+    </thead>
+    <tbody>${found.map(
+      ({ phase, step, start, took }) => html`<tr class=${step ? "part" : "whole"}>
+        <th scope="row" dir="auto">${step ? stepText(step, words) : phaseLabel(phase, words)}</th>
+        <td><svg aria-hidden="true">${svg`<rect
+          x=${share(start)}
+          width=${share(took)}
+          height="100%"
+          rx="2"
+        />`}</svg></td>
+        <td class="took">${shortDuration(words, took)}</td>
+      </tr>`,
+    )}</tbody>
+  </table>`;
+}

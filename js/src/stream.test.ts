@@ -1,0 +1,65 @@
+import { expect, test, vi } from "vitest";
+import { readEvents } from "./stream";
+
+function answer(...chunks: Uint8Array<ArrayBuffer>[]): Response {
+  return new Response(
+    new ReadableStream({
+      start(controller) {
+        for (const chunk of chunks) controller.enqueue(chunk);
+        controller.close();
+      },
+    }),
+  );
+}
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+test("an event is an event wherever the network cuts it", async () => {
+  const whole = bytes("\ufeffid: 1\r\ndata: eins é 中 🎉\r\n\r\n:comment\n\ndata: a\ndata: b\n\n");
+  for (let at = 0; at <= whole.length; at += 1) {
+    const seen: string[] = [];
+    await readEvents(answer(whole.slice(0, at), whole.slice(at)), (data) => seen.push(data));
+    expect(seen).toEqual(["eins é 中 🎉", "a\nb"]);
+  }
+});
+
+test("what is not finished is no event", async () => {
+  const seen: string[] = [];
+  await readEvents(answer(bytes("data: 1\n\ndata: 2\n")), (data) => seen.push(data));
+  expect(seen).toEqual(["1"]);
+});
+
+test("many events in one chunk leave the page time", async () => {
+  const count = 2000;
+  let taken = 0;
+  let turns = 0;
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = () => {
+    turns += 1;
+    if (taken < count) port2.postMessage(undefined);
+    else port1.close();
+  };
+  port2.postMessage(undefined);
+  await readEvents(answer(bytes("data: x\n\n".repeat(count))), () => {
+    taken += 1;
+    // As if each were work.
+    for (const began = performance.now(); performance.now() - began < 0.05; );
+  });
+  expect(taken).toBe(count);
+  // 100 ms of work in slices of 8.
+  expect(turns).toBeGreaterThan(5);
+});
+
+test("what `take` throws ends it", async () => {
+  const take = vi.fn(() => {
+    throw new Error("enough");
+  });
+  await expect(readEvents(answer(bytes("data: 1\n\ndata: 2\n\n")), take)).rejects.toThrow("enough");
+  expect(take).toHaveBeenCalledTimes(1);
+});
+
+test("attack: an event that never ends does not fill the memory", async () => {
+  const chunk = bytes("x".repeat(1 << 20));
+  const chunks = [bytes("data: "), ...Array.from({ length: 40 }, () => chunk)];
+  await expect(readEvents(answer(...chunks), () => undefined)).rejects.toThrow(/buffer/i);
+});

@@ -1,0 +1,54 @@
+import { expect, test } from "vitest";
+import more from "./catalogs/more/en.json";
+import { duration, percentText, shortDuration, timeLeft } from "./times";
+import { learn, Words } from "./words";
+
+learn(more);
+const words = new Words();
+
+test.each([
+  [0, "0 sec"],
+  [8.9, "8 sec"],
+  [65, "1 min 05 sec"],
+  [7384, "2 hr 03 min"],
+])("%d s have passed: %s", (seconds, text) => {
+  expect(duration(words, seconds)).toBe(text);
+});
+
+test.each([
+  [undefined, ""],
+  [{ median: 21 }, "about 20 sec left"],
+  [{ median: 3 }, "a few seconds left"],
+  [{ median: 58 }, "about 1 min left"],
+  [{ median: 200 }, "about 3 min left"],
+  [{ median: 6000 }, "about 1.5 hr left"],
+  [{ median: -1 }, "longer than usual"],
+  [{ median: 20, low: 14, high: 41 }, "15–40 sec left"],
+  [{ median: 60, low: 40, high: 130 }, "40 sec – 2 min left"],
+  [{ median: 20, low: 19, high: 21 }, "about 20 sec left"],
+  [{ median: -5, low: -10, high: 12 }, "up to 10 sec left"],
+  [{ median: -5, low: -10, high: 3 }, "a few seconds left"],
+  [{ median: -20, low: -30, high: -1 }, "longer than usual"],
+])("%j is left: %s", (left, text) => {
+  expect(timeLeft(words, left)).toBe(text);
+});
+
+test.each([
+  [0.04, "0.0 sec"],
+  [9.94, "9.9 sec"],
+  [10, "10 sec"],
+  [65, "1 min 05 sec"],
+])("%d s, shortly: %s", (seconds, text) => {
+  expect(shortDuration(words, seconds)).toBe(text);
+});
+
+test.each([
+  ["en", "42%", "15–40 sec left"],
+  ["de", "42 %", "15–40 Sek. left"],
+  ["fr", "42 %", "15–40 s left"],
+  ["ja", "42%", "15～40 秒 left"],
+])("numbers and units of %s", (lang, share, left) => {
+  const those = new Words(lang);
+  expect(percentText(those, 42).replace(/\s/g, " ")).toBe(share);
+  expect(timeLeft(those, { median: 20, low: 14, high: 41 }).replace(/\s/g, " ")).toBe(left);
+});

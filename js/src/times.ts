@@ -1,0 +1,70 @@
+/**
+ * Durations and shares in a person's language. No DOM.
+ */
+import type { Words } from "./words";
+
+/** The units that durations are told in, and how many seconds they have. */
+const UNITS = { second: 1, minute: 60, hour: 3600 } as const;
+type Unit = keyof typeof UNITS;
+
+/** Whole percent. */
+export function percentText({ lang }: Words, value: number): string {
+  return new Intl.NumberFormat(lang, { style: "percent" }).format(value / 100);
+}
+
+/** A duration that has passed: `8 sec`, `1 min 05 sec`, `2 hr 03 min`. */
+export function duration({ lang }: Words, seconds: number): string {
+  const whole = Math.max(Math.floor(seconds), 0);
+  if (whole < 60) return unit(lang, "second").format(whole);
+  const [large, small]: [Unit, Unit] = whole < 3600 ? ["minute", "second"] : ["hour", "minute"];
+  const much = Math.floor(whole / UNITS[large]);
+  const rest = Math.floor((whole % UNITS[large]) / UNITS[small]);
+  const two = { minimumIntegerDigits: 2 };
+  return `${unit(lang, large).format(much)} ${unit(lang, small, two).format(rest)}`;
+}
+
+/** A short duration, to a tenth of a second; a longer one as {@link duration}. */
+export function shortDuration(words: Words, seconds: number): string {
+  if (seconds >= 10) return duration(words, seconds);
+  const tenths = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
+  return unit(words.lang, "second", tenths).format(seconds);
+}
+
+/**
+ * What is left, no more exactly than anybody can know: `about 20 sec left`, `15–40 sec left`,
+ * `longer than usual`.
+ *
+ * @param left - from `ProgressModel.left`; nothing if nobody knows
+ */
+export function timeLeft(
+  words: Words,
+  left: { median: number; low?: number; high?: number } | undefined,
+): string {
+  if (!left) return "";
+  const { median, low = median, high = median } = left;
+  if (high <= 0) return words.say("left.longer");
+  if (high < 5) return words.say("left.few");
+  const from = coarse(Math.max(low, 0));
+  const to = coarse(high);
+  const time = unit(words.lang, to.unit).format(to.value);
+  if (from.value === 0) return words.say("left.up-to", { time });
+  if (from.value === to.value && from.unit === to.unit) return words.say("left.about", { time });
+  const range =
+    from.unit === to.unit
+      ? unit(words.lang, to.unit).formatRange(from.value, to.value)
+      : `${unit(words.lang, from.unit).format(from.value)} – ${time}`;
+  return words.say("left.range", { time: range });
+}
+
+function unit(lang: string, name: Unit, digits: Intl.NumberFormatOptions = {}): Intl.NumberFormat {
+  return new Intl.NumberFormat(lang, { style: "unit", unit: name, ...digits });
+}
+
+/** Round so that the number does not flicker: to 5 s, then to minutes, then to half hours. */
+function coarse(seconds: number): { value: number; unit: Unit } {
+  const fives = Math.round(seconds / 5) * 5;
+  if (fives < 60) return { value: fives, unit: "second" };
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 90) return { value: minutes, unit: "minute" };
+  return { value: Math.round(seconds / 1800) / 2, unit: "hour" };
+}
