@@ -42,7 +42,7 @@ export default defineConfig({
           groups: [
             {
               name: "core",
-              test: /node_modules\/(lit|@lit|lit-[a-z]+|eventsource-parser)\/|src\/(client|detect|element|hub-url|language|lazy|progress|session|stream|template|words)\.ts|catalogs\/en\.json|element\.css/,
+              test: /node_modules\/(lit|@lit|lit-[a-z]+|eventsource-parser)\/|src\/(client|detect|element|focus|hub-url|language|lazy|progress|session|stream|template|words)\.ts|catalogs\/en\.json|element\.css/,
             },
           ],
         },

@@ -18,7 +18,7 @@ async function pass(milliseconds = 100): Promise<void> {
   await vi.advanceTimersByTimeAsync(milliseconds);
 }
 
-const PARTS = [() => import("./running"), () => import("./ending"), () => import("./log-view")];
+const PARTS = [() => import("./view"), () => import("./ending"), () => import("./log-view")];
 
 /** What has an id or a part of this name. */
 function get<T extends HTMLElement = HTMLElement>(name: string): T {

@@ -2,15 +2,16 @@
  * The element `<binder-progress>`. Importing this registers nothing; `define.ts` does.
  */
 import { LitElement, nothing, type PropertyValues, unsafeCSS } from "lit";
-import type { Bar } from "./bar";
 import styles from "./element.css?inline";
 import type { BinderProgressEventMap, ProgressDetail } from "./element-events";
 import type { Phase } from "./event";
+import { FocusKeeper } from "./focus";
 import { Language } from "./language";
 import { Lazy } from "./lazy";
 import { isOver, LaunchSession, type Mode, now, type Outcome } from "./session";
 import type { Shown } from "./shown";
 import { type Parts, template } from "./template";
+import type { ViewHost } from "./view";
 
 /** What the DOM's own types do not know: its `progress` has another type. */
 export interface BinderProgressElement {
@@ -73,7 +74,6 @@ export class BinderProgressElement extends LitElement {
   /** The line of the log to show, from 1; the log is opened there. */
   declare line: number;
 
-  readonly #calm = matchMedia("(prefers-reduced-motion: reduce)");
   readonly #session = new LaunchSession({
     changed: (urgent) => this.#changed(urgent),
     started: (launch) => {
@@ -83,67 +83,32 @@ export class BinderProgressElement extends LitElement {
     phase: (phase, previous) => this.#fire("phasechange", { phase, previous }),
     ready: (url) => this.#ready(url),
     failed: (failure) => {
-      if (this.#session.mode === "failed") this.#openLog();
+      const broken = this.#session.mode === "failed";
+      if (broken) void this.updateComplete.then(() => this.#view.value?.openLog());
       this.#fire("failed", failure);
     },
   });
-  readonly #language = new Language(this, () => this.#tick());
-  #notify: boolean | undefined = canNotify() ? false : undefined;
-  #shown: Shown | undefined;
-  #told: ProgressDetail | undefined;
-  #bar: Bar | undefined;
-  #appeared = false;
-  #left = false;
-  #hadFocus: Element | null = null;
-  #focusLost = false;
-  #shownMode: Mode = "idle";
-  #clock: ReturnType<typeof setInterval> | undefined;
-  #pending = false;
-  #moving = false;
-
-  readonly #running = new Lazy(
-    () => import("./running"),
-    (part) => {
-      this.#adopt(part);
-      if (part) {
-        this.#bar = new part.Bar((id) => this.#part(id));
-        this.#session.remember(() => new part.LaunchRecord());
-      } else {
-        this.#session.notice = { key: "not-part" };
-      }
+  readonly #language = new Language(this, () => this.#changed(true));
+  readonly #view = new Lazy(
+    async () => new (await import("./view")).LaunchView(this.#viewHost()),
+    (view) => {
+      if (!view) this.#session.notice = { key: "not-part" };
       this.#changed(true);
     },
   );
   readonly #ending = new Lazy(
     () => import("./ending"),
     (part) => {
-      this.#adopt(part);
+      if (part) this.shadowRoot?.adoptedStyleSheets.push(part.sheet);
       this.#changed(true);
     },
   );
-  readonly #log = new Lazy(
-    async () => {
-      const { LogView } = await import("./log-view");
-      return new LogView(this.#part("log-view")!, this.shadowRoot!, {
-        words: () => this.#language.words,
-        source: () => (this.launch ? { text: `${this.#session.launchUrl}/log` } : {}),
-        name: () => `${this.spec.replace(/[^\w.-]+/g, "-")}.log`,
-        lineHref: (line) => lineHref(this.launch, line),
-      });
-    },
-    (view) => {
-      if (view) this.#showLog();
-      else this.#session.notice = { key: "not-part" };
-    },
-  );
-  readonly #tab = new Lazy(
-    async () => new (await import("./tab")).Tab(),
-    () => this.#changed(true),
-  );
-  readonly #notifier = new Lazy(
-    () => import("./notify"),
-    () => undefined,
-  );
+  #told: ProgressDetail | undefined;
+  #appeared = false;
+  #left = false;
+  #clock: ReturnType<typeof setInterval> | undefined;
+  #pending = false;
+  #moving = false;
 
   constructor() {
     super();
@@ -156,6 +121,10 @@ export class BinderProgressElement extends LitElement {
     this.autostart = false;
     this.ask = false;
     this.tab = false;
+    new FocusKeeper(this, () => ({
+      wanted: this.#session.mode === "ready" ? "open" : "",
+      fallback: isOver(this.#session.mode) ? "again" : "panel",
+    }));
   }
 
   /** The phase of the launch; nothing before its first event. */
@@ -168,7 +137,7 @@ export class BinderProgressElement extends LitElement {
     const { mode } = this.#session;
     if (mode !== "idle" && !isOver(mode)) return;
     this.#settings();
-    this.#running.want();
+    this.#view.want();
     await this.#session.start();
   }
 
@@ -223,12 +192,12 @@ export class BinderProgressElement extends LitElement {
     this.#session.leave();
     clearInterval(this.#clock);
     this.#clock = undefined;
-    this.#tab.value?.restore();
+    this.#view.value?.leave();
   }
 
   #resume(id: string): Promise<void> {
     this.#settings();
-    this.#running.want();
+    this.#view.want();
     return this.#session.resume(id);
   }
 
@@ -245,7 +214,6 @@ export class BinderProgressElement extends LitElement {
   }
 
   protected override willUpdate(changed: PropertyValues<this>): void {
-    this.#hadFocus = this.shadowRoot?.activeElement ?? null;
     if (!this.#appeared || !changed.has("launch")) return;
     if (this.launch && this.launch !== this.#session.id) void this.#resume(this.launch);
   }
@@ -263,34 +231,16 @@ export class BinderProgressElement extends LitElement {
       spec: this.spec,
       start: () => void this.start(),
     };
-    return template(frame, { ...this.#underWay(mode), ...this.#ended(over) }, words);
+    const view = mode === "idle" ? undefined : this.#view.value;
+    return template(frame, { ...view?.parts(), ...this.#ended(over) }, words);
   }
 
   #live(over: Outcome | undefined): string {
-    if (this.#session.mode !== "gone" || !over) return this.#shown?.live ?? "";
+    if (this.#session.mode !== "gone" || !over) return this.#view.value?.shown.live ?? "";
     const { words } = this.#language;
     // Said once, and whole.
     if (this.#ending.failed) return words.tell(over.message);
     return this.#ending.value ? `${words.say(over.title)}. ${words.tell(over.message)}` : "";
-  }
-
-  #underWay(mode: Mode): Pick<Parts, "panel" | "buttons" | "log"> {
-    const part = this.#running.value;
-    const shown = this.#shown;
-    if (!part || !shown || mode === "idle" || mode === "gone") {
-      return { panel: nothing, buttons: nothing, log: nothing };
-    }
-    const { words } = this.#language;
-    const actions = {
-      cancel: () => void this.cancel(),
-      notify: () => void this.#toggleNotify(),
-      logToggled: () => this.#showLog(),
-    };
-    return {
-      panel: part.panel(shown, words),
-      buttons: part.buttons(shown, words, actions),
-      log: part.log(shown, words, actions),
-    };
   }
 
   #ended(over: Outcome | undefined): Pick<Parts, "outcome" | "waterfall"> {
@@ -302,34 +252,6 @@ export class BinderProgressElement extends LitElement {
     return { outcome: why, waterfall: nothing };
   }
 
-  protected override updated(): void {
-    const { mode } = this.#session;
-    const had = this.#hadFocus;
-    if (mode !== this.#shownMode) {
-      this.#shownMode = mode;
-      // Unless someone reads the log, or is elsewhere in a page that holds more than this.
-      const free = this.autostart && document.activeElement === document.body;
-      if (mode === "ready" && ((had && !this.#part("log")?.contains(had)) || free)) {
-        this.#part("open")?.focus();
-        return;
-      }
-      // A button that vanishes must not take the focus with it.
-      this.#focusLost ||= had instanceof HTMLElement && (had.hidden !== false || !had.isConnected);
-    }
-    if (!this.#focusLost) return;
-    const target = this.#part(isOver(mode) ? "again" : "panel");
-    this.#focusLost = !target;
-    target?.focus();
-  }
-
-  #part<T extends HTMLElement>(id: string): T | null {
-    return this.renderRoot.querySelector<T>(`#${id}`);
-  }
-
-  #adopt(part: { sheet: CSSStyleSheet } | undefined): void {
-    if (part) this.shadowRoot?.adoptedStyleSheets.push(part.sheet);
-  }
-
   #fire<K extends keyof BinderProgressEventMap>(
     type: K,
     detail: BinderProgressEventMap[K]["detail"],
@@ -339,47 +261,13 @@ export class BinderProgressElement extends LitElement {
 
   #ready(url: string): void {
     this.#fire("ready", { url, launch: this.#session.id });
-    if (this.#notify) {
-      const { spec } = this;
-      this.#notifier.value?.notify(this.#language.words.say("notify.ready"), spec, url);
-    }
+    this.#view.value?.tellReady();
     // A browser may keep it from opening a tab without a click; the link stays.
     if (this.open === "new-tab") window.open(url, "_blank", "noopener");
     if (this.open !== "same-tab") return;
     // `replace`: going back must not come here, if that would lead forth again.
     if (this.autostart || this.hasAttribute("launch")) location.replace(url);
     else location.assign(url);
-  }
-
-  async #toggleNotify(): Promise<void> {
-    if (this.#notify) {
-      this.#notify = false;
-    } else {
-      this.#notifier.want();
-      // Asked within the click: browsers refuse it at any other time.
-      const answer = await Notification.requestPermission();
-      this.#notify = answer === "granted" ? true : undefined;
-      if (answer !== "granted") this.#session.notice = { key: "notify.denied" };
-    }
-    this.#changed(true);
-  }
-
-  #openLog(): void {
-    void this.updateComplete.then(() => {
-      const log = this.#part<HTMLDetailsElement>("log");
-      if (log) log.open = true;
-      this.#showLog();
-    });
-  }
-
-  #showLog(): void {
-    if (!this.#part<HTMLDetailsElement>("log")?.open) return;
-    this.#log.want();
-    const { record } = this.#session;
-    if (record) this.#log.value?.render(record.log);
-    if (!this.line || !record || record.log.end < this.line) return;
-    this.#log.value?.goTo(this.line - 1);
-    this.line = 0;
   }
 
   #changed(urgent: boolean): void {
@@ -398,24 +286,16 @@ export class BinderProgressElement extends LitElement {
     this.#pending = false;
     const { mode } = this.#session;
     if (mode !== "idle" && mode !== "starting") this.#ending.want();
-    if (this.tab) this.#tab.want();
     this.requestUpdate();
-    const { record } = this.#session;
-    const show = this.#running.value?.show;
-    if (show && record) {
-      this.#tell(show(this.#session, record, now(), this.#language.words, this.#notify));
-    }
+    const shown = this.#view.value?.tick(now());
+    if (shown) this.#tell(shown);
     if (!isMoving(mode)) {
       clearInterval(this.#clock);
       this.#clock = undefined;
     }
   }
 
-  #tell(shown: Shown): void {
-    this.#shown = shown;
-    if (this.isConnected) this.#tab.value?.show(shown, this.#language.words);
-    if (this.#calm.matches) this.#bar?.set(shown.percent ?? 0);
-    const { label, step, percent } = shown;
+  #tell({ label, step, percent }: Shown): void {
     const told = this.#told;
     if (label === told?.label && step === told.step && percent === told.percent) return;
     const { model } = this.#session;
@@ -427,30 +307,29 @@ export class BinderProgressElement extends LitElement {
   /** The bar and the log, before the browser draws; until the end is drawn. */
   #frame(time: number): void {
     if (this.#pending) this.#tick();
-    const { model, mode, lost, record } = this.#session;
-    if (record) this.#log.value?.render(record.log);
-    // A new launch begins at the left again, at once.
-    if (!model.event) this.#bar?.set(0);
-    const calm = this.#calm.matches;
-    const lively = mode === "running" && !lost;
-    const gliding = !calm && this.#bar?.frame(time, model.at(now()), lively);
-    this.#moving = this.isConnected && (isMoving(mode) || gliding === true);
+    const gliding = this.#view.value?.frame(time, now()) === true;
+    this.#moving = this.isConnected && (isMoving(this.#session.mode) || gliding);
     if (this.#moving) requestAnimationFrame((next) => this.#frame(next));
+  }
+
+  #viewHost(): ViewHost {
+    return {
+      session: this.#session,
+      shadow: this.shadowRoot!,
+      spec: () => this.spec,
+      takeLine: () => {
+        const { line } = this;
+        this.line = 0;
+        return line;
+      },
+      inTab: () => this.tab && this.isConnected,
+      words: () => this.#language.words,
+      cancel: () => void this.cancel(),
+      changed: () => this.#changed(true),
+    };
   }
 }
 
 function isMoving(mode: Mode): boolean {
   return mode === "starting" || mode === "running";
-}
-
-/** Whether a person can be asked for notifications: in some pages nobody can. */
-function canNotify(): boolean {
-  return window.isSecureContext && "Notification" in window && Notification.permission !== "denied";
-}
-
-/** The page's own address with a line of the log in it. */
-function lineHref(launch: string, line: number): string {
-  const fragment = new URLSearchParams(location.hash.slice(1));
-  if (launch && fragment.has("launch")) return `#launch=${encodeURIComponent(launch)}&line=${line}`;
-  return `#line=${line}`;
 }

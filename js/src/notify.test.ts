@@ -1,15 +1,21 @@
 // @vitest-environment happy-dom
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { notify } from "./notify";
+import { Notifier } from "./notify";
 
 const made = vi.fn();
+const asked = vi.fn<() => Promise<NotificationPermission>>();
+const changed = vi.fn();
 const close = vi.fn();
 let last: { onclick?: () => void };
 
 beforeEach(() => {
+  vi.stubGlobal("isSecureContext", true);
+  asked.mockResolvedValue("granted");
   vi.stubGlobal(
     "Notification",
     class {
+      static permission = "default";
+      static requestPermission = asked;
       onclick?: () => void;
       close = close;
 
@@ -23,35 +29,69 @@ beforeEach(() => {
 afterEach(() => {
   vi.unstubAllGlobals();
   vi.restoreAllMocks();
-  made.mockReset();
+  for (const mock of [made, asked, changed]) mock.mockReset();
 });
 
 function hide(hidden: boolean): void {
   vi.spyOn(document, "hidden", "get").mockReturnValue(hidden);
 }
 
-test("says it in a hidden tab, and leads back to it", () => {
+/** One that a person wants. */
+async function wanted(): Promise<Notifier> {
+  const notifier = new Notifier(changed);
+  await notifier.toggle();
+  expect(notifier.wanted).toBe(true);
+  return notifier;
+}
+
+test("asks only when it is told to", async () => {
+  const notifier = new Notifier(changed);
+  expect(notifier.wanted).toBe(false);
+  expect(asked).not.toHaveBeenCalled();
+  await notifier.toggle();
+  await notifier.toggle();
+  expect(asked).toHaveBeenCalledTimes(1);
+  expect(notifier.wanted).toBe(false);
+  hide(true);
+  notifier.tell("Your server is ready", "gh/a/b", "key");
+  expect(made).not.toHaveBeenCalled();
+});
+
+test("who says no is not asked again", async () => {
+  asked.mockResolvedValue("denied");
+  const notifier = new Notifier(changed);
+  await notifier.toggle();
+  expect(notifier.wanted).toBeUndefined();
+  expect(changed).toHaveBeenCalledWith({ key: "notify.denied" });
+});
+
+test("it is not offered where it cannot be", () => {
+  vi.stubGlobal("isSecureContext", false);
+  expect(new Notifier(changed).wanted).toBeUndefined();
+});
+
+test("says it in a hidden tab, and leads back to it", async () => {
   hide(true);
   const focus = vi.spyOn(window, "focus").mockReturnValue();
-  notify("Your server is ready", "gh/a/b", "key");
+  (await wanted()).tell("Your server is ready", "gh/a/b", "key");
   expect(made).toHaveBeenCalledWith("Your server is ready", { body: "gh/a/b", tag: "key" });
   last.onclick?.();
   expect(focus).toHaveBeenCalled();
   expect(close).toHaveBeenCalled();
 });
 
-test("who looks at the page is not told again", () => {
+test("who looks at the page is not told again", async () => {
   hide(false);
-  notify("Your server is ready", "gh/a/b", "key");
+  (await wanted()).tell("Your server is ready", "gh/a/b", "key");
   expect(made).not.toHaveBeenCalled();
 });
 
-test("a browser that cannot after all is no failure of the launch", () => {
+test("a browser that cannot after all is no failure of the launch", async () => {
   hide(true);
   const warned = vi.spyOn(console, "warn").mockReturnValue();
   made.mockImplementation(() => {
     throw new TypeError("Illegal constructor");
   });
-  notify("Your server is ready", "gh/a/b", "key");
+  (await wanted()).tell("Your server is ready", "gh/a/b", "key");
   expect(warned).toHaveBeenCalled();
 });

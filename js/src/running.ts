@@ -1,5 +1,5 @@
 /**
- * What is shown of a launch that is under way. Loaded when one is started.
+ * The templates of a launch that is under way.
  */
 import { html, nothing, type TemplateResult } from "lit";
 import more from "./catalogs/more/en.json";
@@ -10,10 +10,6 @@ import "./server-url";
 import type { Shown } from "./shown";
 import { percentText } from "./times";
 import { learn, type Words } from "./words";
-
-export { Bar } from "./bar";
-export { LaunchRecord } from "./record";
-export { show } from "./shown";
 
 learn(more);
 
@@ -61,7 +57,7 @@ export function panel(shown: Shown, words: Words): TemplateResult {
       <span class="left" part="left">${shown.left}</span>
     </p>
     <ol class="steps" part="steps" aria-label=${words.say("phases")}>${STEPS.map((step) => {
-      const state = shown.steps[step];
+      const state = shown.steps[step] ?? "upcoming";
       return html`<li data-step=${step} data-state=${state} aria-current=${
         state === "current" ? "step" : nothing
       }><span class="dot" aria-hidden="true"></span><span class="label">${phaseLabel(step, words)}</span><span class="state">${words.say(`state.${state}`)}</span></li>`;

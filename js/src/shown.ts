@@ -4,7 +4,6 @@
 import type { LaunchEvent } from "./event";
 import { phaseLabel, type Step, type StepState } from "./phases";
 import { isTerminal } from "./progress";
-import type { LaunchRecord } from "./record";
 import type { LaunchSession, Mode } from "./session";
 import { duration, percentText, timeLeft } from "./times";
 import type { Words } from "./words";
@@ -21,7 +20,7 @@ export interface Shown {
   valueText: string;
   elapsed: string;
   left: string;
-  steps: Record<Step, StepState>;
+  steps: Partial<Record<Step, StepState>>;
   cancelling: boolean;
   /** Whether a person wants to be told when it is ready; nothing where it cannot be. */
   notify: boolean | undefined;
@@ -33,15 +32,16 @@ export interface Shown {
   live: string;
 }
 
+const NONE = {};
+
 /** What to show of a session at a local time, in seconds since 1970. */
 export function show(
   session: LaunchSession,
-  { track, log }: LaunchRecord,
   time: number,
   words: Words,
   notify?: boolean,
 ): Shown {
-  const { mode, model, cancelling } = session;
+  const { mode, model, cancelling, record } = session;
   const event = model.event;
   const percent = event ? Math.floor(model.at(time)) : undefined;
   const label = labelOf(session, words);
@@ -59,11 +59,11 @@ export function show(
         : words.say("bar.value", { percent: percentText(words, percent), words: told }),
     elapsed: passed ? words.say(isTerminal(event) ? "elapsed.after" : "elapsed.so-far", passed) : "",
     left: cancelling ? "" : timeLeft(words, model.left(time)),
-    steps: track.states(),
+    steps: record?.track.states() ?? NONE,
     cancelling,
     notify,
     url: session.url,
-    lines: words.say("log.lines", { count: words.number(log.end) }),
+    lines: words.say("log.lines", { count: words.number(record?.log.end ?? 0) }),
     live: event ? label : "",
   };
 }

@@ -21,11 +21,11 @@ export interface Frame {
 
 /** The parts that are loaded when they are wanted. */
 export interface Parts {
-  panel: unknown;
-  outcome: unknown;
-  buttons: unknown;
-  waterfall: unknown;
-  log: unknown;
+  panel?: unknown;
+  outcome?: unknown;
+  buttons?: unknown;
+  waterfall?: unknown;
+  log?: unknown;
 }
 
 /** The whole of it. There is no `style` attribute: a strict policy of the page refuses it. */

@@ -1,1 +1,0 @@
-export function launchOnBinderHub(_o: unknown): () => void { return () => undefined; }

@@ -1,1 +1,0 @@
-export async function speaks(_hub: string): Promise<"binderprogress" | "binderhub"> { return "binderprogress"; }
