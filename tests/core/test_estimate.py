@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from itertools import pairwise
 from math import inf, isfinite
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,6 +82,33 @@ def test_a_launch(
         assert 0 <= told.low <= told.eta <= told.high
         assert isfinite(told.high)
         reached, before = told.progress, told
+
+
+# What both languages make of the same launches; see `docs/development.md`.
+SHARED = json.loads((Path(__file__).parents[1] / "data" / "estimates.json").read_text())
+
+
+@pytest.mark.parametrize("case", SHARED["launches"], ids=[c["name"] for c in SHARED["launches"]])
+def test_launches_that_the_browser_estimates_too(case: dict[str, Any]) -> None:
+    estimator = Estimator(now=1000.0, typical=case.get("typical", TYPICAL))
+    for event in case["events"]:
+        given = event.get("step")
+        step = numbered(given["index"], given["total"], cached=given["cached"]) if given else None
+        told = estimator.update(Phase(event["phase"]), step, now=1000.0 + event["at"])
+        curve = told.curve
+        said = None if curve is None else {"from": curve.from_, "to": curve.to, "tau": curve.tau}
+        assert told.progress == pytest.approx(event["progress"], abs=0.0011)
+        assert said == (event["curve"] and pytest.approx(event["curve"], abs=0.0011))
+        assert told[2:] == tuple(
+            seconds if seconds is None else pytest.approx(seconds, abs=0.11)
+            for seconds in (event["eta"], event["low"], event["high"])
+        )
+
+
+@pytest.mark.parametrize("case", SHARED["left"])
+def test_time_left_as_in_the_browser(case: dict[str, float]) -> None:
+    left = time_left(case["typical"], case["spent"], case["quantile"])
+    assert left == pytest.approx(case["left"], rel=1e-4)
 
 
 def run(estimator: Estimator, *says: Any, start: float = 0.0, every: float = 1.0) -> list[Estimate]:
