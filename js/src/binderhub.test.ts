@@ -64,6 +64,7 @@ async function hub(...answers: Answer[]) {
   const requests: { url: string; accept: string }[] = [];
   let closed = 0;
   const server = createServer((request, response) => {
+    if (request.url === "/binder/_config") return status(404)(response, request);
     const answer = answers[Math.min(requests.length, answers.length - 1)]!;
     requests.push({ url: request.url ?? "", accept: request.headers.accept ?? "" });
     response.on("close", () => (closed += 1));
@@ -240,6 +241,8 @@ describe("a connection that is cut when a server may have been asked for", () =>
     ["built", cutAfter(all.slice(0, built + 1))],
     ["launching", cutAfter(all.slice(0, built + 3))],
     ["a clean end", endAfter(all.slice(0, built + 3))],
+    // Where the image is there already, what was said of the launch may be lost with the connection.
+    ["nothing was heard", endAfter([])],
   ])("is never made again: %s", async (_, answer) => {
     const there = await hub(answer, hold(all));
     const { events, end } = await launch(there.url);
@@ -401,15 +404,38 @@ describe("where nothing could be started", () => {
   });
 
   test("nobody answers", async () => {
-    const { end, states } = await launch("http://127.0.0.1:1/");
+    const there = await hub(status(200));
+    cleanUp.splice(0).forEach((close) => close());
+    const { end, states } = await launch(there.url);
     expect(end).toBeInstanceOf(TypeError);
     expect(states).toEqual([]);
   });
 
   test("a spec that leaves the address", async () => {
-    const { end } = await launch("http://127.0.0.1:1/binder/", "../../hub/logout");
+    const { end } = await launch((await hub(status(200))).url, "../../hub/logout");
     expect(end).toMatchObject({ reason: "unusable" });
   });
+});
+
+test("where pages of this origin are not allowed, no launch is started", async () => {
+  const there = await hub(hold(recorded("real-ok")));
+  const refused = await new Promise((resolve) => {
+    const stop = launchOnBinderHub({
+      hub: there.url,
+      spec: "gh/a/b/HEAD",
+      event: resolve,
+      connection: resolve,
+      refused: resolve,
+      // As a browser does it: the request is made, its answer is kept from the page.
+      fetch: async (...request) => {
+        await fetch(...request);
+        throw new TypeError("Failed to fetch");
+      },
+    });
+    cleanUp.push(stop);
+  });
+  expect(refused).toBeInstanceOf(TypeError);
+  expect(there.requests).toEqual([]);
 });
 
 test("what has a meaning in addresses has none in a spec", async () => {

@@ -5,7 +5,7 @@
  * asks again joins that build. Once there is an image, whoever asks again gets a second server: so
  * after that it is never asked again.
  */
-import { EventSourceParserStream } from "eventsource-parser/stream";
+import { createParser } from "eventsource-parser";
 import { BinderHubLaunch, isLogged, messageOf, phaseOf, readRecord } from "./binderhub-events";
 import { ApiError } from "./client";
 import type { LaunchEvent } from "./event";
@@ -42,12 +42,13 @@ export interface BinderHubOptions {
   wait?(seconds: number, signal: AbortSignal): Promise<void>;
 }
 
-/** TypeScript's own takes any buffer, and a response's body is more exact than that. */
-type TextDecoding = ReadableWritablePair<string, Uint8Array<ArrayBuffer>>;
-type Events = ReadableStreamDefaultReader<{ data: string }>;
+type Body = ReadableStream<Uint8Array<ArrayBuffer>>;
 
 /**
  * Launch on a plain BinderHub.
+ *
+ * There is one gap that its protocol leaves: a hub that has sent `built` and `launching` over a
+ * connection that broke before either came here is asked again, and starts another server.
  *
  * @returns a function that stops watching: no event comes any more. A build goes on; the server of
  *   a launch that is stopped late may come up all the same.
@@ -65,6 +66,8 @@ class Watcher {
   readonly #repeats = new Repeats();
   readonly #abort = new AbortController();
   #failures = 0;
+  /** Whether this connection has brought any event. */
+  #isHeard = false;
 
   constructor(options: BinderHubOptions) {
     this.#options = options;
@@ -86,13 +89,13 @@ class Watcher {
   }
 
   async #watch(): Promise<void> {
-    const first = await this.#open().catch((error: unknown) => {
+    const first = await this.#start().catch((error: unknown) => {
       if (!this.#isOver) this.#options.refused(error);
     });
-    for (let events = first; events; events = await this.#again()) {
+    for (let body = first; body; body = await this.#again()) {
       if (this.#isOver) return;
       this.#options.connection("open");
-      await this.#read(events);
+      await this.#read(body);
       if (this.#isOver) return;
       if (this.#mayHaveServer) {
         this.#launch.fail("connection-lost", this.#now());
@@ -108,54 +111,84 @@ class Watcher {
 
   /** Whether a server may have been asked for: then asking again would start another one. */
   get #mayHaveServer(): boolean {
+    // Where there is an image, a server is asked for at once: what was said of it may be lost.
+    if (!this.#isHeard) return true;
     return this.#launch.phase === "built" || this.#launch.phase === "launching";
   }
 
-  /** Connect; the error is what {@link BinderHubOptions.refused} is told. */
-  async #open(): Promise<Events> {
-    const response = await (this.#options.fetch ?? fetch)(addressOf(this.#options), {
-      // Exactly this: a BinderHub takes no other.
-      headers: { Accept: "text/event-stream" },
-      cache: "no-store",
-      signal: this.#abort.signal,
-    });
+  /** Connect for the first time; the error is what {@link BinderHubOptions.refused} is told. */
+  async #start(): Promise<Body> {
+    const address = addressOf(this.#options);
+    // Something harmless first, whatever is answered: where pages of this origin are not allowed, a
+    // launch would start all the same, and nobody would ever hear of its server.
+    const response = await this.#fetch(`${this.#options.hub}_config`);
+    await response.body?.cancel();
+    return this.#open(address);
+  }
+
+  async #open(address = addressOf(this.#options)): Promise<Body> {
+    // Exactly this: a BinderHub takes no other.
+    const headers = { Accept: "text/event-stream" };
+    const response = await this.#fetch(address, headers);
     const { status, body } = response;
     const type = response.headers.get("Content-Type") ?? "";
-    if (status === 200 && body && /^text\/event-stream\b/i.test(type)) {
-      return body
-        .pipeThrough<string>(new TextDecoderStream() as TextDecoding)
-        .pipeThrough(new EventSourceParserStream({ maxBufferSize: LONGEST }))
-        .getReader();
-    }
+    if (status === 200 && body && /^text\/event-stream\b/i.test(type)) return body;
     await body?.cancel();
     if (status === 200) throw new ApiError("What answered is not a BinderHub.", status, "unusable");
     throw new ApiError(`The server answered with status ${status}.`, status, "");
   }
 
+  #fetch(address: string, headers: Record<string, string> = {}): Promise<Response> {
+    const { signal } = this.#abort;
+    return (this.#options.fetch ?? fetch)(address, { headers, cache: "no-store", signal });
+  }
+
   /** Connect again, after a pause; nothing if that was tried often enough, or is not wanted. */
-  async #again(): Promise<Events | undefined> {
+  async #again(): Promise<Body | undefined> {
     this.#options.connection("reconnecting");
     for (const pause of PAUSES.slice(this.#failures)) {
       this.#failures += 1;
       await (this.#options.wait ?? wait)(pause, this.#abort.signal);
       if (this.#isOver) return undefined;
       // However it failed: the next pause is longer.
-      const events = await this.#open().catch(() => undefined);
-      if (events) return events;
+      const body = await this.#open().catch(() => undefined);
+      if (body) return body;
     }
     if (!this.#isOver) this.#launch.fail("unreachable", this.#now());
     return undefined;
   }
 
   /** Read one connection to its end, whatever end that is. */
-  async #read(events: Events): Promise<void> {
+  async #read(body: Body): Promise<void> {
+    this.#isHeard = false;
+    const events: string[] = [];
+    let isTooLong = false;
+    const parser = createParser({
+      onEvent: ({ data }) => events.push(data),
+      onError: ({ type }) => (isTooLong ||= type === "max-buffer-size-exceeded"),
+      maxBufferSize: LONGEST,
+    });
+    const decoder = new TextDecoder();
+    const reader = body.getReader();
+    // A cut is told as an error; what is said of it is the same as of any other end.
+    const next = () => reader.read().catch(() => ({ done: true as const, value: undefined }));
+    // One ahead of the work: a stream that breaks takes with it what was not fetched yet.
+    let ahead = next();
+    while (!isTooLong) {
+      const { done, value } = await ahead;
+      if (done) return;
+      ahead = next();
+      parser.feed(decoder.decode(value, { stream: true }));
+      await this.#takeAll(events.splice(0));
+      if (this.#isOver) return;
+    }
+  }
+
+  async #takeAll(events: readonly string[]): Promise<void> {
     let began = performance.now();
-    for (;;) {
-      // A cut is told as an error, by the network or by the parser; what is said of it is the same.
-      const { done, value } = await events.read().catch(() => ({ done: true, value: undefined }));
-      if (done || !value || this.#isOver) return;
-      this.#take(value.data);
-      if (this.#launch.over) return;
+    for (const data of events) {
+      if (this.#isOver) return;
+      this.#take(data);
       if (performance.now() - began > WORK) {
         await turn();
         began = performance.now();
@@ -164,6 +197,7 @@ class Watcher {
   }
 
   #take(data: string): void {
+    this.#isHeard = true;
     const record = readRecord(data);
     const isStatus = phaseOf(record) === "waiting";
     if (isLogged(record) && this.#repeats.has(messageOf(record), isStatus)) return;

@@ -93,6 +93,8 @@ class BinderHub:
                     ("/binder/versions", _Versions),
                     ("/binder/build/([^/]+)/(.+)", _Build),
                     ("/binder/user/.*", _Jupyter),
+                    # Pages of other origins that are allowed may read this, too.
+                    (".*", _NotFound),
                 ],
                 hub=self,
             )
@@ -187,6 +189,11 @@ class _Versions(_Handler):
 class _Jupyter(_Handler):
     def get(self) -> None:
         self.write("<!doctype html><title>Jupyter</title><p>The server.")
+
+
+class _NotFound(_Handler):
+    def get(self) -> None:
+        self.set_status(404)
 
 
 class _Build(_Handler):
