@@ -94,13 +94,18 @@ class LaunchFailedError(BinderProgressError):
         One sentence: what happened.
     reason : str
         A key of `binderprogress.core.reasons.REASONS`.
+    subject : str
+        What it is about, as the branch that is not there; empty if it is about nothing else.
     advice : str
         One sentence: what to do.
     """
 
-    def __init__(self, message: str, *, reason: str = "unknown", advice: str = "") -> None:
+    def __init__(
+        self, message: str, *, reason: str = "unknown", subject: str = "", advice: str = ""
+    ) -> None:
         super().__init__(message)
         self.reason = reason
+        self.subject = subject
         self.advice = advice
 
 

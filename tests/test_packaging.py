@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from binderprogress.core.events import json_schema
+from binderprogress.core.tables import tables
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,6 +61,12 @@ def test_the_browsers_schema_is_the_servers() -> None:
     """`npm --prefix js run schema` writes both the schema's copy and the types."""
     copy = json.loads((ROOT / "js" / "src" / "event.schema.json").read_text())
     assert copy == json.loads(json.dumps(json_schema()))
+
+
+def test_the_browsers_tables_are_the_servers() -> None:
+    """`docs/development.md` says how to write them anew."""
+    copy = json.loads((ROOT / "js" / "src" / "tables.json").read_text())
+    assert copy == json.loads(json.dumps(tables()))
 
 
 def test_lock_files_name_no_registry() -> None:

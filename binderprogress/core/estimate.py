@@ -19,7 +19,7 @@ from .events import Curve
 from .phases import Phase
 from .steps import Step
 
-__all__ = ["CEILING", "TYPICAL", "Estimate", "Estimator", "time_left"]
+__all__ = ["CEILING", "SIGMA", "TYPICAL", "Estimate", "Estimator", "time_left"]
 
 CEILING = 99.0
 """Where the bar may come to before `ready`, in percent."""
@@ -34,7 +34,7 @@ TYPICAL: Mapping[Phase, float] = {
 """Seconds that a phase takes where nothing better is known; builders bring their own."""
 
 _ORDER = list(Phase)
-_SIGMA = 0.9
+SIGMA = 0.9
 """Spread of ln(duration): launches of unknown repositories differ by a factor of about 2.5."""
 
 _NORMAL = NormalDist()
@@ -63,7 +63,7 @@ class Estimate(NamedTuple):
 
 
 def time_left(
-    typical: float, spent: float, quantile: float = 0.5, *, sigma: float = _SIGMA
+    typical: float, spent: float, quantile: float = 0.5, *, sigma: float = SIGMA
 ) -> float:
     """Return a quantile of the seconds that are left of something that has taken `spent` so far.
 
@@ -170,8 +170,10 @@ class Estimator:
         from_ = self._at(now)
         to = from_ + (CEILING - from_) * (own / total if total else 0.0)
         self._span = (from_, max(from_, to))
-        # At its typical duration the bar has covered 86% of the phase's share.
-        self._rebase(self._span[1], own / 2, now)
+        # At its typical duration the bar has covered 63% of the phase's share: what has taken its
+        # median has about as much before it, and a bar that stalls late is what people like least
+        # (Harrison et al., Rethinking the Progress Bar, 2007).
+        self._rebase(self._span[1], own, now)
 
     def _enter_step(self, step: Step, now: float) -> None:
         # buildx runs steps side by side and tells of cached ones late: only forward counts.

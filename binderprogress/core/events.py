@@ -67,6 +67,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     eta_high: Annotated[Seconds | None, Meta(description="… as an upper quartile.")] = None
     attempt: Annotated[int, Meta(ge=1, description="Which try at starting the server.")] = 1
     reason: Annotated[str, Meta(description="On failed and cancelled: why, for programs.")] = ""
+    subject: Annotated[
+        str,
+        Meta(
+            description="On failed: what it is about, as the requirement that cannot be satisfied."
+        ),
+    ] = ""
     advice: Annotated[str, Meta(description="On failed: what to do, in one sentence.")] = ""
     evidence: Annotated[
         list[str], Meta(description="On failed: the lines of the log that say why.")

@@ -15,7 +15,18 @@ import msgspec
 from .phases import Phase
 from .steps import Step, StepReader
 
-__all__ = ["LogReader", "Normalizer", "Note", "Record", "from_binderhub", "from_hub"]
+__all__ = [
+    "BINDERHUB_PHASES",
+    "HUB_STEPS",
+    "KUBERNETES_STAMP",
+    "MESSAGE_STEPS",
+    "LogReader",
+    "Normalizer",
+    "Note",
+    "Record",
+    "from_binderhub",
+    "from_hub",
+]
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -196,14 +207,18 @@ _KUBERNETES_STEPS = {
     "FailedAttachVolume": Step("waiting-for-storage", "Waiting for storage"),
     "SuccessfulAttachVolume": Step("waiting-for-storage", "Waiting for storage"),
 }
-# What JupyterHub says itself, whatever the spawner.
-_HUB_STEPS = {
+HUB_STEPS = {
     "Server requested": Step("requested", "Asking for a server"),
     "Spawning server...": Step("starting", "Starting the server"),
 }
-# Kubernetes' messages where the event itself is lost: a BinderHub hands on nothing else.
-_KUBERNETES_STAMP = re.compile(r"\S+Z \[(?:Normal|Warning)\] ")
-_KUBERNETES_MESSAGES = {
+"""What JupyterHub says itself, whatever the spawner."""
+
+KUBERNETES_STAMP = r"\S+Z \[(?:Normal|Warning)\] "
+"""What KubeSpawner puts in front of Kubernetes' messages."""
+
+_STAMP = re.compile(KUBERNETES_STAMP, re.ASCII)
+# A BinderHub hands on nothing but the messages: here the events themselves are lost.
+_MESSAGES = {
     "0/": "FailedScheduling",
     "pod triggered scale-up": "TriggeredScaleUp",
     "Scheduled": "Scheduled",
@@ -215,20 +230,21 @@ _KUBERNETES_MESSAGES = {
     "Created container": "Created",
     "Started container": "Started",
     "Back-off": "BackOff",
+    # BinderHub's own.
+    "Launch attempt ": "BackOff",
 }
+MESSAGE_STEPS = {prefix: _KUBERNETES_STEPS[reason] for prefix, reason in _MESSAGES.items()}
+"""What a message of Kubernetes or BinderHub begins with, and the step that it begins."""
 
 
 def _launch_step(message: str) -> Step | None:
     """Return the step that a message of a Hub begins."""
     text = message.strip()
-    if text in _HUB_STEPS:
-        return _HUB_STEPS[text]
-    if stamp := _KUBERNETES_STAMP.match(text):
+    if text in HUB_STEPS:
+        return HUB_STEPS[text]
+    if stamp := _STAMP.match(text):
         text = text[stamp.end() :]
-    for prefix, reason in _KUBERNETES_MESSAGES.items():
-        if text.startswith(prefix):
-            return _KUBERNETES_STEPS[reason]
-    return None
+    return next((step for prefix, step in MESSAGE_STEPS.items() if text.startswith(prefix)), None)
 
 
 def from_hub(record: dict[str, Any]) -> Note:
@@ -254,7 +270,7 @@ def from_hub(record: dict[str, Any]) -> Note:
     )
 
 
-_BINDERHUB_PHASES = {
+BINDERHUB_PHASES = {
     "waiting": Phase.WAITING,
     "fetching": Phase.FETCHING,
     "building": Phase.BUILDING,
@@ -264,6 +280,7 @@ _BINDERHUB_PHASES = {
     "ready": Phase.READY,
     "failed": Phase.FAILED,
 }
+"""BinderHub's phases, in lower case."""
 
 
 def from_binderhub(record: dict[str, Any], reader: LogReader) -> Note | None:
@@ -281,7 +298,7 @@ def from_binderhub(record: dict[str, Any], reader: LogReader) -> Note | None:
     fields.pop("token", None)
     text = _text(fields.pop("message", None))
     # Its own words for a build pod's states ("Pending", "unknown", …) are no phases of ours.
-    phase = _BINDERHUB_PHASES.get(str(fields.pop("phase", "")).lower())
+    phase = BINDERHUB_PHASES.get(str(fields.pop("phase", "")).lower())
     return reader.note(text, fields, phase=phase, error=phase is Phase.FAILED)
 
 

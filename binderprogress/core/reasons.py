@@ -9,7 +9,20 @@ import msgspec
 
 from ..errors import LaunchFailedError
 
-__all__ = ["REASONS", "Diagnosis", "Reason", "diagnose", "failure", "plain"]
+__all__ = [
+    "DRAWN",
+    "ESCAPES",
+    "EVIDENCE",
+    "FLAGS",
+    "LONGEST_LINE",
+    "LONGEST_SUBJECT",
+    "REASONS",
+    "Diagnosis",
+    "Reason",
+    "diagnose",
+    "failure",
+    "plain",
+]
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -54,6 +67,47 @@ _TABLE = [
         "Start docker or podman on the server, or use the engine 'local'.",
     ),
     Reason(
+        "quota",
+        r"Too many users running (\S+?)! Try again soon|Too many users on this BinderHub"
+        r"|already has (?:the maximum of \d+ named servers|a running server)"
+        r"|Active user limit exceeded|forbidden: exceeded quota: ",
+        "A limit on running servers is reached.",
+        "Stop a server of yours that you do not need, or try again in a few minutes.",
+        "The limit on running servers of {0} is reached.",
+    ),
+    Reason(
+        "rate-limited",
+        # How long to wait is left out: BinderHub names the whole period, not what is left of it.
+        r"^Rate limit exceeded\. Try again in \d|GitHub rate limit exceeded|\btoomanyrequests: ",
+        "Too many requests were made in a short time.",
+        "Try again later.",
+    ),
+    Reason(
+        "banned",
+        r"^Sorry, (\S+) is not allowed to launch",
+        "This repository may not be launched here.",
+        "Ask whoever runs this server.",
+        "The repository {0} may not be launched here.",
+    ),
+    Reason(
+        "bad-spec",
+        r"^No provider found for prefix (\S+)"
+        r"|Spec is not of the form \"[^\"]+\", provided: \"([^\"]*)\""
+        r"|Unsupported git url ([^\s,]+), protocol|^An unresolved ref is required"
+        r"|`unresolved_ref` must be specified in the url",
+        "What to launch is not understood.",
+        "Check the link: it names a provider, a repository and a branch, tag or commit.",
+        "What to launch is not understood: {0}.",
+    ),
+    Reason(
+        "unresolved",
+        # A BinderHub asks the provider, which answers the same to all of this.
+        r"Could not resolve ref for (\S+?)\. Double check",
+        "The repository is not there or is private, or it has no such branch, tag or commit.",
+        "Check its address and the spelling, and that anyone may read it.",
+        "For {0} there is no repository that anyone may read, or no such branch, tag or commit.",
+    ),
+    Reason(
         "bad-ref",
         r"Failed to check out ref '?([^\s']+)|not our ref ([0-9a-f]+)"
         r"|couldn't find remote ref (\S+)|unable to read tree \(?([0-9a-f]+)"
@@ -69,7 +123,7 @@ _TABLE = [
         r"Repository not found|does not appear to be a git repository|Authentication failed for '"
         r"|could not read (?:Username|Password)|Permission denied \(publickey"
         r"|The requested URL returned error: 40[134]|Host key verification failed"
-        r"|^fatal: repository '.*' (?:not found|does not exist)",
+        r"|\bfatal: repository '.*' (?:not found|does not exist)|want to use a secret Gist",
         "The repository is not there, or it is private.",
         "Check its address, and that anyone may read it.",
     ),
@@ -211,12 +265,43 @@ _TABLE = [
         "A step of the build failed.",
         "The log shows which; correct it and try again.",
     ),
+    Reason(
+        "spawn-failed",
+        r"^Failed to (?:launch image|create temporary user for) |^Image \S+ for user \S+ failed to",
+        "The server could not be started.",
+        "Try again; the log says more.",
+    ),
+    Reason(
+        "refused",
+        r"^Requests from .+ are not allowed$|^Invalid build token$",
+        "This is not allowed here.",
+        "Ask whoever runs this server.",
+    ),
+    Reason(
+        "internal",
+        r"^Unhandled error watching for build events",
+        "Something went wrong on the server.",
+        "Tell who runs it; its log has more.",
+    ),
 ]
 
 # These come from our own code, never from a log.
 _OWN = [
+    # The first two: from the browser's part, which knows only what comes over its connection.
+    Reason(
+        "unreachable",
+        "",
+        "The server does not answer any more.",
+        "Check that you are online, and try again: what was built already is not built again.",
+    ),
+    Reason(
+        "connection-lost",
+        "",
+        "The connection was lost after a server was asked for: it may be up by now all the same, "
+        "and starting again starts another one.",
+        "Start again if you need a server now; one that nobody uses is usually stopped by itself.",
+    ),
     Reason("hub-unreachable", "", "The JupyterHub does not answer.", "Try again in a minute."),
-    Reason("spawn-failed", "", "The server could not be started.", "Try again; the log says more."),
     Reason(
         "build-timeout",
         "",
@@ -227,42 +312,47 @@ _OWN = [
         "build-failed", "", "The build failed.", "The log shows where; correct it and try again."
     ),
     Reason("build-interrupted", "", "The build was stopped from outside.", "Try again."),
-    Reason("refused", "", "This is not allowed here.", "Ask whoever runs this server."),
     Reason("cancelled", "", "Cancelled.", "Launch it again if you still want it."),
     Reason("abandoned", "", "Cancelled, since nobody was watching.", "Launch it again."),
     Reason("shutdown", "", "The server that ran this launch was stopped.", "Launch it again."),
-    Reason(
-        "internal", "", "Something went wrong on the server.", "Tell who runs it; its log has more."
-    ),
     Reason("unknown", "", "It failed.", "The log says more."),
 ]
 
 REASONS = {reason.key: reason for reason in [*_TABLE, *_OWN]}
 """All reasons by their key."""
 
+FLAGS = re.IGNORECASE | re.ASCII
+"""How the patterns are meant. ASCII: as JavaScript takes ``\\w``, ``\\d`` and letters' case."""
+
 _COMPILED = [
     (
         reason,
-        re.compile(reason.pattern, re.IGNORECASE),
-        re.compile(reason.below, re.IGNORECASE) if reason.below else None,
+        re.compile(reason.pattern, FLAGS),
+        re.compile(reason.below, FLAGS) if reason.below else None,
     )
     for reason in _TABLE
 ]
 # ECMA-48's: control sequences, control strings (OSC, DCS, …), other escapes, controls. What is not
 # finished ends with its line, so that one line cannot hide the next.
-_ESCAPES = re.compile(
+ESCAPES = (
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]?"
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 )
+"""What `plain` takes out."""
+
+_ESCAPES = re.compile(ESCAPES)
 _LINE_END = re.compile(r"[\r\n]+")
-# What programs draw in front of wrapped sentences.
-_DRAWN = "│├╰─▶× "
-# A line that is longer than this is not read for reasons; nobody could read its sentence either.
-_LONGEST = 2000
-_LONGEST_NAME = 100
-_EVIDENCE = 6
+DRAWN = "│├╰─▶× "
+"""What programs draw in front of wrapped sentences."""
+
+LONGEST_LINE = 2000
+"""What stands beyond is not read for reasons; nobody could read its sentence either."""
+
+LONGEST_SUBJECT = 100
+EVIDENCE = 6
+"""How many lines of the log are told at most."""
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
@@ -272,6 +362,8 @@ class Diagnosis(msgspec.Struct, frozen=True):
     ----------
     reason : str
         A key of `REASONS`.
+    subject : str
+        What it is about, as the requirement that cannot be satisfied; in the message already.
     message, advice : str
         One sentence each.
     evidence : list of str
@@ -279,6 +371,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
     """
 
     reason: str
+    subject: str
     message: str
     advice: str
     evidence: list[str]
@@ -310,7 +403,7 @@ def diagnose(lines: Iterable[str], *, otherwise: str = "unknown") -> Diagnosis:
         text
         for message in lines
         for line in _LINE_END.split(message)
-        if (text := plain(line[:_LONGEST]).strip())
+        if (text := plain(line[:LONGEST_LINE]).strip())
     ]
     for reason, pattern, below in _COMPILED:
         found = [(at, match) for at, line in enumerate(cleaned) if (match := pattern.search(line))]
@@ -318,29 +411,25 @@ def diagnose(lines: Iterable[str], *, otherwise: str = "unknown") -> Diagnosis:
             name = next((group for _, match in found for group in match.groups() if group), "")
             evidence = [cleaned[at] for at, _ in found]
             if not name and below is not None:
-                name, wrapped = _look_below(below, cleaned[found[0][0] :][:_EVIDENCE])
+                name, wrapped = _look_below(below, cleaned[found[0][0] :][:EVIDENCE])
                 evidence = wrapped or evidence
-            return Diagnosis(
-                reason.key, _sentence(reason, name), reason.advice, evidence[:_EVIDENCE]
-            )
+            subject = _subject(name) if reason.named else ""
+            sentence = reason.named.format(subject) if subject else reason.sentence
+            return Diagnosis(reason.key, subject, sentence, reason.advice, evidence[:EVIDENCE])
     reason = REASONS[otherwise]
-    return Diagnosis(reason.key, reason.sentence, reason.advice, cleaned[-_EVIDENCE:])
+    return Diagnosis(reason.key, "", reason.sentence, reason.advice, cleaned[-EVIDENCE:])
 
 
 def _look_below(pattern: re.Pattern[str], lines: list[str]) -> tuple[str, list[str]]:
     """Return the name that is in some of the first lines, joined, and those lines."""
     for count in range(1, len(lines) + 1):
-        joined = " ".join(line.lstrip(_DRAWN) for line in lines[:count])[:_LONGEST]
+        joined = " ".join(line.lstrip(DRAWN) for line in lines[:count])[:LONGEST_LINE]
         if (match := pattern.search(joined)) is not None:
             return match[1], lines[:count]
     return "", []
 
 
-def _sentence(reason: Reason, name: str) -> str:
+def _subject(name: str) -> str:
     # Not from the front: ".binder/Dockerfile" has its dot there.
     name = name.strip(" ,:;'\"`").rstrip(".,:;'\"` ")
-    if not (name and reason.named):
-        return reason.sentence
-    if len(name) > _LONGEST_NAME:
-        name = name[:_LONGEST_NAME] + "…"
-    return reason.named.format(name)
+    return name[:LONGEST_SUBJECT] + "…" if len(name) > LONGEST_SUBJECT else name

@@ -14,7 +14,7 @@ import msgspec
 
 from .phases import Phase
 
-__all__ = ["Step", "StepReader", "numbered"]
+__all__ = ["BUILDPACK_NAMES", "PATTERNS", "PREFIXES", "Step", "StepReader", "numbered"]
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -47,25 +47,30 @@ def numbered(index: int, total: int, *, cached: bool = False) -> Step:
     return Step("step", f"Step {index} of {total}", index, total, cached)
 
 
-_CLASSIC = re.compile(r"Step (\d{1,4})/(\d{1,4}) : ")
-_PODMAN = re.compile(r"(?:\[\d+/\d+\] )?STEP (\d{1,4})/(\d{1,4}): ")
-_BUILDX_STEP = re.compile(r"#(\d{1,5}) \[(?:[^\]]* )?(\d{1,4})/(\d{1,4})\] ")
-_BUILDX_CACHED = re.compile(r"#(\d{1,5}) CACHED\b")
-_BUILDX_END = re.compile(r"#\d{1,5} (pushing|exporting) ")
-# Only words: the label is shown, and whoever owns the repository writes the log.
-_BUILDPACK = re.compile(r"Using (\w{1,40}?)(?:BuildPack)? builder\s*$")
-# Of repo2docker's names, those that are none for people.
-_BUILDPACK_NAMES = {
+PATTERNS = {
+    "classic": r"Step (\d{1,4})/(\d{1,4}) : ",
+    "podman": r"(?:\[\d+/\d+\] )?STEP (\d{1,4})/(\d{1,4}): ",
+    "buildx-step": r"#(\d{1,5}) \[(?:[^\]]* )?(\d{1,4})/(\d{1,4})\] ",
+    "buildx-cached": r"#(\d{1,5}) CACHED\b",
+    "buildx-end": r"#\d{1,5} (pushing|exporting) ",
+    # Only words: the label is shown, and whoever owns the repository writes the log.
+    "buildpack": r"Using (\w{1,40}?)(?:BuildPack)? builder\s*$",
+}
+"""What lines look like from their beginning on; the browser reads these, too."""
+
+_COMPILED = {name: re.compile(pattern, re.ASCII) for name, pattern in PATTERNS.items()}
+_CLASSIC, _PODMAN, _BUILDX_STEP, _BUILDX_CACHED, _BUILDX_END, _BUILDPACK = _COMPILED.values()
+
+BUILDPACK_NAMES = {
     "JuliaProjectToml": "Julia",
     "JuliaRequire": "Julia",
     "LegacyBinderDocker": "Docker",
 }
+"""Of repo2docker's names, those that are none for people."""
 
 _FETCHING, _BUILDING, _PUSHING = Phase.FETCHING, Phase.BUILDING, Phase.PUSHING
 
-# Prefix of a line -> what it says. Looked up by the first word, so that an ordinary line costs
-# one dictionary lookup and no regular expression.
-_PREFIXES: list[tuple[str, Step]] = [
+PREFIXES: list[tuple[str, Step]] = [
     ("Picked ", Step("found", "Found the repository", phase=_FETCHING)),
     ("Cloning into ", Step("cloning", "Cloning the repository", phase=_FETCHING)),
     ("Receiving objects:", Step("receiving", "Receiving the repository")),
@@ -85,8 +90,11 @@ _PREFIXES: list[tuple[str, Step]] = [
     ("Successfully pushed ", Step("pushed", "Pushed the image", phase=_PUSHING)),
     ("Pushing image", Step("pushing", "Pushing the image", phase=_PUSHING)),
 ]
+"""The beginning of a line, and what it says."""
+
+# An ordinary line costs one dictionary lookup and no regular expression.
 _BY_FIRST_WORD: dict[str, list[tuple[str, Step]]] = {}
-for _prefix, _step in _PREFIXES:
+for _prefix, _step in PREFIXES:
     _BY_FIRST_WORD.setdefault(_prefix.split(" ", 1)[0], []).append((_prefix, _step))
 
 
@@ -123,7 +131,7 @@ class StepReader:
             if line.startswith(prefix):
                 return step
         if word == "Using" and (match := _BUILDPACK.match(line)) is not None:
-            name = _BUILDPACK_NAMES.get(match[1], match[1])
+            name = BUILDPACK_NAMES.get(match[1], match[1])
             return Step("detected", f"Building with {name}", phase=_BUILDING)
         return None
 

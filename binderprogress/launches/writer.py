@@ -146,13 +146,14 @@ class Writer:
 
     def fail(self, error: LaunchFailedError) -> None:
         """Append the end of what went wrong, and close the channel."""
-        found = Diagnosis(error.reason, str(error), error.advice, [])
+        found = Diagnosis(error.reason, error.subject, str(error), error.advice, [])
         if error.reason in _UNTOLD:
             found = diagnose(self._tail, otherwise=error.reason)
         self.end(
             Phase.FAILED,
             found.message + "\n",
             reason=found.reason,
+            subject=found.subject,
             advice=found.advice,
             evidence=found.evidence,
         )

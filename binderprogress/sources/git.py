@@ -186,7 +186,8 @@ class GitResolver(LoggingConfigurable):
         else:
             message = f"There is no branch, tag or commit {spec.ref!r} in {spec.repo_url}."
             advice += " A commit is named by all of its 40 digits."
-        return LaunchFailedError(message, reason="bad-ref", advice=advice)
+        subject = "" if spec.ref == "HEAD" else spec.ref
+        return LaunchFailedError(message, reason="bad-ref", subject=subject, advice=advice)
 
 
 def _refused_by_git(spec: Spec, output: str) -> LaunchFailedError:
@@ -199,7 +200,9 @@ def _refused_by_git(spec: Spec, output: str) -> LaunchFailedError:
         )
     found = diagnose(output.splitlines(), otherwise="private-or-missing")
     message = f"{found.message.removesuffix('.')} ({spec.repo_url})."
-    return LaunchFailedError(message, reason=found.reason, advice=found.advice)
+    return LaunchFailedError(
+        message, reason=found.reason, subject=found.subject, advice=found.advice
+    )
 
 
 def _choose(refs: dict[str, str], ref: str) -> str | None:

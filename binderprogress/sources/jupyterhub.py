@@ -321,7 +321,10 @@ def _failed(message: str) -> LaunchFailedError:
             advice=found.advice,
         )
     return LaunchFailedError(
-        f"{found.message} ({sentence})", reason=found.reason, advice=found.advice
+        f"{found.message} ({sentence})",
+        reason=found.reason,
+        subject=found.subject,
+        advice=found.advice,
     )
 
 

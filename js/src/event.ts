@@ -82,6 +82,10 @@ export interface LaunchEvent {
    */
   reason?: string;
   /**
+   * On failed: what it is about, as the requirement that cannot be satisfied.
+   */
+  subject?: string;
+  /**
    * On failed: what to do, in one sentence.
    */
   advice?: string;

@@ -239,6 +239,7 @@ def test_a_failure_that_only_an_exit_code_tells_is_explained_from_the_log(writer
     writer.fail(failure("build-failed"))
     end = events(writer)[-1]
     assert end.reason == "unsatisfiable-requirement"
+    assert end.subject == "six==99.99"
     assert "six==99.99" in end.message
     assert end.advice
     assert end.evidence == ["ERROR: No matching distribution found for six==99.99"]

@@ -1,0 +1,130 @@
+/**
+ * Steps: what goes on within a phase, recognised in the lines that builders and Hubs print, as the
+ * server does it and by its own table: for plain BinderHubs. No DOM; loaded when wanted.
+ */
+import more from "./catalogs/more/en.json";
+import type { Phase } from "./event";
+import tables from "./tables.json";
+import type { Catalog } from "./words";
+
+/** The finer label within a phase. */
+export interface BuildStep {
+  /** For programs and translations. */
+  key: string;
+  /** For people, in English. */
+  label: string;
+  /** Of numbered steps, which; else 0. */
+  index: number;
+  /** Of numbered steps, of how many; else 0. */
+  total: number;
+  /** Whether its result was there already. */
+  cached: boolean;
+  /** The phase that the line gives away, where it does. */
+  phase?: Phase;
+}
+
+const texts: Catalog = more;
+const { patterns } = tables.steps;
+const CLASSIC = start(patterns.classic);
+const PODMAN = start(patterns.podman);
+const BUILDX_STEP = start(patterns["buildx-step"]);
+const BUILDX_CACHED = start(patterns["buildx-cached"]);
+const BUILDX_END = start(patterns["buildx-end"]);
+const BUILDPACK = start(patterns.buildpack);
+const STAMP = start(tables.launch.stamp);
+const BUILDPACKS = new Map(Object.entries(tables.steps.buildpacks));
+const HUB = new Map(Object.entries(tables.launch.messages));
+
+/** The beginning of a line and what it says, by the line's first word. */
+const BY_FIRST_WORD = new Map<string, [prefix: string, step: BuildStep][]>();
+for (const [prefix, key, phase] of tables.steps.prefixes as [string, string, Phase | ""][]) {
+  const word = firstWord(prefix);
+  const known = BY_FIRST_WORD.get(word) ?? [];
+  BY_FIRST_WORD.set(word, [...known, [prefix, named(key, phase || undefined)]]);
+}
+
+/** Recognises steps line by line; it remembers which buildx vertex is which step. */
+export class StepReader {
+  #vertices = new Map<string, [index: number, total: number]>();
+  #last: BuildStep | undefined;
+
+  /** The step that a line begins or finishes, if it does either. */
+  read(line: string): BuildStep | undefined {
+    const step = this.#recognise(line);
+    if (step) this.#last = step;
+    return step;
+  }
+
+  #recognise(line: string): BuildStep | undefined {
+    if (line.startsWith("#")) return this.#buildx(line);
+    if (line.startsWith("STEP ") || line.startsWith("[")) return valid(PODMAN.exec(line));
+    if (line.startsWith("Step ")) return valid(CLASSIC.exec(line));
+    if (line.startsWith("--> Using cache") || line.startsWith(" ---> Using cache")) {
+      return this.#last?.total ? { ...this.#last, cached: true } : undefined;
+    }
+    const word = firstWord(line);
+    for (const [prefix, step] of BY_FIRST_WORD.get(word) ?? []) {
+      if (line.startsWith(prefix)) return step;
+    }
+    const name = word === "Using" ? BUILDPACK.exec(line)?.[1] : undefined;
+    return name ? named("detected", "building", BUILDPACKS.get(name) ?? name) : undefined;
+  }
+
+  #buildx(line: string): BuildStep | undefined {
+    const begun = BUILDX_STEP.exec(line);
+    if (begun) {
+      const [, vertex = "", index, total] = begun;
+      const step = valid([line, index, total]);
+      if (step) this.#vertices.set(vertex, [step.index, step.total]);
+      return step;
+    }
+    const cached = this.#vertices.get(BUILDX_CACHED.exec(line)?.[1] ?? "");
+    if (cached) return numbered(...cached, true);
+    const end = BUILDX_END.exec(line)?.[1];
+    if (!end) return undefined;
+    return end === "pushing" ? named("pushing", "pushing") : named("saving");
+  }
+}
+
+/** The step that a message of a Hub begins, as a BinderHub hands it on. */
+export function launchStep(message: string): BuildStep | undefined {
+  let text = message.trim();
+  const known = HUB.get(text);
+  if (known) return named(known);
+  text = text.replace(STAMP, "");
+  const found = tables.launch.prefixes.find(([prefix]) => text.startsWith(prefix!));
+  return found ? named(found[1]!) : undefined;
+}
+
+/** The step "Step `index` of `total`". */
+export function numbered(index: number, total: number, cached = false): BuildStep {
+  const label = labelOf("numbered")
+    .replace("{index}", String(index))
+    .replace("{total}", String(total));
+  return { key: "step", label, index, total, cached };
+}
+
+function named(key: string, phase?: Phase, name = ""): BuildStep {
+  const label = labelOf(key).replace("{name}", name);
+  return { key, label, index: 0, total: 0, cached: false, ...(phase && { phase }) };
+}
+
+function labelOf(key: string): string {
+  return texts[`step.${key}`] ?? key;
+}
+
+/** A repository may print what it likes: "Step 9/3" is not a step. */
+function valid(match: ArrayLike<string | undefined> | null): BuildStep | undefined {
+  const [index, total] = [Number(match?.[1]), Number(match?.[2])];
+  return index >= 1 && index <= total ? numbered(index, total) : undefined;
+}
+
+function firstWord(line: string): string {
+  const end = line.indexOf(" ");
+  return end < 0 ? line : line.slice(0, end);
+}
+
+/** A pattern that is looked for at the beginning only. */
+function start(pattern: string): RegExp {
+  return new RegExp(`^(?:${pattern})`);
+}

@@ -1,0 +1,37 @@
+"""The browser's English texts and the server's say the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from binderprogress.core.reasons import REASONS
+
+from .test_docs import steps
+
+CATALOG = json.loads(
+    (Path(__file__).parents[1] / "js" / "src" / "catalogs" / "more" / "en.json").read_text()
+)
+
+
+def texts(*groups: str) -> dict[str, str]:
+    """Return the texts whose names begin with one of these groups."""
+    return {key: text for key, text in CATALOG.items() if key.split(".")[0] in groups}
+
+
+def test_reasons_are_the_servers() -> None:
+    said = {}
+    for key, reason in REASONS.items():
+        said[f"reason.{key}"] = reason.sentence
+        said[f"advice.{key}"] = reason.advice
+        if reason.named:
+            said[f"reason.{key}.named"] = reason.named.format("{subject}")
+    assert texts("reason", "advice") == said
+
+
+def test_steps_are_the_servers() -> None:
+    said = {
+        "step.numbered": "Step {index} of {total}",
+        **{f"step.{key}": label.replace("…", "{name}") for key, label in steps() if key != "step"},
+    }
+    assert texts("step") == said
