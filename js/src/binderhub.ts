@@ -5,18 +5,14 @@
  * asks again joins that build. Once there is an image, whoever asks again gets a second server: so
  * after that it is never asked again.
  */
-import { createParser } from "eventsource-parser";
 import { BinderHubLaunch, isLogged, messageOf, phaseOf, readRecord } from "./binderhub-events";
 import { ApiError } from "./client";
 import type { LaunchEvent } from "./event";
 import { Repeats } from "./repeats";
+import { readEvents } from "./stream";
 
 /** Seconds before each try to connect again; after the last one it is given up. */
 const PAUSES = [1, 2, 4, 8, 15];
-/** Milliseconds of work after which the page gets its turn. */
-const WORK = 10;
-/** Characters of one event; more is no event of a BinderHub's, and would fill the memory. */
-const LONGEST = 2 ** 22;
 
 /** What {@link launchOnBinderHub} needs. */
 export interface BinderHubOptions {
@@ -49,6 +45,9 @@ type Body = ReadableStream<Uint8Array<ArrayBuffer>>;
  *
  * There is one gap that its protocol leaves: a hub that has sent `built` and `launching` over a
  * connection that broke before either came here is asked again, and starts another server.
+ *
+ * Ask {@link speaks} first: where pages of this origin are not allowed, the request that starts a
+ * launch would start it all the same, and nobody would ever hear of its server.
  *
  * @returns a function that stops watching: no event comes any more. A build goes on; the server of
  *   a launch that is stopped late may come up all the same.
@@ -89,7 +88,7 @@ class Watcher {
   }
 
   async #watch(): Promise<void> {
-    const first = await this.#start().catch((error: unknown) => {
+    const first = await this.#open().catch((error: unknown) => {
       if (!this.#isOver) this.#options.refused(error);
     });
     for (let body = first; body; body = await this.#again()) {
@@ -116,31 +115,18 @@ class Watcher {
     return this.#launch.phase === "built" || this.#launch.phase === "launching";
   }
 
-  /** Connect for the first time; the error is what {@link BinderHubOptions.refused} is told. */
-  async #start(): Promise<Body> {
-    const address = addressOf(this.#options);
-    // Something harmless first, whatever is answered: where pages of this origin are not allowed, a
-    // launch would start all the same, and nobody would ever hear of its server.
-    const response = await this.#fetch(`${this.#options.hub}_config`);
-    await response.body?.cancel();
-    return this.#open(address);
-  }
-
-  async #open(address = addressOf(this.#options)): Promise<Body> {
+  async #open(): Promise<Body> {
     // Exactly this: a BinderHub takes no other.
     const headers = { Accept: "text/event-stream" };
-    const response = await this.#fetch(address, headers);
+    const { signal } = this.#abort;
+    const request: RequestInit = { headers, cache: "no-store", signal };
+    const response = await (this.#options.fetch ?? fetch)(addressOf(this.#options), request);
     const { status, body } = response;
     const type = response.headers.get("Content-Type") ?? "";
     if (status === 200 && body && /^text\/event-stream\b/i.test(type)) return body;
     await body?.cancel();
     if (status === 200) throw new ApiError("What answered is not a BinderHub.", status, "unusable");
     throw new ApiError(`The server answered with status ${status}.`, status, "");
-  }
-
-  #fetch(address: string, headers: Record<string, string> = {}): Promise<Response> {
-    const { signal } = this.#abort;
-    return (this.#options.fetch ?? fetch)(address, { headers, cache: "no-store", signal });
   }
 
   /** Connect again, after a pause; nothing if that was tried often enough, or is not wanted. */
@@ -161,38 +147,14 @@ class Watcher {
   /** Read one connection to its end, whatever end that is. */
   async #read(body: Body): Promise<void> {
     this.#isHeard = false;
-    const events: string[] = [];
-    let isTooLong = false;
-    const parser = createParser({
-      onEvent: ({ data }) => events.push(data),
-      onError: ({ type }) => (isTooLong ||= type === "max-buffer-size-exceeded"),
-      maxBufferSize: LONGEST,
-    });
-    const decoder = new TextDecoder();
-    const reader = body.getReader();
-    // A cut is told as an error; what is said of it is the same as of any other end.
-    const next = () => reader.read().catch(() => ({ done: true as const, value: undefined }));
-    // One ahead of the work: a stream that breaks takes with it what was not fetched yet.
-    let ahead = next();
-    while (!isTooLong) {
-      const { done, value } = await ahead;
-      if (done) return;
-      ahead = next();
-      parser.feed(decoder.decode(value, { stream: true }));
-      await this.#takeAll(events.splice(0));
-      if (this.#isOver) return;
-    }
-  }
-
-  async #takeAll(events: readonly string[]): Promise<void> {
-    let began = performance.now();
-    for (const data of events) {
-      if (this.#isOver) return;
-      this.#take(data);
-      if (performance.now() - began > WORK) {
-        await turn();
-        began = performance.now();
-      }
+    const take = (data: string) => {
+      if (!this.#isOver) this.#take(data);
+      return !this.#isOver;
+    };
+    try {
+      await readEvents(body, take);
+    } catch {
+      // A cut: what follows from it is the same as from any other end.
     }
   }
 
@@ -226,16 +188,4 @@ function addressOf({ hub, spec }: BinderHubOptions): string {
     throw new ApiError("The spec is not understood.", 400, "unusable");
   }
   return url.href;
-}
-
-/** Let the page have its turn. By a message: browsers make timers of hidden pages wait. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(undefined);
-  });
 }

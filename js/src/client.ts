@@ -123,20 +123,19 @@ export function watch(eventsUrl: string, callbacks: WatchCallbacks, after = 0): 
     timer = setTimeout(() => control.abort(), SILENCE * 1000);
   };
   const take = (data: string) => {
-    if (stopped || ended) return;
+    if (stopped) return false;
     let event: LaunchEvent;
     try {
       event = readEvent(data);
     } catch (error) {
       callbacks.error?.(error as Error);
-      return;
+      return true;
     }
-    if (event.id <= last) return;
+    if (event.id <= last) return true;
     last = event.id;
     ended = isTerminal(event);
-    // A proxy may keep the connection open.
-    if (ended) control.abort();
     callbacks.event(event);
+    return !ended;
   };
   const read = async () => {
     alive();
@@ -148,7 +147,7 @@ export function watch(eventsUrl: string, callbacks: WatchCallbacks, after = 0): 
       });
       if (!response.ok) throw await refusal(response);
       if (!stopped) callbacks.open?.();
-      await readEvents(response, take, alive);
+      if (response.body) await readEvents(response.body, take, alive);
       if (!ended && !stopped) callbacks.lost?.(undefined);
     } catch (error) {
       if (!ended && !stopped) callbacks.lost?.(error);

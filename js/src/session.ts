@@ -225,6 +225,7 @@ export class LaunchSession {
       spec: this.spec,
       event: (event) => this.#take(event),
       connection: (state) => this.#setLost(state !== "open", "lost.binderhub"),
+      refused: (error) => this.#refused("outcome.refused", error),
     });
   }
 

@@ -73,11 +73,12 @@ export function stepText(
   { step = "", step_key = "", step_index = 0, step_total = 0 }: Partial<LaunchEvent>,
   words: Words,
 ): string {
-  return words.tell({
-    key: `step.${step_total ? "numbered" : step_key}`,
-    text: step,
-    values: { index: words.number(step_index), total: words.number(step_total) },
-  });
+  const key = `step.${step_total ? "numbered" : step_key}`;
+  // A name comes in the server's English only, at its end.
+  const [before = ""] = words.english(key).split("{name}");
+  const name = step.startsWith(before) ? step.slice(before.length) : "";
+  const values = { index: words.number(step_index), total: words.number(step_total), name };
+  return words.tell({ key, text: step, values });
 }
 
 function labelOf({ mode, model, cancelling }: LaunchSession, words: Words): string {

@@ -10,19 +10,19 @@ const SLICE = 8;
 const LONGEST = 32 << 20;
 
 /**
- * Read an answer to its end, event by event.
+ * Read a stream to its end, event by event.
  *
- * @param response - of a server that streams
- * @param take - gets the data of each event, in order; what it throws ends the reading
+ * @param body - of an answer of a server that streams
+ * @param take - gets the data of each event, in order; says whether to go on
  * @param alive - called when anything comes, also what is no event
- * @throws what `take` throws, and what `fetch` does when the connection breaks
+ * @throws what `take` throws, and what `fetch` does when the connection breaks; what came before
+ *   that is taken first
  */
 export async function readEvents(
-  response: Response,
-  take: (data: string) => void,
+  body: ReadableStream<Uint8Array<ArrayBuffer>>,
+  take: (data: string) => boolean,
   alive: () => void = () => undefined,
 ): Promise<void> {
-  if (!response.body) return;
   const waiting: string[] = [];
   const parser = createParser({
     onEvent: ({ data }) => waiting.push(data),
@@ -32,16 +32,25 @@ export async function readEvents(
     },
     maxBufferSize: LONGEST,
   });
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  const decoder = new TextDecoder();
+  const reader = body.getReader();
+  // One ahead of the work: a stream that breaks takes with it what was not fetched yet.
+  const fetchNext = () => {
+    const next = reader.read();
+    // Its error is for whoever waits for it, later.
+    next.catch(() => undefined);
+    return next;
+  };
   try {
-    for (;;) {
-      const { done, value } = await reader.read();
+    for (let ahead = fetchNext(); ; ) {
+      const { done, value } = await ahead;
       if (done) return;
+      ahead = fetchNext();
       alive();
-      parser.feed(value);
+      parser.feed(decoder.decode(value, { stream: true }));
       let began = performance.now();
       for (const data of waiting.splice(0)) {
-        take(data);
+        if (!take(data)) return;
         if (performance.now() - began < SLICE) continue;
         await turn();
         began = performance.now();

@@ -69,6 +69,11 @@ export class Words {
     return text.replace(/\{([\w-]+)\}/g, (whole, name: string) => values[name] ?? whole);
   }
 
+  /** The English of a text: servers speak it, too. */
+  english(key: string): string {
+    return english[key] ?? "";
+  }
+
   /** Something in this language if it can be, and else in English. */
   tell({ key = "", values, text }: Said): string {
     if (text !== undefined && !(key in this.#catalog)) return text;
