@@ -62,25 +62,26 @@ function waterfall({ timeline }: LaunchRecord, words: Words): TemplateResult | t
   const { rows: found, total } = rows(timeline);
   if (!found.length) return nothing;
   const share = (seconds: number) => `${((100 * seconds) / total).toFixed(2)}%`;
-  return html`<table class="waterfall" part="waterfall">
+  // The roles are the elements' own, which a narrow page takes from them by its layout.
+  return html`<table class="waterfall" part="waterfall" role="table">
     <caption>${words.say("waterfall")}</caption>
-    <thead class="sr-only">
-      <tr>
-        <th scope="col">${words.say("waterfall.what")}</th>
-        <th scope="col">${words.say("waterfall.when")}</th>
-        <th scope="col">${words.say("waterfall.took")}</th>
+    <thead class="sr-only" role="rowgroup">
+      <tr role="row">
+        <th scope="col" role="columnheader">${words.say("waterfall.what")}</th>
+        <th scope="col" role="columnheader">${words.say("waterfall.when")}</th>
+        <th scope="col" role="columnheader">${words.say("waterfall.took")}</th>
       </tr>
     </thead>
-    <tbody>${found.map(
-      ({ phase, step, start, took }) => html`<tr class=${step ? "part" : "whole"}>
-        <th scope="row" dir="auto">${step ? stepText(step, words) : phaseLabel(phase, words)}</th>
-        <td><svg aria-hidden="true">${svg`<rect
+    <tbody role="rowgroup">${found.map(
+      ({ phase, step, start, took }) => html`<tr role="row" class=${step ? "part" : "whole"}>
+        <th scope="row" role="rowheader" dir="auto">${step ? stepText(step, words) : phaseLabel(phase, words)}</th>
+        <td role="cell" class="stretch"><svg aria-hidden="true">${svg`<rect
           x=${share(start)}
           width=${share(took)}
           height="100%"
           rx="2"
         />`}</svg></td>
-        <td class="took">${shortDuration(words, took)}</td>
+        <td role="cell" class="took">${shortDuration(words, took)}</td>
       </tr>`,
     )}</tbody>
   </table>`;

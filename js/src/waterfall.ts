@@ -8,7 +8,10 @@ import type { Stretch, Timeline } from "./timeline";
 const STEPS = 8;
 
 /** Steps that took less than this share of the whole are not shown. */
-const LEAST = 0.02;
+const LEAST = 0.05;
+
+/** Phases that took less than this, in seconds, are only a boundary between others. */
+const MOMENT = 0.05;
 
 /** One row: a phase, or a step within it. */
 export interface Row {
@@ -46,5 +49,5 @@ export function rows({ stretches, end }: Timeline): { rows: Row[]; total: number
     phase.took += row.took;
     if (long.has(row)) found.push(row);
   }
-  return { rows: found.filter(({ took }) => took > 0), total };
+  return { rows: found.filter(({ took }) => took >= MOMENT), total };
 }

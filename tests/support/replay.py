@@ -93,12 +93,10 @@ class PlayedSpawner(_Played):
 class Stage:
     """The server, and what plays on it. Its methods are called from the test's thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, folder: Path, config: Config) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, config: Config) -> None:
         self.builder = PlayedBuilder()
         self.spawner = PlayedSpawner()
-        self.launches = LaunchManager(
-            builder=self.builder, spawner=self.spawner, config=config, log_dir=str(folder)
-        )
+        self.launches = LaunchManager(builder=self.builder, spawner=self.spawner, config=config)
         web = Web(launches=self.launches, config=config)
         self._loop = loop
         self._server = HTTPServer(make_app(web))
@@ -153,7 +151,7 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path, **config: Any) -> Iterator[Stage]:
+def stage(**config: Any) -> Iterator[Stage]:
     """Run the server in another thread."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -163,7 +161,7 @@ def stage(folder: Path, **config: Any) -> Iterator[Stage]:
         return asyncio.run_coroutine_threadsafe(work, loop).result(30)
 
     async def make() -> Stage:
-        return Stage(loop, folder, Config(config))
+        return Stage(loop, Config(config))
 
     made: Stage = call(make())
     try:
