@@ -145,12 +145,22 @@ def test_a_launch_in_a_card_comes_to_its_server_which_stays_when_it_is_closed(
     link = one.get_by_role("link", name="Open")
     expect(link).to_be_visible(timeout=COLD)
     expect(link).to_be_focused()
+    page.reload()
+    expect(link).to_be_visible()
+    assert page.evaluate("document.activeElement === document.body")
     url = link.get_attribute("href") or ""
     assert "/api/status?token=" in url
     one.get_by_role("button", name="Close").click()
     expect(one.get_by_role("link", name="Launch First")).to_be_focused()
     expect(link).to_be_hidden()
     assert page.request.get(url).status == 200
+
+    # Who went on to something else is left there.
+    launch(page, "First")
+    expect(one.get_by_role("progressbar")).to_be_visible()
+    page.get_by_role("heading", level=1).click()
+    expect(link).to_be_visible(timeout=COLD)
+    assert page.evaluate("document.activeElement === document.body")
 
 
 def test_entries_launch_side_by_side_and_a_reload_goes_on_with_both(

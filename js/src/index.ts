@@ -45,6 +45,8 @@ class Card {
     if (this.#run) return;
     const { top } = this.#card.getBoundingClientRect();
     const element = this.#open("");
+    // Not by `autostart`: that is for a page that has nothing else, and takes its focus when ready.
+    void element.start();
     // The element has drawn itself then, and the browser has not.
     requestAnimationFrame(() => {
       this.#stayAt(top);
@@ -59,7 +61,7 @@ class Card {
     this.#open(launch);
   }
 
-  /** @param launch - the id of the one to go on with; empty: start one */
+  /** @param launch - the id of the one to go on with; empty: none yet */
   #open(launch: string): BinderProgressElement {
     const { spec = "", urlpath = "" } = this.#card.dataset;
     const { content } = document.querySelector<HTMLTemplateElement>("#run")!;
