@@ -69,4 +69,4 @@ os-packages: ## what the browser and container tests need, where this user may i
 	@tests/os-packages
 
 clean: ## all that make made
-	rm -rf .venv js/node_modules $(STATIC) build dist *.egg-info docs/_build
+	rm -rf .venv js/dist js/node_modules $(STATIC) build dist *.egg-info docs/_build

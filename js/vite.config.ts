@@ -1,53 +1,98 @@
-import { defineConfig } from "vitest/config";
+import { readFileSync } from "node:fs";
+import { defineConfig, type ViteUserConfig } from "vitest/config";
+
+type Build = NonNullable<ViteUserConfig["build"]>;
+
+const STATIC = "../share/binderprogress/static";
 
 /** Lit keeps the white space of its templates, and so does the minifier: indentation goes here. */
 const withoutIndentation = {
   name: "without-indentation",
   apply: "build" as const,
   transform: (code: string, id: string) =>
-    id.endsWith("/src/template.ts") ? { code: code.replace(/\n +/g, "\n"), map: null } : undefined,
+    /\/src\/(template|running|ending|log-\w+)\.ts$/.test(id) ? { code: code.replace(/\n +/g, "\n"), map: null } : undefined,
 };
 
-export default defineConfig({
-  plugins: [withoutIndentation],
-  // The pages are the server's templates; here are only the files they name.
-  build: {
-    outDir: "../share/binderprogress/static",
+/** The modules that the element cannot do without. What it loads when wanted may use them, too. */
+const CORE =
+  /node_modules\/(@?lit|lit-[a-z]+|@lit|eventsource-parser)\/|catalogs\/en\.json|element\.css|src\/(client|detect|element|focus|hub-url|language|lazy|progress|session|stream|template|words)\.ts/;
+
+/** What the server's pages name, and what pages elsewhere load as a module. */
+const pages: Build = {
+  outDir: STATIC,
+  emptyOutDir: true,
+  // A library: its parts load each other by plain `import()`, from wherever the script is.
+  lib: {
+    entry: {
+      "binder-progress": "src/define.ts",
+      index: "src/index.ts",
+      launch: "src/launch.ts",
+      link: "src/link.ts",
+      base: "src/base.css",
+    },
+    formats: ["es"],
+  },
+  cssCodeSplit: true,
+  minify: true,
+  rolldownOptions: {
+    output: {
+      // No hashes: the templates name these files, and the server sends an ETag.
+      entryFileNames: "[name].js",
+      chunkFileNames: "[name].js",
+      assetFileNames: "[name][extname]",
+      minify: true,
+      // One file for what the element always needs: in pieces it would be larger.
+      codeSplitting: { groups: [{ name: "core", test: CORE }] },
+    },
+  },
+};
+
+/** The element for pages that may not load modules: one file, with the parts loaded when wanted. */
+const classic: Build = {
+  outDir: STATIC,
+  emptyOutDir: false,
+  copyPublicDir: false,
+  lib: {
+    entry: { "binder-progress.classic": "src/classic.ts" },
+    formats: ["iife"],
+    // Vite asks for one. Nothing is exported, and so no global variable is made.
+    name: "binderProgress",
+  },
+  minify: true,
+  rolldownOptions: { output: { entryFileNames: "[name].js", codeSplitting: false, minify: true } },
+};
+
+/** What npm installs: whoever bundles it brings the dependencies, and minifies. */
+function forNpm(): Build {
+  const { dependencies } = JSON.parse(readFileSync("package.json", "utf8")) as {
+    dependencies: Record<string, string>;
+  };
+  return {
+    outDir: "dist",
     emptyOutDir: true,
+    copyPublicDir: false,
+    lib: {
+      entry: { main: "src/main.ts", define: "src/define.ts", client: "src/main-client.ts" },
+      formats: ["es"],
+    },
+    minify: false,
+    rolldownOptions: {
+      external: Object.keys(dependencies).map((name) => new RegExp(`^${name}(/|$)`)),
+      output: { entryFileNames: "[name].js", chunkFileNames: "parts/[name].js" },
+    },
+  };
+}
+
+/** By the name that `vite build --mode` is given. */
+const builds: Record<string, () => Build> = { classic: () => classic, npm: forNpm };
+
+export default defineConfig(({ mode }) => ({
+  plugins: [withoutIndentation],
+  build: {
     target: "es2022",
     // Those that know `light-dark()`, by which the element follows the page's colour scheme.
     cssTarget: ["chrome123", "firefox120", "safari17.5"],
-    // A library: its parts load each other by plain `import()`, from wherever the script is.
-    lib: {
-      entry: {
-        "binder-progress": "src/define.ts",
-        launch: "src/launch.ts",
-        link: "src/link.ts",
-        base: "src/base.css",
-        index: "src/index.css",
-      },
-      formats: ["es"],
-    },
-    cssCodeSplit: true,
-    minify: true,
-    rolldownOptions: {
-      output: {
-        // No hashes: the templates name these files, and the server sends an ETag.
-        entryFileNames: "[name].js",
-        chunkFileNames: "[name].js",
-        assetFileNames: "[name][extname]",
-        minify: true,
-        // One file for what the element always needs: in pieces it would be larger.
-        codeSplitting: {
-          groups: [
-            {
-              name: "core",
-              test: /node_modules\/(lit|@lit|lit-[a-z]+|eventsource-parser)\/|src\/(client|detect|element|focus|hub-url|language|lazy|progress|session|stream|template|words)\.ts|catalogs\/en\.json|element\.css/,
-            },
-          ],
-        },
-      },
-    },
+    ...(builds[mode]?.() ?? pages),
   },
   // The tests read the templates and the cases they share with Python.
   server: { fs: { allow: [".."] } },
@@ -56,4 +101,4 @@ export default defineConfig({
     // The documentation is compared with the style.
     css: true,
   },
-});
+}));

@@ -26,9 +26,20 @@ def page(browser: Browser) -> Iterator[Page]:
     assert not problems
 
 
+@pytest.fixture
+def started(page: Page) -> list[str]:
+    """The requests that start a launch."""
+    found: list[str] = []
+    page.on("request", lambda r: found.append(r.url) if r.method == "POST" else None)
+    return found
+
+
 def start(page: Page, demo: dict[str, Any], title: str) -> None:
+    """Launch an example as a person does: in its card on the front page."""
     page.goto(demo["url"])
     page.get_by_role("link", name=f"Launch {title}").click()
+    expect(page.get_by_role("group", name=title)).to_be_visible()
+    assert page.url == demo["url"]
 
 
 def open_server(page: Page) -> Page:
@@ -80,14 +91,39 @@ def test_the_failing_example_says_why(page: Page, demo: dict[str, Any]) -> None:
     assert page.get_by_role("progressbar").get_attribute("aria-valuenow") != "100"
 
 
-def test_a_reload_goes_on_with_the_same_launch(page: Page, demo: dict[str, Any]) -> None:
+def test_a_reload_goes_on_with_the_same_launch(
+    page: Page, demo: dict[str, Any], started: list[str]
+) -> None:
     start(page, demo, "A build that fails")
     expect(page.get_by_role("button", name="Try again")).to_be_visible(timeout=COLD)
-    address = page.url
-    assert "#launch=" in address
-    started: list[str] = []
-    page.on("request", lambda r: started.append(r.url) if r.method == "POST" else None)
     page.reload()
     expect(page.get_by_role("button", name="Try again")).to_be_visible(timeout=COLD)
+    assert len(started) == 1
+
+
+def test_the_vanity_address_launches_on_a_page_of_its_own(
+    page: Page, demo: dict[str, Any], started: list[str]
+) -> None:
+    page.goto(f"{demo['url']}go/notebook")
+    open_server(page).close()
+    address = page.url
+    assert "/v2/git/" in address
+    assert "#launch=" in address
+    page.reload()
+    expect(page.get_by_role("link", name="Open")).to_be_visible(timeout=COLD)
     assert page.url == address
-    assert not started
+    assert len(started) == 1
+
+
+def test_a_launch_in_a_card_goes_on_on_its_own_page(
+    page: Page, demo: dict[str, Any], started: list[str]
+) -> None:
+    start(page, demo, "A notebook")
+    page.get_by_role("link", name="This launch on its own page").click()
+    page.wait_for_url("**/v2/git/**#launch=*")
+    expect(page.get_by_role("link", name="Open")).to_be_visible(timeout=COLD)
+    assert len(started) == 1
+    page.go_back()
+    expect(page.get_by_role("group", name="A notebook")).to_be_visible()
+    expect(page.get_by_role("link", name="Open")).to_be_visible(timeout=COLD)
+    assert len(started) == 1

@@ -6,27 +6,50 @@ import json
 import re
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from binderprogress._version import __version__
 from binderprogress.core.events import json_schema
+from binderprogress.core.specs import from_address
 from binderprogress.core.tables import tables
 
+from .support.repositories import repository
+from .support.standalone import running
+
 ROOT = Path(__file__).parents[1]
+JS = ROOT / "js"
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist and the wheel."""
+    folder = tmp_path_factory.mktemp("built")
     # From the sdist, as an installer does it: what the sdist lacks, the wheel lacks too.
     command = [sys.executable, "-m", "build", "--installer", "uv", "--outdir", str(folder), "."]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    (built,) = folder.glob("*.whl")
-    return built
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (wheel,) = built.glob("*.whl")
+    return wheel
+
+
+def test_the_sdist_has_the_browsers_sources_and_nothing_that_is_made_of_them(built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"js/src/define.ts", "js/package-lock.json", "js/public/badge.svg"} <= names
+    made = ("js/node_modules", "js/dist")
+    assert not [name for name in names if name.startswith(made) or name.endswith(".installed")]
 
 
 def test_the_wheel_has_all_of_share(wheel: Path) -> None:
@@ -37,7 +60,13 @@ def test_the_wheel_has_all_of_share(wheel: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts and path.name != ".built":
             tail = f"data/share/binderprogress/{path.relative_to(share).as_posix()}"
             assert any(name.endswith(tail) for name in names), tail
-    for script in ("launch.js", "binder-progress.js", "log-view.js"):
+    for script in (
+        "launch.js",
+        "index.js",
+        "binder-progress.js",
+        "binder-progress.classic.js",
+        "log-view.js",
+    ):
         assert any(name.endswith(f"share/binderprogress/static/{script}") for name in names)
     assert "binderprogress/py.typed" in names
 
@@ -59,7 +88,7 @@ def test_an_installed_wheel_finds_its_files(wheel: Path, tmp_path: Path) -> None
 
 def test_the_browsers_schema_is_the_servers() -> None:
     """`npm --prefix js run schema` writes both the schema's copy and the types."""
-    copy = json.loads((ROOT / "js" / "src" / "event.schema.json").read_text())
+    copy = json.loads((JS / "src" / "event.schema.json").read_text())
     assert copy == json.loads(json.dumps(json_schema()))
 
 
@@ -70,7 +99,7 @@ def test_the_browsers_tables_are_the_servers() -> None:
 
 
 def test_lock_files_name_no_registry() -> None:
-    lock = json.loads((ROOT / "js" / "package-lock.json").read_text())
+    lock = json.loads((JS / "package-lock.json").read_text())
     assert not [name for name, package in lock["packages"].items() if "resolved" in package]
 
 
@@ -84,3 +113,179 @@ def test_readme_names_the_two_commands() -> None:
     readme = (ROOT / "README.md").read_text()
     assert re.search(r"^make demo\b", readme, re.MULTILINE)
     assert re.search(r"^make test\b", readme, re.MULTILINE)
+
+
+# -- the npm package
+
+
+def run(*command: str, cwd: Path) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def npm_version(version: str) -> str:
+    """Write a version of Python's as npm's: 0.1.0.dev0 is 0.1.0-dev.0."""
+    return re.sub(r"\.?(dev|a|b|rc)(\d+)$", r"-\1.\2", version)
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [("1.2.3", "1.2.3"), ("0.1.0.dev0", "0.1.0-dev.0"), ("2.0.0rc1", "2.0.0-rc.1")],
+)
+def test_versions_of_python_have_one_of_npm(version: str, expected: str) -> None:
+    assert npm_version(version) == expected
+
+
+def test_both_packages_have_one_version_and_one_licence() -> None:
+    package, lock = (
+        json.loads((JS / name).read_text()) for name in ("package.json", "package-lock.json")
+    )
+    said = {package["version"], lock["version"], lock["packages"][""]["version"]}
+    assert said == {npm_version(__version__)}
+    # npm packs only what lies in the package's own folder.
+    assert (JS / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What `npm pack` says of the package that it made, with its `path`."""
+    folder = tmp_path_factory.mktemp("packed")
+    out = run("npm", "pack", "--json", "--pack-destination", str(folder), cwd=JS)
+    # What `prepack` prints comes before it.
+    (told,) = json.loads(out[out.index("[\n") :])
+    return {**told, "path": folder / told["filename"]}
+
+
+@pytest.fixture(scope="module")
+def installed(packed: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that has the package and its dependencies, and nothing else."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "package.json").write_text('{"type": "module", "private": true}')
+    quiet = ["--prefer-offline", "--no-audit", "--no-fund"]
+    run("npm", "install", *quiet, str(packed["path"]), cwd=folder)
+    return folder
+
+
+def test_the_npm_package_has_what_is_imported_and_nothing_else(packed: dict[str, Any]) -> None:
+    names = {file["path"] for file in packed["files"]}
+    beside = {name for name in names if not name.startswith("dist/")}
+    assert beside == {"LICENSE", "README.md", "package.json", "src/event.schema.json"}
+    assert {name.rpartition(".")[2] for name in names - beside} == {"js", "ts"}
+    assert not [name for name in names if ".test." in name]
+    for entry in json.loads((JS / "package.json").read_text())["exports"].values():
+        for path in entry.values() if isinstance(entry, dict) else [entry]:
+            assert path.removeprefix("./") in names
+
+
+CONSUMER = """\
+import { BinderProgressElement, type LaunchEvent, ProgressModel } from "binderprogress";
+import "binderprogress/define";
+import { type Started, startLaunch, watch } from "binderprogress/client";
+
+const element: BinderProgressElement = document.createElement("binder-progress");
+element.spec = "gh/a/b/HEAD";
+element.addEventListener("progress", ({ detail }) => {
+  const percent: number | undefined = detail.percent;
+  console.log(percent, detail.label.length);
+});
+element.addEventListener("failed", ({ detail: { reason, evidence } }) => {
+  console.log(reason.length, evidence.map((line) => line.length));
+});
+// @ts-expect-error: it has no such detail
+element.addEventListener("ready", ({ detail }) => console.log(detail.nonsense));
+// @ts-expect-error: there is no such entry
+import type {} from "binderprogress/dist/parts/element.js";
+
+export async function follow(spec: string): Promise<ProgressModel> {
+  const started: Started = await startLaunch("https://hub.example.org/", { spec });
+  const model = new ProgressModel();
+  const stop: () => void = watch(started.events_url, {
+    event: (event: LaunchEvent) => model.accept(event),
+  });
+  stop();
+  return model;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "resolution"), [("esnext", "bundler"), ("nodenext", "nodenext")]
+)
+def test_typescript_knows_the_npm_packages_types(
+    installed: Path, module: str, resolution: str
+) -> None:
+    (installed / "consumer.ts").write_text(CONSUMER)
+    # All declarations are checked, too: no skipLibCheck.
+    options = ["--strict", "--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess", "--noEmit"]
+    where = ["--target", "es2022", "--module", module, "--moduleResolution", resolution]
+    tsc = str(JS / "node_modules" / ".bin" / "tsc")
+    run(tsc, *options, *where, "consumer.ts", cwd=installed)
+
+
+IMPORTS = """\
+for (const name of ["window", "document", "customElements", "HTMLElement", "matchMedia"]) {
+  Object.defineProperty(globalThis, name, {
+    configurable: true,
+    get() { throw new Error(`${name} was touched`); },
+  });
+}
+const client = await import("binderprogress/client");
+for (const name of ["window", "document", "customElements", "HTMLElement", "matchMedia"]) {
+  delete globalThis[name];
+}
+const registered = [];
+globalThis.HTMLElement = class {};
+globalThis.customElements = {
+  get: (name) => registered.find((one) => one === name),
+  define: (name) => void registered.push(name),
+};
+const whole = await import("binderprogress");
+const before = [...registered];
+await import("binderprogress/define");
+console.log(JSON.stringify({
+  client: Object.keys(client),
+  more: Object.keys(whole).filter((name) => !(name in client)),
+  before,
+  after: registered,
+}));
+"""
+
+
+def test_what_is_imported_registers_and_touches_no_more_than_it_says(installed: Path) -> None:
+    (installed / "imports.js").write_text(IMPORTS)
+    said = json.loads(run("node", "imports.js", cwd=installed))
+    assert {"startLaunch", "getState", "cancel", "watch", "ProgressModel"} <= set(said["client"])
+    assert said["more"] == ["BinderProgressElement"]
+    assert said["before"] == []
+    assert said["after"] == ["binder-progress"]
+
+
+CLIENT = """\
+import { getState, startLaunch, watch } from "binderprogress/client";
+
+const [hub, spec] = process.argv.slice(2);
+const { id, state_url, events_url } = await startLaunch(hub, { spec });
+const phases = await new Promise((resolve) => {
+  const seen = [];
+  watch(events_url, { event: ({ phase }) => seen.push(phase) && phase === "failed" && resolve(seen) });
+});
+const state = await getState(state_url);
+const refused = await startLaunch(hub, { spec: "nonsense" }).catch((error) => error);
+const same = state.id === id;
+console.log(JSON.stringify({ same, phases, name: refused.name, status: refused.status }));
+"""
+
+
+@pytest.mark.hub
+def test_the_client_launches_from_node(installed: Path, tmp_path: Path) -> None:
+    (installed / "client.js").write_text(CLIENT)
+    spec = from_address(repository(tmp_path / "repository").as_uri()).at("no-such-branch")
+    with running(tmp_path) as server:
+        said = json.loads(run("node", "client.js", server.url, str(spec), cwd=installed))
+    assert said == {
+        "same": True,
+        "phases": ["waiting", "failed"],
+        "name": "ApiError",
+        "status": 400,
+    }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -35,6 +35,8 @@ _PICTURE_TYPES = {
     ".svg": "image/svg+xml",
     ".webp": "image/webp",
 }
+# What social networks show: nothing that is drawn, and not all take AVIF.
+_PREVIEW_TYPES = {".gif", ".jpeg", ".jpg", ".png", ".webp"}
 _PICTURE_SIZE = 1 << 20
 _YAML_NAMES = {
     "array": "a list",
@@ -109,6 +111,16 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.picture) and "://" not in self.picture
 
     @property
+    def has_preview(self) -> bool:
+        """Whether the picture is one that previews of links show."""
+        suffix = PurePosixPath(urlsplit(self.picture).path).suffix
+        return suffix.lower() in _PREVIEW_TYPES
+
+    def picture_url(self, base_url: str) -> str:
+        """Return the picture's address, of those that are served from here below `base_url`."""
+        return f"{base_url}gallery/{self.picture}" if self.has_local_picture else self.picture
+
+    @property
     def origin(self) -> str:
         """The repository, and the ref if one is named, for people."""
         # Where a folder lies on the server's machine says nothing to people.
@@ -132,6 +144,12 @@ class Gallery(msgspec.Struct, frozen=True):
             if item.picture and not item.has_local_picture
         ]
         return sorted({f"{parts.scheme}://{parts.netloc.lower()}" for parts in addresses})
+
+    def find(self, spec: Spec, urlpath: str) -> Item | None:
+        """Return the item that launches a spec; of several, the one that opens the same."""
+        items = [item for item in self.items.values() if item.spec == spec]
+        same = [item for item in items if item.urlpath == urlpath]
+        return next(iter(same or items), None)
 
 
 def read_gallery(path: Path) -> Gallery:

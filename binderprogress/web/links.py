@@ -1,4 +1,4 @@
-"""What is put on other pages for a repository: link, badge, embed."""
+"""What is put on other pages for a repository: link, badge, embed; and what they open."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ import msgspec
 from ..core.specs import Spec
 from ..errors import BadRequestError
 
-__all__ = ["Snippets", "check_urlpath", "launch_link", "snippets"]
+__all__ = ["APPS", "Snippets", "check_urlpath", "launch_link", "path_in", "snippets"]
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _ALT = "Launch with binderprogress"
+
+APPS = {"lab": "lab/tree/", "voila": "voila/render/", "path": ""}
+"""Below which path an app of a Jupyter server opens a file; `path`: in the server itself."""
+
+# What may be in the name of a file, and means something else in an address.
+_NAME_IN_PATH = str.maketrans({"%": "%25", "?": "%3F", "#": "%23"})
 
 
 class Snippets(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +31,7 @@ class Snippets(msgspec.Struct, frozen=True, kw_only=True):
     rst: str
     html: str
     embed: str
+    classic: str
 
 
 def launch_link(base_url: str, spec: Spec, urlpath: str = "") -> str:
@@ -54,6 +61,23 @@ def check_urlpath(text: str) -> str:
     return path
 
 
+def path_in(app: str, path: str) -> str:
+    """Return the path to open so that an app shows a file.
+
+    Parameters
+    ----------
+    app : str
+        One of `APPS`.
+    path : str
+        As `check_urlpath` returns it; empty: nothing in particular is opened.
+    """
+    prefix = APPS[app]
+    if not prefix or not path:
+        return path
+    # Who copied it from a running server has it whole.
+    return path if path.startswith(prefix) else prefix + path.translate(_NAME_IN_PATH)
+
+
 def snippets(base_url: str, spec: Spec, urlpath: str = "") -> Snippets:
     """Make what is copied to other pages.
 
@@ -67,14 +91,16 @@ def snippets(base_url: str, spec: Spec, urlpath: str = "") -> Snippets:
     """
     link, badge = launch_link(base_url, spec, urlpath), f"{base_url}badge.svg"
     opened = f' urlpath="{escape(urlpath)}"' if urlpath else ""
+    script = f'src="{escape(base_url)}static/binder-progress'
+    element = (
+        f'<binder-progress hub="{escape(base_url)}" spec="{escape(str(spec))}"{opened}>'
+        "</binder-progress>"
+    )
     return Snippets(
         link=link,
         markdown=f"[![{_ALT}]({badge})]({link})",
         rst=f".. image:: {badge}\n   :target: {link}\n   :alt: {_ALT}",
         html=f'<a href="{escape(link)}"><img src="{escape(badge)}" alt="{_ALT}"></a>',
-        embed=(
-            f'<script type="module" src="{escape(base_url)}static/binder-progress.js"></script>\n'
-            f'<binder-progress hub="{escape(base_url)}" spec="{escape(str(spec))}"{opened}>'
-            "</binder-progress>"
-        ),
+        embed=f'<script type="module" {script}.js"></script>\n{element}',
+        classic=f'<script {script}.classic.js"></script>\n{element}',
     )

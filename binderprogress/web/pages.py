@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 from ..core import specs
 from ..core.specs import Spec
 from ..errors import BadRequestError, NotFoundError
 from .base import Handler, content_security_policy
-from .links import check_urlpath, launch_link, snippets
+from .links import APPS, check_urlpath, launch_link, path_in, snippets
 
 __all__ = [
     "FrontHandler",
@@ -30,14 +32,12 @@ class FrontHandler(Handler):
             {
                 "item": item,
                 "link": launch_link(base_url, item.spec, item.urlpath),
-                "picture": (
-                    f"{base_url}gallery/{item.picture}" if item.has_local_picture else item.picture
-                ),
+                "picture": item.picture_url(base_url),
             }
             for item in gallery.items.values()
         ]
-        url = self.caller.base_url
-        self.finish(self.web.render("index.html", cards=cards, url=url, **self.web.front_page))
+        site = self.caller.base_url
+        self.finish(self.web.render("index.html", cards=cards, site=site, **self.web.front_page))
 
 
 class PictureHandler(Handler):
@@ -80,10 +80,15 @@ class LinkHandler(Handler):
         spec, urlpath, errors = _read(**typed) if any(typed.values()) else (None, "", {})
         if errors:
             self.set_status(400)
-        base_url = self.caller.base_url
-        made = None if spec is None or errors else snippets(base_url, spec, urlpath)
+        app = self.get_query_argument("app", "path" if typed["urlpath"] else "lab")
+        # A path without an app is one in the server.
+        app = app if app in APPS else "path"
+        site = self.caller.base_url
+        made = None
+        if spec is not None and not errors:
+            made = snippets(site, spec, path_in(app, urlpath))
         self.finish(
-            self.web.render("link.html", url=f"{base_url}link", errors=errors, made=made, **typed)
+            self.web.render("link.html", site=site, app=app, errors=errors, made=made, **typed)
         )
 
 
@@ -119,9 +124,14 @@ class LaunchPageHandler(Handler):
             path = self.get_query_argument(argument, "")
             if path and not urlpath:
                 urlpath = prefix + path.lstrip("/")
+        site = self.caller.base_url
         self.finish(
             self.web.render(
                 "launch.html",
+                site=site,
+                url=launch_link(site, spec, urlpath),
+                item=self.web.gallery_items.find(spec, urlpath),
+                request=json.dumps({"spec": str(spec)}),
                 spec=str(spec),
                 title=spec.title,
                 repo_url=spec.repo_url,

@@ -11,6 +11,7 @@ beforeEach(() => {
   vi.stubGlobal("fetch", fetched);
 });
 afterEach(() => {
+  for (const stop of stops.splice(0)) stop();
   vi.unstubAllGlobals();
   vi.useRealTimers();
   fetched.mockReset();
@@ -33,8 +34,11 @@ function watched(after?: number) {
     },
     after,
   );
+  stops.push(stop);
   return { seen, stop };
 }
+
+const stops: (() => void)[] = [];
 
 /** Wait until so much was seen. */
 async function until(seen: unknown[], expected: unknown[]): Promise<void> {
@@ -124,15 +128,54 @@ test("so is a broken one", async () => {
   await until(seen, ["open", "lost: network error"]);
 });
 
-test("and a server that would not", async () => {
+test("and a proxy that answers for a server that starts again", async () => {
+  fetched.mockResolvedValueOnce(new Response("Bad Gateway", { status: 502 }));
   const { seen } = watched();
+  fetched.mockReset().mockResolvedValue(new Response("Bad Gateway", { status: 502 }));
+  await until(seen, ["lost: The server answered with status 502."]);
+});
+
+test("it is made again after the last event, later and later while it fails", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  vi.spyOn(Math, "random").mockReturnValue(0.5);
+  const { seen } = watched();
+  await vi.advanceTimersByTimeAsync(0);
+  send(4);
+  await settled();
+  source.cut();
+  await settled();
+  expect(seen).toEqual(["open", 4, "lost: network error"]);
+  const working = fetched.getMockImplementation()!;
+  fetched.mockRejectedValue(new TypeError("no network"));
+  const tries = () => fetched.mock.calls.length;
+  for (const [seconds, made] of [[1, 2], [1, 2], [1, 3], [3, 3], [1, 4]] as const) {
+    await vi.advanceTimersByTimeAsync(seconds * 1000);
+    await settled();
+    expect(tries()).toBe(made);
+  }
+  fetched.mockImplementation(working);
+  await vi.advanceTimersByTimeAsync(8000);
+  await settled();
+  expect(source.url).toBe(`${url}?after=4`);
+  send(4, 5);
+  await settled();
+  expect(seen.slice(-2)).toEqual(["open", 5]);
+  vi.mocked(Math.random).mockRestore();
+});
+
+/** Let streams, which no timer drives, bring what they have. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
+test("a server that does not know it is not asked again", async () => {
   fetched.mockResolvedValue(Response.json({ error: { message: "No." } }, { status: 404 }));
-  const other: unknown[] = [];
-  watch(url, { event: () => undefined, lost: (error) => other.push(error) });
-  await vi.waitFor(() => expect(other).toHaveLength(1));
-  expect(other[0]).toMatchObject({ status: 404, message: "No." });
-  expect(other[0]).toBeInstanceOf(ApiError);
-  expect(seen).toEqual(["open"]);
+  const refused = await new Promise<ApiError>((resolve) => {
+    watch(url, { event: () => undefined, refused: resolve });
+  });
+  expect(refused).toBeInstanceOf(ApiError);
+  expect(refused).toMatchObject({ status: 404, message: "No.", final: true });
+  expect(fetched).toHaveBeenCalledTimes(1);
 });
 
 test("silence is a lost connection; a keepalive is none", async () => {

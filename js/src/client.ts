@@ -52,6 +52,11 @@ export class ApiError extends Error {
   ) {
     super(message);
   }
+
+  /** Whether asking again would change nothing. */
+  get final(): boolean {
+    return this.status < 500 && this.status !== 429;
+  }
 }
 
 /**
@@ -88,24 +93,26 @@ export async function cancel(stateUrl: string): Promise<void> {
 /** Nothing came for so long, in seconds, that the connection must be dead: keepalives do. */
 const SILENCE = 60;
 
+/** Seconds before each try to connect again, the last one again and again. */
+const PAUSES = [1, 2, 4, 8, 15];
+
 /** What {@link watch} tells. */
 export interface WatchCallbacks {
   /** The next event, each once and in order. */
   event(event: LaunchEvent): void;
   /** The server answers with the stream. */
   open?(): void;
-  /**
-   * It ended before the launch did: to go on, watch again after the last event.
-   *
-   * @param error - an {@link ApiError} if the server would not; else the network's, or nothing
-   */
+  /** The connection is lost, and will be made again: nothing is missed. */
   lost?(error: unknown): void;
+  /** The server does not know the launch, or not any more, or refuses: no event comes any more. */
+  refused?(error: ApiError): void;
   /** The server sent something that is no event; the stream goes on. */
   error?(error: Error): void;
 }
 
 /**
- * Watch a launch until its terminal event, or until the connection is lost. It starts nothing.
+ * Watch a launch until its terminal event. A lost connection goes on where it stopped; it starts
+ * nothing.
  *
  * @param eventsUrl - the launch's `events_url`
  * @param callbacks - told of events and of the connection
@@ -113,53 +120,109 @@ export interface WatchCallbacks {
  * @returns a function that stops watching
  */
 export function watch(eventsUrl: string, callbacks: WatchCallbacks, after = 0): () => void {
-  const control = new AbortController();
-  let last = after;
-  let ended = false;
-  let stopped = false;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const alive = () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => control.abort(), SILENCE * 1000);
-  };
-  const take = (data: string) => {
-    if (stopped) return false;
+  const watcher = new Watcher(eventsUrl, callbacks, after);
+  void watcher.run();
+  return () => watcher.stop();
+}
+
+class Watcher {
+  readonly #url: string;
+  readonly #tell: WatchCallbacks;
+  readonly #stop = new AbortController();
+  #last: number;
+  #failures = 0;
+  #ended = false;
+
+  constructor(url: string, callbacks: WatchCallbacks, after: number) {
+    this.#url = url;
+    this.#tell = callbacks;
+    this.#last = after;
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  async run(): Promise<void> {
+    for (;;) {
+      let lost: unknown;
+      try {
+        await this.#connect();
+      } catch (error) {
+        lost = error;
+      }
+      if (this.#isOver) return;
+      if (lost instanceof ApiError && lost.final) {
+        this.#tell.refused?.(lost);
+        return;
+      }
+      this.#tell.lost?.(lost);
+      await this.#pause();
+      if (this.#isOver) return;
+    }
+  }
+
+  get #isOver(): boolean {
+    return this.#ended || this.#stop.signal.aborted;
+  }
+
+  async #connect(): Promise<void> {
+    const silent = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const alive = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => silent.abort(), SILENCE * 1000);
+    };
+    const stop = () => silent.abort();
+    this.#stop.signal.addEventListener("abort", stop);
+    try {
+      alive();
+      const response = await fetch(this.#last > 0 ? `${this.#url}?after=${this.#last}` : this.#url, {
+        headers: { Accept: "text/event-stream" },
+        cache: "no-store",
+        signal: silent.signal,
+      });
+      if (!response.ok) throw await refusal(response);
+      if (this.#isOver || !response.body) return;
+      this.#failures = 0;
+      this.#tell.open?.();
+      await readEvents(response.body, (data) => this.#take(data), alive);
+    } finally {
+      clearTimeout(timer);
+      this.#stop.signal.removeEventListener("abort", stop);
+    }
+  }
+
+  /** Take the data of an event; says whether there is more to take. */
+  #take(data: string): boolean {
+    if (this.#isOver) return false;
     let event: LaunchEvent;
     try {
       event = readEvent(data);
     } catch (error) {
-      callbacks.error?.(error as Error);
+      this.#tell.error?.(error as Error);
       return true;
     }
-    if (event.id <= last) return true;
-    last = event.id;
-    ended = isTerminal(event);
-    callbacks.event(event);
-    return !ended;
-  };
-  const read = async () => {
-    alive();
-    try {
-      const response = await fetch(after > 0 ? `${eventsUrl}?after=${after}` : eventsUrl, {
-        headers: { Accept: "text/event-stream" },
-        cache: "no-store",
-        signal: control.signal,
-      });
-      if (!response.ok) throw await refusal(response);
-      if (!stopped) callbacks.open?.();
-      if (response.body) await readEvents(response.body, take, alive);
-      if (!ended && !stopped) callbacks.lost?.(undefined);
-    } catch (error) {
-      if (!ended && !stopped) callbacks.lost?.(error);
-    } finally {
-      clearTimeout(timer);
-    }
-  };
-  void read();
-  return () => {
-    stopped = true;
-    control.abort();
-  };
+    if (event.id <= this.#last) return true;
+    this.#last = event.id;
+    this.#ended = isTerminal(event);
+    this.#tell.event(event);
+    return !this.#ended;
+  }
+
+  #pause(): Promise<void> {
+    const seconds = PAUSES[Math.min(this.#failures, PAUSES.length - 1)] ?? 1;
+    this.#failures += 1;
+    return new Promise((resolve) => {
+      // Not all at once: a lecture's viewers were all cut at the same moment.
+      const timer = setTimeout(resolve, seconds * (750 + 500 * Math.random()));
+      const stop = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.#stop.signal.addEventListener("abort", stop, { once: true });
+    });
+  }
 }
 
 /**

@@ -151,6 +151,12 @@ export class BinderProgressElement extends LitElement {
     if (isOver(this.#session.mode)) await this.start();
   }
 
+  /** Focus what matters most of it now. */
+  override focus(options?: FocusOptions): void {
+    const all = ["open", "again", "launch", "panel"].map((id) => `#${id}:not([hidden])`);
+    this.shadowRoot?.querySelector<HTMLElement>(all.join())?.focus(options);
+  }
+
   override connectedCallback(): void {
     super.connectedCallback();
     // Whoever makes the element may set it up after it is in the page.
@@ -176,9 +182,9 @@ export class BinderProgressElement extends LitElement {
     const { mode, id } = this.#session;
     if (this.#appeared) {
       // It was taken out of the page, and put into it again.
-      if (this.#left && (mode === "running" || mode === "starting") && id) void this.#resume(id);
+      if (this.#left && (mode === "running" || mode === "starting") && id) this.#resume(id);
     } else if (this.launch) {
-      void this.#resume(this.launch);
+      this.#resume(this.launch);
     } else if (this.autostart) {
       if (this.ask) this.#session.ask();
       else void this.start();
@@ -195,10 +201,10 @@ export class BinderProgressElement extends LitElement {
     this.#view.value?.leave();
   }
 
-  #resume(id: string): Promise<void> {
+  #resume(id: string): void {
     this.#settings();
     this.#view.want();
-    return this.#session.resume(id);
+    this.#session.resume(id);
   }
 
   #settings(): void {
@@ -215,7 +221,7 @@ export class BinderProgressElement extends LitElement {
 
   protected override willUpdate(changed: PropertyValues<this>): void {
     if (!this.#appeared || !changed.has("launch")) return;
-    if (this.launch && this.launch !== this.#session.id) void this.#resume(this.launch);
+    if (this.launch && this.launch !== this.#session.id) this.#resume(this.launch);
   }
 
   protected override render(): unknown {

@@ -45,7 +45,7 @@ export class FocusKeeper implements ReactiveController {
     // What takes it may still be on its way.
     const target = this.#find(fallback);
     this.#lost = !target;
-    target?.focus();
+    target?.focus({ preventScroll: true });
   }
 
   /** Whether the focus may be taken: not from someone who reads the log, or is elsewhere. */

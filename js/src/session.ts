@@ -9,9 +9,6 @@ import { isTerminal, ProgressModel } from "./progress";
 import type { LaunchRecord } from "./record";
 import type { Said, TextKey } from "./words";
 
-/** Seconds between looks at a server that does not answer, the last one again and again. */
-const PAUSES = [1, 2, 4, 8, 15];
-
 /** So many events are kept for a part that may never be loaded. */
 const EARLY = 100_000;
 
@@ -86,8 +83,6 @@ export class LaunchSession {
   /** What came before the part that remembers was loaded. */
   #early: LaunchEvent[] = [];
   #stop: () => void = () => undefined;
-  #failures = 0;
-  #retry: ReturnType<typeof setTimeout> | undefined;
   /** Goes up when what is under way is not wanted any more. */
   #turn = 0;
 
@@ -136,17 +131,33 @@ export class LaunchSession {
   }
 
   /** Watch a launch that was started before; of the one it had, from where it stopped. */
-  async resume(id: string): Promise<void> {
+  resume(id: string): void {
     if (id !== this.id || this.mode === "idle") {
       this.#reset();
       this.id = id;
     }
-    await this.#watch();
+    try {
+      checkedHub(this.hub);
+    } catch (error) {
+      this.#refused("outcome.unshown", error);
+      return;
+    }
+    this.#watch();
   }
 
-  /** Cancel the launch; its end comes as an event. */
+  /** Cancel the launch; its end comes as an event, unless it has not begun. */
   async cancel(): Promise<void> {
-    if (this.cancelling || this.mode !== "running") return;
+    if (this.mode === "starting" && !this.id) {
+      this.pause();
+      const nothing = { text: "" };
+      this.#over({
+        title: "outcome.cancelled",
+        message: nothing,
+        advice: nothing,
+        again: "launch.again",
+      });
+    }
+    if (this.cancelling || (this.mode !== "running" && this.mode !== "starting")) return;
     this.cancelling = true;
     this.#tell.changed(true);
     if (!this.id) {
@@ -178,7 +189,6 @@ export class LaunchSession {
   pause(): void {
     this.#turn += 1;
     this.#stop();
-    clearTimeout(this.#retry);
   }
 
   #reset(): number {
@@ -192,7 +202,6 @@ export class LaunchSession {
     this.notice = undefined;
     this.lost = false;
     this.cancelling = false;
-    this.#failures = 0;
     this.#setMode("starting");
     return this.#turn;
   }
@@ -208,10 +217,14 @@ export class LaunchSession {
       if (turn === this.#turn) await this.#startOnBinderHub(hub, turn);
       return;
     }
-    if (turn !== this.#turn) return;
+    if (turn !== this.#turn) {
+      // It was cancelled meanwhile, and nobody else knows of it.
+      await cancel(`${hub}api/launches/${encodeURIComponent(id)}`).catch(console.error);
+      return;
+    }
     this.id = id;
     this.#tell.started(id);
-    await this.#watch();
+    this.#watch();
   }
 
   async #startOnBinderHub(hub: string, turn: number): Promise<void> {
@@ -229,30 +242,38 @@ export class LaunchSession {
     });
   }
 
-  async #watch(): Promise<void> {
+  #watch(): void {
     this.pause();
-    const turn = this.#turn;
-    try {
-      checkedHub(this.hub);
-      const before = now();
-      const state = await getState(this.launchUrl);
-      if (turn !== this.#turn) return;
-      this.model.offset = state.now - (before + now()) / 2;
-    } catch (error) {
-      if (turn === this.#turn) this.#unreachable(error);
-      return;
-    }
-    this.#setMode("running");
     this.#stop = watch(
       `${this.launchUrl}/events`,
       {
         event: (event) => this.#take(event),
-        open: () => this.#open(),
-        lost: (error) => this.#unreachable(error),
+        open: () => this.#opened(),
+        lost: (error) => this.#lost(error),
+        refused: (error) => this.#gone(error),
         error: (error) => console.error(error),
       },
       this.model.event?.id,
     );
+  }
+
+  #opened(): void {
+    this.#setLost(false);
+    if (this.mode === "starting") this.#setMode("running");
+    void this.#setClock();
+  }
+
+  /** Find out how much the server's clock is ahead of ours: curves are drawn by it. */
+  async #setClock(): Promise<void> {
+    const { id } = this;
+    const before = now();
+    try {
+      const state = await getState(this.launchUrl);
+      if (id === this.id) this.model.offset = state.now - (before + now()) / 2;
+    } catch (error) {
+      // The stream tells what there is to know; the clocks may well agree.
+      console.warn(error);
+    }
   }
 
   #take(event: LaunchEvent): void {
@@ -267,11 +288,6 @@ export class LaunchSession {
     if (event.phase === "failed") this.#failed(event.reason);
   }
 
-  #open(): void {
-    this.#failures = 0;
-    this.#setLost(false);
-  }
-
   #setLost(lost: boolean, key: TextKey = "lost"): void {
     if (lost === this.lost) return;
     this.lost = lost;
@@ -279,35 +295,28 @@ export class LaunchSession {
     this.#tell.changed(true);
   }
 
-  #later(): void {
-    const pause = PAUSES[Math.min(this.#failures, PAUSES.length - 1)] ?? 1;
-    this.#failures += 1;
-    clearTimeout(this.#retry);
-    // Not all at once: a lecture's viewers were all cut at the same moment.
-    this.#retry = setTimeout(() => void this.#watch(), pause * (750 + 500 * Math.random()));
+  #lost(error: unknown): void {
+    this.#setLost(true);
+    // Nothing ever came: it may be more than the network.
+    if (!this.model.event && isForeign(this.hub)) this.notice = why(error, this.hub);
+    this.#tell.changed(true);
   }
 
-  #unreachable(error: unknown): void {
-    if (error instanceof ApiError && (error.status === 404 || error.status === 410)) {
-      this.#over({
-        title: "outcome.gone",
-        message: { key: "gone", text: "The server does not know it any more." },
-        advice: {
-          key: "gone.advice",
-          text: "Start a new one: what was built already is not built again.",
-        },
-        again: "launch.new",
-      });
-      this.#failed("gone");
-    } else if (error instanceof UnusableError || (error instanceof ApiError && isFinal(error))) {
+  #gone(error: ApiError): void {
+    if (error.status !== 404 && error.status !== 410) {
       this.#refused("outcome.unshown", error);
-    } else {
-      this.#setLost(true);
-      // Nothing ever came: it may be more than the network.
-      if (!this.model.event && isForeign(this.hub)) this.notice = why(error, this.hub);
-      this.#tell.changed(true);
-      this.#later();
+      return;
     }
+    this.#over({
+      title: "outcome.gone",
+      message: { key: "gone", text: "The server does not know it any more." },
+      advice: {
+        key: "gone.advice",
+        text: "Start a new one: what was built already is not built again.",
+      },
+      again: "launch.new",
+    });
+    this.#failed("gone");
   }
 
   #refused(title: TextKey, error: unknown): void {
@@ -390,11 +399,6 @@ function checkedHub(hub: string): string {
     "unusable.hub",
     "The server's address (hub) does not begin with http:// or https://.",
   );
-}
-
-/** Whether asking again would change nothing. */
-function isFinal(error: ApiError): boolean {
-  return error.status < 500 && error.status !== 429;
 }
 
 function isForeign(hub: string): boolean {

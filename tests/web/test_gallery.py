@@ -19,7 +19,7 @@ from binderprogress.web.links import snippets
 
 from ..launches.parts import gen_test
 from .clients import Api
-from .test_pages import XSS, Page, check_nothing_runs
+from .test_pages import XSS, Page, check_nothing_runs, previewed
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
 PNG = b"\x89PNG\r\n\x1a\n not really"
@@ -199,7 +199,7 @@ async def test_the_front_page_is_the_gallery(api: Api) -> None:
     check_nothing_runs(page)
     for words in ("Requirements", "Numpy from a requirements.txt.", "Ça va?  Très bien!"):
         assert words in page.text
-    links = [a["href"] or "" for tag, a in page.tags if tag == "a"]
+    links = [a["href"] or "" for tag, a in page.tags if tag == "a" and "href" in a]
     opened = "/v2/gh/binder-examples/requirements/HEAD?urlpath=lab/tree/a+b.ipynb"
     assert opened in links
     assert "/v2/gl/group%2Fsub%2Fproject/feature/x" in links
@@ -229,17 +229,70 @@ async def test_pictures_come_from_where_the_gallery_says_and_nowhere_else(api: A
         assert policy(other)["img-src"] == ["'self'", "data:"]
 
 
-@pytest.mark.parametrize("path", ["/", "/link"])
 @gen_test
-async def test_pages_tell_what_they_are(api: Api, path: str) -> None:
-    tags = Page((await api.fetch(path)).body).tags
-    said = {
-        a.get("name") or a.get("property"): a.get("content") for tag, a in tags if tag == "meta"
-    }
-    assert said["description"]
-    assert said["og:description"] == said["description"]
-    assert said["og:title"]
-    assert said["og:url"] == api.url + path
+async def test_a_card_knows_what_it_launches(api: Api) -> None:
+    page = Page((await api.fetch("/")).body)
+    cards = [a for tag, a in page.tags if tag == "li" and a.get("class") == "card"]
+    assert [card["data-slug"] for card in cards] == ["requirements", "ca-va-tres-bien", "third"]
+    assert cards[0]["data-spec"] == "gh/binder-examples/requirements/HEAD"
+    assert cards[0]["data-urlpath"] == "lab/tree/a b.ipynb"
+    assert cards[1]["data-spec"] == "gl/group%2Fsub%2Fproject/feature/x"
+    assert page.element["hub"] == "/"
+
+
+# -- previews
+
+
+@pytest.mark.parametrize(
+    ("path", "title", "picture"),
+    [
+        # An SVG is shown by no network.
+        ("gh/binder-examples/requirements/HEAD", "Requirements", "{api}/static/social.png"),
+        (
+            "gl/group%2Fsub%2Fproject/feature/x",
+            "Ça va?  Très bien!",
+            "https://Pictures.example.org:8443/a;b.png",
+        ),
+        ("git/https%3A%2F%2Fexample.org%2Frepo/v1", "The third", "{api}/gallery/third.png"),
+    ],
+)
+@gen_test
+async def test_an_entry_gives_the_preview_of_its_launch(
+    api: Api, path: str, title: str, picture: str
+) -> None:
+    said = previewed(Page((await api.fetch(f"/v2/{path}")).body))
+    assert said["og:title"] == f"Launch {title}"
+    assert said["og:image"] == picture.format(api=api.url)
+    if title == "Requirements":
+        assert said["og:description"] == "Numpy from a requirements.txt."
+    assert said["og:description"]
+    if picture.startswith("{api}"):
+        assert (await api.fetch(said["og:image"])).headers["Content-Type"] == "image/png"
+
+
+TWICE = """
+- title: A notebook
+  spec: gh/a/b/HEAD
+  urlpath: lab
+- title: A dashboard
+  spec: gh/a/b/HEAD
+  urlpath: voila
+"""
+
+
+@pytest.mark.parametrize("text", [TWICE])
+@gen_test
+async def test_of_two_entries_of_a_repository_the_one_that_opens_the_same(
+    api: Api, text: str
+) -> None:
+    for query, title in (
+        ("?urlpath=voila", "Launch A dashboard"),
+        ("?urlpath=lab", "Launch A notebook"),
+        ("", "Launch A notebook"),
+    ):
+        page = Page((await api.fetch(f"/v2/gh/a/b/HEAD{query}")).body)
+        assert previewed(page)["og:title"] == title
+    assert previewed(Page((await api.fetch("/v2/gh/a/b/x")).body))["og:title"] == "Launch a/b"
 
 
 @pytest.mark.parametrize("text", ["[]"])
@@ -266,13 +319,30 @@ ATTACK = json.dumps(
 @gen_test
 async def test_attack_what_the_gallery_says_is_text(api: Api, text: str) -> None:
     """Who writes the file may not be who runs the server."""
-    for path in ("/", "/go/nothing"):
+    for path in ("/", "/go/nothing", "/v2/gh/a/b/HEAD"):
         response = await api.fetch(path)
         assert b"<script>alert" not in response.body
         assert b"{{7*7}}" in response.body
         page = Page(response.body)
         check_nothing_runs(page)
-        assert "<script>alert(1)</script>" in page.text
+        if path.startswith("/v2"):
+            assert previewed(page)["og:title"] == f"Launch {XSS}"
+            assert previewed(page)["og:description"] == XSS
+        else:
+            assert "<script>alert(1)</script>" in page.text
+
+
+ATTACK_PICTURE = 'https://x.org/"><script>alert(1)</script>.png'
+
+
+@pytest.mark.parametrize(
+    "text", [json.dumps([{"title": "A", "spec": "gh/a/b/HEAD", "picture": ATTACK_PICTURE}])]
+)
+@gen_test
+async def test_attack_the_address_of_a_previews_picture_is_text(api: Api, text: str) -> None:
+    page = Page((await api.fetch("/v2/gh/a/b/HEAD")).body)
+    check_nothing_runs(page)
+    assert previewed(page)["og:image"] == ATTACK_PICTURE
 
 
 # -- the pictures
@@ -425,6 +495,45 @@ async def test_the_form_makes_what_launches(api: Api, repo: str, ref: str, spec:
     assert element["hub"] == f"{api.url}/"
     assert (element["spec"], element["urlpath"]) == (spec, "lab/tree/ü&b.ipynb")
     assert len(made.embed.splitlines()) == 2
+    [(_, plain), same] = Page(made.classic.encode()).tags
+    assert plain == {"src": f"{api.url}/static/binder-progress.classic.js"}
+    assert same[1] == element
+
+
+@pytest.mark.parametrize(
+    ("how", "typed", "opened"),
+    [
+        ("lab", "a/b.ipynb", "lab/tree/a/b.ipynb"),
+        ("lab", "/lab/tree/a.ipynb", "lab/tree/a.ipynb"),
+        ("lab", "50% #1?.md", "lab/tree/50%25 %231%3F.md"),
+        ("lab", "", ""),
+        ("voila", "a.ipynb", "voila/render/a.ipynb"),
+        ("voila", "voila/render/a.ipynb", "voila/render/a.ipynb"),
+        ("path", "rstudio/?x=1#y", "rstudio/?x=1#y"),
+        ("", "tree", "tree"),
+        ("nonsense", "tree", "tree"),
+    ],
+)
+@gen_test
+async def test_the_form_asks_what_opens_a_file(api: Api, how: str, typed: str, opened: str) -> None:
+    page = Page((await api.fetch(query(repo="gh/a/b", app=how, urlpath=typed))).body)
+    check_nothing_runs(page)
+    made = snippets(f"{api.url}/", specs.parse("gh/a/b/HEAD"), opened)
+    assert made.link in [a.get("href") for _, a in page.tags]
+    assert made.classic in page.text
+    chosen = [a["value"] for _, a in page.tags if a.get("type") == "radio" and "checked" in a]
+    assert chosen == [how if how in {"lab", "voila"} else "path"]
+    assert [a["value"] for tag, a in page.tags if a.get("name") == "urlpath"] == [typed]
+
+
+@pytest.mark.parametrize(
+    ("path", "chosen"), [("/link", "lab"), ("/link?repo=gh/a/b&urlpath=tree", "path")]
+)
+@gen_test
+async def test_what_opens_a_file_where_nobody_chose(api: Api, path: str, chosen: str) -> None:
+    page = Page((await api.fetch(path)).body)
+    radios = {a["value"] for _, a in page.tags if a.get("type") == "radio" and "checked" in a}
+    assert radios == {chosen}
 
 
 @pytest.mark.parametrize(
@@ -461,7 +570,7 @@ async def test_what_is_wrong_stands_beside_its_field(
         assert [a for _, a in page.tags if a.get("id") == f"{name}-error"]
 
 
-@pytest.mark.parametrize("field", ["repo", "ref", "urlpath"])
+@pytest.mark.parametrize("field", ["repo", "ref", "urlpath", "app"])
 @gen_test
 async def test_attack_what_is_typed_is_text(api: Api, field: str) -> None:
     # A link is all that it takes to have somebody open the form filled in.
@@ -470,7 +579,8 @@ async def test_attack_what_is_typed_is_text(api: Api, field: str) -> None:
     page = Page(response.body)
     check_nothing_runs(page)
     assert [tag for tag, a in page.tags if tag == "img" and a["src"] != "/badge.svg"] == []
-    assert [a["value"] for tag, a in page.tags if a.get("name") == field] == [XSS]
+    typed = [a["value"] for tag, a in page.tags if a.get("name") == field]
+    assert typed == (["lab", "voila", "path"] if field == "app" else [XSS])
 
 
 @gen_test

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
@@ -132,6 +133,60 @@ async def test_what_is_opened_when_it_is_ready(api: Api, query: str, expected: s
     assert page.element["urlpath"] == expected
 
 
+def previewed(page: Page) -> dict[str, str]:
+    """What a page says to search engines and social networks."""
+    return {
+        attributes.get("name") or attributes.get("property") or "": attributes.get("content") or ""
+        for tag, attributes in page.tags
+        if tag == "meta"
+    }
+
+
+@pytest.mark.parametrize("path", ["/", "/link", "/v2/gh/binder-examples/requirements/HEAD"])
+@gen_test
+async def test_a_link_to_a_page_has_a_preview(api: Api, path: str) -> None:
+    said = previewed(Page((await api.fetch(path)).body))
+    assert said["og:title"]
+    assert said["og:description"] == said["description"] != ""
+    assert said["og:url"] == api.url + path
+    assert said["twitter:card"] == "summary_large_image"
+    # Of nobody's own: those who read it are elsewhere.
+    assert said["og:image"] == f"{api.url}/static/social.png"
+    picture = await api.fetch(said["og:image"])
+    assert picture.headers["Content-Type"] == "image/png"
+    assert ("robots" in said) == path.startswith("/v2/")
+
+
+@gen_test
+async def test_the_preview_of_a_launch_says_what_is_launched(api: Api) -> None:
+    path = "/v2/gh/binder-examples/requirements/HEAD?urlpath=lab/tree/a%20b"
+    said = previewed(Page((await api.fetch(path)).body))
+    assert said["og:title"] == "Launch binder-examples/requirements"
+    assert said["og:url"] == f"{api.url}{path.replace('%20', '+')}"
+    assert said["robots"] == "noindex"
+
+
+@pytest.mark.parametrize(
+    ("spec", "address"),
+    [
+        ("gh/ada/penguins/v1", "https://github.com/ada/penguins"),
+        ("git/git%40example.org%3Aada%2Fpenguins/HEAD", ""),
+    ],
+)
+@gen_test
+async def test_without_javascript_the_launch_page_says_what_can_be_done(
+    api: Api, spec: str, address: str
+) -> None:
+    response = await api.fetch(f"/v2/{spec}")
+    _, _, notice = response.body.decode().partition("<noscript>")
+    page = Page(notice.partition("</noscript>")[0].encode())
+    assert "needs JavaScript" in page.text
+    assert f"{api.url}/api/launches" in page.text
+    assert json.dumps({"spec": spec}) in page.text
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    assert links == ([address] if address else [])
+
+
 @pytest.mark.parametrize("argument", ["urlpath", "labpath", "filepath"])
 @gen_test
 async def test_attack_a_path_to_open_is_text(api: Api, argument: str) -> None:
@@ -142,6 +197,8 @@ async def test_attack_a_path_to_open_is_text(api: Api, argument: str) -> None:
     page = Page(response.body)
     check_nothing_runs(page)
     assert (page.element["urlpath"] or "").endswith(XSS)
+    path = urlsplit(previewed(page)["og:url"]).query
+    assert parse_qs(path)["urlpath"] == [page.element["urlpath"]]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +217,11 @@ async def test_attack_a_spec_is_text(api: Api, spec: str) -> None:
     assert b"<script>alert" not in response.body
     assert b"<img" not in response.body
     assert b"x.org/49" not in response.body
-    check_nothing_runs(Page(response.body))
+    page = Page(response.body)
+    check_nothing_runs(page)
+    if response.code == 200:
+        assert previewed(page)["og:title"].startswith("Launch ")
+        assert previewed(page)["og:url"] == f"{api.url}/v2/{spec}"
 
 
 @gen_test
