@@ -187,7 +187,7 @@ test("silence is a lost connection; a keepalive is none", async () => {
   await vi.advanceTimersByTimeAsync(1);
   await vi.advanceTimersByTimeAsync(59_000);
   expect(seen).toEqual(["open"]);
-  await vi.advanceTimersByTimeAsync(2_000);
+  await vi.advanceTimersByTimeAsync(1_100);
   expect(seen).toHaveLength(2);
   expect(seen[1]).toMatch(/^lost/);
 });
