@@ -64,6 +64,7 @@ async function hub(...answers: Answer[]) {
   const requests: { url: string; accept: string }[] = [];
   let closed = 0;
   const server = createServer((request, response) => {
+    if (request.url === "/binder/_config") return status(404)(response, request);
     const answer = answers[Math.min(requests.length, answers.length - 1)]!;
     requests.push({ url: request.url ?? "", accept: request.headers.accept ?? "" });
     response.on("close", () => (closed += 1));
@@ -414,6 +415,27 @@ describe("where nothing could be started", () => {
     const { end } = await launch((await hub(status(200))).url, "../../hub/logout");
     expect(end).toMatchObject({ reason: "unusable" });
   });
+});
+
+test("where pages of this origin are not allowed, no launch is started", async () => {
+  const there = await hub(hold(recorded("real-ok")));
+  const refused = await new Promise((resolve) => {
+    const stop = launchOnBinderHub({
+      hub: there.url,
+      spec: "gh/a/b/HEAD",
+      event: resolve,
+      connection: resolve,
+      refused: resolve,
+      // As a browser does it: the request is made, its answer is kept from the page.
+      fetch: async (...request) => {
+        await fetch(...request);
+        throw new TypeError("Failed to fetch");
+      },
+    });
+    cleanUp.push(stop);
+  });
+  expect(refused).toBeInstanceOf(TypeError);
+  expect(there.requests).toEqual([]);
 });
 
 test("what has a meaning in addresses has none in a spec", async () => {

@@ -46,9 +46,6 @@ type Body = ReadableStream<Uint8Array<ArrayBuffer>>;
  * There is one gap that its protocol leaves: a hub that has sent `built` and `launching` over a
  * connection that broke before either came here is asked again, and starts another server.
  *
- * Ask {@link speaks} first: where pages of this origin are not allowed, the request that starts a
- * launch would start it all the same, and nobody would ever hear of its server.
- *
  * @returns a function that stops watching: no event comes any more. A build goes on; the server of
  *   a launch that is stopped late may come up all the same.
  */
@@ -88,7 +85,7 @@ class Watcher {
   }
 
   async #watch(): Promise<void> {
-    const first = await this.#open().catch((error: unknown) => {
+    const first = await this.#start().catch((error: unknown) => {
       if (!this.#isOver) this.#options.refused(error);
     });
     for (let body = first; body; body = await this.#again()) {
@@ -115,18 +112,31 @@ class Watcher {
     return this.#launch.phase === "built" || this.#launch.phase === "launching";
   }
 
+  /** Connect for the first time; the error is what {@link BinderHubOptions.refused} is told. */
+  async #start(): Promise<Body> {
+    // Something harmless first, whatever is answered: where pages of this origin are not allowed, a
+    // launch would start all the same, and nobody would ever hear of its server. Not its versions:
+    // those it tells to everyone.
+    const response = await this.#fetch(`${this.#options.hub}_config`);
+    await response.body?.cancel();
+    return this.#open();
+  }
+
   async #open(): Promise<Body> {
     // Exactly this: a BinderHub takes no other.
     const headers = { Accept: "text/event-stream" };
-    const { signal } = this.#abort;
-    const request: RequestInit = { headers, cache: "no-store", signal };
-    const response = await (this.#options.fetch ?? fetch)(addressOf(this.#options), request);
+    const response = await this.#fetch(addressOf(this.#options), headers);
     const { status, body } = response;
     const type = response.headers.get("Content-Type") ?? "";
     if (status === 200 && body && /^text\/event-stream\b/i.test(type)) return body;
     await body?.cancel();
     if (status === 200) throw new ApiError("What answered is not a BinderHub.", status, "unusable");
     throw new ApiError(`The server answered with status ${status}.`, status, "");
+  }
+
+  #fetch(address: string, headers: Record<string, string> = {}): Promise<Response> {
+    const { signal } = this.#abort;
+    return (this.#options.fetch ?? fetch)(address, { headers, cache: "no-store", signal });
   }
 
   /** Connect again, after a pause; nothing if that was tried often enough, or is not wanted. */
@@ -137,7 +147,7 @@ class Watcher {
       await (this.#options.wait ?? wait)(pause, this.#abort.signal);
       if (this.#isOver) return undefined;
       // However it failed: the next pause is longer.
-      const body = await this.#open().catch(() => undefined);
+      const body = await this.#start().catch(() => undefined);
       if (body) return body;
     }
     if (!this.#isOver) this.#launch.fail("unreachable", this.#now());
