@@ -51,3 +51,8 @@ test.each([
 ])("whether %j is a language that a browser can count in: %s", (lang, known) => {
   expect(Words.knows(lang)).toBe(known);
 });
+
+test("from the right to the left, values keep their own order", () => {
+  const arabic = new Words("ar", { "launch.of": "تشغيل {spec}" });
+  expect(arabic.say("launch.of", { spec: "gh/a/b" })).toBe("تشغيل \u2068gh/a/b\u2069");
+});

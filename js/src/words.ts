@@ -66,7 +66,12 @@ export class Words {
   /** A text with its values. */
   say(key: TextKey, values: Readonly<Record<string, string>> = {}): string {
     const text = this.#catalog[key] ?? english[key] ?? key;
-    return text.replace(/\{([\w-]+)\}/g, (whole, name: string) => values[name] ?? whole);
+    // In a line that is written from the right, what is written from the left keeps its own order.
+    const [before, after] = this.dir === "rtl" ? ["\u2068", "\u2069"] : ["", ""];
+    return text.replace(/\{([\w-]+)\}/g, (whole, name: string) => {
+      const value = values[name];
+      return value === undefined ? whole : before + value + after;
+    });
   }
 
   /** The English of a text: servers speak it, too. */
