@@ -234,11 +234,16 @@ export class BinderProgressElement extends LitElement {
     this.#logLoading = true;
     try {
       const { LogView } = await import("./log-view");
-      this.#log = new LogView(this.shadowRoot!);
+      this.#log = new LogView(this.#part("log-view"), this.shadowRoot!, {
+        words: this.#words,
+        source: () => ({ text: this.#shown.logUrl }),
+        name: () => "log.txt",
+        lineHref: (line) => `#launch=${encodeURIComponent(this.#session.id)}&line=${line}`,
+      });
       this.#logToggled();
     } catch (error) {
       console.error(error);
-      this.#part("log-lines").textContent = "The log could not be loaded.";
+      this.#part("log-view").textContent = this.#words.say("not-part");
     }
     this.#logLoading = false;
   }

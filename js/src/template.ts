@@ -71,11 +71,7 @@ export function template(
     </div>
     <details id="log" class="log" part="log" ?hidden=${bare} @toggle=${actions.logToggled}>
       <summary part="log-summary">Log <span class="count">${shown.lines}</span></summary>
-      <p class="log-note" ?hidden=${!shown.cut}>Only the last 5,000 lines are shown.</p>
-      <div class="log-frame">
-        <div id="log-box" class="log-box" part="log-box" tabindex="0" role="region" aria-label="Log"><pre id="log-lines"></pre></div>
-        <button id="log-latest" class="button log-latest" part="button" type="button" hidden>To the latest line</button>
-      </div>
+      <div id="log-view"></div>
       <p class="log-foot"><a part="log-link" href=${shown.logUrl || nothing} target="_blank" rel="noopener">The whole log as plain text</a></p>
     </details>
     <div id="live" class="sr-only" role="status" aria-live="polite">${shown.live}</div>
