@@ -54,9 +54,9 @@ export class LogRows {
   constructor(options: RowsOptions) {
     this.#options = options;
     this.box.className = "log-box";
-    this.box.part.add("log-box");
+    this.box.setAttribute("part", "log-box");
+    this.box.setAttribute("role", "region");
     this.box.tabIndex = 0;
-    this.box.role = "region";
     // Logs are, in whatever language the page is.
     this.box.dir = "ltr";
     this.#space.className = "log-space";

@@ -192,7 +192,7 @@ export class LogView {
     const drawn = JSON.stringify(shown);
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
-    this.#rows.box.ariaLabel = this.#words.say("log");
+    this.#rows.box.setAttribute("aria-label", this.#words.say("log"));
     render(logTemplate(shown, this.#words, this.#actions, this.#rows.box), this.#host);
   }
 
