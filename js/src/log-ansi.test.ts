@@ -25,10 +25,10 @@ test.each([
   ["reverse, in a colour", `${ESC}[31;7mb`, [["b", "ground-red"]]],
   ["what is hidden is shown", `${ESC}[8mb${ESC}[28mc`, [["b"], ["c"]]],
   ["colons between", `${ESC}[38:5:1ma${ESC}[4:3mb${ESC}[4:0mc`, [["a", "ink-red"], ["b", "ink-red", "underline"], ["c", "ink-red"]]],
-  ["the colour of an underline is none of the text", `${ESC}[58;5;2ma${ESC}[58:2::1:2:3mb${ESC}[59mc`, [["a"], ["b"], ["c"]]],
+  ["the colour of an underline is none of the text", `${ESC}[58;5;2ma${ESC}[58:2::1:2:3mb${ESC}[59mc`, [["ab"], ["c"]]],
   ["a colour that is none", `${ESC}[38;5;999ma`, [["a"]]],
   ["a sequence of one byte", "\u009b32ma", [["a", "ink-green"]]],
-  ["of a line that has gone before nothing stays", `${ESC}[m`, []],
+  ["an end without a number", `${ESC}[31ma${ESC}[mb${ESC}[;32mc`, [["a", "ink-red"], ["b"], ["c", "ink-green"]]],
 ])("%s", (_, line, expected) => {
   expect(looks(line)).toEqual(expected);
 });

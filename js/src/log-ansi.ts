@@ -54,18 +54,18 @@ function plain(text: string): Run {
 }
 
 /**
- * As the parser knows them: with semicolons between (ISO 8613-6 has colons, and a colour space), and
- * without the colours of underlines.
+ * As the parser knows them: with semicolons between (ISO 8613-6 has colons, and a colour space), with
+ * the 0 that may be left out, and without the colours of underlines.
  */
 function spelled(text: string): string {
   return text.replace(/\u001b\[([\d;:]*)m/g, (_, parameters: string) => {
     const parts = parameters.split(";").map((part) => {
       const [code = "", kind, ...rest] = part.split(":");
       if (code === "4" && kind !== undefined) return kind === "0" ? "24" : "4";
-      return [code, ...(kind ? [kind] : []), ...(kind === "2" ? rest.slice(-3) : rest)].join(";");
+      return [code || "0", ...(kind ? [kind] : []), ...(kind === "2" ? rest.slice(-3) : rest)].join(";");
     });
     const known = parts.join(";").replace(/(^|;)58;(?:5;\d*|2;\d*;\d*;\d*)/g, "$1");
-    return `\u001b[${known}m`;
+    return known && `\u001b[${known}m`;
   });
 }
 

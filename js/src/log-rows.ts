@@ -37,7 +37,10 @@ export class LogRows {
   readonly #options: RowsOptions;
   readonly #space = document.createElement("div");
   readonly #rows = document.createElement("div");
-  readonly #resized = new ResizeObserver(() => this.#measure());
+  readonly #resized = new ResizeObserver(() => {
+    this.#measure();
+    this.#options.changed();
+  });
   #pool: LogRow[] = [];
   #log: LogBuffer | undefined;
   #start = 0;
@@ -208,7 +211,6 @@ export class LogRows {
     this.#row = Number.parseFloat(getComputedStyle(this.#rows).lineHeight) || this.#row;
     // Out of view, a browser may have forgotten where it was scrolled to.
     this.#moved = true;
-    this.#options.changed();
   }
 
   #scrolled(): void {

@@ -42,7 +42,7 @@ const icon = (path: SVGTemplateResult) =>
 
 const UP = icon(svg`<path d="m5 12.5 5-5 5 5" />`);
 const DOWN = icon(svg`<path d="m5 7.5 5 5 5-5" />`);
-const FOLLOW = icon(svg`<path d="M10 3v10m-4.5-4 4.5 4.5L14.5 9M4 17h12" />`);
+const FOLLOW = icon(svg`<path d="M3.5 4.5h13m-13 4.5h6m-6 4.5h6m4-5v8m-3-3 3 3 3-3" />`);
 const COPY = icon(svg`<path d="M7.5 7.5h9v9h-9zM12.5 7.5v-4h-9v9h4" />`);
 const DOWNLOAD = icon(svg`<path d="M10 3v9m-4-4 4 4 4-4M3.5 13v3.5h13V13" />`);
 const FULL = icon(svg`<path d="M3.5 8V3.5H8m4 0h4.5V8m0 4v4.5H12m-4 0H3.5V12" />`);

@@ -249,6 +249,8 @@ export class LogView {
   }
 
   #searchKey(event: KeyboardEvent): void {
+    // Enter chooses a word where one is typed by its sound.
+    if (event.isComposing) return;
     if (event.key === "Enter") {
       event.preventDefault();
       this.#move(event.shiftKey ? -1 : 1);
