@@ -4,6 +4,8 @@ import { expect, test } from "vitest";
 import docs from "../../docs/element.md?raw";
 import { BinderProgressElement } from "./element";
 import style from "./element.css?raw";
+import logTemplate from "./log-template.ts?raw";
+import logStyle from "./log-view.css?raw";
 import template from "./template.ts?raw";
 
 /** What is in backticks in the first column of a table. */
@@ -18,12 +20,14 @@ test("attributes", () => {
 });
 
 test("custom properties", () => {
-  const used = [...style.matchAll(/--binder-progress-[\w-]+/g)].map(([name]) => name);
+  const used = [...`${style}${logStyle}`.matchAll(/--binder-progress-[\w-]+/g)].map(([name]) => name);
   expect(said("custom property").sort()).toEqual([...new Set(used)].sort());
 });
 
 test("parts", () => {
-  const used = [...template.matchAll(/\bpart="([^"]+)"/g)].flatMap(([, names]) => names!.split(" "));
+  const marked = `${template}${logTemplate}`.matchAll(/\bpart="([^"]+)"/g);
+  // The log's rows are in a box that is not made of a template.
+  const used = ["log-box", ...[...marked].flatMap(([, names]) => names!.split(" "))];
   const named = docs.match(/also (`launch`.*?) \|/)![1]!.matchAll(/`([^`]+)`/g);
   const all = [...said("part"), ...[...named].map(([, name]) => name!)];
   expect([...new Set(all)].sort()).toEqual([...new Set(used)].sort());

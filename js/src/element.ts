@@ -220,6 +220,7 @@ export class BinderProgressElement extends LitElement {
   }
 
   protected override willUpdate(changed: PropertyValues<this>): void {
+    if (changed.has("line") && this.line) this.#changed(false);
     if (!this.#appeared || !changed.has("launch")) return;
     if (this.launch && this.launch !== this.#session.id) this.#resume(this.launch);
   }
@@ -323,10 +324,9 @@ export class BinderProgressElement extends LitElement {
       session: this.#session,
       shadow: this.shadowRoot!,
       spec: () => this.spec,
-      takeLine: () => {
-        const { line } = this;
+      line: () => this.line,
+      lineTaken: () => {
         this.line = 0;
-        return line;
       },
       inTab: () => this.tab && this.isConnected,
       words: () => this.#language.words,

@@ -20,11 +20,12 @@ element.addEventListener("started", ({ detail }) => {
 });
 
 addEventListener("hashchange", ({ oldURL }) => {
-  const [before, now] = [oldURL, location.href].map((url) =>
-    new URLSearchParams(new URL(url).hash.slice(1)).get("launch"),
+  const [before, now] = [oldURL, location.href].map(
+    (url) => new URLSearchParams(new URL(url).hash.slice(1)),
   );
-  // Someone pasted the link to another launch of the same repository; else it is another line.
-  if (before !== now) location.reload();
+  // Someone pasted the link to another launch of the same repository.
+  if (before?.get("launch") !== now?.get("launch")) location.reload();
+  else element.line = Number(now?.get("line"));
 });
 
 void import("./define");

@@ -26,6 +26,34 @@ test.each([
   expect(lines(log)).toEqual(expected);
 });
 
+test("a line is kept up to a mebibyte", () => {
+  const log = new LogBuffer();
+  log.write(`${"x".repeat(3_000_000)}\n`);
+  log.write("next\n");
+  expect(log.line(0)).toBe("x".repeat(2 ** 20));
+  expect(log.line(1)).toBe("next");
+});
+
+test("a short line of a long message is the same text", () => {
+  const log = new LogBuffer();
+  log.write(`${"x".repeat(1000)}\r\uFEFFžluť 🎈\n`);
+  expect(log.line(0)).toBe("\uFEFFžluť 🎈");
+});
+
+test("no more characters are kept than there is room for", () => {
+  const log = new LogBuffer(100, 10);
+  log.write("12345\n");
+  log.write("1234567890\r");
+  expect([log.start, log.end]).toEqual([1, 2]);
+  // What is overwritten makes room again.
+  log.write("123\n");
+  log.write("4567\n");
+  expect(lines(log)).toEqual(["123", "4567"]);
+  log.write("89ab\n");
+  expect(lines(log)).toEqual(["4567", "89ab"]);
+  expect(log.line(0)).toBe("");
+});
+
 test("only the newest lines are kept, under their numbers", () => {
   const log = new LogBuffer(3);
   for (let number = 0; number < 10; number += 1) log.write(`line ${number}\n`);

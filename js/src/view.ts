@@ -19,8 +19,10 @@ export interface ViewHost {
   readonly shadow: ShadowRoot;
   /** What is launched, for people. */
   spec(): string;
-  /** The line of the log to show, from 1; asked for once. */
-  takeLine(): number;
+  /** The line of the log to show, from 1; 0: none. */
+  line(): number;
+  /** The line is being shown. */
+  lineTaken(): void;
   /** Whether the page's title and icon are to show it. */
   inTab(): boolean;
   words(): Words;
@@ -80,7 +82,8 @@ export class LaunchView {
       this.#tab.want();
       this.#tab.value?.show(this.shown, words);
     }
-    if (this.#log.value) this.#log.value.words = words;
+    const log = this.#log.value;
+    if (log && log.words !== words) log.words = words;
     return this.shown;
   }
 
@@ -93,6 +96,7 @@ export class LaunchView {
    */
   frame(time: number, now: number): boolean {
     const { model, mode, lost, record } = this.#host.session;
+    if (this.#host.line() && this.#part("log")) this.openLog();
     if (record && this.#isLogOpen()) this.#log.value?.render(record.log);
     // A new launch begins at the left again, at once.
     if (!model.event) this.#bar.set(0);
@@ -140,8 +144,10 @@ export class LaunchView {
     this.#log.want();
     if (!this.#log.value) return;
     this.#log.value.render(record.log);
-    const line = this.#host.takeLine();
-    if (line) this.#log.value.goTo(line - 1);
+    const line = this.#host.line();
+    if (!line) return;
+    this.#log.value.goTo(line);
+    this.#host.lineTaken();
   }
 
   #isLogOpen(): boolean {

@@ -1,0 +1,197 @@
+"""A double of the wire: one launch, whose log is what a test says, as fast as it says.
+
+It speaks as the server does, with the server's own events, pages' policy and framing; there is no
+build behind it. For what the browser makes of a log, also in benchmarks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.iostream import StreamClosedError
+from tornado.netutil import bind_sockets
+from tornado.web import Application, HTTPError, RequestHandler, StaticFileHandler
+
+from binderprogress.channels.memory import MemoryChannel
+from binderprogress.core.events import Curve, Event
+from binderprogress.core.phases import Phase
+from binderprogress.web.base import content_security_policy
+from binderprogress.web.streams import position
+
+STATIC = Path(__file__).parents[2] / "share/binderprogress/static"
+KEY = "key-of-the-only-launch"
+SPEC = "gh/a/b/HEAD"
+# How often a paced log is written, in seconds.
+TICK = 0.01
+
+PAGE = f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>A log</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/static/base.css">
+<script type="module" src="/static/binder-progress.js"></script>
+<main><binder-progress hub="/" spec="{SPEC}" autostart></binder-progress></main>
+"""
+
+
+class Wire:
+    """The launch."""
+
+    def __init__(self, page: str) -> None:
+        self.page = page
+        self.loop = asyncio.new_event_loop()
+        self.url = ""
+        self._channel = MemoryChannel()
+        self._began = time.time()
+        self._append()
+
+    def say(self, *messages: str) -> None:
+        """Send messages, all at once."""
+        self._call(self._say(messages))
+
+    def stream(self, messages: Sequence[str], rate: float) -> Any:
+        """Begin to send so many messages a second; return a future of their end."""
+        return asyncio.run_coroutine_threadsafe(self._stream(messages, rate), self.loop)
+
+    def end(self) -> None:
+        """End the streams; in the loop."""
+        self._channel.close()
+
+    def _call(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
+
+    async def _say(self, messages: Iterable[str]) -> None:
+        for message in messages:
+            self._append(message)
+
+    async def _stream(self, messages: Sequence[str], rate: float) -> None:
+        began, sent = self.loop.time(), 0
+        while sent < len(messages):
+            due = min(int((self.loop.time() - began) * rate), len(messages))
+            await self._say(messages[sent:due])
+            sent = due
+            await asyncio.sleep(TICK)
+
+    def _append(self, message: str = "") -> None:
+        now = time.time()
+        self._channel.append(
+            Event(
+                id=self._channel.last + 1,
+                phase=Phase.BUILDING,
+                time=now,
+                elapsed=now - self._began,
+                progress=40.0,
+                curve=Curve(from_=40.0, to=60.0, tau=120.0),
+                step="Step 7 of 51",
+                message=message,
+            )
+        )
+
+    def app(self) -> Application:
+        api = "/api/launches"
+        settings = {"wire": self, "channel": self._channel}
+        return Application(
+            [
+                ("/", PageHandler),
+                ("/static/(.*)", StaticFileHandler, {"path": str(STATIC)}),
+                (api, LaunchesHandler),
+                (f"{api}/{KEY}", StateHandler),
+                (f"{api}/{KEY}/events", EventsHandler),
+                (f"{api}/{KEY}/log", LogHandler),
+            ],
+            **settings,
+        )
+
+
+class _Handler(RequestHandler):
+    @property
+    def channel(self) -> MemoryChannel:
+        channel: MemoryChannel = self.settings["channel"]
+        return channel
+
+
+class PageHandler(_Handler):
+    def get(self) -> None:
+        self.set_header("Content-Security-Policy", content_security_policy())
+        self.write(self.settings["wire"].page)
+
+
+class LaunchesHandler(_Handler):
+    def post(self) -> None:
+        if json.loads(self.request.body) != {"spec": SPEC}:
+            raise HTTPError(400)
+        self.set_status(201)
+        self.write({"id": KEY, "spec": SPEC, "events_url": f"/api/launches/{KEY}/events"})
+
+
+class StateHandler(_Handler):
+    def get(self) -> None:
+        self.write({"id": KEY, "spec": SPEC, "now": time.time(), "last": self.channel.last})
+
+
+class EventsHandler(_Handler):
+    async def get(self) -> None:
+        after = position(
+            self.request.headers.get("Last-Event-ID") or self.get_query_argument("after", "")
+        )
+        self.set_header("Content-Type", "text/event-stream")
+        self.set_header("Cache-Control", "no-cache, no-transform")
+        appended = asyncio.Event()
+        self.channel.changed.add(appended.set)
+        try:
+            while not self.channel.closed:
+                appended.clear()
+                while events := self.channel.read(after, limit=1000):
+                    self.write(b"".join([e.sse for e in events]))
+                    await self.flush()
+                    after = events[-1].event.id
+                await appended.wait()
+        except StreamClosedError:
+            return
+        finally:
+            self.channel.changed.remove(appended.set)
+
+
+class LogHandler(_Handler):
+    def get(self) -> None:
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.write("".join(e.event.message for e in self.channel.read(0, limit=10**6)))
+
+
+@contextmanager
+def wire(page: str = PAGE) -> Iterator[Wire]:
+    """Serve a launch, in a thread of its own."""
+    launch = Wire(page)
+    thread = threading.Thread(target=launch.loop.run_forever, daemon=True)
+    thread.start()
+
+    async def start() -> HTTPServer:
+        sockets = bind_sockets(0, "127.0.0.1")
+        launch.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}/"
+        server = HTTPServer(launch.app())
+        server.add_sockets(sockets)
+        return server
+
+    async def stop(server: HTTPServer) -> None:
+        server.stop()
+        launch.end()
+        await server.close_all_connections()
+
+    server = asyncio.run_coroutine_threadsafe(start(), launch.loop).result(60)
+    try:
+        yield launch
+    finally:
+        asyncio.run_coroutine_threadsafe(stop(server), launch.loop).result(60)
+        launch.loop.call_soon_threadsafe(launch.loop.stop)
+        thread.join(10)
+        launch.loop.close()
