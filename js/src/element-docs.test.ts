@@ -4,8 +4,10 @@ import { expect, test } from "vitest";
 import docs from "../../docs/element.md?raw";
 import { BinderProgressElement } from "./element";
 import style from "./element.css?raw";
+import ending from "./ending.ts?raw";
 import logTemplate from "./log-template.ts?raw";
 import logStyle from "./log-view.css?raw";
+import running from "./running.ts?raw";
 import template from "./template.ts?raw";
 
 /** What is in backticks in the first column of a table. */
@@ -16,7 +18,8 @@ function said(column: string): string[] {
 }
 
 test("attributes", () => {
-  expect(said("attribute").sort()).toEqual(Object.keys(BinderProgressElement.properties).sort());
+  const observed = [...BinderProgressElement.observedAttributes];
+  expect(said("attribute").sort()).toEqual(observed.sort());
 });
 
 test("custom properties", () => {
@@ -25,7 +28,7 @@ test("custom properties", () => {
 });
 
 test("parts", () => {
-  const marked = `${template}${logTemplate}`.matchAll(/\bpart="([^"]+)"/g);
+  const marked = [template, running, ending, logTemplate].join("").matchAll(/\bpart="([^"]+)"/g);
   // The log's rows are in a box that is not made of a template.
   const used = ["log-box", ...[...marked].flatMap(([, names]) => names!.split(" "))];
   const named = docs.match(/also (`launch`.*?) \|/)![1]!.matchAll(/`([^`]+)`/g);

@@ -46,7 +46,7 @@ export function show(
   const percent = event ? Math.floor(model.at(time)) : undefined;
   const label = labelOf(session, words);
   const step = event && !isTerminal(event) ? stepText(event, words) : "";
-  const told = [label, step].filter(Boolean).join(": ");
+  const told = step ? words.say("bar.words", { phase: label, step }) : label;
   const passed = event && { time: duration(words, model.elapsed(time)) };
   return {
     mode,
