@@ -134,7 +134,7 @@ def test_two_lines_on_another_site_start_and_open_a_server(
     expect(page.get_by_text("Running postBuild")).to_be_visible(timeout=COLD)
     # The log is a part of its own, and comes from where the script came from.
     page.get_by_text("Log", exact=False).first.click()
-    expect(page.get_by_role("region", name="Log")).to_contain_text("line 1", timeout=COLD)
+    expect(page.get_by_role("region", name="Log", exact=True)).to_contain_text("line 1", timeout=COLD)
     expect(link).to_be_visible(timeout=COLD)
     expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "100")
     # Its style is there, although the page allows only its own.

@@ -52,10 +52,10 @@ def problems(page: Page) -> list[str]:
 @pytest.fixture
 def log(page: Page, launch: Wire, problems: list[str]) -> Iterator[Locator]:
     """The box of the open log; there is nothing to complain of in the end."""
-    page.goto(launch.url)
+    page.goto(f"{launch.url}#launch={KEY}")
     page.locator("summary").click()
-    expect(page.get_by_role("region", name="Log")).to_be_visible()
-    yield page.get_by_role("region", name="Log")
+    expect(page.get_by_role("region", name="Log", exact=True)).to_be_visible()
+    yield page.get_by_role("region", name="Log", exact=True)
     assert not problems
 
 
@@ -230,7 +230,7 @@ def test_downloads_the_servers_log(log: Locator, launch: Wire, page: Page) -> No
     launch.say("one\n", f"{ESC}[31mtwo{ESC}[0m\n")
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
-    assert download.value.suggested_filename == "log.txt"
+    assert download.value.suggested_filename == "gh-a-b-HEAD.log"
     assert download.value.path().read_text() == f"one\n{ESC}[31mtwo{ESC}[0m\n"
 
 

@@ -371,7 +371,7 @@ def test_a_plain_script_has_the_parts_that_are_loaded_when_wanted(
     page.on("request", lambda r: asked.append(r.url))
     page.get_by_role("button", name="Launch").click()
     # The log opens by itself when a launch fails.
-    expect(page.get_by_role("region", name="Log")).to_contain_text("no-such-branch")
+    expect(page.get_by_role("region", name="Log", exact=True)).to_contain_text("no-such-branch")
     assert not [url for url in asked if "/static/" in url]
 
 

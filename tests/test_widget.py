@@ -208,7 +208,7 @@ def test_a_failure_says_why_what_to_do_and_tries_again(page: Page, play: Stage) 
     play.fail("unknown")
     outcome = page.locator("[part=outcome]")
     expect(outcome).to_contain_text("The launch failed")
-    expect(page.get_by_role("region", name="Log")).to_be_visible()
+    expect(page.get_by_role("region", name="Log", exact=True)).to_be_visible()
     again = page.get_by_role("button", name="Try again")
     expect(again).to_be_visible()
     expect(page.locator("[data-step=building]")).to_have_attribute("data-state", "failed")
@@ -263,6 +263,27 @@ def test_without_its_lazy_parts_it_still_says_why(context: BrowserContext, play:
     page.goto(f"{play.url}v2/{SPEC}")
     expect(page.locator("binder-progress")).to_contain_text("The server did not answer")
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
+
+
+def test_a_line_has_an_address(context: BrowserContext, page: Page, play: Stage) -> None:
+    """On a page elsewhere it is one of the launch's own page, which opens the log there."""
+    embed(page, play, "autostart")
+    expect(percent(page)).not_to_be_empty()
+    play.log(*(f"line {number}\n" for number in range(1, 101)))
+    page.locator("summary").click()
+    number = page.get_by_role("link", name="Line 90", exact=True)
+    with context.expect_page() as opened:
+        number.click()
+    own = opened.value
+    expect(own).to_have_url(re.compile(r"/v2/gh/.*#launch=[\w-]+&line=90$"))
+    marked = own.locator("#log-view [aria-current]")
+    expect(marked).to_have_text("90")
+    expect(marked).to_be_in_viewport()
+    own.get_by_role("link", name="Line 88", exact=True).click()
+    expect(own).to_have_url(re.compile(r"line=88$"))
+    own.reload()
+    expect(marked).to_have_text("88")
+    own.close()
 
 
 # -- the tab
@@ -321,7 +342,7 @@ def embed(page: Page, play: Stage, attributes: str = "", style: str = "") -> Non
     html = (
         "<!doctype html><html lang=en><title>Course</title>"
         '<meta name="viewport" content="width=device-width">'
-        f"<style>:root {{ color-scheme: light dark; }} {style}</style>"
+        f"<style>:root {{ color-scheme: light dark; background: Canvas; }} {style}</style>"
         '<script type="module" src="/static/binder-progress.js"></script>'
         f'<main><h1>Course</h1><binder-progress spec="{SPEC}" {attributes}></binder-progress></main>'
     )
@@ -349,7 +370,7 @@ def test_the_keyboard_is_enough(page: Page, play: Stage) -> None:
         seen.append(page.evaluate(focused))
     assert {"cancel", "SUMMARY"} <= set(seen)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("region", name="Log")).to_be_visible()
+    expect(page.get_by_role("region", name="Log", exact=True)).to_be_visible()
     play.built(found=True)
     play.serve()
     # Who reads the log keeps the focus there.
@@ -385,7 +406,7 @@ def test_axe_finds_nothing(page: Page, play: Stage, theme: Any) -> None:
     play.play("repo2docker-ok.jsonl")
     expect(phase(page)).to_have_text("Building")
     page.locator("summary").click()
-    expect(page.get_by_role("region", name="Log")).to_be_visible()
+    expect(page.get_by_role("region", name="Log", exact=True)).to_be_visible()
     for width in (360, 1280):
         page.set_viewport_size({"width": width, "height": 900})
         axe.check(page)
@@ -401,7 +422,7 @@ def test_at_200_percent_nothing_is_cut_off(page: Page, play: Stage) -> None:
     open_launch(page, play)
     play_ready(page, play)
     page.locator("summary").click()
-    expect(page.get_by_role("region", name="Log")).to_be_visible()
+    expect(page.get_by_role("region", name="Log", exact=True)).to_be_visible()
     wide = page.evaluate(
         "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )

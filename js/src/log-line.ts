@@ -47,7 +47,11 @@ export class LogRow {
     const look = `${version} ${current?.line === line ? current.nth : ""}`;
     if (line !== this.line) {
       this.number.textContent = String(line + 1);
-      this.number.href = texts.href(line + 1);
+      const href = texts.href(line + 1);
+      this.number.href = href;
+      // The page of a launch that is shown within another page.
+      this.number.target = href.startsWith("#") ? "" : "_blank";
+      this.number.rel = "noopener";
       this.number.setAttribute("aria-label", texts.label(line + 1));
     }
     if (marked !== this.#marked) {

@@ -4,6 +4,7 @@
  */
 import { nothing } from "lit";
 import { Bar } from "./bar";
+import { hubUrl } from "./hub-url";
 import { Lazy } from "./lazy";
 import { Notifier } from "./notify";
 import { LaunchRecord } from "./record";
@@ -50,7 +51,7 @@ export class LaunchView {
         words: this.#host.words(),
         source: () => (session.id ? { text: `${session.launchUrl}/log` } : {}),
         name: () => `${this.#host.spec().replace(/[^\w.-]+/g, "-")}.log`,
-        lineHref,
+        lineHref: (line) => lineHref(session, line),
       });
     },
     (view) => {
@@ -159,9 +160,10 @@ export class LaunchView {
   }
 }
 
-/** The page's own address with a line of the log in it. */
-function lineHref(line: number): string {
-  const fragment = new URLSearchParams(location.hash.slice(1));
-  const launch = fragment.get("launch");
-  return launch ? `#launch=${encodeURIComponent(launch)}&line=${line}` : `#line=${line}`;
+/** The address of a line: in the launch's own page, which may be this one. */
+function lineHref({ hub, spec, id }: LaunchSession, line: number): string {
+  if (!id) return `#line=${line}`;
+  const fragment = `#launch=${encodeURIComponent(id)}&line=${line}`;
+  const isOwn = new URLSearchParams(location.hash.slice(1)).has("launch");
+  return isOwn ? fragment : `${hubUrl(hub)}v2/${spec}${fragment}`;
 }
