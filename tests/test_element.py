@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -17,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from binderprogress.core.specs import from_address
 
 from .support.repositories import repository
+from .support.site import Site, other_site
 from .support.standalone import Running, running
 
 pytestmark = [pytest.mark.hub, pytest.mark.browser]
@@ -26,48 +23,6 @@ COLD = 120_000
 
 # A build that talks for some seconds, in the middle of which something is done.
 TALKATIVE = "#!/bin/sh\nfor i in $(seq 1 30); do echo line $i; sleep 0.1; done\n"
-
-
-class Site:
-    """Another site: one page, whatever its address is."""
-
-    def __init__(self, port: int) -> None:
-        self.origin = f"http://localhost:{port}"
-        self.html = ""
-        self.policy = ""
-
-    def embed(self, server: Running, spec: str, attributes: str = "") -> None:
-        """Put the two lines of HTML into the page, below a policy that allows no more."""
-        hub = server.url.rstrip("/")
-        ours = f"script-src {hub}; style-src 'self'; connect-src {hub}"
-        self.policy = f"default-src 'none'; img-src data:; {ours}"
-        self.html = (
-            '<!doctype html><link rel="icon" href="data:,">'
-            f'<script type="module" src="{hub}/static/binder-progress.js"></script>\n'
-            f'<binder-progress hub="{hub}" spec="{spec}" {attributes}></binder-progress>'
-        )
-
-
-@contextmanager
-def other_site() -> Iterator[Site]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.send_header("Content-Security-Policy", site.policy)
-            self.end_headers()
-            self.wfile.write(site.html.encode())
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        site = Site(server.server_port)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield site
-        server.shutdown()
-        thread.join(10)
 
 
 @pytest.fixture(scope="module")
@@ -127,14 +82,16 @@ def started(page: Page) -> list[str]:
 def test_two_lines_on_another_site_start_and_open_a_server(
     server: Running, site: Site, spec: str, page: Page, problems: list[str], started: list[str]
 ) -> None:
-    site.embed(server, spec)
+    site.embed(server.url, spec)
     page.goto(site.origin)
     page.get_by_role("button", name="Launch").click()
     link = page.get_by_role("link", name="Open")
     expect(page.get_by_text("Running postBuild")).to_be_visible(timeout=COLD)
     # The log is a part of its own, and comes from where the script came from.
-    page.get_by_text("Log", exact=False).first.click()
-    expect(page.get_by_role("region", name="Log", exact=True)).to_contain_text("line 1", timeout=COLD)
+    page.locator("summary").click()
+    expect(page.get_by_role("region", name="Log", exact=True)).to_contain_text(
+        "line 1", timeout=COLD
+    )
     expect(link).to_be_visible(timeout=COLD)
     expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "100")
     # Its style is there, although the page allows only its own.
@@ -150,7 +107,7 @@ def test_attack_without_leave_nothing_starts_and_it_says_what_to_set(
     server: Running, stranger: Site, spec: str, page: Page
 ) -> None:
     before = set(server.standalone.launches._launches)
-    stranger.embed(server, spec, "autostart")
+    stranger.embed(server.url, spec, "autostart")
     page.goto(stranger.origin)
     expect(page.get_by_role("heading", name="could not be started")).to_be_visible()
     expect(page.get_by_text("c.Web.allowed_origins").first).to_be_visible()
@@ -178,7 +135,7 @@ for (const type of ["started", "phasechange", "progress", "ready", "failed"]) {
 def test_methods_and_events(
     server: Running, site: Site, spec: str, page: Page, started: list[str]
 ) -> None:
-    site.embed(server, spec)
+    site.embed(server.url, spec)
     page.goto(site.origin)
     page.evaluate(LISTEN)
     page.evaluate("customElements.whenDefined('binder-progress')")
@@ -211,7 +168,7 @@ def test_methods_and_events(
 
 
 def test_same_tab_goes_to_the_server(server: Running, site: Site, spec: str, page: Page) -> None:
-    site.embed(server, spec, 'autostart open="same-tab" urlpath="api/status"')
+    site.embed(server.url, spec, 'autostart open="same-tab" urlpath="api/status"')
     page.goto(site.origin)
     page.wait_for_url("**/user/**/api/status?token=*", timeout=COLD)
 

@@ -268,7 +268,11 @@ const [hub, spec] = process.argv.slice(2);
 const { id, state_url, events_url } = await startLaunch(hub, { spec });
 const phases = await new Promise((resolve) => {
   const seen = [];
-  watch(events_url, { event: ({ phase }) => seen.push(phase) && phase === "failed" && resolve(seen) });
+  const event = ({ phase }) => {
+    seen.push(phase);
+    if (phase === "failed") resolve(seen);
+  };
+  watch(events_url, { event });
 });
 const state = await getState(state_url);
 const refused = await startLaunch(hub, { spec: "nonsense" }).catch((error) => error);

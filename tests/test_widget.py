@@ -83,7 +83,8 @@ const shadow = document.querySelector("binder-progress").shadowRoot;
 const look = () => {
   const fill = shadow.getElementById("fill");
   const [, rest] = /inset\\(0(?:px|%)? ([\\d.]+)%/.exec(fill?.style.clipPath) ?? [];
-  const [, x] = /translateX\\((-?[\\d.]+)px/.exec(shadow.getElementById("ribs")?.style.transform) ?? [];
+  const ribs = shadow.getElementById("ribs")?.style.transform;
+  const [, x] = /translateX\\((-?[\\d.]+)px/.exec(ribs) ?? [];
   window.samples.push([performance.now(), rest && 100 - Number(rest), x && Number(x)]);
   requestAnimationFrame(look);
 };
@@ -250,7 +251,7 @@ def test_at_the_end_it_says_where_the_time_went(page: Page, play: Stage) -> None
         "rects => rects.map(r => [parseFloat(r.getAttribute('x')),"
         " parseFloat(r.getAttribute('width'))])"
     )
-    assert all(0 <= x and x + width <= 100.1 for x, width in places)
+    assert all(x >= 0 and x + width <= 100.1 for x, width in places)
     page.set_viewport_size({"width": 360, "height": 800})
     expect(table.get_by_role("rowheader", name="Building")).to_be_visible()
 
@@ -344,7 +345,8 @@ def embed(page: Page, play: Stage, attributes: str = "", style: str = "") -> Non
         '<meta name="viewport" content="width=device-width">'
         f"<style>:root {{ color-scheme: light dark; background: Canvas; }} {style}</style>"
         '<script type="module" src="/static/binder-progress.js"></script>'
-        f'<main><h1>Course</h1><binder-progress spec="{SPEC}" {attributes}></binder-progress></main>'
+        f'<main><h1>Course</h1><binder-progress spec="{SPEC}" {attributes}></binder-progress>'
+        "</main>"
     )
     page.route("**/course", lambda route: route.fulfill(body=html, content_type="text/html"))
     page.goto(f"{play.url}course")
@@ -501,7 +503,10 @@ def test_right_to_left_the_bar_grows_from_the_right(page: Page, play: Stage) -> 
     expect(percent(page)).not_to_be_empty()
     play.say("Step 6/12 : RUN pip install\n")
     expect(page.locator("[data-step=building]")).to_have_attribute("data-state", "current")
-    assert page.locator("#bar").evaluate("bar => new DOMMatrix(getComputedStyle(bar).transform).a") == -1
+    assert (
+        page.locator("#bar").evaluate("bar => new DOMMatrix(getComputedStyle(bar).transform).a")
+        == -1
+    )
     first, last = page.locator("[data-step=waiting]"), page.locator("[data-step=ready]")
     assert first.bounding_box()["x"] > last.bounding_box()["x"]  # type: ignore[index]
 
