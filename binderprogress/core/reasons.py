@@ -301,6 +301,12 @@ _OWN = [
         "and starting again starts another one.",
         "Start again if you need a server now; one that nobody uses is usually stopped by itself.",
     ),
+    Reason(
+        "left",
+        "",
+        "This page watches it no longer. A build that is under way goes on.",
+        "Launch it again if you still want it.",
+    ),
     Reason("hub-unreachable", "", "The JupyterHub does not answer.", "Try again in a minute."),
     Reason(
         "build-timeout",

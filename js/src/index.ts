@@ -47,14 +47,17 @@ class Card {
     const element = this.#open("");
     await element.updateComplete;
     element.focus({ preventScroll: true });
+    this.#stayAt(top);
+    // When it has its height: before, there would be too little to scroll to.
+    element.addEventListener("progress", () => void this.#show(element), { once: true });
     // Not by `autostart`: that is for a page that has nothing else, and takes its focus when ready.
     void element.start();
-    // The element has drawn itself then, and the browser has not.
-    requestAnimationFrame(() => {
-      this.#stayAt(top);
-      const behavior = calm.matches ? "instant" : "smooth";
-      this.#card.scrollIntoView({ block: "nearest", behavior });
-    });
+  }
+
+  async #show(element: BinderProgressElement): Promise<void> {
+    await element.updateComplete;
+    const behavior = calm.matches ? "instant" : "smooth";
+    this.#card.scrollIntoView({ block: "nearest", behavior });
   }
 
   async #resume(launch: string): Promise<void> {
@@ -126,8 +129,9 @@ function part<T extends HTMLElement>(within: HTMLElement, name: string): T {
   return within.querySelector<T>(`[data-part="${name}"]`)!;
 }
 
+/** Load the element, and what it shows a launch with. */
 function loadElement(): Promise<unknown> {
-  return import("./define");
+  return Promise.all([import("./define"), import("./view")]);
 }
 
 /** Nothing where the browser keeps nothing for this site: a reload then begins anew. */
