@@ -33,6 +33,7 @@ from pathlib import Path
 
 import platformdirs
 import psutil
+from filelock import FileLock
 
 BASE_IMAGE = "localhost/binderprogress-test-base:1"
 
@@ -189,8 +190,15 @@ def base_tar() -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     parts = [_codename() or "", platform.machine(), *_DEBIAN, *_PYPI, str(_RECIPE)]
     cached = folder / (re.sub(r"[^a-z0-9.]+", "-", "base-" + "-".join(parts).lower()) + ".tar")
-    if cached.exists():
-        return cached
+    # Tests run side by side: one that made it anew would take it from under another's import.
+    with FileLock(folder / "base.lock"):
+        if not cached.exists():
+            _make_base(cached)
+    return cached
+
+
+def _make_base(cached: Path) -> None:
+    folder = cached.parent
     work = folder / f"making-{os.getpid()}"
     work.mkdir()
     try:
@@ -202,7 +210,6 @@ def base_tar() -> Path:
         made.replace(cached)
     finally:
         shutil.rmtree(work)
-    return cached
 
 
 def _codename() -> str | None:
