@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from .support import axe
+from .support.cutting import cutting_in_thread
 from .support.replay import Stage, stage
 
 pytestmark = pytest.mark.browser
@@ -254,6 +255,33 @@ def test_at_the_end_it_says_where_the_time_went(page: Page, play: Stage) -> None
     assert all(x >= 0 and x + width <= 100.1 for x, width in places)
     page.set_viewport_size({"width": 360, "height": 800})
     expect(table.get_by_role("rowheader", name="Building")).to_be_visible()
+
+
+def test_a_cut_connection_goes_on_where_it_stopped(context: BrowserContext, play: Stage) -> None:
+    # Not the fixture's: of connections that are cut the browser complains.
+    page = context.new_page()
+    port = int(play.url.rstrip("/").rsplit(":", 1)[1])
+    started: list[str] = []
+    page.on("request", lambda r: started.append(r.url) if r.method == "POST" else None)
+    # Long enough for the page and its scripts, but not for the stream.
+    with cutting_in_thread(port, every=1.5) as proxy:
+        page.goto(f"http://127.0.0.1:{proxy.port}/v2/{SPEC}")
+        expect(percent(page)).not_to_be_empty()
+        page.locator("summary").click()
+        notice = page.locator("[part=notice]")
+        for number in range(3):
+            play.say(f"line {number}\n")
+            expect(notice).to_contain_text("nothing is missed")
+            # The bar says so, too: its ribs are gone.
+            expect(page.locator("#ribs")).to_have_css("opacity", "0")
+            expect(notice).to_be_hidden()
+        play.built()
+        play.serve()
+        expect(page.get_by_role("link", name="Open the server")).to_be_visible(timeout=15_000)
+    rows = page.locator("#log-view .log-row").all_inner_texts()
+    assert re.findall(r"line \d", " ".join(rows)) == ["line 0", "line 1", "line 2"]
+    assert len(started) == 1
+    assert len(play.spawner.requests) == 1
 
 
 def test_without_its_lazy_parts_it_still_says_why(context: BrowserContext, play: Stage) -> None:

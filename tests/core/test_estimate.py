@@ -188,6 +188,19 @@ def test_at_its_usual_length_a_phase_has_covered_two_thirds_of_its_share() -> No
     assert told.curve.at(TYPICAL[Phase.BUILDING]) / told.curve.to == pytest.approx(0.632, abs=0.001)
 
 
+def test_what_takes_three_times_as_long_as_usual_does_not_stand_still_at_the_end() -> None:
+    """A stall late in the bar is what people like least (Harrison et al. 2007)."""
+    estimator = Estimator(now=0.0)
+    [told] = run(estimator, Phase.LAUNCHING)
+    assert told.curve is not None
+    usual = TYPICAL[Phase.LAUNCHING]
+    seconds = [part * usual / 10 for part in range(1, 31)]
+    moved = [told.curve.at(b) - told.curve.at(a) for a, b in pairwise(seconds)]
+    # A tenth of the usual time: at least a pixel of a bar of 400.
+    assert min(moved) > 0.25
+    assert moved == sorted(moved, reverse=True)
+
+
 def test_a_busy_log_does_not_hold_the_bar() -> None:
     # Rounded with each of its lines, the bar would stand as long as they come.
     quiet, busy = Estimator(now=0), Estimator(now=0)
