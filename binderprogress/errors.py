@@ -19,6 +19,8 @@ Every message is a sentence for the person who has to act on it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 __all__ = [
     "BadRequestError",
     "BinderProgressError",
@@ -98,15 +100,24 @@ class LaunchFailedError(BinderProgressError):
         What it is about, as the branch that is not there; empty if it is about nothing else.
     advice : str
         One sentence: what to do.
+    evidence : sequence of str
+        The lines of the log that say so, where they are known.
     """
 
     def __init__(
-        self, message: str, *, reason: str = "unknown", subject: str = "", advice: str = ""
+        self,
+        message: str,
+        *,
+        reason: str = "unknown",
+        subject: str = "",
+        advice: str = "",
+        evidence: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
         self.reason = reason
         self.subject = subject
         self.advice = advice
+        self.evidence = list(evidence)
 
 
 class ServerUnreachableError(BinderProgressError):

@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..core.events import Event
+from ..core.events import Event, encode
 from ..core.phases import Phase
 from ..core.reasons import plain
 
@@ -38,13 +38,13 @@ class Display(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def show(self, event: Event, text: str) -> None:
-        """Show one event; `text` is its JSON."""
+    def show(self, event: Event) -> None:
+        """Show one event."""
         ...
 
 
 class JsonDisplay:
-    """One event a line, as it came."""
+    """One event a line, as JSON."""
 
     def __enter__(self) -> JsonDisplay:
         return self
@@ -52,9 +52,9 @@ class JsonDisplay:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def show(self, event: Event, text: str) -> None:
+    def show(self, event: Event) -> None:
         """Print the event's JSON."""
-        print(text, flush=True)
+        print(encode(event).decode(), flush=True)
         if event.phase in {Phase.FAILED, Phase.CANCELLED}:
             print(failure(event), file=sys.stderr)
 
@@ -73,7 +73,7 @@ class PlainDisplay:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def show(self, event: Event, text: str) -> None:
+    def show(self, event: Event) -> None:
         """Print what is new."""
         if event.phase is not self._phase:
             self._phase = event.phase
@@ -109,7 +109,7 @@ class TerminalDisplay:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def show(self, event: Event, text: str) -> None:
+    def show(self, event: Event) -> None:
         """Take in an event; the bar draws itself."""
         self._event, self._came = event, time.monotonic()
         if event.phase is Phase.FAILED:
