@@ -10,6 +10,7 @@
     ├── NotFoundError             no such launch, or it has been forgotten      (404)
     ├── TooManyRequestsError      a rate limit or a cap                         (429)
     ├── LaunchFailedError         a build or a spawn came to a bad end
+    ├── RunFailedError            a server that was launched does not run what it is asked to
     ├── ServerUnreachableError    no binderprogress server answers there
     ├── IllegalTransitionError    a phase that cannot follow the one before
     └── StreamError               an event stream breaks its own rules
@@ -29,6 +30,7 @@ __all__ = [
     "LaunchFailedError",
     "NotFoundError",
     "RefusedError",
+    "RunFailedError",
     "ServerUnreachableError",
     "SpecError",
     "StreamError",
@@ -118,6 +120,32 @@ class LaunchFailedError(BinderProgressError):
         self.subject = subject
         self.advice = advice
         self.evidence = list(evidence)
+
+
+class RunFailedError(BinderProgressError):
+    """A server that was launched does not run what it is asked to.
+
+    Parameters
+    ----------
+    message : str
+        One sentence: what happened.
+    kind : str
+        For programs: ``no-notebook``, ``no-kernel``, ``kernel-died``, ``cell-failed``,
+        ``cell-timeout`` or ``server-lost``.
+    name, value : str
+        The exception's, where a cell raised one.
+    traceback : str
+        As a kernel tells it, without colours.
+    """
+
+    def __init__(
+        self, message: str, *, kind: str, name: str = "", value: str = "", traceback: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.name = name
+        self.value = value
+        self.traceback = traceback
 
 
 class ServerUnreachableError(BinderProgressError):

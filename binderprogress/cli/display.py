@@ -16,7 +16,15 @@ from ..core.events import Event, encode
 from ..core.phases import Phase
 from ..core.reasons import plain
 
-__all__ = ["Display", "JsonDisplay", "PlainDisplay", "TerminalDisplay", "duration", "time_left"]
+__all__ = [
+    "Display",
+    "JsonDisplay",
+    "PlainDisplay",
+    "QuietDisplay",
+    "TerminalDisplay",
+    "duration",
+    "time_left",
+]
 
 _LABELS = {
     Phase.WAITING: "Waiting",
@@ -41,6 +49,19 @@ class Display(Protocol):
     def show(self, event: Event) -> None:
         """Show one event."""
         ...
+
+
+class QuietDisplay:
+    """Nothing."""
+
+    def __enter__(self) -> QuietDisplay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def show(self, event: Event) -> None:
+        """Show nothing."""
 
 
 class JsonDisplay:

@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -24,6 +24,7 @@ from ..errors import (
     StreamError,
     TooManyRequestsError,
 )
+from .addresses import is_near
 from .models import Launch, LaunchState, Server, read_spec, served
 
 __all__ = ["PAUSES", "AsyncClient"]
@@ -245,12 +246,10 @@ class AsyncClient:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            # $HTTPS_PROXY is for the world outside.
-            is_near = _host(self.server) in {"localhost", "127.0.0.1", "::1"}
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
                 headers={"Authorization": f"token {self._token}"} if self._token else None,
-                trust_env=not is_near,
+                trust_env=not is_near(self.server),
             )
         return self._session
 
@@ -296,10 +295,3 @@ class _TryAgainError(Exception):
 def _path(launch: Launch | str, more: str = "") -> str:
     launch_id = launch if isinstance(launch, str) else launch.id
     return f"api/launches/{quote(launch_id, safe='')}{more}"
-
-
-def _host(address: str) -> str | None:
-    try:
-        return urlsplit(address).hostname
-    except ValueError:
-        return None  # no address; said where it is used
