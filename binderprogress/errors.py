@@ -10,6 +10,7 @@
     ├── NotFoundError             no such launch, or it has been forgotten      (404)
     ├── TooManyRequestsError      a rate limit or a cap                         (429)
     ├── LaunchFailedError         a build or a spawn came to a bad end
+    ├── RunFailedError            a server that was launched does not run what it is asked to
     ├── ServerUnreachableError    no binderprogress server answers there
     ├── IllegalTransitionError    a phase that cannot follow the one before
     └── StreamError               an event stream breaks its own rules
@@ -19,6 +20,8 @@ Every message is a sentence for the person who has to act on it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 __all__ = [
     "BadRequestError",
     "BinderProgressError",
@@ -27,6 +30,7 @@ __all__ = [
     "LaunchFailedError",
     "NotFoundError",
     "RefusedError",
+    "RunFailedError",
     "ServerUnreachableError",
     "SpecError",
     "StreamError",
@@ -98,15 +102,50 @@ class LaunchFailedError(BinderProgressError):
         What it is about, as the branch that is not there; empty if it is about nothing else.
     advice : str
         One sentence: what to do.
+    evidence : sequence of str
+        The lines of the log that say so, where they are known.
     """
 
     def __init__(
-        self, message: str, *, reason: str = "unknown", subject: str = "", advice: str = ""
+        self,
+        message: str,
+        *,
+        reason: str = "unknown",
+        subject: str = "",
+        advice: str = "",
+        evidence: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
         self.reason = reason
         self.subject = subject
         self.advice = advice
+        self.evidence = list(evidence)
+
+
+class RunFailedError(BinderProgressError):
+    """A server that was launched does not run what it is asked to.
+
+    Parameters
+    ----------
+    message : str
+        One sentence: what happened.
+    kind : str
+        For programs: ``no-notebook``, ``no-kernel``, ``kernel-died``, ``cell-failed``,
+        ``cell-timeout`` or ``server-lost``.
+    name, value : str
+        The exception's, where a cell raised one.
+    traceback : str
+        As a kernel tells it, without colours.
+    """
+
+    def __init__(
+        self, message: str, *, kind: str, name: str = "", value: str = "", traceback: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.name = name
+        self.value = value
+        self.traceback = traceback
 
 
 class ServerUnreachableError(BinderProgressError):

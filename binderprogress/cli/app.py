@@ -17,12 +17,14 @@ class BinderProgressApp(Command):
     examples = """
     binderprogress demo                        # a Hub, the server, and examples in a browser
     binderprogress launch ./my-repository      # launch a repository, with a bar in the terminal
+    binderprogress check ./my-repository       # does it still run? for people and for CI
     binderprogress serve --generate-config     # a config file to start from
     """
     # By name, so that a command imports only what it uses.
     subcommands = {  # noqa: RUF012 - traitlets' way
         "serve": ("binderprogress.cli.serve.ServeApp", "Run the server."),
         "launch": ("binderprogress.cli.launch.LaunchApp", "Launch a repository."),
+        "check": ("binderprogress.cli.check.CheckApp", "Find out whether a repository runs."),
         "demo": ("binderprogress.cli.demo.DemoApp", "Run everything, with examples."),
     }
 

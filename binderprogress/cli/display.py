@@ -12,11 +12,19 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..core.events import Event
+from ..core.events import Event, encode
 from ..core.phases import Phase
 from ..core.reasons import plain
 
-__all__ = ["Display", "JsonDisplay", "PlainDisplay", "TerminalDisplay", "duration", "time_left"]
+__all__ = [
+    "Display",
+    "JsonDisplay",
+    "PlainDisplay",
+    "QuietDisplay",
+    "TerminalDisplay",
+    "duration",
+    "time_left",
+]
 
 _LABELS = {
     Phase.WAITING: "Waiting",
@@ -38,13 +46,26 @@ class Display(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def show(self, event: Event, text: str) -> None:
-        """Show one event; `text` is its JSON."""
+    def show(self, event: Event) -> None:
+        """Show one event."""
         ...
 
 
+class QuietDisplay:
+    """Nothing."""
+
+    def __enter__(self) -> QuietDisplay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def show(self, event: Event) -> None:
+        """Show nothing."""
+
+
 class JsonDisplay:
-    """One event a line, as it came."""
+    """One event a line, as JSON."""
 
     def __enter__(self) -> JsonDisplay:
         return self
@@ -52,9 +73,9 @@ class JsonDisplay:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def show(self, event: Event, text: str) -> None:
+    def show(self, event: Event) -> None:
         """Print the event's JSON."""
-        print(text, flush=True)
+        print(encode(event).decode(), flush=True)
         if event.phase in {Phase.FAILED, Phase.CANCELLED}:
             print(failure(event), file=sys.stderr)
 
@@ -73,7 +94,7 @@ class PlainDisplay:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def show(self, event: Event, text: str) -> None:
+    def show(self, event: Event) -> None:
         """Print what is new."""
         if event.phase is not self._phase:
             self._phase = event.phase
@@ -109,7 +130,7 @@ class TerminalDisplay:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def show(self, event: Event, text: str) -> None:
+    def show(self, event: Event) -> None:
         """Take in an event; the bar draws itself."""
         self._event, self._came = event, time.monotonic()
         if event.phase is Phase.FAILED:

@@ -50,4 +50,5 @@ class BuildHandler(StreamHandler):
             failed = {"phase": Phase.FAILED, "message": f"{error}\n"}
             self.finish(b"data: %b\n\n%b" % (msgspec.json.encode(failed), END))
             return
-        await self.stream(launch, after, id_prefix=f"{launch.id}.")
+        # BinderHub's own client takes an end that comes before it has closed for a failure.
+        await self.stream(launch, after, id_prefix=f"{launch.id}.", linger=self.web.linger)

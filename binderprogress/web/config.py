@@ -40,6 +40,12 @@ class Web(LoggingConfigurable):
         15.0, help="Seconds of silence after which a stream sends a comment, so no proxy cuts it."
     ).tag(config=True)
 
+    linger = Float(
+        60.0,
+        help="Seconds for which /build/ keeps the connection when the server is ready, or until "
+        "the client closes it, as BinderHub does.",
+    ).tag(config=True)
+
     viewer_timeout = Float(
         60.0, help="Seconds after which a viewer that does not read is dropped; it can resume."
     ).tag(config=True)

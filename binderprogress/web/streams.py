@@ -10,6 +10,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from ..core import sse
 from ..core.events import Encoded
+from ..core.phases import Phase
 from ..errors import BadRequestError
 from ..launches import Launch, Viewer
 from .base import ApiHandler
@@ -54,8 +55,15 @@ class StreamHandler(ApiHandler):
     """Sends a launch as server-sent events."""
 
     _viewer: Viewer | None = None
+    _gone: asyncio.Event
 
-    async def stream(self, launch: Launch, after: int, *, id_prefix: str = "") -> None:
+    def initialize(self) -> None:
+        """Know when the viewer goes."""
+        self._gone = asyncio.Event()
+
+    async def stream(
+        self, launch: Launch, after: int, *, id_prefix: str = "", linger: float = 0.0
+    ) -> None:
         """Send what comes after the number `after`, to the end of the launch.
 
         Parameters
@@ -64,6 +72,9 @@ class StreamHandler(ApiHandler):
         after : int
         id_prefix : str
             Put in front of the numbers, where the address does not name the launch.
+        linger : float
+            Seconds for which the connection is kept when the server is ready, or until the viewer
+            closes it.
         """
         self.start_stream()
         prefix = id_prefix.encode()
@@ -83,9 +94,28 @@ class StreamHandler(ApiHandler):
                     self.write(b"".join([e.sse for e in events]))
                 if not await self.send():
                     return
-        if not self._viewer.left:
-            self.write(END)
-            self.finish()
+        if self._viewer.left:
+            return
+        self.write(END)
+        if linger and launch.last.phase is Phase.READY and not await self._linger(linger):
+            return
+        self.finish()
+
+    async def _linger(self, seconds: float) -> bool:
+        """Keep the connection for so long; False if it was closed meanwhile."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while await self.send():
+            left = end - loop.time()
+            if left <= 0:
+                return True
+            try:
+                async with asyncio.timeout(min(left, self.web.keepalive)):
+                    await self._gone.wait()
+                return False
+            except TimeoutError:
+                self.write(sse.comment())
+        return False
 
     def start_stream(self) -> None:
         """Set the headers that keep proxies from holding a stream back."""
@@ -95,6 +125,7 @@ class StreamHandler(ApiHandler):
 
     def on_connection_close(self) -> None:
         """Stop when the viewer is gone."""
+        self._gone.set()
         if self._viewer is not None:
             self._viewer.leave()
 

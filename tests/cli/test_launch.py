@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 import requests
 
-from binderprogress.cli.client import Client
+from binderprogress.client import AsyncClient
 from binderprogress.core.events import Event, decode
 from binderprogress.core.phases import Phase
 from binderprogress.errors import ServerUnreachableError
@@ -237,7 +237,7 @@ def test_what_answers_is_something_else(launch: Launch) -> None:
 @asynchronous(20)
 async def test_what_answers_makes_no_sense(status: int, content: bytes) -> None:
     with answering(status, content) as address:
-        async with Client(address) as client:
+        async with AsyncClient(address) as client:
             with pytest.raises(ServerUnreachableError, match=address):
                 await client.start("gh/a/b/c")
 

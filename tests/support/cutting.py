@@ -51,6 +51,11 @@ class CuttingProxy:
         for writer in tuple(self._open):
             writer.transport.abort()
 
+    def cut_soon(self) -> None:
+        """Cut every connection, from any thread."""
+        assert self._server is not None
+        self._server.get_loop().call_soon_threadsafe(self.cut)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -96,7 +101,7 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @contextmanager
-def cutting_in_thread(target: int, *, every: float) -> Iterator[CuttingProxy]:
+def cutting_in_thread(target: int, *, every: float | None = None) -> Iterator[CuttingProxy]:
     """Run a proxy beside a test that has no event loop of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from traitlets.config import Config
 
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec
@@ -27,6 +28,12 @@ pytestmark = pytest.mark.hub
 @pytest.fixture
 def builder(shared: Path) -> LocalBuilder:
     return LocalBuilder(environments=str(shared / "environments"), local_folders=[str(shared)])
+
+
+@pytest.fixture
+def settings() -> Config:
+    # Who reads a stream to its end does not wait for more.
+    return Config({"Web": {"linger": 0.0}})
 
 
 @pytest.fixture

@@ -1,0 +1,350 @@
+"""The Python client, on the real server with builds and spawns that the test plays."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager
+from urllib.parse import urlsplit
+
+import pytest
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+from binderprogress.client import AsyncClient, Client, Launch, Server
+from binderprogress.client.models import served
+from binderprogress.core.events import Event, encode
+from binderprogress.core.phases import Phase
+from binderprogress.core.specs import Spec
+from binderprogress.errors import (
+    LaunchFailedError,
+    NotFoundError,
+    ServerUnreachableError,
+    SpecError,
+    TooManyRequestsError,
+)
+from binderprogress.launches import Caller
+from binderprogress.launches import Launch as ServerLaunch
+
+from ..support.asynchronous import asynchronous
+from ..support.cutting import CuttingProxy
+from ..support.replay import Stage, stage
+
+SPEC = "gh/ada/penguins/HEAD"
+# A client that has to come back does so at once.
+SOON = (0.01,) * 5
+
+
+@pytest.fixture
+def server() -> Iterator[Stage]:
+    with stage() as made:
+        yield made
+
+
+@pytest.fixture
+def launches(server: Stage, monkeypatch: pytest.MonkeyPatch) -> list[ServerLaunch]:
+    """The launches that the server starts, as it knows them."""
+    started: list[ServerLaunch] = []
+    start = server.launches.start
+
+    def noted(spec: Spec, caller: Caller) -> ServerLaunch:
+        started.append(start(spec, caller))
+        return started[-1]
+
+    monkeypatch.setattr(server.launches, "start", noted)
+    return started
+
+
+def play(server: Stage) -> None:
+    """Have everything happen, to the end."""
+    server.say("Cloning", "fetching")
+    server.log("one\n", "two\n", "three\n")
+    server.built()
+    server.hub(progress=50, message="Spawning server...")
+    server.serve("http://127.0.0.1:9/user/ada")
+
+
+async def all_of(client: AsyncClient, launch: Launch | str, after: int = 0) -> list[Event]:
+    async with aclosing(client.watch(launch, after=after)) as events:
+        return [event async for event in events]
+
+
+# -- to a good end
+
+
+@asynchronous(20)
+async def test_start_watch_state_log(server: Stage) -> None:
+    async with AsyncClient(server.url) as client:
+        launch = await client.start(SPEC)
+        assert launch.spec == SPEC
+        assert launch.page_url == f"{server.url}v2/{SPEC}#launch={launch.id}"
+        play(server)
+        events = await all_of(client, launch)
+        assert [event.id for event in events] == list(range(1, len(events) + 1))
+        assert events[-1].phase is Phase.READY
+        state = await client.state(launch)
+        assert (state.id, state.phase, state.progress) == (launch.id, Phase.READY, 100.0)
+        assert state.last == len(events)
+        assert "one\ntwo\nthree\n" in await client.log(launch)
+        # By its id, and from where somebody else has come to.
+        assert await all_of(client, launch.id, after=3) == events[3:]
+
+
+@asynchronous(20)
+async def test_launch_goes_to_the_server(server: Stage) -> None:
+    seen: list[Event] = []
+    play(server)
+    async with AsyncClient(server.url) as client:
+        made = await client.launch("https://github.com/ada/penguins", on_event=seen.append)
+    assert (made.url, made.token) == ("http://127.0.0.1:9/user/ada/", "secret-token")
+    assert made.address("lab?reset") == "http://127.0.0.1:9/user/ada/lab?reset&token=secret-token"
+    assert made.ready == seen[-1]
+    assert made.ready.repo_url == "https://github.com/ada/penguins"
+
+
+def test_keys_are_not_shown() -> None:
+    """A program's output and its tracebacks are read by more people than may open the server."""
+    ready = Event(id=1, phase=Phase.READY, time=0, elapsed=0, progress=100)
+    assert "secret" not in repr(Server("http://a/", "secret", ready))
+    assert "secret" not in repr(Launch("12345678secret"))
+
+
+# -- to a bad end
+
+
+@asynchronous(20)
+async def test_a_failure_says_why(server: Stage) -> None:
+    server.log("ERROR: No matching distribution found for six==99\n")
+    server.fail("build-failed")
+    async with AsyncClient(server.url) as client:
+        with pytest.raises(LaunchFailedError) as failed:
+            await client.launch(SPEC)
+    error = failed.value
+    assert (error.reason, error.subject) == ("unsatisfiable-requirement", "six==99")
+    assert str(error) == "The requirement six==99 cannot be satisfied."
+    assert error.advice.startswith("Correct the name or the version")
+    assert error.evidence == ["ERROR: No matching distribution found for six==99"]
+
+
+def test_what_a_failure_says_does_not_speak_to_a_terminal() -> None:
+    """Attack: an exception is printed, and whose server sent it nobody knows."""
+    evil = "\x1b]0;evil\x07No\x1b[2J."
+    last = Event(
+        id=1, phase=Phase.FAILED, time=0, elapsed=0, progress=0, message=evil, evidence=[evil]
+    )
+    with pytest.raises(LaunchFailedError) as failed:
+        served(last)
+    assert (str(failed.value), failed.value.evidence) == ("No.", ["No."])
+    assert failed.value.reason == "unknown"
+
+
+@asynchronous(20)
+async def test_cancel(server: Stage) -> None:
+    async with AsyncClient(server.url) as client:
+        launch = await client.start(SPEC)
+        await client.cancel(launch)
+        assert (await all_of(client, launch))[-1].phase is Phase.CANCELLED
+
+
+@asynchronous(20)
+async def test_who_stops_waiting_cancels_the_launch(
+    server: Stage, launches: list[ServerLaunch]
+) -> None:
+    begun = asyncio.Event()
+    async with AsyncClient(server.url) as client:
+        waiting = asyncio.create_task(client.launch(SPEC, on_event=lambda _: begun.set()))
+        await begun.wait()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert [launch.last.phase for launch in launches] == [Phase.CANCELLED]
+
+
+@asynchronous(20)
+async def test_what_is_not_understood_or_not_there(server: Stage) -> None:
+    async with AsyncClient(server.url) as client:
+        with pytest.raises(SpecError, match="neither a spec nor an address"):
+            await client.start("penguins")
+        for work in (client.state("nothing"), client.log("nothing"), client.cancel("nothing")):
+            with pytest.raises(NotFoundError):
+                await work
+        with pytest.raises(NotFoundError):
+            await all_of(client, "nothing")
+
+
+@asynchronous(20)
+async def test_a_server_that_wants_to_be_left_alone() -> None:
+    with stage(Web={"rate_limit": 1}) as server:
+        async with AsyncClient(server.url) as client:
+            await client.start(SPEC)
+            with pytest.raises(TooManyRequestsError) as refused:
+                await client.start(SPEC)
+            assert refused.value.retry_after > 0
+
+
+# -- connections that are cut
+
+
+@asynchronous(30)
+async def test_a_cut_loses_nothing_and_starts_nothing(server: Stage) -> None:
+    port = urlsplit(server.url).port
+    assert port is not None
+    async with (
+        CuttingProxy(port) as proxy,
+        AsyncClient(f"http://127.0.0.1:{proxy.port}", pauses=SOON) as client,
+    ):
+        launch = await client.start(SPEC)
+        server.log("one\n", "two\n")
+        got = []
+        async with aclosing(client.watch(launch)) as events:
+            async for event in events:
+                got.append(event)
+                # In the middle of the build, and of the start.
+                if event.message == "two\n":
+                    proxy.cut()
+                    server.log("three\n")
+                elif event.message == "three\n":
+                    proxy.cut()
+                    server.built()
+                    server.hub(progress=50, message="Spawning server...")
+                elif event.message == "Spawning server...\n":
+                    proxy.cut()
+                    server.serve()
+        assert proxy.connections >= 4
+    async with AsyncClient(server.url) as direct:
+        assert got == await all_of(direct, launch)
+    assert len(server.spawner.requests) == 1
+
+
+class Odd:
+    """A server that answers each GET with the next of some answers: status, headers, body."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, str, bytes]] = []
+        self.asked: list[str] = []
+        self.tokens: list[str | None] = []
+        self.url = ""
+
+
+@asynccontextmanager
+async def odd_server() -> AsyncIterator[Odd]:
+    odd = Odd()
+
+    class Handler(RequestHandler):
+        def get(self) -> None:
+            odd.asked.append(self.request.headers.get("Last-Event-ID", ""))
+            odd.tokens.append(self.request.headers.get("Authorization"))
+            status, kind, body = odd.answers.pop(0) if odd.answers else (502, "text/html", b"<h1>")
+            self.set_status(status)
+            self.set_header("Content-Type", kind)
+            self.write(body)
+
+    server = HTTPServer(Application([(".*", Handler)]))
+    (listener,) = bind_sockets(0, "127.0.0.1")
+    server.add_socket(listener)
+    odd.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        yield odd
+    finally:
+        server.stop()
+        await server.close_all_connections()
+
+
+def block(number: int, phase: Phase = Phase.BUILDING) -> bytes:
+    progress = 100 if phase is Phase.READY else 1
+    event = Event(id=number, phase=phase, time=0, elapsed=0, progress=progress)
+    return b"id: %d\ndata: %b\n\n" % (number, encode(event))
+
+
+STREAM = "text/event-stream"
+
+
+@asynchronous(20)
+async def test_whatever_comes_each_event_comes_once() -> None:
+    async with odd_server() as odd, AsyncClient(odd.url, pauses=SOON, token="key") as client:
+        odd.answers = [
+            (200, STREAM, block(1) + block(2)),
+            (502, "text/html", b"<h1>Bad Gateway</h1>"),
+            # Sent again, and cut in the middle of an event.
+            (200, STREAM, block(1) + block(2) + block(3) + block(4)[:20]),
+            (429, "application/json", json.dumps({"error": {"message": "Later."}}).encode()),
+            (200, STREAM, b"data: no event\n\n"),
+            (200, STREAM, block(4) + block(5, Phase.READY) + block(6)),
+        ]
+        assert [event.id for event in await all_of(client, "x")] == [1, 2, 3, 4, 5]
+    assert odd.asked == ["", "2", "2", "3", "3", "3"]
+    assert set(odd.tokens) == {"token key"}
+
+
+@asynchronous(20)
+async def test_it_gives_up_after_five_tries_in_a_row() -> None:
+    async with odd_server() as odd, AsyncClient(odd.url, pauses=SOON) as client:
+        odd.answers = [(200, STREAM, block(1))]
+        with pytest.raises(ServerUnreachableError, match="lost for good"):
+            await all_of(client, "x")
+        assert len(odd.asked) == 6
+
+
+@asynchronous(20)
+async def test_what_answers_is_no_stream() -> None:
+    async with odd_server() as odd, AsyncClient(odd.url, pauses=SOON) as client:
+        odd.answers = [(200, "text/html", b"<h1>Log in</h1>")]
+        with pytest.raises(ServerUnreachableError, match="no binderprogress"):
+            await all_of(client, "x")
+        assert len(odd.asked) == 1
+
+
+# -- the synchronous one
+
+
+def test_the_synchronous_client(server: Stage) -> None:
+    with Client(server.url) as client:
+        launch = client.start(SPEC)
+        play(server)
+        events = list(client.watch(launch))
+        assert [event.id for event in events] == list(range(1, len(events) + 1))
+        assert client.state(launch).phase is Phase.READY
+        assert "two\n" in client.log(launch)
+        play(server)
+        assert client.launch(SPEC).token == "secret-token"
+        other = client.start(SPEC)
+        client.cancel(other)
+        assert client.state(other).phase is Phase.CANCELLED
+
+
+@asynchronous(20)
+async def test_where_an_event_loop_runs_already(server: Stage) -> None:
+    """As in a notebook."""
+    play(server)
+    with Client(server.url) as client:
+        assert client.launch(SPEC).token == "secret-token"
+
+
+def test_who_stops_iterating_watches_no_longer(server: Stage) -> None:
+    with Client(server.url) as client:
+        launch = client.start(SPEC)
+        events = client.watch(launch)
+        assert next(events).id == 1
+        assert client.state(launch).viewers == 1
+        events.close()  # type: ignore[attr-defined] # it is a generator
+        while client.state(launch).viewers:  # bounded by the test's own timeout
+            continue
+
+
+def test_ctrl_c_cancels_the_launch(server: Stage, launches: list[ServerLaunch]) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    with Client(server.url) as client:
+        with pytest.raises(KeyboardInterrupt):
+            client.launch(SPEC, on_event=lambda _: signal.pthread_kill(main, signal.SIGINT))
+        assert [launch.last.phase for launch in launches] == [Phase.CANCELLED]
+
+
+def test_closed_twice(server: Stage) -> None:
+    client = Client(server.url)
+    client.close()
+    client.close()
