@@ -252,12 +252,7 @@ class LaunchManager(LoggingConfigurable):
                 if isinstance(item, Served):
                     return item
                 if isinstance(item, Attempt):
-                    writer.attempt = item.number
-                    writer.append(
-                        Phase.LAUNCHING,
-                        f"{item.message}\nTrying again (attempt {item.number}).\n",
-                        Step("retrying", "Trying again after a failure"),
-                    )
+                    writer.try_again(item)
                     continue
                 note = normalizer.read(item)
                 if note is not None:
@@ -270,9 +265,12 @@ class LaunchManager(LoggingConfigurable):
             f"server running at {served.url}\n",
             url=served.url,
             token=served.token,
-            image=built.image,
-            repo_url=launch.spec.repo_url,
-            **self._binder_fields(launch, target),
+            **{
+                "image": built.image,
+                "repo_url": launch.spec.repo_url,
+                **self._binder_fields(launch, target),
+                **served.fields,
+            },
         )
 
     def _fail(self, launch: Launch, error: LaunchFailedError) -> None:
@@ -288,20 +286,22 @@ class LaunchManager(LoggingConfigurable):
             image=built.image,
             repo_url=launch.spec.repo_url,
             options=self._binder_fields(launch, target),
+            built=built,
         )
 
     def _binder_fields(self, launch: Launch, target: Target) -> dict[str, str]:
         """Return the fields that BinderHub passes to the spawner and to the `ready` event."""
         spec = launch.spec
+        commit = target.commit or spec.ref
         ref_url = spec.repo_url
         if spec.provider in {"gh", "gl"}:
             middle = "/-/tree/" if spec.provider == "gl" else "/tree/"
-            ref_url += middle + quote(target.commit)
+            ref_url += middle + quote(commit)
         return {
             "binder_ref_url": ref_url,
             "binder_launch_host": launch.caller.base_url,
             "binder_request": f"v2/{spec}",
-            "binder_persistent_request": f"v2/{spec.at(target.commit)}",
+            "binder_persistent_request": f"v2/{spec.at(commit)}",
             "binder_client_ip": launch.caller.ip,
         }
 
@@ -317,9 +317,10 @@ class LaunchManager(LoggingConfigurable):
     def _release(self, launch: Launch) -> None:
         launch.detach()
         build = launch.build
-        if build is not None and build.users == 0 and not build.task.done():
-            self.log.info("Build of %s is called off: nobody waits for it", build.target.key)
-            build.task.cancel()
+        if build is not None and build.users == 0:
+            if not build.task.done():
+                self.log.info("Build of %s is called off: nobody waits for it", build.target.key)
+            build.release()
             # A new launch of it must not join one that is being ended.
             self._drop(build)
 
