@@ -30,6 +30,8 @@ _BAD_END = {Phase.FAILED, Phase.CANCELLED}
 # Of a BinderHub's `ready`: what it knows and we do not.
 _FIELDS = ("image", "repo_url", "binder_ref_url", "binder_persistent_request")
 _LONGEST_FIELD = 4096
+# The launch itself has said so.
+_SAID = {"Built image, launching...\n", "Found built image, launching...\n", "Launching server...\n"}
 
 
 class UpstreamTarget(Target, frozen=True):
@@ -169,7 +171,8 @@ class UpstreamSpawner:
                     over = True
                     yield _served(stream, record)
                     return
-                yield Record("binderhub", record)
+                if message_of(record) not in _SAID:
+                    yield Record("binderhub", record)
                 if phase in _BAD_END:
                     over = True
                     raise stream.failed(record)

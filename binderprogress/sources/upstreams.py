@@ -191,6 +191,9 @@ class Upstreams(LoggingConfigurable):
                 # As many as there are launches; each has a stream of its own.
                 connector=aiohttp.TCPConnector(limit=0)
             )
+            # Else a GET that is cut before its answer is sent again, unseen: to a BinderHub that is
+            # another launch. There is no other way to say so.
+            self._session._retry_connection = False
         return self._session
 
     def ordered(self, spec: Spec) -> list[Upstream]:
@@ -321,6 +324,8 @@ def explain(error: BaseException) -> str:
     """Return in a few words why a connection failed."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the connection was cut"
     cause = getattr(error, "os_error", error)
     number = getattr(cause, "errno", None)
     if number and number > 0:
