@@ -25,6 +25,7 @@ from ..sources.repo2docker import Repo2dockerBuilder
 from ..sources.upstreams import Upstreams
 from ..web.app import make_app
 from ..web.config import Web
+from ..web.health import Check
 
 if TYPE_CHECKING:
     from .containers import ContainerHost
@@ -76,10 +77,12 @@ class Standalone(LoggingConfigurable):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.upstreams = Upstreams(parent=self)
+        self._checks: list[Check] = []
         self.builder, self.spawner = self._make_parts()
         self.hub: EmbeddedHub | None = None
         self.launches = LaunchManager(builder=self.builder, spawner=self.spawner, parent=self)
         self.web = Web(launches=self.launches, parent=self)
+        self.web.checks = self._checks
         # What is configured counts; else what is safe where it is.
         if "local_only" not in self.config.Web:
             self.web.local_only = self.ip in {"127.0.0.1", "::1", "localhost"}
@@ -148,15 +151,23 @@ class Standalone(LoggingConfigurable):
 
     def _make_parts(self) -> tuple[Builder, Spawner]:
         if self.upstreams.hubs:
+            self._checks = [Check("BinderHubs", self.upstreams.health, every=0.0)]
             return UpstreamBuilder(self.upstreams), UpstreamSpawner(self.upstreams)
-        spawner = HubSpawner(parent=self)
+        builder, spawner = self._make_builder(), HubSpawner(parent=self)
+        self._checks = [
+            Check("JupyterHub API", spawner.check),
+            Check("builder", builder.check, every=30.0),
+        ]
+        return builder, spawner
+
+    def _make_builder(self) -> LocalBuilder | Repo2dockerBuilder:
         if self.engine == "local":
             _require("local", "filelock", "repo2docker", "uv")
-            return LocalBuilder(parent=self), spawner
+            return LocalBuilder(parent=self)
         _require("repo2docker", "repo2docker")
         builder = Repo2dockerBuilder(parent=self)
         builder.engine = self.engine
-        return builder, spawner
+        return builder
 
     async def _start_hub(self, spawner: HubSpawner) -> None:
         _require("hub", "jupyterhub", "psutil")

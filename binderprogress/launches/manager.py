@@ -19,6 +19,7 @@ from ..core.phases import Phase
 from ..core.reasons import failure
 from ..core.specs import Spec
 from ..core.steps import Step
+from ..core.window import Ended, Recent, Window
 from ..errors import (
     BinderProgressError,
     LaunchFailedError,
@@ -101,6 +102,7 @@ class LaunchManager(LoggingConfigurable):
         self._closing = False
         self.ended: Counter[Phase] = Counter()
         """How many launches came to which end."""
+        self._recent = Window()
 
     # -- what the web calls
 
@@ -108,6 +110,16 @@ class LaunchManager(LoggingConfigurable):
     def running(self) -> int:
         """How many launches have not come to their end."""
         return len(self._tasks)
+
+    @property
+    def waiting(self) -> int:
+        """How many of them wait: nothing is built or launched for them yet."""
+        under_way = [launch for key, launch in self._launches.items() if key in self._tasks]
+        return sum(launch.last.phase is Phase.WAITING for launch in under_way)
+
+    def recent(self) -> Recent:
+        """Say how the launches of the last minutes went."""
+        return self._recent.look(self._clock.monotonic())
 
     @property
     def building(self) -> int:
@@ -310,7 +322,10 @@ class LaunchManager(LoggingConfigurable):
     def _over(self, launch: Launch) -> None:
         """Count a launch that is over, and leave it to be looked at for a while."""
         del self._tasks[launch.id]
-        self.ended[launch.last.phase] += 1
+        last = launch.last
+        self.ended[last.phase] += 1
+        now = self._clock.monotonic()
+        self._recent.add(Ended(now, last.phase, launch.seconds, last.reason))
         self._watch(launch)
         self.log.info("%r ended", launch)
 

@@ -31,7 +31,11 @@ _BAD_END = {Phase.FAILED, Phase.CANCELLED}
 _FIELDS = ("image", "repo_url", "binder_ref_url", "binder_persistent_request")
 _LONGEST_FIELD = 4096
 # The launch itself has said so.
-_SAID = {"Built image, launching...\n", "Found built image, launching...\n", "Launching server...\n"}
+_SAID = {
+    "Built image, launching...\n",
+    "Found built image, launching...\n",
+    "Launching server...\n",
+}
 
 
 class UpstreamTarget(Target, frozen=True):

@@ -16,7 +16,8 @@ from ..core.reasons import diagnose, failure
 from ..core.repeats import Repeats
 from ..core.specs import Spec
 from ..errors import LaunchFailedError, StreamError
-from .upstreams import REDIRECTS, UnusableError, Upstream, Upstreams, explain
+from .connections import explain
+from .upstreams import REDIRECTS, UnusableError, Upstream, Upstreams
 
 __all__ = ["BinderStream", "message_of", "phase_of"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import time
 from typing import Any
@@ -21,8 +20,9 @@ from ..core.specs import Spec
 from ..core.steps import Step
 from ..errors import ConfigError, LaunchFailedError
 from .base import Attempt
+from .connections import explain
 
-__all__ = ["REDIRECTS", "Tour", "UnusableError", "Upstream", "Upstreams", "explain"]
+__all__ = ["REDIRECTS", "Tour", "UnusableError", "Upstream", "Upstreams"]
 
 _UNHEALTHY_AFTER = 2
 """Failed checks in a row; a single one may be a hiccup of the network."""
@@ -318,19 +318,6 @@ class Tour:
             reason=reason,
             advice=REASONS[reason].advice,
         )
-
-
-def explain(error: BaseException) -> str:
-    """Return in a few words why a connection failed."""
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return "the connection was cut"
-    cause = getattr(error, "os_error", error)
-    number = getattr(cause, "errno", None)
-    if number and number > 0:
-        return os.strerror(number)
-    return (getattr(cause, "strerror", None) or str(error))[:200] or type(error).__name__
 
 
 async def _answer(response: aiohttp.ClientResponse) -> Any:
