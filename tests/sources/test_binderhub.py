@@ -160,6 +160,17 @@ async def test_a_launch_that_is_cut_is_not_made_twice(count: int) -> None:
 
 
 @asynchronous(20)
+async def test_a_first_request_that_is_cut_unheard_is_made_again_with_a_word() -> None:
+    hub = BinderHub(cuts={1: 0})
+    async with front(hub) as made:
+        events = await events_of(made.start())
+        assert events[-1].phase is Phase.READY
+        assert any("a server for nobody may be starting" in event.message for event in events)
+        # Once, and not unseen: to send a GET again is a client's habit.
+        assert (len(hub.requests), hub.launches) == (2, 1)
+
+
+@asynchronous(20)
 async def test_an_own_request_that_is_cut_unheard_may_have_a_server() -> None:
     hub = BinderHub(cuts={2: 0})
     async with front(hub) as made:
