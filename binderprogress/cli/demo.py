@@ -65,6 +65,8 @@ class DemoApp(Command):
         path = share_path("examples", "gallery.yaml")
         entries = [await _example(entry, folder) for entry in load_entries(path)]
         allow_folder(self.config, folder)
+        # The examples lie on this machine, where no BinderHub of the config file can get at them.
+        self.config.pop("Upstreams", None)
         standalone = Standalone(parent=self)
         # What is configured counts; the examples are what there is without.
         if not standalone.web.gallery:
@@ -86,7 +88,7 @@ class DemoApp(Command):
             items = standalone.web.gallery_items.items.values()
             line = {
                 "url": standalone.url,
-                "hub": standalone.spawner.url,
+                "hub": standalone.hub_url,
                 "examples": [
                     {"slug": item.slug, "title": item.title, "spec": str(item.spec)}
                     for item in items
@@ -95,7 +97,7 @@ class DemoApp(Command):
             print(json.dumps(line), flush=True)
             return
         print(f"The demo is at {standalone.url}", flush=True)
-        print(f"Its JupyterHub is at {standalone.spawner.url}", flush=True)
+        print(f"Its JupyterHub is at {standalone.hub_url}", flush=True)
         print("Ctrl-C stops everything.", flush=True)
         if self.open_browser:
             open_in_browser(standalone.url)

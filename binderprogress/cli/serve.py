@@ -13,7 +13,8 @@ __all__ = ["ServeApp", "serve"]
 class ServeApp(Command):
     """Run the server.
 
-    Without a configured JupyterHub (c.HubSpawner.url) it starts one of its own on this machine.
+    Without a configured JupyterHub (c.HubSpawner.url) it starts one of its own on this machine,
+    unless BinderHubs build and launch for it (--upstream).
     """
 
     name = "serve"
@@ -25,6 +26,7 @@ class ServeApp(Command):
         "port": "Standalone.port",
         "engine": "Standalone.engine",
         "hub": "HubSpawner.url",
+        "upstream": "Upstreams.urls",
     }
 
     async def main(self) -> int:

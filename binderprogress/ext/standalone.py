@@ -17,11 +17,15 @@ from traitlets.config import Configurable, LoggingConfigurable
 
 from ..errors import ConfigError
 from ..launches import LaunchManager
+from ..sources.base import Builder, Spawner
+from ..sources.binderhub import UpstreamBuilder, UpstreamSpawner
 from ..sources.jupyterhub import HubSpawner
 from ..sources.local import LocalBuilder
 from ..sources.repo2docker import Repo2dockerBuilder
+from ..sources.upstreams import Upstreams
 from ..web.app import make_app
 from ..web.config import Web
+from ..web.health import Check
 
 if TYPE_CHECKING:
     from .containers import ContainerHost
@@ -38,12 +42,13 @@ CONFIGURABLES: list[type[Configurable]] = [
     HubSpawner,
     LocalBuilder,
     Repo2dockerBuilder,
+    Upstreams,
 ]
 """What can be configured in it."""
 
 
 class Standalone(LoggingConfigurable):
-    """The whole thing in one process, with a Hub beside it."""
+    """The whole thing in one process, with a Hub beside it, or in front of BinderHubs."""
 
     engine = Enum(
         ["local", "docker", "podman"],
@@ -71,16 +76,18 @@ class Standalone(LoggingConfigurable):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.builder = self._make_builder()
-        self.spawner = HubSpawner(parent=self)
+        self.upstreams = Upstreams(parent=self)
+        self._checks: list[Check] = []
+        self.builder, self.spawner = self._make_parts()
         self.hub: EmbeddedHub | None = None
         self.launches = LaunchManager(builder=self.builder, spawner=self.spawner, parent=self)
         self.web = Web(launches=self.launches, parent=self)
+        self.web.checks = self._checks
         # What is configured counts; else what is safe where it is.
         if "local_only" not in self.config.Web:
             self.web.local_only = self.ip in {"127.0.0.1", "::1", "localhost"}
         if "confirm_foreign" not in self.config.Web:
-            self.web.confirm_foreign = self.engine == "local"
+            self.web.confirm_foreign = isinstance(self.builder, LocalBuilder)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._containers: ContainerHost | None = None
         self._server: HTTPServer | None = None
@@ -90,6 +97,11 @@ class Standalone(LoggingConfigurable):
         """Where it listens."""
         host = f"[{self.ip}]" if ":" in self.ip else self.ip
         return f"http://{host}:{self.port}{self.web.base_url}"
+
+    @property
+    def hub_url(self) -> str:
+        """Where the JupyterHub is, if there is one."""
+        return self.spawner.url if isinstance(self.spawner, HubSpawner) else ""
 
     async def start(self) -> None:
         """Listen. The Hub starts meanwhile; launches wait for it.
@@ -110,8 +122,10 @@ class Standalone(LoggingConfigurable):
             ) from error
         self.port = sockets[0].getsockname()[1]
         self._server.add_sockets(sockets)
-        if not self.spawner.url:
-            await self._start_hub()
+        if self.upstreams.hubs:
+            self.upstreams.start()
+        elif isinstance(self.spawner, HubSpawner) and not self.spawner.url:
+            await self._start_hub(self.spawner)
 
     async def stop(self) -> None:
         """Stop everything, within 5 seconds."""
@@ -135,6 +149,17 @@ class Standalone(LoggingConfigurable):
         if self._folder is not None:
             self._folder.cleanup()
 
+    def _make_parts(self) -> tuple[Builder, Spawner]:
+        if self.upstreams.hubs:
+            self._checks = [Check("BinderHubs", self.upstreams.health, every=0.0)]
+            return UpstreamBuilder(self.upstreams), UpstreamSpawner(self.upstreams)
+        builder, spawner = self._make_builder(), HubSpawner(parent=self)
+        self._checks = [
+            Check("JupyterHub API", spawner.check),
+            Check("builder", builder.check, every=30.0),
+        ]
+        return builder, spawner
+
     def _make_builder(self) -> LocalBuilder | Repo2dockerBuilder:
         if self.engine == "local":
             _require("local", "filelock", "repo2docker", "uv")
@@ -144,7 +169,7 @@ class Standalone(LoggingConfigurable):
         builder.engine = self.engine
         return builder
 
-    async def _start_hub(self) -> None:
+    async def _start_hub(self, spawner: HubSpawner) -> None:
         _require("hub", "jupyterhub", "psutil")
         if self.engine != "local":
             _require("containers", "dockerspawner")
@@ -163,10 +188,10 @@ class Standalone(LoggingConfigurable):
             config, env = self._containers.config, self._containers.env
         self.hub = EmbeddedHub(folder, config=_merged(config, self.hub_config), env=env)
         await self.hub.start()
-        self.spawner.url = self.hub.url
-        self.spawner.api_url = f"{self.hub.url}hub/api/"
-        self.spawner.api_token = self.hub.api_token
-        self.spawner.available = self.hub.available
+        spawner.url = self.hub.url
+        spawner.api_url = f"{self.hub.url}hub/api/"
+        spawner.api_token = self.hub.api_token
+        spawner.available = self.hub.available
 
 
 def _require(extra: str, *modules: str) -> None:
@@ -178,9 +203,7 @@ def _require(extra: str, *modules: str) -> None:
         )
 
 
-def _local_config(
-    builder: LocalBuilder | Repo2dockerBuilder, folder: Path
-) -> Mapping[str, Mapping[str, Any]]:
+def _local_config(builder: Builder, folder: Path) -> Mapping[str, Mapping[str, Any]]:
     if not isinstance(builder, LocalBuilder):
         return {}
     return {

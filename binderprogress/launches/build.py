@@ -15,7 +15,7 @@ from ..core.phases import Phase
 from ..core.reasons import failure
 from ..core.steps import Step
 from ..errors import LaunchFailedError
-from ..sources.base import Builder, Built, Target
+from ..sources.base import Attempt, Builder, Built, Target
 from .writer import Clock, Limits, Writer
 
 __all__ = ["FIRST", "Build"]
@@ -91,6 +91,13 @@ class Build:
         # Shielded: one launch that is cancelled does not end the build of the others.
         return await asyncio.shield(self.task)
 
+    def release(self) -> None:
+        """Call it off, or what it has left: no launch waits for it, and none is to."""
+        if not self.task.done():
+            self.task.cancel()
+        elif not self.task.cancelled() and self.task.exception() is None:
+            self.task.result().abandon()
+
     def log_size(self) -> int:
         """Return how many bytes the whole log has so far."""
         self._log_file.flush()
@@ -150,6 +157,9 @@ class Build:
             async for item in items:
                 if isinstance(item, Built):
                     return item
+                if isinstance(item, Attempt):
+                    self._keep(self.writer.try_again(item).event.message)
+                    continue
                 note = normalizer.read(item)
                 if note is not None:
                     self._keep(note.message)

@@ -173,6 +173,11 @@ class Launch:
             viewers=self.viewers,
         )
 
+    @property
+    def seconds(self) -> float:
+        """How long ago it was started."""
+        return self._clock.monotonic() - self._began
+
     # -- writing
 
     def attach(self, build: Build) -> None:

@@ -19,6 +19,7 @@ from ..core.phases import Phase
 from ..core.reasons import failure
 from ..core.specs import Spec
 from ..core.steps import Step
+from ..core.window import Ended, Recent, Window
 from ..errors import (
     BinderProgressError,
     LaunchFailedError,
@@ -101,6 +102,7 @@ class LaunchManager(LoggingConfigurable):
         self._closing = False
         self.ended: Counter[Phase] = Counter()
         """How many launches came to which end."""
+        self._recent = Window()
 
     # -- what the web calls
 
@@ -108,6 +110,16 @@ class LaunchManager(LoggingConfigurable):
     def running(self) -> int:
         """How many launches have not come to their end."""
         return len(self._tasks)
+
+    @property
+    def waiting(self) -> int:
+        """How many of them wait: nothing is built or launched for them yet."""
+        under_way = [launch for key, launch in self._launches.items() if key in self._tasks]
+        return sum(launch.last.phase is Phase.WAITING for launch in under_way)
+
+    def recent(self) -> Recent:
+        """Say how the launches of the last minutes went."""
+        return self._recent.look(self._clock.monotonic())
 
     @property
     def building(self) -> int:
@@ -252,12 +264,7 @@ class LaunchManager(LoggingConfigurable):
                 if isinstance(item, Served):
                     return item
                 if isinstance(item, Attempt):
-                    writer.attempt = item.number
-                    writer.append(
-                        Phase.LAUNCHING,
-                        f"{item.message}\nTrying again (attempt {item.number}).\n",
-                        Step("retrying", "Trying again after a failure"),
-                    )
+                    writer.try_again(item)
                     continue
                 note = normalizer.read(item)
                 if note is not None:
@@ -270,9 +277,12 @@ class LaunchManager(LoggingConfigurable):
             f"server running at {served.url}\n",
             url=served.url,
             token=served.token,
-            image=built.image,
-            repo_url=launch.spec.repo_url,
-            **self._binder_fields(launch, target),
+            **{
+                "image": built.image,
+                "repo_url": launch.spec.repo_url,
+                **self._binder_fields(launch, target),
+                **served.fields,
+            },
         )
 
     def _fail(self, launch: Launch, error: LaunchFailedError) -> None:
@@ -288,20 +298,22 @@ class LaunchManager(LoggingConfigurable):
             image=built.image,
             repo_url=launch.spec.repo_url,
             options=self._binder_fields(launch, target),
+            built=built,
         )
 
     def _binder_fields(self, launch: Launch, target: Target) -> dict[str, str]:
         """Return the fields that BinderHub passes to the spawner and to the `ready` event."""
         spec = launch.spec
+        commit = target.commit or spec.ref
         ref_url = spec.repo_url
         if spec.provider in {"gh", "gl"}:
             middle = "/-/tree/" if spec.provider == "gl" else "/tree/"
-            ref_url += middle + quote(target.commit)
+            ref_url += middle + quote(commit)
         return {
             "binder_ref_url": ref_url,
             "binder_launch_host": launch.caller.base_url,
             "binder_request": f"v2/{spec}",
-            "binder_persistent_request": f"v2/{spec.at(target.commit)}",
+            "binder_persistent_request": f"v2/{spec.at(commit)}",
             "binder_client_ip": launch.caller.ip,
         }
 
@@ -310,16 +322,20 @@ class LaunchManager(LoggingConfigurable):
     def _over(self, launch: Launch) -> None:
         """Count a launch that is over, and leave it to be looked at for a while."""
         del self._tasks[launch.id]
-        self.ended[launch.last.phase] += 1
+        last = launch.last
+        self.ended[last.phase] += 1
+        now = self._clock.monotonic()
+        self._recent.add(Ended(now, last.phase, launch.seconds, last.reason))
         self._watch(launch)
         self.log.info("%r ended", launch)
 
     def _release(self, launch: Launch) -> None:
         launch.detach()
         build = launch.build
-        if build is not None and build.users == 0 and not build.task.done():
-            self.log.info("Build of %s is called off: nobody waits for it", build.target.key)
-            build.task.cancel()
+        if build is not None and build.users == 0:
+            if not build.task.done():
+                self.log.info("Build of %s is called off: nobody waits for it", build.target.key)
+            build.release()
             # A new launch of it must not join one that is being ended.
             self._drop(build)
 

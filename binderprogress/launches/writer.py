@@ -18,6 +18,7 @@ from ..core.phases import TERMINAL, TRANSITIONS, Phase, check_transition
 from ..core.reasons import REASONS, Diagnosis, diagnose
 from ..core.steps import Step
 from ..errors import LaunchFailedError
+from ..sources.base import Attempt
 
 __all__ = ["Clock", "Limits", "Writer"]
 
@@ -143,6 +144,17 @@ class Writer:
         encoded = self.channel.append(self._event(phase, message, estimate, now, fields))
         self.phase = phase
         return encoded
+
+    def try_again(self, attempt: Attempt) -> Encoded:
+        """Append that another attempt begins, and why."""
+        self.attempt = attempt.number
+        # What the one before printed is not why this one fails.
+        self._tail.clear()
+        return self.append(
+            self.phase or Phase.WAITING,
+            f"{attempt.message}\n{attempt.step.label} (attempt {attempt.number}).\n",
+            attempt.step,
+        )
 
     def fail(self, error: LaunchFailedError) -> None:
         """Append the end of what went wrong, and close the channel."""

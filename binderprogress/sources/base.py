@@ -15,6 +15,7 @@ import msgspec
 from ..core.normalize import Record
 from ..core.phases import Phase
 from ..core.specs import Spec
+from ..core.steps import Step
 
 __all__ = ["Attempt", "Builder", "Built", "Record", "Served", "SpawnRequest", "Spawner", "Target"]
 
@@ -27,7 +28,8 @@ class Target(msgspec.Struct, frozen=True):
     spec : Spec
         As it was asked for.
     commit : str
-        What the ref was found to be: 40 or 64 hexadecimal digits.
+        What the ref was found to be: 40 or 64 hexadecimal digits; empty where only another server
+        knows.
     """
 
     spec: Spec
@@ -53,9 +55,12 @@ class Built(msgspec.Struct, frozen=True):
     image: str
     found: bool = False
 
+    def abandon(self) -> None:
+        """No launch of this build is left that could start a server: let go of what is for it."""
+
 
 class Attempt(msgspec.Struct, frozen=True):
-    """The spawner tries again.
+    """The builder or the spawner tries again.
 
     Attributes
     ----------
@@ -63,10 +68,13 @@ class Attempt(msgspec.Struct, frozen=True):
         Which attempt begins, from 2 on.
     message : str
         Why the one before failed, in one sentence.
+    step : Step
+        What is tried now.
     """
 
     number: int
     message: str
+    step: Step = Step("retrying", "Trying again after a failure")
 
 
 class SpawnRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +90,8 @@ class SpawnRequest(msgspec.Struct, frozen=True, kw_only=True):
     repo_url : str
     options : dict
         More for the spawner's ``user_options``: BinderHub's ``binder_*``.
+    built : Built or None
+        The end of its build, with what the builder leaves for a spawner that belongs to it.
     """
 
     name: str
@@ -89,6 +99,7 @@ class SpawnRequest(msgspec.Struct, frozen=True, kw_only=True):
     image: str
     repo_url: str
     options: dict[str, str]
+    built: Built | None = None
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -100,10 +111,13 @@ class Served(msgspec.Struct, frozen=True):
         Of the running server.
     token : str
         Opens it.
+    fields : dict
+        Fields of the `ready` event that the spawner knows better.
     """
 
     url: str
     token: str
+    fields: dict[str, str] = {}
 
 
 class Builder(Protocol):
@@ -126,7 +140,7 @@ class Builder(Protocol):
         """
         ...
 
-    def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
+    def build(self, target: Target) -> AsyncGenerator[Record | Attempt | Built, None]:
         """Make the environment, or find it; the last item is a `Built`."""
         ...
 

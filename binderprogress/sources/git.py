@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from traitlets import Bool, Float, List, Unicode
@@ -106,6 +107,11 @@ class GitResolver(LoggingConfigurable):
     ).tag(config=True)
 
     timeout = Float(30.0, help="Seconds that a look-up may take.").tag(config=True)
+
+    async def check(self) -> dict[str, Any]:
+        """Say whether what builds is there; raise if it is not."""
+        await run(["git", "--version"], timeout=self.timeout)
+        return {}
 
     async def resolve(self, spec: Spec) -> Target:
         """Look up what commit a ref is; see `base.Builder.resolve`."""

@@ -26,6 +26,7 @@ from ..core.normalize import Record
 from ..core.reasons import diagnose, failure
 from ..errors import ConfigError, LaunchFailedError, StreamError
 from .base import Attempt, Served, SpawnRequest
+from .connections import explain
 
 __all__ = ["HubSpawner"]
 
@@ -151,6 +152,17 @@ class HubSpawner(LoggingConfigurable):
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    async def check(self) -> dict[str, Any]:
+        """Say whether the Hub's API answers; raise if it does not."""
+        timeout = aiohttp.ClientTimeout(total=self.request_timeout)
+        try:
+            # What it tells to everyone: its version.
+            async with self._open_session().get(self._address(""), timeout=timeout) as response:
+                response.raise_for_status()
+        except aiohttp.ClientError as error:
+            raise failure("hub-unreachable", explain(error)) from error
+        return {}
 
     # -- one attempt
 

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import AsyncGenerator, Mapping
+from typing import Any
 
 from traitlets import Bool, Enum, Integer, List, Unicode
 
@@ -14,9 +15,10 @@ from .._share import share_path
 from ..core.estimate import TYPICAL
 from ..core.normalize import Record
 from ..core.phases import Phase
+from ..core.reasons import failure
 from .base import Built, Target
 from .git import GitResolver, git_environment
-from .process import Process, check_exit
+from .process import Process, check_exit, run
 
 __all__ = ["Repo2dockerBuilder"]
 
@@ -49,6 +51,14 @@ class Repo2dockerBuilder(GitResolver):
         if self.push:
             return TYPICAL
         return {phase: seconds for phase, seconds in TYPICAL.items() if phase is not Phase.PUSHING}
+
+    async def check(self) -> dict[str, Any]:
+        """Say which engine builds; raise if it does not answer."""
+        await super().check()
+        code, _ = await run([self.engine, "version"], timeout=self.timeout)
+        if code:
+            raise failure("no-engine")
+        return {"engine": self.engine}
 
     def image(self, target: Target) -> str:
         """Return the name of a commit's image."""

@@ -11,6 +11,7 @@ from .._share import share_path
 from .api import EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHandler
 from .build import BuildHandler
 from .config import Web
+from .health import HealthHandler
 from .openapi import OpenApiHandler
 from .pages import (
     FrontHandler,
@@ -21,7 +22,7 @@ from .pages import (
     PictureHandler,
 )
 from .static import StaticHandler
-from .status import HealthHandler, MetricsHandler, VersionsHandler
+from .status import MetricsHandler, VersionsHandler
 from .streams import EventsHandler, SocketHandler
 
 __all__ = ["handlers", "make_app"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from traitlets import Bool, Float, Integer, List, Unicode, validate
@@ -14,6 +14,9 @@ from .._version import __version__
 from ..launches import LaunchManager
 from .gallery import Gallery, read_gallery
 from .ratelimit import RateLimiter
+
+if TYPE_CHECKING:
+    from .health import Check
 
 __all__ = ["Web"]
 
@@ -98,6 +101,8 @@ class Web(LoggingConfigurable):
             read_gallery(Path(self.gallery).expanduser()) if self.gallery else Gallery()
         )
         """What the front page offers."""
+        self.checks: list[Check] = []
+        """What must work for a launch, beside ourselves; ``/health`` asks."""
         self.front_page: dict[str, Any] = {"engine": "", "hub_url": ""}
         """More variables for the template of the front page."""
         self._templates = jinja2.Environment(

@@ -1,4 +1,4 @@
-"""For those who run it: health, versions, metrics."""
+"""For those who run it: versions, metrics."""
 
 from __future__ import annotations
 
@@ -15,25 +15,7 @@ from ..core.phases import Phase
 from ..launches import LaunchManager
 from .base import ApiHandler
 
-__all__ = ["HealthHandler", "MetricsHandler", "VersionsHandler"]
-
-
-class HealthHandler(ApiHandler):
-    """GET /health, in BinderHub's shape."""
-
-    def get(self) -> None:
-        """Say whether launches can be started."""
-        launches = self.web.launches
-        room = launches.max_launches - launches.running
-        check = {
-            "service": "launches",
-            "ok": room > 0,
-            "running": launches.running,
-            "building": launches.building,
-            "capacity": launches.max_launches,
-        }
-        self.set_status(200 if room > 0 else 503)
-        self.write_json({"ok": room > 0, "checks": [check]})
+__all__ = ["MetricsHandler", "VersionsHandler"]
 
 
 class VersionsHandler(ApiHandler):

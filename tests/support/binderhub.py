@@ -41,6 +41,17 @@ class BinderHub:
         Of which GET, from 1, the connection is cut, and after how many events.
     keepalive, hold : float
         Seconds between keepalives, and for which a connection is kept when the server is ready.
+
+    Attributes
+    ----------
+    refusal : int or dict or None
+        What a GET of a build is answered instead: a status, as by a proxy, or an event.
+    full : bool
+        Whether its quota of servers is used up: it builds, and starts none.
+    health : dict
+        What its ``/health`` says.
+    gate : dict of str to asyncio.Event
+        Before an event of this phase is sent, its event is awaited.
     """
 
     def __init__(
@@ -64,12 +75,21 @@ class BinderHub:
         """How many connections there are."""
         self.idle = asyncio.Event()
         """Set while there are none."""
+        self.left = asyncio.Event()
+        """Set when a client has gone."""
         self.builds = 0
         self.launches = 0
         """How many GETs got to ``launching``: so many servers."""
         self.go_on = asyncio.Event()
         """Cleared, nothing more is sent until it is set again; see `pause` and `resume`."""
         self.go_on.set()
+        self.refusal: int | dict[str, Any] | None = None
+        self.full = False
+        self.health: dict[str, Any] = healthy()
+        self.gate: dict[str, asyncio.Event] = {}
+        self.server_url: str | None = None
+        """What it says where the server is; None: here."""
+        self._port = 0
         events = recorded(stream)
         built = next((at for at, event in enumerate(events) if _phase(event) == "built"), None)
         self._waiting, self._log = events[0], events[1:built]
@@ -83,15 +103,17 @@ class BinderHub:
         self.url = ""
 
     def start(self) -> None:
-        """Listen on a free port of 127.0.0.1."""
+        """Listen on a free port of 127.0.0.1; again on the same one after `kill`."""
         self._loop = asyncio.get_running_loop()
-        (socket,) = bind_sockets(0, "127.0.0.1")
-        self.url = f"http://127.0.0.1:{socket.getsockname()[1]}/binder/"
+        (socket,) = bind_sockets(self._port, "127.0.0.1")
+        self._port = socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}/binder/"
         self._server = HTTPServer(
             Application(
                 [
                     ("/binder/versions", _Versions),
                     ("/binder/build/([^/]+)/(.+)", _Build),
+                    ("/binder/health", _Health),
                     ("/binder/user/.*", _Jupyter),
                     # Pages of other origins that are allowed may read this, too.
                     (".*", _NotFound),
@@ -108,6 +130,14 @@ class BinderHub:
         await self._server.close_all_connections()
         if self._build is not None:
             self._build.cancel()
+
+    async def kill(self) -> None:
+        """End it as a process ends: nobody listens, all connections are cut, and so is the build.
+
+        What a cluster goes on with is lost, too: images that are done are there after `start`.
+        """
+        await self.stop()
+        self._build = None
 
     def pause(self) -> None:
         """Send nothing more for now. From any thread."""
@@ -126,7 +156,8 @@ class BinderHub:
 
     async def events(self) -> AsyncGenerator[dict[str, Any]]:
         """Make what one GET is sent: the events, in the order and at the time of a real one."""
-        if not self._is_built:
+        found = self._is_built
+        if not found:
             if self._build is None:
                 self.builds += 1
                 self._at = 0
@@ -139,11 +170,19 @@ class BinderHub:
                     await self._more.wait()
                 yield self._log[at]
                 at += 1
+        elif self._launch:
+            yield {**self._launch[0], "message": "Found built image, launching...\n"}
         if not self._launch:
             return
         counted = False
-        for event in self._launch:
+        for event in self._launch[found:]:
             await self.tick()
+            phase = _phase(event)
+            if phase in self.gate:
+                await self.gate[phase].wait()
+            if phase == "launching" and self.full:
+                yield FULL
+                return
             yield event
             # Only now: a client that is gone gets no server.
             if _phase(event) == "launching" and not counted:
@@ -186,6 +225,12 @@ class _Versions(_Handler):
         self.write({"builder_info": {"build_image": "repo2docker:2026.4.0"}, "binderhub": "1.0"})
 
 
+class _Health(_Handler):
+    def get(self) -> None:
+        self.set_status(200 if self.hub.health["ok"] else 503)
+        self.write(self.hub.health)
+
+
 class _Jupyter(_Handler):
     def get(self) -> None:
         self.write("<!doctype html><title>Jupyter</title><p>The server.")
@@ -207,6 +252,7 @@ class _Build(_Handler):
 
     def on_connection_close(self) -> None:
         self.gone.set()
+        self.hub.left.set()
 
     async def get(self, _provider: str, _spec: str) -> None:
         accept = self.request.headers.get("Accept", "")
@@ -215,7 +261,14 @@ class _Build(_Handler):
             message = "This is for programs that accept text/event-stream.\n"
             await self.emit({"phase": "failed", "status_code": 400, "message": message})
             return
+        if isinstance(self.hub.refusal, int):
+            self.set_header("Content-Type", "text/html")
+            self.set_status(self.hub.refusal)
+            return
         self.hub.requests.append(self.request.path.removeprefix("/binder/build/"))
+        if self.hub.refusal is not None:
+            await self.emit(self.hub.refusal)
+            return
         self.hub.open += 1
         self.hub.idle.clear()
         alive = asyncio.create_task(self._keep_alive())
@@ -242,8 +295,10 @@ class _Build(_Handler):
             async for event in events:
                 if sent == cut:
                     break
-                if "url" in event:
+                if "url" in event and self.hub.server_url is None:
                     event = {**event, "url": f"{self.hub.url}user/someone/"}
+                elif "url" in event:
+                    event = {**event, "url": self.hub.server_url}
                 await self.emit(event)
                 sent += 1
         if sent == cut:
@@ -259,6 +314,24 @@ class _Build(_Handler):
                 await asyncio.sleep(self.hub.keepalive)
                 self.write(":keepalive\n\n")
                 await self.flush()
+
+
+def healthy(pods: int = 3, quota: int | None = 10) -> dict[str, Any]:
+    """Return what ``/health`` of a BinderHub on Kubernetes says, by its source (``health.py``)."""
+    usage = {
+        "service": "Pod quota",
+        "total_pods": pods,
+        "build_pods": 1,
+        "user_pods": pods - 1,
+        "quota": quota,
+        "ok": quota is None or pods <= quota,
+        "_ignore_failure": True,
+    }
+    return {"ok": True, "checks": [{"service": "JupyterHub API", "ok": True}, usage]}
+
+
+FULL = {"phase": "failed", "message": "Too many users on this BinderHub! Try again soon.\n"}
+"""What it says, before it asks for a server, when its quota is used up (``quota.py``)."""
 
 
 def recorded(stream: str) -> Sequence[dict[str, Any]]:

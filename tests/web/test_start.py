@@ -211,18 +211,10 @@ class TestCap:
             assert "busy with 2 launches" in sentence(response)
             full = await api.fetch("/health")
             assert full.code == 503
-            assert json.loads(full.body) == {
-                "ok": False,
-                "checks": [
-                    {
-                        "service": "launches",
-                        "ok": False,
-                        "running": 2,
-                        "building": 0,
-                        "capacity": 2,
-                    }
-                ],
-            }
+            health = json.loads(full.body)
+            (check,) = health["checks"]
+            assert (health["ok"], check["ok"]) == (False, False)
+            assert (check["running"], check["capacity"], check["building"]) == (2, 2, 0)
             # Watching is not starting.
             assert (await api.fetch(links[0]["state_url"])).code == 200
             await api.fetch(links[0]["state_url"], method="DELETE")

@@ -65,7 +65,24 @@ async def test_metrics_are_there_from_the_start_and_count(
         assert health == {
             "ok": True,
             "checks": [
-                {"service": "launches", "ok": True, "running": 3, "building": 1, "capacity": 200}
+                {
+                    "service": "launches",
+                    "ok": True,
+                    "latency": 0.0,
+                    "running": 3,
+                    "waiting": 1,
+                    "building": 1,
+                    "capacity": 200,
+                    "recent": {
+                        "seconds": 600.0,
+                        "ready": 0,
+                        "failed": 1,
+                        "cancelled": 0,
+                        "success_rate": 0.0,
+                        "launch_seconds": {"p50": None, "p90": None},
+                        "reasons": {"bad-ref": 1},
+                    },
+                }
             ],
         }
         build.finish()

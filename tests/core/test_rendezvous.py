@@ -1,0 +1,56 @@
+"""Who takes what: always the same, evenly, and with as little change as can be."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from binderprogress.core.rendezvous import ranked
+
+HUBS = [f"https://hub-{number}.example.org/" for number in range(5)]
+KEYS = [f"https://github.com/ada/repository-{number}" for number in range(5000)]
+
+
+def test_it_is_the_same_on_all_machines() -> None:
+    assert ranked("https://github.com/ada/penguins", HUBS[:3]) == [HUBS[0], HUBS[2], HUBS[1]]
+
+
+def test_all_take_about_the_same() -> None:
+    counts = Counter(ranked(key, HUBS)[0] for key in KEYS)
+    assert set(counts) == set(HUBS)
+    assert all(abs(count - 1000) < 150 for count in counts.values())
+
+
+def test_only_what_was_its_own_goes_to_others_when_one_goes() -> None:
+    left = [hub for hub in HUBS if hub != HUBS[2]]
+    heirs: Counter[str] = Counter()
+    for key in KEYS:
+        first, second, *_ = ranked(key, HUBS)
+        now = ranked(key, left)[0]
+        if first == HUBS[2]:
+            assert now == second
+            heirs[now] += 1
+        else:
+            assert now == first
+    # And to all of them alike, so that no other one falls.
+    assert all(abs(heirs[hub] - 250) < 75 for hub in left)
+
+
+def test_a_new_one_takes_its_part_and_nothing_else_moves() -> None:
+    new = "https://new.example.org/"
+    moved = 0
+    for key in KEYS:
+        before, now = ranked(key, HUBS)[0], ranked(key, [*HUBS, new])[0]
+        assert now in {before, new}
+        moved += now == new
+    assert abs(moved - 5000 / 6) < 150
+
+
+@given(st.text(), st.lists(st.text(alphabet=st.characters(codec="utf-8")), unique=True))
+def test_the_order_of_the_names_does_not_matter(key: str, names: list[str]) -> None:
+    key = key.encode("utf-8", "replace").decode()
+    order = ranked(key, names)
+    assert sorted(order) == sorted(names)
+    assert order == ranked(key, reversed(names))
