@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
+from tornado.web import Application
 from traitlets import Dict, Enum, Integer, Unicode
 from traitlets.config import Configurable, LoggingConfigurable
 
@@ -99,7 +100,7 @@ class Standalone(LoggingConfigurable):
         ConfigError
             If the port is taken, or something that is needed is not installed.
         """
-        app = make_app(self.web)
+        app = self._make_app()
         self._server = HTTPServer(app, xheaders=self.web.trust_proxy, max_body_size=_MAX_BODY)
         try:
             sockets = bind_sockets(self.port, self.ip)
@@ -110,8 +111,7 @@ class Standalone(LoggingConfigurable):
             ) from error
         self.port = sockets[0].getsockname()[1]
         self._server.add_sockets(sockets)
-        if not self.spawner.url:
-            await self._start_hub()
+        await self._start_hub()
 
     async def stop(self) -> None:
         """Stop everything, within 5 seconds."""
@@ -135,6 +135,9 @@ class Standalone(LoggingConfigurable):
         if self._folder is not None:
             self._folder.cleanup()
 
+    def _make_app(self) -> Application:
+        return make_app(self.web)
+
     def _make_builder(self) -> LocalBuilder | Repo2dockerBuilder:
         if self.engine == "local":
             _require("local", "filelock", "repo2docker", "uv")
@@ -145,6 +148,8 @@ class Standalone(LoggingConfigurable):
         return builder
 
     async def _start_hub(self) -> None:
+        if self.spawner.url:
+            return
         _require("hub", "jupyterhub", "psutil")
         if self.engine != "local":
             _require("containers", "dockerspawner")

@@ -82,6 +82,8 @@ class SpawnRequest(msgspec.Struct, frozen=True, kw_only=True):
     repo_url : str
     options : dict
         More for the spawner's ``user_options``: BinderHub's ``binder_*``.
+    user : str
+        Who launches, as the Hub calls them; empty where nobody has a name.
     """
 
     name: str
@@ -89,6 +91,7 @@ class SpawnRequest(msgspec.Struct, frozen=True, kw_only=True):
     image: str
     repo_url: str
     options: dict[str, str]
+    user: str = ""
 
 
 class Served(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from .api import EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHandler
 from .build import BuildHandler
 from .config import Web
 from .openapi import OpenApiHandler
+from .own import OwnLaunchesPageHandler
 from .pages import (
     FrontHandler,
     GoHandler,
@@ -51,6 +52,8 @@ def handlers(web: Web) -> list[Any]:
         (r"metrics", MetricsHandler),
         (r"static/(.*)", StaticHandler, {"path": str(share_path("static"))}),
     ]
+    if web.access.lists:
+        rules.append((r"launches", OwnLaunchesPageHandler))
     return [(re.escape(web.base_url) + path, *rest) for path, *rest in rules]
 
 

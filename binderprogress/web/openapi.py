@@ -150,6 +150,8 @@ def _ref(schema: str) -> dict[str, str]:
 class OpenApiHandler(ApiHandler):
     """GET /api/openapi.json."""
 
+    public = True
+
     def get(self) -> None:
         """Send the document."""
         self.write_json(document())

@@ -21,6 +21,8 @@ __all__ = ["HealthHandler", "MetricsHandler", "VersionsHandler"]
 class HealthHandler(ApiHandler):
     """GET /health, in BinderHub's shape."""
 
+    public = True
+
     def get(self) -> None:
         """Say whether launches can be started."""
         launches = self.web.launches
@@ -38,6 +40,8 @@ class HealthHandler(ApiHandler):
 
 class VersionsHandler(ApiHandler):
     """GET /versions."""
+
+    public = True
 
     def get(self) -> None:
         """Say what runs here."""
