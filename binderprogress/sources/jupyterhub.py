@@ -125,10 +125,10 @@ class HubSpawner(LoggingConfigurable):
 
     async def spawn(self, request: SpawnRequest) -> AsyncGenerator[Record | Attempt | Served, None]:
         """Start a server; see `base.Spawner.spawn`."""
-        if not is_http_url(self._site(request)):
-            raise ConfigError("c.HubSpawner.url must be the Hub's address, as http://host:8000/")
         if self.available is not None:
             await self.available()
+        if not is_http_url(self._site(request)):
+            raise ConfigError("c.HubSpawner.url must be the Hub's address, as http://host:8000/")
         if self.named and not self._owner(request):
             raise ConfigError("c.HubSpawner.named needs users who log in, as a service of a Hub.")
         user, server = self._names(request)
