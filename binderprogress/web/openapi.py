@@ -87,10 +87,15 @@ def _paths() -> dict[str, Any]:
     }
     return {
         "/api/launches": {
+            "get": _operation(
+                "listLaunches",
+                "One's own launches, the newest first; only where there are users.",
+                {"200": _list("Their states.", "launches", "LaunchState", "Links")},
+            ),
             "post": {
                 **_operation("startLaunch", "Start a launch.", {"201": started}),
                 "requestBody": body,
-            }
+            },
         },
         "/api/launches/{launch_id}": {
             "parameters": [_LAUNCH_ID],
@@ -140,6 +145,13 @@ def _operation(name: str, summary: str, responses: dict[str, Any]) -> dict[str, 
 def _json(description: str, *schemas: str) -> dict[str, Any]:
     refs = [_ref(schema) for schema in schemas]
     schema = refs[0] if len(refs) == 1 else {"allOf": refs}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _list(description: str, name: str, *schemas: str) -> dict[str, Any]:
+    item = {"allOf": [_ref(schema) for schema in schemas]}
+    listed = {"type": "array", "items": item}
+    schema = {"type": "object", "properties": {name: listed}, "required": [name]}
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 

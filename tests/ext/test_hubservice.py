@@ -329,6 +329,17 @@ def test_launches_as_temporary_users(tmp_path: Path) -> None:
         requests.delete(started["state_url"], headers=robot, timeout=20)
 
 
+def test_started_by_hand(tmp_path: Path) -> None:
+    repository(tmp_path / "small", NOTHING)
+    with service(tmp_path, "As a service of the Hub", by_hand=True) as running:
+        ada, eve = (Person(running).log_in(name) for name in ("ada", "eve"))
+        assert {person.go().status_code for person in (ada, eve)} == {200}
+        links = ada.start(local(tmp_path / "small"))
+        refused_alike(lambda url, method: eve.fetch(url, method), links, 404)
+        assert ada.events(links)[-1]["phase"] == "ready"
+        assert len(running.servers("ada")) == 1
+
+
 @pytest.mark.parametrize(
     ("given", "missing"),
     [

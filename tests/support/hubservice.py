@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from traitlets.config import Config
 
 from binderprogress.ext.hub import EmbeddedHub, free_ports
 
-from .processes import BIN
+from .processes import BIN, program
 
 DOCS = Path(__file__).parents[2] / "docs" / "jupyterhub.md"
 SCOPE = "access:services!service=binderprogress"
@@ -164,15 +164,18 @@ class Person:
 
 
 @contextmanager
-def service(folder: Path, heading: str, config: str = "") -> Iterator[Service]:
+def service(
+    folder: Path, heading: str, config: str = "", *, by_hand: bool = False
+) -> Iterator[Service]:
     """Run a Hub as documented below a heading, with the service that it starts.
 
-    `folder` has the repositories; `config` is more for the service.
+    `folder` has the repositories; `config` is more for the service. `by_hand`: it is started here,
+    with the variables that the documentation lists.
     """
     hub_folder = folder / "hub"
     hub_folder.mkdir()
-    program = hub_folder / "server.py"
-    program.write_text(SERVER)
+    fake = hub_folder / "server.py"
+    fake.write_text(SERVER)
     (own,) = free_ports(1)
     service_config = folder / "binderprogress_config.py"
     service_config.write_text(
@@ -181,6 +184,7 @@ def service(folder: Path, heading: str, config: str = "") -> Iterator[Service]:
         "c.LocalBuilder.base_packages = []\n" + config
     )
     values = documented(heading)
+    starting = ExitStack()
     managed = values["services"][0]
     managed["url"] = f"http://127.0.0.1:{own}"
     # The Hub starts services with little of its environment; uv is to find the package index.
@@ -202,6 +206,9 @@ def service(folder: Path, heading: str, config: str = "") -> Iterator[Service]:
         },
         {"name": "robot", "services": ["robot"], "scopes": [SCOPE]},
     ]
+    if by_hand:
+        command = managed.pop("command")
+        managed.pop("environment")
     hub = EmbeddedHub(
         hub_folder,
         config={
@@ -214,7 +221,7 @@ def service(folder: Path, heading: str, config: str = "") -> Iterator[Service]:
             "Authenticator": {"allow_all": True},
             "SimpleLocalProcessSpawner": {
                 "home_dir_template": str(hub_folder / "homes" / "{username}"),
-                "cmd": [sys.executable, str(program)],
+                "cmd": [sys.executable, str(fake)],
             },
         },
         env={},
@@ -230,13 +237,30 @@ def service(folder: Path, heading: str, config: str = "") -> Iterator[Service]:
     asyncio.run_coroutine_threadsafe(start(), loop).result(60)
     found = Service(hub, {"own": own_token, "admin": admin, "robot": robot})
     try:
+        if by_hand:
+            env = _by_hand(hub.url, managed)
+            starting.enter_context(program(*command, env=env, log=folder / "service.log"))
         _answers(f"{found.url}health", hub_folder / "jupyterhub.log")
         yield found
     finally:
+        starting.close()
         asyncio.run_coroutine_threadsafe(hub.stop(), loop).result(30)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
+
+
+def _by_hand(hub_url: str, managed: dict[str, Any]) -> dict[str, str]:
+    """Return the environment that the documentation asks for, with our own addresses."""
+    text = DOCS.read_text().split("## Started by hand\n", 1)[1]
+    named = dict(re.findall(r"(?m)^export (\w+)=(.*)$", text))
+    own = {
+        "JUPYTERHUB_API_TOKEN": managed["api_token"],
+        "JUPYTERHUB_API_URL": f"{hub_url}hub/api",
+        "JUPYTERHUB_SERVICE_URL": managed["url"],
+    }
+    assert own.keys() <= named.keys()
+    return {**os.environ, **named, **own}
 
 
 def _answers(url: str, log: Path) -> None:
