@@ -1,4 +1,7 @@
-"""Installs what lies in ``share/``; everything else is in pyproject.toml."""
+"""Installs what lies in ``share/``, and a config file for Jupyter servers.
+
+Everything else is in pyproject.toml.
+"""
 
 from pathlib import Path
 
@@ -13,6 +16,8 @@ def data_files() -> list[tuple[str, list[str]]]:
     for path in sorted(SHARE.rglob("*")):
         if path.is_file() and not path.name.startswith(".") and "__pycache__" not in path.parts:
             folders.setdefault(path.parent.as_posix(), []).append(path.as_posix())
+    config = "jupyter_server_config.d"
+    folders[f"etc/jupyter/{config}"] = [f"jupyter-config/{config}/binderprogress.json"]
     return list(folders.items())
 
 

@@ -69,6 +69,8 @@ def test_the_wheel_has_all_of_share(wheel: Path) -> None:
     ):
         assert any(name.endswith(f"share/binderprogress/static/{script}") for name in names)
     assert "binderprogress/py.typed" in names
+    config = "data/etc/jupyter/jupyter_server_config.d/binderprogress.json"
+    assert any(name.endswith(config) for name in names)
 
 
 def test_an_installed_wheel_finds_its_files(wheel: Path, tmp_path: Path) -> None:
@@ -84,6 +86,26 @@ def test_an_installed_wheel_finds_its_files(wheel: Path, tmp_path: Path) -> None
     )
     output = subprocess.check_output([python, "-c", code], cwd=tmp_path, text=True)
     assert output.startswith(str(tmp_path / "venv"))
+
+
+def test_a_jupyter_server_finds_the_installed_extension(wheel: Path, tmp_path: Path) -> None:
+    """Nothing has to be enabled: the wheel brings the file that does it."""
+    venv.create(tmp_path / "venv")
+    programs = tmp_path / "venv" / "bin"
+    command = ["uv", "pip", "install", "--quiet", "--python", str(programs / "python")]
+    command[0] = str(Path(sys.executable).parent / command[0])
+    subprocess.run([*command, f"binderprogress[server] @ {wheel.as_uri()}"], check=True)
+    listed = subprocess.run(
+        [programs / "jupyter", "server", "extension", "list"],
+        cwd=tmp_path,
+        env={"PATH": str(programs), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = re.sub(r"\x1b\[\d*m", "", listed.stdout + listed.stderr)
+    assert re.search(r"binderprogress\.ext\.server +enabled", said), said
+    assert re.search(r"binderprogress\.ext\.server .*OK", said), said
 
 
 def test_the_browsers_schema_is_the_servers() -> None:

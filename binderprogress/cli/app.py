@@ -23,6 +23,10 @@ class BinderProgressApp(Command):
     # By name, so that a command imports only what it uses.
     subcommands = {  # noqa: RUF012 - traitlets' way
         "serve": ("binderprogress.cli.serve.ServeApp", "Run the server."),
+        "hub-service": (
+            "binderprogress.cli.hubservice.HubServiceApp",
+            "Run the server as a service of a JupyterHub.",
+        ),
         "launch": ("binderprogress.cli.launch.LaunchApp", "Launch a repository."),
         "check": ("binderprogress.cli.check.CheckApp", "Find out whether a repository runs."),
         "demo": ("binderprogress.cli.demo.DemoApp", "Run everything, with examples."),

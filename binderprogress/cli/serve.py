@@ -28,11 +28,12 @@ class ServeApp(Command):
         "hub": "HubSpawner.url",
         "upstream": "Upstreams.urls",
     }
+    server_class: type[Standalone] = Standalone
 
     async def main(self) -> int:
         """Serve until Ctrl-C or SIGTERM."""
         stop = stop_event()
-        standalone = Standalone(parent=self)
+        standalone = self.server_class(parent=self)
         try:
             await standalone.start()
             print(f"binderprogress listens on {standalone.url}", flush=True)

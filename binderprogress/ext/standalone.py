@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
+from tornado.web import Application
 from traitlets import Dict, Enum, Integer, Unicode
 from traitlets.config import Configurable, LoggingConfigurable
 
@@ -111,7 +112,7 @@ class Standalone(LoggingConfigurable):
         ConfigError
             If the port is taken, or something that is needed is not installed.
         """
-        app = make_app(self.web)
+        app = self._make_app()
         self._server = HTTPServer(app, xheaders=self.web.trust_proxy, max_body_size=_MAX_BODY)
         try:
             sockets = bind_sockets(self.port, self.ip)
@@ -124,8 +125,8 @@ class Standalone(LoggingConfigurable):
         self._server.add_sockets(sockets)
         if self.upstreams.hubs:
             self.upstreams.start()
-        elif isinstance(self.spawner, HubSpawner) and not self.spawner.url:
-            await self._start_hub(self.spawner)
+        else:
+            await self._start_hub()
 
     async def stop(self) -> None:
         """Stop everything, within 5 seconds."""
@@ -160,6 +161,17 @@ class Standalone(LoggingConfigurable):
         ]
         return builder, spawner
 
+    def _make_app(self) -> Application:
+        return make_app(self.web)
+
+    def _require_hub(self) -> HubSpawner:
+        """Return what asks the Hub, where there has to be one."""
+        if isinstance(self.spawner, HubSpawner):
+            return self.spawner
+        raise ConfigError(
+            "BinderHubs (c.Upstreams.urls) are for `binderprogress serve`: remove them here."
+        )
+
     def _make_builder(self) -> LocalBuilder | Repo2dockerBuilder:
         if self.engine == "local":
             _require("local", "filelock", "repo2docker", "uv")
@@ -169,7 +181,11 @@ class Standalone(LoggingConfigurable):
         builder.engine = self.engine
         return builder
 
-    async def _start_hub(self, spawner: HubSpawner) -> None:
+    async def _start_hub(self) -> None:
+        """Start a Hub of our own, unless one is configured."""
+        spawner = self.spawner
+        if not isinstance(spawner, HubSpawner) or spawner.url:
+            return
         _require("hub", "jupyterhub", "psutil")
         if self.engine != "local":
             _require("containers", "dockerspawner")

@@ -28,10 +28,18 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         The server's address as the caller sees it, with a slash at its end.
     ip : str
         The caller's address.
+    user : str
+        The caller's name, to whom the launch belongs; empty where nobody has one.
     """
 
     base_url: str = ""
     ip: str = ""
+    user: str = ""
+
+    @property
+    def account(self) -> str:
+        """What stands for the caller where launches are counted."""
+        return self.user or self.ip
 
 
 class LaunchState(msgspec.Struct, frozen=True, kw_only=True):

@@ -159,22 +159,26 @@ class LaunchManager(LoggingConfigurable):
         self.log.info("%r started", launch)
         return launch
 
-    def get(self, launch_id: str) -> Launch:
-        """Return a launch; whoever knows its id may.
+    def get(self, launch_id: str, *, user: str = "") -> Launch:
+        """Return a launch of a user; without users, whoever knows its id may have it.
 
         Raises
         ------
         NotFoundError
-            If there is none, or no more.
+            If there is none, or no more, or it is somebody else's: that makes no difference.
         """
         launch = self._launches.get(launch_id)
-        if launch is None:
+        if launch is None or launch.caller.user != user:
             raise NotFoundError(
                 "There is no such launch. It may be over and forgotten; start a new one."
             )
         # To ask for it is to watch it: who polls keeps it alive.
         self._watch(launch)
         return launch
+
+    def of(self, user: str) -> list[Launch]:
+        """List the launches of a user, the newest first."""
+        return [one for one in reversed(self._launches.values()) if one.caller.user == user]
 
     def cancel(self, launch: Launch, reason: str = "cancelled") -> None:
         """Call a launch off; what belongs to it is cleaned up in the background.
@@ -295,6 +299,7 @@ class LaunchManager(LoggingConfigurable):
         return SpawnRequest(
             name=launch.spec.title,
             key=secrets.token_hex(4),
+            user=launch.caller.user,
             image=built.image,
             repo_url=launch.spec.repo_url,
             options=self._binder_fields(launch, target),

@@ -92,6 +92,8 @@ class SpawnRequest(msgspec.Struct, frozen=True, kw_only=True):
         More for the spawner's ``user_options``: BinderHub's ``binder_*``.
     built : Built or None
         The end of its build, with what the builder leaves for a spawner that belongs to it.
+    user : str
+        Who launches, as the Hub calls them; empty where nobody has a name.
     """
 
     name: str
@@ -100,6 +102,7 @@ class SpawnRequest(msgspec.Struct, frozen=True, kw_only=True):
     repo_url: str
     options: dict[str, str]
     built: Built | None = None
+    user: str = ""
 
 
 class Served(msgspec.Struct, frozen=True):

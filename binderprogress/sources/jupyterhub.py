@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote, urljoin
 
 import aiohttp
-from traitlets import Float, Integer, Unicode, default
+from traitlets import Bool, Float, Integer, Unicode, default
 from traitlets.config import LoggingConfigurable
 
 from ..core import sse
@@ -68,9 +68,10 @@ class _Replay:
 class HubSpawner(LoggingConfigurable):
     """Starts a server for each launch: of a user that is made for it, or a named one of a user."""
 
-    url = Unicode(help="The Hub's public address, as browsers see it: http://host:8000/").tag(
-        config=True
-    )
+    url = Unicode(
+        help="The Hub's public address, as browsers see it: http://host:8000/ A service of the Hub "
+        "is reached at the same one, and need not be told."
+    ).tag(config=True)
 
     api_url = Unicode(help="The address of its API, by default {url}hub/api/").tag(config=True)
 
@@ -89,6 +90,12 @@ class HubSpawner(LoggingConfigurable):
 
     username = Unicode(
         help="Start named servers of this user. Empty: make a user for each launch."
+    ).tag(config=True)
+
+    named = Bool(
+        False,
+        help="Start named servers of the user who launches. It needs users who log in: see "
+        "HubService.",
     ).tag(config=True)
 
     attempts = Integer(3, min=1, help="How often to try to start a server.").tag(config=True)
@@ -119,12 +126,14 @@ class HubSpawner(LoggingConfigurable):
 
     async def spawn(self, request: SpawnRequest) -> AsyncGenerator[Record | Attempt | Served, None]:
         """Start a server; see `base.Spawner.spawn`."""
-        if not is_http_url(self.url):
-            raise ConfigError("c.HubSpawner.url must be the Hub's address, as http://host:8000/")
         if self.available is not None:
             await self.available()
+        if not is_http_url(self._site(request)):
+            raise ConfigError("c.HubSpawner.url must be the Hub's address, as http://host:8000/")
+        if self.named and not self._owner(request):
+            raise ConfigError("c.HubSpawner.named needs users who log in, as a service of a Hub.")
         user, server = self._names(request)
-        if not self.username:
+        if not self._owner(request):
             await self._request("POST", f"users/{user}", expect={201, 409})
         token = secrets.token_urlsafe(24)
         for attempt in range(1, self.attempts + 1):
@@ -144,7 +153,7 @@ class HubSpawner(LoggingConfigurable):
         """Stop a server; see `base.Spawner.stop`."""
         user, server = self._names(request)
         await self._stop_server(user, server)
-        if not self.username:
+        if not self._owner(request):
             await self._request("DELETE", f"users/{user}", expect={204, 404})
 
     async def close(self) -> None:
@@ -197,7 +206,7 @@ class HubSpawner(LoggingConfigurable):
             if record.get("failed"):
                 raise _SpawnFailedError(str(record.get("message") or "the spawn failed"))
             if record.get("ready"):
-                url = urljoin(self.url, str(record.get("url", "")))
+                url = urljoin(self._site(request), str(record.get("url", "")))
                 if not is_http_url(url):
                     raise _failed(f"The Hub named an address that is not http: {url[:100]!r}.")
                 yield Served(url, token)
@@ -318,9 +327,16 @@ class HubSpawner(LoggingConfigurable):
         """Return the names of user and server, quoted for a path."""
         slug = re.sub(r"[^a-z0-9]+", "-", request.name.lower()).strip("-")[:32] or "launch"
         name = f"{slug}-{request.key}"
-        if self.username:
-            return quote(self.username, safe="@~"), name
-        return name, ""
+        owner = self._owner(request)
+        return (quote(owner, safe="@~"), name) if owner else (name, "")
+
+    def _owner(self, request: SpawnRequest) -> str:
+        """Return whose named server it becomes; empty: that of a user made for it."""
+        return self.username or (request.user if self.named else "")
+
+    def _site(self, request: SpawnRequest) -> str:
+        """Return the address below which the Hub's browsers find its servers."""
+        return self.url or request.options.get("binder_launch_host", "")
 
 
 def _failed(message: str) -> LaunchFailedError:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
+from tornado.web import HTTPError
 
 from ..core import specs
 from ..core.events import json_schema
@@ -69,8 +72,22 @@ def links(launch: Launch, base_url: str) -> Links:
     )
 
 
-class LaunchesHandler(ApiHandler):
+class _DescribingHandler(ApiHandler):
+    def describe(self, launch: Launch) -> dict[str, Any]:
+        """Return how a launch stands, and where it can be looked at."""
+        state, found = launch.state(), links(launch, self.caller.base_url)
+        return {**msgspec.to_builtins(state), **msgspec.to_builtins(found)}
+
+
+class LaunchesHandler(_DescribingHandler):
     """/api/launches."""
+
+    def get(self) -> None:
+        """List the launches of who asks, the newest first; only where it is known who does."""
+        if not self.web.access.lists:
+            raise HTTPError(405)
+        launches = self.web.launches.of(self.user)
+        self.write_json({"launches": [self.describe(launch) for launch in launches]})
 
     def post(self) -> None:
         """Start a launch."""
@@ -91,7 +108,7 @@ class LaunchesHandler(ApiHandler):
             if request.spec
             else specs.from_address(request.repo, request.ref)
         )
-        self.web.limiter.take(self.caller.ip)
+        self.web.limiter.take(self.caller.account)
         launch = self.web.launches.start(spec, self.caller)
         answer = links(launch, self.caller.base_url)
         self.set_status(201)
@@ -99,18 +116,16 @@ class LaunchesHandler(ApiHandler):
         self.write_json(answer)
 
 
-class LaunchHandler(ApiHandler):
+class LaunchHandler(_DescribingHandler):
     """/api/launches/{id}."""
 
     def get(self, launch_id: str) -> None:
         """Say how it stands."""
-        launch = self.web.launches.get(launch_id)
-        state = msgspec.to_builtins(launch.state())
-        self.write_json({**state, **msgspec.to_builtins(links(launch, self.caller.base_url))})
+        self.write_json(self.describe(self.launch(launch_id)))
 
     def delete(self, launch_id: str) -> None:
         """Cancel it. Cleaning up goes on after the answer."""
-        launch = self.web.launches.get(launch_id)
+        launch = self.launch(launch_id)
         self.web.launches.cancel(launch)
         self.set_status(202)
         self.write_json(launch.state())
@@ -121,7 +136,7 @@ class LogHandler(ApiHandler):
 
     async def get(self, launch_id: str) -> None:
         """Send the whole log so far, as text."""
-        text = self.web.launches.get(launch_id).log_text().encode("utf-8", "replace")
+        text = self.launch(launch_id).log_text().encode("utf-8", "replace")
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
         for start in range(0, len(text), _CHUNK):
@@ -133,6 +148,8 @@ class LogHandler(ApiHandler):
 
 class EventSchemaHandler(ApiHandler):
     """/api/schema/event.json."""
+
+    public = True
 
     def get(self) -> None:
         """Send the JSON Schema of an event."""

@@ -13,6 +13,7 @@ from .build import BuildHandler
 from .config import Web
 from .health import HealthHandler
 from .openapi import OpenApiHandler
+from .own import OwnLaunchesPageHandler
 from .pages import (
     FrontHandler,
     GoHandler,
@@ -52,6 +53,8 @@ def handlers(web: Web) -> list[Any]:
         (r"metrics", MetricsHandler),
         (r"static/(.*)", StaticHandler, {"path": str(share_path("static"))}),
     ]
+    if web.access.lists:
+        rules.append((r"launches", OwnLaunchesPageHandler))
     return [(re.escape(web.base_url) + path, *rest) for path, *rest in rules]
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
 from ..errors import BinderProgressError, RefusedError, TooManyRequestsError
-from ..launches import Caller
+from ..launches import Caller, Launch
 from .config import Web
 
 __all__ = ["ApiHandler", "Handler", "content_security_policy"]
@@ -21,7 +21,9 @@ _LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
 _LAUNCH_ID = re.compile(r"(/launches/[\w-]{6})[\w-]+")
 
 
-def content_security_policy(*picture_origins: str) -> str:
+def content_security_policy(
+    *picture_origins: str, form_action: str = "'self'", frame_ancestors: str = "'self'"
+) -> str:
     """Return the policy of a page; it shows pictures of these other sites."""
     pictures = " ".join(["'self'", "data:", *picture_origins])
     return "; ".join(
@@ -32,14 +34,23 @@ def content_security_policy(*picture_origins: str) -> str:
             f"img-src {pictures}",
             "connect-src 'self'",
             "base-uri 'none'",
-            "form-action 'self'",
-            "frame-ancestors 'self'",
+            f"form-action {form_action}",
+            f"frame-ancestors {frame_ancestors}",
         ]
     )
 
 
 class Handler(RequestHandler):
     """A handler that answers people with pages."""
+
+    public: ClassVar[bool] = False
+    """Whether it answers everybody, also where others have to log in."""
+
+    get_acts: ClassVar[bool] = False
+    """Whether its GET does more than tell."""
+
+    user = ""
+    """Who asks; empty where nobody has a name."""
 
     @property
     def web(self) -> Web:
@@ -52,19 +63,44 @@ class Handler(RequestHandler):
     def caller(self) -> Caller:
         """Who asks."""
         host = f"{self.request.protocol}://{self.request.host}"
-        return Caller(base_url=host + self.web.base_url, ip=self.request.remote_ip or "")
+        return Caller(
+            base_url=host + self.web.base_url, ip=self.request.remote_ip or "", user=self.user
+        )
+
+    def launch(self, launch_id: str) -> Launch:
+        """Return a launch of who asks.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none, or it is somebody else's: that makes no difference.
+        """
+        return self.web.launches.get(launch_id, user=self.user)
 
     def set_default_headers(self) -> None:
         """Set the headers of every answer."""
         self.clear_header("Server")
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Referrer-Policy", "same-origin")
-        self.set_header("Content-Security-Policy", content_security_policy())
+        self.set_policy()
 
-    def prepare(self) -> None:
-        """Refuse what comes by a name that is not ours."""
+    def set_policy(self, *picture_origins: str) -> None:
+        """Set what the page may do; it shows pictures of these other sites."""
+        access = self.web.access
+        policy = content_security_policy(
+            *picture_origins,
+            form_action=access.form_action,
+            frame_ancestors=access.frame_ancestors,
+        )
+        self.set_header("Content-Security-Policy", policy)
+
+    async def prepare(self) -> None:
+        """Refuse what comes by a name that is not ours, or from who may not."""
         if self.web.local_only and self.request.host_name.strip("[]") not in _LOCAL_HOSTS:
             raise RefusedError("This server answers only under the name localhost.")
+        # A browser's question before it asks for another site's page comes without a login.
+        if not self.public and self.request.method != "OPTIONS":
+            self.user = await self.web.access.identify(self)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Say what went wrong in a sentence; tracebacks are for the log."""
@@ -97,9 +133,9 @@ class ApiHandler(Handler):
             self.set_header("Access-Control-Allow-Origin", "*" if everyone else origin)
             self.set_header("Access-Control-Expose-Headers", "Location, Retry-After")
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """Refuse what a page of a site that is not allowed would do in its visitor's name."""
-        super().prepare()
+        await super().prepare()
         origin = self.request.headers.get("Origin")
         if origin is not None and not self.is_allowed(origin):
             raise RefusedError(
@@ -118,7 +154,8 @@ class ApiHandler(Handler):
     def options(self, *_: str) -> None:
         """Answer a browser that asks whether another site's page may."""
         self.set_header("Access-Control-Allow-Methods", "GET, POST, DELETE")
-        self.set_header("Access-Control-Allow-Headers", "Content-Type, Last-Event-ID")
+        headers = "Authorization, Content-Type, Last-Event-ID"
+        self.set_header("Access-Control-Allow-Headers", headers)
         self.set_header("Access-Control-Max-Age", "600")
         self.set_status(204)
         self.finish()

@@ -19,13 +19,15 @@ __all__ = ["BuildHandler"]
 class BuildHandler(StreamHandler):
     """GET /build/{provider}/{spec}."""
 
-    def prepare(self) -> None:
+    get_acts = True
+
+    async def prepare(self) -> None:
         """Refuse what another site's page could do without asking.
 
         Attack: an image, a frame or a form of any page sends a GET here without an Origin, and
         this GET starts what it names. Browsers say so in a header of their own; programs do not.
         """
-        super().prepare()
+        await super().prepare()
         site = self.request.headers.get("Sec-Fetch-Site", "none")
         told = "Origin" in self.request.headers or "*" in self.web.allowed_origins
         if site not in {"none", "same-origin"} and not told:
@@ -38,11 +40,11 @@ class BuildHandler(StreamHandler):
         try:
             if last:
                 launch_id, _, number = last.rpartition(".")
-                launch, after = launches.get(launch_id), position(number)
+                launch, after = self.launch(launch_id), position(number)
             else:
                 # As it stands in the address: quoted slashes are part of a component.
                 spec = specs.parse(self.request.path.removeprefix(f"{self.web.base_url}build/"))
-                self.web.limiter.take(self.caller.ip)
+                self.web.limiter.take(self.caller.account)
                 launch, after = launches.start(spec, self.caller), 0
         except (BadRequestError, NotFoundError) as error:
             # BinderHub's clients know only what comes as an event.

@@ -12,6 +12,7 @@ from traitlets.config import LoggingConfigurable
 from .._share import share_path
 from .._version import __version__
 from ..launches import LaunchManager
+from .access import Access, Everyone
 from .gallery import Gallery, read_gallery
 from .ratelimit import RateLimiter
 
@@ -96,6 +97,8 @@ class Web(LoggingConfigurable):
     def __init__(self, *, launches: LaunchManager, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.launches = launches
+        self.access: Access = Everyone()
+        """Who may ask for what."""
         self.limiter = RateLimiter(limit=self.rate_limit, period=self.rate_period)
         self.gallery_items = (
             read_gallery(Path(self.gallery).expanduser()) if self.gallery else Gallery()
@@ -117,5 +120,6 @@ class Web(LoggingConfigurable):
             base_url=self.base_url,
             static_url=f"{self.base_url}static/",
             version=__version__,
+            lists=self.access.lists,
             **variables,
         )

@@ -75,6 +75,8 @@ class Check:
 class HealthHandler(ApiHandler):
     """GET /health, in BinderHub's shape, with more in it."""
 
+    public = True
+
     async def get(self) -> None:
         """Say whether launches can be started."""
         answers = await asyncio.gather(*(check.answer() for check in self.web.checks))

@@ -87,10 +87,15 @@ def _paths() -> dict[str, Any]:
     }
     return {
         "/api/launches": {
+            "get": _operation(
+                "listLaunches",
+                "One's own launches, the newest first; only where there are users.",
+                {"200": _list("Their states.", "launches", "LaunchState", "Links")},
+            ),
             "post": {
                 **_operation("startLaunch", "Start a launch.", {"201": started}),
                 "requestBody": body,
-            }
+            },
         },
         "/api/launches/{launch_id}": {
             "parameters": [_LAUNCH_ID],
@@ -143,12 +148,21 @@ def _json(description: str, *schemas: str) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
+def _list(description: str, name: str, *schemas: str) -> dict[str, Any]:
+    item = {"allOf": [_ref(schema) for schema in schemas]}
+    listed = {"type": "array", "items": item}
+    schema = {"type": "object", "properties": {name: listed}, "required": [name]}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
 def _ref(schema: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{schema}"}
 
 
 class OpenApiHandler(ApiHandler):
     """GET /api/openapi.json."""
+
+    public = True
 
     def get(self) -> None:
         """Send the document."""

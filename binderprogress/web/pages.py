@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import urlsplit
 
 from ..core import specs
 from ..core.specs import Spec
 from ..errors import BadRequestError, NotFoundError
-from .base import Handler, content_security_policy
+from .base import Handler
 from .links import APPS, check_urlpath, launch_link, path_in, snippets
 
 __all__ = [
@@ -26,8 +27,7 @@ class FrontHandler(Handler):
     def get(self) -> None:
         """Show what can be launched."""
         gallery, base_url = self.web.gallery_items, self.web.base_url
-        policy = content_security_policy(*gallery.picture_origins)
-        self.set_header("Content-Security-Policy", policy)
+        self.set_policy(*gallery.picture_origins)
         cards = [
             {
                 "item": item,
@@ -143,14 +143,21 @@ class LaunchPageHandler(Handler):
         )
 
     def _is_foreign(self) -> bool:
-        """Whether a page of another site led here; browsers say so, and what one typed is none."""
-        return self.request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}
+        """Whether a page that is not ours led here; browsers say so, and what one typed is none."""
+        site = self.request.headers.get("Sec-Fetch-Site", "none")
+        if site != "same-origin":
+            return site != "none"
+        # Attack: below other paths of the same site are pages of others, as a Hub's users' servers.
+        referrer = urlsplit(self.request.headers.get("Referer", "")).path
+        return not f"{referrer}/".startswith(self.web.base_url)
 
 
 class NotFoundHandler(Handler):
     """Everything else."""
 
-    def prepare(self) -> None:
+    public = True
+
+    async def prepare(self) -> None:
         """Say that there is nothing."""
-        super().prepare()
+        await super().prepare()
         raise NotFoundError("There is nothing at this address.")

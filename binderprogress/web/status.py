@@ -21,6 +21,8 @@ __all__ = ["MetricsHandler", "VersionsHandler"]
 class VersionsHandler(ApiHandler):
     """GET /versions."""
 
+    public = True
+
     def get(self) -> None:
         """Say what runs here."""
         self.write_json({"binderprogress": __version__, "python": platform.python_version()})

@@ -136,7 +136,7 @@ class EventsHandler(StreamHandler):
     async def get(self, launch_id: str) -> None:
         """Watch a launch; it starts nothing."""
         after = self.request.headers.get("Last-Event-ID") or self.get_query_argument("after", "")
-        await self.stream(self.web.launches.get(launch_id), position(after))
+        await self.stream(self.launch(launch_id), position(after))
 
 
 class SocketHandler(ApiHandler, WebSocketHandler):
@@ -151,7 +151,7 @@ class SocketHandler(ApiHandler, WebSocketHandler):
 
     async def get(self, launch_id: str) -> None:
         """Watch a launch."""
-        launch = self.web.launches.get(launch_id)
+        launch = self.launch(launch_id)
         self._viewer = Viewer(launch, position(self.get_query_argument("after", "")))
         await super().get(launch_id)
 

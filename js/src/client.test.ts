@@ -84,7 +84,26 @@ test.each(["<h1>Bad Gateway</h1>", "", "null", "[]", '"x"', '{"error": null}', '
 test("cancels a launch", async () => {
   fetched.mockResolvedValue(new Response(null, { status: 204 }));
   await cancel("/api/launches/abc");
-  expect(fetched).toHaveBeenCalledWith("/api/launches/abc", { method: "DELETE" });
+  expect(fetched).toHaveBeenCalledWith("/api/launches/abc", { method: "DELETE", headers: {} });
+});
+
+test("shows a server with logins that its own page asks, and tells no other site", async () => {
+  vi.stubGlobal("location", new URL("https://hub.example/services/b/v2/gh/a/b/HEAD"));
+  // The nearest path's comes first.
+  vi.stubGlobal("document", { cookie: "theme=dark; _xsrf=own|1; _xsrf=other" });
+  fetched.mockImplementation(async () => Response.json({ id: "abc" }));
+  const own = "https://hub.example/services/b/";
+  await startLaunch(own, { spec: "gh/a/b/HEAD" });
+  await getState("/services/b/api/launches/abc");
+  await cancel(`${own}api/launches/abc`);
+  stops.push(watch(`${own}api/launches/abc/events`, { event: () => undefined }));
+  expect(fetched).toHaveBeenCalledTimes(4);
+  for (const [, request] of fetched.mock.calls) {
+    expect(request?.headers).toMatchObject({ "X-XSRFToken": "own|1" });
+  }
+  fetched.mockClear();
+  await startLaunch("https://elsewhere.example/", { spec: "gh/a/b/HEAD" });
+  expect(fetched.mock.calls[0]?.[1]?.headers).toEqual({ "Content-Type": "application/json" });
 });
 
 test("tells each event once, also when the server sends some again", async () => {

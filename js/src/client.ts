@@ -69,7 +69,7 @@ export class ApiError extends Error {
 export async function startLaunch(baseUrl: string, request: { spec: string }): Promise<Started> {
   const response = await fetch(`${baseUrl}api/launches`, {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
+    headers: { "Content-Type": "application/json", ...proof(baseUrl) },
     body: JSON.stringify(request),
   });
   return answer<Started>(response);
@@ -81,12 +81,12 @@ export async function startLaunch(baseUrl: string, request: { spec: string }): P
  * @throws ApiError, of status 404 if the server does not know the launch (any more)
  */
 export async function getState(stateUrl: string): Promise<LaunchState> {
-  return answer<LaunchState>(await fetch(stateUrl, { cache: "no-store" }));
+  return answer<LaunchState>(await fetch(stateUrl, { cache: "no-store", headers: proof(stateUrl) }));
 }
 
 /** Cancel a launch; its stream then ends with a `cancelled` event. */
 export async function cancel(stateUrl: string): Promise<void> {
-  const response = await fetch(stateUrl, { method: "DELETE" });
+  const response = await fetch(stateUrl, { method: "DELETE", headers: proof(stateUrl) });
   if (!response.ok) throw await refusal(response);
 }
 
@@ -178,7 +178,7 @@ class Watcher {
     try {
       alive();
       const response = await fetch(this.#last > 0 ? `${this.#url}?after=${this.#last}` : this.#url, {
-        headers: { Accept: "text/event-stream" },
+        headers: { Accept: "text/event-stream", ...proof(this.#url) },
         cache: "no-store",
         signal: silent.signal,
       });
@@ -238,6 +238,18 @@ export function readEvent(json: string): LaunchEvent {
     throw new Error("The server sent something that is not an event.");
   }
   return event as LaunchEvent;
+}
+
+/**
+ * What shows that the server's own page asks: a service of a JupyterHub and a Jupyter server want
+ * their cookie back, which pages below other paths of their site cannot read.
+ */
+function proof(url: string): Record<string, string> {
+  // Node.js has no document; and another site is told nothing.
+  if (typeof document === "undefined") return {};
+  const token = /(?:^|; )_xsrf=([^;]*)/.exec(document.cookie)?.[1];
+  const own = new URL(url, location.href).origin === location.origin;
+  return token && own ? { "X-XSRFToken": token } : {};
 }
 
 async function answer<T>(response: Response): Promise<T> {
