@@ -73,6 +73,10 @@ class ServerParts(Standalone):
         if not spawner.url:
             spawner.available = self._available
 
+    async def _check_hub(self) -> dict[str, Any]:
+        # It starts with the first launch: that it does not run yet is no fault.
+        return await super()._check_hub() if self._require_hub().url else {"started": False}
+
     async def _available(self) -> None:
         async with self._starting:
             if self.hub is None:

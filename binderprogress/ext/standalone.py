@@ -156,13 +156,16 @@ class Standalone(LoggingConfigurable):
             return UpstreamBuilder(self.upstreams), UpstreamSpawner(self.upstreams)
         builder, spawner = self._make_builder(), HubSpawner(parent=self)
         self._checks = [
-            Check("JupyterHub API", spawner.check),
+            Check("JupyterHub API", self._check_hub),
             Check("builder", builder.check, every=30.0),
         ]
         return builder, spawner
 
     def _make_app(self) -> Application:
         return make_app(self.web)
+
+    async def _check_hub(self) -> dict[str, Any]:
+        return await self._require_hub().check()
 
     def _require_hub(self) -> HubSpawner:
         """Return what asks the Hub, where there has to be one."""
