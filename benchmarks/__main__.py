@@ -1,4 +1,4 @@
-"""Run all benchmarks, or those that are named: ``python -m benchmarks [fanout] [log] [--json]``."""
+"""Run all benchmarks, or those that are named: ``python -m benchmarks [NAME …] [--json]``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 
 import tornado
 
-from . import fanout, log
+from . import fanout, log, proxy
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON only")
     parser.add_argument("names", nargs="*", help=", ".join(BENCHMARKS))
-    viewers = parser.add_argument_group("fanout")
+    viewers = parser.add_argument_group("fanout; proxy, without viewers")
     viewers.add_argument("--viewers", type=int, default=200)
     viewers.add_argument("--rate", type=int, default=50, help="events per second")
     viewers.add_argument("--seconds", type=float, default=5)
@@ -60,11 +60,19 @@ def run_fanout(arguments: argparse.Namespace) -> dict[str, Any]:
     return asyncio.run(fanout.compare(**load))
 
 
+def run_proxy(arguments: argparse.Namespace) -> dict[str, Any]:
+    return asyncio.run(proxy.compare(rate=arguments.rate, seconds=arguments.seconds))
+
+
 def run_log(arguments: argparse.Namespace) -> dict[str, Any]:
     return log.compare(lines=arguments.lines, rate=arguments.lines_rate)
 
 
-BENCHMARKS = {"fanout": (run_fanout, fanout.table), "log": (run_log, log.table)}
+BENCHMARKS = {
+    "fanout": (run_fanout, fanout.table),
+    "proxy": (run_proxy, proxy.table),
+    "log": (run_log, log.table),
+}
 
 if __name__ == "__main__":
     main()

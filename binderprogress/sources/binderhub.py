@@ -21,7 +21,8 @@ from ..core.specs import Spec
 from ..errors import RefusedError
 from .base import Attempt, Built, Served, SpawnRequest, Target
 from .binderstream import BinderStream, message_of, phase_of
-from .upstreams import Tour, UnusableError, Upstreams
+from .tour import Tour, UnusableError
+from .upstreams import Upstreams
 
 __all__ = ["UpstreamBuilder", "UpstreamBuilt", "UpstreamSpawner", "UpstreamTarget"]
 

@@ -17,7 +17,8 @@ from ..core.repeats import Repeats
 from ..core.specs import Spec
 from ..errors import LaunchFailedError, StreamError
 from .connections import explain
-from .upstreams import REDIRECTS, UnusableError, Upstream, Upstreams
+from .tour import UnusableError
+from .upstreams import REDIRECTS, Upstream, Upstreams
 
 __all__ = ["BinderStream", "message_of", "phase_of"]
 
@@ -157,8 +158,9 @@ class BinderStream:
     def failed(self, record: dict[str, Any]) -> Exception:
         """Return what is to be raised after a record that says that it failed."""
         found = diagnose([message_of(record)])
+        is_told = found.reason != "unknown"
         code = record.get("status_code")
-        if found.reason == "unknown" and isinstance(code, int):
+        if not is_told and isinstance(code, int):
             reason = _STATUSES.get(code) or ("internal" if code >= 500 else "unknown")
             found = diagnose([], otherwise=reason)
         # It counts servers before it asks for one. Whatever else comes that late, it has tried.
@@ -168,10 +170,10 @@ class BinderStream:
                     found.message, reason=found.reason, subject=found.subject, advice=found.advice
                 )
             )
-        # What its log tells the launch finds there, with the lines that say so.
-        if found.reason == "unknown" and self._launching:
+        if self._launching and not is_told:
             return failure("spawn-failed")
-        return failure("build-failed" if self._logged else "unknown")
+        # What its log tells the launch finds there, with the lines that say so.
+        return failure("unknown" if self._launching or not self._logged else "build-failed")
 
     # -- connections
 

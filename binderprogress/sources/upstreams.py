@@ -14,35 +14,19 @@ from traitlets import Float, Integer, List, TraitError, Unicode, validate
 from traitlets.config import LoggingConfigurable
 
 from ..core.events import is_http_url
-from ..core.reasons import REASONS, failure
 from ..core.rendezvous import ranked
 from ..core.specs import Spec
-from ..core.steps import Step
-from ..errors import ConfigError, LaunchFailedError
-from .base import Attempt
 from .connections import explain
 
-__all__ = ["REDIRECTS", "Tour", "UnusableError", "Upstream", "Upstreams"]
+__all__ = ["REDIRECTS", "Upstream", "Upstreams"]
 
 _UNHEALTHY_AFTER = 2
 """Failed checks in a row; a single one may be a hiccup of the network."""
 REDIRECTS = 5
 """How often a request is sent on, to http and https only: a federation does so once."""
 _LONGEST_HEALTH = 1 << 20
-
-
-class UnusableError(Exception):
-    """A BinderHub does not do it, and another may: no server was asked for.
-
-    Parameters
-    ----------
-    error : LaunchFailedError
-        Why.
-    """
-
-    def __init__(self, error: LaunchFailedError) -> None:
-        super().__init__(str(error))
-        self.error = error
+_TOLD = 5
+"""So many of its checks that are not well are named."""
 
 
 class Upstream:
@@ -91,10 +75,11 @@ class Upstream:
         self.latency = latency
         self._failures = 0
         checks = answer.get("checks")
-        checks = [check for check in checks if isinstance(check, dict)] if checks else []
+        checks = checks if isinstance(checks, list) else []
+        checks = [check for check in checks if isinstance(check, dict)]
         self.healthy = answer["ok"]
         bad = [str(check.get("service"))[:40] for check in checks if check.get("ok") is False]
-        self.problem = "" if self.healthy else f"it says so: {', '.join(bad) or 'not ok'}"
+        self.problem = "" if self.healthy else f"it says so: {', '.join(bad[:_TOLD]) or 'not ok'}"
         self.pods = self.quota = None
         for check in checks:
             if check.get("service") == "Pod quota":
@@ -189,7 +174,9 @@ class Upstreams(LoggingConfigurable):
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 # As many as there are launches; each has a stream of its own.
-                connector=aiohttp.TCPConnector(limit=0)
+                connector=aiohttp.TCPConnector(limit=0),
+                # What it wants one launch's client to remember is nothing for another's.
+                cookie_jar=aiohttp.DummyCookieJar(),
             )
             # Else a GET that is cut before its answer is sent again, unseen: to a BinderHub that is
             # another launch. There is no other way to say so.
@@ -253,71 +240,6 @@ class Upstreams(LoggingConfigurable):
                     hub.fail(f"its /health answered {response.status}")
         except (aiohttp.ClientError, TimeoutError) as error:
             hub.fail(explain(error))
-
-
-class Tour:
-    """The BinderHubs that are tried one after the other for one build or one launch.
-
-    Parameters
-    ----------
-    upstreams : Upstreams
-    spec : Spec
-    first : Upstream, optional
-        The one to begin with.
-    """
-
-    def __init__(self, upstreams: Upstreams, spec: Spec, *, first: Upstream | None = None) -> None:
-        if not upstreams.hubs:
-            raise ConfigError("c.Upstreams.urls names no BinderHub.")
-        self._upstreams = upstreams
-        self._spec = spec
-        self._first = first
-        self._failed: dict[Upstream, LaunchFailedError] = {}
-
-    def next(self) -> tuple[Upstream, Attempt | None]:
-        """Return which to try, and what to say of that if it is not the first.
-
-        Raises
-        ------
-        LaunchFailedError
-            If none is left; it says why, of each.
-        """
-        # Anew each time: how they are may have changed meanwhile.
-        order = self._upstreams.ordered(self._spec)
-        if self._first is not None:
-            order.sort(key=lambda hub: hub is not self._first)
-        for hub in order:
-            if hub not in self._failed and not self._upstreams.is_full(hub):
-                return hub, self._attempt(hub)
-        raise self._error()
-
-    def fail(self, hub: Upstream, error: UnusableError) -> None:
-        """Take in that one did not do it."""
-        self._upstreams.log.warning("BinderHub %s did not do %s: %s", hub.host, self._spec, error)
-        self._failed[hub] = error.error
-
-    def _attempt(self, hub: Upstream) -> Attempt | None:
-        if not self._failed:
-            return None
-        last, error = list(self._failed.items())[-1]
-        step = Step("another-hub", f"Trying another BinderHub: {hub.host}")
-        return Attempt(len(self._failed) + 1, f"{last.host}: {error}", step)
-
-    def _error(self) -> LaunchFailedError:
-        errors = dict(self._failed)
-        for hub in self._upstreams.hubs:
-            if hub not in errors:
-                limit = self._upstreams.max_running
-                errors[hub] = failure("quota", f"This server may have {limit} launches there.")
-        told = " ".join(f"{hub.host}: {error}" for hub, error in errors.items())
-        # What one of them says of the launch tells more than that another is away.
-        reasons = [error.reason for error in errors.values()]
-        reason = next((key for key in reasons if key != "host-unreachable"), reasons[0])
-        return LaunchFailedError(
-            f"None of the BinderHubs did it. {told}" if len(errors) > 1 else told,
-            reason=reason,
-            advice=REASONS[reason].advice,
-        )
 
 
 async def _answer(response: aiohttp.ClientResponse) -> Any:

@@ -20,6 +20,7 @@ config = Config()
 config.Standalone.port = 0
 config.Standalone.engine = {engine!r}
 config.HubSpawner.url = {hub!r}
+config.Upstreams.urls = {upstreams!r}
 
 async def main():
     standalone = Standalone(config=config)
@@ -53,10 +54,17 @@ HUB = "http://127.0.0.1:1/"
 def test_each_way_of_running_needs_only_its_own_extra(
     blocked: list[str], engine: str, hub: str, expected: str
 ) -> None:
-    code = BLOCKED.format(blocked=blocked, engine=engine, hub=hub)
+    code = BLOCKED.format(blocked=blocked, engine=engine, hub=hub, upstreams=[])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert expected in done.stdout, done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_in_front_of_binderhubs_it_needs_no_extra() -> None:
+    blocked = ["jupyterhub", "psutil", "repo2docker", "rich", "uv", "filelock", "dockerspawner"]
+    code = BLOCKED.format(blocked=blocked, engine="local", hub="", upstreams=[HUB])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "it runs" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,28 @@ async def test_what_is_wrong_with_a_repository_is_wrong_everywhere(
         assert other.requests == []
 
 
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        ({"message": "Failed to launch image x\n"}, "spawn-failed"),
+        ({"message": "Oh\n"}, "spawn-failed"),
+        ({"message": "Internal Server Error\n", "status_code": 500}, "spawn-failed"),
+        ({"message": "Server at http://x didn't respond in 30 seconds\n"}, "server-did-not-answer"),
+        ({}, "spawn-failed"),
+    ],
+)
+@asynchronous(20)
+async def test_a_server_that_does_not_come_up_is_not_sought_elsewhere(
+    event: dict[str, Any], reason: str
+) -> None:
+    hub, other = BinderHub(), BinderHub()
+    hub.instead["ready"] = {"phase": "failed", **event}
+    async with front(hub, other) as made:
+        last = (await events_of(made.start(first=hub)))[-1]
+        assert (last.phase, last.reason) == (Phase.FAILED, reason)
+        assert other.requests == []
+
+
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "file:///etc/passwd", ""])
 @asynchronous(20)
 async def test_attack_a_server_elsewhere_than_on_the_web(url: str) -> None:
@@ -386,7 +408,7 @@ async def test_one_that_refuses(refusal: int | dict[str, Any], why: str) -> None
 @asynchronous(20)
 async def test_one_that_is_full_once_it_has_built() -> None:
     one, two = BinderHub(), BinderHub()
-    one.full = True
+    one.instead["launching"] = FULL
     async with front(one, two) as made:
         events = await events_of(made.start(first=one))
         (event,) = trying(events)

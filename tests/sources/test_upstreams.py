@@ -15,7 +15,8 @@ from traitlets import TraitError
 from binderprogress.core import specs
 from binderprogress.core.specs import Spec
 from binderprogress.errors import ConfigError
-from binderprogress.sources.upstreams import Tour, Upstream, Upstreams
+from binderprogress.sources.tour import Tour
+from binderprogress.sources.upstreams import Upstream, Upstreams
 
 from ..support.asynchronous import asynchronous
 from ..support.binderhub import BinderHub, healthy
@@ -90,7 +91,16 @@ def test_what_is_no_binderhubs_health_is_a_failure(answer: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "checks", [None, [], [1, None], [{"service": "Pod quota", "total_pods": "9", "quota": True}]]
+    "checks",
+    [
+        None,
+        [],
+        5,
+        "ok",
+        {"ok": False},
+        [1, None],
+        [{"service": "Pod quota", "total_pods": "9", "quota": True}],
+    ],
 )
 def test_attack_checks_of_any_shape(checks: Any) -> None:
     hub = Upstream("https://hub.example.org/")

@@ -46,8 +46,8 @@ class BinderHub:
     ----------
     refusal : int or dict or None
         What a GET of a build is answered instead: a status, as by a proxy, or an event.
-    full : bool
-        Whether its quota of servers is used up: it builds, and starts none.
+    instead : dict of str to dict
+        What is sent instead of the first event of a phase, and ends it: `FULL` of ``launching``.
     health : dict
         What its ``/health`` says.
     gate : dict of str to asyncio.Event
@@ -84,7 +84,7 @@ class BinderHub:
         """Cleared, nothing more is sent until it is set again; see `pause` and `resume`."""
         self.go_on.set()
         self.refusal: int | dict[str, Any] | None = None
-        self.full = False
+        self.instead: dict[str, dict[str, Any]] = {}
         self.health: dict[str, Any] = healthy()
         self.gate: dict[str, asyncio.Event] = {}
         self.server_url: str | None = None
@@ -180,8 +180,8 @@ class BinderHub:
             phase = _phase(event)
             if phase in self.gate:
                 await self.gate[phase].wait()
-            if phase == "launching" and self.full:
-                yield FULL
+            if phase in self.instead:
+                yield self.instead[phase]
                 return
             yield event
             # Only now: a client that is gone gets no server.
