@@ -15,6 +15,7 @@ import pytest
 from tornado.web import RequestHandler
 from traitlets.config import Configurable
 
+from binderprogress.cli.check import CheckApp
 from binderprogress.cli.launch import LaunchApp
 from binderprogress.core.estimate import TYPICAL
 from binderprogress.core.events import Event
@@ -34,7 +35,7 @@ CODE = re.compile(r"`([^`]+)`")
 SETTING = re.compile(r"\b([A-Z]\w+)\.([a-z]\w+)\b")
 ENDPOINT = re.compile(r"(GET|POST|DELETE) (/\S*)")
 CLASSES: dict[str, type[Configurable]] = {
-    cls.__name__: cls for cls in [Standalone, GitResolver, LaunchApp, *CONFIGURABLES]
+    cls.__name__: cls for cls in [Standalone, GitResolver, LaunchApp, CheckApp, *CONFIGURABLES]
 }
 
 

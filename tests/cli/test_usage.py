@@ -11,6 +11,8 @@ import pytest
 
 from binderprogress import __version__
 from binderprogress.cli.app import BinderProgressApp, main
+from binderprogress.cli.check import CheckApp
+from binderprogress.cli.launch import LaunchApp
 
 BIN = Path(sys.executable).parent
 
@@ -41,7 +43,7 @@ def test_version(env: dict[str, str]) -> None:
 def test_help_names_the_commands_and_their_options(env: dict[str, str]) -> None:
     done = cli("--help", env=env)
     assert done.returncode == 0
-    for word in ("serve", "launch", "demo"):
+    for word in ("serve", "launch", "check", "demo"):
         assert f"\n{word}\n" in done.stdout
     done = cli("launch", "--help", env=env)
     assert done.returncode == 0
@@ -121,6 +123,16 @@ WRONG = {
     "no address": (["launch", "ext::sh"], "not the address of a repository"),
     "a password": (["launch", "https://a:b@example.org/c"], "password"),
     "no ref": (["launch", "gh/a/b/c", "--ref=-x"], "not the name of a branch"),
+    "nothing to check": (["check"], "Name one repository."),
+    "some notebooks and all": (
+        ["check", "gh/a/b/c", "--notebook", "x.ipynb", "--all-notebooks"],
+        "Name notebooks, or run all of them.",
+    ),
+    "no time": (["check", "gh/a/b/c", "--timeout=0"], "should not be less than 0.1"),
+    "no folder for a report": (
+        ["check", "gh/a/b/c", "--junit", "/nowhere/report.xml"],
+        "There is no folder for '/nowhere/report.xml'.",
+    ),
     "no spec": (["launch", "gh/a!/b/c"], "gh/<user>/<repository>/<ref>"),
 }
 
@@ -134,7 +146,8 @@ def test_wrong_usage(
     env: dict[str, str],
 ) -> None:
     monkeypatch.setenv("JUPYTER_CONFIG_DIR", env["JUPYTER_CONFIG_DIR"])
-    BinderProgressApp.clear_instance()
+    for app in (BinderProgressApp, CheckApp, LaunchApp):
+        app.clear_instance()
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     written = capfd.readouterr()

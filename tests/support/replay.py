@@ -128,6 +128,10 @@ class Stage:
         """End the build badly."""
         self._do(lambda: self.builder.put(failure(reason, message)))
 
+    def fail_start(self, reason: str) -> None:
+        """End the start of the server badly."""
+        self._do(lambda: self.spawner.put(failure(reason)))
+
     def hub(self, **event: Any) -> None:
         """Have the Hub tell of its progress."""
         self._do(lambda: self.spawner.put(Record("jupyterhub", event)))

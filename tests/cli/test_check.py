@@ -1,0 +1,376 @@
+"""`binderprogress check`, with real kernels in servers that a real Hub starts."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from ..support.gone import within
+from ..support.processes import BIN, program
+from ..support.replay import stage
+from ..support.repositories import repository
+from ..support.standalone import Running, running
+
+pytestmark = pytest.mark.hub
+
+# A marker file tells that a cell has begun.
+WAITING = "import pathlib, time\npathlib.Path({path!r}).touch()\ntime.sleep(600)"
+
+
+def notebook(
+    *cells: str, kernel: str = "python3", tags: Mapping[int, list[str]] | None = None
+) -> str:
+    """Make a notebook: some text, then cells of code."""
+    text = {"cell_type": "markdown", "id": "text", "metadata": {}, "source": "# Hello"}
+    code = [
+        {
+            "cell_type": "code",
+            "id": f"cell-{number}",
+            "metadata": {"tags": (tags or {}).get(number, [])},
+            "execution_count": None,
+            "outputs": [],
+            "source": cell,
+        }
+        for number, cell in enumerate(cells, 1)
+    ]
+    metadata = {"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}}
+    whole = {"cells": [text, *code], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(whole)
+
+
+class Site(NamedTuple):
+    """A server to check on, and a repository full of notebooks."""
+
+    server: Running
+    folder: Path
+    repository: Path
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("check")
+    files = {
+        "good.ipynb": notebook("x = 1", "", "assert x == 1"),
+        "deep/er/relative.ipynb": notebook("assert open('here.txt').read() == 'here\\n'"),
+        "deep/er/here.txt": "here\n",
+        "raises.ipynb": notebook("x = 1", "def f(): raise ValueError('b\\x07ad')", "f()", "0"),
+        "may-raise.ipynb": notebook(
+            "1/0", "skip me", tags={1: ["raises-exception"], 2: ["skip-execution"]}
+        ),
+        "dies.ipynb": notebook("import os", "os._exit(1)", "never = 1"),
+        "asks.ipynb": notebook("input('Who?')"),
+        "no-kernel.ipynb": notebook("0", kernel="nobody-has-this"),
+        "takes-the-server.ipynb": notebook(
+            "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"
+        ),
+        "waits.ipynb": notebook("0", WAITING.format(path=str(folder / "waits"))),
+        "no-notebook.ipynb": "{",
+    }
+    made = repository(folder / "notebooks", files)
+    # What a server that has ended is for the Hub, it finds out by looking.
+    more = {"hub_config": {"Spawner": {"poll_interval": 1}}}
+    with running(folder, Standalone=more) as server:
+        server.call(server.standalone.hub.available())  # type: ignore[union-attr]
+        yield Site(server, folder, made)
+
+
+def left(server: Running) -> list[str]:
+    """List the servers that the Hub has."""
+    return [user["name"] for user in server.hub("users") if user["servers"]]
+
+
+@pytest.fixture
+def nothing_left(site: Site) -> Iterator[None]:
+    """No server of a test is left in the Hub after it."""
+    yield
+    deadline = time.monotonic() + 10
+    while found := left(site.server):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)  # the Hub looks once a second
+
+
+class Checked(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        (line,) = self.out.splitlines()
+        report: dict[str, Any] = json.loads(line)
+        return report
+
+    @property
+    def cases(self) -> dict[str, Any]:
+        return {case["name"]: case for case in self.report["cases"]}
+
+
+Check = Callable[..., Checked]
+
+
+@pytest.fixture
+def check(env: dict[str, str]) -> Check:
+    """Run the command to its end."""
+
+    def run(*arguments: object) -> Checked:
+        done = subprocess.run(
+            [BIN / "binderprogress", "check", *map(str, arguments)],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert "Traceback (most" not in done.stderr
+        return Checked(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+# -- the demo's examples
+
+
+def servers(url: str) -> set[int]:
+    """The Jupyter servers that run below the process that listens at an address."""
+    port = urlsplit(url).port
+    listening = psutil.net_connections("tcp")
+    (pid,) = {c.pid for c in listening if c.status == psutil.CONN_LISTEN and c.laddr.port == port}
+    found = set()
+    for process in psutil.Process(pid).children(recursive=True):
+        try:
+            if "--ServerApp.root_dir" in " ".join(process.cmdline()):
+                found.add(process.pid)
+        except psutil.Error:
+            continue  # it has just ended
+    return found
+
+
+def test_the_examples(check: Check, demo: dict[str, Any], tmp_path: Path) -> None:
+    specs = {example["slug"]: example["spec"] for example in demo["examples"]}
+    before = servers(demo["url"])
+    for slug in ("notebook", "dashboard"):
+        done = check(specs[slug], "--server", demo["url"], "--all-notebooks", "--json")
+        assert (done.code, done.err) == (0, ""), done.out
+        assert done.report["ok"]
+        assert [case["status"] for case in done.report["cases"]] == ["passed"] * 3
+        assert servers(demo["url"]) == before
+    done = check(specs["failing"], "--server", demo["url"], "--all-notebooks", "--json")
+    assert done.code == 1
+    assert (done.report["ok"], done.report["kind"]) == (False, "build-failed")
+    build = done.cases["build"]
+    assert build["reason"] == "unsatisfiable-requirement"
+    assert build["message"] == "The requirement six==99.99 cannot be satisfied."
+    assert any("six==99.99" in line for line in build["evidence"])
+    assert "status" not in done.cases["launch"], "it was not come to"
+    assert servers(demo["url"]) == before
+
+
+# -- what works
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_notebooks_that_run(check: Check, site: Site) -> None:
+    names = ["./good.ipynb", "deep/er/relative.ipynb", "may-raise.ipynb"]
+    named = [word for name in names for word in ("--notebook", name)]
+    done = check(site.repository, "--server", site.server.url, *named)
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert [line.partition(": ok (")[0] for line in lines if ": ok (" in line] == [
+        "build",
+        "launch",
+        "good.ipynb",
+        "deep/er/relative.ipynb",
+        "may-raise.ipynb",
+    ]
+    assert any(line.startswith("good.ipynb: ok (2 cells, ") for line in lines)
+    assert lines[-1].startswith("It works (")
+
+
+def test_a_line_in_a_server_of_its_own(check: Check, site: Site) -> None:
+    config = site.folder / "config.py"
+    config.write_text(f"c.LocalBuilder.environments = {str(site.folder / 'environments')!r}\n")
+    done = check(site.repository, "--json", "-f", config)
+    assert (done.code, done.err) == (0, "")
+    assert list(done.cases) == ["build", "launch", "kernel"]
+    assert done.cases["kernel"]["cells"] == 1
+    assert not within(site.repository), "it is stopped with the command"
+
+
+# -- what does not
+
+
+FAILING = {
+    "raises.ipynb": ("cell-failed", "Cell 3 of 4: ValueError: bad"),
+    "dies.ipynb": ("kernel-died", "Cell 2 of 3: The kernel died."),
+    "asks.ipynb": ("cell-failed", "Cell 1 of 1: StdinNotImplementedError: "),
+    "no-kernel.ipynb": ("no-kernel", "The kernel 'nobody-has-this' is not installed."),
+    "no-notebook.ipynb": ("no-notebook", "'no-notebook.ipynb' is not a notebook."),
+    "not/there.ipynb": ("no-notebook", "There is no notebook 'not/there.ipynb'."),
+    # The last: with the server everything ends.
+    "takes-the-server.ipynb": ("server-lost", "Cell 1 of 1: The connection to the kernel was lost"),
+    "good.ipynb": ("", ""),
+}
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_ways_to_fail_are_told_apart(check: Check, site: Site, tmp_path: Path) -> None:
+    named = [word for name in FAILING for word in ("--notebook", name)]
+    xml = tmp_path / "report.xml"
+    done = check(site.repository, "--server", site.server.url, *named, "--json", "--junit", xml)
+    assert done.code == 1
+    assert done.err == "", "that the server has ended is what was wanted"
+    assert (done.report["case"], done.report["kind"]) == ("raises.ipynb", "cell-failed")
+    for name, (kind, message) in FAILING.items():
+        case = done.cases[name]
+        assert case.get("kind", "") == kind, name
+        assert case.get("message", "").startswith(message), case
+    raised = done.cases["raises.ipynb"]
+    assert (raised["exception"], raised["value"]) == ("ValueError", "bad")
+    assert "def f()" in raised["traceback"]
+    assert "\x1b" not in raised["traceback"]
+    assert "memory" in done.cases["dies.ipynb"]["advice"]
+
+    suite = ET.parse(xml).getroot().find("testsuite")  # noqa: S314 - we wrote it
+    assert suite is not None
+    counts = [suite.get(name) for name in ("tests", "failures", "errors", "skipped")]
+    assert counts == ["10", "7", "0", "1"]
+    failures = {case.get("name"): case.find("failure") for case in suite.iter("testcase")}
+    assert failures["build"] is failures["launch"] is failures["good.ipynb"] is None
+    died = failures["dies.ipynb"]
+    assert died is not None
+    assert died.get("type") == "kernel-died"
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_all_notebooks_and_a_cell_that_takes_too_long(check: Check, site: Site) -> None:
+    folder = repository(
+        site.folder / "slow",
+        {"b.ipynb": notebook("import time; time.sleep(600)"), "a/c.ipynb": notebook("0")},
+    )
+    arguments = [folder, "--server", site.server.url, "--all-notebooks", "--cell-timeout", "1"]
+    done = check(*arguments, "--json")
+    assert done.code == 1
+    assert list(done.cases) == ["build", "launch", "a/c.ipynb", "b.ipynb"]
+    assert done.cases["a/c.ipynb"]["status"] == "passed"
+    slow = done.cases["b.ipynb"]
+    assert (slow["status"], slow["kind"]) == ("failed", "cell-timeout")
+    assert slow["message"] == "Cell 1 of 1: It took longer than 1 s."
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_a_repository_without_notebooks(check: Check, site: Site) -> None:
+    folder = repository(site.folder / "empty")
+    done = check(folder, "--server", site.server.url, "--all-notebooks", "--json")
+    assert (done.code, done.report["kind"]) == (1, "no-notebook")
+    assert done.report["message"] == "There is no notebook in it."
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_code_that_fails_in_words(check: Check, site: Site) -> None:
+    done = check(site.repository, "--server", site.server.url, "--code", "1/0")
+    assert done.code == 1
+    assert "kernel: failed. Cell 1 of 1: ZeroDivisionError: division by zero\n" in done.out
+    assert "    ZeroDivisionError: division by zero\n" in done.out
+    assert done.err == (
+        "It does not work: kernel: Cell 1 of 1: ZeroDivisionError: division by zero\n"
+    )
+
+
+def test_a_server_that_does_not_start(check: Check) -> None:
+    with stage() as server:
+        server.built()
+        server.fail_start("start-timeout")
+        done = check("gh/ada/penguins/HEAD", "--server", server.url, "--json")
+    assert (done.code, done.report["kind"]) == (1, "launch-failed")
+    assert done.cases["build"]["status"] == "passed"
+    launch = done.cases["launch"]
+    assert (launch["status"], launch["reason"]) == ("failed", "start-timeout")
+    assert "status" not in done.cases["kernel"]
+
+
+def test_a_server_that_refuses(check: Check) -> None:
+    with stage(LaunchManager={"max_launches": 0}) as server:
+        done = check("gh/ada/penguins/HEAD", "--server", server.url, "--json")
+    assert (done.code, done.report["kind"]) == (1, "refused")
+    assert done.cases["build"]["status"] == "error"
+
+
+# -- called off
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_all_of_it_takes_too_long(check: Check, site: Site) -> None:
+    arguments = [site.repository, "--server", site.server.url, "--notebook", "waits.ipynb"]
+    done = check(*arguments, "--json", "--timeout", "20")
+    assert (done.code, done.report["kind"]) == (1, "timeout")
+    case = done.cases["waits.ipynb"]
+    assert case["status"] == "error"
+    assert case["message"] == "Cell 2 of 2: All of it took longer than 20 s."
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_interrupted_while_a_cell_runs(site: Site, env: dict[str, str], tmp_path: Path) -> None:
+    begun = site.folder / "waits"
+    begun.unlink(missing_ok=True)
+    xml = tmp_path / "report.xml"
+    arguments = [str(site.repository), "--server", site.server.url, "--notebook", "waits.ipynb"]
+    log = tmp_path / "log"
+    with program(
+        "binderprogress", "check", *arguments, "--json", "--junit", str(xml), env=env, log=log
+    ) as checking:
+        deadline = time.monotonic() + 60
+        while not begun.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)  # the cell can tell only by a file
+        checking.signal(signal.SIGINT)
+        assert checking.wait(20) == 130
+        report = json.loads(checking.line(5))
+    assert log.read_text() == ""
+    assert (report["ok"], report["kind"]) == (False, "interrupted")
+    case = report["cases"][-1]
+    assert (case["status"], case["message"]) == ("error", "Cell 2 of 2: Interrupted.")
+    assert b'<error type="interrupted"' in xml.read_bytes()
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_interrupted_while_it_is_built(site: Site, env: dict[str, str], tmp_path: Path) -> None:
+    folder = repository(site.folder / "blocking", {"postBuild": "#!/bin/sh\necho on\nsleep 600\n"})
+    arguments = [str(folder), "--server", site.server.url]
+    log = tmp_path / "log"
+    with program("binderprogress", "check", *arguments, env=env, log=log) as checking:
+        while checking.line() != "on\n":
+            continue
+        checking.signal(signal.SIGTERM)
+        assert checking.wait(10) == 130
+    assert log.read_text() == "It does not work: build: Interrupted.\n"
+    deadline = time.monotonic() + 10
+    while site.server.standalone.launches.running:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)  # it is cleaned up in the background
+
+
+# -- no server
+
+
+def test_no_server(check: Check, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        xml = tmp_path / "report.xml"
+        done = check("gh/a/b/c", "--server", address, "--json", "--junit", xml)
+    assert (done.code, done.report["kind"]) == (3, "unreachable")
+    assert address in done.cases["build"]["message"]
+    assert b'<error type="unreachable"' in xml.read_bytes()
