@@ -11,8 +11,10 @@ import msgspec
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
+from ..core import specs
+from ..core.specs import Spec
 from ..errors import BinderProgressError, RefusedError, TooManyRequestsError
-from ..launches import Caller
+from ..launches import Caller, Launch
 from .config import Web
 
 __all__ = ["ApiHandler", "Handler", "content_security_policy"]
@@ -53,6 +55,10 @@ class Handler(RequestHandler):
         """Who asks."""
         host = f"{self.request.protocol}://{self.request.host}"
         return Caller(base_url=host + self.web.base_url, ip=self.request.remote_ip or "")
+
+    def read_spec(self, text: str) -> Spec:
+        """Read a spec, quoted as it stands in an address."""
+        return specs.parse(text)
 
     def set_default_headers(self) -> None:
         """Set the headers of every answer."""
@@ -135,6 +141,11 @@ class ApiHandler(Handler):
             self.detach().close()
             return False
         return True
+
+    def start_launch(self, spec: Spec) -> Launch:
+        """Start a launch, unless this client has started too many."""
+        self.web.limiter.take(self.caller.ip)
+        return self.web.launches.start(spec, self.caller)
 
     def write_json(self, value: Any) -> None:
         """Finish with a value as JSON."""

@@ -15,7 +15,7 @@ from ..core.phases import Phase
 from ..launches import LaunchManager
 from .base import ApiHandler
 
-__all__ = ["HealthHandler", "MetricsHandler", "VersionsHandler"]
+__all__ = ["HealthHandler", "LaunchCollector", "MetricsHandler", "VersionsHandler"]
 
 
 class HealthHandler(ApiHandler):
@@ -44,13 +44,14 @@ class VersionsHandler(ApiHandler):
         self.write_json({"binderprogress": __version__, "python": platform.python_version()})
 
 
-class _LaunchCollector(Collector):
+class LaunchCollector(Collector):
     """Reads the numbers when they are asked for; every label is there from the start."""
 
     def __init__(self, launches: LaunchManager) -> None:
         self._launches = launches
 
     def collect(self) -> Iterator[Metric]:
+        """Return the numbers as they are now."""
         running = GaugeMetricFamily("binderprogress_launches_running", "Launches in progress")
         running.add_metric([], self._launches.running)
         yield running
@@ -71,6 +72,6 @@ class MetricsHandler(ApiHandler):
     def get(self) -> None:
         """Send the numbers."""
         registry = CollectorRegistry()
-        registry.register(_LaunchCollector(self.web.launches))
+        registry.register(LaunchCollector(self.web.launches))
         self.set_header("Content-Type", CONTENT_TYPE_LATEST)
         self.finish(generate_latest(registry))
