@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+from collections.abc import Mapping
 from typing import Any
 
 from binderhub.app import BinderHub
@@ -83,7 +84,7 @@ class BinderProgress(LoggingConfigurable):
         """Put our addresses before BinderHub's."""
         app.settings["binderprogress"] = self.web
         app.settings["log_function"] = _without_keys(app.settings["log_function"])
-        app.add_handlers(".*", self._rules(app.settings["repo_providers"]))
+        app.add_handlers(".*", self._rules(app.settings))
         # /metrics shows all that is registered.
         REGISTRY.register(self._collector)
 
@@ -92,7 +93,7 @@ class BinderProgress(LoggingConfigurable):
         REGISTRY.unregister(self._collector)
         await self.launches.close()
 
-    def _rules(self, providers: dict[str, Any]) -> list[tuple[Any, ...]]:
+    def _rules(self, settings: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         rules: list[tuple[Any, ...]] = [
             (r"build/([^/]+/.+)", handlers.HubBuildHandler),
             (r"api/launches", handlers.HubLaunchesHandler),
@@ -108,9 +109,9 @@ class BinderProgress(LoggingConfigurable):
                 {"path": str(share_path("static"))},
             ),
         ]
-        if self.page == "ours":
-            known = "|".join(map(re.escape, providers))
-            rules.append((rf"v2/({known})/(.+)", pages.HubLaunchPageHandler))
+        if self.page == "ours" and not settings["enable_api_only_mode"]:
+            known = "|".join(map(re.escape, settings["repo_providers"]))
+            rules.append((rf"v2/((?:{known})/.+)", pages.HubLaunchPageHandler))
         return [(re.escape(self.web.base_url) + path, *rest) for path, *rest in rules]
 
     def _take_over_limits(self, hub: Any) -> None:

@@ -77,11 +77,11 @@ class LauncherSpawner(LoggingConfigurable):
     async def stop(self, request: SpawnRequest) -> None:
         """Stop the servers of a request; see `base.Spawner.stop`."""
         for server in self._servers.pop(request.key, []):
-            user = f"users/{quote(server.user, safe='@~')}"
+            user = quote(server.user, safe="@~")
             if server.ours:
-                await self._delete(f"{user}/servers/{quote(server.name)}")
+                await self._stop_server(user, server.name)
             if self._launcher.create_user:
-                await self._delete(user)
+                await self._delete(f"users/{user}")
 
     async def close(self) -> None:
         """Let go of nothing: the connections are BinderHub's."""
@@ -123,12 +123,32 @@ class LauncherSpawner(LoggingConfigurable):
         # A user's only server: if it runs already, the launcher refuses, and it must go on.
         return _Server(user, "", ours=False)
 
-    async def _delete(self, path: str) -> None:
+    # -- stopping
+
+    async def _stop_server(self, user: str, name: str) -> None:
+        """Stop a server and wait for that; `LaunchManager.cleanup_timeout` says how long."""
+        # The entry of a named server stays otherwise, and counts against the user's limit.
+        body = b'{"remove": true}' if name else None
+        await self._delete(
+            f"users/{user}/servers/{name}", body=body, allow_nonstandard_methods=True
+        )
+        while await self._runs(user, name):  # noqa: ASYNC110 - the Hub has no event for it
+            await asyncio.sleep(0.5)
+
+    async def _runs(self, user: str, name: str) -> bool:
         try:
-            await self._launcher.api_request(path, method="DELETE")
+            return name in (await self._launcher.get_user_data(user)).get("servers", {})
         except HTTPClientError as error:
-            # 404: it is gone, or was never there. 400: it is just being stopped.
-            if error.code not in {400, 404}:
+            if error.code == 404:
+                return False
+            raise
+
+    async def _delete(self, path: str, **request: Any) -> None:
+        try:
+            await self._launcher.api_request(path, method="DELETE", **request)
+        except HTTPClientError as error:
+            # It is gone, or was never there.
+            if error.code != 404:
                 raise
 
     # -- what is told of it
@@ -158,8 +178,7 @@ def _is_refusal(error: Exception) -> bool:
 def _told(error: Exception) -> str:
     """Return what an error says to people; what is no sentence stays in the log."""
     if isinstance(error, HTTPError) and error.log_message:
-        message = error.log_message
-        return message % error.args if error.args else message
+        return str(error.log_message % error.args)
     return "the Hub could not be asked to start a server"
 
 

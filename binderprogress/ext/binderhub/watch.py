@@ -43,6 +43,7 @@ class BuildWatch:
         self._pool = pool
         self._queue: Queue[Any] = Queue()
         self._logs: asyncio.Future[Any] | None = None
+        self._running: list[asyncio.Future[Any]] = []
         executor.q = self._queue
 
     async def lines(self) -> AsyncIterator[str]:
@@ -80,9 +81,13 @@ class BuildWatch:
     def stop(self) -> None:
         """Stop watching."""
         self._executor.stop()
+        # What waits for a thread is not begun any more.
+        for future in self._running:
+            future.cancel()
 
     def _run(self, work: Callable[[], None]) -> asyncio.Future[Any]:
         future = asyncio.wrap_future(self._pool.submit(work))
+        self._running.append(future)
         future.add_done_callback(self._check)
         return future
 
