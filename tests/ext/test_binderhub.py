@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import requests
 from prometheus_client import REGISTRY
 from tornado.web import HTTPError
+from websockets.sync.client import connect
 
 from binderprogress.errors import ConfigError
 
@@ -119,6 +121,15 @@ def test_binderhubs_clients_start_and_resume_by_build() -> None:
         assert rest[0][1]["id"] == 2
         assert rest[-1][1]["phase"] == "ready"
         assert len(server.launcher.launched) == 1
+
+
+def test_a_launch_can_be_watched_over_websocket() -> None:
+    with inside() as server:
+        there(server)
+        started = server.start().json()
+        with connect(started["socket_url"]) as socket:
+            told = [json.loads(message) for message in socket]
+    assert told[-1]["phase"] == "ready"
 
 
 def test_fifty_viewers_and_twenty_launches_cost_one_build_watch() -> None:
@@ -252,6 +263,8 @@ def test_pages_of_other_sites_need_binderhubs_cors_allow_origin() -> None:
         assert refused(server, "build/gh/a/b/HEAD", **other)["status_code"] == 403
     with inside(BinderHub={"cors_allow_origin": "https://other.example.org"}) as server:
         there(server)
+        asked = requests.options(f"{server.url}api/launches", headers=other, timeout=9)
+        assert "Content-Type" in asked.headers["Access-Control-Allow-Headers"]
         answer = server.start(headers=other)
         assert answer.status_code == 201
         assert answer.headers["Access-Control-Allow-Origin"] == other["Origin"]

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -181,4 +182,9 @@ def _without_keys(log_function: Any) -> Any:
     return log
 
 
-main = BinderProgressHub.launch_instance
+def main() -> None:
+    """Run it."""
+    try:
+        BinderProgressHub.launch_instance()
+    except ConfigError as error:
+        sys.exit(str(error))
