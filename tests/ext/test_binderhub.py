@@ -6,16 +6,19 @@ import asyncio
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 import requests
+from binderhub.build import ProgressEvent
 from prometheus_client import REGISTRY
 from tornado.web import HTTPError
 from websockets.sync.client import connect
 
 from binderprogress.errors import ConfigError
+from binderprogress.ext.binderhub.app import BinderProgress
 
 from ..support.inside import (
     COMMIT,
@@ -372,6 +375,11 @@ def test_a_default_branch_that_is_gone_is_launched_at_head_with_a_notice(ref: st
         build.say("a line\n")
         build.end()
         events, others = server.watch(old), server.watch(plain)
+        log = requests.get(old.json()["log_url"], timeout=9).text
+        for after in range(len(events) - 1):
+            address = f"api/launches/{old.json()['id']}/events?after={after}"
+            assert [event for _, event in server.stream(address)] == events[after:]
+    assert log == "".join(event.get("message", "") for event in events)
     assert "HEAD will always resolve" in events[1]["message"]
     assert ("has changed default branches" in events[1]["message"]) is (ref == "master")
     assert events[1]["phase"] == "waiting"
@@ -414,6 +422,26 @@ def test_a_build_that_fails_says_why_and_is_counted_once() -> None:
     assert end["reason"] == "unsatisfiable-requirement"
     assert sample(name, **labels) == before + 1
     assert server.launcher.launched == []
+
+
+def test_what_the_log_has_still_to_say_when_the_build_ends_is_told() -> None:
+    with inside() as server:
+        started = server.start()
+        build = server.build()
+        kind = ProgressEvent.Kind.BUILD_STATUS_CHANGE
+        build.progress(kind, Status.FAILED)
+        build.say("fatal: couldn't find remote ref nonsense\n", "failed")
+        build.end(Status.FAILED)
+        end = server.watch(started)[-1]
+    assert (end["reason"], end["subject"]) == ("bad-ref", "nonsense")
+
+
+def test_a_failure_that_only_the_log_tells_of_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("binderprogress.ext.binderhub.watch._PATIENCE", 0.1)
+    with inside() as server:
+        started = server.start()
+        server.build().say("Error during build\n", "failure")
+        assert server.watch(started)[-1]["phase"] == "failed"
 
 
 def test_a_builder_that_breaks_ends_the_launch() -> None:
@@ -520,6 +548,12 @@ def test_our_page_launches_with_a_build_token_of_its_own() -> None:
             body["spec"] = "gh/a/other/HEAD"
             assert browser.post(url, json=body, timeout=9).status_code == 201
             assert browser.post(url, json=body, timeout=9).status_code == 429
+
+
+def test_settings_are_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "binderhub.md").read_text()
+    for name in BinderProgress.class_trait_names(config=True):
+        assert f"`BinderProgress.{name}`" in page
 
 
 def test_our_page_does_not_log_in() -> None:

@@ -71,11 +71,13 @@ class ImageBuilder(LoggingConfigurable):
         provider = self.provider(spec.provider, spec.text)
         ref, notice = await self._ref(provider, spec), ""
         if ref is None:
-            message = _unresolved(provider, spec)
+            message, gone = _unresolved(provider, spec), provider.unresolved_ref
             spec, provider, ref = await self._at_head(provider, spec)
             if ref is None:
                 raise _diagnosed(message)
-            notice = f"{message}\nTrying again with HEAD. Please update your links."
+            notice = (
+                f"{message}\nTrying again with HEAD instead of {gone}. Please update your links."
+            )
         return ImageTarget(
             spec=spec,
             commit=ref,
@@ -136,7 +138,11 @@ class ImageBuilder(LoggingConfigurable):
         text = f"{spec.text.rpartition('/')[0]}/HEAD"
         provider = self.provider(spec.provider, text)
         head = msgspec.structs.replace(spec, text=text, ref="HEAD")
-        return head, provider, await self._ref(provider, head)
+        try:
+            return head, provider, await self._ref(provider, head)
+        except LaunchFailedError:
+            # What there is to say is of the branch that was asked for.
+            return head, provider, None
 
     # -- images
 

@@ -33,5 +33,6 @@ class HubLaunchPageHandler(Guarded, LaunchPageHandler):
             path=f"{self.web.base_url}api/launches",
             max_age=seconds,
             httponly=True,
+            secure=self.request.protocol == "https",
             samesite="Strict",
         )
