@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,11 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+# Where the real BinderHub is not installed, a double of its package stands in.
+if importlib.util.find_spec("binderhub") is None:
+    sys.path.append(str(Path(__file__).parent / "doubles"))
 
 
 @pytest.fixture(scope="session")

@@ -124,6 +124,10 @@ class Encoded:
         # JSON has no bare line breaks, so the data is one line.
         self.sse = b"id: %d\ndata: %b\n\n" % (event.id, self.json)
 
+    def moved(self, by: int) -> Encoded:
+        """Return the same event with a higher number."""
+        return Encoded(msgspec.structs.replace(self.event, id=self.event.id + by))
+
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Event)

@@ -34,7 +34,8 @@ TRANSITIONS: dict[Phase | None, frozenset[Phase]] = {
     Phase.FETCHING: _BAD_END | {Phase.FETCHING, Phase.BUILDING, Phase.PUSHING, Phase.BUILT},
     Phase.BUILDING: _BAD_END | {Phase.BUILDING, Phase.PUSHING, Phase.BUILT},
     Phase.PUSHING: _BAD_END | {Phase.PUSHING, Phase.BUILT},
-    Phase.BUILT: _BAD_END | {Phase.LAUNCHING},
+    # At once ready: only the environment was wanted.
+    Phase.BUILT: _BAD_END | {Phase.LAUNCHING, Phase.READY},
     Phase.LAUNCHING: _BAD_END | {Phase.LAUNCHING, Phase.READY},
     Phase.READY: frozenset(),
     Phase.FAILED: frozenset(),

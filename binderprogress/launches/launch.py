@@ -71,7 +71,7 @@ class LaunchState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Launch:
-    """A stream in up to three parts: its first event, its build's events, and its own again.
+    """A stream in up to three parts: its own events, its build's, and its own again.
 
     Parameters
     ----------
@@ -113,15 +113,11 @@ class Launch:
         self._began = clock.monotonic()
         self._head = MemoryChannel()
         self._tail: Writer | None = None
-        head = self._writer(self._head, None)
-        head.append(
-            Phase.WAITING,
-            f"Looking up {spec.ref} of {spec.repo_url}\n",
+        self._head_writer = self._writer(self._head, None)
+        self.notice(
+            f"Looking up {spec.ref} of {spec.repo_url}",
             Step("resolving", f"Looking up {spec.ref}"),
-            # The bar stands: the build's events, which are shared, begin at 0 whenever they come.
-            curve=None,
         )
-        self._head.close()
 
     # -- reading
 
@@ -148,7 +144,7 @@ class Launch:
 
     def log_text(self) -> str:
         """Return the whole log so far."""
-        parts = [encoded.event.message for encoded in self._read_head(0, FIRST)]
+        parts = [encoded.event.message for encoded in self._read_head(0, self._head.last)]
         if self.build is not None:
             parts.append(self.build.log_text(self._log_cut))
             # Who left before the build's end has an end of their own.
@@ -188,8 +184,15 @@ class Launch:
 
     # -- writing
 
+    def notice(self, message: str, step: Step | None = None) -> None:
+        """Append an event before those of the build."""
+        # The bar stands: the build's events, which are shared, begin at 0 whenever they come.
+        self._head_writer.append(Phase.WAITING, f"{message}\n", step, curve=None)
+        self.changed.notify()
+
     def attach(self, build: Build) -> None:
         """Go on with the events of a build."""
+        self._head.close()
         self.build = build
         build.users += 1
         build.readers += 1
@@ -208,7 +211,8 @@ class Launch:
         """Return what writes this launch's own events, after those of its build."""
         if self._tail is None:
             self.detach()
-            channel = MemoryChannel(first=max(self._cut, self._head.last) + 1)
+            self._head.close()
+            channel = MemoryChannel(first=self._last + 1)
             channel.changed.add(self.changed.notify)
             self._tail = self._writer(channel, self.last.phase)
         return self._tail
@@ -235,8 +239,13 @@ class Launch:
         if self._tail is not None and self._tail.channel.last >= self._tail.channel.first:
             return self._tail.channel.last
         if self.build is not None:
-            return max(self._cut or self.build.channel.last, self._head.last)
+            return max((self._cut or self.build.channel.last) + self._shift, self._head.last)
         return self._head.last
+
+    @property
+    def _shift(self) -> int:
+        """By how much the numbers of the build's events are higher here: none, as a rule."""
+        return self._head.last + 1 - FIRST
 
     def _read_head(self, after: int, limit: int) -> Sequence[Encoded]:
         return self._head.read(after, limit=limit)
@@ -244,9 +253,12 @@ class Launch:
     def _read_build(self, after: int, limit: int) -> Sequence[Encoded]:
         if self.build is None:
             return ()
+        after -= self._shift
         if self._cut:
             limit = min(limit, self._cut - max(after, FIRST - 1))
-        return self.build.channel.read(after, limit=limit)
+        events = self.build.channel.read(after, limit=limit)
+        # Whoever got a notice has numbers of their own; the others share the build's bytes.
+        return [encoded.moved(self._shift) for encoded in events] if self._shift else events
 
     def _read_tail(self, after: int, limit: int) -> Sequence[Encoded]:
         return self._tail.channel.read(after, limit=limit) if self._tail is not None else ()

@@ -215,7 +215,13 @@ class LaunchManager(LoggingConfigurable):
         request: SpawnRequest | None = None
         try:
             target = await self._builder.resolve(launch.spec)
+            if target.notice:
+                launch.notice(target.notice)
             built = await self._build(launch, target)
+            if target.build_only:
+                message = "Done! Found built image\n" if built.found else "Done! Image built\n"
+                launch.tail().end(Phase.READY, message, imageName=built.image)
+                return
             request = self._request(launch, target, built)
             async with asyncio.timeout(self.launch_timeout):
                 served = await self._spawn(launch, request, found=built.found)

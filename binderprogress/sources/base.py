@@ -30,10 +30,16 @@ class Target(msgspec.Struct, frozen=True):
     commit : str
         What the ref was found to be: 40 or 64 hexadecimal digits; empty where only another server
         knows.
+    notice : str
+        What the one who launches should know, as that the link is out of date.
+    build_only : bool
+        Whether the environment is all that is wanted, and no server.
     """
 
     spec: Spec
     commit: str
+    notice: str = ""
+    build_only: bool = False
 
     @property
     def key(self) -> str:

@@ -104,12 +104,11 @@ class LaunchesHandler(_DescribingHandler):
         if bool(request.spec) == bool(request.repo) or (request.spec and request.ref):
             raise BadRequestError("Send either `spec`, or `repo` with or without `ref`.")
         spec = (
-            specs.parse(request.spec)
+            self.read_spec(request.spec)
             if request.spec
-            else specs.from_address(request.repo, request.ref)
+            else self.read_spec(str(specs.from_address(request.repo, request.ref)))
         )
-        self.web.limiter.take(self.caller.account)
-        launch = self.web.launches.start(spec, self.caller)
+        launch = self.start_launch(spec)
         answer = links(launch, self.caller.base_url)
         self.set_status(201)
         self.set_header("Location", answer.state_url)

@@ -11,6 +11,8 @@ import msgspec
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
+from ..core import specs
+from ..core.specs import Spec
 from ..errors import BinderProgressError, RefusedError, TooManyRequestsError
 from ..launches import Caller, Launch
 from .config import Web
@@ -76,6 +78,10 @@ class Handler(RequestHandler):
             If there is none, or it is somebody else's: that makes no difference.
         """
         return self.web.launches.get(launch_id, user=self.user)
+
+    def read_spec(self, text: str) -> Spec:
+        """Read a spec, quoted as it stands in an address."""
+        return specs.parse(text)
 
     def set_default_headers(self) -> None:
         """Set the headers of every answer."""
@@ -172,6 +178,11 @@ class ApiHandler(Handler):
             self.detach().close()
             return False
         return True
+
+    def start_launch(self, spec: Spec) -> Launch:
+        """Start a launch, unless this client has started too many."""
+        self.web.limiter.take(self.caller.account)
+        return self.web.launches.start(spec, self.caller)
 
     def write_json(self, value: Any) -> None:
         """Finish with a value as JSON."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import msgspec
 
-from ..core import specs
 from ..core.phases import Phase
 from ..errors import BadRequestError, NotFoundError, RefusedError
 from .streams import END, StreamHandler, position
@@ -35,7 +34,6 @@ class BuildHandler(StreamHandler):
 
     async def get(self, _: str) -> None:
         """Start a launch and stream it, or go on with one that this client has begun."""
-        launches = self.web.launches
         last = self.request.headers.get("Last-Event-ID", "")
         try:
             if last:
@@ -43,9 +41,8 @@ class BuildHandler(StreamHandler):
                 launch, after = self.launch(launch_id), position(number)
             else:
                 # As it stands in the address: quoted slashes are part of a component.
-                spec = specs.parse(self.request.path.removeprefix(f"{self.web.base_url}build/"))
-                self.web.limiter.take(self.caller.account)
-                launch, after = launches.start(spec, self.caller), 0
+                text = self.request.path.removeprefix(f"{self.web.base_url}build/")
+                launch, after = self.start_launch(self.read_spec(text)), 0
         except (BadRequestError, NotFoundError) as error:
             # BinderHub's clients know only what comes as an event.
             self.start_stream()

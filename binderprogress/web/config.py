@@ -108,6 +108,8 @@ class Web(LoggingConfigurable):
         """What must work for a launch, beside ourselves; ``/health`` asks."""
         self.front_page: dict[str, Any] = {"engine": "", "hub_url": ""}
         """More variables for the template of the front page."""
+        self.static_path = "static/"
+        """Where the browser's files are, below the base URL."""
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(share_path("templates")),
             autoescape=True,
@@ -118,7 +120,7 @@ class Web(LoggingConfigurable):
         """Render a page."""
         return self._templates.get_template(template).render(
             base_url=self.base_url,
-            static_url=f"{self.base_url}static/",
+            static_url=self.base_url + self.static_path,
             version=__version__,
             lists=self.access.lists,
             **variables,

@@ -118,7 +118,7 @@ class LaunchPageHandler(Handler):
 
     def get(self, _: str) -> None:
         """Show the page that launches it, or goes on watching what its address names."""
-        spec = specs.parse(self.request.path.removeprefix(f"{self.web.base_url}v2/"))
+        spec = self.read_spec(self.request.path.removeprefix(f"{self.web.base_url}v2/"))
         urlpath = self.get_query_argument("urlpath", "")
         for argument, prefix in (("labpath", "lab/tree/"), ("filepath", "tree/")):
             path = self.get_query_argument(argument, "")
@@ -136,7 +136,7 @@ class LaunchPageHandler(Handler):
                 title=spec.title,
                 repo_url=spec.repo_url,
                 ref=spec.ref,
-                provider=specs.PROVIDERS[spec.provider],
+                provider=specs.PROVIDERS.get(spec.provider, spec.provider),
                 urlpath=urlpath,
                 ask=self.web.confirm_foreign and self._is_foreign(),
             )

@@ -15,7 +15,7 @@ from ..core.phases import Phase
 from ..launches import LaunchManager
 from .base import ApiHandler
 
-__all__ = ["MetricsHandler", "VersionsHandler"]
+__all__ = ["LaunchCollector", "MetricsHandler", "VersionsHandler"]
 
 
 class VersionsHandler(ApiHandler):
@@ -28,13 +28,14 @@ class VersionsHandler(ApiHandler):
         self.write_json({"binderprogress": __version__, "python": platform.python_version()})
 
 
-class _LaunchCollector(Collector):
+class LaunchCollector(Collector):
     """Reads the numbers when they are asked for; every label is there from the start."""
 
     def __init__(self, launches: LaunchManager) -> None:
         self._launches = launches
 
     def collect(self) -> Iterator[Metric]:
+        """Return the numbers as they are now."""
         running = GaugeMetricFamily("binderprogress_launches_running", "Launches in progress")
         running.add_metric([], self._launches.running)
         yield running
@@ -55,6 +56,6 @@ class MetricsHandler(ApiHandler):
     def get(self) -> None:
         """Send the numbers."""
         registry = CollectorRegistry()
-        registry.register(_LaunchCollector(self.web.launches))
+        registry.register(LaunchCollector(self.web.launches))
         self.set_header("Content-Type", CONTENT_TYPE_LATEST)
         self.finish(generate_latest(registry))

@@ -16,7 +16,7 @@ SUCCESSORS = {
     "fetching": "fetching building pushing built failed cancelled",
     "building": "building pushing built failed cancelled",
     "pushing": "pushing built failed cancelled",
-    "built": "launching failed cancelled",
+    "built": "launching ready failed cancelled",
     "launching": "launching ready failed cancelled",
     "ready": "",
     "failed": "",

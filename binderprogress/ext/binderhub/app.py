@@ -1,0 +1,190 @@
+"""BinderHub's application, with ours in front."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from binderhub.app import BinderHub
+from prometheus_client import REGISTRY
+from tornado.ioloop import IOLoop
+from tornado.log import access_log
+from tornado.web import Application, RequestHandler
+from traitlets import Enum
+from traitlets.config import LoggingConfigurable
+
+from ..._share import share_path
+from ...errors import ConfigError
+from ...web.config import Web
+from ...web.static import StaticHandler
+from ...web.status import LaunchCollector
+from . import handlers, pages
+from .builder import ImageBuilder
+from .launches import HubLaunches
+from .spawner import LauncherSpawner
+
+__all__ = ["BinderProgress", "BinderProgressHub", "main"]
+
+_ID = r"([A-Za-z0-9_-]{1,64})"
+
+_SHUTDOWN = 5.0
+"""Seconds for what runs to be cleaned up when the server is stopped."""
+
+_MANY = 10_000
+"""Launches at the same time: how many may run is BinderHub's quota to say."""
+
+
+class BinderProgress(LoggingConfigurable):
+    """What is added to a BinderHub.
+
+    Parameters
+    ----------
+    hub : BinderHub
+        Initialized.
+    """
+
+    page = Enum(
+        ["binderhub", "ours"],
+        "binderhub",
+        help="""
+        Whose page shows a launch, at /v2/.
+
+        binderhub: BinderHub's own. ours: the page with <binder-progress>; not with
+        BinderHub.auth_enabled.
+        """,
+    ).tag(config=True)
+
+    def __init__(self, hub: Any, **kwargs: Any) -> None:
+        super().__init__(parent=hub, **kwargs)
+        if self.page == "ours" and hub.auth_enabled:
+            raise ConfigError(
+                'c.BinderProgress.page = "ours" needs c.BinderHub.auth_enabled = False: our page '
+                "does not log in. BinderHub's own page does."
+            )
+        settings = hub.tornado_app.settings
+        self.launches = HubLaunches(
+            builder=ImageBuilder(settings, parent=self),
+            spawner=LauncherSpawner(settings, parent=self),
+            parent=self,
+        )
+        self._take_over_limits(hub)
+        self.web = Web(launches=self.launches, parent=self)
+        self.web.base_url = hub.base_url
+        self.web.static_path = "binderprogress/static/"
+        # What BinderHub allows to pages of other sites, it allows here.
+        origin = settings.get("headers", {}).get("Access-Control-Allow-Origin")
+        self.web.allowed_origins = [origin] if origin else []
+        self._collector = LaunchCollector(self.launches)
+
+    def attach(self, app: Application) -> None:
+        """Put our addresses before BinderHub's."""
+        app.settings["binderprogress"] = self.web
+        app.settings["log_function"] = _without_keys(app.settings["log_function"])
+        app.add_handlers(".*", self._rules(app.settings))
+        # /metrics shows all that is registered.
+        REGISTRY.register(self._collector)
+
+    async def close(self) -> None:
+        """Cancel all launches and clean up after them."""
+        REGISTRY.unregister(self._collector)
+        await self.launches.close()
+
+    def _rules(self, settings: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        rules: list[tuple[Any, ...]] = [
+            (r"build/([^/]+/.+)", handlers.HubBuildHandler),
+            (r"api/launches", handlers.HubLaunchesHandler),
+            (rf"api/launches/{_ID}", handlers.HubLaunchHandler),
+            (rf"api/launches/{_ID}/events", handlers.HubEventsHandler),
+            (rf"api/launches/{_ID}/socket", handlers.HubSocketHandler),
+            (rf"api/launches/{_ID}/log", handlers.HubLogHandler),
+            (r"api/schema/event\.json", handlers.HubSchemaHandler),
+            (r"versions", handlers.HubVersionsHandler),
+            (
+                re.escape(self.web.static_path) + r"(.*)",
+                StaticHandler,
+                {"path": str(share_path("static"))},
+            ),
+        ]
+        if self.page == "ours" and not settings["enable_api_only_mode"]:
+            known = "|".join(map(re.escape, settings["repo_providers"]))
+            rules.append((rf"v2/((?:{known})/.+)", pages.HubLaunchPageHandler))
+        return [(re.escape(self.web.base_url) + path, *rest) for path, *rest in rules]
+
+    def _take_over_limits(self, hub: Any) -> None:
+        """Let BinderHub's limits hold, where no others are configured."""
+        launcher = hub.launcher
+        pauses = launcher.retry_delay * 2**launcher.retries
+        limits = {
+            "max_launches": _MANY,
+            "build_timeout": float(hub.build_max_age),
+            # The launcher ends each of its attempts itself.
+            "launch_timeout": (launcher.launch_timeout + 60.0) * launcher.retries + pauses,
+        }
+        for name, value in limits.items():
+            if name not in self.config.LaunchManager:
+                setattr(self.launches, name, value)
+
+
+class BinderProgressHub(BinderHub):
+    """BinderHub with launches that can be resumed, watched by many, and seen progressing."""
+
+    def initialize(self, *args: Any, **kwargs: Any) -> None:
+        """Initialize BinderHub, then put ours in front."""
+        super().initialize(*args, **kwargs)
+        self.progress = BinderProgress(self)
+        self.progress.attach(self.tornado_app)
+
+    def start(self, run_loop: bool = True) -> None:
+        """Listen, until a signal stops it."""
+        super().start(run_loop=False)
+        if run_loop:
+            IOLoop.current().add_callback(self._heed_signals)
+            IOLoop.current().start()
+
+    def _heed_signals(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
+
+    def _on_signal(self, number: int) -> None:
+        # The next one ends it at once.
+        asyncio.get_running_loop().remove_signal_handler(number)
+        self._ending = asyncio.create_task(self._end(number))
+
+    async def _end(self, number: int) -> None:
+        self.http_server.stop()
+        try:
+            async with asyncio.timeout(_SHUTDOWN):
+                await self.progress.close()
+        except TimeoutError:
+            self.log.warning("Not all launches could be cleaned up in time.")
+        # As without us: BinderHub's threads may hang at a log that says nothing any more.
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+
+def _without_keys(log_function: Any) -> Any:
+    """Return BinderHub's function for its access log, without the ids of launches."""
+
+    def log(handler: RequestHandler) -> None:
+        if not isinstance(handler, handlers.Owned):
+            log_function(handler)
+            return
+        # Whoever reads the log is not to get what opens a launch.
+        milliseconds = 1000.0 * handler.request.request_time()
+        summary = handler._request_summary()
+        access_log.info("%d %s %.2fms", handler.get_status(), summary, milliseconds)
+
+    return log
+
+
+def main() -> None:
+    """Run it."""
+    try:
+        BinderProgressHub.launch_instance()
+    except ConfigError as error:
+        sys.exit(str(error))

@@ -1,0 +1,256 @@
+"""Our addresses, behind BinderHub's checks.
+
+Every handler is one of ours and one of BinderHub's at once: whom BinderHub refuses (a banned
+network, somebody without login, a wrong build token, too many requests) it refuses here, by its
+own code.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from http.client import responses
+from typing import Any
+
+import msgspec
+from binderhub.base import BaseHandler, VersionHandler
+from binderhub.builder import BuildHandler as BinderHubBuildHandler
+from tornado.web import HTTPError
+
+from ..._version import __version__
+from ...core.phases import Phase
+from ...core.specs import Spec
+from ...errors import (
+    BadRequestError,
+    BinderProgressError,
+    NotFoundError,
+    RefusedError,
+)
+from ...launches import Launch
+from ...web.api import EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHandler
+from ...web.build import BuildHandler
+from ...web.streams import END, EventsHandler, SocketHandler, position
+from .target import ProviderSpec, Visit
+
+TOKEN_COOKIE = "binder-build-token"  # noqa: S105 - its name
+"""Set by our page for the launch that it starts."""
+
+__all__ = [
+    "TOKEN_COOKIE",
+    "Guarded",
+    "HubBuildHandler",
+    "HubEventsHandler",
+    "HubLaunchHandler",
+    "HubLaunchesHandler",
+    "HubLogHandler",
+    "HubSchemaHandler",
+    "HubSocketHandler",
+    "HubVersionsHandler",
+    "Owned",
+]
+
+
+class Guarded(BaseHandler):
+    """BinderHub's checks, for one of our handlers."""
+
+    def set_default_headers(self) -> None:
+        """Set BinderHub's headers and ours."""
+        super().set_default_headers()
+        # BinderHub's stops there.
+        super(BaseHandler, self).set_default_headers()
+
+    def options(self, *arguments: str) -> None:
+        """Answer a browser that asks whether another site's page may."""
+        super(BaseHandler, self).options(*arguments)
+        self.set_header(
+            "Access-Control-Allow-Headers", "Cache-Control, Content-Type, Last-Event-ID"
+        )
+
+    async def prepare(self) -> None:
+        """Refuse whom BinderHub refuses."""
+        # BinderHub's own `prepare` does this and calls ours, but does not await it.
+        self.check_request_ip()
+        await super(BaseHandler, self).prepare()
+        # A browser asks first, without cookies.
+        if self.request.method != "OPTIONS" and not self.current_user:
+            raise HTTPError(403)
+
+    @property
+    def user_name(self) -> str:
+        """Who is logged in; empty where nobody has to be."""
+        return str(self.current_user["name"]) if self.settings["auth_enabled"] else ""
+
+    def owned(self, launch_id: str) -> Launch:
+        """Return a launch, if it is this user's.
+
+        Raises
+        ------
+        NotFoundError
+            If it is another's, or there is none.
+        """
+        launch: Launch = self.web.launches.get(launch_id)
+        spec = launch.spec
+        if not isinstance(spec, ProviderSpec) or spec.visit.user != self.user_name:
+            raise NotFoundError("There is no such launch.")
+        return launch
+
+    def find_spec(self, prefix: str, text: str) -> ProviderSpec:
+        """Read a spec of any of BinderHub's providers.
+
+        Raises
+        ------
+        BadRequestError, RefusedError
+            If BinderHub does not take it.
+        """
+        text = text.rstrip("/")
+        provider = self._provider(prefix, text)
+        return ProviderSpec(
+            provider=prefix,
+            repo_url=provider.get_repo_url(),
+            ref=provider.unresolved_ref or "HEAD",
+            text=text,
+            visit=self._visit(),
+        )
+
+    def _provider(self, prefix: str, text: str) -> Any:
+        if prefix not in self.settings["repo_providers"]:
+            raise BadRequestError(f"No provider found for prefix {prefix}")
+        try:
+            provider = self.get_provider(prefix, spec=text)
+        except Exception as error:
+            self.web.log.info("No provider for %s:%s", prefix, text, exc_info=True)
+            raise BadRequestError(str(error)) from error
+        if provider.is_banned():
+            raise RefusedError(
+                f"Sorry, {text} is not allowed to launch. Please contact admins for more info!"
+            )
+        return provider
+
+    def _visit(self) -> Visit:
+        headers = self.request.headers
+        return Visit(
+            user=self.user_name,
+            launch_host=self.get_badge_base_url() or self.caller.base_url,
+            build_token=getattr(self, "_have_build_token", False),
+            host=self.settings["normalized_origin"] or self.request.host,
+            origin=headers.get("Origin", headers.get("Sec-Fetch-Site", "")),
+        )
+
+
+class Starting(Guarded):
+    """BinderHub's checks of what is to be launched, in its order."""
+
+    def read_spec(self, text: str) -> Spec:
+        """Read a spec, once the request for it is checked.
+
+        Raises
+        ------
+        HTTPError
+            If BinderHub refuses the request.
+        BadRequestError, RefusedError
+            If it refuses the repository.
+        """
+        prefix, _, text = text.partition("/")
+        self.check_token(f"{prefix}/{text}")
+        self.check_rate_limit()
+        build_only = bool(BinderHubBuildHandler._get_build_only(self))
+        return msgspec.structs.replace(self.find_spec(prefix, text), build_only=build_only)
+
+    def check_token(self, spec: str) -> None:
+        """Refuse a build token that is not for this."""
+        self.check_build_token(self.get_query_argument("build_token", None), spec)
+
+    def start_launch(self, spec: Spec) -> Launch:
+        """Start a launch; `read_spec` has counted it."""
+        launch: Launch = self.web.launches.start(spec, self.caller)
+        return launch
+
+
+class Owned(Guarded):
+    """A launch is only for the one who started it."""
+
+    async def prepare(self) -> None:
+        """Refuse whom BinderHub refuses, and whose launch it is not."""
+        await super().prepare()
+        if self.request.method != "OPTIONS":
+            self.owned(self.path_args[0])
+
+
+class HubLaunchesHandler(Starting, LaunchesHandler):
+    """/api/launches."""
+
+    def check_token(self, spec: str) -> None:
+        """Refuse a wrong build token; our page has one in a cookie, which may be an older one."""
+        super().check_token(spec)
+        cookie = self.get_cookie(TOKEN_COOKIE)
+        if cookie and not self._have_build_token:
+            with suppress(HTTPError):
+                self.check_build_token(cookie, spec)
+
+
+class HubLaunchHandler(Owned, LaunchHandler):
+    """/api/launches/{id}."""
+
+
+class HubEventsHandler(Owned, EventsHandler):
+    """/api/launches/{id}/events."""
+
+
+class HubSocketHandler(Owned, SocketHandler):
+    """/api/launches/{id}/socket."""
+
+
+class HubLogHandler(Owned, LogHandler):
+    """/api/launches/{id}/log."""
+
+
+class HubBuildHandler(Starting, BuildHandler):
+    """/build/{provider}/{spec}: BinderHub's address, with launches that can be resumed."""
+
+    async def prepare(self) -> None:
+        """Check as BinderHub does; its clients ask for a stream, and robots do not."""
+        await super().prepare()
+        accepted = self.request.headers.get("Accept", "").lower().split(";")
+        if "text/event-stream" not in map(str.strip, accepted):
+            raise HTTPError(400, "Missing Accept header: text/event-stream")
+
+    async def get(self, _: str) -> None:
+        """Start a launch and stream it, or go on with one that this client has begun."""
+        last = self.request.headers.get("Last-Event-ID", "")
+        if last:
+            launch_id, _, number = last.rpartition(".")
+            launch, after = self.owned(launch_id), position(number)
+        else:
+            text = self.request.path.removeprefix(f"{self.web.base_url}build/")
+            launch, after = self.start_launch(self.read_spec(text)), 0
+        await self.stream(launch, after, id_prefix=f"{launch.id}.", linger=self.web.linger)
+
+    def redirect(self, *_: Any, **__: Any) -> None:
+        """Refuse instead: a client of a stream cannot log in."""
+        raise HTTPError(403)
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Say it as an event, as BinderHub does: its clients know no other way."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        if isinstance(error, BinderProgressError):
+            status_code, message = error.status, str(error)
+        else:
+            message = self.extract_message(kwargs["exc_info"]) if error else ""
+        message = message or responses.get(status_code, "Unknown HTTP Error")
+        failed = {"phase": Phase.FAILED, "status_code": status_code, "message": f"{message}\n"}
+        if not self._headers_written:
+            self.start_stream()
+        self.write(b"data: %b\n\n%b" % (msgspec.json.encode(failed), END))
+        self.finish()
+
+
+class HubVersionsHandler(VersionHandler):
+    """/versions, of both."""
+
+    def write(self, chunk: Any) -> None:
+        """Add ours to what BinderHub writes."""
+        super().write(json.dumps({**json.loads(chunk), "binderprogress": __version__}))
+
+
+class HubSchemaHandler(Guarded, EventSchemaHandler):
+    """/api/schema/event.json."""
