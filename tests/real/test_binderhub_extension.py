@@ -117,6 +117,7 @@ c.BinderHub.hub_api_token = {token!r}
 c.BinderHub.hub_url = {hub!r}
 c.BinderHub.port = {port}
 c.BinderHub.auth_enabled = {auth!r}
+c.BinderProgress.page = {page!r}
 c.RateLimiter.limit = 0
 """
 
@@ -202,7 +203,7 @@ def answers(url: str) -> bool:
 
 
 @contextmanager
-def pair(folder: Path, *, auth: bool = False) -> Iterator[Pair]:
+def pair(folder: Path, *, auth: bool = False, page: str = "binderhub") -> Iterator[Pair]:
     port, hub_port, proxy_port, binder_port = free_ports(4)
     hub = f"http://127.0.0.1:{port}/"
     hub_config = folder / "jupyterhub_config.py"
@@ -211,7 +212,12 @@ def pair(folder: Path, *, auth: bool = False) -> Iterator[Pair]:
     binder_config = folder / "binderhub_config.py"
     binder_config.write_text(
         BINDER_CONFIG.format(
-            calls=str(folder / "calls"), token=TOKEN, hub=hub, port=binder_port, auth=auth
+            calls=str(folder / "calls"),
+            token=TOKEN,
+            hub=hub,
+            port=binder_port,
+            auth=auth,
+            page=page,
         )
     )
     made = Pair(folder, hub, f"http://127.0.0.1:{binder_port}/")
@@ -315,6 +321,27 @@ def test_binderhubs_own_page_works(binder: Pair, request: pytest.FixtureRequest)
     page.wait_for_url(re.compile(rf"{binder.hub}user/.*"), timeout=90_000)
     page.close()
     assert binder.calls()[before:] == ["submit", "stream_logs"]
+
+
+def test_our_page_goes_to_the_end(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    pytest.importorskip("playwright")
+    browser = request.getfixturevalue("browser")
+    with pair(tmp_path, page="ours") as binder:
+        page = browser.new_page()
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda said: problems.append(said.text) if said.type == "error" else 0)
+        page.goto(f"{binder.url}v2/fake/a/b?urlpath=lab")
+        ready = page.evaluate(
+            """() => new Promise((resolve) => {
+              const element = document.querySelector("binder-progress");
+              element.addEventListener("ready", ({ detail }) => resolve(detail.url));
+              element.addEventListener("failed", ({ detail }) => resolve(detail.message));
+            })"""
+        )
+        page.close()
+    assert ready.startswith(f"{binder.hub}user/")
+    assert problems == []
 
 
 def test_with_logins_a_launch_is_its_users_own(tmp_path: Path) -> None:

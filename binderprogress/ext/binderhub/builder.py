@@ -15,6 +15,7 @@ from binderhub.builder import (
     _get_image_basename_and_tag,
 )
 from tornado.httpclient import HTTPClientError
+from tornado.queues import Queue
 from traitlets.config import LoggingConfigurable
 
 from ...core.estimate import TYPICAL
@@ -163,6 +164,7 @@ class ImageBuilder(LoggingConfigurable):
         """Return one of BinderHub's build executors, with what it needs to push."""
         executor = self._settings["build_class"](
             parent=self._settings["traitlets_parent"],
+            q=Queue(),
             name=target.build_name,
             repo_url=target.spec.repo_url,
             ref=target.commit,

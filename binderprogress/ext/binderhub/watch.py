@@ -34,6 +34,7 @@ class BuildWatch:
     Parameters
     ----------
     executor : binderhub.build.BuildExecutor
+        Made with an empty queue of its own.
     pool : concurrent.futures.Executor
         BinderHub's, for builds: one thread submits and watches, another reads the log.
     """
@@ -41,10 +42,9 @@ class BuildWatch:
     def __init__(self, executor: Any, *, pool: Executor) -> None:
         self._executor = executor
         self._pool = pool
-        self._queue: Queue[Any] = Queue()
+        self._queue: Queue[Any] = executor.q
         self._logs: asyncio.Future[Any] | None = None
         self._running: list[asyncio.Future[Any]] = []
-        executor.q = self._queue
 
     async def lines(self) -> AsyncIterator[str]:
         """Build, and iterate over the lines of the log: repo2docker's JSON.
