@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 import aiohttp
 import msgspec
-from yarl import URL
 
 from ..core.reasons import plain
 from ..errors import RunFailedError, ServerUnreachableError
@@ -274,8 +273,7 @@ class JupyterServer:
         try:
             async with self._session.request(
                 method,
-                # Quoted already.
-                URL(f"{self.url}{path}", encoded=True),
+                f"{self.url}{path}",
                 json=body,
                 allow_redirects=False,
                 **more,  # type: ignore[arg-type] # a timeout, or none
