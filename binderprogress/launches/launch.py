@@ -187,7 +187,7 @@ class Launch:
     def notice(self, message: str, step: Step | None = None) -> None:
         """Append an event before those of the build."""
         # The bar stands: the build's events, which are shared, begin at 0 whenever they come.
-        self._head_writer.append(Phase.WAITING, f"{message}\n", step, curve=None)
+        self._head_writer.append(Phase.WAITING, f"{message}\n", step, progress=0.0, curve=None)
         self.changed.notify()
 
     def attach(self, build: Build) -> None:

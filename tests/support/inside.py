@@ -308,6 +308,8 @@ def inside(**config: Any) -> Iterator[Inside]:
         "hub_url": "https://hub.example.org/",
     }
     given.BinderHub = Config({**hub, **given.BinderHub})
+    # These tests read a stream to its end.
+    given.Web = Config({"linger": 0.0, **given.Web})
     if "limit" not in given.RateLimiter:
         given.RateLimiter.limit = 0
     loop = asyncio.new_event_loop()
