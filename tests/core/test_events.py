@@ -243,3 +243,10 @@ def test_the_schema_is_one() -> None:
 def test_the_schema_refuses_what_is_broken(data: str) -> None:
     with pytest.raises(jsonschema.ValidationError):
         VALIDATOR.validate(json.loads(data))
+
+
+def test_an_event_that_moves_is_the_same_with_a_higher_number() -> None:
+    moved = Encoded(event(id=3, message="a\n")).moved(2)
+    assert moved.event == event(id=5, message="a\n")
+    assert moved.sse.startswith(b"id: 5\ndata: ")
+    assert decode(moved.json) == moved.event
