@@ -28,6 +28,7 @@ const pages: Build = {
       index: "src/index.ts",
       launch: "src/launch.ts",
       link: "src/link.ts",
+      "spawn-pending": "src/spawn-pending.ts",
       base: "src/base.css",
     },
     formats: ["es"],

@@ -25,6 +25,7 @@ from binderprogress.ext.standalone import CONFIGURABLES, Standalone
 from binderprogress.sources.git import GitResolver
 from binderprogress.sources.local import LocalBuilder
 from binderprogress.web.app import handlers
+from binderprogress.web.access import Everyone
 from binderprogress.web.config import Web
 
 ROOT = Path(__file__).parents[1]
@@ -111,6 +112,7 @@ class Addresses(Web):
 
     def __init__(self) -> None:
         Configurable.__init__(self)
+        self.access = Everyone()
 
 
 def test_endpoints_are_those_of_the_application() -> None:

@@ -8,7 +8,7 @@ import type { Phase } from "./event";
 import { FocusKeeper } from "./focus";
 import { Language } from "./language";
 import { Lazy } from "./lazy";
-import { isOver, LaunchSession, type Mode, now, type Outcome } from "./session";
+import { isOver, LaunchSession, type Mode, now, type Outcome, type Source } from "./session";
 import type { Shown } from "./shown";
 import { type Parts, template } from "./template";
 import type { ViewHost } from "./view";
@@ -139,6 +139,12 @@ export class BinderProgressElement extends LitElement {
     this.#settings();
     this.#view.want();
     await this.#session.start();
+  }
+
+  /** Show a launch that is told by others; trying again asks them anew. */
+  async follow(source: Source): Promise<void> {
+    this.#session.source = source;
+    await this.start();
   }
 
   /** Cancel the launch; it ends with the phase `cancelled`. */

@@ -52,6 +52,22 @@ export interface SessionCallbacks {
   failed(failure: Failure): void;
 }
 
+/** What a launch that others start tells, and how it is stopped. */
+export interface Followed {
+  /** Stop watching. */
+  stop(): void;
+  /** Cancel it; without, to cancel is to leave it alone. */
+  cancel?(): Promise<void>;
+}
+
+/** Where such a launch is told; asked for again when somebody wants to try again. */
+export type Source = (tell: {
+  event(event: LaunchEvent): void;
+  connection(state: "open" | "reconnecting"): void;
+  /** There will be no event. */
+  refused(error: unknown): void;
+}) => Followed;
+
 /** Whether nothing more comes in this mode by itself. */
 export function isOver(mode: Mode): boolean {
   return mode === "failed" || mode === "cancelled" || mode === "gone";
@@ -78,11 +94,15 @@ export class LaunchSession {
   lost = false;
   cancelling = false;
 
+  /** What to follow instead of starting anything. */
+  source: Source | undefined;
+
   readonly #tell: SessionCallbacks;
   #newRecord: (() => LaunchRecord) | undefined;
   /** What came before the part that remembers was loaded. */
   #early: LaunchEvent[] = [];
   #stop: () => void = () => undefined;
+  #call: Followed["cancel"];
   /** Goes up when what is under way is not wanted any more. */
   #turn = 0;
 
@@ -115,6 +135,7 @@ export class LaunchSession {
   /** Start a launch, whatever there was before. */
   async start(): Promise<void> {
     const turn = this.#reset();
+    if (this.source) return this.#follow(this.source, "lost");
     try {
       if (!this.spec) {
         throw new UnusableError("unusable.spec", "There is nothing to launch: no spec is given.");
@@ -160,12 +181,13 @@ export class LaunchSession {
     if (this.cancelling || (this.mode !== "running" && this.mode !== "starting")) return;
     this.cancelling = true;
     this.#tell.changed(true);
-    if (!this.id) {
+    const call = this.#call;
+    if (!this.id && !call) {
       this.leave();
       return;
     }
     try {
-      await cancel(this.launchUrl);
+      await (call ? call() : cancel(this.launchUrl));
     } catch (error) {
       this.cancelling = false;
       console.error(error);
@@ -194,6 +216,7 @@ export class LaunchSession {
   #reset(): number {
     this.pause();
     this.id = "";
+    this.#call = undefined;
     this.model = new ProgressModel(this.model.offset);
     this.record = this.#newRecord?.();
     this.#early = [];
@@ -230,16 +253,21 @@ export class LaunchSession {
   async #startOnBinderHub(hub: string, turn: number): Promise<void> {
     const { launchOnBinderHub } = await import("./binderhub");
     if (turn !== this.#turn) return;
+    const { spec } = this;
+    this.#follow((tell) => ({ stop: launchOnBinderHub({ hub, spec, ...tell }) }), "lost.binderhub");
+  }
+
+  #follow(source: Source, lost: TextKey): void {
     this.model.offset = 0;
     this.#tell.started("");
     this.#setMode("running");
-    this.#stop = launchOnBinderHub({
-      hub,
-      spec: this.spec,
+    const { stop, cancel } = source({
       event: (event) => this.#take(event),
-      connection: (state) => this.#setLost(state !== "open", "lost.binderhub"),
+      connection: (state) => this.#setLost(state !== "open", lost),
       refused: (error) => this.#refused("outcome.refused", error),
     });
+    this.#stop = stop;
+    this.#call = cancel;
   }
 
   #watch(): void {
