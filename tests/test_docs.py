@@ -24,8 +24,8 @@ from binderprogress.core.reasons import REASONS
 from binderprogress.ext.standalone import CONFIGURABLES, Standalone
 from binderprogress.sources.git import GitResolver
 from binderprogress.sources.local import LocalBuilder
-from binderprogress.web.app import handlers
 from binderprogress.web.access import Everyone
+from binderprogress.web.app import handlers
 from binderprogress.web.config import Web
 
 ROOT = Path(__file__).parents[1]

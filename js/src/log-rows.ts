@@ -207,10 +207,12 @@ export class LogRows {
   }
 
   #measure(): void {
+    const wasHidden = !this.#height;
     this.#height = this.box.clientHeight;
     this.#row = Number.parseFloat(getComputedStyle(this.#rows).lineHeight) || this.#row;
-    // Out of view, a browser may have forgotten where it was scrolled to.
-    this.#moved = true;
+    // Out of view, a browser may have forgotten where it was scrolled to. Else a person may be
+    // scrolling it right now.
+    if (wasHidden) this.#moved = true;
   }
 
   #scrolled(): void {
