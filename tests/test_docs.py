@@ -23,6 +23,7 @@ from binderprogress.core.reasons import REASONS
 from binderprogress.ext.standalone import CONFIGURABLES, Standalone
 from binderprogress.sources.git import GitResolver
 from binderprogress.sources.local import LocalBuilder
+from binderprogress.web.access import Everyone
 from binderprogress.web.app import handlers
 from binderprogress.web.config import Web
 
@@ -110,6 +111,9 @@ class Addresses(Web):
 
     def __init__(self) -> None:
         Configurable.__init__(self)
+        self.access = Everyone()
+        # Those that there are only with users, too.
+        self.access.lists = True
 
 
 def test_endpoints_are_those_of_the_application() -> None:
