@@ -113,6 +113,8 @@ class Addresses(Web):
     def __init__(self) -> None:
         Configurable.__init__(self)
         self.access = Everyone()
+        # Those that there are only with users, too.
+        self.access.lists = True
 
 
 def test_endpoints_are_those_of_the_application() -> None:
