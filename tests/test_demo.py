@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 pytestmark = [pytest.mark.hub, pytest.mark.browser]
 
@@ -76,7 +77,14 @@ def test_the_notebook_opens_in_jupyterlab_and_runs_a_cell(page: Page, demo: dict
 def test_the_dashboard_renders_in_voila(page: Page, demo: dict[str, Any]) -> None:
     start(page, demo, "A dashboard")
     voila = open_server(page)
-    expect(voila.get_by_role("heading", name="Two waves")).to_be_visible(timeout=COLD)
+    heading = voila.get_by_role("heading", name="Two waves")
+    try:
+        heading.wait_for(timeout=COLD / 3)
+    except PlaywrightTimeout:
+        # On a busy machine Voilà can miss what its kernel says, and then waits for ever: a person
+        # reloads. Voilà is not what is tested here.
+        voila.reload()
+    expect(heading).to_be_visible(timeout=COLD / 3)
     expect(voila.locator(".widget-slider").first).to_be_visible(timeout=COLD)
     expect(voila.locator("img").first).to_be_visible(timeout=COLD)
 
