@@ -59,6 +59,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     step_key: Annotated[str, Meta(description="The step's name for programs, as 'pulling'.")] = ""
     step_index: Annotated[int, Meta(ge=0, description="Of numbered steps: which.")] = 0
     step_total: Annotated[int, Meta(ge=0, description="Of numbered steps: of how many.")] = 0
+    step_digest: Annotated[
+        str, Meta(description="Of numbered steps: the same for the same instruction in any build.")
+    ] = ""
+    step_cached: Annotated[
+        bool, Meta(description="Of numbered steps: whether its result was there already.")
+    ] = False
     curve: Annotated[
         Curve | None, Meta(description="How the bar moves until the next event; none: it stands.")
     ] = None

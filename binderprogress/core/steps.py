@@ -9,6 +9,7 @@ repo2docker itself.
 from __future__ import annotations
 
 import re
+from hashlib import blake2b
 
 import msgspec
 
@@ -32,6 +33,9 @@ class Step(msgspec.Struct, frozen=True):
         Whether its result was there already.
     phase : Phase or None
         The phase that the line gives away, where it does.
+    digest : str
+        Of numbered steps: the same wherever the instruction is the same, to know it again in other
+        builds.
     """
 
     key: str
@@ -40,11 +44,12 @@ class Step(msgspec.Struct, frozen=True):
     total: int = 0
     cached: bool = False
     phase: Phase | None = None
+    digest: str = ""
 
 
-def numbered(index: int, total: int, *, cached: bool = False) -> Step:
+def numbered(index: int, total: int, *, cached: bool = False, digest: str = "") -> Step:
     """Return the step "Step `index` of `total`"."""
-    return Step("step", f"Step {index} of {total}", index, total, cached)
+    return Step("step", f"Step {index} of {total}", index, total, cached, digest=digest)
 
 
 PATTERNS = {
@@ -102,7 +107,7 @@ class StepReader:
     """Recognises steps line by line; it remembers which buildx vertex is which step."""
 
     def __init__(self) -> None:
-        self._vertices: dict[str, tuple[int, int]] = {}
+        self._vertices: dict[str, Step] = {}
         self._last: Step | None = None
 
     def read(self, line: str) -> Step | None:
@@ -139,18 +144,18 @@ class StepReader:
     def _numbered(match: re.Match[str] | None) -> Step | None:
         if match is None:
             return None
-        return _valid(int(match[1]), int(match[2]))
+        return _valid(int(match[1]), int(match[2]), match)
 
     def _buildx(self, line: str) -> Step | None:
         match = _BUILDX_STEP.match(line)
         if match is not None:
-            step = _valid(int(match[2]), int(match[3]))
+            step = _valid(int(match[2]), int(match[3]), match)
             if step is not None:
-                self._vertices[match[1]] = (step.index, step.total)
+                self._vertices[match[1]] = step
             return step
         match = _BUILDX_CACHED.match(line)
         if match is not None and match[1] in self._vertices:
-            return numbered(*self._vertices[match[1]], cached=True)
+            return msgspec.structs.replace(self._vertices[match[1]], cached=True)
         match = _BUILDX_END.match(line)
         if match is None:
             return None
@@ -159,6 +164,10 @@ class StepReader:
         return Step("saving", "Saving the image")
 
 
-def _valid(index: int, total: int) -> Step | None:
+def _valid(index: int, total: int, match: re.Match[str]) -> Step | None:
     # A repository may print what it likes: "Step 9/3" is not a step.
-    return numbered(index, total) if 1 <= index <= total else None
+    if not 1 <= index <= total:
+        return None
+    instruction = match.string[match.end() :].strip()
+    digest = blake2b(instruction.encode("utf-8", "replace"), digest_size=6).hexdigest()
+    return numbered(index, total, digest=digest)

@@ -204,6 +204,8 @@ class Writer:
             step_key=step.key,
             step_index=step.index,
             step_total=step.total,
+            step_digest=step.digest,
+            step_cached=step.cached,
             attempt=self.attempt,
             **{**estimated, **fields},
         )

@@ -58,6 +58,14 @@ export interface LaunchEvent {
    */
   step_total?: number;
   /**
+   * Of numbered steps: the same for the same instruction in any build.
+   */
+  step_digest?: string;
+  /**
+   * Of numbered steps: whether its result was there already.
+   */
+  step_cached?: boolean;
+  /**
    * How the bar moves until the next event; none: it stands.
    */
   curve?: Curve | null;

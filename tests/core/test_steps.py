@@ -49,7 +49,23 @@ def test_a_step_is_one_of_its_total(index: int, total: int) -> None:
         f"STEP {index}/{total}: RUN",
         f"#1 [{index}/{total}] RUN",
     ):
-        assert read(line) == [numbered(index, total) if valid else None]
+        (step,) = read(line)
+        assert step == (numbered(index, total, digest=step.digest) if valid and step else None)
+
+
+def test_the_same_instruction_is_known_again_whatever_prints_it() -> None:
+    found = read(
+        "Step 2/9 : RUN apt-get update\n",
+        "STEP 7/11: RUN apt-get update\r\n",
+        "#8 [stage-1 3/12] RUN apt-get update",
+        "#8 CACHED",
+        "Step 2/9 : RUN apt-get upgrade\n",
+    )
+    digests = [step.digest for step in found if step is not None]
+    assert len(digests) == 5
+    assert len(digests[0]) == 12
+    assert digests[:4] == digests[:1] * 4
+    assert digests[4] != digests[0]
 
 
 # Attacks ------------------------------------------------------------------------------------------
