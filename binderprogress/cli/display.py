@@ -198,7 +198,8 @@ def time_left(event: Event, since: float) -> str:
     if event.eta is None or event.eta_low is None or event.eta_high is None:
         return ""
     low, high = event.eta_low - since, event.eta_high - since
-    if high <= 0:
+    late = event.eta_high if event.eta_late is None else event.eta_late
+    if late - since <= 0:
         return "longer than usual"
     if low < 1:
         return f"up to {duration(max(high, 1))} left"

@@ -1,21 +1,21 @@
-"""A first estimator: asymptotic inside phases, with renormalised weights.
+"""Where the bar stands and how long it still takes, from phases, steps and past launches.
 
-Each phase gets the share of what is left of the bar that its typical duration has among the
-phases still to come. Phases that are skipped therefore leave their share to the others, and the
-bar never goes back. Within its share the bar approaches the end and never reaches it; numbered
-steps pin it down. How long it takes is a log-normal with a wide spread, since nothing is known of
-the repository yet.
+The bar shows elapsed / (elapsed + left). What is left of a phase is the conditional median of a
+log-normal, given that it has not ended yet, and grows when it takes longer than usual; each later
+phase adds its probability times its median. A step says more: how much was left of the phase when
+that step began in other launches, or, where nobody has seen it, how many of its kind are done.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from math import erfc, exp, log, sqrt
+from math import erfc, exp, hypot, log, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
 from .events import Curve
+from .knowledge import BUILD_PHASES, TYPICAL_PULL, Expectation, LogNormal, Place, left_key
 from .phases import Phase
 from .steps import Step
 
@@ -29,7 +29,7 @@ TYPICAL: Mapping[Phase, float] = {
     Phase.FETCHING: 4.0,
     Phase.BUILDING: 120.0,
     Phase.PUSHING: 20.0,
-    Phase.LAUNCHING: 10.0,
+    Phase.LAUNCHING: 8.0,
 }
 """Seconds that a phase takes where nothing better is known; builders bring their own."""
 
@@ -37,9 +37,38 @@ _ORDER = list(Phase)
 SIGMA = 0.9
 """Spread of ln(duration): launches of unknown repositories differ by a factor of about 2.5."""
 
+COLD = 0.7
+"""How probable it is that an environment has to be made, where nothing is known."""
+
+PULL = 0.15
+"""How probable a pull is on machines that get their images from a registry."""
+
+PACE = 1.0
+"""How far, in logarithms, the time half of the steps took is off from half of the time."""
+
+CAUTION = 0.15
+"""The bar cannot go back, so it takes what is left for more than its median: this part of the way
+to the upper quartile."""
+
+MOMENT = 0.05
+"""Seconds: no duration is taken to be shorter."""
+
+FRESH = 0.2
+"""Seconds for which an estimate holds while a log says nothing new."""
+
+PULL_TOLD = frozenset({"pulling", "pulled", "created"})
+"""The steps that say that a pull is under way, over, or not needed."""
+
+STILL = {"scheduled": 0.8, "pulled": 0.6, "created": 0.5, "starting": 0.45}
+"""What part of a start is still to come when Kubernetes says so much."""
+
+QUARTILE, NINTH = 0.6744897501960817, 1.2815515655446004
+"""Of a standard normal: the upper quartile, and what nine of ten are below."""
+
 _NORMAL = NormalDist()
 # inv_cdf() works in between; below, a normal's tail is as good as exponential.
 _LEAST, _MOST = 1e-300, 1 - 1e-16
+_ROOT = sqrt(0.5)
 
 
 class Estimate(NamedTuple):
@@ -53,6 +82,8 @@ class Estimate(NamedTuple):
         How it moves from now on; None: it stands.
     eta, low, high : float or None
         Seconds until ready: median and quartiles; None when it will not come to that.
+    late : float or None
+        Seconds after which it takes longer than nine of ten: 0 when it does so already.
     """
 
     progress: float
@@ -60,6 +91,7 @@ class Estimate(NamedTuple):
     eta: float | None
     low: float | None
     high: float | None
+    late: float | None
 
 
 def time_left(
@@ -86,41 +118,55 @@ def time_left(
     """
     if typical <= 0:
         return 0.0
-    mu = log(typical)
-    # Tails, since far beyond what is usual 1 - Φ(z) would have no digits left.
-    z = (log(spent) - mu) / sigma if spent > 0 else None
-    tail = (erfc(z / sqrt(2)) / 2 if z is not None else 1.0) * (1 - quantile)
-    if z is not None and tail < _LEAST:
-        at = z - log(1 - quantile) / z
-    else:
-        at = -_NORMAL.inv_cdf(min(tail, _MOST))
-    return max(exp(mu + sigma * at) - spent, 0.0)
+    return _remaining(LogNormal(log(typical), sigma), spent, quantile)
+
+
+_Eta = tuple[float, ...]
+"""Seconds until ready: median, lower and upper quartile, and what nine of ten keep within."""
+
+
+class _Range(NamedTuple):
+    """A duration by its quartiles and what nine of ten keep within, in seconds."""
+
+    low: float
+    median: float
+    high: float
+    late: float
 
 
 class Estimator:
-    """Says where the bar stands, from phases, steps and the time that passes.
+    """Says where the bar stands.
 
     Parameters
     ----------
     now : float
         Monotonic seconds, as in every call that follows.
-    typical : mapping of Phase to float
-        Seconds per phase; phases that are left out are not expected.
+    expectation : Expectation or mapping of Phase to float
+        What past launches taught; or seconds per phase where there are none, phases that are left
+        out not being expected.
     """
 
-    def __init__(self, *, now: float, typical: Mapping[Phase, float] = TYPICAL) -> None:
-        self._typical = dict(typical)
+    def __init__(
+        self, *, now: float, expectation: Expectation | Mapping[Phase, float] = TYPICAL
+    ) -> None:
+        if not isinstance(expectation, Expectation):
+            expectation = Expectation(None, Place(), dict(expectation))
+        self._expected = expectation
+        self._began = now
         self._phase = Phase.WAITING
-        self._phase_began = now
+        self._cold = False
+        self._cached = False
         self._step: Step | None = None
         self._curve = Curve(from_=0.0, to=0.0, tau=1.0)
         self._curve_began = now
-        self._span = (0.0, 0.0)
+        self._fresh: tuple[float, _Eta] | None = None
         self._enter(Phase.WAITING, now)
 
     def copy(self) -> Estimator:
         """Return another that goes its own way from here."""
-        return copy(self)
+        other = copy(self)
+        other._times = dict(self._times)
+        return other
 
     def update(self, phase: Phase, step: Step | None, *, now: float) -> Estimate:
         """Take in what an event says.
@@ -133,78 +179,225 @@ class Estimator:
         now : float
         """
         if phase is Phase.READY:
-            return Estimate(100.0, None, 0.0, 0.0, 0.0)
+            return Estimate(100.0, None, 0.0, 0.0, 0.0, 0.0)
         if phase in {Phase.FAILED, Phase.CANCELLED}:
-            return Estimate(round(self._at(now), 3), None, None, None, None)
+            return Estimate(round(self._at(now), 3), None, None, None, None, None)
         if phase is not self._phase:
             self._enter(phase, now)
-        if step is not None and step.total:
-            self._enter_step(step, now)
-        # An exponential approach that is begun anew from where it stands is the same approach. Ours
-        # is kept as it is: rounded with every line of a busy log, it would not move at all.
-        progress = round(self._at(now), 3)
-        curve = Curve(from_=progress, to=max(progress, self._curve.to), tau=self._curve.tau)
-        left = [self._left(quantile, now) for quantile in (0.5, 0.25, 0.75)]
-        return Estimate(progress, curve, *(round(value, 1) for value in left))
+        if step is not None:
+            self._take(step, now)
+        if self._fresh is None or now - self._fresh[0] > FRESH:
+            left = self._left(now)
+            eta = self._eta(left)
+            self._bend(left.median, eta, now)
+            self._fresh = (now, eta)
+        else:
+            told, eta = self._fresh
+            eta = tuple(max(value - (now - told), 0.0) for value in eta)
+        # Rounded only here: with every line of a busy log it would not move at all.
+        at = round(self._at(now), 3)
+        curve = self._curve
+        curve = Curve(from_=at, to=max(at, curve.to), tau=curve.tau)
+        return Estimate(at, curve, *(round(value, 1) for value in eta))
+
+    # -- evidence
+
+    def _enter(self, phase: Phase, now: float) -> None:
+        self._phase, self._phase_began, self._step, self._cached = phase, now, None, False
+        self._fresh = None
+        self._cold = self._cold or phase in BUILD_PHASES
+        self._since = now
+        self._times: dict[str, int] = {}
+        self._dist = self._phase_dist = self._usual(phase)
+        self._pull = self._chance_of_pull() if phase is Phase.LAUNCHING else 0.0
+        self._sum_later()
+
+    def _take(self, step: Step, now: float) -> None:
+        """Learn from a step how much of the phase is left."""
+        before = self._step
+        same = before is not None and (before.key, before.index, before.total, before.digest) == (
+            step.key,
+            step.index,
+            step.total,
+            step.digest,
+        )
+        if same and before is not None and before.cached == step.cached:
+            return
+        # buildx runs steps side by side and tells of cached ones late: only forward counts.
+        if (
+            before is not None
+            and before.total
+            and step.total
+            and (step.index < before.index or before.total > step.total)
+        ):
+            return
+        if not same:
+            self._cached = before is not None and before.cached
+        self._step, self._fresh = step, None
+        if self._phase is Phase.LAUNCHING:
+            self._pull = 0.0 if step.key in PULL_TOLD else self._pull
+            self._sum_later()
+        prior = self._guess(step, now)
+        name = step.digest or step.key
+        if not same:
+            self._times[name] = self._times.get(name, 0) + 1
+        key = left_key(self._phase, name, self._times[name], cached=self._cached)
+        self._dist = self._expected.left(key, prior)
+        self._since = now
+
+    def _guess(self, step: Step, now: float) -> LogNormal:
+        """Return what is left of the phase, for a step of which nothing is known."""
+        spent = now - self._phase_began
+        whole = self._phase_dist
+        if step.key == "pulling":
+            pull = self._expected.pull(LogNormal(log(TYPICAL_PULL), SIGMA))
+            return LogNormal(log(pull.median + _remaining(whole, spent, 0.5)), pull.sigma)
+        # A Hub says that it starts a server long before Kubernetes starts the container.
+        if step.key in STILL and (step.key != "starting" or "created" in self._times):
+            return LogNormal(whole.mu + log(STILL[step.key]), SIGMA)
+        done = (step.index if step.cached else step.index - 1) / step.total if step.total else 0.0
+        if not done:
+            return _shifted(whole, spent)
+        # What is usual, and what the pace so far makes of it; the more is done, the more the pace
+        # counts. Steps differ widely: half of them done can be any part of the time.
+        pace = log(max(spent, MOMENT) / done)
+        certain = done / (1 - done + MOMENT) / PACE**2
+        usual = 1 / whole.sigma**2
+        mu = (usual * whole.mu + certain * pace) / (usual + certain)
+        total = LogNormal(mu, sqrt(1 / (usual + certain)))
+        rest = exp(mu) * (1 - done)
+        return LogNormal(log(max(rest, MOMENT)), max(total.sigma, SIGMA / 2))
+
+    # -- what is left
+
+    def _usual(self, phase: Phase) -> LogNormal:
+        # A phase that nobody expected (a push) is not worth nothing once it is there.
+        typical = self._expected.typical.get(phase, TYPICAL.get(phase, 0.0))
+        prior = LogNormal(log(max(typical, MOMENT)), SIGMA)
+        if phase is Phase.BUILT:
+            return prior
+        return self._expected.phase(phase, prior)
+
+    def _chance(self, phase: Phase) -> float:
+        """Return how probable a later phase is."""
+        expected = self._expected
+        prior = float(phase in expected.typical)
+        if phase is Phase.LAUNCHING:
+            return prior
+        if phase not in BUILD_PHASES:
+            return 0.0
+        happens = expected.happens(phase, prior)
+        return happens if self._cold else happens * expected.cold(COLD)
+
+    def _chance_of_pull(self) -> float:
+        # Who pushes has other machines, which have to get the image.
+        prior = PULL if Phase.PUSHING in self._expected.typical else PULL / 10
+        return self._expected.pulls(self._cold, prior)
+
+    def _sum_later(self) -> None:
+        """Add up the phases that are still to come; they are the same until the next one."""
+        parts = [(self._chance(p), self._usual(p)) for p in _ORDER[_ORDER.index(self._phase) + 1 :]]
+        pull = self._pull
+        if self._phase is not Phase.LAUNCHING and Phase.LAUNCHING in self._expected.typical:
+            pull = self._chance_of_pull()
+        parts.append((pull, self._expected.pull(LogNormal(log(TYPICAL_PULL), SIGMA))))
+        median = below = above = late = 0.0
+        for chance, dist in parts:
+            if chance <= 0:
+                continue
+            whole = dist.median
+            up, far = exp(QUARTILE * dist.sigma), exp(NINTH * dist.sigma)
+            doubt = chance * (1 - chance) * whole * whole
+            median += chance * whole
+            below += (chance * whole * (1 - 1 / up)) ** 2 + doubt
+            above += (chance * whole * (up - 1)) ** 2 + doubt
+            late += (chance * whole * (far - 1)) ** 2 + doubt
+        self._later = median
+        self._gaps = (sqrt(below), sqrt(above), sqrt(late))
+
+    def _left(self, now: float) -> _Range:
+        """Return what is left of the present phase."""
+        spent = max(now - self._since, 0.0)
+        return _Range(
+            *_quartiles(self._dist, spent),
+            exp(self._dist.mu + NINTH * self._dist.sigma) - spent,
+        )
+
+    def _eta(self, left: _Range) -> _Eta:
+        """Return median, quartiles and what nine of ten keep within, of all that is left."""
+        below, above, far = self._gaps
+        middle = left.median + self._later
+        low = middle - hypot(left.median - left.low, below)
+        high = middle + hypot(left.high - left.median, above)
+        late = left.late + self._later + far
+        return middle, max(low, 0.0), high, max(late, 0.0)
+
+    # -- the bar
 
     def _at(self, now: float) -> float:
         return self._curve.at(now - self._curve_began)
 
-    def _rebase(self, to: float, tau: float, now: float) -> None:
-        from_ = self._at(now)
-        self._curve = Curve(from_=from_, to=max(from_, to), tau=max(tau, 0.1))
+    def _bend(self, left: float, eta: _Eta, now: float) -> None:
+        """Let the bar go where it would stand if nothing more were heard."""
+        at = self._at(now)
+        elapsed = max(now - self._began, 0.0)
+        spent = now - self._since
+        ahead = max(left, 0.5)
+        middle, _, high, _ = eta
+        caution = 1 + CAUTION * (high - middle) / middle if middle > 0 else 1.0
+
+        def share(later: float) -> float:
+            rest = _remaining(self._dist, spent + later, 0.5) + self._later
+            whole = elapsed + later + rest * caution
+            return CEILING * (elapsed + later) / whole if whole > 0 else 0.0
+
+        whole = elapsed + middle * caution
+        here = max(at, CEILING * elapsed / whole if whole > 0 else 0.0)
+        soon, then = share(ahead), share(2 * ahead)
+        first, second = soon - here, then - soon
+        if first > 0 and 0.05 * first < second < 0.95 * first:
+            # The exponential through three points at equal distances.
+            ratio = second / first
+            to, tau = here + first / (1 - ratio), -ahead / log(ratio)
+        else:
+            # The bar is ahead, or moves as a line would: be where it should be by and by.
+            to, tau = here + max(then - here, 0.0) / (1 - exp(-2)), ahead
+        self._curve = Curve(from_=here, to=min(max(here, to), CEILING), tau=max(tau, 0.1))
         self._curve_began = now
 
-    @property
-    def _own(self) -> float:
-        # A phase that nobody expected (a push) is not worth nothing once it is there.
-        return self._typical.get(self._phase, TYPICAL.get(self._phase, 0.0))
 
-    def _later(self, phase: Phase) -> list[Phase]:
-        return [p for p in _ORDER[_ORDER.index(phase) + 1 :] if p in self._typical]
+def _remaining(dist: LogNormal, spent: float, quantile: float) -> float:
+    mu, sigma = dist
+    if spent <= 0:
+        return exp(mu - sigma * _NORMAL.inv_cdf(min(1 - quantile, _MOST)))
+    # Tails, since far beyond what is usual 1 - Φ(z) would have no digits left.
+    z = (log(spent) - mu) / sigma
+    return _beyond(dist, spent, z, erfc(z * _ROOT) / 2, quantile)
 
-    def _enter(self, phase: Phase, now: float) -> None:
-        self._phase, self._phase_began, self._step = phase, now, None
-        own = self._own
-        total = own + sum(self._typical[p] for p in self._later(phase))
-        from_ = self._at(now)
-        to = from_ + (CEILING - from_) * (own / total if total else 0.0)
-        self._span = (from_, max(from_, to))
-        # At its typical duration the bar has covered 63% of the phase's share: what has taken its
-        # median has about as much before it, and a bar that stalls late is what people like least
-        # (Harrison et al., Rethinking the Progress Bar, 2007).
-        self._rebase(self._span[1], own, now)
 
-    def _enter_step(self, step: Step, now: float) -> None:
-        # buildx runs steps side by side and tells of cached ones late: only forward counts.
-        if self._step is not None and (
-            step.index < self._step.index or self._step.total > step.total
-        ):
-            return
-        self._step = step
-        low, high = self._span
-        done = step.index if step.cached else step.index - 1
-        at = low + (high - low) * done / step.total
-        to = low + (high - low) * min(done + 1, step.total) / step.total
-        if at > self._at(now):
-            self._curve = Curve(from_=at, to=at, tau=1.0)
-            self._curve_began = now
-        self._rebase(to, self._own / step.total, now)
+def _beyond(dist: LogNormal, spent: float, z: float, beyond: float, quantile: float) -> float:
+    """Return a quantile of what is left, where `beyond` is how probable more than `z` is."""
+    tail = beyond * (1 - quantile)
+    at = z - log(1 - quantile) / z if tail < _LEAST else -_NORMAL.inv_cdf(min(tail, _MOST))
+    return max(exp(dist.mu + dist.sigma * at) - spent, 0.0)
 
-    def _left(self, quantile: float, now: float) -> float:
-        spent = now - self._phase_began
-        typical = self._own
-        step = self._step
-        done = 0.0
-        if step is not None:
-            done = (step.index if step.cached else step.index - 1) / step.total
-        if done:
-            # The mean of what is usual and of what the pace so far (spent / done) makes of it; the
-            # more steps are done, the more their pace counts.
-            whole = typical * (1 - done) + spent
-            left = time_left(whole * (1 - done), 0.0, quantile)
-        else:
-            left = time_left(typical, spent, quantile)
-        return left + sum(
-            time_left(self._typical[p], 0.0, quantile) for p in self._later(self._phase)
-        )
+
+def _quartiles(dist: LogNormal, spent: float) -> tuple[float, float, float]:
+    mu, sigma = dist
+    if spent <= 0:
+        median, up = exp(mu), exp(QUARTILE * sigma)
+        return median / up, median, median * up
+    z = (log(spent) - mu) / sigma
+    beyond = erfc(z * _ROOT) / 2
+    return (
+        _beyond(dist, spent, z, beyond, 0.25),
+        _beyond(dist, spent, z, beyond, 0.5),
+        _beyond(dist, spent, z, beyond, 0.75),
+    )
+
+
+def _shifted(dist: LogNormal, spent: float) -> LogNormal:
+    """Return what is left of something after `spent` seconds, as a duration of its own."""
+    low, median, high = _quartiles(dist, spent)
+    spread = log(max(high, MOMENT) / max(low, MOMENT)) / (2 * QUARTILE)
+    return LogNormal(log(max(median, MOMENT)), max(spread, MOMENT))

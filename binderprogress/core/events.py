@@ -71,6 +71,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     eta: Annotated[Seconds | None, Meta(description="Seconds until ready, as a median.")] = None
     eta_low: Annotated[Seconds | None, Meta(description="… as a lower quartile.")] = None
     eta_high: Annotated[Seconds | None, Meta(description="… as an upper quartile.")] = None
+    eta_late: Annotated[
+        Seconds | None, Meta(description="Seconds until it takes longer than nine of ten do.")
+    ] = None
     attempt: Annotated[int, Meta(ge=1, description="Which try at starting the server.")] = 1
     reason: Annotated[str, Meta(description="On failed and cancelled: why, for programs.")] = ""
     subject: Annotated[

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import estimate, normalize, reasons, steps
+from . import estimate, knowledge, normalize, reasons, steps
 from .phases import Phase
 
 __all__ = ["javascript", "tables"]
@@ -83,5 +83,17 @@ def tables() -> dict[str, Any]:
             "typical": dict(estimate.TYPICAL),
             "sigma": estimate.SIGMA,
             "ceiling": estimate.CEILING,
+            "caution": estimate.CAUTION,
+            "cold": estimate.COLD,
+            "fresh": estimate.FRESH,
+            "moment": estimate.MOMENT,
+            "pace": estimate.PACE,
+            "pull": estimate.PULL,
+            "pulling": knowledge.TYPICAL_PULL,
+            "quartile": estimate.QUARTILE,
+            "ninth": estimate.NINTH,
+            "still": estimate.STILL,
+            "build": list(knowledge.BUILD_PHASES),
+            "pullTold": sorted(estimate.PULL_TOLD),
         },
     }

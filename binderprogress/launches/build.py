@@ -74,7 +74,7 @@ class Build:
             clock=clock,
             began=began,
             began_utc=clock.utc(),
-            estimator=Estimator(now=began, typical=builder.typical),
+            estimator=Estimator(now=began, expectation=builder.typical),
             limits=limits,
             phase=Phase.WAITING,
         )

@@ -227,7 +227,7 @@ class Launch:
             # From here on it goes its own way; the build's is shared.
             estimator=build.estimator.copy()
             if build
-            else Estimator(now=self._began, typical=self._typical),
+            else Estimator(now=self._began, expectation=self._typical),
             limits=self._limits,
             phase=phase,
         )

@@ -193,6 +193,7 @@ class Writer:
             "eta": estimate.eta,
             "eta_low": estimate.low,
             "eta_high": estimate.high,
+            "eta_late": estimate.late,
         }
         return Event(
             id=self.channel.last + 1,

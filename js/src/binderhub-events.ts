@@ -160,7 +160,7 @@ export class BinderHubLaunch {
     if (phase !== this.phase) this.#step = undefined;
     this.#step = step ?? this.#step;
     this.phase = phase;
-    const { progress, curve, eta, low, high } = this.#estimator.update(phase, step, now);
+    const { progress, curve, eta, low, high, late } = this.#estimator.update(phase, step, now);
     const event: LaunchEvent = {
       id: (this.#id += 1),
       phase,
@@ -171,7 +171,7 @@ export class BinderHubLaunch {
       ...(this.#step && stepFields(this.#step)),
       ...(curve && { curve }),
       ...(eta !== undefined && low !== undefined && high !== undefined
-        ? { eta, eta_low: low, eta_high: high }
+        ? { eta, eta_low: low, eta_high: high, eta_late: late }
         : {}),
       ...(this.#attempt > 1 && { attempt: this.#attempt }),
       ...fields,

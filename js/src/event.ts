@@ -82,6 +82,10 @@ export interface LaunchEvent {
    */
   eta_high?: number | null;
   /**
+   * Seconds until it takes longer than nine of ten do.
+   */
+  eta_late?: number | null;
+  /**
    * Which try at starting the server.
    */
   attempt?: number;

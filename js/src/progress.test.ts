@@ -74,9 +74,11 @@ describe("ProgressModel", () => {
   it("counts what is left down, below zero too", () => {
     const model = new ProgressModel();
     model.accept(event(1, { eta: 10, eta_low: 5, eta_high: 20 }));
-    expect(model.left(1006)).toEqual({ median: 4, low: -1, high: 14 });
-    expect(model.left(1030)).toEqual({ median: -20, low: -25, high: -10 });
-    model.accept(event(2, { eta: 10 }));
+    expect(model.left(1006)).toEqual({ median: 4, low: -1, high: 14, late: 14 });
+    expect(model.left(1030)).toEqual({ median: -20, low: -25, high: -10, late: -10 });
+    model.accept(event(2, { eta: 10, eta_low: 5, eta_high: 20, eta_late: 30 }));
+    expect(model.left(1025)).toEqual({ median: -15, low: -20, high: -5, late: 5 });
+    model.accept(event(3, { eta: 10 }));
     expect(model.left(1006)).toEqual({ median: 4 });
   });
 });

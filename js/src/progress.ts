@@ -71,13 +71,16 @@ export class ProgressModel {
    *
    * They go below zero when it takes longer than was thought. Nothing when nobody knows.
    */
-  left(local: number): { median: number; low?: number; high?: number } | undefined {
+  left(
+    local: number,
+  ): { median: number; low?: number; high?: number; late?: number } | undefined {
     const event = this.#event;
     if (event?.eta == null || isTerminal(event)) return undefined;
     const since = this.#since(local);
     const median = event.eta - since;
     if (event.eta_low == null || event.eta_high == null) return { median };
-    return { median, low: event.eta_low - since, high: event.eta_high - since };
+    const late = (event.eta_late ?? event.eta_high) - since;
+    return { median, low: event.eta_low - since, high: event.eta_high - since, late };
   }
 
   /** Seconds since the newest event. Clocks are never quite right: not before it. */

@@ -29,6 +29,7 @@ test.each([
   [{ median: -5, low: -10, high: 12 }, "up to 10 sec left"],
   [{ median: -5, low: -10, high: 3 }, "a few seconds left"],
   [{ median: -20, low: -30, high: -1 }, "longer than usual"],
+  [{ median: -20, low: -30, high: -1, late: 9 }, "a few seconds left"],
 ])("%j is left: %s", (left, text) => {
   expect(timeLeft(words, left)).toBe(text);
 });

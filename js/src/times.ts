@@ -38,11 +38,11 @@ export function shortDuration(words: Words, seconds: number): string {
  */
 export function timeLeft(
   words: Words,
-  left: { median: number; low?: number; high?: number } | undefined,
+  left: { median: number; low?: number; high?: number; late?: number } | undefined,
 ): string {
   if (!left) return "";
-  const { median, low = median, high = median } = left;
-  if (high <= 0) return words.say("left.longer");
+  const { median, low = median, high = median, late = high } = left;
+  if (late <= 0) return words.say("left.longer");
   if (high < 5) return words.say("left.few");
   const from = coarse(Math.max(low, 0));
   const to = coarse(high);
