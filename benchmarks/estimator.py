@@ -14,7 +14,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from binderprogress.core.estimate import TYPICAL
 from binderprogress.core.events import Event
 from binderprogress.core.knowledge import Expectation, Knowledge, Place
 from binderprogress.core.phases import Phase
@@ -36,14 +35,15 @@ _FIVE = 5
 def measure(train: list[Trace], test: list[Trace]) -> dict[str, Any]:
     """Replay the launches and return all figures."""
     knowledge = Knowledge()
-    nothing = Expectation(None, Place(), TYPICAL)
-    learn(knowledge, train, nothing)
+    learn(knowledge, train)
     earlier = Counter(trace.header.repository for trace in train)
     Timed.taken, Timed.asked = 0.0, 0
     launches = []
     for trace in test:
-        known = replay(trace, knowledge.about(place(trace), TYPICAL))
+        typical = trace.header.typical
+        known = replay(trace, knowledge.about(place(trace), typical))
         if known[-1].phase is Phase.READY:
+            nothing = Expectation(None, Place(), typical)
             launches.append((earlier[trace.header.repository], known, replay(trace, nothing)))
     groups = {
         "all": launches,

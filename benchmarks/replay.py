@@ -17,7 +17,7 @@ from binderprogress.launches.writer import Clock, Limits, Writer
 
 from .traces import Line, Trace
 
-__all__ = ["Timed", "past", "place", "replay"]
+__all__ = ["Timed", "learn", "past", "place", "replay"]
 
 _log = logging.getLogger(__name__)
 
@@ -89,10 +89,11 @@ def past(trace: Trace, events: list[Event]) -> PastLaunch:
     )
 
 
-def learn(knowledge: Knowledge, traces: list[Trace], expectation: Expectation) -> None:
+def learn(knowledge: Knowledge, traces: list[Trace]) -> None:
     """Add launches to what is known."""
     for trace in traces:
-        knowledge.add(past(trace, replay(trace, expectation)))
+        nothing = Expectation(None, Place(), trace.header.typical)
+        knowledge.add(past(trace, replay(trace, nothing)))
 
 
 def _phase(line: Line) -> Phase | None:

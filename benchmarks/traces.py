@@ -1,22 +1,26 @@
 """Recorded launches: JSONL files, one launch each.
 
 The first line is ``{"spec": …, "host": …}``, and if known ``commit``, ``began`` (seconds since
-1970) and ``origin`` ("recorded" or "generated"). Each further line is ``{"t": seconds since the
-start, "source": "repo2docker" | "jupyterhub" | "binderhub", "record": …}``. A launch ends with the
-Hub's record that has ``ready`` or ``failed``, or with a BinderHub's phase of that name; if it ends
-before, it failed.
+1970), ``origin`` ("recorded" or "generated") and ``engine`` ("local" if it was ours of that name).
+Each further line is ``{"t": seconds since the start, "source": "repo2docker" | "jupyterhub" |
+"binderhub", "record": …}``. A launch ends with the Hub's record that has ``ready`` or ``failed``, or
+with a BinderHub's phase of that name; if it ends before, it failed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from binderprogress.core.estimate import TYPICAL
 from binderprogress.core.normalize import Record
+from binderprogress.core.phases import Phase
 from binderprogress.errors import BadRequestError
+from binderprogress.sources.local import LocalBuilder
 
 __all__ = ["Header", "Line", "Trace", "read", "read_all", "write"]
 
@@ -27,6 +31,12 @@ class Header(msgspec.Struct, kw_only=True, omit_defaults=True):
     commit: str = ""
     began: float = 0.0
     origin: Literal["recorded", "generated"] = "recorded"
+    engine: Literal["", "local"] = ""
+
+    @property
+    def typical(self) -> Mapping[Phase, float]:
+        """What its phases take where nothing is known: of the engine ``local`` less."""
+        return LocalBuilder.typical if self.engine == "local" else TYPICAL
 
     @property
     def repository(self) -> str:
