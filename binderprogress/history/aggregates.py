@@ -32,6 +32,8 @@ _MOST_REPOSITORIES = 20
 _MOST_REASONS = 50
 _ENOUGH = 3
 """As many launches that are ready: one slow one says little of its repository."""
+_MOST_DAYS = 92
+"""Over more, phases are told by the week: a picture has no room for more."""
 _ORDER = (Phase.WAITING, Phase.FETCHING, Phase.BUILDING, Phase.PUSHING, Phase.LAUNCHING, TOTAL)
 
 _Rows = Sequence[Mapping[str, Any]]
@@ -174,7 +176,7 @@ def stats(connection: Connection, *, days: int, now: float, provider: str, host:
     by_day, reasons = _outcomes(connection, first, provider, host)
     return Stats(
         days=by_day,
-        phases=_phases(connection, first, provider, host),
+        phases=_phases(connection, first, provider, host, 7 if days > _MOST_DAYS else 1),
         reasons=reasons,
         repositories=_slowest(connection, provider),
     )
@@ -204,10 +206,17 @@ def _outcomes(
     )
 
 
-def _phases(connection: Connection, first: int, provider: str, host: str) -> list[Distribution]:
+def _phases(
+    connection: Connection, first: int, provider: str, host: str, every: int
+) -> list[Distribution]:
     table = PhaseCount
-    query = select(table.cold, table.phase, table.day, table.bin, table.launches).where(
-        table.day >= first
+    # Weeks begin with a Monday, and the first day of all was a Thursday.
+    since_monday = 3 if every == 7 else 0
+    time = ((table.day + since_monday) // every).label("time")
+    query = (
+        select(table.cold, table.phase, time, table.bin, func.sum(table.launches))
+        .where(table.day >= first)
+        .group_by(table.cold, table.phase, time, table.bin)
     )
     if provider or host:
         query = query.where(table.provider != ALL, *_filters(table, provider, host))
@@ -218,7 +227,8 @@ def _phases(connection: Connection, first: int, provider: str, host: str) -> lis
         lambda: defaultdict(lambda: defaultdict(int))
     )
     dates: dict[int, str] = {}
-    for cold, phase, day, number, launches in connection.execute(query):
+    for cold, phase, begins, number, count in connection.execute(query):
+        day, launches = begins * every - since_monday, int(count)
         date = dates.get(day) or dates.setdefault(day, _date(day))
         by_day = found[phase, cold]
         by_day[""][number] += launches

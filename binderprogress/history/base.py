@@ -34,7 +34,8 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
     cold : bool
         Of launches that made the environment, or of those that found it.
     day : str
-        As 2026-11-25, in UTC; empty for all days together.
+        As 2026-11-25, in UTC; empty for all days together. Over more than 92 days, the Monday of a
+        week.
     launches : int
         How many went through it.
     p10, p25, p50, p75, p90 : float

@@ -62,6 +62,14 @@ def test_phases_over_all_days_and_by_day(database: Database) -> None:
     assert of(found, "total", day="2026-11-23").p50 == pytest.approx(65, rel=0.1)
 
 
+def test_over_many_days_phases_are_told_by_the_week(database: Database) -> None:
+    """The day of NOON is a Monday."""
+    database.write([past(began=NOON + day * DAY) for day in (-8, -7, -1, 0)])
+    found = stats(database, days=93)
+    total = [(d.day, d.launches) for d in found.phases if d.phase == "total"]
+    assert total == [("", 4), ("2026-11-09", 1), ("2026-11-16", 2), ("2026-11-23", 1)]
+
+
 def test_phases_cold_against_warm(database: Database) -> None:
     database.write([past(), past(cold=False, spans=spans(building=0.01))])
     found = stats(database)
