@@ -122,7 +122,6 @@ class Standalone(LoggingConfigurable):
             If the port is taken, the history cannot be opened, or something that is needed is not
             installed.
         """
-        await self.open_history()
         app = self._make_app()
         self._server = HTTPServer(app, xheaders=self.web.trust_proxy, max_body_size=_MAX_BODY)
         try:
@@ -138,6 +137,8 @@ class Standalone(LoggingConfigurable):
             self.upstreams.start()
         else:
             await self._start_hub()
+        # Last: a Hub of our own comes up meanwhile.
+        await self.open_history()
 
     async def open_history(self) -> None:
         """Let launches that are over be kept from now on.
