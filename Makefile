@@ -65,7 +65,7 @@ bench: install ## ratios against peers in the same run
 docs: install ## the documentation as HTML
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
 
-os-packages: ## what the browser and container tests need, where this user may install it
+os-packages: ## what browser, container and database tests need, where this user may install it
 	@tests/os-packages
 
 clean: ## all that make made

@@ -12,7 +12,7 @@ from typing import Any
 
 import tornado
 
-from . import fanout, log, proxy
+from . import fanout, history, log, proxy
 
 
 def main() -> None:
@@ -26,6 +26,9 @@ def main() -> None:
     lines = parser.add_argument_group("log")
     lines.add_argument("--lines", type=int, default=100_000)
     lines.add_argument("--lines-rate", type=int, default=5_000, help="lines per second")
+    past = parser.add_argument_group("history")
+    past.add_argument("--launches", type=int, default=20_000)
+    past.add_argument("--url", default="", help="of an empty database; else SQLite and PostgreSQL")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(BENCHMARKS):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
@@ -68,10 +71,15 @@ def run_log(arguments: argparse.Namespace) -> dict[str, Any]:
     return log.compare(lines=arguments.lines, rate=arguments.lines_rate)
 
 
+def run_history(arguments: argparse.Namespace) -> dict[str, Any]:
+    return history.compare(count=arguments.launches, url=arguments.url)
+
+
 BENCHMARKS = {
     "fanout": (run_fanout, fanout.table),
     "proxy": (run_proxy, proxy.table),
     "log": (run_log, log.table),
+    "history": (run_history, history.table),
 }
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 The first line is ``{"spec": …, "host": …}``, and if known ``commit``, ``began`` (seconds since
 1970), ``origin`` ("recorded" or "generated") and ``engine`` ("local" if it was ours of that name).
 Each further line is ``{"t": seconds since the start, "source": "repo2docker" | "jupyterhub" |
-"binderhub", "record": …}``. A launch ends with the Hub's record that has ``ready`` or ``failed``, or
-with a BinderHub's phase of that name; if it ends before, it failed.
+"binderhub", "record": …}``.
+
+A launch ends with the Hub's record that has ``ready`` or ``failed``, or with a BinderHub's phase of
+that name; if it ends before, it failed.
 """
 
 from __future__ import annotations

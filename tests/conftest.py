@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from .support.processes import environment, program
+from .support.processes import BIN, environment, program
 from .support.repositories import repository
 
 # What Chromium needs where it runs as root, and what keeps it from calling home.
@@ -27,6 +30,12 @@ CHROMIUM_ARGUMENTS = [
     "--disable-sync",
 ]
 
+
+# The history of the one who runs the tests stays as it is; uv's Pythons are where they always are.
+_pythons = subprocess.check_output([BIN / "uv", "python", "dir"], text=True).strip()
+os.environ.setdefault("UV_PYTHON_INSTALL_DIR", _pythons)
+_data = tempfile.TemporaryDirectory(prefix="binderprogress-data-", ignore_cleanup_errors=True)
+os.environ["XDG_DATA_HOME"] = _data.name
 
 # Where the real BinderHub is not installed, a double of its package stands in.
 if importlib.util.find_spec("binderhub") is None:

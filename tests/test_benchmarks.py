@@ -69,8 +69,8 @@ def test_a_trace_is_read_as_it_was_written(tmp_path: Path) -> None:
         "{}\n",
         '{"spec": "gh/a/b/c"}\n',
         '{"spec": "gh/a/b/c"}\n{"t": 1, "source": "elsewhere", "record": ""}\n',
-        '{"spec": "gh/a/b/c"}\n{"t": 2, "source": "binderhub", "record": {}}\n'
-        '{"t": 1, "source": "binderhub", "record": {}}\n',
+        '{"spec": "gh/a/b/c"}\n'
+        + "".join(f'{{"t": {t}, "source": "binderhub", "record": {{}}}}\n' for t in (2, 1)),
     ],
     ids=["empty", "no spec", "no lines", "another source", "times go back"],
 )

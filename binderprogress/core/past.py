@@ -68,6 +68,8 @@ class PastLaunch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         What was launched; `repository` is its address. `commit` is empty where nobody said.
     host : str
         Where it was built and started: a BinderHub's or a Hub's address; empty: here.
+    image : str
+        The image's name; empty where it is none, or not known.
     outcome : Phase
         ready, failed or cancelled.
     reason : str
@@ -88,6 +90,7 @@ class PastLaunch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ref: str = ""
     commit: str = ""
     host: str = ""
+    image: str = ""
     outcome: Phase
     reason: str = ""
     cold: bool = False

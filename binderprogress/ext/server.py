@@ -73,6 +73,13 @@ class ServerParts(Standalone):
         if not spawner.url:
             spawner.available = self._available
 
+    async def open_history(self) -> None:
+        """Keep launches that are over, if that is possible."""
+        try:
+            await super().open_history()
+        except ConfigError as error:
+            self.log.warning("binderprogress keeps no history: %s", error)
+
     async def _check_hub(self) -> dict[str, Any]:
         # It starts with the first launch: that it does not run yet is no fault.
         return await super()._check_hub() if self._require_hub().url else {"started": False}
@@ -107,6 +114,8 @@ class ServerExtension(ExtensionApp):
             self.log.warning("binderprogress is not there: %s", error)
             return
         self.settings["binderprogress"] = self.parts.web
+        # Not before: it would keep the Jupyter server from coming up.
+        self.serverapp.io_loop.add_callback(self.parts.open_history)
 
     def initialize_handlers(self) -> None:
         """Serve all that the server has, behind the login of the Jupyter server."""

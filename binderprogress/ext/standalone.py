@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
@@ -17,6 +18,7 @@ from traitlets import Dict, Enum, Integer, Unicode
 from traitlets.config import Configurable, LoggingConfigurable
 
 from ..errors import ConfigError
+from ..history.config import History
 from ..launches import LaunchManager
 from ..sources.base import Builder, Spawner
 from ..sources.binderhub import UpstreamBuilder, UpstreamSpawner
@@ -39,6 +41,7 @@ _MAX_BODY = 1 << 20
 
 CONFIGURABLES: list[type[Configurable]] = [
     LaunchManager,
+    History,
     Web,
     HubSpawner,
     LocalBuilder,
@@ -82,6 +85,9 @@ class Standalone(LoggingConfigurable):
         self.builder, self.spawner = self._make_parts()
         self.hub: EmbeddedHub | None = None
         self.launches = LaunchManager(builder=self.builder, spawner=self.spawner, parent=self)
+        # Of one that is started here the port says nothing.
+        self.launches.host = urlsplit(self.hub_url).netloc.rpartition("@")[2]
+        self.history = History(parent=self)
         self.web = Web(launches=self.launches, parent=self)
         self.web.checks = self._checks
         # What is configured counts; else what is safe where it is.
@@ -89,6 +95,9 @@ class Standalone(LoggingConfigurable):
             self.web.local_only = self.ip in {"127.0.0.1", "::1", "localhost"}
         if "confirm_foreign" not in self.config.Web:
             self.web.confirm_foreign = isinstance(self.builder, LocalBuilder)
+        if "name_repositories" not in self.config.Web:
+            # With keys, or the login of a git host, private ones can be launched.
+            self.web.name_repositories = not getattr(self.builder, "credentials", False)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._containers: ContainerHost | None = None
         self._server: HTTPServer | None = None
@@ -110,7 +119,8 @@ class Standalone(LoggingConfigurable):
         Raises
         ------
         ConfigError
-            If the port is taken, or something that is needed is not installed.
+            If the port is taken, the history cannot be opened, or something that is needed is not
+            installed.
         """
         app = self._make_app()
         self._server = HTTPServer(app, xheaders=self.web.trust_proxy, max_body_size=_MAX_BODY)
@@ -127,13 +137,25 @@ class Standalone(LoggingConfigurable):
             self.upstreams.start()
         else:
             await self._start_hub()
+        # Last: a Hub of our own comes up meanwhile.
+        await self.open_history()
+
+    async def open_history(self) -> None:
+        """Let launches that are over be kept from now on.
+
+        Raises
+        ------
+        ConfigError
+            If that is not possible as it is configured.
+        """
+        self.launches.history = await asyncio.to_thread(self.history.open)
 
     async def stop(self) -> None:
         """Stop everything, within 5 seconds."""
         if self._server is not None:
             self._server.stop()
         # With a Hub of our own all servers end with it; another's have to be stopped one by one.
-        patience = 1.0 if self.hub is not None else 4.5
+        patience = 1.0 if self.hub is not None else 4.0
         try:
             async with asyncio.timeout(patience):
                 await self.launches.close()
@@ -145,6 +167,8 @@ class Standalone(LoggingConfigurable):
         if self._containers is not None:
             await self._containers.stop()
         await self.spawner.close()
+        # After the last launch has come to its end.
+        await asyncio.to_thread(self.launches.history.close)
         if self._server is not None:
             await self._server.close_all_connections()
         if self._folder is not None:

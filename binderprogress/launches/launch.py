@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 import msgspec
 
@@ -13,6 +14,7 @@ from ..core.events import Encoded, Event
 from ..core.phases import Phase
 from ..core.specs import Spec
 from ..core.steps import Step
+from ..sources.base import Built, Served
 from .build import FIRST, Build
 from .writer import Clock, Limits, Writer
 
@@ -105,6 +107,10 @@ class Launch:
         """Notified when a viewer comes or goes."""
         self.viewers = 0
         self.build: Build | None = None
+        self.joined = False
+        """Whether its build was begun by another launch."""
+        self.built: Built | None = None
+        self.served: Served | None = None
         self._cut = 0
         self._log_cut: int | None = None
         self._clock = clock
@@ -141,6 +147,13 @@ class Launch:
         for events in (self._read_head, self._read_build, self._read_tail):
             found.extend(events(after, limit - len(found)))
         return found
+
+    def events(self) -> Iterator[Event]:
+        """Yield all events so far, those of the build with the numbers that they have there."""
+        build = self.build.channel.read(0, limit=self._of_build) if self.build else ()
+        channels = [self._head, *([self._tail.channel] if self._tail is not None else [])]
+        head, *tail = [channel.read(0, limit=channel.last) for channel in channels]
+        return (encoded.event for encoded in chain(head, build, *tail))
 
     def log_text(self) -> str:
         """Return the whole log so far."""
@@ -241,6 +254,12 @@ class Launch:
         if self.build is not None:
             return max((self._cut or self.build.channel.last) + self._shift, self._head.last)
         return self._head.last
+
+    @property
+    def _of_build(self) -> int:
+        """How many of its build's events are its own, too."""
+        assert self.build is not None  # noqa: S101 - for the type checker
+        return (self._cut or self.build.channel.last) - FIRST + 1
 
     @property
     def _shift(self) -> int:

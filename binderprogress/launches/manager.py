@@ -27,8 +27,10 @@ from ..errors import (
     RefusedError,
     TooManyRequestsError,
 )
+from ..history.base import HistoryStore, NoHistory
 from ..sources.base import Attempt, Builder, Built, Served, Spawner, SpawnRequest, Target
 from .build import Build
+from .keeping import past_of
 from .launch import Caller, Launch
 from .writer import Clock, Limits
 
@@ -103,6 +105,10 @@ class LaunchManager(LoggingConfigurable):
         self.ended: Counter[Phase] = Counter()
         """How many launches came to which end."""
         self._recent = Window()
+        self.history: HistoryStore = NoHistory()
+        """Gets every launch that is over."""
+        self.host = ""
+        """Where servers are started, for the history; empty: here."""
 
     # -- what the web calls
 
@@ -114,8 +120,12 @@ class LaunchManager(LoggingConfigurable):
     @property
     def waiting(self) -> int:
         """How many of them wait: nothing is built or launched for them yet."""
+        return self.phases()[Phase.WAITING]
+
+    def phases(self) -> Counter[Phase]:
+        """Return how many of those that are not over are in which phase."""
         under_way = [launch for key, launch in self._launches.items() if key in self._tasks]
-        return sum(launch.last.phase is Phase.WAITING for launch in under_way)
+        return Counter(launch.last.phase for launch in under_way)
 
     def recent(self) -> Recent:
         """Say how the launches of the last minutes went."""
@@ -217,14 +227,14 @@ class LaunchManager(LoggingConfigurable):
             target = await self._builder.resolve(launch.spec)
             if target.notice:
                 launch.notice(target.notice)
-            built = await self._build(launch, target)
+            built = launch.built = await self._build(launch, target)
             if target.build_only:
                 message = "Done! Found built image\n" if built.found else "Done! Image built\n"
                 launch.tail().end(Phase.READY, message, imageName=built.image)
                 return
             request = self._request(launch, target, built)
             async with asyncio.timeout(self.launch_timeout):
-                served = await self._spawn(launch, request, found=built.found)
+                served = launch.served = await self._spawn(launch, request, found=built.found)
             self._finish(launch, target, built, served)
             request = None
         except LaunchFailedError as error:
@@ -247,6 +257,7 @@ class LaunchManager(LoggingConfigurable):
 
     async def _build(self, launch: Launch, target: Target) -> Built:
         build = self._builds.get(target.key)
+        launch.joined = build is not None
         if build is None:
             build = Build(
                 target,
@@ -339,6 +350,7 @@ class LaunchManager(LoggingConfigurable):
         self._recent.add(Ended(now, last.phase, launch.seconds, last.reason))
         self._watch(launch)
         self.log.info("%r ended", launch)
+        self.history.add(past_of(launch, host=self.host))
 
     def _release(self, launch: Launch) -> None:
         launch.detach()

@@ -56,10 +56,13 @@ class Built(msgspec.Struct, frozen=True):
         What the spawner starts: the name of an image, or the folder of an environment.
     found : bool
         Whether it was there already.
+    host : str
+        Of several that could have built it, which did; else empty.
     """
 
     image: str
     found: bool = False
+    host: str = ""
 
     def abandon(self) -> None:
         """No launch of this build is left that could start a server: let go of what is for it."""
@@ -122,11 +125,14 @@ class Served(msgspec.Struct, frozen=True):
         Opens it.
     fields : dict
         Fields of the `ready` event that the spawner knows better.
+    host : str
+        Of several that could have started it, which did; else empty.
     """
 
     url: str
     token: str
     fields: dict[str, str] = {}
+    host: str = ""
 
 
 class Builder(Protocol):

@@ -119,7 +119,7 @@ class UpstreamBuilder:
                     found = not told and message_of(record).startswith("Found")
                     if phase is not Phase.BUILT:
                         stream.put_back(record)
-                    yield UpstreamBuilt(image, found, stream=stream)
+                    yield UpstreamBuilt(image, found, stream.hub.host, stream=stream)
                     return
                 told = True
                 yield Record("binderhub", record)
@@ -209,7 +209,7 @@ def _served(stream: BinderStream, record: dict[str, Any]) -> Served:
             f"{str(url)[:100]!r}.",
         )
     fields = {name: record[name] for name in _FIELDS if _is_field(record.get(name))}
-    return Served(address, token if isinstance(token, str) else "", fields)
+    return Served(address, token if isinstance(token, str) else "", fields, stream.hub.host)
 
 
 def _is_field(value: Any) -> bool:

@@ -53,7 +53,7 @@ class Upstream:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.host = urlsplit(url).netloc
+        self.host = urlsplit(url).netloc.rpartition("@")[2]
         self.healthy = True
         self.problem = ""
         self.latency: float | None = None

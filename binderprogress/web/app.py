@@ -23,6 +23,7 @@ from .pages import (
     PictureHandler,
 )
 from .static import StaticHandler
+from .stats import PopularHandler, StatsHandler
 from .status import MetricsHandler, VersionsHandler
 from .streams import EventsHandler, SocketHandler
 
@@ -46,6 +47,8 @@ def handlers(web: Web) -> list[Any]:
         (rf"api/launches/{_ID}/events", EventsHandler),
         (rf"api/launches/{_ID}/socket", SocketHandler),
         (rf"api/launches/{_ID}/log", LogHandler),
+        (r"api/stats", StatsHandler),
+        (r"api/popular", PopularHandler),
         (r"api/schema/event\.json", EventSchemaHandler),
         (r"api/openapi\.json", OpenApiHandler),
         (r"health", HealthHandler),

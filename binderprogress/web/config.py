@@ -82,6 +82,16 @@ class Web(LoggingConfigurable):
         """,
     ).tag(config=True)
 
+    name_repositories = Bool(
+        True,
+        help="""
+        Name repositories and their images in /api/stats and /api/popular.
+
+        By default not where private ones can be launched: with GitResolver.credentials, and in a
+        BinderHub. Folders of this machine, and what is fetched over ssh, are never named.
+        """,
+    ).tag(config=True)
+
     gallery = Unicode(
         help="""
         The path of a YAML file with what the front page offers: a list of entries with title, spec

@@ -11,6 +11,7 @@ from ..core.events import Event
 from ..launches import LaunchState
 from .api import Links, StartRequest
 from .base import ApiHandler
+from .stats import PopularAnswer, StatsAnswer
 
 __all__ = ["OpenApiHandler", "document"]
 
@@ -51,7 +52,7 @@ _LAST_EVENT_ID = {
 
 def document() -> dict[str, Any]:
     """Return the OpenAPI document."""
-    types = [StartRequest, Links, LaunchState, Event, Error]
+    types = [StartRequest, Links, LaunchState, Event, StatsAnswer, PopularAnswer, Error]
     _, components = msgspec.json.schema_components(
         types, ref_template="#/components/schemas/{name}"
     )
@@ -122,6 +123,22 @@ def _paths() -> dict[str, Any]:
             "parameters": [_LAUNCH_ID],
             "get": _operation("getLog", "Its whole log.", {"200": text}),
         },
+        "/api/stats": {
+            "parameters": [_number("days", 30, 366), _text("provider"), _text("host")],
+            "get": _operation(
+                "getStats",
+                "Where the time of launches went, how they ended, and what runs now.",
+                {"200": _json("Numbers.", "StatsAnswer")},
+            ),
+        },
+        "/api/popular": {
+            "parameters": [_number("limit", 20, 1000)],
+            "get": _operation(
+                "getPopular",
+                "Images that are worth having on every node, the most worth first.",
+                {"200": _json("Images.", "PopularAnswer")},
+            ),
+        },
         "/build/{spec}": {
             "parameters": [build, _LAST_EVENT_ID],
             "get": _operation(
@@ -131,6 +148,16 @@ def _paths() -> dict[str, Any]:
             ),
         },
     }
+
+
+def _number(name: str, default: int, most: int) -> dict[str, Any]:
+    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+    return {"name": name, "in": "query", "schema": schema}
+
+
+def _text(name: str) -> dict[str, Any]:
+    only = {"name": name, "in": "query", "schema": {"type": "string"}}
+    return {**only, "description": "Count only launches of this one."}
 
 
 def _operation(name: str, summary: str, responses: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,8 +18,10 @@ from prometheus_client import REGISTRY
 from tornado.web import HTTPError
 from websockets.sync.client import connect
 
+from binderprogress.core.phases import Phase
 from binderprogress.errors import ConfigError
 from binderprogress.ext.binderhub.app import BinderProgress
+from binderprogress.history.database import Database
 
 from ..support.inside import (
     COMMIT,
@@ -174,6 +177,29 @@ def test_without_a_registry_the_images_of_this_machine_count(
     assert PlayedRegistry.asked == []
 
 
+# -- what is kept
+
+
+def test_a_launch_is_kept_with_all_but_who_launched(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/history.sqlite"
+    with inside(History={"url": url}) as server:
+        image = there(server)
+        server.watch(server.start())
+        assert server.get("api/stats").json()["repositories"] == []
+        assert error(server.get("api/popular"))[0] == 403  # it may have tokens for private ones
+    history = Database(url, log=logging.getLogger())
+    (past,) = history.recent(10)
+    history.close()
+    assert (past.provider, past.repository) == ("gh", "https://github.com/a/b")
+    assert (past.ref, past.commit, past.image) == ("HEAD", COMMIT, image)
+    assert (past.outcome, past.cold) == (Phase.READY, False)
+    # The Hub told of it.
+    assert "pulling" in [span.step for span in past.spans]
+    kept = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert b"t0ken" not in kept
+    assert b"127.0.0.1" not in kept
+
+
 # -- what BinderHub refuses
 
 
@@ -198,6 +224,7 @@ def test_a_banned_network_gets_nothing() -> None:
         assert error(server.start()) == (403, "Requests from robots are not allowed.")
         assert server.get("api/launches/x/events").status_code == 403
         assert server.get("api/launches/x/log").status_code == 403
+        assert server.get("api/stats").status_code == 403
         # BinderHub leaves these open to other BinderHubs.
         assert server.get("versions").status_code == 200
 

@@ -94,7 +94,8 @@ def test_attack_without_a_login_nothing_is_seen(named: Service, adas: dict[str, 
     """Somebody was sent, or has found, the address of a launch."""
     nobody = Person(named)
     refused_alike(lambda url, method: nobody.fetch(url, method, xsrf=False), adas, 403)
-    assert nobody.fetch("api/launches", xsrf=False).status_code == 403
+    for path in ("api/launches", "api/stats", "api/popular"):
+        assert nobody.fetch(path, xsrf=False).status_code == 403
     started = nobody.fetch("api/launches", "POST", xsrf=False, json={"spec": adas["spec"]})
     assert started.status_code == 403
     assert nobody.fetch(f"build/{adas['spec']}", xsrf=False).status_code == 403

@@ -149,6 +149,8 @@ def test_attack_without_a_login_nothing_is_seen(server: Server, folder: Path) ->
             ("api/launches", "GET"),
             ("api/launches", "POST"),
             ("launches", "POST"),
+            ("api/stats", "GET"),
+            ("api/popular", "GET"),
         ):
             assert server.ask(path, method, headers=nobody, json={}).status_code == 403
         assert server.ask(f"build/{links['spec']}", headers=nobody).status_code == 403
@@ -203,6 +205,11 @@ def test_a_launch_to_the_server_and_the_end_of_all(folder: Path, env: dict[str, 
         listed = server.ask("api/launches").json()["launches"]
         assert [one["id"] for one in listed] == [links["id"]]
         assert "small" in server.ask("launches").text
+        # It is written after its end.
+        until = time.monotonic() + 10
+        while not any(day["ready"] for day in server.ask("api/stats").json()["days"]):
+            assert time.monotonic() < until, server.log.read_text()
+            time.sleep(0.1)
         # BinderHub's clients, with the server's token.
         with requests.get(
             f"{server.url}build/{links['spec']}", headers=AUTHORIZED, timeout=20, stream=True

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from traitlets.config import Config
 
 from binderprogress.ext.standalone import Standalone
+from binderprogress.history.database import Database
 
 # Each way of running needs only its own extra; what is blocked here is not installed there.
 BLOCKED = """
@@ -62,9 +65,68 @@ def test_each_way_of_running_needs_only_its_own_extra(
 
 def test_in_front_of_binderhubs_it_needs_no_extra() -> None:
     blocked = ["jupyterhub", "psutil", "repo2docker", "rich", "uv", "filelock", "dockerspawner"]
+    blocked += ["sqlalchemy", "alembic"]
     code = BLOCKED.format(blocked=blocked, engine="local", hub="", upstreams=[HUB])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert "it runs" in done.stdout, done.stderr
+
+
+HISTORY = """
+import asyncio, sys
+from traitlets.config import Config
+from binderprogress.core.specs import from_address
+from binderprogress.errors import ConfigError
+from binderprogress.ext.standalone import Standalone
+from binderprogress.launches import Caller
+config = Config()
+config.Standalone.port = 0
+config.HubSpawner.url = "http://127.0.0.1:1/"
+config.History.url = sys.argv[1]
+
+async def main():
+    standalone = Standalone(config=config)
+    try:
+        await standalone.start()
+        standalone.launches.start(from_address("file:///not/allowed"), Caller())
+    finally:
+        await standalone.stop()
+    print(standalone.launches.host)
+
+try:
+    asyncio.run(main())
+except ConfigError as error:
+    print(error)
+"""
+
+
+def with_history(url: str) -> str:
+    command = [sys.executable, "-c", HISTORY, url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def test_it_keeps_launches_from_run_to_run(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/history.sqlite"
+    for _ in range(2):
+        assert with_history(url) == "127.0.0.1:1\n"
+    history = Database(url, log=logging.getLogger())
+    assert [past.host for past in history.recent(10)] == ["127.0.0.1:1"] * 2
+    history.close()
+
+
+def test_a_history_that_cannot_be_opened_is_said_instead_of_a_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = with_history(f"sqlite:///{tmp_path}/file/history.sqlite")
+    assert f"The folder {tmp_path}/file for the history cannot be made" in said
+
+
+@pytest.mark.parametrize(("credentials", "named"), [(True, False), (False, True)])
+def test_repositories_are_named_where_none_can_be_private(credentials: bool, named: bool) -> None:
+    config = Config({"GitResolver": {"credentials": credentials}})
+    assert Standalone(config=config).web.name_repositories is named
+    config.Web.name_repositories = not named
+    assert Standalone(config=config).web.name_repositories is not named
 
 
 @pytest.mark.parametrize(

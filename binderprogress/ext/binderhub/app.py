@@ -20,6 +20,7 @@ from traitlets.config import LoggingConfigurable
 
 from ..._share import share_path
 from ...errors import ConfigError
+from ...history.config import History
 from ...web.config import Web
 from ...web.static import StaticHandler
 from ...web.status import LaunchCollector
@@ -73,9 +74,13 @@ class BinderProgress(LoggingConfigurable):
             parent=self,
         )
         self._take_over_limits(hub)
+        self.launches.history = History(parent=self).open()
         self.web = Web(launches=self.launches, parent=self)
         self.web.base_url = hub.base_url
         self.web.static_path = "binderprogress/static/"
+        if "name_repositories" not in self.config.Web:
+            # Its providers may have tokens for private ones.
+            self.web.name_repositories = False
         # What BinderHub allows to pages of other sites, it allows here.
         origin = settings.get("headers", {}).get("Access-Control-Allow-Origin")
         self.web.allowed_origins = [origin] if origin else []
@@ -93,6 +98,7 @@ class BinderProgress(LoggingConfigurable):
         """Cancel all launches and clean up after them."""
         REGISTRY.unregister(self._collector)
         await self.launches.close()
+        await asyncio.to_thread(self.launches.history.close)
 
     def _rules(self, settings: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         rules: list[tuple[Any, ...]] = [
@@ -103,6 +109,8 @@ class BinderProgress(LoggingConfigurable):
             (rf"api/launches/{_ID}/socket", handlers.HubSocketHandler),
             (rf"api/launches/{_ID}/log", handlers.HubLogHandler),
             (r"api/schema/event\.json", handlers.HubSchemaHandler),
+            (r"api/stats", handlers.HubStatsHandler),
+            (r"api/popular", handlers.HubPopularHandler),
             (r"versions", handlers.HubVersionsHandler),
             (
                 re.escape(self.web.static_path) + r"(.*)",

@@ -29,6 +29,7 @@ from ...errors import (
 from ...launches import Launch
 from ...web.api import EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHandler
 from ...web.build import BuildHandler
+from ...web.stats import PopularHandler, StatsHandler
 from ...web.streams import END, EventsHandler, SocketHandler, position
 from .target import ProviderSpec, Visit
 
@@ -43,8 +44,10 @@ __all__ = [
     "HubLaunchHandler",
     "HubLaunchesHandler",
     "HubLogHandler",
+    "HubPopularHandler",
     "HubSchemaHandler",
     "HubSocketHandler",
+    "HubStatsHandler",
     "HubVersionsHandler",
     "Owned",
 ]
@@ -202,6 +205,14 @@ class HubSocketHandler(Owned, SocketHandler):
 
 class HubLogHandler(Owned, LogHandler):
     """/api/launches/{id}/log."""
+
+
+class HubStatsHandler(Guarded, StatsHandler):
+    """/api/stats."""
+
+
+class HubPopularHandler(Guarded, PopularHandler):
+    """/api/popular."""
 
 
 class HubBuildHandler(Starting, BuildHandler):

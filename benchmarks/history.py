@@ -1,0 +1,195 @@
+"""The history with many launches: in SQLite, and in PostgreSQL where that is installed.
+
+Launches are made up by a seeded generator: 400 days, a few popular repositories and many that are
+launched once, phases with log-normal times, failures, pulls. They are written as the server writes
+them where many wait; then the database is opened anew, and each question is asked several times. It
+prints medians, and the first time apart.
+
+The peer is to count when asked: medians of 30 days from the launches themselves, read and sorted,
+which is what a history without sums has to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+
+from binderprogress.core.past import PastLaunch, Span
+from binderprogress.core.phases import Phase
+from binderprogress.history.database import Database
+from tests.support.postgresql import postgresql, programs
+
+LOG = logging.getLogger(__name__)
+NOW = 1_795_500_000.0
+DAYS = 400
+BATCH = 5_000
+ESTIMATOR = 20_000
+"""As many of the newest an estimator learns from when a server starts."""
+TIMES = 7
+
+
+def launches(count: int, *, seed: int = 1) -> Iterator[PastLaunch]:
+    """Yield launches, the oldest first."""
+    chance = random.Random(seed)  # noqa: S311 - the same each time
+    repositories = max(count // 20, 10)
+    for number in range(count):
+        # Few are launched most of the time: a power law, by its inverse.
+        popular = int(repositories ** chance.random())
+        cold = chance.random() < 0.2
+        spans = list(_spans(chance, popular, cold=cold))
+        outcome = chance.choices([Phase.READY, Phase.FAILED, Phase.CANCELLED], [90, 7, 3])[0]
+        yield PastLaunch(
+            began=NOW - DAYS * 86_400 * (1 - number / count),
+            provider=chance.choices(["gh", "gl", "git"], [85, 10, 5])[0],
+            repository=f"https://git.example.org/user-{popular % 997}/repository-{popular}",
+            ref="HEAD",
+            commit=f"{popular:040x}",
+            host=chance.choice(["", "a.example.org", "b.example.org"]),
+            image=f"registry.example.org/r-{popular}:{popular:012x}",
+            outcome=outcome,
+            reason={Phase.FAILED: "build-failed", Phase.CANCELLED: "abandoned"}.get(outcome, ""),
+            cold=cold,
+            joined=chance.random() < 0.05,
+            spans=spans,
+        )
+
+
+def _spans(chance: random.Random, popular: int, *, cold: bool) -> Iterator[Span]:
+    end = 0.0
+
+    def span(phase: Phase, median: float, step: str = "", index: int = 0) -> Span:
+        nonlocal end
+        begin, end = end, round(end + chance.lognormvariate(0, 0.7) * median, 3)
+        digest = f"{popular * 31 + index:016x}" if index else ""
+        return Span(phase, begin, end, step, step.title(), index, 8 if index else 0, digest)
+
+    yield span(Phase.WAITING, 0.5, "resolving")
+    if cold:
+        yield span(Phase.FETCHING, 4.0, "cloning")
+        for index in range(1, 9):
+            yield span(Phase.BUILDING, 1.0 + 20.0 * (index == 6), "step", index)
+        yield span(Phase.PUSHING, 15.0, "pushing")
+    yield span(Phase.LAUNCHING, 1.0, "requested")
+    if chance.random() < 0.4:
+        yield span(Phase.LAUNCHING, 12.0, "pulling")
+    yield span(Phase.LAUNCHING, 5.0, "starting")
+
+
+def compare(*, count: int, url: str) -> dict[str, Any]:
+    """Measure all databases that are there, or the one that is named."""
+    found: dict[str, Any] = {"launches": count}
+    if url:
+        return {**found, "named": measure(url, count)}
+    with tempfile.TemporaryDirectory() as folder:
+        found["sqlite"] = measure(f"sqlite:///{folder}/history.sqlite", count)
+        found["sqlite"]["megabytes"] = sum(p.stat().st_size for p in Path(folder).iterdir()) / 1e6
+    if programs() is not None:
+        with postgresql() as there:
+            found["postgresql"] = measure(there, count)
+    return found
+
+
+def measure(url: str, count: int) -> dict[str, Any]:
+    """Fill an empty database, and ask."""
+    database = Database(url, log=LOG)
+    if database.recent(1):
+        raise SystemExit("That database has launches in it; name an empty one.")
+    result = {"insert_per_s": count / _fill(database, count)}
+    result["add_one_ms"] = _median(lambda: database.write(launches(1, seed=2)))[1]
+    database.close()
+    database = Database(url, log=LOG)
+    popular = next(launches(1)).repository
+    questions: dict[str, Callable[[], Any]] = {
+        "recent": lambda: database.recent(ESTIMATOR),
+        "of": lambda: database.of(popular, 20),
+        "stats_30": lambda: database.stats(days=30, now=NOW),
+        "stats_90": lambda: database.stats(days=90, now=NOW),
+        "stats_366": lambda: database.stats(days=366, now=NOW),
+        "popular": lambda: database.popular(limit=20, now=NOW),
+    }
+    for name, ask in questions.items():
+        result[f"{name}_first_ms"], result[f"{name}_ms"] = _median(ask)
+    result["peer_stats_30_ms"] = _seconds(lambda: _counted_when_asked(database, count)) * 1000
+    result["rebuild_s"] = _seconds(database.rebuild)
+    database.close()
+    return result
+
+
+def _fill(database: Database, count: int) -> float:
+    made, took = launches(count), 0.0
+    while batch := list(islice(made, BATCH)):
+        took += _seconds(lambda batch=batch: database.write(batch))  # type: ignore[misc]
+    if database.engine.dialect.name == "postgresql":
+        # What its own housekeeping does within the minute.
+        with database.engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").execute(
+                text("VACUUM ANALYZE")
+            )
+    return took
+
+
+def _counted_when_asked(database: Database, count: int) -> list[float]:
+    """Return the median of each phase of 30 days, from the launches themselves."""
+    times: dict[tuple[Phase, bool], list[float]] = {}
+    # They are spread evenly.
+    for past in database.recent(count * 30 // DAYS):
+        if past.outcome is Phase.READY:
+            for phase, seconds in past.phase_seconds().items():
+                times.setdefault((phase, past.cold), []).append(seconds)
+    return [statistics.median(values) for values in times.values()]
+
+
+def _median(do: Callable[[], Any]) -> tuple[float, float]:
+    """Return how long it takes the first time, and as a rule; in milliseconds."""
+    first, *others = [_seconds(do) * 1000 for _ in range(TIMES)]
+    return first, statistics.median(others)
+
+
+def _seconds(do: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    do()
+    return time.perf_counter() - began
+
+
+ROWS = {
+    "insert_per_s": "launches written, a second",
+    "add_one_ms": "one launch written, ms",
+    "recent_ms": f"the newest {ESTIMATOR:,}, as for an estimator, ms",
+    "of_ms": "20 of one repository, ms",
+    "stats_30_ms": "stats of 30 days, ms",
+    "stats_90_ms": "stats of 90 days, ms",
+    "stats_366_ms": "stats of 366 days, ms",
+    "popular_ms": "popular images, ms",
+    "peer_stats_30_ms": "peer: 30 days counted when asked, ms",
+    "rebuild_s": "all sums made anew, s",
+    "megabytes": "on the disk, MB",
+}
+
+
+def table(result: dict[str, Any]) -> str:
+    """Lay out what was measured."""
+    kinds = [name for name in result if name != "launches"]
+    lines = [
+        f"history: {result['launches']:,} launches",
+        f"{'':46}" + "".join(f"{k:>22}" for k in kinds),
+    ]
+    for row, title in ROWS.items():
+        cells = []
+        for kind in kinds:
+            value = result[kind].get(row)
+            first = result[kind].get(row.replace("_ms", "_first_ms"))
+            cell = "" if value is None else f"{value:,.1f}"
+            if first is not None and value is not None and first != value:
+                cell += f" ({first:,.1f} first)"
+            cells.append(f"{cell:>22}")
+        lines.append(f"  {title:44}" + "".join(cells))
+    return "\n".join(lines)

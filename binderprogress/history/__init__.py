@@ -1,0 +1,1 @@
+"""What is kept of launches that are over."""

@@ -1,0 +1,261 @@
+"""The history in a database: SQLite, PostgreSQL, or another that SQLAlchemy knows."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+from sqlalchemy import Engine, Row, Select, delete, insert, select, text
+
+from ..core.past import PastLaunch, Span
+from ..core.phases import Phase
+from . import aggregates
+from .base import Popular, Stats
+from .engine import connect
+from .rollups import DAY, Sums
+from .tables import LaunchRow, OutcomeCount, PhaseCount, Repository
+from .writing import BatchWriter
+
+__all__ = ["Database"]
+
+_SLICE = 1000
+_IN = 500
+"""As many values in one question: databases have a limit."""
+_TIDY = 3600.0
+_CLOSE = 2.0
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(list[Span])
+
+
+class Database:
+    """A history in a database.
+
+    Parameters
+    ----------
+    url : str
+        Of SQLAlchemy; `engine.connect` says what else is taken.
+    keep_days : int
+        For how long launches are kept; 0: for ever.
+    max_waiting : int
+        How many launches may wait to be written.
+    log : logging.Logger
+    clock : callable
+        Seconds since 1970.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be opened; the message says what to do.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        keep_days: int = 0,
+        max_waiting: int = 10_000,
+        log: logging.Logger | logging.LoggerAdapter[Any],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.engine: Engine = connect(url)
+        self._writing = self.engine.execution_options(writes=True)
+        self._keep_days = keep_days
+        self._clock = clock
+        self._writer = BatchWriter(self.write, self.tidy, size=max_waiting, every=_TIDY, log=log)
+
+    # -- the protocol of `base.HistoryStore`
+
+    @property
+    def lost(self) -> int:
+        """How many could not be kept."""
+        return self._writer.lost
+
+    def add(self, past: PastLaunch) -> None:
+        """Have a launch written; see `base.HistoryStore.add`."""
+        self._writer.add(past)
+
+    def recent(self, limit: int) -> list[PastLaunch]:
+        """Return the newest launches; see `base.HistoryStore.recent`."""
+        return self._read(_launches().order_by(LaunchRow.began.desc()).limit(limit))
+
+    def of(self, repository: str, limit: int) -> list[PastLaunch]:
+        """Return the newest launches of a repository; see `base.HistoryStore.of`."""
+        wanted = select(Repository.id).where(Repository.key == _key(_clean(repository)))
+        with self.engine.connect() as connection:
+            found = connection.scalar(wanted)
+        if found is None:
+            return []
+        rows = _launches().where(LaunchRow.repository_id == found)
+        return self._read(rows.order_by(LaunchRow.began.desc()).limit(limit))
+
+    def stats(self, *, days: int, now: float, provider: str = "", host: str = "") -> Stats:
+        """Say where the time went; see `base.HistoryStore.stats`."""
+        with self.engine.connect() as connection:
+            return aggregates.stats(connection, days=days, now=now, provider=provider, host=host)
+
+    def popular(self, *, limit: int, now: float) -> list[Popular]:
+        """Return images worth having everywhere; see `base.HistoryStore.popular`."""
+        with self.engine.connect() as connection:
+            return aggregates.popular(connection, limit=limit, now=now)
+
+    def close(self) -> None:
+        """Write what was added, and let go of the database."""
+        self._writer.close(timeout=_CLOSE)
+        self.engine.dispose()
+
+    # -- writing
+
+    def flush(self) -> None:
+        """Wait until all that was added is written."""
+        self._writer.flush()
+
+    def write(self, launches: Iterable[PastLaunch]) -> None:
+        """Write launches and what they add to the sums, all or nothing; at once, in this thread."""
+        cleaned = [_cleaned(past) for past in launches]
+        sums = _sums(cleaned)
+        rows = [_row(past) for past in cleaned]
+        with self._writing.begin() as connection:
+            # First what is counted up: it locks, in an order that is the same for all who write.
+            aggregates.add_repositories(connection, sums)
+            ids = _ids(connection, list(sums.repositories))
+            for row, past in zip(rows, cleaned, strict=True):
+                row["repository_id"] = ids[_key(past.repository)]
+            connection.execute(insert(LaunchRow), rows)
+            aggregates.add_counts(connection, sums, ids)
+
+    def tidy(self, stop: threading.Event) -> None:
+        """Remove launches that are older than is kept, slice by slice, until `stop` is set."""
+        if not self._keep_days:
+            return
+        # Whole days, as they are counted.
+        first = int(self._clock() // DAY) - self._keep_days
+        with self._writing.begin() as connection:
+            for counts in (PhaseCount, OutcomeCount):
+                connection.execute(delete(counts).where(counts.day < first))
+        while not stop.is_set() and self._remove_slice(first * DAY):
+            pass
+
+    def _remove_slice(self, before: float) -> bool:
+        """Remove some launches that began before; whether there may be more."""
+        old = select(LaunchRow.id).where(LaunchRow.began < before).limit(_SLICE)
+        with self._writing.begin() as connection:
+            ids = list(connection.scalars(old))
+            if not ids:
+                return False
+            rows = connection.execute(_launches().where(LaunchRow.id.in_(ids)))
+            aggregates.take_away(connection, _sums(map(_past, rows)))
+            connection.execute(delete(LaunchRow).where(LaunchRow.id.in_(ids)))
+            aggregates.forget_empty(connection)
+        return len(ids) == _SLICE
+
+    def rebuild(self) -> None:
+        """Make all sums and counts anew from the launches."""
+        with self._writing.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                # Nobody adds meanwhile; SQLite has one writer at a time anyway.
+                connection.execute(text("LOCK TABLE repositories IN EXCLUSIVE MODE"))
+            aggregates.forget_all(connection)
+            last = 0
+            while True:
+                page = _launches().where(LaunchRow.id > last).order_by(LaunchRow.id)
+                rows = connection.execute(page.limit(10 * _SLICE)).all()
+                if not rows:
+                    break
+                last = rows[-1].id
+                sums = _sums(map(_past, rows))
+                aggregates.add_repositories(connection, sums)
+                aggregates.add_counts(connection, sums, _ids(connection, list(sums.repositories)))
+            aggregates.forget_empty(connection)
+
+    def _read(self, query: Select[Any]) -> list[PastLaunch]:
+        with self.engine.connect() as connection:
+            return [_past(row) for row in connection.execute(query)]
+
+
+def _launches() -> Select[Any]:
+    return select(LaunchRow.__table__, Repository.address).join(Repository)
+
+
+def _past(row: Row[Any]) -> PastLaunch:
+    return PastLaunch(
+        began=row.began,
+        provider=row.provider,
+        repository=row.address,
+        ref=row.ref,
+        commit=row.commit,
+        host=row.host,
+        image=row.image,
+        outcome=Phase(row.outcome),
+        reason=row.reason,
+        cold=row.cold,
+        joined=row.joined,
+        image_bytes=row.image_bytes,
+        spans=_decoder.decode(row.spans),
+    )
+
+
+def _row(past: PastLaunch) -> dict[str, Any]:
+    return {
+        "began": past.began,
+        "provider": past.provider,
+        "ref": past.ref,
+        "commit": past.commit,
+        "host": past.host,
+        "image": past.image,
+        "outcome": past.outcome.value,
+        "reason": past.reason,
+        "cold": past.cold,
+        "joined": past.joined,
+        "image_bytes": past.image_bytes,
+        "spans": _encoder.encode(past.spans).decode(),
+    }
+
+
+def _sums(launches: Iterable[PastLaunch]) -> Sums:
+    sums = Sums()
+    for past in launches:
+        names = (past.host, past.repository, past.image)
+        image = _key("\0".join(names)) if past.image else ""
+        sums.add(past, repository=_key(past.repository), image=image)
+    return sums
+
+
+def _ids(connection: Any, keys: list[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for start in range(0, len(keys), _IN):
+        wanted = keys[start : start + _IN]
+        rows = connection.execute(
+            select(Repository.key, Repository.id).where(Repository.key.in_(wanted))
+        )
+        found.update((row.key, row.id) for row in rows)
+    return found
+
+
+def _key(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def _cleaned(past: PastLaunch) -> PastLaunch:
+    """Return the launch as any database takes it: a name of 255 characters at most, and so on."""
+    names = ("provider", "commit", "host", "reason")
+    texts = ("repository", "ref", "image")
+    return msgspec.structs.replace(
+        past,
+        **{name: _clean(getattr(past, name))[:255] for name in names},
+        **{name: _clean(getattr(past, name)) for name in texts},
+        spans=[
+            msgspec.structs.replace(s, step=_clean(s.step), label=_clean(s.label))
+            for s in past.spans
+        ],
+    )
+
+
+def _clean(value: str) -> str:
+    """Return text without what databases refuse: null characters, and halves of characters."""
+    return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

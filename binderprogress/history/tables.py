@@ -1,0 +1,113 @@
+"""The tables. Whoever changes them adds a migration."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Float, ForeignKey, Index, Integer, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+__all__ = ["ALL", "Base", "ImageTotal", "LaunchRow", "OutcomeCount", "PhaseCount", "Repository"]
+
+ALL = "*"
+"""In place of provider and host: the counts of all, so that they need not be added up."""
+
+# SQLite counts up only what it calls an INTEGER.
+_Id = BigInteger().with_variant(Integer, "sqlite")
+_NAME = String(255)
+_KEY = String(64)
+
+
+class Base(DeclarativeBase):
+    """All tables."""
+
+
+class Repository(Base):
+    """A repository, and the sums over its launches.
+
+    `key` stands for its address, which may be too long for an index. `seconds` is how long those
+    that are ready took; `weight` is the sum of all launches' weights, see `rollups.weight`.
+    """
+
+    __tablename__ = "repositories"
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    key: Mapped[str] = mapped_column(_KEY, unique=True)
+    provider: Mapped[str] = mapped_column(_NAME)
+    address: Mapped[str] = mapped_column(Text)
+    launches: Mapped[int] = mapped_column(Integer)
+    ready: Mapped[int] = mapped_column(Integer)
+    failed: Mapped[int] = mapped_column(Integer)
+    seconds: Mapped[float] = mapped_column(Float(53))
+    pulled: Mapped[float] = mapped_column(Float(53))
+    weight: Mapped[float] = mapped_column(Float(53))
+
+
+class ImageTotal(Base):
+    """An image on a host, and the sums over its launches."""
+
+    __tablename__ = "images"
+
+    key: Mapped[str] = mapped_column(_KEY, primary_key=True)
+    repository_id: Mapped[int] = mapped_column(_Id)
+    image: Mapped[str] = mapped_column(Text)
+    host: Mapped[str] = mapped_column(_NAME)
+    ref: Mapped[str] = mapped_column(Text)
+    commit: Mapped[str] = mapped_column(_NAME)
+    last: Mapped[float] = mapped_column(Float(53))
+    launches: Mapped[int] = mapped_column(Integer)
+    pulls: Mapped[int] = mapped_column(Integer)
+    pulled: Mapped[float] = mapped_column(Float(53))
+    weight: Mapped[float] = mapped_column(Float(53))
+
+
+class LaunchRow(Base):
+    """A launch. Its spans are JSON: they are read as a whole, or not at all."""
+
+    __tablename__ = "launches"
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    repository_id: Mapped[int] = mapped_column(ForeignKey("repositories.id"))
+    began: Mapped[float] = mapped_column(Float(53))
+    provider: Mapped[str] = mapped_column(_NAME)
+    ref: Mapped[str] = mapped_column(Text)
+    commit: Mapped[str] = mapped_column(_NAME)
+    host: Mapped[str] = mapped_column(_NAME)
+    image: Mapped[str] = mapped_column(Text)
+    outcome: Mapped[str] = mapped_column(_NAME)
+    reason: Mapped[str] = mapped_column(_NAME)
+    cold: Mapped[bool]
+    joined: Mapped[bool]
+    image_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    spans: Mapped[str] = mapped_column(Text)
+
+    __table_args__ = (
+        Index("launches_by_time", "began"),
+        Index("launches_by_repository", "repository_id", "began"),
+    )
+
+
+class PhaseCount(Base):
+    """How many launches of a day spent about so long in a phase, see `rollups.bin_of`."""
+
+    __tablename__ = "phase_counts"
+
+    day: Mapped[int] = mapped_column(Integer, primary_key=True)
+    provider: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    host: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    cold: Mapped[bool] = mapped_column(primary_key=True)
+    phase: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    bin: Mapped[int] = mapped_column(Integer, primary_key=True)
+    launches: Mapped[int] = mapped_column(Integer)
+
+
+class OutcomeCount(Base):
+    """How many launches of a day ended how, and why."""
+
+    __tablename__ = "outcome_counts"
+
+    day: Mapped[int] = mapped_column(Integer, primary_key=True)
+    provider: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    host: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    cold: Mapped[bool] = mapped_column(primary_key=True)
+    outcome: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    reason: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    launches: Mapped[int] = mapped_column(Integer)

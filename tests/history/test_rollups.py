@@ -1,0 +1,119 @@
+"""Sums and counts: the same whether they are kept up to date or made anew."""
+
+from __future__ import annotations
+
+import random
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from binderprogress.core.phases import Phase
+from binderprogress.history import aggregates
+from binderprogress.history.database import Database
+from binderprogress.history.rollups import bin_of, quantiles, weight
+from binderprogress.history.tables import ImageTotal, OutcomeCount, PhaseCount, Repository
+
+from .conftest import LOG
+from .launches import NOON, past, spans
+
+DAY = 86_400.0
+
+
+def everything(database: Database) -> list[list[dict[str, Any]]]:
+    """All sums and counts, without what depends on the order of insertion."""
+    found = []
+    with database.engine.connect() as connection:
+        for table in (Repository, ImageTotal, PhaseCount, OutcomeCount):
+            columns = list(table.__table__.c)
+            rows = connection.execute(select(table.__table__).order_by(*columns)).mappings()
+            found.append([dict(row) for row in rows])
+    return found
+
+
+def some(count: int = 300) -> list[Any]:
+    """Launches of all kinds."""
+    chance = random.Random(7)  # noqa: S311 - it is to be the same each time
+    return [
+        past(
+            began=NOON - chance.uniform(0, 40) * DAY,
+            repository=f"https://github.com/ada/{chance.randrange(5)}",
+            provider=chance.choice(["gh", "gl"]),
+            host=chance.choice(["", "a.example.org"]),
+            ref=chance.choice(["HEAD", "main"]),
+            image=chance.choice(["", "image:1", "image:2"]),
+            outcome=chance.choice([Phase.READY, Phase.READY, Phase.FAILED, Phase.CANCELLED]),
+            reason=chance.choice(["", "unknown"]),
+            cold=chance.random() < 0.5,
+            joined=chance.random() < 0.2,
+            spans=spans(chance.lognormvariate(4, 1), chance.choice([0.0, 12.0])),
+        )
+        for _ in range(count)
+    ]
+
+
+def assert_equal(one: Any, other: Any) -> None:
+    assert len(one) == len(other)
+    for rows, others in zip(one, other, strict=True):
+        assert [pytest.approx(row) for row in rows] == others
+
+
+def test_made_anew_they_are_the_same(database: Database) -> None:
+    for start in range(0, 300, 70):
+        database.write(some()[start : start + 70])
+    before = everything(database)
+    assert all(before)
+    database.rebuild()
+    assert_equal(everything(database), before)
+
+
+def test_what_was_removed_is_in_none_of_them(url: str) -> None:
+    database = Database(url, keep_days=20, log=LOG, clock=lambda: NOON)
+    database.write(some())
+    database.tidy(threading.Event())
+    before = everything(database)
+    database.rebuild()
+    assert_equal(everything(database), before)
+    database.close()
+
+
+def test_where_the_database_cannot_insert_or_update_they_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = Database(f"sqlite:///{tmp_path}/quick.sqlite", log=LOG)
+    plain = Database(f"sqlite:///{tmp_path}/plain.sqlite", log=LOG)
+    launches = some()
+    for start in (0, 150):
+        quick.write(launches[start : start + 150])
+    monkeypatch.setattr(aggregates, "_upsert", lambda connection, table: None)
+    for start in (0, 150):
+        plain.write(launches[start : start + 150])
+    assert_equal(everything(plain), everything(quick))
+    quick.close()
+    plain.close()
+
+
+@given(st.lists(st.floats(0.01, 1e5), min_size=1, max_size=200), st.floats(0.01, 0.99))
+def test_a_quantile_of_the_histogram_is_near_the_true_one(times: list[float], share: float) -> None:
+    bins: dict[int, int] = {}
+    for seconds in times:
+        bins[bin_of(seconds)] = bins.get(bin_of(seconds), 0) + 1
+    (found,) = quantiles(bins, [share])
+    # The true one by the same rule: the first that has at least this share below or at it.
+    true = sorted(times)[max(-(-int(share * len(times) * 10**9) // 10**9), 1) - 1]
+    assert true / 1.2 - 0.001 <= found <= true * 1.2 + 0.001
+
+
+def test_quantiles_rise() -> None:
+    found = quantiles({3: 1, 10: 5, 40: 2}, [0.0, 0.1, 0.25, 0.5, 0.9, 1.0])
+    assert found == sorted(found)
+    assert quantiles({bin_of(10.0): 1000}, [0.5]) == [pytest.approx(10.0, rel=0.1)]
+
+
+def test_a_launch_counts_half_as_much_two_weeks_later() -> None:
+    assert weight(NOON + 14 * DAY) == pytest.approx(2 * weight(NOON))
+    assert 0 < weight(-1e12) < weight(1e12) < float("inf")

@@ -1,0 +1,77 @@
+"""A PostgreSQL of its own, on a free port, in a temporary folder."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+# It refuses to run as root.
+_SERVANTS = ("postgres", "nobody")
+
+
+def programs() -> Path | None:
+    """The folder with `initdb` and `postgres`: Debian has them outside of the path."""
+    found = shutil.which("initdb")
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: p.parts[-3])
+    path = Path(found).resolve() if found else folders[-1] if folders else None
+    return path.parent if path else None
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """Run one; yields its URL for SQLAlchemy."""
+    folder_of_programs = programs()
+    if folder_of_programs is None:
+        pytest.skip("PostgreSQL is not installed, and this user could not install it")
+    servant = pwd.getpwnam(next(filter(_exists, _SERVANTS))) if os.geteuid() == 0 else None
+    user = {"user": servant.pw_uid, "group": servant.pw_gid} if servant else {}
+    with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder:
+        if servant:
+            os.chown(folder, servant.pw_uid, servant.pw_gid)
+        data = Path(folder) / "data"
+        initdb = [folder_of_programs / "initdb", "--auth=trust", "--username=test", "--no-sync"]
+        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+        common = {"cwd": folder, "env": environment, **user}
+        subprocess.run([*initdb, "-D", data], check=True, stdout=subprocess.DEVNULL, **common)  # type: ignore[call-overload]
+        with closing(socket.socket()) as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [folder_of_programs / "postgres", "-D", data, "-p", str(port), "-k", folder]
+        # Nothing of it is to outlive the test, not even a crash of the machine.
+        command += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        with (Path(folder) / "log").open("wb") as log:
+            server = subprocess.Popen(command, stdout=log, stderr=log, **common)  # type: ignore[call-overload]
+        try:
+            _await(folder_of_programs, port, server)
+            yield f"postgresql://test@127.0.0.1:{port}/postgres"
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def _exists(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _await(folder: Path, port: int, server: subprocess.Popen[bytes]) -> None:
+    ask = [folder / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+    for _ in range(300):
+        if subprocess.run(ask, check=False).returncode == 0:
+            return
+        assert server.poll() is None, "PostgreSQL ended"
+        time.sleep(0.1)
+    raise AssertionError("PostgreSQL does not answer")

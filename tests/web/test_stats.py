@@ -1,0 +1,129 @@
+"""/api/stats and /api/popular: numbers for everybody, names only of what is public."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from traitlets.config import Config
+
+from binderprogress.core.specs import Spec
+from binderprogress.history.database import Database
+from binderprogress.launches import LaunchManager
+from binderprogress.web.openapi import document
+
+from ..history.launches import past
+from ..launches.parts import SilentHost, gen_test
+from .clients import Api, sentence
+
+REPOSITORY = "https://github.com/ada/penguins"
+
+
+@pytest.fixture(autouse=True)
+def history(launches: LaunchManager, tmp_path: Path) -> Iterator[Database]:
+    """Three launches of today, of three kinds of addresses."""
+    made = Database(f"sqlite:///{tmp_path}/history.sqlite", log=logging.getLogger())
+    addresses = [REPOSITORY, "file:///home/ada/secret-penguins", "git@example.org:ada/secret"]
+    made.write([past(began=time.time(), repository=one) for one in addresses for _ in range(3)])
+    launches.history = made
+    yield made
+    made.close()
+
+
+def fits(body: bytes, schema: str) -> Any:
+    """Return the answer, which the OpenAPI document describes."""
+    answer = json.loads(body)
+    jsonschema.validate(
+        answer,
+        {"$ref": f"#/components/schemas/{schema}", "components": document()["components"]},
+    )
+    return answer
+
+
+@gen_test
+async def test_where_the_time_went(api: Api) -> None:
+    answer = fits((await api.fetch("/api/stats")).body, "StatsAnswer")
+    assert answer["days"][-1]["ready"] == 9
+    assert answer["last_days"] == 30
+    (total,) = [d for d in answer["phases"] if d["phase"] == "total" and not d["day"]]
+    assert total["launches"] == 9
+    assert total["p50"] == pytest.approx(65, rel=0.1)
+    assert answer["lost"] == 0
+
+
+@gen_test
+async def test_only_public_repositories_are_named(api: Api) -> None:
+    stats, popular = await api.fetch("/api/stats"), await api.fetch("/api/popular")
+    assert [r["repository"] for r in json.loads(stats.body)["repositories"]] == [REPOSITORY]
+    (image,) = fits(popular.body, "PopularAnswer")["images"]
+    assert (image["repository"], image["launches"], image["seconds"]) == (REPOSITORY, 3, 10.0)
+    assert image["score"] == pytest.approx(30, rel=0.01)
+    assert b"secret" not in stats.body + popular.body
+
+
+@gen_test
+async def test_of_one_provider(api: Api) -> None:
+    for query, ready in (("provider=gh", 9), ("provider=gl", 0), ("host=nowhere", 0)):
+        answer = json.loads((await api.fetch(f"/api/stats?{query}")).body)
+        assert sum(day["ready"] for day in answer["days"]) == ready
+
+
+@gen_test
+async def test_what_runs_now(api: Api, launches: LaunchManager) -> None:
+    async with SilentHost() as host:
+        from binderprogress.launches import Caller
+
+        launches.start(host.spec, Caller())
+        live = json.loads((await api.fetch("/api/stats")).body)["live"]
+        assert live == {"running": 1, "building": 0, "capacity": 200, "phases": {"waiting": 1}}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/stats?days=0",
+        "/api/stats?days=367",
+        "/api/stats?days=-1",
+        "/api/stats?days=",
+        "/api/stats?days=%D9%A3",
+        "/api/stats?days=1e3",
+        "/api/popular?limit=100000000000000000000",
+    ],
+)
+def test_a_number_that_is_none_is_refused(api: Api, path: str, io_loop: Any) -> None:
+    response = io_loop.run_sync(lambda: api.fetch(path))
+    assert response.code == 400
+    assert "` has to be a number from 1 to " in sentence(response)
+
+
+class TestPrivate:
+    @pytest.fixture
+    def settings(self) -> Config:
+        return Config({"Web": {"name_repositories": False}})
+
+    @gen_test
+    async def test_numbers_are_told_and_no_names(self, api: Api) -> None:
+        stats, popular = await api.fetch("/api/stats"), await api.fetch("/api/popular")
+        answer = fits(stats.body, "StatsAnswer")
+        assert answer["days"][-1]["ready"] == 9
+        assert answer["repositories"] == []
+        assert popular.code == 403
+        assert "c.Web.name_repositories" in sentence(popular)
+        assert b"penguins" not in stats.body + popular.body
+
+
+@gen_test
+async def test_a_launch_is_in_it_once_it_is_over(
+    api: Api, launches: LaunchManager, history: Database, failing: Spec
+) -> None:
+    started = await api.start(failing)
+    await api.whole(started["events_url"])
+    history.flush()
+    answer = json.loads((await api.fetch("/api/stats")).body)
+    assert {"outcome": "failed", "reason": "bad-ref", "launches": 1} in answer["reasons"]
