@@ -145,9 +145,10 @@ class HubSpawner(LoggingConfigurable):
                 self.log.warning("Spawn of %s failed (attempt %d): %s", user, attempt, error)
                 if attempt == self.attempts:
                     raise _failed(str(error)) from error
+                # Before the pause, so that it is seen for what it is.
+                yield Attempt(attempt + 1, str(error))
                 await self._stop_server(user, server)
                 await asyncio.sleep(self.retry_delay * 2**attempt)
-                yield Attempt(attempt + 1, str(error))
 
     async def stop(self, request: SpawnRequest) -> None:
         """Stop a server; see `base.Spawner.stop`."""
