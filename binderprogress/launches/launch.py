@@ -142,6 +142,10 @@ class Launch:
             found.extend(events(after, limit - len(found)))
         return found
 
+    def events(self) -> list[Event]:
+        """Return all events so far."""
+        return [encoded.event for encoded in self.read(0, limit=self._last)]
+
     def log_text(self) -> str:
         """Return the whole log so far."""
         parts = [encoded.event.message for encoded in self._read_head(0, self._head.last)]
@@ -176,6 +180,11 @@ class Launch:
             last=last.id,
             viewers=self.viewers,
         )
+
+    @property
+    def now(self) -> float:
+        """The time by the clock that its events are timed by, in seconds since 1970."""
+        return self.created + self.seconds
 
     @property
     def seconds(self) -> float:

@@ -25,6 +25,7 @@ from .pages import (
 from .static import StaticHandler
 from .status import MetricsHandler, VersionsHandler
 from .streams import EventsHandler, SocketHandler
+from .trace import TraceHandler
 
 __all__ = ["handlers", "make_app"]
 
@@ -46,6 +47,7 @@ def handlers(web: Web) -> list[Any]:
         (rf"api/launches/{_ID}/events", EventsHandler),
         (rf"api/launches/{_ID}/socket", SocketHandler),
         (rf"api/launches/{_ID}/log", LogHandler),
+        (rf"api/launches/{_ID}/trace", TraceHandler),
         (r"api/schema/event\.json", EventSchemaHandler),
         (r"api/openapi\.json", OpenApiHandler),
         (r"health", HealthHandler),

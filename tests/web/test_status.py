@@ -130,7 +130,7 @@ async def test_the_openapi_document_is_valid(api: Api) -> None:
         for operation in path.values()
         if "operationId" in operation
     ]
-    assert len(ids) == len(set(ids)) == 8
+    assert len(ids) == len(set(ids)) == 9
 
 
 def schema_of(openapi: dict[str, Any], path: str, method: str, status: str) -> dict[str, Any]:
@@ -161,6 +161,7 @@ async def test_answers_are_as_the_document_says(api: Api, tmp_path: Path, failin
             check(await api.fetch(links["state_url"], method="DELETE"), one, "delete", "202")
     await api.whole(links["events_url"])
     check(await api.fetch(links["state_url"]), one, "get", "200")
+    check(await api.fetch(links["trace_url"]), f"{one}/trace", "get", "200")
     check(await api.post({"spec": "nonsense"}), "/api/launches", "post", "4XX")
     check(await api.fetch("/api/launches/nope"), one, "get", "4XX")
     check(await api.fetch("/api/launches/nope/events"), f"{one}/events", "get", "4XX")

@@ -30,6 +30,7 @@ from ...launches import Launch
 from ...web.api import EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHandler
 from ...web.build import BuildHandler
 from ...web.streams import END, EventsHandler, SocketHandler, position
+from ...web.trace import TraceHandler
 from .target import ProviderSpec, Visit
 
 TOKEN_COOKIE = "binder-build-token"  # noqa: S105 - its name
@@ -45,6 +46,7 @@ __all__ = [
     "HubLogHandler",
     "HubSchemaHandler",
     "HubSocketHandler",
+    "HubTraceHandler",
     "HubVersionsHandler",
     "Owned",
 ]
@@ -202,6 +204,10 @@ class HubSocketHandler(Owned, SocketHandler):
 
 class HubLogHandler(Owned, LogHandler):
     """/api/launches/{id}/log."""
+
+
+class HubTraceHandler(Owned, TraceHandler):
+    """/api/launches/{id}/trace."""
 
 
 class HubBuildHandler(Starting, BuildHandler):
