@@ -57,6 +57,8 @@ _BY_PHASE = {
     Phase.LAUNCHING: Kind.START,
 }
 
+_MAKING = {Phase.FETCHING, Phase.BUILDING, Phase.PUSHING}
+
 
 class TracedSpan(Span, frozen=True, kw_only=True, omit_defaults=True):
     """A span, and what it was spent on.
@@ -98,6 +100,18 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     spans: list[TracedSpan]
     totals: dict[Kind, float]
+
+    @property
+    def cold(self) -> bool:
+        """Whether the environment had to be made."""
+        return any(span.phase in _MAKING and span.step != "reused" for span in self.spans)
+
+    def phase_seconds(self) -> dict[Phase, float]:
+        """Return how long each phase took, in their order."""
+        found: dict[Phase, float] = {}
+        for span in self.spans:
+            found[span.phase] = found.get(span.phase, 0.0) + span.seconds
+        return found
 
 
 def kind_of(span: Span) -> Kind:

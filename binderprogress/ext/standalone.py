@@ -27,6 +27,7 @@ from ..sources.upstreams import Upstreams
 from ..web.app import make_app
 from ..web.config import Web
 from ..web.health import Check
+from ..web.metrics import UpstreamCollector
 
 if TYPE_CHECKING:
     from .containers import ContainerHost
@@ -84,6 +85,8 @@ class Standalone(LoggingConfigurable):
         self.launches = LaunchManager(builder=self.builder, spawner=self.spawner, parent=self)
         self.web = Web(launches=self.launches, parent=self)
         self.web.checks = self._checks
+        if self.upstreams.hubs:
+            self.web.metrics.register(UpstreamCollector(self.upstreams.hubs))
         # What is configured counts; else what is safe where it is.
         if "local_only" not in self.config.Web:
             self.web.local_only = self.ip in {"127.0.0.1", "::1", "localhost"}

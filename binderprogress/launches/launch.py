@@ -13,6 +13,7 @@ from ..core.events import Encoded, Event
 from ..core.phases import Phase
 from ..core.specs import Spec
 from ..core.steps import Step
+from ..core.trace import Trace, trace
 from .build import FIRST, Build
 from .writer import Clock, Limits, Writer
 
@@ -180,6 +181,17 @@ class Launch:
             last=last.id,
             viewers=self.viewers,
         )
+
+    def trace(self, events: Sequence[Event] | None = None) -> Trace:
+        """Say where the time went, in all or so far.
+
+        Parameters
+        ----------
+        events : sequence of Event, optional
+            As `events` returned them, if this is called in another thread.
+        """
+        found = self.events() if events is None else events
+        return trace(found, began=self.created, now=self.now, id=self.id, spec=str(self.spec))
 
     @property
     def now(self) -> float:

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ..core.phases import Phase
 from ..core.reasons import failure
 from ..core.specs import Spec
 from ..core.steps import Step
+from ..core.trace import Trace
 from ..core.window import Ended, Recent, Window
 from ..errors import (
     BinderProgressError,
@@ -102,6 +104,8 @@ class LaunchManager(LoggingConfigurable):
         self._closing = False
         self.ended: Counter[Phase] = Counter()
         """How many launches came to which end."""
+        self.over: list[Callable[[Launch, Trace], None]] = []
+        """Called with each launch that is over, and where its time went; they must be quick."""
         self._recent = Window()
 
     # -- what the web calls
@@ -114,8 +118,16 @@ class LaunchManager(LoggingConfigurable):
     @property
     def waiting(self) -> int:
         """How many of them wait: nothing is built or launched for them yet."""
-        under_way = [launch for key, launch in self._launches.items() if key in self._tasks]
-        return sum(launch.last.phase is Phase.WAITING for launch in under_way)
+        return sum(launch.last.phase is Phase.WAITING for launch in self.under_way())
+
+    def under_way(self) -> list[Launch]:
+        """List the launches that have not come to their end."""
+        return [launch for key, launch in self._launches.items() if key in self._tasks]
+
+    @property
+    def viewers(self) -> int:
+        """How many connections watch a launch."""
+        return sum(launch.viewers for launch in self._launches.values())
 
     def recent(self) -> Recent:
         """Say how the launches of the last minutes went."""
@@ -339,6 +351,17 @@ class LaunchManager(LoggingConfigurable):
         self._recent.add(Ended(now, last.phase, launch.seconds, last.reason))
         self._watch(launch)
         self.log.info("%r ended", launch)
+        if self.over:
+            trace = launch.trace()
+            for told in self.over:
+                self._tell(told, launch, trace)
+
+    def _tell(self, told: Callable[[Launch, Trace], None], launch: Launch, trace: Trace) -> None:
+        try:
+            told(launch, trace)
+        except Exception:
+            # What is only noted down must not disturb a launch, nor the next one who notes it down.
+            self.log.exception("%r could not be noted down", launch)
 
     def _release(self, launch: Launch) -> None:
         launch.detach()

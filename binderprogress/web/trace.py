@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ..core.trace import chrome, trace
+from ..core.trace import chrome
 from ..errors import BadRequestError
 from .base import ApiHandler
 
@@ -21,14 +21,7 @@ class TraceHandler(ApiHandler):
             raise BadRequestError("The format is chrome, or left out.")
         launch = self.launch(launch_id)
         # In a thread: a log may have a hundred thousand lines.
-        found = await asyncio.to_thread(
-            trace,
-            launch.events(),
-            began=launch.created,
-            now=launch.now,
-            id=launch.id,
-            spec=str(launch.spec),
-        )
+        found = await asyncio.to_thread(launch.trace, launch.events())
         if form:
             self.set_header(
                 "Content-Disposition", 'attachment; filename="binderprogress-trace.json"'

@@ -136,6 +136,21 @@ def test_the_way_of_a_launch_at_a_cluster() -> None:
     assert sum(found.totals.values()) == found.seconds
 
 
+def test_cold_is_what_had_to_be_made() -> None:
+    assert trace(KUBERNETES, began=BEGAN).cold
+    assert trace(KUBERNETES, began=BEGAN).phase_seconds() == {
+        "waiting": 4,
+        "fetching": 2,
+        "building": 11,
+        "pushing": 3,
+        "built": 0,
+        "launching": 14,
+    }
+    assert not trace([KUBERNETES[0], *KUBERNETES[8:]], began=BEGAN).cold
+    reused = event(2, "building", Step("reused", "The image is there already"))
+    assert not trace([KUBERNETES[0], reused, *KUBERNETES[8:]], began=BEGAN).cold
+
+
 def test_the_newest_step_of_one_that_is_not_over_goes_on() -> None:
     found = trace(KUBERNETES[:5], began=BEGAN, now=BEGAN + 9)
     assert (found.seconds, found.phase, found.totals[Kind.BUILD]) == (9, Phase.BUILDING, 3)

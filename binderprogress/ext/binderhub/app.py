@@ -22,7 +22,6 @@ from ..._share import share_path
 from ...errors import ConfigError
 from ...web.config import Web
 from ...web.static import StaticHandler
-from ...web.status import LaunchCollector
 from . import handlers, pages
 from .builder import ImageBuilder
 from .launches import HubLaunches
@@ -79,7 +78,6 @@ class BinderProgress(LoggingConfigurable):
         # What BinderHub allows to pages of other sites, it allows here.
         origin = settings.get("headers", {}).get("Access-Control-Allow-Origin")
         self.web.allowed_origins = [origin] if origin else []
-        self._collector = LaunchCollector(self.launches)
 
     def attach(self, app: Application) -> None:
         """Put our addresses before BinderHub's."""
@@ -87,11 +85,11 @@ class BinderProgress(LoggingConfigurable):
         app.settings["log_function"] = _without_keys(app.settings["log_function"])
         app.add_handlers(".*", self._rules(app.settings))
         # /metrics shows all that is registered.
-        REGISTRY.register(self._collector)
+        REGISTRY.register(self.web.collector)
 
     async def close(self) -> None:
         """Cancel all launches and clean up after them."""
-        REGISTRY.unregister(self._collector)
+        REGISTRY.unregister(self.web.collector)
         await self.launches.close()
 
     def _rules(self, settings: Mapping[str, Any]) -> list[tuple[Any, ...]]:
