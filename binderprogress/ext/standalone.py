@@ -28,6 +28,7 @@ from ..web.app import make_app
 from ..web.config import Web
 from ..web.health import Check
 from ..web.metrics import UpstreamCollector
+from .tracing import Tracing
 
 if TYPE_CHECKING:
     from .containers import ContainerHost
@@ -45,6 +46,7 @@ CONFIGURABLES: list[type[Configurable]] = [
     LocalBuilder,
     Repo2dockerBuilder,
     Upstreams,
+    Tracing,
 ]
 """What can be configured in it."""
 
@@ -83,6 +85,8 @@ class Standalone(LoggingConfigurable):
         self.builder, self.spawner = self._make_parts()
         self.hub: EmbeddedHub | None = None
         self.launches = LaunchManager(builder=self.builder, spawner=self.spawner, parent=self)
+        self.tracing = Tracing(parent=self)
+        self.tracing.attach(self.launches)
         self.web = Web(launches=self.launches, parent=self)
         self.web.checks = self._checks
         if self.upstreams.hubs:
@@ -147,6 +151,7 @@ class Standalone(LoggingConfigurable):
             await self.hub.stop()
         if self._containers is not None:
             await self._containers.stop()
+        await self.tracing.close()
         await self.spawner.close()
         if self._server is not None:
             await self._server.close_all_connections()

@@ -14,6 +14,7 @@ from ..core.phases import Phase
 from ..core.specs import Spec
 from ..core.steps import Step
 from ..core.trace import Trace, trace
+from ..core.traceparent import TraceParent
 from .build import FIRST, Build
 from .writer import Clock, Limits, Writer
 
@@ -31,11 +32,14 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         The caller's address.
     user : str
         The caller's name, to whom the launch belongs; empty where nobody has one.
+    parent : TraceParent or None
+        The trace that the caller's request is a part of.
     """
 
     base_url: str = ""
     ip: str = ""
     user: str = ""
+    parent: TraceParent | None = None
 
     @property
     def account(self) -> str:
@@ -105,6 +109,8 @@ class Launch:
         self.watched = Broadcast()
         """Notified when a viewer comes or goes."""
         self.viewers = 0
+        self.span: TraceParent | None = None
+        """What stands for it in a trace, where launches are traced."""
         self.build: Build | None = None
         self._cut = 0
         self._log_cut: int | None = None

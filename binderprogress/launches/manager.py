@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
@@ -21,6 +22,7 @@ from ..core.reasons import failure
 from ..core.specs import Spec
 from ..core.steps import Step
 from ..core.trace import Trace
+from ..core.traceparent import TraceParent
 from ..core.window import Ended, Recent, Window
 from ..errors import (
     BinderProgressError,
@@ -29,7 +31,7 @@ from ..errors import (
     RefusedError,
     TooManyRequestsError,
 )
-from ..sources.base import Attempt, Builder, Built, Served, Spawner, SpawnRequest, Target
+from ..sources.base import TRACE, Attempt, Builder, Built, Served, Spawner, SpawnRequest, Target
 from .build import Build
 from .launch import Caller, Launch
 from .writer import Clock, Limits
@@ -104,6 +106,8 @@ class LaunchManager(LoggingConfigurable):
         self._closing = False
         self.ended: Counter[Phase] = Counter()
         """How many launches came to which end."""
+        self.traced = False
+        """Whether each launch is a span of a trace."""
         self.over: list[Callable[[Launch, Trace], None]] = []
         """Called with each launch that is over, and where its time went; they must be quick."""
         self._recent = Window()
@@ -161,6 +165,8 @@ class LaunchManager(LoggingConfigurable):
             limits=self._limits,
             typical=self._builder.typical,
         )
+        if self.traced:
+            launch.span = _span_below(caller.parent)
         self._launches[launch.id] = launch
         task = asyncio.create_task(self._run(launch), name=repr(launch))
         self._tasks[launch.id] = task
@@ -225,6 +231,8 @@ class LaunchManager(LoggingConfigurable):
 
     async def _run(self, launch: Launch) -> None:
         request: SpawnRequest | None = None
+        # Who does not trace hands on what there was.
+        TRACE.set(launch.span or launch.caller.parent)
         try:
             target = await self._builder.resolve(launch.spec)
             if target.notice:
@@ -414,3 +422,11 @@ class LaunchManager(LoggingConfigurable):
             build.readers -= 1
             if build.readers == 0:
                 build.forget()
+
+
+def _span_below(parent: TraceParent | None) -> TraceParent:
+    """Return a new span of the same trace, or the first of a new one."""
+    span_id = secrets.token_hex(8)
+    if parent is None:
+        return TraceParent(secrets.token_hex(16), span_id)
+    return msgspec.structs.replace(parent, span_id=span_id)

@@ -11,7 +11,7 @@ import msgspec
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
-from ..core import specs
+from ..core import specs, traceparent
 from ..core.specs import Spec
 from ..errors import BinderProgressError, RefusedError, TooManyRequestsError
 from ..launches import Caller, Launch
@@ -66,7 +66,10 @@ class Handler(RequestHandler):
         """Who asks."""
         host = f"{self.request.protocol}://{self.request.host}"
         return Caller(
-            base_url=host + self.web.base_url, ip=self.request.remote_ip or "", user=self.user
+            base_url=host + self.web.base_url,
+            ip=self.request.remote_ip or "",
+            user=self.user,
+            parent=traceparent.parse(self.request.headers.get("traceparent", "")),
         )
 
     def launch(self, launch_id: str) -> Launch:
@@ -160,7 +163,7 @@ class ApiHandler(Handler):
     def options(self, *_: str) -> None:
         """Answer a browser that asks whether another site's page may."""
         self.set_header("Access-Control-Allow-Methods", "GET, POST, DELETE")
-        headers = "Authorization, Content-Type, Last-Event-ID"
+        headers = "Authorization, Content-Type, Last-Event-ID, traceparent"
         self.set_header("Access-Control-Allow-Headers", headers)
         self.set_header("Access-Control-Max-Age", "600")
         self.set_status(204)

@@ -22,6 +22,7 @@ from ..._share import share_path
 from ...errors import ConfigError
 from ...web.config import Web
 from ...web.static import StaticHandler
+from ..tracing import Tracing
 from . import handlers, pages
 from .builder import ImageBuilder
 from .launches import HubLaunches
@@ -72,6 +73,8 @@ class BinderProgress(LoggingConfigurable):
             parent=self,
         )
         self._take_over_limits(hub)
+        self.tracing = Tracing(parent=self)
+        self.tracing.attach(self.launches)
         self.web = Web(launches=self.launches, parent=self)
         self.web.base_url = hub.base_url
         self.web.static_path = "binderprogress/static/"
@@ -91,6 +94,7 @@ class BinderProgress(LoggingConfigurable):
         """Cancel all launches and clean up after them."""
         REGISTRY.unregister(self.web.collector)
         await self.launches.close()
+        await self.tracing.close()
 
     def _rules(self, settings: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         rules: list[tuple[Any, ...]] = [
