@@ -233,6 +233,19 @@ class Ended:
 
 
 @gen_test
+async def test_answers_say_how_long_they_took(api: Api, failing: Spec) -> None:
+    started = await api.post({"spec": str(failing)})
+    links = json.loads(started.body)
+    answers = [started, *[await api.fetch(links[name]) for name in ("state_url", "trace_url")]]
+    for answer in answers:
+        took = re.fullmatch(r"app;dur=(\d+\.\d)", answer.headers["Server-Timing"])
+        assert took is not None
+        assert 0 <= float(took[1]) <= 1000 * answer.request_time
+        # Who is not of another origin that is allowed has no need of it.
+        assert "Timing-Allow-Origin" not in answer.headers
+
+
+@gen_test
 async def test_versions(api: Api) -> None:
     response = await api.fetch("/versions")
     assert response.code == 200
