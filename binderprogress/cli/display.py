@@ -17,6 +17,7 @@ from ..core.phases import Phase
 from ..core.reasons import plain
 
 __all__ = [
+    "LABELS",
     "Display",
     "JsonDisplay",
     "PlainDisplay",
@@ -26,7 +27,7 @@ __all__ = [
     "time_left",
 ]
 
-_LABELS = {
+LABELS = {
     Phase.WAITING: "Waiting",
     Phase.FETCHING: "Fetching",
     Phase.BUILDING: "Building",
@@ -98,7 +99,7 @@ class PlainDisplay:
         """Print what is new."""
         if event.phase is not self._phase:
             self._phase = event.phase
-            print(f"== {_LABELS[event.phase]} ({duration(event.elapsed)})", file=self._out)
+            print(f"== {LABELS[event.phase]} ({duration(event.elapsed)})", file=self._out)
         if event.step and event.step != self._step:
             self._step = event.step
             print(f"-- {plain(event.step)}", file=self._out)
@@ -160,7 +161,7 @@ class TerminalDisplay:
         row.add_column(ratio=1)
         row.add_column(width=4, justify="right")
         row.add_row(
-            Text(_LABELS[event.phase], style=f"bold {color}"),
+            Text(LABELS[event.phase], style=f"bold {color}"),
             ProgressBar(
                 total=100, completed=self._shown, complete_style=color, finished_style=color
             ),

@@ -26,6 +26,7 @@ from .base import (
 )
 from .display import Display, JsonDisplay, PlainDisplay, TerminalDisplay
 from .launching import LaunchingCommand
+from .summary import Seen, print_rows, rows
 
 __all__ = ["LaunchApp"]
 
@@ -89,13 +90,17 @@ class LaunchApp(LaunchingCommand):
         if launch is None:
             print("Interrupted.", file=sys.stderr)
             return INTERRUPTED
+        seen = Seen()
         with self._display() as display:
-            last = await unless(stop, _follow(client, launch, display))
+            last = await unless(stop, _follow(client, launch, display, seen))
         if last is None:
             print(f"Interrupted; {await _cancel(client, launch)}", file=sys.stderr)
             return INTERRUPTED
         if last.phase is not Phase.READY:
+            # Why stands last, where one looks.
             return FAILED
+        if not self.json:
+            print_rows(rows(seen.trace()))
         await self._open(last, stop)
         return 0
 
@@ -119,11 +124,12 @@ class LaunchApp(LaunchingCommand):
         return TerminalDisplay() if sys.stdout.isatty() else PlainDisplay()
 
 
-async def _follow(client: AsyncClient, launch: Launch, display: Display) -> Event:
+async def _follow(client: AsyncClient, launch: Launch, display: Display, seen: Seen) -> Event:
     last = None
     async with aclosing(client.watch(launch)) as events:
         async for last in events:
             display.show(last)
+            seen.add(last)
     if last is None:
         raise ServerUnreachableError("The launch told nothing.")
     return last

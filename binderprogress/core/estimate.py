@@ -59,7 +59,7 @@ FRESH = 0.2
 PULL_TOLD = frozenset({"pulling", "pulled", "created"})
 """The steps that say that a pull is under way, over, or not needed."""
 
-STILL = {"scheduled": 0.8, "pulled": 0.6, "created": 0.5, "starting": 0.45}
+STILL = {"scheduled": 0.8, "pulled": 0.6, "created": 0.5, "answering": 0.45}
 """What part of a start is still to come when Kubernetes says so much."""
 
 QUARTILE, NINTH = 0.6744897501960817, 1.2815515655446004
@@ -252,8 +252,7 @@ class Estimator:
         if step.key == "pulling":
             pull = self._expected.pull(LogNormal(log(TYPICAL_PULL), SIGMA))
             return LogNormal(log(pull.median + _remaining(whole, spent, 0.5)), pull.sigma)
-        # A Hub says that it starts a server long before Kubernetes starts the container.
-        if step.key in STILL and (step.key != "starting" or "created" in self._times):
+        if step.key in STILL:
             return LogNormal(whole.mu + log(STILL[step.key]), SIGMA)
         done = (step.index if step.cached else step.index - 1) / step.total if step.total else 0.0
         if not done:

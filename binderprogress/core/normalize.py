@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from .phases import Phase
-from .steps import Step, StepReader
+from .steps import QUEUED, Step, StepReader
 
 __all__ = [
     "BINDERHUB_PHASES",
@@ -200,7 +200,8 @@ _KUBERNETES_STEPS = {
     "Pulling": Step("pulling", "Pulling the image"),
     "Pulled": Step("pulled", "Pulled the image"),
     "Created": Step("created", "Created the container"),
-    "Started": Step("starting", "Starting the server"),
+    # The container runs; what is still to come is the answer of the Jupyter server in it.
+    "Started": Step("answering", "Waiting for the server to answer"),
     "BackOff": Step("retrying", "Trying again after a failure"),
     "Failed": Step("retrying", "Trying again after a failure"),
     "FailedMount": Step("waiting-for-storage", "Waiting for storage"),
@@ -261,6 +262,8 @@ def from_hub(record: dict[str, Any]) -> Note:
         step = _KUBERNETES_STEPS.get(str(raw.get("reason")))
         message = message or raw.get("message")
     message = _text(message)
+    if fields.get("throttled") is True:
+        step = QUEUED
     return Note(
         message=ended(message),
         phase=Phase.LAUNCHING,

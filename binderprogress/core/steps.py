@@ -15,7 +15,7 @@ import msgspec
 
 from .phases import Phase
 
-__all__ = ["BUILDPACK_NAMES", "PATTERNS", "PREFIXES", "Step", "StepReader", "numbered"]
+__all__ = ["BUILDPACK_NAMES", "PATTERNS", "PREFIXES", "QUEUED", "Step", "StepReader", "numbered"]
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -75,7 +75,12 @@ BUILDPACK_NAMES = {
 
 _FETCHING, _BUILDING, _PUSHING = Phase.FETCHING, Phase.BUILDING, Phase.PUSHING
 
+QUEUED = Step("queued", "Waiting for its turn")
+"""Nothing goes on: there is a queue, or a limit on how many may at once."""
+
 PREFIXES: list[tuple[str, Step]] = [
+    # What a BinderHub says until the pod of a build is there.
+    ("Waiting for build to start", QUEUED),
     ("Picked ", Step("found", "Found the repository", phase=_FETCHING)),
     ("Cloning into ", Step("cloning", "Cloning the repository", phase=_FETCHING)),
     ("Receiving objects:", Step("receiving", "Receiving the repository")),

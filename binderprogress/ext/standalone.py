@@ -29,6 +29,8 @@ from ..sources.upstreams import Upstreams
 from ..web.app import make_app
 from ..web.config import Web
 from ..web.health import Check
+from ..web.metrics import UpstreamCollector
+from .tracing import Tracing
 
 if TYPE_CHECKING:
     from .containers import ContainerHost
@@ -47,6 +49,7 @@ CONFIGURABLES: list[type[Configurable]] = [
     LocalBuilder,
     Repo2dockerBuilder,
     Upstreams,
+    Tracing,
 ]
 """What can be configured in it."""
 
@@ -88,8 +91,12 @@ class Standalone(LoggingConfigurable):
         # Of one that is started here the port says nothing.
         self.launches.host = urlsplit(self.hub_url).netloc.rpartition("@")[2]
         self.history = History(parent=self)
+        self.tracing = Tracing(parent=self)
+        self.tracing.attach(self.launches)
         self.web = Web(launches=self.launches, parent=self)
         self.web.checks = self._checks
+        if self.upstreams.hubs:
+            self.web.metrics.register(UpstreamCollector(self.upstreams.hubs))
         # What is configured counts; else what is safe where it is.
         if "local_only" not in self.config.Web:
             self.web.local_only = self.ip in {"127.0.0.1", "::1", "localhost"}
@@ -166,6 +173,7 @@ class Standalone(LoggingConfigurable):
             await self.hub.stop()
         if self._containers is not None:
             await self._containers.stop()
+        await self.tracing.close()
         await self.spawner.close()
         # After the last launch has come to its end.
         await asyncio.to_thread(self.launches.history.close)

@@ -27,7 +27,7 @@ def past_of(launch: Launch, *, host: str) -> PastLaunch:
     host : str
         Where its server was started, unless its sources know better.
     """
-    events = list(launch.events())
+    events = launch.events()
     last, built, served = events[-1], launch.built, launch.served
     took = spans(events, began=launch.created)
     image = (served.fields.get("image") if served else "") or (built.image if built else "")

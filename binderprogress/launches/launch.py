@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 import msgspec
@@ -14,6 +14,8 @@ from ..core.events import Encoded, Event
 from ..core.phases import Phase
 from ..core.specs import Spec
 from ..core.steps import Step
+from ..core.trace import Trace, trace
+from ..core.traceparent import TraceParent
 from ..sources.base import Built, Served
 from .build import FIRST, Build
 from .writer import Clock, Limits, Writer
@@ -32,11 +34,14 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         The caller's address.
     user : str
         The caller's name, to whom the launch belongs; empty where nobody has one.
+    parent : TraceParent or None
+        The trace that the caller's request is a part of.
     """
 
     base_url: str = ""
     ip: str = ""
     user: str = ""
+    parent: TraceParent | None = None
 
     @property
     def account(self) -> str:
@@ -106,6 +111,8 @@ class Launch:
         self.watched = Broadcast()
         """Notified when a viewer comes or goes."""
         self.viewers = 0
+        self.span: TraceParent | None = None
+        """What stands for it in a trace, where launches are traced."""
         self.build: Build | None = None
         self.joined = False
         """Whether its build was begun by another launch."""
@@ -148,12 +155,12 @@ class Launch:
             found.extend(events(after, limit - len(found)))
         return found
 
-    def events(self) -> Iterator[Event]:
-        """Yield all events so far, those of the build with the numbers that they have there."""
+    def events(self) -> list[Event]:
+        """Return all events so far, those of the build with the numbers that they have there."""
         build = self.build.channel.read(0, limit=self._of_build) if self.build else ()
         channels = [self._head, *([self._tail.channel] if self._tail is not None else [])]
         head, *tail = [channel.read(0, limit=channel.last) for channel in channels]
-        return (encoded.event for encoded in chain(head, build, *tail))
+        return [encoded.event for encoded in chain(head, build, *tail)]
 
     def log_text(self) -> str:
         """Return the whole log so far."""
@@ -189,6 +196,22 @@ class Launch:
             last=last.id,
             viewers=self.viewers,
         )
+
+    def trace(self, events: Sequence[Event] | None = None) -> Trace:
+        """Say where the time went, in all or so far.
+
+        Parameters
+        ----------
+        events : sequence of Event, optional
+            As `events` returned them, if this is called in another thread.
+        """
+        found = self.events() if events is None else events
+        return trace(found, began=self.created, now=self.now, id=self.id, spec=str(self.spec))
+
+    @property
+    def now(self) -> float:
+        """The time by the clock that its events are timed by, in seconds since 1970."""
+        return self.created + self.seconds
 
     @property
     def seconds(self) -> float:

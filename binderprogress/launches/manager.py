@@ -6,11 +6,13 @@ import asyncio
 import secrets
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
@@ -19,6 +21,8 @@ from ..core.phases import Phase
 from ..core.reasons import failure
 from ..core.specs import Spec
 from ..core.steps import Step
+from ..core.trace import Trace
+from ..core.traceparent import TraceParent
 from ..core.window import Ended, Recent, Window
 from ..errors import (
     BinderProgressError,
@@ -28,7 +32,7 @@ from ..errors import (
     TooManyRequestsError,
 )
 from ..history.base import HistoryStore, NoHistory
-from ..sources.base import Attempt, Builder, Built, Served, Spawner, SpawnRequest, Target
+from ..sources.base import TRACE, Attempt, Builder, Built, Served, Spawner, SpawnRequest, Target
 from .build import Build
 from .keeping import past_of
 from .launch import Caller, Launch
@@ -104,6 +108,10 @@ class LaunchManager(LoggingConfigurable):
         self._closing = False
         self.ended: Counter[Phase] = Counter()
         """How many launches came to which end."""
+        self.traced = False
+        """Whether each launch is a span of a trace."""
+        self.over: list[Callable[[Launch, Trace], None]] = []
+        """Called with each launch that is over, and where its time went; they must be quick."""
         self._recent = Window()
         self.history: HistoryStore = NoHistory()
         """Gets every launch that is over."""
@@ -124,8 +132,16 @@ class LaunchManager(LoggingConfigurable):
 
     def phases(self) -> Counter[Phase]:
         """Return how many of those that are not over are in which phase."""
-        under_way = [launch for key, launch in self._launches.items() if key in self._tasks]
-        return Counter(launch.last.phase for launch in under_way)
+        return Counter(launch.last.phase for launch in self.under_way())
+
+    def under_way(self) -> list[Launch]:
+        """List the launches that have not come to their end."""
+        return [launch for key, launch in self._launches.items() if key in self._tasks]
+
+    @property
+    def viewers(self) -> int:
+        """How many connections watch a launch."""
+        return sum(launch.viewers for launch in self._launches.values())
 
     def recent(self) -> Recent:
         """Say how the launches of the last minutes went."""
@@ -159,6 +175,8 @@ class LaunchManager(LoggingConfigurable):
             limits=self._limits,
             typical=self._builder.typical,
         )
+        if self.traced:
+            launch.span = _span_below(caller.parent)
         self._launches[launch.id] = launch
         task = asyncio.create_task(self._run(launch), name=repr(launch))
         self._tasks[launch.id] = task
@@ -223,6 +241,8 @@ class LaunchManager(LoggingConfigurable):
 
     async def _run(self, launch: Launch) -> None:
         request: SpawnRequest | None = None
+        # Who does not trace hands on what there was.
+        TRACE.set(launch.span or launch.caller.parent)
         try:
             target = await self._builder.resolve(launch.spec)
             if target.notice:
@@ -351,6 +371,17 @@ class LaunchManager(LoggingConfigurable):
         self._watch(launch)
         self.log.info("%r ended", launch)
         self.history.add(past_of(launch, host=self.host))
+        if self.over:
+            trace = launch.trace()
+            for told in self.over:
+                self._tell(told, launch, trace)
+
+    def _tell(self, told: Callable[[Launch, Trace], None], launch: Launch, trace: Trace) -> None:
+        try:
+            told(launch, trace)
+        except Exception:
+            # What is only noted down must not disturb a launch, nor the next one who notes it down.
+            self.log.exception("%r could not be noted down", launch)
 
     def _release(self, launch: Launch) -> None:
         launch.detach()
@@ -403,3 +434,11 @@ class LaunchManager(LoggingConfigurable):
             build.readers -= 1
             if build.readers == 0:
                 build.forget()
+
+
+def _span_below(parent: TraceParent | None) -> TraceParent:
+    """Return a new span of the same trace, or the first of a new one."""
+    span_id = secrets.token_hex(8)
+    if parent is None:
+        return TraceParent(secrets.token_hex(16), span_id)
+    return msgspec.structs.replace(parent, span_id=span_id)

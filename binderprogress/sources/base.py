@@ -8,6 +8,7 @@ A source is an async iterator of raw records, closed by what came of it. It rais
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from contextvars import ContextVar
 from typing import Protocol
 
 import msgspec
@@ -16,8 +17,29 @@ from ..core.normalize import Record
 from ..core.phases import Phase
 from ..core.specs import Spec
 from ..core.steps import Step
+from ..core.traceparent import TraceParent
 
-__all__ = ["Attempt", "Builder", "Built", "Record", "Served", "SpawnRequest", "Spawner", "Target"]
+__all__ = [
+    "TRACE",
+    "Attempt",
+    "Builder",
+    "Built",
+    "Record",
+    "Served",
+    "SpawnRequest",
+    "Spawner",
+    "Target",
+    "trace_headers",
+]
+
+TRACE: ContextVar[TraceParent | None] = ContextVar("TRACE", default=None)
+"""The span that what is done here belongs to; that of a build is its first launch's."""
+
+
+def trace_headers() -> dict[str, str]:
+    """Return the headers that tell another server which trace a request belongs to."""
+    span = TRACE.get()
+    return {} if span is None else {"traceparent": str(span)}
 
 
 class Target(msgspec.Struct, frozen=True):

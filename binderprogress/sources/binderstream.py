@@ -16,6 +16,7 @@ from ..core.reasons import diagnose, failure
 from ..core.repeats import Repeats
 from ..core.specs import Spec
 from ..errors import LaunchFailedError, StreamError
+from .base import trace_headers
 from .connections import explain
 from .tour import UnusableError
 from .upstreams import REDIRECTS, Upstream, Upstreams
@@ -188,7 +189,10 @@ class BinderStream:
         )
         try:
             response = await self._upstreams.session.get(
-                url, headers=_HEADERS, timeout=timeout, max_redirects=REDIRECTS
+                url,
+                headers={**_HEADERS, **trace_headers()},
+                timeout=timeout,
+                max_redirects=REDIRECTS,
             )
         except (aiohttp.ClientError, TimeoutError) as error:
             self._is_asked = not isinstance(error, _NOT_CONNECTED)

@@ -25,7 +25,7 @@ from ..core.events import is_http_url
 from ..core.normalize import Record
 from ..core.reasons import diagnose, failure
 from ..errors import ConfigError, LaunchFailedError, StreamError
-from .base import Attempt, Served, SpawnRequest
+from .base import Attempt, Served, SpawnRequest, trace_headers
 from .connections import explain
 
 __all__ = ["HubSpawner"]
@@ -145,9 +145,10 @@ class HubSpawner(LoggingConfigurable):
                 self.log.warning("Spawn of %s failed (attempt %d): %s", user, attempt, error)
                 if attempt == self.attempts:
                     raise _failed(str(error)) from error
+                # Before the pause, so that it is seen for what it is.
+                yield Attempt(attempt + 1, str(error))
                 await self._stop_server(user, server)
                 await asyncio.sleep(self.retry_delay * 2**attempt)
-                yield Attempt(attempt + 1, str(error))
 
     async def stop(self, request: SpawnRequest) -> None:
         """Stop a server; see `base.Spawner.stop`."""
@@ -243,7 +244,9 @@ class HubSpawner(LoggingConfigurable):
         timeout = aiohttp.ClientTimeout(total=None, sock_read=self.idle_timeout)
         session = self._open_session()
         async with session.get(
-            self._address(path), timeout=timeout, headers={"Accept": "text/event-stream"}
+            self._address(path),
+            timeout=timeout,
+            headers={"Accept": "text/event-stream", **trace_headers()},
         ) as response:
             if response.status in {400, 403, 404}:
                 message = _message(await response.text()) or f"the Hub answered {response.status}"
@@ -293,6 +296,7 @@ class HubSpawner(LoggingConfigurable):
                     method,
                     self._address(path),
                     json=body,
+                    headers=trace_headers(),
                     timeout=aiohttp.ClientTimeout(total=self.request_timeout),
                 ) as response:
                     text = await response.text()

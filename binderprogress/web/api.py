@@ -53,6 +53,7 @@ class Links(msgspec.Struct, frozen=True, kw_only=True):
     events_url: str
     socket_url: str
     log_url: str
+    trace_url: str
     page_url: str
 
 
@@ -67,6 +68,7 @@ def links(launch: Launch, base_url: str) -> Links:
         # http becomes ws, https becomes wss.
         socket_url=f"ws{state.removeprefix('http')}/socket",
         log_url=f"{state}/log",
+        trace_url=f"{state}/trace",
         # Behind the #, so that the key to the launch is in no server's log.
         page_url=f"{base_url}v2/{launch.spec}#launch={launch.id}",
     )

@@ -26,6 +26,7 @@ from .static import StaticHandler
 from .stats import PopularHandler, StatsHandler
 from .status import MetricsHandler, VersionsHandler
 from .streams import EventsHandler, SocketHandler
+from .trace import TraceHandler
 
 __all__ = ["handlers", "make_app"]
 
@@ -49,6 +50,7 @@ def handlers(web: Web) -> list[Any]:
         (rf"api/launches/{_ID}/log", LogHandler),
         (r"api/stats", StatsHandler),
         (r"api/popular", PopularHandler),
+        (rf"api/launches/{_ID}/trace", TraceHandler),
         (r"api/schema/event\.json", EventSchemaHandler),
         (r"api/openapi\.json", OpenApiHandler),
         (r"health", HealthHandler),

@@ -11,7 +11,7 @@ import msgspec
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
-from ..core import specs
+from ..core import specs, traceparent
 from ..core.specs import Spec
 from ..errors import BinderProgressError, RefusedError, TooManyRequestsError
 from ..launches import Caller, Launch
@@ -66,7 +66,10 @@ class Handler(RequestHandler):
         """Who asks."""
         host = f"{self.request.protocol}://{self.request.host}"
         return Caller(
-            base_url=host + self.web.base_url, ip=self.request.remote_ip or "", user=self.user
+            base_url=host + self.web.base_url,
+            ip=self.request.remote_ip or "",
+            user=self.user,
+            parent=traceparent.parse(self.request.headers.get("traceparent", "")),
         )
 
     def launch(self, launch_id: str) -> Launch:
@@ -138,6 +141,8 @@ class ApiHandler(Handler):
             everyone = "*" in self.web.allowed_origins
             self.set_header("Access-Control-Allow-Origin", "*" if everyone else origin)
             self.set_header("Access-Control-Expose-Headers", "Location, Retry-After")
+            # Without it a page of another origin is not told how long an answer took here.
+            self.set_header("Timing-Allow-Origin", "*" if everyone else origin)
 
     async def prepare(self) -> None:
         """Refuse what a page of a site that is not allowed would do in its visitor's name."""
@@ -160,7 +165,7 @@ class ApiHandler(Handler):
     def options(self, *_: str) -> None:
         """Answer a browser that asks whether another site's page may."""
         self.set_header("Access-Control-Allow-Methods", "GET, POST, DELETE")
-        headers = "Authorization, Content-Type, Last-Event-ID"
+        headers = "Authorization, Content-Type, Last-Event-ID, traceparent"
         self.set_header("Access-Control-Allow-Headers", headers)
         self.set_header("Access-Control-Max-Age", "600")
         self.set_status(204)
@@ -188,7 +193,11 @@ class ApiHandler(Handler):
         """Finish with a value as JSON."""
         self.set_header("Content-Type", "application/json")
         self.set_header("Cache-Control", "no-store")
-        self.finish(msgspec.json.encode(value))
+        body = msgspec.json.encode(value)
+        # What a browser's developer tools show beside the time on the way.
+        milliseconds = 1000.0 * self.request.request_time()
+        self.set_header("Server-Timing", f"app;dur={milliseconds:.1f}")
+        self.finish(body)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Say what went wrong as JSON."""

@@ -14,6 +14,7 @@ from .._version import __version__
 from ..launches import LaunchManager
 from .access import Access, Everyone
 from .gallery import Gallery, read_gallery
+from .metrics import LaunchCollector, registry
 from .ratelimit import RateLimiter
 
 if TYPE_CHECKING:
@@ -120,6 +121,10 @@ class Web(LoggingConfigurable):
         """More variables for the template of the front page."""
         self.static_path = "static/"
         """Where the browser's files are, below the base URL."""
+        self.collector = LaunchCollector(launches)
+        """Numbers of the launches, for Prometheus."""
+        self.metrics = registry(self.collector)
+        """What ``/metrics`` tells; others may register theirs."""
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(share_path("templates")),
             autoescape=True,

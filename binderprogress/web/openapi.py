@@ -8,6 +8,7 @@ import msgspec
 
 from .._version import __version__
 from ..core.events import Event
+from ..core.trace import Trace
 from ..launches import LaunchState
 from .api import Links, StartRequest
 from .base import ApiHandler
@@ -42,6 +43,12 @@ _AFTER = {
     "description": "The number of the last event that the viewer has.",
     "schema": {"type": "integer", "minimum": 0},
 }
+_FORMAT = {
+    "name": "format",
+    "in": "query",
+    "description": "chrome: the Trace Event Format, for Perfetto, instead of a Trace.",
+    "schema": {"type": "string", "enum": ["chrome"]},
+}
 _LAST_EVENT_ID = {
     "name": "Last-Event-ID",
     "in": "header",
@@ -52,7 +59,7 @@ _LAST_EVENT_ID = {
 
 def document() -> dict[str, Any]:
     """Return the OpenAPI document."""
-    types = [StartRequest, Links, LaunchState, Event, StatsAnswer, PopularAnswer, Error]
+    types = [StartRequest, Links, LaunchState, Trace, Event, StatsAnswer, PopularAnswer, Error]
     _, components = msgspec.json.schema_components(
         types, ref_template="#/components/schemas/{name}"
     )
@@ -137,6 +144,12 @@ def _paths() -> dict[str, Any]:
                 "getPopular",
                 "Images that are worth having on every node, the most worth first.",
                 {"200": _json("Images.", "PopularAnswer")},
+            ),
+        },
+        "/api/launches/{launch_id}/trace": {
+            "parameters": [_LAUNCH_ID, _FORMAT],
+            "get": _operation(
+                "getTrace", "Where its time went.", {"200": _json("So far, or in all.", "Trace")}
             ),
         },
         "/build/{spec}": {

@@ -123,7 +123,6 @@ export class Estimator {
   /** Whether an environment is made. */
   #cold = false;
   #step: NumberedStep | undefined;
-  #created = false;
   /** What is left of the phase, since when. */
   #dist: LogNormal;
   #since: number;
@@ -167,7 +166,6 @@ export class Estimator {
     this.#phase = phase;
     this.#phaseBegan = this.#since = now;
     this.#step = this.#fresh = undefined;
-    this.#created = false;
     this.#cold ||= BUILD.includes(phase);
     this.#dist = this.#usual(phase);
     this.#pull = phase === "launching" ? this.#chanceOfPull() : 0;
@@ -191,7 +189,6 @@ export class Estimator {
       if (PULL_TOLD.includes(step.key ?? "")) this.#pull = 0;
       this.#sumLater();
     }
-    this.#created ||= step.key === "created";
     this.#dist = this.#guess(step, now);
     this.#since = now;
   }
@@ -203,10 +200,7 @@ export class Estimator {
       return { median: PULLING + timeLeft(whole.median, spent), sigma: SIGMA };
     }
     const still = STILL[key];
-    // A Hub says that it starts a server long before Kubernetes starts the container.
-    if (still && (key !== "starting" || this.#created)) {
-      return { median: whole.median * still, sigma: SIGMA };
-    }
+    if (still) return { median: whole.median * still, sigma: SIGMA };
     const done = total ? (cached ? index : index - 1) / total : 0;
     if (!done) return shifted(whole, spent);
     // What is usual, and what the pace so far makes of it; the more is done, the more the pace

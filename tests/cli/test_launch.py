@@ -114,7 +114,9 @@ def test_on_a_server_in_plain_text(launch: Launch, server: Server) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     labels = [line.split()[1] for line in lines if line.startswith("== ")]
-    assert labels == ["Waiting", "Fetching", "Building", "Built", "Launching", "Ready"]
+    assert labels == ["Waiting", "Fetching", "Building", "Built", "Launching", "Ready", "Where"]
+    summary = lines[lines.index(next(line for line in lines if line.startswith("== Where"))) :]
+    assert any(re.fullmatch(r"Building: \d+(\.\d)? s", line) for line in summary)
     assert "Looking up main of file://" in done.stdout
     assert "-- Starting the server" in lines
     opened = re.fullmatch(r"Open (http://\S+/)lab/tree/a\.ipynb\?token=(\S+)", lines[-1])

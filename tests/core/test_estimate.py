@@ -270,6 +270,7 @@ PULLING = Step("pulling", "Pulling the image")
 PULLED = Step("pulled", "Pulled the image")
 CREATED = Step("created", "Created the container")
 STARTING = Step("starting", "Starting the server")
+ANSWERING = Step("answering", "Waiting for the server to answer")
 
 
 def launching(*steps: Step) -> list[Estimate]:
@@ -289,7 +290,7 @@ def test_a_pull_is_waited_for_as_soon_as_it_is_told() -> None:
 
 def test_a_container_that_starts_is_nearer_than_a_hub_that_says_so() -> None:
     (hub,) = launching(STARTING)
-    *_, container = launching(STARTING, CREATED, STARTING)
+    *_, container = launching(STARTING, CREATED, ANSWERING)
     assert hub.eta is not None
     assert container.eta is not None
     assert container.eta < 0.6 * hub.eta

@@ -19,6 +19,7 @@ from binderprogress.core.normalize import (
     from_hub,
 )
 from binderprogress.core.phases import Phase
+from binderprogress.core.steps import QUEUED
 
 from . import recorded
 
@@ -83,23 +84,23 @@ STREAMS = {
     "hub-progress-exit1.txt": ("launching", "requested starting"),
     "hub-progress-kubespawner-ok.txt": (
         "launching",
-        "requested waiting-for-node scheduled pulling pulled created starting",
+        "requested waiting-for-node scheduled pulling pulled created answering",
     ),
     "hub-progress-ok-again.txt": ("launching", ""),
     "hub-progress-ok.txt": ("launching", "requested starting"),
-    "hub-progress-slow.txt": ("launching", "requested scheduled pulling pulled created starting"),
+    "hub-progress-slow.txt": ("launching", "requested scheduled pulling pulled created answering"),
     "hub-progress-slowbad.txt": ("launching", "requested scheduled pulling pulled created"),
     "binderhub-build-fake-launch.txt": (
         "waiting building built launching ready",
-        "requested starting",
+        "queued requested starting",
     ),
     "binderhub-build-real-badbuild.txt": (
         "waiting fetching building failed",
-        f"{_FETCHED} 1/11 2/11 2/11* 3/11 3/11* 4/11",
+        f"queued {_FETCHED} 1/11 2/11 2/11* 3/11 3/11* 4/11",
     ),
     "binderhub-build-real-ok.txt": (
         "waiting fetching building built launching ready",
-        f"{_FETCHED} {_ELEVEN_CACHED} saving requested starting",
+        f"queued {_FETCHED} {_ELEVEN_CACHED} saving requested starting",
     ),
 }
 
@@ -181,7 +182,7 @@ def test_what_a_hub_does_in_plain_words() -> None:
         "Pulling the image",
         "Pulled the image",
         "Created the container",
-        "Starting the server",
+        "Waiting for the server to answer",
     ]
 
 
@@ -344,7 +345,7 @@ REASONS = {
     "Pulling": "Pulling the image",
     "Pulled": "Pulled the image",
     "Created": "Created the container",
-    "Started": "Starting the server",
+    "Started": "Waiting for the server to answer",
     "BackOff": "Trying again after a failure",
     "Failed": "Trying again after a failure",
     "FailedMount": "Waiting for storage",
@@ -555,3 +556,9 @@ def test_any_line_is_read_and_can_be_sent(lines: list[str]) -> None:
     for note in read(*lines):
         if note is not None:
             encode(written(note))
+
+
+def test_a_hub_that_lets_one_wait_is_a_queue() -> None:
+    note = from_hub({"message": "The Hub is busy; asking again in 2 s.", "throttled": True})
+    assert note.step == QUEUED
+    assert from_hub({"message": "Server requested", "throttled": "yes"}).step != QUEUED

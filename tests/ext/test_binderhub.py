@@ -15,6 +15,7 @@ import pytest
 import requests
 from binderhub.build import ProgressEvent
 from prometheus_client import REGISTRY
+from prometheus_client.parser import text_string_to_metric_families
 from tornado.web import HTTPError
 from websockets.sync.client import connect
 
@@ -551,6 +552,9 @@ def test_metrics_versions_health_and_page_are_binderhubs_with_ours_beside() -> N
         server.watch(server.start())
         metrics = server.get("metrics").text
         assert "binderprogress_launches_running 0.0" in metrics
+        assert 'binderprogress_launches_duration_seconds_count{outcome="ready"} 1.0' in metrics
+        assert metrics.count("# TYPE process_start_time_seconds ") == 1
+        assert list(text_string_to_metric_families(metrics))
         assert 'binderhub_launch_count_total{provider="GitHub"' in metrics
         versions = server.get("versions").json()
         assert {"binderhub", "builder_info", "binderprogress"} <= set(versions)

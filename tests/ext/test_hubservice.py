@@ -68,6 +68,7 @@ def on_launch(links: dict[str, Any]) -> list[tuple[str, str]]:
         ("GET", state),
         ("GET", links["events_url"]),
         ("GET", links["log_url"]),
+        ("GET", links["trace_url"]),
         ("GET", f"{state}/socket"),
         ("DELETE", state),
     ]

@@ -117,4 +117,9 @@ async def test_pages_are_there_and_no_hub_is_started() -> None:
         for path in ("/", f"/v2/{SPEC}", "/link", "/metrics", "/versions"):
             async with session.get(path) as response:
                 assert response.status == 200, path
+        async with session.get("/metrics") as response:
+            metrics = await response.text()
+        host = standalone.upstreams.hubs[0].host
+        assert f'binderprogress_upstreams_running{{upstream="{host}"}} 0.0' in metrics
+        assert f'binderprogress_upstreams_healthy{{upstream="{host}"}} ' in metrics
         assert hub.requests == []

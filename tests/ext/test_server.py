@@ -139,6 +139,7 @@ def test_attack_without_a_login_nothing_is_seen(server: Server, folder: Path) ->
             ("GET", links["state_url"]),
             ("GET", links["events_url"]),
             ("GET", links["log_url"]),
+            ("GET", links["trace_url"]),
             ("DELETE", links["state_url"]),
         ):
             answer = server.ask(url, method, headers=nobody)

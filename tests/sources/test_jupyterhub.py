@@ -16,10 +16,11 @@ import pytest
 from aiohttp import web
 
 from binderprogress.core.specs import from_address
+from binderprogress.core.traceparent import parse
 from binderprogress.errors import ConfigError, LaunchFailedError
 from binderprogress.ext.hub import free_ports
 from binderprogress.ext.standalone import Standalone
-from binderprogress.sources.base import Attempt, Built, Record, Served, SpawnRequest
+from binderprogress.sources.base import TRACE, Attempt, Built, Record, Served, SpawnRequest
 from binderprogress.sources.jupyterhub import HubSpawner
 
 from ..support.asynchronous import asynchronous
@@ -388,12 +389,19 @@ def test_names_of_users_are_harmless() -> None:
 
 
 @asynccontextmanager
-async def hostile(stream: list[bytes]) -> AsyncIterator[tuple[str, list[str]]]:
-    """Run what passes for a Hub; its n-th progress stream is the n-th item, then it breaks off."""
+async def hostile(
+    stream: list[bytes], *, told: list[str] | None = None
+) -> AsyncIterator[tuple[str, list[str]]]:
+    """Run what passes for a Hub; its n-th progress stream is the n-th item, then it breaks off.
+
+    `told` gets the ``traceparent`` of each request.
+    """
     seen: list[str] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
         seen.append(f"{request.method} {request.path}")
+        if told is not None:
+            told.append(request.headers.get("traceparent", ""))
         if not request.path.endswith("/progress"):
             return web.json_response(
                 {"servers": {}}, status=201 if request.method == "POST" else 200
@@ -472,3 +480,16 @@ async def test_a_failure_with_progress_100_and_html_is_a_failure() -> None:
     async with hostile([text]) as (address, _):
         with pytest.raises(LaunchFailedError, match="could not be started: <b>no</b>"):
             await spawn_at(address)
+
+
+@asynchronous(20)
+async def test_the_hub_is_told_which_trace_a_spawn_belongs_to() -> None:
+    ready = event(progress=100, ready=True, message="Server ready", url="/user/a-b/")
+    header = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for span, expected in ((parse(header), header), (None, "")):
+        TRACE.set(span)
+        told: list[str] = []
+        async with hostile([ready], told=told) as (url, seen):
+            await spawn_at(url)
+        assert len(seen) == 3
+        assert told == [expected] * 3

@@ -71,6 +71,8 @@ class BinderHub:
         self.hold = hold
         self.requests: list[str] = []
         """The specs of all GETs."""
+        self.traceparents: list[str] = []
+        """… and which traces they belong to."""
         self.open = 0
         """How many connections there are."""
         self.idle = asyncio.Event()
@@ -265,6 +267,7 @@ class _Build(_Handler):
             self.set_header("Content-Type", "text/html")
             self.set_status(self.hub.refusal)
             return
+        self.hub.traceparents.append(self.request.headers.get("traceparent", ""))
         self.hub.requests.append(self.request.path.removeprefix("/binder/build/"))
         if self.hub.refusal is not None:
             await self.emit(self.hub.refusal)

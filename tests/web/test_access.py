@@ -67,9 +67,10 @@ class TestAllowList:
         # Without this a page could not read where its launch is, or when to try again.
         assert started.headers["Access-Control-Expose-Headers"] == "Location, Retry-After"
         links = json.loads(started.body)
-        for url in (links["state_url"], links["log_url"]):
+        for url in (links["state_url"], links["log_url"], links["trace_url"]):
             response = await api.fetch(url, headers={"Origin": OURS})
             assert response.headers["Access-Control-Allow-Origin"] == OURS
+            assert response.headers["Timing-Allow-Origin"] == OURS
         stream = await api.whole(links["events_url"], Origin=OURS)
         assert stream.headers["Access-Control-Allow-Origin"] == OURS
         preflight = await api.fetch(links["state_url"], method="OPTIONS", headers={"Origin": OURS})
@@ -107,6 +108,7 @@ class TestAllowList:
             assert response.code == 403
             assert "allowed_origins" in sentence(response)
             assert "Access-Control-Allow-Origin" not in response.headers
+            assert "Timing-Allow-Origin" not in response.headers
             assert "Access-Control-Allow-Methods" not in response.headers
         assert launches.running == sum(launches.ended.values()) == 0
 

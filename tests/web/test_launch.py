@@ -13,7 +13,7 @@ from binderprogress.launches import LaunchManager
 
 from ..launches.parts import Feed, SilentHost, gen_test, said, until
 from ..support.repositories import git
-from .clients import Api
+from .clients import Api, sentence
 
 
 @gen_test
@@ -141,10 +141,47 @@ async def test_attack_the_key_to_a_launch_is_in_no_log(
         caplog.set_level(logging.DEBUG, logger=name)
     links = await api.start(failing)
     await api.whole(links["events_url"])
-    for url in (links["state_url"], links["log_url"], f"{links['events_url']}?after=x"):
+    for url in (
+        links["state_url"],
+        links["log_url"],
+        links["trace_url"],
+        f"{links['events_url']}?after=x",
+    ):
         await api.fetch(url)
     await api.fetch(links["state_url"], method="PUT", body="")
     await api.fetch(links["state_url"], method="DELETE")
     await api.fetch(links["socket_url"].replace("ws", "http", 1))
     assert f"/api/launches/{links['id'][:6]}…" in caplog.text
     assert links["id"] not in caplog.text
+
+
+@gen_test
+async def test_where_the_time_goes_and_went(api: Api, tmp_path: Path) -> None:
+    async with Feed(tmp_path / "fed", status=1) as feed:
+        links = await api.start(feed.spec)
+        build = await feed.build()
+        running = json.loads((await api.fetch(links["trace_url"])).body)
+        assert (running["id"], running["phase"]) == (links["id"], "building")
+        assert running["spec"] == links["spec"]
+        assert running["spans"][0]["kind"] == "check"
+        assert running["spans"][-1]["step"] == "postbuild"
+        build.finish()
+        await api.whole(links["events_url"])
+    over = await api.fetch(links["trace_url"])
+    trace = json.loads(over.body)
+    assert (trace["phase"], trace["reason"]) == ("failed", "postbuild-failed")
+    assert trace["seconds"] >= running["seconds"]
+    assert trace["totals"]["build"] > 0
+    # It is over: its time stands still.
+    assert (await api.fetch(links["trace_url"])).body == over.body
+
+    drawn = await api.fetch(f"{links['trace_url']}?format=chrome")
+    assert drawn.headers["Content-Disposition"].startswith("attachment")
+    events = json.loads(drawn.body)["traceEvents"]
+    assert sum(e["dur"] for e in events if e["ph"] == "X" and e["tid"] == 2) == round(
+        trace["seconds"] * 1e6
+    )
+    wrong = await api.fetch(f"{links['trace_url']}?format=svg")
+    assert (wrong.code, sentence(wrong)) == (400, "The format is chrome, or left out.")
+    missing = await api.fetch(links["trace_url"].replace(links["id"], "x" * 32))
+    assert missing.code == 404

@@ -30,6 +30,7 @@ async def test_a_launch_is_started_and_says_where_it_is(api: Api, failing: Spec)
         "events_url": f"{state}/events",
         "socket_url": f"{state}/socket".replace("http://", "ws://"),
         "log_url": f"{state}/log",
+        "trace_url": f"{state}/trace",
         "page_url": f"{api.url}/v2/{failing}#launch={links['id']}",
     }
     assert response.headers["Location"] == state

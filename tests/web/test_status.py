@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 import platform
+import re
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from prometheus_client.parser import text_string_to_metric_families
 
 from binderprogress import __version__
+from binderprogress.core.past import Span
+from binderprogress.core.phases import Phase
+from binderprogress.core.reasons import REASONS
 from binderprogress.core.specs import Spec
+from binderprogress.core.trace import Kind, Trace, TracedSpan, kind_of
+from binderprogress.web.metrics import LaunchCollector
 
 from ..launches.parts import Feed, SilentHost, gen_test
 from .clients import JSON, Api
@@ -26,9 +35,11 @@ async def metrics(api: Api) -> dict[str, float]:
     assert response.headers["Content-Type"].startswith("text/plain; version=")
     found = {}
     for family in text_string_to_metric_families(response.body.decode()):
-        assert family.name.startswith("binderprogress_")
-        assert family.documentation
-        assert family.type in {"gauge", "counter"}
+        ours = family.name.startswith("binderprogress_")
+        assert ours or family.name.startswith(("process_", "python_"))
+        assert ours is not family.name.startswith(("process_", "python_"))
+        if not ours or family.type == "histogram":
+            continue
         for sample in family.samples:
             labels = ",".join(sample.labels.values())
             found[f"{sample.name}[{labels}]" if labels else sample.name] = sample.value
@@ -41,7 +52,39 @@ ZERO = {
     "binderprogress_launches_ended_total[ready]": 0.0,
     "binderprogress_launches_ended_total[failed]": 0.0,
     "binderprogress_launches_ended_total[cancelled]": 0.0,
+    "binderprogress_phases_running[waiting]": 0.0,
+    "binderprogress_phases_running[fetching]": 0.0,
+    "binderprogress_phases_running[building]": 0.0,
+    "binderprogress_phases_running[pushing]": 0.0,
+    "binderprogress_phases_running[built]": 0.0,
+    "binderprogress_phases_running[launching]": 0.0,
+    "binderprogress_viewers_open": 0.0,
+    "binderprogress_events_total": 0.0,
+    **{f"binderprogress_launches_failed_total[{reason}]": 0.0 for reason in REASONS},
 }
+
+
+@gen_test
+async def test_names_follow_the_rule(api: Api) -> None:
+    # What `promtool check metrics` looks at, and our own rule.
+    text = (await api.fetch("/metrics")).body.decode()
+    families = [
+        family
+        for family in text_string_to_metric_families(text)
+        if family.name.startswith("binderprogress_")
+    ]
+    assert len(families) > 8
+    names = [family.name for family in families]
+    assert len(set(names)) == len(names)
+    for family in families:
+        assert re.fullmatch(r"binderprogress_[a-z]+s(_[a-z]+)*", family.name)
+        assert family.documentation[0].isupper()
+        assert not family.documentation.endswith(".")
+        assert family.name.endswith("_seconds") is (family.type == "histogram")
+        assert not family.name.endswith(("_count", "_sum", "_bucket", "_info", "_created"))
+        for sample in family.samples:
+            assert sample.name.endswith("_total") is (family.type == "counter")
+            assert set(sample.labels) <= {"phase", "outcome", "reason", "start", "kind", "le"}
 
 
 @gen_test
@@ -50,13 +93,25 @@ async def test_metrics_are_there_from_the_start_and_count(
 ) -> None:
     # Dashboards see zero, not nothing.
     assert await metrics(api) == ZERO
-    await api.whole((await api.start(failing))["events_url"])
+    failed = await api.whole((await api.start(failing))["events_url"])
     async with Feed(tmp_path / "fed", status=1) as feed, SilentHost() as host:
         links = [await api.start(feed.spec), await api.start(feed.spec)]
         build = await feed.build()
         looking = await api.start(host.spec)
-        assert await metrics(api) == {
-            **ZERO,
+        async with api.watch(links[0]["events_url"]) as stream:
+            await stream.until(b"postBuild")
+            now = await metrics(api)
+        counted = now.pop("binderprogress_events_total")
+        # Two launches see the same build.
+        assert counted == (await api.state(looking))["last"] + 2 * (await api.state(links[0]))[
+            "last"
+        ] + len(failed.events)
+        assert now == {
+            **{name: value for name, value in ZERO.items() if "events" not in name},
+            "binderprogress_launches_failed_total[bad-ref]": 1.0,
+            "binderprogress_phases_running[waiting]": 1.0,
+            "binderprogress_phases_running[building]": 2.0,
+            "binderprogress_viewers_open": 1.0,
             "binderprogress_launches_running": 3.0,
             "binderprogress_builds_running": 1.0,
             "binderprogress_launches_ended_total[failed]": 1.0,
@@ -91,11 +146,103 @@ async def test_metrics_are_there_from_the_start_and_count(
         await api.fetch(looking["state_url"], method="DELETE")
         while (now := await metrics(api))["binderprogress_launches_running"]:
             pass  # bounded by the test's own time: what was cancelled is being ended
+        assert now.pop("binderprogress_events_total") > counted
         assert now == {
-            **ZERO,
+            **{name: value for name, value in ZERO.items() if "events" not in name},
+            "binderprogress_launches_failed_total[bad-ref]": 1.0,
+            "binderprogress_launches_failed_total[postbuild-failed]": 2.0,
             "binderprogress_launches_ended_total[failed]": 3.0,
             "binderprogress_launches_ended_total[cancelled]": 1.0,
         }
+
+
+async def histogram(api: Api, name: str) -> dict[str, float]:
+    """Return how many were observed in each series."""
+    text = (await api.fetch("/metrics")).body.decode()
+    return {
+        ",".join(sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == f"binderprogress_{name}_seconds_count"
+    }
+
+
+@gen_test
+async def test_durations_have_all_their_series_and_are_observed(api: Api, failing: Spec) -> None:
+    assert await histogram(api, "launches_duration") == {"ready": 0, "failed": 0, "cancelled": 0}
+    phases = await histogram(api, "phases_duration")
+    assert set(phases) == {
+        f"{phase},{start}"
+        for phase in ("waiting", "fetching", "building", "pushing", "launching")
+        for start in ("cold", "warm")
+    }
+    assert set(phases.values()) == {0}
+    assert set(await histogram(api, "kinds_duration")) == set(Kind)
+    await api.whole((await api.start(failing))["events_url"])
+    assert await histogram(api, "launches_duration") == {"ready": 0, "failed": 1, "cancelled": 0}
+    assert (await histogram(api, "kinds_duration"))["check"] == 1
+    # It says nothing of how long a phase takes.
+    assert await histogram(api, "phases_duration") == phases
+
+
+def test_launches_that_became_ready_are_told_by_whether_there_was_a_build() -> None:
+    launches = Ended()
+    collector = LaunchCollector(launches)  # type: ignore[arg-type] # all that it needs of them
+    warm = [Span(Phase.WAITING, 0, 1), Span(Phase.BUILT, 1, 1), Span(Phase.LAUNCHING, 1, 21)]
+    cold = [
+        Span(Phase.WAITING, 0, 1),
+        Span(Phase.BUILDING, 1, 200),
+        Span(Phase.LAUNCHING, 200, 209),
+    ]
+    for found in (warm, cold, cold):
+        launches.end(found)
+    launches.end([Span(Phase.WAITING, 0, 1)], phase=Phase.FAILED, reason="of another kind")
+    samples = {
+        (sample.name.removeprefix("binderprogress_"), *sample.labels.values()): sample.value
+        for family in collector.collect()
+        for sample in family.samples
+    }
+    assert samples["phases_duration_seconds_sum", "launching", "warm"] == 20
+    assert samples["phases_duration_seconds_sum", "launching", "cold"] == 18
+    assert samples["phases_duration_seconds_bucket", "building", "cold", "120.0"] == 0
+    assert samples["phases_duration_seconds_bucket", "building", "cold", "300.0"] == 2
+    assert samples["launches_duration_seconds_count", "ready"] == 3
+    # A reason that is not in the list would make a series of its own.
+    assert samples["launches_failed_total", "unknown"] == 1
+
+
+class Ended:
+    """As much of the launches as their numbers need, when all are over."""
+
+    def __init__(self) -> None:
+        self.over: list[Any] = []
+        self.ended: Counter[Phase] = Counter()
+        self.running = self.building = self.viewers = 0
+        self.last = SimpleNamespace(id=7)
+
+    def under_way(self) -> list[Any]:
+        return []
+
+    def end(self, found: list[Span], *, phase: Phase = Phase.READY, reason: str = "") -> None:
+        spans = [TracedSpan(**msgspec.structs.asdict(one), kind=kind_of(one)) for one in found]
+        trace = Trace(
+            began=0, seconds=found[-1].end, phase=phase, reason=reason, spans=spans, totals={}
+        )
+        for told in self.over:
+            told(self, trace)
+
+
+@gen_test
+async def test_answers_say_how_long_they_took(api: Api, failing: Spec) -> None:
+    started = await api.post({"spec": str(failing)})
+    links = json.loads(started.body)
+    answers = [started, *[await api.fetch(links[name]) for name in ("state_url", "trace_url")]]
+    for answer in answers:
+        took = re.fullmatch(r"app;dur=(\d+\.\d)", answer.headers["Server-Timing"])
+        assert took is not None
+        assert 0 <= float(took[1]) <= 1000 * answer.request_time
+        # Who is not of another origin that is allowed has no need of it.
+        assert "Timing-Allow-Origin" not in answer.headers
 
 
 @gen_test
@@ -130,7 +277,7 @@ async def test_the_openapi_document_is_valid(api: Api) -> None:
         for operation in path.values()
         if "operationId" in operation
     ]
-    assert len(ids) == len(set(ids)) == 8
+    assert len(ids) == len(set(ids)) == 9
 
 
 def schema_of(openapi: dict[str, Any], path: str, method: str, status: str) -> dict[str, Any]:
@@ -161,6 +308,7 @@ async def test_answers_are_as_the_document_says(api: Api, tmp_path: Path, failin
             check(await api.fetch(links["state_url"], method="DELETE"), one, "delete", "202")
     await api.whole(links["events_url"])
     check(await api.fetch(links["state_url"]), one, "get", "200")
+    check(await api.fetch(links["trace_url"]), f"{one}/trace", "get", "200")
     check(await api.post({"spec": "nonsense"}), "/api/launches", "post", "4XX")
     check(await api.fetch("/api/launches/nope"), one, "get", "4XX")
     check(await api.fetch("/api/launches/nope/events"), f"{one}/events", "get", "4XX")

@@ -23,7 +23,7 @@ from ...errors import ConfigError
 from ...history.config import History
 from ...web.config import Web
 from ...web.static import StaticHandler
-from ...web.status import LaunchCollector
+from ..tracing import Tracing
 from . import handlers, pages
 from .builder import ImageBuilder
 from .launches import HubLaunches
@@ -75,6 +75,8 @@ class BinderProgress(LoggingConfigurable):
         )
         self._take_over_limits(hub)
         self.launches.history = History(parent=self).open()
+        self.tracing = Tracing(parent=self)
+        self.tracing.attach(self.launches)
         self.web = Web(launches=self.launches, parent=self)
         self.web.base_url = hub.base_url
         self.web.static_path = "binderprogress/static/"
@@ -84,7 +86,6 @@ class BinderProgress(LoggingConfigurable):
         # What BinderHub allows to pages of other sites, it allows here.
         origin = settings.get("headers", {}).get("Access-Control-Allow-Origin")
         self.web.allowed_origins = [origin] if origin else []
-        self._collector = LaunchCollector(self.launches)
 
     def attach(self, app: Application) -> None:
         """Put our addresses before BinderHub's."""
@@ -92,13 +93,14 @@ class BinderProgress(LoggingConfigurable):
         app.settings["log_function"] = _without_keys(app.settings["log_function"])
         app.add_handlers(".*", self._rules(app.settings))
         # /metrics shows all that is registered.
-        REGISTRY.register(self._collector)
+        REGISTRY.register(self.web.collector)
 
     async def close(self) -> None:
         """Cancel all launches and clean up after them."""
-        REGISTRY.unregister(self._collector)
+        REGISTRY.unregister(self.web.collector)
         await self.launches.close()
         await asyncio.to_thread(self.launches.history.close)
+        await self.tracing.close()
 
     def _rules(self, settings: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         rules: list[tuple[Any, ...]] = [
@@ -108,6 +110,7 @@ class BinderProgress(LoggingConfigurable):
             (rf"api/launches/{_ID}/events", handlers.HubEventsHandler),
             (rf"api/launches/{_ID}/socket", handlers.HubSocketHandler),
             (rf"api/launches/{_ID}/log", handlers.HubLogHandler),
+            (rf"api/launches/{_ID}/trace", handlers.HubTraceHandler),
             (r"api/schema/event\.json", handlers.HubSchemaHandler),
             (r"api/stats", handlers.HubStatsHandler),
             (r"api/popular", handlers.HubPopularHandler),

@@ -31,6 +31,7 @@ from ...web.api import EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHa
 from ...web.build import BuildHandler
 from ...web.stats import PopularHandler, StatsHandler
 from ...web.streams import END, EventsHandler, SocketHandler, position
+from ...web.trace import TraceHandler
 from .target import ProviderSpec, Visit
 
 TOKEN_COOKIE = "binder-build-token"  # noqa: S105 - its name
@@ -48,6 +49,7 @@ __all__ = [
     "HubSchemaHandler",
     "HubSocketHandler",
     "HubStatsHandler",
+    "HubTraceHandler",
     "HubVersionsHandler",
     "Owned",
 ]
@@ -213,6 +215,10 @@ class HubStatsHandler(Guarded, StatsHandler):
 
 class HubPopularHandler(Guarded, PopularHandler):
     """/api/popular."""
+
+
+class HubTraceHandler(Owned, TraceHandler):
+    """/api/launches/{id}/trace."""
 
 
 class HubBuildHandler(Starting, BuildHandler):

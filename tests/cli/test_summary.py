@@ -1,0 +1,136 @@
+"""Where the time went, at the end of what a terminal shows."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import pytest
+
+from binderprogress.cli.summary import Row, Seen, print_rows, rows
+from binderprogress.core.events import Event
+from binderprogress.core.phases import Phase
+from binderprogress.core.steps import Step, numbered
+
+
+def event(at: float, phase: str, step: Step | None = None, **fields: Any) -> Event:
+    step = step or Step("", "")
+    return Event(
+        id=1,
+        phase=Phase(phase),
+        time=1000.0 + at,
+        elapsed=at,
+        progress=100.0 if phase == "ready" else 0.0,
+        step=step.label,
+        step_key=step.key,
+        step_index=step.index,
+        step_total=step.total,
+        step_digest=step.digest,
+        step_cached=step.cached,
+        **fields,
+    )
+
+
+BUILD = [
+    event(0, "waiting", Step("resolving", "Looking up HEAD")),
+    event(1, "fetching", Step("cloning", "Cloning the repository")),
+    event(3, "building", Step("detected", "Building with Python")),
+    *[
+        event(4 + n / 10, "building", numbered(n, 20, cached=True, digest=f"{n}"))
+        for n in range(1, 9)
+    ],
+    *[event(5 + n, "building", numbered(n, 20, digest=f"{n}")) for n in range(9, 21)],
+    event(125, "built"),
+    event(125, "launching", Step("requested", "Asking for a server")),
+    event(126, "launching", Step("pulling", "\x1b[31mPulling the image")),
+    event(136, "ready"),
+]
+
+
+def seen(events: list[Event]) -> list[Row]:
+    found = Seen()
+    for one in events:
+        found.add(one)
+    return rows(found.trace())
+
+
+def test_phases_with_their_longest_steps_and_what_was_cached() -> None:
+    assert seen(BUILD) == [
+        Row("Waiting", 1.0),
+        Row("Fetching", 2.0),
+        Row("Building", 122.0),
+        Row("Building with Python", pytest.approx(1.1), part=True),
+        Row("Cached steps: 8", pytest.approx(9.9), part=True),
+        Row("Step 9 of 20", 1.0, part=True),
+        Row("Step 20 of 20", 100.0, part=True),
+        Row("Launching", 11.0),
+        # A label may come from another server: it does not write to the terminal.
+        Row("Pulling the image", 10.0, part=True),
+    ]
+
+
+def test_a_log_is_not_kept() -> None:
+    lines = [event(1 + n / 1000, "building", message="a line\n") for n in range(1000)]
+    found = Seen()
+    for one in [event(0, "waiting"), *lines, event(3, "ready")]:
+        found.add(one)
+    assert len(found._events) == 3
+    assert rows(found.trace()) == [Row("Waiting", 1.0), Row("Building", 2.0)]
+
+
+def test_nothing_is_said_of_nothing() -> None:
+    out = io.StringIO()
+    print_rows(seen([event(0, "waiting"), event(0.01, "ready")]), out=out)
+    assert out.getvalue() == ""
+
+
+def test_plain_lines_where_there_is_no_terminal() -> None:
+    out = io.StringIO()
+    print_rows(seen(BUILD[:3] + BUILD[-4:]), out=out)
+    assert out.getvalue() == (
+        "== Where the time went (2 min 16 s)\n"
+        "Waiting: 1.0 s\n"
+        "Fetching: 2.0 s\n"
+        "Building: 2 min 2 s\n"
+        "Launching: 11 s\n"
+        "   Asking for a server: 1.0 s\n"
+        "   Pulling the image: 10 s\n"
+    )
+
+
+class Terminal(io.StringIO):
+    """A terminal that remembers."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, columns: int, **env: str) -> str:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in {"COLUMNS": str(columns), "TERM": "xterm", **env}.items():
+        monkeypatch.setenv(name, value)
+    out = Terminal()
+    print_rows(seen(BUILD), out=out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("columns", [40, 60, 200])
+def test_bars_fit_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    # Without colours what is left of a bar is empty.
+    text = shown(monkeypatch, columns, NO_COLOR="1")
+    lines = re.sub(r"\x1b\[[\d;]*m", "", text).splitlines()
+    assert lines[0] == "Where the time went (2 min 16 s)"
+    assert len(lines) == 10
+    assert max(map(len, lines)) <= columns
+    bars = {
+        line.split()[0]: line.count("━") + line.count("╸") for line in lines[1:] if line[0] != " "
+    }
+    assert bars["Building"] > bars["Launching"] >= bars["Waiting"] == 0
+    assert lines[3].rstrip().endswith("2 min 2 s")
+
+
+def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert re.search(r"\x1b\[3\dm", shown(monkeypatch, 80))
+    plain = shown(monkeypatch, 80, NO_COLOR="1")
+    assert not re.search(r"\x1b\[[\d;]*3\dm", plain)
