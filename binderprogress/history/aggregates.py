@@ -279,13 +279,11 @@ def _slowest(connection: Connection, provider: str) -> list[SlowRepository]:
 
 def popular(connection: Connection, *, limit: int, now: float) -> list[Popular]:
     """Return the images that are most worth having on every node."""
-    worth = ImageTotal.weight * ImageTotal.pulled / ImageTotal.pulls
     query = (
         select(ImageTotal.__table__, Repository.provider, Repository.address)
         .join(Repository, Repository.id == ImageTotal.repository_id)
-        # What was never pulled is not missed anywhere.
-        .where(ImageTotal.pulls > 0, ImageTotal.pulled > 0)
-        .order_by(worth.desc(), ImageTotal.key)
+        .where(ImageTotal.worth > 0)
+        .order_by(ImageTotal.worth.desc(), ImageTotal.key.desc())
         .limit(limit)
     )
     present = weight(now)
@@ -299,7 +297,7 @@ def popular(connection: Connection, *, limit: int, now: float) -> list[Popular]:
             host=row.host,
             launches=row.launches,
             seconds=round(row.pulled / row.pulls, 3),
-            score=round(row.weight / present * row.pulled / row.pulls, 3),
+            score=round(row.worth / present, 3),
         )
         for row in connection.execute(query)
     ]

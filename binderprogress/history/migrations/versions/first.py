@@ -12,6 +12,7 @@ _ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _NAME = sa.String(255)
 _KEY = sa.String(64)
 _NUMBER = sa.Float(53)
+_WORTH = "CASE WHEN pulls > 0 THEN weight * pulled / pulls ELSE 0 END"
 
 
 def upgrade() -> None:
@@ -69,16 +70,19 @@ def _counts() -> None:
         sa.Column("pulls", sa.Integer, nullable=False),
         sa.Column("pulled", _NUMBER, nullable=False),
         sa.Column("weight", _NUMBER, nullable=False),
+        sa.Column("worth", _NUMBER, sa.Computed(_WORTH, persisted=True), nullable=False),
     )
+    op.create_index("images_by_worth", "images", ["worth", "key"])
     op.create_table(
         "phase_counts",
-        sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("provider", _NAME, primary_key=True),
         sa.Column("host", _NAME, primary_key=True),
+        sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("cold", sa.Boolean, primary_key=True),
         sa.Column("phase", _NAME, primary_key=True),
         sa.Column("bin", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("launches", sa.Integer, nullable=False),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "outcome_counts",
