@@ -20,7 +20,7 @@ from urllib.parse import quote
 import requests
 
 from ..podman import podman_support
-from ..podman.podman_support import Podman, Repository
+from ..podman.podman_support import Podman
 from .servers import events, free_ports, program
 
 TOKEN = "the-binders-own-token"
@@ -28,6 +28,14 @@ ADMIN = "the-token-of-the-test"
 
 PROXY = Path(__file__).parents[2] / "js/node_modules/.bin"
 """Where configurable-http-proxy is."""
+
+HUB_EVENT = {
+    "progress": 30,
+    "message": "Created container <notebook>",
+    "html_message": "Created container <code>notebook</code>",
+    "raw_event": {"reason": "Created", "involvedObject": {"kind": "Pod"}, "count": 1},
+}
+"""What the Hub tells while a server starts."""
 
 HUB_CONFIG = """
 from binderhub.binderspawner_mixin import BinderSpawnerMixin
@@ -43,6 +51,12 @@ class LocalContainerSpawner(BinderSpawnerMixin, DockerSpawner):
 
     async def get_ip_and_port(self):
         return "127.0.0.1", self.port
+
+    async def progress(self):
+        # DockerSpawner has little to tell; this is what KubeSpawner does of a pod's events.
+        yield {event!r}
+        async for event in super().progress():
+            yield event
 
     def get_args(self):
         return [word.replace("0.0.0.0", "127.0.0.1") for word in super().get_args()]
@@ -85,7 +99,7 @@ c.LocalRepo2dockerBuild.repo2docker_extra_args = [
 c.BinderHub.use_registry = False
 c.BinderHub.builder_required = False
 c.BinderHub.launch_quota_class = LaunchQuota
-c.GitRepoProvider.allowed_protocols = {{"file"}}
+c.GitRepoProvider.allowed_protocols = {{"file", "http"}}
 c.BinderHub.hub_api_token = {token!r}
 c.BinderHub.hub_url = "http://127.0.0.1:{hub}/"
 c.BinderHub.port = {port}
@@ -114,9 +128,9 @@ def why_not() -> str | None:
     return podman_support.why_not()
 
 
-def spec_of(repository: Repository) -> str:
-    """What BinderHub calls a repository."""
-    return f"git/{quote(repository.url, safe='')}/HEAD"
+def spec_of(url: str) -> str:
+    """What BinderHub calls a git repository."""
+    return f"git/{quote(url, safe='')}/HEAD"
 
 
 def _path() -> str:
@@ -171,9 +185,9 @@ class LocalBinder:
         """The lines of its log that tell of a build: its local build class writes one for each."""
         return re.findall(r"Starting build: .*", self._log.read_text())
 
-    def watches(self) -> list[str]:
-        """The lines of its log that tell of a request that builds and launches."""
-        return re.findall(r"\d+ GET /build/.*", self._log.read_text())
+    def servers(self) -> list[str]:
+        """The lines of its log that tell of a server that it asked the Hub for."""
+        return re.findall(r"Starting server for user .*", self._log.read_text())
 
     def build(self, spec: str) -> list[dict[str, Any]]:
         """Read its own endpoint to the end of the launch."""
@@ -190,7 +204,7 @@ def jupyterhub(folder: Path, podman: Podman, docker_host: str) -> Iterator[Local
     port, hub_port, proxy_port = free_ports(3)
     config = folder / "jupyterhub_config.py"
     ports = {"port": port, "hub_port": hub_port, "proxy_port": proxy_port}
-    config.write_text(HUB_CONFIG.format(token=TOKEN, admin=ADMIN, **ports))
+    config.write_text(HUB_CONFIG.format(token=TOKEN, admin=ADMIN, event=HUB_EVENT, **ports))
     env = {**podman.env, "DOCKER_HOST": docker_host, "PATH": _path()}
     command = [sys.executable, "-m", "jupyterhub", "-f", str(config)]
     with program(command, f"http://127.0.0.1:{port}/hub/api/health", folder, env):

@@ -13,9 +13,10 @@ import pytest
 import requests
 
 from ..podman.podman_support import Repository
+from ..support.githttp import git_over_http
 from ..support.gone import gone
 from ..support.processes import program
-from .local_binder import LocalBinder, LocalHub, binderhub, spec_of
+from .local_binder import HUB_EVENT, LocalBinder, LocalHub, binderhub, spec_of
 from .servers import events
 
 pytestmark = [pytest.mark.hub, pytest.mark.podman]
@@ -77,12 +78,14 @@ def steps(told: list[dict[str, Any]]) -> list[int]:
 
 
 def test_inside_a_repository_goes_to_a_running_server(inside: LocalBinder, tmp_path: Path) -> None:
-    spec = spec_of(Repository(tmp_path / "inside"))
+    spec = spec_of(Repository(tmp_path / "inside").url)
     told = watch(start(inside.url, spec))
     answers_with_its_token(told[-1])
     assert steps(told)
     assert steps(told) == sorted(steps(told))
     hub = [event["source"] for event in told if "progress" in event.get("source", {})]
+    assert {k: v for k, v in HUB_EVENT.items() if k != "message"} in hub
+    assert any(HUB_EVENT["message"] in event.get("message", "") for event in told)
     assert hub[-1]["progress"] == 100
     assert "<a href=" in hub[-1]["html_message"]
 
@@ -96,7 +99,7 @@ def test_inside_a_repository_goes_to_a_running_server(inside: LocalBinder, tmp_p
 
 def test_a_dockerfile_that_fails_is_told(inside: LocalBinder, tmp_path: Path) -> None:
     last = 'python3 -c "import no_such_module"'
-    failed = watch(start(inside.url, spec_of(Repository(tmp_path / "failing", last=last))))[-1]
+    failed = watch(start(inside.url, spec_of(Repository(tmp_path / "failing", last=last).url)))[-1]
     assert (failed["phase"], failed["reason"]) == ("failed", "build-step-failed"), failed
     assert any("no_such_module" in line for line in failed["evidence"])
 
@@ -104,12 +107,14 @@ def test_a_dockerfile_that_fails_is_told(inside: LocalBinder, tmp_path: Path) ->
 def test_a_build_that_is_cancelled_ends_repo2docker(inside: LocalBinder, tmp_path: Path) -> None:
     # Its last step ends by itself: BinderHub kills repo2docker, and nothing tells podman.
     slow = Repository(tmp_path / "slow", last="echo now asleep && sleep 8")
-    started = start(inside.url, spec_of(slow))
+    started = start(inside.url, spec_of(slow.url))
     for event in events(started["events_url"]):
         if event.get("message") == "now asleep\n":
             break
-    family = psutil.Process(inside.pid).children(recursive=True)
-    (repo2docker,) = [p for p in family if any("jupyter-repo2docker" in w for w in p.cmdline())]
+    # Processes of podman come and go below it.
+    (repo2docker,) = psutil.Process(inside.pid).children()
+    assert any("jupyter-repo2docker" in word for word in repo2docker.cmdline())
+    family = [repo2docker, *repo2docker.children(recursive=True)]
     requests.delete(started["state_url"], timeout=30)
     assert gone([repo2docker])
     assert watch(started)[-1]["phase"] == "cancelled"
@@ -117,24 +122,34 @@ def test_a_build_that_is_cancelled_ends_repo2docker(inside: LocalBinder, tmp_pat
 
 
 def test_inside_fifty_viewers_cost_one_build(inside: LocalBinder, tmp_path: Path) -> None:
-    before = len(inside.builds())
+    before = len(inside.builds()), len(inside.servers())
     last = "for i in 1 2 3 4 5 6; do echo line $i; sleep 0.5; done"
-    started = start(inside.url, spec_of(Repository(tmp_path / "watched", last=last)))
+    started = start(inside.url, spec_of(Repository(tmp_path / "watched", last=last).url))
     with ThreadPoolExecutor(50) as threads:
         streams = list(threads.map(watch, [started] * 50))
     answers_with_its_token(streams[0][-1])
     assert all(told == streams[0] for told in streams)
-    assert len(inside.builds()) == before + 1
+    assert (len(inside.builds()), len(inside.servers())) == (before[0] + 1, before[1] + 1)
 
 
 def test_in_front_fifty_viewers_cost_one_watch(
     plain: LocalBinder, front: str, tmp_path: Path
 ) -> None:
     last = "for i in 1 2 3 4 5 6; do echo seen $i; sleep 0.5; done"
-    started = start(front, spec_of(Repository(tmp_path / "front", last=last)))
-    with ThreadPoolExecutor(50) as threads:
-        streams = list(threads.map(watch, [started] * 50))
-    answers_with_its_token(streams[0][-1])
-    assert steps(streams[0])
-    assert all(told == streams[0] for told in streams)
-    assert len(plain.builds()) == 1
+    Repository(tmp_path / "front", last=last)
+    with git_over_http(tmp_path) as address:
+        # Folders of this machine are refused for BinderHubs elsewhere.
+        spec = spec_of(f"{address}front")
+        started = start(front, spec)
+        with ThreadPoolExecutor(50) as threads:
+            streams = list(threads.map(watch, [started] * 50))
+        answers_with_its_token(streams[0][-1])
+        assert steps(streams[0])
+        assert all(told == streams[0] for told in streams)
+        # Whoever asks a BinderHub while it builds, starts a build; whoever asks later, a server.
+        assert (len(plain.builds()), len(plain.servers())) == (1, 1)
+
+        again = watch(start(front, spec))
+        answers_with_its_token(again[-1])
+        assert not steps(again)
+        assert (len(plain.builds()), len(plain.servers())) == (1, 2)
