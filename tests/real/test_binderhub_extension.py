@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,8 @@ from typing import Any
 
 import pytest
 import requests
+
+from .servers import events, free_ports, program
 
 DOUBLES = Path(__file__).parents[1] / "doubles"
 _found = importlib.util.find_spec("binderhub")
@@ -154,52 +155,6 @@ class Pair:
         )
         answer.raise_for_status()
         return answer.json() if answer.content else None
-
-
-def events(url: str, **options: Any) -> Iterator[dict[str, Any]]:
-    with requests.get(url, stream=True, timeout=120, **options) as response:
-        for line in response.iter_lines(decode_unicode=True):
-            if line.startswith("data: "):
-                yield json.loads(line.removeprefix("data: "))
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-@contextmanager
-def program(
-    command: list[str], url: str, folder: Path, env: dict[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program until it answers, and to the end of the block."""
-    log = folder / f"{Path(command[-1]).stem}.log"
-    with (
-        log.open("w") as out,
-        subprocess.Popen(
-            command, cwd=folder, env={**os.environ, **env}, stdout=out, stderr=out
-        ) as process,
-    ):
-        try:
-            deadline = time.monotonic() + 60
-            while not answers(url):
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.2)  # it is another process, and says nothing when it is up
-            yield process
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=5).ok
-    except requests.ConnectionError:
-        return False
 
 
 @contextmanager

@@ -1,0 +1,31 @@
+"""Fixtures with a real BinderHub; see `local_binder`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ..podman.podman_support import BASE_IMAGE, Podman, base_tar
+from .local_binder import LocalHub, jupyterhub, why_not
+
+
+@pytest.fixture(scope="session")
+def local_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHub]:
+    """A JupyterHub that starts containers, with a throw-away podman that has the base image."""
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    # Not pytest's own folder: the path of a socket must be short.
+    podman = Podman(Path(tempfile.mkdtemp(prefix="binderprogress-podman-")))
+    try:
+        podman.run("import", "--quiet", str(base_tar()), BASE_IMAGE, timeout=120)
+        with (
+            podman.service() as address,
+            jupyterhub(tmp_path_factory.mktemp("hub"), podman, address) as hub,
+        ):
+            yield hub
+    finally:
+        podman.close()
