@@ -174,6 +174,15 @@ def test_without_a_registry_the_images_of_this_machine_count(
     assert PlayedRegistry.asked == []
 
 
+def test_the_api_is_described_to_whom_it_is_open() -> None:
+    with inside() as server:
+        described = server.get("api/openapi.json").json()
+        assert {"/api/launches", "/build/{spec}"} <= described["paths"].keys()
+    with inside(BinderHub={"auth_enabled": True}) as server:
+        assert server.get("api/openapi.json").status_code == 403
+        assert server.get("api/openapi.json", headers={"X-User": "ann"}).status_code == 200
+
+
 # -- what BinderHub refuses
 
 

@@ -102,6 +102,7 @@ class BinderProgress(LoggingConfigurable):
             (rf"api/launches/{_ID}/events", handlers.HubEventsHandler),
             (rf"api/launches/{_ID}/socket", handlers.HubSocketHandler),
             (rf"api/launches/{_ID}/log", handlers.HubLogHandler),
+            (r"api/openapi\.json", handlers.HubOpenApiHandler),
             (r"api/schema/event\.json", handlers.HubSchemaHandler),
             (r"versions", handlers.HubVersionsHandler),
             (

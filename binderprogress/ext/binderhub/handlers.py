@@ -29,6 +29,7 @@ from ...errors import (
 from ...launches import Launch
 from ...web.api import EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHandler
 from ...web.build import BuildHandler
+from ...web.openapi import OpenApiHandler
 from ...web.streams import END, EventsHandler, SocketHandler, position
 from .target import ProviderSpec, Visit
 
@@ -43,6 +44,7 @@ __all__ = [
     "HubLaunchHandler",
     "HubLaunchesHandler",
     "HubLogHandler",
+    "HubOpenApiHandler",
     "HubSchemaHandler",
     "HubSocketHandler",
     "HubVersionsHandler",
@@ -254,3 +256,7 @@ class HubVersionsHandler(VersionHandler):
 
 class HubSchemaHandler(Guarded, EventSchemaHandler):
     """/api/schema/event.json."""
+
+
+class HubOpenApiHandler(Guarded, OpenApiHandler):
+    """/api/openapi.json."""
