@@ -24,5 +24,6 @@ class HubServiceApp(ServeApp):
         "ip": "HubService.ip",
         "port": "HubService.port",
         "engine": "HubService.engine",
+        "upstream": "Upstreams.urls",
     }
     server_class = HubService

@@ -17,6 +17,7 @@ from tornado.web import Application
 from traitlets import Bool, default
 
 from ..errors import ConfigError, RefusedError
+from ..sources.jupyterhub import HubSpawner
 from ..web.app import handlers
 from ..web.base import ApiHandler, Handler
 from ..web.pages import NotFoundHandler
@@ -92,7 +93,8 @@ class HubService(Standalone):
         True,
         help="""
         Start named servers of the user who launches; c.JupyterHub.allow_named_servers must be on.
-        Otherwise each launch makes a user of its own, which has this one server.
+        Otherwise each launch makes a user of its own, which has this one server. With BinderHubs
+        (c.Upstreams.urls) it has no meaning: they start the servers.
         """,
     ).tag(config=True)
 
@@ -108,17 +110,19 @@ class HubService(Standalone):
         super().__init__(**kwargs)
         self.auth = HubOAuth(parent=self)
         _check(self.auth)
-        spawner = self._require_hub()
-        spawner.named = self.named_servers
-        spawner.api_url, spawner.api_token = self.auth.api_url, self.auth.api_token
-        web, configured = self.web, self.config.Web
+        web, spawner, configured = self.web, self.spawner, self.config.Web
+        named = False
+        # Without one, BinderHubs launch, and none of it is in this Hub.
+        if isinstance(spawner, HubSpawner):
+            named = spawner.named = self.named_servers
+            spawner.api_url, spawner.api_token = self.auth.api_url, self.auth.api_token
+            if "confirm_foreign" not in configured:
+                # What is launched becomes a server with its user's rights.
+                web.confirm_foreign = True
         web.base_url = self.auth.base_url
-        web.access = HubAccess(self.auth, named=self.named_servers)
+        web.access = HubAccess(self.auth, named=named)
         if "local_only" not in configured:
             web.local_only = False
-        if "confirm_foreign" not in configured:
-            # What is launched becomes a server with its user's rights.
-            web.confirm_foreign = True
         if "trust_proxy" not in configured:
             # The Hub's proxy is in front, and tells what it sees.
             web.trust_proxy = True
