@@ -21,9 +21,10 @@ from ..sources.jupyterhub import HubSpawner
 from ..web.app import handlers
 from ..web.base import ApiHandler, Handler
 from ..web.pages import NotFoundHandler
-from .standalone import Standalone
+from .application import Command, ServerCommand, launch_command
+from .standalone import CONFIGURABLES, Standalone
 
-__all__ = ["HubAccess", "HubService"]
+__all__ = ["HubAccess", "HubService", "HubServiceApp"]
 
 
 class HubAccess:
@@ -158,6 +159,25 @@ class HubService(Standalone):
         return type(handler.__name__, (HubOAuthenticated, handler), {"_hub_auth": self.auth})
 
 
+class HubServiceApp(ServerCommand):
+    """Run the server as a service of a JupyterHub, which starts it by this command.
+
+    It reads the variables that the Hub sets for its services: JUPYTERHUB_SERVICE_PREFIX and others.
+    """
+
+    name = "hub-service"
+    description = __doc__ or ""
+    classes = [HubService, *CONFIGURABLES]  # noqa: RUF012 - traitlets' way
+    aliases = {  # noqa: RUF012 - traitlets' way
+        **Command.aliases,
+        "ip": "HubService.ip",
+        "port": "HubService.port",
+        "engine": "HubService.engine",
+        "upstream": "Upstreams.urls",
+    }
+    server_class = HubService
+
+
 def _check(auth: HubOAuth) -> None:
     """Refuse to run open to everyone, or for nobody."""
     if not auth.api_token:
@@ -170,3 +190,7 @@ def _check(auth: HubOAuth) -> None:
             "JUPYTERHUB_SERVICE_NAME is not set, nor JUPYTERHUB_OAUTH_ACCESS_SCOPES: without them "
             "everybody whom the Hub knows could launch."
         )
+
+
+if __name__ == "__main__":
+    launch_command(HubServiceApp, None)
