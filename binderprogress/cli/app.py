@@ -24,7 +24,7 @@ class BinderProgressApp(Command):
     subcommands = {  # noqa: RUF012 - traitlets' way
         "serve": ("binderprogress.cli.serve.ServeApp", "Run the server."),
         "hub-service": (
-            "binderprogress.cli.hubservice.HubServiceApp",
+            "binderprogress.ext.hubservice.HubServiceApp",
             "Run the server as a service of a JupyterHub.",
         ),
         "launch": ("binderprogress.cli.launch.LaunchApp", "Launch a repository."),

@@ -17,11 +17,11 @@ from traitlets import Bool, Unicode
 
 from .._share import share_path
 from ..errors import ConfigError
+from ..ext.application import serve
 from ..ext.standalone import CONFIGURABLES, Standalone
 from ..sources.process import run
 from ..web.gallery import load_entries, make_gallery
 from .base import Command, allow_folder, open_in_browser, stop_event, unless
-from .serve import serve
 
 __all__ = ["DemoApp"]
 

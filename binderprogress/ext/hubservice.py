@@ -17,12 +17,14 @@ from tornado.web import Application
 from traitlets import Bool, default
 
 from ..errors import ConfigError, RefusedError
+from ..sources.jupyterhub import HubSpawner
 from ..web.app import handlers
 from ..web.base import ApiHandler, Handler
 from ..web.pages import NotFoundHandler
-from .standalone import Standalone
+from .application import Command, ServerCommand, launch_command
+from .standalone import CONFIGURABLES, Standalone
 
-__all__ = ["HubAccess", "HubService"]
+__all__ = ["HubAccess", "HubService", "HubServiceApp"]
 
 
 class HubAccess:
@@ -92,7 +94,8 @@ class HubService(Standalone):
         True,
         help="""
         Start named servers of the user who launches; c.JupyterHub.allow_named_servers must be on.
-        Otherwise each launch makes a user of its own, which has this one server.
+        Otherwise each launch makes a user of its own, which has this one server. With BinderHubs
+        (c.Upstreams.urls) it has no meaning: they start the servers.
         """,
     ).tag(config=True)
 
@@ -108,17 +111,19 @@ class HubService(Standalone):
         super().__init__(**kwargs)
         self.auth = HubOAuth(parent=self)
         _check(self.auth)
-        spawner = self._require_hub()
-        spawner.named = self.named_servers
-        spawner.api_url, spawner.api_token = self.auth.api_url, self.auth.api_token
-        web, configured = self.web, self.config.Web
+        web, spawner, configured = self.web, self.spawner, self.config.Web
+        named = False
+        # Without one, BinderHubs launch, and none of it is in this Hub.
+        if isinstance(spawner, HubSpawner):
+            named = spawner.named = self.named_servers
+            spawner.api_url, spawner.api_token = self.auth.api_url, self.auth.api_token
+            if "confirm_foreign" not in configured:
+                # What is launched becomes a server with its user's rights.
+                web.confirm_foreign = True
         web.base_url = self.auth.base_url
-        web.access = HubAccess(self.auth, named=self.named_servers)
+        web.access = HubAccess(self.auth, named=named)
         if "local_only" not in configured:
             web.local_only = False
-        if "confirm_foreign" not in configured:
-            # What is launched becomes a server with its user's rights.
-            web.confirm_foreign = True
         if "trust_proxy" not in configured:
             # The Hub's proxy is in front, and tells what it sees.
             web.trust_proxy = True
@@ -154,6 +159,25 @@ class HubService(Standalone):
         return type(handler.__name__, (HubOAuthenticated, handler), {"_hub_auth": self.auth})
 
 
+class HubServiceApp(ServerCommand):
+    """Run the server as a service of a JupyterHub, which starts it by this command.
+
+    It reads the variables that the Hub sets for its services: JUPYTERHUB_SERVICE_PREFIX and others.
+    """
+
+    name = "hub-service"
+    description = __doc__ or ""
+    classes = [HubService, *CONFIGURABLES]  # noqa: RUF012 - traitlets' way
+    aliases = {  # noqa: RUF012 - traitlets' way
+        **Command.aliases,
+        "ip": "HubService.ip",
+        "port": "HubService.port",
+        "engine": "HubService.engine",
+        "upstream": "Upstreams.urls",
+    }
+    server_class = HubService
+
+
 def _check(auth: HubOAuth) -> None:
     """Refuse to run open to everyone, or for nobody."""
     if not auth.api_token:
@@ -166,3 +190,7 @@ def _check(auth: HubOAuth) -> None:
             "JUPYTERHUB_SERVICE_NAME is not set, nor JUPYTERHUB_OAUTH_ACCESS_SCOPES: without them "
             "everybody whom the Hub knows could launch."
         )
+
+
+if __name__ == "__main__":
+    launch_command(HubServiceApp, None)

@@ -11,8 +11,10 @@ from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.utils import ensure_async, url_path_join
 from tornado.httputil import url_concat
+from traitlets import TraitError
 
 from ..errors import ConfigError, RefusedError
+from ..sources.jupyterhub import HubSpawner
 from ..web.app import handlers
 from ..web.base import ApiHandler, Handler
 from .standalone import CONFIGURABLES, Standalone
@@ -57,7 +59,10 @@ class ServerAccess:
 
 
 class ServerParts(Standalone):
-    """Builder, Hub and launches; the Jupyter server listens, and a Hub starts when it is wanted."""
+    """Builder, Hub and launches; the Jupyter server listens, and a Hub starts when it is wanted.
+
+    With BinderHubs there is no Hub: they launch.
+    """
 
     def __init__(self, *, base_url: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -66,12 +71,12 @@ class ServerParts(Standalone):
         if "local_only" not in self.config.Web:
             # The Jupyter server looks at the name itself.
             self.web.local_only = False
-        if "confirm_foreign" not in self.config.Web:
-            self.web.confirm_foreign = True
         self._starting = asyncio.Lock()
-        spawner = self._require_hub()
-        if not spawner.url:
-            spawner.available = self._available
+        if isinstance(self.spawner, HubSpawner):
+            if "confirm_foreign" not in self.config.Web:
+                self.web.confirm_foreign = True
+            if not self.spawner.url:
+                self.spawner.available = self._available
 
     async def open_history(self) -> None:
         """Keep launches that are over, if that is possible."""
@@ -80,9 +85,13 @@ class ServerParts(Standalone):
         except ConfigError as error:
             self.log.warning("binderprogress keeps no history: %s", error)
 
-    async def _check_hub(self) -> dict[str, Any]:
+    async def start(self) -> None:
+        """Begin to watch the BinderHubs, if there are any."""
+        self.upstreams.start()
+
+    async def _check_hub(self, spawner: HubSpawner) -> dict[str, Any]:
         # It starts with the first launch: that it does not run yet is no fault.
-        return await super()._check_hub() if self._require_hub().url else {"started": False}
+        return await super()._check_hub(spawner) if spawner.url else {"started": False}
 
     async def _available(self) -> None:
         async with self._starting:
@@ -109,13 +118,15 @@ class ServerExtension(ExtensionApp):
         base_url = url_path_join(self.serverapp.web_app.settings["base_url"], self.extension_url)
         try:
             self.parts = ServerParts(base_url=base_url, parent=self)
-        except ConfigError as error:
+        except (ConfigError, TraitError) as error:
             # The Jupyter server does not fail for the sake of an extension.
             self.log.warning("binderprogress is not there: %s", error)
             return
         self.settings["binderprogress"] = self.parts.web
         # Not before: it would keep the Jupyter server from coming up.
         self.serverapp.io_loop.add_callback(self.parts.open_history)
+        # Its loop does not run yet. (Newer Jupyter servers have a method for this.)
+        self.serverapp.io_loop.add_callback(self.parts.start)
 
     def initialize_handlers(self) -> None:
         """Serve all that the server has, behind the login of the Jupyter server."""

@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -188,7 +189,7 @@ class Standalone(LoggingConfigurable):
             return UpstreamBuilder(self.upstreams), UpstreamSpawner(self.upstreams)
         builder, spawner = self._make_builder(), HubSpawner(parent=self)
         self._checks = [
-            Check("JupyterHub API", self._check_hub),
+            Check("JupyterHub API", partial(self._check_hub, spawner)),
             Check("builder", builder.check, every=30.0),
         ]
         return builder, spawner
@@ -196,16 +197,8 @@ class Standalone(LoggingConfigurable):
     def _make_app(self) -> Application:
         return make_app(self.web)
 
-    async def _check_hub(self) -> dict[str, Any]:
-        return await self._require_hub().check()
-
-    def _require_hub(self) -> HubSpawner:
-        """Return what asks the Hub, where there has to be one."""
-        if isinstance(self.spawner, HubSpawner):
-            return self.spawner
-        raise ConfigError(
-            "BinderHubs (c.Upstreams.urls) are for `binderprogress serve`: remove them here."
-        )
+    async def _check_hub(self, spawner: HubSpawner) -> dict[str, Any]:
+        return await spawner.check()
 
     def _make_builder(self) -> LocalBuilder | Repo2dockerBuilder:
         if self.engine == "local":

@@ -201,6 +201,15 @@ def test_a_launch_is_kept_with_all_but_who_launched(tmp_path: Path) -> None:
     assert b"127.0.0.1" not in kept
 
 
+def test_the_api_is_described_to_whom_it_is_open() -> None:
+    with inside() as server:
+        described = server.get("api/openapi.json").json()
+        assert {"/api/launches", "/build/{spec}"} <= described["paths"].keys()
+    with inside(BinderHub={"auth_enabled": True}) as server:
+        assert server.get("api/openapi.json").status_code == 403
+        assert server.get("api/openapi.json", headers={"X-User": "ann"}).status_code == 200
+
+
 # -- what BinderHub refuses
 
 

@@ -14,7 +14,15 @@ import requests
 
 from ..launches.parts import NOTHING, local
 from ..support.asynchronous import asynchronous
-from ..support.hubservice import NAVIGATE, SCOPE, Person, Service, service
+from ..support.hubservice import (
+    NAVIGATE,
+    SCOPE,
+    WRONG,
+    Person,
+    Service,
+    refused_alike,
+    service,
+)
 from ..support.processes import BIN
 from ..support.repositories import repository
 
@@ -22,7 +30,6 @@ pytestmark = pytest.mark.hub
 
 # A build that goes on until it is called off.
 ENDLESS = {**NOTHING, "postBuild": "#!/bin/sh\nexec tail -f /dev/null\n"}
-WRONG = "A" * 32
 
 
 @pytest.fixture(scope="module")
@@ -59,32 +66,6 @@ def adas(ada: Person, folder: Path) -> Iterator[dict[str, Any]]:
     links = ada.start(local(folder / "endless"))
     yield links
     ada.fetch(links["state_url"], "DELETE")
-
-
-def on_launch(links: dict[str, Any]) -> list[tuple[str, str]]:
-    """List all that can be asked about a launch."""
-    state = links["state_url"]
-    return [
-        ("GET", state),
-        ("GET", links["events_url"]),
-        ("GET", links["log_url"]),
-        ("GET", links["trace_url"]),
-        ("GET", f"{state}/socket"),
-        ("DELETE", state),
-    ]
-
-
-def refused_alike(
-    fetch: Callable[[str, str], requests.Response], links: dict[str, Any], status: int
-) -> None:
-    """Whatever is asked, that the launch is there cannot be told from the answer."""
-    for method, url in on_launch(links):
-        answer = fetch(url, method)
-        assert answer.status_code == status, (method, url)
-        wrong = fetch(url.replace(links["id"], WRONG), method)
-        assert (answer.status_code, answer.text) == (wrong.status_code, wrong.text)
-        assert answer.headers.keys() == wrong.headers.keys()
-        assert "endless" not in answer.text
 
 
 def phase(person: Person, links: dict[str, Any]) -> str:

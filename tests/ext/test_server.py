@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, expect
 from binderprogress.ext.hub import free_ports
 
 from ..launches.parts import NOTHING, local
+from ..support.binderhub import binderhub_in_thread, healthy
 from ..support.gone import gone
 from ..support.hubservice import SERVER
 from ..support.processes import Program, program
@@ -56,9 +57,16 @@ class Server:
 
 @contextmanager
 def jupyter_server(
-    folder: Path, env: dict[str, str], *more: str, path: str = "binderprogress/health"
+    folder: Path,
+    env: dict[str, str],
+    *more: str,
+    path: str = "binderprogress/health",
+    upstreams: Sequence[str] = (),
 ) -> Iterator[Server]:
-    """Run one that has its files in a folder, until it answers at a path."""
+    """Run one that has its files in a folder, until it answers at a path.
+
+    With `upstreams`, the addresses of BinderHubs, these launch.
+    """
     (port,) = free_ports(1)
     log = folder / "log"
     config = folder / "config"
@@ -82,6 +90,7 @@ def jupyter_server(
             "local_folders": [str(folder)],
             "base_packages": [],
         },
+        "Upstreams": {"urls": list(upstreams), "health_interval": 0.1},
     }
     (config / "jupyter_server_config.json").write_text(json.dumps(settings))
     own = {
@@ -102,16 +111,21 @@ def jupyter_server(
         *more,
     ]
     with program(*arguments, env=own, log=log) as running:
-        until = time.monotonic() + 60
-        while not answers(f"{server.base_url}{path}"):
-            assert running.process.poll() is None, log.read_text()
-            assert time.monotonic() < until, log.read_text()
-            time.sleep(0.1)
+        eventually(lambda: answers(f"{server.base_url}{path}", running), log)
         server.program = running
         yield server
 
 
-def answers(url: str) -> bool:
+def eventually(true: Callable[[], bool], log: Path) -> None:
+    """Ask until it is true: what another process does, nobody tells."""
+    until = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < until, log.read_text()
+        time.sleep(0.1)
+
+
+def answers(url: str, running: Program) -> bool:
+    assert running.process.poll() is None, f"It ended, before it answered at {url}."
     try:
         return requests.get(url, timeout=5).status_code == 200
     except requests.ConnectionError:
@@ -252,12 +266,85 @@ def test_a_server_that_wants_a_login_for_everything(folder: Path, env: dict[str,
         assert server.ask("static/binder-progress.js", headers={}).status_code == 200
 
 
+def without(folder: Path, env: dict[str, str], *modules: str) -> dict[str, str]:
+    """Return the variables under which modules are not there."""
+    (folder / "modules").mkdir(parents=True)
+    text = f"import sys; sys.modules.update(dict.fromkeys({modules!r}))\n"
+    (folder / "modules" / "sitecustomize.py").write_text(text)
+    return {**env, "PYTHONPATH": str(folder / "modules")}
+
+
 def test_without_what_it_needs_the_jupyter_server_runs(folder: Path, env: dict[str, str]) -> None:
     """It is installed with the package, also where only another part of it is wanted."""
     lacking = folder / "lacking"
-    (lacking / "modules").mkdir(parents=True)
-    (lacking / "modules" / "sitecustomize.py").write_text("import sys; sys.modules['uv'] = None\n")
-    more = {**env, "PYTHONPATH": str(lacking / "modules")}
-    with jupyter_server(lacking, more, path="api") as server:
+    with jupyter_server(lacking, without(lacking, env, "uv"), path="api") as server:
         assert server.ask("health").status_code == 404
     assert "pip install 'binderprogress[local]'" in server.log.read_text()
+
+
+def test_launches_at_a_binderhub(folder: Path, env: dict[str, str]) -> None:
+    """It needs neither a Hub nor an engine, and nothing more to be installed."""
+    own = folder / "upstreams"
+    lacking = without(own, env, "jupyterhub", "psutil", "repo2docker", "uv", "filelock")
+    spec = "gh/ada/penguins/HEAD"
+    with (
+        binderhub_in_thread() as hub,
+        jupyter_server(own, lacking, upstreams=[hub.url]) as server,
+    ):
+        assert server.program is not None
+        url = f"{server.url}api/launches"
+        assert server.ask(url, "POST", headers={}, json={"spec": spec}).status_code == 403
+        assert hub.requests == []
+        # What is launched there has no rights here: a link's page starts it without a question.
+        elsewhere = {**AUTHORIZED, "Sec-Fetch-Site": "cross-site"}
+        assert " ask " not in server.ask(f"v2/{spec}", headers=elsewhere).text
+
+        links = server.ask(url, "POST", json={"spec": spec}).json()
+        events = server.ask(links["events_url"]).text
+        ready = json.loads(events.rstrip().rpartition("data: ")[2].partition("\n")[0])
+        assert (ready["phase"], ready["url"]) == ("ready", f"{hub.url}user/someone/")
+        # Looked at again, it is no second launch.
+        assert server.ask(links["events_url"]).text == events
+        assert hub.requests == [spec]
+
+        hub.wait_for(hub.idle)
+        hub.pause()
+        hub.joined.clear()
+        cancelled = server.ask(url, "POST", json={"spec": "gh/ada/whales/HEAD"}).json()
+        hub.wait_for(hub.joined)
+        hub.left.clear()
+        assert server.ask(cancelled["state_url"], "DELETE").status_code == 202
+        hub.wait_for(hub.left)
+        hub.resume()
+        hub.wait_for(hub.idle)
+        assert hub.launches == 1
+        listed = server.ask("api/launches").json()["launches"]
+        assert [one["phase"] for one in listed] == ["cancelled", "ready"]
+        assert [one["id"] for one in listed] == [cancelled["id"], links["id"]]
+
+        # It is watched.
+        assert server.ask("health").status_code == 200
+        hub.health = {"ok": False, "checks": []}
+        eventually(lambda: server.ask("health").status_code == 503, server.log)
+
+        hub.health = healthy()
+        eventually(lambda: server.ask("health").status_code == 200, server.log)
+        hub.joined.clear()
+        server.ask(url, "POST", json={"spec": spec})
+        hub.wait_for(hub.joined)
+        assert len(server.program.family()) == 1
+        server.program.signal(signal.SIGTERM)
+        assert server.program.wait(20) == 0
+        hub.wait_for(hub.idle)
+    assert not {"Traceback", "Unclosed"} & set(server.log.read_text().split())
+
+
+def test_an_address_that_is_none_is_said(folder: Path, env: dict[str, str]) -> None:
+    own = folder / "wrong"
+    own.mkdir()
+    with jupyter_server(own, env, path="api", upstreams=["binder.example.org"]) as server:
+        assert server.ask("health").status_code == 404
+    log = server.log.read_text()
+    assert "binderprogress is not there: " in log
+    assert "'binder.example.org/' is not the address of a BinderHub" in log
+    assert "Traceback" not in log

@@ -77,6 +77,8 @@ class BinderHub:
         """How many connections there are."""
         self.idle = asyncio.Event()
         """Set while there are none."""
+        self.joined = asyncio.Event()
+        """Set when a client has come."""
         self.left = asyncio.Event()
         """Set when a client has gone."""
         self.builds = 0
@@ -150,6 +152,11 @@ class BinderHub:
         """Go on. From any thread."""
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self.go_on.set)
+
+    def wait_for(self, event: asyncio.Event, timeout: float = 20) -> None:
+        """Wait for `idle`, `joined` or `left`. From any other thread."""
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(event.wait(), self._loop).result(timeout)
 
     async def tick(self) -> None:
         """Wait for the moment of the next event."""
@@ -274,6 +281,7 @@ class _Build(_Handler):
             return
         self.hub.open += 1
         self.hub.idle.clear()
+        self.hub.joined.set()
         alive = asyncio.create_task(self._keep_alive())
         try:
             await self._send(self.hub.cuts.get(len(self.hub.requests)))

@@ -10,7 +10,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from .processes import BIN, program
 DOCS = Path(__file__).parents[2] / "docs" / "jupyterhub.md"
 SCOPE = "access:services!service=binderprogress"
 SERVICE = "services/binderprogress/"
+WRONG = "A" * 32
+"""The id of no launch."""
 
 # What a Hub takes for a single-user server, in a fraction of the time that Jupyter needs.
 SERVER = """
@@ -163,6 +165,32 @@ class Person:
         ]
 
 
+def _on_launch(links: dict[str, Any]) -> list[tuple[str, str]]:
+    """List all that can be asked about a launch."""
+    state = links["state_url"]
+    return [
+        ("GET", state),
+        ("GET", links["events_url"]),
+        ("GET", links["log_url"]),
+        ("GET", links["trace_url"]),
+        ("GET", f"{state}/socket"),
+        ("DELETE", state),
+    ]
+
+
+def refused_alike(
+    fetch: Callable[[str, str], requests.Response], links: dict[str, Any], status: int
+) -> None:
+    """Whatever is asked, that the launch is there cannot be told from the answer."""
+    for method, url in _on_launch(links):
+        answer = fetch(url, method)
+        assert answer.status_code == status, (method, url)
+        wrong = fetch(url.replace(links["id"], WRONG), method)
+        assert (answer.status_code, answer.text) == (wrong.status_code, wrong.text)
+        assert answer.headers.keys() == wrong.headers.keys()
+        assert "endless" not in answer.text
+
+
 @contextmanager
 def service(
     folder: Path, heading: str, config: str = "", *, by_hand: bool = False
@@ -189,7 +217,11 @@ def service(
     managed["url"] = f"http://127.0.0.1:{own}"
     # The Hub starts services with little of its environment; uv is to find the package index.
     managed["environment"] = dict(os.environ)
-    managed["command"] = [str(BIN / "binderprogress"), "hub-service", "-f", str(service_config)]
+    ours = {
+        "binderprogress": str(BIN / "binderprogress"),
+        "/etc/jupyterhub/binderprogress_config.py": str(service_config),
+    }
+    managed["command"] = [ours.get(word, word) for word in managed["command"]]
     own_token, admin, robot = (secrets.token_hex() for _ in range(3))
     managed["api_token"] = own_token
     values["services"] += [

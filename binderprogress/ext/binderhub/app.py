@@ -111,6 +111,7 @@ class BinderProgress(LoggingConfigurable):
             (rf"api/launches/{_ID}/socket", handlers.HubSocketHandler),
             (rf"api/launches/{_ID}/log", handlers.HubLogHandler),
             (rf"api/launches/{_ID}/trace", handlers.HubTraceHandler),
+            (r"api/openapi\.json", handlers.HubOpenApiHandler),
             (r"api/schema/event\.json", handlers.HubSchemaHandler),
             (r"api/stats", handlers.HubStatsHandler),
             (r"api/popular", handlers.HubPopularHandler),

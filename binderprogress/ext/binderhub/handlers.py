@@ -29,6 +29,7 @@ from ...errors import (
 from ...launches import Launch
 from ...web.api import EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHandler
 from ...web.build import BuildHandler
+from ...web.openapi import OpenApiHandler
 from ...web.stats import PopularHandler, StatsHandler
 from ...web.streams import END, EventsHandler, SocketHandler, position
 from ...web.trace import TraceHandler
@@ -45,6 +46,7 @@ __all__ = [
     "HubLaunchHandler",
     "HubLaunchesHandler",
     "HubLogHandler",
+    "HubOpenApiHandler",
     "HubPopularHandler",
     "HubSchemaHandler",
     "HubSocketHandler",
@@ -271,3 +273,7 @@ class HubVersionsHandler(VersionHandler):
 
 class HubSchemaHandler(Guarded, EventSchemaHandler):
     """/api/schema/event.json."""
+
+
+class HubOpenApiHandler(Guarded, OpenApiHandler):
+    """/api/openapi.json."""

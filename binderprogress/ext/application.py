@@ -1,0 +1,197 @@
+"""What all commands have in common, and those that run a server."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from jupyter_core.application import JupyterApp, NoStart, base_aliases, base_flags
+from traitlets import TraitError
+from traitlets.config.loader import KVArgParseConfigLoader
+
+from .._version import __version__
+from ..errors import BinderProgressError
+
+if TYPE_CHECKING:
+    from .standalone import Standalone
+
+__all__ = [
+    "FAILED",
+    "INTERRUPTED",
+    "UNREACHABLE",
+    "USAGE",
+    "Command",
+    "ServerCommand",
+    "launch_command",
+    "serve",
+    "stop_event",
+]
+
+FAILED, USAGE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
+"""Exit codes beside 0."""
+
+
+class _Loader(KVArgParseConfigLoader):
+    """Takes a mistyped option for what it is: an error."""
+
+    def _create_parser(self) -> None:
+        super()._create_parser()
+        error = self.parser.error
+
+        def explain(message: str) -> NoReturn:
+            # For traitlets any option may be one that wants a value. Known ones stand here by
+            # their trait's name, which has a dot.
+            unknown = re.match(r"argument (--?[\w-]+): expected one argument", message)
+            error(f"unknown option: {unknown[1]}" if unknown else message)
+
+        self.parser.error = explain  # type: ignore[method-assign] # the class is chosen by traitlets
+
+    def _handle_unrecognized_alias(self, arg: str) -> None:
+        self.parser.error(f"unknown option: --{arg.lstrip('-')}")
+
+
+class Command(JupyterApp):
+    """A command: a traitlets application that ends with an exit code."""
+
+    version = __version__
+    aliases = {**base_aliases, "f": "JupyterApp.config_file"}  # noqa: RUF012 - traitlets' way
+    flags = {k: v for k, v in base_flags.items() if k != "y"}  # noqa: RUF012
+    # One file for all commands: an operator has one server.
+    config_file_name = "binderprogress_config"
+    takes_arguments = False
+    raise_config_file_errors = True
+
+    def _create_loader(self, argv: Any, aliases: Any, flags: Any, classes: Any) -> Any:
+        return _Loader(
+            argv, aliases, flags, classes=classes, log=self.log, subcommands=self.subcommands
+        )
+
+    def exit(self, exit_status: int | str | None = 0) -> None:
+        """End; traitlets calls this with 1 for a value that does not fit, which is wrong usage."""
+        super().exit(USAGE if exit_status == 1 else exit_status)
+
+    def load_config_file(  # type: ignore[override] # as JupyterApp has it
+        self, suppress_errors: bool = True
+    ) -> None:
+        """Load the config file; Jupyter's applications go on without one that is not there."""
+        file = self.config_file
+        if file and not self.generate_config and not _is_config(file):
+            self.usage(f"There is no config file {file}")
+        try:
+            super().load_config_file(suppress_errors=False)
+        except Exception as error:  # it is a program: anything may come
+            self.log.debug("The config file:", exc_info=True)
+            print(
+                f"The config file cannot be used. {type(error).__name__}: {error}", file=sys.stderr
+            )
+            self.exit(USAGE)
+
+    def write_default_config(self) -> None:
+        """Write a config file to start from; where nobody can be asked, it replaces none."""
+        file = self.config_file or str(Path(self.config_dir, f"{self.config_file_name}.py"))
+        if Path(file).exists() and not sys.stdin.isatty():
+            self.usage(f"{file} is there already; name another with -f.")
+        super().write_default_config()
+
+    def usage(self, message: str) -> None:
+        """End with a sentence about what was typed."""
+        command = " ".join(dict.fromkeys(["binderprogress", self.name]))
+        print(f"{message}\nTry: {command} --help", file=sys.stderr)
+        self.exit(USAGE)
+
+    def start(self) -> None:
+        """Run `main` and end with its exit code."""
+        super().start()
+        if self.extra_args and not self.takes_arguments:
+            self.usage(f"{self.extra_args[0]!r} is not understood here.")
+        sys.exit(run(self.main()))
+
+    async def main(self) -> int:
+        """Do the work and return the exit code."""
+        return 0
+
+
+def _is_config(name: str) -> bool:
+    # As traitlets finds them.
+    return any(Path(name).with_suffix(suffix).is_file() for suffix in (".py", ".json"))
+
+
+def run(main: Coroutine[Any, Any, int]) -> int:
+    """Run a command's work; errors that are for its user become sentences."""
+    try:
+        return asyncio.run(main)
+    except BinderProgressError as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    except TraitError as error:
+        print(f"A setting does not fit: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def stop_event() -> asyncio.Event:
+    """Return an event that Ctrl-C and SIGTERM set."""
+    event = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, event.set)
+    return event
+
+
+def launch_command(command: type[Command], argv: list[str] | None) -> None:
+    """Run a command; `NoStart` is how Jupyter's applications say that all is done."""
+    try:
+        app = command.instance()
+        app.initialize(argv)
+        app.start()
+    except NoStart:
+        return
+    except KeyboardInterrupt:
+        # Before the command could say what it means to it.
+        sys.exit(INTERRUPTED)
+
+
+class ServerCommand(Command):
+    """A command that runs a server until it is stopped."""
+
+    server_class: type[Standalone]
+
+    async def main(self) -> int:
+        """Serve until Ctrl-C or SIGTERM."""
+        stop = stop_event()
+        standalone = self.server_class(parent=self)
+        try:
+            await standalone.start()
+            print(f"binderprogress listens on {standalone.url}", flush=True)
+            await serve(standalone, stop)
+        finally:
+            await standalone.stop()
+        return 0
+
+
+async def serve(standalone: Standalone, stop: asyncio.Event) -> None:
+    """Wait for the end.
+
+    Raises
+    ------
+    ConfigError
+        If the Hub of our own does not come up.
+    """
+    stopped = asyncio.create_task(stop.wait())
+    tasks: set[asyncio.Task[object]] = {stopped}
+    if standalone.hub is not None:
+        tasks.add(asyncio.create_task(standalone.hub.available()))
+    try:
+        while not stopped.done():
+            done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
