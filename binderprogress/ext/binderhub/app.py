@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from binderhub.app import BinderHub
+from jupyterhub.services.auth import HubOAuth
 from prometheus_client import REGISTRY
 from tornado.ioloop import IOLoop
 from tornado.log import access_log
@@ -23,6 +24,7 @@ from ...errors import ConfigError
 from ...web.config import Web
 from ...web.static import StaticHandler
 from ...web.status import LaunchCollector
+from ..hubaccess import HubAccess
 from . import handlers, pages
 from .builder import ImageBuilder
 from .launches import HubLaunches
@@ -54,18 +56,12 @@ class BinderProgress(LoggingConfigurable):
         help="""
         Whose page shows a launch, at /v2/.
 
-        binderhub: BinderHub's own. ours: the page with <binder-progress>; not with
-        BinderHub.auth_enabled.
+        binderhub: BinderHub's own. ours: the page with <binder-progress>.
         """,
     ).tag(config=True)
 
     def __init__(self, hub: Any, **kwargs: Any) -> None:
         super().__init__(parent=hub, **kwargs)
-        if self.page == "ours" and hub.auth_enabled:
-            raise ConfigError(
-                'c.BinderProgress.page = "ours" needs c.BinderHub.auth_enabled = False: our page '
-                "does not log in. BinderHub's own page does."
-            )
         settings = hub.tornado_app.settings
         self.launches = HubLaunches(
             builder=ImageBuilder(settings, parent=self),
@@ -79,6 +75,8 @@ class BinderProgress(LoggingConfigurable):
         # What BinderHub allows to pages of other sites, it allows here.
         origin = settings.get("headers", {}).get("Access-Control-Allow-Origin")
         self.web.allowed_origins = [origin] if origin else []
+        if hub.auth_enabled:
+            self._ask_for_login(settings)
         self._collector = LaunchCollector(self.launches)
 
     def attach(self, app: Application) -> None:
@@ -114,7 +112,18 @@ class BinderProgress(LoggingConfigurable):
         if self.page == "ours" and not settings["enable_api_only_mode"]:
             known = "|".join(map(re.escape, settings["repo_providers"]))
             rules.append((rf"v2/((?:{known})/.+)", pages.HubLaunchPageHandler))
+            if self.web.access.lists:
+                rules.append((r"launches", pages.HubOwnLaunchesPageHandler))
         return [(re.escape(self.web.base_url) + path, *rest) for path, *rest in rules]
+
+    def _ask_for_login(self, settings: Mapping[str, Any]) -> None:
+        """Let BinderHub's login say who asks."""
+        # BinderHub's handlers have the same one.
+        auth = HubOAuth.instance(config=settings["traitlets_config"])
+        self.web.access = HubAccess(auth, named=False)
+        if "confirm_foreign" not in self.config.Web:
+            # What is launched becomes a server with its user's rights.
+            self.web.confirm_foreign = True
 
     def _take_over_limits(self, hub: Any) -> None:
         """Let BinderHub's limits hold, where no others are configured."""
@@ -172,7 +181,7 @@ def _without_keys(log_function: Any) -> Any:
     """Return BinderHub's function for its access log, without the ids of launches."""
 
     def log(handler: RequestHandler) -> None:
-        if not isinstance(handler, handlers.Owned):
+        if not isinstance(handler, handlers.Keyed):
             log_function(handler)
             return
         # Whoever reads the log is not to get what opens a launch.

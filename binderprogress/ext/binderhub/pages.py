@@ -1,4 +1,4 @@
-"""Our page of a launch, in a BinderHub."""
+"""Our pages, in a BinderHub."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import time
 import jwt
 
 from ...core.specs import Spec
+from ...web.own import OwnLaunchesPageHandler
 from ...web.pages import LaunchPageHandler
 from .handlers import TOKEN_COOKIE, Guarded
 
-__all__ = ["HubLaunchPageHandler"]
+__all__ = ["HubLaunchPageHandler", "HubOwnLaunchesPageHandler"]
 
 
 class HubLaunchPageHandler(Guarded, LaunchPageHandler):
@@ -36,3 +37,7 @@ class HubLaunchPageHandler(Guarded, LaunchPageHandler):
             secure=self.request.protocol == "https",
             samesite="Strict",
         )
+
+
+class HubOwnLaunchesPageHandler(Guarded, OwnLaunchesPageHandler):
+    """/launches."""
