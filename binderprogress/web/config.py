@@ -110,6 +110,10 @@ class Web(LoggingConfigurable):
         """More variables for the template of the front page."""
         self.static_path = "static/"
         """Where the browser's files are, below the base URL."""
+        self.badge_path = "badge.svg"
+        """Where the badge is, below the base URL."""
+        self.origins_setting = "c.Web.allowed_origins"
+        """Where whoever runs this server allows pages of other sites."""
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(share_path("templates")),
             autoescape=True,
@@ -120,6 +124,7 @@ class Web(LoggingConfigurable):
         """Render a page."""
         return self._templates.get_template(template).render(
             base_url=self.base_url,
+            static_path=self.static_path,
             static_url=self.base_url + self.static_path,
             version=__version__,
             lists=self.access.lists,
