@@ -7,13 +7,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from playwright.sync_api import Browser, expect
 from tornado.web import HTTPError
 from traitlets.config import Config
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from ..support import axe
 from ..support.hublogin import NAVIGATE, Visitor, by_token
-from ..support.inside import Inside, inside, there
+from ..support.inside import Inside, PlayedBuild, inside, there
 
 LOGINS: dict[str, Any] = {"BinderHub": {"auth_enabled": True}}
 OURS: dict[str, Any] = {**LOGINS, "BinderProgress": {"page": "ours"}}
@@ -128,12 +130,16 @@ def test_a_users_running_server_is_told_of_once_and_goes_on() -> None:
 
 def test_pages_lead_to_the_login_and_it_leads_back() -> None:
     with inside(**OURS) as server:
-        for page in (PAGE, "launches"):
+        for page in (PAGE, "launches", "", "link", "go/one", "gallery/one.png"):
             answer = server.visitor().go(page, allow_redirects=False)
             assert answer.status_code == 302
             assert answer.headers["Location"].startswith(server.login.url)
             asked = parse_qs(urlsplit(answer.headers["Location"]).query)
             assert asked["redirect_uri"] == [f"{server.url}oauth_callback"]
+        made = logged_in(server, "ann", "link?repo=a%2Fb").go("link?repo=a%2Fb").text
+        # Another site's page cannot log in.
+        assert "Badge" in made
+        assert "Embed" not in made
         visitor = logged_in(server, "ann", f"{PAGE}?urlpath=lab")
         page = visitor.go(PAGE)
         assert 'spec="gh/a/b/HEAD"' in page.text
@@ -239,3 +245,35 @@ def test_all_of_it_is_below_binderhubs_base_url() -> None:
         assert start(ann).status_code == 201
         (cookie,) = [one for one in ann.session.cookies if one.name == "_xsrf"]
         assert cookie.path == "/services/binder/"
+
+
+# -- in a real browser
+
+
+@pytest.mark.browser
+def test_from_the_form_by_the_login_to_a_launch_that_is_cancelled(browser: Browser) -> None:
+    with inside(**OURS) as server:
+        context = browser.new_context()
+        at_the_hub = {"name": "hub-login", "value": "ann", "domain": "127.0.0.1", "path": "/hub/"}
+        context.add_cookies([at_the_hub])
+        page = context.new_page()
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+        page.goto(server.url)
+        page.get_by_label("Repository").fill("a/b")
+        page.get_by_role("button", name="Launch it").click()
+        build = server.build()
+        build.say("Step 1/2 : FROM x\n")
+        expect(page.get_by_text("Step 1 of 2").first).to_be_visible()
+        # A reload goes on with this launch.
+        page.reload()
+        expect(page.get_by_text("Step 1 of 2").first).to_be_visible()
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.get_by_role("heading", name="cancelled")).to_be_visible()
+        page.get_by_role("link", name="Your launches").click()
+        expect(page.get_by_text("Cancelled")).to_be_visible()
+        axe.check(page)
+        context.close()
+        assert problems == []
+        assert PlayedBuild.calls.count("submit") == 1

@@ -54,9 +54,9 @@ class BinderProgress(LoggingConfigurable):
         ["binderhub", "ours"],
         "binderhub",
         help="""
-        Whose page shows a launch, at /v2/.
+        Whose page shows a launch, at /v2/, and what can be launched, at the front and /link.
 
-        binderhub: BinderHub's own. ours: the page with <binder-progress>.
+        binderhub: BinderHub's own. ours: those with <binder-progress>.
         """,
     ).tag(config=True)
 
@@ -72,6 +72,9 @@ class BinderProgress(LoggingConfigurable):
         self.web = Web(launches=self.launches, parent=self)
         self.web.base_url = hub.base_url
         self.web.static_path = "binderprogress/static/"
+        # BinderHub has a badge of its own.
+        self.web.badge_path = f"{self.web.static_path}badge.svg"
+        self.web.origins_setting = "c.BinderHub.cors_allow_origin"
         # What BinderHub allows to pages of other sites, it allows here.
         origin = settings.get("headers", {}).get("Access-Control-Allow-Origin")
         self.web.allowed_origins = [origin] if origin else []
@@ -111,7 +114,13 @@ class BinderProgress(LoggingConfigurable):
         ]
         if self.page == "ours" and not settings["enable_api_only_mode"]:
             known = "|".join(map(re.escape, settings["repo_providers"]))
-            rules.append((rf"v2/((?:{known})/.+)", pages.HubLaunchPageHandler))
+            rules += [
+                (r"", pages.HubFrontHandler),
+                (r"link", pages.HubLinkHandler),
+                (r"gallery/(.*)", pages.HubPictureHandler),
+                (r"go/(.*)", pages.HubGoHandler),
+                (rf"v2/((?:{known})/.+)", pages.HubLaunchPageHandler),
+            ]
             if self.web.access.lists:
                 rules.append((r"launches", pages.HubOwnLaunchesPageHandler))
         return [(re.escape(self.web.base_url) + path, *rest) for path, *rest in rules]
@@ -121,6 +130,7 @@ class BinderProgress(LoggingConfigurable):
         # BinderHub's handlers have the same one.
         auth = HubOAuth.instance(config=settings["traitlets_config"])
         self.web.access = HubAccess(auth, named=False)
+        self.web.front_page["hub_url"] = settings["launcher"].hub_url
         if "confirm_foreign" not in self.config.Web:
             # What is launched becomes a server with its user's rights.
             self.web.confirm_foreign = True
