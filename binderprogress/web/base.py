@@ -151,7 +151,7 @@ class ApiHandler(Handler):
         if origin is not None and not self.is_allowed(origin):
             raise RefusedError(
                 f"Pages of {origin[:200]} may not use this server. Whoever runs it can allow it "
-                "with c.Web.allowed_origins."
+                f"with {self.web.origins_setting}."
             )
 
     def is_allowed(self, origin: str) -> bool:

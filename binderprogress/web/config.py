@@ -125,6 +125,10 @@ class Web(LoggingConfigurable):
         """Numbers of the launches, for Prometheus."""
         self.metrics = registry(self.collector)
         """What ``/metrics`` tells; others may register theirs."""
+        self.badge_path = "badge.svg"
+        """Where the badge is, below the base URL."""
+        self.origins_setting = "c.Web.allowed_origins"
+        """Where whoever runs this server allows pages of other sites."""
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(share_path("templates")),
             autoescape=True,
@@ -135,6 +139,7 @@ class Web(LoggingConfigurable):
         """Render a page."""
         return self._templates.get_template(template).render(
             base_url=self.base_url,
+            static_path=self.static_path,
             static_url=self.base_url + self.static_path,
             version=__version__,
             lists=self.access.lists,

@@ -78,7 +78,14 @@ def path_in(app: str, path: str) -> str:
     return path if path.startswith(prefix) else prefix + path.translate(_NAME_IN_PATH)
 
 
-def snippets(base_url: str, spec: Spec, urlpath: str = "") -> Snippets:
+def snippets(
+    base_url: str,
+    spec: Spec,
+    urlpath: str = "",
+    *,
+    static_path: str = "static/",
+    badge_path: str = "badge.svg",
+) -> Snippets:
     """Make what is copied to other pages.
 
     Parameters
@@ -88,10 +95,12 @@ def snippets(base_url: str, spec: Spec, urlpath: str = "") -> Snippets:
     spec : Spec
     urlpath : str
         What to open in the server.
+    static_path, badge_path : str
+        Where the browser's files and the badge are, below `base_url`.
     """
-    link, badge = launch_link(base_url, spec, urlpath), f"{base_url}badge.svg"
+    link, badge = launch_link(base_url, spec, urlpath), f"{base_url}{badge_path}"
     opened = f' urlpath="{escape(urlpath)}"' if urlpath else ""
-    script = f'src="{escape(base_url)}static/binder-progress'
+    script = f'src="{escape(base_url + static_path)}binder-progress'
     element = (
         f'<binder-progress hub="{escape(base_url)}" spec="{escape(str(spec))}"{opened}>'
         "</binder-progress>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 from urllib.parse import urlsplit
 
 from ..core import specs
@@ -72,45 +73,78 @@ class GoHandler(Handler):
 
 
 class LinkHandler(Handler):
-    """GET /link: a form that makes link, badge and embed for a repository."""
+    """GET /link: a form that makes link, badge and embed for a repository, or launches it."""
+
+    @property
+    def site(self) -> str:
+        """Where links lead to, with scheme and host and a slash at its end."""
+        return self.caller.base_url
+
+    def choices(self) -> dict[str, Any]:
+        """Return what can be chosen, for the template: nothing, where an address says it all."""
+        return {"providers": {}, "provider": ""}
 
     def get(self) -> None:
         """Show the form, and what it makes of what was typed."""
         typed = {name: self.get_query_argument(name, "") for name in ("repo", "ref", "urlpath")}
-        spec, urlpath, errors = _read(**typed) if any(typed.values()) else (None, "", {})
+        spec, urlpath, errors = self._read(**typed) if any(typed.values()) else (None, "", {})
         if errors:
             self.set_status(400)
         app = self.get_query_argument("app", "path" if typed["urlpath"] else "lab")
         # A path without an app is one in the server.
         app = app if app in APPS else "path"
-        site = self.caller.base_url
-        made = None
+        site, made = self.site, None
         if spec is not None and not errors:
-            made = snippets(site, spec, path_in(app, urlpath))
+            path = path_in(app, urlpath)
+            if self.get_query_argument("launch", ""):
+                self.redirect(launch_link(self.web.base_url, spec, path), status=303)
+                return
+            made = snippets(
+                site,
+                spec,
+                path,
+                static_path=self.web.static_path,
+                badge_path=self.web.badge_path,
+            )
         self.finish(
-            self.web.render("link.html", site=site, app=app, errors=errors, made=made, **typed)
+            self.web.render(
+                "link.html",
+                site=site,
+                app=app,
+                errors=errors,
+                made=made,
+                badge_path=self.web.badge_path,
+                origins_setting=self.web.origins_setting,
+                **self.choices(),
+                **typed,
+            )
         )
 
+    def _read(self, repo: str, ref: str, urlpath: str) -> tuple[Spec | None, str, dict[str, str]]:
+        """Read the form; what is wrong is a sentence under the name of its field."""
+        errors: dict[str, str] = {}
+        spec, repo, ref = None, repo.strip(), ref.strip()
+        if repo:
+            spec, errors = self.read_repository(repo, ref)
+        else:
+            errors["repo"] = (
+                "Name a repository, as https://github.com/binder-examples/requirements."
+            )
+        try:
+            urlpath = check_urlpath(urlpath)
+        except BadRequestError as error:
+            errors["urlpath"] = str(error)
+        return spec, urlpath, errors
 
-def _read(repo: str, ref: str, urlpath: str) -> tuple[Spec | None, str, dict[str, str]]:
-    """Read the form; what is wrong is a sentence under the name of its field."""
-    errors: dict[str, str] = {}
-    spec, repo, ref = None, repo.strip(), ref.strip()
-    if not repo:
-        errors["repo"] = "Name a repository, as https://github.com/binder-examples/requirements."
-    else:
-        field = "repo"
+    def read_repository(self, repo: str, ref: str) -> tuple[Spec | None, dict[str, str]]:
+        """Read what was typed: the spec, or what is wrong under the name of its field."""
+        spec, field = None, "repo"
         try:
             spec = specs.parse(repo) if specs.looks_like_spec(repo) else specs.from_address(repo)
             field = "ref"
-            spec = spec.at(ref) if ref else spec
+            return (spec.at(ref) if ref else spec), {}
         except BadRequestError as error:
-            errors[field] = str(error)
-    try:
-        urlpath = check_urlpath(urlpath)
-    except BadRequestError as error:
-        errors["urlpath"] = str(error)
-    return spec, urlpath, errors
+            return spec, {field: str(error)}
 
 
 class LaunchPageHandler(Handler):

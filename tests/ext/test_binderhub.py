@@ -20,10 +20,10 @@ from tornado.web import HTTPError
 from websockets.sync.client import connect
 
 from binderprogress.core.phases import Phase
-from binderprogress.errors import ConfigError
 from binderprogress.ext.binderhub.app import BinderProgress
 from binderprogress.history.database import Database
 
+from ..support.hublogin import by_token
 from ..support.inside import (
     COMMIT,
     SECRET,
@@ -34,6 +34,7 @@ from ..support.inside import (
     PlayedRegistry,
     Status,
     inside,
+    there,
 )
 
 LABELS = {"provider": "GitHub", "repo": "https://github.com/a/b"}
@@ -55,19 +56,6 @@ def sample(name: str, **labels: str) -> float:
 def token(spec: str, origin: str, **more: Any) -> str:
     content = {"exp": int(time.time()) + 60, "aud": spec, "origin": origin, **more}
     return jwt.encode(content, key=SECRET, algorithm="HS256")
-
-
-def there(server: Inside, slug: str = "a-b") -> str:
-    """Have the image of a repository in the registry; return its name."""
-    from binderprogress.ext.binderhub.names import image_name
-
-    class Named:
-        def get_build_slug(self) -> str:
-            return slug
-
-    image = image_name(Named(), COMMIT, server.hub.image_prefix)
-    PlayedRegistry.images.add(image.partition("/")[2])
-    return image
 
 
 # -- the whole path
@@ -207,7 +195,7 @@ def test_the_api_is_described_to_whom_it_is_open() -> None:
         assert {"/api/launches", "/build/{spec}"} <= described["paths"].keys()
     with inside(BinderHub={"auth_enabled": True}) as server:
         assert server.get("api/openapi.json").status_code == 403
-        assert server.get("api/openapi.json", headers={"X-User": "ann"}).status_code == 200
+        assert server.get("api/openapi.json", headers=by_token("ann")).status_code == 200
 
 
 # -- what BinderHub refuses
@@ -350,53 +338,6 @@ def test_in_the_api_only_mode_an_image_can_be_all_that_is_wanted() -> None:
         assert server.watch(other)[-1]["url"]
         assert len(server.launcher.launched) == 1
         assert server.get("v2/gh/a/b/HEAD").status_code == 404
-
-
-# -- logins
-
-
-def test_without_a_login_nothing_is_started_or_seen() -> None:
-    with inside(BinderHub={"auth_enabled": True}) as server:
-        there(server)
-        event = refused(server, "build/gh/a/b/HEAD")
-        assert (event["status_code"], event["message"]) == (403, "Forbidden\n")
-        assert server.start().status_code == 403
-        ann = {"X-User": "ann"}
-        started = server.start(headers=ann)
-        address = f"api/launches/{started.json()['id']}"
-        assert server.watch(started, **ann)[-1]["phase"] == "ready"
-        for who, status in (({}, 403), ({"X-User": "bob"}, 404)):
-            for what in ("", "/events", "/log", "/socket"):
-                assert server.get(address + what, headers=who).status_code == status
-            assert (
-                requests.delete(server.url + address, headers=who, timeout=9).status_code == status
-            )
-        ((_, event),) = server.stream(
-            "build/gh/a/b/HEAD", **{"X-User": "bob", "Last-Event-ID": f"{started.json()['id']}.1"}
-        )
-        assert event["status_code"] == 404
-        assert [asked["username"] for asked in server.launcher.launched] == ["ann"]
-
-
-def test_named_servers_are_started_where_the_hub_has_them() -> None:
-    config = {"BinderHub": {"auth_enabled": True}, "PlayedLauncher": {"allow_named_servers": True}}
-    with inside(**config) as server:
-        there(server)
-        server.watch(server.start(headers={"X-User": "ann"}), **{"X-User": "ann"})
-        (asked,) = server.launcher.launched
-    assert (asked["username"], asked["server_name"]) == ("ann", "b-0")
-
-
-def test_a_users_running_server_is_told_of_once_and_goes_on() -> None:
-    ann = {"X-User": "ann"}
-    with inside(BinderHub={"auth_enabled": True}) as server:
-        there(server)
-        sentence = "User ann already has a running server."
-        server.launcher.failures = [HTTPError(409, sentence)]
-        events = server.watch(server.start(headers=ann), **ann)
-        assert (events[-1]["reason"], events[-1]["message"].strip()) == ("quota", sentence)
-    assert len(server.launcher.launched) == 1
-    assert server.launcher.deleted == []
 
 
 # -- refs
@@ -594,12 +535,6 @@ def test_settings_are_documented() -> None:
     page = (Path(__file__).parents[2] / "docs" / "binderhub.md").read_text()
     for name in BinderProgress.class_trait_names(config=True):
         assert f"`BinderProgress.{name}`" in page
-
-
-def test_our_page_does_not_log_in() -> None:
-    config = {"BinderHub": {"auth_enabled": True}, "BinderProgress": {"page": "ours"}}
-    with pytest.raises(ConfigError, match="auth_enabled"), inside(**config):
-        pass
 
 
 def test_it_all_is_below_binderhubs_base_url() -> None:

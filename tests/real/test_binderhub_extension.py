@@ -65,7 +65,8 @@ c.JupyterHub.services = [
     {{
         "name": "binder", "api_token": {token!r},
         "oauth_client_id": "service-binder",
-        "oauth_redirect_uri": "/oauth_callback",
+        "oauth_redirect_uri": "http://127.0.0.1:{binder_port}/oauth_callback",
+        "oauth_no_confirm": True,
     }},
     {{"name": "test", "admin": True, "api_token": {admin!r}}},
 ]
@@ -162,7 +163,12 @@ def pair(folder: Path, *, auth: bool = False, page: str = "binderhub") -> Iterat
     port, hub_port, proxy_port, binder_port = free_ports(4)
     hub = f"http://127.0.0.1:{port}/"
     hub_config = folder / "jupyterhub_config.py"
-    ports = {"port": port, "hub_port": hub_port, "proxy_port": proxy_port}
+    ports = {
+        "port": port,
+        "hub_port": hub_port,
+        "proxy_port": proxy_port,
+        "binder_port": binder_port,
+    }
     hub_config.write_text(HUB_CONFIG.format(folder=str(folder), token=TOKEN, admin=ADMIN, **ports))
     binder_config = folder / "binderhub_config.py"
     binder_config.write_text(
@@ -179,6 +185,7 @@ def pair(folder: Path, *, auth: bool = False, page: str = "binderhub") -> Iterat
     env = {
         "JUPYTERHUB_API_TOKEN": TOKEN,
         "JUPYTERHUB_API_URL": f"{hub}hub/api/",
+        "JUPYTERHUB_HOST": hub.rstrip("/"),
         "JUPYTERHUB_BASE_URL": "/",
         "JUPYTERHUB_CLIENT_ID": "service-binder",
         "JUPYTERHUB_SERVICE_NAME": "binder",
@@ -326,6 +333,54 @@ def test_with_logins_a_launch_is_its_users_own(tmp_path: Path) -> None:
             answer = requests.get(started["log_url"], headers=headers[name], timeout=30)
             assert answer.status_code == status
         assert requests.get(started["log_url"], timeout=30).status_code == 403
+
+
+def test_our_page_leads_to_the_login_and_to_ones_own_server(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    pytest.importorskip("playwright")
+    browser = request.getfixturevalue("browser")
+    with pair(tmp_path, auth=True, page="ours") as binder:
+        ann, bob = browser.new_context(), browser.new_context()
+        page = ann.new_page()
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda said: problems.append(said.text) if said.type == "error" else 0)
+        log_in(page, f"{binder.url}v2/fake/a/b?urlpath=lab", "ann")
+        # The browser came from the Hub, which for it is the same site.
+        page.get_by_role("button", name="Launch").click()
+        page.get_by_role("link", name="Open").wait_for(timeout=90_000)
+        href = str(page.get_by_role("link", name="Open").get_attribute("href"))
+        assert href.startswith(f"{binder.hub}user/ann/")
+        # A reload goes on with this launch; it starts no other.
+        page.reload()
+        page.get_by_role("link", name="Open").wait_for()
+        assert binder.calls() == ["submit", "stream_logs"]
+        launch = page.url.partition("#launch=")[2]
+        page.get_by_role("link", name="Your launches").click()
+        page.get_by_role("link", name="fake/repo").click()
+        page.get_by_role("link", name="Open").wait_for()
+        assert problems == []
+
+        page = bob.new_page()
+        log_in(page, f"{binder.url}launches", "bob")
+        page.get_by_text("There are none").wait_for()
+        page.goto(f"{binder.url}v2/fake/a/b#launch={launch}")
+        page.get_by_role("heading", name="This launch is over").wait_for()
+        assert page.get_by_role("link", name="Open").count() == 0
+        ann.close()
+        bob.close()
+        assert set(binder.api("GET", "users/ann")["servers"]) == {""}
+        assert binder.api("GET", "users/bob")["servers"] == {}
+
+
+def log_in(page: Any, url: str, name: str) -> None:
+    """Go to a page, by way of the Hub's login."""
+    page.goto(url)
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Password").fill("any")
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(url)
 
 
 # -- the double is like the real one

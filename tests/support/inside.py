@@ -18,12 +18,12 @@ from typing import Any
 from unittest.mock import patch
 
 import binderhub.app
-import binderhub.base
 import requests
 from binderhub.build import BuildExecutor, ProgressEvent
 from binderhub.quota import LaunchQuota, LaunchQuotaExceeded
 from binderhub.registry import DockerRegistry
 from binderhub.repoproviders import RepoProvider
+from jupyterhub.services.auth import HubOAuth
 from tornado.httpclient import HTTPClientError
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
@@ -32,6 +32,9 @@ from traitlets import Bool, Integer, Unicode
 from traitlets.config import Config, LoggingConfigurable
 
 from binderprogress.ext.binderhub.app import BinderProgressHub
+from binderprogress.ext.binderhub.names import image_name
+
+from .hublogin import HubLogin, Visitor, hub_login
 
 Status = ProgressEvent.BuildStatus
 SECRET = b"s" * 32
@@ -205,18 +208,26 @@ class PlayedLauncher(LoggingConfigurable):
 class Inside:
     """The server. Its methods are called from the test's thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, config: Config) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, config: Config, login: HubLogin) -> None:
         self.loop = loop
+        self.login = login
+        sockets = bind_sockets(0, "127.0.0.1")
+        self.host = f"127.0.0.1:{sockets[0].getsockname()[1]}"
+        base_url = config.BinderHub.get("base_url", "/")
+        known = login.config(f"http://{self.host}{base_url}oauth_callback")
+        config.HubOAuth = Config({**known, **config.HubOAuth})
         self.events: list[dict[str, Any]] = []
         config.EventLog.handlers_maker = lambda _: [_Kept(self.events)]
         self.hub = BinderProgressHub(config=config)
         self.hub.initialize([])
         self.launcher: PlayedLauncher = self.hub.launcher
         self._server = HTTPServer(self.hub.tornado_app, xheaders=True)
-        sockets = bind_sockets(0, "127.0.0.1")
         self._server.add_sockets(sockets)
-        self.host = f"127.0.0.1:{sockets[0].getsockname()[1]}"
         self.url = f"http://{self.host}{self.hub.base_url}"
+
+    def visitor(self, name: str = "") -> Visitor:
+        """Return somebody with a browser, who is logged in at the Hub or has no name."""
+        return Visitor(self.url, name)
 
     def get(self, path: str, **options: Any) -> requests.Response:
         return requests.get(self.url + path, timeout=30, **options)
@@ -263,6 +274,18 @@ class Inside:
         self.hub.executor.shutdown()
 
 
+def there(server: Inside, slug: str = "a-b") -> str:
+    """Have the image of a repository in the registry; return its name."""
+
+    class Named:
+        def get_build_slug(self) -> str:
+            return slug
+
+    image = image_name(Named(), COMMIT, server.hub.image_prefix)
+    PlayedRegistry.images.add(image.partition("/")[2])
+    return image
+
+
 class _Kept(logging.Handler):
     def __init__(self, events: list[dict[str, Any]]) -> None:
         super().__init__()
@@ -271,21 +294,6 @@ class _Kept(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         said = record.msg
         self._events.append(said if isinstance(said, dict) else json.loads(said))
-
-
-class _Login:
-    """Stands for the Hub's login: the header says who it is."""
-
-    @staticmethod
-    def instance(**_: Any) -> None:
-        return None
-
-    @staticmethod
-    def user(handler: Any) -> Any:
-        if not handler.settings["auth_enabled"]:
-            return "anonymous"
-        name = handler.request.headers.get("X-User")
-        return {"name": name} if name else None
 
 
 @contextmanager
@@ -320,20 +328,18 @@ def inside(**config: Any) -> Iterator[Inside]:
         return asyncio.run_coroutine_threadsafe(work, loop).result(30)
 
     async def make() -> Inside:
-        return Inside(loop, given)
+        return Inside(loop, given, login)
 
     try:
-        with (
-            patch.object(binderhub.app, "Launcher", PlayedLauncher),
-            patch.object(binderhub.base, "HubOAuth", _Login, create=True),
-            patch.object(binderhub.base.BaseHandler, "get_current_user", _Login.user),
-        ):
+        with hub_login() as login, patch.object(binderhub.app, "Launcher", PlayedLauncher):
             made: Inside = call(make())
             try:
                 yield made
             finally:
                 call(made.close())
     finally:
+        # There is one for each process.
+        HubOAuth.clear_instance()
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()

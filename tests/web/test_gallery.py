@@ -451,6 +451,17 @@ def query(**fields: str) -> str:
 
 
 @gen_test
+async def test_the_form_leads_to_the_launch(api: Api) -> None:
+    typed = {"repo": "gh/a/b", "ref": "dev", "app": "lab", "urlpath": "n.ipynb", "launch": "1"}
+    response = await api.fetch(query(**typed))
+    assert response.code == 303
+    assert response.headers["Location"] == "/v2/gh/a/b/dev?urlpath=lab/tree/n.ipynb"
+    # What is not understood leads nowhere.
+    response = await api.fetch(query(**typed | {"urlpath": "https://evil.example"}))
+    assert response.code == 400
+
+
+@gen_test
 async def test_the_empty_form_makes_nothing_and_complains_of_nothing(api: Api) -> None:
     response = await api.fetch("/link")
     assert response.code == 200

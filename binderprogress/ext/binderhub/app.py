@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from binderhub.app import BinderHub
+from jupyterhub.services.auth import HubOAuth
 from prometheus_client import REGISTRY
 from tornado.ioloop import IOLoop
 from tornado.log import access_log
@@ -23,6 +24,7 @@ from ...errors import ConfigError
 from ...history.config import History
 from ...web.config import Web
 from ...web.static import StaticHandler
+from ..hubaccess import HubAccess
 from ..tracing import Tracing
 from . import handlers, pages
 from .builder import ImageBuilder
@@ -53,20 +55,14 @@ class BinderProgress(LoggingConfigurable):
         ["binderhub", "ours"],
         "binderhub",
         help="""
-        Whose page shows a launch, at /v2/.
+        Whose page shows a launch, at /v2/, and what can be launched, at the front and /link.
 
-        binderhub: BinderHub's own. ours: the page with <binder-progress>; not with
-        BinderHub.auth_enabled.
+        binderhub: BinderHub's own. ours: those with <binder-progress>.
         """,
     ).tag(config=True)
 
     def __init__(self, hub: Any, **kwargs: Any) -> None:
         super().__init__(parent=hub, **kwargs)
-        if self.page == "ours" and hub.auth_enabled:
-            raise ConfigError(
-                'c.BinderProgress.page = "ours" needs c.BinderHub.auth_enabled = False: our page '
-                "does not log in. BinderHub's own page does."
-            )
         settings = hub.tornado_app.settings
         self.launches = HubLaunches(
             builder=ImageBuilder(settings, parent=self),
@@ -83,9 +79,14 @@ class BinderProgress(LoggingConfigurable):
         if "name_repositories" not in self.config.Web:
             # Its providers may have tokens for private ones.
             self.web.name_repositories = False
+        # BinderHub has a badge of its own.
+        self.web.badge_path = f"{self.web.static_path}badge.svg"
+        self.web.origins_setting = "c.BinderHub.cors_allow_origin"
         # What BinderHub allows to pages of other sites, it allows here.
         origin = settings.get("headers", {}).get("Access-Control-Allow-Origin")
         self.web.allowed_origins = [origin] if origin else []
+        if hub.auth_enabled:
+            self._ask_for_login(settings)
 
     def attach(self, app: Application) -> None:
         """Put our addresses before BinderHub's."""
@@ -124,8 +125,26 @@ class BinderProgress(LoggingConfigurable):
         ]
         if self.page == "ours" and not settings["enable_api_only_mode"]:
             known = "|".join(map(re.escape, settings["repo_providers"]))
-            rules.append((rf"v2/((?:{known})/.+)", pages.HubLaunchPageHandler))
+            rules += [
+                (r"", pages.HubFrontHandler),
+                (r"link", pages.HubLinkHandler),
+                (r"gallery/(.*)", pages.HubPictureHandler),
+                (r"go/(.*)", pages.HubGoHandler),
+                (rf"v2/((?:{known})/.+)", pages.HubLaunchPageHandler),
+            ]
+            if self.web.access.lists:
+                rules.append((r"launches", pages.HubOwnLaunchesPageHandler))
         return [(re.escape(self.web.base_url) + path, *rest) for path, *rest in rules]
+
+    def _ask_for_login(self, settings: Mapping[str, Any]) -> None:
+        """Let BinderHub's login say who asks."""
+        # BinderHub's handlers have the same one.
+        auth = HubOAuth.instance(config=settings["traitlets_config"])
+        self.web.access = HubAccess(auth, named=False)
+        self.web.front_page["hub_url"] = settings["launcher"].hub_url
+        if "confirm_foreign" not in self.config.Web:
+            # What is launched becomes a server with its user's rights.
+            self.web.confirm_foreign = True
 
     def _take_over_limits(self, hub: Any) -> None:
         """Let BinderHub's limits hold, where no others are configured."""
@@ -183,7 +202,7 @@ def _without_keys(log_function: Any) -> Any:
     """Return BinderHub's function for its access log, without the ids of launches."""
 
     def log(handler: RequestHandler) -> None:
-        if not isinstance(handler, handlers.Owned):
+        if not isinstance(handler, handlers.Keyed):
             log_function(handler)
             return
         # Whoever reads the log is not to get what opens a launch.

@@ -23,7 +23,6 @@ from ...core.specs import Spec
 from ...errors import (
     BadRequestError,
     BinderProgressError,
-    NotFoundError,
     RefusedError,
 )
 from ...launches import Launch
@@ -33,6 +32,7 @@ from ...web.openapi import OpenApiHandler
 from ...web.stats import PopularHandler, StatsHandler
 from ...web.streams import END, EventsHandler, SocketHandler, position
 from ...web.trace import TraceHandler
+from ..hubaccess import SERVICE
 from .target import ProviderSpec, Visit
 
 TOKEN_COOKIE = "binder-build-token"  # noqa: S105 - its name
@@ -53,12 +53,15 @@ __all__ = [
     "HubStatsHandler",
     "HubTraceHandler",
     "HubVersionsHandler",
-    "Owned",
+    "Keyed",
 ]
 
 
 class Guarded(BaseHandler):
-    """BinderHub's checks, for one of our handlers."""
+    """BinderHub's checks, for one of our handlers; `Web.access` has its login."""
+
+    # Whom it asks to log in is told nothing before, not even how the API is.
+    public = False
 
     def set_default_headers(self) -> None:
         """Set BinderHub's headers and ours."""
@@ -70,7 +73,8 @@ class Guarded(BaseHandler):
         """Answer a browser that asks whether another site's page may."""
         super(BaseHandler, self).options(*arguments)
         self.set_header(
-            "Access-Control-Allow-Headers", "Cache-Control, Content-Type, Last-Event-ID"
+            "Access-Control-Allow-Headers",
+            "Authorization, Cache-Control, Content-Type, Last-Event-ID",
         )
 
     async def prepare(self) -> None:
@@ -78,28 +82,6 @@ class Guarded(BaseHandler):
         # BinderHub's own `prepare` does this and calls ours, but does not await it.
         self.check_request_ip()
         await super(BaseHandler, self).prepare()
-        # A browser asks first, without cookies.
-        if self.request.method != "OPTIONS" and not self.current_user:
-            raise HTTPError(403)
-
-    @property
-    def user_name(self) -> str:
-        """Who is logged in; empty where nobody has to be."""
-        return str(self.current_user["name"]) if self.settings["auth_enabled"] else ""
-
-    def owned(self, launch_id: str) -> Launch:
-        """Return a launch, if it is this user's.
-
-        Raises
-        ------
-        NotFoundError
-            If it is another's, or there is none.
-        """
-        launch: Launch = self.web.launches.get(launch_id)
-        spec = launch.spec
-        if not isinstance(spec, ProviderSpec) or spec.visit.user != self.user_name:
-            raise NotFoundError("There is no such launch.")
-        return launch
 
     def find_spec(self, prefix: str, text: str) -> ProviderSpec:
         """Read a spec of any of BinderHub's providers.
@@ -136,7 +118,7 @@ class Guarded(BaseHandler):
     def _visit(self) -> Visit:
         headers = self.request.headers
         return Visit(
-            user=self.user_name,
+            user=self.user,
             launch_host=self.get_badge_base_url() or self.caller.base_url,
             build_token=getattr(self, "_have_build_token", False),
             host=self.settings["normalized_origin"] or self.request.host,
@@ -155,12 +137,15 @@ class Starting(Guarded):
         HTTPError
             If BinderHub refuses the request.
         BadRequestError, RefusedError
-            If it refuses the repository.
+            If it refuses the repository, or who asks has no servers.
         """
         prefix, _, text = text.partition("/")
         self.check_token(f"{prefix}/{text}")
         self.check_rate_limit()
         build_only = bool(BinderHubBuildHandler._get_build_only(self))
+        if self.user.startswith(SERVICE) and not build_only:
+            # Attack: BinderHub would start the server of a user who has this service's name.
+            raise RefusedError("Launches here become a user's servers, and a service has none.")
         return msgspec.structs.replace(self.find_spec(prefix, text), build_only=build_only)
 
     def check_token(self, spec: str) -> None:
@@ -173,14 +158,8 @@ class Starting(Guarded):
         return launch
 
 
-class Owned(Guarded):
-    """A launch is only for the one who started it."""
-
-    async def prepare(self) -> None:
-        """Refuse whom BinderHub refuses, and whose launch it is not."""
-        await super().prepare()
-        if self.request.method != "OPTIONS":
-            self.owned(self.path_args[0])
+class Keyed(Guarded):
+    """Its address has the id of a launch, which is a key where nobody logs in."""
 
 
 class HubLaunchesHandler(Starting, LaunchesHandler):
@@ -195,19 +174,19 @@ class HubLaunchesHandler(Starting, LaunchesHandler):
                 self.check_build_token(cookie, spec)
 
 
-class HubLaunchHandler(Owned, LaunchHandler):
+class HubLaunchHandler(Keyed, LaunchHandler):
     """/api/launches/{id}."""
 
 
-class HubEventsHandler(Owned, EventsHandler):
+class HubEventsHandler(Keyed, EventsHandler):
     """/api/launches/{id}/events."""
 
 
-class HubSocketHandler(Owned, SocketHandler):
+class HubSocketHandler(Keyed, SocketHandler):
     """/api/launches/{id}/socket."""
 
 
-class HubLogHandler(Owned, LogHandler):
+class HubLogHandler(Keyed, LogHandler):
     """/api/launches/{id}/log."""
 
 
@@ -219,12 +198,16 @@ class HubPopularHandler(Guarded, PopularHandler):
     """/api/popular."""
 
 
-class HubTraceHandler(Owned, TraceHandler):
+class HubTraceHandler(Keyed, TraceHandler):
     """/api/launches/{id}/trace."""
 
 
 class HubBuildHandler(Starting, BuildHandler):
     """/build/{provider}/{spec}: BinderHub's address, with launches that can be resumed."""
+
+    # BinderHub's page comes with no more than its cookies. No address that a browser is led to
+    # asks for a stream, and of scripts the Hub's login wants the token of the page.
+    get_acts = False
 
     async def prepare(self) -> None:
         """Check as BinderHub does; its clients ask for a stream, and robots do not."""
@@ -238,15 +221,11 @@ class HubBuildHandler(Starting, BuildHandler):
         last = self.request.headers.get("Last-Event-ID", "")
         if last:
             launch_id, _, number = last.rpartition(".")
-            launch, after = self.owned(launch_id), position(number)
+            launch, after = self.launch(launch_id), position(number)
         else:
             text = self.request.path.removeprefix(f"{self.web.base_url}build/")
             launch, after = self.start_launch(self.read_spec(text)), 0
         await self.stream(launch, after, id_prefix=f"{launch.id}.", linger=self.web.linger)
-
-    def redirect(self, *_: Any, **__: Any) -> None:
-        """Refuse instead: a client of a stream cannot log in."""
-        raise HTTPError(403)
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Say it as an event, as BinderHub does: its clients know no other way."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import re
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlparse
 
 import tornado.web
+from jupyterhub.services.auth import HubOAuthCallbackHandler
 from prometheus_client import REGISTRY, generate_latest
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
@@ -56,7 +60,11 @@ class HealthHandler(BaseHandler):
 
 
 class UIHandler(BaseHandler):
+    @tornado.web.authenticated
     def get(self) -> None:
+        if self.settings["auth_enabled"]:
+            # Its templates do, and so its pages have the cookie.
+            self.xsrf_token  # noqa: B018
         self.write("BinderHub's page")
 
 
@@ -142,6 +150,9 @@ class BinderHub(Application):
         if not self.enable_api_only_mode:
             rules.append((r".*", UIHandler))
         rules = [(self.base_url + path, *rest) for path, *rest in rules]
+        if self.auth_enabled:
+            uri = os.getenv("JUPYTERHUB_OAUTH_CALLBACK_URL") or f"{self.base_url}oauth_callback"
+            rules.insert(-1, (re.escape(urlparse(uri).path), HubOAuthCallbackHandler))
         self.tornado_app = tornado.web.Application(rules, **self.tornado_settings)
 
     def stop(self) -> None:

@@ -8,20 +8,20 @@ from typing import Any
 from urllib.parse import urlparse
 
 import jwt
+from jupyterhub.services.auth import HubOAuth, HubOAuthenticated
 from tornado.web import HTTPError, RequestHandler
 
 from . import __version__
 from .ratelimit import RateLimitExceeded
 
-USERS: dict[str, str] = {}
-"""Stands for the Hub's login: tokens, and whose they are."""
 
-
-class BaseHandler(RequestHandler):
+class BaseHandler(HubOAuthenticated, RequestHandler):
     skip_check_request_ip = False
 
     def initialize(self) -> None:
         super().initialize()
+        if self.settings["auth_enabled"]:
+            self.hub_auth = HubOAuth.instance(config=self.settings["traitlets_config"])
 
     def prepare(self) -> None:
         super().prepare()
@@ -74,8 +74,7 @@ class BaseHandler(RequestHandler):
     def get_current_user(self) -> Any:
         if not self.settings["auth_enabled"]:
             return "anonymous"
-        token = self.request.headers.get("Authorization", "").partition(" ")[2]
-        return {"name": USERS[token]} if token in USERS else None
+        return super().get_current_user()
 
     def set_default_headers(self) -> None:
         for name, value in self.settings.get("headers", {}).items():
