@@ -13,7 +13,7 @@ from traitlets import Bool, Float, List, Unicode
 from traitlets.config import LoggingConfigurable
 
 from ..core.reasons import diagnose, failure
-from ..core.specs import Spec
+from ..core.specs import RECORDS, Spec
 from ..errors import LaunchFailedError, RefusedError
 from .base import Target
 from .process import run
@@ -115,6 +115,12 @@ class GitResolver(LoggingConfigurable):
 
     async def resolve(self, spec: Spec) -> Target:
         """Look up what commit a ref is; see `base.Builder.resolve`."""
+        if spec.is_record:
+            raise RefusedError(
+                f"This server builds git repositories, and nothing from {RECORDS[spec.provider]}. "
+                "Launch it on a BinderHub (whoever runs this server can stand it in front of one "
+                "with --upstream), or put its files into a git repository."
+            )
         if spec.is_local:
             self._check_local(spec)
         elif spec.is_ssh and not self.credentials:
