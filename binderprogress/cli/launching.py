@@ -54,6 +54,7 @@ class LaunchingCommand(Command):
             allow_folder(self.config, local_path(spec.repo_url))
         # It is for the user of this machine, who may launch what they may read.
         self.config.GitResolver.setdefault("credentials", True)
+        self.config.Archives.setdefault("ckan_sites", ["https://", "http://"])
         standalone = Standalone(parent=self)
         try:
             await standalone.start()

@@ -18,6 +18,7 @@ from traitlets.config import Configurable, LoggingConfigurable
 
 from ..errors import ConfigError
 from ..launches import LaunchManager
+from ..sources.archives import Archives
 from ..sources.base import Builder, Spawner
 from ..sources.binderhub import UpstreamBuilder, UpstreamSpawner
 from ..sources.jupyterhub import HubSpawner
@@ -43,6 +44,7 @@ CONFIGURABLES: list[type[Configurable]] = [
     HubSpawner,
     LocalBuilder,
     Repo2dockerBuilder,
+    Archives,
     Upstreams,
 ]
 """What can be configured in it."""

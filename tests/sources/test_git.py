@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from binderprogress.core.specs import Spec, from_address, parse
+from binderprogress.core.specs import Spec, from_address
 from binderprogress.errors import LaunchFailedError, RefusedError
 from binderprogress.sources.git import GitResolver, git_environment, local_path
 from binderprogress.sources.process import run
@@ -358,13 +358,3 @@ async def test_a_git_hook_that_starts_us_does_not_lead_git_astray(
     command = ["git", "config", "user.name"]
     assert await run(command, env=env, timeout=10) == (0, "kept\n")
     assert (await GitResolver(local_folders=[str(other)]).resolve(local(other))).commit
-
-
-@pytest.mark.parametrize(
-    ("spec", "archive"),
-    [("zenodo/10.5281/zenodo.1", "Zenodo"), ("ckan/http%3A%2F%2Fa%2Fdataset%2Fx", "CKAN")],
-)
-@asynchronous(10)
-async def test_records_are_for_binderhubs(spec: str, archive: str, resolver: GitResolver) -> None:
-    with pytest.raises(RefusedError, match=f"nothing from {archive}.*--upstream"):
-        await resolver.resolve(parse(spec))
