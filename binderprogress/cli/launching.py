@@ -72,7 +72,7 @@ def _spec(repository: str, ref: str) -> specs.Spec:
         is_folder = False  # too long for a path, or of nobody's home
     if is_folder:
         return specs.from_address(path.as_uri(), ref)
-    if not specs.looks_like_spec(repository) and ":" not in repository:
+    if not (specs.looks_like_spec(repository) or specs.looks_like_address(repository)):
         raise SpecError(
             f"{repository!r} is neither a folder nor a spec nor an address. An address begins with "
             "https://, a spec reads gh/<user>/<repository>/<ref>."

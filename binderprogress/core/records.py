@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from ..errors import SpecError
 
-__all__ = ["RECORDS", "page_of", "spec_of", "without_page"]
+__all__ = ["RECORDS", "looks_like_record", "page_of", "spec_of", "without_page"]
 
 RECORDS = {
     "zenodo": "Zenodo",
@@ -46,6 +46,12 @@ _DOI_OF = {
     "hydroshare": re.compile(r"10\.4211/hs\.[0-9a-f]{32}", re.ASCII),
     "dataverse": re.compile(r"10\.7910/DVN/[\w./-]+", re.ASCII | re.IGNORECASE),
 }
+
+
+def looks_like_record(text: str) -> bool:
+    """Whether `text` is a DOI or the page of a record, without a scheme."""
+    patterns = (_DOI, _ZENODO_PAGE, _HYDROSHARE_PAGE)
+    return any(pattern.fullmatch(text) for pattern in patterns)
 
 
 def spec_of(address: str) -> str | None:

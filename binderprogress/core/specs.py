@@ -23,9 +23,17 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 import msgspec
 
 from ..errors import SpecError
-from .records import RECORDS, page_of, spec_of, without_page
+from .records import RECORDS, looks_like_record, page_of, spec_of, without_page
 
-__all__ = ["PROVIDERS", "RECORDS", "Spec", "from_address", "looks_like_spec", "parse"]
+__all__ = [
+    "PROVIDERS",
+    "RECORDS",
+    "Spec",
+    "from_address",
+    "looks_like_address",
+    "looks_like_spec",
+    "parse",
+]
 
 PROVIDERS = {"gh": "GitHub", "gl": "GitLab", "gist": "Gist", "git": "Git", **RECORDS}
 """The providers that are known, with their names for people."""
@@ -117,6 +125,11 @@ def looks_like_spec(text: str) -> bool:
         return bool(rest)
     # The ref may be left out, and what is quoted has slashes of its own.
     return provider in PROVIDERS and ("/" in rest or "%2F" in rest.upper())
+
+
+def looks_like_address(text: str) -> bool:
+    """Whether `text` may be an address: all have a colon, but for DOIs and records' pages."""
+    return ":" in text or looks_like_record(text.strip())
 
 
 def parse(text: str) -> Spec:

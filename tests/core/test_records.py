@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binderprogress.core.specs import RECORDS, from_address, looks_like_spec, parse
+from binderprogress.core.specs import (
+    RECORDS,
+    from_address,
+    looks_like_address,
+    looks_like_spec,
+    parse,
+)
 from binderprogress.errors import SpecError
 
 ID = "8f7c2f0341ef4180b0dbe97f59130756"
@@ -74,6 +80,12 @@ ADDRESSES = {
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_from_address(address: str) -> None:
     assert str(from_address(address)) == ADDRESSES[address]
+    assert looks_like_address(address)
+
+
+@pytest.mark.parametrize("text", ["penguins", "10.5281", "zenodo.org/3242074", "./10/a"])
+def test_what_does_not_look_like_an_address(text: str) -> None:
+    assert not looks_like_address(text)
 
 
 def test_a_doi_that_does_not_say_where_it_leads() -> None:

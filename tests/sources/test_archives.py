@@ -42,20 +42,7 @@ def double(made: Certificates, monkeypatch: pytest.MonkeyPatch) -> Iterator[Arch
 
 
 def zenodo(double: ArchivesDouble, key: str = "ada/penguins-v1.zip") -> None:
-    """A record with one file, which has a folder in it, as GitHub's releases are kept there."""
-    double.doi("10.5281/zenodo.3242074", "https://zenodo.org/record/3242074")
-    double.doi("10.5281/zenodo.3242073", "https://zenodo.org/doi/10.5281/zenodo.3242073")
-    double.redirect("zenodo.org/record/3242074", "/records/3242074")
-    double.redirect("zenodo.org/doi/10.5281/zenodo.3242073", "/records/3242073")
-    double.redirect("zenodo.org/records/3242073", "/records/3242074")
-    double.put("zenodo.org/records/3242074", b"<!DOCTYPE html><title>Penguins</title>")
-    api = "zenodo.org/api/records/3242074"
-    double.put(api, {"id": 3242074, "links": {"files": f"https://{api}/files"}})
-    content = f"{api}/files/penguins/content"
-    double.put(
-        f"{api}/files", {"entries": [{"key": key, "links": {"content": f"https://{content}"}}]}
-    )
-    double.put(content, zipped({"penguins-1/index.ipynb": "{}", "penguins-1/data/a.csv": "1"}))
+    double.zenodo({"penguins-1/index.ipynb": "{}", "penguins-1/data/a.csv": "1"}, key=key)
 
 
 def figshare(double: ArchivesDouble) -> None:

@@ -72,6 +72,24 @@ class ArchivesDouble:
         ]
         self.put(f"doi.org/api/handles/{doi}", {"responseCode": 1, "handle": doi, "values": values})
 
+    def zenodo(self, files: Mapping[str, str], *, key: str = "ada/penguins-v1.zip") -> None:
+        """Put a record of Zenodo there: a ZIP file, as GitHub's releases are kept there.
+
+        It is 10.5281/zenodo.3242074, and the latest of 10.5281/zenodo.3242073.
+        """
+        self.doi("10.5281/zenodo.3242074", "https://zenodo.org/record/3242074")
+        self.doi("10.5281/zenodo.3242073", "https://zenodo.org/doi/10.5281/zenodo.3242073")
+        self.redirect("zenodo.org/record/3242074", "/records/3242074")
+        self.redirect("zenodo.org/doi/10.5281/zenodo.3242073", "/records/3242073")
+        self.redirect("zenodo.org/records/3242073", "/records/3242074")
+        self.put("zenodo.org/records/3242074", b"<!DOCTYPE html><title>Penguins</title>")
+        api = "zenodo.org/api/records/3242074"
+        self.put(api, {"id": 3242074, "links": {"files": f"https://{api}/files"}})
+        content = f"{api}/files/penguins/content"
+        entry = {"key": key, "links": {"content": f"https://{content}"}}
+        self.put(f"{api}/files", {"entries": [entry]})
+        self.put(content, zipped(files))
+
     def answer(self, address: str) -> _Answer:
         """Return what is at an address."""
         self.asked.append(address)
