@@ -90,7 +90,8 @@ class Dataverse(msgspec.Struct):
 
 class _HydroShareDate(msgspec.Struct):
     type: str
-    start_date: datetime
+    # Only of some types it is a time.
+    start_date: Any = None
 
 
 class HydroShareElements(msgspec.Struct):
@@ -100,7 +101,7 @@ class HydroShareElements(msgspec.Struct):
 
 
 class _Resource(msgspec.Struct):
-    url: str = ""
+    url: str | None = None
 
 
 class _Package(msgspec.Struct):

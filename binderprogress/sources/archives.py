@@ -19,6 +19,7 @@ import msgspec
 from traitlets import Float, List, Unicode
 from traitlets.config import LoggingConfigurable
 
+from .._version import __version__
 from ..core import specs
 from ..core.reasons import failure
 from ..core.specs import RECORDS, Spec
@@ -42,6 +43,7 @@ _INSTALLATIONS = "https://iqss.github.io/dataverse-installations/data/data.json"
 _ZENODO_PATH = re.compile(r"/records?/(\d+)/?", re.ASCII)
 # <anything>.<article>.v<version>; without a version, the latest is meant.
 _FIGSHARE_DOI = re.compile(r"(.+?\.(\d+))(?:\.v(\d+))?", re.ASCII | re.IGNORECASE)
+_HEADERS = {"User-Agent": f"binderprogress/{__version__}"}
 _REDIRECTS = 5
 # The list of a dataset's files has some hundred bytes for each.
 _LONGEST_ANSWER = 32 * 2**20
@@ -65,7 +67,7 @@ class Archives(LoggingConfigurable):
 
     def session(self) -> aiohttp.ClientSession:
         """Open a session; proxies are those of the environment, as for git and repo2docker."""
-        return aiohttp.ClientSession(trust_env=True, headers={"Accept": "application/json"})
+        return aiohttp.ClientSession(trust_env=True, headers=_HEADERS)
 
     async def resolve(self, spec: Spec) -> Target:
         """Look up what a record is now; see `base.Builder.resolve`."""
@@ -105,7 +107,7 @@ class _Questions:
 
     async def ask(self, address: str, kind: type[_Answer], **params: str) -> _Answer:
         """Return the JSON that is at an address."""
-        _, body = await self._get(address, params)
+        _, body = await self._get(address, "application/json", params)
         try:
             return msgspec.json.decode(body, type=kind)
         except msgspec.DecodeError as error:
@@ -118,7 +120,7 @@ class _Questions:
 
     async def follow(self, address: str) -> str:
         """Return the address that one leads to in the end."""
-        return (await self._get(address, {}))[0]
+        return (await self._get(address, "text/html", {}))[0]
 
     async def doi(self, spec: Spec) -> SplitResult:
         """Return the address that a DOI stands for."""
@@ -134,11 +136,11 @@ class _Questions:
         """Return the error that says why there is nothing to fetch."""
         return failure("private-or-missing", f"{self._page} {why}.")
 
-    async def _get(self, address: str, params: dict[str, str]) -> tuple[str, bytes]:
+    async def _get(self, address: str, kind: str, params: dict[str, str]) -> tuple[str, bytes]:
         host = urlsplit(address).netloc
         try:
             async with self._session.get(
-                address, params=params, max_redirects=_REDIRECTS
+                address, params=params, headers={"Accept": kind}, max_redirects=_REDIRECTS
             ) as response:
                 if response.status in {404, 410}:
                     raise self.missing(f"is not there: {host} does not know it")
@@ -238,9 +240,11 @@ async def _hydroshare(spec: Spec, questions: _Questions) -> Target:
     found = await questions.ask(
         f"{_HYDROSHARE}{resource}/scimeta/elements", answers.HydroShareElements
     )
-    modified = next((date.start_date for date in found.dates if date.type == "modified"), None)
-    if modified is None:
-        raise questions.missing("does not say when it was last changed")
+    date = next((date.start_date for date in found.dates if date.type == "modified"), None)
+    try:
+        modified = msgspec.convert(date, datetime)
+    except msgspec.ValidationError:
+        raise questions.missing("does not say when it was last changed") from None
     return Target(spec, f"{resource}.v{_epoch(modified)}", source=spec.repo_url, version=spec)
 
 

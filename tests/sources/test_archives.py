@@ -87,7 +87,7 @@ def dataverse(double: ArchivesDouble, *, restricted: bool = False) -> None:
 
 def hydroshare(double: ArchivesDouble) -> None:
     dates = [
-        {"type": "created", "start_date": "2019-01-01T00:00:00Z"},
+        {"type": "valid", "start_date": "2019"},
         {"type": "modified", "start_date": "2020-03-24T00:16:48.123456Z"},
     ]
     double.put(f"www.hydroshare.org/hsapi/resource/{RESOURCE}/scimeta/elements", {"dates": dates})

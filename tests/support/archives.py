@@ -72,7 +72,7 @@ class ArchivesDouble:
         ]
         self.put(f"doi.org/api/handles/{doi}", {"responseCode": 1, "handle": doi, "values": values})
 
-    def zenodo(self, files: Mapping[str, str], *, key: str = "ada/penguins-v1.zip") -> None:
+    def zenodo(self, files: Mapping[str, str | bytes], *, key: str = "ada/penguins-v1.zip") -> None:
         """Put a record of Zenodo there: a ZIP file, as GitHub's releases are kept there.
 
         It is 10.5281/zenodo.3242074, and the latest of 10.5281/zenodo.3242073.
@@ -100,7 +100,7 @@ class ArchivesDouble:
         return found
 
 
-def zipped(files: Mapping[str, str]) -> bytes:
+def zipped(files: Mapping[str, str | bytes]) -> bytes:
     """Return the bytes of an archive of files."""
     buffer = io.BytesIO()
     with ZipFile(buffer, "w") as archive:
