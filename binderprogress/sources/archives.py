@@ -155,8 +155,8 @@ class _Questions:
                         raise self.missing("is too large: the list of its files has no end")
                 return str(response.url), bytes(body)
         except (aiohttp.ClientError, ValueError) as error:
-            # ValueError: a DOI may stand for anything, also for what is no address.
-            message = f"{host or address[:100]!r} did not answer: {explain(error)}."
+            # ValueError: what is an address to us need not be one to aiohttp.
+            message = f"{host} did not answer: {explain(error)}."
             raise failure("host-unreachable", message) from error
 
 

@@ -130,6 +130,20 @@ def test_a_doi_on_a_server_of_its_own(
     assert ready["binder_persistent_request"] == "v2/zenodo/10.5281/zenodo.3242074"
 
 
+def test_a_ckan_is_allowed_by_who_names_it(launch: Launch, server: Server) -> None:
+    """Without --server; a server that is there refuses it, and says what allows it."""
+    spec = "ckan/http%3A%2F%2F127.0.0.1%3A9%2Fdataset%2Fpenguins"
+    for arguments, reason, sentence in (
+        ([], "host-unreachable", "127.0.0.1:9 did not answer: Connection refused."),
+        (["--server", server.url], "refused", "c.Archives.ckan_sites"),
+    ):
+        done = launch(spec, "--json", *arguments)
+        assert done.returncode == 1, done.stdout + done.stderr
+        last = events(done.stdout)[-1]
+        assert (last.phase, last.reason) == (Phase.FAILED, reason)
+        assert sentence in last.message
+
+
 def test_on_a_server_in_plain_text(launch: Launch, server: Server) -> None:
     """There is no terminal. The server goes on when the command has ended."""
     folder = make(server, "good", LAB)
