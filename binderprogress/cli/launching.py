@@ -54,6 +54,7 @@ class LaunchingCommand(Command):
             allow_folder(self.config, local_path(spec.repo_url))
         # It is for the user of this machine, who may launch what they may read.
         self.config.GitResolver.setdefault("credentials", True)
+        self.config.Archives.setdefault("ckan_sites", ["https://", "http://"])
         standalone = Standalone(parent=self)
         try:
             await standalone.start()
@@ -71,7 +72,7 @@ def _spec(repository: str, ref: str) -> specs.Spec:
         is_folder = False  # too long for a path, or of nobody's home
     if is_folder:
         return specs.from_address(path.as_uri(), ref)
-    if not specs.looks_like_spec(repository) and ":" not in repository:
+    if not (specs.looks_like_spec(repository) or specs.looks_like_address(repository)):
         raise SpecError(
             f"{repository!r} is neither a folder nor a spec nor an address. An address begins with "
             "https://, a spec reads gh/<user>/<repository>/<ref>."

@@ -143,7 +143,7 @@ def read_spec(repository: str, ref: str = "") -> specs.Spec:
     if specs.looks_like_spec(repository):
         spec = specs.parse(repository)
         return spec.at(ref) if ref else spec
-    if ":" not in repository:
+    if not specs.looks_like_address(repository):
         raise SpecError(
             f"{repository!r} is neither a spec nor an address. An address begins with https://, a "
             "spec reads gh/<user>/<repository>/<ref>."

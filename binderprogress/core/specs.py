@@ -1,12 +1,17 @@
 """Specs: how a repository and a ref are named.
 
-A spec is what BinderHub calls it, ``<provider>/<...>/<ref>``:
+A spec is what BinderHub calls it, ``<provider>/<...>/<ref>``; a record of an archive has no ref:
 
 ========================================  ==============================================
 ``gh/<user>/<repository>/<ref>``           GitHub
 ``gl/<quoted namespace>/<ref>``            GitLab
 ``gist/<user>/<id>/<ref>``                 a gist
 ``git/<quoted address>/<ref>``             any git repository, a local one by ``file://``
+``zenodo/<DOI>``                           a record of Zenodo
+``figshare/<DOI>``                         an article of Figshare
+``dataverse/<DOI>``                        a dataset of a Dataverse
+``hydroshare/<id>``                        a resource of HydroShare
+``ckan/<quoted address>``                  a dataset of a CKAN
 ========================================  ==============================================
 """
 
@@ -18,10 +23,19 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 import msgspec
 
 from ..errors import SpecError
+from .records import RECORDS, looks_like_record, page_of, spec_of, without_page
 
-__all__ = ["PROVIDERS", "Spec", "from_address", "looks_like_spec", "parse"]
+__all__ = [
+    "PROVIDERS",
+    "RECORDS",
+    "Spec",
+    "from_address",
+    "looks_like_address",
+    "looks_like_spec",
+    "parse",
+]
 
-PROVIDERS = {"gh": "GitHub", "gl": "GitLab", "gist": "Gist", "git": "Git"}
+PROVIDERS = {"gh": "GitHub", "gl": "GitLab", "gist": "Gist", "git": "Git", **RECORDS}
 """The providers that are known, with their names for people."""
 
 _SCHEMES = {"https", "http", "git", "ssh", "file"}
@@ -41,9 +55,9 @@ class Spec(msgspec.Struct, frozen=True):
     provider : str
         A key of `PROVIDERS`.
     repo_url : str
-        What git clones.
+        What git clones; of a record, the address of its page.
     ref : str
-        Branch, tag or commit; ``HEAD`` is the default branch.
+        Branch, tag or commit; ``HEAD`` is the default branch. Empty for a record, which has none.
     """
 
     provider: str
@@ -51,6 +65,8 @@ class Spec(msgspec.Struct, frozen=True):
     ref: str
 
     def __str__(self) -> str:
+        if self.is_record:
+            return f"{self.provider}/{without_page(self.provider, self.repo_url)}"
         path = urlsplit(self.repo_url).path.strip("/")
         ref = quote(self.ref, safe="/")
         if self.provider == "gh":
@@ -67,11 +83,18 @@ class Spec(msgspec.Struct, frozen=True):
         scheme, _, path = self.repo_url.rpartition("://")
         if not scheme:
             path = path.partition(":")[2]  # of user@host:path
+        if self.is_record:
+            path = path.partition("?")[0]
         path = unquote(path).rstrip("/").removesuffix(".git")
         parts = [part for part in path.split("/") if part]
         title = "/".join(parts[-1:] if self.is_local else parts[-2:])
         # What was quoted may be anything.
         return "".join(filter(str.isprintable, title)) or self.repo_url
+
+    @property
+    def is_record(self) -> bool:
+        """Whether it is a record of an archive, which has no ref, and not a git repository."""
+        return self.provider in RECORDS
 
     @property
     def is_local(self) -> bool:
@@ -85,14 +108,28 @@ class Spec(msgspec.Struct, frozen=True):
 
     def at(self, ref: str) -> Spec:
         """Return the same repository at another ref."""
+        if self.is_record:
+            if ref:
+                raise SpecError(
+                    f"What lies at {RECORDS[self.provider]} has no branches, tags or commits: "
+                    "leave that out."
+                )
+            return self
         return msgspec.structs.replace(self, ref=_check_ref(ref))
 
 
 def looks_like_spec(text: str) -> bool:
     """Whether `text` begins as a spec does."""
     provider, _, rest = text.partition("/")
+    if provider in RECORDS:
+        return bool(rest)
     # The ref may be left out, and what is quoted has slashes of its own.
     return provider in PROVIDERS and ("/" in rest or "%2F" in rest.upper())
+
+
+def looks_like_address(text: str) -> bool:
+    """Whether `text` may be an address: all have a colon, but for DOIs and records' pages."""
+    return ":" in text or looks_like_record(text.strip())
 
 
 def parse(text: str) -> Spec:
@@ -110,6 +147,12 @@ def parse(text: str) -> Spec:
         raise SpecError(
             f"The provider {provider[:40]!r} is not known here; known are {', '.join(PROVIDERS)}."
         )
+    if provider in RECORDS:
+        rest = unquote(rest).strip("/")
+        if provider == "ckan":
+            # What is left is not to change when it is read again.
+            rest = _check_address(re.sub(r"[\s/]+$", "", rest.partition("#")[0]))
+        return _bounded(Spec(provider, page_of(provider, rest), ""))
     if provider in {"gh", "gist"}:
         owner, _, rest = rest.partition("/")
         name, _, ref = rest.partition("/")
@@ -135,9 +178,13 @@ def from_address(address: str, ref: str = "") -> Spec:
     Raises
     ------
     SpecError
-        If it is no address that git could clone.
+        If it is neither an address that git could clone nor a DOI of an archive that is known.
     """
-    address, ref = _check_address(address), ref.strip()
+    ref = ref.strip()
+    record = spec_of(address.strip())
+    if record is not None:
+        return parse(record).at(ref)
+    address = _check_address(address)
     parts = urlsplit(address)
     segments = [segment for segment in parts.path.split("/") if segment]
     if parts.hostname == "github.com" and len(segments) >= 2:

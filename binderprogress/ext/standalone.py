@@ -21,6 +21,7 @@ from traitlets.config import Configurable, LoggingConfigurable
 from ..errors import ConfigError
 from ..history.config import History
 from ..launches import LaunchManager
+from ..sources.archives import Archives
 from ..sources.base import Builder, Spawner
 from ..sources.binderhub import UpstreamBuilder, UpstreamSpawner
 from ..sources.jupyterhub import HubSpawner
@@ -49,6 +50,7 @@ CONFIGURABLES: list[type[Configurable]] = [
     HubSpawner,
     LocalBuilder,
     Repo2dockerBuilder,
+    Archives,
     Upstreams,
     Tracing,
 ]

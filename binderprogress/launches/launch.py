@@ -127,9 +127,10 @@ class Launch:
         self._head = MemoryChannel()
         self._tail: Writer | None = None
         self._head_writer = self._writer(self._head, None)
+        what = f"{spec.ref} of {spec.repo_url}" if spec.ref else spec.repo_url
         self.notice(
-            f"Looking up {spec.ref} of {spec.repo_url}",
-            Step("resolving", f"Looking up {spec.ref}"),
+            f"Looking up {what}",
+            Step("resolving", f"Looking up {spec.ref or spec.title}"),
         )
 
     # -- reading

@@ -348,14 +348,16 @@ class LaunchManager(LoggingConfigurable):
         spec = launch.spec
         commit = target.commit or spec.ref
         ref_url = spec.repo_url
-        if spec.provider in {"gh", "gl"}:
+        if target.version is not None:
+            ref_url = target.version.repo_url
+        elif spec.provider in {"gh", "gl"}:
             middle = "/-/tree/" if spec.provider == "gl" else "/tree/"
             ref_url += middle + quote(commit)
         return {
             "binder_ref_url": ref_url,
             "binder_launch_host": launch.caller.base_url,
             "binder_request": f"v2/{spec}",
-            "binder_persistent_request": f"v2/{spec.at(commit)}",
+            "binder_persistent_request": f"v2/{target.version or spec.at(commit)}",
             "binder_client_ip": launch.caller.ip,
         }
 

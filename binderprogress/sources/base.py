@@ -50,23 +50,39 @@ class Target(msgspec.Struct, frozen=True):
     spec : Spec
         As it was asked for.
     commit : str
-        What the ref was found to be: 40 or 64 hexadecimal digits; empty where only another server
-        knows.
+        What the ref was found to be: 40 or 64 hexadecimal digits; of a record, its version, which
+        may be the tag of an image. Empty where only another server knows.
     notice : str
         What the one who launches should know, as that the link is out of date.
     build_only : bool
         Whether the environment is all that is wanted, and no server.
+    source : str
+        Of a record, where its version is fetched from. Else empty: from the spec's repository.
+    version : Spec or None
+        Of a record, what names its version, as far as its archive has a name for that.
     """
 
     spec: Spec
     commit: str
     notice: str = ""
     build_only: bool = False
+    source: str = ""
+    version: Spec | None = None
 
     @property
     def key(self) -> str:
         """The same for all specs that mean the same environment."""
-        return f"{self.spec.repo_url}@{self.commit}"
+        return f"{self.address}@{self.commit}"
+
+    @property
+    def address(self) -> str:
+        """Where it is fetched from."""
+        return self.source or self.spec.repo_url
+
+    @property
+    def title(self) -> str:
+        """A short name for people, the same where the key is."""
+        return (self.version or self.spec).title
 
 
 class Built(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Looking up refs in git repositories, local and remote."""
+"""Looking up refs in git repositories, local and remote; records are looked up in `archives`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from traitlets import Bool, Float, List, Unicode
+from traitlets import Bool, Float, Instance, List, Unicode, default
 from traitlets.config import LoggingConfigurable
 
 from ..core.reasons import diagnose, failure
 from ..core.specs import Spec
 from ..errors import LaunchFailedError, RefusedError
+from .archives import Archives
 from .base import Target
 from .process import run
 
@@ -108,6 +109,12 @@ class GitResolver(LoggingConfigurable):
 
     timeout = Float(30.0, help="Seconds that a look-up may take.").tag(config=True)
 
+    archives = Instance(Archives, help="Looks up records.")
+
+    @default("archives")
+    def _default_archives(self) -> Archives:
+        return Archives(parent=self)
+
     async def check(self) -> dict[str, Any]:
         """Say whether what builds is there; raise if it is not."""
         await run(["git", "--version"], timeout=self.timeout)
@@ -115,6 +122,8 @@ class GitResolver(LoggingConfigurable):
 
     async def resolve(self, spec: Spec) -> Target:
         """Look up what commit a ref is; see `base.Builder.resolve`."""
+        if spec.is_record:
+            return await self.archives.resolve(spec)
         if spec.is_local:
             self._check_local(spec)
         elif spec.is_ssh and not self.credentials:

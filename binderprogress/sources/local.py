@@ -62,7 +62,7 @@ class LocalBuilder(GitResolver):
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
         parts = [_LAYOUT, target.key, version, *self.base_packages]
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-        name = re.sub(r"[^a-z0-9]+", "-", target.spec.title.lower()).strip("-")[:40]
+        name = re.sub(r"[^a-z0-9]+", "-", target.title.lower()).strip("-")[:40]
         return Path(self.environments).expanduser() / f"{name}-{digest}"
 
     async def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
@@ -72,7 +72,8 @@ class LocalBuilder(GitResolver):
             yield Built(str(folder), found=True)
             return
         task = {
-            "repo_url": target.spec.repo_url,
+            "provider": target.spec.provider,
+            "repo_url": target.address,
             "commit": target.commit,
             "ref": target.spec.ref,
             "folder": str(folder),

@@ -20,15 +20,16 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from filelock import FileLock, Timeout
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from repo2docker.app import Repo2Docker
-from repo2docker.contentproviders import Git
 from repo2docker.contentproviders.base import ContentProviderException
 from repo2docker.utils import chdir
 from uv import find_uv_bin
 
+from .contentproviders import content_provider
 from .local import MARKER
 from .process import Lines
 
@@ -118,10 +119,23 @@ def _build(task: dict[str, Any], folder: Path) -> None:
 
 
 def _fetch(task: dict[str, Any], checkout: Path) -> None:
-    provider = Git()
-    source = {"repo": task["repo_url"], "ref": task["commit"]}
-    say("Picked Git content provider.\n", "fetching")
-    say_all(provider.fetch(source, str(checkout), yield_output=True), "fetching")
+    provider = content_provider(task["provider"])()
+    # Of HydroShare, repo2docker unpacks in the current folder.
+    aside = checkout.with_name("fetching")
+    checkout.mkdir()
+    aside.mkdir()
+    try:
+        with chdir(str(aside)):
+            source = provider.detect(task["repo_url"], ref=task["commit"])
+            if source is None:
+                raise BuildError(f"repo2docker does not know how to fetch {task['repo_url']}.")
+            say(f"Picked {type(provider).__name__} content provider.\n", "fetching")
+            say_all(provider.fetch(source, str(checkout), yield_output=True), "fetching")
+    except (LookupError, TypeError, BadZipFile) as error:
+        # How repo2docker fails at an answer that is none.
+        raise BuildError(f"What the archive sent is not understood: {error!r}.") from error
+    finally:
+        shutil.rmtree(aside)
 
 
 def _detect() -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import sys
+import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
@@ -62,8 +62,8 @@ class Repo2dockerBuilder(GitResolver):
 
     def image(self, target: Target) -> str:
         """Return the name of a commit's image."""
-        digest = hashlib.sha256(target.spec.repo_url.encode()).hexdigest()[:8]
-        name = re.sub(r"[^a-z0-9]+", "-", target.spec.title.lower()).strip("-")[:40]
+        digest = hashlib.sha256(target.address.encode()).hexdigest()[:8]
+        name = re.sub(r"[^a-z0-9]+", "-", target.title.lower()).strip("-")[:40]
         return f"{self.image_prefix}{name}-{digest}:{target.commit}"
 
     def arguments(self, target: Target) -> list[str]:
@@ -82,17 +82,23 @@ class Repo2dockerBuilder(GitResolver):
             "--no-run",
             "--push" if self.push else "--no-push",
             *self.extra_args,
-            target.spec.repo_url,
+            target.address,
         ]
 
     async def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
         """Build the image, or find it; see `base.Builder.build`."""
         found = False
-        env = {**git_environment(credentials=self.credentials), "PYTHONUNBUFFERED": "1"}
-        async with Process(self.arguments(target), env=env, cwd=os.sep) as process:
-            async for line in process.lines():
-                # repo2docker's own words; it has fetched the repository by then.
-                found = found or "Reusing existing image" in line
-                yield Record("repo2docker", line)
-            check_exit(await process.wait())
+        env = {
+            **git_environment(credentials=self.credentials),
+            "PYTHONUNBUFFERED": "1",
+            "BINDERPROGRESS_PROVIDER": target.spec.provider,
+        }
+        # Of its own: of HydroShare, repo2docker unpacks in the current folder, always to one name.
+        with tempfile.TemporaryDirectory(prefix="binderprogress-fetch-") as folder:
+            async with Process(self.arguments(target), env=env, cwd=folder) as process:
+                async for line in process.lines():
+                    # repo2docker's own words; it has fetched the repository by then.
+                    found = found or "Reusing existing image" in line
+                    yield Record("repo2docker", line)
+                check_exit(await process.wait())
         yield Built(self.image(target), found=found)

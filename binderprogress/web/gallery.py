@@ -126,7 +126,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
         # Where a folder lies on the server's machine says nothing to people.
         local, address = self.spec.is_local, self.spec.repo_url.removeprefix("https://")
         address = self.spec.title if local else address
-        return address if self.spec.ref == "HEAD" else f"{address} @ {self.spec.ref}"
+        return address if self.spec.ref in {"", "HEAD"} else f"{address} @ {self.spec.ref}"
 
 
 class Gallery(msgspec.Struct, frozen=True):

@@ -1,6 +1,8 @@
-# repo2docker's configuration for builds that binderprogress starts. The address is a git
-# repository's for certain; the other content providers would ask the internet before they know.
-from repo2docker.contentproviders import Git
+# repo2docker's configuration for builds that binderprogress starts. What the address is, is known;
+# other content providers would ask the internet before they know.
+import os
+
+from binderprogress.sources.contentproviders import content_provider
 
 c = get_config()  # noqa: F821 - traitlets puts it there
-c.Repo2Docker.content_providers = [Git]
+c.Repo2Docker.content_providers = [content_provider(os.environ["BINDERPROGRESS_PROVIDER"])]

@@ -29,6 +29,7 @@ from binderprogress.core.events import Event, decode
 from binderprogress.core.phases import Phase
 from binderprogress.errors import ServerUnreachableError
 
+from ..support.archives import archives, certificates
 from ..support.asynchronous import asynchronous
 from ..support.gone import gone, within
 from ..support.processes import BIN, program
@@ -105,6 +106,42 @@ def test_a_server_of_its_own(
     assert phases == ["waiting", "fetching", "building", "built", "launching", "ready"]
     assert done.stderr == ""
     assert not within(folder), "it is stopped with the command"
+
+
+def test_a_doi_on_a_server_of_its_own(
+    launch: Launch, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From what an archive has to a running server; the archive is a double."""
+    with archives(certificates(tmp_path), monkeypatch) as double:
+        double.zenodo({f"penguins-1/{name}": text for name, text in LAB.items()})
+        names = ("HTTPS_PROXY", "https_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+        done = launch(
+            "10.5281/zenodo.3242073",
+            *("--json", "-f", str(server.folder / "config.py")),
+            variables={name: os.environ[name] for name in names},
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [event.phase for event in events(done.stdout)][-1] is Phase.READY
+    ready = json.loads(done.stdout.splitlines()[-1])
+    assert ready["repo_url"] == "https://doi.org/10.5281/zenodo.3242073"
+    # Of all versions, the one that was launched.
+    assert ready["binder_ref_url"] == "https://doi.org/10.5281/zenodo.3242074"
+    assert ready["binder_request"] == "v2/zenodo/10.5281/zenodo.3242073"
+    assert ready["binder_persistent_request"] == "v2/zenodo/10.5281/zenodo.3242074"
+
+
+def test_a_ckan_is_allowed_by_who_names_it(launch: Launch, server: Server) -> None:
+    """Without --server; a server that is there refuses it, and says what allows it."""
+    spec = "ckan/http%3A%2F%2F127.0.0.1%3A9%2Fdataset%2Fpenguins"
+    for arguments, reason, sentence in (
+        ([], "host-unreachable", "127.0.0.1:9 did not answer: Connection refused."),
+        (["--server", server.url], "refused", "c.Archives.ckan_sites"),
+    ):
+        done = launch(spec, "--json", *arguments)
+        assert done.returncode == 1, done.stdout + done.stderr
+        last = events(done.stdout)[-1]
+        assert (last.phase, last.reason) == (Phase.FAILED, reason)
+        assert sentence in last.message
 
 
 def test_on_a_server_in_plain_text(launch: Launch, server: Server) -> None:

@@ -133,6 +133,8 @@ WRONG = {
         ["check", "gh/a/b/c", "--junit", "/nowhere/report.xml"],
         "There is no folder for '/nowhere/report.xml'.",
     ),
+    "no archive": (["launch", "10.1000/182"], "'10.1000/182' does not say where it leads."),
+    "no ref of a DOI": (["launch", "10.5281/zenodo.1", "--ref=v1"], "leave that out"),
     "no spec": (["launch", "gh/a!/b/c"], "gh/<user>/<repository>/<ref>"),
 }
 

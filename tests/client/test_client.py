@@ -16,7 +16,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from binderprogress.client import AsyncClient, Client, Launch, Server
-from binderprogress.client.models import served
+from binderprogress.client.models import read_spec, served
 from binderprogress.core.events import Event, encode
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec
@@ -92,6 +92,18 @@ async def test_start_watch_state_log(server: Stage) -> None:
         assert "one\ntwo\nthree\n" in await client.log(launch)
         # By its id, and from where somebody else has come to.
         assert await all_of(client, launch.id, after=3) == events[3:]
+
+
+@pytest.mark.parametrize(
+    ("repository", "spec"),
+    [
+        ("10.5281/zenodo.3242074", "zenodo/10.5281/zenodo.3242074"),
+        ("zenodo.org/records/3242074", "zenodo/10.5281/zenodo.3242074"),
+        ("https://github.com/ada/penguins", "gh/ada/penguins/HEAD"),
+    ],
+)
+def test_what_people_copy_is_read(repository: str, spec: str) -> None:
+    assert str(read_spec(repository)) == spec
 
 
 @asynchronous(20)

@@ -188,7 +188,9 @@ def test_is_local(spec: str, local: bool) -> None:
     assert parse(spec).is_local is local
 
 
-@pytest.mark.parametrize("text", ["https://github.com/a/b", "gh", "gh/a", "./gh/a/b", "zenodo/a/b"])
+@pytest.mark.parametrize(
+    "text", ["https://github.com/a/b", "gh", "gh/a", "./gh/a/b", "zenodo/", "doi/a"]
+)
 def test_what_does_not_look_like_a_spec(text: str) -> None:
     assert not looks_like_spec(text)
 
@@ -444,7 +446,7 @@ def test_an_address_of_a_site_that_names_no_repository(address: str) -> None:
         from_address(address)
 
 
-@pytest.mark.parametrize("text", ["", "/", "zenodo/10.5281/zenodo.1", "GH/a/b", "x" * 2000])
+@pytest.mark.parametrize("text", ["", "/", "swhid/1/2", "GH/a/b", "x" * 2000])
 def test_an_unknown_provider(text: str) -> None:
     with pytest.raises(SpecError, match="known are gh, gl, gist, git") as caught:
         parse(text)

@@ -31,6 +31,7 @@ from ..support.inside import (
     PlayedBuild,
     PlayedProvider,
     PlayedQuota,
+    PlayedRecords,
     PlayedRegistry,
     Status,
     inside,
@@ -555,3 +556,19 @@ def test_the_access_log_does_not_have_the_keys_of_launches(
         server.get(f"api/launches/{started.json()['id']}")
     assert "/api/launches" in caplog.text
     assert started.json()["id"] not in caplog.text
+
+
+def test_a_record_that_has_no_ref() -> None:
+    text = "zenodo/10.5281/zenodo.1"
+    with inside(BinderHub={"repo_providers": {"zenodo": PlayedRecords}}) as server:
+        started = server.start(text)
+        build = server.build()
+        assert (build.repo_url, build.ref) == ("10.5281/zenodo.1", "2")
+        build.end()
+        events = server.watch(started)
+    assert events[0]["message"] == "Looking up 10.5281/zenodo.1\n"
+    ready = events[-1]
+    assert ready["phase"] == "ready"
+    assert ready["binder_request"] == f"v2/{text}"
+    assert ready["binder_persistent_request"] == "v2/zenodo/10.5281/zenodo.2"
+    assert ready["binder_ref_url"] == "https://doi.org/10.5281/zenodo.2"

@@ -494,3 +494,38 @@ async def test_attack_redirects_elsewhere_or_without_end(location: str) -> None:
             made.upstreams.hubs[0].url = url
             last = (await events_of(made.start()))[-1]
         assert (last.phase, last.reason) == (Phase.FAILED, "host-unreachable")
+
+
+# -- records, which have no ref
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "zenodo/10.5281/zenodo.3242074",
+        "figshare/10.6084/m9.figshare.9782777.v1",
+        "hydroshare/8f7c2f0341ef4180b0dbe97f59130756",
+        "dataverse/10.7910/DVN/TJCLKP",
+        "ckan/https%3A%2F%2Fdemo.ckan.org%2Fdataset%2Fpenguins%3Factivity_id%3D1",
+    ],
+)
+@asynchronous(20)
+async def test_a_record_is_forwarded_as_it_is(text: str) -> None:
+    hub = BinderHub()
+    async with front(hub) as made:
+        hub.go_on.clear()
+        spec, caller = specs.parse(text), Caller(base_url="http://here/", ip="::1")
+        launches = [made.manager.start(spec, caller) for _ in range(3)]
+        for launch in launches:
+            await until(launch, lambda event: "Waiting for build" in event.message)
+        # One build is shared.
+        assert hub.requests == [text]
+        hub.go_on.set()
+        for launch in launches:
+            events = await events_of(launch)
+            assert events[-1].phase is Phase.READY
+            assert events[-1].binder_request == f"v2/{text}"
+            assert events[0].message == f"Looking up {spec.repo_url}\n"
+            assert events[0].step == f"Looking up {spec.title}"
+            assert launch.state().ref == ""
+        assert (set(hub.requests), hub.builds, hub.launches) == ({text}, 1, 3)

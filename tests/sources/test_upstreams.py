@@ -239,3 +239,13 @@ async def test_attack_health_of_any_shape(body: bytes | None, status: int, probl
     release.set()
     await upstreams.close()
     await runner.cleanup()
+
+
+def test_a_record_goes_to_the_same_one() -> None:
+    upstreams = three()
+    spec = specs.parse("zenodo/10.5281/zenodo.3242074")
+    assert order(upstreams, spec) == order(
+        upstreams, specs.parse("zenodo/doi:10.5281/zenodo.3242074")
+    )
+    others = [specs.parse(f"zenodo/10.5281/zenodo.{number}") for number in range(50)]
+    assert {order(upstreams, other)[0] for other in others} == {0, 1, 2}

@@ -74,6 +74,28 @@ class PlayedProvider(RepoProvider):
         return self.repo.replace("/", "-")
 
 
+class PlayedRecords(RepoProvider):
+    """Has every record, in version 2; as BinderHub's own, it has no ref to look up."""
+
+    name = Unicode("Zenodo")
+    display_config = {"displayName": "Zenodo DOI", "id": "zenodo"}  # noqa: RUF012 - BinderHub's way
+
+    async def get_resolved_ref(self) -> str | None:
+        return "2"
+
+    async def get_resolved_spec(self) -> str:
+        return self.spec.split("zenodo")[0] + "zenodo.2"
+
+    def get_repo_url(self) -> str:
+        return self.spec
+
+    async def get_resolved_ref_url(self) -> str:
+        return f"https://doi.org/{await self.get_resolved_spec()}"
+
+    def get_build_slug(self) -> str:
+        return "zenodo-2"
+
+
 class PlayedRegistry(DockerRegistry):
     """Has the images that it is told of."""
 

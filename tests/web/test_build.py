@@ -68,7 +68,7 @@ async def test_without_an_id_each_request_is_a_launch_of_its_own(
     ("path", "says"),
     [
         ("nonsense", "'nonsense'"),
-        ("zenodo/10.5281/x/HEAD", "known are gh, gl, gist, git"),
+        ("swhid/10.5281/x/HEAD", "known are gh, gl, gist, git"),
         ("gh/a", "gh/<user>/<repository>/<ref>"),
         ("git/ext%3A%3Ash/HEAD", "https://"),
         ("gh/a/b/--upload-pack=sh", "branch"),

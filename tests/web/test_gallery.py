@@ -479,6 +479,8 @@ async def test_the_empty_form_makes_nothing_and_complains_of_nothing(api: Api) -
         ("https://github.com/a/b/tree/dev", "v1", "gh/a/b/v1"),
         ("gh/a/b/dev", "", "gh/a/b/dev"),
         ("gh/a/b", "feature/x", "gh/a/b/feature/x"),
+        ("https://doi.org/10.5281/zenodo.1", "", "zenodo/10.5281/zenodo.1"),
+        ("ckan/https%3A%2F%2Fa%2Fdataset%2Fx", "", "ckan/https%3A%2F%2Fa%2Fdataset%2Fx"),
         (
             "https://example.org/a b(1).git",
             "",
@@ -632,3 +634,12 @@ async def test_below_a_base_url_everything_stays_below(api: Api, web: Web) -> No
     for address in ours:
         assert not address.startswith("/") or address.startswith("/progress/"), address
     assert (await api.fetch("/go/third")).headers["Location"].startswith("/progress/v2/git/")
+
+
+@gen_test
+async def test_the_form_says_that_a_record_has_no_ref(api: Api) -> None:
+    response = await api.fetch(query(repo="https://doi.org/10.5281/zenodo.1", ref="main"))
+    assert response.code == 400
+    page = Page(response.body)
+    assert [a["name"] for _, a in page.tags if "aria-invalid" in a] == ["ref"]
+    assert "What lies at Zenodo has no branches, tags or commits" in page.text

@@ -292,3 +292,13 @@ async def test_the_page_of_a_launch_is_where_the_launch_says(api: Api, failing: 
     page = await api.fetch(path)
     assert page.code == 200
     assert links["id"].encode() not in page.body
+
+
+@gen_test
+async def test_the_page_of_a_record_names_no_ref(api: Api) -> None:
+    page = Page((await api.fetch("/v2/zenodo/10.5281/zenodo.3242074")).body)
+    assert page.element["spec"] == "zenodo/10.5281/zenodo.3242074"
+    links = [a.get("href") for tag, a in page.tags if tag == "a"]
+    assert "https://doi.org/10.5281/zenodo.3242074" in links
+    assert "Zenodo" in page.text
+    assert not [a for _, a in page.tags if a.get("class") == "ref"]

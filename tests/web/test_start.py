@@ -90,7 +90,7 @@ async def test_a_local_repository_by_its_address(api: Api, shared: Path) -> None
         (b'{"spec": "gh/a/b/HEAD", "repo": "https://x.org/y"}', "either `spec`, or `repo`"),
         (b'{"spec": "gh/a/b/HEAD", "ref": "main"}', "either `spec`, or `repo`"),
         (b'{"spec": "nonsense"}', "'nonsense'"),
-        (b'{"spec": "zenodo/10.5281/x/HEAD"}', "'zenodo'"),
+        (b'{"spec": "swhid/10.5281/x/HEAD"}', "'swhid'"),
         (b'{"spec": "gh/a"}', "gh/<user>/<repository>/<ref>"),
         (b'{"spec": "git/ext%3A%3Ash/HEAD"}', "https://"),
         (b'{"repo": "--upload-pack=sh"}', "https://"),

@@ -19,7 +19,7 @@ from tornado.web import HTTPError
 
 from ..._version import __version__
 from ...core.phases import Phase
-from ...core.specs import Spec
+from ...core.specs import RECORDS, Spec
 from ...errors import (
     BadRequestError,
     BinderProgressError,
@@ -96,7 +96,7 @@ class Guarded(BaseHandler):
         return ProviderSpec(
             provider=prefix,
             repo_url=provider.get_repo_url(),
-            ref=provider.unresolved_ref or "HEAD",
+            ref=provider.unresolved_ref or ("" if prefix in RECORDS else "HEAD"),
             text=text,
             visit=self._visit(),
         )
