@@ -136,4 +136,6 @@ async def _cancel(client: AsyncClient, launch: Launch) -> str:
             await client.cancel(launch)
     except (BinderProgressError, TimeoutError):
         return "the server does not answer. It cancels a launch that nobody watches."
+    if client.kind == "binderhub":
+        return "the launch is left: a build goes on, and a server that was asked for may come up."
     return "the launch is cancelled."
