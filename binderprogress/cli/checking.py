@@ -239,6 +239,8 @@ class Check:
             yield
         except RunFailedError as error:
             case.status, case.kind = Status.FAILED, error.kind
+            if error.kind == "reply-lost":
+                case.status = Status.ERROR
             case.message = f"{_where(case)}{error}"
             case.exception, case.value = error.name, error.value
             case.traceback = error.traceback
