@@ -52,6 +52,7 @@ class LaunchApp(LaunchingCommand):
         **LaunchingCommand.aliases,
         "ref": "LaunchApp.ref",
         "server": "LaunchApp.server",
+        "token": "LaunchApp.token",
         "engine": "Standalone.engine",
         "urlpath": "LaunchApp.urlpath",
     }
@@ -72,7 +73,7 @@ class LaunchApp(LaunchingCommand):
         spec = self.spec()
         stop = stop_event()
         try:
-            async with self.serving(spec) as address, AsyncClient(address) as client:
+            async with self.serving(spec) as client:
                 return await self._launch(client, spec, stop)
         except ServerUnreachableError as error:
             print(error, file=sys.stderr)

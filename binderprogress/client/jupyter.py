@@ -276,7 +276,8 @@ class JupyterServer:
             status, _ = await self._request("GET", "api/status")
         except RunFailedError:
             return False
-        return status < 400
+        # Once it is gone its Hub may answer, and send us to a page of its own.
+        return 200 <= status < 300
 
     # -- requests
 
