@@ -15,6 +15,14 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from binderprogress.cli.checking import Check as Checking
+from binderprogress.cli.report import Status
+from binderprogress.client import AsyncClient
+from binderprogress.client.kernel import Kernel
+from binderprogress.core.specs import from_address
+from binderprogress.errors import RunFailedError
+
+from ..support.asynchronous import asynchronous
 from ..support.gone import within
 from ..support.processes import program
 from ..support.replay import stage
@@ -266,6 +274,36 @@ def test_a_server_that_refuses(check: Check) -> None:
         done = check("gh/ada/penguins/HEAD", "--server", server.url, "--json")
     assert (done.code, done.report["kind"]) == (3, "refused")
     assert done.cases["build"]["status"] == "error"
+
+
+@pytest.mark.usefixtures("nothing_left")
+@asynchronous(90)
+async def test_a_result_that_is_lost(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says nothing of the notebook, and the next one is run."""
+    execute = Kernel.execute
+
+    async def lose(kernel: Kernel, code: str, *, timeout: float) -> None:
+        if code == "1/0":
+            raise RunFailedError("It is lost.", kind="reply-lost")
+        await execute(kernel, code, timeout=timeout)
+
+    monkeypatch.setattr(Kernel, "execute", lose)
+    async with AsyncClient(site.server.url) as client:
+        checking = Checking(
+            client,
+            str(from_address(site.repository.as_uri())),
+            notebooks=["may-raise.ipynb", "good.ipynb"],
+            code="",
+            cell_timeout=30,
+            timeout=60,
+            show=lambda _: None,
+            tell=lambda _: None,
+        )
+        await checking.run()
+        await checking.clean_up()
+    report = checking.finish()
+    assert (report.case, report.kind) == ("may-raise.ipynb", "reply-lost")
+    assert [case.status for case in report.cases[2:]] == [Status.ERROR, Status.PASSED]
 
 
 # -- called off
