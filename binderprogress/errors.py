@@ -131,7 +131,7 @@ class RunFailedError(BinderProgressError):
         One sentence: what happened.
     kind : str
         For programs: ``no-notebook``, ``no-kernel``, ``kernel-died``, ``cell-failed``,
-        ``cell-timeout`` or ``server-lost``.
+        ``cell-timeout``, ``reply-lost`` or ``server-lost``.
     name, value : str
         The exception's, where a cell raised one.
     traceback : str

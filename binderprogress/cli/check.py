@@ -18,18 +18,17 @@ from .base import FAILED, INTERRUPTED, UNREACHABLE, USAGE, stop_event, unless
 from .checking import Check
 from .display import Display, PlainDisplay, QuietDisplay, TerminalDisplay, duration
 from .launching import LaunchingCommand
-from .report import Case, Report, junit, line
+from .report import Case, Report, Status, junit, line
 
 __all__ = ["CheckApp"]
-
-_CODES = {"unreachable": UNREACHABLE, "interrupted": INTERRUPTED}
 
 
 class CheckApp(LaunchingCommand):
     """Find out whether a repository still runs: launch it, run its notebooks, stop the server.
 
     Without --notebook or --all-notebooks it runs one line in the default kernel. Exit codes: 0 all
-    is well, 1 the repository does not work, 2 wrong usage, 3 no server reached, 130 interrupted.
+    is well, 1 the repository does not work, 2 wrong usage, 3 it could not be found out, as where no
+    server was reached, 130 interrupted.
     """
 
     name = "check"
@@ -44,6 +43,7 @@ class CheckApp(LaunchingCommand):
         **LaunchingCommand.aliases,
         "ref": "CheckApp.ref",
         "server": "CheckApp.server",
+        "token": "CheckApp.token",
         "engine": "Standalone.engine",
         "notebook": "CheckApp.notebooks",
         "code": "CheckApp.code",
@@ -84,13 +84,13 @@ class CheckApp(LaunchingCommand):
             self.usage(f"There is no folder for {self.junit!r}.")
         stop = stop_event()
         try:
-            async with self.serving(spec) as address, AsyncClient(address) as client:
+            async with self.serving(spec) as client:
                 report = await self._check(client, spec, stop)
         except BadRequestError as error:
             print(error, file=sys.stderr)
             return USAGE
         self._write(report)
-        return 0 if report.ok else _CODES.get(report.kind, FAILED)
+        return _exit_code(report)
 
     async def _check(self, client: AsyncClient, spec: specs.Spec, stop: asyncio.Event) -> Report:
         display = self._display()
@@ -143,7 +143,17 @@ class CheckApp(LaunchingCommand):
             Path(self.junit).write_bytes(junit(report))
 
 
+def _exit_code(report: Report) -> int:
+    if report.ok:
+        return 0
+    if any(case.status is Status.FAILED for case in report.cases):
+        return FAILED
+    return INTERRUPTED if report.kind == "interrupted" else UNREACHABLE
+
+
 async def _clean_up(check: Check) -> None:
+    if await check.awaits_server():
+        print("Waiting for the server that was asked for, to stop it …", file=sys.stderr)
     try:
         await check.clean_up()
     except ServerUnreachableError as error:

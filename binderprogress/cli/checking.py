@@ -11,6 +11,7 @@ from ..client import AsyncClient, Launch, Server
 from ..client.jupyter import JupyterServer
 from ..client.kernel import Kernel
 from ..client.models import served
+from ..core.binderhub import SPAWN_PHASES
 from ..core.events import Event
 from ..core.phases import Phase
 from ..core.reasons import plain
@@ -30,7 +31,14 @@ _KERNEL = "kernel"
 
 _DIED = "It may have run out of memory, or a cell has ended it; run it by hand to see."
 _CLEAN_UP_TIMEOUT = 25.0
-_SPAWNING = {Phase.BUILT, Phase.LAUNCHING, Phase.READY}
+_SPAWN_TIMEOUT = 90.0
+"""Seconds that a server may take which cannot be called off."""
+_NO_FAILURES = {
+    **dict.fromkeys(("cancelled", "abandoned", "shutdown"), "cancelled"),
+    **dict.fromkeys(("refused", "banned", "quota", "rate-limited"), "refused"),
+    "connection-lost": "unreachable",
+}
+"""The reasons of a launch's end that say nothing of the repository, and what they are here."""
 
 
 class Check:
@@ -139,25 +147,41 @@ class Check:
         if self._launch is None:
             return
         try:
-            async with asyncio.timeout(_CLEAN_UP_TIMEOUT):
-                if self._server is None:
-                    await self._call_off(self._launch)
-                if self._server is not None:
-                    async with JupyterServer(self._server) as server:
-                        await server.stop()
+            if self._server is None:
+                await self._call_off(self._launch)
+            if self._server is not None:
+                async with (
+                    asyncio.timeout(_CLEAN_UP_TIMEOUT),
+                    JupyterServer(self._server) as server,
+                ):
+                    await server.stop()
         except TimeoutError as error:
             raise ServerUnreachableError("What was launched could not be stopped.") from error
         except BinderProgressError as error:
             raise ServerUnreachableError(str(error)) from error
 
+    async def awaits_server(self) -> bool:
+        """Say whether a server comes up that cannot be called off: it is stopped when it is there.
+
+        A BinderHub that was asked for one cannot be told otherwise.
+        """
+        if self._client.kind != "binderhub" or self._launch is None or self._server is not None:
+            return False
+        return (await self._client.state(self._launch)).phase in SPAWN_PHASES
+
     async def _call_off(self, launch: Launch) -> None:
         """Cancel a launch; it may have been faster, and have a server."""
-        await self._client.cancel(launch)
-        last = (await self._client.state(launch)).last
-        async with aclosing(self._client.watch(launch, after=last - 1)) as events:
-            async for event in events:
-                if event.phase is Phase.READY:
-                    self._server = served(event)
+        must_wait = await self.awaits_server()
+        async with asyncio.timeout(_SPAWN_TIMEOUT if must_wait else _CLEAN_UP_TIMEOUT):
+            if not must_wait:
+                await self._client.cancel(launch)
+            last = (await self._client.state(launch)).last
+            async with aclosing(self._client.watch(launch, after=last - 1)) as events:
+                async for event in events:
+                    if event.phase is Phase.READY:
+                        self._server = served(event)
+                    elif event.reason == "connection-lost":
+                        raise ServerUnreachableError(plain(event.message).strip())
 
     # -- the launch
 
@@ -168,7 +192,7 @@ class Check:
             async with aclosing(self._client.watch(self._launch)) as events:
                 async for event in events:
                     self._show(event)
-                    if event.phase in _SPAWNING and self._current is self._build:
+                    if event.phase in SPAWN_PHASES and self._current is self._build:
                         self._pass(began)
                         self._current, began = self._start, time.monotonic()
                     if event.terminal:
@@ -188,8 +212,8 @@ class Check:
         case = self._current
         case.status = Status.FAILED
         case.kind = "build-failed" if case is self._build else "launch-failed"
-        if error.reason in {"cancelled", "abandoned", "shutdown"}:
-            case.status, case.kind = Status.ERROR, "cancelled"
+        if error.reason in _NO_FAILURES:
+            case.status, case.kind = Status.ERROR, _NO_FAILURES[error.reason]
         case.message, case.advice = str(error), error.advice
         case.reason, case.evidence = error.reason, error.evidence
         case.seconds = _since(began)
@@ -239,6 +263,8 @@ class Check:
             yield
         except RunFailedError as error:
             case.status, case.kind = Status.FAILED, error.kind
+            if error.kind == "reply-lost":
+                case.status = Status.ERROR
             case.message = f"{_where(case)}{error}"
             case.exception, case.value = error.name, error.value
             case.traceback = error.traceback

@@ -53,6 +53,7 @@ class LaunchApp(LaunchingCommand):
         **LaunchingCommand.aliases,
         "ref": "LaunchApp.ref",
         "server": "LaunchApp.server",
+        "token": "LaunchApp.token",
         "engine": "Standalone.engine",
         "urlpath": "LaunchApp.urlpath",
     }
@@ -73,7 +74,7 @@ class LaunchApp(LaunchingCommand):
         spec = self.spec()
         stop = stop_event()
         try:
-            async with self.serving(spec) as address, AsyncClient(address) as client:
+            async with self.serving(spec) as client:
                 return await self._launch(client, spec, stop)
         except ServerUnreachableError as error:
             print(error, file=sys.stderr)
@@ -142,4 +143,6 @@ async def _cancel(client: AsyncClient, launch: Launch) -> str:
             await client.cancel(launch)
     except (BinderProgressError, TimeoutError):
         return "the server does not answer. It cancels a launch that nobody watches."
+    if client.kind == "binderhub":
+        return "the launch is left: a build goes on, and a server that was asked for may come up."
     return "the launch is cancelled."

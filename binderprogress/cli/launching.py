@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from traitlets import Unicode
+from traitlets import Unicode, default
 
+from ..client import AsyncClient
 from ..client.models import read_spec
 from ..core import specs
 from ..errors import SpecError
@@ -26,7 +28,18 @@ class LaunchingCommand(Command):
 
     ref = Unicode(help="Branch, tag or commit; the default branch if left out.").tag(config=True)
 
-    server = Unicode(help="The address of a binderprogress server.").tag(config=True)
+    server = Unicode(help="The address of a binderprogress server, or of any BinderHub.").tag(
+        config=True
+    )
+
+    token = Unicode(
+        help="A token of the server's JupyterHub, where one has to be logged in; by default what "
+        "BINDERPROGRESS_TOKEN holds. Other users of this machine may see what is typed."
+    ).tag(config=True)
+
+    @default("token")
+    def _default_token(self) -> str:
+        return os.environ.get("BINDERPROGRESS_TOKEN", "")
 
     def _log_level_default(self) -> int:
         # Among what the command itself says there is no room for the server's log.
@@ -43,10 +56,11 @@ class LaunchingCommand(Command):
             raise
 
     @asynccontextmanager
-    async def serving(self, spec: specs.Spec) -> AsyncIterator[str]:
-        """Yield the address of the server: the one that was named, or one of our own."""
+    async def serving(self, spec: specs.Spec) -> AsyncIterator[AsyncClient]:
+        """Yield a client of the server: of the one that was named, or of one of our own."""
         if self.server:
-            yield self.server
+            async with AsyncClient(self.server, token=self.token) as client:
+                yield client
             return
         self.config.Standalone.port = 0
         if spec.is_local:
@@ -58,7 +72,8 @@ class LaunchingCommand(Command):
         standalone = Standalone(parent=self)
         try:
             await standalone.start()
-            yield standalone.url
+            async with AsyncClient(standalone.url) as client:
+                yield client
         finally:
             await standalone.stop()
 

@@ -1,4 +1,4 @@
-"""A client for a binderprogress server, for programs: asynchronous and synchronous.
+"""A client for a binderprogress server or a plain BinderHub: asynchronous and synchronous.
 
 ::
 

@@ -97,6 +97,11 @@ class _KernelId(msgspec.Struct):
     id: str
 
 
+class _RunningKernel(msgspec.Struct):
+    id: str
+    connections: int = 0
+
+
 class _Session(msgspec.Struct):
     id: str
     kernel: _KernelId
@@ -221,6 +226,20 @@ class JupyterServer:
         finally:
             await self._forget(session.id)
 
+    async def connections(self, kernel_id: str) -> int:
+        """Return how many are connected to a kernel, as far as the server has noticed.
+
+        Raises
+        ------
+        RunFailedError
+            Of the kind ``kernel-died``, if the server does not have it any more.
+        """
+        # Not the kernel's own address: 404 there may come from a Hub that has lost the server.
+        for kernel in self._read(await self._get("api/kernels"), list[_RunningKernel]):
+            if kernel.id == kernel_id:
+                return kernel.connections
+        raise RunFailedError("The kernel died: the server has it no more.", kind="kernel-died")
+
     async def _forget(self, session: str) -> None:
         try:
             path = f"api/sessions/{quote(session, safe='')}"
@@ -257,7 +276,8 @@ class JupyterServer:
             status, _ = await self._request("GET", "api/status")
         except RunFailedError:
             return False
-        return status < 400
+        # Once it is gone its Hub may answer, and send us to a page of its own.
+        return 200 <= status < 300
 
     # -- requests
 

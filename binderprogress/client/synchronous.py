@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 from ..core.events import Event
-from .asynchronous import PAUSES, AsyncClient
+from .asynchronous import PAUSES, AsyncClient, Kind
 from .models import Launch, LaunchState, Server
 
 __all__ = ["Client"]
@@ -32,6 +32,8 @@ class Client:
         Seconds before each try to connect again.
     timeout : float
         Seconds that an answer may take; a stream takes as long as its launch.
+    kind : str, optional
+        ``binderprogress`` or ``binderhub``; by default the server is asked, by its ``/versions``.
     """
 
     def __init__(
@@ -41,8 +43,9 @@ class Client:
         token: str = "",
         pauses: Sequence[float] = PAUSES,
         timeout: float = 30.0,
+        kind: Kind | None = None,
     ) -> None:
-        self._client = AsyncClient(server, token=token, pauses=pauses, timeout=timeout)
+        self._client = AsyncClient(server, token=token, pauses=pauses, timeout=timeout, kind=kind)
         self._loop = asyncio.new_event_loop()
         # A daemon: a program that forgets to close it can end all the same.
         self._thread = threading.Thread(

@@ -11,26 +11,29 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
-from urllib.parse import urljoin
 
-from ..core.events import is_http_url
+from ..core.binderhub import (
+    LONGEST_FIELD,
+    SPAWN_PHASES,
+    TYPICAL,
+    message_of,
+    phase_of,
+    server_of,
+)
 from ..core.normalize import Record
 from ..core.phases import Phase
-from ..core.reasons import failure
 from ..core.specs import Spec
 from ..errors import RefusedError
 from .base import Attempt, Built, Served, SpawnRequest, Target
-from .binderstream import BinderStream, message_of, phase_of
+from .binderstream import BinderStream
 from .tour import Tour, UnusableError
 from .upstreams import Upstreams
 
 __all__ = ["UpstreamBuilder", "UpstreamBuilt", "UpstreamSpawner", "UpstreamTarget"]
 
-_AFTER_BUILD = {Phase.BUILT, Phase.LAUNCHING, Phase.READY}
 _BAD_END = {Phase.FAILED, Phase.CANCELLED}
 # Of a BinderHub's `ready`: what it knows and we do not.
 _FIELDS = ("image", "repo_url", "binder_ref_url", "binder_persistent_request")
-_LONGEST_FIELD = 4096
 # The launch itself has said so.
 _SAID = {
     "Built image, launching...\n",
@@ -71,13 +74,7 @@ class UpstreamBuilder:
     upstreams : Upstreams
     """
 
-    typical: Mapping[Phase, float] = {
-        Phase.WAITING: 3.0,
-        Phase.FETCHING: 4.0,
-        Phase.BUILDING: 120.0,
-        Phase.PUSHING: 20.0,
-        Phase.LAUNCHING: 15.0,
-    }
+    typical: Mapping[Phase, float] = TYPICAL
 
     def __init__(self, upstreams: Upstreams) -> None:
         self._upstreams = upstreams
@@ -113,9 +110,9 @@ class UpstreamBuilder:
             while True:
                 record = await stream.next()
                 phase = phase_of(record)
-                if phase in _AFTER_BUILD:
+                if phase in SPAWN_PHASES:
                     built = True
-                    image = str(record.get("imageName") or "")[:_LONGEST_FIELD]
+                    image = str(record.get("imageName") or "")[:LONGEST_FIELD]
                     found = not told and message_of(record).startswith("Found")
                     if phase is not Phase.BUILT:
                         stream.put_back(record)
@@ -199,18 +196,10 @@ class UpstreamSpawner:
 
 
 def _served(stream: BinderStream, record: dict[str, Any]) -> Served:
-    url, token = record.get("url"), record.get("token")
-    # Some name it relative to where they are.
-    address = urljoin(stream.hub.url, url) if isinstance(url, str) and url else ""
-    if not is_http_url(address):
-        raise failure(
-            "spawn-failed",
-            f"The BinderHub {stream.hub.host} named a server whose address is not http: "
-            f"{str(url)[:100]!r}.",
-        )
+    url, token = server_of(record, stream.hub.url)
     fields = {name: record[name] for name in _FIELDS if _is_field(record.get(name))}
-    return Served(address, token if isinstance(token, str) else "", fields, stream.hub.host)
+    return Served(url, token, fields, stream.hub.host)
 
 
 def _is_field(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= _LONGEST_FIELD
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_FIELD

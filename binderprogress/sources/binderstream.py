@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
 from ..core import sse
-from ..core.normalize import BINDERHUB_PHASES
+from ..core.binderhub import (
+    BUILD_PHASES,
+    SPAWN_PHASES,
+    message_of,
+    phase_of,
+    read_record,
+    reason_of_status,
+)
 from ..core.phases import Phase
 from ..core.reasons import diagnose, failure
 from ..core.repeats import Repeats
@@ -21,18 +27,14 @@ from .connections import explain
 from .tour import UnusableError
 from .upstreams import REDIRECTS, Upstream, Upstreams
 
-__all__ = ["BinderStream", "message_of", "phase_of"]
+__all__ = ["BinderStream"]
 
-# The phases of a build, and what is said before one.
-_BUILD = {None, Phase.WAITING, Phase.FETCHING, Phase.BUILDING, Phase.PUSHING}
 _LOG = {Phase.FETCHING, Phase.BUILDING, Phase.PUSHING}
 # Why one BinderHub does not do it while another may: what it says of itself, not of a repository.
 _ITS_OWN = {"quota", "rate-limited", "refused", "internal", "no-engine", "disk-full"}
 # Exactly this: a BinderHub takes no other. And nothing in between is to hold it back to pack it.
 _HEADERS = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-# What only an HTTP status says, where its sentence says no more.
-_STATUSES = {403: "refused", 429: "rate-limited"}
 
 
 class BinderStream:
@@ -133,11 +135,11 @@ class BinderStream:
             if record is None:
                 return self._cut()
             phase = phase_of(record)
-            if phase in _BUILD:
+            if phase in BUILD_PHASES:
                 status = phase is Phase.WAITING
                 if self._repeats.has(message_of(record), status=status):
                     continue
-            elif phase in {Phase.BUILT, Phase.LAUNCHING, Phase.READY}:
+            elif phase in SPAWN_PHASES:
                 self._launching = True
             self._logged = self._logged or phase in _LOG
             self._failures = 0
@@ -161,9 +163,8 @@ class BinderStream:
         found = diagnose([message_of(record)])
         is_told = found.reason != "unknown"
         code = record.get("status_code")
-        if not is_told and isinstance(code, int):
-            reason = _STATUSES.get(code) or ("internal" if code >= 500 else "unknown")
-            found = diagnose([], otherwise=reason)
+        if not is_told:
+            found = diagnose([], otherwise=reason_of_status(code))
         # It counts servers before it asks for one. Whatever else comes that late, it has tried.
         if found.reason == "quota" or (found.reason in _ITS_OWN and not self._launching):
             return UnusableError(
@@ -203,8 +204,8 @@ class BinderStream:
         response.close()
         # It has answered, and not with a stream: so there is no launch.
         self._is_asked = False
-        if response.status in _STATUSES:
-            return failure(_STATUSES[response.status])
+        if response.status in {403, 429}:
+            return failure(reason_of_status(response.status))
         return self._refusal(f"it answered {response.status} {response.reason or ''}".strip())
 
     def _refusal(self, why: str) -> LaunchFailedError:
@@ -226,7 +227,7 @@ class BinderStream:
                 self._response.close()
                 self._response = None
                 return None
-            self._records = [_record(event.data) for event in events]
+            self._records = [read_record(event.data) for event in events]
             self._is_heard = self._is_heard or bool(events)
         return self._records.pop(0)
 
@@ -251,26 +252,3 @@ class BinderStream:
         self._repeats.begin()
         # However it fails: the next pause is longer.
         await self._connect()
-
-
-def _record(data: str) -> dict[str, Any]:
-    """Return what the data of an event say; what is no object is a line of the log."""
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        value = None
-    return value if isinstance(value, dict) else {"message": data}
-
-
-def phase_of(record: dict[str, Any]) -> Phase | None:
-    """Return the phase that a record names; None for a BinderHub's own words for a pod's states."""
-    name = record.get("phase")
-    if name == "cancelled":  # one of us says so
-        return Phase.CANCELLED
-    return BINDERHUB_PHASES.get(name.lower()) if isinstance(name, str) else None
-
-
-def message_of(record: dict[str, Any]) -> str:
-    """Return the message of a record; what is no text is none."""
-    message = record.get("message")
-    return message if isinstance(message, str) else ""

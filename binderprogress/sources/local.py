@@ -87,9 +87,12 @@ class LocalBuilder(GitResolver):
         program = "binderprogress.sources.localbuild"
         # -P: we may be run in a repository that has a json.py of its own.
         argv = [sys.executable, "-P", "-u", "-m", program, json.dumps(task)]
-        # The interpreter's own variables would leak into the environment that is made; and our
-        # token for the Hub is nothing for a repository's setup.py.
-        hidden = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", "JUPYTERHUB_")
+        # The interpreter's own variables would leak into the environment that is made; and
+        # tokens are nothing for a repository's setup.py.
+        hidden = (
+            *("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX"),
+            *("JUPYTERHUB_", "BINDERPROGRESS_TOKEN"),
+        )
         env = git_environment(credentials=self.credentials)
         env = {name: value for name, value in env.items() if not name.startswith(hidden)}
         async with Process(argv, env=env) as process:

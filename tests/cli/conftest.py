@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
-from ..support.processes import Program, program
+from ..support.processes import BIN, Program, program
 
 
 class Server(NamedTuple):
@@ -43,3 +45,43 @@ def server(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Ite
         said, _, url = line.strip().rpartition(" ")
         assert said == "binderprogress listens on", log.read_text()
         yield Server(url, folder, running, log)
+
+
+class Checked(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        (line,) = self.out.splitlines()
+        report: dict[str, Any] = json.loads(line)
+        return report
+
+    @property
+    def cases(self) -> dict[str, Any]:
+        return {case["name"]: case for case in self.report["cases"]}
+
+
+Check = Callable[..., Checked]
+
+
+@pytest.fixture
+def check(env: dict[str, str]) -> Check:
+    """Run the command to its end."""
+
+    def run(*arguments: object) -> Checked:
+        done = subprocess.run(
+            [BIN / "binderprogress", "check", *map(str, arguments)],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert "Traceback (most" not in done.stderr
+        return Checked(done.returncode, done.stdout, done.stderr)
+
+    return run

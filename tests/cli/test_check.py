@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import subprocess
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -16,11 +15,20 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from binderprogress.cli.checking import Check as Checking
+from binderprogress.cli.report import Status
+from binderprogress.client import AsyncClient
+from binderprogress.client.kernel import Kernel
+from binderprogress.core.specs import from_address
+from binderprogress.errors import RunFailedError
+
+from ..support.asynchronous import asynchronous
 from ..support.gone import within
-from ..support.processes import BIN, program
+from ..support.processes import program
 from ..support.replay import stage
 from ..support.repositories import repository
 from ..support.standalone import Running, running
+from .conftest import Check
 
 pytestmark = pytest.mark.hub
 
@@ -98,46 +106,6 @@ def nothing_left(site: Site) -> Iterator[None]:
     while found := left(site.server):
         assert time.monotonic() < deadline, found
         time.sleep(0.1)  # the Hub looks once a second
-
-
-class Checked(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def report(self) -> dict[str, Any]:
-        """What `--json` prints."""
-        (line,) = self.out.splitlines()
-        report: dict[str, Any] = json.loads(line)
-        return report
-
-    @property
-    def cases(self) -> dict[str, Any]:
-        return {case["name"]: case for case in self.report["cases"]}
-
-
-Check = Callable[..., Checked]
-
-
-@pytest.fixture
-def check(env: dict[str, str]) -> Check:
-    """Run the command to its end."""
-
-    def run(*arguments: object) -> Checked:
-        done = subprocess.run(
-            [BIN / "binderprogress", "check", *map(str, arguments)],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert "Traceback (most" not in done.stderr
-        return Checked(done.returncode, done.stdout, done.stderr)
-
-    return run
 
 
 # -- the demo's examples
@@ -304,8 +272,38 @@ def test_a_server_that_does_not_start(check: Check) -> None:
 def test_a_server_that_refuses(check: Check) -> None:
     with stage(LaunchManager={"max_launches": 0}) as server:
         done = check("gh/ada/penguins/HEAD", "--server", server.url, "--json")
-    assert (done.code, done.report["kind"]) == (1, "refused")
+    assert (done.code, done.report["kind"]) == (3, "refused")
     assert done.cases["build"]["status"] == "error"
+
+
+@pytest.mark.usefixtures("nothing_left")
+@asynchronous(90)
+async def test_a_result_that_is_lost(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says nothing of the notebook, and the next one is run."""
+    execute = Kernel.execute
+
+    async def lose(kernel: Kernel, code: str, *, timeout: float) -> None:
+        if code == "1/0":
+            raise RunFailedError("It is lost.", kind="reply-lost")
+        await execute(kernel, code, timeout=timeout)
+
+    monkeypatch.setattr(Kernel, "execute", lose)
+    async with AsyncClient(site.server.url) as client:
+        checking = Checking(
+            client,
+            str(from_address(site.repository.as_uri())),
+            notebooks=["may-raise.ipynb", "good.ipynb"],
+            code="",
+            cell_timeout=30,
+            timeout=60,
+            show=lambda _: None,
+            tell=lambda _: None,
+        )
+        await checking.run()
+        await checking.clean_up()
+    report = checking.finish()
+    assert (report.case, report.kind) == ("may-raise.ipynb", "reply-lost")
+    assert [case.status for case in report.cases[2:]] == [Status.ERROR, Status.PASSED]
 
 
 # -- called off
@@ -315,7 +313,7 @@ def test_a_server_that_refuses(check: Check) -> None:
 def test_all_of_it_takes_too_long(check: Check, site: Site) -> None:
     arguments = [site.repository, "--server", site.server.url, "--notebook", "waits.ipynb"]
     done = check(*arguments, "--json", "--timeout", "20")
-    assert (done.code, done.report["kind"]) == (1, "timeout")
+    assert (done.code, done.report["kind"]) == (3, "timeout")
     case = done.cases["waits.ipynb"]
     assert case["status"] == "error"
     assert case["message"] == "Cell 2 of 2: All of it took longer than 20 s."

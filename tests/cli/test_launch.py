@@ -230,6 +230,8 @@ class NoBinder(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(self.content)
 
+    do_GET = do_POST  # noqa: N815 - the base class names it
+
     def log_message(self, *_: Any) -> None:
         pass
 
@@ -276,9 +278,10 @@ def test_what_answers_is_something_else(launch: Launch) -> None:
 @asynchronous(20)
 async def test_what_answers_makes_no_sense(status: int, content: bytes) -> None:
     with answering(status, content) as address:
-        async with AsyncClient(address) as client:
-            with pytest.raises(ServerUnreachableError, match=address):
-                await client.start("gh/a/b/c")
+        for kind in (None, "binderprogress"):
+            async with AsyncClient(address, kind=kind) as client:
+                with pytest.raises(ServerUnreachableError, match=address):
+                    await client.start("gh/a/b/c")
 
 
 def test_a_server_that_answers_with_control_characters(launch: Launch) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from binderprogress.client import Client, Server
+from binderprogress.client import kernel as module
 from binderprogress.client.jupyter import JupyterServer
 from binderprogress.client.kernel import Kernel
 from binderprogress.core.specs import from_address
@@ -31,27 +36,245 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield client.launch(str(from_address(made.as_uri())))
 
 
-@asynchronous(60)
-async def test_a_cut_while_a_cell_runs_is_told(server: Server, tmp_path: Path) -> None:
-    """What becomes of the cell nobody knows then; it is not run twice."""
-    begun = tmp_path / "begun"
-    cell = f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\ntime.sleep(600)"
+class Cut:
+    """A kernel behind a proxy, seen from beside the proxy, too."""
+
+    def __init__(self, proxy: CuttingProxy, jupyter: JupyterServer, kernel_id: str) -> None:
+        self.proxy = proxy
+        self.jupyter = jupyter
+        self.kernel_id = kernel_id
+
+    def cut(self) -> None:
+        """Cut the connection; whoever connects is cut off until `heal`."""
+        self._target, self.proxy.target = self.proxy.target, self._nobody()
+        self.proxy.cut()
+
+    def heal(self) -> None:
+        self.proxy.target = self._target
+        self._socket.close()
+
+    def _nobody(self) -> int:
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))  # and does not listen
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    async def connections(self, expected: int) -> None:
+        """Wait until the server knows of so many connections."""
+        while await self.jupyter.connections(self.kernel_id) != expected:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+    async def cut_and_noticed(self) -> None:
+        self.cut()
+        await self.connections(0)
+
+
+@asynccontextmanager
+async def cutting(server: Server) -> AsyncIterator[tuple[Cut, Kernel]]:
     port = urlsplit(server.url).port
     assert port is not None
     async with CuttingProxy(port) as proxy:
-        url = server.url.replace(f":{port}/", f":{proxy.port}/")
+        behind = Server(
+            server.url.replace(f":{port}/", f":{proxy.port}/"), server.token, server.ready
+        )
         async with (
-            JupyterServer(Server(url, server.token, server.ready)) as jupyter,
-            jupyter.kernel() as kernel_id,
+            JupyterServer(server) as beside,
+            beside.kernel() as kernel_id,
+            JupyterServer(behind) as jupyter,
             Kernel(jupyter, kernel_id) as kernel,
         ):
-            cell_runs = asyncio.create_task(kernel.execute(cell, timeout=30))
-            while not begun.exists():  # noqa: ASYNC110 - another process tells
-                await asyncio.sleep(0.05)
-            proxy.cut()
-            with pytest.raises(RunFailedError) as failed:
-                await cell_runs
-            assert failed.value.kind == "server-lost"
+            yield Cut(proxy, beside, kernel_id), kernel
+
+
+class Cell:
+    """A cell that notes that it is run, and ends when it is told to."""
+
+    def __init__(self, folder: Path, *, meanwhile: str = "", at_last: str = "") -> None:
+        self._begun, self._go, self._done = (folder / name for name in ("begun", "go", "done"))
+        self.code = "\n".join(
+            [
+                "import os, pathlib, time",
+                f"with open({str(self._begun)!r}, 'a') as file: print(os.getpid(), file=file)",
+                f"while not pathlib.Path({str(self._go)!r}).exists():",
+                f"    time.sleep(0.01); {meanwhile}",
+                f"pathlib.Path({str(self._done)!r}).touch()",
+                at_last,
+            ]
+        )
+
+    async def begun(self) -> int:
+        """Wait until it runs, and return its process."""
+        while not self._begun.exists() or not self._begun.read_text().endswith("\n"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # another process tells
+        (pid,) = self._begun.read_text().split()
+        return int(pid)
+
+    def end(self) -> None:
+        self._go.touch()
+
+    async def ended(self) -> None:
+        while not self._done.exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    @property
+    def runs(self) -> int:
+        """How often it was run."""
+        return len(self._begun.read_text().split()) if self._begun.exists() else 0
+
+
+@asynchronous(60)
+async def test_a_cut_before_a_cell(server: Server, tmp_path: Path) -> None:
+    cell = Cell(tmp_path)
+    cell.end()
+    async with cutting(server) as (cut, kernel):
+        await cut.cut_and_noticed()
+        cut.heal()
+        await kernel.execute(cell.code, timeout=30)
+        assert cell.runs == 1
+        await kernel.execute("assert pathlib", timeout=30)
+
+
+@asynchronous(60)
+async def test_a_cell_that_ends_after_the_cut(server: Server, tmp_path: Path) -> None:
+    cell = Cell(tmp_path, meanwhile="print('…')")
+    async with cutting(server) as (cut, kernel):
+        ran = asyncio.create_task(kernel.execute(cell.code, timeout=30))
+        await cell.begun()
+        for _ in range(3):
+            await cut.cut_and_noticed()
+            cut.heal()
+            await cut.connections(1)
+        cell.end()
+        await ran
+        assert cell.runs == 1
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "at_last", "kind"),
+    [
+        pytest.param("", "", "", id="silent"),
+        pytest.param("print('…')", "", "", id="with outputs"),
+        pytest.param("", "1/0", "cell-failed", id="fails"),
+    ],
+)
+@asynchronous(60)
+async def test_a_cell_that_ends_while_nobody_is_connected(
+    server: Server, tmp_path: Path, meanwhile: str, at_last: str, kind: str
+) -> None:
+    cell = Cell(tmp_path, meanwhile=meanwhile, at_last=at_last)
+    async with cutting(server) as (cut, kernel):
+        ran = asyncio.create_task(kernel.execute(cell.code, timeout=30))
+        await cell.begun()
+        await cut.cut_and_noticed()
+        cell.end()
+        await cell.ended()
+        cut.heal()
+        if kind:
+            with pytest.raises(RunFailedError, match="ZeroDivisionError") as failed:
+                await ran
+            assert failed.value.kind == kind
+        else:
+            await ran
+        assert cell.runs == 1
+        await kernel.execute("assert pathlib", timeout=30)
+
+
+class Ear:
+    """Hears what a proxy passes on, or swallows it."""
+
+    def __init__(self) -> None:
+        self.heard = bytearray()
+        self.swallows = False
+
+    def __call__(self, data: bytes) -> bool:
+        self.heard += data
+        return not self.swallows
+
+    async def hears(self, word: bytes) -> None:
+        while word not in self.heard:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+@asynchronous(60)
+async def test_a_reply_that_is_lost(server: Server, tmp_path: Path, begun: bool) -> None:
+    """No side can get it back; what is known is told, and the cell is not run again."""
+    cell = Cell(tmp_path)
+    async with cutting(server) as (cut, kernel):
+        cut.proxy.hears = ear = Ear()
+        ear.swallows = not begun
+        ran = asyncio.create_task(kernel.execute(cell.code, timeout=30))
+        await cell.begun()
+        await ear.hears(b"busy")
+        ear.swallows = True
+        cell.end()
+        await ear.hears(b"execute_reply")
+        await cut.cut_and_noticed()
+        ear.swallows = False
+        cut.heal()
+        with pytest.raises(RunFailedError) as failed:
+            await ran
+        assert failed.value.kind == "reply-lost"
+        assert ("The cell was run" in str(failed.value)) is begun
+        assert cell.runs == 1
+        await kernel.execute("assert pathlib", timeout=30)
+
+
+@asynchronous(60)
+async def test_somebody_else_is_connected(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server keeps nothing then; the connection is made all the same."""
+    monkeypatch.setattr(module, "_NOTICE_TIMEOUT", 0.3)
+    cell = Cell(tmp_path)
+    cell.end()
+    async with cutting(server) as (cut, kernel), Kernel(cut.jupyter, cut.kernel_id):
+        cut.cut()
+        await cut.connections(1)
+        cut.heal()
+        await kernel.execute(cell.code, timeout=30)
+        assert cell.runs == 1
+
+
+@pytest.mark.parametrize("again", [True, False])
+@asynchronous(60)
+async def test_a_kernel_that_dies_while_nobody_is_connected(
+    server: Server, tmp_path: Path, again: bool
+) -> None:
+    """Whether the server has started it again when the connection is made, or not yet."""
+    cell = Cell(tmp_path)
+    async with cutting(server) as (cut, kernel):
+        ran = asyncio.create_task(kernel.execute(cell.code, timeout=30))
+        pid = await cell.begun()
+        await cut.cut_and_noticed()
+        os.kill(pid, signal.SIGKILL)
+        while again:
+            # Where this comes before the server has noticed, it is told that the kernel died.
+            with suppress(RunFailedError):
+                async with Kernel(cut.jupyter, cut.kernel_id):
+                    again = False
+        await cut.connections(0)
+        cut.heal()
+        with pytest.raises(RunFailedError) as failed:
+            await ran
+        assert failed.value.kind == "kernel-died"
+        assert cell.runs == 1
+
+
+@asynchronous(60)
+async def test_a_server_that_is_lost_for_good(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PAUSES", (0.0, 0.01, 0.02))
+    cell = Cell(tmp_path)
+    async with cutting(server) as (cut, kernel):
+        ran = asyncio.create_task(kernel.execute(cell.code, timeout=30))
+        await cell.begun()
+        cut.cut()
+        with pytest.raises(RunFailedError) as failed:
+            await ran
+        assert failed.value.kind == "server-lost"
+        cut.heal()
 
 
 @asynchronous(60)
@@ -60,7 +283,7 @@ async def test_a_kernel_that_is_not_there(server: Server) -> None:
         with pytest.raises(RunFailedError) as failed:
             async with Kernel(jupyter, "00000000-0000-0000-0000-000000000000"):
                 pass
-        assert failed.value.kind == "server-lost"
+        assert failed.value.kind == "kernel-died"
         assert await jupyter.notebooks() == ["a/b.ipynb"]
 
 

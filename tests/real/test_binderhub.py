@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import signal
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -21,6 +24,7 @@ from binderprogress.sources.upstreams import Upstreams
 
 from ..support.asynchronous import asynchronous
 from ..support.cutting import CuttingProxy
+from ..support.processes import BIN
 
 URL = os.environ.get("BINDERPROGRESS_REAL_BINDERHUB", "")
 SPEC = os.environ.get("BINDERPROGRESS_REAL_SPEC", "gh/binder-examples/requirements/{new}")
@@ -144,3 +148,39 @@ async def test_its_health_is_understood() -> None:
         assert hub.healthy, hub.problem
         assert hub.problem == ""
         assert hub.latency is not None
+
+
+@asynchronous(WITHIN)
+async def test_a_check_runs_a_cell_and_stops_the_server(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    with report.open("wb") as file:
+        checking = await asyncio.create_subprocess_exec(
+            *(BIN / "binderprogress", "check", new_spec(), "--server", URL, "--json"), stdout=file
+        )
+        assert await checking.wait() == 0
+    cases = json.loads(report.read_bytes())["cases"]
+    assert [(case["name"], case["status"]) for case in cases] == [
+        ("build", "passed"),
+        ("launch", "passed"),
+        ("kernel", "passed"),
+    ]
+
+
+@asynchronous(WITHIN)
+async def test_a_check_that_is_interrupted_stops_the_server() -> None:
+    checking = await asyncio.create_subprocess_exec(
+        *(BIN / "binderprogress", "check", new_spec(), "--server", URL),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert checking.stdout is not None
+    async for line in checking.stdout:
+        if line.startswith(b"Spawning server"):
+            checking.send_signal(signal.SIGINT)
+    assert checking.stderr is not None
+    said = await checking.stderr.read()
+    assert await checking.wait() == 130
+    assert said.decode().splitlines() == [
+        "Waiting for the server that was asked for, to stop it …",
+        "It does not work: launch: Interrupted.",
+    ]

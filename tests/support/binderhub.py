@@ -44,6 +44,10 @@ class BinderHub:
 
     Attributes
     ----------
+    tokens : list of str
+        What the GETs of builds gave to say who asks.
+    stopped : list of str
+        The paths of the servers that were shut down.
     refusal : int or dict or None
         What a GET of a build is answered instead: a status, as by a proxy, or an event.
     instead : dict of str to dict
@@ -73,6 +77,8 @@ class BinderHub:
         """The specs of all GETs."""
         self.traceparents: list[str] = []
         """… and which traces they belong to."""
+        self.tokens: list[str] = []
+        self.stopped: list[str] = []
         self.open = 0
         """How many connections there are."""
         self.idle = asyncio.Event()
@@ -158,6 +164,11 @@ class BinderHub:
         assert self._loop is not None
         asyncio.run_coroutine_threadsafe(event.wait(), self._loop).result(timeout)
 
+    def release(self, phase: str) -> None:
+        """Open a gate. From any thread."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self.gate[phase].set)
+
     async def tick(self) -> None:
         """Wait for the moment of the next event."""
         await asyncio.sleep(self.pace)
@@ -242,7 +253,14 @@ class _Health(_Handler):
 
 class _Jupyter(_Handler):
     def get(self) -> None:
+        if any(self.request.path.startswith(path) for path in self.hub.stopped):
+            # As the Hub answers for a server that is no more.
+            self.redirect("/hub/login")
+            return
         self.write("<!doctype html><title>Jupyter</title><p>The server.")
+
+    def post(self) -> None:
+        self.hub.stopped.append(self.request.path.removesuffix("api/shutdown"))
 
 
 class _NotFound(_Handler):
@@ -275,6 +293,7 @@ class _Build(_Handler):
             self.set_status(self.hub.refusal)
             return
         self.hub.traceparents.append(self.request.headers.get("traceparent", ""))
+        self.hub.tokens.append(self.request.headers.get("Authorization", ""))
         self.hub.requests.append(self.request.path.removeprefix("/binder/build/"))
         if self.hub.refusal is not None:
             await self.emit(self.hub.refusal)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -26,6 +26,8 @@ class CuttingProxy:
         self.port = 0
         self.connections = 0
         """How many there have been."""
+        self.hears: Callable[[bytes], bool] = lambda _: True
+        """Gets each piece of an answer, and says whether it is passed on."""
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -85,17 +87,23 @@ class CuttingProxy:
         if self.every is not None:
             timer = asyncio.get_running_loop().call_later(self.every, writer.transport.abort)
         try:
-            writer.write(first)
-            await _pipe(reader, writer)
+            if self.hears(first):
+                writer.write(first)
+            await _pipe(reader, writer, lambda data: self.hears(data))
         finally:
             if timer is not None:
                 timer.cancel()
 
 
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pipe(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    passes: Callable[[bytes], bool] = lambda _: True,
+) -> None:
     while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
+        if passes(data):
+            writer.write(data)
+            await writer.drain()
     if writer.can_write_eof() and not writer.is_closing():
         writer.write_eof()
 

@@ -1,0 +1,149 @@
+"""Requests to one server, and what its answers mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import aiohttp
+import msgspec
+
+from ..core.reasons import plain
+from ..errors import (
+    BadRequestError,
+    BinderProgressError,
+    NotFoundError,
+    RefusedError,
+    ServerUnreachableError,
+    TooManyRequestsError,
+)
+from .addresses import is_near
+
+__all__ = ["JITTER", "Connection", "retry_after"]
+
+JITTER = 0.25
+"""Of a pause, to either side: clients that were cut together do not come back together."""
+
+_T = TypeVar("_T")
+
+
+class Connection:
+    """What requests to one server have in common.
+
+    Parameters
+    ----------
+    server : str
+        Its address.
+    token : str
+        What it wants to see; empty if nothing.
+    timeout : float
+        Seconds that an answer may take.
+    """
+
+    def __init__(self, server: str, *, token: str, timeout: float) -> None:
+        self.server = server.rstrip("/")
+        self.token = token
+        self.timeout = timeout
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+
+    async def close(self) -> None:
+        """Close what is open."""
+        for session in self._sessions.values():
+            await session.close()
+        self._sessions = {}
+
+    def url(self, path: str) -> str:
+        """Return the address of a path below the server's."""
+        # Not the addresses that the server names: behind a proxy it may not know its own.
+        return f"{self.server}/{path}"
+
+    def session(self, *, resend: bool = True) -> aiohttp.ClientSession:
+        """Return what connections are made with.
+
+        Parameters
+        ----------
+        resend : bool
+            Whether a GET that is cut before its answer may be sent again, unseen.
+        """
+        if resend not in self._sessions:
+            session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self.timeout),
+                # aiohttp leaves it out where it is sent on to another host.
+                headers={"Authorization": f"token {self.token}"} if self.token else None,
+                trust_env=not is_near(self.server),
+            )
+            # There is no other way to say so.
+            session._retry_connection = resend
+            self._sessions[resend] = session
+        return self._sessions[resend]
+
+    async def request(self, method: str, path: str, body: Any = None) -> str:
+        """Send a request and return the text of its answer.
+
+        Raises
+        ------
+        ServerUnreachableError
+            If nothing answers, or not what we know.
+        BinderProgressError
+            If the server refuses, with its sentence.
+        """
+        try:
+            async with self.session().request(method, self.url(path), json=body) as response:
+                text = await response.text(errors="replace")
+                if response.status < 400:
+                    return text
+                raise self.error(response.status, text, response.headers)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise self.silent(error) from error
+
+    def read(self, text: str, kind: type[_T]) -> _T:
+        """Read an answer."""
+        try:
+            return msgspec.json.decode(text, type=kind)
+        except (msgspec.DecodeError, UnicodeError) as error:
+            raise self.stranger(200) from error
+
+    # -- what went wrong
+
+    def silent(self, error: Exception) -> ServerUnreachableError:
+        """Return the error for a server that does not answer."""
+        return ServerUnreachableError(
+            f"No binderprogress server and no BinderHub answers at {self.server}. Is it running, "
+            f"and is the address right? ({error or type(error).__name__})"
+        )
+
+    def stranger(self, status: int) -> ServerUnreachableError:
+        """Return the error for an answer that is not of a server that we know."""
+        return ServerUnreachableError(
+            f"What answers at {self.server} is no binderprogress server and no BinderHub "
+            f"(status {status})."
+        )
+
+    def error(self, status: int, text: str, headers: Mapping[str, str]) -> BinderProgressError:
+        """Return the error that a binderprogress server's answer stands for."""
+        try:
+            message = msgspec.json.decode(text, type=_Refusal).error.message
+        except (msgspec.DecodeError, UnicodeError):
+            return self.stranger(status)
+        # It is printed, and whose server that is nobody knows.
+        message = plain(message)
+        if status == 429:
+            return TooManyRequestsError(message, retry_after=retry_after(headers))
+        for kind in (BadRequestError, RefusedError, NotFoundError):
+            if status == kind.status:
+                return kind(message)
+        return BinderProgressError(message)
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Return after how many seconds a server wants to be asked again."""
+    seconds = headers.get("Retry-After", "")
+    return float(seconds) if seconds.isdecimal() and seconds.isascii() else 60.0
+
+
+class _Problem(msgspec.Struct):
+    message: str
+
+
+class _Refusal(msgspec.Struct):
+    error: _Problem
