@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from math import erfc, exp, log, pi, sqrt
 from typing import NamedTuple
 
@@ -89,15 +90,21 @@ class Place(NamedTuple):
     commit: str = ""
 
     @property
-    def levels(self) -> tuple[Key, ...]:
-        """From the widest to the narrowest; those that are not known are left out."""
-        found: list[Key] = [()]
+    def levels(self) -> tuple[tuple[Key, ...], ...]:
+        """From the widest to the narrowest; those that are not known are left out.
+
+        Each is what it is at its host, and, where that has not been seen, anywhere: in front of
+        several BinderHubs nobody knows beforehand which one will take a launch.
+        """
+        found: list[tuple[Key, ...]] = [((),)]
         if self.host:
-            found.append(("host", self.host))
+            found.append((("host", self.host),))
+        hosts = dict.fromkeys((self.host, ""))
         if self.repository:
-            found.append(("repository", self.host, self.repository))
+            found.append(tuple(("repository", host, self.repository) for host in hosts))
             if self.commit:
-                found.append(("commit", self.host, self.repository, self.commit))
+                names = (self.repository, self.commit)
+                found.append(tuple(("commit", host, *names) for host in hosts))
         return tuple(found)
 
 
@@ -169,7 +176,7 @@ class Knowledge:
                     continue
             elif key[0] != "chance":
                 value = log(max(value, SHORTEST))
-            for level in place.levels:
+            for level in chain.from_iterable(place.levels):
                 self._tallies(level).setdefault(key, _Tally()).add(value, weight * share)
 
     def about(self, place: Place, typical: Mapping[Phase, float]) -> Expectation:
@@ -185,7 +192,7 @@ class Knowledge:
 
     def has(self, place: Place) -> bool:
         """Whether launches of just this place were seen."""
-        return place.levels[-1] in self._places
+        return any(level in self._places for level in place.levels[-1])
 
     def look(self, level: Key, key: Key) -> tuple[float, float, float] | None:
         """Return how many launches tell of it, as of now, their mean and their variance."""
@@ -264,7 +271,9 @@ class Expectation:
         """How probable it is that the image has to be pulled, after a build or without one."""
         return self.chance(_PULL + (_COLD if cold else ""), prior)
 
-    def chance(self, name: str, prior: float, levels: tuple[Key, ...] | None = None) -> float:
+    def chance(
+        self, name: str, prior: float, levels: tuple[tuple[Key, ...], ...] | None = None
+    ) -> float:
         """Return a probability, level by level."""
         for level, seen in self._seen(("chance", name), levels):
             count, mean, _ = seen
@@ -286,14 +295,16 @@ class Expectation:
         return LogNormal(mu, sqrt(variance))
 
     def _seen(
-        self, key: Key, levels: tuple[Key, ...] | None
+        self, key: Key, levels: tuple[tuple[Key, ...], ...] | None
     ) -> Iterator[tuple[_Level, tuple[float, float, float]]]:
         if self._knowledge is None:
             return
-        for level in self._levels if levels is None else levels:
-            seen = self._knowledge.look(level, key)
-            if seen is not None:
-                yield _LEVELS[level[0] if level else ""], seen
+        for ways in self._levels if levels is None else levels:
+            for level in ways:
+                seen = self._knowledge.look(level, key)
+                if seen is not None:
+                    yield _LEVELS[level[0] if level else ""], seen
+                    break
 
 
 def _durations(past: PastLaunch) -> Iterator[tuple[Key, float, bool]]:

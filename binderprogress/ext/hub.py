@@ -129,7 +129,7 @@ class EmbeddedHub:
                 await process.wait()
         except TimeoutError:
             family += _family(process.pid)
-        await asyncio.to_thread(_end, family, self._folder)
+        await asyncio.to_thread(_end, family, self._folder, process.pid)
         await process.wait()
         if self._log is not None:
             self._log.close()
@@ -234,7 +234,7 @@ def _within(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def _end(family: list[psutil.Process], folder: Path) -> None:
+def _end(family: list[psutil.Process], folder: Path, child: int) -> None:
     """End processes at once; psutil knows a process from another with the same id."""
     family = [*family, *_within(folder.resolve())]
     alive = {process for process in family if process.is_running()}
@@ -243,4 +243,5 @@ def _end(family: list[psutil.Process], folder: Path) -> None:
             process.kill()
         except psutil.NoSuchProcess:
             continue  # it has ended: what was wanted
-    psutil.wait_procs(list(alive), timeout=1)
+    # The child is asyncio's to wait for: only one of the two gets to know how it ended.
+    psutil.wait_procs([process for process in alive if process.pid != child], timeout=1)

@@ -158,7 +158,8 @@ class Standalone(LoggingConfigurable):
         ConfigError
             If that is not possible as it is configured.
         """
-        self.launches.history = await asyncio.to_thread(self.history.open)
+        history = await asyncio.to_thread(self.history.open)
+        await asyncio.to_thread(self.launches.learn_from, history)
 
     async def stop(self) -> None:
         """Stop everything, within 5 seconds."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..channels.memory import MemoryChannel
 from ..core.estimate import Estimator
+from ..core.knowledge import Expectation
 from ..core.normalize import Normalizer
 from ..core.phases import Phase
 from ..core.reasons import failure
@@ -35,6 +36,8 @@ class Build:
     ----------
     target : Target
     builder : Builder
+    expectation : Expectation
+        What its estimates begin with.
     clock : Clock
     limits : Limits
     timeout : float
@@ -50,6 +53,7 @@ class Build:
         target: Target,
         builder: Builder,
         *,
+        expectation: Expectation,
         clock: Clock,
         limits: Limits,
         timeout: float,
@@ -74,7 +78,7 @@ class Build:
             clock=clock,
             began=began,
             began_utc=clock.utc(),
-            estimator=Estimator(now=began, expectation=builder.typical),
+            estimator=Estimator(now=began, expectation=expectation),
             limits=limits,
             phase=Phase.WAITING,
         )

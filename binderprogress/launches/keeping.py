@@ -11,7 +11,7 @@ from ..core.phases import Phase
 from ..core.specs import Spec
 from .launch import Launch
 
-__all__ = ["past_of"]
+__all__ = ["address_of", "past_of"]
 
 _MAKING = {Phase.FETCHING, Phase.BUILDING, Phase.PUSHING}
 _SIZE = re.compile(r"Image size: (\d{1,15}) bytes")
@@ -34,7 +34,7 @@ def past_of(launch: Launch, *, host: str) -> PastLaunch:
     return PastLaunch(
         began=launch.created,
         provider=launch.spec.provider,
-        repository=_address(launch.spec),
+        repository=address_of(launch.spec),
         ref=launch.spec.ref,
         commit=_commit(launch),
         host=(served.host if served else "") or (built.host if built else "") or host,
@@ -49,7 +49,7 @@ def past_of(launch: Launch, *, host: str) -> PastLaunch:
     )
 
 
-def _address(spec: Spec) -> str:
+def address_of(spec: Spec) -> str:
     """Return the repository's address without a login, which some providers let through."""
     try:
         parts = urlsplit(spec.repo_url)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 import msgspec
@@ -11,6 +11,7 @@ from ..channels.base import Broadcast
 from ..channels.memory import MemoryChannel
 from ..core.estimate import Estimator
 from ..core.events import Encoded, Event
+from ..core.knowledge import Expectation
 from ..core.phases import Phase
 from ..core.specs import Spec
 from ..core.steps import Step
@@ -88,8 +89,8 @@ class Launch:
     caller : Caller
     clock : Clock
     limits : Limits
-    typical : mapping of Phase to float
-        The builder's.
+    expectation : Expectation
+        What its estimates begin with.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class Launch:
         caller: Caller,
         clock: Clock,
         limits: Limits,
-        typical: Mapping[Phase, float],
+        expectation: Expectation,
     ) -> None:
         self.id = id
         self.spec = spec
@@ -122,7 +123,7 @@ class Launch:
         self._log_cut: int | None = None
         self._clock = clock
         self._limits = limits
-        self._typical = typical
+        self._expectation = expectation
         self._began = clock.monotonic()
         self._head = MemoryChannel()
         self._tail: Writer | None = None
@@ -264,7 +265,7 @@ class Launch:
             # From here on it goes its own way; the build's is shared.
             estimator=build.estimator.copy()
             if build
-            else Estimator(now=self._began, expectation=self._typical),
+            else Estimator(now=self._began, expectation=self._expectation),
             limits=self._limits,
             phase=phase,
         )

@@ -16,6 +16,7 @@ import msgspec
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
+from ..core.knowledge import Expectation, Place
 from ..core.normalize import Normalizer
 from ..core.phases import Phase
 from ..core.reasons import failure
@@ -34,8 +35,9 @@ from ..errors import (
 from ..history.base import HistoryStore, NoHistory
 from ..sources.base import TRACE, Attempt, Builder, Built, Served, Spawner, SpawnRequest, Target
 from .build import Build
-from .keeping import past_of
+from .keeping import address_of, past_of
 from .launch import Caller, Launch
+from .learning import Learner
 from .writer import Clock, Limits
 
 __all__ = ["LaunchManager"]
@@ -115,8 +117,17 @@ class LaunchManager(LoggingConfigurable):
         self._recent = Window()
         self.history: HistoryStore = NoHistory()
         """Gets every launch that is over."""
+        self._learner = Learner(self.log)
         self.host = ""
         """Where servers are started, for the history; empty: here."""
+
+    def learn_from(self, history: HistoryStore) -> None:
+        """Keep launches that are over in a history, and learn from what it has.
+
+        It takes as long as the database does: call it in a thread.
+        """
+        self._learner.open(history)
+        self.history = history
 
     # -- what the web calls
 
@@ -173,7 +184,7 @@ class LaunchManager(LoggingConfigurable):
             caller=caller,
             clock=self._clock,
             limits=self._limits,
-            typical=self._builder.typical,
+            expectation=self._expect(spec),
         )
         if self.traced:
             launch.span = _span_below(caller.parent)
@@ -247,6 +258,7 @@ class LaunchManager(LoggingConfigurable):
             target = await self._builder.resolve(launch.spec)
             if target.notice:
                 launch.notice(target.notice)
+            await self._learner.look_up(address_of(launch.spec))
             built = launch.built = await self._build(launch, target)
             if target.build_only:
                 message = "Done! Found built image\n" if built.found else "Done! Image built\n"
@@ -275,6 +287,10 @@ class LaunchManager(LoggingConfigurable):
             if request is not None:
                 await self._clean_up(request)
 
+    def _expect(self, spec: Spec, commit: str = "") -> Expectation:
+        place = Place(self.host, address_of(spec), commit)
+        return self._learner.about(place, self._builder.typical)
+
     async def _build(self, launch: Launch, target: Target) -> Built:
         build = self._builds.get(target.key)
         launch.joined = build is not None
@@ -282,6 +298,7 @@ class LaunchManager(LoggingConfigurable):
             build = Build(
                 target,
                 self._builder,
+                expectation=self._expect(launch.spec, target.commit or launch.spec.ref),
                 clock=self._clock,
                 limits=self._limits,
                 timeout=self.build_timeout,
@@ -372,7 +389,9 @@ class LaunchManager(LoggingConfigurable):
         self._recent.add(Ended(now, last.phase, launch.seconds, last.reason))
         self._watch(launch)
         self.log.info("%r ended", launch)
-        self.history.add(past_of(launch, host=self.host))
+        past = past_of(launch, host=self.host)
+        self.history.add(past)
+        self._learner.add(past)
         if self.over:
             trace = launch.trace()
             for told in self.over:

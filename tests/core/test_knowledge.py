@@ -78,8 +78,16 @@ def test_a_repository_that_was_launched_takes_as_long_as_then() -> None:
     other = expected(known, Place("host", "other", "")).phase(Phase.BUILDING, PRIOR)
     assert here.median < other.median < PRIOR.median
     assert here.sigma < other.sigma
-    elsewhere = expected(known, Place("elsewhere", "repository")).phase(Phase.BUILDING, PRIOR)
-    assert elsewhere.median > here.median
+
+
+def test_where_a_launch_goes_need_not_be_known_beforehand() -> None:
+    known = Knowledge()
+    for count in range(5):
+        known.add(past(("building", 20), ("built", 0), ("launching", 3), at=count))
+    anywhere = expected(known, Place("", "repository", "commit"))
+    assert anywhere.phase(Phase.BUILDING, PRIOR).median == pytest.approx(20, rel=0.1)
+    assert known.has(Place("", "repository"))
+    assert not known.has(Place("", "other"))
 
 
 def test_old_launches_count_less() -> None:

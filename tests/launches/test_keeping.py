@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,7 @@ from binderprogress.core.specs import Spec, parse
 from binderprogress.history.base import NoHistory
 from binderprogress.history.database import Database
 from binderprogress.launches import Caller, Launch, LaunchManager
-from binderprogress.sources.base import Built, Served
+from binderprogress.sources.base import Built, Served, Target
 
 from ..support.replay import PlayedBuilder, PlayedSpawner
 from .parts import WITHIN, events_of, said, until
@@ -177,12 +176,8 @@ async def test_what_only_a_binderhub_knows(stage: Played) -> None:
     commit = "0123456789" * 4
     fields = {"image": "theirs:1", "binder_persistent_request": f"v2/gh/ada/penguins/{commit}"}
 
-    async def resolve(spec: Spec) -> Any:
-        return type(
-            "Target",
-            (),
-            {"spec": spec, "commit": "", "notice": "", "build_only": False, "key": str(spec)},
-        )()
+    async def resolve(spec: Spec) -> Target:
+        return Target(spec, "")
 
     stage.builder.resolve = resolve  # type: ignore[method-assign]
     launch = stage.start()
@@ -235,6 +230,6 @@ def test_nothing_of_who_launches_gets_into_the_database(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spec", ["git@example.org:ada/x", "ssh://git@example.org/x", "//[broken"])
 def test_addresses_that_are_none_of_the_web_stay_as_they_are(spec: str) -> None:
-    from binderprogress.launches.keeping import _address
+    from binderprogress.launches.keeping import address_of
 
-    assert _address(Spec("git", spec, "HEAD")) == spec
+    assert address_of(Spec("git", spec, "HEAD")) == spec

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from binderprogress.core.estimate import TYPICAL
+from binderprogress.core.knowledge import Expectation, Place
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import parse
 from binderprogress.launches import Caller, Launch, Viewer
@@ -24,7 +25,7 @@ def launch() -> Launch:
         caller=Caller(),
         clock=Clock(),
         limits=Limits(),
-        typical=TYPICAL,
+        expectation=Expectation(None, Place(), TYPICAL),
     )
     for number in range(2, 6):
         launch.tail().append(Phase.WAITING, f"line {number}\n")

@@ -70,7 +70,7 @@ class BinderProgress(LoggingConfigurable):
             parent=self,
         )
         self._take_over_limits(hub)
-        self.launches.history = History(parent=self).open()
+        self.launches.learn_from(History(parent=self).open())
         self.tracing = Tracing(parent=self)
         self.tracing.attach(self.launches)
         self.web = Web(launches=self.launches, parent=self)
