@@ -42,7 +42,8 @@ MOST_PLACES = 20_000
 """Hosts, repositories and commits that are kept; the longest unused is forgotten."""
 
 MOST_TIMES = 3
-"""How often a step may begin in a phase and still be known apart from the time before."""
+"""How often a step may begin in a phase and be remembered; of a line that comes again and again,
+the first times say the most."""
 
 BUILD_PHASES = (Phase.FETCHING, Phase.BUILDING, Phase.PUSHING)
 """The phases that a launch skips whose environment is there already."""
@@ -356,7 +357,7 @@ def left_key(phase: Phase, step: str, time: int, *, cached: bool) -> Key:
     cached : bool
         Whether the step before was there already: then the next ones may be, too.
     """
-    return ("left", phase, step, "cached" if cached else "", str(min(time, MOST_TIMES)))
+    return ("left", phase, step, "cached" if cached else "", str(time))
 
 
 def _chances(past: PastLaunch, *, first: bool) -> Iterator[tuple[Key, float, bool]]:

@@ -94,6 +94,7 @@ PREFIXES: list[tuple[str, Step]] = [
     ("Resolved ", Step("downloading-packages", "Downloading packages")),
     ("Prepared ", Step("installing-packages", "Installing packages")),
     ("Running postBuild", Step("postbuild", "Running postBuild")),
+    ("Trying to pull ", Step("pulling-base", "Pulling the base image")),
     ("COMMIT ", Step("saving", "Saving the image")),
     ("Successfully tagged ", Step("saving", "Saving the image")),
     ("The push refers to ", Step("pushing", "Pushing the image", phase=_PUSHING)),
