@@ -225,6 +225,7 @@ def test_a_banned_network_gets_nothing() -> None:
         assert server.get("api/launches/x/events").status_code == 403
         assert server.get("api/launches/x/log").status_code == 403
         assert server.get("api/stats").status_code == 403
+        assert server.get("stats").status_code == 403
         # BinderHub leaves these open to other BinderHubs.
         assert server.get("versions").status_code == 200
 

@@ -29,7 +29,7 @@ from ...errors import (
 from ...launches import Launch
 from ...web.api import EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHandler
 from ...web.build import BuildHandler
-from ...web.stats import PopularHandler, StatsHandler
+from ...web.stats import PopularHandler, StatsHandler, StatsPageHandler
 from ...web.streams import END, EventsHandler, SocketHandler, position
 from .target import ProviderSpec, Visit
 
@@ -48,6 +48,7 @@ __all__ = [
     "HubSchemaHandler",
     "HubSocketHandler",
     "HubStatsHandler",
+    "HubStatsPageHandler",
     "HubVersionsHandler",
     "Owned",
 ]
@@ -209,6 +210,10 @@ class HubLogHandler(Owned, LogHandler):
 
 class HubStatsHandler(Guarded, StatsHandler):
     """/api/stats."""
+
+
+class HubStatsPageHandler(Guarded, StatsPageHandler):
+    """/stats."""
 
 
 class HubPopularHandler(Guarded, PopularHandler):
