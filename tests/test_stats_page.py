@@ -146,8 +146,7 @@ def test_the_numbers_are_those_of_the_endpoint(
     assert len(phases) == 2
     sentences = {key: reason.sentence for key, reason in REASONS.items()}
     assert cells(part(page, "reasons")) == [
-        [sentences[one["reason"]], one["outcome"], str(one["launches"])]
-        for one in stats["reasons"]
+        [sentences[one["reason"]], one["outcome"], str(one["launches"])] for one in stats["reasons"]
     ]
     repositories = cells(part(page, "repositories"))
     assert [row[0] for row in repositories] == [

@@ -6,8 +6,18 @@ import uPlot from "uplot";
 import * as series from "./stats-series";
 import type { Stats } from "./stats-series";
 
+/** As in stats.css, in pixels. */
 const HEIGHT = 260;
-const NARROWEST = 56;
+
+/** How wide the numbers beside a chart are, and what is free on its other side, in pixels. */
+const AXIS = 64;
+const MARGIN = 20;
+
+/** Between two names of days, in pixels. */
+const APART = 60;
+
+/** What lines of a scale of launches may be apart. */
+const WHOLE = [1, 10, 100, 1000, 10_000, 100_000].flatMap((ten) => [ten, 2 * ten, 5 * ten]);
 
 /** What a chart shows, and what it says of the place that somebody points at. */
 export interface Content {
@@ -51,7 +61,7 @@ export class Chart {
         height: HEIGHT,
         legend: { show: false },
         cursor: { y: false, drag: { setScale: false, x: false, y: false } },
-        padding: [12, 20, 0, 0],
+        padding: [12, MARGIN, 0, 0],
         hooks: { setCursor: [(plot) => this.#read(plot.cursor.idx)] },
         ...content.options,
       },
@@ -148,7 +158,7 @@ export function outcomes(stats: Stats, days: string[]): Content {
       return `${days[index]} · ready: ${ready} · failed: ${failed} · cancelled: ${cancelled}`;
     },
     options: {
-      axes: [dayAxis(days), { ...valueAxis(String), incrs: [1, 2, 5].flatMap(tens), space: 30 }],
+      axes: [dayAxis(days), { ...valueAxis(String), incrs: WHOLE, space: 30 }],
       scales: { x: dayScale(days), y: { range: [0, highest * 1.05] } },
       series: [{}, bars("--cancelled"), bars("--failed"), bars("--ready")],
     },
@@ -159,10 +169,6 @@ function told(name: string, { low, median, high }: series.Band, index: number): 
   const [from, middle, to] = [low[index], median[index], high[index]];
   if (from == null || middle == null || to == null) return `${name}: none`;
   return `${name}: ${series.seconds(middle)} (${series.seconds(from)} to ${series.seconds(to)})`;
-}
-
-function tens(digit: number): number[] {
-  return Array.from({ length: 7 }, (_, power) => digit * 10 ** power);
 }
 
 /** The value of a custom property of the page, as it is now. */
@@ -203,7 +209,7 @@ function axis(): uPlot.Axis {
 }
 
 function valueAxis(say: (value: number) => string): uPlot.Axis {
-  return { ...axis(), size: 64, values: (_, splits) => splits.map(say) };
+  return { ...axis(), size: AXIS, values: (_, splits) => splits.map(say) };
 }
 
 const NAMED = new Intl.DateTimeFormat("en", { month: "short", day: "numeric", timeZone: "UTC" });
@@ -212,8 +218,7 @@ function dayAxis(days: string[]): uPlot.Axis {
   return {
     ...axis(),
     grid: { show: false },
-    splits: (plot) =>
-      series.dayTicks(days, Math.floor(plot.width / NARROWEST)).map(series.dayTime),
+    splits: ({ width }) => series.dayTicks(days, Math.floor((width - AXIS - MARGIN) / APART)).map(series.dayTime),
     values: (_, splits) => splits.map((time) => NAMED.format(time * 1000)),
   };
 }

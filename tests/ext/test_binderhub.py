@@ -186,6 +186,7 @@ def test_a_launch_is_kept_with_all_but_who_launched(tmp_path: Path) -> None:
         image = there(server)
         server.watch(server.start())
         assert server.get("api/stats").json()["repositories"] == []
+        assert "binderprogress/static/stats.js" in server.get("stats").text
         assert error(server.get("api/popular"))[0] == 403  # it may have tokens for private ones
     history = Database(url, log=logging.getLogger())
     (past,) = history.recent(10)
