@@ -245,7 +245,7 @@ def test_without_a_history_it_says_how_to_have_one(server: Stage, page: Page) ->
 
 def test_the_period_is_chosen_by_links(server: Stage, filled: Database, page: Page) -> None:
     page.goto(server.url)
-    page.get_by_role("link", name="Where the time goes").click()
+    page.get_by_role("link", name="Statistics").click()
     expect(page.get_by_role("link", name="30 days")).to_have_attribute("aria-current", "page")
     before = part(page, "launches")
     expect(before).to_have_text("453")

@@ -91,7 +91,7 @@ describe("scales", () => {
   test("of durations end at stops around all of them", () => {
     expect(series.scaleEnds(7, 400)).toEqual([5, 600]);
     expect(series.scaleEnds(0, 0)).toEqual([0.1, 0.3]);
-    expect(series.scaleEnds(60, 60)).toEqual([60, 120]);
+    expect(series.scaleEnds(60, 60)).toEqual([30, 120]);
     expect(series.scaleEnds(100, 200_000)).toEqual([60, 200_000]);
   });
 

@@ -154,11 +154,16 @@ export function dayTicks(days: string[], most: number): string[] {
   return days.filter((_, index) => (days.length - 1 - index) % every === 0);
 }
 
-/** The ends of a logarithmic scale of durations, in seconds: the stops around all of them. */
+/**
+ * The ends of a logarithmic scale of durations, in seconds: the stops around all of them, and one
+ * more on each side where there would be hardly a line to read them by.
+ */
 export function scaleEnds(lowest: number, highest: number): [number, number] {
-  const low = STOPS.findLast((stop) => stop <= lowest) ?? STOPS[0]!;
-  const high = STOPS.find((stop) => stop >= highest && stop > low) ?? highest;
-  return [low, high];
+  let low = Math.max(STOPS.findLastIndex((stop) => stop <= lowest), 0);
+  let high = STOPS.findIndex((stop) => stop >= highest);
+  if (high < 0) return [STOPS[low]!, highest];
+  if (high - low < 3) [low, high] = [Math.max(low - 1, 0), Math.min(high + 1, STOPS.length - 1)];
+  return [STOPS[low]!, STOPS[high]!];
 }
 
 /** Where a logarithmic scale of durations has its lines; at most eight. */
