@@ -176,6 +176,25 @@ def test_three_charts_are_drawn_and_say_what_is_pointed_at(
     expect(part(page, "outcomes-reading")).to_contain_text("ready: ")
 
 
+def test_each_phase_can_be_seen_day_by_day(server: Stage, filled: Database, page: Page) -> None:
+    open_page(page, server)
+    stats = page.request.get(f"{server.url}api/stats?days=30").json()
+    choice = page.get_by_label("Time of")
+    expect(choice).to_have_value("total")
+    picture = part(page, "durations").locator("canvas")
+    before = picture.evaluate("c => c.toDataURL()")
+    choice.select_option("building")
+    assert picture.evaluate("c => c.toDataURL()") != before
+    shown = [one for one in stats["phases"] if one["phase"] == "building" and one["day"]]
+    rows = cells(part(page, "durations-table"))
+    assert [row[:3] for row in rows] == [
+        [one["day"], "cold" if one["cold"] else "warm", str(one["launches"])] for one in shown
+    ]
+    assert [in_seconds(row[3]) for row in rows] == pytest.approx(
+        [one["p50"] for one in shown], rel=0.02, abs=0.06
+    )
+
+
 def test_what_runs_now_comes_by_itself(server: Stage, filled: Database, page: Page) -> None:
     page.clock.install()
     open_page(page, server)

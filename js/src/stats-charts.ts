@@ -76,16 +76,21 @@ export class Chart {
   }
 }
 
-/** How long whole launches took, day by day, cold and warm: medians, and the middle half. */
-export function durations(stats: Stats, days: string[]): Content {
-  const kinds = [true, false].map((cold) => series.band(stats, days, cold));
+/**
+ * How long a phase took, or `total`, the whole launch, day by day, cold and warm: medians, and the
+ * middle half.
+ */
+export function durations(stats: Stats, days: string[], phase: string): Content {
+  const kinds = [true, false].map((cold) => series.band(stats, days, phase, cold));
   const numbers = kinds.flatMap(({ low, median, high }) => [high, median, low]);
   const known = numbers.flat().filter((value) => value !== null);
   const [low, high] = known.length
     ? series.scaleEnds(Math.min(...known), Math.max(...known))
     : [1, 60];
+  // What takes no time has no place on a logarithmic scale.
+  const placed = (value: number | null) => (value === null ? null : Math.max(value, low));
   return {
-    data: [days.map(series.dayTime), ...numbers],
+    data: [days.map(series.dayTime), ...numbers.map((of) => of.map(placed))],
     read: (index) =>
       [days[index], told("cold", kinds[0]!, index), told("warm", kinds[1]!, index)].join(" · "),
     options: {

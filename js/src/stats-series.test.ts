@@ -40,12 +40,13 @@ test("a band has a place for each day, and nothing where there was no launch", (
     distribution({ day: "2026-11-24", cold: false, p50: 7 }),
     distribution({ day: "2026-11-24", phase: "building" }),
   ];
-  expect(series.band(stats({ phases }), DAYS, true)).toEqual({
+  expect(series.band(stats({ phases }), DAYS, "total", true)).toEqual({
     low: [10, null, 1],
     median: [20, null, 2],
     high: [40, null, 3],
   });
-  expect(series.band(stats({ phases }), DAYS, false).median).toEqual([null, 7, null]);
+  expect(series.band(stats({ phases }), DAYS, "total", false).median).toEqual([null, 7, null]);
+  expect(series.band(stats({ phases }), DAYS, "building", true).median).toEqual([null, 20, null]);
 });
 
 test("days without launches had none of each outcome", () => {

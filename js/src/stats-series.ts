@@ -93,11 +93,11 @@ export function dayTime(day: string): number {
   return Date.parse(day) / 1000;
 }
 
-/** How long whole launches took, day by day. */
-export function band(stats: Stats, days: string[], cold: boolean): Band {
+/** How long a phase took, or `total`, the whole launch, day by day. */
+export function band(stats: Stats, days: string[], phase: string, cold: boolean): Band {
   const found = new Map(
     stats.phases
-      .filter((one) => one.phase === "total" && one.cold === cold)
+      .filter((one) => one.phase === phase && one.cold === cold)
       .map((one) => [one.day, one]),
   );
   const of = (name: "p25" | "p50" | "p75") => days.map((day) => found.get(day)?.[name] ?? null);

@@ -26,6 +26,9 @@ const drawn = {
   outcomes: new charts.Chart(part("outcomes"), part("outcomes-reading")),
 };
 
+/** Of what the first chart shows the time. */
+const chosen = part("phase") as HTMLSelectElement;
+
 /** What the charts and tables show, as text: they are made anew only if it is something else. */
 let shown = "";
 let answered = "";
@@ -81,7 +84,9 @@ function show(stats: Stats): void {
   showFigures(stats);
   if (empty || what === shown) return;
   shown = what;
-  drawn.durations.show(charts.durations(stats, names));
+  offerPhases(stats);
+  chosen.onchange = () => showDurations(stats, names);
+  showDurations(stats, names);
   drawn.phases.show(charts.phases(stats));
   drawn.outcomes.show(charts.outcomes(stats, names));
   showTables(stats);
@@ -107,15 +112,35 @@ function showFigures(stats: Stats): void {
   }
 }
 
-function showTables(stats: Stats): void {
-  const kind = ({ cold }: Distribution) => (cold ? "cold" : "warm");
+/** Let one choose of the phases that are there; what was chosen stays. */
+function offerPhases(stats: Stats): void {
+  const phases = ["total", ...series.phasesIn(stats)];
+  const before = phases.includes(chosen.value) ? chosen.value : "total";
+  chosen.replaceChildren(...phases.map((phase) => new Option(named(phase), phase)));
+  chosen.value = before;
+}
+
+function named(phase: string): string {
+  return phase === "total" ? "the whole launch" : phase;
+}
+
+function kind({ cold }: Distribution): string {
+  return cold ? "cold" : "warm";
+}
+
+function showDurations(stats: Stats, names: string[]): void {
   const { seconds } = series;
+  drawn.durations.show(charts.durations(stats, names, chosen.value));
   fillTable(
     part("durations-table"),
     stats.phases
-      .filter(({ phase, day }) => phase === "total" && day)
+      .filter(({ phase, day }) => phase === chosen.value && day)
       .map((d) => [d.day, kind(d), d.launches, seconds(d.p50), seconds(d.p25), seconds(d.p75)]),
   );
+}
+
+function showTables(stats: Stats): void {
+  const { seconds } = series;
   const order = [...series.phasesIn(stats), "total"];
   fillTable(
     part("phases-table"),
@@ -124,7 +149,7 @@ function showTables(stats: Stats): void {
         .map((cold) => series.whole(stats, phase, cold))
         .filter((d) => d !== undefined)
         .map((d) => [
-          phase === "total" ? "the whole launch" : phase,
+          named(phase),
           kind(d),
           d.launches,
           ...[d.p10, d.p25, d.p50, d.p75, d.p90].map(seconds),
