@@ -254,6 +254,18 @@ def test_an_empty_history_says_what_to_do(server: Stage, history: Database, page
     expect(part(page, "launches")).to_have_text("0")
 
 
+def test_where_all_failed_there_is_no_time_to_show(
+    server: Stage, history: Database, page: Page
+) -> None:
+    history.write([past(began=time.time(), outcome=Phase.FAILED, reason="build-failed")])
+    open_page(page, server)
+    expect(part(page, "success")).to_have_text("0%")
+    expect(part(page, "cold-more")).to_have_text("none yet")
+    expect(part(page, "outcomes").locator("canvas")).to_be_visible()
+    assert cells(part(page, "reasons")) == [["The build failed.", "failed", "1"]]
+    assert cells(part(page, "durations-table")) == []
+
+
 def test_without_a_history_it_says_how_to_have_one(server: Stage, page: Page) -> None:
     open_page(page, server)
     expect(page.get_by_role("heading", name="No history is kept here")).to_be_visible()

@@ -118,7 +118,7 @@ export function phases(stats: Stats): Content {
   const names = series.phasesIn(stats);
   const of = (cold: boolean) => names.map((name) => series.whole(stats, name, cold)?.p50 ?? null);
   const [cold, warm] = [of(true), of(false)];
-  const lines = series.evenStops(Math.max(...cold.map(Number), ...warm.map(Number)));
+  const lines = series.evenStops(Math.max(0, ...cold.map(Number), ...warm.map(Number)));
   const at = names.map((_, index) => index);
   const say = (value: number | null | undefined) => (value == null ? "none" : series.seconds(value));
   return {
@@ -138,7 +138,7 @@ export function phases(stats: Stats): Content {
         { ...valueAxis(series.seconds), splits: () => lines },
       ],
       scales: {
-        x: { time: false, range: [-0.5, names.length - 0.5] },
+        x: { time: false, range: [-0.5, Math.max(names.length, 1) - 0.5] },
         y: { range: [0, lines.at(-1)!] },
       },
       series: [{}, bars("--cold", -1), bars("--warm", 1)],
