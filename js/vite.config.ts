@@ -29,6 +29,7 @@ const pages: Build = {
       launch: "src/launch.ts",
       link: "src/link.ts",
       "spawn-pending": "src/spawn-pending.ts",
+      stats: "src/stats.ts",
       base: "src/base.css",
     },
     formats: ["es"],

@@ -23,7 +23,7 @@ from .pages import (
     PictureHandler,
 )
 from .static import StaticHandler
-from .stats import PopularHandler, StatsHandler
+from .stats import PopularHandler, StatsHandler, StatsPageHandler
 from .status import MetricsHandler, VersionsHandler
 from .streams import EventsHandler, SocketHandler
 from .trace import TraceHandler
@@ -40,6 +40,7 @@ def handlers(web: Web) -> list[Any]:
         (r"gallery/(.*)", PictureHandler),
         (r"go/(.*)", GoHandler),
         (r"link", LinkHandler),
+        (r"stats", StatsPageHandler),
         (r"(badge\.svg)", StaticHandler, {"path": str(share_path("static"))}),
         (r"v2/(.+)", LaunchPageHandler),
         (r"build/(.+)", BuildHandler),

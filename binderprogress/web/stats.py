@@ -9,14 +9,22 @@ import msgspec
 
 from ..core.phases import Phase
 from ..errors import BadRequestError, RefusedError
-from ..history.base import Popular, Stats
+from ..history.base import NoHistory, Popular, Stats
 from ..launches import LaunchManager
-from .base import ApiHandler
+from .base import ApiHandler, Handler
 
-__all__ = ["Live", "PopularAnswer", "PopularHandler", "StatsAnswer", "StatsHandler"]
+__all__ = [
+    "Live",
+    "PopularAnswer",
+    "PopularHandler",
+    "StatsAnswer",
+    "StatsHandler",
+    "StatsPageHandler",
+]
 
 _MOST_DAYS = 366
 _MOST_IMAGES = 1000
+_PERIODS = (7, 30, 90)
 _PUBLIC = ("http://", "https://")
 
 
@@ -117,6 +125,19 @@ class PopularHandler(_NumberHandler):
         history = self.web.launches.history
         found = await asyncio.to_thread(history.popular, limit=limit, now=time.time())
         self.write_json(PopularAnswer(images=[one for one in found if is_public(one.repository)]))
+
+
+class StatsPageHandler(Handler):
+    """GET /stats: the page that shows the numbers; its script asks for them."""
+
+    def get(self) -> None:
+        """Show it, for a period that can be chosen there."""
+        asked = self.get_query_argument("days", "30")
+        if asked not in map(str, _PERIODS):
+            raise BadRequestError("`days` has to be 7, 30 or 90.")
+        kept = not isinstance(self.web.launches.history, NoHistory)
+        self.set_header("Cache-Control", "no-store")
+        self.finish(self.web.render("stats.html", days=int(asked), choices=_PERIODS, kept=kept))
 
 
 def is_public(repository: str) -> bool:

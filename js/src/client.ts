@@ -80,8 +80,18 @@ export async function startLaunch(baseUrl: string, request: { spec: string }): P
  *
  * @throws ApiError, of status 404 if the server does not know the launch (any more)
  */
-export async function getState(stateUrl: string): Promise<LaunchState> {
-  return answer<LaunchState>(await fetch(stateUrl, { cache: "no-store", headers: proof(stateUrl) }));
+export function getState(stateUrl: string): Promise<LaunchState> {
+  return getJson<LaunchState>(stateUrl);
+}
+
+/**
+ * Ask an address of the server for its JSON.
+ *
+ * @throws ApiError with the server's sentence if it refuses
+ */
+export async function getJson<T>(url: string, signal?: AbortSignal): Promise<T> {
+  const options = { cache: "no-store", headers: proof(url), ...(signal && { signal }) } as const;
+  return answer<T>(await fetch(url, options));
 }
 
 /** Cancel a launch; its stream then ends with a `cancelled` event. */

@@ -176,6 +176,7 @@ def test_a_launch_is_kept_with_all_but_who_launched(tmp_path: Path) -> None:
         image = there(server)
         server.watch(server.start())
         assert server.get("api/stats").json()["repositories"] == []
+        assert "binderprogress/static/stats.js" in server.get("stats").text
         assert error(server.get("api/popular"))[0] == 403  # it may have tokens for private ones
     history = Database(url, log=logging.getLogger())
     (past,) = history.recent(10)
@@ -224,6 +225,7 @@ def test_a_banned_network_gets_nothing() -> None:
         assert server.get("api/launches/x/events").status_code == 403
         assert server.get("api/launches/x/log").status_code == 403
         assert server.get("api/stats").status_code == 403
+        assert server.get("stats").status_code == 403
         # BinderHub leaves these open to other BinderHubs.
         assert server.get("versions").status_code == 200
 

@@ -81,7 +81,7 @@ def test_attack_without_a_login_nothing_is_seen(named: Service, adas: dict[str, 
     started = nobody.fetch("api/launches", "POST", xsrf=False, json={"spec": adas["spec"]})
     assert started.status_code == 403
     assert nobody.fetch(f"build/{adas['spec']}", xsrf=False).status_code == 403
-    for page in ("", "launches", f"v2/{adas['spec']}", "link", "metrics"):
+    for page in ("", "launches", f"v2/{adas['spec']}", "link", "stats", "metrics"):
         answer = nobody.go(page, allow_redirects=False)
         if page == "metrics":
             assert answer.status_code == 403

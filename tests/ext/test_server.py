@@ -169,7 +169,7 @@ def test_attack_without_a_login_nothing_is_seen(server: Server, folder: Path) ->
         ):
             assert server.ask(path, method, headers=nobody, json={}).status_code == 403
         assert server.ask(f"build/{links['spec']}", headers=nobody).status_code == 403
-        for page in ("", "launches", "link", f"v2/{links['spec']}"):
+        for page in ("", "launches", "link", "stats", f"v2/{links['spec']}"):
             answer = server.ask(page, headers=nobody)
             assert answer.status_code == 302
             assert answer.headers["Location"].startswith("/base-url/login?next=")

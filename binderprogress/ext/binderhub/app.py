@@ -123,6 +123,8 @@ class BinderProgress(LoggingConfigurable):
                 {"path": str(share_path("static"))},
             ),
         ]
+        if not settings["enable_api_only_mode"]:
+            rules.append((r"stats", handlers.HubStatsPageHandler))
         if self.page == "ours" and not settings["enable_api_only_mode"]:
             known = "|".join(map(re.escape, settings["repo_providers"]))
             rules += [

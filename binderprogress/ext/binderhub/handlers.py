@@ -29,7 +29,7 @@ from ...launches import Launch
 from ...web.api import EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHandler
 from ...web.build import BuildHandler
 from ...web.openapi import OpenApiHandler
-from ...web.stats import PopularHandler, StatsHandler
+from ...web.stats import PopularHandler, StatsHandler, StatsPageHandler
 from ...web.streams import END, EventsHandler, SocketHandler, position
 from ...web.trace import TraceHandler
 from ..hubaccess import SERVICE
@@ -51,6 +51,7 @@ __all__ = [
     "HubSchemaHandler",
     "HubSocketHandler",
     "HubStatsHandler",
+    "HubStatsPageHandler",
     "HubTraceHandler",
     "HubVersionsHandler",
     "Keyed",
@@ -192,6 +193,10 @@ class HubLogHandler(Keyed, LogHandler):
 
 class HubStatsHandler(Guarded, StatsHandler):
     """/api/stats."""
+
+
+class HubStatsPageHandler(Guarded, StatsPageHandler):
+    """/stats."""
 
 
 class HubPopularHandler(Guarded, PopularHandler):

@@ -1,0 +1,29 @@
+// @vitest-environment happy-dom
+import { beforeEach, expect, test } from "vitest";
+import { fillTable } from "./stats-table";
+
+let place: HTMLElement;
+
+beforeEach(() => {
+  document.body.innerHTML = "<div><table><thead></thead><tbody></tbody></table></div>";
+  place = document.querySelector("div")!;
+});
+
+test("each row is named by its first cell, and all of it is text", () => {
+  fillTable(place, [["<b>a</b>", 1], ["c", "2"]]);
+  const [first] = place.querySelectorAll("tbody tr");
+  expect(first!.querySelector("th")!.getAttribute("scope")).toBe("row");
+  expect(first!.querySelector("th")!.textContent).toBe("<b>a</b>");
+  expect(first!.querySelector("td")!.textContent).toBe("1");
+  expect(place.querySelector("b")).toBeNull();
+});
+
+test("it is filled anew, and hidden when there is nothing", () => {
+  fillTable(place, [["a"], ["b"]]);
+  fillTable(place, [["c"]]);
+  expect(place.querySelectorAll("tbody tr").length).toBe(1);
+  expect(place.hidden).toBe(false);
+  fillTable(place, []);
+  expect(place.querySelectorAll("tbody tr").length).toBe(0);
+  expect(place.hidden).toBe(true);
+});
