@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ __all__ = ["connect"]
 
 _BUSY = 30.0
 """Seconds to wait for another process that writes into the same file."""
+
+_AGAIN = 0.05
 
 # Of several, the one that our extra brings.
 _DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
@@ -99,14 +102,29 @@ def _on_connect(connection: sqlite3.Connection, _: Any) -> None:
     # The driver's own way of beginning transactions leaves out those of tables.
     connection.isolation_level = None
     cursor = connection.cursor()
-    # Busy first: other processes may be turning the journal over, too.
     cursor.execute(f"PRAGMA busy_timeout = {int(_BUSY * 1000)}")
-    # Who reads does not wait for who writes.
-    cursor.execute("PRAGMA journal_mode = WAL")
+    _write_ahead(cursor)
     # A crash of the machine may cost the last launches, and never the file.
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+def _write_ahead(cursor: sqlite3.Cursor) -> None:
+    """Let who reads not wait for who writes.
+
+    When several servers open a new file at once, SQLite refuses this to all but one, without
+    waiting as it does elsewhere, since two that wait could wait for each other.
+    """
+    until = time.monotonic() + _BUSY
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(_AGAIN)
 
 
 def _on_begin(connection: Connection) -> None:
