@@ -216,7 +216,7 @@ def test_nothing_of_who_launches_gets_into_the_database(tmp_path: Path) -> None:
             stage.spawner.put(Record("jupyterhub", {"message": "Spawning for grace-hopper"}))
             url = "http://127.0.0.1/user/grace/?token=token-of-the-server"
             stage.spawner.put(Served(url, "token-of-the-server"))
-            await asyncio.wait({*map(asyncio.ensure_future, map(events_of, [launch, other]))})
+        await asyncio.gather(events_of(launch), events_of(other))
         await stage.manager.close()
         stage.manager.history.close()
 
