@@ -19,12 +19,12 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+from binderprogress.launches.viewer import Viewer
 from traitlets.config import Config
 
 from binderprogress.core.specs import Spec, from_address
 from binderprogress.ext.standalone import Standalone
 from binderprogress.launches.launch import Caller
-from binderprogress.launches.viewer import Viewer
 from binderprogress.sources.base import Record
 
 from .traces import Header, Line, Trace, write

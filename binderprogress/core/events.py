@@ -119,19 +119,21 @@ class Encoded:
     Attributes
     ----------
     event : Event
-    json : bytes
-        What goes into a WebSocket message.
     sse : bytes
         A whole block of ``text/event-stream``, its number in front.
     """
 
-    __slots__ = ("event", "json", "sse")
+    __slots__ = ("event", "sse")
 
     def __init__(self, event: Event) -> None:
         self.event = event
-        self.json = encode(event)
         # JSON has no bare line breaks, so the data is one line.
-        self.sse = b"id: %d\ndata: %b\n\n" % (event.id, self.json)
+        self.sse = b"id: %d\ndata: %b\n\n" % (event.id, encode(event))
+
+    @property
+    def json(self) -> bytes:
+        """What goes into a WebSocket message."""
+        return self.sse[self.sse.index(b"{") : -2]
 
     def moved(self, by: int) -> Encoded:
         """Return the same event with a higher number."""

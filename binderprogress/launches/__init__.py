@@ -1,7 +1,7 @@
 """Launches: started, shared, joined, cancelled, retried, finished."""
 
+from .fanout import Fanout, Format, Viewer
 from .launch import Caller, Launch, LaunchState
 from .manager import LaunchManager
-from .viewer import Viewer
 
-__all__ = ["Caller", "Launch", "LaunchManager", "LaunchState", "Viewer"]
+__all__ = ["Caller", "Fanout", "Format", "Launch", "LaunchManager", "LaunchState", "Viewer"]

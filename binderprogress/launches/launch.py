@@ -136,6 +136,16 @@ class Launch:
 
     # -- reading
 
+    def join(self) -> None:
+        """Count a viewer that comes."""
+        self.viewers += 1
+        self.watched.notify()
+
+    def leave(self) -> None:
+        """Count a viewer that goes."""
+        self.viewers -= 1
+        self.watched.notify()
+
     @property
     def last(self) -> Event:
         """The newest event."""

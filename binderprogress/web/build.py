@@ -10,7 +10,8 @@ import msgspec
 
 from ..core.phases import Phase
 from ..errors import BadRequestError, NotFoundError, RefusedError
-from .streams import END, StreamHandler, position
+from .streams import StreamHandler, position
+from .viewers import END
 
 __all__ = ["BuildHandler"]
 
@@ -32,7 +33,7 @@ class BuildHandler(StreamHandler):
         if site not in {"none", "same-origin"} and not told:
             raise RefusedError("Pages of other sites may not start a launch this way.")
 
-    async def get(self, _: str) -> None:
+    def get(self, _: str) -> None:
         """Start a launch and stream it, or go on with one that this client has begun."""
         last = self.request.headers.get("Last-Event-ID", "")
         try:
@@ -50,4 +51,4 @@ class BuildHandler(StreamHandler):
             self.finish(b"data: %b\n\n%b" % (msgspec.json.encode(failed), END))
             return
         # BinderHub's own client takes an end that comes before it has closed for a failure.
-        await self.stream(launch, after, id_prefix=f"{launch.id}.", linger=self.web.linger)
+        self.stream(launch, after, id_prefix=f"{launch.id}.", linger=self.web.linger)

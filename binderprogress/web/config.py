@@ -11,7 +11,7 @@ from traitlets.config import LoggingConfigurable
 
 from .._share import share_path
 from .._version import __version__
-from ..launches import LaunchManager
+from ..launches import Fanout, LaunchManager
 from .access import Access, Everyone
 from .gallery import Gallery, read_gallery
 from .metrics import LaunchCollector, registry
@@ -108,6 +108,8 @@ class Web(LoggingConfigurable):
     def __init__(self, *, launches: LaunchManager, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.launches = launches
+        self.fanout = Fanout(self)
+        """What sends launches to their viewers."""
         self.access: Access = Everyone()
         """Who may ask for what."""
         self.limiter = RateLimiter(limit=self.rate_limit, period=self.rate_period)

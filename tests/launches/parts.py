@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,7 +16,7 @@ from tornado.ioloop import IOLoop
 
 from binderprogress.core.events import Event
 from binderprogress.core.specs import Spec, from_address
-from binderprogress.launches import Launch, Viewer
+from binderprogress.launches import Launch
 
 from ..support.repositories import repository
 
@@ -189,17 +190,41 @@ def local(folder: Path, ref: str = "") -> Spec:
     return from_address(folder.as_uri(), ref)
 
 
+@contextmanager
+def watching(launch: Launch) -> Iterator[None]:
+    """Be one of a launch's viewers."""
+    launch.join()
+    try:
+        yield
+    finally:
+        launch.leave()
+
+
+async def follow(launch: Launch) -> AsyncGenerator[Event, None]:
+    """Watch a launch: all its events, to its end."""
+    changed = asyncio.Event()
+    launch.changed.add(changed.set)
+    position = 0
+    try:
+        with watching(launch):
+            while not (launch.closed and launch.last.id <= position):
+                changed.clear()
+                for encoded in launch.read(position):
+                    position = encoded.event.id
+                    yield encoded.event
+                if launch.last.id <= position and not launch.closed:
+                    await changed.wait()
+    finally:
+        launch.changed.remove(changed.set)
+
+
 async def until(launch: Launch, wanted: Callable[[Event], bool]) -> Event:
-    """Follow a launch until an event that is wanted, which is returned."""
-    async with asyncio.timeout(WITHIN):
-        with Viewer(launch, 0) as viewer:
-            while True:
-                for encoded in viewer.read():
-                    if wanted(encoded.event):
-                        return encoded.event
-                assert not viewer.done, f"{launch} ended before: {launch.last}"
-                if launch.last.id <= viewer.position:
-                    await viewer.wait(WITHIN)
+    """Watch a launch until an event that is wanted, which is returned."""
+    async with asyncio.timeout(WITHIN), aclosing(follow(launch)) as events:
+        async for event in events:
+            if wanted(event):
+                return event
+    raise AssertionError(f"{launch} ended before: {launch.last}")
 
 
 async def events_of(launch: Launch) -> list[Event]:

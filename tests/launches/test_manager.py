@@ -12,7 +12,7 @@ import pytest
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec
 from binderprogress.errors import NotFoundError, TooManyRequestsError
-from binderprogress.launches import Caller, Launch, LaunchManager, Viewer
+from binderprogress.launches import Caller, Launch, LaunchManager
 from binderprogress.sources.base import Built, Record, Target
 from binderprogress.sources.jupyterhub import HubSpawner
 from binderprogress.sources.local import LocalBuilder
@@ -31,6 +31,7 @@ from .parts import (
     said,
     until,
     unwatched,
+    watching,
 )
 
 Make = Callable[..., LaunchManager]
@@ -279,8 +280,9 @@ async def test_a_viewer_keeps_it_and_its_leaving_begins_the_time(make_manager: M
     manager = make_manager(abandon_after=0.2)
     async with SilentHost() as host:
         launch = start(manager, host.spec)
-        with Viewer(launch, 1) as viewer:
-            assert not await viewer.wait(0.6)
+        with watching(launch), pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.6):
+                await unwatched(launch, lambda launch: launch.last.terminal)
         left = asyncio.get_running_loop().time()
         await unwatched(launch, lambda launch: launch.last.terminal)
         assert asyncio.get_running_loop().time() - left > 0.15
@@ -315,7 +317,7 @@ async def test_what_is_over_is_forgotten_and_its_log_leaves_the_disk(
         build.finish()
         await events_of(first)
         await events_of(second)
-    with Viewer(second, 0):
+    with watching(second):
         await gone(manager, first)
         # A log is there as long as one of its readers is, and who is watched is not forgotten.
         assert len(logs(temporary)) == 1

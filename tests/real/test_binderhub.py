@@ -8,7 +8,7 @@ import os
 import signal
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,10 +18,11 @@ import pytest
 from binderprogress.core import specs
 from binderprogress.core.events import Event
 from binderprogress.core.phases import Phase
-from binderprogress.launches import Caller, Launch, LaunchManager, Viewer
+from binderprogress.launches import Caller, Launch, LaunchManager
 from binderprogress.sources.binderhub import UpstreamBuilder, UpstreamSpawner
 from binderprogress.sources.upstreams import Upstreams
 
+from ..launches.parts import follow
 from ..support.asynchronous import asynchronous
 from ..support.cutting import CuttingProxy
 from ..support.processes import BIN
@@ -67,14 +68,13 @@ def new_spec() -> str:
 
 
 async def watch(launch: Launch, until: str = "") -> list[Event]:
-    """Read a launch up to its end, or to a message."""
+    """Watch a launch up to its end, or to a message."""
     seen: list[Event] = []
-    with Viewer(launch, 0) as viewer:
-        while not viewer.done:
-            seen += [encoded.event for encoded in viewer.read()]
-            if until and any(until in event.message for event in seen):
+    async with aclosing(follow(launch)) as events:
+        async for event in events:
+            seen.append(event)
+            if until and until in event.message:
                 break
-            await viewer.wait(1)
     return seen
 
 

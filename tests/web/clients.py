@@ -194,14 +194,14 @@ async def narrow(app: Application) -> AsyncIterator[int]:
         await server.close_all_connections()
 
 
-async def ask(port: int, url: str, **headers: str) -> socket.socket:
+async def ask(port: int, url: str, *, version: str = "1.1", **headers: str) -> socket.socket:
     """Send a request from a socket that receives little and reads nothing."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.setblocking(False)
     loop = asyncio.get_running_loop()
     await loop.sock_connect(client, ("127.0.0.1", port))
-    lines = [f"GET {urlsplit(url).path} HTTP/1.1", "Host: localhost"]
+    lines = [f"GET {urlsplit(url).path} HTTP/{version}", "Host: localhost"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     await loop.sock_sendall(client, "\r\n".join([*lines, "", ""]).encode())
     return client

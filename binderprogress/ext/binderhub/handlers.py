@@ -30,8 +30,9 @@ from ...web.api import EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHa
 from ...web.build import BuildHandler
 from ...web.openapi import OpenApiHandler
 from ...web.stats import PopularHandler, StatsHandler, StatsPageHandler
-from ...web.streams import END, EventsHandler, SocketHandler, position
+from ...web.streams import EventsHandler, SocketHandler, position
 from ...web.trace import TraceHandler
+from ...web.viewers import END
 from ..hubaccess import SERVICE
 from .target import ProviderSpec, Visit
 
@@ -221,7 +222,7 @@ class HubBuildHandler(Starting, BuildHandler):
         if "text/event-stream" not in map(str.strip, accepted):
             raise HTTPError(400, "Missing Accept header: text/event-stream")
 
-    async def get(self, _: str) -> None:
+    def get(self, _: str) -> None:
         """Start a launch and stream it, or go on with one that this client has begun."""
         last = self.request.headers.get("Last-Event-ID", "")
         if last:
@@ -230,7 +231,7 @@ class HubBuildHandler(Starting, BuildHandler):
         else:
             text = self.request.path.removeprefix(f"{self.web.base_url}build/")
             launch, after = self.start_launch(self.read_spec(text)), 0
-        await self.stream(launch, after, id_prefix=f"{launch.id}.", linger=self.web.linger)
+        self.stream(launch, after, id_prefix=f"{launch.id}.", linger=self.web.linger)
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Say it as an event, as BinderHub does: its clients know no other way."""

@@ -1,0 +1,378 @@
+"""Fan-out: nothing is missed, nothing told twice, and who is slow holds up nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from binderprogress.core.estimate import TYPICAL
+from binderprogress.core.events import Encoded
+from binderprogress.core.knowledge import Expectation, Place
+from binderprogress.core.phases import Phase
+from binderprogress.core.specs import parse
+from binderprogress.launches import Caller, Fanout, Launch, Viewer, fanout
+from binderprogress.launches.writer import Clock, Limits
+
+from .parts import WITHIN, gen_test
+
+
+@dataclass
+class Settings:
+    keepalive: float = 3600.0
+    viewer_timeout: float = 3600.0
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A format of which little is to be read: the numbers."""
+
+    name: str = ""
+    keepalive = b"."
+
+    def frame(self, events: Sequence[Encoded]) -> bytes:
+        return b" ".join([b"%d" % encoded.event.id for encoded in events])
+
+
+class Kept(Viewer):
+    """A connection that keeps what comes, and may be full."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+        self.full = False
+        self.ended = asyncio.Event()
+        self.dropped = False
+        self.on_write: Callable[[], object] = lambda: None
+
+    @property
+    def numbers(self) -> list[int]:
+        return [int(n) for data in self.writes if data != b"." for n in data.split()]
+
+    def send(self, data: bytes) -> bool:
+        assert not self.full, "it has said that it is full"
+        assert not self.ended.is_set()
+        self.writes.append(data)
+        self.on_write()
+        return not self.full
+
+    def drain(self) -> None:
+        self.full = False
+        self.drained()
+
+    def end(self) -> None:
+        assert not self.ended.is_set()
+        self.ended.set()
+        self.left()
+
+    def drop(self) -> None:
+        self.dropped = True
+        self.end()
+
+
+def new_launch() -> Launch:
+    return Launch(
+        "id",
+        parse("gh/a/b/HEAD"),
+        caller=Caller(),
+        clock=Clock(),
+        limits=Limits(),
+        expectation=Expectation(None, Place(), TYPICAL),
+    )
+
+
+@pytest.fixture
+def launch() -> Launch:
+    """A launch with 5 events that goes on."""
+    launch = new_launch()
+    say(launch, 4)
+    return launch
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings()
+
+
+@pytest.fixture
+def out(settings: Settings, io_loop: object) -> Iterator[Fanout]:
+    made = Fanout(settings)
+    yield made
+    assert not made._audiences, "somebody watches for ever"
+    assert not (made._work or made._behind or made._due or made._later)
+
+
+def say(launch: Launch, lines: int) -> None:
+    for _ in range(lines):
+        launch.tail().append(Phase.WAITING, "a line\n")
+
+
+def join(out: Fanout, launch: Launch, after: int = 0, form: Numbers | None = None) -> Kept:
+    viewer = Kept()
+    out.join(viewer, launch, after, form or Numbers())
+    return viewer
+
+
+async def has(viewer: Kept, last: int) -> None:
+    """Await that a viewer has an event."""
+    came = asyncio.Event()
+    viewer.on_write = came.set
+    async with asyncio.timeout(WITHIN):
+        while not viewer.numbers or viewer.numbers[-1] < last:
+            came.clear()
+            await came.wait()
+
+
+async def ended(*viewers: Kept) -> None:
+    async with asyncio.timeout(WITHIN):
+        for viewer in viewers:
+            await viewer.ended.wait()
+
+
+@pytest.mark.parametrize(("after", "first"), [(0, 1), (3, 4), (5, 6), (-7, 1), (99, 6)])
+@gen_test
+async def test_it_gets_what_comes_after_a_number(
+    out: Fanout, launch: Launch, after: int, first: int
+) -> None:
+    # One from the future waits for the next event.
+    viewer = join(out, launch, after)
+    await asyncio.sleep(0)
+    say(launch, 1)
+    launch.tail().cancel("cancelled")
+    await ended(viewer)
+    assert viewer.numbers == list(range(first, 8))
+
+
+@pytest.mark.parametrize("after", [6, 7, 99])
+@gen_test
+async def test_who_comes_back_after_the_end_gets_the_end_again(
+    out: Fanout, launch: Launch, after: int
+) -> None:
+    launch.tail().cancel("cancelled")
+    viewer = join(out, launch, after)
+    await ended(viewer)
+    assert viewer.numbers == [6]
+
+
+@gen_test
+async def test_what_comes_at_once_goes_out_at_once_and_in_one_write(
+    out: Fanout, launch: Launch
+) -> None:
+    first, second = join(out, launch), join(out, launch, 5)
+    await has(first, 5)
+    say(launch, 3)
+    assert first.numbers == [1, 2, 3, 4, 5]
+    await has(first, 8)
+    assert second.writes == [b"6 7 8"]
+    # Not copied for each of them.
+    assert first.writes[-1] is second.writes[-1]
+    launch.tail().cancel("cancelled")
+    await ended(first, second)
+
+
+@gen_test
+async def test_a_busy_launch_is_written_once_a_tick_and_a_quiet_one_at_once(
+    out: Fanout, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fanout, "TICK", 0.0)
+    viewer = join(out, launch, 5)
+    await asyncio.sleep(0)
+    say(launch, 1)
+    assert out._due and not out._later
+    await has(viewer, 6)
+    # Now nothing is quiet for as long as that.
+    monkeypatch.setattr(fanout, "TICK", 3600.0)
+    say(launch, 3)
+    assert out._later and not out._due
+    assert out._tick is not None
+    # The tick comes.
+    out._tick.cancel()
+    out._on_tick()
+    await has(viewer, 9)
+    assert viewer.writes == [b"6", b"7 8 9"]
+    monkeypatch.setattr(fanout, "TICK", 0.0)
+    launch.tail().cancel("cancelled")
+    await ended(viewer)
+
+
+@gen_test
+async def test_launches_that_share_events_share_their_bytes(out: Fanout, launch: Launch) -> None:
+    class Shared(Launch):
+        """Another's launch with the same events."""
+
+        def __init__(self) -> None:
+            self.changed, self.watched, self.viewers = launch.changed, launch.watched, 0
+            self.read = launch.read  # type: ignore[method-assign]
+
+        closed = property(lambda self: launch.closed)
+        last = property(lambda self: launch.last)
+
+    viewers = [join(out, launch, 5), join(out, Shared(), 5), join(out, launch, 5, Numbers("x"))]
+    await asyncio.sleep(0)
+    say(launch, 2)
+    for viewer in viewers:
+        await has(viewer, 7)
+    first, other, of_other_format = (viewer.writes[0] for viewer in viewers)
+    assert first is other
+    assert of_other_format is not first
+    assert not out._framed
+    launch.tail().cancel("cancelled")
+    await ended(*viewers)
+
+
+@gen_test
+async def test_one_that_is_full_holds_up_nobody_and_goes_on_where_it_was(
+    out: Fanout, launch: Launch
+) -> None:
+    slow, quick = join(out, launch, 5), join(out, launch, 5)
+    await asyncio.sleep(0)
+    slow.on_write = lambda: setattr(slow, "full", True)
+    for number in range(6, 10):
+        say(launch, 1)
+        await has(quick, number)
+    assert slow.numbers == [6]
+    slow.on_write = lambda: None
+    slow.drain()
+    await has(slow, 9)
+    assert slow.writes[1] == b"7 8 9"
+    # And is one of the others again.
+    say(launch, 1)
+    await has(slow, 10)
+    assert slow.writes[-1] is quick.writes[-1]
+    launch.tail().cancel("cancelled")
+    await ended(slow, quick)
+
+
+@gen_test
+async def test_one_that_stays_full_is_dropped(
+    out: Fanout, launch: Launch, settings: Settings
+) -> None:
+    settings.viewer_timeout = 0.01
+    slow, late = join(out, launch, 5), join(out, launch, 0)
+    # One is full of what is new, the other of what was.
+    for viewer in (slow, late):
+        viewer.on_write = lambda viewer=viewer: setattr(viewer, "full", True)  # type: ignore[misc]
+    await asyncio.sleep(0)
+    say(launch, 1)
+    await ended(slow, late)
+    assert slow.dropped and late.dropped
+    assert launch.viewers == 0
+    # Whoever was full and has gone is not served again.
+    slow.drained()
+    await asyncio.sleep(0)
+
+
+@gen_test
+async def test_one_that_empties_in_time_is_not_dropped(
+    out: Fanout, launch: Launch, settings: Settings
+) -> None:
+    settings.viewer_timeout = 0.5
+    viewer = join(out, launch, 5)
+    await asyncio.sleep(0)
+    began = asyncio.get_running_loop().time()
+    number = 5
+    while asyncio.get_running_loop().time() < began + 0.7:
+        number += 1
+        viewer.on_write = lambda: setattr(viewer, "full", True)
+        say(launch, 1)
+        while not viewer.full:  # noqa: ASYNC110 - it is called in the loop's next turns
+            await asyncio.sleep(0)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(viewer.ended.wait(), 0.1)
+        viewer.on_write = lambda: None
+        viewer.drain()
+    launch.tail().cancel("cancelled")
+    await ended(viewer)
+    assert not viewer.dropped
+    assert viewer.numbers == list(range(6, number + 2))
+
+
+@gen_test
+async def test_a_long_log_comes_in_slices_between_which_live_viewers_are_served(
+    out: Fanout, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fanout, "TICK", 0.0)
+    monkeypatch.setattr(fanout, "_SLICE_EVENTS", 10)
+    monkeypatch.setattr(fanout, "_BUDGET", 0.0)
+    say(launch, 995)
+    live, late, later = join(out, launch, 1000), join(out, launch), join(out, launch, 500)
+    say(launch, 1)
+    await has(live, 1001)
+    assert len(late.writes) < 50
+    assert len(later.writes) < 50
+    launch.tail().cancel("cancelled")
+    await ended(live, late, later)
+    assert late.numbers == list(range(1, 1003))
+    assert later.numbers == list(range(501, 1003))
+    assert max(len(data.split()) for data in late.writes) == 10
+
+
+@gen_test
+async def test_slices_are_measured_in_bytes_too(
+    out: Fanout, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fanout, "_SLICE_BYTES", 1)
+    viewer = join(out, launch)
+    launch.tail().cancel("cancelled")
+    await ended(viewer)
+    assert viewer.writes == [b"1", b"2", b"3", b"4", b"5", b"6"]
+
+
+@gen_test
+async def test_many_live_viewers_are_served_over_several_turns(
+    out: Fanout, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fanout, "_BUDGET", 0.0)
+    monkeypatch.setattr(fanout, "_BLOCK", 2)
+    viewers = [join(out, launch, 5) for _ in range(9)]
+    live = out._audiences[launch, Numbers()]._live
+    while len(live) < len(viewers):  # noqa: ASYNC110 - it takes some of the loop's turns
+        await asyncio.sleep(0)
+    say(launch, 1)
+    await has(viewers[0], 6)
+    # In the middle of it: one goes, one comes, and something is new.
+    assert not viewers[-1].numbers
+    viewers[-1].left()
+    new = join(out, launch, 0)
+    say(launch, 1)
+    for viewer in viewers[:-1]:
+        await has(viewer, 7)
+    await has(new, 7)
+    launch.tail().cancel("cancelled")
+    await ended(*viewers[:-1], new)
+    for viewer in viewers[:-1]:
+        assert viewer.numbers == [6, 7, 8]
+    assert viewers[-1].numbers == []
+    assert new.numbers == list(range(1, 9))
+
+
+@gen_test
+async def test_silence_is_filled(out: Fanout, launch: Launch, settings: Settings) -> None:
+    settings.keepalive = 0.02
+    viewer = join(out, launch, 5)
+    async with asyncio.timeout(WITHIN):
+        while len(viewer.writes) < 3:
+            came = asyncio.Event()
+            viewer.on_write = came.set
+            await came.wait()
+    assert viewer.writes[:3] == [b"."] * 3
+    assert viewer.numbers == []
+    launch.tail().cancel("cancelled")
+    await ended(viewer)
+
+
+@gen_test
+async def test_viewers_are_counted_and_their_coming_and_going_is_told(
+    out: Fanout, launch: Launch
+) -> None:
+    told: list[int] = []
+    launch.watched.add(lambda: told.append(launch.viewers))
+    first, second = join(out, launch), join(out, launch, 0, Numbers("x"))
+    first.left()
+    first.left()
+    second.left()
+    assert told == [1, 2, 1, 0]
+    await asyncio.sleep(0)
+    assert (first.writes, second.writes) == ([], [])
