@@ -22,7 +22,7 @@ Percent = Annotated[float, Meta(ge=0, le=100)]
 Seconds = Annotated[float, Meta(ge=0)]
 
 
-class Curve(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+class Curve(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename={"from_": "from"}):
     """How the bar moves until the next event.
 
     Δt seconds after the event it stands at ``from + (to − from)·(1 − exp(−Δt/tau))``.
@@ -37,7 +37,7 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"})
         return self.from_ + (self.to - self.from_) * (1 - exp(-max(seconds, 0.0) / self.tau))
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One record of a launch, as viewers get it.
 
     It is BinderHub's object with more in it. Fields that say nothing are left out.
@@ -113,7 +113,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.phase in TERMINAL
 
 
-class Encoded:
+class Encoded(msgspec.Struct, eq=False, gc=False):
     """An event in the bytes that go out, made once and shared by all viewers.
 
     Attributes
@@ -123,12 +123,12 @@ class Encoded:
         A whole block of ``text/event-stream``, its number in front.
     """
 
-    __slots__ = ("event", "sse")
+    event: Event
+    sse: bytes = b""
 
-    def __init__(self, event: Event) -> None:
-        self.event = event
+    def __post_init__(self) -> None:
         # JSON has no bare line breaks, so the data is one line.
-        self.sse = b"id: %d\ndata: %b\n\n" % (event.id, encode(event))
+        self.sse = b"id: %d\ndata: %b\n\n" % (self.event.id, encode(self.event))
 
     @property
     def json(self) -> bytes:
