@@ -16,6 +16,7 @@ __all__ = [
     "Day",
     "Distribution",
     "HistoryStore",
+    "Names",
     "NoHistory",
     "Popular",
     "ReasonCount",
@@ -81,6 +82,13 @@ class SlowRepository(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     seconds: float
     pulled: float
+
+
+class Names(msgspec.Struct, frozen=True, kw_only=True):
+    """Of which providers and hosts there are launches; the host "" is here."""
+
+    providers: list[str] = []
+    hosts: list[str] = []
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,8 +159,14 @@ class HistoryStore(Protocol):
         """Return the newest launches of a repository's address, the newest first."""
         ...
 
-    def stats(self, *, days: int, now: float, provider: str = "", host: str = "") -> Stats:
-        """Say where the time went in the last days; with `provider` or `host`, of these only."""
+    def stats(
+        self, *, days: int, now: float, provider: str | None = None, host: str | None = None
+    ) -> Stats:
+        """Say where the time went in the last days; with `provider` or `host`, of this one only."""
+        ...
+
+    def names(self) -> Names:
+        """Return what there are launches of."""
         ...
 
     def popular(self, *, limit: int, now: float) -> list[Popular]:
@@ -180,9 +194,15 @@ class NoHistory:
         """Return none."""
         return []
 
-    def stats(self, *, days: int, now: float, provider: str = "", host: str = "") -> Stats:
+    def stats(
+        self, *, days: int, now: float, provider: str | None = None, host: str | None = None
+    ) -> Stats:
         """Say that there was nothing."""
         return Stats()
+
+    def names(self) -> Names:
+        """Return none."""
+        return Names()
 
     def popular(self, *, limit: int, now: float) -> list[Popular]:
         """Return none."""

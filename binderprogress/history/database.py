@@ -14,11 +14,11 @@ from sqlalchemy import Engine, Row, Select, delete, insert, select, text
 
 from ..core.past import PastLaunch, Span
 from ..core.phases import Phase
-from . import aggregates
-from .base import Popular, Stats
+from . import aggregates, periods
+from .base import Names, Popular, Stats
 from .engine import connect
 from .rollups import DAY, Sums
-from .tables import LaunchRow, OutcomeCount, PhaseCount, Repository
+from .tables import LaunchRow, Repository
 from .writing import BatchWriter
 
 __all__ = ["Database"]
@@ -94,10 +94,17 @@ class Database:
         rows = _launches().where(LaunchRow.repository_id == found)
         return self._read(rows.order_by(LaunchRow.began.desc()).limit(limit))
 
-    def stats(self, *, days: int, now: float, provider: str = "", host: str = "") -> Stats:
+    def stats(
+        self, *, days: int, now: float, provider: str | None = None, host: str | None = None
+    ) -> Stats:
         """Say where the time went; see `base.HistoryStore.stats`."""
         with self.engine.connect() as connection:
             return aggregates.stats(connection, days=days, now=now, provider=provider, host=host)
+
+    def names(self) -> Names:
+        """Return what there are launches of; see `base.HistoryStore.names`."""
+        with self.engine.connect() as connection:
+            return periods.names(connection)
 
     def popular(self, *, limit: int, now: float) -> list[Popular]:
         """Return images worth having everywhere; see `base.HistoryStore.popular`."""
@@ -136,8 +143,7 @@ class Database:
         # Whole days, as they are counted.
         first = int(self._clock() // DAY) - self._keep_days
         with self._writing.begin() as connection:
-            for counts in (PhaseCount, OutcomeCount):
-                connection.execute(delete(counts).where(counts.day < first))
+            periods.forget_before(connection, first)
         while not stop.is_set() and self._remove_slice(first * DAY):
             pass
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from binderprogress.core.past import PastLaunch
 from binderprogress.core.phases import Phase
 from binderprogress.history.database import Database
-from binderprogress.history.tables import Base, ImageTotal, LaunchRow, PhaseCount, Repository
+from binderprogress.history.tables import Base, ImageTotal, LaunchRow, PeriodTotal, Repository
 
 from .conftest import LOG
 from .launches import NOON, past, spans
@@ -159,7 +159,7 @@ def test_what_is_older_than_is_kept_is_removed_with_all_that_it_counted(url: str
     assert count(database, ImageTotal) == 1
     with database.engine.connect() as connection:
         found = connection.execute(select(Repository.__table__)).one()
-        assert connection.scalar(select(func.min(PhaseCount.day))) == int(NOON // DAY)
+        assert connection.scalar(select(func.min(PeriodTotal.day))) == int(NOON // DAY)
     assert (found.launches, found.ready, round(found.seconds, 3)) == (2, 2, 130.0)
     database.close()
 
