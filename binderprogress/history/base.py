@@ -5,6 +5,7 @@ All of it but `add` may take as long as a database does: call it in a thread.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -173,6 +174,21 @@ class HistoryStore(Protocol):
         """Return the images that are most worth having on every node."""
         ...
 
+    def rebuild(self, told: Callable[[int], None]) -> int:
+        """Make all sums anew from the launches; return how many there are.
+
+        Parameters
+        ----------
+        told : callable
+            Called now and then with how many have been read.
+
+        Raises
+        ------
+        HistoryError
+            If the database cannot; then all is as before.
+        """
+        ...
+
     def close(self) -> None:
         """Write what was added, and let go of the database."""
         ...
@@ -207,6 +223,10 @@ class NoHistory:
     def popular(self, *, limit: int, now: float) -> list[Popular]:
         """Return none."""
         return []
+
+    def rebuild(self, told: Callable[[int], None]) -> int:
+        """Do nothing."""
+        return 0
 
     def close(self) -> None:
         """Do nothing."""
