@@ -15,9 +15,10 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from ..core.past import PastLaunch
 from .engine import reason_of
 
-__all__ = ["BatchWriter"]
+__all__ = ["BATCH", "BatchWriter"]
 
-_BATCH = 500
+BATCH = 500
+"""As many are written at once, if as many wait."""
 _PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
@@ -99,7 +100,7 @@ class BatchWriter:
         found: list[PastLaunch | None] = []
         with suppress(Empty):
             found.append(self._queue.get(timeout=patience))
-            while len(found) < _BATCH:
+            while len(found) < BATCH:
                 found.append(self._queue.get_nowait())
         return found
 
