@@ -103,12 +103,14 @@ def _spans(chance: random.Random, popular: int, *, cold: bool) -> Iterator[Span]
 def compare(*, count: int, url: str) -> dict[str, Any]:
     """Measure all databases that are there, or the one that is named."""
     found: dict[str, Any] = {"launches": count}
-    if url:
+    if url not in {"", "sqlite", "postgresql"}:
         return {**found, "named": measure(url, count)}
-    with tempfile.TemporaryDirectory() as folder:
-        found["sqlite"] = measure(f"sqlite:///{folder}/history.sqlite", count)
-        found["sqlite"]["megabytes"] = sum(p.stat().st_size for p in Path(folder).iterdir()) / 1e6
-    if programs() is not None:
+    if url != "postgresql":
+        with tempfile.TemporaryDirectory() as folder:
+            found["sqlite"] = measure(f"sqlite:///{folder}/history.sqlite", count)
+            size = sum(p.stat().st_size for p in Path(folder).iterdir())
+            found["sqlite"]["megabytes"] = size / 1e6
+    if url != "sqlite" and programs() is not None:
         with postgresql() as there:
             found["postgresql"] = measure(there, count)
     return found

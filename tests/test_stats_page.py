@@ -358,7 +358,8 @@ def test_another_period_is_refused(server: Stage, page: Page) -> None:
 def test_the_page_is_for_all(
     server: Stage, filled: Database, browser: Browser, scheme: Any, columns: int
 ) -> None:
-    filled.write([past(began=time.time(), provider="gl", host="b.example.org") for _ in range(9)])
+    host = "a-hub-with-a-very-long-name.binder.example.org:8443"
+    filled.write([past(began=time.time(), provider="gl", host=host) for _ in range(9)])
     context = browser.new_context(
         color_scheme=scheme,
         reduced_motion="reduce",
