@@ -22,7 +22,6 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
@@ -43,6 +42,10 @@ SAMPLE = 20_000
 ESTIMATOR = 20_000
 """As many of the newest an estimator learns from when a server starts."""
 TIMES = 7
+BYTES = {
+    "sqlite": "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
+    "postgresql": "SELECT pg_database_size(current_database())",
+}
 STATS = {
     "stats_7": "days=7",
     "stats_30": "days=30",
@@ -108,8 +111,6 @@ def compare(*, count: int, url: str) -> dict[str, Any]:
     if url != "postgresql":
         with tempfile.TemporaryDirectory() as folder:
             found["sqlite"] = measure(f"sqlite:///{folder}/history.sqlite", count)
-            size = sum(p.stat().st_size for p in Path(folder).iterdir())
-            found["sqlite"]["megabytes"] = size / 1e6
     if url != "sqlite" and programs() is not None:
         with postgresql() as there:
             found["postgresql"] = measure(there, count)
@@ -139,6 +140,9 @@ def measure(url: str, count: int) -> dict[str, Any]:
         }
         for name, ask in questions.items():
             result[f"{name}_first_ms"], result[f"{name}_ms"] = _median(ask)
+    with database.engine.connect() as connection:
+        if size := BYTES.get(connection.dialect.name):
+            result["megabytes"] = connection.scalar(text(size)) / 1e6
     result["peer_stats_30_ms"] = _seconds(lambda: _counted_when_asked(database, count)) * 1000
     result["rebuild_s"] = _seconds(database.rebuild)
     database.close()
