@@ -28,7 +28,11 @@ def main() -> None:
     lines.add_argument("--lines-rate", type=int, default=5_000, help="lines per second")
     past = parser.add_argument_group("history")
     past.add_argument("--launches", type=int, default=20_000)
-    past.add_argument("--url", default="", help="of an empty database; else SQLite and PostgreSQL")
+    past.add_argument(
+        "--url",
+        default="",
+        help="of an empty database; sqlite, postgresql: one of that kind; else both",
+    )
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(BENCHMARKS):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")

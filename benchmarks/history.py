@@ -1,9 +1,11 @@
 """The history with many launches: in SQLite, and in PostgreSQL where that is installed.
 
 Launches are made up by a seeded generator: 400 days, a few popular repositories and many that are
-launched once, phases with log-normal times, failures, pulls. They are written as the server writes
-them where many wait; then the database is opened anew, and each question is asked several times. It
-prints medians, and the first time apart.
+launched once, phases with log-normal times, failures, pulls. Most are written in large batches,
+which are not measured; the newest 20,000 in batches as the server writes them where many wait, and
+these are. Then the database is opened anew, and each question is asked several times, those of the
+page over HTTP. It prints medians, and the first time apart. The server keeps no answers: each is
+made when it is asked for.
 
 The peer is to count when asked: medians of 30 days from the launches themselves, read and sorted,
 which is what a history without sums has to do.
@@ -16,9 +18,10 @@ import random
 import statistics
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
@@ -26,19 +29,35 @@ from sqlalchemy import text
 from binderprogress.core.past import PastLaunch, Span
 from binderprogress.core.phases import Phase
 from binderprogress.history.database import Database
+from binderprogress.history.writing import BATCH
 from tests.support.postgresql import postgresql, programs
+from tests.support.replay import stage
 
 LOG = logging.getLogger(__name__)
-NOW = 1_795_500_000.0
+NOON = 1_795_435_200.0
 DAYS = 400
-BATCH = 5_000
+BULK = 10_000
+SAMPLE = 20_000
+"""As many of the newest are written as the server does it, and measured."""
 ESTIMATOR = 20_000
 """As many of the newest an estimator learns from when a server starts."""
 TIMES = 7
+BYTES = {
+    "sqlite": "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
+    "postgresql": "SELECT pg_database_size(current_database())",
+}
+STATS = {
+    "stats_7": "days=7",
+    "stats_30": "days=30",
+    "stats_90": "days=90",
+    "stats_366": "days=366",
+    "stats_90_of": "days=90&provider=gh&host=here",
+    "stats_366_of": "days=366&provider=gh&host=here",
+}
 
 
-def launches(count: int, *, seed: int = 1) -> Iterator[PastLaunch]:
-    """Yield launches, the oldest first."""
+def launches(count: int, *, seed: int = 1, now: float = NOON) -> Iterator[PastLaunch]:
+    """Yield launches, the oldest first; the last one began just before now."""
     chance = random.Random(seed)  # noqa: S311 - the same each time
     repositories = max(count // 20, 10)
     for number in range(count):
@@ -48,7 +67,7 @@ def launches(count: int, *, seed: int = 1) -> Iterator[PastLaunch]:
         spans = list(_spans(chance, popular, cold=cold))
         outcome = chance.choices([Phase.READY, Phase.FAILED, Phase.CANCELLED], [90, 7, 3])[0]
         yield PastLaunch(
-            began=NOW - DAYS * 86_400 * (1 - number / count),
+            began=now - DAYS * 86_400 * (1 - number / count),
             provider=chance.choices(["gh", "gl", "git"], [85, 10, 5])[0],
             repository=f"https://git.example.org/user-{popular % 997}/repository-{popular}",
             ref="HEAD",
@@ -87,12 +106,12 @@ def _spans(chance: random.Random, popular: int, *, cold: bool) -> Iterator[Span]
 def compare(*, count: int, url: str) -> dict[str, Any]:
     """Measure all databases that are there, or the one that is named."""
     found: dict[str, Any] = {"launches": count}
-    if url:
+    if url not in {"", "sqlite", "postgresql"}:
         return {**found, "named": measure(url, count)}
-    with tempfile.TemporaryDirectory() as folder:
-        found["sqlite"] = measure(f"sqlite:///{folder}/history.sqlite", count)
-        found["sqlite"]["megabytes"] = sum(p.stat().st_size for p in Path(folder).iterdir()) / 1e6
-    if programs() is not None:
+    if url != "postgresql":
+        with tempfile.TemporaryDirectory() as folder:
+            found["sqlite"] = measure(f"sqlite:///{folder}/history.sqlite", count)
+    if url != "sqlite" and programs() is not None:
         with postgresql() as there:
             found["postgresql"] = measure(there, count)
     return found
@@ -103,31 +122,48 @@ def measure(url: str, count: int) -> dict[str, Any]:
     database = Database(url, log=LOG)
     if database.recent(1):
         raise SystemExit("That database has launches in it; name an empty one.")
-    result = {"insert_per_s": count / _fill(database, count)}
-    result["add_one_ms"] = _median(lambda: database.write(launches(1, seed=2)))[1]
+    # What the server calls the last days ends with today.
+    now = time.time()
+    result = {"insert_per_s": min(count, SAMPLE) / _fill(database, count, now)}
+    result["add_one_ms"] = _median(lambda: database.write(launches(1, seed=2, now=now)))[1]
     database.close()
     database = Database(url, log=LOG)
     popular = next(launches(1)).repository
-    questions: dict[str, Callable[[], Any]] = {
-        "recent": lambda: database.recent(ESTIMATOR),
-        "of": lambda: database.of(popular, 20),
-        "stats_30": lambda: database.stats(days=30, now=NOW),
-        "stats_90": lambda: database.stats(days=90, now=NOW),
-        "stats_366": lambda: database.stats(days=366, now=NOW),
-        "popular": lambda: database.popular(limit=20, now=NOW),
-    }
-    for name, ask in questions.items():
-        result[f"{name}_first_ms"], result[f"{name}_ms"] = _median(ask)
+    with stage() as server:
+        server.launches.history = database
+        api = f"{server.url}api/"
+        questions: dict[str, Callable[[], Any]] = {
+            "recent": lambda: database.recent(ESTIMATOR),
+            "of": lambda: database.of(popular, 20),
+            **{name: partial(_get, f"{api}stats?{query}") for name, query in STATS.items()},
+            "popular": partial(_get, f"{api}popular"),
+        }
+        for name, ask in questions.items():
+            result[f"{name}_first_ms"], result[f"{name}_ms"] = _median(ask)
+    with database.engine.connect() as connection:
+        if size := BYTES.get(connection.dialect.name):
+            result["megabytes"] = connection.scalar(text(size)) / 1e6
     result["peer_stats_30_ms"] = _seconds(lambda: _counted_when_asked(database, count)) * 1000
     result["rebuild_s"] = _seconds(database.rebuild)
     database.close()
     return result
 
 
-def _fill(database: Database, count: int) -> float:
-    made, took = launches(count), 0.0
+def _get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - of the server here
+        body: bytes = answer.read()
+    return body
+
+
+def _fill(database: Database, count: int, now: float) -> float:
+    """Write launches; return how long the last `SAMPLE` of them took."""
+    made = launches(count, now=now)
+    while batch := list(islice(made, min(BULK, max(count - SAMPLE, 0)))):
+        database.write(batch)
+        count -= len(batch)
+    took = 0.0
     while batch := list(islice(made, BATCH)):
-        took += _seconds(lambda batch=batch: database.write(batch))  # type: ignore[misc]
+        took += _seconds(partial(database.write, batch))
     if database.engine.dialect.name == "postgresql":
         # What its own housekeeping does within the minute.
         with database.engine.connect() as connection:
@@ -161,14 +197,12 @@ def _seconds(do: Callable[[], Any]) -> float:
 
 
 ROWS = {
-    "insert_per_s": "launches written, a second",
+    "insert_per_s": f"launches written in batches of {BATCH}, a second",
     "add_one_ms": "one launch written, ms",
     "recent_ms": f"the newest {ESTIMATOR:,}, as for an estimator, ms",
     "of_ms": "20 of one repository, ms",
-    "stats_30_ms": "stats of 30 days, ms",
-    "stats_90_ms": "stats of 90 days, ms",
-    "stats_366_ms": "stats of 366 days, ms",
-    "popular_ms": "popular images, ms",
+    **{f"{name}_ms": f"GET /api/stats?{query}, ms" for name, query in STATS.items()},
+    "popular_ms": "GET /api/popular, ms",
     "peer_stats_30_ms": "peer: 30 days counted when asked, ms",
     "rebuild_s": "all sums made anew, s",
     "megabytes": "on the disk, MB",
@@ -180,7 +214,7 @@ def table(result: dict[str, Any]) -> str:
     kinds = [name for name in result if name != "launches"]
     lines = [
         f"history: {result['launches']:,} launches",
-        f"{'':46}" + "".join(f"{k:>22}" for k in kinds),
+        f"{'':48}" + "".join(f"{k:>22}" for k in kinds),
     ]
     for row, title in ROWS.items():
         cells = []
@@ -191,5 +225,5 @@ def table(result: dict[str, Any]) -> str:
             if first is not None and value is not None and first != value:
                 cell += f" ({first:,.1f} first)"
             cells.append(f"{cell:>22}")
-        lines.append(f"  {title:44}" + "".join(cells))
+        lines.append(f"  {title:46}" + "".join(cells))
     return "\n".join(lines)

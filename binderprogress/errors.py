@@ -4,6 +4,7 @@
 
     BinderProgressError
     ├── ConfigError               the operator's configuration cannot work
+    ├── HistoryError              the history's database does not do what it is asked to
     ├── BadRequestError           what the user asked for cannot be done        (400)
     │   └── SpecError             … because REPO or the spec is not understood
     ├── RefusedError              it could be done, but is not allowed here     (403)
@@ -26,6 +27,7 @@ __all__ = [
     "BadRequestError",
     "BinderProgressError",
     "ConfigError",
+    "HistoryError",
     "IllegalTransitionError",
     "LaunchFailedError",
     "NotFoundError",
@@ -47,6 +49,10 @@ class BinderProgressError(Exception):
 
 class ConfigError(BinderProgressError):
     """The configuration cannot work; the message names the setting."""
+
+
+class HistoryError(BinderProgressError):
+    """The history's database does not do what it is asked to; the message says what it says."""
 
 
 class BadRequestError(BinderProgressError):

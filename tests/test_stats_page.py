@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from binderprogress.core.phases import Phase
 from binderprogress.core.reasons import REASONS
@@ -285,6 +285,68 @@ def test_the_period_is_chosen_by_links(server: Stage, filled: Database, page: Pa
     expect(part(page, "launches")).to_have_text("108")
 
 
+def test_provider_and_host_are_chosen_in_place(
+    server: Stage, history: Database, page: Page
+) -> None:
+    now = time.time()
+    history.write([past(began=now) for _ in range(5)])
+    history.write([past(began=now, provider="gl", host="b.example.org") for _ in range(3)])
+    history.write([past(began=now, provider="gl", spans=spans(400))])
+    open_page(page, server)
+    provider, host = page.get_by_label("Provider"), page.get_by_label("Host")
+    count = part(page, "launches")
+    expect(count).to_have_text("9")
+    provider.select_option(label="GitLab")
+    expect(count).to_have_text("4")
+    host.select_option("here")
+    expect(count).to_have_text("1")
+    expect(part(page, "cold")).to_have_text("7 min 5 s")
+    assert page.url.endswith("/stats?days=30&provider=gl&host=here")
+    # Links and a reload keep it.
+    page.get_by_role("link", name="7 days").click()
+    page.wait_for_url("**/stats?days=7&provider=gl&host=here")
+    expect(count).to_have_text("1")
+    expect(provider).to_have_value("gl")
+    expect(host).to_have_value("here")
+    provider.select_option("gh")
+    expect(count).to_have_text("5")
+    host.select_option("b.example.org")
+    heading = page.get_by_role("heading", name="No launch of the last 7 days is known yet")
+    expect(heading).to_be_visible()
+    provider.select_option("")
+    expect(count).to_have_text("3")
+    host.select_option("")
+    expect(count).to_have_text("9")
+    page.wait_for_url("**/stats?days=7")
+
+
+def test_an_answer_that_comes_after_another_choice_is_not_shown(
+    server: Stage, history: Database, page: Page
+) -> None:
+    now = time.time()
+    history.write([past(began=now) for _ in range(5)])
+    history.write([past(began=now, provider="gl") for _ in range(3)])
+    open_page(page, server)
+    held: list[Route] = []
+    page.route("**/api/stats?*provider=gl", lambda route: held.append(route))
+    with page.expect_request("**/api/stats?*provider=gl"):
+        page.get_by_label("Provider").select_option("gl")
+    page.get_by_label("Provider").select_option("gh")
+    expect(part(page, "launches")).to_have_text("5")
+    with page.expect_response("**/api/stats?*provider=gl"):
+        held[0].continue_()
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    expect(part(page, "launches")).to_have_text("5")
+
+
+def test_where_all_is_of_one_kind_nothing_is_to_be_chosen(
+    server: Stage, filled: Database, page: Page
+) -> None:
+    open_page(page, server)
+    expect(page.get_by_label("Provider")).to_have_count(0)
+    expect(page.get_by_label("Host")).to_have_count(0)
+
+
 def test_another_period_is_refused(server: Stage, page: Page) -> None:
     answer = page.request.get(f"{server.url}stats?days=8")
     assert answer.status == 400
@@ -296,6 +358,8 @@ def test_another_period_is_refused(server: Stage, page: Page) -> None:
 def test_the_page_is_for_all(
     server: Stage, filled: Database, browser: Browser, scheme: Any, columns: int
 ) -> None:
+    host = "a-hub-with-a-very-long-name.binder.example.org:8443"
+    filled.write([past(began=time.time(), provider="gl", host=host) for _ in range(9)])
     context = browser.new_context(
         color_scheme=scheme,
         reduced_motion="reduce",

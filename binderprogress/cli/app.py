@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
-from .base import USAGE, Command, launch_command
+from .base import CommandGroup, launch_command
 
 __all__ = ["BinderProgressApp", "main"]
 
 
-class BinderProgressApp(Command):
+class BinderProgressApp(CommandGroup):
     """See a launch happen: from a repository to a running Jupyter server."""
 
     name = "binderprogress"
@@ -29,20 +27,9 @@ class BinderProgressApp(Command):
         ),
         "launch": ("binderprogress.cli.launch.LaunchApp", "Launch a repository."),
         "check": ("binderprogress.cli.check.CheckApp", "Find out whether a repository runs."),
+        "history": ("binderprogress.cli.history.HistoryApp", "Look after the history."),
         "demo": ("binderprogress.cli.demo.DemoApp", "Run everything, with examples."),
     }
-
-    def start(self) -> None:
-        """Start the command that was named; without one, say which there are."""
-        if self.subapp is not None:
-            self.subapp.start()
-            return
-        if self.generate_config:
-            self.usage("It is a command that has a config: binderprogress serve --generate-config")
-        if self.extra_args:
-            self.usage(f"There is no command {self.extra_args[0]!r}.")
-        self.print_help()
-        sys.exit(USAGE)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import webbrowser
 from collections.abc import Coroutine
 from pathlib import Path
@@ -26,6 +27,7 @@ __all__ = [
     "UNREACHABLE",
     "USAGE",
     "Command",
+    "CommandGroup",
     "allow_folder",
     "launch_command",
     "open_in_browser",
@@ -34,6 +36,22 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+
+
+class CommandGroup(Command):
+    """A command that only has others below it."""
+
+    def start(self) -> None:
+        """Start the command that was named; without one, say which there are."""
+        if self.subapp is not None:
+            self.subapp.start()
+            return
+        if self.generate_config:
+            self.usage("It is a command that has a config: binderprogress serve --generate-config")
+        if self.extra_args:
+            self.usage(f"There is no command {self.extra_args[0]!r}.")
+        self.print_help()
+        sys.exit(USAGE)
 
 
 def allow_folder(config: Config, folder: Path) -> None:

@@ -126,6 +126,7 @@ def trace(
     now: float | None = None,
     id: str = "",  # noqa: A002 - what it is called everywhere
     spec: str = "",
+    took: Sequence[Span] | None = None,
 ) -> Trace:
     """Say where the time of a launch went.
 
@@ -139,9 +140,11 @@ def trace(
         The same clock's time, to which the newest step of a launch that is not over goes on.
     id, spec : str
         What it is.
+    took : sequence of Span, optional
+        What `past.spans` makes of these events, if it was asked already.
     """
     last = events[-1]
-    found = spans(events, began=began)
+    found = list(spans(events, began=began) if took is None else took)
     if now is not None and not last.terminal:
         newest = found[-1]
         found[-1] = msgspec.structs.replace(newest, end=max(round(now - began, 3), newest.end))

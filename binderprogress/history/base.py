@@ -5,6 +5,7 @@ All of it but `add` may take as long as a database does: call it in a thread.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -16,6 +17,7 @@ __all__ = [
     "Day",
     "Distribution",
     "HistoryStore",
+    "Names",
     "NoHistory",
     "Popular",
     "ReasonCount",
@@ -81,6 +83,13 @@ class SlowRepository(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     seconds: float
     pulled: float
+
+
+class Names(msgspec.Struct, frozen=True, kw_only=True):
+    """Of which providers and hosts there are launches; the host "" is here."""
+
+    providers: list[str] = []
+    hosts: list[str] = []
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,12 +160,33 @@ class HistoryStore(Protocol):
         """Return the newest launches of a repository's address, the newest first."""
         ...
 
-    def stats(self, *, days: int, now: float, provider: str = "", host: str = "") -> Stats:
-        """Say where the time went in the last days; with `provider` or `host`, of these only."""
+    def stats(
+        self, *, days: int, now: float, provider: str | None = None, host: str | None = None
+    ) -> Stats:
+        """Say where the time went in the last days; with `provider` or `host`, of this one only."""
+        ...
+
+    def names(self) -> Names:
+        """Return what there are launches of."""
         ...
 
     def popular(self, *, limit: int, now: float) -> list[Popular]:
         """Return the images that are most worth having on every node."""
+        ...
+
+    def rebuild(self, told: Callable[[int], None]) -> int:
+        """Make all sums anew from the launches; return how many there are.
+
+        Parameters
+        ----------
+        told : callable
+            Called now and then with how many have been read.
+
+        Raises
+        ------
+        HistoryError
+            If the database cannot; then all is as before.
+        """
         ...
 
     def close(self) -> None:
@@ -180,13 +210,23 @@ class NoHistory:
         """Return none."""
         return []
 
-    def stats(self, *, days: int, now: float, provider: str = "", host: str = "") -> Stats:
+    def stats(
+        self, *, days: int, now: float, provider: str | None = None, host: str | None = None
+    ) -> Stats:
         """Say that there was nothing."""
         return Stats()
+
+    def names(self) -> Names:
+        """Return none."""
+        return Names()
 
     def popular(self, *, limit: int, now: float) -> list[Popular]:
         """Return none."""
         return []
+
+    def rebuild(self, told: Callable[[int], None]) -> int:
+        """Do nothing."""
+        return 0
 
     def close(self) -> None:
         """Do nothing."""

@@ -10,20 +10,23 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import Engine, Row, Select, delete, insert, select, text
+from sqlalchemy import Connection, Engine, Row, Select, delete, insert, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from ..core.past import PastLaunch, Span
 from ..core.phases import Phase
-from . import aggregates
-from .base import Popular, Stats
-from .engine import connect
+from ..errors import HistoryError
+from . import aggregates, periods
+from .base import Names, Popular, Stats
+from .engine import connect, reason_of
 from .rollups import DAY, Sums
-from .tables import LaunchRow, OutcomeCount, PhaseCount, Repository
+from .tables import LaunchRow, Repository
 from .writing import BatchWriter
 
 __all__ = ["Database"]
 
 _SLICE = 1000
+_PAGE = 20_000
 _IN = 500
 """As many values in one question: databases have a limit."""
 _TIDY = 3600.0
@@ -94,10 +97,17 @@ class Database:
         rows = _launches().where(LaunchRow.repository_id == found)
         return self._read(rows.order_by(LaunchRow.began.desc()).limit(limit))
 
-    def stats(self, *, days: int, now: float, provider: str = "", host: str = "") -> Stats:
+    def stats(
+        self, *, days: int, now: float, provider: str | None = None, host: str | None = None
+    ) -> Stats:
         """Say where the time went; see `base.HistoryStore.stats`."""
         with self.engine.connect() as connection:
             return aggregates.stats(connection, days=days, now=now, provider=provider, host=host)
+
+    def names(self) -> Names:
+        """Return what there are launches of; see `base.HistoryStore.names`."""
+        with self.engine.connect() as connection:
+            return periods.names(connection)
 
     def popular(self, *, limit: int, now: float) -> list[Popular]:
         """Return images worth having everywhere; see `base.HistoryStore.popular`."""
@@ -136,8 +146,7 @@ class Database:
         # Whole days, as they are counted.
         first = int(self._clock() // DAY) - self._keep_days
         with self._writing.begin() as connection:
-            for counts in (PhaseCount, OutcomeCount):
-                connection.execute(delete(counts).where(counts.day < first))
+            periods.forget_before(connection, first)
         while not stop.is_set() and self._remove_slice(first * DAY):
             pass
 
@@ -154,24 +163,38 @@ class Database:
             aggregates.forget_empty(connection)
         return len(ids) == _SLICE
 
-    def rebuild(self) -> None:
-        """Make all sums and counts anew from the launches."""
-        with self._writing.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                # Nobody adds meanwhile; SQLite has one writer at a time anyway.
-                connection.execute(text("LOCK TABLE repositories IN EXCLUSIVE MODE"))
-            aggregates.forget_all(connection)
-            last = 0
-            while True:
-                page = _launches().where(LaunchRow.id > last).order_by(LaunchRow.id)
-                rows = connection.execute(page.limit(10 * _SLICE)).all()
-                if not rows:
-                    break
-                last = rows[-1].id
-                sums = _sums(map(_past, rows))
-                aggregates.add_repositories(connection, sums)
-                aggregates.add_counts(connection, sums, _ids(connection, list(sums.repositories)))
-            aggregates.forget_empty(connection)
+    def rebuild(self, told: Callable[[int], None] = lambda _: None) -> int:
+        """Make all sums anew from the launches; see `base.HistoryStore.rebuild`."""
+        try:
+            with self._writing.begin() as connection:
+                return self._rebuild(connection, told)
+        except (SQLAlchemyError, msgspec.MsgspecError) as error:
+            raise HistoryError(
+                f"The sums of {self} cannot be made anew, and are as before: {reason_of(error)}"
+            ) from error
+
+    def _rebuild(self, connection: Connection, told: Callable[[int], None]) -> int:
+        if connection.dialect.name == "postgresql":
+            # Nobody adds meanwhile; SQLite has one writer at a time anyway.
+            connection.execute(text("LOCK TABLE repositories IN EXCLUSIVE MODE"))
+        aggregates.forget_all(connection)
+        count = last = 0
+        while True:
+            page = _launches().where(LaunchRow.id > last).order_by(LaunchRow.id)
+            rows = connection.execute(page.limit(_PAGE)).all()
+            if not rows:
+                break
+            last = rows[-1].id
+            sums = _sums(map(_past, rows))
+            aggregates.add_repositories(connection, sums)
+            aggregates.add_counts(connection, sums, _ids(connection, list(sums.repositories)))
+            count += len(rows)
+            told(count)
+        aggregates.forget_empty(connection)
+        return count
+
+    def __str__(self) -> str:
+        return self.engine.url.render_as_string(hide_password=True)
 
     def _read(self, query: Select[Any]) -> list[PastLaunch]:
         with self.engine.connect() as connection:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from ..errors import ConfigError
 from .schema import migrate
 
-__all__ = ["connect"]
+__all__ = ["connect", "reason_of"]
 
 _BUSY = 30.0
 """Seconds to wait for another process that writes into the same file."""
@@ -48,15 +48,19 @@ def connect(url: str) -> Engine:
             migrate(connection)
     except (SQLAlchemyError, OSError) as error:
         engine.dispose()
-        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
         raise ConfigError(
             f"The history cannot be opened at {address.render_as_string(hide_password=True)}: "
-            f'{reason}. Name another database with c.History.url, or none with "".'
+            f'{reason_of(error)}. Name another database with c.History.url, or none with "".'
         ) from error
     except ConfigError:
         engine.dispose()
         raise
     return engine
+
+
+def reason_of(error: Exception) -> str:
+    """Return what a database says of an error, without the values that it was given."""
+    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0][:300]
 
 
 def _address(url: str) -> URL:

@@ -6,24 +6,24 @@ them can be made anew from the launches.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from math import floor, log2
-from typing import Any
+from collections import Counter, defaultdict
+from itertools import product
+from math import floor
+from typing import Any, NamedTuple
 
 from ..core.past import PastLaunch
 from ..core.phases import Phase
 from .tables import ALL
+from .tallies import COLD, WARM, Ended, Histogram, Phases, add_ended, add_phases
 
-__all__ = ["DAY", "TOTAL", "Sums", "bin_of", "quantiles", "weight"]
+__all__ = ["DAY", "PERIODS", "TOTAL", "Period", "Sums", "begin_of", "weight"]
 
 DAY = 86400.0
 TOTAL = "total"
 """Stands for the whole launch among the phases."""
 
-_BINS = 4
-"""As many to a doubling of the time: a quantile is off by less than a tenth."""
-_SHORTEST = 0.001
+PERIODS = (1, 7)
+"""Launches are counted by the day and by the week: of many days, that are fewer to add up."""
 
 _HALF_LIFE = 14 * DAY
 _START = 1_767_225_600.0  # 2026-01-01
@@ -39,49 +39,69 @@ def weight(began: float) -> float:
     return float(2.0 ** max(-1000.0, min((began - _START) / _HALF_LIFE, 1000.0)))
 
 
-def bin_of(seconds: float) -> int:
-    """Return the bin of a histogram that a time is counted in."""
-    return floor(_BINS * log2(max(seconds, _SHORTEST)))
+class Period(NamedTuple):
+    """A day or a week of one provider and one host, or of all.
+
+    Attributes
+    ----------
+    provider, host : str
+        Or `ALL`.
+    days : int
+        One of `PERIODS`.
+    day : int
+        The first, in days since 1970, UTC.
+    """
+
+    provider: str
+    host: str
+    days: int
+    day: int
 
 
-def quantiles(bins: Mapping[int, int], wanted: Iterable[float]) -> list[float]:
-    """Return quantiles of a histogram, in seconds; `wanted` are from 0 to 1, in their order."""
-    found = []
-    total = sum(bins.values())
-    ordered = iter(sorted(bins.items()))
-    number, count = next(ordered)
-    below = 0
-    for share in wanted:
-        rank = share * total
-        while rank > below + count:
-            below += count
-            number, count = next(ordered)
-        found.append(round(2 ** ((number + (rank - below) / count) / _BINS), 3))
-    return found
+def begin_of(day: int, days: int) -> int:
+    """Return the first day of the period that a day is in; weeks begin with a Monday."""
+    # The first day of all was a Thursday.
+    return day - (day + 3) % 7 if days == 7 else day
 
 
 class Sums:
     """What some launches add to the sums and counts."""
 
     def __init__(self) -> None:
-        self.phases: Counter[tuple[int, str, str, bool, str, int]] = Counter()
-        self.outcomes: Counter[tuple[int, str, str, bool, str, str]] = Counter()
+        self._ended: Counter[tuple[str, str, int, str, str]] = Counter()
+        self._times: defaultdict[tuple[str, str, int, str, str], list[float]] = defaultdict(list)
         self.repositories: dict[str, dict[str, Any]] = {}
         self.images: dict[str, dict[str, Any]] = {}
 
     def add(self, past: PastLaunch, *, repository: str, image: str) -> None:
         """Add a launch; `repository` and `image` are the keys of these."""
-        day = floor(past.began / DAY)
-        outcome = past.outcome.value
-        self.outcomes[day, past.provider, past.host, past.cold, outcome, past.reason] += 1
-        if past.outcome is Phase.READY:
+        of = (past.provider, past.host, floor(past.began / DAY))
+        kind = COLD if past.cold else WARM
+        ready = past.outcome is Phase.READY
+        self._ended[*of, past.outcome.value, kind if ready else past.reason] += 1
+        if ready:
             for phase, seconds in _durations(past).items():
-                number = bin_of(seconds)
-                self.phases[day, past.provider, past.host, past.cold, phase, number] += 1
-                self.phases[day, ALL, ALL, past.cold, phase, number] += 1
+                self._times[*of, kind, phase].append(seconds)
         self._add_repository(past, repository)
         if image:
             self._add_image(past, repository, image)
+
+    def periods(self) -> dict[Period, tuple[Ended, Phases]]:
+        """Return what they add to each period, of their provider and host and of all."""
+        ended: defaultdict[Period, list[Ended]] = defaultdict(list)
+        for (provider, host, day, outcome, reason), launches in self._ended.items():
+            for period in _periods(provider, host, day):
+                ended[period].append({outcome: {reason: launches}})
+        phases: defaultdict[Period, list[Phases]] = defaultdict(list)
+        for (provider, host, day, kind, phase), times in self._times.items():
+            one = {kind: {phase: Histogram.of(times)}}
+            for period in _periods(provider, host, day):
+                phases[period].append(one)
+        # In one order: two who count up the same do not wait for each other for ever.
+        return {
+            period: (add_ended(ended[period]), add_phases(phases[period]))
+            for period in sorted(ended)
+        }
 
     def _add_repository(self, past: PastLaunch, key: str) -> None:
         ready = past.outcome is Phase.READY
@@ -122,6 +142,13 @@ class Sums:
         found["pulls"] += pulled > 0
         found["pulled"] += pulled
         found["weight"] += weight(past.began)
+
+
+def _periods(provider: str, host: str, day: int) -> list[Period]:
+    return [
+        Period(of_provider, of_host, days, begin_of(day, days))
+        for of_provider, of_host, days in product((provider, ALL), (host, ALL), PERIODS)
+    ]
 
 
 def _durations(past: PastLaunch) -> dict[str, float]:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Computed, Float, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import (
+    BigInteger,
+    Computed,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-__all__ = ["ALL", "Base", "ImageTotal", "LaunchRow", "OutcomeCount", "PhaseCount", "Repository"]
+__all__ = ["ALL", "Base", "ImageTotal", "LaunchRow", "PeriodTotal", "Repository"]
 
 ALL = "*"
-"""In place of provider and host: the counts of all, so that they need not be added up."""
+"""In place of provider and host: the sums of all, so that they need not be added up."""
+
+MEAN = "CASE WHEN ready >= 3 THEN seconds / ready ELSE 0 END"
+"""How long a repository's launches take; one slow launch says little of its repository."""
 
 WORTH = "CASE WHEN pulls > 0 THEN weight * pulled / pulls ELSE 0 END"
 """What having an image everywhere saves: what was never pulled is not missed anywhere."""
@@ -42,6 +54,13 @@ class Repository(Base):
     seconds: Mapped[float] = mapped_column(Float(53))
     pulled: Mapped[float] = mapped_column(Float(53))
     weight: Mapped[float] = mapped_column(Float(53))
+    # The database's own, so that the slowest, of all or of one provider, are found at once.
+    mean: Mapped[float] = mapped_column(Float(53), Computed(MEAN))
+
+    __table_args__ = (
+        Index("repositories_by_mean", "mean", "id"),
+        Index("repositories_by_provider", "provider", "mean", "id"),
+    )
 
 
 class ImageTotal(Base):
@@ -92,32 +111,17 @@ class LaunchRow(Base):
     )
 
 
-class PhaseCount(Base):
-    """How many launches of a day spent about so long in a phase, see `rollups.bin_of`."""
+class PeriodTotal(Base):
+    """What the launches of a day or a week come to, see `rollups.Period` and `tallies`.
 
-    __tablename__ = "phase_counts"
+    `ended` and `phases` are JSON: they are read as a whole, or not at all.
+    """
+
+    __tablename__ = "periods"
 
     provider: Mapped[str] = mapped_column(_NAME, primary_key=True)
     host: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    days: Mapped[int] = mapped_column(Integer, primary_key=True)
     day: Mapped[int] = mapped_column(Integer, primary_key=True)
-    cold: Mapped[bool] = mapped_column(primary_key=True)
-    phase: Mapped[str] = mapped_column(_NAME, primary_key=True)
-    bin: Mapped[int] = mapped_column(Integer, primary_key=True)
-    launches: Mapped[int] = mapped_column(Integer)
-
-    # In the order of the key, in which they are read: those of all providers are together.
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's way
-
-
-class OutcomeCount(Base):
-    """How many launches of a day ended how, and why."""
-
-    __tablename__ = "outcome_counts"
-
-    day: Mapped[int] = mapped_column(Integer, primary_key=True)
-    provider: Mapped[str] = mapped_column(_NAME, primary_key=True)
-    host: Mapped[str] = mapped_column(_NAME, primary_key=True)
-    cold: Mapped[bool] = mapped_column(primary_key=True)
-    outcome: Mapped[str] = mapped_column(_NAME, primary_key=True)
-    reason: Mapped[str] = mapped_column(_NAME, primary_key=True)
-    launches: Mapped[int] = mapped_column(Integer)
+    ended: Mapped[str] = mapped_column(Text)
+    phases: Mapped[str] = mapped_column(Text)

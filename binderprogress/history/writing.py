@@ -13,10 +13,12 @@ from typing import Any
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from ..core.past import PastLaunch
+from .engine import reason_of
 
-__all__ = ["BatchWriter"]
+__all__ = ["BATCH", "BatchWriter"]
 
-_BATCH = 500
+BATCH = 500
+"""As many are written at once, if as many wait."""
 _PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
@@ -98,7 +100,7 @@ class BatchWriter:
         found: list[PastLaunch | None] = []
         with suppress(Empty):
             found.append(self._queue.get(timeout=patience))
-            while len(found) < _BATCH:
+            while len(found) < BATCH:
                 found.append(self._queue.get_nowait())
         return found
 
@@ -113,12 +115,14 @@ class BatchWriter:
                 return
             except (OperationalError, InterfaceError) as error:
                 if self._closing.is_set():
-                    self._lose(len(launches), _told(error))
+                    self._lose(len(launches), reason_of(error))
                     return
                 pause = _PAUSES[min(failures, len(_PAUSES) - 1)]
                 failures += 1
                 self._log.warning(
-                    "The history cannot be written (%s). Trying again in %g s.", _told(error), pause
+                    "The history cannot be written (%s). Trying again in %g s.",
+                    reason_of(error),
+                    pause,
                 )
                 self._closing.wait(pause)
             except Exception as error:  # noqa: BLE001 - whatever is in it, the thread goes on
@@ -128,7 +132,7 @@ class BatchWriter:
     def _persist_each(self, launches: list[PastLaunch], error: Exception) -> None:
         """Find out which of them cannot be written."""
         if len(launches) == 1:
-            self._lose(1, _told(error))
+            self._lose(1, reason_of(error))
             return
         for past in launches:
             self._persist([past])
@@ -137,13 +141,8 @@ class BatchWriter:
         try:
             self._tidy(self._closing)
         except SQLAlchemyError as error:
-            self._log.warning("Old launches could not be removed: %s", _told(error))
+            self._log.warning("Old launches could not be removed: %s", reason_of(error))
 
     def _lose(self, count: int, why: str) -> None:
         self.lost += count
         self._log.error("%d launches are not kept in the history: %s", count, why)
-
-
-def _told(error: Exception) -> str:
-    """Return what a database says of an error, without the values that it was given."""
-    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0][:300]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from ..core.events import Event
-from ..core.past import PastLaunch, spans
+from ..core.past import PastLaunch, Span
 from ..core.phases import Phase
 from ..core.specs import Spec
 from .launch import Launch
@@ -19,17 +20,19 @@ _SIZE = re.compile(r"Image size: (\d{1,15}) bytes")
 _COMMIT = re.compile(r".*/([0-9a-f]{40})", re.DOTALL)
 
 
-def past_of(launch: Launch, *, host: str) -> PastLaunch:
+def past_of(launch: Launch, events: Sequence[Event], took: list[Span], *, host: str) -> PastLaunch:
     """Return what is kept of a launch.
 
     Parameters
     ----------
+    events : sequence of Event
+        All of it.
+    took : list of Span
+        Where its time went, as `core.past.spans` says it.
     host : str
         Where its server was started, unless its sources know better.
     """
-    events = launch.events()
     last, built, served = events[-1], launch.built, launch.served
-    took = spans(events, began=launch.created)
     image = (served.fields.get("image") if served else "") or (built.image if built else "")
     return PastLaunch(
         began=launch.created,
@@ -69,7 +72,7 @@ def _commit(launch: Launch) -> str:
     return found[1] if found else ""
 
 
-def _image_bytes(events: list[Event]) -> int | None:
+def _image_bytes(events: Sequence[Event]) -> int | None:
     for event in events:
         if event.phase is Phase.LAUNCHING and (found := _SIZE.search(event.message)):
             return int(found[1])

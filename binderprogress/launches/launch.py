@@ -12,6 +12,7 @@ from ..channels.memory import MemoryChannel
 from ..core.estimate import Estimator
 from ..core.events import Encoded, Event
 from ..core.knowledge import Expectation
+from ..core.past import Span
 from ..core.phases import Phase
 from ..core.specs import Spec
 from ..core.steps import Step
@@ -209,16 +210,27 @@ class Launch:
             viewers=self.viewers,
         )
 
-    def trace(self, events: Sequence[Event] | None = None) -> Trace:
+    def trace(
+        self, events: Sequence[Event] | None = None, took: Sequence[Span] | None = None
+    ) -> Trace:
         """Say where the time went, in all or so far.
 
         Parameters
         ----------
         events : sequence of Event, optional
             As `events` returned them, if this is called in another thread.
+        took : sequence of Span, optional
+            As `core.past.spans` made them of these events, if it was asked already.
         """
         found = self.events() if events is None else events
-        return trace(found, began=self.created, now=self.now, id=self.id, spec=str(self.spec))
+        return trace(
+            found,
+            began=self.created,
+            now=self.now,
+            id=self.id,
+            spec=str(self.spec),
+            took=took,
+        )
 
     @property
     def now(self) -> float:

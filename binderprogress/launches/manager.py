@@ -16,8 +16,10 @@ import msgspec
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
+from ..core.events import Event
 from ..core.knowledge import Expectation, Place
 from ..core.normalize import Normalizer
+from ..core.past import Span, spans
 from ..core.phases import Phase
 from ..core.reasons import failure
 from ..core.specs import Spec
@@ -389,13 +391,21 @@ class LaunchManager(LoggingConfigurable):
         self._recent.add(Ended(now, last.phase, launch.seconds, last.reason))
         self._watch(launch)
         self.log.info("%r ended", launch)
-        past = past_of(launch, host=self.host)
-        self.history.add(past)
-        self._learner.add(past)
+        events = launch.events()
+        took = spans(events, began=launch.created)
+        self._keep(launch, events, took)
         if self.over:
-            trace = launch.trace()
+            trace = launch.trace(events, took)
             for told in self.over:
                 self._tell(told, launch, trace)
+
+    def _keep(self, launch: Launch, events: list[Event], took: list[Span]) -> None:
+        try:
+            past = past_of(launch, events, took, host=self.host)
+            self.history.add(past)
+            self._learner.add(past)
+        except Exception:
+            self.log.exception("%r is over, but its history could not keep it", launch)
 
     def _tell(self, told: Callable[[Launch, Trace], None], launch: Launch, trace: Trace) -> None:
         try:

@@ -49,6 +49,20 @@ _FORMAT = {
     "description": "chrome: the Trace Event Format, for Perfetto, instead of a Trace.",
     "schema": {"type": "string", "enum": ["chrome"]},
 }
+_PROVIDER = {
+    "name": "provider",
+    "in": "query",
+    "description": "Count only launches of this one: one of `providers` in the answer, or of those "
+    "that are known here; empty: of all.",
+    "schema": {"type": "string"},
+}
+_HOST = {
+    "name": "host",
+    "in": "query",
+    "description": "Count only launches at this one: one of `hosts` in the answer, `here` for "
+    "those of no other host; empty: at all. `repositories` knows no host.",
+    "schema": {"type": "string"},
+}
 _LAST_EVENT_ID = {
     "name": "Last-Event-ID",
     "in": "header",
@@ -131,7 +145,7 @@ def _paths() -> dict[str, Any]:
             "get": _operation("getLog", "Its whole log.", {"200": text}),
         },
         "/api/stats": {
-            "parameters": [_number("days", 30, 366), _text("provider"), _text("host")],
+            "parameters": [_number("days", 30, 366), _PROVIDER, _HOST],
             "get": _operation(
                 "getStats",
                 "Where the time of launches went, how they ended, and what runs now.",
@@ -166,11 +180,6 @@ def _paths() -> dict[str, Any]:
 def _number(name: str, default: int, most: int) -> dict[str, Any]:
     schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
     return {"name": name, "in": "query", "schema": schema}
-
-
-def _text(name: str) -> dict[str, Any]:
-    only = {"name": name, "in": "query", "schema": {"type": "string"}}
-    return {**only, "description": "Count only launches of this one."}
 
 
 def _operation(name: str, summary: str, responses: dict[str, Any]) -> dict[str, Any]:

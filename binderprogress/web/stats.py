@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+from urllib.parse import urlencode
 
 import msgspec
 
 from ..core.phases import Phase
+from ..core.specs import PROVIDERS
 from ..errors import BadRequestError, RefusedError
 from ..history.base import NoHistory, Popular, Stats
 from ..launches import LaunchManager
@@ -25,6 +29,8 @@ __all__ = [
 _MOST_DAYS = 366
 _MOST_IMAGES = 1000
 _PERIODS = (7, 30, 90)
+_HERE = "here"
+"""Stands for the host "", which is not to be told from one that is not named."""
 _PUBLIC = ("http://", "https://")
 
 
@@ -53,7 +59,10 @@ class StatsAnswer(Stats, frozen=True, kw_only=True):
     now : float
         The server's clock, in seconds since 1970.
     last_days : int
-        As asked for.
+    provider, host : str
+        As asked for; empty: all.
+    providers, hosts : list of str
+        What can be asked for: of these, launches are kept. ``here`` is no other host.
     live : Live
     lost : int
         Launches that could not be written into the history since the server was started.
@@ -61,6 +70,10 @@ class StatsAnswer(Stats, frozen=True, kw_only=True):
 
     now: float
     last_days: int
+    provider: str
+    host: str
+    providers: list[str]
+    hosts: list[str]
     live: Live
     lost: int
 
@@ -88,13 +101,14 @@ class StatsHandler(_NumberHandler):
     async def get(self) -> None:
         """Send where the time went in the last days, and what runs now."""
         days = self.number("days", 30, _MOST_DAYS)
-        provider, host = (
-            self.get_query_argument("provider", ""),
-            self.get_query_argument("host", ""),
-        )
         launches, now = self.web.launches, time.time()
+        chosen = await _chosen(self)
         found = await asyncio.to_thread(
-            launches.history.stats, days=days, now=now, provider=provider, host=host
+            launches.history.stats,
+            days=days,
+            now=now,
+            provider=chosen.provider or None,
+            host={"": None, _HERE: ""}.get(chosen.host, chosen.host),
         )
         named = self.web.name_repositories
         self.write_json(
@@ -105,6 +119,10 @@ class StatsHandler(_NumberHandler):
                 repositories=[r for r in found.repositories if named and is_public(r.repository)],
                 now=round(now, 3),
                 last_days=days,
+                provider=chosen.provider,
+                host=chosen.host,
+                providers=chosen.providers,
+                hosts=chosen.hosts,
                 live=_live(launches),
                 lost=launches.history.lost,
             )
@@ -130,14 +148,73 @@ class PopularHandler(_NumberHandler):
 class StatsPageHandler(Handler):
     """GET /stats: the page that shows the numbers; its script asks for them."""
 
-    def get(self) -> None:
-        """Show it, for a period that can be chosen there."""
+    async def get(self) -> None:
+        """Show it; period, provider and host can be chosen there."""
         asked = self.get_query_argument("days", "30")
         if asked not in map(str, _PERIODS):
             raise BadRequestError("`days` has to be 7, 30 or 90.")
+        chosen = await _chosen(self)
         kept = not isinstance(self.web.launches.history, NoHistory)
         self.set_header("Cache-Control", "no-store")
-        self.finish(self.web.render("stats.html", days=int(asked), choices=_PERIODS, kept=kept))
+        self.finish(
+            self.web.render(
+                "stats.html",
+                days=int(asked),
+                choices=_PERIODS,
+                query=chosen.query,
+                chosen={"provider": chosen.provider, "host": chosen.host},
+                providers=_options(chosen.provider, chosen.providers, PROVIDERS),
+                hosts=_options(chosen.host, chosen.hosts, {}),
+                kept=kept,
+            )
+        )
+
+
+class _Chosen(NamedTuple):
+    """Whose numbers somebody wants (empty: those of all), and which there are."""
+
+    provider: str
+    host: str
+    providers: list[str]
+    hosts: list[str]
+
+    def query(self, days: int) -> str:
+        """Return it as a query, for so many days."""
+        of = {name: value for name in ("provider", "host") if (value := getattr(self, name))}
+        return urlencode({"days": days, **of})
+
+
+def _options(chosen: str, there: list[str], names: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return what a list on the page offers, with its names for people."""
+    values = sorted({*there, chosen} - {""})
+    return [(value, names.get(value, value)) for value in values]
+
+
+async def _chosen(handler: Handler) -> _Chosen:
+    """Return what the query names.
+
+    Raises
+    ------
+    BadRequestError
+        If nothing of the kind is known here.
+    """
+    launches = handler.web.launches
+    provider, host = (handler.get_query_argument(name, "") for name in ("provider", "host"))
+    names = await asyncio.to_thread(launches.history.names)
+    hosts = [name or _HERE for name in names.hosts]
+    # One that is known and has no launch yet is no mistake.
+    _check("provider", provider, names.providers, also=PROVIDERS)
+    _check("host", host, hosts, also=(_HERE, launches.host))
+    return _Chosen(provider, host, names.providers, hosts)
+
+
+def _check(name: str, value: str, there: list[str], *, also: Collection[str]) -> None:
+    if not value or value in there or value in also:
+        return
+    choices = f"one of {', '.join(there)}" if there else "left out: none is kept yet"
+    raise BadRequestError(
+        f"No launch of the {name} {value[:80]!r} is kept. `{name}` has to be {choices}."
+    )
 
 
 def is_public(repository: str) -> bool:

@@ -26,6 +26,12 @@ const drawn = {
   outcomes: new charts.Chart(part("outcomes"), part("outcomes-reading")),
 };
 
+/** What all numbers can be narrowed to; a server with one provider or host offers no choice. */
+const filters = ["provider", "host"].flatMap((name) => {
+  const select = main.querySelector<HTMLSelectElement>(`select[data-part="${name}"]`);
+  return select ? [select] : [];
+});
+
 /** Of what the first chart shows the time. */
 const chosen = part("phase") as HTMLSelectElement;
 
@@ -34,6 +40,8 @@ let shown = "";
 let answered = "";
 let timer: ReturnType<typeof setTimeout> | undefined;
 let asking = false;
+/** Counted up when something else is chosen: an answer to what was asked before is not shown. */
+let choice = 0;
 
 function part(name: string): HTMLElement {
   return main.querySelector<HTMLElement>(`[data-part="${name}"]`)!;
@@ -50,19 +58,38 @@ async function refresh(): Promise<void> {
   if (asking) return;
   clearTimeout(timer);
   asking = true;
+  const mine = choice;
   try {
-    const url = `${api}?days=${encodeURIComponent(days)}`;
-    const stats = await getJson<Stats>(url, AbortSignal.timeout(PATIENCE));
+    const stats = await getJson<Stats>(`${api}?${query(days)}`, AbortSignal.timeout(PATIENCE));
+    if (mine !== choice) return;
     answered = clock.format(new Date());
     show(stats);
     say("problem", "");
   } catch (error) {
     console.warn(error);
+    if (mine !== choice) return;
     say("problem", `${sentence(error)} ${answered && `These numbers are of ${answered}. `}${AGAIN}`);
   } finally {
-    asking = false;
+    if (mine === choice) asking = false;
   }
   if (document.visibilityState === "visible") timer = setTimeout(refresh, EVERY);
+}
+
+/** What is asked for, as the query of the endpoint and of this page. */
+function query(period: string): string {
+  const chosen = filters.filter(({ value }) => value).map(({ id, value }) => [id, value]);
+  return String(new URLSearchParams([["days", period], ...chosen]));
+}
+
+/** Show what is chosen now; links, and a reload, keep it. */
+function choose(): void {
+  for (const link of main.querySelectorAll<HTMLAnchorElement>("a[data-days]")) {
+    link.search = query(link.dataset.days!);
+  }
+  history.replaceState(history.state, "", `?${query(days)}`);
+  choice += 1;
+  asking = false;
+  void refresh();
 }
 
 const AGAIN = "It is asked again every 10 seconds.";
@@ -178,6 +205,7 @@ function showTables(stats: Stats): void {
   part("no-repositories").hidden = stats.repositories.length > 0;
 }
 
+for (const select of filters) select.addEventListener("change", choose);
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") void refresh();
   else clearTimeout(timer);

@@ -12,6 +12,7 @@ import pytest
 from binderprogress import __version__
 from binderprogress.cli.app import BinderProgressApp, main
 from binderprogress.cli.check import CheckApp
+from binderprogress.cli.history import HistoryApp, RebuildApp
 from binderprogress.cli.launch import LaunchApp
 
 BIN = Path(sys.executable).parent
@@ -43,7 +44,7 @@ def test_version(env: dict[str, str]) -> None:
 def test_help_names_the_commands_and_their_options(env: dict[str, str]) -> None:
     done = cli("--help", env=env)
     assert done.returncode == 0
-    for word in ("serve", "launch", "check", "demo"):
+    for word in ("serve", "launch", "check", "history", "demo"):
         assert f"\n{word}\n" in done.stdout
     done = cli("launch", "--help", env=env)
     assert done.returncode == 0
@@ -105,6 +106,9 @@ def test_an_address_that_is_not_ours(env: dict[str, str]) -> None:
 
 WRONG = {
     "no command": ([], ""),
+    "no command of the history": (["history"], ""),
+    "unknown command of the history": (["history", "erase"], "There is no command 'erase'."),
+    "rebuild takes no argument": (["history", "rebuild", "x"], "'x' is not understood here."),
     "unknown command": (["lunch"], "There is no command 'lunch'."),
     "unknown option": (["--nonsense"], "unknown option: --nonsense"),
     "unknown option of a command": (["serve", "--prot=1"], "unknown option: --prot"),
@@ -148,7 +152,7 @@ def test_wrong_usage(
     env: dict[str, str],
 ) -> None:
     monkeypatch.setenv("JUPYTER_CONFIG_DIR", env["JUPYTER_CONFIG_DIR"])
-    for app in (BinderProgressApp, CheckApp, LaunchApp):
+    for app in (BinderProgressApp, CheckApp, HistoryApp, LaunchApp, RebuildApp):
         app.clear_instance()
     with pytest.raises(SystemExit) as ended:
         main(arguments)
@@ -156,7 +160,7 @@ def test_wrong_usage(
     assert ended.value.code == 2
     assert sentence in written.err
     assert "Traceback" not in written.err
-    if arguments:
+    if arguments not in ([], ["history"]):
         assert written.out == ""
 
 

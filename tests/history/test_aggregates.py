@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from binderprogress.core.phases import Phase
-from binderprogress.history.base import Day, Distribution, ReasonCount, Stats
+from binderprogress.history.base import Day, Distribution, Names, ReasonCount, Stats
 from binderprogress.history.database import Database
 
 from .launches import NOON, past, spans
@@ -25,6 +25,7 @@ def of(found: Stats, phase: str, *, cold: bool = True, day: str = "") -> Distrib
 def test_nothing_is_there_yet(database: Database) -> None:
     assert stats(database) == Stats()
     assert database.popular(limit=10, now=NOON) == []
+    assert database.names() == Names()
 
 
 def test_how_they_ended_and_why_day_by_day(database: Database) -> None:
@@ -54,12 +55,12 @@ def test_phases_over_all_days_and_by_day(database: Database) -> None:
     database.write([past(spans=spans(building=40)) for _ in range(10)])
     database.write([past(began=NOON - DAY, spans=spans(building=400)) for _ in range(10)])
     found = stats(database)
-    assert of(found, "building", day="2026-11-23").p50 == pytest.approx(40, rel=0.1)
-    assert of(found, "building", day="2026-11-22").p50 == pytest.approx(400, rel=0.1)
+    assert of(found, "building", day="2026-11-23").p50 == pytest.approx(40, rel=0.01)
+    assert of(found, "building", day="2026-11-22").p50 == pytest.approx(400, rel=0.01)
     whole = of(found, "building")
     assert whole.launches == 20
-    assert (whole.p10, whole.p90) == pytest.approx((40, 400), rel=0.1)
-    assert of(found, "total", day="2026-11-23").p50 == pytest.approx(65, rel=0.1)
+    assert (whole.p10, whole.p90) == pytest.approx((40, 400), rel=0.01)
+    assert of(found, "total", day="2026-11-23").p50 == pytest.approx(65, rel=0.01)
 
 
 def test_over_many_days_phases_are_told_by_the_week(database: Database) -> None:
@@ -92,7 +93,15 @@ def test_of_one_provider_or_host(database: Database) -> None:
     assert of(stats(database, provider="gh"), "total").launches == 2
     assert of(stats(database, host="a.example.org"), "total").launches == 1
     assert stats(database, provider="gl").days[0].ready == 1
-    assert stats(database, provider="gl", host="a.example.org") == Stats()
+    assert of(stats(database, host=""), "total").launches == 2
+    assert of(stats(database, provider="gh", host=""), "total").launches == 1
+    none = stats(database, provider="gl", host="a.example.org")
+    assert (none.days, none.phases, none.reasons) == ([], [], [])
+
+
+def test_providers_and_hosts_are_told(database: Database) -> None:
+    database.write([past(), past(provider="gl"), past(host="a.example.org")])
+    assert database.names() == Names(providers=["gh", "gl"], hosts=["", "a.example.org"])
 
 
 def test_the_slowest_repositories(database: Database) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from binderprogress.core.past import PastLaunch
 from binderprogress.core.phases import Phase
 from binderprogress.history.database import Database
-from binderprogress.history.tables import Base, ImageTotal, LaunchRow, PhaseCount, Repository
+from binderprogress.history.tables import Base, ImageTotal, LaunchRow, PeriodTotal, Repository
 
 from .conftest import LOG
 from .launches import NOON, past, spans
@@ -159,7 +159,7 @@ def test_what_is_older_than_is_kept_is_removed_with_all_that_it_counted(url: str
     assert count(database, ImageTotal) == 1
     with database.engine.connect() as connection:
         found = connection.execute(select(Repository.__table__)).one()
-        assert connection.scalar(select(func.min(PhaseCount.day))) == int(NOON // DAY)
+        assert connection.scalar(select(func.min(PeriodTotal.day))) == int(NOON // DAY)
     assert (found.launches, found.ready, round(found.seconds, 3)) == (2, 2, 130.0)
     database.close()
 
@@ -199,6 +199,33 @@ def test_two_servers_write_into_the_same(database: Database, url: str) -> None:
     assert (database.lost, other.lost) == (0, 0)
     with database.engine.connect() as connection:
         assert connection.scalar(text("SELECT launches FROM repositories")) == 400
+    for days in (2, 93):
+        found = database.stats(days=days, now=NOON + 200)
+        assert sum(day.ready for day in found.days) == 400
+        (total,) = [one for one in found.phases if (one.phase, one.day) == ("total", "")]
+        assert total.launches == 400
+    other.close()
+
+
+def test_what_is_old_is_removed_while_others_write(url: str) -> None:
+    """Attack: the week that is counted anew is the one that another server adds to."""
+    database = Database(url, log=LOG)
+    tuesday = NOON + DAY
+    other = Database(url, keep_days=1, log=LOG, clock=lambda: tuesday + DAY)
+    stop = threading.Event()
+    for number in range(20):
+        database.write([past(began=NOON + number) for _ in range(3)])
+        for second in range(20):
+            database.add(past(began=tuesday + second))
+        other.tidy(stop)
+        database.flush()
+    other.tidy(stop)
+    for days in (2, 93):
+        found = database.stats(days=days, now=tuesday)
+        assert [(day.day, day.ready) for day in found.days] == [("2026-11-24", 400)]
+        (total,) = [one for one in found.phases if (one.phase, one.day) == ("total", "")]
+        assert total.launches == 400
+    database.close()
     other.close()
 
 

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sqlalchemy import select
 
 from binderprogress.core.phases import Phase
-from binderprogress.history import aggregates
+from binderprogress.history import counting
 from binderprogress.history.database import Database
-from binderprogress.history.rollups import bin_of, quantiles, weight
-from binderprogress.history.tables import ImageTotal, OutcomeCount, PhaseCount, Repository
+from binderprogress.history.rollups import weight
+from binderprogress.history.tables import ImageTotal, PeriodTotal, Repository
 
 from .conftest import LOG
 from .launches import NOON, past, spans
@@ -28,7 +26,7 @@ def everything(database: Database) -> list[list[dict[str, Any]]]:
     """All sums and counts, without what depends on the order of insertion."""
     found = []
     with database.engine.connect() as connection:
-        for table in (Repository, ImageTotal, PhaseCount, OutcomeCount):
+        for table in (Repository, ImageTotal, PeriodTotal):
             columns = list(table.__table__.c)
             rows = connection.execute(select(table.__table__).order_by(*columns)).mappings()
             found.append([dict(row) for row in rows])
@@ -89,29 +87,12 @@ def test_where_the_database_cannot_insert_or_update_they_are_the_same(
     launches = some()
     for start in (0, 150):
         quick.write(launches[start : start + 150])
-    monkeypatch.setattr(aggregates, "_upsert", lambda connection, table: None)
+    monkeypatch.setattr(counting, "_insert", lambda connection, table: None)
     for start in (0, 150):
         plain.write(launches[start : start + 150])
     assert_equal(everything(plain), everything(quick))
     quick.close()
     plain.close()
-
-
-@given(st.lists(st.floats(0.01, 1e5), min_size=1, max_size=200), st.floats(0.01, 0.99))
-def test_a_quantile_of_the_histogram_is_near_the_true_one(times: list[float], share: float) -> None:
-    bins: dict[int, int] = {}
-    for seconds in times:
-        bins[bin_of(seconds)] = bins.get(bin_of(seconds), 0) + 1
-    (found,) = quantiles(bins, [share])
-    # The true one by the same rule: the first that has at least this share below or at it.
-    true = sorted(times)[max(-(-int(share * len(times) * 10**9) // 10**9), 1) - 1]
-    assert true / 1.2 - 0.001 <= found <= true * 1.2 + 0.001
-
-
-def test_quantiles_rise() -> None:
-    found = quantiles({3: 1, 10: 5, 40: 2}, [0.0, 0.1, 0.25, 0.5, 0.9, 1.0])
-    assert found == sorted(found)
-    assert quantiles({bin_of(10.0): 1000}, [0.5]) == [pytest.approx(10.0, rel=0.1)]
 
 
 def test_a_launch_counts_half_as_much_two_weeks_later() -> None:

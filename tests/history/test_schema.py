@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import builtins
+import json
 import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import op
+from alembic import command, op
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import MetaData, create_engine, insert, text
 from sqlalchemy.schema import CreateTable
 
 from binderprogress.errors import ConfigError
@@ -22,7 +24,9 @@ from binderprogress.history.engine import connect
 from binderprogress.history.tables import Base, LaunchRow
 
 from .conftest import LOG
-from .launches import past
+from .launches import NOON, past
+
+DATA = Path(__file__).parents[1] / "data"
 
 
 def test_the_migrations_make_the_tables_of_the_code(url: str) -> None:
@@ -68,6 +72,61 @@ def test_a_migration_that_fails_leaves_nothing_half_made(
     monkeypatch.undo()
     # Tables that are there already would be in the way now.
     connect(url).dispose()
+
+
+def of_version_1(url: str) -> None:
+    """Make a history as the first tables had it, with what that version wrote into them."""
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", "binderprogress.history:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        tables = MetaData()
+        tables.reflect(connection)
+        rows = json.loads((DATA / "history-0001.json").read_text())
+        for table in tables.sorted_tables:
+            # The database makes these itself; ids are counted up from one, as they are there.
+            own = {"id", "worth"}
+            found = sorted(rows.get(table.name, []), key=lambda row: row.get("id", 0))
+            if found:
+                values = [{k: v for k, v in row.items() if k not in own} for row in found]
+                connection.execute(insert(table), values)
+    engine.dispose()
+
+
+def test_a_history_of_the_version_before_goes_on(url: str, tmp_path: Path) -> None:
+    of_version_1(url)
+    database = Database(url, log=LOG)
+    launches = database.recent(100)
+    assert len(launches) == 16
+    fresh = Database(f"sqlite:///{tmp_path}/fresh.sqlite", log=LOG)
+    fresh.write(launches)
+    for asked in (
+        {"days": 30},
+        {"days": 366},
+        {"days": 30, "provider": "gh"},
+        {"days": 366, "host": "a.example.org"},
+        {"days": 92, "provider": "gl", "host": ""},
+    ):
+        found = database.stats(now=NOON, **asked)
+        true = fresh.stats(now=NOON, **asked)
+        assert (found.days, found.reasons) == (true.days, true.reasons)
+        assert len(found.phases) == len(true.phases)
+        for one, other in zip(found.phases, true.phases, strict=True):
+            assert (one.phase, one.cold, one.day) == (other.phase, other.cold, other.day)
+            assert one.launches == other.launches
+            # As exact as it was counted then.
+            assert one.p50 == pytest.approx(other.p50, rel=0.11)
+        assert found.repositories == true.repositories
+    assert database.names() == fresh.names()
+    # What comes now is added, and made anew all of it is exact.
+    for one in (database, fresh):
+        one.write([past()])
+    database.rebuild()
+    assert database.stats(days=366, now=NOON) == fresh.stats(days=366, now=NOON)
+    database.close()
+    fresh.close()
 
 
 @pytest.mark.parametrize(

@@ -6,17 +6,20 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from binderprogress.core import trace as trace_module
 from binderprogress.core.normalize import Record
-from binderprogress.core.past import PastLaunch
+from binderprogress.core.past import PastLaunch, Span, spans
 from binderprogress.core.phases import Phase
 from binderprogress.core.reasons import failure
 from binderprogress.core.specs import Spec, parse
+from binderprogress.core.trace import Trace
 from binderprogress.history.base import NoHistory
 from binderprogress.history.database import Database
-from binderprogress.launches import Caller, Launch, LaunchManager
+from binderprogress.launches import Caller, Launch, LaunchManager, manager
 from binderprogress.sources.base import Built, Served, Target
 
 from ..support.replay import PlayedBuilder, PlayedSpawner
@@ -157,6 +160,54 @@ async def test_what_runs_when_the_server_stops_is_kept_too(stage: Played) -> Non
     stage.start()
     await stage.manager.close()
     assert [past.reason for past in stage.kept.launches] == ["shutdown"]
+
+
+def test_what_cannot_be_kept_ends_as_any_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("an answer that nobody has seen before")
+
+    monkeypatch.setattr(manager, "past_of", fail)
+
+    async def run(stage: Played) -> None:
+        over: asyncio.Queue[Trace] = asyncio.Queue()
+        stage.manager.over.append(lambda _, trace: over.put_nowait(trace))
+        launch = stage.start()
+        stage.builder.put(failure("build-failed", "It failed."))
+        trace = await asyncio.wait_for(over.get(), WITHIN)
+        assert (trace.phase, trace.reason) == (Phase.FAILED, "build-failed")
+        assert stage.manager.ended == {Phase.FAILED: 1}
+        assert stage.manager.running == 0
+        assert stage.manager.get(launch.id) is launch
+        assert stage.kept.launches == []
+
+    played(run)()
+    assert f"{SPEC} failed> is over, but its history could not keep it" in caplog.text
+    assert "an answer that nobody has seen before" in caplog.text
+
+
+def test_where_the_time_went_is_made_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[list[Span]] = []
+
+    def count(*arguments: Any, **named: Any) -> list[Span]:
+        made.append(spans(*arguments, **named))
+        return made[-1]
+
+    for module in (manager, trace_module):
+        monkeypatch.setattr(module, "spans", count)
+
+    async def run(stage: Played) -> None:
+        over: asyncio.Queue[Trace] = asyncio.Queue()
+        stage.manager.over.append(lambda _, trace: over.put_nowait(trace))
+        launch = stage.start()
+        stage.builder.put(failure("build-failed", "It failed."))
+        past, trace = await stage.past(launch), await over.get()
+        assert made == [past.spans]
+        told = [(span.phase, span.start, span.end) for span in trace.spans]
+        assert told == [(span.phase, span.start, span.end) for span in past.spans] != []
+
+    played(run)()
 
 
 @played
