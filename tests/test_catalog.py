@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from binderprogress.core.reasons import REASONS
+from binderprogress.core.steps import LAYER_LABELS
 
 from .test_docs import steps
 
@@ -31,7 +32,11 @@ def test_reasons_are_the_servers() -> None:
 
 def test_steps_are_the_servers() -> None:
     said = {
-        "step.numbered": "Step {index} of {total}",
+        "step.step.numbered": "Step {index} of {total}",
+        **{
+            f"step.{key}.numbered": label.format("{index}", "{total}")
+            for key, label in LAYER_LABELS.items()
+        },
         **{f"step.{key}": label.replace("…", "{name}") for key, label in steps() if key != "step"},
     }
     assert texts("step") == said

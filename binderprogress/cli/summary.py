@@ -51,6 +51,7 @@ def _place(event: Event) -> tuple[object, ...]:
         event.attempt,
         event.step_key,
         event.step_index,
+        event.step_total,
         event.step_digest,
         event.step_cached,
     )

@@ -14,6 +14,7 @@ from math import erfc, exp, hypot, log, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
+from .counted import Counted, done, further
 from .events import Curve
 from .knowledge import BUILD_PHASES, TYPICAL_PULL, Expectation, LogNormal, Place, left_key
 from .phases import Phase
@@ -157,6 +158,7 @@ class Estimator:
         self._cold = False
         self._cached = False
         self._step: Step | None = None
+        self._counted: Counted = {}
         self._curve = Curve(from_=0.0, to=0.0, tau=1.0)
         self._curve_began = now
         self._fresh: tuple[float, _Eta] | None = None
@@ -207,6 +209,7 @@ class Estimator:
         self._fresh = None
         self._cold = self._cold or phase in BUILD_PHASES
         self._since = now
+        self._counted = {}
         self._times: dict[str, int] = {}
         self._dist = self._phase_dist = self._usual(phase)
         self._pull = self._chance_of_pull() if phase is Phase.LAUNCHING else 0.0
@@ -215,22 +218,13 @@ class Estimator:
     def _take(self, step: Step, now: float) -> None:
         """Learn from a step how much of the phase is left."""
         before = self._step
-        same = before is not None and (before.key, before.index, before.total, before.digest) == (
-            step.key,
-            step.index,
-            step.total,
-            step.digest,
-        )
-        if same and before is not None and before.cached == step.cached:
+        if before == step:
             return
-        # buildx runs steps side by side and tells of cached ones late: only forward counts.
-        if (
-            before is not None
-            and before.total
-            and step.total
-            and (step.index < before.index or before.total > step.total)
-        ):
+        counted = further(self._counted, step)
+        if counted is None:
             return
+        self._counted = counted
+        same = before is not None and _name(before) == _name(step)
         if not same:
             self._cached = before is not None and before.cached
         self._step, self._fresh = step, None
@@ -254,17 +248,17 @@ class Estimator:
             return LogNormal(log(pull.median + _remaining(whole, spent, 0.5)), pull.sigma)
         if step.key in STILL:
             return LogNormal(whole.mu + log(STILL[step.key]), SIGMA)
-        done = (step.index if step.cached else step.index - 1) / step.total if step.total else 0.0
-        if not done:
+        part = done(self._counted, step)
+        if not part:
             return _shifted(whole, spent)
         # What is usual, and what the pace so far makes of it; the more is done, the more the pace
         # counts. Steps differ widely: half of them done can be any part of the time.
-        pace = log(max(spent, MOMENT) / done)
-        certain = done / (1 - done + MOMENT) / PACE**2
+        pace = log(max(spent, MOMENT) / part)
+        certain = part / (1 - part + MOMENT) / PACE**2
         usual = 1 / whole.sigma**2
         mu = (usual * whole.mu + certain * pace) / (usual + certain)
         total = LogNormal(mu, sqrt(1 / (usual + certain)))
-        rest = exp(mu) * (1 - done)
+        rest = exp(mu) * (1 - part)
         return LogNormal(log(max(rest, MOMENT)), max(total.sigma, SIGMA / 2))
 
     # -- what is left
@@ -363,6 +357,11 @@ class Estimator:
             to, tau = here + max(then - here, 0.0) / (1 - exp(-2)), ahead
         self._curve = Curve(from_=here, to=min(max(here, to), CEILING), tau=max(tau, 0.1))
         self._curve_began = now
+
+
+def _name(step: Step) -> tuple[str, int, str]:
+    """Return what makes a step another one than that before it."""
+    return step.key, step.index, step.digest
 
 
 def _remaining(dist: LogNormal, spent: float, quantile: float) -> float:

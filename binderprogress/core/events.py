@@ -57,8 +57,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     ] = ""
     step: Annotated[str, Meta(description="What goes on within the phase, in plain words.")] = ""
     step_key: Annotated[str, Meta(description="The step's name for programs, as 'pulling'.")] = ""
-    step_index: Annotated[int, Meta(ge=0, description="Of numbered steps: which.")] = 0
-    step_total: Annotated[int, Meta(ge=0, description="Of numbered steps: of how many.")] = 0
+    step_index: Annotated[int, Meta(ge=0, description="Of numbered steps and layers: which.")] = 0
+    step_total: Annotated[
+        int, Meta(ge=0, description="Of numbered steps and layers: of how many.")
+    ] = 0
     step_digest: Annotated[
         str, Meta(description="Of numbered steps: the same for the same instruction in any build.")
     ] = ""

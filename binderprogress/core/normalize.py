@@ -114,7 +114,7 @@ class LogReader:
         if not text.strip() and not (fields or traceback or phase or error):
             return None
         if phase in _LOGGED:
-            step = self._steps.read(text)
+            step = self._steps.read(text, fields.get("layers"))
             phase = _further(phase, step)
         else:
             step = _launch_step(text)

@@ -141,6 +141,11 @@ def spans(events: Iterable[Event], *, began: float) -> list[Span]:
             if _goes_on(last, event) or (len(found) >= MOST_SPANS and last.phase is event.phase):
                 if event.step_cached:
                     found[-1] = msgspec.structs.replace(found[-1], cached=True)
+                if event.step_total > last.total and _goes_on(last, event):
+                    # Layers become known one by one.
+                    found[-1] = msgspec.structs.replace(
+                        found[-1], label=event.step, total=event.step_total
+                    )
                 continue
         if event.terminal:
             break

@@ -3,19 +3,30 @@
 The formats are read off real output: Docker's classic builder (``Step 3/12 : RUN …``), podman and
 buildah (``STEP 3/12: RUN …``, ``[2/2] STEP 3/12: …`` with several stages), buildx with
 ``--progress plain`` (``#8 [stage-1 3/12] RUN …``, then ``#8 CACHED`` or ``#8 DONE 1.2s``), git, and
-repo2docker itself.
+repo2docker itself. Layers are counted in `layers`.
 """
 
 from __future__ import annotations
 
 import re
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 
+from .layers import PULLING, PUSHING, LayerReader, Layers, in_record
 from .phases import Phase
 
-__all__ = ["BUILDPACK_NAMES", "PATTERNS", "PREFIXES", "QUEUED", "Step", "StepReader", "numbered"]
+__all__ = [
+    "BUILDPACK_NAMES",
+    "LAYER_LABELS",
+    "PATTERNS",
+    "PREFIXES",
+    "QUEUED",
+    "Step",
+    "StepReader",
+    "numbered",
+]
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -28,7 +39,7 @@ class Step(msgspec.Struct, frozen=True):
     label : str
         For people.
     index, total : int
-        Of numbered steps, which and of how many; else 0.
+        Of numbered steps, and of the layers of a pull or push, which and of how many; else 0.
     cached : bool
         Whether its result was there already.
     phase : Phase or None
@@ -36,6 +47,8 @@ class Step(msgspec.Struct, frozen=True):
     digest : str
         Of numbered steps: the same wherever the instruction is the same, to know it again in other
         builds.
+    there : int
+        Of layers: how many of those before it were there already, and took no time.
     """
 
     key: str
@@ -45,6 +58,7 @@ class Step(msgspec.Struct, frozen=True):
     cached: bool = False
     phase: Phase | None = None
     digest: str = ""
+    there: int = 0
 
 
 def numbered(index: int, total: int, *, cached: bool = False, digest: str = "") -> Step:
@@ -75,6 +89,13 @@ BUILDPACK_NAMES = {
 
 _FETCHING, _BUILDING, _PUSHING = Phase.FETCHING, Phase.BUILDING, Phase.PUSHING
 
+_PULL = Step("pulling-base", "Pulling the base image")
+_PUSH = Step("pushing", "Pushing the image", phase=_PUSHING)
+_SAVE = Step("saving", "Saving the image")
+
+LAYER_LABELS = {PULLING: "Base image: layer {} of {}", PUSHING: "Layer {} of {}"}
+"""What the steps with layers are called, once there are some."""
+
 QUEUED = Step("queued", "Waiting for its turn")
 """Nothing goes on: there is a queue, or a limit on how many may at once."""
 
@@ -94,12 +115,13 @@ PREFIXES: list[tuple[str, Step]] = [
     ("Resolved ", Step("downloading-packages", "Downloading packages")),
     ("Prepared ", Step("installing-packages", "Installing packages")),
     ("Running postBuild", Step("postbuild", "Running postBuild")),
-    ("Trying to pull ", Step("pulling-base", "Pulling the base image")),
-    ("COMMIT ", Step("saving", "Saving the image")),
-    ("Successfully tagged ", Step("saving", "Saving the image")),
-    ("The push refers to ", Step("pushing", "Pushing the image", phase=_PUSHING)),
+    ("Trying to pull ", _PULL),
+    ("Fetching base image", _PULL),
+    ("COMMIT ", _SAVE),
+    ("Successfully tagged ", _SAVE),
+    ("The push refers to ", _PUSH),
     ("Successfully pushed ", Step("pushed", "Pushed the image", phase=_PUSHING)),
-    ("Pushing image", Step("pushing", "Pushing the image", phase=_PUSHING)),
+    ("Pushing image", _PUSH),
 ]
 """The beginning of a line, and what it says."""
 
@@ -110,17 +132,28 @@ for _prefix, _step in PREFIXES:
 
 
 class StepReader:
-    """Recognises steps line by line; it remembers which buildx vertex is which step."""
+    """Recognises steps line by line; it remembers layers, and which buildx vertex is which step."""
 
     def __init__(self) -> None:
         self._vertices: dict[str, Step] = {}
+        self._layers = LayerReader()
         self._last: Step | None = None
 
-    def read(self, line: str) -> Step | None:
-        """Return the step that `line` begins or finishes, if it does either."""
+    def read(self, line: str, layers: Any = None) -> Step | None:
+        """Return the step that `line` begins or finishes, if it does either.
+
+        Parameters
+        ----------
+        line : str
+        layers : dict, optional
+            What the record of the line says of layers; see `in_record`.
+        """
         step = self._recognise(line)
-        if step is not None:
-            self._last = step
+        if step is None:
+            return None
+        if layers is not None and step is _PUSH and (found := in_record(layers)) is not None:
+            step = _of_layers(found)
+        self._last = step
         return step
 
     def _recognise(self, line: str) -> Step | None:
@@ -130,6 +163,8 @@ class StepReader:
             return self._numbered(_PODMAN.match(line))
         if line.startswith("Step "):
             return self._numbered(_CLASSIC.match(line))
+        if line[12:14] == ": " and (found := self._layers.docker(line)) is not None:
+            return _of_layers(found)
         if line.startswith(("--> Using cache", " ---> Using cache")):
             last = self._last
             return (
@@ -141,6 +176,8 @@ class StepReader:
         for prefix, step in _BY_FIRST_WORD.get(word, ()):
             if line.startswith(prefix):
                 return step
+        if word == "Copying":
+            return self._copying(line)
         if word == "Using" and (match := _BUILDPACK.match(line)) is not None:
             name = BUILDPACK_NAMES.get(match[1], match[1])
             return Step("detected", f"Building with {name}", phase=_BUILDING)
@@ -153,21 +190,48 @@ class StepReader:
         return _valid(int(match[1]), int(match[2]), match)
 
     def _buildx(self, line: str) -> Step | None:
-        match = _BUILDX_STEP.match(line)
-        if match is not None:
+        # Most lines are the output of a command, behind the seconds that it has run.
+        said = line.partition(" ")[2]
+        if said.startswith("["):
+            match = _BUILDX_STEP.match(line)
+            if match is None:
+                return None
             step = _valid(int(match[2]), int(match[3]), match)
             if step is not None:
                 self._vertices[match[1]] = step
             return step
-        match = _BUILDX_CACHED.match(line)
-        if match is not None and match[1] in self._vertices:
-            return msgspec.structs.replace(self._vertices[match[1]], cached=True)
+        if said.startswith("CACHED"):
+            match = _BUILDX_CACHED.match(line)
+            step = self._vertices.get(match[1]) if match is not None else None
+            return step and msgspec.structs.replace(step, cached=True)
+        if said.startswith(("sha256:", "extracting ", "pushing layer ")):
+            found = self._layers.buildx(line)
+            return _of_layers(found) if found is not None else None
         match = _BUILDX_END.match(line)
         if match is None:
             return None
-        if match[1] == "pushing":
-            return Step("pushing", "Pushing the image", phase=_PUSHING)
-        return Step("saving", "Saving the image")
+        return _PUSH if match[1] == "pushing" else _SAVE
+
+    def _copying(self, line: str) -> Step | None:
+        """Read what podman says of a pull and of a push alike: after a build, it is a push."""
+        pushes = self._last is not None and self._last.key in {_SAVE.key, PUSHING}
+        found = self._layers.podman(line, PUSHING if pushes else PULLING)
+        if found is None:
+            return None
+        # Without a terminal it tells of no end: then nobody knows which layer it is at.
+        return _of_layers(found) if found.done else (_PUSH if pushes else _PULL)
+
+
+def _of_layers(found: Layers) -> Step:
+    key, total, done, there = found
+    index = min(done + 1, total)
+    return msgspec.structs.replace(
+        _PUSH if key == PUSHING else _PULL,
+        label=LAYER_LABELS[key].format(index, total),
+        index=index,
+        total=total,
+        there=there,
+    )
 
 
 def _valid(index: int, total: int, match: re.Match[str]) -> Step | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import estimate, knowledge, normalize, reasons, steps
+from . import estimate, knowledge, layers, normalize, reasons, steps
 from .phases import Phase
 
 __all__ = ["javascript", "tables"]
@@ -71,6 +71,11 @@ def tables() -> dict[str, Any]:
             "patterns": {name: javascript(text) for name, text in steps.PATTERNS.items()},
             "prefixes": [[prefix, step.key, step.phase or ""] for prefix, step in steps.PREFIXES],
             "buildpacks": steps.BUILDPACK_NAMES,
+        },
+        "layers": {
+            "most": layers.MOST,
+            "patterns": {name: javascript(text) for name, text in layers.PATTERNS.items()},
+            "lines": [list(line) for line in layers.LINES],
         },
         "launch": {
             "messages": {text: step.key for text, step in normalize.HUB_STEPS.items()},

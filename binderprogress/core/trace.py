@@ -191,13 +191,12 @@ def chrome(trace: Trace) -> dict[str, Any]:
         )
     for (phase, _), group in groupby(trace.spans, lambda span: (span.phase, span.attempt)):
         found = list(group)
-        events.append(
-            _complete(_PHASES, phase, phase, found[0], found[-1], {"attempt": found[0].attempt})
-        )
+        args: dict[str, Any] = {"attempt": found[0].attempt}
+        events.append(_drawn(_PHASES, phase, phase, found[0], found[-1], args))
     for span in trace.spans:
         args = {"phase": span.phase, "kind": span.kind, "cached": span.cached}
         name = span.label or span.kind
-        events.append(_complete(_STEPS, name, span.kind, span, span, args))
+        events.append(_drawn(_STEPS, name, span.kind, span, span, args))
     return {
         "traceEvents": events,
         "displayTimeUnit": "ms",
@@ -214,17 +213,13 @@ def _named(what: str, name: str, thread: int = 0) -> dict[str, Any]:
     return {"ph": "M", "name": what, "pid": 1, "tid": thread, "args": {"name": name}}
 
 
-def _complete(
+def _drawn(
     thread: int, name: str, category: str, first: Span, last: Span, args: dict[str, Any]
 ) -> dict[str, Any]:
     start = round(first.start * 1e6)
-    return {
-        "ph": "X",
-        "name": name,
-        "cat": category,
-        "pid": 1,
-        "tid": thread,
-        "ts": start,
-        "dur": round(last.end * 1e6) - start,
-        "args": args,
-    }
+    event = {"name": name, "cat": category, "pid": 1, "tid": thread, "ts": start, "args": args}
+    duration = round(last.end * 1e6) - start
+    if not duration:
+        # A moment: speedscope draws what follows a complete event without length as if within it.
+        return {"ph": "i", "s": "t", **event}
+    return {"ph": "X", "dur": duration, **event}

@@ -102,7 +102,7 @@ export class BinderHubLaunch {
     const isEnd = this.#unfinished && /^\r?\n$/.test(text) && !named;
     this.#unfinished = text !== "" && !isEnd && !/[\r\n]$/.test(text);
     if (isEnd || !(text.trim() || named)) return;
-    const step = isLogged(record) ? this.#reader.read(text) : launchStep(text);
+    const step = isLogged(record) ? this.#reader.read(text, record.layers) : launchStep(text);
     const phase = this.#further(named, step);
     this.#remember(text);
     if (phase === "failed") this.#fail(record, text, now);

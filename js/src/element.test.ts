@@ -190,6 +190,21 @@ test("the log is loaded when it is opened, and says how many lines came", async 
   expect(element.shadowRoot!.querySelector("img")).toBeNull();
 });
 
+test.each(["ready", "failed"] as const)("%s: where the time went, also as a file", async (phase) => {
+  const source = await put();
+  source.send({ id: 1, phase: "building", time: 1000 });
+  const url = phase === "ready" ? { progress: 100, url: "https://hub.example/u/", token: "t" } : {};
+  await pass();
+  expect(get("trace")).toBeNull();
+  source.send({ id: 2, phase, time: 1030, ...url });
+  await pass();
+  expect(text("waterfall")).toContain("Where the time went");
+  const link = get("trace").querySelector("a")!;
+  expect(link.getAttribute("href")).toBe(`${base}api/launches/key/trace?format=chrome`);
+  expect(link.hasAttribute("download")).toBe(true);
+  expect(text("trace")).toMatch(/^Download the trace\s+to open in ui\.perfetto\.dev$/);
+});
+
 test("ready: a link to the server, with the focus", async () => {
   const source = await put({ urlpath: "lab?x=1" });
   source.send({ id: 1, phase: "ready", progress: 100, url: "https://hub.example/u/", token: "t" });

@@ -29,7 +29,7 @@ export function ending(
   const over = mode === "ready" || mode === "failed" || mode === "cancelled";
   return {
     outcome: outcome ? why(outcome, words) : nothing,
-    waterfall: over && record ? waterfall(record, words) : nothing,
+    waterfall: over && record ? waterfall(record, session.launchUrl, words) : nothing,
   };
 }
 
@@ -58,12 +58,17 @@ function why(outcome: Outcome, words: Words): TemplateResult {
   </section>`;
 }
 
-function waterfall({ timeline }: LaunchRecord, words: Words): TemplateResult | typeof nothing {
+/** @param launchUrl - where the server tells of it; empty where there is no such server */
+function waterfall(
+  { timeline }: LaunchRecord,
+  launchUrl: string,
+  words: Words,
+): TemplateResult | typeof nothing {
   const { rows: found, total } = rows(timeline);
   if (!found.length) return nothing;
   const share = (seconds: number) => `${((100 * seconds) / total).toFixed(2)}%`;
   // The roles are the elements' own, which a narrow page takes from them by its layout.
-  return html`<table class="waterfall" part="waterfall" role="table">
+  const table = html`<table class="waterfall" part="waterfall" role="table">
     <caption>${words.say("waterfall")}</caption>
     <thead class="sr-only" role="rowgroup">
       <tr role="row">
@@ -85,4 +90,15 @@ function waterfall({ timeline }: LaunchRecord, words: Words): TemplateResult | t
       </tr>`,
     )}</tbody>
   </table>`;
+  // A browser that does not save what comes from another site shows it, but not instead of this page.
+  return html`<div>
+    ${table}
+    ${
+      launchUrl &&
+      html`<p class="trace" part="trace">
+        <a href="${launchUrl}/trace?format=chrome" download target="_blank" rel="noopener">${words.say("waterfall.trace")}</a>
+        ${words.say("waterfall.trace.hint")}
+      </p>`
+    }
+  </div>`;
 }

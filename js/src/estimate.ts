@@ -4,6 +4,7 @@
  */
 import { errorFunction, probit } from "simple-statistics";
 import type { Curve, Phase } from "./event";
+import { PULLING as PULLING_BASE, PUSHING } from "./layers";
 import { curveAt } from "./progress";
 import tables from "./tables.json";
 
@@ -16,6 +17,8 @@ export interface NumberedStep {
   index: number;
   total: number;
   cached: boolean;
+  /** Of layers, how many were there already. */
+  there?: number;
 }
 
 /** Where the bar stands and where it goes. */
@@ -52,6 +55,8 @@ const STILL: Readonly<Partial<Record<string, number>>> = tables.estimate.still;
 const BUILD: readonly string[] = tables.estimate.build;
 /** What says that a pull is over, or that there is none. */
 const PULL_TOLD: readonly string[] = tables.estimate.pullTold;
+
+const LAYERS = [PULLING_BASE, PUSHING];
 
 /** Beyond so many spreads the library's functions run out of digits; the tail is simple there. */
 const FAR = 6;
@@ -123,6 +128,8 @@ export class Estimator {
   /** Whether an environment is made. */
   #cold = false;
   #step: NumberedStep | undefined;
+  /** Of what is counted at present, the furthest: steps, and within one of them layers. */
+  #counted: Readonly<Record<string, NumberedStep>> = {};
   /** What is left of the phase, since when. */
   #dist: LogNormal;
   #since: number;
@@ -166,6 +173,7 @@ export class Estimator {
     this.#phase = phase;
     this.#phaseBegan = this.#since = now;
     this.#step = this.#fresh = undefined;
+    this.#counted = {};
     this.#cold ||= BUILD.includes(phase);
     this.#dist = this.#usual(phase);
     this.#pull = phase === "launching" ? this.#chanceOfPull() : 0;
@@ -180,9 +188,11 @@ export class Estimator {
     );
     if (same) return;
     // buildx runs steps side by side and tells of cached ones late: only forward counts.
-    if (before?.total && step.total && (step.index < before.index || before.total > step.total)) {
-      return;
-    }
+    const { key = "step" } = step;
+    const last = this.#counted[key];
+    if (last && step.total && (step.index < last.index || last.total > step.total)) return;
+    if (!LAYERS.includes(key)) this.#counted = {};
+    if (step.total) this.#counted = { ...this.#counted, [key]: step };
     this.#step = step;
     this.#fresh = undefined;
     if (this.#phase === "launching") {
@@ -193,7 +203,8 @@ export class Estimator {
     this.#since = now;
   }
 
-  #guess({ key = "", index, total, cached }: NumberedStep, now: number): LogNormal {
+  #guess(step: NumberedStep, now: number): LogNormal {
+    const { key = "" } = step;
     const spent = now - this.#phaseBegan;
     const whole = this.#usual(this.#phase);
     if (key === "pulling") {
@@ -201,7 +212,7 @@ export class Estimator {
     }
     const still = STILL[key];
     if (still) return { median: whole.median * still, sigma: SIGMA };
-    const done = total ? (cached ? index : index - 1) / total : 0;
+    const done = this.#done(step);
     if (!done) return shifted(whole, spent);
     // What is usual, and what the pace so far makes of it; the more is done, the more the pace
     // counts. Steps differ widely: half of them done can be any part of the time.
@@ -211,6 +222,18 @@ export class Estimator {
     const mu = (usual * Math.log(whole.median) + certain * pace) / (usual + certain);
     const sigma = Math.max(Math.sqrt(1 / (usual + certain)), SIGMA / 2);
     return { median: Math.max(Math.exp(mu) * (1 - done), MOMENT), sigma };
+  }
+
+  /** How much of the phase is over when a step begins, as far as steps are counted. */
+  #done(step: NumberedStep): number {
+    const { key, index, total, cached } = step;
+    if (key === PULLING_BASE) {
+      // The base image is pulled within a step of the build.
+      const build = this.#counted.step;
+      return build ? (build.index - 1 + share(step)) / build.total : 0;
+    }
+    if (key === PUSHING) return share(step);
+    return total ? (cached ? index : index - 1) / total : 0;
   }
 
   #usual(phase: Phase): LogNormal {
@@ -316,6 +339,12 @@ export class Estimator {
 function part(elapsed: number, left: number): number {
   const whole = elapsed + left;
   return whole > 0 ? (CEILING * elapsed) / whole : 0;
+}
+
+/** How many of the layers that were not there already are done, as a part of them. */
+function share({ index, total, there = 0 }: NumberedStep): number {
+  const rest = total - there;
+  return rest > 0 ? Math.max(index - 1 - there, 0) / rest : 0;
 }
 
 function quartiles({ median, sigma }: LogNormal, spent: number): Omit<Range, "late"> {

@@ -50,11 +50,11 @@ export interface LaunchEvent {
    */
   step_key?: string;
   /**
-   * Of numbered steps: which.
+   * Of numbered steps and layers: which.
    */
   step_index?: number;
   /**
-   * Of numbered steps: of how many.
+   * Of numbered steps and layers: of how many.
    */
   step_total?: number;
   /**

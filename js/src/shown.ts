@@ -73,7 +73,7 @@ export function stepText(
   { step = "", step_key = "", step_index = 0, step_total = 0 }: Partial<LaunchEvent>,
   words: Words,
 ): string {
-  const key = `step.${step_total ? "numbered" : step_key}`;
+  const key = `step.${step_key}${step_total ? ".numbered" : ""}`;
   // A name comes in the server's English only, at its end.
   const [before = ""] = words.english(key).split("{name}");
   const name = step.startsWith(before) ? step.slice(before.length) : "";

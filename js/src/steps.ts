@@ -4,6 +4,7 @@
  */
 import more from "./catalogs/more/en.json";
 import type { Phase } from "./event";
+import { inRecord, LayerReader, type Layers, PULLING, PUSHING } from "./layers";
 import tables from "./tables.json";
 import type { Catalog } from "./words";
 
@@ -13,10 +14,12 @@ export interface BuildStep {
   key: string;
   /** For people, in English. */
   label: string;
-  /** Of numbered steps, which; else 0. */
+  /** Of numbered steps, and of the layers of a pull or push, which; else 0. */
   index: number;
-  /** Of numbered steps, of how many; else 0. */
+  /** … of how many; else 0. */
   total: number;
+  /** Of layers, how many of those before it were there already, and took no time. */
+  there?: number;
   /** Whether its result was there already. */
   cached: boolean;
   /** The phase that the line gives away, where it does. */
@@ -43,22 +46,27 @@ for (const [prefix, key, phase] of tables.steps.prefixes as [string, string, Pha
   BY_FIRST_WORD.set(word, [...known, [prefix, named(key, phase || undefined)]]);
 }
 
-/** Recognises steps line by line; it remembers which buildx vertex is which step. */
+/** Recognises steps line by line; it remembers layers, and which buildx vertex is which step. */
 export class StepReader {
   #vertices = new Map<string, [index: number, total: number]>();
+  #layers = new LayerReader();
   #last: BuildStep | undefined;
 
-  /** The step that a line begins or finishes, if it does either. */
-  read(line: string): BuildStep | undefined {
-    const step = this.#recognise(line);
-    if (step) this.#last = step;
-    return step;
+  /** The step that a line begins or finishes, if it does either; `layers` is its record's. */
+  read(line: string, layers?: unknown): BuildStep | undefined {
+    let step = this.#recognise(line);
+    if (!step) return undefined;
+    const found = step.key === PUSHING && !step.total ? inRecord(layers) : undefined;
+    if (found) step = ofLayers(found);
+    return (this.#last = step);
   }
 
   #recognise(line: string): BuildStep | undefined {
     if (line.startsWith("#")) return this.#buildx(line);
     if (line.startsWith("STEP ") || line.startsWith("[")) return valid(PODMAN.exec(line));
     if (line.startsWith("Step ")) return valid(CLASSIC.exec(line));
+    const layers = line.startsWith(": ", 12) ? this.#layers.docker(line) : undefined;
+    if (layers) return ofLayers(layers);
     if (line.startsWith("--> Using cache") || line.startsWith(" ---> Using cache")) {
       return this.#last?.total ? { ...this.#last, cached: true } : undefined;
     }
@@ -66,23 +74,41 @@ export class StepReader {
     for (const [prefix, step] of BY_FIRST_WORD.get(word) ?? []) {
       if (line.startsWith(prefix)) return step;
     }
+    if (word === "Copying") return this.#copying(line);
     const name = word === "Using" ? BUILDPACK.exec(line)?.[1] : undefined;
     return name ? named("detected", "building", BUILDPACKS.get(name) ?? name) : undefined;
   }
 
   #buildx(line: string): BuildStep | undefined {
-    const begun = BUILDX_STEP.exec(line);
-    if (begun) {
-      const [, vertex = "", index, total] = begun;
+    // Most lines are the output of a command, behind the seconds that it has run.
+    const said = line.slice(line.indexOf(" ") + 1);
+    if (said.startsWith("[")) {
+      const [, vertex = "", index, total] = BUILDX_STEP.exec(line) ?? [];
       const step = valid([line, index, total]);
       if (step) this.#vertices.set(vertex, [step.index, step.total]);
       return step;
     }
-    const cached = this.#vertices.get(BUILDX_CACHED.exec(line)?.[1] ?? "");
-    if (cached) return numbered(...cached, true);
+    if (said.startsWith("CACHED")) {
+      const cached = this.#vertices.get(BUILDX_CACHED.exec(line)?.[1] ?? "");
+      return cached && numbered(...cached, true);
+    }
+    if (/^(sha256:|extracting |pushing layer )/.test(said)) {
+      const found = this.#layers.buildx(line);
+      return found && ofLayers(found);
+    }
     const end = BUILDX_END.exec(line)?.[1];
     if (!end) return undefined;
-    return end === "pushing" ? named("pushing", "pushing") : named("saving");
+    return end === PUSHING ? named(PUSHING, "pushing") : named("saving");
+  }
+
+  /** What podman says of a pull and of a push alike: after a build, it is a push. */
+  #copying(line: string): BuildStep | undefined {
+    const pushes = ["saving", PUSHING].includes(this.#last?.key ?? "");
+    const found = this.#layers.podman(line, pushes ? PUSHING : PULLING);
+    if (!found) return undefined;
+    // Without a terminal it tells of no end: then nobody knows which layer it is at.
+    if (found.done) return ofLayers(found);
+    return pushes ? named(PUSHING, "pushing") : named(PULLING);
   }
 }
 
@@ -98,10 +124,20 @@ export function launchStep(message: string): BuildStep | undefined {
 
 /** The step "Step `index` of `total`". */
 export function numbered(index: number, total: number, cached = false): BuildStep {
-  const label = labelOf("numbered")
+  return { key: "step", label: countedLabel("step", index, total), index, total, cached };
+}
+
+function ofLayers({ key, total, done, there }: Layers): BuildStep {
+  const index = Math.min(done + 1, total);
+  const label = countedLabel(key, index, total);
+  const step = { key, label, index, total, cached: false, there };
+  return key === PUSHING ? { ...step, phase: "pushing" } : step;
+}
+
+function countedLabel(key: string, index: number, total: number): string {
+  return labelOf(`${key}.numbered`)
     .replace("{index}", String(index))
     .replace("{total}", String(total));
-  return { key: "step", label, index, total, cached };
 }
 
 function named(key: string, phase?: Phase, name = ""): BuildStep {

@@ -31,6 +31,11 @@ export class Timeline {
     const same = last?.phase === phase && (!step || last.step === step);
     if (same || (last?.phase === phase && this.stretches.length >= MOST)) return;
     const { step_index = 0, step_total = 0 } = event;
+    if (last?.phase === phase && last.step_key === step_key && step_index && last.step_index === step_index) {
+      // Layers become known one by one.
+      Object.assign(last, { step, step_total });
+      return;
+    }
     this.stretches.push({ phase, step, step_key, step_index, step_total, start: time });
   }
 }

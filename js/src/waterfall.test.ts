@@ -17,6 +17,26 @@ function shown(made: Timeline): [string, number, number][] {
   return rows(made).rows.map(({ phase, step, start, took }) => [step?.step ?? phase, start, took]);
 }
 
+test("a step whose total grows is one stretch", () => {
+  const made = new Timeline();
+  const event = { phase: "pushing", elapsed: 0, progress: 0, step_key: "pushing" } as const;
+  const layer = (id: number, time: number, index: number, total: number) => {
+    const step = `Layer ${index} of ${total}`;
+    made.accept({ ...event, id, time, step, step_index: index, step_total: total });
+  };
+  made.accept({ ...event, id: 1, time: 0, step: "Pushing the image" });
+  for (const [id, [time, index, total]] of [[1, 1, 1], [1, 1, 2], [1, 1, 3], [5, 2, 3], [9, 3, 3]].entries()) {
+    layer(id + 2, time!, index!, total!);
+  }
+  const named = made.stretches.map(({ step, start, step_total }) => [step, start, step_total]);
+  expect(named).toEqual([
+    ["Pushing the image", 0, 0],
+    ["Layer 1 of 3", 1, 3],
+    ["Layer 2 of 3", 5, 3],
+    ["Layer 3 of 3", 9, 3],
+  ]);
+});
+
 test("phases, and below them the steps that took long", () => {
   const made = timeline(
     [100, "waiting"],

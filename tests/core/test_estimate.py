@@ -26,6 +26,13 @@ typicals = st.one_of(
 steps = st.one_of(
     st.none(),
     st.just(Step("saving", "Saving the image")),
+    st.builds(
+        lambda key, index, more, there: Step(key, "", index, index + more, there=there),
+        st.sampled_from(["pushing", "pulling-base"]),
+        st.integers(1, 20),
+        st.integers(0, 20),
+        st.integers(0, 20),
+    ),
     # Out of order, and with totals that change: several stages, several builders, hostile logs.
     st.builds(
         lambda index, more, cached: numbered(index, index + more, cached=cached),
@@ -96,7 +103,7 @@ def test_launches_that_the_browser_estimates_too(case: dict[str, Any]) -> None:
     estimator = Estimator(now=1000.0, expectation=case.get("typical", TYPICAL))
     for event in case["events"]:
         given = event.get("step")
-        step = numbered(given["index"], given["total"], cached=given["cached"]) if given else None
+        step = Step(**{"key": "step", "label": "", **given}) if given else None
         told = estimator.update(Phase(event["phase"]), step, now=1000.0 + event["at"])
         curve = told.curve
         said = None if curve is None else {"from": curve.from_, "to": curve.to, "tau": curve.tau}
@@ -413,3 +420,93 @@ def test_a_narrower_spread_is_surer() -> None:
         return time_left(10, 0, 0.75, sigma=sigma) - time_left(10, 0, 0.25, sigma=sigma)
 
     assert 0 < width(0.1) < width(0.5) < width(1.5)
+
+
+# -- layers
+
+
+def layer(key: str, index: int, total: int, there: int = 0) -> Step:
+    return Step(key, "", index, total, there=there)
+
+
+def pushing(*events: tuple[float, int, int, int]) -> tuple[Estimator, list[Estimate]]:
+    """Push an image: seconds, layer, layers, and how many were there."""
+    estimator = Estimator(now=0.0)
+    estimator.update(Phase.PUSHING, Step("pushing", ""), now=0.0)
+    told = [
+        estimator.update(Phase.PUSHING, layer("pushing", index, total, there), now=seconds)
+        for seconds, index, total, there in events
+    ]
+    return estimator, told
+
+
+def test_the_layers_of_a_push_move_the_bar() -> None:
+    told = [pushing((0, 1, 10, 0), (10, index, 10, 0))[1][-1] for index in (2, 4, 6, 8, 10)]
+    assert all(one.progress < other.progress for one, other in pairwise(told[1:]))
+    left = [one.eta for one in told if one.eta is not None]
+    assert left == sorted(left, reverse=True)
+    # Half of them in ten seconds: ten seconds more, a server's start, and perhaps a pull.
+    assert left[2] == pytest.approx(10 + TYPICAL[Phase.LAUNCHING] + PULL * TYPICAL_PULL, abs=0.1)
+
+
+def test_layers_that_were_there_say_nothing_of_the_pace() -> None:
+    (quick,) = pushing((1, 9, 10, 0))[1]
+    (there,) = pushing((1, 9, 10, 8))[1]
+    (unknown,) = pushing((1, 1, 2, 0))[1]
+    assert there.eta == unknown.eta
+    assert quick.eta is not None
+    assert there.eta is not None
+    assert there.eta > 2 * quick.eta
+
+
+def test_all_layers_were_there() -> None:
+    _, told = pushing((0.5, 8, 8, 7), (0.6, 8, 8, 8))
+    assert told[-1].progress >= told[0].progress
+
+
+def test_more_layers_than_were_known_do_not_move_the_bar_back() -> None:
+    _, told = pushing((4, 4, 4, 0), (4.5, 4, 9, 0), (5, 4, 20, 0), (9, 5, 20, 0))
+    progress = [one.progress for one in told]
+    assert progress == sorted(progress)
+    left = [one.eta for one in told if one.eta is not None]
+    assert left[1] > left[0]
+    assert left[2] > left[1]
+
+
+def test_a_base_image_is_pulled_within_a_step() -> None:
+    def left(*steps: Step) -> float:
+        estimator = Estimator(now=0.0)
+        for step in steps:
+            told = estimator.update(Phase.BUILDING, step, now=30.0)
+        assert told.eta is not None
+        return told.eta
+
+    build = numbered(3, 4)
+    first, last = layer("pulling-base", 1, 8), layer("pulling-base", 8, 8)
+    after = numbered(4, 4)
+    assert left(build) == left(build, first) > left(build, first, last) > left(build, last, after)
+    # Nobody knows of which step: then its layers say nothing of the build.
+    assert left(last) == left(first)
+
+
+def test_steps_go_on_after_a_base_image() -> None:
+    estimator = Estimator(now=0.0)
+    for step in (numbered(1, 4), layer("pulling-base", 7, 7), numbered(2, 4)):
+        told = estimator.update(Phase.BUILDING, step, now=10.0)
+    straight = Estimator(now=0.0)
+    for step in (numbered(1, 4), numbered(2, 4)):
+        expected = straight.update(Phase.BUILDING, step, now=10.0)
+    assert told.eta == expected.eta
+    # A stage that runs beside it does not count back.
+    assert estimator.update(Phase.BUILDING, numbered(1, 9), now=10.1).eta == pytest.approx(
+        told.eta, abs=0.2
+    )
+
+
+def test_a_copy_counts_for_itself() -> None:
+    estimator, _ = pushing((1, 2, 10, 0))
+    copy = estimator.copy()
+    copy.update(Phase.PUSHING, layer("pushing", 9, 10), now=8.0)
+    told = estimator.update(Phase.PUSHING, layer("pushing", 3, 10), now=8.0)
+    _, alone = pushing((1, 2, 10, 0), (8, 3, 10, 0))
+    assert told.eta == alone[-1].eta

@@ -76,6 +76,25 @@ def test_one_that_goes_on_ends_with_its_newest_event() -> None:
     assert spans([], began=BEGAN) == []
 
 
+def test_layers_that_become_known_one_by_one_are_one_stretch() -> None:
+    def layer(index: int, total: int) -> Step:
+        return Step("pushing", f"Layer {index} of {total}", index, total)
+
+    found = spans(
+        [
+            event(0, "pushing", layer(1, 1)),
+            event(0, "pushing", layer(1, 2)),
+            event(0, "pushing", layer(1, 3)),
+            event(4, "pushing", layer(2, 3)),
+            event(6, "pushing", layer(2, 3), message="a line of it"),
+            event(9, "ready"),
+        ],
+        began=BEGAN,
+    )
+    named = [(span.label, span.total, span.start, span.end) for span in found]
+    assert named == [("Layer 1 of 3", 3, 0, 4), ("Layer 2 of 3", 3, 4, 9)]
+
+
 def test_attempts_are_told_apart() -> None:
     again = Step("retrying", "Trying again")
     found = spans(

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binderprogress.core.steps import Step, StepReader, numbered
+from binderprogress.core.steps import LAYER_LABELS, Step, StepReader, numbered
 
 # Lines of real builders, and what is made of them; the browser's tests read them, too.
-SHARED = json.loads((Path(__file__).parents[1] / "data" / "steps.json").read_text())["builds"]
+CASES = json.loads((Path(__file__).parents[1] / "data" / "steps.json").read_text())
+SHARED, RECORDS = CASES["builds"], CASES["records"]
 
 
 def read(*lines: str) -> list[Step | None]:
@@ -25,8 +26,11 @@ def said(step: Step | None) -> dict[str, Any] | None:
         return None
     text: dict[str, Any] = {"label": step.label}
     if step.total:
-        assert step.label == f"Step {step.index} of {step.total}"
+        label = LAYER_LABELS.get(step.key, "Step {} of {}")
+        assert step.label == label.format(step.index, step.total)
         text = {"index": step.index, "total": step.total}
+    if step.there:
+        text["there"] = step.there
     cached: dict[str, Any] = {"cached": True} if step.cached else {}
     return {"key": step.key, **text, **cached, **({"phase": step.phase} if step.phase else {})}
 
@@ -34,6 +38,15 @@ def said(step: Step | None) -> dict[str, Any] | None:
 @pytest.mark.parametrize("case", SHARED, ids=[case["name"] for case in SHARED])
 def test_lines(case: dict[str, Any]) -> None:
     assert [said(step) for step in read(*case["lines"])] == case["steps"]
+
+
+@pytest.mark.parametrize("case", RECORDS, ids=[case["name"] for case in RECORDS])
+def test_layers_beside_a_line(case: dict[str, Any]) -> None:
+    reader = StepReader()
+    assert said(reader.read("Pushing image\n", case["layers"])) == case["step"]
+    # Only beside this line.
+    assert reader.read("Collecting six\n", case["layers"]) is None
+    assert reader.read("STEP 1/2: RUN a\n", case["layers"]) == read("STEP 1/2: RUN a\n")[0]
 
 
 def test_two_builds_do_not_share_what_they_remember() -> None:
@@ -76,9 +89,13 @@ def test_attack_a_log_does_not_write_the_label_of_a_step() -> None:
     assert read(f"Using {'A' * 4000} builder\n") == [None]
 
 
+STARTS = ["", "#", "#8 [", "#8 extracting sha256:", "Step ", "STEP ", "Using ", "--> Using cache"]
+STARTS += ["4f50a35f1c79: ", "Copying blob ", "Copying config "]
+
+
 @given(st.text())
 def test_any_line_is_read(line: str) -> None:
     reader = StepReader()
-    for start in ("", "#", "#8 [", "Step ", "STEP ", "Using ", "--> Using cache"):
+    for start in STARTS:
         step = reader.read(start + line)
         assert step is None or len(step.label) <= 60

@@ -38,10 +38,24 @@ SCHEMA: dict[str, Any] = {
                             "pid": NUMBER,
                             "tid": NUMBER,
                             "ts": NUMBER,
-                            "dur": NUMBER,
+                            "dur": {"type": "integer", "minimum": 1},
                             "args": {"type": "object"},
                         },
                         "required": ["cat", "ts", "dur"],
+                        "additionalProperties": False,
+                    },
+                    {
+                        "properties": {
+                            "ph": {"const": "i"},
+                            "s": {"const": "t"},
+                            "name": {"type": "string", "minLength": 1},
+                            "cat": {"type": "string", "pattern": "^[a-z-]+$"},
+                            "pid": NUMBER,
+                            "tid": NUMBER,
+                            "ts": NUMBER,
+                            "args": {"type": "object"},
+                        },
+                        "required": ["cat", "ts", "s"],
                         "additionalProperties": False,
                     },
                     {
@@ -202,7 +216,6 @@ def test_a_trace_for_perfetto_fits_its_format() -> None:
         "fetching",
         "building",
         "pushing",
-        "built",
         "launching",
     ]
     assert (phases[2]["ts"], phases[2]["dur"]) == (6_000_000, 11_000_000)
@@ -213,6 +226,15 @@ def test_a_trace_for_perfetto_fits_its_format() -> None:
         assert row[-1]["ts"] + row[-1]["dur"] == 34_000_000
         for one, after in pairwise(row):
             assert one["ts"] + one["dur"] == after["ts"]
+
+
+def test_what_took_no_time_is_a_moment() -> None:
+    drawn = chrome(trace(KUBERNETES, began=BEGAN, spec="gh/a/b/HEAD"))
+    moments = [event for event in drawn["traceEvents"] if event["ph"] == "i"]
+    assert [(event["tid"], event["name"], event["ts"]) for event in moments] == [
+        (1, "built", 20_000_000),
+        (2, "start", 20_000_000),
+    ]
 
 
 def test_attempts_are_drawn_apart() -> None:

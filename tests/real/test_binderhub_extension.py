@@ -60,7 +60,14 @@ c.JupyterHub.bind_url = "http://127.0.0.1:{port}/"
 c.JupyterHub.hub_bind_url = "http://127.0.0.1:{hub_port}"
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{proxy_port}"
 c.JupyterHub.db_url = "sqlite:///:memory:"
-c.JupyterHub.tornado_settings = {{"slow_spawn_timeout": 0}}
+def note(handler):
+    '''Write down what is asked, and as a part of which trace.'''
+    request = handler.request
+    with open({asked!r}, "a") as file:
+        told = request.headers.get("traceparent", "-")
+        file.write(f"{{request.method}} {{request.path}} {{told}}\\n")
+
+c.JupyterHub.tornado_settings = {{"slow_spawn_timeout": 0, "log_function": note}}
 c.JupyterHub.services = [
     {{
         "name": "binder", "api_token": {token!r},
@@ -121,6 +128,7 @@ c.BinderHub.port = {port}
 c.BinderHub.auth_enabled = {auth!r}
 c.BinderProgress.page = {page!r}
 c.RateLimiter.limit = 0
+c.Tracing.endpoint = {endpoint!r}
 """
 
 
@@ -132,6 +140,11 @@ class Pair:
         self.url = url
         self.process: subprocess.Popen[bytes] | None = None
         self._calls = folder / "calls"
+        self._asked = folder / "asked"
+
+    def asked(self) -> list[list[str]]:
+        """What was asked of the Hub: method, path, traceparent or "-"."""
+        return [line.split() for line in self._asked.read_text().splitlines()]
 
     def calls(self) -> list[str]:
         """What was asked of the builder."""
@@ -159,7 +172,9 @@ class Pair:
 
 
 @contextmanager
-def pair(folder: Path, *, auth: bool = False, page: str = "binderhub") -> Iterator[Pair]:
+def pair(
+    folder: Path, *, auth: bool = False, page: str = "binderhub", endpoint: str = ""
+) -> Iterator[Pair]:
     port, hub_port, proxy_port, binder_port = free_ports(4)
     hub = f"http://127.0.0.1:{port}/"
     hub_config = folder / "jupyterhub_config.py"
@@ -169,7 +184,10 @@ def pair(folder: Path, *, auth: bool = False, page: str = "binderhub") -> Iterat
         "proxy_port": proxy_port,
         "binder_port": binder_port,
     }
-    hub_config.write_text(HUB_CONFIG.format(folder=str(folder), token=TOKEN, admin=ADMIN, **ports))
+    asked = str(folder / "asked")
+    hub_config.write_text(
+        HUB_CONFIG.format(folder=str(folder), asked=asked, token=TOKEN, admin=ADMIN, **ports)
+    )
     binder_config = folder / "binderhub_config.py"
     binder_config.write_text(
         BINDER_CONFIG.format(
@@ -179,6 +197,7 @@ def pair(folder: Path, *, auth: bool = False, page: str = "binderhub") -> Iterat
             port=binder_port,
             auth=auth,
             page=page,
+            endpoint=endpoint,
         )
     )
     made = Pair(folder, hub, f"http://127.0.0.1:{binder_port}/")

@@ -180,6 +180,7 @@ class PlayedLauncher(LoggingConfigurable):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.launched: list[dict[str, Any]] = []
+        self.traceparents: list[str] = []
         self.deleted: list[str] = []
         self.failures: list[Exception] = []
         self.hold: asyncio.Event | None = None
@@ -209,6 +210,7 @@ class PlayedLauncher(LoggingConfigurable):
         self.launched.append({**asked, "repo_url": repo_url, **(extra_args or {})})
         if self.failures and isinstance(self.failures[0], HTTPError):
             raise self.failures.pop(0)
+        await self.api_request(f"users/{username}/servers/{server_name}", method="POST", body=b"")
         for event in self.events:
             await event_callback(event)
         if self.failures:
@@ -222,6 +224,9 @@ class PlayedLauncher(LoggingConfigurable):
         return {"servers": {}}
 
     async def api_request(self, url: str, **request: Any) -> Any:
+        self.traceparents.append(request.get("headers", {}).get("traceparent", ""))
+        if request["method"] != "DELETE":
+            return
         self.deleted.append(f"{request['method']} {url}")
         if "gone" in url:
             raise HTTPClientError(404)

@@ -28,6 +28,7 @@ from ..hubaccess import HubAccess
 from ..tracing import Tracing
 from . import handlers, pages
 from .builder import ImageBuilder
+from .launcher import traced
 from .launches import HubLaunches
 from .spawner import LauncherSpawner
 
@@ -169,6 +170,8 @@ class BinderProgressHub(BinderHub):
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         """Initialize BinderHub, then put ours in front."""
         super().initialize(*args, **kwargs)
+        settings = self.tornado_app.settings
+        self.launcher = settings["launcher"] = traced(settings["launcher"])
         self.progress = BinderProgress(self)
         self.progress.attach(self.tornado_app)
 
