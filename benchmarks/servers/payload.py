@@ -1,0 +1,49 @@
+"""What is sent: lines of a build, each with its number and the time when it was due."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+MARK = b"<~"
+"""In front of a line's number and time; JSON leaves it as it is."""
+
+NUMBER = slice(2, 10)
+TIME = slice(11, 27)
+"""Where they stand, from the mark on."""
+
+_LINE = "Collecting a-package-with-an-ordinary-name==1.2.3 (from requirements.txt line 7)"
+
+
+def line(number: int, due: float) -> str:
+    """Return a line of a build's log: its number, and the monotonic seconds when it was due."""
+    return f"{_LINE} <~{number:08d} {due:016.6f}~>\n"
+
+
+def record(number: int, due: float) -> str:
+    """Return the same as repo2docker writes it with ``--json-logs``."""
+    return json.dumps({"message": line(number, due), "phase": "building"}) + "\n"
+
+
+def event(number: int, due: float) -> dict[str, Any]:
+    """Return the same as peers get it: the fields that an event of ours has while it builds."""
+    return {
+        "id": number + 6,
+        "phase": "building",
+        "time": round(time.time(), 3),
+        "elapsed": 12.345,
+        "progress": 23.50234871233,
+        "message": line(number, due),
+        "step": "Installing Python packages",
+        "step_key": "pip",
+        "curve": {"from": 23.50234871233, "to": 94.89230948023, "tau": 97.3402934802},
+        "eta": 61.30298430298,
+        "eta_low": 31.90283402938,
+        "eta_high": 126.209384029,
+    }
+
+
+def compact(number: int, due: float) -> str:
+    """Return such an event as JSON, without blanks."""
+    return json.dumps(event(number, due), separators=(",", ":"))
