@@ -43,11 +43,12 @@ async def orders(connection: Connection) -> AsyncIterator[Order]:
         while True:
             await readable.wait()
             readable.clear()
-            try:
-                order = connection.recv()
-            except EOFError:
-                return
-            yield order
+            while connection.poll():
+                try:
+                    order = connection.recv()
+                except EOFError:
+                    return
+                yield order
     finally:
         loop.remove_reader(connection.fileno())
 
