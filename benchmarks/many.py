@@ -44,9 +44,9 @@ def compare(
 
 def table(result: dict[str, Any]) -> str:
     """Write a result for people."""
+    load = f"each {result['rate']:g} events/s for {result['seconds']:g} s, with a viewer each"
     lines = [
-        f"Many launches: {result['launches']}, each {result['rate']:g} events/s for "
-        f"{result['seconds']:g} s, with a viewer each",
+        f"Many launches: {result['launches']}, {load}",
         "",
         "|server|lost|p50|p99|CPU per event|of one core|",
         "|---|---:|---:|---:|---:|---:|",

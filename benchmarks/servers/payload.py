@@ -32,15 +32,14 @@ def event(number: int, due: float) -> dict[str, Any]:
         "id": number + 6,
         "phase": "building",
         "time": round(time.time(), 3),
-        "elapsed": 12.345,
-        "progress": 23.50234871233,
+        "elapsed": 1.982,
+        "progress": 1.575,
         "message": line(number, due),
-        "step": "Installing Python packages",
-        "step_key": "pip",
-        "curve": {"from": 23.50234871233, "to": 94.89230948023, "tau": 97.3402934802},
-        "eta": 61.30298430298,
-        "eta_low": 31.90283402938,
-        "eta_high": 126.209384029,
+        "curve": {"from": 1.575, "to": 66.733509459958, "tau": 83.05847161630575},
+        "eta": 118.0,
+        "eta_low": 63.4,
+        "eta_high": 218.2,
+        "eta_late": 378.3,
     }
 
 
