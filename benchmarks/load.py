@@ -61,7 +61,7 @@ class Reading(msgspec.Struct):
         if not ordered:
             return {}
         found = {f"p{percent}_ms": quantile(ordered, percent / 100) or 0.0 for percent in (50, 99)}
-        return {**found, "max_ms": ordered[-1]}
+        return {**found, "max_ms": round(ordered[-1], 4)}
 
 
 class _Viewer:

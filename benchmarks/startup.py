@@ -50,7 +50,7 @@ def _answer(process: subprocess.Popen[bytes], port: int, *, end: float) -> None:
     """Wait until there is an answer, whatever it says."""
     while time.monotonic() < end:
         if process.poll() is not None:
-            raise RuntimeError(f"The server ended with {process.returncode}.")
+            raise RuntimeError(f"The server ended with {process.returncode} at its start.")
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
                 connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -62,6 +62,8 @@ def _answer(process: subprocess.Popen[bytes], port: int, *, end: float) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        return
     children = psutil.Process(process.pid).children(recursive=True)
     process.terminate()
     try:

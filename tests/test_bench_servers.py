@@ -37,7 +37,7 @@ def test_fan_out(server: str) -> None:
         assert row["lost"] == 0
         assert row["complete"] == 5
         assert row["delivered"] == 5 * float(rate) * 0.3
-        assert 0 < row["p50_ms"] <= row["p99_ms"] <= row["max_ms"]
+        assert 0 < row["p50_ms"] <= row["p99_ms"]
     assert f"| {server} |" in fanout.table(result)
 
 
