@@ -1,90 +1,179 @@
-"""Run all benchmarks, or those that are named: ``python -m benchmarks [NAME …] [--json]``."""
+"""Run one benchmark, or all of them with what they are to run, and keep what they found."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
-import os
-import platform
 import sys
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-import tornado
+from . import fanout, history, idle, ingest, late, log, many, proxy, report, startup
+from .servers import MISSING, SERVERS
 
-from . import fanout, history, log, proxy
+
+class Benchmark(NamedTuple):
+    """What can be run.
+
+    Attributes
+    ----------
+    compare : callable
+        Takes what the options say and returns what was measured.
+    table : callable
+        Writes that for people.
+    options : dict
+        By what `compare` calls it, what `argparse` is told of it.
+    """
+
+    compare: Callable[..., dict[str, Any]]
+    table: Callable[[dict[str, Any]], str]
+    options: dict[str, dict[str, Any]]
+
+
+def _number(default: float, text: str = " ") -> dict[str, Any]:
+    return {"type": type(default), "default": default, "help": text}
+
+
+_NAMES = {
+    "flags": "--servers",
+    "nargs": "+",
+    "choices": list(SERVERS),
+    "default": [],
+    "help": "all by default",
+}
+
+BENCHMARKS = {
+    "fanout": Benchmark(
+        fanout.compare,
+        fanout.table,
+        {
+            "viewers": _number(500),
+            "rates": {
+                "flags": "--rate",
+                "nargs": "+",
+                "type": float,
+                "default": [50.0, 200.0],
+                "help": "events a second, one after the other",
+            },
+            "seconds": _number(3.0),
+            "repeat": _number(3),
+            "names": _NAMES,
+        },
+    ),
+    "idle": Benchmark(
+        idle.compare,
+        idle.table,
+        {
+            "counts": {
+                "flags": "--viewers",
+                "nargs": "+",
+                "type": int,
+                "default": [5000, 10_000],
+                "help": "one after the other",
+            },
+            "names": _NAMES,
+        },
+    ),
+    "many": Benchmark(
+        many.compare,
+        many.table,
+        {
+            "launches": _number(1000),
+            "rate": _number(10.0, "events a second of each"),
+            "seconds": _number(5.0),
+            "names": _NAMES,
+        },
+    ),
+    "late": Benchmark(
+        late.compare,
+        late.table,
+        {
+            "joiners": _number(100),
+            "lines": _number(50_000),
+            "live": _number(20, "viewers that watch meanwhile"),
+            "rate": _number(20.0, "lines a second meanwhile"),
+        },
+    ),
+    "proxy": Benchmark(
+        proxy.compare,
+        proxy.table,
+        {"rate": _number(50), "seconds": _number(5.0), "repeat": _number(3)},
+    ),
+    "ingest": Benchmark(ingest.compare, ingest.table, {"lines": _number(100_000)}),
+    "startup": Benchmark(startup.compare, startup.table, {"repeat": _number(5)}),
+    "history": Benchmark(
+        history.compare,
+        history.table,
+        {
+            "count": {"flags": "--launches", **_number(20_000)},
+            "url": {
+                "default": "",
+                "help": "of an empty database; sqlite, postgresql: one of that kind; else both",
+            },
+        },
+    ),
+    "log": Benchmark(
+        log.compare,
+        log.table,
+        {"lines": _number(100_000), "rate": {"flags": "--lines-rate", **_number(5_000)}},
+    ),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(
+        dest="name", metavar="NAME", help=f"{', '.join(BENCHMARKS)}; all by default"
+    )
+    for name, benchmark in BENCHMARKS.items():
+        command = commands.add_parser(name, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        form = command.add_mutually_exclusive_group()
+        form.add_argument("--json", action="store_true", help="print JSON only")
+        form.add_argument("--save", action="store_true", help="keep it in benchmarks/results")
+        for option, settings in benchmark.options.items():
+            settings = dict(settings)
+            flag = settings.pop("flags", f"--{option}")
+            command.add_argument(flag, dest=option, **settings)
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run what the command line names."""
+    benchmark = BENCHMARKS[arguments.name]
+    began = time.monotonic()
+    try:
+        found = benchmark.compare(**{name: getattr(arguments, name) for name in benchmark.options})
+    except ValueError as error:
+        sys.exit(f"{arguments.name}: {error}")
+    print(f"{arguments.name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+    return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print JSON only")
-    parser.add_argument("names", nargs="*", help=", ".join(BENCHMARKS))
-    viewers = parser.add_argument_group("fanout; proxy, without viewers")
-    viewers.add_argument("--viewers", type=int, default=200)
-    viewers.add_argument("--rate", type=int, default=50, help="events per second")
-    viewers.add_argument("--seconds", type=float, default=5)
-    lines = parser.add_argument_group("log")
-    lines.add_argument("--lines", type=int, default=100_000)
-    lines.add_argument("--lines-rate", type=int, default=5_000, help="lines per second")
-    past = parser.add_argument_group("history")
-    past.add_argument("--launches", type=int, default=20_000)
-    past.add_argument(
-        "--url",
-        default="",
-        help="of an empty database; sqlite, postgresql: one of that kind; else both",
-    )
-    arguments = parser.parse_args()
-    if unknown := set(arguments.names) - set(BENCHMARKS):
-        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
-    names = arguments.names or list(BENCHMARKS)
-    if not arguments.names and log.chromium() is None:
-        print("log: left out, chromium is not installed", file=sys.stderr)
+    arguments = parser().parse_args()
+    for name, why in MISSING.items():
+        print(f"{name} is left out: {why}.", file=sys.stderr)
+    tables = {name: benchmark.table for name, benchmark in BENCHMARKS.items()}
+    if arguments.name:
+        results = {arguments.name: run(arguments)}
+        if arguments.json:
+            print(json.dumps({"machine": report.machine(), **results}))
+            return
+        print(tables[arguments.name](results[arguments.name]))
+        if arguments.save:
+            report.save(results, tables)
+        return
+    names = list(BENCHMARKS)
+    if log.chromium() is None:
+        print("log is left out: chromium is not installed.", file=sys.stderr)
         names.remove("log")
-    results = {}
-    machine = describe_machine()
-    if not arguments.json:
-        print("{system}, {cores} cores, Python {python}, Tornado {tornado}".format(**machine))
     for name in names:
-        run, table = BENCHMARKS[name]
-        results[name] = run(arguments)
-        if not arguments.json:
-            print(table(results[name]), flush=True)
-    if arguments.json:
-        print(json.dumps({"machine": machine, **results}))
+        found = run(parser().parse_args([name]))
+        print(tables[name](found), flush=True)
+        report.save({name: found}, tables)
 
-
-def describe_machine() -> dict[str, Any]:
-    return {
-        "python": platform.python_version(),
-        "tornado": tornado.version,
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-    }
-
-
-def run_fanout(arguments: argparse.Namespace) -> dict[str, Any]:
-    load = {name: getattr(arguments, name) for name in ("viewers", "rate", "seconds")}
-    return asyncio.run(fanout.compare(**load))
-
-
-def run_proxy(arguments: argparse.Namespace) -> dict[str, Any]:
-    return asyncio.run(proxy.compare(rate=arguments.rate, seconds=arguments.seconds))
-
-
-def run_log(arguments: argparse.Namespace) -> dict[str, Any]:
-    return log.compare(lines=arguments.lines, rate=arguments.lines_rate)
-
-
-def run_history(arguments: argparse.Namespace) -> dict[str, Any]:
-    return history.compare(count=arguments.launches, url=arguments.url)
-
-
-BENCHMARKS = {
-    "fanout": (run_fanout, fanout.table),
-    "proxy": (run_proxy, proxy.table),
-    "log": (run_log, log.table),
-    "history": (run_history, history.table),
-}
 
 if __name__ == "__main__":
     main()

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from statistics import median
 from typing import Any
 
 import aiohttp
@@ -94,9 +95,8 @@ async def _latencies(session: aiohttp.ClientSession, url: str) -> list[float]:
     return found
 
 
-async def compare(*, rate: int, seconds: float) -> dict[str, Any]:
-    """Measure both, and what is added."""
-    load = {"rate": rate, "seconds": seconds}
+async def measure(*, rate: int, seconds: float) -> dict[str, dict[str, float]]:
+    """Measure both at the same time, and what is added."""
     async with (
         _process("-m", "benchmarks.proxy", str(rate), str(seconds)) as hub,
         _process("-c", _SERVE, "serve", "--port=0", f"--upstream={hub}") as front,
@@ -108,7 +108,17 @@ async def compare(*, rate: int, seconds: float) -> dict[str, Any]:
         raise RuntimeError(f"{len(direct)} and {len(proxied)} of {wanted} lines arrived")
     ways = {"direct": _quantiles(direct), "proxy": _quantiles(proxied)}
     added = {name: ways["proxy"][name] - value for name, value in ways["direct"].items()}
-    return {**load, **ways, "added": added}
+    return {**ways, "added": added}
+
+
+def compare(*, rate: int, seconds: float, repeat: int) -> dict[str, Any]:
+    """Return the medians of several measurements."""
+    runs = [asyncio.run(measure(rate=rate, seconds=seconds)) for _ in range(repeat)]
+    ways = {
+        way: {name: median(run[way][name] for run in runs) for name in quantiles}
+        for way, quantiles in runs[0].items()
+    }
+    return {"rate": rate, "seconds": seconds, "repeat": repeat, **ways}
 
 
 def _quantiles(values: list[float]) -> dict[str, float]:
@@ -118,13 +128,17 @@ def _quantiles(values: list[float]) -> dict[str, float]:
 
 def table(result: dict[str, Any]) -> str:
     """Write a result for people."""
-    rows = [f"In front of a BinderHub, {result['rate']} events/s, {result['seconds']:g} s: latency"]
-    for way, label in (("direct", "direct"), ("proxy", "by way of binderprogress")):
+    load = f"{result['rate']} events/s for {result['seconds']:g} s, median of {result['repeat']}"
+    lines = [
+        f"In front of a BinderHub: latency of {load}",
+        "",
+        "|way|p50|p99|",
+        "|---|---:|---:|",
+    ]
+    for way, label in (("direct", "direct"), ("proxy", "by binderprogress"), ("added", "added")):
         values = result[way]
-        rows.append(f"  {label:<36}p50 {values['p50_ms']:6.2f} ms   p99 {values['p99_ms']:6.2f} ms")
-    added = result["added"]
-    rows.append(f"  {'added':<36}p50 {added['p50_ms']:6.2f} ms   p99 {added['p99_ms']:6.2f} ms")
-    return "\n".join(rows)
+        lines.append(f"| {label} | {values['p50_ms']:.2f} ms | {values['p99_ms']:.2f} ms |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

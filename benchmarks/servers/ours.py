@@ -1,0 +1,101 @@
+"""binderprogress itself: its whole application, with a builder that prints what it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from multiprocessing.connection import Connection
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from traitlets.config import Config
+
+from binderprogress.core.phases import Phase
+from binderprogress.core.specs import Spec, parse
+from binderprogress.launches import Caller, LaunchManager
+from binderprogress.sources.base import Built, Record, Served, SpawnRequest, Target
+from binderprogress.web.app import make_app
+from binderprogress.web.config import Web
+
+from . import payload
+from .control import Listening, Order, offset, orders, paced
+
+
+class OrderedBuilder:
+    """Builds whatever it is asked for, printing what is ordered.
+
+    Parameters
+    ----------
+    streams : int
+        How many builds there will be.
+    """
+
+    typical: Mapping[Phase, float] = {Phase.FETCHING: 5.0, Phase.BUILDING: 120.0}
+
+    def __init__(self, streams: int) -> None:
+        self.begun = asyncio.Semaphore(0)
+        self._streams = streams
+        self._queues: list[asyncio.Queue[Order]] = []
+
+    async def order(self, order: Order) -> None:
+        """Have all builds print, and wait until they have."""
+        for queue in self._queues:
+            queue.put_nowait(order)
+        for queue in self._queues:
+            await queue.join()
+
+    async def resolve(self, spec: Spec) -> Target:
+        return Target(spec, "0" * 40)
+
+    async def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
+        queue: asyncio.Queue[Order] = asyncio.Queue()
+        index = len(self._queues)
+        self._queues.append(queue)
+        yield Record("repo2docker", payload.record(0, 0.0).replace("<~", ""))
+        self.begun.release()
+        while (order := await queue.get()).count:
+            begin = offset(order, index, self._streams)
+            async for number, due in paced(order, offset=begin):
+                yield Record("repo2docker", payload.record(number, due))
+            queue.task_done()
+        queue.task_done()
+        yield Built("an-image")
+
+
+class NoSpawner:
+    """Starts nothing, at once."""
+
+    async def spawn(self, request: SpawnRequest) -> AsyncGenerator[Record | Served, None]:
+        yield Served("http://127.0.0.1:1/", "none")
+
+    async def stop(self, request: SpawnRequest) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+def main(connection: Connection, streams: int, options: dict[str, Any]) -> None:
+    asyncio.run(_serve(connection, streams))
+
+
+async def _serve(connection: Connection, streams: int) -> None:
+    builder = OrderedBuilder(streams)
+    limits = {"max_launches": streams, "abandon_after": 3600.0}
+    launches = LaunchManager(
+        builder=builder, spawner=NoSpawner(), config=Config(LaunchManager=limits)
+    )
+    sockets = bind_sockets(0, "127.0.0.1")
+    HTTPServer(make_app(Web(launches=launches))).add_sockets(sockets)
+    started = [
+        launches.start(parse(f"gh/ada/penguins-{index}/HEAD"), Caller()) for index in range(streams)
+    ]
+    for _ in started:
+        await builder.begun.acquire()
+    paths = [f"/api/launches/{launch.id}/events" for launch in started]
+    connection.send(Listening(sockets[0].getsockname()[1], paths))
+    async for order in orders(connection):
+        await builder.order(order)
+        connection.send(order)
+    await launches.close()
