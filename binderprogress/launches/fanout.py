@@ -122,7 +122,7 @@ class Audience:
         self.fanout = fanout
         self.launch = launch
         self.format = form
-        self.position = launch.last.id
+        self.position = launch.end
         """The number of the last event that those have who have everything."""
         self.written = time.monotonic()
         self.pending = False
@@ -141,7 +141,7 @@ class Audience:
 
     def add(self, viewer: Viewer, after: int) -> None:
         """Take a viewer in, from a number on."""
-        end = self.launch.last.id
+        end = self.launch.end
         if self.launch.closed and after >= end:
             # Who comes back after the end gets the end again, and does not wait for ever.
             after = end - 1
@@ -165,11 +165,12 @@ class Audience:
     @property
     def complete(self) -> bool:
         """Whether there is nothing after `position`, and never will be."""
-        return self.launch.closed and self.position >= self.launch.last.id
+        return self.launch.closed and self.position >= self.launch.end
 
     def send(self) -> Iterator[None]:
         """Write what is new to all who have everything before it; stops between blocks of them."""
-        while events := _slice(self.launch, self.position, _SLICE_EVENTS):
+        while self.position < self.launch.end:
+            events = _slice(self.launch, self.position, _SLICE_EVENTS)
             self.position = events[-1].event.id
             self.written = time.monotonic()
             yield from self._offer(self.fanout.frame(self.format, events))
