@@ -22,19 +22,10 @@ class MemoryChannel:
 
     def __init__(self, *, first: int = 1) -> None:
         self.changed = Broadcast()
-        self._first = first
+        self.first = first
+        self.last = first - 1
         self._events: list[Encoded] = []
         self._closed = False
-
-    @property
-    def first(self) -> int:
-        """The number of its first event."""
-        return self._first
-
-    @property
-    def last(self) -> int:
-        """The number of the event appended last."""
-        return self._first + len(self._events) - 1
 
     @property
     def closed(self) -> bool:
@@ -49,12 +40,13 @@ class MemoryChannel:
             raise StreamError(f"Event {event.id} cannot follow event {self.last}.")
         encoded = Encoded(event)
         self._events.append(encoded)
+        self.last = event.id
         self.changed.notify()
         return encoded
 
     def read(self, after: int, *, limit: int) -> Sequence[Encoded]:
         """Return what comes after the number `after`, at most `limit` events."""
-        start = max(after + 1 - self._first, 0)
+        start = max(after + 1 - self.first, 0)
         return self._events[start : start + max(limit, 0)]
 
     def close(self) -> None:

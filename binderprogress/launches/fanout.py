@@ -122,9 +122,11 @@ class Audience:
         self.fanout = fanout
         self.launch = launch
         self.format = form
-        self.position = launch.last.id
+        self.position = launch.end
         """The number of the last event that those have who have everything."""
         self.written = time.monotonic()
+        self.pending = False
+        """Whether `send` is going to be called, or has not finished."""
         self._live: dict[Viewer, None] = {}
         self._size = 0
         launch.changed.add(self._changed)
@@ -133,11 +135,13 @@ class Audience:
         )
 
     def _changed(self) -> None:
-        self.fanout.changed(self)
+        if not self.pending:
+            self.pending = True
+            self.fanout.changed(self)
 
     def add(self, viewer: Viewer, after: int) -> None:
         """Take a viewer in, from a number on."""
-        end = self.launch.last.id
+        end = self.launch.end
         if self.launch.closed and after >= end:
             # Who comes back after the end gets the end again, and does not wait for ever.
             after = end - 1
@@ -161,14 +165,17 @@ class Audience:
     @property
     def complete(self) -> bool:
         """Whether there is nothing after `position`, and never will be."""
-        return self.launch.closed and self.position >= self.launch.last.id
+        return self.launch.closed and self.position >= self.launch.end
 
     def send(self) -> Iterator[None]:
         """Write what is new to all who have everything before it; stops between blocks of them."""
-        while events := _slice(self.launch, self.position, _SLICE_EVENTS):
+        while self.position < self.launch.end:
+            events = _slice(self.launch, self.position, _SLICE_EVENTS)
             self.position = events[-1].event.id
             self.written = time.monotonic()
             yield from self._offer(self.fanout.frame(self.format, events))
+        # From here on, what is new is told anew.
+        self.pending = False
         if self.complete:
             for viewer in tuple(self._live):
                 del self._live[viewer]
@@ -221,8 +228,7 @@ class Fanout:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._audiences: dict[tuple[Launch, Format], Audience] = {}
-        self._due: dict[Audience, None] = {}
-        self._later: dict[Audience, None] = {}
+        self._later: list[Audience] = []
         self._work: deque[Iterator[None]] = deque()
         self._behind: deque[Viewer] = deque()
         self._framed: dict[tuple[Format, Encoded, Encoded], bytes] = {}
@@ -239,18 +245,13 @@ class Fanout:
     def forget(self, audience: Audience) -> None:
         """Forget an audience of nobody."""
         del self._audiences[audience.launch, audience.format]
-        self._due.pop(audience, None)
-        self._later.pop(audience, None)
 
     def changed(self, audience: Audience) -> None:
         """Have what is new sent, now or with the next tick."""
-        if audience in self._later or audience in self._due:
-            return
         if time.monotonic() - audience.written >= TICK:
-            self._due[audience] = None
-            self._schedule()
+            self.start(audience.send())
         else:
-            self._later[audience] = None
+            self._later.append(audience)
             if self._tick is None:
                 self._tick = asyncio.get_running_loop().call_later(TICK, self._on_tick)
 
@@ -278,14 +279,12 @@ class Fanout:
 
     def _on_tick(self) -> None:
         self._tick = None
-        self._due.update(self._later)
-        self._later.clear()
+        later, self._later = self._later, []
+        self._work.extend([audience.send() for audience in later])
         self._schedule()
 
     def _take_turn(self) -> None:
         self._turn = None
-        due, self._due = self._due, {}
-        self._work.extend(audience.send() for audience in due)
         self._live_turn(time.monotonic() + _BUDGET)
         # These have a time of their own, or they would starve where live ones need all of it.
         self._behind_turn(time.monotonic() + _BUDGET)

@@ -121,6 +121,8 @@ class Launch:
         self.built: Built | None = None
         self.served: Served | None = None
         self._cut = 0
+        self._shift = 0
+        """By how much the numbers of its build's events are higher here: none, as a rule."""
         self._log_cut: int | None = None
         self._clock = clock
         self._limits = limits
@@ -150,9 +152,17 @@ class Launch:
     @property
     def last(self) -> Event:
         """The newest event."""
-        for encoded in reversed([*self.read(self._last - 1, limit=1)]):
-            return encoded.event
-        raise AssertionError("a launch has at least its first event")
+        # A launch has at least its first event.
+        return self.read(self.end - 1, limit=1)[0].event
+
+    @property
+    def end(self) -> int:
+        """The number of the newest event."""
+        if self._tail is not None and self._tail.channel.last >= self._tail.channel.first:
+            return self._tail.channel.last
+        if self.build is not None:
+            return max((self._cut or self.build.channel.last) + self._shift, self._head.last)
+        return self._head.last
 
     @property
     def closed(self) -> bool:
@@ -161,10 +171,13 @@ class Launch:
             return self._tail.channel.closed
         return self.build is not None and self.build.channel.closed and self.last.terminal
 
-    def read(self, after: int, *, limit: int = 1000) -> list[Encoded]:
+    def read(self, after: int, *, limit: int = 1000) -> Sequence[Encoded]:
         """Return what comes after the number `after`, at most `limit` events."""
-        found: list[Encoded] = []
-        for events in (self._read_head, self._read_build, self._read_tail):
+        if after >= self._head.last and self._tail is None:
+            # Where most are, most of the time.
+            return self._read_build(after, limit)
+        found = [*self._head.read(after, limit=limit)]
+        for events in (self._read_build, self._read_tail):
             found.extend(events(after, limit - len(found)))
         return found
 
@@ -177,7 +190,7 @@ class Launch:
 
     def log_text(self) -> str:
         """Return the whole log so far."""
-        parts = [encoded.event.message for encoded in self._read_head(0, self._head.last)]
+        parts = [encoded.event.message for encoded in self._head.read(0, limit=self._head.last)]
         if self.build is not None:
             parts.append(self.build.log_text(self._log_cut))
             # Who left before the build's end has an end of their own.
@@ -253,6 +266,7 @@ class Launch:
     def attach(self, build: Build) -> None:
         """Go on with the events of a build."""
         self._head.close()
+        self._shift = self._head.last + 1 - FIRST
         self.build = build
         build.users += 1
         build.readers += 1
@@ -272,7 +286,7 @@ class Launch:
         if self._tail is None:
             self.detach()
             self._head.close()
-            channel = MemoryChannel(first=self._last + 1)
+            channel = MemoryChannel(first=self.end + 1)
             channel.changed.add(self.changed.notify)
             self._tail = self._writer(channel, self.last.phase)
         return self._tail
@@ -295,26 +309,10 @@ class Launch:
     # -- parts
 
     @property
-    def _last(self) -> int:
-        if self._tail is not None and self._tail.channel.last >= self._tail.channel.first:
-            return self._tail.channel.last
-        if self.build is not None:
-            return max((self._cut or self.build.channel.last) + self._shift, self._head.last)
-        return self._head.last
-
-    @property
     def _of_build(self) -> int:
         """How many of its build's events are its own, too."""
         assert self.build is not None  # noqa: S101 - for the type checker
         return (self._cut or self.build.channel.last) - FIRST + 1
-
-    @property
-    def _shift(self) -> int:
-        """By how much the numbers of the build's events are higher here: none, as a rule."""
-        return self._head.last + 1 - FIRST
-
-    def _read_head(self, after: int, limit: int) -> Sequence[Encoded]:
-        return self._head.read(after, limit=limit)
 
     def _read_build(self, after: int, limit: int) -> Sequence[Encoded]:
         if self.build is None:
