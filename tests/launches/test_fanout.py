@@ -207,7 +207,7 @@ async def test_launches_that_share_events_share_their_bytes(out: Fanout, launch:
             self.read = launch.read  # type: ignore[method-assign]
 
         closed = property(lambda self: launch.closed)
-        last = property(lambda self: launch.last)
+        end = property(lambda self: launch.end)
 
     viewers = [join(out, launch, 5), join(out, Shared(), 5), join(out, launch, 5, Numbers("x"))]
     await asyncio.sleep(0)
