@@ -22,7 +22,7 @@ Percent = Annotated[float, Meta(ge=0, le=100)]
 Seconds = Annotated[float, Meta(ge=0)]
 
 
-class Curve(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+class Curve(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename={"from_": "from"}):
     """How the bar moves until the next event.
 
     Δt seconds after the event it stands at ``from + (to − from)·(1 − exp(−Δt/tau))``.
@@ -37,7 +37,7 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"})
         return self.from_ + (self.to - self.from_) * (1 - exp(-max(seconds, 0.0) / self.tau))
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One record of a launch, as viewers get it.
 
     It is BinderHub's object with more in it. Fields that say nothing are left out.
@@ -115,7 +115,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.phase in TERMINAL
 
 
-class Encoded:
+class Encoded(msgspec.Struct, eq=False, gc=False):
     """An event in the bytes that go out, made once and shared by all viewers.
 
     Attributes
@@ -127,13 +127,14 @@ class Encoded:
         A whole block of ``text/event-stream``, its number in front.
     """
 
-    __slots__ = ("event", "json", "sse")
+    event: Event
+    json: bytes = b""
+    sse: bytes = b""
 
-    def __init__(self, event: Event) -> None:
-        self.event = event
-        self.json = encode(event)
+    def __post_init__(self) -> None:
+        self.json = json = encode(self.event)
         # JSON has no bare line breaks, so the data is one line.
-        self.sse = b"id: %d\ndata: %b\n\n" % (event.id, self.json)
+        self.sse = b"id: %d\ndata: %b\n\n" % (self.event.id, json)
 
     def moved(self, by: int) -> Encoded:
         """Return the same event with a higher number."""

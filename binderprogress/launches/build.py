@@ -28,6 +28,9 @@ Number 1 is in every launch the launch's own. Numbering the rest here, once, let
 build share the very bytes of its events.
 """
 
+_TURN = 0.003
+"""Seconds after which a build that prints without a pause lets others have their turn."""
+
 
 class Build:
     """One build.
@@ -154,6 +157,8 @@ class Build:
 
     async def _build(self) -> Built:
         normalizer = Normalizer()
+        loop = asyncio.get_running_loop()
+        turn = loop.time() + _TURN
         self.writer.append(
             Phase.WAITING, step=Step("looking", "Looking for an environment that is there already")
         )
@@ -168,4 +173,8 @@ class Build:
                 if note is not None:
                     self._keep(note.message)
                     self.writer.write(note, log=self._log)
+                # Lines that have come already are read without a wait, thousands of them.
+                if loop.time() > turn:
+                    await asyncio.sleep(0)
+                    turn = loop.time() + _TURN
         raise failure("internal", "The builder ended without a result.")

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ..channels.base import Channel
-from ..core.estimate import Estimate, Estimator
+from ..core.estimate import Estimator
 from ..core.events import Encoded, Event
 from ..core.normalize import Note
 from ..core.phases import TERMINAL, TRANSITIONS, Phase, check_transition
@@ -26,6 +26,8 @@ __all__ = ["Clock", "Limits", "Writer"]
 _TAIL = 400
 # A failure that was only found to be one by its process's exit code.
 _UNTOLD = {"unknown", "build-failed"}
+_ENDS = TERMINAL | {Phase.BUILT}
+_NO_STEP = Step("", "")
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -100,7 +102,7 @@ class Writer:
         self.limits = limits
         self.phase = phase
         self.attempt = 1
-        self._step: Step | None = None
+        self._step = _NO_STEP
         self._tail: deque[str] = deque(maxlen=_TAIL)
         self._written = 0
         self._lines = 0
@@ -114,10 +116,10 @@ class Writer:
         # Attack: as many lines as long as they may be would be more than a gigabyte.
         self._tail.append(note.message[: self.limits.line])
         message = self._within_line(note.message)
-        # An earlier phase does not come back: what is said of it is told under the present one.
-        phase = note.phase if note.phase in TRANSITIONS[self.phase] else None
-        if phase in TERMINAL or phase is Phase.BUILT:
-            # How it ends is for the source's end to say, not for its log.
+        phase = note.phase
+        # An earlier phase does not come back: what is said of it is told under the present one. And
+        # how it ends is for the source's end to say, not for its log.
+        if phase is not self.phase and (phase not in TRANSITIONS[self.phase] or phase in _ENDS):
             phase = None
         if self._within_log(message):
             source = self._within_line_of_source(note.source)
@@ -126,9 +128,26 @@ class Writer:
             self.append(phase or self.phase or Phase.WAITING, step=note.step)
 
     def append(
-        self, phase: Phase, message: str = "", step: Step | None = None, **fields: Any
+        self,
+        phase: Phase,
+        message: str = "",
+        step: Step | None = None,
+        *,
+        source: dict[str, Any] | None = None,
+        **fields: Any,
     ) -> Encoded:
         """Append an event.
+
+        Parameters
+        ----------
+        phase : Phase
+        message : str
+        step : Step or None
+            None: the present one goes on.
+        source : dict or None
+            What the source said beyond this.
+        fields
+            More fields of the event; they count more than what is known here.
 
         Raises
         ------
@@ -138,10 +157,32 @@ class Writer:
         check_transition(self.phase, phase)
         now = self.clock.monotonic()
         if phase is not self.phase:
-            self._step = None
-        self._step = step or self._step
+            self._step = _NO_STEP
+        self._step = shown = step or self._step
         estimate = self.estimator.update(phase, step, now=now)
-        encoded = self.channel.append(self._event(phase, message, estimate, now, fields))
+        elapsed = now - self.began
+        event = Event(
+            id=self.channel.last + 1,
+            phase=phase,
+            time=round(self.began_utc + elapsed, 3),
+            elapsed=round(elapsed, 3),
+            message=message,
+            step=shown.label,
+            step_key=shown.key,
+            step_index=shown.index,
+            step_total=shown.total,
+            step_digest=shown.digest,
+            step_cached=shown.cached,
+            progress=estimate.progress,
+            curve=estimate.curve,
+            eta=estimate.eta,
+            eta_low=estimate.low,
+            eta_high=estimate.high,
+            eta_late=estimate.late,
+            attempt=self.attempt,
+            source=source,
+        )
+        encoded = self.channel.append(msgspec.structs.replace(event, **fields) if fields else event)
         self.phase = phase
         return encoded
 
@@ -183,35 +224,9 @@ class Writer:
         self.append(phase, message, **fields)
         self.channel.close()
 
-    def _event(
-        self, phase: Phase, message: str, estimate: Estimate, now: float, fields: dict[str, Any]
-    ) -> Event:
-        step = self._step or Step("", "")
-        estimated = {
-            "progress": estimate.progress,
-            "curve": estimate.curve,
-            "eta": estimate.eta,
-            "eta_low": estimate.low,
-            "eta_high": estimate.high,
-            "eta_late": estimate.late,
-        }
-        return Event(
-            id=self.channel.last + 1,
-            phase=phase,
-            time=round(self.began_utc + now - self.began, 3),
-            elapsed=round(now - self.began, 3),
-            message=message,
-            step=step.label,
-            step_key=step.key,
-            step_index=step.index,
-            step_total=step.total,
-            step_digest=step.digest,
-            step_cached=step.cached,
-            attempt=self.attempt,
-            **{**estimated, **fields},
-        )
-
     def _within_line(self, message: str) -> str:
+        if len(message) <= self.limits.line:
+            return message
         text = message.rstrip("\r\n")
         more = len(text) - self.limits.line
         if more <= 0:

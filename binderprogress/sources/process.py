@@ -137,10 +137,16 @@ class Lines:
 
     def feed(self, data: bytes) -> list[str]:
         """Take in a piece and return the lines that it completes."""
-        *parts, rest = _split(self._rest + data)
-        found = [piece for part in parts for piece in self._cut(part)]
-        *begun, self._rest = self._cut(rest)
-        return [line.decode("utf-8", "replace") for line in [*found, *begun]]
+        whole = self._rest + data
+        # Of bytes: nothing but "\n", "\r" and "\r\n" ends a line.
+        lines = whole.splitlines(keepends=True)
+        # The last one may go on, or its "\r" may be half of a "\r\n".
+        self._rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        if len(whole) > self._longest:
+            lines = [piece for line in lines for piece in self._cut(line)]
+            *begun, self._rest = self._cut(self._rest)
+            lines += begun
+        return [line.decode("utf-8", "replace") for line in lines]
 
     def pause(self) -> list[str]:
         r"""Return a line that ends in ``\r``, when no ``\n`` has come after it for a while."""
@@ -160,20 +166,6 @@ class Lines:
             pieces.append(line[:at])
             line = line[at:]
         return [*pieces, line]
-
-
-def _split(data: bytes) -> list[bytes]:
-    """Split into lines; the last item is what is not finished yet."""
-    parts: list[bytes] = []
-    for line in data.split(b"\n"):
-        *overwritten, last = line.split(b"\r")
-        if overwritten and not last:
-            # "\r" right before "\n" belongs to it.
-            last = overwritten.pop() + b"\r"
-        parts.extend(item + b"\r" for item in overwritten)
-        parts.append(last + b"\n")
-    parts[-1] = parts[-1][:-1]
-    return parts
 
 
 async def run(

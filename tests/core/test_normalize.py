@@ -5,6 +5,7 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -565,6 +566,30 @@ def test_any_line_is_read_and_can_be_sent(lines: list[str]) -> None:
     for note in read(*lines):
         if note is not None:
             encode(written(note))
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["message", "phase"]) | st.text(max_size=2),
+        st.text(st.characters()) | values,  # with halves of surrogate pairs, too
+        max_size=3,
+    ),
+    st.sampled_from([" ", "\t", "", "\x0b", "\0"]),
+    st.booleans(),
+)
+def test_a_line_says_the_same_whichever_way_it_is_read(
+    record: dict[str, Any], blank: str, ascii_only: bool
+) -> None:
+    # A field more, and it is not read as the ordinary line that it is otherwise.
+    record.pop("exc_info", None)
+    line = json.dumps(record, ensure_ascii=ascii_only)
+    odd = json.dumps({**record, "more": 1}, ensure_ascii=ascii_only)
+    (plain,), (other,) = read(line + blank), read(odd + blank)
+    if isinstance(record.get("message"), str) and blank.isspace() and blank != "\x0b":
+        assert other is not None
+        source = {k: v for k, v in (other.source or {}).items() if k != "more"} or None
+        same = msgspec.structs.replace(other, source=source)
+        assert plain == (None if same == Note() else same)
 
 
 def test_a_hub_that_lets_one_wait_is_a_queue() -> None:

@@ -31,6 +31,10 @@ LINES = {
     "characters of several bytes": ("é→🚀\n".encode(), ["é→🚀\n"]),
     "no UTF-8": (b"a\xff\xfeb\n\xe2\x82", ["a\ufffd\ufffdb\n", "\ufffd"]),
     "NUL": (b"a\0b\n", ["a\0b\n"]),
+    "what ends a line elsewhere": (
+        "a\v\f\x1c\x1d\x1e\x85\u2028b\n".encode(),
+        ["a\v\f\x1c\x1d\x1e\x85\u2028b\n"],
+    ),
 }
 
 

@@ -1,0 +1,66 @@
+"""A build whose process prints as fast as it can."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
+
+from binderprogress.core.knowledge import Expectation, Place
+from binderprogress.core.phases import Phase
+from binderprogress.core.specs import Spec, parse
+from binderprogress.launches.build import Build
+from binderprogress.launches.writer import Clock, Limits
+from binderprogress.sources.base import Built, Record, Target
+from binderprogress.sources.process import Process, check_exit
+
+from ..support.asynchronous import asynchronous
+
+LINES = 100_000
+
+
+class Shell:
+    """Builds with a line of the shell, as the real ones do with their program."""
+
+    typical: Mapping[Phase, float] = {}
+
+    def __init__(self, script: str) -> None:
+        self._script = script
+
+    async def resolve(self, spec: Spec) -> Target:
+        return Target(spec, "0" * 40)
+
+    async def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
+        async with Process(["sh", "-c", self._script]) as process:
+            async for line in process.lines():
+                yield Record("repo2docker", line)
+            check_exit(await process.wait())
+        yield Built("image")
+
+
+@asynchronous(60)
+async def test_attack_a_build_that_prints_without_end_does_not_keep_others_waiting(
+    tmp_path: Path,
+) -> None:
+    # A pipe's 64 KiB are 32,000 lines of `yes`, which are there at once: read in one go, nobody
+    # else's request would be answered for half a second, again and again.
+    builder = Shell(f"yes | head -n {LINES}")
+    build = Build(
+        await builder.resolve(parse("gh/a/b/HEAD")),
+        builder,
+        expectation=Expectation(None, Place(), {}),
+        clock=Clock(),
+        limits=Limits(),
+        timeout=50,
+        log_path=tmp_path / "log",
+        log=logging.getLogger("test"),
+    )
+    most, before = 0, build.channel.last
+    while not build.task.done():
+        await asyncio.sleep(0)
+        most, before = max(most, build.channel.last - before), build.channel.last
+    assert (await build.result()).image == "image"
+    assert build.log_text() == "y\n" * LINES
+    assert most < 10_000
+    build.forget()
