@@ -1,1 +1,20 @@
-"""The ``binderprogress`` command."""
+"""The command line."""
+
+from __future__ import annotations
+
+import sys
+
+from .._version import __version__
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the ``binderprogress`` command."""
+    if sys.argv[1:] == ["--version"]:
+        # Scripts ask for this; it needs none of what commands are made with.
+        print(__version__)
+        return
+    from . import app
+
+    app.main()

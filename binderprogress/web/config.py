@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 from traitlets import Bool, Float, Integer, List, Unicode, validate
 from traitlets.config import LoggingConfigurable
 
@@ -18,6 +18,8 @@ from .metrics import LaunchCollector, registry
 from .ratelimit import RateLimiter
 
 if TYPE_CHECKING:
+    import jinja2
+
     from .health import Check
 
 __all__ = ["Web"]
@@ -129,7 +131,13 @@ class Web(LoggingConfigurable):
         """Where the badge is, below the base URL."""
         self.origins_setting = "c.Web.allowed_origins"
         """Where whoever runs this server allows pages of other sites."""
-        self._templates = jinja2.Environment(
+
+    @cached_property
+    def _templates(self) -> jinja2.Environment:
+        # Only with the first page: it is none of what a server needs to answer.
+        import jinja2
+
+        return jinja2.Environment(
             loader=jinja2.FileSystemLoader(share_path("templates")),
             autoescape=True,
             undefined=jinja2.StrictUndefined,

@@ -1,0 +1,92 @@
+"""What commands must not import: it costs whoever starts them tenths of seconds, each time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+_RUN = """\
+import json, sys
+from binderprogress.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+
+# What only some installations have or use, each for something of its own.
+OPTIONAL = {
+    "alembic",  # a history
+    "binderhub",
+    "docker",
+    "dockerspawner",
+    "jupyter_server",
+    "jupyterhub",
+    "openapi_spec_validator",
+    "opentelemetry",  # traces, where they are sent
+    "psutil",  # a Hub of our own
+    "psycopg",
+    "repo2docker",
+    "sqlalchemy",  # a history
+}
+SERVER = {"aiohttp", "jinja2", "prometheus_client", "tornado"}
+
+NOT_IMPORTED = {
+    "--version": OPTIONAL | SERVER | {"asyncio", "jupyter_core", "msgspec", "rich", "traitlets"},
+    "--help": OPTIONAL | SERVER | {"msgspec", "rich", "binderprogress.launches"},
+    "serve --help": OPTIONAL | {"jinja2", "rich", "websockets", "binderprogress.client"},
+    # It uses JupyterHub's login, and JupyterHub its own database.
+    "hub-service --help": (OPTIONAL - {"alembic", "jupyterhub", "sqlalchemy"})
+    | {"rich", "websockets", "binderprogress.client"},
+    "launch --help": OPTIONAL | {"jinja2"},
+    "check --help": OPTIONAL | {"jinja2"},
+    "demo --help": OPTIONAL | {"jinja2", "rich"},
+}
+
+
+def modules(code: str, *arguments: str) -> set[str]:
+    """Return the modules that are there at the end of a process."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("command", NOT_IMPORTED)
+def test_a_command_imports_what_it_uses(command: str) -> None:
+    imported = modules(_RUN, *command.split())
+    assert "binderprogress.cli" in imported
+    assert imported & NOT_IMPORTED[command] == set()
+
+
+_SERVE = """\
+import asyncio, json, sys
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError
+from traitlets.config import Config
+from binderprogress.ext.standalone import Standalone
+
+async def main():
+    # Nobody listens there; that is what /health says.
+    hub = {"url": "http://127.0.0.1:9/", "api_token": "none"}
+    config = {"Standalone": {"port": 0}, "History": {"url": ""}, "HubSpawner": hub}
+    server = Standalone(config=Config(config))
+    await server.start()
+    try:
+        answer = await AsyncHTTPClient().fetch(f"{server.url}health", raise_error=False)
+        assert answer.code == 503, answer.code
+    finally:
+        await server.stop()
+
+asyncio.run(main())
+print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+
+
+def test_a_server_without_a_history_answers_without_what_it_does_not_use() -> None:
+    imported = modules(_SERVE)
+    assert "binderprogress.web.health" in imported
+    assert imported & (OPTIONAL | {"jinja2", "rich", "websockets"}) == set()
