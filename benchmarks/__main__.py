@@ -12,7 +12,7 @@ from typing import Any
 
 import tornado
 
-from . import fanout, history, log, proxy
+from . import fanout, history, ingest, log, proxy
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     viewers.add_argument("--viewers", type=int, default=200)
     viewers.add_argument("--rate", type=int, default=50, help="events per second")
     viewers.add_argument("--seconds", type=float, default=5)
-    lines = parser.add_argument_group("log")
+    lines = parser.add_argument_group("log; ingest, lines only")
     lines.add_argument("--lines", type=int, default=100_000)
     lines.add_argument("--lines-rate", type=int, default=5_000, help="lines per second")
     past = parser.add_argument_group("history")
@@ -75,10 +75,15 @@ def run_history(arguments: argparse.Namespace) -> dict[str, Any]:
     return history.compare(count=arguments.launches, url=arguments.url)
 
 
+def run_ingest(arguments: argparse.Namespace) -> dict[str, Any]:
+    return ingest.compare(lines=arguments.lines)
+
+
 BENCHMARKS = {
     "fanout": (run_fanout, fanout.table),
     "proxy": (run_proxy, proxy.table),
     "log": (run_log, log.table),
+    "ingest": (run_ingest, ingest.table),
     "history": (run_history, history.table),
 }
 
