@@ -1,8 +1,9 @@
 """How many instructions the hot operations take: ``python -m benchmarks.instructions``.
 
-valgrind counts them, which needs no privileges and comes to nearly the same number on a busy machine. Each
-operation is compared with a reference in the same process, one that uses the interpreter and the
-libraries as it does. So one set of ratios (``instructions.json``) holds for all versions of Python.
+valgrind counts them, which needs no privileges and comes to nearly the same number on a busy
+machine. Each operation is compared with a reference in the same process, one that uses the
+interpreter and the libraries as it does. So one set of ratios (``instructions.json``) holds for all
+versions of Python.
 """
 
 from __future__ import annotations
