@@ -1,0 +1,189 @@
+"""The operations whose instructions are counted; `benchmarks.instructions` runs this in valgrind.
+
+It makes everything ready, does each operation until the interpreter has warmed to it, and then
+forks once for each: valgrind says at a process's end how many instructions it took, those before
+the fork included. What a child has more than the first one, which does nothing, is its operation's.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from binderprogress.channels.memory import MemoryChannel
+from binderprogress.core.estimate import Estimator
+from binderprogress.core.events import Encoded, Event
+from binderprogress.core.normalize import Normalizer, Record
+from binderprogress.core.phases import Phase
+from binderprogress.core.steps import numbered
+from binderprogress.launches.writer import Clock, Limits, Writer
+from binderprogress.sources.process import Lines
+
+__all__ = ["COUNT", "NOTHING", "OPERATIONS"]
+
+COUNT = 2000
+"""How often each is done."""
+
+NOTHING = "nothing"
+"""The child that does nothing."""
+
+_WARM = 200
+"""How often each is done before; CPython makes code faster as it runs."""
+
+_EVERY = 50
+"""One in so many lines begins a step."""
+
+Operation = Callable[[int], None]
+"""Does something so many times, `COUNT` at most."""
+
+
+def _lines() -> list[bytes]:
+    """Return the log of a build, as repo2docker prints it."""
+    lines = []
+    for number in range(COUNT):
+        message = f"Collecting package-{number} (from -r requirements.txt (line {number % 300}))\n"
+        if number % _EVERY == 0:
+            message = f"STEP {number // _EVERY + 1}/{COUNT // _EVERY}: RUN command {number}\n"
+        lines.append(json.dumps({"message": message, "phase": "building"}).encode() + b"\n")
+    return lines
+
+
+def _clock() -> Clock:
+    """Return one that goes on by a millisecond with each look at it."""
+    ticks = itertools.count()
+    return Clock(monotonic=lambda: next(ticks) / 1000, utc=lambda: 1.7e9)
+
+
+def _writer() -> Writer:
+    clock = _clock()
+    return Writer(
+        MemoryChannel(),
+        clock=clock,
+        began=0.0,
+        began_utc=clock.utc(),
+        estimator=Estimator(now=0.0),
+        limits=Limits(),
+        phase=Phase.WAITING,
+    )
+
+
+def _written() -> list[Event]:
+    """Return the events of that log."""
+    writer, normalizer = _writer(), Normalizer()
+    for line in _lines():
+        note = normalizer.read(Record("repo2docker", line.decode()))
+        assert note is not None
+        writer.write(note, log=logging.getLogger("benchmarks"))
+    return [encoded.event for encoded in writer.channel.read(0, limit=COUNT)]
+
+
+def plain() -> Operation:
+    """Make a line an event as a plain program would, with nothing of ours."""
+    lines = _lines()
+
+    def run(count: int) -> None:
+        sent = []
+        for number in range(count):
+            record = json.loads(lines[number])
+            seconds = number / 1000
+            event = {"id": number, "time": round(1.7e9 + seconds, 3), "elapsed": round(seconds, 3)}
+            event.update(record, progress=round(100 * number / (number + 1000), 3))
+            sent.append(b"id: %d\ndata: %b\n\n" % (number, json.dumps(event).encode()))
+
+    return run
+
+
+def library() -> Operation:
+    """Make an event JSON with msgspec alone, which most of our encoding is."""
+    events: list[Any] = [msgspec.to_builtins(event) for event in _written()]
+
+    def run(count: int) -> None:
+        for event in events[:count]:
+            msgspec.json.encode(event)
+
+    return run
+
+
+def encode() -> Operation:
+    """Make an event the bytes of server-sent events and WebSockets."""
+    events = _written()
+
+    def run(count: int) -> None:
+        for event in events[:count]:
+            Encoded(event)
+
+    return run
+
+
+def append() -> Operation:
+    """Make a line of a process's output an event in a channel, the estimate included."""
+    lines, log = _lines(), logging.getLogger("benchmarks")
+
+    def run(count: int) -> None:
+        writer, normalizer, reader = _writer(), Normalizer(), Lines(longest=2**22)
+        for line in reader.feed(b"".join(lines[:count])):
+            note = normalizer.read(Record("repo2docker", line))
+            assert note is not None
+            writer.write(note, log=log)
+        assert writer.channel.last == count
+
+    return run
+
+
+def estimate() -> Operation:
+    """Take an event through the estimator; one in fifty begins a step."""
+
+    def run(count: int) -> None:
+        estimator = Estimator(now=0.0)
+        for number in range(count):
+            step = None
+            if number % _EVERY == 0:
+                step = numbered(number // _EVERY + 1, COUNT // _EVERY)
+            estimator.update(Phase.BUILDING, step, now=number / 40)
+
+    return run
+
+
+REFERENCES = {"plain": plain, "library": library}
+"""What operations are compared with."""
+
+# Add what else is worth guarding here: a function that makes everything ready and returns what is
+# to be counted, and the reference that is nearest to it, so that it depends least on how the
+# interpreter was built.
+OPERATIONS: dict[str, tuple[Callable[[], Operation], str]] = {
+    "encode": (encode, "library"),
+    "append": (append, "plain"),
+    "estimate": (estimate, "plain"),
+}
+"""What is guarded, and its reference."""
+
+
+def main() -> None:
+    makers = REFERENCES | {name: make for name, (make, _) in OPERATIONS.items()}
+    ready = {name: make() for name, make in makers.items()}
+    for run in ready.values():
+        run(_WARM)
+    # What is there now is nothing to look through for the collections to come.
+    gc.collect()
+    gc.freeze()
+    for name, run in {NOTHING: lambda count: None, **ready}.items():
+        pid = os.fork()
+        if pid == 0:
+            run(COUNT)
+            os._exit(0)
+        _, status = os.waitpid(pid, 0)
+        if status:
+            sys.exit(f"{name} failed.")
+        print(name, pid, flush=True)
+
+
+if __name__ == "__main__":
+    main()
