@@ -1,8 +1,9 @@
 """How many instructions the hot operations take: ``python -m benchmarks.instructions``.
 
-valgrind counts them, which needs no privileges and comes to the same number on a busy machine. Each
-operation is compared with a reference in the same process, one that uses the interpreter and the
-libraries as it does. So one set of ratios (``instructions.json``) holds for all versions of Python.
+valgrind counts them, which needs no privileges and comes to nearly the same number on a busy
+machine. Each operation is compared with a reference in the same process, one that uses the
+interpreter and the libraries as it does. So one set of ratios (``instructions.json``) holds for all
+versions of Python.
 """
 
 from __future__ import annotations
@@ -44,9 +45,8 @@ def missing() -> str:
 def count() -> dict[str, float]:
     """Return how many instructions each operation takes, done once."""
     # Without "site", which takes longer than what is to be counted.
-    path = os.pathsep.join(
-        [str(_ROOT), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
-    )
+    path = [str(_ROOT), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(
         [
             *("valgrind", "--tool=cachegrind", "--cache-sim=no"),
@@ -54,7 +54,7 @@ def count() -> dict[str, float]:
             *(sys.executable, "-S", "-m", "benchmarks.operations"),
         ],
         cwd=_ROOT,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": path, "PYTHONHASHSEED": "0"},
+        env={**env, "PYTHONPATH": os.pathsep.join(path), "PYTHONHASHSEED": "0"},
         capture_output=True,
         text=True,
         check=False,

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -166,6 +167,16 @@ OPERATIONS: dict[str, tuple[Callable[[], Operation], str]] = {
 """What is guarded, and its reference."""
 
 
+def _status(run: Operation) -> int:
+    """Do what is counted and return the exit code; a child must not go on as its parent does."""
+    try:
+        run(COUNT)
+    except Exception:  # noqa: BLE001 - whatever it is, the parent is told
+        traceback.print_exc()
+        return 1
+    return 0
+
+
 def main() -> None:
     makers = REFERENCES | {name: make for name, (make, _) in OPERATIONS.items()}
     ready = {name: make() for name, make in makers.items()}
@@ -177,8 +188,7 @@ def main() -> None:
     for name, run in {NOTHING: lambda count: None, **ready}.items():
         pid = os.fork()
         if pid == 0:
-            run(COUNT)
-            os._exit(0)
+            os._exit(_status(run))
         _, status = os.waitpid(pid, 0)
         if status:
             sys.exit(f"{name} failed.")
