@@ -7,26 +7,34 @@ the fork included. What a child has more than the first one, which does nothing,
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import itertools
 import json
 import logging
 import os
+import socket
 import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from tornado.iostream import IOStream
 
 from binderprogress.channels.memory import MemoryChannel
-from binderprogress.core.estimate import Estimator
+from binderprogress.core.estimate import TYPICAL, Estimator
 from binderprogress.core.events import Encoded, Event
+from binderprogress.core.knowledge import Expectation, Place
 from binderprogress.core.normalize import Normalizer, Record
 from binderprogress.core.phases import Phase
+from binderprogress.core.specs import parse
 from binderprogress.core.steps import numbered
+from binderprogress.launches import Caller, Fanout, Launch
+from binderprogress.launches.fanout import Audience
 from binderprogress.launches.writer import Clock, Limits, Writer
 from binderprogress.sources.process import Lines
+from binderprogress.web.viewers import EventStream, EventStreamViewer
 
 __all__ = ["COUNT", "NOTHING", "OPERATIONS"]
 
@@ -41,6 +49,16 @@ _WARM = 200
 
 _EVERY = 50
 """One in so many lines begins a step."""
+
+_VIEWERS = 200
+"""As many watch one launch."""
+
+
+class _Settings:
+    """Of a server: nothing happens by time here."""
+
+    keepalive = viewer_timeout = 3600.0
+
 
 Operation = Callable[[int], None]
 """Does something so many times, `COUNT` at most."""
@@ -153,7 +171,72 @@ def estimate() -> Operation:
     return run
 
 
-REFERENCES = {"plain": plain, "library": library}
+def _sockets() -> tuple[list[socket.socket], list[socket.socket]]:
+    """Return both ends of a connection of each viewer; they take all that is sent here."""
+    ours, theirs = zip(*(socket.socketpair() for _ in range(_VIEWERS)), strict=True)
+    for end in ours:
+        end.setblocking(False)
+    return list(ours), list(theirs)
+
+
+def send() -> Operation:
+    """Send each event to each of many connections, and do nothing else."""
+    ours, theirs = _sockets()
+    data = bytes(300)
+
+    def run(count: int) -> None:
+        assert len(theirs) == len(ours)
+        for _ in range(count // _VIEWERS):
+            for end in ours:
+                end.send(data)
+
+    return run
+
+
+def fanout() -> Operation:
+    """Append an event and send it to each of many viewers; counted for one viewer."""
+    loop = asyncio.new_event_loop()
+    ours, theirs = _sockets()
+    log = logging.getLogger("benchmarks")
+    form = EventStream(chunked=True)
+    clock = _clock()
+    launch = Launch(
+        "launch",
+        parse("gh/a/b/HEAD"),
+        caller=Caller(),
+        clock=clock,
+        limits=Limits(),
+        expectation=Expectation(None, Place(), dict(TYPICAL)),
+    )
+    every = Fanout(_Settings())
+
+    async def join() -> Audience:
+        for end in ours:
+            viewer = EventStreamViewer(IOStream(end), log=log, launch=launch, form=form, linger=0)
+            every.join(viewer, launch, launch.end, form)
+        audience = viewer.audience
+        assert audience is not None
+        while len(audience._live) < _VIEWERS:  # noqa: ASYNC110 - nobody else wants to know
+            await asyncio.sleep(0)
+        return audience
+
+    audience = loop.run_until_complete(join())
+
+    async def deliver(events: int) -> None:
+        for _ in range(events):
+            launch.notice("Looking up a commit")
+            # At once: it would wait for the next tick.
+            for _ in audience.send():
+                pass
+
+    def run(count: int) -> None:
+        assert len(theirs) == len(ours)
+        loop.run_until_complete(deliver(count // _VIEWERS))
+
+    return run
+
+
+REFERENCES = {"plain": plain, "library": library, "send": send}
 """What operations are compared with."""
 
 # Add what else is worth guarding here: a function that makes everything ready and returns what is
@@ -163,6 +246,7 @@ OPERATIONS: dict[str, tuple[Callable[[], Operation], str]] = {
     "encode": (encode, "library"),
     "append": (append, "plain"),
     "estimate": (estimate, "plain"),
+    "fanout": (fanout, "send"),
 }
 """What is guarded, and its reference."""
 

@@ -113,16 +113,18 @@ class Writer:
         """Append one note, as far as the limits allow it."""
         if note.traceback:
             log.debug("A source's traceback:\n%s", note.traceback)
+        message = note.message
         # Attack: as many lines as long as they may be would be more than a gigabyte.
-        self._tail.append(note.message[: self.limits.line])
-        message = self._within_line(note.message)
+        self._tail.append(message[: self.limits.line])
+        if len(message) > self.limits.line:
+            message = self._within_line(message)
         phase = note.phase
         # An earlier phase does not come back: what is said of it is told under the present one. And
         # how it ends is for the source's end to say, not for its log.
         if phase is not self.phase and (phase not in TRANSITIONS[self.phase] or phase in _ENDS):
             phase = None
         if self._within_log(message):
-            source = self._within_line_of_source(note.source)
+            source = None if note.source is None else self._within_line_of_source(note.source)
             self.append(phase or self.phase or Phase.WAITING, message, note.step, source=source)
         elif self._is_progress(phase, note.step):
             self.append(phase or self.phase or Phase.WAITING, step=note.step)
@@ -225,8 +227,6 @@ class Writer:
         self.channel.close()
 
     def _within_line(self, message: str) -> str:
-        if len(message) <= self.limits.line:
-            return message
         text = message.rstrip("\r\n")
         more = len(text) - self.limits.line
         if more <= 0:
@@ -234,10 +234,8 @@ class Writer:
         end = message[len(text) :] or "\n"
         return f"{text[: self.limits.line]}… [{more:,} more characters in the full log]{end}"
 
-    def _within_line_of_source(self, source: dict[str, Any] | None) -> dict[str, Any] | None:
+    def _within_line_of_source(self, source: dict[str, Any]) -> dict[str, Any]:
         """Return what a source says beside its message, unless it is more than a line may be."""
-        if source is None:
-            return None
         size = len(msgspec.json.encode(source))
         self._written += size
         return source if size <= self.limits.line else {"elided": size}
