@@ -12,7 +12,7 @@ from typing import Any
 
 import tornado
 
-from . import fanout, history, log, proxy
+from . import estimator, fanout, history, log, proxy
 
 
 def main() -> None:
@@ -75,11 +75,16 @@ def run_history(arguments: argparse.Namespace) -> dict[str, Any]:
     return history.compare(count=arguments.launches, url=arguments.url)
 
 
+def run_estimator(_arguments: argparse.Namespace) -> dict[str, Any]:
+    return estimator.measure_ours()
+
+
 BENCHMARKS = {
     "fanout": (run_fanout, fanout.table),
     "proxy": (run_proxy, proxy.table),
     "log": (run_log, log.table),
     "history": (run_history, history.table),
+    "estimator": (run_estimator, estimator.table),
 }
 
 if __name__ == "__main__":

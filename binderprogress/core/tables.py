@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import estimate, knowledge, normalize, reasons, steps
+from . import estimate, facts, knowledge, lognormal, normalize, reasons, steps
 from .phases import Phase
 
 __all__ = ["javascript", "tables"]
@@ -82,6 +82,7 @@ def tables() -> dict[str, Any]:
         "estimate": {
             "typical": dict(estimate.TYPICAL),
             "sigma": estimate.SIGMA,
+            "steady": estimate.STEADY,
             "ceiling": estimate.CEILING,
             "caution": estimate.CAUTION,
             "cold": estimate.COLD,
@@ -90,10 +91,13 @@ def tables() -> dict[str, Any]:
             "pace": estimate.PACE,
             "pull": estimate.PULL,
             "pulling": knowledge.TYPICAL_PULL,
-            "quartile": estimate.QUARTILE,
-            "ninth": estimate.NINTH,
+            "quartile": lognormal.QUARTILE,
+            "ninth": lognormal.NINTH,
             "still": estimate.STILL,
-            "build": list(knowledge.BUILD_PHASES),
+            "last": estimate.LAST,
+            "ending": estimate.ENDING,
+            "reused": estimate.REUSED,
+            "build": list(facts.BUILD_PHASES),
             "pullTold": sorted(estimate.PULL_TOLD),
         },
     }

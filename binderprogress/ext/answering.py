@@ -24,15 +24,20 @@ _SELDOM = 10
 
 
 async def until_it_answers(spawner: Any, ip: str, port: int) -> None:
-    """Wait until the server of a spawner answers, has ended, or takes long.
+    """Wait until the server of a spawner answers, or takes long.
 
     Parameters
     ----------
     spawner : jupyterhub.spawner.Spawner
-        At the end of its `start`. Nothing is raised: the Hub says whether the server is up.
+        At the end of its `start`.
     ip : str
         Where it is to answer.
     port : int
+
+    Raises
+    ------
+    RuntimeError
+        If it has ended; the Hub would wait for it all the same.
     """
     if spawner.internal_ssl:
         return  # it answers to nobody but the Hub
@@ -43,8 +48,8 @@ async def until_it_answers(spawner: Any, ip: str, port: int) -> None:
             for count in itertools.count(1):
                 if await _answers(session, url):
                     return
-                if count % _SELDOM == 0 and await spawner.poll() is not None:
-                    return
+                if count % _SELDOM == 0 and (status := await spawner.poll()) is not None:
+                    raise RuntimeError(f"The server ended before it answered ({status}).")
                 await asyncio.sleep(_EVERY)
     except TimeoutError:
         return  # the Hub goes on waiting

@@ -46,9 +46,14 @@ const {
   pulling: PULLING,
   quartile: QUARTILE,
   ninth: NINTH,
+  ending: ENDING,
+  reused: REUSED,
+  steady: STEADY,
 } = tables.estimate;
 /** What part of a start is still to come when Kubernetes says so much. */
 const STILL: Readonly<Partial<Record<string, number>>> = tables.estimate.still;
+/** The steps that a build ends with: what part of its time so far is still to come. */
+const LAST: Readonly<Partial<Record<string, number>>> = tables.estimate.last;
 const BUILD: readonly string[] = tables.estimate.build;
 /** What says that a pull is over, or that there is none. */
 const PULL_TOLD: readonly string[] = tables.estimate.pullTold;
@@ -120,8 +125,9 @@ export class Estimator {
   readonly #began: number;
   #phase: Phase = "waiting";
   #phaseBegan: number;
-  /** Whether an environment is made. */
-  #cold = false;
+  /** Whether an environment is made, once that is known. */
+  #cold: boolean | undefined;
+  #fetched = false;
   #step: NumberedStep | undefined;
   /** What is left of the phase, since when. */
   #dist: LogNormal;
@@ -166,7 +172,9 @@ export class Estimator {
     this.#phase = phase;
     this.#phaseBegan = this.#since = now;
     this.#step = this.#fresh = undefined;
-    this.#cold ||= BUILD.includes(phase);
+    if (phase === "fetching") this.#fetched = true;
+    else if (BUILD.includes(phase)) this.#cold = true;
+    else if (phase !== "waiting") this.#cold ??= false;
     this.#dist = this.#usual(phase);
     this.#pull = phase === "launching" ? this.#chanceOfPull() : 0;
     this.#sumLater();
@@ -188,6 +196,9 @@ export class Estimator {
     if (this.#phase === "launching") {
       if (PULL_TOLD.includes(step.key ?? "")) this.#pull = 0;
       this.#sumLater();
+    } else if (step.key === REUSED) {
+      this.#cold = false;
+      this.#sumLater();
     }
     this.#dist = this.#guess(step, now);
     this.#since = now;
@@ -199,8 +210,10 @@ export class Estimator {
     if (key === "pulling") {
       return { median: PULLING + timeLeft(whole.median, spent), sigma: SIGMA };
     }
+    const last = LAST[key];
+    if (last !== undefined) return { median: Math.max(last * spent, ENDING), sigma: SIGMA };
     const still = STILL[key];
-    if (still) return { median: whole.median * still, sigma: SIGMA };
+    if (still) return { median: whole.median * still, sigma: whole.sigma };
     const done = total ? (cached ? index : index - 1) / total : 0;
     if (!done) return shifted(whole, spent);
     // What is usual, and what the pace so far makes of it; the more is done, the more the pace
@@ -216,19 +229,22 @@ export class Estimator {
   #usual(phase: Phase): LogNormal {
     // A phase that nobody expected (a push) is not worth nothing once it is there.
     const typical = this.#typical[phase] ?? TYPICAL[phase] ?? 0;
-    return { median: Math.max(typical, MOMENT), sigma: SIGMA };
+    const sigma = phase === "launching" ? STEADY : SIGMA;
+    return { median: Math.max(typical, MOMENT), sigma };
   }
 
   #chance(phase: Phase): number {
     if (!(phase in this.#typical)) return 0;
     if (phase === "launching") return 1;
     if (!BUILD.includes(phase)) return 0;
-    return this.#cold ? 1 : COLD;
+    if (this.#cold !== undefined) return Number(this.#cold);
+    // Most builders fetch a repository only to build it.
+    return this.#fetched ? 1 : COLD;
   }
 
   #chanceOfPull(): number {
     // Who pushes has other machines, which have to get the image.
-    return "pushing" in this.#typical ? PULL : PULL / 10;
+    return "pushing" in this.#typical ? PULL : 0;
   }
 
   /** Add up the phases that are still to come; they are the same until the next one. */

@@ -96,7 +96,10 @@ def test_launches_that_the_browser_estimates_too(case: dict[str, Any]) -> None:
     estimator = Estimator(now=1000.0, expectation=case.get("typical", TYPICAL))
     for event in case["events"]:
         given = event.get("step")
-        step = numbered(given["index"], given["total"], cached=given["cached"]) if given else None
+        step = None
+        if given:
+            key, cached = given.get("key", "step"), given["cached"]
+            step = Step(key, "", given["index"], given["total"], cached)
         told = estimator.update(Phase(event["phase"]), step, now=1000.0 + event["at"])
         curve = told.curve
         said = None if curve is None else {"from": curve.from_, "to": curve.to, "tau": curve.tau}
