@@ -54,6 +54,9 @@ CAUTION = 0.15
 """The bar cannot go back, so it takes what is left for more than its median: this part of the way
 to the upper quartile."""
 
+AHEAD = 0.6
+"""The curve is right after this part of what is left, and after twice as much."""
+
 MOMENT = 0.05
 """Seconds: no duration is taken to be shorter."""
 
@@ -375,7 +378,7 @@ class Estimator:
         at = self._at(now)
         elapsed = max(now - self._began, 0.0)
         spent = now - self._since
-        ahead = max(left, 0.5)
+        ahead = max(left * AHEAD, 0.25)
         middle, _, high, _ = eta
         caution = 1 + CAUTION * (high - middle) / middle if middle > 0 else 1.0
 
@@ -395,5 +398,8 @@ class Estimator:
         else:
             # The bar is ahead, or moves as a line would: be where it should be by and by.
             to, tau = here + max(then - here, 0.0) / (1 - exp(-2)), ahead
+        if to > CEILING and 0 < first < CEILING - here:
+            # It may not go there; so it is right in the middle, and later a little slow.
+            to, tau = CEILING, -ahead / log(1 - first / (CEILING - here))
         self._curve = Curve(from_=here, to=min(max(here, to), CEILING), tau=max(tau, 0.1))
         self._curve_began = now

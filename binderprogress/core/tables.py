@@ -84,6 +84,7 @@ def tables() -> dict[str, Any]:
             "sigma": estimate.SIGMA,
             "steady": estimate.STEADY,
             "ceiling": estimate.CEILING,
+            "ahead": estimate.AHEAD,
             "caution": estimate.CAUTION,
             "cold": estimate.COLD,
             "fresh": estimate.FRESH,

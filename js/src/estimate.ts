@@ -37,6 +37,7 @@ const ORDER = tables.phases as Phase[];
 const {
   ceiling: CEILING,
   sigma: SIGMA,
+  ahead: AHEAD,
   caution: CAUTION,
   cold: COLD,
   fresh: FRESH,
@@ -98,11 +99,13 @@ function upperQuantile(tail: number): number {
   return rough + off / (1 - (rough * off) / 2);
 }
 
-/** Where the upper tail is `part` of what it is at `z`: it is about exp(−z²/2)/z there. */
+/** Where the upper tail is `part` of what it is at `z`, by the first terms of its series there. */
 function farTail(z: number, part: number): number {
   const square = z * z - 2 * Math.log(part);
-  const rough = Math.sqrt(square);
-  return Math.sqrt(square - 2 * Math.log(rough / z));
+  const rest = (x: number): number => Math.log((1 - 1 / x ** 2 + 3 / x ** 4) / x);
+  let at = Math.sqrt(square);
+  for (let times = 0; times < 3; times++) at = Math.sqrt(square - 2 * (rest(z) - rest(at)));
+  return at;
 }
 
 /** A duration whose logarithm is normal: its median, in seconds, and its spread. */
@@ -304,7 +307,7 @@ export class Estimator {
     const at = this.#at(now);
     const elapsed = Math.max(now - this.#began, 0);
     const spent = now - this.#since;
-    const ahead = Math.max(left, 0.5);
+    const ahead = Math.max(left * AHEAD, 0.25);
     const caution = median > 0 ? 1 + (CAUTION * (high - median)) / median : 1;
     const share = (later: number): number => {
       const { median: whole, sigma } = this.#dist;
@@ -321,6 +324,11 @@ export class Estimator {
       const ratio = second / first;
       to = here + first / (1 - ratio);
       tau = -ahead / Math.log(ratio);
+    }
+    if (to > CEILING && first > 0 && first < CEILING - here) {
+      // It may not go there; so it is right in the middle, and later a little slow.
+      to = CEILING;
+      tau = -ahead / Math.log(1 - first / (CEILING - here));
     }
     const end = Math.min(Math.max(here, to), CEILING);
     this.#curve = { from: here, to: end, tau: Math.max(tau, 0.1) };
