@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from itertools import chain
-from math import log, sqrt
+from math import log, pi, sqrt
 from typing import NamedTuple
 
 from .facts import AGAIN, COLD, FIRST, MADE, PULL, WARM_FETCH, Key, chances, durations
@@ -90,8 +90,10 @@ _LEVELS = {
 }
 # How far the launches of one repository or commit differ, where nothing better is known.
 _WITHIN = 0.3
+# A normal's spread over its mean distance from the mean.
+_ABSOLUTE = sqrt(pi / 2)
 # So many launches are as good as what is assumed of how far those of one member differ.
-_ASSUMED = 4.0
+_ASSUMED = 2.0
 
 
 class _Tally:
@@ -154,14 +156,16 @@ class Knowledge:
         if seen is None:
             return _WITHIN**2
         count = seen.weight * self.fading
-        return (_ASSUMED * _WITHIN**2 + count * seen.mean) / (_ASSUMED + count)
+        return ((_ASSUMED * _WITHIN + count * seen.mean) / (_ASSUMED + count)) ** 2
 
     def _add_spread(self, place: Place, key: Key, value: float, weight: float) -> None:
         """Note how far a launch is off from what its repository's took before."""
         before = self._places.get(("repository", place.host, place.repository), {}).get(key)
         if before is not None:
-            # What one more value adds to the variance, whose mean is not known but estimated.
-            off = (value - before.mean) ** 2 * before.weight / (before.weight + weight)
+            # The mean of the others is off, too. Not squared: a few that were far off by chance must
+            # not make the ranges of all others wide.
+            share = sqrt(before.weight / (before.weight + weight))
+            off = abs(value - before.mean) * share * _ABSOLUTE
             self._tallies(()).setdefault(_spread_key(key), _Tally()).add(off, weight)
 
     def about(
