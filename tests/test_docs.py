@@ -200,7 +200,7 @@ def test_typical_times_are_the_builders() -> None:
             first, _, after = text.partition(", after a build ")
             assert first == (f"{typical[phase]:g}" if phase in typical else "not expected")
             if after:
-                assert float(after) == typical[phase] * LocalBuilder.first_start
+                assert float(after) == pytest.approx(typical[phase] * LocalBuilder.first_start)
 
 
 # -- the whole

@@ -162,8 +162,8 @@ class Knowledge:
         """Note how far a launch is off from what its repository's took before."""
         before = self._places.get(("repository", place.host, place.repository), {}).get(key)
         if before is not None:
-            # The mean of the others is off, too. Not squared: a few that were far off by chance must
-            # not make the ranges of all others wide.
+            # The mean of the others is off, too. Not squared: a few that were far off by chance
+            # must not make the ranges of all others wide.
             share = sqrt(before.weight / (before.weight + weight))
             off = abs(value - before.mean) * share * _ABSOLUTE
             self._tallies(()).setdefault(_spread_key(key), _Tally()).add(off, weight)

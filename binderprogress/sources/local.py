@@ -40,10 +40,10 @@ class LocalBuilder(GitResolver):
         Phase.WAITING: 0.5,
         Phase.FETCHING: 2.0,
         Phase.BUILDING: 10.0,
-        Phase.LAUNCHING: 2.0,
+        Phase.LAUNCHING: 3.0,
     }
 
-    first_start = 2.5
+    first_start = 1.7
     """How much longer a server takes to start in a new environment: Python compiles what it
     imports."""
 
