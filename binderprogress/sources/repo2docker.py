@@ -55,7 +55,7 @@ class Repo2dockerBuilder(GitResolver):
             Phase.WAITING: 0.5,
             Phase.FETCHING: 2.0,
             Phase.BUILDING: 60.0,
-            Phase.LAUNCHING: 4.0,
+            Phase.LAUNCHING: 3.0,
         }
 
     async def check(self) -> dict[str, Any]:
