@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections import Counter
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
@@ -49,7 +50,7 @@ def measure(train: list[Trace], test: list[Trace]) -> dict[str, Any]:
         questions: list[Question] = []
         events = replay(trace, expected(knowledge[header.engine], trace), questions)
         estimates += len(questions)
-        seconds += seconds_of_cpu(questions, expected(knowledge[header.engine], trace))
+        seconds += seconds_of_cpu(questions, partial(expected, knowledge[header.engine], trace))
         if events[-1].phase is Phase.READY:
             unknown = replay(trace, nothing_known(trace))
             launches.append((earlier[header.engine, header.repository], events, unknown))

@@ -35,6 +35,7 @@ TYPICAL: Mapping[Phase, float] = {
 """Seconds that a phase takes where nothing better is known; builders bring their own."""
 
 _ORDER = list(Phase)
+_EXPECTED = (*BUILD_PHASES, Phase.LAUNCHING)
 SIGMA = 0.9
 """Spread of ln(duration): launches of unknown repositories differ by a factor of about 2.5."""
 
@@ -317,8 +318,6 @@ class Estimator:
         prior = float(phase in expected.typical)
         if phase is Phase.LAUNCHING:
             return prior
-        if phase not in BUILD_PHASES:
-            return 0.0
         cold = self._chance_of_cold()
         chance = expected.happens(phase, prior) * cold
         if phase is Phase.FETCHING:
@@ -332,7 +331,11 @@ class Estimator:
 
     def _sum_later(self) -> None:
         """Add up the phases that are still to come; they are the same until the next one."""
-        parts = [(self._chance(p), self._usual(p)) for p in _ORDER[_ORDER.index(self._phase) + 1 :]]
+        parts = [
+            (chance, self._usual(phase))
+            for phase in _EXPECTED
+            if _ORDER.index(phase) > _ORDER.index(self._phase) and (chance := self._chance(phase))
+        ]
         pull = self._pull
         if self._phase is not Phase.LAUNCHING and Phase.LAUNCHING in self._expected.typical:
             pull = self._chance_of_pull()

@@ -1,9 +1,10 @@
 """What past launches teach about the next one: log-normal durations and chances, by levels.
 
 Each level corrects the one above as far as it has seen launches: all, those of a host, of a
-repository, of a commit. A level says how far its members differ among each other (`between`) and
-from launch to launch (`within`); what it has seen counts accordingly (the normal-normal model of
-any textbook on hierarchical models). Old launches count less and less.
+repository, of a commit. A level says how far its members differ among each other; how far the
+launches of one repository differ is learned from all of them. What a level has seen counts
+accordingly (the normal-normal model of any textbook on hierarchical models). Old launches count
+less and less.
 
 Everything is rebuilt from past launches alone, and each costs a few dictionary lookups.
 """
@@ -90,6 +91,8 @@ _LEVELS = {
 }
 # How far the launches of one repository or commit differ, where nothing better is known.
 _WITHIN = 0.3
+# … and nothing is more regular than this.
+_REGULAR = 0.03
 # A normal's spread over its mean distance from the mean.
 _ABSOLUTE = sqrt(pi / 2)
 # So many launches are as good as what is assumed of how far those of one member differ.
@@ -156,7 +159,8 @@ class Knowledge:
         if seen is None:
             return _WITHIN**2
         count = seen.weight * self.fading
-        return ((_ASSUMED * _WITHIN + count * seen.mean) / (_ASSUMED + count)) ** 2
+        spread = (_ASSUMED * _WITHIN + count * seen.mean) / (_ASSUMED + count)
+        return max(spread, _REGULAR) ** 2
 
     def _add_spread(self, place: Place, key: Key, value: float, weight: float) -> None:
         """Note how far a launch is off from what its repository's took before."""
@@ -238,7 +242,8 @@ class Expectation:
         if place.commit:
             # What counts is how other new commits went, or those that were there already.
             self._which = AGAIN if self._knowledge.made(place) else FIRST
-        # Those of phases, which are asked for again and again.
+        # Chances, and phases, which are asked for again and again.
+        self._chances: dict[tuple[str, float], float] = {}
         self._told: dict[tuple[str, bool, LogNormal], LogNormal] = {}
         self._first = log(first_start)
         self.typical = typical
@@ -299,13 +304,16 @@ class Expectation:
 
     def chance(self, name: str, prior: float) -> float:
         """Return a probability, level by level."""
-        key, fading = ("chance", name), self._knowledge.fading
-        for level, known in self._known:
-            seen = _first(known, key)
-            if seen is not None:
-                count = seen.weight * fading
-                prior = (level.trust * prior + count * seen.mean) / (level.trust + count)
-        return prior
+        told = self._chances.get((name, prior))
+        if told is None:
+            key, fading, told = ("chance", name), self._knowledge.fading, prior
+            for level, known in self._known:
+                seen = _first(known, key)
+                if seen is not None:
+                    count = seen.weight * fading
+                    told = (level.trust * told + count * seen.mean) / (level.trust + count)
+            self._chances[name, prior] = told
+        return told
 
     def duration(
         self, key: Key, prior: LogNormal, *, other: Key | None = None, ratio: float = 0.0

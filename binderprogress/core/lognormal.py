@@ -23,8 +23,8 @@ SHORTEST = 0.05
 QUARTILE, NINTH = 0.6744897501960817, 1.2815515655446004
 """Of a standard normal: the upper quartile, and what nine of ten are below."""
 
-_NORMAL = NormalDist()
-# inv_cdf() works in between; below, a normal's tail is as good as exponential.
+_inverse = NormalDist().inv_cdf
+# It works in between; below, a normal's tail is as good as exponential.
 _LEAST, _MOST = 1e-300, 1 - 1e-16
 _ROOT = sqrt(0.5)
 
@@ -53,7 +53,7 @@ def remaining(dist: LogNormal, spent: float, quantile: float) -> float:
     """Return a quantile of what is left after `spent` seconds, in seconds."""
     mu, sigma = dist
     if spent <= 0:
-        return exp(mu - sigma * _NORMAL.inv_cdf(min(1 - quantile, _MOST)))
+        return exp(mu - sigma * _inverse(min(1 - quantile, _MOST)))
     # Tails, since far beyond what is usual 1 - Φ(z) would have no digits left.
     z = (log(spent) - mu) / sigma
     return _beyond(dist, spent, z, erfc(z * _ROOT) / 2, quantile)
@@ -62,7 +62,7 @@ def remaining(dist: LogNormal, spent: float, quantile: float) -> float:
 def _beyond(dist: LogNormal, spent: float, z: float, beyond: float, quantile: float) -> float:
     """Return a quantile of what is left, where `beyond` is how probable more than `z` is."""
     tail = beyond * (1 - quantile)
-    at = z - log(1 - quantile) / z if tail < _LEAST else -_NORMAL.inv_cdf(min(tail, _MOST))
+    at = z - log(1 - quantile) / z if tail < _LEAST else -_inverse(min(tail, _MOST))
     return max(exp(dist.mu + dist.sigma * at) - spent, 0.0)
 
 
