@@ -23,7 +23,7 @@ from .rollups import DAY, Sums
 from .tables import LaunchRow, Repository
 from .writing import BatchWriter
 
-__all__ = ["Database"]
+__all__ = ["Database", "key_of", "row_of"]
 
 _SLICE = 1000
 _PAGE = 20_000
@@ -89,7 +89,7 @@ class Database:
 
     def of(self, repository: str, limit: int) -> list[PastLaunch]:
         """Return the newest launches of a repository; see `base.HistoryStore.of`."""
-        wanted = select(Repository.id).where(Repository.key == _key(_clean(repository)))
+        wanted = select(Repository.id).where(Repository.key == key_of(_clean(repository)))
         with self.engine.connect() as connection:
             found = connection.scalar(wanted)
         if found is None:
@@ -129,13 +129,13 @@ class Database:
         """Write launches and what they add to the sums, all or nothing; at once, in this thread."""
         cleaned = [_cleaned(past) for past in launches]
         sums = _sums(cleaned)
-        rows = [_row(past) for past in cleaned]
+        rows = [row_of(past) for past in cleaned]
         with self._writing.begin() as connection:
             # First what is counted up: it locks, in an order that is the same for all who write.
             aggregates.add_repositories(connection, sums)
             ids = _ids(connection, list(sums.repositories))
             for row, past in zip(rows, cleaned, strict=True):
-                row["repository_id"] = ids[_key(past.repository)]
+                row["repository_id"] = ids[key_of(past.repository)]
             connection.execute(insert(LaunchRow), rows)
             aggregates.add_counts(connection, sums, ids)
 
@@ -223,7 +223,8 @@ def _past(row: Row[Any]) -> PastLaunch:
     )
 
 
-def _row(past: PastLaunch) -> dict[str, Any]:
+def row_of(past: PastLaunch) -> dict[str, Any]:
+    """Return the columns of a launch, but for its repository's."""
     return {
         "began": past.began,
         "provider": past.provider,
@@ -244,8 +245,8 @@ def _sums(launches: Iterable[PastLaunch]) -> Sums:
     sums = Sums()
     for past in launches:
         names = (past.host, past.repository, past.image)
-        image = _key("\0".join(names)) if past.image else ""
-        sums.add(past, repository=_key(past.repository), image=image)
+        image = key_of("\0".join(names)) if past.image else ""
+        sums.add(past, repository=key_of(past.repository), image=image)
     return sums
 
 
@@ -260,7 +261,8 @@ def _ids(connection: Any, keys: list[str]) -> dict[str, int]:
     return found
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
+    """Return what stands for a name that may be too long for an index."""
     return hashlib.sha256(name.encode()).hexdigest()
 
 
