@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from . import fanout, history, idle, ingest, late, log, many, proxy, report, startup
+from . import estimator, fanout, history, idle, ingest, late, log, many, proxy, report, startup
 from .servers import MISSING, SERVERS
 
 
@@ -102,6 +102,7 @@ BENCHMARKS = {
     ),
     "ingest": Benchmark(ingest.compare, ingest.table, {"lines": _number(100_000)}),
     "startup": Benchmark(startup.compare, startup.table, {"repeat": _number(5)}),
+    "estimator": Benchmark(estimator.measure_ours, estimator.table, {}),
     "history": Benchmark(
         history.compare,
         history.table,

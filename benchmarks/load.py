@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import selectors
 import socket
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -127,9 +128,9 @@ class _Viewers:
         """Begin one viewer for each path, whose next event has the number `first`."""
         opened = []
         for path in paths:
-            # Each address has its own 28,000 ports.
-            source = f"127.0.0.{1 + len(self._viewers) // 10_000}"
-            connected = socket.create_connection(("127.0.0.1", port), 30, (source, 0))
+            connected = socket.create_connection(("127.0.0.1", port), 30)
+            # Closed at once: thousands of ports that linger slow the next server's viewers down.
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             connected.sendall(_REQUEST % path.encode())
             connected.setblocking(False)
             viewer = _Viewer(connected, first, asked=len(self._viewers) % ask_every == 0)

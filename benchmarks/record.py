@@ -1,58 +1,51 @@
-"""Records real launches: ``python -m benchmarks.record FOLDER``.
+"""Records real launches: ``python -m benchmarks.record FOLDER [--engine podman] [--only NAME …]``.
 
-A server with the engine ``local`` and a JupyterHub of its own launches repositories that are made
-for it: with few and many requirements, cold and warm, new commits, and some that cannot be built.
-Every raw record of its builder and its Hub is written down with its time, one file a launch.
+A server with a JupyterHub of its own launches repositories that are made for it
+(`benchmarks.repositories`): cold, warm, with new commits, and some that cannot come up. Every raw
+record of its builder and its Hub is written down with its time, one file a launch: those to learn
+from below ``train``, later ones below ``test``. With ``--demo`` it is the demo's examples instead,
+each twice in a row, with nothing there before.
+
+It is for a machine that has nothing else to do.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
-import subprocess
+import re
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from binderprogress.launches.viewer import Viewer
+import psutil
 from traitlets.config import Config
 
+from binderprogress.cli.demo import examples
+from binderprogress.core.estimate import FRESH
+from binderprogress.core.normalize import Normalizer, Record
 from binderprogress.core.specs import Spec, from_address
 from binderprogress.ext.standalone import Standalone
-from binderprogress.launches.launch import Caller
-from binderprogress.sources.base import Record
+from binderprogress.launches import Caller, Launch
+from binderprogress.sources.base import Built, SpawnRequest
+from tests.podman.podman_support import BASE_IMAGE, Podman, base_tar
 
+from .repositories import GOOD, LOCAL, PODMAN, change, commit_of, spec_of
 from .traces import Header, Line, Trace, write
 
 __all__ = ["main", "record"]
 
-REPOSITORIES = {
-    "plain": ["humanize"],
-    "tables": ["pandas"],
-    "pictures": ["matplotlib"],
-    "science": ["scipy", "sympy"],
-    "widgets": ["ipywidgets", "bqplot"],
-    "web": ["aiohttp", "beautifulsoup4", "requests"],
-    "unsatisfiable": ["humanize==99"],
-}
-"""Names of repositories, and what they require."""
-
-COMMITS = 2
-"""New commits of each, and so cold launches."""
-
-WARM = 4
-"""Launches of each commit after the first."""
-
-_GIT = ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+Engine = Literal["local", "podman"]
 
 
 class Tape:
-    """Passes the records of a source on, and writes them down."""
+    """Passes the records of a builder and a spawner on, and writes them down."""
 
     def __init__(self) -> None:
         self.began = 0.0
@@ -62,6 +55,21 @@ class Tape:
         """Begin a new launch."""
         self.began, self.lines = time.monotonic(), []
 
+    def build(self, source: Callable[[Any], AsyncGenerator[Any, None]]) -> Callable[[Any], Any]:
+        """Return the builder's `build` with this tape beside it; it begins the launch's time."""
+        taped = self.on(source)
+
+        async def build(target: Any) -> AsyncGenerator[Any, None]:
+            # The bar begins here: what was before is the ref's way to a commit.
+            self.start()
+            async with aclosing(taped(target)) as items:
+                async for item in items:
+                    if isinstance(item, Built):
+                        self.write("repo2docker", {"phase": "built"})
+                    yield item
+
+        return build
+
     def on(self, source: Callable[[Any], AsyncGenerator[Any, None]]) -> Callable[[Any], Any]:
         """Return the source with this tape beside it."""
 
@@ -69,90 +77,227 @@ class Tape:
             async with aclosing(source(argument)) as items:
                 async for item in items:
                     if isinstance(item, Record):
-                        at = round(time.monotonic() - self.began, 3)
-                        self.lines.append(Line(at, item.source, item.raw))
+                        self.write(item.source, item.raw)
                     yield item
 
         return taped
 
+    def write(self, source: Any, record: Any) -> None:
+        """Write a record down, as of now."""
+        self.lines.append(Line(round(time.monotonic() - self.began, 3), source, record))
 
-async def record(folder: Path, *, commits: int = COMMITS, warm: int = WARM) -> list[Path]:
-    """Record launches, one after the other, and return the files."""
-    made: list[Path] = []
-    with tempfile.TemporaryDirectory(prefix="binderprogress-record-") as name:
-        work = Path(name)
+
+class Recorder:
+    """A server whose launches are written down.
+
+    Parameters
+    ----------
+    engine : str
+    work : Path
+        A folder that is there, and empty.
+    """
+
+    def __init__(self, engine: Engine, work: Path) -> None:
+        self._engine: Engine = engine
+        self._work = work
         config = Config()
-        config.LocalBuilder.local_folders = [name]
+        for builder in ("LocalBuilder", "Repo2dockerBuilder"):
+            config[builder].local_folders = [str(work)]
         config.LocalBuilder.environments = str(work / "environments")
+        # A start that failed is tried once: a trace is of one attempt.
+        config.HubSpawner.attempts = 1
         config.Standalone.port = 0
-        standalone = Standalone(config=config)
-        tape = Tape()
-        for part, method in ((standalone.builder, "build"), (standalone.spawner, "spawn")):
-            setattr(part, method, tape.on(getattr(part, method)))
-        await standalone.start()
-        try:
-            for number in range(commits):
-                for title, requirements in REPOSITORIES.items():
-                    spec = _commit(work / title, requirements, number)
-                    for count in range(1 + warm):
-                        trace = await _launch(standalone, tape, title, spec, number, work=name)
-                        path = folder / f"local-{title}-{number}-{count}.jsonl"
-                        write(trace, path)
-                        made.append(path)
-        finally:
-            await standalone.stop()
+        config.Standalone.engine = engine
+        config.Standalone.hub_config = {
+            # As the tests have it: containers may have no network of their own here.
+            "ContainerSpawner": {"host_network": True, "http_timeout": 20},
+        }
+        config.History.url = ""
+        self._standalone = Standalone(config=config)
+        self._tape = Tape()
+        builder, spawner = self._standalone.builder, self._standalone.spawner
+        builder.build = self._tape.build(builder.build)
+        spawner.spawn = self._tape.on(self._asked(spawner.spawn))
+        self._requests: list[SpawnRequest] = []
+
+    async def __aenter__(self) -> Recorder:
+        await self._standalone.start()
+        if self._standalone.hub is not None:
+            await self._standalone.hub.available()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._standalone.stop()
+
+    async def launch(self, title: str, spec: Spec, commit: str) -> Trace:
+        """Launch it, stop its server, and return the trace."""
+        self._tape.start()
+        psutil.cpu_percent()
+        began = round(time.time(), 3)
+        launches = self._standalone.launches
+        launch = launches.start(spec, Caller(base_url=self._standalone.url))
+        await _over(launch)
+        last = launch.last
+        if last.phase == "failed":
+            self._tape.write("repo2docker", {"phase": "failed", "message": last.message})
+        busy = psutil.cpu_percent()
+        how = " ".join(filter(None, (str(last.phase), last.reason)))
+        # More than one launch can make busy, and the machine was not quiet.
+        print(f"{title}: {how} after {last.elapsed:.1f} s, processors {busy} % busy", flush=True)
+        header = Header(
+            spec=f"git/{title}/HEAD",
+            commit=commit,
+            began=began,
+            engine=self._engine,
+        )
+        await self._stop_servers()
+        return Trace(header, _slim(_without_places(self._tape.lines, str(self._work))))
+
+    def _asked(self, spawn: Callable[[Any], AsyncGenerator[Any, None]]) -> Callable[[Any], Any]:
+        def asked(request: SpawnRequest) -> AsyncGenerator[Any, None]:
+            self._requests.append(request)
+            return spawn(request)
+
+        return asked
+
+    async def _stop_servers(self) -> None:
+        """Stop what was launched: the next one is to have the machine for itself."""
+        for request in self._requests:
+            await self._standalone.spawner.stop(request)
+        self._requests.clear()
+
+
+async def record(
+    folder: Path, *, engine: Engine, names: Sequence[str], launches: int
+) -> list[Path]:
+    """Record launches of repositories, one after the other, and return the files."""
+    known = PODMAN if engine == "podman" else LOCAL
+    made = []
+    with _work(engine) as work:
+        async with Recorder(engine, work) as recorder:
+            for title in names or known:
+                repository = known[title]
+                part, at = "train", work / "repositories" / title
+                for number, letter in enumerate(repository.launches.changes[:launches]):
+                    if letter == "|":
+                        part = "test"
+                        continue
+                    change(at, repository, letter, number)
+                    spec = spec_of(at, repository.launches)
+                    trace = await recorder.launch(title, spec, commit_of(at)[:12])
+                    if repository.launches is GOOD and not trace.ready:
+                        # As when another program has taken its port.
+                        trace = await recorder.launch(title, spec, commit_of(at)[:12])
+                    path = folder / part / f"{engine}-{title}-{number:02d}.jsonl"
+                    write(trace, path)
+                    made.append(path)
     return made
 
 
-async def _launch(
-    standalone: Standalone, tape: Tape, title: str, spec: Spec, number: int, *, work: str
-) -> Trace:
-    tape.start()
-    began = time.time()
-    launch = standalone.launches.start(spec, Caller(base_url=standalone.url))
-    with Viewer(launch, after=0) as viewer:
-        while not viewer.done:
-            if not viewer.read():
-                await viewer.wait(10)
-    print(f"{title}: {launch.last.phase} after {time.time() - began:.1f} s", flush=True)
-    header = Header(
-        spec=f"git/{title}/HEAD", commit=str(number), began=round(began, 3), engine="local"
-    )
-    return Trace(header, _without_places(tape.lines, work))
+async def record_demo(folder: Path, run: int) -> list[Path]:
+    """Record the demo's examples, each twice in a row, and return the files."""
+    made = []
+    with _work("local") as work:
+        entries = await examples(work / "repositories")
+        async with Recorder("local", work) as recorder:
+            for entry in entries:
+                for number in range(2):
+                    spec = from_address(entry["repo"], "")
+                    trace = await recorder.launch(entry["slug"], spec, "1")
+                    path = folder / f"{run}-{entry['slug']}-{number}.jsonl"
+                    write(trace, path)
+                    made.append(path)
+    return made
+
+
+@contextlib.contextmanager
+def _work(engine: Engine) -> Iterator[Path]:
+    """Give a folder for one server; with podman, a podman of its own that has the base image."""
+    # Not too deep: the path of a socket must be short.
+    if engine == "local":
+        with tempfile.TemporaryDirectory(prefix="binderprogress-record-") as name:
+            yield Path(name)
+        return
+    work = Path(tempfile.mkdtemp(prefix="binderprogress-record-"))
+    podman = Podman(work)
+    before = {name: os.environ.get(name) for name in podman.env}
+    os.environ.update(podman.env)
+    try:
+        podman.run("import", "--quiet", str(base_tar()), BASE_IMAGE, timeout=120)
+        yield work
+    finally:
+        podman.close()
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+async def _over(launch: Launch) -> None:
+    """Watch a launch to its end."""
+    changed = asyncio.Event()
+    launch.changed.add(changed.set)
+    launch.join()
+    while not launch.closed:
+        changed.clear()
+        await changed.wait()
+    launch.leave()
+    launch.changed.remove(changed.set)
+
+
+def _slim(lines: list[Line]) -> list[Line]:
+    """Leave out what a replay does not need: what says nothing new, soon after what came before.
+
+    For so long an estimate holds anyway.
+    """
+    kept: list[Line] = []
+    normalizer, phase = Normalizer(), None
+    for line in lines:
+        note = normalizer.read(line.as_record())
+        news = note is not None and (note.step is not None or note.phase not in {None, phase})
+        phase = note.phase or phase if note is not None else phase
+        if news or isinstance(line.record, dict) or not kept or line.t - kept[-1].t > FRESH:
+            kept.append(line)
+    return kept
+
+
+_USER = re.compile(r"/user/[^ /]+/")
 
 
 def _without_places(lines: list[Line], work: str) -> list[Line]:
     """Leave out what is of this machine and this run only."""
     for line in lines:
         if isinstance(line.record, dict):
-            line.record.pop("url", None)
-            line.record.pop("html_message", None)
+            message = _plain(str(line.record.get("message", "")), work)
+            wanted = ("phase", "progress", "ready", "failed")
+            fields = {name: line.record[name] for name in wanted if name in line.record}
+            line.record = {**fields, "message": message}
         else:
-            line.record = line.record.replace(work, "/srv").replace(sys.prefix, "/usr")
+            line.record = _plain(line.record, work)
     return lines
 
 
-def _commit(folder: Path, requirements: list[str], number: int) -> Spec:
-    if not folder.exists():
-        folder.mkdir()
-        _git(folder, "init", "--quiet", "--initial-branch=main")
-    (folder / "README.md").write_text(f"# Commit {number}\n")
-    (folder / "requirements.txt").write_text("\n".join(requirements) + "\n")
-    _git(folder, "add", "--all")
-    _git(folder, "commit", "--quiet", "--message", f"Commit {number}")
-    return from_address(folder.as_uri(), "")
-
-
-def _git(folder: Path, *arguments: str) -> None:
-    nothing = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    subprocess.run([*_GIT, *arguments], cwd=folder, check=True, env={**os.environ, **nothing})
+def _plain(text: str, work: str) -> str:
+    text = text.replace(work, "/srv").replace(sys.prefix, "/usr")
+    return _USER.sub("/user/ada/", text)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.record", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the traces are written")
+    parser.add_argument("--engine", choices=["local", "podman"], default="local")
+    parser.add_argument("--only", nargs="*", default=[], help="names of repositories")
+    parser.add_argument("--launches", type=int, default=20, help="at most so many of each")
+    parser.add_argument("--demo", type=int, metavar="RUNS", help="the demo's examples instead")
     args = parser.parse_args()
-    asyncio.run(record(args.folder))
+    if unknown := set(args.only) - set(PODMAN if args.engine == "podman" else LOCAL):
+        parser.error(f"there is no repository {', '.join(sorted(unknown))}")
+    if args.demo:
+        for run in range(args.demo):
+            asyncio.run(record_demo(args.folder, run))
+        return
+    asyncio.run(record(args.folder, engine=args.engine, names=args.only, launches=args.launches))
 
 
 if __name__ == "__main__":

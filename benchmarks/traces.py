@@ -1,7 +1,7 @@
 """Recorded launches: JSONL files, one launch each.
 
 The first line is ``{"spec": …, "host": …}``, and if known ``commit``, ``began`` (seconds since
-1970), ``origin`` ("recorded" or "generated") and ``engine`` ("local" if it was ours of that name).
+1970), ``origin`` ("recorded" or "generated") and ``engine`` ("local" or "podman" if it was ours).
 Each further line is ``{"t": seconds since the start, "source": "repo2docker" | "jupyterhub" |
 "binderhub", "record": …}``.
 
@@ -23,6 +23,7 @@ from binderprogress.core.normalize import Record
 from binderprogress.core.phases import Phase
 from binderprogress.errors import BadRequestError
 from binderprogress.sources.local import LocalBuilder
+from binderprogress.sources.repo2docker import Repo2dockerBuilder
 
 __all__ = ["Header", "Line", "Trace", "read", "read_all", "write"]
 
@@ -33,12 +34,19 @@ class Header(msgspec.Struct, kw_only=True, omit_defaults=True):
     commit: str = ""
     began: float = 0.0
     origin: Literal["recorded", "generated"] = "recorded"
-    engine: Literal["", "local"] = ""
+    engine: Literal["", "local", "podman"] = ""
 
     @property
     def typical(self) -> Mapping[Phase, float]:
-        """What its phases take where nothing is known: of the engine ``local`` less."""
-        return LocalBuilder.typical if self.engine == "local" else TYPICAL
+        """What its phases take where nothing is known, as the engine's builder has it."""
+        if self.engine == "local":
+            return LocalBuilder.typical
+        return Repo2dockerBuilder(engine="podman").typical if self.engine else TYPICAL
+
+    @property
+    def first_start(self) -> float:
+        """How much longer a first start takes where nothing is known, as the builder has it."""
+        return LocalBuilder.first_start if self.engine == "local" else 1.0
 
     @property
     def repository(self) -> str:
@@ -62,6 +70,14 @@ class Trace(msgspec.Struct):
     @property
     def seconds(self) -> float:
         return self.lines[-1].t
+
+    @property
+    def ready(self) -> bool:
+        """Whether it came to its good end."""
+        record = self.lines[-1].record
+        return isinstance(record, dict) and (
+            record.get("ready") is True or record.get("phase") == "ready"
+        )
 
 
 def read(path: Path) -> Trace:

@@ -46,7 +46,7 @@ async def orders(connection: Connection) -> AsyncIterator[Order]:
             while connection.poll():
                 try:
                     order = connection.recv()
-                except EOFError:
+                except (EOFError, ConnectionResetError):
                     return
                 yield order
     finally:

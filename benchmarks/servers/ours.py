@@ -95,7 +95,13 @@ async def _serve(connection: Connection, streams: int) -> None:
         await builder.begun.acquire()
     paths = [f"/api/launches/{launch.id}/events" for launch in started]
     connection.send(Listening(sockets[0].getsockname()[1], paths))
-    async for order in orders(connection):
+
+    async def obey(order: Order) -> None:
         await builder.order(order)
         connection.send(order)
+
+    # The end is noticed while an order is carried out, too.
+    begun = [asyncio.create_task(obey(order)) async for order in orders(connection)]
     await launches.close()
+    for task in begun:
+        task.cancel()

@@ -23,7 +23,7 @@ from ..sources.process import run
 from ..web.gallery import load_entries, make_gallery
 from .base import Command, allow_folder, open_in_browser, stop_event, unless
 
-__all__ = ["DemoApp"]
+__all__ = ["DemoApp", "examples"]
 
 
 class DemoApp(Command):
@@ -62,15 +62,14 @@ class DemoApp(Command):
         """Bring everything up, and serve until Ctrl-C or SIGTERM."""
         stop = stop_event()
         folder = await asyncio.to_thread(_folder, self.folder)
-        path = share_path("examples", "gallery.yaml")
-        entries = [await _example(entry, folder) for entry in load_entries(path)]
+        entries = await examples(folder)
         allow_folder(self.config, folder)
         # The examples lie on this machine, where no BinderHub of the config file can get at them.
         self.config.pop("Upstreams", None)
         standalone = Standalone(parent=self)
         # What is configured counts; the examples are what there is without.
         if not standalone.web.gallery:
-            standalone.web.gallery_items = make_gallery(entries, path)
+            standalone.web.gallery_items = make_gallery(entries, _gallery())
         standalone.web.front_page = {"engine": standalone.engine}
         try:
             await standalone.start()
@@ -107,6 +106,15 @@ def _folder(name: str) -> Path:
     folder = Path(name).expanduser().resolve()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _gallery() -> Path:
+    return share_path("examples", "gallery.yaml")
+
+
+async def examples(folder: Path) -> list[dict[str, Any]]:
+    """Make the examples into git repositories below a folder, and return the gallery's entries."""
+    return [await _example(entry, folder) for entry in load_entries(_gallery())]
 
 
 async def _example(entry: dict[str, Any], folder: Path) -> dict[str, Any]:

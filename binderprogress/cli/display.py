@@ -100,7 +100,8 @@ class PlainDisplay:
         if event.phase is not self._phase:
             self._phase = event.phase
             print(f"== {LABELS[event.phase]} ({duration(event.elapsed)})", file=self._out)
-        if event.step and event.step != self._step:
+        # Layers become known one by one, by lines of the log; at the first one all are.
+        if event.step and event.step != self._step and not _is_first_layer(event):
             self._step = event.step
             print(f"-- {plain(event.step)}", file=self._out)
         if event.phase is Phase.FAILED:
@@ -109,6 +110,10 @@ class PlainDisplay:
             # A line that overwrites itself is for a terminal.
             print(plain(event.message.rstrip()), file=self._out)
         self._out.flush()
+
+
+def _is_first_layer(event: Event) -> bool:
+    return event.step_key != "step" and event.step_index == 1
 
 
 class TerminalDisplay:

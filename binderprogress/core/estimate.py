@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from math import erfc, exp, hypot, log, sqrt
-from statistics import NormalDist
+from math import exp, hypot, log, sqrt
 from typing import NamedTuple
 
 from .counted import Counted, done, further
 from .events import Curve
-from .knowledge import BUILD_PHASES, TYPICAL_PULL, Expectation, LogNormal, Place, left_key
+from .facts import BUILD_PHASES, left_key
+from .knowledge import TYPICAL_PULL, Expectation, Place
+from .lognormal import NINTH, QUARTILE, LogNormal, quartiles, remaining, shifted
 from .phases import Phase
 from .steps import Step
 
@@ -35,21 +36,28 @@ TYPICAL: Mapping[Phase, float] = {
 """Seconds that a phase takes where nothing better is known; builders bring their own."""
 
 _ORDER = list(Phase)
+_EXPECTED = (*BUILD_PHASES, Phase.LAUNCHING)
 SIGMA = 0.9
 """Spread of ln(duration): launches of unknown repositories differ by a factor of about 2.5."""
+
+STEADY = 0.5
+"""… of ln(duration) of a start, which differs less."""
 
 COLD = 0.7
 """How probable it is that an environment has to be made, where nothing is known."""
 
-PULL = 0.15
+PULL = 0.3
 """How probable a pull is on machines that get their images from a registry."""
 
-PACE = 1.0
+PACE = 1.5
 """How far, in logarithms, the time half of the steps took is off from half of the time."""
 
 CAUTION = 0.15
 """The bar cannot go back, so it takes what is left for more than its median: this part of the way
 to the upper quartile."""
+
+AHEAD = 0.6
+"""The curve is right after this part of what is left, and after twice as much."""
 
 MOMENT = 0.05
 """Seconds: no duration is taken to be shorter."""
@@ -60,16 +68,17 @@ FRESH = 0.2
 PULL_TOLD = frozenset({"pulling", "pulled", "created"})
 """The steps that say that a pull is under way, over, or not needed."""
 
+REUSED = "reused"
+"""The step that says that the environment is there."""
+
+LAST = {REUSED: 0.0, "saving": 0.1}
+"""The steps that a build ends with: what part of its time so far is still to come."""
+
+ENDING = 0.3
+"""Seconds: the end of a build is not taken to be nearer."""
+
 STILL = {"scheduled": 0.8, "pulled": 0.6, "created": 0.5, "answering": 0.45}
 """What part of a start is still to come when Kubernetes says so much."""
-
-QUARTILE, NINTH = 0.6744897501960817, 1.2815515655446004
-"""Of a standard normal: the upper quartile, and what nine of ten are below."""
-
-_NORMAL = NormalDist()
-# inv_cdf() works in between; below, a normal's tail is as good as exponential.
-_LEAST, _MOST = 1e-300, 1 - 1e-16
-_ROOT = sqrt(0.5)
 
 
 class Estimate(NamedTuple):
@@ -119,7 +128,7 @@ def time_left(
     """
     if typical <= 0:
         return 0.0
-    return _remaining(LogNormal(log(typical), sigma), spent, quantile)
+    return remaining(LogNormal(log(typical), sigma), spent, quantile)
 
 
 _Eta = tuple[float, ...]
@@ -155,8 +164,9 @@ class Estimator:
         self._expected = expectation
         self._began = now
         self._phase = Phase.WAITING
-        self._cold = False
+        self._cold: bool | None = None
         self._cached = False
+        self._fetched = False
         self._step: Step | None = None
         self._counted: Counted = {}
         self._curve = Curve(from_=0.0, to=0.0, tau=1.0)
@@ -207,7 +217,13 @@ class Estimator:
     def _enter(self, phase: Phase, now: float) -> None:
         self._phase, self._phase_began, self._step, self._cached = phase, now, None, False
         self._fresh = None
-        self._cold = self._cold or phase in BUILD_PHASES
+        if phase is Phase.FETCHING:
+            self._fetched = True
+        elif phase in BUILD_PHASES:
+            self._cold = True
+        elif phase is not Phase.WAITING and self._cold is None:
+            # It was not told of any building.
+            self._cold = False
         self._since = now
         self._counted = {}
         self._times: dict[str, int] = {}
@@ -229,13 +245,18 @@ class Estimator:
             self._cached = before is not None and before.cached
         self._step, self._fresh = step, None
         if self._phase is Phase.LAUNCHING:
-            self._pull = 0.0 if step.key in PULL_TOLD else self._pull
+            if self._pull and step.key in PULL_TOLD:
+                self._pull = 0.0
+                self._sum_later()
+        elif step.key == REUSED:
+            self._cold = False
             self._sum_later()
         prior = self._guess(step, now)
         name = step.digest or step.key
         if not same:
             self._times[name] = self._times.get(name, 0) + 1
-        key = left_key(self._phase, name, self._times[name], cached=self._cached)
+        cold = bool(self._cold)
+        key = left_key(self._phase, name, self._times[name], cached=self._cached, cold=cold)
         self._dist = self._expected.left(key, prior)
         self._since = now
 
@@ -245,12 +266,14 @@ class Estimator:
         whole = self._phase_dist
         if step.key == "pulling":
             pull = self._expected.pull(LogNormal(log(TYPICAL_PULL), SIGMA))
-            return LogNormal(log(pull.median + _remaining(whole, spent, 0.5)), pull.sigma)
+            return LogNormal(log(pull.median + remaining(whole, spent, 0.5)), pull.sigma)
+        if step.key in LAST:
+            return LogNormal(log(max(LAST[step.key] * spent, ENDING)), SIGMA)
         if step.key in STILL:
-            return LogNormal(whole.mu + log(STILL[step.key]), SIGMA)
+            return LogNormal(whole.mu + log(STILL[step.key]), whole.sigma)
         part = done(self._counted, step)
         if not part:
-            return _shifted(whole, spent)
+            return shifted(whole, spent)
         # What is usual, and what the pace so far makes of it; the more is done, the more the pace
         # counts. Steps differ widely: half of them done can be any part of the time.
         pace = log(max(spent, MOMENT) / part)
@@ -266,10 +289,22 @@ class Estimator:
     def _usual(self, phase: Phase) -> LogNormal:
         # A phase that nobody expected (a push) is not worth nothing once it is there.
         typical = self._expected.typical.get(phase, TYPICAL.get(phase, 0.0))
-        prior = LogNormal(log(max(typical, MOMENT)), SIGMA)
+        prior = LogNormal(log(max(typical, MOMENT)), STEADY if phase is Phase.LAUNCHING else SIGMA)
         if phase is Phase.BUILT:
             return prior
-        return self._expected.phase(phase, prior)
+        cold = self._chance_of_cold() > 0.5 if phase is Phase.LAUNCHING else False
+        return self._expected.phase(phase, prior, cold=cold)
+
+    def _chance_of_cold(self) -> float:
+        """Return how probable it is that the environment has to be made, or 1 if it was."""
+        if self._cold is not None:
+            return float(self._cold)
+        cold = self._expected.cold(COLD)
+        if not self._fetched:
+            return cold
+        # Most builders fetch a repository only to build it; of some that says nothing.
+        warm = (1 - cold) * self._expected.fetches_warm(0.0)
+        return cold / (cold + warm) if warm else 1.0
 
     def _chance(self, phase: Phase) -> float:
         """Return how probable a later phase is."""
@@ -277,19 +312,24 @@ class Estimator:
         prior = float(phase in expected.typical)
         if phase is Phase.LAUNCHING:
             return prior
-        if phase not in BUILD_PHASES:
-            return 0.0
-        happens = expected.happens(phase, prior)
-        return happens if self._cold else happens * expected.cold(COLD)
+        cold = self._chance_of_cold()
+        chance = expected.happens(phase, prior) * cold
+        if phase is Phase.FETCHING:
+            chance += (1 - cold) * expected.fetches_warm(0.0)
+        return chance
 
     def _chance_of_pull(self) -> float:
         # Who pushes has other machines, which have to get the image.
-        prior = PULL if Phase.PUSHING in self._expected.typical else PULL / 10
-        return self._expected.pulls(self._cold, prior)
+        prior = PULL if Phase.PUSHING in self._expected.typical else 0.0
+        return self._expected.pulls(bool(self._cold), prior)
 
     def _sum_later(self) -> None:
         """Add up the phases that are still to come; they are the same until the next one."""
-        parts = [(self._chance(p), self._usual(p)) for p in _ORDER[_ORDER.index(self._phase) + 1 :]]
+        parts = [
+            (chance, self._usual(phase))
+            for phase in _EXPECTED
+            if _ORDER.index(phase) > _ORDER.index(self._phase) and (chance := self._chance(phase))
+        ]
         pull = self._pull
         if self._phase is not Phase.LAUNCHING and Phase.LAUNCHING in self._expected.typical:
             pull = self._chance_of_pull()
@@ -312,7 +352,7 @@ class Estimator:
         """Return what is left of the present phase."""
         spent = max(now - self._since, 0.0)
         return _Range(
-            *_quartiles(self._dist, spent),
+            *quartiles(self._dist, spent),
             exp(self._dist.mu + NINTH * self._dist.sigma) - spent,
         )
 
@@ -335,12 +375,12 @@ class Estimator:
         at = self._at(now)
         elapsed = max(now - self._began, 0.0)
         spent = now - self._since
-        ahead = max(left, 0.5)
+        ahead = max(left * AHEAD, 0.25)
         middle, _, high, _ = eta
         caution = 1 + CAUTION * (high - middle) / middle if middle > 0 else 1.0
 
         def share(later: float) -> float:
-            rest = _remaining(self._dist, spent + later, 0.5) + self._later
+            rest = remaining(self._dist, spent + later, 0.5) + self._later
             whole = elapsed + later + rest * caution
             return CEILING * (elapsed + later) / whole if whole > 0 else 0.0
 
@@ -355,6 +395,9 @@ class Estimator:
         else:
             # The bar is ahead, or moves as a line would: be where it should be by and by.
             to, tau = here + max(then - here, 0.0) / (1 - exp(-2)), ahead
+        if to > CEILING and 0 < first < CEILING - here:
+            # It may not go there; so it is right in the middle, and later a little slow.
+            to, tau = CEILING, -ahead / log(1 - first / (CEILING - here))
         self._curve = Curve(from_=here, to=min(max(here, to), CEILING), tau=max(tau, 0.1))
         self._curve_began = now
 
@@ -362,40 +405,3 @@ class Estimator:
 def _name(step: Step) -> tuple[str, int, str]:
     """Return what makes a step another one than that before it."""
     return step.key, step.index, step.digest
-
-
-def _remaining(dist: LogNormal, spent: float, quantile: float) -> float:
-    mu, sigma = dist
-    if spent <= 0:
-        return exp(mu - sigma * _NORMAL.inv_cdf(min(1 - quantile, _MOST)))
-    # Tails, since far beyond what is usual 1 - Φ(z) would have no digits left.
-    z = (log(spent) - mu) / sigma
-    return _beyond(dist, spent, z, erfc(z * _ROOT) / 2, quantile)
-
-
-def _beyond(dist: LogNormal, spent: float, z: float, beyond: float, quantile: float) -> float:
-    """Return a quantile of what is left, where `beyond` is how probable more than `z` is."""
-    tail = beyond * (1 - quantile)
-    at = z - log(1 - quantile) / z if tail < _LEAST else -_NORMAL.inv_cdf(min(tail, _MOST))
-    return max(exp(dist.mu + dist.sigma * at) - spent, 0.0)
-
-
-def _quartiles(dist: LogNormal, spent: float) -> tuple[float, float, float]:
-    mu, sigma = dist
-    if spent <= 0:
-        median, up = exp(mu), exp(QUARTILE * sigma)
-        return median / up, median, median * up
-    z = (log(spent) - mu) / sigma
-    beyond = erfc(z * _ROOT) / 2
-    return (
-        _beyond(dist, spent, z, beyond, 0.25),
-        _beyond(dist, spent, z, beyond, 0.5),
-        _beyond(dist, spent, z, beyond, 0.75),
-    )
-
-
-def _shifted(dist: LogNormal, spent: float) -> LogNormal:
-    """Return what is left of something after `spent` seconds, as a duration of its own."""
-    low, median, high = _quartiles(dist, spent)
-    spread = log(max(high, MOMENT) / max(low, MOMENT)) / (2 * QUARTILE)
-    return LogNormal(log(max(median, MOMENT)), max(spread, MOMENT))

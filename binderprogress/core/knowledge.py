@@ -1,39 +1,31 @@
 """What past launches teach about the next one: log-normal durations and chances, by levels.
 
 Each level corrects the one above as far as it has seen launches: all, those of a host, of a
-repository, of a commit. A level says how far its members differ among each other (`between`) and
-from launch to launch (`within`); what it has seen counts accordingly (the normal-normal model of
-any textbook on hierarchical models). Old launches count less and less.
+repository, of a commit. A level says how far its members differ among each other; how far the
+launches of one repository differ is learned from all of them. What a level has seen counts
+accordingly (the normal-normal model of any textbook on hierarchical models). Old launches count
+less and less.
 
 Everything is rebuilt from past launches alone, and each costs a few dictionary lookups.
 """
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Mapping
 from itertools import chain
-from math import erfc, exp, log, pi, sqrt
+from math import log, pi, sqrt
 from typing import NamedTuple
 
-from .past import PastLaunch, Span
+from .facts import AGAIN, COLD, FIRST, MADE, PULL, WARM_FETCH, Key, chances, durations
+from .lognormal import SHORTEST, LogNormal, imputed
+from .past import PastLaunch
 from .phases import Phase
 
-__all__ = [
-    "BUILD_PHASES",
-    "TYPICAL_PULL",
-    "Expectation",
-    "Knowledge",
-    "LogNormal",
-    "Place",
-    "left_key",
-]
+__all__ = ["TYPICAL_PULL", "Expectation", "Knowledge", "Place"]
 
 HALF_LIFE = 30 * 86400.0
 """Seconds after which a launch counts half: packages, images and machines change."""
-
-SHORTEST = 0.05
-"""Seconds: what is shorter has no length of its own worth knowing."""
 
 TYPICAL_PULL = 30.0
 """Seconds that pulling an image takes where nothing better is known."""
@@ -41,38 +33,11 @@ TYPICAL_PULL = 30.0
 MOST_PLACES = 20_000
 """Hosts, repositories and commits that are kept; the longest unused is forgotten."""
 
-MOST_TIMES = 3
-"""How often a step may begin in a phase and be remembered; of a line that comes again and again,
-the first times say the most."""
+LOST = 0.1
+"""How probable it is that an environment that was there is gone, where nothing better is known."""
 
-BUILD_PHASES = (Phase.FETCHING, Phase.BUILDING, Phase.PUSHING)
-"""The phases that a launch skips whose environment is there already."""
-
-_PULL = "pull"
-_COLD = "cold"
-_FIRST = "first"
-
-Key = tuple[str, ...]
-
-
-class LogNormal(NamedTuple):
-    """A duration whose logarithm is normal.
-
-    Attributes
-    ----------
-    mu : float
-        The logarithm of the median, in seconds.
-    sigma : float
-        The spread of the logarithm.
-    """
-
-    mu: float
-    sigma: float
-
-    @property
-    def median(self) -> float:
-        """In seconds."""
-        return exp(self.mu)
+_APART = 0.2
+"""How far first starts and later ones differ from their usual ratio, in logarithms."""
 
 
 class Place(NamedTuple):
@@ -112,20 +77,26 @@ class Place(NamedTuple):
 class _Level(NamedTuple):
     between: float
     """How far its members differ; 0: as far as the level above spreads."""
-    within: float
-    """How far the launches of one member differ; 0: as far as the level above spreads."""
+    wide: bool
+    """Whether the launches of one member differ as far as the level above spreads."""
     trust: float
     """How many launches the level above is worth where chances are counted."""
 
 
 _LEVELS = {
-    "": _Level(1.0, 0.0, 3.0),
-    "host": _Level(0.3, 0.0, 3.0),
-    "repository": _Level(0.0, 0.3, 2.0),
-    "commit": _Level(0.2, 0.3, 0.5),
+    "": _Level(1.0, True, 3.0),
+    "host": _Level(0.3, True, 3.0),
+    "repository": _Level(0.0, False, 2.0),
+    "commit": _Level(0.2, False, 0.5),
 }
+# How far the launches of one repository or commit differ, where nothing better is known.
+_WITHIN = 0.3
+# … and nothing is more regular than this.
+_REGULAR = 0.03
+# A normal's spread over its mean distance from the mean.
+_ABSOLUTE = sqrt(pi / 2)
 # So many launches are as good as what is assumed of how far those of one member differ.
-_ASSUMED = 4.0
+_ASSUMED = 2.0
 
 
 class _Tally:
@@ -154,33 +125,56 @@ class Knowledge:
 
     def __init__(self) -> None:
         self._places: OrderedDict[Key, dict[Key, _Tally]] = OrderedDict()
-        # When a launch counts as one.
+        # When a launch counts as one, and what it counts now.
         self._epoch = 0.0
         self._newest = 0.0
+        self.fading = 1.0
 
     def add(self, past: PastLaunch) -> None:
         """Learn from a launch that is over."""
         if not self._places:
             self._epoch = past.began
         self._newest = max(self._newest, past.began + past.seconds)
+        self.fading = 2.0 ** ((self._epoch - self._newest) / HALF_LIFE)
         weight = 2.0 ** ((past.began - self._epoch) / HALF_LIFE)
         place = Place(past.host, past.repository, past.commit or past.ref)
         expected = Expectation(self, place, {})
-        seen = self.has(place)
-        facts = [*_durations(past), *_chances(past, first=not seen)]
+        facts = [*durations(past), *chances(past, first=not self.made(place))]
         for key, value, cut in facts:
             share = 1.0
             if cut:
                 usual = expected.duration(key, LogNormal(log(max(value, SHORTEST)), 1.0))
-                value, share = _imputed(value, usual)
+                value, share = imputed(value, usual)
                 if share < 1e-9:
                     continue
             elif key[0] != "chance":
                 value = log(max(value, SHORTEST))
+                self._add_spread(place, key, value, weight)
             for level in chain.from_iterable(place.levels):
                 self._tallies(level).setdefault(key, _Tally()).add(value, weight * share)
 
-    def about(self, place: Place, typical: Mapping[Phase, float]) -> Expectation:
+    def spread(self, key: Key) -> float:
+        """Return how far the launches of one repository differ, as a variance of the logarithm."""
+        seen = self._places[()].get(_spread_key(key)) if self._places else None
+        if seen is None:
+            return _WITHIN**2
+        count = seen.weight * self.fading
+        spread = (_ASSUMED * _WITHIN + count * seen.mean) / (_ASSUMED + count)
+        return max(spread, _REGULAR) ** 2
+
+    def _add_spread(self, place: Place, key: Key, value: float, weight: float) -> None:
+        """Note how far a launch is off from what its repository's took before."""
+        before = self._places.get(("repository", place.host, place.repository), {}).get(key)
+        if before is not None:
+            # The mean of the others is off, too. Not squared: a few that were far off by chance
+            # must not make the ranges of all others wide.
+            share = sqrt(before.weight / (before.weight + weight))
+            off = abs(value - before.mean) * share * _ABSOLUTE
+            self._tallies(()).setdefault(_spread_key(key), _Tally()).add(off, weight)
+
+    def about(
+        self, place: Place, typical: Mapping[Phase, float], *, first_start: float = 1.0
+    ) -> Expectation:
         """Return what is to be expected of a launch.
 
         Parameters
@@ -188,20 +182,27 @@ class Knowledge:
         place : Place
         typical : mapping of Phase to float
             Seconds per phase where nothing is known yet; others are not expected.
+        first_start : float
+            How much longer a server takes to start in an environment that was just made.
         """
-        return Expectation(self, place, typical)
+        return Expectation(self, place, typical, first_start=first_start)
 
     def has(self, place: Place) -> bool:
         """Whether launches of just this place were seen."""
         return any(level in self._places for level in place.levels[-1])
 
-    def look(self, level: Key, key: Key) -> tuple[float, float, float] | None:
-        """Return how many launches tell of it, as of now, their mean and their variance."""
-        tally = self._places.get(level, {}).get(key)
-        if tally is None:
-            return None
-        count = tally.weight * 2.0 ** ((self._epoch - self._newest) / HALF_LIFE)
-        return count, tally.mean, tally.squares / tally.weight
+    def made(self, place: Place) -> bool:
+        """Whether an environment of just this place was seen to be there."""
+        return any(("chance", MADE) in self._places.get(level, ()) for level in place.levels[-1])
+
+    def of(self, place: Place) -> list[tuple[_Level, list[dict[Key, _Tally]]]]:
+        """Return what is known of each level of a place, of those of which something is."""
+        found = []
+        for ways in place.levels:
+            known = [self._places[level] for level in ways if level in self._places]
+            if known:
+                found.append((_LEVELS[ways[0][0] if ways[0] else ""], known))
+        return found
 
     def _tallies(self, level: Key) -> dict[Key, _Tally]:
         tallies = self._places.get(level)
@@ -224,23 +225,44 @@ class Expectation:
         None: nothing is known but what is typical.
     place : Place
     typical : mapping of Phase to float
+    first_start : float
     """
 
     def __init__(
-        self, knowledge: Knowledge | None, place: Place, typical: Mapping[Phase, float]
+        self,
+        knowledge: Knowledge | None,
+        place: Place,
+        typical: Mapping[Phase, float],
+        *,
+        first_start: float = 1.0,
     ) -> None:
-        self._knowledge = knowledge
-        self._place = place
-        self._levels = place.levels
+        self._knowledge = knowledge or _NOTHING
+        self._known = self._knowledge.of(place)
+        self._which = COLD
+        if place.commit:
+            # What counts is how other new commits went, or those that were there already.
+            self._which = AGAIN if self._knowledge.made(place) else FIRST
+        # Chances, and phases, which are asked for again and again.
+        self._chances: dict[tuple[str, float], float] = {}
+        self._told: dict[tuple[str, bool, LogNormal], LogNormal] = {}
+        self._first = log(first_start)
         self.typical = typical
 
-    def phase(self, phase: Phase, prior: LogNormal) -> LogNormal:
-        """How long a phase takes; of launching, without pulling."""
-        return self.duration(("phase", phase), prior)
+    def phase(self, phase: Phase, prior: LogNormal, *, cold: bool = False) -> LogNormal:
+        """How long a phase takes; of launching, without pulling, and maybe after a build."""
+        told = self._told.get((phase, cold, prior))
+        if told is None:
+            shifted = LogNormal(prior.mu + self._first * cold, prior.sigma)
+            told = self._start(("phase", phase), shifted, cold=cold)
+            self._told[phase, cold, prior] = told
+        return told
 
     def pull(self, prior: LogNormal) -> LogNormal:
         """How long pulling takes, where it has to be done."""
-        return self.duration((_PULL,), prior)
+        told = self._told.get((PULL, False, prior))
+        if told is None:
+            told = self._told[PULL, False, prior] = self.duration((PULL,), prior)
+        return told
 
     def left(self, step: Key, prior: LogNormal) -> LogNormal:
         """How much of a phase is left when a step of it begins.
@@ -252,17 +274,25 @@ class Expectation:
         prior : LogNormal
             What would be expected without knowing the step.
         """
-        return self.duration(step, prior)
+        return self._start(step[:-1], prior, cold=step[-1] == COLD)
+
+    def _start(self, key: Key, prior: LogNormal, *, cold: bool) -> LogNormal:
+        """Return a duration, of a start after a build or without one."""
+        if key[1] != Phase.LAUNCHING:
+            return self.duration((*key, ""), prior)
+        warm, after = (*key, ""), (*key, COLD)
+        if cold:
+            return self.duration(after, prior, other=warm, ratio=-self._first)
+        return self.duration(warm, prior, other=after, ratio=self._first)
 
     def cold(self, prior: float) -> float:
         """How probable it is that the environment has to be made."""
-        known = self._knowledge
-        if known is None:
-            return prior
-        if self._place.commit and not known.has(self._place):
-            # A commit that nobody has launched: what counts is how such ones went.
-            return self.chance(_FIRST, prior, levels=self._levels[:-1])
-        return self.chance(_COLD, prior)
+        # What was there is there, as a rule.
+        return self.chance(self._which, min(prior, LOST) if self._which == AGAIN else prior)
+
+    def fetches_warm(self, prior: float) -> float:
+        """How probable it is that a repository is fetched whose environment is there already."""
+        return self.chance(WARM_FETCH, prior)
 
     def happens(self, phase: Phase, prior: float) -> float:
         """How probable a phase is in a launch whose environment has to be made."""
@@ -270,120 +300,78 @@ class Expectation:
 
     def pulls(self, cold: bool, prior: float) -> float:
         """How probable it is that the image has to be pulled, after a build or without one."""
-        return self.chance(_PULL + (_COLD if cold else ""), prior)
+        return self.chance(PULL + (COLD if cold else ""), prior)
 
-    def chance(
-        self, name: str, prior: float, levels: tuple[tuple[Key, ...], ...] | None = None
-    ) -> float:
+    def chance(self, name: str, prior: float) -> float:
         """Return a probability, level by level."""
-        for level, seen in self._seen(("chance", name), levels):
-            count, mean, _ = seen
-            trust = level.trust
-            prior = (trust * prior + count * mean) / (trust + count)
-        return prior
+        told = self._chances.get((name, prior))
+        if told is None:
+            key, fading, told = ("chance", name), self._knowledge.fading, prior
+            for level, known in self._known:
+                seen = _first(known, key)
+                if seen is not None:
+                    count = seen.weight * fading
+                    told = (level.trust * told + count * seen.mean) / (level.trust + count)
+            self._chances[name, prior] = told
+        return told
 
-    def duration(self, key: Key, prior: LogNormal) -> LogNormal:
-        """Return a duration, level by level."""
+    def duration(
+        self, key: Key, prior: LogNormal, *, other: Key | None = None, ratio: float = 0.0
+    ) -> LogNormal:
+        """Return a duration, level by level.
+
+        Parameters
+        ----------
+        key : tuple of str
+        prior : LogNormal
+        other : tuple of str, optional
+            What takes about as long, as far as little is known of this.
+        ratio : float
+            … but longer by so much, in logarithms.
+        """
+        fading, spread = self._knowledge.fading, self._knowledge.spread(key)
         mu, variance = prior.mu, prior.sigma**2
         within = variance
-        for level, (count, mean, spread) in self._seen(key, None):
-            assumed = level.within**2 or within
-            within = (_ASSUMED * assumed + count * spread) / (_ASSUMED + count)
+        other_mu, other_variance = mu + ratio, variance
+        for level, known in self._known:
+            seen = _first(known, key)
+            beside = _first(known, other) if other is not None else None
+            if seen is None and beside is None:
+                continue
+            assumed = within if level.wide else spread
             between = level.between**2 or variance
-            trust = 1 / (1 / between + count / within)
-            mu = trust * (mu / between + count * mean / within)
-            variance = within + trust
+            # What several say counts by how sure each is.
+            certain = 1 / between
+            total = mu * certain
+            if beside is not None:
+                noise = assumed / (beside.weight * fading)
+                sure = 1 / (noise + _APART**2)
+                certain += sure
+                total += sure * (beside.mean + mu - other_mu)
+                trust = 1 / (1 / (level.between**2 or other_variance) + 1 / noise)
+                other_mu += trust / noise * (beside.mean - other_mu)
+                other_variance = assumed + trust
+            within = assumed
+            if seen is not None:
+                count = seen.weight * fading
+                off = seen.squares / seen.weight
+                within = (_ASSUMED * assumed + count * off) / (_ASSUMED + count)
+                certain += count / within
+                total += count / within * seen.mean
+            mu, variance = total / certain, within + 1 / certain
         return LogNormal(mu, sqrt(variance))
 
-    def _seen(
-        self, key: Key, levels: tuple[tuple[Key, ...], ...] | None
-    ) -> Iterator[tuple[_Level, tuple[float, float, float]]]:
-        if self._knowledge is None:
-            return
-        for ways in self._levels if levels is None else levels:
-            for level in ways:
-                seen = self._knowledge.look(level, key)
-                if seen is not None:
-                    yield _LEVELS[level[0] if level else ""], seen
-                    break
+
+def _first(known: list[dict[Key, _Tally]], key: Key) -> _Tally | None:
+    for tallies in known:
+        seen = tallies.get(key)
+        if seen is not None:
+            return seen
+    return None
 
 
-def _durations(past: PastLaunch) -> Iterator[tuple[Key, float, bool]]:
-    """Yield what took how long, and whether that was cut off by a bad end."""
-    failed = past.outcome is not Phase.READY
-    last = past.spans[-1].phase if past.spans else None
-    by_phase: dict[Phase, list[Span]] = {}
-    for span in past.spans:
-        by_phase.setdefault(span.phase, []).append(span)
-    for phase, spans in by_phase.items():
-        if past.joined and phase is not Phase.LAUNCHING:
-            # Only its end was seen.
-            continue
-        cut = failed and phase is last
-        pulled = sum(span.seconds for span in spans if span.step == "pulling")
-        yield ("phase", phase), sum(span.seconds for span in spans) - pulled, cut
-        if pulled and not cut:
-            yield (_PULL,), pulled, False
-        if not cut:
-            yield from _left(phase, spans, pulled=bool(pulled))
+_NOTHING = Knowledge()
 
 
-def _left(phase: Phase, spans: list[Span], *, pulled: bool) -> Iterator[tuple[Key, float, bool]]:
-    end = spans[-1].end
-    cached = False
-    times: Counter[str] = Counter()
-    for span in spans:
-        name = span.digest or span.step
-        # Until it is pulled, a launch with a pull is like any other.
-        if span.step == "pulling":
-            pulled = False
-        if name:
-            times[name] += 1
-            if not pulled and times[name] <= MOST_TIMES:
-                yield left_key(phase, name, times[name], cached=cached), end - span.start, False
-        cached = span.cached
-
-
-def left_key(phase: Phase, step: str, time: int, *, cached: bool) -> Key:
-    """Return what is remembered of a step under which name.
-
-    Parameters
-    ----------
-    phase : Phase
-    step : str
-        What the step is known by.
-    time : int
-        How often it has begun in this phase: a Hub starts a server, and later Kubernetes does.
-    cached : bool
-        Whether the step before was there already: then the next ones may be, too.
-    """
-    return ("left", phase, step, "cached" if cached else "", str(time))
-
-
-def _chances(past: PastLaunch, *, first: bool) -> Iterator[tuple[Key, float, bool]]:
-    phases = {span.phase for span in past.spans}
-    if not phases & {Phase.BUILDING, Phase.BUILT, Phase.LAUNCHING}:
-        # It ended before that was known.
-        return
-    cold = past.cold
-    if not past.joined:
-        yield ("chance", _FIRST if first else _COLD), float(cold), False
-        if first:
-            yield ("chance", _COLD), float(cold), False
-        if cold and Phase.BUILT in phases:
-            for phase in BUILD_PHASES:
-                yield ("chance", phase), float(phase in phases), False
-    if past.outcome is Phase.READY:
-        yield ("chance", _PULL + (_COLD if cold else "")), float(past.pulled > 0), False
-
-
-def _imputed(seconds: float, usual: LogNormal) -> tuple[float, float]:
-    """Return the expected logarithm of what was cut off after `seconds`, and what that is worth.
-
-    What was cut off early says nothing; late, that it takes longer than was thought.
-    """
-    z = (log(max(seconds, SHORTEST)) - usual.mu) / usual.sigma
-    tail = erfc(z / sqrt(2)) / 2
-    # Far out a normal's hazard is z itself.
-    hazard = exp(-z * z / 2) / sqrt(2 * pi) / tail if tail > 1e-12 else z
-    return usual.mu + usual.sigma * hazard, 1 - tail
+def _spread_key(key: Key) -> Key:
+    return ("spread", *key[:2])

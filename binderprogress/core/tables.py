@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import estimate, knowledge, layers, normalize, reasons, steps
+from . import estimate, facts, knowledge, layers, lognormal, normalize, reasons, steps
 from .phases import Phase
 
 __all__ = ["javascript", "tables"]
@@ -87,7 +87,9 @@ def tables() -> dict[str, Any]:
         "estimate": {
             "typical": dict(estimate.TYPICAL),
             "sigma": estimate.SIGMA,
+            "steady": estimate.STEADY,
             "ceiling": estimate.CEILING,
+            "ahead": estimate.AHEAD,
             "caution": estimate.CAUTION,
             "cold": estimate.COLD,
             "fresh": estimate.FRESH,
@@ -95,10 +97,13 @@ def tables() -> dict[str, Any]:
             "pace": estimate.PACE,
             "pull": estimate.PULL,
             "pulling": knowledge.TYPICAL_PULL,
-            "quartile": estimate.QUARTILE,
-            "ninth": estimate.NINTH,
+            "quartile": lognormal.QUARTILE,
+            "ninth": lognormal.NINTH,
             "still": estimate.STILL,
-            "build": list(knowledge.BUILD_PHASES),
+            "last": estimate.LAST,
+            "ending": estimate.ENDING,
+            "reused": estimate.REUSED,
+            "build": list(facts.BUILD_PHASES),
             "pullTold": sorted(estimate.PULL_TOLD),
         },
     }

@@ -45,6 +45,8 @@ from jupyterhub.utils import random_port
 from tornado import web
 from traitlets import Bool, Integer, TraitError, Unicode, default, validate
 
+from .answering import until_it_answers
+
 __all__ = ["ContainerSpawner"]
 
 # The best of what the image has; exec, so that the container's first process is the server and gets
@@ -175,8 +177,9 @@ class ContainerSpawner(DockerSpawner):
             raise _refusal(400, "A token is needed: letters, digits and any of . _ ~ = -")
         if self.host_network:
             self.port = random_port()
-        address: tuple[str, int] = await super().start()
-        return address
+        ip, port = await super().start()
+        await until_it_answers(self, ip, port)
+        return ip, port
 
     async def check_allowed(self, image: Any) -> str:
         """Say whether an image may be run.

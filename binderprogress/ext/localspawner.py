@@ -20,6 +20,7 @@ from jupyterhub.utils import maybe_future
 from traitlets import Integer, Unicode
 
 from ..sources.local import MARKER
+from .answering import until_it_answers
 
 __all__ = ["EnvironmentSpawner"]
 
@@ -57,7 +58,9 @@ class EnvironmentSpawner(LocalProcessSpawner):
             script = home / made["start"]
             script.chmod(0o755)
             self.cmd = [str(script), *self.cmd]
-        return await super().start()
+        ip, port = await super().start()
+        await until_it_answers(self, ip, port)
+        return ip, port
 
     async def stop(self, now: bool = False) -> None:
         """Stop the server, and a start script's children with it."""

@@ -14,7 +14,7 @@ from .base import Day, Distribution, Popular, ReasonCount, SlowRepository, Stats
 from .counting import count_up
 from .rollups import DAY, TOTAL, Sums, weight
 from .tables import ALL, Base, ImageTotal, Repository
-from .tallies import COLD, WARM, Ended, Histogram, add_ended, add_phases
+from .tallies import COLD, WARM, Ended, Histogram, add_ended
 
 __all__ = [
     "add_counts",
@@ -134,8 +134,7 @@ def _reasons(ended: Iterable[Ended]) -> list[ReasonCount]:
 def _phases(
     connection: Connection, provider: str, host: str, first: int, *, weeks: bool
 ) -> list[Distribution]:
-    found = periods.read_phases(connection, provider, host, first, weeks=weeks)
-    whole = add_phases(phases for _, phases in found)
+    found, whole = periods.read_phases(connection, provider, host, first, weeks=weeks)
     by_time = [("", whole), *((_date(day), phases) for day, phases in found)]
     return [
         _distribution(phase, date, histogram, cold=kind == COLD)
@@ -147,12 +146,12 @@ def _phases(
 
 
 def _distribution(phase: str, day: str, histogram: Histogram, *, cold: bool) -> Distribution:
-    p10, p25, p50, p75, p90 = histogram.percentiles(_SHARES)
+    launches, (p10, p25, p50, p75, p90) = histogram.percentiles(_SHARES)
     return Distribution(
         phase=str(phase),
         cold=cold,
         day=day,
-        launches=histogram.launches,
+        launches=launches,
         p10=p10,
         p25=p25,
         p50=p50,

@@ -127,22 +127,25 @@ def read_ended(
 
 def read_phases(
     connection: Connection, provider: str, host: str, first: int, *, weeks: bool
-) -> list[tuple[int, Phases]]:
-    """Return how long launches took, by the day or the week, from the first day on.
+) -> tuple[list[tuple[int, Phases]], Phases]:
+    """Return how long launches took, by the day or the week, from the first day on, and in all.
 
     Of a week that begins before the first day, only the days that are meant count.
     """
     query = select(_C.day, _C.phases).order_by(_C.day)
-    days = query.where(_is(provider, host, 1), _C.day >= first)
-    if not weeks:
-        return [(day, _phases.decode(phases)) for day, phases in connection.execute(days)]
     week = begin_of(first, 7)
     begin = first if first == week else week + 7
-    rows = connection.execute(days.where(_C.day < begin))
-    parts = [_phases.decode(phases) for _, phases in rows]
+    days = query.where(_is(provider, host, 1), _C.day >= first)
+    rows = connection.execute(days.where(_C.day < begin) if weeks else days)
+    by_day = [(day, _phases.decode(phases)) for day, phases in rows]
     rows = connection.execute(query.where(_is(provider, host, 7), _C.day >= begin))
-    found = [(day, _phases.decode(phases)) for day, phases in rows]
-    return [(week, add_phases(parts)), *found] if parts else found
+    by_week = [(day, _phases.decode(phases)) for day, phases in rows]
+    # As few as there can be.
+    before = [phases for day, phases in by_day if day < begin]
+    whole = add_phases([*before, *(phases for _, phases in by_week)])
+    if not weeks:
+        return by_day, whole
+    return [(week, add_phases(before)), *by_week] if before else by_week, whole
 
 
 def _is(provider: str, host: str, days: int) -> ColumnElement[bool]:

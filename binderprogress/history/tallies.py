@@ -82,18 +82,27 @@ class Histogram(msgspec.Struct, frozen=True, array_like=True):
         least, most = min(one.least for one in found), max(one.most for one in found)
         return cls(first, counts, least, most)
 
-    @property
-    def launches(self) -> int:
-        """How many there are."""
-        return sum(self.counts)
+    def percentiles(self, wanted: Iterable[int]) -> tuple[int, list[float]]:
+        """Say how long launches took.
 
-    def percentiles(self, wanted: Iterable[int]) -> list[float]:
-        """Return how many seconds so many in a hundred took at most, each within one percent."""
+        Parameters
+        ----------
+        wanted : iterable of int
+            Shares of the launches, in percent.
+
+        Returns
+        -------
+        int
+            How many launches there are.
+        list of float
+            How many seconds each of these shares took at most, within one percent.
+        """
         below = list(accumulate(self.counts))
+        launches = below[-1]
         # The rank of the launch that is meant, rounded up, without a detour by floats.
-        ranks = (max(-(-below[-1] * share // 100), 1) for share in wanted)
+        ranks = (max(-(-launches * share // 100), 1) for share in wanted)
         middles = (_MIDDLES[self.first + bisect_left(below, rank)] for rank in ranks)
-        return [min(max(middle, self.least), self.most) for middle in middles]
+        return launches, [min(max(middle, self.least), self.most) for middle in middles]
 
 
 Phases = dict[str, dict[str, Histogram]]

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Protocol
 
 from ..core.events import Encoded
@@ -28,6 +30,9 @@ _BUDGET = 0.005
 _SLICE_EVENTS = 512
 _SLICE_BYTES = 128 * 1024
 """How much is written to a viewer at once; what it has not taken yet is held by reference."""
+
+_FRAMES = 32
+"""How many slices are kept for others who may want the same."""
 
 _BLOCK = 32
 """How many viewers are written to between two looks at the clock."""
@@ -185,12 +190,23 @@ class Audience:
         # Who joins meanwhile has what is in `data`.
         position, live = self.position, self._live
         for number, viewer in enumerate(tuple(live), 1):
-            if viewer in live and not viewer.send(data):
-                del live[viewer]
+            if viewer in live and not self._write(viewer, data):
+                live.pop(viewer, None)
                 viewer.position = position
-                viewer.blocked()
             if not number % _BLOCK:
                 yield
+
+    def _write(self, viewer: Viewer, data: bytes) -> bool:
+        try:
+            if viewer.send(data):
+                return True
+            viewer.blocked()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+            # A mistake of ours.
+            problem = {"message": "A viewer could not be written to.", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(problem)
+            viewer.drop()
+        return False
 
     def catch_up(self, viewer: Viewer) -> bool:
         """Write a slice to a viewer that has not everything; True if it wants another at once."""
@@ -198,10 +214,8 @@ class Audience:
         if behind > 0:
             events = _slice(self.launch, viewer.position, min(behind, _SLICE_EVENTS))
             viewer.position = events[-1].event.id
-            if viewer.send(self.format.frame(events)):
-                return True
-            viewer.blocked()
-        elif self.complete:
+            return self._write(viewer, self.fanout.frame(self.format, events))
+        if self.complete:
             viewer.end()
         else:
             self._live[viewer] = None
@@ -266,10 +280,15 @@ class Fanout:
         self._schedule()
 
     def frame(self, form: Format, events: Sequence[Encoded]) -> bytes:
-        """Return the bytes of events, made once for all launches that share their build."""
+        """Return the bytes of events, made once for all who get them at about the same time.
+
+        Launches that share their build share its events, too.
+        """
         key = (form, events[0], events[-1])
         data = self._framed.get(key)
         if data is None:
+            if len(self._framed) >= _FRAMES:
+                del self._framed[next(iter(self._framed))]
             data = self._framed[key] = form.frame(events)
         return data
 
@@ -290,17 +309,18 @@ class Fanout:
         self._behind_turn(time.monotonic() + _BUDGET)
         if self._work or self._behind:
             self._schedule()
+        else:
+            self._framed.clear()
 
     def _live_turn(self, end: float) -> None:
-        work = self._work
-        while work:
-            for _ in work[0]:
+        while self._work:
+            work = self._work.popleft()
+            for _ in work:
                 if time.monotonic() >= end:
+                    self._work.appendleft(work)
                     return
-            work.popleft()
             if time.monotonic() >= end:
                 return
-        self._framed.clear()
 
     def _behind_turn(self, end: float) -> None:
         for _ in range(len(self._behind)):
@@ -314,9 +334,7 @@ class Fanout:
 def _slice(launch: Launch, after: int, limit: int) -> Sequence[Encoded]:
     """Return what comes after a number, as much as is written at once."""
     events = launch.read(after, limit=limit)
-    size = 0
-    for number, encoded in enumerate(events, 1):
-        size += len(encoded.sse)
-        if size >= _SLICE_BYTES:
-            return events[:number]
+    sizes = [*accumulate([len(encoded.sse) for encoded in events])]
+    if sizes and sizes[-1] > _SLICE_BYTES:
+        return events[: max(bisect_right(sizes, _SLICE_BYTES), 1)]
     return events

@@ -53,9 +53,11 @@ class Learner:
         """Learn from a launch that is over."""
         self._knowledge.add(past)
 
-    def about(self, place: Place, typical: Mapping[Phase, float]) -> Expectation:
+    def about(
+        self, place: Place, typical: Mapping[Phase, float], *, first_start: float = 1.0
+    ) -> Expectation:
         """Return what is to be expected of a launch."""
-        return self._knowledge.about(place, typical)
+        return self._knowledge.about(place, typical, first_start=first_start)
 
     async def look_up(self, repository: str) -> None:
         """Learn from a repository's own past, if that was not done yet."""

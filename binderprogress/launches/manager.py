@@ -291,7 +291,8 @@ class LaunchManager(LoggingConfigurable):
 
     def _expect(self, spec: Spec, commit: str = "") -> Expectation:
         place = Place(self.host, address_of(spec), commit)
-        return self._learner.about(place, self._builder.typical)
+        first_start = getattr(self._builder, "first_start", 1.0)
+        return self._learner.about(place, self._builder.typical, first_start=first_start)
 
     async def _build(self, launch: Launch, target: Target) -> Built:
         build = self._builds.get(target.key)

@@ -39,9 +39,13 @@ class LocalBuilder(GitResolver):
     typical: Mapping[Phase, float] = {
         Phase.WAITING: 0.5,
         Phase.FETCHING: 2.0,
-        Phase.BUILDING: 15.0,
-        Phase.LAUNCHING: 5.0,
+        Phase.BUILDING: 10.0,
+        Phase.LAUNCHING: 3.0,
     }
+
+    first_start = 1.7
+    """How much longer a server takes to start in a new environment: Python compiles what it
+    imports."""
 
     environments = Unicode(help="The folder where environments are kept, one per commit.").tag(
         config=True

@@ -48,6 +48,25 @@ test("a phase does not come back, and a text within building gives away a later 
   ]);
 });
 
+test("layers of a push are counted, in the log's lines or beside them", () => {
+  const layers = { a: { status: "Layer already exists" }, b: { status: "Pushed" }, c: {} };
+  const events = told(
+    { phase: "building", message: "The push refers to repository [registry.example.org/a]\n" },
+    { phase: "building", message: "309ce218ea5c: Preparing\n" },
+    { phase: "building", message: "dd86cbdb20ff: Preparing\n" },
+    { phase: "building", message: "309ce218ea5c: Pushed\n" },
+    { phase: "pushing", message: "Pushing image\n", layers },
+  );
+  expect(events.map(({ step }) => step)).toEqual([
+    "Pushing the image",
+    ...["Layer 1 of 1", "Layer 1 of 2", "Layer 2 of 2", "Layer 3 of 3"],
+  ]);
+  expect(new Set(events.map(({ phase }) => phase))).toEqual(new Set(["pushing"]));
+  expect(events.at(-1)).toMatchObject({ step_key: "pushing", step_index: 3, step_total: 3 });
+  const progress = events.map((event) => event.progress);
+  expect(progress).toEqual([...progress].sort((a, b) => a - b));
+});
+
 test("a step holds until another begins or the phase changes", () => {
   const events = told(
     { phase: "building", message: "STEP 1/2: RUN a\n" },

@@ -40,6 +40,7 @@ const ORDER = tables.phases as Phase[];
 const {
   ceiling: CEILING,
   sigma: SIGMA,
+  ahead: AHEAD,
   caution: CAUTION,
   cold: COLD,
   fresh: FRESH,
@@ -49,9 +50,14 @@ const {
   pulling: PULLING,
   quartile: QUARTILE,
   ninth: NINTH,
+  ending: ENDING,
+  reused: REUSED,
+  steady: STEADY,
 } = tables.estimate;
 /** What part of a start is still to come when Kubernetes says so much. */
 const STILL: Readonly<Partial<Record<string, number>>> = tables.estimate.still;
+/** The steps that a build ends with: what part of its time so far is still to come. */
+const LAST: Readonly<Partial<Record<string, number>>> = tables.estimate.last;
 const BUILD: readonly string[] = tables.estimate.build;
 /** What says that a pull is over, or that there is none. */
 const PULL_TOLD: readonly string[] = tables.estimate.pullTold;
@@ -98,11 +104,13 @@ function upperQuantile(tail: number): number {
   return rough + off / (1 - (rough * off) / 2);
 }
 
-/** Where the upper tail is `part` of what it is at `z`: it is about exp(−z²/2)/z there. */
+/** Where the upper tail is `part` of what it is at `z`, by the first terms of its series there. */
 function farTail(z: number, part: number): number {
   const square = z * z - 2 * Math.log(part);
-  const rough = Math.sqrt(square);
-  return Math.sqrt(square - 2 * Math.log(rough / z));
+  const rest = (x: number): number => Math.log((1 - 1 / x ** 2 + 3 / x ** 4) / x);
+  let at = Math.sqrt(square);
+  for (let times = 0; times < 3; times++) at = Math.sqrt(square - 2 * (rest(z) - rest(at)));
+  return at;
 }
 
 /** A duration whose logarithm is normal: its median, in seconds, and its spread. */
@@ -125,8 +133,9 @@ export class Estimator {
   readonly #began: number;
   #phase: Phase = "waiting";
   #phaseBegan: number;
-  /** Whether an environment is made. */
-  #cold = false;
+  /** Whether an environment is made, once that is known. */
+  #cold: boolean | undefined;
+  #fetched = false;
   #step: NumberedStep | undefined;
   /** Of what is counted at present, the furthest: steps, and within one of them layers. */
   #counted: Readonly<Record<string, NumberedStep>> = {};
@@ -174,7 +183,9 @@ export class Estimator {
     this.#phaseBegan = this.#since = now;
     this.#step = this.#fresh = undefined;
     this.#counted = {};
-    this.#cold ||= BUILD.includes(phase);
+    if (phase === "fetching") this.#fetched = true;
+    else if (BUILD.includes(phase)) this.#cold = true;
+    else if (phase !== "waiting") this.#cold ??= false;
     this.#dist = this.#usual(phase);
     this.#pull = phase === "launching" ? this.#chanceOfPull() : 0;
     this.#sumLater();
@@ -198,6 +209,9 @@ export class Estimator {
     if (this.#phase === "launching") {
       if (PULL_TOLD.includes(step.key ?? "")) this.#pull = 0;
       this.#sumLater();
+    } else if (step.key === REUSED) {
+      this.#cold = false;
+      this.#sumLater();
     }
     this.#dist = this.#guess(step, now);
     this.#since = now;
@@ -210,8 +224,10 @@ export class Estimator {
     if (key === "pulling") {
       return { median: PULLING + timeLeft(whole.median, spent), sigma: SIGMA };
     }
+    const last = LAST[key];
+    if (last !== undefined) return { median: Math.max(last * spent, ENDING), sigma: SIGMA };
     const still = STILL[key];
-    if (still) return { median: whole.median * still, sigma: SIGMA };
+    if (still) return { median: whole.median * still, sigma: whole.sigma };
     const done = this.#done(step);
     if (!done) return shifted(whole, spent);
     // What is usual, and what the pace so far makes of it; the more is done, the more the pace
@@ -239,19 +255,22 @@ export class Estimator {
   #usual(phase: Phase): LogNormal {
     // A phase that nobody expected (a push) is not worth nothing once it is there.
     const typical = this.#typical[phase] ?? TYPICAL[phase] ?? 0;
-    return { median: Math.max(typical, MOMENT), sigma: SIGMA };
+    const sigma = phase === "launching" ? STEADY : SIGMA;
+    return { median: Math.max(typical, MOMENT), sigma };
   }
 
   #chance(phase: Phase): number {
     if (!(phase in this.#typical)) return 0;
     if (phase === "launching") return 1;
     if (!BUILD.includes(phase)) return 0;
-    return this.#cold ? 1 : COLD;
+    if (this.#cold !== undefined) return Number(this.#cold);
+    // Most builders fetch a repository only to build it.
+    return this.#fetched ? 1 : COLD;
   }
 
   #chanceOfPull(): number {
     // Who pushes has other machines, which have to get the image.
-    return "pushing" in this.#typical ? PULL : PULL / 10;
+    return "pushing" in this.#typical ? PULL : 0;
   }
 
   /** Add up the phases that are still to come; they are the same until the next one. */
@@ -311,7 +330,7 @@ export class Estimator {
     const at = this.#at(now);
     const elapsed = Math.max(now - this.#began, 0);
     const spent = now - this.#since;
-    const ahead = Math.max(left, 0.5);
+    const ahead = Math.max(left * AHEAD, 0.25);
     const caution = median > 0 ? 1 + (CAUTION * (high - median)) / median : 1;
     const share = (later: number): number => {
       const { median: whole, sigma } = this.#dist;
@@ -328,6 +347,11 @@ export class Estimator {
       const ratio = second / first;
       to = here + first / (1 - ratio);
       tau = -ahead / Math.log(ratio);
+    }
+    if (to > CEILING && first > 0 && first < CEILING - here) {
+      // It may not go there; so it is right in the middle, and later a little slow.
+      to = CEILING;
+      tau = -ahead / Math.log(1 - first / (CEILING - here));
     }
     const end = Math.min(Math.max(here, to), CEILING);
     this.#curve = { from: here, to: end, tau: Math.max(tau, 0.1) };

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from binderprogress.core import knowledge
 from binderprogress.core.estimate import TYPICAL, Estimator
-from binderprogress.core.knowledge import HALF_LIFE, Expectation, Knowledge, LogNormal, Place
+from binderprogress.core.knowledge import HALF_LIFE, Expectation, Knowledge, Place
+from binderprogress.core.lognormal import LogNormal
 from binderprogress.core.past import PastLaunch, Span
 from binderprogress.core.phases import Phase
 from binderprogress.core.steps import Step, numbered
@@ -140,6 +141,64 @@ def test_whether_an_environment_has_to_be_made() -> None:
     assert expected(known, Place("host", "repository", "new")).cold(0.7) > 0.7
     # What a repository is mostly like, where its commit is not known yet.
     assert expected(known, Place("host", "repository")).cold(0.7) < 0.5
+
+
+def test_what_was_there_is_there_again() -> None:
+    known = Knowledge()
+    known.add(past(("building", 50), outcome="failed"))
+    # A build that failed has left nothing.
+    assert expected(known).cold(0.7) > 0.7
+    known.add(past(("building", 50), ("built", 0), ("launching", 3), at=1))
+    assert expected(known).cold(0.7) <= 0.1
+
+
+REUSED = Step("reused", "")
+
+
+def test_to_see_that_an_image_is_there_is_no_build() -> None:
+    known = Knowledge()
+    for count in range(4):
+        spans = ("fetching", 1), ("building", 0.2, REUSED), ("built", 0), ("launching", 3)
+        known.add(past(*spans, at=count, cold=False))
+    about = expected(known)
+    assert about.phase(Phase.BUILDING, PRIOR) == pytest.approx(PRIOR)
+    # This builder fetches in any case.
+    assert about.fetches_warm(0.0) > 0.5
+    estimator = Estimator(now=0, expectation=known.about(HERE, TYPICAL))
+    told = estimator.update(Phase.FETCHING, None, now=0)
+    assert told.eta is not None
+    assert told.eta < 30
+    told = estimator.update(Phase.BUILDING, REUSED, now=1)
+    assert told.eta == pytest.approx(3.2, abs=0.5)
+
+
+def test_a_first_start_takes_longer() -> None:
+    known, launching = Knowledge(), LogNormal(log(2.0), 0.5)
+    new = known.about(HERE, TYPICAL, first_start=3.0)
+    assert new.phase(Phase.LAUNCHING, launching).median == pytest.approx(2)
+    assert new.phase(Phase.LAUNCHING, launching, cold=True).median == pytest.approx(6)
+    # One that took 12 s says that later ones will take 4 s, more or less.
+    known.add(past(("building", 50), ("built", 0), ("launching", 12)))
+    warm = known.about(HERE, TYPICAL, first_start=3.0).phase(Phase.LAUNCHING, launching)
+    assert 3 < warm.median < 4.2
+    for count in range(4):
+        known.add(past(("built", 0), ("launching", 11), at=1 + count))
+    about = known.about(HERE, TYPICAL, first_start=3.0)
+    assert about.phase(Phase.LAUNCHING, launching).median == pytest.approx(11, rel=0.15)
+    assert about.phase(Phase.LAUNCHING, launching, cold=True).median < 20
+
+
+def test_how_far_launches_of_one_repository_differ_is_learned() -> None:
+    def sigma(*seconds: float) -> float:
+        known = Knowledge()
+        for count, took in enumerate(seconds):
+            for name in ("one", "other"):
+                place = Place("", name)
+                known.add(past(("building", took), ("built", 0), at=count, place=place))
+        return expected(known, Place("", "one")).phase(Phase.BUILDING, PRIOR).sigma
+
+    assert sigma(*[20.0, 20.2] * 6) < 0.15
+    assert sigma(*[10.0, 40.0] * 6) > 0.5
 
 
 def test_whether_and_for_how_long_an_image_is_pulled() -> None:

@@ -71,6 +71,16 @@ def test_over_many_days_phases_are_told_by_the_week(database: Database) -> None:
     assert total == [("", 4), ("2026-11-09", 1), ("2026-11-16", 2), ("2026-11-23", 1)]
 
 
+def test_a_period_that_begins_within_a_week_has_no_more_than_its_days(database: Database) -> None:
+    """The day of NOON is a Monday."""
+    database.write([past(began=NOON - day * DAY) for day in range(150)])
+    for days in (1, 2, 7, 8, 30, 90, 92, 93, 94, 99, 100, 106):
+        found = stats(database, days=days)
+        total = [(d.day, d.launches) for d in found.phases if d.phase == "total"]
+        assert total[0] == ("", days)
+        assert sum(launches for _, launches in total[1:]) == days
+
+
 def test_phases_cold_against_warm(database: Database) -> None:
     database.write([past(), past(cold=False, spans=spans(building=0.01))])
     found = stats(database)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
+from tornado.ioloop import IOLoop
 
 from binderprogress.core.estimate import TYPICAL
 from binderprogress.core.events import Encoded
@@ -346,6 +347,52 @@ async def test_many_live_viewers_are_served_over_several_turns(
         assert viewer.numbers == [6, 7, 8]
     assert viewers[-1].numbers == []
     assert new.numbers == list(range(1, 9))
+
+
+@gen_test
+async def test_late_joiners_share_their_slices(
+    out: Fanout, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fanout, "_SLICE_EVENTS", 10)
+    monkeypatch.setattr(fanout, "_FRAMES", 2)
+    say(launch, 95)
+    viewers = [join(out, launch) for _ in range(3)]
+    launch.tail().cancel("cancelled")
+    await ended(*viewers)
+    for viewer in viewers:
+        assert viewer.numbers == list(range(1, 102))
+    assert [id(data) for data in viewers[0].writes] == [id(data) for data in viewers[2].writes]
+    # Not for longer than somebody may want them.
+    await asyncio.sleep(0)
+    assert not out._framed
+
+
+@gen_test
+async def test_a_mistake_in_one_viewer_does_not_stop_the_others(
+    io_loop: IOLoop, out: Fanout, launch: Launch
+) -> None:
+    class MistakeError(Exception):
+        """Ours."""
+
+    def fail() -> None:
+        raise MistakeError
+
+    said: list[object] = []
+    io_loop.asyncio_loop.set_exception_handler(  # type: ignore[attr-defined]
+        lambda _, context: said.append(context.get("exception"))
+    )
+    wrong, right = join(out, launch, 5), join(out, launch, 5)
+    late = join(out, launch, 0)
+    wrong.on_write = late.on_write = fail
+    await ended(late)
+    say(launch, 1)
+    await ended(wrong)
+    await has(right, 6)
+    launch.tail().cancel("cancelled")
+    await ended(right)
+    assert right.numbers == [6, 7]
+    assert wrong.dropped and late.dropped
+    assert [type(error) for error in said] == [MistakeError, MistakeError]
 
 
 @gen_test

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from binderprogress.core.estimate import TYPICAL
-from binderprogress.core.knowledge import LogNormal, Place
+from binderprogress.core.knowledge import Place
+from binderprogress.core.lognormal import LogNormal
 from binderprogress.core.past import PastLaunch, Span
 from binderprogress.core.phases import Phase
 from binderprogress.history.base import NoHistory

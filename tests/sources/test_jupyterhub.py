@@ -22,6 +22,7 @@ from binderprogress.ext.hub import free_ports
 from binderprogress.ext.standalone import Standalone
 from binderprogress.sources.base import TRACE, Attempt, Built, Record, Served, SpawnRequest
 from binderprogress.sources.jupyterhub import HubSpawner
+from binderprogress.sources.local import MARKER
 
 from ..support.asynchronous import asynchronous
 from ..support.cutting import CuttingProxy
@@ -173,6 +174,21 @@ async def test_a_server_for_a_user_of_its_own(hub: Hub) -> None:
     assert (await hub.ask("GET", f"users/{user}"))[0] == 404
     assert not home.parent.exists()
     await spawner.stop(request)  # again: it is gone, which is what was wanted
+    await spawner.close()
+
+
+@asynchronous(60)
+async def test_a_server_that_ends_is_not_waited_for(hub: Hub) -> None:
+    image = Path(hub.image).with_name("ends")
+    (image / "repository").mkdir(parents=True)
+    (image / "repository" / "start").write_text("#!/bin/sh\nexit 3\n")
+    (image / MARKER).write_text(json.dumps({"start": "start"}))
+    spawner = hub.spawner(attempts=1)
+    request = hub.request("ends", image=str(image))
+    # The Hub by itself would wait for two minutes.
+    with pytest.raises(LaunchFailedError, match=r"The server ended before it answered \(3\)\."):
+        await spawn(spawner, request)
+    await spawner.stop(request)
     await spawner.close()
 
 
