@@ -125,10 +125,12 @@ PREFIXES: list[tuple[str, Step]] = [
 ]
 """The beginning of a line, and what it says."""
 
-# An ordinary line costs one dictionary lookup and no regular expression.
 _BY_FIRST_WORD: dict[str, list[tuple[str, Step]]] = {}
 for _prefix, _step in PREFIXES:
     _BY_FIRST_WORD.setdefault(_prefix.split(" ", 1)[0], []).append((_prefix, _step))
+# What else a line begins with that says something; "" of " ---> Using cache".
+_FIRST_WORDS = {*_BY_FIRST_WORD, "STEP", "Step", "-->", "", "Copying", "Using"}
+_FIRST_SIGNS = {"#", "["}
 
 
 class StepReader:
@@ -157,6 +159,10 @@ class StepReader:
         return step
 
     def _recognise(self, line: str) -> Step | None:
+        word = line.split(" ", 1)[0]
+        # An ordinary line costs two lookups and no regular expression.
+        if word not in _FIRST_WORDS and line[:1] not in _FIRST_SIGNS and line[12:14] != ": ":
+            return None
         if line.startswith("#"):
             return self._buildx(line)
         if line.startswith(("STEP ", "[")):
@@ -172,7 +178,6 @@ class StepReader:
                 if last is not None and last.total
                 else None
             )
-        word = line.split(" ", 1)[0]
         for prefix, step in _BY_FIRST_WORD.get(word, ()):
             if line.startswith(prefix):
                 return step
