@@ -198,7 +198,9 @@ async def record_demo(folder: Path, run: int) -> list[Path]:
     """Record the demo's examples, each twice in a row, and return the files."""
     made = []
     with _work("local") as work:
-        entries = await examples(work / "repositories")
+        repositories = work / "repositories"
+        repositories.mkdir()
+        entries = await examples(repositories)
         async with Recorder("local", work) as recorder:
             for entry in entries:
                 for number in range(2):

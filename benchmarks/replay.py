@@ -49,10 +49,10 @@ class _Heard(Estimator):
 def seconds_of_cpu(questions: list[Question], expectation: Callable[[], Expectation]) -> float:
     """Return the processor's time that all estimates of a launch take, one after the other.
 
-    It is the least of five times: what else runs on the machine takes its part.
+    It is the least of twenty times: what else runs on the machine makes all slower.
     """
     taken = []
-    for _ in range(5):
+    for _ in range(20):
         began = time.process_time()
         estimator = Estimator(now=0.0, expectation=expectation())
         for phase, step, now in questions:

@@ -36,7 +36,7 @@ MOST_PLACES = 20_000
 LOST = 0.1
 """How probable it is that an environment that was there is gone, where nothing better is known."""
 
-_APART = 0.2
+_APART = 0.3
 """How far first starts and later ones differ from their usual ratio, in logarithms."""
 
 
@@ -332,6 +332,7 @@ class Expectation:
         fading, spread = self._knowledge.fading, self._knowledge.spread(key)
         mu, variance = prior.mu, prior.sigma**2
         within = variance
+        doubt = 0.0
         other_mu, other_variance = mu + ratio, variance
         for level, known in self._known:
             seen = _first(known, key)
@@ -339,7 +340,8 @@ class Expectation:
             if seen is None and beside is None:
                 continue
             assumed = within if level.wide else spread
-            between = level.between**2 or variance
+            # What the level above does not know is not known of its members either.
+            between = level.between**2 + doubt if level.between else variance
             # What several say counts by how sure each is.
             certain = 1 / between
             total = mu * certain
@@ -358,7 +360,8 @@ class Expectation:
                 within = (_ASSUMED * assumed + count * off) / (_ASSUMED + count)
                 certain += count / within
                 total += count / within * seen.mean
-            mu, variance = total / certain, within + 1 / certain
+            mu, doubt = total / certain, 1 / certain
+            variance = within + doubt
         return LogNormal(mu, sqrt(variance))
 
 
