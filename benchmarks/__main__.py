@@ -102,7 +102,14 @@ BENCHMARKS = {
     ),
     "ingest": Benchmark(ingest.compare, ingest.table, {"lines": _number(100_000)}),
     "startup": Benchmark(startup.compare, startup.table, {"repeat": _number(5)}),
-    "estimator": Benchmark(estimator.measure_ours, estimator.table, {}),
+    "estimator": Benchmark(
+        estimator.measure_ours,
+        estimator.table,
+        {
+            "train": _number(400, "launches that are made up, to learn from"),
+            "test": _number(200, "… and to be estimated"),
+        },
+    ),
     "history": Benchmark(
         history.compare,
         history.table,
