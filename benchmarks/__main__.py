@@ -101,8 +101,15 @@ BENCHMARKS = {
         {"rate": _number(50), "seconds": _number(5.0), "repeat": _number(3)},
     ),
     "ingest": Benchmark(ingest.compare, ingest.table, {"lines": _number(100_000)}),
-    "startup": Benchmark(startup.compare, startup.table, {"repeat": _number(5)}),
-    "estimator": Benchmark(estimator.measure_ours, estimator.table, {}),
+    "startup": Benchmark(startup.compare, startup.table, {"repeat": _number(3)}),
+    "estimator": Benchmark(
+        estimator.measure_ours,
+        estimator.table,
+        {
+            "train": _number(400, "made up launches to learn from"),
+            "test": _number(200, "made up launches to estimate"),
+        },
+    ),
     "history": Benchmark(
         history.compare,
         history.table,
