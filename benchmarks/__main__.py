@@ -56,7 +56,7 @@ BENCHMARKS = {
                 "default": [50.0, 200.0],
                 "help": "events a second, one after the other",
             },
-            "seconds": _number(3.0),
+            "seconds": _number(2.0),
             "repeat": _number(3),
             "names": _NAMES,
         },
