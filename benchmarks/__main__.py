@@ -56,7 +56,7 @@ BENCHMARKS = {
                 "default": [50.0, 200.0],
                 "help": "events a second, one after the other",
             },
-            "seconds": _number(3.0),
+            "seconds": _number(2.0),
             "repeat": _number(3),
             "names": _NAMES,
         },
@@ -101,13 +101,13 @@ BENCHMARKS = {
         {"rate": _number(50), "seconds": _number(5.0), "repeat": _number(3)},
     ),
     "ingest": Benchmark(ingest.compare, ingest.table, {"lines": _number(100_000)}),
-    "startup": Benchmark(startup.compare, startup.table, {"repeat": _number(5)}),
+    "startup": Benchmark(startup.compare, startup.table, {"repeat": _number(3)}),
     "estimator": Benchmark(
         estimator.measure_ours,
         estimator.table,
         {
-            "train": _number(400, "launches that are made up, to learn from"),
-            "test": _number(200, "… and to be estimated"),
+            "train": _number(400, "made up launches to learn from"),
+            "test": _number(200, "made up launches to estimate"),
         },
     ),
     "history": Benchmark(

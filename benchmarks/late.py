@@ -29,11 +29,15 @@ def measure_ours(*, joiners: int, lines: int, live: int, rate: float, file: Path
         watching.connect(server.port, [path + _NEWEST] * live, ask_every=1, first=lines)
         # More than enough; it ends with the server.
         server.send(rate=rate, count=int(rate * 600))
+        watching.begin(lines + 1)
+        first = watching.end()
         watching.begin(10**9, timeout=600)
         before = server.cpu()
         joined = joining.join(server.port, [path] * joiners, lines)
         cpu = server.cpu() - before
         watched = watching.stop()
+        # Where few join few lines, nothing else may have come meanwhile.
+        watched.latencies += first.latencies
     return {**_row(joined, cpu), "live": {**watched.latency(), "broken": watched.broken}}
 
 

@@ -22,6 +22,9 @@ from .servers import nchan
 
 RESULTS = Path(__file__).parent / "results"
 
+_BUSY = os.getloadavg()[0]
+"""How many programs wanted to run when this one began: what measures should be alone."""
+
 _PACKAGES = ["binderprogress", "tornado", "msgspec", "sse-starlette", "starlette", "uvicorn"]
 _PACKAGES += ["uvloop", "jupyterhub"]
 
@@ -32,6 +35,7 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "load_before": round(_BUSY, 1),
         "system": f"{platform.system()} {platform.release().split('-')[0]} {platform.machine()}",
     }
 
@@ -91,6 +95,7 @@ def page(kept: Mapping[str, Any], tables: Mapping[str, Callable[[Any], str]]) ->
     on = kept["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in kept["versions"].items())
     where = f"{on['processor']}, {on['cores']} cores, {on['memory_gib']} GiB, {on['system']}"
+    where += f", load average {on['load_before']} before"
     parts = [
         f"{kept['date']}; {where}; {versions}.\n",
         targets.table(kept["results"]),

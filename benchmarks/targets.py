@@ -135,7 +135,10 @@ def table(results: dict[str, Any]) -> str:
     lines = ["|wanted| |measured|met|", "|---|---:|---:|---|"]
     for target in targets(results):
         unit = f" {target.unit}" if target.unit else ""
-        measured = "not measured" if target.measured is None else f"{target.measured:.3g}{unit}"
+        measured = "not measured"
+        if target.measured is not None:
+            digits = 0 if target.measured >= 100 else 2
+            measured = f"{target.measured:,.{digits}f}".removesuffix(".00") + unit
         met = {True: "yes", False: "no", None: ""}[target.met]
         lines.append(f"| {target.what} | {target.wanted}{unit} | {measured} | {met} |")
     return "\n".join(lines) + "\n"
