@@ -62,7 +62,8 @@ def compare(
         rows = {name: _summary([run[rate] for run in runs[name]]) for name in chosen}
         ours = rows.get("binderprogress")
         for row in rows.values():
-            if ours is not None:
+            # Few events take less time than the system counts in.
+            if ours is not None and ours["cpu_us_per_event"]:
                 row["cpu_to_ours"] = row["cpu_us_per_event"] / ours["cpu_us_per_event"]
         result["rates"][f"{rate:g}"] = rows
     return result

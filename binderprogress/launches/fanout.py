@@ -1,4 +1,4 @@
-"""Fan-out: what is new in a launch goes to each of its viewers in one write a tick.
+"""Fan-out: what is new in a launch goes to each of its viewers, in one write a tick at most.
 
 A viewer is a position. Those who have everything so far are alike: what is new is read once, put
 into bytes once, and the same bytes are offered to each. The others, who came later or read slowly,
@@ -8,12 +8,12 @@ get slices of what is there, each at its own pace and in turns, so that nobody w
 from __future__ import annotations
 
 import asyncio
-import time
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from time import monotonic
 from typing import Protocol
 
 from ..core.events import Encoded
@@ -22,7 +22,13 @@ from .launch import Launch
 __all__ = ["Fanout", "Format", "Settings", "Viewer"]
 
 TICK = 0.02
-"""Seconds from one write to the next, at least: what comes in between goes out together."""
+"""Seconds from one write to a viewer to the next, at most: what comes in between goes together."""
+
+SHARE = 0.05
+"""The part of all time that writing to viewers takes before they wait for each other.
+
+Where few watch, everything goes out at once; where hundreds do, once a tick.
+"""
 
 _BUDGET = 0.005
 """Seconds for which viewers are written to until everything else gets its turn."""
@@ -129,7 +135,7 @@ class Audience:
         self.format = form
         self.position = launch.end
         """The number of the last event that those have who have everything."""
-        self.written = time.monotonic()
+        self.written = monotonic()
         self.pending = False
         """Whether `send` is going to be called, or has not finished."""
         self._live: dict[Viewer, None] = {}
@@ -177,7 +183,7 @@ class Audience:
         while self.position < self.launch.end:
             events = _slice(self.launch, self.position, _SLICE_EVENTS)
             self.position = events[-1].event.id
-            self.written = time.monotonic()
+            self.written = monotonic()
             yield from self._offer(self.fanout.frame(self.format, events))
         # From here on, what is new is told anew.
         self.pending = False
@@ -190,23 +196,16 @@ class Audience:
         # Who joins meanwhile has what is in `data`.
         position, live = self.position, self._live
         for number, viewer in enumerate(tuple(live), 1):
-            if viewer in live and not self._write(viewer, data):
-                live.pop(viewer, None)
-                viewer.position = position
+            if viewer in live:
+                try:
+                    if not viewer.send(data):
+                        del live[viewer]
+                        viewer.position = position
+                        viewer.blocked()
+                except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+                    _mistaken(viewer, error)
             if not number % _BLOCK:
                 yield
-
-    def _write(self, viewer: Viewer, data: bytes) -> bool:
-        try:
-            if viewer.send(data):
-                return True
-            viewer.blocked()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
-            # A mistake of ours.
-            problem = {"message": "A viewer could not be written to.", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(problem)
-            viewer.drop()
-        return False
 
     def catch_up(self, viewer: Viewer) -> bool:
         """Write a slice to a viewer that has not everything; True if it wants another at once."""
@@ -214,7 +213,13 @@ class Audience:
         if behind > 0:
             events = _slice(self.launch, viewer.position, min(behind, _SLICE_EVENTS))
             viewer.position = events[-1].event.id
-            return self._write(viewer, self.fanout.frame(self.format, events))
+            try:
+                if viewer.send(self.fanout.frame(self.format, events)):
+                    return True
+                viewer.blocked()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+                _mistaken(viewer, error)
+            return False
         if self.complete:
             viewer.end()
         else:
@@ -222,9 +227,9 @@ class Audience:
         return False
 
     def _keep_alive(self) -> None:
-        silent, keepalive = time.monotonic() - self.written, self.fanout.settings.keepalive
+        silent, keepalive = monotonic() - self.written, self.fanout.settings.keepalive
         if silent >= keepalive:
-            self.written = time.monotonic()
+            self.written = monotonic()
             self.fanout.start(self._offer(self.format.keepalive))
             silent = 0.0
         self._keepalive = asyncio.get_running_loop().call_later(
@@ -235,8 +240,9 @@ class Audience:
 class Fanout:
     """All audiences of a server, and whose turn it is.
 
-    A launch that was silent for a tick is written to at once, else with the next tick. All run in
-    the event loop that `join` is called in.
+    A launch that was silent for a pause is written to at once, else after the next one. A pause is
+    as long as the last writes were costly, and never longer than a tick. All run in the event loop
+    that `join` is called in.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -246,6 +252,9 @@ class Fanout:
         self._work: deque[Iterator[None]] = deque()
         self._behind: deque[Viewer] = deque()
         self._framed: dict[tuple[Format, Encoded, Encoded], bytes] = {}
+        self._pause = 0.0
+        self._took = 0.0
+        """Seconds for which live viewers have been written to, since there was nothing to write."""
         self._turn: asyncio.Handle | None = None
         self._tick: asyncio.TimerHandle | None = None
 
@@ -261,13 +270,13 @@ class Fanout:
         del self._audiences[audience.launch, audience.format]
 
     def changed(self, audience: Audience) -> None:
-        """Have what is new sent, now or with the next tick."""
-        if time.monotonic() - audience.written >= TICK:
+        """Have what is new sent, now or after a pause."""
+        if monotonic() - audience.written >= self._pause:
             self.start(audience.send())
         else:
             self._later.append(audience)
             if self._tick is None:
-                self._tick = asyncio.get_running_loop().call_later(TICK, self._on_tick)
+                self._tick = asyncio.get_running_loop().call_later(self._pause, self._on_tick)
 
     def serve(self, viewer: Viewer) -> None:
         """Send more to a viewer that has not everything, when it is its turn."""
@@ -304,9 +313,15 @@ class Fanout:
 
     def _take_turn(self) -> None:
         self._turn = None
-        self._live_turn(time.monotonic() + _BUDGET)
+        began = monotonic()
+        self._live_turn(began + _BUDGET)
+        now = monotonic()
+        self._took += now - began
+        if not self._work:
+            self._pause = min(self._took / SHARE, TICK)
+            self._took = 0.0
         # These have a time of their own, or they would starve where live ones need all of it.
-        self._behind_turn(time.monotonic() + _BUDGET)
+        self._behind_turn(now + _BUDGET)
         if self._work or self._behind:
             self._schedule()
         else:
@@ -316,10 +331,10 @@ class Fanout:
         while self._work:
             work = self._work.popleft()
             for _ in work:
-                if time.monotonic() >= end:
+                if monotonic() >= end:
                     self._work.appendleft(work)
                     return
-            if time.monotonic() >= end:
+            if monotonic() >= end:
                 return
 
     def _behind_turn(self, end: float) -> None:
@@ -327,8 +342,15 @@ class Fanout:
             viewer = self._behind.popleft()
             if viewer.audience is not None and viewer.audience.catch_up(viewer):
                 self._behind.append(viewer)
-            if time.monotonic() >= end:
+            if monotonic() >= end:
                 return
+
+
+def _mistaken(viewer: Viewer, error: Exception) -> None:
+    """Tell of a mistake of ours, and let the viewer come back."""
+    problem = {"message": "A viewer could not be written to.", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(problem)
+    viewer.drop()
 
 
 def _slice(launch: Launch, after: int, limit: int) -> Sequence[Encoded]:

@@ -174,28 +174,61 @@ async def test_what_comes_at_once_goes_out_at_once_and_in_one_write(
 
 
 @gen_test
-async def test_a_busy_launch_is_written_once_a_tick_and_a_quiet_one_at_once(
-    out: Fanout, launch: Launch, monkeypatch: pytest.MonkeyPatch
+async def test_a_busy_launch_is_written_once_a_pause_and_a_quiet_one_at_once(
+    out: Fanout, launch: Launch
 ) -> None:
-    monkeypatch.setattr(fanout, "TICK", 0.0)
     viewer = join(out, launch, 5)
     await asyncio.sleep(0)
+    out._pause = 0.0
     say(launch, 1)
     assert out._work and not out._later
     await has(viewer, 6)
     # Now nothing is quiet for as long as that.
-    monkeypatch.setattr(fanout, "TICK", 3600.0)
+    out._pause = 3600.0
     say(launch, 3)
     assert len(out._later) == 1 and not out._work
     assert out._tick is not None
-    # The tick comes.
+    # The pause is over.
     out._tick.cancel()
     out._on_tick()
     await has(viewer, 9)
     assert viewer.writes == [b"6", b"7 8 9"]
-    monkeypatch.setattr(fanout, "TICK", 0.0)
     launch.tail().cancel("cancelled")
     await ended(viewer)
+
+
+@gen_test
+async def test_a_pause_is_as_long_as_writing_is_costly(
+    out: Fanout, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(fanout, "monotonic", lambda: now)
+    viewers = [join(out, launch, 5) for _ in range(3)]
+    await asyncio.sleep(0)
+
+    def take(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    for viewer in viewers:
+        viewer.on_write = lambda: take(0.0001)
+    now += 1
+
+    say(launch, 1)
+    await asyncio.sleep(0)
+    assert out._pause == pytest.approx(3 * 0.0001 / fanout.SHARE)
+    for viewer in viewers:
+        viewer.on_write = lambda: take(0.01)
+    now += 1
+    say(launch, 1)
+    # Over several turns, if it takes that long.
+    await has(viewers[-1], 7)
+    assert out._pause == fanout.TICK
+    for viewer in viewers:
+        viewer.on_write = lambda: None
+    now += 1
+    launch.tail().cancel("cancelled")
+    await ended(*viewers)
 
 
 @gen_test
