@@ -302,7 +302,8 @@ def test_attack_nothing_turns_a_line_around_or_hides_it(log: Locator, launch: Wi
 def test_attack_ten_thousand_events_a_second_leave_the_page_usable(
     log: Locator, launch: Wire, page: Page
 ) -> None:
-    streaming = launch.stream([f"{ESC}[32m{n}{ESC}[0m {'x' * 60}\n" for n in range(100_000)], 10_000)
+    lines = [f"{ESC}[32m{n}{ESC}[0m {'x' * 60}\n" for n in range(100_000)]
+    streaming = launch.stream(lines, 10_000)
     expect(line(log, "xxx").first).to_be_visible()
     page.get_by_role("searchbox").fill("99")
     expect(page.locator(".log-match")).to_have_text(re.compile(r"^\d+ / "))
