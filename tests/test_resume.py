@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import pytest
 import websockets
 from playwright.sync_api import Browser
-from playwright.sync_api import Error as PlaywrightError
 from websockets.exceptions import ConnectionClosed, InvalidMessage
 
 from binderprogress.core.events import decode
@@ -128,15 +127,20 @@ def test_eventsource_in_a_browser(server: Running, browser: Browser, endpoint: s
     path = f"/build/{spec}"
     if endpoint == "events":
         path = urlsplit(server.start(spec)["events_url"]).path
-    with cutting_in_thread(server.standalone.port, every=CUT) as proxy:
+    with cutting_in_thread(server.standalone.port) as proxy:
+
+        def hears(piece: bytes) -> bool:
+            if proxy.every is None and b"data: " in piece:
+                # From here on. On BinderHub's endpoint a browser cannot resume before it has an id,
+                # and a slow one needs its time to read the first.
+                proxy.every = CUT
+                asyncio.get_running_loop().call_later(1, proxy.cut)
+            return True
+
+        proxy.hears = hears
         page = browser.new_page()
-        # The page has to be of the same origin as the stream; loading it can be cut too.
-        for _ in range(20):
-            try:
-                page.goto(f"http://127.0.0.1:{proxy.port}/health")
-                break
-            except PlaywrightError:
-                continue
+        # The page has to be of the same origin as the stream.
+        page.goto(f"http://127.0.0.1:{proxy.port}/health")
         messages, opened = page.evaluate(WATCH, path)
         page.close()
     assert opened > 3
