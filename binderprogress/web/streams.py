@@ -64,8 +64,12 @@ class StreamHandler(ApiHandler):
         assert connection is not None  # noqa: S101 - for the type checker
         connection.write_headers(ResponseStartLine("", 200, "OK"), self._headers, HEAD)
         self.application.log_request(self)
+        stream = self.detach()
+        if stream.closed():
+            # It went while it was asked who it is; nobody would ever tell that it left.
+            return
         viewer = EventStreamViewer(
-            self.detach(), log=self.web.log, launch=launch, form=form, linger=linger
+            stream, log=self.web.log, launch=launch, form=form, linger=linger
         )
         self.web.fanout.join(viewer, launch, after, form)
 

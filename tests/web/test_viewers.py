@@ -204,6 +204,44 @@ async def test_what_a_socket_takes_does_not_go_through_tornados_buffers(
 
 
 @gen_test
+async def test_one_that_goes_before_it_is_known_is_no_viewer(
+    api: Api, web: Web, launches: LaunchManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, gone, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    identify, close, stream = (
+        web.access.identify,
+        EventsHandler.on_connection_close,
+        EventsHandler.stream,
+    )
+
+    async def slowly(handler: Any) -> str:
+        if isinstance(handler, EventsHandler):
+            asked.set()
+            await gone.wait()
+        return await identify(handler)
+
+    def closed(handler: EventsHandler) -> None:
+        close(handler)
+        gone.set()
+
+    def streamed(handler: EventsHandler, *args: Any, **kwargs: Any) -> None:
+        stream(handler, *args, **kwargs)
+        done.set()
+
+    monkeypatch.setattr(web.access, "identify", slowly)
+    monkeypatch.setattr(EventsHandler, "on_connection_close", closed)
+    monkeypatch.setattr(EventsHandler, "stream", streamed)
+    async with SilentHost() as host:
+        links = await api.start(host.spec)
+        client = await ask(int(api.url.rpartition(":")[2]), links["events_url"])
+        async with asyncio.timeout(10):
+            await asked.wait()
+            client.close()
+            await done.wait()
+        assert launches.get(links["id"]).viewers == 0
+
+
+@gen_test
 async def test_attack_a_viewer_that_goes_on_talking_is_closed(
     api: Api, launches: LaunchManager, caplog: pytest.LogCaptureFixture
 ) -> None:
