@@ -215,3 +215,5 @@ class SocketViewer(_StreamViewer):
 
     def _close(self) -> None:
         self._handler.close(1013, "Too slow; resume with ?after=")
+        # After this nothing may follow, should it begin to read now.
+        self.left()
