@@ -1,0 +1,51 @@
+"""What counts as one client where clients are limited."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+
+__all__ = ["client_network"]
+
+_NAT64 = IPv6Network("64:ff9b::/96")
+
+
+def client_network(address: str) -> str:
+    """Return the part of the network that one client has to itself.
+
+    Attack: a client with many addresses would have a limit of its own for each of them. With IPv6
+    one client has a /64 network, and an IPv4 client can come by IPv6 addresses that contain its
+    IPv4 address.
+
+    Parameters
+    ----------
+    address : str
+        An IP address, as a server sees it.
+
+    Returns
+    -------
+    str
+        The address itself for IPv4, also where an IPv6 address contains it (IPv4-mapped, NAT64,
+        6to4); else the /64 network. What is no IP address is returned unchanged.
+    """
+    try:
+        # The zone (`%eth0`) says how this machine reaches the address. Dropped, or a client on the
+        # link would be counted once for each spelling.
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, IPv4Address):
+        return str(found)
+    contained = _ipv4_of(found)
+    if contained is not None:
+        return str(contained)
+    return str(IPv6Network((found, 64), strict=False))
+
+
+def _ipv4_of(address: IPv6Address) -> IPv4Address | None:
+    """Return the IPv4 address that an IPv6 address contains."""
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    # 6to4 gives 65,536 networks of /64 to each IPv4 address.
+    return address.sixtofour
