@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import ipaddress
 import logging
 import tempfile
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
-from traitlets import Dict, Enum, Integer, Unicode
+from traitlets import Bool, Dict, Enum, Integer, Unicode
 from traitlets.config import Configurable, LoggingConfigurable
 
 from ..errors import ConfigError
@@ -77,6 +78,16 @@ class Standalone(LoggingConfigurable):
         config=True
     )
 
+    trust_visitors = Bool(
+        False,
+        help="""
+        Whether everyone who can reach this server is trusted to run code as its user.
+
+        With the engine "local", a repository's code runs as that user, without isolation. A server
+        that others can reach therefore refuses to start with this engine, unless this is True.
+        """,
+    ).tag(config=True)
+
     hub_config = Dict(
         help="""
         More settings for the JupyterHub that is started here, section by section:
@@ -102,7 +113,7 @@ class Standalone(LoggingConfigurable):
             self.web.metrics.register(UpstreamCollector(self.upstreams.hubs))
         # What is configured counts; else what is safe where it is.
         if "local_only" not in self.config.Web:
-            self.web.local_only = self.ip in {"127.0.0.1", "::1", "localhost"}
+            self.web.local_only = self._on_loopback
         if "confirm_foreign" not in self.config.Web:
             self.web.confirm_foreign = isinstance(self.builder, LocalBuilder)
         if "name_repositories" not in self.config.Web:
@@ -119,6 +130,26 @@ class Standalone(LoggingConfigurable):
         return f"http://{host}:{self.port}{self.web.base_url}"
 
     @property
+    def _on_loopback(self) -> bool:
+        try:
+            return ipaddress.ip_address(self.ip).is_loopback
+        except ValueError:
+            # Any other name may resolve to more than loopback.
+            return self.ip == "localhost"
+
+    def _refuse_strangers(self) -> None:
+        # Attack: anyone who reaches the port launches a repository whose postBuild reads this
+        # user's files. A server that answers to public names has a proxy in front of it.
+        reachable = not (self._on_loopback and self.web.local_only)
+        if reachable and isinstance(self.builder, LocalBuilder) and not self.trust_visitors:
+            raise ConfigError(
+                "The engine 'local' runs a repository's code as this user, without isolation, and "
+                "others can reach this server. Use the engine 'docker' or 'podman', or listen on "
+                "127.0.0.1 only. If everyone who can reach this server may run code as this user, "
+                f"set c.{type(self).__name__}.trust_visitors = True."
+            )
+
+    @property
     def hub_url(self) -> str:
         """Where the JupyterHub is, if there is one."""
         return self.spawner.url if isinstance(self.spawner, HubSpawner) else ""
@@ -129,9 +160,10 @@ class Standalone(LoggingConfigurable):
         Raises
         ------
         ConfigError
-            If the port is taken, the history cannot be opened, or something that is needed is not
-            installed.
+            If the port is taken, the history cannot be opened, something that is needed is not
+            installed, or visitors who are not trusted could run code as this user.
         """
+        self._refuse_strangers()
         app = self._make_app()
         self._server = HTTPServer(app, xheaders=self.web.trust_proxy, max_body_size=_MAX_BODY)
         try:

@@ -145,3 +145,8 @@ def test_guards_are_up_where_they_are_needed_unless_configured(
     config = Config({"Standalone": {"ip": ip, "engine": engine}, "Web": configured})
     web = Standalone(config=config).web
     assert (web.local_only, web.confirm_foreign) == expected
+
+
+@pytest.mark.parametrize(("ip", "only"), [("127.0.0.2", True), ("::", False), ("", False)])
+def test_all_of_loopback_counts_as_local_and_nothing_else(ip: str, only: bool) -> None:
+    assert Standalone(config=Config({"Standalone": {"ip": ip}})).web.local_only is only

@@ -209,7 +209,8 @@ def service(
     service_config.write_text(
         f"c.LocalBuilder.environments = {str(folder / 'environments')!r}\n"
         f"c.LocalBuilder.local_folders = [{str(folder)!r}]\n"
-        "c.LocalBuilder.base_packages = []\n" + config
+        "c.LocalBuilder.base_packages = []\n"
+        "c.HubService.trust_visitors = True\n" + config
     )
     values = documented(heading)
     starting = ExitStack()
