@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.web import Application
 from traitlets import Bool, Dict, Enum, Integer, Unicode
 from traitlets.config import Configurable, LoggingConfigurable
@@ -33,6 +31,7 @@ from ..web.app import make_app
 from ..web.config import Web
 from ..web.health import Check
 from ..web.metrics import UpstreamCollector
+from ..web.server import HttpServer
 from .tracing import Tracing
 
 if TYPE_CHECKING:
@@ -41,13 +40,11 @@ if TYPE_CHECKING:
 
 __all__ = ["CONFIGURABLES", "Standalone"]
 
-_MAX_BODY = 1 << 20
-"""Bytes of a request: specs are short."""
-
 CONFIGURABLES: list[type[Configurable]] = [
     LaunchManager,
     History,
     Web,
+    HttpServer,
     HubSpawner,
     LocalBuilder,
     Repo2dockerBuilder,
@@ -121,7 +118,7 @@ class Standalone(LoggingConfigurable):
             self.web.name_repositories = not getattr(self.builder, "credentials", False)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._containers: ContainerHost | None = None
-        self._server: HTTPServer | None = None
+        self._server = HttpServer(parent=self)
 
     @property
     def url(self) -> str:
@@ -165,16 +162,15 @@ class Standalone(LoggingConfigurable):
         """
         self._refuse_strangers()
         app = self._make_app()
-        self._server = HTTPServer(app, xheaders=self.web.trust_proxy, max_body_size=_MAX_BODY)
         try:
-            sockets = bind_sockets(self.port, self.ip)
+            sockets = self._server.bind(self.port, self.ip)
         except OSError as error:
             raise ConfigError(
                 f"{self.ip}:{self.port} cannot be listened on: {error.strerror}. Name another port "
                 "with --port, or 0 for any that is free."
             ) from error
         self.port = sockets[0].getsockname()[1]
-        self._server.add_sockets(sockets)
+        self._server.listen(app, sockets, trust_proxy=self.web.trust_proxy)
         if self.upstreams.hubs:
             self.upstreams.start()
         else:
@@ -195,8 +191,7 @@ class Standalone(LoggingConfigurable):
 
     async def stop(self) -> None:
         """Stop everything, within 5 seconds."""
-        if self._server is not None:
-            self._server.stop()
+        self._server.stop()
         # With a Hub of our own all servers end with it; another's have to be stopped one by one.
         patience = 1.0 if self.hub is not None else 4.0
         try:
@@ -213,8 +208,7 @@ class Standalone(LoggingConfigurable):
         await self.spawner.close()
         # After the last launch has come to its end.
         await asyncio.to_thread(self.launches.history.close)
-        if self._server is not None:
-            await self._server.close_all_connections()
+        await self._server.close()
         if self._folder is not None:
             self._folder.cleanup()
 

@@ -16,6 +16,7 @@ from ..core.specs import Spec
 from ..errors import BinderProgressError, RefusedError, TooManyRequestsError
 from ..launches import Caller, Launch
 from .config import Web
+from .connections import as_viewer
 
 __all__ = ["ApiHandler", "Handler", "content_security_policy"]
 
@@ -188,6 +189,17 @@ class ApiHandler(Handler):
         """Start a launch, unless this client has started too many."""
         self.web.limiter.take(self.caller.account)
         return self.web.launches.start(spec, self.caller)
+
+    def become_viewer(self) -> None:
+        """Take one of the places for viewers, where the server is our own.
+
+        Raises
+        ------
+        TooManyRequestsError
+            If all are taken.
+        """
+        connection = self.request.connection
+        as_viewer(getattr(connection, "stream", None), self.request.remote_ip or "")
 
     def write_json(self, value: Any) -> None:
         """Finish with a value as JSON."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Callable
 
 from ..errors import TooManyRequestsError
+from .addresses import client_network
 
-__all__ = ["RateLimiter"]
+__all__ = ["MAX_CLIENTS", "RateLimiter"]
+
+MAX_CLIENTS = 50_000
+"""Clients that are remembered: about 10 MB. What all of them start is limited elsewhere."""
 
 
 class RateLimiter:
@@ -46,7 +49,7 @@ class RateLimiter:
         # The oldest windows come first: a dict keeps its order, and a new window is put at its end.
         while self._windows and now >= next(iter(self._windows.values()))[0]:
             del self._windows[next(iter(self._windows))]
-        key = _network(client)
+        key = client_network(client)
         end, count = self._windows.get(key, (now + self._period, 0))
         if count >= self._limit:
             seconds = max(end - now, 1.0)
@@ -55,15 +58,7 @@ class RateLimiter:
                 f"Try again in {seconds:.0f} seconds.",
                 retry_after=seconds,
             )
+        if key not in self._windows and len(self._windows) >= MAX_CLIENTS:
+            # Attack: an IPv6 /48 has 65,536 networks. Those whose windows end first are forgotten.
+            del self._windows[next(iter(self._windows))]
         self._windows[key] = (end, count + 1)
-
-
-def _network(client: str) -> str:
-    """Return what one client has for itself: with IPv6 that is a /64, not an address."""
-    try:
-        address = ipaddress.ip_address(client)
-    except ValueError:
-        return client
-    if address.version == 6:
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return client

@@ -52,6 +52,7 @@ class StreamHandler(ApiHandler):
             Seconds for which the connection is kept when the server is ready, or until the viewer
             closes it.
         """
+        self.become_viewer()
         self.start_stream()
         # When the stream is over, so is the connection.
         self.set_header("Connection", "close")
@@ -103,6 +104,7 @@ class SocketHandler(ApiHandler, WebSocketHandler):
         # What is wrong with the request is told before the connection is upgraded.
         self._launch = self.launch(launch_id)
         self._after = position(self.get_query_argument("after", ""))
+        self.become_viewer()
         await super().get(launch_id)
 
     def open(self, *_: str) -> None:
