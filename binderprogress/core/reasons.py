@@ -119,6 +119,28 @@ _TABLE = [
         "The branch, tag or commit {0} is not in the repository.",
     ),
     Reason(
+        "unsafe-path",
+        r"\bUnsafe file name (.{1,150}?): it ",
+        "It has a file with a name that is not safe to write.",
+        "Its author has to rename the file.",
+        "It has a file with a name that is not safe to write: {0}.",
+    ),
+    Reason(
+        "too-large",
+        r"\bToo large for this server: ([^.]{1,100})\.",
+        "It is too large for this server.",
+        "Launch something smaller, or ask whoever runs this server to raise the limit.",
+        "It is too large for this server: {0}.",
+    ),
+    Reason(
+        "address-refused",
+        r"\bThis server may not connect to ([^\s,]{1,255})",
+        "It is at an address that this server may not connect to.",
+        "Use an address that is public on the internet, or ask whoever runs this server to "
+        "allow it.",
+        "This server may not connect to {0}.",
+    ),
+    Reason(
         "private-or-missing",
         r"Repository not found|does not appear to be a git repository|Authentication failed for '"
         r"|could not read (?:Username|Password)|Permission denied \(publickey"

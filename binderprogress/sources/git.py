@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from traitlets import Bool, Float, Instance, List, Unicode, default
+from traitlets import Bool, Float, Instance, Integer, List, Unicode, default
 from traitlets.config import LoggingConfigurable
 
 from ..core.reasons import diagnose, failure
@@ -17,7 +17,9 @@ from ..core.specs import Spec
 from ..errors import LaunchFailedError, RefusedError
 from .archives import Archives
 from .base import Target
+from .fetching import FetchSettings
 from .process import run
+from .safe_files import Limits
 
 __all__ = ["GitResolver", "git_environment", "local_path"]
 
@@ -109,11 +111,37 @@ class GitResolver(LoggingConfigurable):
 
     timeout = Float(30.0, help="Seconds that a look-up may take.").tag(config=True)
 
+    max_files = Integer(
+        100_000,
+        min=1,
+        help="""
+        Files and folders that a repository, with its submodules, or a record may have.
+
+        Files of records are counted as they are written. A repository is looked at twice a second
+        while git writes it, and git is ended when there is too much: until then, more may be there.
+        """,
+    ).tag(config=True)
+
+    max_bytes = Integer(
+        10 * 2**30, min=1, help="Bytes of all these files together; see `max_files`."
+    ).tag(config=True)
+
+    max_ratio = Integer(
+        200,
+        min=1,
+        help="How many times larger than itself an archive may become when it is unpacked.",
+    ).tag(config=True)
+
     archives = Instance(Archives, help="Looks up records.")
 
     @default("archives")
     def _default_archives(self) -> Archives:
         return Archives(parent=self)
+
+    def fetch_settings(self, target: Target) -> FetchSettings:
+        """Return what the process that fetches a repository or record is told."""
+        limits = Limits(self.max_files, self.max_bytes, self.max_ratio)
+        return FetchSettings(target.spec.provider, limits)
 
     async def check(self) -> dict[str, Any]:
         """Say whether what builds is there; raise if it is not."""

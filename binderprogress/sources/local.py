@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
+import shutil
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
@@ -16,6 +18,7 @@ from traitlets import List, Unicode, default
 from ..core.normalize import Record
 from ..core.phases import Phase
 from .base import Built, Target
+from .fetching import FetchSettings
 from .git import GitResolver, git_environment
 from .process import Process, check_exit
 
@@ -76,18 +79,23 @@ class LocalBuilder(GitResolver):
             yield Built(str(folder), found=True)
             return
         task = {
-            "provider": target.spec.provider,
             "repo_url": target.address,
             "commit": target.commit,
             "ref": target.spec.ref,
             "folder": str(folder),
             "base_packages": list(self.base_packages),
         }
-        async for item in self._run(task):
-            yield item
+        try:
+            async for item in self._run(task, self.fetch_settings(target)):
+                yield item
+        finally:
+            # Attack: builds that fail or are cancelled, one after the other, fill the disk.
+            await asyncio.shield(asyncio.to_thread(_remove_unless_whole, folder))
         yield Built(str(folder))
 
-    async def _run(self, task: Mapping[str, Any]) -> AsyncGenerator[Record, None]:
+    async def _run(
+        self, task: Mapping[str, Any], settings: FetchSettings
+    ) -> AsyncGenerator[Record, None]:
         program = "binderprogress.sources.localbuild"
         # -P: we may be run in a repository that has a json.py of its own.
         argv = [sys.executable, "-P", "-u", "-m", program, json.dumps(task)]
@@ -99,7 +107,23 @@ class LocalBuilder(GitResolver):
         )
         env = git_environment(credentials=self.credentials)
         env = {name: value for name, value in env.items() if not name.startswith(hidden)}
+        env |= settings.environment
         async with Process(argv, env=env) as process:
             async for line in process.lines():
                 yield Record("repo2docker", line)
             check_exit(await process.wait())
+
+
+def _remove_unless_whole(folder: Path) -> None:
+    """Remove what a build that did not come to its end has left, unless another one goes on."""
+    # Only here: filelock is part of the extra "local".
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder.with_name(folder.name + ".lock"), blocking=False):
+            if not (folder / MARKER).is_file():
+                shutil.rmtree(folder, ignore_errors=True)
+    except Timeout:
+        return  # another process builds the same environment
+    except OSError:
+        return  # the folder of environments cannot be written to, and so nothing is there

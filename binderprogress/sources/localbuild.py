@@ -30,6 +30,7 @@ from repo2docker.utils import chdir
 from uv import find_uv_bin
 
 from .contentproviders import content_provider
+from .fetching import FetchSettings, take_settings
 from .local import MARKER
 from .process import Lines
 
@@ -74,6 +75,7 @@ def say_all(lines: Iterator[str], phase: str) -> None:
 def main() -> int:
     """Build what the first argument, a JSON object, names."""
     task: dict[str, Any] = json.loads(sys.argv[1])
+    settings = take_settings()
     folder = Path(task["folder"])
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -82,7 +84,7 @@ def main() -> int:
             if not (folder / MARKER).is_file():
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir()
-                _build(task, folder)
+                _build(task, settings, folder)
     except subprocess.CalledProcessError as error:
         say(f"{Path(error.cmd[0]).name} exited with status {error.returncode}.\n", "failed")
         return 1
@@ -103,9 +105,9 @@ def _locked(folder: Path) -> FileLock:
     return lock
 
 
-def _build(task: dict[str, Any], folder: Path) -> None:
+def _build(task: dict[str, Any], settings: FetchSettings, folder: Path) -> None:
     checkout, venv = folder / "repository", folder / "venv"
-    _fetch(task, checkout)
+    _fetch(task, settings, checkout)
     with chdir(str(checkout)):
         buildpack = _detect()
         _refuse_what_needs_an_engine(buildpack)
@@ -118,9 +120,9 @@ def _build(task: dict[str, Any], folder: Path) -> None:
     (folder / MARKER).write_text(json.dumps(made))
 
 
-def _fetch(task: dict[str, Any], checkout: Path) -> None:
-    provider = content_provider(task["provider"])()
-    # Of HydroShare, repo2docker unpacks in the current folder.
+def _fetch(task: dict[str, Any], settings: FetchSettings, checkout: Path) -> None:
+    provider = content_provider(settings)()
+    # Archives are unpacked from the current folder.
     aside = checkout.with_name("fetching")
     checkout.mkdir()
     aside.mkdir()

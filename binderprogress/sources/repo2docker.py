@@ -97,9 +97,9 @@ class Repo2dockerBuilder(GitResolver):
         env = {
             **git_environment(credentials=self.credentials),
             "PYTHONUNBUFFERED": "1",
-            "BINDERPROGRESS_PROVIDER": target.spec.provider,
+            **self.fetch_settings(target).environment,
         }
-        # Of its own: of HydroShare, repo2docker unpacks in the current folder, always to one name.
+        # Archives are unpacked from the current folder.
         with tempfile.TemporaryDirectory(prefix="binderprogress-fetch-") as folder:
             async with Process(self.arguments(target), env=env, cwd=folder) as process:
                 async for line in process.lines():

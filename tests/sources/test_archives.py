@@ -466,7 +466,7 @@ async def test_a_record_becomes_an_environment(
             lambda double: zenodo(double, "../../../evil.txt"),
             "zenodo/10.5281/zenodo.3242074",
             {},
-            "The file '../../../evil.txt' would lie outside of its folder.",
+            "Unsafe file name '../../../evil.txt': it leads out of its folder.",
         ),
         (
             zenodo,

@@ -45,6 +45,7 @@ class _Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
+    endless: bool = False
 
 
 class ArchivesDouble:
@@ -55,10 +56,21 @@ class ArchivesDouble:
         self.asked: list[str] = []
         self.unexpected: list[str] = []
 
-    def put(self, address: str, content: Any, *, status: int = 200) -> None:
+    def put(
+        self,
+        address: str,
+        content: Any,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         """Put JSON, or bytes as they are, at an address without its scheme."""
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        self.answers[address] = _Answer(status, {}, body)
+        self.answers[address] = _Answer(status, headers or {}, body)
+
+    def endless(self, address: str) -> None:
+        """Let a file go on until the client has had enough; it names no length."""
+        self.answers[address] = _Answer(200, {}, b"\1" * 2**16, endless=True)
 
     def redirect(self, address: str, to: str) -> None:
         """Let an address lead to another."""
@@ -118,9 +130,22 @@ class _Site(BaseHTTPRequestHandler):
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
+        if answer.endless:
+            self._send_for_ever(answer.body)
+            return
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         self.wfile.write(answer.body)
+
+    def _send_for_ever(self, body: bytes) -> None:
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        try:
+            while True:
+                self.wfile.write(body)
+        except OSError:
+            return  # the client has closed its end
 
     def log_message(self, *_: Any) -> None:
         pass

@@ -18,10 +18,16 @@ _ENV = {
 }
 
 
-def git(folder: Path, *arguments: str) -> str:
+def git(folder: Path, *arguments: str, stdin: str = "") -> str:
     """Run git in a folder and return what it prints."""
     done = subprocess.run(
-        ["git", *arguments], cwd=folder, env=_ENV, check=True, capture_output=True, text=True
+        ["git", *arguments],
+        cwd=folder,
+        env=_ENV,
+        check=True,
+        capture_output=True,
+        text=True,
+        input=stdin,
     )
     return done.stdout.strip()
 

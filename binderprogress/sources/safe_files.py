@@ -1,0 +1,249 @@
+"""Files that strangers name and fill, written below one folder and within limits.
+
+All content providers write through this. Whoever publishes a record chooses the names of its files
+and what is in its archives, so nothing is written before its name is checked, and nothing is
+written past the limits. Sizes that are declared, in an archive or in an HTTP header, are not
+trusted: what arrives is counted.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from io import FileIO
+from pathlib import Path, PurePosixPath
+from typing import IO
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
+
+import msgspec
+
+__all__ = ["Limits", "SafeFolder", "TooLargeError", "UnsafePathError", "checked_path"]
+
+_CHUNK = 2**16
+_LONGEST_NAME = 255
+"""Bytes; what common file systems take."""
+_LONGEST_PATH = 1024
+_DEEPEST = 64
+"""Folders in each other."""
+_RATIO_FROM = 64 * 2**20
+"""Bytes from which the ratio counts: a small file of zeros shrinks a thousandfold."""
+_LONGEST_DIRECTORY = 64 * 2**20
+"""Bytes of a ZIP file's list of members, which is read into memory at once."""
+
+
+class UnsafePathError(ValueError):
+    """A file would be written where none of its folder's belongs."""
+
+
+class TooLargeError(ValueError):
+    """There is more of it than the limits allow."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What one repository or record may hold.
+
+    Attributes
+    ----------
+    max_files : int
+    max_bytes : int
+        Of all files together, after decompression.
+    max_ratio : int
+        How many times larger than itself an archive may become.
+    """
+
+    max_files: int
+    max_bytes: int
+    max_ratio: int
+
+    def check(self, files: int, size: int) -> None:
+        """Raise `TooLargeError` if there are too many files, or bytes in them."""
+        if files > self.max_files:
+            raise TooLargeError(f"Too large for this server: more than {self.max_files} files.")
+        if size > self.max_bytes:
+            raise TooLargeError(f"Too large for this server: more than {self.max_bytes} bytes.")
+
+
+def checked_path(name: str) -> PurePosixPath:
+    r"""Return the relative path that a file's name stands for.
+
+    Raises
+    ------
+    UnsafePathError
+        If it would leave its folder on any system (absolute, ``..``, a drive, a backslash), has
+        control characters or lone surrogates, is too long, or lies in a ``.git`` folder, whose
+        configuration can name commands for git to run.
+    """
+    path = PurePosixPath(name)
+    parts = path.parts
+    unsafe = (
+        not parts
+        or name.endswith("/")
+        or path.is_absolute()
+        or ".." in parts
+        or "\\" in name
+        or (len(name) > 1 and name[1] == ":")
+        or any(unicodedata.category(character) in {"Cc", "Cs"} for character in name)
+    )
+    if unsafe:
+        raise _unsafe(name, "it leads out of its folder")
+    sizes = [len(part.encode()) for part in parts]
+    if max(sizes) > _LONGEST_NAME or sum(sizes) > _LONGEST_PATH or len(parts) > _DEEPEST:
+        raise _unsafe(name, "it is too long")
+    if any(_is_git(part) for part in parts):
+        raise _unsafe(name, "it is in a .git folder")
+    return path
+
+
+class SafeFolder:
+    """A folder that files are written into, each of them once.
+
+    Symbolic links are neither made nor followed.
+
+    Parameters
+    ----------
+    root : Path
+        It exists, and nobody else writes into it.
+    limits : Limits
+        For all that is written together.
+    """
+
+    def __init__(self, root: Path, limits: Limits) -> None:
+        self._root = root
+        self._limits = limits
+        self._names: set[str] = set()
+        self._files = 0
+        self._bytes = 0
+
+    def save(self, name: str, chunks: Iterable[bytes]) -> None:
+        """Write one file, chunk by chunk.
+
+        Raises
+        ------
+        UnsafePathError
+            If `name` does not fit, or names a file that is there already.
+        TooLargeError
+            As soon as a limit is reached.
+        """
+        path = checked_path(name)
+        # Attack: where case or the form of an accent does not count, one file replaces another.
+        key = unicodedata.normalize("NFC", str(path)).casefold()
+        if key in self._names:
+            raise _unsafe(name, "it is the name of two files")
+        self._names.add(key)
+        self._files += 1
+        self._limits.check(self._files, self._bytes)
+        with self._create(path) as file:
+            for chunk in chunks:
+                self._bytes += len(chunk)
+                self._limits.check(self._files, self._bytes)
+                file.write(chunk)
+
+    def unzip(self, archive: Path, *, below: str | None = None) -> None:
+        """Write the files of a ZIP file.
+
+        Modes are not kept, and a link becomes a file that holds where it leads, as in Python's
+        `zipfile`. A ``.git`` folder is left out.
+
+        Parameters
+        ----------
+        archive : Path
+        below : str, optional
+            Take only what lies in this folder of it, and without the folder. By default, the one
+            folder that everything lies in, if there is one.
+
+        Raises
+        ------
+        UnsafePathError, TooLargeError
+            As `save`; or if it becomes `Limits.max_ratio` times larger than it is.
+        BadZipFile, ValueError
+            If it cannot be read.
+        """
+        size = archive.stat().st_size
+        with _BoundedReads(archive) as file, ZipFile(file) as opened:
+            members = [one for one in opened.infolist() if not one.is_dir() and not _in_git(one)]
+            self._limits.check(self._files + len(members), self._bytes)
+            # All names before the first file: a hostile archive leaves nothing behind.
+            for member in members:
+                checked_path(member.filename)
+                if member.compress_type not in {ZIP_STORED, ZIP_DEFLATED}:
+                    # Attack: LZMA takes as much memory as the archive asks for.
+                    raise ValueError("An archive in it is compressed in an unusual way.")
+            folder = _common_folder(members) if below is None else below
+            started = self._bytes
+            for member in members:
+                if not member.filename.startswith(folder):
+                    continue
+                with opened.open(member) as content:
+                    bounded = self._within_ratio(_chunks(content), size, started)
+                    self.save(member.filename.removeprefix(folder), bounded)
+
+    def _within_ratio(self, chunks: Iterable[bytes], size: int, started: int) -> Iterator[bytes]:
+        for chunk in chunks:
+            written = self._bytes + len(chunk) - started
+            if written > max(_RATIO_FROM, size * self._limits.max_ratio):
+                raise TooLargeError(
+                    "Too large for this server: an archive in it becomes more than "
+                    f"{self._limits.max_ratio} times larger when it is unpacked."
+                )
+            yield chunk
+
+    def _create(self, path: PurePosixPath) -> IO[bytes]:
+        """Create a file, and folders for it, without following a link."""
+        folder = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for part in path.parts[:-1]:
+                inner = _open_folder(part, folder)
+                os.close(folder)
+                folder = inner
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            return os.fdopen(os.open(path.name, flags, 0o666, dir_fd=folder), "wb")
+        except (FileExistsError, NotADirectoryError) as error:
+            raise _unsafe(str(path), "it is the name of two files") from error
+        finally:
+            os.close(folder)
+
+
+class _BoundedReads(FileIO):
+    """A file that is not read into memory at once."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read; see `io.RawIOBase.read`."""
+        # Attack: millions of members; zipfile reads the whole list of them.
+        if size is not None and size > _LONGEST_DIRECTORY:
+            raise TooLargeError("Too large for this server: an archive with too many files.")
+        return super().read(size) or b""
+
+
+def _open_folder(name: str, parent: int) -> int:
+    # It may be there, made for an earlier file; O_NOFOLLOW refuses everything but a folder.
+    with suppress(FileExistsError):
+        os.mkdir(name, dir_fd=parent)
+    return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    while chunk := file.read(_CHUNK):
+        yield chunk
+
+
+def _common_folder(members: list[ZipInfo]) -> str:
+    """Return the folder, with its slash, that all members lie in; or nothing."""
+    tops = {member.filename.partition("/")[0] for member in members}
+    inside = all("/" in member.filename for member in members)
+    return f"{tops.pop()}/" if len(tops) == 1 and inside else ""
+
+
+def _in_git(member: ZipInfo) -> bool:
+    return any(_is_git(part) for part in member.filename.split("/"))
+
+
+def _is_git(part: str) -> bool:
+    # As git compares it: some file systems ignore case, and dots and spaces at the end.
+    return part.casefold().rstrip(". ") in {".git", "git~1"}
+
+
+def _unsafe(name: str, why: str) -> UnsafePathError:
+    shown = ascii(name if len(name) <= 100 else f"{name[:100]}…")
+    return UnsafePathError(f"Unsafe file name {shown}: {why}.")
