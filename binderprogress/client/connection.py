@@ -45,9 +45,11 @@ class Connection:
         self.token = token
         self.timeout = timeout
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._closed = False
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close all connections, for good."""
+        self._closed = True
         for session in self._sessions.values():
             await session.close()
         self._sessions = {}
@@ -64,7 +66,14 @@ class Connection:
         ----------
         resend : bool
             Whether a GET that is cut before its answer may be sent again, unseen.
+
+        Raises
+        ------
+        RuntimeError
+            If the connections were closed.
         """
+        if self._closed:
+            raise RuntimeError("This client is closed.")
         if resend not in self._sessions:
             session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self.timeout),

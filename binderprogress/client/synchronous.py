@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
 from ..core.events import Event
@@ -52,6 +53,7 @@ class Client:
             target=self._loop.run_forever, name="binderprogress client", daemon=True
         )
         self._thread.start()
+        self._closed = False
 
     def __enter__(self) -> Client:
         return self
@@ -60,13 +62,23 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections. Launches go on as long as somebody watches them."""
-        if self._loop.is_closed():
+        """Close the connections. Iterators end; launches continue while somebody watches them."""
+        if self._closed:
             return
-        self._call(self._client.close())
+        self._closed = True
+        asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def _shut_down(self) -> None:
+        """End what other threads wait for, and the iterators that were left open."""
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
+        await self._client.close()
 
     def start(self, repository: str, ref: str = "") -> Launch:
         """Start a launch; see `AsyncClient.start`."""
@@ -83,8 +95,10 @@ class Client:
             while (event := self._call(following())) is not None:
                 yield event
         finally:
-            # Left early, it would keep its connection, and the launch a viewer.
-            self._call(events.aclose())
+            # Otherwise the connection stays open, and the launch keeps a viewer. A client that was
+            # closed has closed it already.
+            if not self._closed:
+                self._call(events.aclose())
 
     def state(self, launch: Launch | str) -> LaunchState:
         """Say how a launch stands; see `AsyncClient.state`."""
@@ -109,6 +123,9 @@ class Client:
         return self._call(self._client.launch(repository, ref, on_event=on_event))
 
     def _call(self, work: Coroutine[Any, Any, _T]) -> _T:
+        if self._closed:
+            work.close()
+            raise RuntimeError("This client is closed.")
         ended = threading.Event()
 
         async def noted() -> _T:
@@ -120,8 +137,12 @@ class Client:
         task = asyncio.run_coroutine_threadsafe(noted(), self._loop)
         try:
             return task.result()
+        except CancelledError:
+            # Only `close`, called by another thread, cancels it.
+            raise RuntimeError("This client was closed while it was in use.") from None
         except BaseException:
-            # Ctrl-C comes to this thread, and the work is in the other: it has a launch to cancel.
+            # Ctrl-C arrives in this thread. The work runs in the other, and may have a launch to
+            # cancel.
             task.cancel()
             ended.wait(_LEAVE_TIMEOUT)
             raise

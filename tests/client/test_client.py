@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -360,3 +362,67 @@ def test_closed_twice(server: Stage) -> None:
     client = Client(server.url)
     client.close()
     client.close()
+
+
+@pytest.mark.parametrize("left", ["closed", "iterated", "collected"])
+def test_an_iterator_that_outlives_its_client(server: Stage, left: str) -> None:
+    client = Client(server.url)
+    launch = client.start(SPEC)
+    events = client.watch(launch)
+    assert next(events).id == 1
+    client.close()
+    if left == "closed":
+        events.close()  # type: ignore[attr-defined] # it is a generator
+    elif left == "iterated":
+        with pytest.raises(RuntimeError, match="This client is closed"):
+            next(events)
+    del events
+    gc.collect()
+    with Client(server.url) as other:
+        while other.state(launch).viewers:  # bounded by the test's own timeout
+            continue
+
+
+def test_a_client_that_is_closed_while_another_thread_waits(server: Stage) -> None:
+    """The other thread would wait for ever: the loop that its result comes from has stopped."""
+    client = Client(server.url)
+    launch = client.start(SPEC)
+    server.log("one\n")
+    with Client(server.url) as other:
+        while "one\n" not in other.log(launch):  # bounded by the test's own timeout
+            continue
+        last = other.state(launch).last
+    waits = threading.Event()
+
+    def wait() -> None:
+        for event in client.watch(launch):
+            if event.id == last:
+                waits.set()
+
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(wait)
+        waits.wait()
+        client.close()
+        with pytest.raises(RuntimeError, match="This client"):
+            waiting.result(10)
+
+
+def test_a_closed_client_says_so(server: Stage) -> None:
+    client = Client(server.url)
+    client.close()
+    with pytest.raises(RuntimeError, match="This client is closed"):
+        client.start(SPEC)
+    assert server.launches.running == 0
+
+
+@asynchronous(20)
+async def test_an_asynchronous_client_that_is_closed(server: Stage) -> None:
+    """A request would open connections again, and nobody would close them."""
+    client = AsyncClient(server.url, pauses=SOON)
+    launch = await client.start(SPEC)
+    events = client.watch(launch)
+    assert (await anext(events)).id == 1
+    await client.close()
+    await events.aclose()
+    with pytest.raises(RuntimeError, match="This client is closed"):
+        await client.state(launch)
