@@ -20,10 +20,14 @@ _AT_START = 20_000
 _OF_REPOSITORY = 20
 """Launches of a repository that are looked up when none of it is among these."""
 
-_MOST_ASKED = 10_000
+_MOST_LOOKED_UP = 10_000
+"""Repositories that are remembered as looked up."""
+
+_MOST_QUERIES = 4
+"""Queries that run at the same time; each takes a thread, also when the database hangs."""
 
 _PATIENCE = 0.25
-"""Seconds that a launch waits for that; it is only about how good its estimates are."""
+"""Seconds that a launch waits for a query; only the quality of its estimates depends on it."""
 
 
 class Learner:
@@ -39,7 +43,8 @@ class Learner:
         self._log = log
         self._knowledge = Knowledge()
         self._history: HistoryStore = NoHistory()
-        self._asked: set[str] = set()
+        self._looked_up: set[str] = set()
+        self._queries: dict[str, asyncio.Task[None]] = {}
 
     def open(self, history: HistoryStore) -> None:
         """Learn from what a history has; it takes as long as the database does."""
@@ -60,20 +65,38 @@ class Learner:
         return self._knowledge.about(place, typical, first_start=first_start)
 
     async def look_up(self, repository: str) -> None:
-        """Learn from a repository's own past, if that was not done yet."""
-        if repository in self._asked or self._knowledge.has(Place(repository=repository)):
+        """Learn from a repository's own history, unless that was done before.
+
+        This waits a moment only. What the database answers later still counts, for this
+        repository's next launch.
+        """
+        if repository in self._looked_up or self._knowledge.has(Place(repository=repository)):
             return
-        if len(self._asked) >= _MOST_ASKED:
-            self._asked.clear()
-        self._asked.add(repository)
+        query = self._queries.get(repository)
+        if query is None:
+            if len(self._queries) >= _MOST_QUERIES:
+                return
+            query = asyncio.create_task(self._query(repository), name=f"history of {repository}")
+            self._queries[repository] = query
+            query.add_done_callback(lambda _: self._queries.pop(repository))
+        await asyncio.wait([query], timeout=_PATIENCE)
+        if not query.done():
+            self._log.debug("The history of %s takes long; the launch goes on without", repository)
+
+    async def _query(self, repository: str) -> None:
         try:
-            async with asyncio.timeout(_PATIENCE):
-                for past in await asyncio.to_thread(self._past_of, repository):
-                    self._knowledge.add(past)
-        except TimeoutError:
-            self._log.debug("The history took too long to tell of %s", repository)
-        except Exception:  # noqa: BLE001 - as above
+            launches = await asyncio.to_thread(self._past_of, repository)
+        except Exception:  # noqa: BLE001 - whatever a database raises; the next launch asks again
             self._log.exception("The history of %s cannot be read", repository)
+            return
+        if len(self._looked_up) >= _MOST_LOOKED_UP:
+            self._looked_up.clear()
+        self._looked_up.add(repository)
+        if self._knowledge.has(Place(repository=repository)):
+            # A launch that ended meanwhile is among these, and would count twice.
+            return
+        for past in launches:
+            self._knowledge.add(past)
 
     def _past_of(self, repository: str) -> list[PastLaunch]:
         return self._history.of(repository, _OF_REPOSITORY)[::-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from pathlib import Path
@@ -102,21 +103,67 @@ async def test_one_that_cannot_be_read_is_no_reason_not_to_launch(
 
 
 @gen_test
-async def test_one_that_takes_too_long_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_slow_history_delays_no_launch_and_still_teaches_the_next(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.DEBUG, LOG.name)
     go_on = threading.Event()
 
-    class Slow(NoHistory):
+    class Slow(Played):
         def of(self, repository: str, limit: int) -> list[PastLaunch]:
             go_on.wait(30)
-            return []
+            return super().of(repository, limit)
 
+    history = Slow(*[past("a", 12.0, at=count) for count in range(5)])
     learner = Learner(LOG)
-    learner.open(Slow())
+    learner.open(history)
+    before = median(learner, "a")
     try:
         await learner.look_up("a")
+        assert median(learner, "a") == before
     finally:
         go_on.set()
-    assert [record.message for record in caplog.records if record.name == LOG.name] == [
-        "The history took too long to tell of a"
-    ]
+    assert "The history of a takes long; the launch goes on without" in caplog.messages
+    # The query goes on: the next launch waits for the same one.
+    await learner.look_up("a")
+    assert median(learner, "a") < before / 3
+    assert history.asked == ["a"]
+
+
+@gen_test
+async def test_a_history_that_failed_once_is_asked_again() -> None:
+    class Flaky(Played):
+        def of(self, repository: str, limit: int) -> list[PastLaunch]:
+            found = super().of(repository, limit)
+            if len(self.asked) == 1:
+                raise OSError("The connection is gone")
+            return found
+
+    history = Flaky(*[past("a", 12.0, at=count) for count in range(5)])
+    learner = Learner(LOG)
+    learner.open(history)
+    before = median(learner, "a")
+    await learner.look_up("a")
+    await learner.look_up("a")
+    assert history.asked == ["a", "a"]
+    assert median(learner, "a") < before / 3
+
+
+@gen_test
+async def test_a_history_that_hangs_takes_a_few_threads_only() -> None:
+    go_on = threading.Event()
+
+    class Hanging(Played):
+        def of(self, repository: str, limit: int) -> list[PastLaunch]:
+            go_on.wait(30)
+            return super().of(repository, limit)
+
+    history = Hanging()
+    learner = Learner(LOG)
+    learner.open(history)
+    try:
+        await asyncio.gather(*[learner.look_up(str(number)) for number in range(20)])
+    finally:
+        go_on.set()
+    await asyncio.gather(*[learner.look_up(str(number)) for number in range(4)])
+    assert len(history.asked) == 4
