@@ -170,13 +170,20 @@ class Standalone(LoggingConfigurable):
                 "with --port, or 0 for any that is free."
             ) from error
         self.port = sockets[0].getsockname()[1]
+        try:
+            if self.upstreams.hubs:
+                self.upstreams.start()
+            else:
+                await self._start_hub()
+            # A JupyterHub of our own comes up meanwhile.
+            await self.open_history()
+        except BaseException:
+            for opened in sockets:
+                opened.close()
+            raise
+        # Last: the history would miss launches that end before it is open. Clients that connect
+        # earlier wait in the sockets' queue.
         self._server.listen(app, sockets, trust_proxy=self.web.trust_proxy)
-        if self.upstreams.hubs:
-            self.upstreams.start()
-        else:
-            await self._start_hub()
-        # Last: a Hub of our own comes up meanwhile.
-        await self.open_history()
 
     async def open_history(self) -> None:
         """Let launches that are over be kept from now on.

@@ -99,7 +99,7 @@ def test_a_port_that_is_taken(env: dict[str, str]) -> None:
 
 
 def test_an_address_that_is_not_ours(env: dict[str, str]) -> None:
-    done = cli("serve", "--ip", "192.0.2.1", "--port", "0", env=env)
+    done = cli("serve", "--engine", "podman", "--ip", "192.0.2.1", "--port", "0", env=env)
     assert (done.returncode, done.stdout) == (1, "")
     assert "192.0.2.1:0 cannot be listened on" in done.stderr
 

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from traitlets.config import Config
 
 from binderprogress.ext.standalone import Standalone
+from binderprogress.history.base import NoHistory
+from binderprogress.history.config import History
 from binderprogress.history.database import Database
 
 # Each way of running needs only its own extra; what is blocked here is not installed there.
@@ -150,3 +154,36 @@ def test_guards_are_up_where_they_are_needed_unless_configured(
 @pytest.mark.parametrize(("ip", "only"), [("127.0.0.2", True), ("::", False), ("", False)])
 def test_all_of_loopback_counts_as_local_and_nothing_else(ip: str, only: bool) -> None:
     assert Standalone(config=Config({"Standalone": {"ip": ip}})).web.local_only is only
+
+
+def test_nobody_is_answered_before_the_history_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A launch that ended before would be missing in the history."""
+    opening, go_on = threading.Event(), threading.Event()
+
+    def open_later(history: History) -> NoHistory:
+        opening.set()
+        assert go_on.wait(30)
+        return NoHistory()
+
+    monkeypatch.setattr(History, "open", open_later)
+    config = Config({"Standalone": {"port": 0}, "HubSpawner": {"url": HUB}})
+
+    async def main() -> None:
+        standalone = Standalone(config=config)
+        starting = asyncio.create_task(standalone.start())
+        try:
+            await asyncio.to_thread(opening.wait, 30)
+            reader, writer = await asyncio.open_connection("127.0.0.1", standalone.port)
+            writer.write(b"GET /versions HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = asyncio.create_task(reader.readline())
+            await asyncio.wait([answer], timeout=0.3)
+            assert not answer.done()
+            go_on.set()
+            assert await answer == b"HTTP/1.1 200 OK\r\n"
+            writer.close()
+        finally:
+            go_on.set()
+            await starting
+            await standalone.stop()
+
+    asyncio.run(main())
