@@ -71,6 +71,10 @@ class ServerParts(Standalone):
         if "local_only" not in self.config.Web:
             # The Jupyter server looks at the name itself.
             self.web.local_only = False
+        if "trust_proxy" not in self.config.Web:
+            # Whether a proxy in front speaks https is only in its headers. Scripts cannot set them
+            # for another site's pages, and the client's address is for the Jupyter server to read.
+            self.web.trust_proxy = True
         self._starting = asyncio.Lock()
         if isinstance(self.spawner, HubSpawner):
             if "confirm_foreign" not in self.config.Web:

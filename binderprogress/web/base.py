@@ -17,6 +17,8 @@ from ..errors import BinderProgressError, RefusedError, TooManyRequestsError
 from ..launches import Caller, Launch
 from .config import Web
 from .connections import as_viewer
+from .links import launch_link
+from .origins import origin_of
 
 __all__ = ["ApiHandler", "Handler", "content_security_policy"]
 
@@ -63,11 +65,22 @@ class Handler(RequestHandler):
         return web
 
     @property
+    def scheme(self) -> str:
+        """The scheme by which the browser asks: `http` or `https`."""
+        if self.web.trust_proxy:
+            # Each proxy adds what it sees at the end; the first one talks to the browser.
+            headers = self.request.headers
+            told = headers.get("X-Scheme") or headers.get("X-Forwarded-Proto", "")
+            first = told.partition(",")[0].strip().lower()
+            if first in {"http", "https"}:
+                return first
+        return self.request.protocol
+
+    @property
     def caller(self) -> Caller:
         """Who asks."""
-        host = f"{self.request.protocol}://{self.request.host}"
         return Caller(
-            base_url=host + self.web.base_url,
+            base_url=f"{self.scheme}://{self.request.host}{self.web.base_url}",
             ip=self.request.remote_ip or "",
             user=self.user,
             parent=traceparent.parse(self.request.headers.get("traceparent", "")),
@@ -82,6 +95,26 @@ class Handler(RequestHandler):
             If there is none, or it is somebody else's: that makes no difference.
         """
         return self.web.launches.get(launch_id, user=self.user)
+
+    def own_link(self, spec: Spec, urlpath: str = "") -> str:
+        """Return a link to the page that launches a spec, for one of our own pages.
+
+        Where launches are asked about, it has a ticket, so that it is not asked about again.
+        """
+        ticket = self.make_ticket(str(spec))
+        return launch_link(self.web.base_url, spec, urlpath, ticket=ticket)
+
+    def make_ticket(self, what: str) -> str:
+        """Return a one-time ticket for the page that is being sent; empty where none is needed."""
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("Vary", "Cookie, Sec-Fetch-Dest, Sec-Fetch-Mode")
+        # Attack: a script of another page of the same origin fetches ours, and reads the ticket.
+        # Scripts cannot set these headers. Without them, as over plain http, there is no ticket.
+        headers = self.request.headers
+        opened = (headers.get("Sec-Fetch-Dest"), headers.get("Sec-Fetch-Mode"))
+        if not self.web.confirm_foreign or opened != ("document", "navigate"):
+            return ""
+        return self.web.tickets.make(self.user, what)
 
     def read_spec(self, text: str) -> Spec:
         """Read a spec, quoted as it stands in an address."""
@@ -152,13 +185,21 @@ class ApiHandler(Handler):
         if origin is not None and not self.is_allowed(origin):
             raise RefusedError(
                 f"Pages of {origin[:200]} may not use this server. Whoever runs it can allow it "
-                f"with {self.web.origins_setting}."
+                f"with {self.web.origins_setting}.{self._hint(origin)}"
             )
+
+    def _hint(self, origin: str) -> str:
+        """Say what to do if only the scheme differs: it looks like a proxy that speaks https."""
+        if self.scheme == "http" and origin == f"https://{self.request.host}":
+            return " If it is its own page, behind a proxy with https: with c.Web.trust_proxy."
+        return ""
 
     def is_allowed(self, origin: str) -> bool:
         """Whether pages of an origin may use this server: its own may."""
-        # Compared as text: an Origin header is no more than scheme, host and port.
-        if origin.partition("://")[2] == self.request.host:
+        # Attack: whoever is on the network makes http://host say what they like, and a page there
+        # would use https://host in its visitor's name. So the scheme counts, too.
+        own = origin_of(f"{self.scheme}://{self.request.host}")
+        if own and origin_of(origin) == own:
             return True
         allowed = self.web.allowed_origins
         return "*" in allowed or origin in allowed

@@ -6,14 +6,21 @@ with the id of the last one (every `EventSource` does) goes on where it stopped.
 
 from __future__ import annotations
 
+import math
+
 import msgspec
+from tornado.web import HTTPError
 
 from ..core.phases import Phase
-from ..errors import BadRequestError, NotFoundError, RefusedError
+from ..errors import BinderProgressError, RefusedError, TooManyRequestsError
+from .origins import origin_of
 from .streams import StreamHandler, position
 from .viewers import END
 
 __all__ = ["BuildHandler"]
+
+
+_EVENT_STREAM = "text/event-stream"
 
 
 class BuildHandler(StreamHandler):
@@ -24,14 +31,47 @@ class BuildHandler(StreamHandler):
     async def prepare(self) -> None:
         """Refuse what another site's page could do without asking.
 
-        Attack: an image, a frame or a form of any page sends a GET here without an Origin, and
-        this GET starts what it names. Browsers say so in a header of their own; programs do not.
+        Attack: an image, a frame, a form or a script of any page sends a GET here, and this GET
+        starts what it names. None of those that a browser sends by itself asks for a stream.
         """
         await super().prepare()
-        site = self.request.headers.get("Sec-Fetch-Site", "none")
-        told = "Origin" in self.request.headers or "*" in self.web.allowed_origins
-        if site not in {"none", "same-origin"} and not told:
-            raise RefusedError("Pages of other sites may not start a launch this way.")
+        if self.request.method != "GET":
+            # A browser's question before a request, or a method that is not answered here.
+            return
+        if not asks_for_stream(self.request.headers.get("Accept", "")):
+            raise HTTPError(
+                406,
+                "This address answers with a stream. Ask for it with the header Accept: "
+                "text/event-stream, as in: curl -N -H 'Accept: text/event-stream' ADDRESS",
+            )
+        if not self._is_program() and not self._is_own_page():
+            raise RefusedError(
+                "Pages of other sites may not start a launch this way, and this browser does not "
+                "say which page asks. Use https, or allow the site with "
+                f"{self.web.origins_setting}."
+            )
+
+    def _is_program(self) -> bool:
+        """Whether no browser asks. In a `no-cors` request, a page cannot change the User-Agent."""
+        headers = self.request.headers
+        fetched = any(name.startswith("Sec-Fetch-") for name in headers)
+        return not fetched and not headers.get("User-Agent", "").startswith("Mozilla/")
+
+    def _is_own_page(self) -> bool:
+        """Whether a page of this server asks, or one of a site that is allowed.
+
+        Attack: `fetch(url, {mode: "no-cors", headers: {Accept: "text/event-stream"}})` sends no
+        Origin from any page. Over plain http, a browser sends no `Sec-Fetch-Site` either, but the
+        Referer, whose origin a page of another site cannot choose.
+        """
+        headers = self.request.headers
+        if "Origin" in headers or "*" in self.web.allowed_origins:
+            # `ApiHandler.prepare` has looked at it.
+            return True
+        site = headers.get("Sec-Fetch-Site")
+        if site is not None:
+            return site in {"same-origin", "none"}
+        return self.is_allowed(origin_of(headers.get("Referer", "")))
 
     def get(self, _: str) -> None:
         """Start a launch and stream it, or go on with one that this client has begun."""
@@ -44,11 +84,25 @@ class BuildHandler(StreamHandler):
                 # As it stands in the address: quoted slashes are part of a component.
                 text = self.request.path.removeprefix(f"{self.web.base_url}build/")
                 launch, after = self.start_launch(self.read_spec(text)), 0
-        except (BadRequestError, NotFoundError) as error:
+        except BinderProgressError as error:
+            if error.status >= 500:
+                raise
             # BinderHub's clients know only what comes as an event.
             self.start_stream()
-            failed = {"phase": Phase.FAILED, "message": f"{error}\n"}
+            if isinstance(error, TooManyRequestsError):
+                self.set_header("Retry-After", str(math.ceil(error.retry_after)))
+            failed = {
+                "phase": Phase.FAILED,
+                "status_code": error.status,
+                "message": f"{error}\n",
+            }
             self.finish(b"data: %b\n\n%b" % (msgspec.json.encode(failed), END))
             return
         # BinderHub's own client takes an end that comes before it has closed for a failure.
         self.stream(launch, after, id_prefix=f"{launch.id}.", linger=self.web.linger)
+
+
+def asks_for_stream(accept: str) -> bool:
+    """Whether an Accept header names server-sent events; `*/*` and `text/*` do not."""
+    types = (part.partition(";")[0].strip().lower() for part in accept.split(","))
+    return _EVENT_STREAM in types

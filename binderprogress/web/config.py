@@ -16,6 +16,7 @@ from .access import Access, Everyone
 from .gallery import Gallery, read_gallery
 from .metrics import LaunchCollector, registry
 from .ratelimit import RateLimiter
+from .tickets import Tickets
 
 if TYPE_CHECKING:
     import jinja2
@@ -78,10 +79,11 @@ class Web(LoggingConfigurable):
     confirm_foreign = Bool(
         False,
         help="""
-        Let the launch page ask before it starts what a link on another site names.
+        Let the launch page ask before it starts what its address names, unless the person came
+        from one of our own pages.
 
-        By default only with the engine "local", where to launch a repository is to run it as the
-        user of this machine.
+        On by default where a launch runs code with the rights of who launches: with the engine
+        "local", as a service of a JupyterHub, in a Jupyter server, and in a BinderHub with logins.
         """,
     ).tag(config=True)
 
@@ -115,6 +117,8 @@ class Web(LoggingConfigurable):
         self.access: Access = Everyone()
         """Who may ask for what."""
         self.limiter = RateLimiter(limit=self.rate_limit, period=self.rate_period)
+        self.tickets = Tickets()
+        """With which our own pages start launches without asking again."""
         self.gallery_items = (
             read_gallery(Path(self.gallery).expanduser()) if self.gallery else Gallery()
         )

@@ -11,10 +11,13 @@ import msgspec
 from ..core.specs import Spec
 from ..errors import BadRequestError
 
-__all__ = ["APPS", "Snippets", "check_urlpath", "launch_link", "path_in", "snippets"]
+__all__ = ["APPS", "TICKET", "Snippets", "check_urlpath", "launch_link", "path_in", "snippets"]
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _ALT = "Launch with binderprogress"
+
+TICKET = "ticket"
+"""The argument of a launch's page that has a ticket of ours."""
 
 APPS = {"lab": "lab/tree/", "voila": "voila/render/", "path": ""}
 """Below which path an app of a Jupyter server opens a file; `path`: in the server itself."""
@@ -34,11 +37,12 @@ class Snippets(msgspec.Struct, frozen=True, kw_only=True):
     classic: str
 
 
-def launch_link(base_url: str, spec: Spec, urlpath: str = "") -> str:
+def launch_link(base_url: str, spec: Spec, urlpath: str = "", *, ticket: str = "") -> str:
     """Return the address of the page that launches a spec, below `base_url`."""
     # A spec is quoted already: no % of it is quoted again.
     link = f"{base_url}v2/{quote(str(spec), safe='/%')}"
-    return f"{link}?{urlencode({'urlpath': urlpath}, safe='/')}" if urlpath else link
+    query = {name: value for name, value in (("urlpath", urlpath), (TICKET, ticket)) if value}
+    return f"{link}?{urlencode(query, safe='/')}" if query else link
 
 
 def check_urlpath(text: str) -> str:

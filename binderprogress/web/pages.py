@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import urlsplit
 
 from ..core import specs
 from ..core.specs import Spec
 from ..errors import BadRequestError, NotFoundError
 from .base import Handler
-from .links import APPS, check_urlpath, launch_link, path_in, snippets
+from .links import APPS, TICKET, check_urlpath, launch_link, path_in, snippets
 
 __all__ = [
     "FrontHandler",
@@ -20,6 +19,9 @@ __all__ = [
     "NotFoundHandler",
     "PictureHandler",
 ]
+
+_FORM = "link"
+"""Stands in the ticket of the form, where that of a link has a spec; no spec has this form."""
 
 
 class FrontHandler(Handler):
@@ -32,7 +34,7 @@ class FrontHandler(Handler):
         cards = [
             {
                 "item": item,
-                "link": launch_link(base_url, item.spec, item.urlpath),
+                "link": self.own_link(item.spec, item.urlpath),
                 "picture": item.picture_url(base_url),
             }
             for item in gallery.items.values()
@@ -86,18 +88,25 @@ class LinkHandler(Handler):
 
     def get(self) -> None:
         """Show the form, and what it makes of what was typed."""
-        typed = {name: self.get_query_argument(name, "") for name in ("repo", "ref", "urlpath")}
+        self._answer()
+
+    def post(self) -> None:
+        """Launch what was typed: sent by the form's second button."""
+        self._answer()
+
+    def _answer(self) -> None:
+        typed = {name: self.get_argument(name, "") for name in ("repo", "ref", "urlpath")}
         spec, urlpath, errors = self._read(**typed) if any(typed.values()) else (None, "", {})
         if errors:
             self.set_status(400)
-        app = self.get_query_argument("app", "path" if typed["urlpath"] else "lab")
+        app = self.get_argument("app", "path" if typed["urlpath"] else "lab")
         # A path without an app is one in the server.
         app = app if app in APPS else "path"
-        site, made = self.site, None
+        site, made, try_link = self.site, None, ""
         if spec is not None and not errors:
             path = path_in(app, urlpath)
-            if self.get_query_argument("launch", ""):
-                self.redirect(launch_link(self.web.base_url, spec, path), status=303)
+            if self.get_argument("launch", ""):
+                self._launch(spec, path)
                 return
             made = snippets(
                 site,
@@ -106,6 +115,7 @@ class LinkHandler(Handler):
                 static_path=self.web.static_path,
                 badge_path=self.web.badge_path,
             )
+            try_link = self.own_link(spec, path)
         self.finish(
             self.web.render(
                 "link.html",
@@ -113,12 +123,24 @@ class LinkHandler(Handler):
                 app=app,
                 errors=errors,
                 made=made,
+                try_link=try_link,
+                ticket=self.make_ticket(_FORM),
+                xsrf=self.xsrf_token.decode() if self.web.access.lists else "",
                 badge_path=self.web.badge_path,
                 origins_setting=self.web.origins_setting,
                 **self.choices(),
                 **typed,
             )
         )
+
+    def _launch(self, spec: Spec, path: str) -> None:
+        """Send the browser on to the launch."""
+        # Attack: any page can lead the browser to this address, with a repository that it names.
+        ours = self.web.tickets.use(self.get_body_argument("launch", ""), self.user, _FORM)
+        ticket = self.web.tickets.make(self.user, str(spec)) if ours else ""
+        link = launch_link(self.web.base_url, spec, path, ticket=ticket)
+        self.set_header("Cache-Control", "no-store")
+        self.redirect(link, status=303)
 
     def _read(self, repo: str, ref: str, urlpath: str) -> tuple[Spec | None, str, dict[str, str]]:
         """Read the form; what is wrong is a sentence under the name of its field."""
@@ -153,6 +175,8 @@ class LaunchPageHandler(Handler):
     def get(self, _: str) -> None:
         """Show the page that launches it, or goes on watching what its address names."""
         spec = self.read_spec(self.request.path.removeprefix(f"{self.web.base_url}v2/"))
+        # It may start a launch by itself: no cache may keep it for somebody else's link.
+        self.set_header("Cache-Control", "no-store")
         urlpath = self.get_query_argument("urlpath", "")
         for argument, prefix in (("labpath", "lab/tree/"), ("filepath", "tree/")):
             path = self.get_query_argument(argument, "")
@@ -172,18 +196,22 @@ class LaunchPageHandler(Handler):
                 ref=spec.ref,
                 provider=specs.PROVIDERS.get(spec.provider, spec.provider),
                 urlpath=urlpath,
-                ask=self.web.confirm_foreign and self._is_foreign(),
+                ask=self._asks(spec),
             )
         )
 
-    def _is_foreign(self) -> bool:
-        """Whether a page that is not ours led here; browsers say so, and what one typed is none."""
-        site = self.request.headers.get("Sec-Fetch-Site", "none")
-        if site != "same-origin":
-            return site != "none"
-        # Attack: below other paths of the same site are pages of others, as a Hub's users' servers.
-        referrer = urlsplit(self.request.headers.get("Referer", "")).path
-        return not f"{referrer}/".startswith(self.web.base_url)
+    def _asks(self, spec: Spec) -> bool:
+        """Whether the page asks before it starts the launch.
+
+        No header says who led the browser here: a browser sends no `Sec-Fetch-Site` over plain
+        http, "none" is also a link in a mail, and on a shared origin, as below a JupyterHub, the
+        Referer's path is whatever another user's page wants it to be. Only a ticket of one of our
+        own pages does.
+        """
+        if not self.web.confirm_foreign:
+            return False
+        ticket = self.get_query_argument(TICKET, "")
+        return not self.web.tickets.use(ticket, self.user, str(spec))
 
 
 class NotFoundHandler(Handler):

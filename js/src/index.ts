@@ -3,6 +3,7 @@
 import "./index.css";
 import type { BinderProgressElement } from "./element";
 import type {} from "./element-events";
+import { withoutTicket } from "./ticket";
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const kept = storage();
@@ -120,7 +121,7 @@ class Card {
 
   #linkTo(run: HTMLElement, launch: string): void {
     const link = part<HTMLAnchorElement>(run, "own-page");
-    link.href = `${this.#link.href}#launch=${encodeURIComponent(launch)}`;
+    link.href = `${withoutTicket(this.#link.href)}#launch=${encodeURIComponent(launch)}`;
     link.hidden = false;
   }
 }

@@ -1,6 +1,7 @@
 // The script of launch.html: the element's launch is kept in the page's address.
 import "./launch.css";
 import type {} from "./element-events";
+import { withoutTicket } from "./ticket";
 
 const element = document.querySelector("binder-progress")!;
 const fragment = new URLSearchParams(location.hash.slice(1));
@@ -14,10 +15,33 @@ element.setAttribute("tab", "");
 // The page around is English; the element speaks the language that the person reads.
 element.lang = new URLSearchParams(location.search).get("lang") || navigator.language;
 
+// A ticket of one of our own pages is used up by now, and is not for the address that is passed on.
+if (location.search.includes("ticket="))
+  history.replaceState(history.state, "", withoutTicket(location.href));
+
 element.addEventListener("started", ({ detail }) => {
   // A reload then resumes this launch instead of starting a second one.
   history.replaceState(history.state, "", `#launch=${encodeURIComponent(detail.launch)}`);
 });
+
+/** Milliseconds in which a second click may come that was meant for another window. */
+const DOUBLE_CLICK = 500;
+
+// Attack: a window in front of this one closes at the first click of two, so that the second one
+// meets the button here that launches.
+let focused = Number.NEGATIVE_INFINITY;
+addEventListener("focus", () => {
+  focused = performance.now();
+});
+element.addEventListener(
+  "click",
+  (event) => {
+    if (!element.ask || performance.now() - focused > DOUBLE_CLICK) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  },
+  { capture: true },
+);
 
 addEventListener("hashchange", ({ oldURL }) => {
   const [before, now] = [oldURL, location.href].map(

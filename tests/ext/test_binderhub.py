@@ -283,7 +283,7 @@ def test_binderhubs_rate_limit_counts_both_ways_to_start() -> None:
 def test_what_asks_for_no_stream_starts_nothing() -> None:
     with inside() as server:
         event = refused(server, "build/gh/a/b/HEAD", Accept="text/html")
-        assert event["status_code"] == 400
+        assert event["status_code"] == 406
         assert "Accept" in event["message"]
 
 

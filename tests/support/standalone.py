@@ -59,8 +59,13 @@ def post(url: str, body: Any) -> dict[str, Any]:
 
 @contextmanager
 def running(folder: Path, **more: Any) -> Iterator[Running]:
-    """Run a server with the local engine that launches what is below `folder`."""
+    """Run a server with the local engine that launches what is below `folder`.
+
+    Unless `more` says otherwise, the page of a launch starts it without asking.
+    """
     config = Config(more)
+    if "confirm_foreign" not in config.Web:
+        config.Web.confirm_foreign = False
     config.LocalBuilder.local_folders = [str(folder)]
     config.LocalBuilder.environments = str(folder / "environments")
     config.Standalone.port = 0

@@ -136,7 +136,10 @@ class Api:
             session.get(
                 # As it stands: quoted slashes stay quoted.
                 URL(url if url.startswith("http") else self.url + url, encoded=True),
-                headers={name.replace("_", "-"): value for name, value in headers.items()},
+                headers={
+                    "Accept": "text/event-stream",
+                    **{name.replace("_", "-"): value for name, value in headers.items()},
+                },
             ) as response,
         ):
             yield Stream(response)

@@ -154,26 +154,27 @@ class TestBelowAPathOfItsOwn:
         assert (await api.fetch("/services/buildXv2/health")).code == 404
 
 
-@pytest.mark.parametrize("site", ["cross-site", "same-site"])
-@gen_test
-async def test_attack_another_sites_page_starts_nothing_by_an_image_or_a_link(
-    api: Api, launches: LaunchManager, failing: Spec, site: str
-) -> None:
-    # A GET without an Origin, as <img src> or a frame sends it, needs nobody's leave; and this one
-    # runs what the repository says, on a demo even without a container around it.
-    response = await api.fetch(f"/build/{failing}", headers={"Sec-Fetch-Site": site})
-    assert response.code == 403
-    assert "other sites" in sentence(response)
-    assert launches.running == 0
-
-
 @pytest.mark.parametrize("site", ["same-origin", "none"])
 @gen_test
-async def test_our_own_pages_and_an_address_that_is_typed_start_it(
-    api: Api, failing: Spec, site: str
-) -> None:
+async def test_our_own_pages_start_it(api: Api, failing: Spec, site: str) -> None:
     stream = await api.whole(f"/build/{failing}", Sec_Fetch_Site=site)
     assert stream.events[-1]["reason"] == "bad-ref"
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "Text/Event-Stream;q=0.9, */*;q=0.1"])
+@gen_test
+async def test_who_asks_for_a_stream_gets_one(api: Api, failing: Spec, accept: str) -> None:
+    stream = await api.whole(f"/build/{failing}", Accept=accept)
+    assert stream.events[-1]["reason"] == "bad-ref"
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", "text/*", "text/html", "text/event-streams"])
+@gen_test
+async def test_who_does_not_is_told_how(api: Api, failing: Spec, accept: str | None) -> None:
+    headers = {"Accept": accept} if accept else {}
+    response = await api.fetch(f"/build/{failing}", headers=headers)
+    assert response.code == 406
+    assert "curl -N -H 'Accept: text/event-stream'" in sentence(response)
 
 
 class TestAllowedOrigin:

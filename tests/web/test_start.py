@@ -192,9 +192,9 @@ class TestRateLimit:
             assert 1 <= int(response.headers["Retry-After"]) <= 30
             assert "2 launches in 30 seconds" in sentence(response)
         # BinderHub's endpoint starts launches too.
-        response = await api.fetch(f"/build/{failing}")
-        assert response.code == 429
-        assert response.headers["Retry-After"]
+        stream = await api.whole(f"/build/{failing}")
+        assert stream.events[0]["status_code"] == 429
+        assert stream.headers["Retry-After"]
 
 
 class TestCap:

@@ -76,6 +76,9 @@ class BinderProgress(LoggingConfigurable):
         self.tracing.attach(self.launches)
         self.web = Web(launches=self.launches, parent=self)
         self.web.base_url = hub.base_url
+        if "trust_proxy" not in self.config.Web:
+            # BinderHub trusts its proxy.
+            self.web.trust_proxy = True
         self.web.static_path = "binderprogress/static/"
         if "name_repositories" not in self.config.Web:
             # Its providers may have tokens for private ones.

@@ -215,13 +215,6 @@ class HubBuildHandler(Starting, BuildHandler):
     # asks for a stream, and of scripts the Hub's login wants the token of the page.
     get_acts = False
 
-    async def prepare(self) -> None:
-        """Check as BinderHub does; its clients ask for a stream, and robots do not."""
-        await super().prepare()
-        accepted = self.request.headers.get("Accept", "").lower().split(";")
-        if "text/event-stream" not in map(str.strip, accepted):
-            raise HTTPError(400, "Missing Accept header: text/event-stream")
-
     def get(self, _: str) -> None:
         """Start a launch and stream it, or go on with one that this client has begun."""
         last = self.request.headers.get("Last-Event-ID", "")

@@ -95,7 +95,7 @@ class HubLinkHandler(Guarded, LinkHandler):
             prefix: _display(provider).get("displayName") or provider.name.default_value or prefix
             for prefix, provider in providers.items()
         }
-        chosen = self.get_query_argument("provider", "")
+        chosen = self.get_argument("provider", "")
         return {"providers": names, "provider": chosen if chosen in names else next(iter(names))}
 
     def read_repository(self, repo: str, ref: str) -> tuple[Spec | None, dict[str, str]]:

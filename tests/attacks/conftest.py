@@ -1,0 +1,58 @@
+"""What the attacks have in common: the real handlers on a real port, and a browser with names."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from ..conftest import CHROMIUM_ARGUMENTS
+from ..web.conftest import (
+    api,
+    app,
+    builder,
+    failing,
+    hub,
+    io_loop,
+    launches,
+    nothing_uncaught,
+    settings,
+    shared,
+    spawner,
+    web,
+)
+
+__all__ = [
+    "api",
+    "app",
+    "builder",
+    "failing",
+    "hub",
+    "io_loop",
+    "launches",
+    "nothing_uncaught",
+    "settings",
+    "shared",
+    "spawner",
+    "web",
+]
+
+
+@pytest.fixture(scope="module")
+def named_browser() -> Iterator[Browser]:
+    """A real Chromium, for which all names below .example are this machine.
+
+    By such a name, plain http is not "potentially trustworthy": it sends no `Sec-Fetch-*` there.
+    """
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("chromium is not installed, and this user could not install it")
+    rules = "--host-resolver-rules=MAP *.example 127.0.0.1"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=path, args=[*CHROMIUM_ARGUMENTS, rules]
+        )
+        yield chromium
+        chromium.close()
