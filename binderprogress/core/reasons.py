@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Reversible
 
 import msgspec
 
 from ..errors import LaunchFailedError
+from .matching import Log, Matcher
 
 __all__ = [
     "DRAWN",
@@ -15,7 +17,9 @@ __all__ = [
     "EVIDENCE",
     "FLAGS",
     "LONGEST_LINE",
+    "LONGEST_LOG",
     "LONGEST_SUBJECT",
+    "MOST_LINES",
     "REASONS",
     "Diagnosis",
     "Reason",
@@ -55,6 +59,11 @@ class Reason(msgspec.Struct, frozen=True):
 
 # The first that is found in the log wins, so the more telling ones come first: what went wrong
 # before what went wrong because of it.
+#
+# Attack: whoever owns the repository writes the log. Each pattern takes linear time: of its
+# alternatives, each begins with fixed text or `^`, and what repeats after it cannot run past the
+# next place where that text begins, or only a bounded number of characters. No `.*` unless after
+# `^`. `tests/attacks/test_patterns.py` measures it.
 _TABLE = [
     Reason(
         "no-engine",
@@ -145,7 +154,7 @@ _TABLE = [
         r"Repository not found|does not appear to be a git repository|Authentication failed for '"
         r"|could not read (?:Username|Password)|Permission denied \(publickey"
         r"|The requested URL returned error: 40[134]|Host key verification failed"
-        r"|\bfatal: repository '.*' (?:not found|does not exist)|want to use a secret Gist",
+        r"|\bfatal: repository '[^']*' (?:not found|does not exist)|want to use a secret Gist",
         "The repository is not there, or it is private.",
         "Check its address, and that anyone may read it.",
     ),
@@ -154,7 +163,7 @@ _TABLE = [
         r"No interpreter found for (Python \S+)|No download found for request: (\S+)"
         r"|Invalid version request: (Python .+)|Invalid runtime\.txt"
         r"|runtime\.txt version not supported|Python version compatible with pyproject\.toml"
-        r"|requires-python .* is not understood"
+        r"|^pyproject\.toml: requires-python .* is not understood"
         r"|python-build-standalone/releases/download/[^/]+/cpython-(\d+\.\d+\.\d+)",
         "The Python that the repository asks for cannot be had here.",
         "Ask for another version in runtime.txt or pyproject.toml, or for none.",
@@ -185,7 +194,8 @@ _TABLE = [
         "out-of-memory",
         r"OOMKilled|\bOut of memory\b|Cannot allocate memory|\bMemoryError\b"
         r"|Killed signal terminated program"
-        r"|(?:exit|exited with|non-zero) (?:code|status):? (?:137|-9)\b",
+        r"|exit (?:code|status):? (?:137|-9)\b|exited with (?:code|status):? (?:137|-9)\b"
+        r"|non-zero (?:code|status):? (?:137|-9)\b",
         "There was not enough memory.",
         "Ask for fewer or smaller packages, or for a larger machine.",
     ),
@@ -197,13 +207,14 @@ _TABLE = [
     ),
     Reason(
         "conda-conflict",
-        r"─ (\S+).* does not exist \(perhaps a typo|nothing provides requested (\S+)"
+        r"─ ([^\s─]+) [^─]*does not exist \(perhaps a typo|nothing provides requested (\S+)"
         r"|LibMambaUnsatisfiableError|Could not solve for environment specs"
         r"|ResolvePackageNotFound|UnsatisfiableError|PackagesNotFoundError",
         "The packages in environment.yml do not all exist, or cannot be installed together.",
         "Loosen or correct the versions that the log names, and try again.",
         "environment.yml asks for {0}, which is not in its channels.",
-        below=r"(?:NotFoundError: .*|ResolvePackageNotFound: ?) - (\S+)",
+        below=r"(?:NotFoundError: The following packages are [^-:]{0,60}:"
+        r"|ResolvePackageNotFound: ?) - (\S+)",
     ),
     Reason(
         "unsatisfiable-requirement",
@@ -229,7 +240,7 @@ _TABLE = [
     Reason(
         "package-build-failed",
         r"Failed building wheel for (\S+)|Could not build wheels for ([^\s,]+)"
-        r"|Failed to build installable wheels for .*\(([^\s,)]+)|Failed to build `([^`\s]+)"
+        r"|Failed to build installable wheels for [^(]{0,60}\(([^\s,)]+)|Failed to build `([^`\s]+)"
         r"|^(?:ERROR: )?Failed to build (?!installable|image|the\b)([\w.-]+)$"
         r"|subprocess-exited-with-error|metadata-generation-failed",
         "A package could not be built.",
@@ -239,8 +250,8 @@ _TABLE = [
     Reason(
         "postbuild-failed",
         r"postBuild (?:failed|exited|returned)"
-        r"|(?:building at STEP|The command|process) .*postBuild\b.*"
-        r"(?:exit status|non-zero code|did not complete)",
+        r"|postBuild[\"']? (?:returned a non-zero code|did not complete)"
+        r"|postBuild\": while running runtime: exit status",
         "The repository's postBuild script failed.",
         "Run it by hand in a fresh clone to see why; the log has what it printed.",
     ),
@@ -269,14 +280,14 @@ _TABLE = [
     ),
     Reason(
         "no-node",
-        r"Insufficient (?:cpu|memory)|0/\d+ nodes are available|Timeout waiting for.*Pending",
+        r"Insufficient (?:cpu|memory)|0/\d+ nodes are available|Timeout waiting for.{0,60}Pending",
         "No machine had room for the server in time.",
         "Try again in a few minutes.",
     ),
     Reason(
         "start-timeout",
         r"did not start (?:with)?in \d+|failed to start in \d+ seconds"
-        r"|Timeout.*spawn|Spawn failed: Timeout|took too long to launch",
+        r"|Timeout.{0,30}spawn|Spawn failed: Timeout|took too long to launch",
         "The server did not start in time.",
         "Try again; if it stays, tell who runs this server.",
     ),
@@ -355,7 +366,7 @@ FLAGS = re.IGNORECASE | re.ASCII
 _COMPILED = [
     (
         reason,
-        re.compile(reason.pattern, FLAGS),
+        Matcher(reason.pattern, FLAGS),
         re.compile(reason.below, FLAGS) if reason.below else None,
     )
     for reason in _TABLE
@@ -363,10 +374,13 @@ _COMPILED = [
 # ECMA-48's: control sequences, control strings (OSC, DCS, …), other escapes, controls. What is not
 # finished ends with its line, so that one line cannot hide the next.
 ESCAPES = (
+    # Most characters begin none, and are passed over by one look.
+    r"(?=[\x00-\x08\x0b-\x1f\x7f-\x9f])(?:"
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
-    r"|\x1b[ -/]*[0-~]?"
-    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+    r"|\x1b+(?=\x1b)|\x1b[ -/]*[0-~]?"
+    r"|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x8f\x91-\x97\x99\x9a\x9c]+"
+    r")"
 )
 """What `plain` takes out."""
 
@@ -377,6 +391,10 @@ DRAWN = "│├╰─▶× "
 
 LONGEST_LINE = 2000
 """What stands beyond is not read for reasons; nobody could read its sentence either."""
+
+LONGEST_LOG = 20_000
+MOST_LINES = 400
+"""As many characters and lines of a log are read for reasons, from its end."""
 
 LONGEST_SUBJECT = 100
 EVIDENCE = 6
@@ -413,39 +431,52 @@ def failure(key: str, message: str = "") -> LaunchFailedError:
 
 def plain(text: str) -> str:
     """Return `text` without escape sequences and control characters."""
+    if text.isprintable():
+        return text
     return _ESCAPES.sub("", text)
 
 
-def diagnose(lines: Iterable[str], *, otherwise: str = "unknown") -> Diagnosis:
+def diagnose(lines: Reversible[str], *, otherwise: str = "unknown") -> Diagnosis:
     """Find out from the last lines of a log why it failed.
 
     Parameters
     ----------
-    lines : iterable of str
-        In their order.
+    lines : sequence of str
+        In their order; read from the end, as far as `LONGEST_LOG` and `MOST_LINES` allow.
     otherwise : str
         The reason where no line tells; the last lines are the evidence then.
     """
-    # A message may be more than one line.
-    cleaned = [
-        text
-        for message in lines
-        for line in _LINE_END.split(message)
-        if (text := plain(line[:LONGEST_LINE]).strip())
-    ]
-    for reason, pattern, below in _COMPILED:
-        found = [(at, match) for at, line in enumerate(cleaned) if (match := pattern.search(line))]
+    log = Log(_last_lines(lines))
+    for reason, matcher, below in _COMPILED:
+        found = matcher.find(log)
         if found:
             name = next((group for _, match in found for group in match.groups() if group), "")
-            evidence = [cleaned[at] for at, _ in found]
+            evidence = [log.lines[at] for at, _ in found]
             if not name and below is not None:
-                name, wrapped = _look_below(below, cleaned[found[0][0] :][:EVIDENCE])
+                name, wrapped = _look_below(below, log.lines[found[0][0] :][:EVIDENCE])
                 evidence = wrapped or evidence
             subject = _subject(name) if reason.named else ""
             sentence = reason.named.format(subject) if subject else reason.sentence
             return Diagnosis(reason.key, subject, sentence, reason.advice, evidence[:EVIDENCE])
     reason = REASONS[otherwise]
-    return Diagnosis(reason.key, "", reason.sentence, reason.advice, cleaned[-EVIDENCE:])
+    return Diagnosis(reason.key, "", reason.sentence, reason.advice, log.lines[-EVIDENCE:])
+
+
+def _last_lines(messages: Reversible[str]) -> list[str]:
+    """Return the last lines that say something, plain, as far as a diagnosis reads."""
+    lines: deque[str] = deque()
+    characters = count = 0
+    for message in reversed(messages):
+        # A message may be more than one line.
+        for line in reversed(_LINE_END.split(message[-LONGEST_LOG:])):
+            text = line[:LONGEST_LINE]
+            characters += len(text)
+            count += 1
+            if characters > LONGEST_LOG or count > MOST_LINES:
+                return list(lines)
+            if text := plain(text).strip():
+                lines.appendleft(text)
+    return list(lines)
 
 
 def _look_below(pattern: re.Pattern[str], lines: list[str]) -> tuple[str, list[str]]:

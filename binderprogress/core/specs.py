@@ -151,7 +151,10 @@ def parse(text: str) -> Spec:
         rest = unquote(rest).strip("/")
         if provider == "ckan":
             # What is left is not to change when it is read again.
-            rest = _check_address(re.sub(r"[\s/]+$", "", rest.partition("#")[0]))
+            rest = rest.partition("#")[0]
+            while rest[-1:] == "/" or rest[-1:].isspace():
+                rest = rest[:-1]
+            rest = _check_address(rest)
         return _bounded(Spec(provider, page_of(provider, rest), ""))
     if provider in {"gh", "gist"}:
         owner, _, rest = rest.partition("/")
@@ -180,6 +183,8 @@ def from_address(address: str, ref: str = "") -> Spec:
     SpecError
         If it is neither an address that git could clone nor a DOI of an archive that is known.
     """
+    if len(address) + len(ref) > _LONGEST:
+        raise SpecError(f"This address is longer than {_LONGEST} characters.")
     ref = ref.strip()
     record = spec_of(address.strip())
     if record is not None:
@@ -214,7 +219,9 @@ def _bounded(spec: Spec) -> Spec:
 
 def _without_git(name: str) -> str:
     # All of them: what is left is not to change when it is read again.
-    return re.sub(r"(?:\.git)+$", "", name)
+    while name.endswith(".git"):
+        name = name.removesuffix(".git")
+    return name
 
 
 def _check_address(address: str) -> str:

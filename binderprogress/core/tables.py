@@ -64,6 +64,8 @@ def tables() -> dict[str, Any]:
         "drawn": reasons.DRAWN,
         "limits": {
             "line": reasons.LONGEST_LINE,
+            "lines": reasons.MOST_LINES,
+            "log": reasons.LONGEST_LOG,
             "subject": reasons.LONGEST_SUBJECT,
             "evidence": reasons.EVIDENCE,
         },

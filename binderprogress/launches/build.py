@@ -142,7 +142,11 @@ class Build:
             message = "Found" if built.found else "Built"
             self.writer.end(Phase.BUILT, f"{message} the environment.\n", imageName=built.image)
             return built
-        self.writer.fail(error)
+        try:
+            await self.writer.fail(error)
+        except asyncio.CancelledError:
+            self.channel.close()
+            raise
         raise error
 
     def _keep(self, message: str) -> None:

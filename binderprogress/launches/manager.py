@@ -272,18 +272,18 @@ class LaunchManager(LoggingConfigurable):
             self._finish(launch, target, built, served)
             request = None
         except LaunchFailedError as error:
-            self._fail(launch, error)
+            await self._fail(launch, error)
         except RefusedError as error:
-            self._fail(launch, failure("refused", str(error)))
+            await self._fail(launch, failure("refused", str(error)))
         except TimeoutError:
             message = f"The server did not start within {self.launch_timeout:g} seconds."
-            self._fail(launch, failure("start-timeout", message))
+            await self._fail(launch, failure("start-timeout", message))
         except asyncio.CancelledError:
             # By `cancel`, which has said so to the viewers; here the task itself comes to its end.
             self.log.info("%r is called off", launch)
         except Exception:
             self.log.exception("%r failed", launch)
-            self._fail(launch, failure("internal"))
+            await self._fail(launch, failure("internal"))
         finally:
             self._release(launch)
             if request is not None:
@@ -346,10 +346,15 @@ class LaunchManager(LoggingConfigurable):
             },
         )
 
-    def _fail(self, launch: Launch, error: LaunchFailedError) -> None:
+    async def _fail(self, launch: Launch, error: LaunchFailedError) -> None:
         # A failed build has said so in its own channel, once for all its launches.
         if not launch.last.terminal:
-            launch.tail().fail(error)
+            try:
+                await launch.tail().fail(error)
+            except asyncio.CancelledError:
+                # By `cancel`, which has said so to the viewers.
+                self.log.info("%r is called off", launch)
+                return
         self.log.warning("%r: %s", launch, launch.last.message.strip())
 
     def _request(self, launch: Launch, target: Target, built: Built) -> SpawnRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import deque
@@ -200,11 +201,17 @@ class Writer:
             attempt.step,
         )
 
-    def fail(self, error: LaunchFailedError) -> None:
-        """Append the end of what went wrong, and close the channel."""
+    async def fail(self, error: LaunchFailedError) -> None:
+        """Append the end of what went wrong, and close the channel.
+
+        If the channel is closed meanwhile, by a launch that is cancelled, it stays as it is.
+        """
         found = Diagnosis(error.reason, error.subject, str(error), error.advice, [])
         if error.reason in _UNTOLD:
-            found = diagnose(self._tail, otherwise=error.reason)
+            # The log is a stranger's; what reading it takes is not to hold up everybody else.
+            found = await asyncio.to_thread(diagnose, list(self._tail), otherwise=error.reason)
+        if self.channel.closed:
+            return
         self.end(
             Phase.FAILED,
             found.message + "\n",

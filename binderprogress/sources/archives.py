@@ -42,7 +42,7 @@ _INSTALLATIONS = "https://iqss.github.io/dataverse-installations/data/data.json"
 
 _ZENODO_PATH = re.compile(r"/records?/(\d+)/?", re.ASCII)
 # <anything>.<article>.v<version>; without a version, the latest is meant.
-_FIGSHARE_DOI = re.compile(r"(.+?\.(\d+))(?:\.v(\d+))?", re.ASCII | re.IGNORECASE)
+_FIGSHARE_DOI = re.compile(r"(.+\.(\d+))(?:\.v(\d+))?", re.ASCII | re.IGNORECASE)
 _HEADERS = {"User-Agent": f"binderprogress/{__version__}"}
 _REDIRECTS = 5
 # The list of a dataset's files has some hundred bytes for each.

@@ -8,6 +8,7 @@ for none is asked for again.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -121,7 +122,7 @@ class UpstreamBuilder:
                 told = True
                 yield Record("binderhub", record)
                 if phase in _BAD_END:
-                    raise stream.failed(record)
+                    raise await asyncio.to_thread(stream.failed, record)
         finally:
             # A BinderHub leaves it open for ever after a failed build.
             if not built:
@@ -177,7 +178,7 @@ class UpstreamSpawner:
                     yield Record("binderhub", record)
                 if phase in _BAD_END:
                     over = True
-                    raise stream.failed(record)
+                    raise await asyncio.to_thread(stream.failed, record)
         finally:
             stream.close()
             if stream.may_have_server and not over:

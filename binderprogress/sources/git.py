@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import Sequence
@@ -212,7 +213,7 @@ class GitResolver(LoggingConfigurable):
             ) from error
         if code:
             self.log.warning("git %s failed: %s", arguments[0], output.strip())
-            raise _refused_by_git(spec, output)
+            raise await asyncio.to_thread(_refused_by_git, spec, output)
         return output
 
     async def _no_such_ref(self, spec: Spec) -> LaunchFailedError:

@@ -144,7 +144,7 @@ class HubSpawner(LoggingConfigurable):
             except _SpawnFailedError as error:
                 self.log.warning("Spawn of %s failed (attempt %d): %s", user, attempt, error)
                 if attempt == self.attempts:
-                    raise _failed(str(error)) from error
+                    raise await asyncio.to_thread(_failed, str(error)) from error
                 # Before the pause, so that it is seen for what it is.
                 yield Attempt(attempt + 1, str(error))
                 await self._stop_server(user, server)

@@ -42,10 +42,7 @@ export function plain(text: string): string {
  * @param otherwise - the reason where no line tells; the last lines are the evidence then
  */
 export function diagnose(lines: readonly string[], otherwise = "unknown"): Diagnosis {
-  const cleaned = lines
-    .flatMap((message) => message.split(/[\r\n]+/))
-    .map((line) => plain(line.slice(0, limits.line)).trim())
-    .filter(Boolean);
+  const cleaned = lastLines(lines);
   for (const reason of REASONS) {
     const found = cleaned.flatMap((line, at) => {
       const match = reason.pattern.exec(line);
@@ -62,6 +59,25 @@ export function diagnose(lines: readonly string[], otherwise = "unknown"): Diagn
     return said(reason.key, subject, evidence.slice(0, limits.evidence));
   }
   return said(otherwise, "", cleaned.slice(-limits.evidence));
+}
+
+/** The last lines that say something, plain, as far as a diagnosis reads. */
+function lastLines(messages: readonly string[]): string[] {
+  const lines: string[] = [];
+  let [characters, count] = [0, 0];
+  for (let at = messages.length - 1; at >= 0; at -= 1) {
+    // A message may be more than one line.
+    const parts = messages[at]!.slice(-limits.log).split(/[\r\n]+/);
+    for (const line of parts.reverse()) {
+      const text = line.slice(0, limits.line);
+      characters += text.length;
+      count += 1;
+      if (characters > limits.log || count > limits.lines) return lines.reverse();
+      const shown = plain(text).trim();
+      if (shown) lines.push(shown);
+    }
+  }
+  return lines.reverse();
 }
 
 /** What is said of a reason that is known. */
@@ -103,7 +119,10 @@ function lengthOf(text: string, characters: string): number {
 
 function subjectOf(name: string): string {
   // Not from the front: ".binder/Dockerfile" has its dot there.
-  const characters = [...name.replace(/^[ ,:;'"`]+/, "").replace(/[ .,:;'"`]+$/, "")];
+  let [begin, end] = [0, name.length];
+  while (begin < end && " ,:;'\"`".includes(name[begin]!)) begin += 1;
+  while (begin < end && " .,:;'\"`".includes(name[end - 1]!)) end -= 1;
+  const characters = [...name.slice(begin, end)];
   if (characters.length <= limits.subject) return characters.join("");
   return `${characters.slice(0, limits.subject).join("")}…`;
 }

@@ -89,7 +89,7 @@ STREAMS = {
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_recorded_failures(name: str) -> None:
-    found = diagnose(note.message for note in recorded.notes(name))
+    found = diagnose([note.message for note in recorded.notes(name)])
     assert (found.reason, found.message) == STREAMS[name]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 import tracemalloc
 from itertools import pairwise
 from typing import Any
@@ -14,10 +16,13 @@ from binderprogress.core.estimate import Estimator
 from binderprogress.core.events import Event
 from binderprogress.core.normalize import Note
 from binderprogress.core.phases import Phase
-from binderprogress.core.reasons import failure
+from binderprogress.core.reasons import Diagnosis, diagnose, failure
 from binderprogress.core.steps import Step, numbered
 from binderprogress.errors import IllegalTransitionError, LaunchFailedError, StreamError
+from binderprogress.launches import writer as writing
 from binderprogress.launches.writer import Clock, Limits, Writer
+
+from ..support.asynchronous import asynchronous
 
 LOG = logging.getLogger("test")
 
@@ -209,11 +214,12 @@ def test_a_step_goes_on_until_the_phase_ends(writer: Writer) -> None:
     ]
 
 
-def test_numbers_times_and_the_bar_only_go_forward(writer: Writer) -> None:
+@asynchronous(10)
+async def test_numbers_times_and_the_bar_only_go_forward(writer: Writer) -> None:
     write(writer, "a\n", phase=Phase.FETCHING)
     write(writer, "b\n", phase=Phase.BUILDING, step=numbered(3, 4))
     write(writer, "c\n", step=numbered(1, 4))
-    writer.fail(failure("build-failed"))
+    await writer.fail(failure("build-failed"))
     told = events(writer)
     assert [e.id for e in told] == [2, 3, 4, 5]
     assert all(a.time < b.time and a.elapsed < b.elapsed for a, b in pairwise(told))
@@ -233,10 +239,13 @@ def test_nothing_follows_the_end(writer: Writer) -> None:
     assert events(writer)[-1].reason == "cancelled"
 
 
-def test_a_failure_that_only_an_exit_code_tells_is_explained_from_the_log(writer: Writer) -> None:
+@asynchronous(10)
+async def test_a_failure_that_only_an_exit_code_tells_is_explained_from_the_log(
+    writer: Writer,
+) -> None:
     write(writer, "ERROR: No matching distribution found for six==99.99\n", phase=Phase.BUILDING)
     write(writer, "some more\n")
-    writer.fail(failure("build-failed"))
+    await writer.fail(failure("build-failed"))
     end = events(writer)[-1]
     assert end.reason == "unsatisfiable-requirement"
     assert end.subject == "six==99.99"
@@ -245,9 +254,12 @@ def test_a_failure_that_only_an_exit_code_tells_is_explained_from_the_log(writer
     assert end.evidence == ["ERROR: No matching distribution found for six==99.99"]
 
 
-def test_a_failure_with_a_reason_keeps_it_whatever_the_log_says(writer: Writer) -> None:
+@asynchronous(10)
+async def test_a_failure_with_a_reason_keeps_it_whatever_the_log_says(writer: Writer) -> None:
     write(writer, "No space left on device\n")
-    writer.fail(LaunchFailedError("It took too long.", reason="build-timeout", advice="Wait."))
+    await writer.fail(
+        LaunchFailedError("It took too long.", reason="build-timeout", advice="Wait.")
+    )
     end = events(writer)[-1]
     assert (end.reason, end.message, end.advice) == (
         "build-timeout",
@@ -257,12 +269,48 @@ def test_a_failure_with_a_reason_keeps_it_whatever_the_log_says(writer: Writer) 
     assert end.evidence == []
 
 
-def test_the_reason_is_found_beyond_what_is_shown() -> None:
+@asynchronous(20)
+async def test_a_failure_is_explained_off_the_loop(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The log is a stranger's: reading it is not to hold up everybody else.
+    released = threading.Event()
+
+    def waiting(*args: Any, **options: Any) -> Diagnosis:
+        assert released.wait(10), "the loop waits for the diagnosis"
+        return diagnose(*args, **options)
+
+    monkeypatch.setattr(writing, "diagnose", waiting)
+    failing = asyncio.create_task(writer.fail(failure("build-failed")))
+    await asyncio.sleep(0)
+    assert not writer.channel.closed
+    released.set()
+    await failing
+    assert [event.phase for event in events(writer)] == [Phase.FAILED]
+    assert writer.channel.closed
+
+
+@asynchronous(20)
+async def test_what_is_cancelled_while_it_is_explained_ends_once(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(writing, "diagnose", lambda *_, **__: released.wait(10))
+    failing = asyncio.create_task(writer.fail(failure("build-failed")))
+    await asyncio.sleep(0)
+    writer.cancel("cancelled")
+    released.set()
+    await failing
+    assert [event.phase for event in events(writer)] == [Phase.CANCELLED]
+
+
+@asynchronous(10)
+async def test_the_reason_is_found_beyond_what_is_shown() -> None:
     writer = make_writer(log=10, line=80)
     for _ in range(20):
         write(writer, "a long line\n")
     write(writer, "OSError: No space left on device\n")
-    writer.fail(failure("build-failed"))
+    await writer.fail(failure("build-failed"))
     assert events(writer)[-1].reason == "disk-full"
 
 

@@ -75,7 +75,7 @@ class ImageBuilder(LoggingConfigurable):
             message, gone = _unresolved(provider, spec), provider.unresolved_ref
             spec, provider, ref = await self._at_head(provider, spec)
             if ref is None:
-                raise _diagnosed(message)
+                raise await asyncio.to_thread(_diagnosed, message)
             notice = (
                 f"{message}\nTrying again with HEAD instead of {gone}. Please update your links."
             )
@@ -124,7 +124,8 @@ class ImageBuilder(LoggingConfigurable):
             ref = await provider.get_resolved_ref()
         except Exception as error:
             self.log.warning("%s could not be looked up: %r", spec, error)
-            raise _diagnosed(f"Error resolving ref for {_key(spec)}: {error}") from error
+            message = f"Error resolving ref for {_key(spec)}: {error}"
+            raise await asyncio.to_thread(_diagnosed, message) from error
         return None if ref is None else str(ref)
 
     async def _at_head(

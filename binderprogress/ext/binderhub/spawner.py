@@ -69,7 +69,7 @@ class LauncherSpawner(LoggingConfigurable):
                     last = attempt == retries or _is_refusal(error)
                     self._failed(request, began, error, last=last)
                     if last:
-                        raise _failure(error) from error
+                        raise await asyncio.to_thread(_failure, error) from error
                     yield Attempt(attempt + 1, f"Launch attempt {attempt} failed: {_told(error)}")
                 await asyncio.sleep(delay)
                 delay *= 2

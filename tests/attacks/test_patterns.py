@@ -1,0 +1,212 @@
+"""Attack: a repository prints a line that keeps the server's regular expressions busy.
+
+Whoever owns a repository writes its log, and the server reads it in the loop that serves everybody.
+A pattern that takes quadratic time reads 100 kB for minutes, and nobody is served meanwhile.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import binderprogress.core
+from binderprogress.core.matching import Matcher
+from binderprogress.core.normalize import LogReader
+from binderprogress.core.reasons import FLAGS, LONGEST_LINE, REASONS, diagnose
+from binderprogress.core.specs import from_address, parse
+from binderprogress.errors import SpecError
+
+from ..support.pumps import hostile_lines
+
+LENGTH = 100_000
+MOST = 0.005
+# What goes on after a match, as `sub` does, takes some time for each.
+PER_MATCH = 0.5e-6
+METHODS = {"search", "match", "fullmatch", "sub", "subn", "split", "findall", "finditer"}
+# These read our own tables, and nothing else.
+OURS = {"matching", "tables"}
+MODULES = [
+    *(
+        f"binderprogress.core.{each.name}"
+        for each in pkgutil.iter_modules(binderprogress.core.__path__)
+        if each.name not in OURS
+    ),
+    # What else reads what strangers write.
+    "binderprogress.launches.keeping",
+    "binderprogress.sources.archives",
+    "binderprogress.sources.git",
+    "binderprogress.sources.jupyterhub",
+    "binderprogress.sources.local",
+    "binderprogress.sources.localbuild",
+    "binderprogress.sources.repo2docker",
+    "binderprogress.web.base",
+    "binderprogress.web.links",
+]
+
+
+class Use(NamedTuple):
+    """A pattern and how it is applied: a `search` begins anywhere, a `match` only at one place."""
+
+    pattern: re.Pattern[Any]
+    method: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.pattern.pattern!r}"
+
+
+def used(name: str) -> Iterator[Use]:
+    """Iterate over the patterns of a module: those that it keeps, and those it writes in calls."""
+    module = importlib.import_module(name)
+    tree = ast.parse(Path(module.__file__ or "").read_text())
+    methods: dict[str, set[str]] = {}
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        if isinstance(node.func.value, ast.Name):
+            methods.setdefault(node.func.value.id, set()).add(node.func.attr)
+            arguments = [each.value for each in node.args[:1] if isinstance(each, ast.Constant)]
+            if node.func.value.id == "re" and node.func.attr != "compile" and arguments:
+                yield Use(re.compile(arguments[0]), node.func.attr)
+    unknown = []
+    for variable, value in vars(module).items():
+        for pattern in patterns_in(value):
+            known = methods.get(variable, set()) & METHODS
+            yield from (Use(pattern, method) for method in known)
+            unknown += [] if known else [pattern]
+    # Those that are kept in a table only, where nobody knows how they are used.
+    direct = {id(value) for value in vars(module).values()}
+    yield from (Use(pattern, "search") for pattern in unknown if id(pattern) not in direct)
+
+
+def patterns_in(value: object) -> Iterator[re.Pattern[Any]]:
+    if isinstance(value, re.Pattern):
+        yield value
+    elif isinstance(value, dict):
+        yield from patterns_in(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from patterns_in(each)
+
+
+def tried_alone() -> Iterator[Use]:
+    """Iterate over the alternatives of the reasons' patterns; they are tried where they begin."""
+    for reason in REASONS.values():
+        if reason.pattern:
+            for alternative in Matcher(reason.pattern, FLAGS).alternatives:
+                yield Use(alternative.pattern, "search")
+
+
+USES = {str(use): use for name in MODULES for use in used(name)}
+USES |= {str(use): use for use in tried_alone()}
+
+
+def seconds(work: Callable[[], object], *, enough: float = MOST) -> float:
+    """Return the CPU time of the fastest of many runs, or of the first that takes little enough.
+
+    Where many share a processor, even CPU time is longer than it need be: what takes a little too
+    long is tried more often.
+    """
+    best = float("inf")
+    for _ in range(50):
+        began = time.thread_time()
+        work()
+        best = min(best, time.thread_time() - began)
+        if best < enough or best > 10 * enough:
+            break
+    return best
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_attack_a_line_of_100_kb_keeps_a_pattern_busy(use: Use) -> None:
+    """Whoever writes the log repeats what a pattern begins with, or what it goes round in."""
+    going_on = use.method not in {"search", "match", "fullmatch"}
+    apply = getattr(use.pattern, "finditer" if going_on else use.method)
+    for line in hostile_lines(use.pattern, LENGTH):
+        text: Any = line
+        if isinstance(use.pattern.pattern, bytes):
+            text = line.encode("utf-8", "surrogatepass")
+        matches = sum(1 for _ in apply(text)) if going_on else 0
+        work = (
+            (lambda text=text: deque(apply(text), maxlen=0)) if going_on else partial(apply, text)
+        )
+        most = MOST + matches * PER_MATCH
+        taken = seconds(work, enough=most)
+        assert taken < most, f"{taken * 1000:.1f} ms for {line[:80]!r}… {line[-20:]!r}"
+
+
+# -- the whole way, as the server goes it
+
+ALTERNATIVES = [use.pattern for use in tried_alone()]
+NEEDLES = [
+    alternative.needle
+    for reason in REASONS.values()
+    if reason.pattern
+    for alternative in Matcher(reason.pattern, FLAGS).alternatives
+]
+
+
+def test_attack_a_crafted_log_of_long_lines_keeps_the_diagnosis_busy() -> None:
+    """400 lines, made for one pattern: it took 2.7 s, in which nobody was served."""
+    for pattern in ALTERNATIVES:
+        line = next(iter(hostile_lines(pattern, 4096)))
+        assert seconds(partial(diagnose, [line] * 400)) < MOST, pattern.pattern
+
+
+def test_attack_a_log_with_the_beginning_of_every_reason_keeps_the_diagnosis_busy() -> None:
+    """What makes one pattern cheap to rule out is in the log, for all of them, in each line."""
+    line = "".join(NEEDLES)[:LONGEST_LINE]
+    many = [f"{needle}{needle}!" for needle in NEEDLES] * 20
+    for log in ([line] * 400, many, [" ".join(many)], ["\n".join(many)] * 50):
+        assert seconds(partial(diagnose, log)) < MOST
+
+
+@pytest.mark.parametrize(
+    "piece", ["\x1b", "\x1b[", "\x1b]", "\x00a", "\x9b0;", "\r", "\n", "a\n", " \n"]
+)
+def test_attack_a_log_of_nothing_but_escapes_or_line_ends(piece: str) -> None:
+    """Taking them out one by one, or looking at a million empty lines, takes long, too."""
+    for log in ([piece * 4_000_000], [piece * 4000] * 400, [piece] * 1_000_000):
+        assert seconds(partial(diagnose, log)) < MOST
+
+
+@pytest.mark.parametrize(
+    "begin", ["", "#1 [", "Step 1/", "STEP 1/1: ", "Copying blob ", "Using ", "{"]
+)
+def test_attack_a_line_of_100_kb_keeps_the_reader_of_steps_busy(begin: str) -> None:
+    """Each line of a log is read for steps as it comes, in the loop."""
+    for piece in ("a", " ", "0", "#1 [", "[", "sha256:", "\\", '{"', "/ "):
+        line = begin + (piece * LENGTH)[:LENGTH]
+        assert seconds(partial(LogReader().read, line)) < MOST
+
+
+@pytest.mark.parametrize(
+    "piece", [".git", "/", " ", "10.1", "10.", "a@", "[", "%2F", ".", "@{", "0", "?"]
+)
+@pytest.mark.parametrize(
+    "begin",
+    ["gh/", "gl/", "git/", "gist/a/", "zenodo/", "ckan/", "hydroshare/", "https://", "doi:", ""],
+)
+def test_attack_a_spec_of_100_kb_keeps_the_server_busy(begin: str, piece: str) -> None:
+    """Anyone may name a repository; nobody has to be asked for that, and it is read in the loop."""
+    for text in (
+        begin + piece * (2000 // len(piece)) + "x",
+        begin + piece * (LENGTH // len(piece)),
+    ):
+        for read in (parse, from_address):
+            assert seconds(partial(refused, read, text)) < MOST
+
+
+def refused(read: Callable[[str], object], text: str) -> None:
+    with suppress(SpecError):
+        read(text)
