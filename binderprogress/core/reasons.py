@@ -129,7 +129,7 @@ _TABLE = [
     ),
     Reason(
         "unsafe-path",
-        r"\bUnsafe file name (.{1,150}?): it ",
+        r"\bUnsafe file name ('[^']{1,150}'|\"[^\"]{1,150}\"): it ",
         "It has a file with a name that is not safe to write.",
         "Its author has to rename the file.",
         "It has a file with a name that is not safe to write: {0}.",
@@ -392,7 +392,7 @@ DRAWN = "│├╰─▶× "
 LONGEST_LINE = 2000
 """What stands beyond is not read for reasons; nobody could read its sentence either."""
 
-LONGEST_LOG = 20_000
+LONGEST_LOG = 16_000
 MOST_LINES = 400
 """As many characters and lines of a log are read for reasons, from its end."""
 
