@@ -64,6 +64,9 @@ class HubService(Standalone):
         web.access = HubAccess(self.auth, named=named)
         if "local_only" not in configured:
             web.local_only = False
+        if "hsts_max_age" not in configured:
+            # The host is the Hub's.
+            web.hsts_max_age = 0
         if "trust_proxy" not in configured:
             # The Hub's proxy is in front, and tells what it sees.
             web.trust_proxy = True

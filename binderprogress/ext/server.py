@@ -17,6 +17,7 @@ from ..errors import ConfigError, RefusedError
 from ..sources.jupyterhub import HubSpawner
 from ..web.app import handlers
 from ..web.base import ApiHandler, Handler
+from ..web.launch_ids import without_launch_ids
 from .standalone import CONFIGURABLES, Standalone
 
 __all__ = ["ServerExtension", "ServerParts"]
@@ -71,6 +72,9 @@ class ServerParts(Standalone):
         if "local_only" not in self.config.Web:
             # The Jupyter server looks at the name itself.
             self.web.local_only = False
+        if "hsts_max_age" not in self.config.Web:
+            # The host is the Jupyter server's.
+            self.web.hsts_max_age = 0
         if "trust_proxy" not in self.config.Web:
             # Whether a proxy in front speaks https is only in its headers. Scripts cannot set them
             # for another site's pages, and the client's address is for the Jupyter server to read.
@@ -127,6 +131,8 @@ class ServerExtension(ExtensionApp):
             self.log.warning("binderprogress is not there: %s", error)
             return
         self.settings["binderprogress"] = self.parts.web
+        app = self.serverapp.web_app
+        app.settings["log_function"] = without_launch_ids(app.settings["log_function"])
         # Not before: it would keep the Jupyter server from coming up.
         self.serverapp.io_loop.add_callback(self.parts.open_history)
         # Its loop does not run yet. (Newer Jupyter servers have a method for this.)

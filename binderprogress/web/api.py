@@ -139,7 +139,6 @@ class LogHandler(ApiHandler):
         """Send the whole log so far, as text."""
         text = self.launch(launch_id).log_text().encode("utf-8", "replace")
         self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.set_header("Cache-Control", "no-store")
         for start in range(0, len(text), _CHUNK):
             self.write(text[start : start + _CHUNK])
             if not await self.send():

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 from typing import Any, ClassVar
 
 import msgspec
 from tornado.iostream import StreamClosedError
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import HTTPError
 
 from ..core import specs, traceparent
 from ..core.specs import Spec
@@ -17,13 +16,12 @@ from ..errors import BinderProgressError, RefusedError, TooManyRequestsError
 from ..launches import Caller, Launch
 from .config import Web
 from .connections import as_viewer
+from .launch_ids import Discreet
 from .links import launch_link
-from .origins import origin_of
+from .origins import origin_of, scheme_of
+from .security_headers import LOCAL_HOSTS, set_security_headers
 
 __all__ = ["ApiHandler", "Handler", "content_security_policy"]
-
-_LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
-_LAUNCH_ID = re.compile(r"(/launches/[\w-]{6})[\w-]+")
 
 
 def content_security_policy(
@@ -45,7 +43,7 @@ def content_security_policy(
     )
 
 
-class Handler(RequestHandler):
+class Handler(Discreet):
     """A handler that answers people with pages."""
 
     public: ClassVar[bool] = False
@@ -67,14 +65,7 @@ class Handler(RequestHandler):
     @property
     def scheme(self) -> str:
         """The scheme by which the browser asks: `http` or `https`."""
-        if self.web.trust_proxy:
-            # Each proxy adds what it sees at the end; the first one talks to the browser.
-            headers = self.request.headers
-            told = headers.get("X-Scheme") or headers.get("X-Forwarded-Proto", "")
-            first = told.partition(",")[0].strip().lower()
-            if first in {"http", "https"}:
-                return first
-        return self.request.protocol
+        return scheme_of(self.request, trust_proxy=self.web.trust_proxy)
 
     @property
     def caller(self) -> Caller:
@@ -96,17 +87,16 @@ class Handler(RequestHandler):
         """
         return self.web.launches.get(launch_id, user=self.user)
 
-    def own_link(self, spec: Spec, urlpath: str = "") -> str:
+    def own_link(self, spec: Spec, urlpath: str = "", *, base_url: str = "") -> str:
         """Return a link to the page that launches a spec, for one of our own pages.
 
         Where launches are asked about, it has a ticket, so that it is not asked about again.
         """
         ticket = self.make_ticket(str(spec))
-        return launch_link(self.web.base_url, spec, urlpath, ticket=ticket)
+        return launch_link(base_url or self.web.base_url, spec, urlpath, ticket=ticket)
 
     def make_ticket(self, what: str) -> str:
         """Return a one-time ticket for the page that is being sent; empty where none is needed."""
-        self.set_header("Cache-Control", "no-store")
         self.set_header("Vary", "Cookie, Sec-Fetch-Dest, Sec-Fetch-Mode")
         # Attack: a script of another page of the same origin fetches ours, and reads the ticket.
         # Scripts cannot set these headers. Without them, as over plain http, there is no ticket.
@@ -122,9 +112,10 @@ class Handler(RequestHandler):
 
     def set_default_headers(self) -> None:
         """Set the headers of every answer."""
-        self.clear_header("Server")
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("Referrer-Policy", "same-origin")
+        set_security_headers(self, scheme=self.scheme, hsts_max_age=self.web.hsts_max_age)
+        # What is asked here is for who asks, and may have keys and tokens in it.
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("Cross-Origin-Resource-Policy", "same-origin")
         self.set_policy()
 
     def set_policy(self, *picture_origins: str) -> None:
@@ -139,7 +130,7 @@ class Handler(RequestHandler):
 
     async def prepare(self) -> None:
         """Refuse what comes by a name that is not ours, or from who may not."""
-        if self.web.local_only and self.request.host_name.strip("[]") not in _LOCAL_HOSTS:
+        if self.web.local_only and self.request.host_name.strip("[]") not in LOCAL_HOSTS:
             raise RefusedError("This server answers only under the name localhost.")
         # A browser's question before it asks for another site's page comes without a login.
         if not self.public and self.request.method != "OPTIONS":
@@ -150,17 +141,6 @@ class Handler(RequestHandler):
         message, status = _explain(status_code, kwargs.get("exc_info"))
         self.set_status(status)
         self.finish(self.web.render("error.html", status=status, message=message))
-
-    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        """Log only what is a mistake of ours."""
-        if isinstance(value, BinderProgressError) and value.status < 500:
-            self.web.log.info("%s: %s", self._request_summary(), value)
-        else:
-            super().log_exception(typ, value, tb)
-
-    def _request_summary(self) -> str:
-        # What Tornado's logs say of a request. A launch's id is a key: only its beginning is told.
-        return _LAUNCH_ID.sub(r"\1…", super()._request_summary())
 
 
 class ApiHandler(Handler):
@@ -245,7 +225,6 @@ class ApiHandler(Handler):
     def write_json(self, value: Any) -> None:
         """Finish with a value as JSON."""
         self.set_header("Content-Type", "application/json")
-        self.set_header("Cache-Control", "no-store")
         body = msgspec.json.encode(value)
         # What a browser's developer tools show beside the time on the way.
         milliseconds = 1000.0 * self.request.request_time()

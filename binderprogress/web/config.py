@@ -76,6 +76,18 @@ class Web(LoggingConfigurable):
         "on this machine by a name of their own (DNS rebinding).",
     ).tag(config=True)
 
+    hsts_max_age = Integer(
+        30 * 86_400,
+        min=0,
+        help="""
+        Seconds for which browsers that came by https come back by https only
+        (Strict-Transport-Security); 0: nothing is said.
+
+        It holds for the whole host, so the default is 0 where the host belongs to others: as a
+        service of a JupyterHub, in a Jupyter server, and in a BinderHub.
+        """,
+    ).tag(config=True)
+
     confirm_foreign = Bool(
         False,
         help="""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-__all__ = ["origin_of"]
+from tornado.httputil import HTTPServerRequest
+
+__all__ = ["origin_of", "scheme_of"]
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -26,3 +28,21 @@ def origin_of(url: str) -> str:
     host = f"[{host}]" if ":" in host else host
     shown = "" if port in {None, _PORTS[parts.scheme]} else f":{port}"
     return f"{parts.scheme}://{host}{shown}"
+
+
+def scheme_of(request: HTTPServerRequest, *, trust_proxy: bool) -> str:
+    """Return the scheme by which the browser asks: ``http`` or ``https``.
+
+    Parameters
+    ----------
+    request : HTTPServerRequest
+    trust_proxy : bool
+        Whether a proxy in front says so.
+    """
+    if trust_proxy:
+        # Each proxy adds what it sees at the end; the first one talks to the browser.
+        told = request.headers.get("X-Scheme") or request.headers.get("X-Forwarded-Proto", "")
+        first = told.partition(",")[0].strip().lower()
+        if first in _PORTS:
+            return first
+    return request.protocol

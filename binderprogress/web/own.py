@@ -26,7 +26,6 @@ class OwnLaunchesPageHandler(Handler):
             }
             for launch in self.web.launches.of(self.user)
         ]
-        self.set_header("Cache-Control", "no-store")
         self.finish(self.web.render("launches.html", rows=rows, xsrf=self.xsrf_token.decode()))
 
     def post(self) -> None:

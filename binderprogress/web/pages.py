@@ -10,6 +10,7 @@ from ..core.specs import Spec
 from ..errors import BadRequestError, NotFoundError
 from .base import Handler
 from .links import APPS, TICKET, check_urlpath, launch_link, path_in, snippets
+from .security_headers import IMAGE_POLICY
 
 __all__ = [
     "FrontHandler",
@@ -53,9 +54,9 @@ class PictureHandler(Handler):
             raise NotFoundError("There is no such picture.")
         self.set_header("Content-Type", picture.content_type)
         self.set_header("Cache-Control", "max-age=3600")
-        # An SVG that is opened by itself is a document, and could have scripts.
-        policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
-        self.set_header("Content-Security-Policy", policy)
+        self.set_header("Content-Security-Policy", IMAGE_POLICY)
+        # Chats and social networks show it with a link.
+        self.set_header("Cross-Origin-Resource-Policy", "cross-origin")
         self.finish(picture.data)
 
 
@@ -65,7 +66,6 @@ class GoHandler(Handler):
     def get(self, slug: str) -> None:
         """Send the browser on to the page that launches it."""
         gallery = self.web.gallery_items
-        self.set_header("Cache-Control", "no-store")
         item = gallery.items.get(slug)
         if item is None:
             self.set_status(404)
@@ -115,7 +115,7 @@ class LinkHandler(Handler):
                 static_path=self.web.static_path,
                 badge_path=self.web.badge_path,
             )
-            try_link = self.own_link(spec, path)
+            try_link = self.own_link(spec, path, base_url=site)
         self.finish(
             self.web.render(
                 "link.html",
@@ -139,7 +139,6 @@ class LinkHandler(Handler):
         ours = self.web.tickets.use(self.get_body_argument("launch", ""), self.user, _FORM)
         ticket = self.web.tickets.make(self.user, str(spec)) if ours else ""
         link = launch_link(self.web.base_url, spec, path, ticket=ticket)
-        self.set_header("Cache-Control", "no-store")
         self.redirect(link, status=303)
 
     def _read(self, repo: str, ref: str, urlpath: str) -> tuple[Spec | None, str, dict[str, str]]:
@@ -175,8 +174,6 @@ class LaunchPageHandler(Handler):
     def get(self, _: str) -> None:
         """Show the page that launches it, or goes on watching what its address names."""
         spec = self.read_spec(self.request.path.removeprefix(f"{self.web.base_url}v2/"))
-        # It may start a launch by itself: no cache may keep it for somebody else's link.
-        self.set_header("Cache-Control", "no-store")
         urlpath = self.get_query_argument("urlpath", "")
         for argument, prefix in (("labpath", "lab/tree/"), ("filepath", "tree/")):
             path = self.get_query_argument(argument, "")

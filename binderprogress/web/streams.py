@@ -77,7 +77,7 @@ class StreamHandler(ApiHandler):
     def start_stream(self) -> None:
         """Set the headers that keep proxies from holding a stream back."""
         self.set_header("Content-Type", "text/event-stream")
-        self.set_header("Cache-Control", "no-cache, no-transform")
+        self.set_header("Cache-Control", "no-store, no-transform")
         self.set_header("X-Accel-Buffering", "no")
 
 

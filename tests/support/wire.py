@@ -145,7 +145,7 @@ class EventsHandler(_Handler):
             self.request.headers.get("Last-Event-ID") or self.get_query_argument("after", "")
         )
         self.set_header("Content-Type", "text/event-stream")
-        self.set_header("Cache-Control", "no-cache, no-transform")
+        self.set_header("Cache-Control", "no-store, no-transform")
         appended = asyncio.Event()
         self.channel.changed.add(appended.set)
         try:

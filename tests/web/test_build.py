@@ -25,7 +25,7 @@ async def test_a_stream_with_binderhubs_fields_and_ids_that_name_the_launch(
         async with api.watch(f"/build/{feed.spec}") as stream:
             assert stream.status == 200
             assert stream.headers["Content-Type"] == "text/event-stream"
-            assert stream.headers["Cache-Control"] == "no-cache, no-transform"
+            assert stream.headers["Cache-Control"] == "no-store, no-transform"
             assert stream.headers["X-Accel-Buffering"] == "no"
             build = await feed.build()
             await build.write("fed\n")

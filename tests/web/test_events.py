@@ -32,7 +32,7 @@ async def test_a_stream_from_its_first_event_to_its_end(api: Api, tmp_path: Path
         async with api.watch(links["events_url"]) as stream:
             assert stream.status == 200
             assert stream.headers["Content-Type"] == "text/event-stream"
-            assert stream.headers["Cache-Control"] == "no-cache, no-transform"
+            assert stream.headers["Cache-Control"] == "no-store, no-transform"
             assert stream.headers["X-Accel-Buffering"] == "no"
             assert "Content-Encoding" not in stream.headers
             # Before anything has been built.

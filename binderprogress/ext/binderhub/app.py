@@ -14,8 +14,7 @@ from binderhub.app import BinderHub
 from jupyterhub.services.auth import HubOAuth
 from prometheus_client import REGISTRY
 from tornado.ioloop import IOLoop
-from tornado.log import access_log
-from tornado.web import Application, RequestHandler
+from tornado.web import Application
 from traitlets import Enum
 from traitlets.config import LoggingConfigurable
 
@@ -23,6 +22,7 @@ from ..._share import share_path
 from ...errors import ConfigError
 from ...history.config import History
 from ...web.config import Web
+from ...web.launch_ids import without_launch_ids
 from ...web.static import StaticHandler
 from ..hubaccess import HubAccess
 from ..tracing import Tracing
@@ -76,6 +76,9 @@ class BinderProgress(LoggingConfigurable):
         self.tracing.attach(self.launches)
         self.web = Web(launches=self.launches, parent=self)
         self.web.base_url = hub.base_url
+        if "hsts_max_age" not in self.config.Web:
+            # The host is BinderHub's.
+            self.web.hsts_max_age = 0
         if "trust_proxy" not in self.config.Web:
             # BinderHub trusts its proxy.
             self.web.trust_proxy = True
@@ -95,7 +98,7 @@ class BinderProgress(LoggingConfigurable):
     def attach(self, app: Application) -> None:
         """Put our addresses before BinderHub's."""
         app.settings["binderprogress"] = self.web
-        app.settings["log_function"] = _without_keys(app.settings["log_function"])
+        app.settings["log_function"] = without_launch_ids(app.settings["log_function"])
         app.add_handlers(".*", self._rules(app.settings))
         # /metrics shows all that is registered.
         REGISTRY.register(self.web.collector)
@@ -204,21 +207,6 @@ class BinderProgressHub(BinderHub):
         # As without us: BinderHub's threads may hang at a log that says nothing any more.
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
-
-
-def _without_keys(log_function: Any) -> Any:
-    """Return BinderHub's function for its access log, without the ids of launches."""
-
-    def log(handler: RequestHandler) -> None:
-        if not isinstance(handler, handlers.Keyed):
-            log_function(handler)
-            return
-        # Whoever reads the log is not to get what opens a launch.
-        milliseconds = 1000.0 * handler.request.request_time()
-        summary = handler._request_summary()
-        access_log.info("%d %s %.2fms", handler.get_status(), summary, milliseconds)
-
-    return log
 
 
 def main() -> None:
