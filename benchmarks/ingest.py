@@ -76,7 +76,7 @@ class _Within(_Resolved):
 
 
 async def _ours(builder: _Resolved) -> int:
-    limits = {"max_lines": builder.lines + 10, "max_log": 2**40}
+    limits = {"max_lines": builder.lines + 10, "max_log": 2**40, "memory_budget": 2**40}
     launches = LaunchManager(
         builder=builder, spawner=NoSpawner(), config=Config(LaunchManager=limits)
     )
@@ -84,7 +84,8 @@ async def _ours(builder: _Resolved) -> int:
     over = asyncio.Event()
     launches.over.append(lambda *_: over.set())
     await over.wait()
-    found = sum("<~" in event.message for event in launch.events())
+    events = launch.read(0, limit=launch.end)
+    found = sum("<~" in encoded.event.message for encoded in events)
     await launches.close()
     return found
 

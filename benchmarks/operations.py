@@ -137,7 +137,7 @@ def encode() -> Operation:
 
     def run(count: int) -> None:
         for event in events[:count]:
-            Encoded(event)
+            Encoded.of(event)
 
     return run
 

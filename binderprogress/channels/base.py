@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ..core.events import Encoded, Event
 
-__all__ = ["Broadcast", "Channel"]
+__all__ = ["Broadcast", "Channel", "Meter"]
 
 
 class Broadcast:
@@ -33,11 +33,32 @@ class Broadcast:
             listener()
 
 
+class Meter:
+    """Counts the bytes that are in use, and says when they are too many.
+
+    Parameters
+    ----------
+    limit : int
+        Bytes.
+    """
+
+    __slots__ = ("alarm", "limit", "used")
+
+    def __init__(self, limit: int = 2**62) -> None:
+        self.limit = limit
+        self.used = 0
+        self.alarm = limit
+        """Whoever adds to `used` and goes above this has to make room; `Budget` sets it."""
+
+
 class Channel(Protocol):
     """An append-only, numbered log of events.
 
     An event is encoded once, when it is appended. Viewers are positions in what is there.
     """
+
+    size: int
+    """About how many bytes of memory it takes."""
 
     changed: Broadcast
     """Notified after every `append` and by `close`."""
@@ -73,4 +94,8 @@ class Channel(Protocol):
 
     def close(self) -> None:
         """Say that nothing will be appended any more."""
+        ...
+
+    def discard(self) -> None:
+        """Close it and give its memory back; it has no events any more."""
         ...

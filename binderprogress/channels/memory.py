@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..core.events import Encoded, Event
+from ..core.events import ENCODED_OVERHEAD, Encoded, Event
 from ..errors import StreamError
-from .base import Broadcast
+from .base import Broadcast, Meter
 
 __all__ = ["MemoryChannel"]
 
@@ -18,12 +18,16 @@ class MemoryChannel:
     ----------
     first : int
         The number of its first event.
+    meter : Meter, optional
+        Counts the memory of several channels.
     """
 
-    def __init__(self, *, first: int = 1) -> None:
+    def __init__(self, *, first: int = 1, meter: Meter | None = None) -> None:
         self.changed = Broadcast()
         self.first = first
         self.last = first - 1
+        self.size = 0
+        self._meter = meter or Meter()
         self._events: list[Encoded] = []
         self._closed = False
 
@@ -38,9 +42,12 @@ class MemoryChannel:
             raise StreamError("The channel is closed.")
         if event.id != self.last + 1:
             raise StreamError(f"Event {event.id} cannot follow event {self.last}.")
-        encoded = Encoded(event)
+        encoded = Encoded.of(event)
         self._events.append(encoded)
         self.last = event.id
+        size = len(encoded.sse) + ENCODED_OVERHEAD
+        self.size += size
+        self._meter.used += size
         self.changed.notify()
         return encoded
 
@@ -54,3 +61,10 @@ class MemoryChannel:
         if not self._closed:
             self._closed = True
             self.changed.notify()
+
+    def discard(self) -> None:
+        """Close it and give its memory back; see `base.Channel.discard`."""
+        self._meter.used -= self.size
+        self.size = 0
+        self._events = []
+        self.close()

@@ -65,6 +65,9 @@ MOMENT = 0.05
 FRESH = 0.2
 """Seconds for which an estimate holds while a log says nothing new."""
 
+MOST_STEPS = 1000
+"""Steps of a phase whose repetitions are counted."""
+
 PULL_TOLD = frozenset({"pulling", "pulled", "created"})
 """The steps that say that a pull is under way, over, or not needed."""
 
@@ -261,10 +264,14 @@ class Estimator:
             self._sum_later()
         prior = self._guess(step, now)
         name = step.digest or step.key
+        times = self._times.get(name, 0)
         if not same:
-            self._times[name] = self._times.get(name, 0) + 1
+            times += 1
+            # Attack: a log that begins ever new steps would fill the memory.
+            if len(self._times) < MOST_STEPS or name in self._times:
+                self._times[name] = times
         cold = bool(self._cold)
-        key = left_key(self._phase, name, self._times[name], cached=self._cached, cold=cold)
+        key = left_key(self._phase, name, max(times, 1), cached=self._cached, cold=cold)
         self._dist = self._expected.left(key, prior)
         self._since = now
 

@@ -10,12 +10,71 @@ from collections.abc import Iterable
 import msgspec
 
 from .events import Event
-from .phases import Phase
+from .phases import TERMINAL, Phase
+from .steps import Step
 
-__all__ = ["MOST_SPANS", "PastLaunch", "Span", "spans"]
+__all__ = ["MOST_SPANS", "PastLaunch", "Span", "StepChange", "spans"]
 
 MOST_SPANS = 1000
 """More are not kept of one launch: who owns the repository writes the log, and so the steps."""
+
+
+class StepChange(msgspec.Struct, frozen=True):
+    """The part of an event that `spans` needs, of an event with another step than the one before.
+
+    A log has many lines and few steps: with these, nobody has to read the whole log again.
+
+    Attributes
+    ----------
+    id : int
+        The event's number.
+    phase : Phase
+    time : float
+        Seconds since 1970.
+    what : Step
+    attempt : int
+    """
+
+    id: int
+    phase: Phase
+    time: float
+    what: Step
+    attempt: int
+
+    @property
+    def step(self) -> str:
+        """As the event's."""
+        return self.what.label
+
+    @property
+    def step_key(self) -> str:
+        """As the event's."""
+        return self.what.key
+
+    @property
+    def step_index(self) -> int:
+        """As the event's."""
+        return self.what.index
+
+    @property
+    def step_total(self) -> int:
+        """As the event's."""
+        return self.what.total
+
+    @property
+    def step_digest(self) -> str:
+        """As the event's."""
+        return self.what.digest
+
+    @property
+    def step_cached(self) -> bool:
+        """As the event's."""
+        return self.what.cached
+
+    @property
+    def terminal(self) -> bool:
+        """Whether this ends its launch."""
+        return self.phase in TERMINAL
 
 
 class Span(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -116,13 +175,14 @@ class PastLaunch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return found
 
 
-def spans(events: Iterable[Event], *, began: float) -> list[Span]:
+def spans(events: Iterable[Event | StepChange], *, began: float) -> list[Span]:
     """Say where the time went.
 
     Parameters
     ----------
-    events : iterable of Event
-        Of one launch, in their order; also of one that is not over.
+    events : iterable of Event or StepChange
+        Of one launch, in their order; also of one that is not over. Those that change no step may
+        be left out, but for the last one.
     began : float
         When the launch began, in seconds since 1970. What lies before it, in a build that was
         under way, is left out.
@@ -170,7 +230,7 @@ def spans(events: Iterable[Event], *, began: float) -> list[Span]:
     return found
 
 
-def _goes_on(span: Span, event: Event) -> bool:
+def _goes_on(span: Span, event: Event | StepChange) -> bool:
     """Whether an event tells of the same step as the span."""
     return (span.phase, span.step, span.index, span.digest, span.attempt) == (
         event.phase,

@@ -128,6 +128,11 @@ PREFIXES: list[tuple[str, Step]] = [
 _BY_FIRST_WORD: dict[str, list[tuple[str, Step]]] = {}
 for _prefix, _step in PREFIXES:
     _BY_FIRST_WORD.setdefault(_prefix.split(" ", 1)[0], []).append((_prefix, _step))
+_MOST_VERTICES = 2000
+"""Steps of buildx that are remembered, until their end is seen.
+
+Attack: a log that begins ever new ones would fill the memory, long after its lines are left out.
+"""
 # What else a line begins with that says something; "" of " ---> Using cache".
 _FIRST_WORDS = {*_BY_FIRST_WORD, "STEP", "Step", "-->", "", "Copying", "Using"}
 _FIRST_SIGNS = {"#", "["}
@@ -202,7 +207,7 @@ class StepReader:
             if match is None:
                 return None
             step = _valid(int(match[2]), int(match[3]), match)
-            if step is not None:
+            if step is not None and len(self._vertices) < _MOST_VERTICES:
                 self._vertices[match[1]] = step
             return step
         if said.startswith("CACHED"):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any
 
+from ..channels.base import Meter
 from ..channels.memory import MemoryChannel
 from ..core.estimate import Estimator
 from ..core.knowledge import Expectation
@@ -17,6 +18,7 @@ from ..core.reasons import failure
 from ..core.steps import Step
 from ..errors import LaunchFailedError
 from ..sources.base import Attempt, Builder, Built, Target
+from .log import BuildLog
 from .writer import Clock, Limits, Writer
 
 __all__ = ["FIRST", "Build"]
@@ -45,10 +47,14 @@ class Build:
     limits : Limits
     timeout : float
         Seconds that it may take.
-    log_path : Path
+    full_log : BuildLog
         Where the whole log is written to.
     log : logging.Logger
         The operator's.
+    memory : Meter, optional
+        Counts the memory that its events take.
+    grew : callable, optional
+        Called after each record, to make room where there is none.
     """
 
     def __init__(
@@ -60,21 +66,22 @@ class Build:
         clock: Clock,
         limits: Limits,
         timeout: float,
-        log_path: Path,
+        full_log: BuildLog,
         log: logging.Logger | logging.LoggerAdapter[Any],
+        memory: Meter | None = None,
+        grew: Callable[[], None] = lambda: None,
     ) -> None:
         self.target = target
-        self.channel = MemoryChannel(first=FIRST)
+        self.channel = MemoryChannel(first=FIRST, meter=memory)
+        self.full_log = full_log
         self.users = 0
         """Launches that wait for it."""
         self.readers = 0
         """Launches whose log begins with it."""
         self._builder = builder
         self._timeout = timeout
-        self._log_path = log_path
-        self._log_file = log_path.open("a", encoding="utf-8", errors="replace", newline="")
-        self._log_left = limits.full_log
         self._log = log
+        self._grew = grew
         began = clock.monotonic()
         self.writer = Writer(
             self.channel,
@@ -105,23 +112,23 @@ class Build:
         elif not self.task.cancelled() and self.task.exception() is None:
             self.task.result().abandon()
 
-    def log_size(self) -> int:
-        """Return how many bytes the whole log has so far."""
-        self._log_file.flush()
-        return self._log_path.stat().st_size
-
-    def log_text(self, until: int | None = None) -> str:
-        """Return the whole log so far, or its first `until` bytes."""
-        self._log_file.flush()
-        with self._log_path.open("rb") as file:
-            return file.read(until).decode("utf-8", "replace")
-
     def forget(self) -> None:
-        """Remove the log from the disk."""
-        self._log_file.close()
-        self._log_path.unlink(missing_ok=True)
+        """Give back what it has in memory and on the disk, once it has come to its end."""
+        if self.task.done():
+            self.channel.discard()
+            self.full_log.delete()
+        else:
+            # It is called off, and ends its processes still.
+            self.task.add_done_callback(lambda _: self.forget())
 
     async def _run(self) -> Built:
+        try:
+            return await self._end()
+        finally:
+            self.full_log.close()
+
+    async def _end(self) -> Built:
+        """Build, and write the end into the channel."""
         try:
             async with asyncio.timeout(self._timeout):
                 built = await self._build()
@@ -149,16 +156,6 @@ class Build:
             raise
         raise error
 
-    def _keep(self, message: str) -> None:
-        """Write a line into the whole log, which has an end too: the disk is not ours alone."""
-        if self._log_left > 0:
-            self._log_left -= len(message)
-            self._log_file.write(message)
-            if self._log_left <= 0:
-                self._log_file.write(
-                    "[The log is cut here: it is longer than this server keeps.]\n"
-                )
-
     async def _build(self) -> Built:
         normalizer = Normalizer()
         loop = asyncio.get_running_loop()
@@ -171,12 +168,13 @@ class Build:
                 if isinstance(item, Built):
                     return item
                 if isinstance(item, Attempt):
-                    self._keep(self.writer.try_again(item).event.message)
+                    self.full_log.write(self.writer.try_again(item).event.message)
                     continue
                 note = normalizer.read(item)
                 if note is not None:
-                    self._keep(note.message)
+                    self.full_log.write(note.message)
                     self.writer.write(note, log=self._log)
+                    self._grew()
                 # Lines that have come already are read without a wait, thousands of them.
                 if loop.time() > turn:
                     await asyncio.sleep(0)

@@ -97,6 +97,10 @@ class Viewer(ABC):
     def drop(self) -> None:
         """Close the connection of one that does not read. It can resume."""
 
+    @abstractmethod
+    def forget(self) -> None:
+        """Close the connection: the launch is forgotten, and there is nothing to resume."""
+
     @property
     def settings(self) -> Settings:
         """Those of its server, while it watches."""
@@ -180,14 +184,17 @@ class Audience:
 
     def send(self) -> Iterator[None]:
         """Write what is new to all who have everything before it; stops between blocks of them."""
-        while self.position < self.launch.end:
+        while self.position < self.launch.end and not self.launch.forgotten:
             events = _slice(self.launch, self.position, _SLICE_EVENTS)
-            self.position = events[-1].event.id
+            self.position = events[-1].id
             self.written = monotonic()
             yield from self._offer(self.fanout.frame(self.format, events))
         # From here on, what is new is told anew.
         self.pending = False
-        if self.complete:
+        if self.launch.forgotten:
+            for viewer in tuple(self._live):
+                viewer.forget()
+        elif self.complete:
             for viewer in tuple(self._live):
                 del self._live[viewer]
                 viewer.end()
@@ -209,10 +216,13 @@ class Audience:
 
     def catch_up(self, viewer: Viewer) -> bool:
         """Write a slice to a viewer that has not everything; True if it wants another at once."""
+        if self.launch.forgotten:
+            viewer.forget()
+            return False
         behind = self.position - viewer.position
         if behind > 0:
             events = _slice(self.launch, viewer.position, min(behind, _SLICE_EVENTS))
-            viewer.position = events[-1].event.id
+            viewer.position = events[-1].id
             try:
                 if viewer.send(self.fanout.frame(self.format, events)):
                     return True

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from ..core.events import Event
+from ..core.events import Encoded
 from ..core.past import PastLaunch, Span
 from ..core.phases import Phase
 from ..core.specs import Spec
@@ -17,22 +17,23 @@ __all__ = ["address_of", "past_of"]
 _MAKING = {Phase.FETCHING, Phase.BUILDING, Phase.PUSHING}
 _SIZE = re.compile(r"Image size: (\d{1,15}) bytes")
 """As a kubelet says it of an image that it has pulled."""
+_SIZE_SIGN = b"Image size: "
+_MOST_EVENTS = 10_000
+"""So many events of a start are looked through. Attack: a Hub that says it ever again."""
 _COMMIT = re.compile(r".*/([0-9a-f]{40})", re.DOTALL)
 
 
-def past_of(launch: Launch, events: Sequence[Event], took: list[Span], *, host: str) -> PastLaunch:
+def past_of(launch: Launch, took: list[Span], *, host: str) -> PastLaunch:
     """Return what is kept of a launch.
 
     Parameters
     ----------
-    events : sequence of Event
-        All of it.
     took : list of Span
-        Where its time went, as `core.past.spans` says it.
+        Where its time went, as `Launch.spans` says it.
     host : str
         Where its server was started, unless its sources know better.
     """
-    last, built, served = events[-1], launch.built, launch.served
+    last, built, served = launch.last, launch.built, launch.served
     image = (served.fields.get("image") if served else "") or (built.image if built else "")
     return PastLaunch(
         began=launch.created,
@@ -47,7 +48,7 @@ def past_of(launch: Launch, events: Sequence[Event], took: list[Span], *, host: 
         reason=last.reason,
         cold=not built.found if built else any(span.phase in _MAKING for span in took),
         joined=launch.joined,
-        image_bytes=_image_bytes(events),
+        image_bytes=_image_bytes(launch.own()),
         spans=took,
     )
 
@@ -72,8 +73,11 @@ def _commit(launch: Launch) -> str:
     return found[1] if found else ""
 
 
-def _image_bytes(events: Sequence[Event]) -> int | None:
-    for event in events:
-        if event.phase is Phase.LAUNCHING and (found := _SIZE.search(event.message)):
-            return int(found[1])
+def _image_bytes(events: Sequence[Encoded]) -> int | None:
+    for encoded in events[:_MOST_EVENTS]:
+        # Few events are decoded for it.
+        if _SIZE_SIGN in encoded.sse:
+            event = encoded.event
+            if event.phase is Phase.LAUNCHING and (found := _SIZE.search(event.message)):
+                return int(found[1])
     return None

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import msgspec
 
-from ..channels.base import Broadcast
+from ..channels.base import Broadcast, Channel, Meter
 from ..channels.memory import MemoryChannel
+from ..core.client_address import client_network
 from ..core.estimate import Estimator
 from ..core.events import Encoded, Event
 from ..core.knowledge import Expectation
-from ..core.past import Span
+from ..core.past import Span, StepChange, spans
 from ..core.phases import Phase
 from ..core.specs import Spec
 from ..core.steps import Step
@@ -23,6 +24,15 @@ from .build import FIRST, Build
 from .writer import Clock, Limits, Writer
 
 __all__ = ["Caller", "Launch", "LaunchState"]
+
+_LAUNCH_SIZE = 16 * 1024
+"""About how many bytes of memory a launch takes beside its events and its log.
+
+Most is its estimators and its spec; `tests/launches/test_budget.py` measures it.
+"""
+
+_LOG_EVENTS = 64
+"""As many events are read at once where their messages are a part of the log."""
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +102,8 @@ class Launch:
     limits : Limits
     expectation : Expectation
         What its estimates begin with.
+    memory : Meter, optional
+        Counts the memory that it takes.
     """
 
     def __init__(
@@ -103,6 +115,7 @@ class Launch:
         clock: Clock,
         limits: Limits,
         expectation: Expectation,
+        memory: Meter | None = None,
     ) -> None:
         self.id = id
         self.spec = spec
@@ -113,6 +126,10 @@ class Launch:
         self.watched = Broadcast()
         """Notified when a viewer comes or goes."""
         self.viewers = 0
+        self.client = client_network(caller.ip)
+        """What counts as one client where launches are limited."""
+        self.forgotten = False
+        """Whether its events and its log are gone; it must not be read any more."""
         self.span: TraceParent | None = None
         """What stands for it in a trace, where launches are traced."""
         self.build: Build | None = None
@@ -120,6 +137,8 @@ class Launch:
         """Whether its build was begun by another launch."""
         self.built: Built | None = None
         self.served: Served | None = None
+        self._end: Event | None = None
+        """The last event of one that is forgotten, for logs."""
         self._cut = 0
         self._shift = 0
         """By how much the numbers of its build's events are higher here: none, as a rule."""
@@ -128,7 +147,9 @@ class Launch:
         self._limits = limits
         self._expectation = expectation
         self._began = clock.monotonic()
-        self._head = MemoryChannel()
+        self._memory = memory or Meter()
+        self._memory.used += _LAUNCH_SIZE
+        self._head = MemoryChannel(meter=self._memory)
         self._tail: Writer | None = None
         self._head_writer = self._writer(self._head, None)
         what = f"{spec.ref} of {spec.repo_url}" if spec.ref else spec.repo_url
@@ -152,6 +173,8 @@ class Launch:
     @property
     def last(self) -> Event:
         """The newest event."""
+        if self._end is not None:
+            return self._end
         # A launch has at least its first event.
         return self.read(self.end - 1, limit=1)[0].event
 
@@ -167,6 +190,8 @@ class Launch:
     @property
     def closed(self) -> bool:
         """Whether the stream is complete."""
+        if self.forgotten:
+            return True
         if self._tail is not None:
             return self._tail.channel.closed
         return self.build is not None and self.build.channel.closed and self.last.terminal
@@ -181,26 +206,24 @@ class Launch:
             found.extend(events(after, limit - len(found)))
         return found
 
-    def events(self) -> list[Event]:
-        """Return all events so far, those of the build with the numbers that they have there."""
-        build = self.build.channel.read(0, limit=self._of_build) if self.build else ()
-        channels = [self._head, *([self._tail.channel] if self._tail is not None else [])]
-        head, *tail = [channel.read(0, limit=channel.last) for channel in channels]
-        return [encoded.event for encoded in chain(head, build, *tail)]
+    def own(self) -> Sequence[Encoded]:
+        """Return the events so far that come after those of the build."""
+        return self._read_tail(0, self._tail.channel.last) if self._tail is not None else ()
 
-    def log_text(self) -> str:
-        """Return the whole log so far."""
-        parts = [encoded.event.message for encoded in self._head.read(0, limit=self._head.last)]
+    def log(self) -> Iterator[bytes]:
+        """Return the whole log so far in chunks of UTF-8.
+
+        What it is is settled now; the chunks can be read later, and in another thread.
+        """
+        parts = [_messages(self._head)]
         if self.build is not None:
-            parts.append(self.build.log_text(self._log_cut))
+            parts.append(self.build.full_log.read(self._log_cut))
             # Who left before the build's end has an end of their own.
             if self._log_cut is None and self.build.channel.closed:
-                end = self.build.channel.read(self.build.channel.last - 1, limit=1)
-                parts += [encoded.event.message for encoded in end]
+                parts.append(_messages(self.build.channel, self.build.channel.last - 1))
         if self._tail is not None:
-            channel = self._tail.channel
-            parts += [e.event.message for e in channel.read(0, limit=channel.last)]
-        return "".join(parts)
+            parts.append(_messages(self._tail.channel))
+        return chain.from_iterable(parts)
 
     def state(self) -> LaunchState:
         """Say how it stands."""
@@ -223,26 +246,31 @@ class Launch:
             viewers=self.viewers,
         )
 
-    def trace(
-        self, events: Sequence[Event] | None = None, took: Sequence[Span] | None = None
-    ) -> Trace:
-        """Say where the time went, in all or so far.
+    def spans(self) -> list[Span]:
+        """Say where the time went, in all or so far; it takes as long as there are steps."""
+        changes: list[StepChange] = [*self._head_writer.changes]
+        if self.build is not None:
+            last = self._cut or self.build.channel.last
+            changes += [change for change in self.build.writer.changes if change.id <= last]
+        if self._tail is not None:
+            changes += self._tail.changes
+        return spans([*changes, self.last], began=self.created)
+
+    def trace(self, took: Sequence[Span] | None = None) -> Trace:
+        """Say where the time went, in all or so far, and on what.
 
         Parameters
         ----------
-        events : sequence of Event, optional
-            As `events` returned them, if this is called in another thread.
         took : sequence of Span, optional
-            As `core.past.spans` made them of these events, if it was asked already.
+            As `spans` returned them, if it was asked already.
         """
-        found = self.events() if events is None else events
         return trace(
-            found,
+            [self.last],
             began=self.created,
             now=self.now,
             id=self.id,
             spec=str(self.spec),
-            took=took,
+            took=self.spans() if took is None else took,
         )
 
     @property
@@ -277,16 +305,41 @@ class Launch:
         """Take no more of the build's events from here on."""
         if self.build is not None and not self._cut:
             self._cut = self.build.channel.last
-            self._log_cut = None if self.build.channel.closed else self.build.log_size()
+            self._log_cut = None if self.build.channel.closed else self.build.full_log.size
             self.build.users -= 1
             self.build.channel.changed.remove(self.changed.notify)
+
+    def forget(self) -> None:
+        """Give its memory back, and its build's with the last launch that reads it.
+
+        Whoever watches it still is told by `changed`.
+        """
+        self._end = self.last
+        self.forgotten = True
+        self._memory.used -= _LAUNCH_SIZE
+        self._head.discard()
+        if self._tail is not None:
+            self._tail.channel.discard()
+        if self.build is not None:
+            self.build.readers -= 1
+            if self.build.readers == 0:
+                self.build.forget()
+        self.changed.notify()
+
+    @property
+    def writers(self) -> list[Writer]:
+        """What may still write lines of a log for it."""
+        found = [self._tail] if self._tail is not None else []
+        if self.build is not None and not self._cut:
+            found.append(self.build.writer)
+        return found
 
     def tail(self) -> Writer:
         """Return what writes this launch's own events, after those of its build."""
         if self._tail is None:
             self.detach()
             self._head.close()
-            channel = MemoryChannel(first=self.end + 1)
+            channel = MemoryChannel(first=self.end + 1, meter=self._memory)
             channel.changed.add(self.changed.notify)
             self._tail = self._writer(channel, self.last.phase)
         return self._tail
@@ -308,12 +361,6 @@ class Launch:
 
     # -- parts
 
-    @property
-    def _of_build(self) -> int:
-        """How many of its build's events are its own, too."""
-        assert self.build is not None  # noqa: S101 - for the type checker
-        return (self._cut or self.build.channel.last) - FIRST + 1
-
     def _read_build(self, after: int, limit: int) -> Sequence[Encoded]:
         if self.build is None:
             return ()
@@ -332,3 +379,17 @@ class Launch:
     def __repr__(self) -> str:
         # The id is a key; logs are read by more people than may open the launch.
         return f"<Launch {self.id[:6]}… {self.spec} {self.last.phase}>"
+
+
+def _messages(channel: Channel, after: int = 0) -> Iterator[bytes]:
+    """Return the messages that a channel has now, after the number `after`, in chunks of UTF-8."""
+    last = channel.last
+
+    def chunks() -> Iterator[bytes]:
+        at = after
+        while events := channel.read(at, limit=min(_LOG_EVENTS, last - at)):
+            at = events[-1].id
+            if text := "".join([encoded.event.message for encoded in events]):
+                yield text.encode()
+
+    return chunks()

@@ -10,16 +10,14 @@ from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
-from ..core.events import Event
 from ..core.knowledge import Expectation, Place
 from ..core.normalize import Normalizer
-from ..core.past import Span, spans
+from ..core.past import Span
 from ..core.phases import Phase
 from ..core.reasons import failure
 from ..core.specs import Spec
@@ -36,10 +34,15 @@ from ..errors import (
 )
 from ..history.base import HistoryStore, NoHistory
 from ..sources.base import TRACE, Attempt, Builder, Built, Served, Spawner, SpawnRequest, Target
+from .admission import Admission
+from .budget import Budgets
 from .build import Build
 from .keeping import address_of, past_of
 from .launch import Caller, Launch
 from .learning import Learner
+from .log import BuildLog
+from .outcomes import Outcomes
+from .ready import ready_fields, spawn_request
 from .writer import Clock, Limits
 
 __all__ = ["LaunchManager"]
@@ -57,12 +60,49 @@ class LaunchManager(LoggingConfigurable):
 
     max_launches = Integer(200, help="How many launches may run at the same time.").tag(config=True)
 
+    max_launches_per_client = Integer(
+        50,
+        help="""
+        How many of them may be of one client: an IPv4 address, or a /64 network with IPv6; 0: no
+        limit. Behind a proxy this needs Web.trust_proxy, or all clients are one.
+        """,
+    ).tag(config=True)
+
+    max_launches_per_user = Integer(
+        10,
+        help="""
+        … of one user, where users have names; they are not counted by their addresses then. 0: no
+        limit.
+        """,
+    ).tag(config=True)
+
     abandon_after = Float(
         60.0, help="Seconds that a launch goes on while nobody watches it; then it is cancelled."
     ).tag(config=True)
 
     forget_after = Float(
-        3600.0, help="Seconds after its end for which a launch can still be looked at."
+        3600.0,
+        help="""
+        Seconds after its end for which a launch can still be looked at, unless its memory or its
+        disk is needed before.
+        """,
+    ).tag(config=True)
+
+    memory_budget = Integer(
+        256 * 2**20,
+        help="""
+        Bytes of memory for the events of all launches. When they are used up, launches that are
+        over are forgotten, the oldest first; then long logs are cut in the streams of those that
+        run; then no more are started.
+        """,
+    ).tag(config=True)
+
+    disk_budget = Integer(
+        2**30,
+        help="""
+        Bytes on the disk for the full logs of all builds. When they are used up, launches that are
+        over are forgotten, the oldest first; then the longest logs of running builds are cut.
+        """,
     ).tag(config=True)
 
     build_timeout = Float(3600.0, help="Seconds that a build may take.").tag(config=True)
@@ -84,7 +124,7 @@ class LaunchManager(LoggingConfigurable):
     ).tag(config=True)
 
     max_full_log = Integer(
-        256 * 2**20, help="Characters of one build's full log, which is kept on the disk."
+        256 * 2**20, help="Bytes of one build's full log, which is kept on the disk."
     ).tag(config=True)
 
     max_lines = Integer(
@@ -98,12 +138,17 @@ class LaunchManager(LoggingConfigurable):
         self._builder = builder
         self._spawner = spawner
         self._clock = clock or Clock()
-        self._limits = Limits(
-            line=self.max_line,
-            log=self.max_log,
-            lines=self.max_lines,
-            full_log=self.max_full_log,
+        self._limits = Limits(line=self.max_line, log=self.max_log, lines=self.max_lines)
+        self._admission = Admission(
+            self.max_launches, self.max_launches_per_user, self.max_launches_per_client
         )
+        self.budgets = Budgets(
+            memory=self.memory_budget,
+            disk=self.disk_budget,
+            under_way=self.under_way,
+            forget=self._forget,
+        )
+        """What launches take of memory and disk."""
         self._launches: dict[str, Launch] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -116,6 +161,9 @@ class LaunchManager(LoggingConfigurable):
         """Whether each launch is a span of a trace."""
         self.over: list[Callable[[Launch, Trace], None]] = []
         """Called with each launch that is over, and where its time went; they must be quick."""
+        self._outcomes = Outcomes(
+            self.over, keep=self._keep, done=self._keep_for_a_while, log=self.log
+        )
         self._recent = Window()
         self.history: HistoryStore = NoHistory()
         """Gets every launch that is over."""
@@ -171,13 +219,16 @@ class LaunchManager(LoggingConfigurable):
         Raises
         ------
         TooManyRequestsError
-            If as many as allowed are running.
+            If as many as allowed are running, or there is no memory for another.
         """
         if self._closing:
             raise TooManyRequestsError("This server is being stopped.", retry_after=30)
-        if self.running >= self.max_launches:
+        self._admission.check(caller, self.under_way())
+        self.budgets.make_room()
+        if self.budgets.memory.is_over:
             raise TooManyRequestsError(
-                f"This server is busy with {self.running} launches. Try again in a minute.",
+                "This server's memory is full with the logs of running launches. "
+                "Try again in a minute.",
                 retry_after=60,
             )
         launch = Launch(
@@ -187,6 +238,7 @@ class LaunchManager(LoggingConfigurable):
             clock=self._clock,
             limits=self._limits,
             expectation=self._expect(spec),
+            memory=self.budgets.memory.meter,
         )
         if self.traced:
             launch.span = _span_below(caller.parent)
@@ -213,7 +265,8 @@ class LaunchManager(LoggingConfigurable):
             raise NotFoundError(
                 "There is no such launch. It may be over and forgotten; start a new one."
             )
-        # To ask for it is to watch it: who polls keeps it alive.
+        # Polling a launch under way keeps it from being cancelled. One that is over is not kept
+        # longer for it. Attack: who polls thousands of them would fill the memory.
         self._watch(launch)
         return launch
 
@@ -243,10 +296,11 @@ class LaunchManager(LoggingConfigurable):
             await asyncio.gather(*tasks, *builds, return_exceptions=True)
         finally:
             # Also when whoever stops the server has no more time for the rest.
+            self._outcomes.finish()
             for timer in self._timers.values():
                 timer.cancel()
-            for launch_id in list(self._launches):
-                self._forget(launch_id)
+            # Not discarded: viewers may still be on their way to the end of them.
+            self._launches.clear()
             self._logs.cleanup()
             await self._spawner.close()
 
@@ -269,7 +323,11 @@ class LaunchManager(LoggingConfigurable):
             request = self._request(launch, target, built)
             async with asyncio.timeout(self.launch_timeout):
                 served = launch.served = await self._spawn(launch, request, found=built.found)
-            self._finish(launch, target, built, served)
+            launch.tail().end(
+                Phase.READY,
+                f"server running at {served.url}\n",
+                **ready_fields(launch, target, built, served),
+            )
             request = None
         except LaunchFailedError as error:
             await self._fail(launch, error)
@@ -305,8 +363,15 @@ class LaunchManager(LoggingConfigurable):
                 clock=self._clock,
                 limits=self._limits,
                 timeout=self.build_timeout,
-                log_path=Path(self._logs.name) / f"{secrets.token_hex(8)}.log",
+                full_log=BuildLog(
+                    Path(self._logs.name) / f"{secrets.token_hex(8)}.log",
+                    limit=self.max_full_log,
+                    meter=self.budgets.disk.meter,
+                    log=self.log,
+                ),
                 log=self.log,
+                memory=self.budgets.memory.meter,
+                grew=self.budgets.grew,
             )
             self._builds[target.key] = build
             # A build that is over is not joined: the next launch looks whether its result is there.
@@ -330,21 +395,11 @@ class LaunchManager(LoggingConfigurable):
                 note = normalizer.read(item)
                 if note is not None:
                     writer.write(note, log=self.log)
+                    self.budgets.grew()
         raise failure("internal", "The spawner ended without a result.")
 
-    def _finish(self, launch: Launch, target: Target, built: Built, served: Served) -> None:
-        launch.tail().end(
-            Phase.READY,
-            f"server running at {served.url}\n",
-            url=served.url,
-            token=served.token,
-            **{
-                "image": built.image,
-                "repo_url": launch.spec.repo_url,
-                **self._binder_fields(launch, target),
-                **served.fields,
-            },
-        )
+    def _request(self, launch: Launch, target: Target, built: Built) -> SpawnRequest:
+        return spawn_request(launch, target, built)
 
     async def _fail(self, launch: Launch, error: LaunchFailedError) -> None:
         # A failed build has said so in its own channel, once for all its launches.
@@ -357,68 +412,29 @@ class LaunchManager(LoggingConfigurable):
                 return
         self.log.warning("%r: %s", launch, launch.last.message.strip())
 
-    def _request(self, launch: Launch, target: Target, built: Built) -> SpawnRequest:
-        return SpawnRequest(
-            name=launch.spec.title,
-            key=secrets.token_hex(4),
-            user=launch.caller.user,
-            image=built.image,
-            repo_url=launch.spec.repo_url,
-            options=self._binder_fields(launch, target),
-            built=built,
-        )
-
-    def _binder_fields(self, launch: Launch, target: Target) -> dict[str, str]:
-        """Return the fields that BinderHub passes to the spawner and to the `ready` event."""
-        spec = launch.spec
-        commit = target.commit or spec.ref
-        ref_url = spec.repo_url
-        if target.version is not None:
-            ref_url = target.version.repo_url
-        elif spec.provider in {"gh", "gl"}:
-            middle = "/-/tree/" if spec.provider == "gl" else "/tree/"
-            ref_url += middle + quote(commit)
-        return {
-            "binder_ref_url": ref_url,
-            "binder_launch_host": launch.caller.base_url,
-            "binder_request": f"v2/{spec}",
-            "binder_persistent_request": f"v2/{target.version or spec.at(commit)}",
-            "binder_client_ip": launch.caller.ip,
-        }
-
     # -- cleaning up
 
     def _over(self, launch: Launch) -> None:
-        """Count a launch that is over, and leave it to be looked at for a while."""
+        """Count a launch that is over."""
         del self._tasks[launch.id]
         last = launch.last
         self.ended[last.phase] += 1
         now = self._clock.monotonic()
         self._recent.add(Ended(now, last.phase, launch.seconds, last.reason))
-        self._watch(launch)
+        self._stop_timer(launch)
         self.log.info("%r ended", launch)
-        events = launch.events()
-        took = spans(events, began=launch.created)
-        self._keep(launch, events, took)
-        if self.over:
-            trace = launch.trace(events, took)
-            for told in self.over:
-                self._tell(told, launch, trace)
+        self._outcomes.add(launch)
 
-    def _keep(self, launch: Launch, events: list[Event], took: list[Span]) -> None:
-        try:
-            past = past_of(launch, events, took, host=self.host)
-            self.history.add(past)
-            self._learner.add(past)
-        except Exception:
-            self.log.exception("%r is over, but its history could not keep it", launch)
+    def _keep(self, launch: Launch, took: list[Span]) -> None:
+        past = past_of(launch, took, host=self.host)
+        self.history.add(past)
+        self._learner.add(past)
 
-    def _tell(self, told: Callable[[Launch, Trace], None], launch: Launch, trace: Trace) -> None:
-        try:
-            told(launch, trace)
-        except Exception:
-            # What is only noted down must not disturb a launch, nor the next one who notes it down.
-            self.log.exception("%r could not be noted down", launch)
+    def _keep_for_a_while(self, launch: Launch) -> None:
+        """Leave a launch that is over to be looked at."""
+        loop = asyncio.get_running_loop()
+        self._timers[launch.id] = loop.call_later(self.forget_after, self._forget, launch)
+        self.budgets.keep(launch)
 
     def _release(self, launch: Launch) -> None:
         launch.detach()
@@ -449,28 +465,24 @@ class LaunchManager(LoggingConfigurable):
             self.log.exception("The server for %s may be left running", request.name)
 
     def _watch(self, launch: Launch) -> None:
-        """Set the timer that cancels a launch without viewers, or forgets one that is over."""
+        """Set the timer that cancels a launch without viewers."""
+        if launch.id in self._tasks:
+            self._stop_timer(launch)
+            if not launch.viewers:
+                self._timers[launch.id] = asyncio.get_running_loop().call_later(
+                    self.abandon_after, self.cancel, launch, "abandoned"
+                )
+
+    def _stop_timer(self, launch: Launch) -> None:
         timer = self._timers.pop(launch.id, None)
         if timer is not None:
             timer.cancel()
-        if launch.viewers or launch.id not in self._launches:
-            return
-        loop = asyncio.get_running_loop()
-        if launch.id in self._tasks:
-            self._timers[launch.id] = loop.call_later(
-                self.abandon_after, self.cancel, launch, "abandoned"
-            )
-        else:
-            self._timers[launch.id] = loop.call_later(self.forget_after, self._forget, launch.id)
 
-    def _forget(self, launch_id: str) -> None:
-        self._timers.pop(launch_id, None)
-        launch = self._launches.pop(launch_id)
-        build = launch.build
-        if build is not None:
-            build.readers -= 1
-            if build.readers == 0:
-                build.forget()
+    def _forget(self, launch: Launch) -> None:
+        self._stop_timer(launch)
+        del self._launches[launch.id]
+        self.budgets.drop(launch)
+        launch.forget()
 
 
 def _span_below(parent: TraceParent | None) -> TraceParent:

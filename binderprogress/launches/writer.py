@@ -15,6 +15,7 @@ from ..channels.base import Channel
 from ..core.estimate import Estimator
 from ..core.events import Encoded, Event
 from ..core.normalize import Note
+from ..core.past import MOST_SPANS, StepChange
 from ..core.phases import TERMINAL, TRANSITIONS, Phase, check_transition
 from ..core.reasons import REASONS, Diagnosis, diagnose
 from ..core.steps import Step
@@ -23,8 +24,15 @@ from ..sources.base import Attempt
 
 __all__ = ["Clock", "Limits", "Writer"]
 
-# As many of the last lines are searched for the reason of a failure.
+# As many of the last lines are searched for the reason of a failure,
 _TAIL = 400
+# … and as many characters. Attack: the longest lines, in each of many builds at once.
+_TAIL_CHARACTERS = 64 * 1024
+# Lines that are shorter cannot be more than that.
+_SHORT = _TAIL_CHARACTERS // _TAIL
+# Attack: a log that is nothing but steps. As many changes are kept as `spans` looks at, and some
+# more for launches that join late.
+_MOST_CHANGES = 2 * MOST_SPANS
 # A failure that was only found to be one by its process's exit code.
 _UNTOLD = {"unknown", "build-failed"}
 _ENDS = TERMINAL | {Phase.BUILT}
@@ -57,15 +65,12 @@ class Limits(msgspec.Struct, frozen=True):
         All lines of one build, since the shortest takes a kilobyte of memory as an event.
     steps : int
         Steps that are told when there are no more lines.
-    full_log : int
-        Characters of one build's log on the disk.
     """
 
     line: int = 4096
     log: int = 8 * 2**20
     lines: int = 100_000
     steps: int = 1000
-    full_log: int = 256 * 2**20
 
 
 class Writer:
@@ -103,8 +108,14 @@ class Writer:
         self.limits = limits
         self.phase = phase
         self.attempt = 1
+        self.changes: list[StepChange] = []
+        """What `core.past.spans` needs of the channel's events, but for the last one."""
+        self.is_cut = False
+        """Whether no more lines of the log are taken for want of memory."""
         self._step = _NO_STEP
         self._tail: deque[str] = deque(maxlen=_TAIL)
+        self._tail_size = 0
+        self._short = min(_SHORT, limits.line)
         self._written = 0
         self._lines = 0
         self._steps_told = 0
@@ -115,10 +126,11 @@ class Writer:
         if note.traceback:
             log.debug("A source's traceback:\n%s", note.traceback)
         message = note.message
-        # Attack: as many lines as long as they may be would be more than a gigabyte.
         self._tail.append(message[: self.limits.line])
-        if len(message) > self.limits.line:
-            message = self._within_line(message)
+        if len(message) > self._short:
+            self._shorten_tail(len(self._tail[-1]))
+            if len(message) > self.limits.line:
+                message = self._within_line(message)
         phase = note.phase
         # An earlier phase does not come back: what is said of it is told under the present one. And
         # how it ends is for the source's end to say, not for its log.
@@ -159,9 +171,15 @@ class Writer:
         """
         check_transition(self.phase, phase)
         now = self.clock.monotonic()
+        changed = False
         if phase is not self.phase:
             self._step = _NO_STEP
-        self._step = shown = step or self._step
+            changed = True
+        if step is None:
+            shown = self._step
+        else:
+            changed = changed or step != self._step
+            self._step = shown = step
         estimate = self.estimator.update(phase, step, now=now)
         elapsed = now - self.began
         event = Event(
@@ -187,6 +205,8 @@ class Writer:
             source=source,
         )
         encoded = self.channel.append(msgspec.structs.replace(event, **fields) if fields else event)
+        if changed and (phase is not self.phase or len(self.changes) < _MOST_CHANGES):
+            self.changes.append(StepChange(event.id, phase, event.time, shown, self.attempt))
         self.phase = phase
         return encoded
 
@@ -195,6 +215,8 @@ class Writer:
         self.attempt = attempt.number
         # What the one before printed is not why this one fails.
         self._tail.clear()
+        # It may begin with the same step, which is another one now.
+        self._step = _NO_STEP
         return self.append(
             self.phase or Phase.WAITING,
             f"{attempt.message}\n{attempt.step.label} (attempt {attempt.number}).\n",
@@ -233,6 +255,21 @@ class Writer:
             self.append(self.phase or Phase.WAITING, left_out)
         self.append(phase, message, **fields)
         self.channel.close()
+        self._tail.clear()
+
+    @property
+    def size(self) -> int:
+        """About how many bytes of memory the channel takes."""
+        return self.channel.size
+
+    def cut(self) -> None:
+        """Take no more lines of the log: there is no memory for them."""
+        if self.is_cut:
+            return
+        self.is_cut = True
+        self._steps_told = self.limits.steps
+        if not self._elided and not self.channel.closed:
+            self._elide("[This server has no room for more of this log")
 
     def _within_line(self, message: str) -> str:
         text = message.rstrip("\r\n")
@@ -259,16 +296,31 @@ class Writer:
         return True
 
     def _within_log(self, message: str) -> bool:
-        if self._elided:
+        if self._elided or self.is_cut:
             self._elided += 1
             return False
         self._written += len(message)
         self._lines += 1
         if self._written <= self.limits.log and self._lines <= self.limits.lines:
             return True
+        self._elide("[The log is too long to be shown")
         self._elided = 1
+        return False
+
+    def _elide(self, why: str) -> None:
         self.append(
             self.phase or Phase.WAITING,
-            "[The log is too long to be shown; from here on only the full log has it all.]\n",
+            f"{why}; from here on only the full log has it all.]\n",
         )
-        return False
+
+    def _shorten_tail(self, more: int) -> None:
+        # At most: lines that the deque has dropped meanwhile are counted, too.
+        self._tail_size += more
+        if self._tail_size <= _TAIL_CHARACTERS:
+            return
+        size = sum(map(len, self._tail))
+        if size > _TAIL_CHARACTERS:
+            # By a quarter, or it would be summed up again with the next line.
+            while size > _TAIL_CHARACTERS * 3 // 4 and len(self._tail) > 1:
+                size -= len(self._tail.popleft())
+        self._tail_size = size

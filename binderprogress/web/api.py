@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -22,8 +23,6 @@ __all__ = [
     "StartRequest",
     "links",
 ]
-
-_CHUNK = 1 << 20
 
 
 class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,11 +135,21 @@ class LogHandler(ApiHandler):
     """/api/launches/{id}/log."""
 
     async def get(self, launch_id: str) -> None:
-        """Send the whole log so far, as text."""
-        text = self.launch(launch_id).log_text().encode("utf-8", "replace")
+        """Send the whole log so far, as text.
+
+        Attack: many clients ask for a long log and read it slowly. Each has one chunk of it in
+        memory at most, and none keeps the log of a launch that is forgotten on the disk.
+        """
+        launch = self.launch(launch_id)
+        chunks = launch.log()
         self.set_header("Content-Type", "text/plain; charset=utf-8")
-        for start in range(0, len(text), _CHUNK):
-            self.write(text[start : start + _CHUNK])
+        # In a thread: a disk may take its time.
+        while chunk := await asyncio.to_thread(next, chunks, b""):
+            if launch.forgotten:
+                # Cut, not ended: the client has to see that this is not the whole log.
+                self.detach().close()
+                return
+            self.write(chunk)
             if not await self.send():
                 return
         self.finish()

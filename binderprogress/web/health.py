@@ -92,13 +92,18 @@ class HealthHandler(ApiHandler):
 
 def _launches(launches: LaunchManager) -> dict[str, Any]:
     room = launches.max_launches - launches.running
+    memory, disk = launches.budgets.memory, launches.budgets.disk
     return {
         "service": "launches",
-        "ok": room > 0,
+        # A full disk cuts logs, and keeps no launch from being started.
+        "ok": room > 0 and not memory.is_over,
         "latency": 0.0,
         "running": launches.running,
         "waiting": launches.waiting,
         "building": launches.building,
         "capacity": launches.max_launches,
+        "retained": len(launches.budgets),
+        "memory": {"used": memory.meter.used, "limit": memory.meter.limit},
+        "disk": {"used": disk.meter.used, "limit": disk.meter.limit},
         "recent": msgspec.to_builtins(launches.recent()),
     }

@@ -1,9 +1,9 @@
 """Numbers for Prometheus.
 
 The naming rule is ``binderprogress_<things>[_<what of them>][_<unit>][_total]``: the things are in
-the plural, the unit is a base unit (seconds), and ``_total`` ends what only grows. Labels have
-values from fixed lists only, and each of their series is there from the start: a dashboard sees
-zero, not nothing.
+the plural, the unit is a base unit (seconds, bytes), and ``_total`` ends what only grows. Labels
+have values from fixed lists only, and each of their series is there from the start: a dashboard
+sees zero, not nothing.
 """
 
 from __future__ import annotations
@@ -78,6 +78,22 @@ class LaunchCollector(Collector):
         yield waiting
         yield _gauge(
             "binderprogress_viewers_open", "Connections that watch a launch", launches.viewers
+        )
+        budgets = launches.budgets
+        yield _gauge(
+            "binderprogress_launches_retained",
+            "Launches that are over and can be looked at",
+            len(budgets),
+        )
+        yield _gauge(
+            "binderprogress_events_retained_bytes",
+            "Memory that launches and their events take, of LaunchManager.memory_budget",
+            budgets.memory.meter.used,
+        )
+        yield _gauge(
+            "binderprogress_logs_retained_bytes",
+            "Disk that full logs take, of LaunchManager.disk_budget",
+            budgets.disk.meter.used,
         )
         ended = CounterMetricFamily(
             "binderprogress_launches_ended", "Launches that came to an end", labels=["phase"]

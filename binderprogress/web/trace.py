@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from ..core.trace import chrome
 from ..errors import BadRequestError
 from .base import ApiHandler
@@ -14,14 +12,13 @@ __all__ = ["TraceHandler"]
 class TraceHandler(ApiHandler):
     """/api/launches/{id}/trace."""
 
-    async def get(self, launch_id: str) -> None:
+    def get(self, launch_id: str) -> None:
         """Say where the time went, so far or in all."""
         form = self.get_query_argument("format", "")
         if form not in {"", "chrome"}:
             raise BadRequestError("The format is chrome, or left out.")
         launch = self.launch(launch_id)
-        # In a thread: a log may have a hundred thousand lines.
-        found = await asyncio.to_thread(launch.trace, launch.events())
+        found = launch.trace()
         if form:
             self.set_header(
                 "Content-Disposition", 'attachment; filename="binderprogress-trace.json"'

@@ -131,10 +131,15 @@ class _StreamViewer(Viewer):
     def drop(self) -> None:
         """Close the connection of one that does not read. It can resume."""
         self._log.info("A client that did not read was dropped.")
-        self._close()
+        self._close(1013, "Too slow; resume with ?after=")
+
+    def forget(self) -> None:
+        """Close the connection: the launch is forgotten, and there is nothing to resume."""
+        self._close(1001, "The launch is forgotten.")
 
     @abstractmethod
-    def _close(self) -> None: ...
+    def _close(self, code: int, why: str) -> None:
+        """Close the connection; a WebSocket says why (RFC 6455, 7.4)."""
 
     def _on_written(self, written: asyncio.Future[None]) -> None:
         if not written.cancelled() and written.exception() is None:
@@ -196,7 +201,7 @@ class EventStreamViewer(_StreamViewer):
             self._stream.write(self._form.keepalive)
         self._hold(seconds)
 
-    def _close(self) -> None:
+    def _close(self, code: int, why: str) -> None:
         self._stream.close()
 
 
@@ -213,7 +218,7 @@ class SocketViewer(_StreamViewer):
         """Close it as RFC 6455 wants it."""
         self._handler.close(1000, "The launch is over.")
 
-    def _close(self) -> None:
-        self._handler.close(1013, "Too slow; resume with ?after=")
+    def _close(self, code: int, why: str) -> None:
+        self._handler.close(code, why)
         # After this nothing may follow, should it begin to read now.
         self.left()

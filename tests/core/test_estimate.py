@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binderprogress.core.estimate import CEILING, PULL, TYPICAL, Estimate, Estimator, time_left
+from binderprogress.core.estimate import (
+    CEILING,
+    MOST_STEPS,
+    PULL,
+    TYPICAL,
+    Estimate,
+    Estimator,
+    time_left,
+)
 from binderprogress.core.knowledge import TYPICAL_PULL
 from binderprogress.core.phases import TERMINAL, TRANSITIONS, Phase
 from binderprogress.core.steps import Step, numbered
@@ -510,3 +518,15 @@ def test_a_copy_counts_for_itself() -> None:
     told = estimator.update(Phase.PUSHING, layer("pushing", 3, 10), now=8.0)
     _, alone = pushing((1, 2, 10, 0), (8, 3, 10, 0))
     assert told.eta == alone[-1].eta
+
+
+def test_attack_a_log_that_begins_ever_new_steps_does_not_fill_the_memory() -> None:
+    """Who owns the repository writes the log, and may go on for an hour."""
+    estimator = Estimator(now=0.0)
+    for number in range(20 * MOST_STEPS):
+        # What has no number in between lets the next one begin anew.
+        estimator.update(Phase.BUILDING, Step("saving", "Saving the image"), now=float(number))
+        step = numbered(1, 9, digest=str(number))
+        told = estimator.update(Phase.BUILDING, step, now=float(number))
+    assert told.curve is not None
+    assert len(estimator._times) <= MOST_STEPS

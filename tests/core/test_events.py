@@ -80,9 +80,9 @@ def test_what_is_encoded_is_decoded(given: Event) -> None:
 
 @given(events)
 def test_encoded_holds_the_same_json_in_one_block_of_sse(given: Event) -> None:
-    made = Encoded(given)
+    made = Encoded.of(given)
     (block,) = sse.Decoder().feed(made.sse)
-    assert made.event is given
+    assert made.event == given
     assert made.json == encode(given)
     assert block.event == "message"
     assert block.data.encode() == made.json
@@ -246,7 +246,7 @@ def test_the_schema_refuses_what_is_broken(data: str) -> None:
 
 
 def test_an_event_that_moves_is_the_same_with_a_higher_number() -> None:
-    moved = Encoded(event(id=3, message="a\n")).moved(2)
+    moved = Encoded.of(event(id=3, message="a\n")).moved(2)
     assert moved.event == event(id=5, message="a\n")
     assert moved.sse.startswith(b"id: 5\ndata: ")
     assert decode(moved.json) == moved.event

@@ -99,3 +99,15 @@ def test_any_line_is_read(line: str) -> None:
     for start in STARTS:
         step = reader.read(start + line)
         assert step is None or len(step.label) <= 60
+
+
+def test_attack_a_log_that_begins_ever_new_vertices_does_not_fill_the_memory() -> None:
+    """Who owns the repository writes the log, and may go on for an hour."""
+    reader = StepReader()
+    for number in range(100_000):
+        assert reader.read(f"#{number} [1/9] RUN {number}") is not None
+    assert len(reader._vertices) <= 2000
+    # Those from the beginning are known still; a build has no more than a few dozens.
+    step = reader.read("#7 CACHED")
+    assert step is not None
+    assert step.cached

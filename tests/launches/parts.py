@@ -265,6 +265,11 @@ def children_named(text: str) -> list[psutil.Process]:
     return found
 
 
+def log_of(launch: Launch) -> str:
+    """Return the full log of a launch."""
+    return b"".join(launch.log()).decode()
+
+
 def keys(events: list[Event]) -> list[int]:
     """Return the numbers of events."""
     return [event.id for event in events]

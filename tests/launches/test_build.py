@@ -7,10 +7,12 @@ import logging
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
+from binderprogress.channels.base import Meter
 from binderprogress.core.knowledge import Expectation, Place
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec, parse
 from binderprogress.launches.build import Build
+from binderprogress.launches.log import BuildLog
 from binderprogress.launches.writer import Clock, Limits
 from binderprogress.sources.base import Built, Record, Target
 from binderprogress.sources.process import Process, check_exit
@@ -46,6 +48,8 @@ async def test_attack_a_build_that_prints_without_end_does_not_keep_others_waiti
     # A pipe's 64 KiB are 32,000 lines of `yes`, which are there at once: read in one go, nobody
     # else's request would be answered for half a second, again and again.
     builder = Shell(f"yes | head -n {LINES}")
+    log = logging.getLogger("test")
+    full_log = BuildLog(tmp_path / "log", limit=2**20, meter=Meter(), log=log)
     build = Build(
         await builder.resolve(parse("gh/a/b/HEAD")),
         builder,
@@ -53,14 +57,14 @@ async def test_attack_a_build_that_prints_without_end_does_not_keep_others_waiti
         clock=Clock(),
         limits=Limits(),
         timeout=50,
-        log_path=tmp_path / "log",
-        log=logging.getLogger("test"),
+        full_log=full_log,
+        log=log,
     )
     most, before = 0, build.channel.last
     while not build.task.done():
         await asyncio.sleep(0)
         most, before = max(most, build.channel.last - before), build.channel.last
     assert (await build.result()).image == "image"
-    assert build.log_text() == "y\n" * LINES
+    assert b"".join(full_log.read()).decode() == "y\n" * LINES
     assert most < 10_000
     build.forget()

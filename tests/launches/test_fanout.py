@@ -72,6 +72,9 @@ class Kept(Viewer):
         self.dropped = True
         self.end()
 
+    def forget(self) -> None:
+        self.drop()
+
 
 def new_launch() -> Launch:
     return Launch(
@@ -238,6 +241,7 @@ async def test_launches_that_share_events_share_their_bytes(out: Fanout, launch:
 
         def __init__(self) -> None:
             self.changed, self.watched, self.viewers = launch.changed, launch.watched, 0
+            self.forgotten = False
             self.read = launch.read  # type: ignore[method-assign]
 
         closed = property(lambda self: launch.closed)

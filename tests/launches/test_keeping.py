@@ -19,7 +19,9 @@ from binderprogress.core.specs import Spec, parse
 from binderprogress.core.trace import Trace
 from binderprogress.history.base import NoHistory
 from binderprogress.history.database import Database
-from binderprogress.launches import Caller, Launch, LaunchManager, manager
+from binderprogress.launches import Caller, Launch, LaunchManager
+from binderprogress.launches import launch as launch_module
+from binderprogress.launches import manager as manager_module
 from binderprogress.sources.base import Built, Served, Target
 
 from ..support.replay import PlayedBuilder, PlayedSpawner
@@ -168,7 +170,7 @@ def test_what_cannot_be_kept_ends_as_any_other(
     def fail(*_: object, **__: object) -> None:
         raise ValueError("an answer that nobody has seen before")
 
-    monkeypatch.setattr(manager, "past_of", fail)
+    monkeypatch.setattr(manager_module, "past_of", fail)
 
     async def run(stage: Played) -> None:
         over: asyncio.Queue[Trace] = asyncio.Queue()
@@ -194,7 +196,7 @@ def test_where_the_time_went_is_made_out_once(monkeypatch: pytest.MonkeyPatch) -
         made.append(spans(*arguments, **named))
         return made[-1]
 
-    for module in (manager, trace_module):
+    for module in (launch_module, trace_module):
         monkeypatch.setattr(module, "spans", count)
 
     async def run(stage: Played) -> None:

@@ -28,6 +28,7 @@ from .parts import (
     gen_test,
     keys,
     local,
+    log_of,
     said,
     until,
     unwatched,
@@ -171,10 +172,10 @@ async def test_one_launch_is_cancelled_and_the_other_goes_on_with_the_build(
         build.finish()
         assert (await events_of(stays))[-1].phase is Phase.FAILED
         # Each log ends as its launch did; what came later is not in the one that left.
-        assert leaves.log_text().endswith("before\nCancelled.\n")
-        assert leaves.log_text().count("before\n") == 1
-        assert "after\n" in stays.log_text()
-        assert stays.log_text().endswith(stays.last.message)
+        assert log_of(leaves).endswith("before\nCancelled.\n")
+        assert log_of(leaves).count("before\n") == 1
+        assert "after\n" in log_of(stays)
+        assert log_of(stays).endswith(stays.last.message)
 
 
 @gen_test
@@ -191,7 +192,7 @@ async def test_the_last_one_who_leaves_ends_the_build(make_manager: Make, tmp_pa
         await over(manager)
         assert (manager.building, manager.ended[Phase.CANCELLED]) == (0, 2)
         for launch in launches:
-            assert launch.log_text().count("the last line\n") == 1
+            assert log_of(launch).count("the last line\n") == 1
 
 
 @gen_test
@@ -312,18 +313,15 @@ async def test_what_is_over_is_forgotten_and_its_log_leaves_the_disk(
     manager = make_manager(forget_after=0.3)
     async with Feed(tmp_path / "fed", status=1) as feed:
         first, second = start(manager, feed.spec), start(manager, feed.spec)
-        build = await feed.build()
-        assert len(logs(temporary)) == 1
-        build.finish()
+        (await feed.build()).finish()
         await events_of(first)
         await events_of(second)
+    assert len(logs(temporary)) == 1
+    assert "postBuild" in log_of(second)
+    # Whoever watches what is over does not keep it.
     with watching(second):
         await gone(manager, first)
-        # A log is there as long as one of its readers is, and who is watched is not forgotten.
-        assert len(logs(temporary)) == 1
-        assert manager._launches.keys() == {second.id}
-        assert "postBuild" in second.log_text()
-    await gone(manager, second)
+        await gone(manager, second)
     assert logs(temporary) == []
 
 
@@ -366,7 +364,7 @@ async def test_attack_a_log_without_end_does_not_fill_the_disk(
         await build.write("".join(f"filling {number}\n" for number in range(1000)))
         build.finish()
         await events_of(launch)
-    log = launch.log_text()
+    log = log_of(launch)
     assert len(log) < 2500
     assert log.count("[The log is cut here: it is longer than this server keeps.]\n") == 1
     assert "filling 0\n" in log
@@ -392,7 +390,7 @@ async def test_the_stream_is_cut_and_the_full_log_is_not(
     assert "[The log is too long to be shown" in shown
     assert "lines are left out here; the full log has them.]" in shown
     assert len(shown) < 2600
-    log = launch.log_text()
+    log = log_of(launch)
     assert f"{long}\n10%\r20%\r100%\nfilling 0\n" in log
     assert all(f"filling {number}\n" in log for number in range(1000))
     assert "left out" not in log

@@ -23,6 +23,7 @@ from binderprogress.core.phases import Phase
 from binderprogress.core.reasons import REASONS
 from binderprogress.core.specs import Spec
 from binderprogress.core.trace import Kind, Trace, TracedSpan, kind_of
+from binderprogress.launches.budget import Budgets
 from binderprogress.web.metrics import LaunchCollector
 
 from ..launches.parts import Feed, SilentHost, gen_test
@@ -46,6 +47,11 @@ async def metrics(api: Api) -> dict[str, float]:
     return found
 
 
+RETAINED = [
+    "binderprogress_launches_retained",
+    "binderprogress_events_retained_bytes",
+    "binderprogress_logs_retained_bytes",
+]
 ZERO = {
     "binderprogress_launches_running": 0.0,
     "binderprogress_builds_running": 0.0,
@@ -59,9 +65,11 @@ ZERO = {
     "binderprogress_phases_running[built]": 0.0,
     "binderprogress_phases_running[launching]": 0.0,
     "binderprogress_viewers_open": 0.0,
+    **dict.fromkeys(RETAINED, 0.0),
     "binderprogress_events_total": 0.0,
     **{f"binderprogress_launches_failed_total[{reason}]": 0.0 for reason in REASONS},
 }
+COUNTED = {name: 0.0 for name in ZERO if name not in {*RETAINED, "binderprogress_events_total"}}
 
 
 @gen_test
@@ -106,8 +114,11 @@ async def test_metrics_are_there_from_the_start_and_count(
         assert counted == (await api.state(looking))["last"] + 2 * (await api.state(links[0]))[
             "last"
         ] + len(failed.events)
+        retained, *sizes = [now.pop(name) for name in RETAINED]
+        assert retained == 1
+        assert all(size > 0 for size in sizes)
         assert now == {
-            **{name: value for name, value in ZERO.items() if "events" not in name},
+            **COUNTED,
             "binderprogress_launches_failed_total[bad-ref]": 1.0,
             "binderprogress_phases_running[waiting]": 1.0,
             "binderprogress_phases_running[building]": 2.0,
@@ -117,6 +128,9 @@ async def test_metrics_are_there_from_the_start_and_count(
             "binderprogress_launches_ended_total[failed]": 1.0,
         }
         health = json.loads((await api.fetch("/health")).body)
+        check = health["checks"][0]
+        assert check.pop("memory") == {"used": sizes[0], "limit": 256 * 2**20}
+        assert check.pop("disk") == {"used": sizes[1], "limit": 2**30}
         assert health == {
             "ok": True,
             "checks": [
@@ -128,6 +142,7 @@ async def test_metrics_are_there_from_the_start_and_count(
                     "waiting": 1,
                     "building": 1,
                     "capacity": 200,
+                    "retained": 1,
                     "recent": {
                         "seconds": 600.0,
                         "ready": 0,
@@ -147,8 +162,10 @@ async def test_metrics_are_there_from_the_start_and_count(
         while (now := await metrics(api))["binderprogress_launches_running"]:
             pass  # bounded by the test's own time: what was cancelled is being ended
         assert now.pop("binderprogress_events_total") > counted
+        assert now.pop(RETAINED[0]) == 4
+        assert all(now.pop(name) > 0 for name in RETAINED[1:])
         assert now == {
-            **{name: value for name, value in ZERO.items() if "events" not in name},
+            **COUNTED,
             "binderprogress_launches_failed_total[bad-ref]": 1.0,
             "binderprogress_launches_failed_total[postbuild-failed]": 2.0,
             "binderprogress_launches_ended_total[failed]": 3.0,
@@ -219,6 +236,7 @@ class Ended:
         self.ended: Counter[Phase] = Counter()
         self.running = self.building = self.viewers = 0
         self.last = SimpleNamespace(id=7)
+        self.budgets = Budgets(memory=1, disk=1, under_way=list, forget=lambda _: None)
 
     def under_way(self) -> list[Any]:
         return []

@@ -38,7 +38,7 @@ def encoded(number: int, message: str = "") -> Encoded:
     event = Event(
         id=number, phase=Phase.BUILDING, time=0.0, elapsed=0.0, progress=0.0, message=message
     )
-    return Encoded(event)
+    return Encoded.of(event)
 
 
 def test_an_event_stream_is_chunks_of_whole_blocks() -> None:

@@ -1,0 +1,60 @@
+"""How many launches may be under way: in all, of one user, of one client."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+
+from ..core.client_address import client_network
+from ..errors import TooManyRequestsError
+from .launch import Caller, Launch
+
+__all__ = ["Admission"]
+
+_BUSY = 60.0
+_BUSY_CLIENT = 30.0
+
+
+class Admission(msgspec.Struct, frozen=True):
+    """Refuses launches that are too many.
+
+    Attributes
+    ----------
+    in_all : int
+        How many may be under way.
+    of_user, of_client : int
+        … of one user, where users have names, and of one client elsewhere; 0: no limit. Attack: one
+        client takes all of them, and keeps everybody else out.
+    """
+
+    in_all: int
+    of_user: int
+    of_client: int
+
+    def check(self, caller: Caller, under_way: Collection[Launch]) -> None:
+        """Refuse a launch if it would be one too many.
+
+        Raises
+        ------
+        TooManyRequestsError
+            If it is.
+        """
+        if len(under_way) >= self.in_all:
+            raise TooManyRequestsError(
+                f"This server is busy with {len(under_way)} launches. Try again in a minute.",
+                retry_after=_BUSY,
+            )
+        if caller.user:
+            limit, whose = self.of_user, "You have"
+            running = sum(launch.caller.user == caller.user for launch in under_way)
+        else:
+            limit, whose = self.of_client, "Your address has"
+            client = client_network(caller.ip)
+            running = sum(launch.client == client for launch in under_way) if client else 0
+        if limit and running >= limit:
+            raise TooManyRequestsError(
+                f"{whose} {running} launches in progress, which is as many as this server allows. "
+                "Try again when one of them is done.",
+                retry_after=_BUSY_CLIENT,
+            )

@@ -1,0 +1,162 @@
+"""The full log of a build, on the disk."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..channels.base import Meter
+
+__all__ = ["CHUNK", "BuildLog"]
+
+CHUNK = 256 * 1024
+"""Bytes that are read at once; all that a reader of a log takes in memory."""
+
+_BUFFER = 64 * 1024
+
+
+class BuildLog:
+    """A file that is only appended to.
+
+    A disk that is full, or any other trouble with the file, ends the log and never the build.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it is made with the first bytes, and open only while the build runs.
+    limit : int
+        Bytes after which the log is cut.
+    meter : Meter
+        Counts the bytes of all logs.
+    log : logging.Logger
+        The operator's.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        limit: int,
+        meter: Meter,
+        log: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
+        self.size = 0
+        """Bytes so far; where the file ends once all is written."""
+        self.is_cut = False
+        """Whether nothing more is taken."""
+        self._path = path
+        self._limit = limit
+        self._meter = meter
+        self._log = log
+        self._file = -1
+        self._buffer = bytearray()
+        self._problem = b""
+
+    def write(self, text: str) -> None:
+        """Append text, whole lines as a rule, unless the log was cut."""
+        if self.is_cut:
+            return
+        self._add(text)
+        if self.size >= self._limit:
+            self._end("[The log is cut here: it is longer than this server keeps.]\n")
+
+    def cut(self) -> None:
+        """Take nothing more: there is no room for it on the disk."""
+        if not self.is_cut:
+            self._end("[The log is cut here: this server has no room for more of it.]\n")
+
+    def close(self) -> None:
+        """Write what is left, and close the file; it can be read still.
+
+        A server keeps many logs of builds that are over, and may open few files.
+        """
+        self.flush()
+        self.is_cut = True
+        self._close_file()
+
+    def flush(self) -> None:
+        """Write what was held back."""
+        if not self._buffer:
+            return
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        written = self.size - len(data)
+        try:
+            if self._file < 0:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+                self._file = os.open(self._path, flags, 0o600)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError as error:
+            self._fail(error, written)
+
+    def read(self, until: int | None = None) -> Iterator[bytes]:
+        """Return the log so far in chunks, or its first `until` bytes.
+
+        What it is is settled now; the chunks can be read later, and in another thread.
+        """
+        self.flush()
+        end = self.size if until is None else min(until, self.size)
+        return self._chunks(end, self._problem if until is None or until >= self.size else b"")
+
+    def delete(self) -> None:
+        """Remove the file."""
+        self._buffer.clear()
+        self.is_cut = True
+        self._close_file()
+        self._meter.used -= self.size
+        self.size = 0
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            self._log.error("A log that nobody needs any more cannot be removed: %s", error)
+
+    def _add(self, text: str) -> None:
+        data = text.encode("utf-8", "replace")
+        self._buffer += data
+        self.size += len(data)
+        self._meter.used += len(data)
+        if len(self._buffer) >= _BUFFER:
+            self.flush()
+
+    def _end(self, why: str) -> None:
+        self._add(why)
+        self.flush()
+        self.is_cut = True
+
+    def _fail(self, error: OSError, written: int) -> None:
+        """End the log where all of it is on the disk, and say so once."""
+        self.is_cut = True
+        self._meter.used -= self.size - written
+        self.size = written
+        why = error.strerror or str(error)
+        self._problem = f"[The log ends here: it could not be written ({why}).]\n".encode()
+        self._log.error("The full log of a build ends early: %s", error)
+        if self._file >= 0:
+            try:
+                # A part may have been written, which can end within a character.
+                os.ftruncate(self._file, written)
+            except OSError as also:
+                self._log.error("… and what was written in part stays: %s", also)
+
+    def _close_file(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _chunks(self, end: int, problem: bytes) -> Iterator[bytes]:
+        if end:
+            try:
+                with self._path.open("rb", buffering=0) as file:
+                    while end > 0 and (data := file.read(min(CHUNK, end))):
+                        end -= len(data)
+                        yield data
+            except FileNotFoundError:
+                # Its launches were forgotten meanwhile.
+                return
+        if problem:
+            yield problem

@@ -1,0 +1,94 @@
+"""What is noted down of launches that are over, without keeping others waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from ..core.past import Span
+from ..core.trace import Trace
+from .launch import Launch
+
+__all__ = ["Outcomes"]
+
+_TURN = 0.005
+"""Seconds after which those that are left wait for the loop's next turn.
+
+Attack: a hundred launches share a build whose log is nothing but steps, and end all at once.
+"""
+
+
+class Outcomes:
+    """Takes launches that are over, in their order.
+
+    Parameters
+    ----------
+    told : list of callable
+        Called with each launch, and where its time went; they must be quick.
+    keep : callable
+        Called with each launch, and where its time went, to keep it in the history.
+    done : callable
+        Called with each launch once all is noted down.
+    log : logging.Logger
+        The operator's.
+    """
+
+    def __init__(
+        self,
+        told: list[Callable[[Launch, Trace], None]],
+        *,
+        keep: Callable[[Launch, list[Span]], None],
+        done: Callable[[Launch], None],
+        log: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
+        self._told = told
+        self._keep = keep
+        self._done = done
+        self._log = log
+        self._waiting: deque[Launch] = deque()
+        self._turn: asyncio.Handle | None = None
+
+    def add(self, launch: Launch) -> None:
+        """Note a launch down, now or in one of the loop's next turns."""
+        self._waiting.append(launch)
+        if self._turn is None:
+            self._take_turn()
+
+    def finish(self) -> None:
+        """Note down at once all that wait."""
+        while self._waiting:
+            self._note(self._waiting.popleft())
+
+    def _take_turn(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._turn = None
+        if not self._waiting:
+            return
+        end = loop.time() + _TURN
+        while self._waiting:
+            self._note(self._waiting.popleft())
+            if loop.time() >= end:
+                break
+        # Others that end in this turn of the loop wait for the next one.
+        self._turn = loop.call_soon(self._take_turn)
+
+    def _note(self, launch: Launch) -> None:
+        took = launch.spans()
+        try:
+            self._keep(launch, took)
+        except Exception:  # noqa: BLE001 - whatever a history raises: others are noted down
+            self._log.exception("%r is over, but its history could not keep it", launch)
+        if self._told:
+            trace = launch.trace(took)
+            for told in self._told:
+                self._tell(told, launch, trace)
+        self._done(launch)
+
+    def _tell(self, told: Callable[[Launch, Trace], None], launch: Launch, trace: Trace) -> None:
+        try:
+            told(launch, trace)
+        except Exception:  # noqa: BLE001 - it must not disturb the next one
+            self._log.exception("%r could not be noted down", launch)
