@@ -1,0 +1,118 @@
+"""A manager whose builds print what a test tells them to, each commit its own."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from binderprogress.core.normalize import Record
+from binderprogress.core.phases import Phase
+from binderprogress.core.reasons import failure
+from binderprogress.core.specs import Spec, parse
+from binderprogress.launches import Caller, Launch, LaunchManager
+from binderprogress.sources.base import Attempt, Built, Served, SpawnRequest, Target
+
+from ..launches.parts import WITHIN
+
+_END = object()
+
+
+class Printer:
+    """A builder: each commit has a queue of lines, and its build fails when it is told to."""
+
+    typical: Mapping[Phase, float] = {Phase.WAITING: 1.0, Phase.BUILDING: 20.0}
+
+    def __init__(self) -> None:
+        self._queues: defaultdict[str, asyncio.Queue[Any]] = defaultdict(asyncio.Queue)
+
+    def print(self, spec: Spec, lines: Iterable[str]) -> None:
+        """Have the build of a spec print lines as fast as it can."""
+        self._queues[str(spec)].put_nowait(lines)
+
+    def end(self, spec: Spec) -> None:
+        """Have it fail once it has printed all."""
+        self._queues[str(spec)].put_nowait(_END)
+
+    async def resolve(self, spec: Spec) -> Target:
+        return Target(spec, hashlib.sha1(str(spec).encode()).hexdigest())  # noqa: S324 - a name
+
+    async def build(self, target: Target) -> AsyncGenerator[Record | Attempt | Built, None]:
+        queue = self._queues[str(target.spec)]
+        while (lines := await queue.get()) is not _END:
+            for line in lines:
+                text = json.dumps({"phase": "building", "message": line})
+                yield Record("repo2docker", text + "\n")
+        raise failure("build-failed", "It failed.")
+        yield  # a generator, though nothing comes here
+
+
+class NoSpawner:
+    """No build comes to its end well, so nothing is spawned."""
+
+    async def spawn(self, request: SpawnRequest) -> AsyncGenerator[Record | Attempt | Served, None]:
+        raise failure("hub-unreachable")
+        yield  # a generator, though nothing comes here
+
+    async def stop(self, request: SpawnRequest) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+def spec(number: int | str) -> Spec:
+    """Return the spec of one of many repositories."""
+    return parse(f"gh/mallory/repository-{number}/HEAD")
+
+
+def lines(count: int, text: str = "a line of a log that somebody makes long") -> Iterable[str]:
+    """Return lines of a log."""
+    return (f"{text} {number}\n" for number in range(count))
+
+
+class Server:
+    """A manager, and its builder."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.builder = Printer()
+        self.manager = LaunchManager(builder=self.builder, spawner=NoSpawner(), **settings)
+
+    def start(self, number: int | str, ip: str = "") -> Launch:
+        return self.manager.start(spec(number), Caller(ip=ip))
+
+    async def run(self, number: int | str, output: Iterable[str]) -> Launch:
+        """Start a launch whose build prints something and fails; return it when it is over."""
+        launch = self.start(number)
+        self.builder.print(launch.spec, output)
+        self.builder.end(launch.spec)
+        await self.over(launch)
+        return launch
+
+    async def over(self, *launches: Launch) -> None:
+        """Await the end of launches."""
+        await reached(*launches, wanted=lambda launch: launch.id not in self.manager._tasks)
+        # What comes after their end is done in turns.
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
+async def reached(*launches: Launch, wanted: Any) -> None:
+    """Await something of launches, without being one of their viewers."""
+    async with asyncio.timeout(3 * WITHIN):
+        while not all(wanted(launch) for launch in launches):  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def serving(**settings: Any) -> AsyncIterator[Server]:
+    """Run a manager, and close it."""
+    server = Server(**settings)
+    try:
+        yield server
+    finally:
+        await server.manager.close()
