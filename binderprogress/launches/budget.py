@@ -54,6 +54,8 @@ class Budget:
         self.meter = Meter(limit)
         self.parts = parts
         self._most = limit - limit // _RESERVE
+        # What says that logs are cut, and how launches end, has to fit in, too.
+        self._full = limit - limit // _STEPS
         self.meter.alarm = self._most
 
     @property
@@ -68,7 +70,7 @@ class Budget:
         """
         parts = list({id(part): part for one in under_way for part in self.parts(one)}.values())
         share = self._most // max(len(parts), 1)
-        everything = self.meter.used > self.meter.limit
+        everything = self.meter.used > self._full
         for part in parts:
             if not part.is_cut and (everything or part.size > share):
                 part.cut()
@@ -77,7 +79,8 @@ class Budget:
         """Have `Meter.alarm` go off when there is something to do again."""
         self.meter.alarm = self._most
         if self.is_over:
-            self.meter.alarm = self.meter.used + self.meter.limit // _STEPS
+            soon = self.meter.used + self.meter.limit // _STEPS
+            self.meter.alarm = min(soon, self._full) if self.meter.used <= self._full else soon
 
 
 class Budgets:
