@@ -14,6 +14,7 @@ from ..support.replay import stage
 from .printing import serving, spec
 
 SPEC = "gh/mallory/repository/HEAD"
+STREAM = {"Accept": "text/event-stream"}
 
 
 @asynchronous(60)
@@ -77,14 +78,15 @@ async def test_no_limit() -> None:
 def test_attack_both_ways_to_start_count_together() -> None:
     """Half by the API and half by BinderHub's endpoint."""
     with stage(LaunchManager={"max_launches_per_client": 2}) as server:
+        build = f"{server.url}build/{SPEC}"
         # Builds that say nothing, and so go on.
         started = requests.post(f"{server.url}api/launches", json={"spec": SPEC}, timeout=WITHIN)
         assert started.status_code == 201
-        with requests.get(f"{server.url}build/{SPEC}", stream=True, timeout=WITHIN) as stream:
+        with requests.get(build, headers=STREAM, stream=True, timeout=WITHIN) as stream:
             assert next(stream.iter_lines())
             answers = [
                 requests.post(f"{server.url}api/launches", json={"spec": SPEC}, timeout=WITHIN),
-                requests.get(f"{server.url}build/{SPEC}", timeout=WITHIN),
+                requests.get(build, headers=STREAM, timeout=WITHIN),
             ]
     for answer in answers:
         assert answer.status_code == 429
