@@ -11,9 +11,11 @@ from typing import Any
 
 import psutil
 import pytest
+import requests
 
 from binderprogress.core.specs import from_address
 
+from .support.gone import gone
 from .support.processes import Program, program
 from .support.standalone import post
 
@@ -85,6 +87,26 @@ def test_the_server_as_soon_as_it_listens(
         assert running.wait(WITHIN) == 0
         assert not running.family()
     assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_the_server_ends_when_its_jupyterhub_dies(env: dict[str, str], tmp_path: Path) -> None:
+    """Nothing could be launched any more, and whoever supervises the server can start it again."""
+    log = tmp_path / "log"
+    with program("binderprogress", "serve", "--port", "0", env=env, log=log) as running:
+        url = running.line().rpartition(" ")[2].strip()
+        until = time.monotonic() + 60
+        # Its body says how each part is; the status is 503 until all work.
+        while not requests.get(f"{url}health", timeout=20).json()["ok"]:
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.1)
+        (hub,) = [one for one in running.family() if "jupyterhub" in one.cmdline()]
+        family = running.family()
+        hub.kill()
+        assert running.wait(WITHIN) == 1
+        assert gone(family, timeout=5)
+    text = log.read_text()
+    assert "JupyterHub was ended by signal 9; nothing can be launched." in text
+    assert "Traceback" not in text
 
 
 def test_an_interrupted_launch(

@@ -185,12 +185,13 @@ async def serve(standalone: Standalone, stop: asyncio.Event) -> None:
     Raises
     ------
     ConfigError
-        If the Hub of our own does not come up.
+        If a JupyterHub of our own does not start, or ends. Without it nothing can be launched, and
+        whoever supervises this process can start it again.
     """
     stopped = asyncio.create_task(stop.wait())
     tasks: set[asyncio.Task[object]] = {stopped}
     if standalone.hub is not None:
-        tasks.add(asyncio.create_task(standalone.hub.available()))
+        tasks.add(asyncio.create_task(standalone.hub.watch()))
     try:
         while not stopped.done():
             done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

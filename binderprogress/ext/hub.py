@@ -110,6 +110,27 @@ class EmbeddedHub:
         if self._ready is None:
             raise ConfigError("The Hub was not started.")
         await asyncio.shield(self._ready)
+        if self.has_ended:
+            raise ConfigError(f"JupyterHub has ended.\n{self._tail()}")
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was started and does not run any more."""
+        return self._process is not None and self._process.returncode is not None
+
+    async def watch(self) -> None:
+        """Wait until it ends by itself.
+
+        Raises
+        ------
+        ConfigError
+            When it has ended; the message has the end of its log.
+        """
+        await self.available()
+        assert self._process is not None  # noqa: S101 - it was available
+        code = await self._process.wait()
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+        raise ConfigError(f"JupyterHub {how}; nothing can be launched.\n{self._tail()}")
 
     async def stop(self, *, timeout: float = 2.5) -> None:
         """Stop it, its proxy and all servers, the hard way after `timeout` seconds."""

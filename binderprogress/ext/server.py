@@ -103,10 +103,12 @@ class ServerParts(Standalone):
 
     async def _available(self) -> None:
         async with self._starting:
+            if self.hub is not None and self.hub.has_ended:
+                self.log.warning("The JupyterHub of binderprogress has ended; starting another.")
+                await self._stop_hub()
             if self.hub is None:
                 await self._start_hub()
-        assert self.hub is not None  # noqa: S101 - for the type checker
-        await self.hub.available()
+        await super()._available()
 
 
 class ServerExtension(ExtensionApp):

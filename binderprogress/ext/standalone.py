@@ -207,17 +207,12 @@ class Standalone(LoggingConfigurable):
         except TimeoutError:
             level = logging.DEBUG if self.hub is not None else logging.WARNING
             self.log.log(level, "Not all launches could be cleaned up in time.")
-        if self.hub is not None:
-            await self.hub.stop()
-        if self._containers is not None:
-            await self._containers.stop()
+        await self._stop_hub()
         await self.tracing.close()
         await self.spawner.close()
         # After the last launch has come to its end.
         await asyncio.to_thread(self.launches.history.close)
         await self._server.close()
-        if self._folder is not None:
-            self._folder.cleanup()
 
     def _make_parts(self) -> tuple[Builder, Spawner]:
         if self.upstreams.hubs:
@@ -271,7 +266,28 @@ class Standalone(LoggingConfigurable):
         spawner.url = self.hub.url
         spawner.api_url = f"{self.hub.url}hub/api/"
         spawner.api_token = self.hub.api_token
-        spawner.available = self.hub.available
+        spawner.available = self._available
+
+    async def _available(self) -> None:
+        """Wait until the JupyterHub of our own answers."""
+        assert self.hub is not None  # noqa: S101 - `_start_hub` made it
+        await self.hub.available()
+
+    async def _stop_hub(self) -> None:
+        """Stop the JupyterHub of our own, if there is one, and remove its files."""
+        if self.hub is not None:
+            await self.hub.stop()
+            self.hub = None
+            if isinstance(self.spawner, HubSpawner):
+                # The next one has another address and another token.
+                self.spawner.url = ""
+                await self.spawner.close()
+        if self._containers is not None:
+            await self._containers.stop()
+            self._containers = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
 
 
 def _require(extra: str, *modules: str) -> None:

@@ -291,6 +291,9 @@ class HubSpawner(LoggingConfigurable):
         for attempt in range(self.retries):
             if attempt:
                 await asyncio.sleep(self.retry_delay * 2 ** (attempt - 1))
+                if self.available is not None:
+                    # It may have ended meanwhile, and be started again.
+                    await self.available()
             try:
                 async with self._open_session().request(
                     method,

@@ -226,6 +226,11 @@ def test_a_launch_to_the_server_and_the_end_of_all(folder: Path, env: dict[str, 
         while not any(day["ready"] for day in server.ask("api/stats").json()["days"]):
             assert time.monotonic() < until, server.log.read_text()
             time.sleep(0.1)
+        # A JupyterHub that dies is started again by the next launch.
+        (hub,) = [one for one in server.program.family() if "jupyterhub" in one.cmdline()]
+        hub.kill()
+        again = server.ask(server.start(folder / "whole")["events_url"]).text
+        assert '"phase":"ready"' in again, server.log.read_text()
         # BinderHub's clients, with the server's token.
         stream = {**AUTHORIZED, "Accept": "text/event-stream"}
         with requests.get(
