@@ -1,0 +1,135 @@
+"""Many launches share one long build: what is made out of its log must not keep others waiting.
+
+Times are processor time of the loop's thread, so that a busy machine fails nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from binderprogress.core.past import MOST_SPANS, spans
+from binderprogress.core.phases import Phase
+from binderprogress.core.trace import Trace
+from binderprogress.launches import Launch
+
+from ..support.asynchronous import asynchronous
+from .printing import Server, lines, reached, serving
+
+LAUNCHES = 100
+LINES = 100_000
+STALL = 0.15
+"""Seconds of processor time that one turn of the loop may take; those before took ten."""
+
+
+class Heart:
+    """Beats once in each turn of the loop, and notes the longest."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self._before = time.thread_time()
+        self._handle: asyncio.Handle | None = None
+
+    def beat(self) -> None:
+        now = time.thread_time()
+        self.longest = max(self.longest, now - self._before)
+        self._before = now
+        self._handle = asyncio.get_running_loop().call_soon(self.beat)
+
+    def stop(self) -> None:
+        assert self._handle is not None
+        self._handle.cancel()
+
+
+@contextmanager
+def beating() -> Iterator[Heart]:
+    heart = Heart()
+    heart.beat()
+    try:
+        yield heart
+    finally:
+        heart.stop()
+
+
+async def ended(server: Server, log: list[str]) -> tuple[list[Launch], list[Trace], float]:
+    """Let a hundred launches share a build with this log; return the longest turn of its end."""
+    traces: list[Trace] = []
+    server.manager.over.append(lambda _, trace: traces.append(trace))
+    launches = [server.start("shared") for _ in range(LAUNCHES)]
+    server.builder.print(launches[0].spec, log)
+    server.builder.print(launches[0].spec, ["the last line\n"])
+    await reached(launches[0], wanted=lambda one: one.build is not None and printed(one))
+    with beating() as heart:
+        server.builder.end(launches[0].spec)
+        while len(traces) < LAUNCHES:  # noqa: ASYNC110 - the loop's turns are what is looked at
+            await asyncio.sleep(0)
+    return launches, traces, heart.longest
+
+
+def printed(launch: Launch) -> bool:
+    """Whether the build has printed all: then nothing but its end is to come."""
+    assert launch.build is not None
+    last = launch.build.channel.read(launch.build.channel.last - 2, limit=2)
+    return any(b"the last line" in encoded.sse or b"left out" in encoded.sse for encoded in last)
+
+
+@asynchronous(170)
+async def test_attack_a_hundred_launches_share_a_long_build() -> None:
+    """A class clicks on a repository whose log has 100,000 lines.
+
+    Before, all of it was read again at the end of each launch: 9.5 s in which nobody else was
+    answered.
+    """
+    async with serving(max_lines=2 * LINES) as server:
+        launches, traces, longest = await ended(server, list(lines(LINES, "x")))
+        assert longest < STALL
+        # It is the same as what is made out of all events.
+        events = [encoded.event for encoded in launches[0].read(0, limit=2 * LINES)]
+        assert len(events) > LINES
+        whole = spans(events, began=launches[0].created)
+        assert [(span.phase, span.step, span.start, span.end) for span in traces[0].spans] == [
+            (span.phase, span.step, span.start, span.end) for span in whole
+        ]
+        # Who asks for the trace makes nobody wait, either.
+        with beating() as heart:
+            for launch in launches:
+                assert launch.trace().phase is Phase.FAILED
+                await asyncio.sleep(0)
+        assert heart.longest < STALL
+        # All of them together take less than reading the log once did, a hundred times.
+        began = time.thread_time()
+        for launch in launches:
+            launch.trace()
+        assert time.thread_time() - began < 1.0
+
+
+@asynchronous(170)
+async def test_attack_a_hundred_launches_share_a_log_that_is_nothing_but_steps() -> None:
+    """A repository's author prints ever new steps, of which much more is to be made out."""
+    steps = [
+        text
+        for number in range(LINES // 10)
+        for text in (f"Step 1/2 : RUN {number}\n", "COMMIT something\n")
+    ]
+    async with serving() as server:
+        launches, traces, longest = await ended(server, steps)
+        assert longest < STALL
+        assert all(len(trace.spans) <= MOST_SPANS for trace in traces)
+        assert len(traces[-1].spans) > MOST_SPANS // 2
+        assert launches[0].build is not None
+        assert len(launches[0].build.writer.changes) <= 2 * MOST_SPANS + 10
+
+
+@asynchronous(120)
+async def test_attack_the_server_stops_while_launches_are_noted_down() -> None:
+    """All end at once because the server stops: each is noted down all the same."""
+    noted: list[str] = []
+    async with serving() as server:
+        server.manager.over.append(lambda launch, _: noted.append(launch.id))
+        launches = [server.start("shared") for _ in range(LAUNCHES)]
+        server.builder.print(launches[0].spec, lines(100))
+        await reached(*launches, wanted=lambda one: one.last.id > 100)
+        await server.manager.close()
+        assert sorted(noted) == sorted(launch.id for launch in launches)
