@@ -182,6 +182,32 @@ _TABLE = [
         "The host {0} cannot be reached.",
     ),
     Reason(
+        "outside-link",
+        r"^(?:Error during build: )?(\S.{0,300}) is a (?:symbolic|hard) link that leads outside",
+        "A link in the repository leads outside of it.",
+        "Replace the link with a copy of what it leads to, or let it lead to a file of the "
+        "repository by a relative path.",
+        "{0} is a link that leads outside the repository.",
+    ),
+    Reason(
+        "unsafe-file",
+        r"^(?:Error during build: )?(\S.{0,300}) is neither a file, a folder nor"
+        r"|^(?:Error during build: )?(\S.{0,300}) has folders that are nested more than"
+        r"|^(?:Error during build: )?(\S.{0,300}) is larger than the \d+ MiB that are read"
+        r"|^(?:Error during build: )?(\S.{0,300}) is one of too many symbolic links",
+        "There is something in the repository that cannot be read safely.",
+        "Remove it from the repository; the log says what is wrong with it.",
+        "{0} cannot be read safely.",
+    ),
+    Reason(
+        "resource-limit",
+        r"File size limit exceeded|CPU time limit exceeded|Errno 27\] File too large"
+        r"|Too many open files|fork: (?:retry: )?Resource temporarily unavailable"
+        r"|was stopped by SIGXFSZ|was stopped by SIGXCPU",
+        "A limit on what a build may use was reached.",
+        "Use less of it: smaller files, fewer processes. Whoever runs this server can raise it.",
+    ),
+    Reason(
         "unsupported-file",
         r"^(?!\w+BuildPack )(\S+) cannot be honoured without a container engine"
         r"|BuildPack cannot be honoured without a container engine",

@@ -24,6 +24,9 @@ from .answering import until_it_answers
 
 __all__ = ["EnvironmentSpawner"]
 
+# Where repo2docker looks for it.
+_STARTS = ("start", "binder/start", ".binder/start")
+
 
 class EnvironmentSpawner(LocalProcessSpawner):
     """Starts JupyterLab of the environment named in ``user_options``, in a copy of its repository.
@@ -55,9 +58,7 @@ class EnvironmentSpawner(LocalProcessSpawner):
         self.cmd = [str(environment / "venv" / "bin" / "jupyter-lab")]
         if made["start"]:
             # The repository's own: it ends in `exec "$@"`.
-            script = home / made["start"]
-            script.chmod(0o755)
-            self.cmd = [str(script), *self.cmd]
+            self.cmd = [str(_start_script(home, made["start"])), *self.cmd]
         ip, port = await super().start()
         await until_it_answers(self, ip, port)
         return ip, port
@@ -138,6 +139,19 @@ class EnvironmentSpawner(LocalProcessSpawner):
         return environment, made
 
 
+def _start_script(home: Path, name: str) -> Path:
+    """Make the start script executable.
+
+    Attack: the repository's code could change the checkout and the environment's marker, and have
+    us change the mode of a file elsewhere.
+    """
+    script = home / name
+    if name not in _STARTS or not script.resolve().is_relative_to(home.resolve()):
+        raise ValueError("The repository's start script lies outside of the repository.")
+    script.chmod(0o755)
+    return script
+
+
 def _remove(home: Path) -> None:
     shutil.rmtree(home, ignore_errors=True)
     try:
@@ -147,6 +161,9 @@ def _remove(home: Path) -> None:
 
 
 def _copy(repository: Path, home: Path) -> None:
+    # Attack: a postBuild that puts a link to its owner's home in the checkout's place.
+    if repository.is_symlink():
+        raise ValueError("The environment's repository is a link; launch the repository again.")
     shutil.rmtree(home, ignore_errors=True)
     home.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     shutil.copytree(repository, home, symlinks=True)

@@ -242,13 +242,19 @@ class PodmanEngine(ContainerEngine):
 
     def _run(self, args: list[str], *, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [self.command, *args], input=stdin, capture_output=True, text=True, check=False
+            [self.command, *args],
+            env=_environment(),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def _lines(self, args: list[str]) -> Iterator[str]:
         with _sigterm_raises(), _adopting_orphans():
             process = subprocess.Popen(
                 [self.command, *args],
+                env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -271,6 +277,15 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     if stream is None:
         raise PodmanError("podman has no output.")
     return stream
+
+
+def _environment() -> dict[str, str]:
+    """Return podman's environment: its storage, settings and logins are in its user's home.
+
+    repo2docker, which reads what repositories contain, is given an empty one.
+    """
+    home = os.environ.get("BINDERPROGRESS_ENGINE_HOME")
+    return {**os.environ, **({"HOME": home} if home else {})}
 
 
 def _temporary_folder() -> tempfile.TemporaryDirectory[str]:

@@ -5,72 +5,30 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from traitlets import Bool, Float, Instance, Integer, List, Unicode, default
+from traitlets import Bool, Dict, Enum, Float, Instance, Integer, List, Unicode, default
 from traitlets.config import LoggingConfigurable
 
 from ..core.reasons import diagnose, failure
 from ..core.specs import Spec
-from ..errors import LaunchFailedError, RefusedError
+from ..errors import ConfigError, LaunchFailedError, RefusedError
 from .archives import Archives
 from .base import Target
-from .fetching import FetchSettings
+from .environment import git_environment
+from .fetching import FetchPlan, FetchSettings
 from .process import run
 from .safe_files import Limits
+from .sandbox import sandboxed, why_no_sandbox
 
 __all__ = ["GitResolver", "git_environment", "local_path"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-
-
-# Attack: with "always", a repository from anywhere could have a submodule at file:///home/… and so
-# read what local_folders does not allow. "user" is: as the address that was named, not as one that
-# a repository names.
-_PROTOCOLS = {
-    "protocol.allow": "never",
-    "protocol.file.allow": "user",
-    **{f"protocol.{name}.allow": "always" for name in ("git", "http", "https")},
-}
-# Without them, strangers read only what anyone may read, not what the server's user may.
-_CREDENTIALS = {
-    True: {"protocol.ssh.allow": "always"},
-    False: {"protocol.ssh.allow": "never", "credential.helper": ""},
-}
-# What would turn git to another repository: the one whose hook we are started by. The last would
-# overrule _PROTOCOLS.
-_HIDDEN = {
-    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_NAMESPACE"),
-    *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR"),
-    "GIT_ALLOW_PROTOCOL",
-}
-
-
-def git_environment(*, credentials: bool) -> dict[str, str]:
-    """Return the environment in which git never asks a person and speaks only safe protocols.
-
-    Parameters
-    ----------
-    credentials : bool
-        Whether it may use this user's ssh keys and credential helpers.
-    """
-    env = {name: value for name, value in os.environ.items() if name not in _HIDDEN}
-    count = int(env.get("GIT_CONFIG_COUNT") or 0)
-    config = {**_PROTOCOLS, **_CREDENTIALS[credentials]}
-    for number, (key, value) in enumerate(config.items(), count):
-        env[f"GIT_CONFIG_KEY_{number}"], env[f"GIT_CONFIG_VALUE_{number}"] = key, value
-    return {
-        **env,
-        "GIT_CONFIG_COUNT": str(count + len(config)),
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ASKPASS": "true",
-        "SSH_ASKPASS": "true",
-        "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=10",
-        "LC_ALL": "C.UTF-8",
-    }
 
 
 def local_path(repo_url: str) -> Path:
@@ -133,6 +91,42 @@ class GitResolver(LoggingConfigurable):
         help="How many times larger than itself an archive may become when it is unpacked.",
     ).tag(config=True)
 
+    pass_environment = List(
+        Unicode(),
+        help="""
+        Names of more environment variables that are passed to what fetches and builds.
+
+        Only those that it is known to need are: PATH, the language, proxies, certificates, package
+        indexes, and where the container engine is. With the engine local, the code of repositories
+        reads what is named here. A "*" stands for any characters.
+        """,
+    ).tag(config=True)
+
+    resource_limits = Dict(
+        key_trait=Enum(["as", "core", "cpu", "data", "fsize", "nofile", "nproc", "stack"]),
+        value_trait=Integer(min=0),
+        default_value={"core": 0, "fsize": 32 * 2**30, "nofile": 65536, "nproc": 16384},
+        help="""
+        Resource limits of the processes that fetch, and of the builds of the engine local.
+
+        By the names of getrlimit(2) in lower case: "as" (bytes of address space), "core", "cpu"
+        (seconds of each process), "fsize" (bytes of a file), "nofile", "nproc" (processes of the
+        user in all). Limits that are lower already stay.
+        """,
+    ).tag(config=True)
+
+    sandbox = Enum(
+        ["auto", "on", "off"],
+        "auto",
+        help="""
+        Whether repositories are fetched in a namespace, made with bubblewrap (Linux).
+
+        "auto": where that works, and not with GitResolver.credentials. "on": or not at all.
+        """,
+    ).tag(config=True)
+
+    _sandbox_works: bool | None = None
+
     archives = Instance(Archives, help="Looks up records.")
 
     @default("archives")
@@ -147,7 +141,51 @@ class GitResolver(LoggingConfigurable):
     async def check(self) -> dict[str, Any]:
         """Say whether what builds is there; raise if it is not."""
         await run(["git", "--version"], timeout=self.timeout)
-        return {}
+        return {"sandbox": await self.uses_sandbox()}
+
+    async def uses_sandbox(self) -> bool:
+        """Say whether repositories are fetched in a namespace.
+
+        Raises
+        ------
+        ConfigError
+            If they have to be, and there is none.
+        """
+        if self._sandbox_works is None:
+            reason = await self._why_no_sandbox()
+            if reason and self.sandbox == "on":
+                raise ConfigError(
+                    f"c.GitResolver.sandbox is 'on', but repositories cannot be fetched in a "
+                    f"namespace: {reason}."
+                )
+            if reason:
+                self.log.info("Repositories are fetched without a namespace: %s.", reason)
+            self._sandbox_works = not reason
+        return self._sandbox_works
+
+    async def _why_no_sandbox(self) -> str:
+        if self.sandbox == "off":
+            return "c.GitResolver.sandbox is 'off'"
+        if self.credentials:
+            return "c.GitResolver.credentials needs the user's home folder"
+        if reason := why_no_sandbox():
+            return reason
+        with tempfile.TemporaryDirectory(prefix="binderprogress-sandbox-") as folder:
+            program = [sys.executable, "-c", "import binderprogress"]
+            command = sandboxed(program, writable=Path(folder), folder=Path(folder))
+            code, output = await run(command, timeout=self.timeout)
+        return output.strip() or "bubblewrap does not work" if code else ""
+
+    async def fetch_plan(self, target: Target) -> FetchPlan:
+        """Return how a build fetches a repository or record."""
+        return FetchPlan(
+            self.fetch_settings(target),
+            env=git_environment(credentials=self.credentials, more=self.pass_environment),
+            limits=self.resource_limits,
+            sandbox=await self.uses_sandbox(),
+            # A local repository may have its objects elsewhere, but not out of what is allowed.
+            readable=self._local_folders() if target.spec.is_local else [],
+        )
 
     async def resolve(self, spec: Spec) -> Target:
         """Look up what commit a ref is; see `base.Builder.resolve`."""
@@ -170,12 +208,14 @@ class GitResolver(LoggingConfigurable):
             raise await self._no_such_ref(spec)
         return Target(spec, commit)
 
+    def _local_folders(self) -> list[str]:
+        return [str(Path(folder).expanduser().resolve()) for folder in self.local_folders]
+
     def _check_local(self, spec: Spec) -> None:
         # Resolved, so that a link inside an allowed folder leads nowhere else.
         try:
             path = local_path(spec.repo_url).resolve()
-            allowed = [Path(folder).expanduser().resolve() for folder in self.local_folders]
-            is_allowed = any(path.is_relative_to(folder) for folder in allowed)
+            is_allowed = any(path.is_relative_to(folder) for folder in self._local_folders())
             is_folder = is_allowed and path.is_dir()
         except (OSError, RuntimeError, ValueError):
             # Too long, links in a circle, or not a path at all.
@@ -197,7 +237,7 @@ class GitResolver(LoggingConfigurable):
         try:
             code, output = await run(
                 ["git", *arguments],
-                env=git_environment(credentials=self.credentials),
+                env=git_environment(credentials=self.credentials, more=self.pass_environment),
                 timeout=self.timeout,
             )
         except TimeoutError:

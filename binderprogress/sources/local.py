@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ from traitlets import List, Unicode, default
 
 from ..core.normalize import Record
 from ..core.phases import Phase
+from ..core.reasons import plain
+from ..errors import LaunchFailedError
 from .base import Built, Target
-from .fetching import FetchSettings
+from .environment import PACKAGES, private_home
+from .fetching import FetchPlan
 from .git import GitResolver, git_environment
-from .process import Process, check_exit
+from .process import Process, check_exit, run
 
 __all__ = ["MARKER", "LocalBuilder"]
 
@@ -49,6 +53,8 @@ class LocalBuilder(GitResolver):
     first_start = 1.7
     """How much longer a server takes to start in a new environment: Python compiles what it
     imports."""
+
+    _uv_folders: Mapping[str, str] = {}
 
     environments = Unicode(help="The folder where environments are kept, one per commit.").tag(
         config=True
@@ -85,33 +91,49 @@ class LocalBuilder(GitResolver):
             "folder": str(folder),
             "base_packages": list(self.base_packages),
         }
+        plan = await self.fetch_plan(target)
         try:
-            async for item in self._run(task, self.fetch_settings(target)):
-                yield item
+            async with aclosing(self._run(task, plan)) as records:
+                async for record in records:
+                    yield record
         finally:
             # Attack: builds that fail or are cancelled, one after the other, fill the disk.
             await asyncio.shield(asyncio.to_thread(_remove_unless_whole, folder))
         yield Built(str(folder))
 
-    async def _run(
-        self, task: Mapping[str, Any], settings: FetchSettings
-    ) -> AsyncGenerator[Record, None]:
+    async def _run(self, task: Mapping[str, Any], plan: FetchPlan) -> AsyncGenerator[Record, None]:
         program = "binderprogress.sources.localbuild"
         # -P: we may be run in a repository that has a json.py of its own.
         argv = [sys.executable, "-P", "-u", "-m", program, json.dumps(task)]
-        # The interpreter's own variables would leak into the environment that is made; and
-        # tokens are nothing for a repository's setup.py.
-        hidden = (
-            *("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX"),
-            *("JUPYTERHUB_", "BINDERPROGRESS_TOKEN"),
+        # Of what we have in our environment, a repository's setup.py gets what it needs by name.
+        env = git_environment(
+            credentials=self.credentials, more=(*PACKAGES, *self.pass_environment)
         )
-        env = git_environment(credentials=self.credentials)
-        env = {name: value for name, value in env.items() if not name.startswith(hidden)}
-        env |= settings.environment
-        async with Process(argv, env=env) as process:
-            async for line in process.lines():
-                yield Record("repo2docker", line)
-            check_exit(await process.wait())
+        env |= await self._kept_by_uv()
+        with private_home() as home:
+            env |= {**home, **plan.environment}
+            async with Process(argv, env=env, limits=self.resource_limits) as process:
+                async for line in process.lines():
+                    yield Record("repo2docker", line)
+                check_exit(await process.wait())
+
+    async def _kept_by_uv(self) -> dict[str, str]:
+        """Return where uv keeps packages and Pythons: it would look for them in the home."""
+        from uv import find_uv_bin  # not needed where nothing is built
+
+        if not self._uv_folders:
+            folders = {}
+            for name, kind in (("UV_CACHE_DIR", "cache"), ("UV_PYTHON_INSTALL_DIR", "python")):
+                code, output = await run([find_uv_bin(), kind, "dir"], timeout=self.timeout)
+                if code:
+                    raise LaunchFailedError(
+                        f"uv does not work: {plain(output).strip()}",
+                        reason="internal",
+                        advice="Whoever runs this server should look at its configuration of uv.",
+                    )
+                folders[name] = plain(output).strip()
+            self._uv_folders = folders
+        return dict(self._uv_folders)
 
 
 def _remove_unless_whole(folder: Path) -> None:

@@ -16,11 +16,11 @@ import select
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 from filelock import FileLock, Timeout
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -29,8 +29,8 @@ from repo2docker.contentproviders.base import ContentProviderException
 from repo2docker.utils import chdir
 from uv import find_uv_bin
 
-from .contentproviders import content_provider
-from .fetching import FetchSettings, take_settings
+from .fetching import FetchPlan, take_plan
+from .isolated import fetch, provider_name
 from .local import MARKER
 from .process import Lines
 
@@ -75,7 +75,7 @@ def say_all(lines: Iterator[str], phase: str) -> None:
 def main() -> int:
     """Build what the first argument, a JSON object, names."""
     task: dict[str, Any] = json.loads(sys.argv[1])
-    settings = take_settings()
+    plan = take_plan()
     folder = Path(task["folder"])
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -83,8 +83,8 @@ def main() -> int:
             # Another process may have made it while this one waited.
             if not (folder / MARKER).is_file():
                 shutil.rmtree(folder, ignore_errors=True)
-                folder.mkdir()
-                _build(task, settings, folder)
+                folder.mkdir(mode=0o700)
+                _build(task, plan, folder)
     except subprocess.CalledProcessError as error:
         say(f"{Path(error.cmd[0]).name} exited with status {error.returncode}.\n", "failed")
         return 1
@@ -105,9 +105,9 @@ def _locked(folder: Path) -> FileLock:
     return lock
 
 
-def _build(task: dict[str, Any], settings: FetchSettings, folder: Path) -> None:
+def _build(task: dict[str, Any], plan: FetchPlan, folder: Path) -> None:
     checkout, venv = folder / "repository", folder / "venv"
-    _fetch(task, settings, checkout)
+    _fetch(task, plan, checkout)
     with chdir(str(checkout)):
         buildpack = _detect()
         _refuse_what_needs_an_engine(buildpack)
@@ -115,29 +115,21 @@ def _build(task: dict[str, Any], settings: FetchSettings, folder: Path) -> None:
             say(f"{title}\n", "building")
             say_all(_output(command, _environment(venv)), "building")
         start = Path(buildpack.binder_path("start"))
+        if start.is_file():
+            _refuse_a_link_outside(start)
         made = {**task, "start": str(start) if start.is_file() else ""}
-    # Written last: an environment without it is not whole.
-    (folder / MARKER).write_text(json.dumps(made))
+    # Written last: an environment without it is not whole. Renamed: of a link that a postBuild made
+    # in its place, nothing behind it is overwritten.
+    aside = Path(tempfile.mkdtemp(dir=folder), MARKER)
+    aside.write_text(json.dumps(made))
+    aside.replace(folder / MARKER)
+    aside.parent.rmdir()
 
 
-def _fetch(task: dict[str, Any], settings: FetchSettings, checkout: Path) -> None:
-    provider = content_provider(settings)()
-    # Archives are unpacked from the current folder.
-    aside = checkout.with_name("fetching")
+def _fetch(task: dict[str, Any], plan: FetchPlan, checkout: Path) -> None:
     checkout.mkdir()
-    aside.mkdir()
-    try:
-        with chdir(str(aside)):
-            source = provider.detect(task["repo_url"], ref=task["commit"])
-            if source is None:
-                raise BuildError(f"repo2docker does not know how to fetch {task['repo_url']}.")
-            say(f"Picked {type(provider).__name__} content provider.\n", "fetching")
-            say_all(provider.fetch(source, str(checkout), yield_output=True), "fetching")
-    except (LookupError, TypeError, BadZipFile) as error:
-        # How repo2docker fails at an answer that is none.
-        raise BuildError(f"What the archive sent is not understood: {error!r}.") from error
-    finally:
-        shutil.rmtree(aside)
+    say(f"Picked {provider_name(plan)} content provider.\n", "fetching")
+    say_all(fetch(plan, task["repo_url"], task["commit"], checkout), "fetching")
 
 
 def _detect() -> Any:
@@ -189,8 +181,19 @@ def _commands(
         yield title, [uv, "pip", "install", "--python", str(venv), *packages]
     post_build = Path(buildpack.binder_path("postBuild"))
     if post_build.is_file():
+        _refuse_a_link_outside(post_build)
         post_build.chmod(0o755)
         yield "Running postBuild", [str(post_build.resolve())]
+
+
+def _refuse_a_link_outside(path: Path) -> None:
+    """Check again what was checked before code of the repository ran.
+
+    Attack: a setup.py or a postBuild that puts a link in the place of a file that we make
+    executable.
+    """
+    if not path.resolve().is_relative_to(Path.cwd()):
+        raise BuildError(f"{path} is a symbolic link that leads outside the repository.")
 
 
 def _python_version(buildpack: Any) -> str:

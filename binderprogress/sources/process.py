@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 
 from ..core.reasons import failure
 
-__all__ = ["Lines", "Process", "check_exit", "run"]
+__all__ = ["Lines", "Process", "check_exit", "limited", "run"]
 
 _CHUNK = 65536
 # A line that is longer is cut: a process must not fill our memory with one.
 _LONGEST_LINE = 4 * 2**20
+# What ends a process that has used up its time, or writes a file that is too large.
+_AT_A_LIMIT = (signal.SIGXCPU, signal.SIGXFSZ)
 
 
 class Process:
@@ -26,6 +31,8 @@ class Process:
     env : mapping, optional
         The whole environment; ours by default.
     cwd : str, optional
+    limits : mapping, optional
+        Its resource limits and those of what it starts, see `limited`.
     stop_timeout : float
         Seconds between SIGTERM and SIGKILL.
 
@@ -41,9 +48,10 @@ class Process:
         *,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        limits: Mapping[str, int] | None = None,
         stop_timeout: float = 2.0,
     ) -> None:
-        self._argv = argv
+        self._argv = limited(argv, limits or {})
         self._env = env
         self._cwd = cwd
         self._stop_timeout = stop_timeout
@@ -168,6 +176,21 @@ class Lines:
         return [*pieces, line]
 
 
+def limited(argv: Sequence[str], limits: Mapping[str, int]) -> list[str]:
+    """Return the command that runs a program with resource limits.
+
+    Parameters
+    ----------
+    argv : sequence of str
+    limits : mapping of str to int
+        By the names of getrlimit(2) in lower case, without ``RLIMIT_``: ``{"core": 0}``.
+    """
+    if not limits:
+        return list(argv)
+    program = Path(__file__).with_name("limited.py")
+    return [sys.executable, "-I", "-S", str(program), json.dumps(dict(limits)), *argv]
+
+
 async def run(
     argv: Sequence[str], *, env: Mapping[str, str] | None = None, timeout: float
 ) -> tuple[int, str]:
@@ -189,5 +212,7 @@ def check_exit(code: int) -> None:
     What its log says of the reason is for the launch to find out.
     """
     if code:
-        # repo2docker itself ends with 1; a signal comes from outside.
+        if -code in _AT_A_LIMIT:
+            raise failure("resource-limit")
+        # repo2docker itself ends with 1; another signal comes from outside.
         raise failure("build-interrupted" if code < 0 else "build-failed")

@@ -17,7 +17,8 @@ from ..core.normalize import Record
 from ..core.phases import Phase
 from ..core.reasons import failure
 from .base import Built, Target
-from .git import GitResolver, git_environment
+from .environment import ENGINE, PUSH, SYSTEM, engine_folders, private_home, select
+from .git import GitResolver
 from .process import Process, check_exit, run
 
 __all__ = ["Repo2dockerBuilder"]
@@ -94,14 +95,27 @@ class Repo2dockerBuilder(GitResolver):
     async def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
         """Build the image, or find it; see `base.Builder.build`."""
         found = False
+        names = (*SYSTEM, *ENGINE, *(PUSH if self.push else ()), *self.pass_environment)
         env = {
-            **git_environment(credentials=self.credentials),
+            **select(names),
+            **engine_folders(),
+            **(await self.fetch_plan(target)).environment,
+            "LC_ALL": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
-            **self.fetch_settings(target).environment,
         }
-        # Archives are unpacked from the current folder.
-        with tempfile.TemporaryDirectory(prefix="binderprogress-fetch-") as folder:
-            async with Process(self.arguments(target), env=env, cwd=folder) as process:
+        # The checkout is made in it, for nobody else to see or to write to.
+        with (
+            private_home() as home,
+            tempfile.TemporaryDirectory(
+                prefix="binderprogress-fetch-", ignore_cleanup_errors=True
+            ) as folder,
+        ):
+            env |= home
+            # An engine has limits of its own, and this one's would be those of its steps.
+            limits = {"core": 0}
+            async with Process(
+                self.arguments(target), env=env, cwd=folder, limits=limits
+            ) as process:
                 async for line in process.lines():
                     # repo2docker's own words; it has fetched the repository by then.
                     found = found or "Reusing existing image" in line

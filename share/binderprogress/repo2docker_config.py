@@ -1,7 +1,11 @@
-# repo2docker's configuration for builds that binderprogress starts. The address is known; other
-# content providers would ask the internet before they know.
-from binderprogress.sources.contentproviders import content_provider
-from binderprogress.sources.fetching import take_settings
+# repo2docker's configuration for builds that binderprogress starts, each in a folder of its own.
+from pathlib import Path
+
+from binderprogress.sources.fetching import take_plan
+from binderprogress.sources.isolated import isolated_provider
 
 c = get_config()  # noqa: F821 - traitlets puts it there
-c.Repo2Docker.content_providers = [content_provider(take_settings())]
+c.Repo2Docker.content_providers = [isolated_provider(take_plan())]
+checkout = Path("checkout").resolve()
+checkout.mkdir(mode=0o700)
+c.Repo2Docker.git_workdir = str(checkout)

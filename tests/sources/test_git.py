@@ -352,7 +352,7 @@ async def test_a_git_hook_that_starts_us_does_not_lead_git_astray(
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("GIT_CONFIG_KEY_0", "user.name")
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", "kept")
-    env = git_environment(credentials=False)
+    env = git_environment(credentials=False, more=["GIT_CONFIG_*"])
     command = ["git", "-C", str(other), "rev-parse", "HEAD"]
     assert await run(command, env=env, timeout=10) == (0, git(other, "rev-parse", "HEAD") + "\n")
     command = ["git", "config", "user.name"]
