@@ -23,6 +23,7 @@ from ..launches import LaunchManager
 from ..sources.archives import Archives
 from ..sources.base import Builder, Spawner
 from ..sources.binderhub import UpstreamBuilder, UpstreamSpawner
+from ..sources.git import GitResolver
 from ..sources.jupyterhub import HubSpawner
 from ..sources.local import LocalBuilder
 from ..sources.repo2docker import Repo2dockerBuilder
@@ -158,9 +159,12 @@ class Standalone(LoggingConfigurable):
         ------
         ConfigError
             If the port is taken, the history cannot be opened, something that is needed is not
-            installed, or visitors who are not trusted could run code as this user.
+            installed, fetching has to be in a namespace but cannot be, or visitors who are
+            not trusted could run code as this user.
         """
         self._refuse_strangers()
+        if isinstance(self.builder, GitResolver) and self.builder.sandbox == "on":
+            await self.builder.uses_sandbox()
         app = self._make_app()
         try:
             sockets = self._server.bind(self.port, self.ip)

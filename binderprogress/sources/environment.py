@@ -34,6 +34,7 @@ SYSTEM = (
     *(name.upper() for name in _PROXIES),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
     *("GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "PIP_CERT", "NODE_EXTRA_CA_CERTS"),
+    "R2D_DATAVERSE_INSTALLATIONS_URL",
 )
 """What every program may see."""
 
