@@ -131,11 +131,11 @@ async def test_a_postbuild_that_fills_the_disk_with_one_file(
 ) -> None:
     """It ends at the limit, and the launch says that it was one."""
     builder.resource_limits = {"fsize": 8 * 2**20, "core": 0}
-    script = "#!/bin/sh\nhead -c 20000000 /dev/zero > zeros\n"
+    script = f"#!/bin/sh\nhead -c 20000000 /dev/zero > {tmp_path}/zeros\n"
     folder = repository(tmp_path / "repository", {"postBuild": script})
-    checkout, log, reason = await build(builder, folder)
+    _, log, reason = await build(builder, folder)
     assert reason == "resource-limit", log
-    assert (checkout / "zeros").stat().st_size <= 8 * 2**20
+    assert (tmp_path / "zeros").stat().st_size <= 8 * 2**20
 
 
 @asynchronous(60)
