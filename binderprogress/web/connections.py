@@ -10,8 +10,8 @@ from typing import Any
 
 from tornado.iostream import IOStream
 
+from ..core.client_address import client_network
 from ..errors import TooManyRequestsError
-from .addresses import client_network
 
 __all__ = ["Connection", "Connections", "State", "as_viewer"]
 

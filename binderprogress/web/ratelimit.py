@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from ..core.client_address import client_network
 from ..errors import TooManyRequestsError
-from .addresses import client_network
 
 __all__ = ["MAX_CLIENTS", "RateLimiter"]
 

@@ -31,7 +31,7 @@ from tornado.web import Application
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
-from .addresses import client_network
+from ..core.client_address import client_network
 from .connections import Connection, Connections, State
 
 __all__ = ["HttpServer", "derived_limit"]

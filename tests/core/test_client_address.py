@@ -23,11 +23,19 @@ from binderprogress.core.client_address import client_network
         # NAT64.
         ("64:ff9b::192.0.2.7", "192.0.2.7"),
         ("64:ff9b::c000:207", "192.0.2.7"),
-        # Not NAT64's well-known prefix.
-        ("64:ff9b:1::c000:207", "64:ff9b:1::/64"),
+        ("64:ff9b:1::c000:207", "192.0.2.7"),
+        # Not NAT64.
+        ("64:ff9b:2::c000:207", "64:ff9b:2::/64"),
         # 6to4, from two networks of one site.
         ("2002:c000:207::1", "192.0.2.7"),
         ("2002:c000:207:ffff::9", "192.0.2.7"),
+        # Teredo, of two servers.
+        ("2001:0:cb00:7101::3fff:fdf8", "192.0.2.7"),
+        ("2001:0:cb00:7102::3fff:fdf8", "192.0.2.7"),
+        # Ports.
+        ("192.0.2.7:80", "192.0.2.7"),
+        ("[2001:db8:1:2::3]:80", "2001:db8:1:2::/64"),
+        ("[::1]", "::/64"),
         # Zones.
         ("fe80::1%eth0", "fe80::/64"),
         ("fe80::2%1", "fe80::/64"),
@@ -39,7 +47,8 @@ def test_the_network_of_one_client(address: str, network: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "localhost", "192.0.2", "192.0.2.7:80", "[::1]", "%", "unix:", "1.2.3.4/8", "\0"]
+    "text",
+    ["", "localhost", "192.0.2", "192.0.2.7:x", "[::1", "%", "unix:", "1.2.3.4/8", "\0"],
 )
 def test_what_is_no_address_is_returned_unchanged(text: str) -> None:
     assert client_network(text) == text
