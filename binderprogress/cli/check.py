@@ -12,7 +12,7 @@ from traitlets import Bool, Float, List, Unicode
 
 from ..client import AsyncClient
 from ..core import specs
-from ..core.reasons import plain
+from ..core.printable import escape_json, printable
 from ..errors import BadRequestError, ServerUnreachableError
 from .base import FAILED, INTERRUPTED, UNREACHABLE, USAGE, stop_event, unless
 from .checking import Check
@@ -87,7 +87,7 @@ class CheckApp(LaunchingCommand):
             async with self.serving(spec) as client:
                 report = await self._check(client, spec, stop)
         except BadRequestError as error:
-            print(error, file=sys.stderr)
+            print(printable(str(error)), file=sys.stderr)
             return USAGE
         self._write(report)
         return _exit_code(report)
@@ -126,19 +126,19 @@ class CheckApp(LaunchingCommand):
     def _tell(self, case: Case) -> None:
         if self.json:
             return
-        print(plain(line(case)), flush=True)
+        print(printable(line(case)), flush=True)
         if case.traceback:
-            print(textwrap.indent(plain(case.traceback), "    "), flush=True)
+            print(textwrap.indent(printable(case.traceback), "    "), flush=True)
         if case.advice and case.name != "build":
-            print(plain(case.advice), flush=True)
+            print(printable(case.advice), flush=True)
 
     def _write(self, report: Report) -> None:
         if self.json:
-            print(msgspec.json.encode(report).decode(), flush=True)
+            print(escape_json(msgspec.json.encode(report).decode()), flush=True)
         elif report.ok:
             print(f"It works ({duration(report.seconds)}).", flush=True)
         else:
-            print(plain(f"It does not work: {report.case}: {report.message}"), file=sys.stderr)
+            print(printable(f"It does not work: {report.case}: {report.message}"), file=sys.stderr)
         if self.junit:
             Path(self.junit).write_bytes(junit(report))
 
@@ -157,4 +157,5 @@ async def _clean_up(check: Check) -> None:
     try:
         await check.clean_up()
     except ServerUnreachableError as error:
-        print(f"{error} Something of it may run on, until it is idle long enough.", file=sys.stderr)
+        sentence = f"{error} Something of it may run on, until it is idle long enough."
+        print(printable(sentence), file=sys.stderr)

@@ -16,6 +16,7 @@ from platformdirs import user_cache_path
 from traitlets import Bool, Unicode
 
 from .._share import share_path
+from ..core.printable import printable
 from ..errors import ConfigError
 from ..ext.application import serve
 from ..ext.standalone import CONFIGURABLES, Standalone
@@ -161,5 +162,5 @@ async def _commit(folder: Path) -> None:
     ):
         code, output = await run(["git", "-C", str(folder), *arguments], env=env, timeout=30)
         if code:
-            print(output, file=sys.stderr)
+            print(printable(output), file=sys.stderr)
             raise ConfigError(f"git {arguments[0]} failed; the demo needs git 2.28 or newer.")

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..core.events import Event, encode
 from ..core.phases import Phase
-from ..core.reasons import plain
+from ..core.printable import escape_json, printable
 
 __all__ = [
     "LABELS",
@@ -76,7 +76,7 @@ class JsonDisplay:
 
     def show(self, event: Event) -> None:
         """Print the event's JSON."""
-        print(encode(event).decode(), flush=True)
+        print(escape_json(encode(event).decode()), flush=True)
         if event.phase in {Phase.FAILED, Phase.CANCELLED}:
             print(failure(event), file=sys.stderr)
 
@@ -103,12 +103,12 @@ class PlainDisplay:
         # Layers become known one by one, by lines of the log; at the first one all are.
         if event.step and event.step != self._step and not _is_first_layer(event):
             self._step = event.step
-            print(f"-- {plain(event.step)}", file=self._out)
+            print(f"-- {printable(event.step)}", file=self._out)
         if event.phase is Phase.FAILED:
             print(failure(event), file=self._out)
         elif event.message and not event.message.endswith("\r"):
             # A line that overwrites itself is for a terminal.
-            print(plain(event.message.rstrip()), file=self._out)
+            print(printable(event.message.rstrip()), file=self._out)
         self._out.flush()
 
 
@@ -143,7 +143,7 @@ class TerminalDisplay:
             # What the log says of it stands above; the reason comes last, where one looks.
             self._console.print(Text(failure(event), style="red"))
             return
-        message = plain(event.message)
+        message = printable(event.message)
         if event.message.endswith("\r"):
             self._overwritten = message.rstrip()
             return
@@ -178,7 +178,7 @@ class TerminalDisplay:
         left = "" if event.terminal else time_left(event, now - self._came)
         elapsed = duration(event.elapsed if event.terminal else now - self._began)
         below.add_row(
-            Text(self._overwritten or plain(event.step)),
+            Text(self._overwritten or printable(event.step)),
             Text(f"{elapsed} · {left}" if left else elapsed, style="dim"),
         )
         return Group(row, below)
@@ -186,7 +186,9 @@ class TerminalDisplay:
 
 def failure(event: Event) -> str:
     """Say why it failed, and what to do, in words."""
-    return " ".join(part for part in (plain(event.message).strip(), plain(event.advice)) if part)
+    return " ".join(
+        part for part in (printable(event.message).strip(), printable(event.advice)) if part
+    )
 
 
 def duration(seconds: float) -> str:

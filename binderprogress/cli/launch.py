@@ -13,7 +13,7 @@ from ..client.models import served
 from ..core import specs
 from ..core.events import Event
 from ..core.phases import Phase
-from ..core.reasons import plain
+from ..core.printable import printable
 from ..errors import BadRequestError, BinderProgressError, ServerUnreachableError
 from .base import (
     FAILED,
@@ -77,13 +77,13 @@ class LaunchApp(LaunchingCommand):
             async with self.serving(spec) as client:
                 return await self._launch(client, spec, stop)
         except ServerUnreachableError as error:
-            print(error, file=sys.stderr)
+            print(printable(str(error)), file=sys.stderr)
             return UNREACHABLE
         except BadRequestError as error:
-            print(error, file=sys.stderr)
+            print(printable(str(error)), file=sys.stderr)
             return USAGE
         except BinderProgressError as error:
-            print(error, file=sys.stderr)
+            print(printable(str(error)), file=sys.stderr)
             return FAILED
 
     async def _launch(self, client: AsyncClient, spec: specs.Spec, stop: asyncio.Event) -> int:
@@ -106,7 +106,7 @@ class LaunchApp(LaunchingCommand):
         return 0
 
     async def _open(self, ready: Event, stop: asyncio.Event) -> None:
-        address = plain(served(ready).address(self.urlpath))
+        address = printable(served(ready).address(self.urlpath))
         if self.json:
             return
         print(f"Open {address}", flush=True)

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..core.events import Event
 from ..core.phases import Phase
-from ..core.reasons import plain
+from ..core.printable import printable
 from ..core.trace import Trace, TracedSpan, trace
 from .display import LABELS, duration
 
@@ -101,7 +101,7 @@ def rows(found: Trace) -> list[Row]:
 
 def _label(span: TracedSpan) -> str:
     # No step is called nothing: that is for those that were cached.
-    return "" if span.cached else plain(span.label) or "Other"
+    return "" if span.cached else printable(span.label) or "Other"
 
 
 def _longest(phases: dict[Phase, dict[str, float]]) -> set[tuple[Phase, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import re
 import signal
 import sys
@@ -16,7 +17,9 @@ from traitlets import TraitError
 from traitlets.config.loader import KVArgParseConfigLoader
 
 from .._version import __version__
+from ..core.printable import printable
 from ..errors import BinderProgressError
+from .logs import LogFormatter, RepeatFilter, last_resort
 
 if TYPE_CHECKING:
     from .standalone import Standalone
@@ -66,6 +69,15 @@ class Command(JupyterApp):
     config_file_name = "binderprogress_config"
     takes_arguments = False
     raise_config_file_errors = True
+    _log_formatter_cls = LogFormatter
+
+    def get_default_logging_config(self) -> dict[str, Any]:
+        """Return how to log: safely, also what Tornado and others say, who have no handler."""
+        logging.lastResort = last_resort(self.log_level)
+        config: dict[str, Any] = super().get_default_logging_config()
+        config["filters"] = {"repeats": {"()": RepeatFilter}}
+        config["handlers"]["console"]["filters"] = ["repeats"]
+        return config
 
     def _create_loader(self, argv: Any, aliases: Any, flags: Any, classes: Any) -> Any:
         return _Loader(
@@ -87,9 +99,8 @@ class Command(JupyterApp):
             super().load_config_file(suppress_errors=False)
         except Exception as error:  # it is a program: anything may come
             self.log.debug("The config file:", exc_info=True)
-            print(
-                f"The config file cannot be used. {type(error).__name__}: {error}", file=sys.stderr
-            )
+            sentence = f"The config file cannot be used. {type(error).__name__}: {error}"
+            print(printable(sentence), file=sys.stderr)
             self.exit(USAGE)
 
     def write_default_config(self) -> None:
@@ -102,7 +113,7 @@ class Command(JupyterApp):
     def usage(self, message: str) -> None:
         """End with a sentence about what was typed."""
         command = " ".join(dict.fromkeys(["binderprogress", self.name]))
-        print(f"{message}\nTry: {command} --help", file=sys.stderr)
+        print(f"{printable(message)}\nTry: {command} --help", file=sys.stderr)
         self.exit(USAGE)
 
     def start(self) -> None:
@@ -127,7 +138,7 @@ def run(main: Coroutine[Any, Any, int]) -> int:
     try:
         return asyncio.run(main)
     except BinderProgressError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return FAILED
     except TraitError as error:
         print(f"A setting does not fit: {error}", file=sys.stderr)

@@ -11,13 +11,15 @@ from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.utils import ensure_async, url_path_join
 from tornado.httputil import url_concat
-from traitlets import TraitError
+from traitlets import TraitError, default
+from traitlets.config import LoggingConfigurable
 
 from ..errors import ConfigError, RefusedError
 from ..sources.jupyterhub import HubSpawner
 from ..web.app import handlers
 from ..web.base import ApiHandler, Handler
 from ..web.launch_ids import without_launch_ids
+from .logs import SafeLogger
 from .standalone import CONFIGURABLES, Standalone
 
 __all__ = ["ServerExtension", "ServerParts"]
@@ -64,6 +66,12 @@ class ServerParts(Standalone):
 
     With BinderHubs there is no Hub: they launch.
     """
+
+    @default("log")
+    def _safe_log(self) -> SafeLogger:
+        # The log is the Jupyter server's, and so is its formatter.
+        assert isinstance(self.parent, LoggingConfigurable)  # noqa: S101 - for the type checker
+        return SafeLogger(self.parent.log)
 
     def __init__(self, *, base_url: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -15,7 +15,7 @@ from jupyterhub.services.auth import HubOAuth
 from prometheus_client import REGISTRY
 from tornado.ioloop import IOLoop
 from tornado.web import Application
-from traitlets import Enum
+from traitlets import Enum, default
 from traitlets.config import LoggingConfigurable
 
 from ..._share import share_path
@@ -25,6 +25,7 @@ from ...web.config import Web
 from ...web.launch_ids import without_launch_ids
 from ...web.static import StaticHandler
 from ..hubaccess import HubAccess
+from ..logs import SafeLogger
 from ..tracing import Tracing
 from . import handlers, pages
 from .builder import ImageBuilder
@@ -61,6 +62,12 @@ class BinderProgress(LoggingConfigurable):
         binderhub: BinderHub's own. ours: those with <binder-progress>.
         """,
     ).tag(config=True)
+
+    @default("log")
+    def _safe_log(self) -> SafeLogger:
+        # The log is BinderHub's, and so is its formatter.
+        assert isinstance(self.parent, LoggingConfigurable)  # noqa: S101 - for the type checker
+        return SafeLogger(self.parent.log)
 
     def __init__(self, hub: Any, **kwargs: Any) -> None:
         super().__init__(parent=hub, **kwargs)

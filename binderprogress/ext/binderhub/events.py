@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from ..logs import SafeLogger
 from .target import ImageTarget
 
 __all__ = ["emit_launch"]
 
-_log = logging.getLogger(__name__)
+_log = SafeLogger(logging.getLogger(__name__))
 
 _SCHEMA = "binderhub.jupyter.org/launch"
 

@@ -10,11 +10,12 @@ from binderhub.builder import LAUNCH_COUNT
 from binderhub.quota import LaunchQuotaExceeded
 
 from ...core.reasons import failure
+from ..logs import SafeLogger
 from .target import ImageTarget
 
 __all__ = ["check_quota"]
 
-_log = logging.getLogger(__name__)
+_log = SafeLogger(logging.getLogger(__name__))
 
 
 async def check_quota(settings: Mapping[str, Any], target: ImageTarget) -> None:

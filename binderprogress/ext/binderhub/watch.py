@@ -14,10 +14,11 @@ from tornado.queues import Queue
 
 from ...core.reasons import failure
 from ...errors import LaunchFailedError
+from ..logs import SafeLogger
 
 __all__ = ["BuildWatch"]
 
-_log = logging.getLogger(__name__)
+_log = SafeLogger(logging.getLogger(__name__))
 
 _Status = ProgressEvent.BuildStatus
 

@@ -1,0 +1,38 @@
+"""Text from repositories and clients, made harmless for logs and terminals.
+
+Attack: with a line feed, text begins a line of the log that looks like one of ours. With an escape
+sequence it moves the cursor, changes the window's title, or writes to the clipboard (OSC 52) of
+whoever reads it in a terminal. Directional overrides show text in another order than it has.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .reasons import plain
+
+__all__ = ["escape", "escape_json", "printable"]
+
+_DIRECTIONS = "\u202a-\u202e\u2066-\u2069"
+_SURROGATES = "\ud800-\udfff"
+_UNSAFE = re.compile(f"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029{_DIRECTIONS}{_SURROGATES}]")
+_DIRECTION = re.compile(f"[{_DIRECTIONS}]")
+_SEPARATOR = re.compile("[\u2028\u2029]")
+_SURROGATE = re.compile(f"[{_SURROGATES}]")
+
+
+def escape(text: str) -> str:
+    r"""Return text as one line of a log: what is not printable is written as ``\x1b``."""
+    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def escape_json(text: str) -> str:
+    """Return JSON that does nothing in a terminal; JSON itself escapes only some of it."""
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def printable(text: str) -> str:
+    """Return text for a terminal: without escape sequences, and with all line feeds."""
+    text = _SEPARATOR.sub("\n", _DIRECTION.sub("", plain(text)))
+    # A terminal's encoding has no lone surrogates: printing one would raise.
+    return _SURROGATE.sub("\ufffd", text)
