@@ -15,6 +15,9 @@ __all__ = ["EventsHandler", "SocketHandler", "StreamHandler", "position"]
 _UNNAMED = {chunked: EventStream(chunked) for chunked in (True, False)}
 # Told apart by identity, which is quicker than by comparing.
 
+_MAX_UNREAD_PINGS = 16
+"""How often a viewer may ping while it does not read; libraries do it every 20 seconds or so."""
+
 
 def position(text: str) -> int:
     """Read the number of the last event that a viewer has.
@@ -94,6 +97,10 @@ class SocketHandler(ApiHandler, WebSocketHandler):
     """GET /api/launches/{id}/socket: the same over WebSocket, one event a message."""
 
     _viewer: SocketViewer | None = None
+    _unread_pings = 0
+
+    max_message_size = 1024
+    """Bytes. Tornado keeps a message until it is complete, and a viewer has nothing to say."""
 
     def check_origin(self, origin: str) -> bool:
         """Pages of other sites need to be allowed: a WebSocket knows no CORS."""
@@ -117,7 +124,21 @@ class SocketHandler(ApiHandler, WebSocketHandler):
 
     def on_message(self, message: str | bytes) -> None:
         """Take nothing: a viewer only watches."""
+        if self._viewer is not None:
+            # After a close frame no other may follow (RFC 6455, 5.5.1).
+            self._viewer.left()
         self.close(1008, "A viewer has nothing to say.")
+
+    def on_ping(self, data: bytes) -> None:
+        """Drop a viewer that pings and does not read: the answers are kept in memory."""
+        connection = self.ws_connection
+        stream = getattr(connection, "stream", None)
+        if stream is None or not stream.writing():
+            self._unread_pings = 0
+            return
+        self._unread_pings += 1
+        if self._unread_pings > _MAX_UNREAD_PINGS:
+            stream.close()
 
     def on_close(self) -> None:
         """Stop when the viewer is gone."""

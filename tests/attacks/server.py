@@ -84,7 +84,7 @@ def target(
     Parameters
     ----------
     folder : Path
-        For its log and config; repositories below it can be launched.
+        For its log and config; what is below its parent can be launched.
     env : dict
         Its environment.
     files : int
@@ -96,7 +96,7 @@ def target(
     file.write_text(
         "c.HubSpawner.url = 'http://127.0.0.1:1/'\n"
         "c.HubSpawner.api_token = 'none'\n"
-        f"c.GitResolver.local_folders = [{str(folder)!r}]\n"
+        f"c.GitResolver.local_folders = [{str(folder.parent)!r}]\n"
         f"c.LocalBuilder.environments = {str(folder / 'environments')!r}\n"
         "c.LocalBuilder.base_packages = []\n" + config
     )
