@@ -11,7 +11,9 @@ import re
 
 from .reasons import plain
 
-__all__ = ["escape", "escape_json", "printable"]
+__all__ = ["escape", "escape_json", "indented", "message_lines", "printable"]
+
+_INDENT = "\n    "
 
 _DIRECTIONS = "\u202a-\u202e\u2066-\u2069"
 _SURROGATES = "\ud800-\udfff"
@@ -24,6 +26,17 @@ _SURROGATE = re.compile(f"[{_SURROGATES}]")
 def escape(text: str) -> str:
     r"""Return text as one line of a log: what is not printable is written as ``\x1b``."""
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def indented(text: str) -> str:
+    """Return text as lines that follow a line of a log: none of them looks like a record."""
+    return "".join([_INDENT + escape(line) for line in text.rstrip("\n").split("\n")])
+
+
+def message_lines(text: str) -> str:
+    """Escape a message of a log, but for what `indented` has added to it."""
+    # Whoever writes such lines without it gains nothing: they are indented.
+    return _INDENT.join([escape(part) for part in text.split(_INDENT)])
 
 
 def escape_json(text: str) -> str:

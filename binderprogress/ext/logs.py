@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import sys
 import time
@@ -12,32 +11,30 @@ from typing import Any
 
 from traitlets.config.application import LevelFormatter
 
-from ..core.printable import escape
+from ..core.printable import indented, message_lines
 
 __all__ = ["LogFormatter", "RepeatFilter", "SafeLogger", "last_resort"]
 
-_LONGEST = 4096
+_LONGEST = 8192
 """Characters of a message: a request's address alone may have 32,000."""
-
-_INDENT = "    "
-"""Before each line of a traceback, so that none of them looks like a record."""
 
 
 class LogFormatter(LevelFormatter):
     """Writes a record as one line; the lines of a traceback follow, indented."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """Return the first line."""
-        record.message = _one_line(record.message)
-        return escape(super().formatMessage(record))
-
     def format(self, record: logging.LogRecord) -> str:
         """Return all lines."""
-        # Of its own: logging keeps a traceback's text in the record, for other formatters too.
-        record = copy.copy(record)
-        record.exc_text = None
-        first, *more = super().format(record).split("\n")
-        return "\n".join([first, *_indented(more)])
+        # Without what other formatters have made of its traceback: logging keeps that in it.
+        record = logging.makeLogRecord({**record.__dict__, "exc_text": None})
+        exc_info, stack_info = record.exc_info, record.stack_info
+        record.msg, record.args = _safe(record.getMessage()), None
+        record.exc_info = record.stack_info = None
+        text = super().format(record)
+        if exc_info:
+            text += indented(self.formatException(exc_info))
+        if stack_info:
+            text += indented(self.formatStack(stack_info))
+        return text
 
 
 class RepeatFilter(logging.Filter):
@@ -90,10 +87,9 @@ class SafeLogger(logging.LoggerAdapter[Any]):
         if not self.isEnabledFor(level):
             return
         record = logging.LogRecord("", level, "", 0, msg, args, None)
-        text = _one_line(record.getMessage())
+        text = _safe(record.getMessage())
         if (error := _error(kwargs.pop("exc_info", None))) is not None:
-            lines = "".join(traceback.format_exception(error)).rstrip().split("\n")
-            text = "\n".join([text, *_indented(lines)])
+            text += indented("".join(traceback.format_exception(error)))
         kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
         self.logger.log(level, "%s", text, **kwargs)
 
@@ -117,10 +113,5 @@ def _error(exc_info: Any) -> BaseException | None:
     return sys.exc_info()[1] if exc_info else None
 
 
-def _one_line(message: str) -> str:
-    cut = message[:_LONGEST] + "…" if len(message) > _LONGEST else message
-    return escape(cut)
-
-
-def _indented(lines: list[str]) -> list[str]:
-    return [_INDENT + escape(line) for line in lines]
+def _safe(message: str) -> str:
+    return message_lines(message[:_LONGEST] + "…" if len(message) > _LONGEST else message)

@@ -10,6 +10,7 @@ from typing import Any
 from tornado.log import access_log, app_log, gen_log
 from tornado.web import HTTPError, RequestHandler
 
+from ..core.printable import escape, indented
 from ..core.redact import redact
 from ..errors import BinderProgressError
 
@@ -55,15 +56,17 @@ class Discreet(RequestHandler):
         """Log what went wrong. Tornado would log the whole request, with its address as it is."""
         summary = self._request_summary()
         if isinstance(value, BinderProgressError) and value.status < 500:
-            gen_log.info("%s: %s", summary, hide_launch_ids(redact(str(value))))
+            gen_log.info("%s: %s", summary, escape(hide_launch_ids(redact(str(value)))))
         elif isinstance(value, HTTPError):
             if value.log_message:
                 said = value.log_message % value.args if value.args else value.log_message
-                said = hide_launch_ids(redact(said))
+                said = escape(hide_launch_ids(redact(said)))
                 gen_log.warning("%d %s: %s", value.status_code, summary, said)
         else:
             text = "".join(traceback.format_exception(typ, value, tb))
-            app_log.error("Uncaught exception %s\n%s", summary, hide_launch_ids(redact(text)))
+            # Not as `exc_info`: that would be logged as it is.
+            text = indented(hide_launch_ids(redact(text)))
+            app_log.error("Uncaught exception %s%s", summary, text)
 
 
 def without_launch_ids(log_function: Callable[..., None]) -> Callable[..., None]:

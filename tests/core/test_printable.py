@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binderprogress.core.printable import escape, escape_json, printable
+from binderprogress.core.printable import escape, escape_json, indented, message_lines, printable
 
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()))
 
@@ -54,6 +54,18 @@ def test_escaped_text_is_one_line_that_can_be_written(text: str) -> None:
     assert len(escaped.splitlines()) <= 1
     escaped.encode()
     assert escape(escaped) == escaped
+
+
+def test_lines_below_a_record_are_indented() -> None:
+    text = "Failed:\nx" + indented("Traceback\n[Forged] \x1b[2J\r\n")
+    assert message_lines(text) == "Failed:\\nx\n    Traceback\n    [Forged] \\x1b[2J\\r"
+
+
+@given(ANY_TEXT)
+def test_no_line_of_a_message_looks_like_a_record(text: str) -> None:
+    first, *more = message_lines(text).split("\n")
+    assert len(first.splitlines()) <= 1
+    assert all(line.startswith("    ") for line in more)
 
 
 @given(st.text())
