@@ -9,6 +9,7 @@
     │   └── SpecError             … because REPO or the spec is not understood
     ├── RefusedError              it could be done, but is not allowed here     (403)
     ├── NotFoundError             no such launch, or it has been forgotten      (404)
+    ├── ConflictError             it is not what the request takes it for          (409)
     ├── TooManyRequestsError      a rate limit or a cap                         (429)
     ├── LaunchFailedError         a build or a spawn came to a bad end
     ├── RunFailedError            a server that was launched does not run what it is asked to
@@ -27,6 +28,7 @@ __all__ = [
     "BadRequestError",
     "BinderProgressError",
     "ConfigError",
+    "ConflictError",
     "HistoryError",
     "IllegalTransitionError",
     "LaunchFailedError",
@@ -75,6 +77,12 @@ class NotFoundError(BinderProgressError):
     """No such launch, or it was forgotten."""
 
     status = 404
+
+
+class ConflictError(BinderProgressError):
+    """What is asked for is there, but is not what the request takes it for."""
+
+    status = 409
 
 
 class TooManyRequestsError(BinderProgressError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urljoin
 
@@ -25,6 +25,7 @@ __all__ = [
     "SPAWN_PHASES",
     "TYPICAL",
     "BinderHubLaunch",
+    "fields_of",
     "message_of",
     "phase_of",
     "read_record",
@@ -60,6 +61,8 @@ _FIELDS = (
     "binder_persistent_request",
     "binder_client_ip",
 )
+_ADDRESSES = {"repo_url", "binder_ref_url", "binder_launch_host"}
+_RUNNING_SCHEMES = {"javascript", "vbscript", "data", "blob", "filesystem", "view-source"}
 # What only an HTTP status says, where its sentence says no more.
 _STATUSES = {403: "refused", 429: "rate-limited"}
 # As many of the last messages are searched for the reason of a failure.
@@ -124,6 +127,19 @@ def server_of(record: Mapping[str, Any], hub: str) -> tuple[str, str]:
             f"The BinderHub named a server whose address is not http: {str(url)[:100]!r}.",
         )
     return address, token if isinstance(token, str) else ""
+
+
+def fields_of(record: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
+    """Return those of a record's fields that can be passed on.
+
+    What is no text or too long is left out, and so is an address that a page must not link to, as
+    ``javascript:…``. Repositories have addresses of git and ssh, too.
+    """
+    return {
+        name: record[name]
+        for name in names
+        if _is_field(record.get(name)) and not (name in _ADDRESSES and _runs(record[name]))
+    }
 
 
 def _joined(hub: str, url: str) -> str:
@@ -208,8 +224,9 @@ class BinderHubLaunch:
         except LaunchFailedError as error:
             self.fail(error.reason, now=now, message=str(error))
             return
-        fields = {name: record[name] for name in _FIELDS if _is_field(record.get(name))}
-        self._append(Phase.READY, text, None, now, url=url, token=token, **fields)
+        self._append(
+            Phase.READY, text, None, now, url=url, token=token, **fields_of(record, _FIELDS)
+        )
 
     def _fail_as(self, record: dict[str, Any], text: str, now: float) -> None:
         # The hub's own words are a line of the log; the end says it in ours.
@@ -287,6 +304,13 @@ def _within_line(message: str) -> str:
         return message
     end = message[len(text) :]
     return f"{text[:_LONGEST_LINE]}… [{more:,} more characters]{end}"
+
+
+def _runs(address: str) -> bool:
+    """Whether a browser that follows an address may run what is in it."""
+    # Browsers drop white space and control characters, in front and within.
+    plain = "".join(character for character in address if character > " " and character != "\x7f")
+    return plain.partition(":")[0].lower() in _RUNNING_SCHEMES
 
 
 def _is_field(value: Any) -> bool:

@@ -17,6 +17,7 @@ from ..core.binderhub import (
     LONGEST_FIELD,
     SPAWN_PHASES,
     TYPICAL,
+    fields_of,
     message_of,
     phase_of,
     server_of,
@@ -198,9 +199,4 @@ class UpstreamSpawner:
 
 def _served(stream: BinderStream, record: dict[str, Any]) -> Served:
     url, token = server_of(record, stream.hub.url)
-    fields = {name: record[name] for name in _FIELDS if _is_field(record.get(name))}
-    return Served(url, token, fields, stream.hub.host)
-
-
-def _is_field(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= LONGEST_FIELD
+    return Served(url, token, fields_of(record, _FIELDS), stream.hub.host)

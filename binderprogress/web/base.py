@@ -12,7 +12,7 @@ from tornado.web import HTTPError
 
 from ..core import specs, traceparent
 from ..core.specs import Spec
-from ..errors import BinderProgressError, RefusedError, TooManyRequestsError
+from ..errors import BinderProgressError, ConflictError, RefusedError, TooManyRequestsError
 from ..launches import Caller, Launch
 from .config import Web
 from .connections import as_viewer
@@ -105,6 +105,34 @@ class Handler(Discreet):
         if not self.web.confirm_foreign or opened != ("document", "navigate"):
             return ""
         return self.web.tickets.make(self.user, what)
+
+    def launch_of(self, launch_id: str, spec: str) -> Launch:
+        """Return a launch of who asks, of the repository that their page names.
+
+        Parameters
+        ----------
+        launch_id : str
+        spec : str
+            As the page names it; empty: it names none.
+
+        Raises
+        ------
+        ConflictError
+            If the launch is of another repository.
+        """
+        launch = self.launch(launch_id)
+        # Attack: a link to the page of a repository that people trust, with a launch of another
+        # one behind the #.
+        if spec and self.canonical_spec(spec) != str(launch.spec):
+            raise ConflictError(
+                "This launch is of another repository than the page says. Do not trust "
+                "whoever gave you its address."
+            )
+        return launch
+
+    def canonical_spec(self, text: str) -> str:
+        """Return the one form of a spec."""
+        return str(specs.parse(text))
 
     def read_spec(self, text: str) -> Spec:
         """Read a spec, quoted as it stands in an address."""

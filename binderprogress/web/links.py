@@ -55,9 +55,14 @@ def check_urlpath(text: str) -> str:
     """
     text = text.strip()
     path = text.lstrip("/")
-    if not path.isprintable() or "\\" in path:
+    # As a browser, a proxy or the server may read it.
+    plain = re.split(r"[?#]", text, maxsplit=1)[0]
+    for quoted, character in (("%2e", "."), ("%2f", "/"), ("%5c", "\\")):
+        plain = re.sub(quoted, lambda _, to=character: to, plain, flags=re.IGNORECASE)
+    if not path.isprintable() or "\\" in path + plain:
         raise BadRequestError("The path to open has neither control characters nor backslashes.")
-    if text.startswith("//") or _SCHEME.match(path):
+    leaves = plain.startswith("//") or ".." in plain.split("/")
+    if leaves or _SCHEME.match(plain.lstrip("/")):
         # Attack: a link that leads away from the server that has just come up, with its token.
         raise BadRequestError(
             "The path to open is one in the server, as lab/tree/index.ipynb, and not an address."

@@ -43,6 +43,12 @@ _AFTER = {
     "description": "The number of the last event that the viewer has.",
     "schema": {"type": "integer", "minimum": 0},
 }
+_SPEC = {
+    "name": "spec",
+    "in": "query",
+    "description": "What the viewer's page names: 409 if the launch is of another repository.",
+    "schema": {"type": "string"},
+}
 _FORMAT = {
     "name": "format",
     "in": "query",
@@ -129,11 +135,11 @@ def _paths() -> dict[str, Any]:
             ),
         },
         "/api/launches/{launch_id}/events": {
-            "parameters": [_LAUNCH_ID, _AFTER, _LAST_EVENT_ID],
+            "parameters": [_LAUNCH_ID, _AFTER, _SPEC, _LAST_EVENT_ID],
             "get": _operation("watchLaunch", "Watch it; it starts nothing.", {"200": stream}),
         },
         "/api/launches/{launch_id}/socket": {
-            "parameters": [_LAUNCH_ID, _AFTER],
+            "parameters": [_LAUNCH_ID, _AFTER, _SPEC],
             "get": _operation(
                 "watchLaunchSocket",
                 "Watch it over WebSocket: each message is an Event.",

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from ..core import specs
+from ..core.events import is_http_url
 from ..core.specs import Spec
 from ..errors import BadRequestError, NotFoundError
 from .base import Handler
@@ -40,8 +41,10 @@ class FrontHandler(Handler):
             }
             for item in gallery.items.values()
         ]
-        site = self.caller.base_url
-        self.finish(self.web.render("index.html", cards=cards, site=site, **self.web.front_page))
+        site, more = self.caller.base_url, dict(self.web.front_page)
+        if not is_http_url(more["hub_url"]):
+            more["hub_url"] = ""
+        self.finish(self.web.render("index.html", cards=cards, site=site, **more))
 
 
 class PictureHandler(Handler):
@@ -179,6 +182,7 @@ class LaunchPageHandler(Handler):
             path = self.get_query_argument(argument, "")
             if path and not urlpath:
                 urlpath = prefix + path.lstrip("/")
+        urlpath = check_urlpath(urlpath)
         site = self.caller.base_url
         self.finish(
             self.web.render(
@@ -190,6 +194,7 @@ class LaunchPageHandler(Handler):
                 spec=str(spec),
                 title=spec.title,
                 repo_url=spec.repo_url,
+                repo_link=spec.repo_url if is_http_url(spec.repo_url) else "",
                 ref=spec.ref,
                 provider=specs.PROVIDERS.get(spec.provider, spec.provider),
                 urlpath=urlpath,

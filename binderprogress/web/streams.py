@@ -90,7 +90,8 @@ class EventsHandler(StreamHandler):
     def get(self, launch_id: str) -> None:
         """Watch a launch; it starts nothing."""
         after = self.request.headers.get("Last-Event-ID") or self.get_query_argument("after", "")
-        self.stream(self.launch(launch_id), position(after))
+        launch = self.launch_of(launch_id, self.get_query_argument("spec", ""))
+        self.stream(launch, position(after))
 
 
 class SocketHandler(ApiHandler, WebSocketHandler):
@@ -109,7 +110,7 @@ class SocketHandler(ApiHandler, WebSocketHandler):
     async def get(self, launch_id: str) -> None:
         """Watch a launch."""
         # What is wrong with the request is told before the connection is upgraded.
-        self._launch = self.launch(launch_id)
+        self._launch = self.launch_of(launch_id, self.get_query_argument("spec", ""))
         self._after = position(self.get_query_argument("after", ""))
         self.become_viewer()
         await super().get(launch_id)

@@ -187,7 +187,8 @@ class Watcher {
     this.#stop.signal.addEventListener("abort", stop);
     try {
       alive();
-      const response = await fetch(this.#last > 0 ? `${this.#url}?after=${this.#last}` : this.#url, {
+      const after = this.#last > 0 ? `${this.#url.includes("?") ? "&" : "?"}after=${this.#last}` : "";
+      const response = await fetch(this.#url + after, {
         headers: { Accept: "text/event-stream", ...proof(this.#url) },
         cache: "no-store",
         signal: silent.signal,

@@ -120,7 +120,7 @@ test("else it offers to", async () => {
 test("resumes a launch: no second one", async () => {
   await put({ launch: "old" });
   expect(methods()).toEqual([undefined]);
-  expect(sources[0]?.url).toBe(`${base}api/launches/old/events`);
+  expect(sources[0]?.url).toBe(`${base}api/launches/old/events?spec=gh%2Fa%2Fb%2FHEAD`);
 });
 
 test("goes on where it stopped when it was out of the page", async () => {

@@ -6,6 +6,13 @@ import { withoutTicket } from "./ticket";
 const element = document.querySelector("binder-progress")!;
 const fragment = new URLSearchParams(location.hash.slice(1));
 
+const launched = fragment.get("launch");
+if (launched && !isStartedHere(launched)) {
+  // Attack: a link to somebody's own launch of a repository that people trust, with what they like
+  // in its server.
+  document.querySelector('[data-part="not-ours"]')?.removeAttribute("hidden");
+}
+
 // All of it before the element comes to life: without the launch it would start another one.
 for (const name of ["launch", "line"]) {
   const value = fragment.get(name);
@@ -22,6 +29,13 @@ if (location.search.includes("ticket="))
 element.addEventListener("started", ({ detail }) => {
   // A reload then resumes this launch instead of starting a second one.
   history.replaceState(history.state, "", `#launch=${encodeURIComponent(detail.launch)}`);
+  document.querySelector('[data-part="not-ours"]')?.setAttribute("hidden", "");
+  try {
+    sessionStorage.setItem(`binderprogress.started.${detail.launch}`, detail.launch);
+  } catch (error) {
+    // A reload then shows the notice.
+    console.warn(error);
+  }
 });
 
 /** Milliseconds in which a second click may come that was meant for another window. */
@@ -53,3 +67,13 @@ addEventListener("hashchange", ({ oldURL }) => {
 });
 
 void import("./define");
+
+/** Whether this tab has started a launch, here or in the gallery: both keep its id. */
+function isStartedHere(launch: string): boolean {
+  try {
+    return Object.values(sessionStorage).includes(launch);
+  } catch (error) {
+    console.warn(error);
+    return false;
+  }
+}

@@ -46,7 +46,22 @@ test.each([
   expect(() => serverUrl(server, urlpath)).toThrow("below the server");
 });
 
-test.each(["", "javascript:alert(1)", "ftp://hub.example/", "data:text/html,x", "/user/ada/"])(
+test.each([
+  "",
+  "javascript:alert(1)",
+  "JaVaScRiPt:alert(1)",
+  "java\tscript:alert(1)",
+  "\u0001 javascript:alert(1)",
+  "javascript://hub.example/%0aalert(1)",
+  "vbscript:x",
+  "data:text/html,x",
+  "blob:https://hub.example/x",
+  "filesystem:https://hub.example/x",
+  "view-source:https://hub.example/",
+  "ftp://hub.example/",
+  "//evil.example/",
+  "/user/ada/",
+])(
   "refuses the server's address %j",
   (url) => {
     expect(() => serverUrl({ url, token: "t" })).toThrow("http");

@@ -98,6 +98,8 @@ export class LaunchSession {
   source: Source | undefined;
 
   readonly #tell: SessionCallbacks;
+  /** Lets the server refuse a launch that is not of `spec`: a link may name any. */
+  #query = "";
   #newRecord: (() => LaunchRecord) | undefined;
   /** What came before the part that remembers was loaded. */
   #early: LaunchEvent[] = [];
@@ -156,6 +158,7 @@ export class LaunchSession {
     if (id !== this.id || this.mode === "idle") {
       this.#reset();
       this.id = id;
+      if (this.spec) this.#query = `?spec=${encodeURIComponent(this.spec)}`;
     }
     try {
       checkedHub(this.hub);
@@ -215,7 +218,7 @@ export class LaunchSession {
 
   #reset(): number {
     this.pause();
-    this.id = "";
+    this.id = this.#query = "";
     this.#call = undefined;
     this.model = new ProgressModel(this.model.offset);
     this.record = this.#newRecord?.();
@@ -273,7 +276,7 @@ export class LaunchSession {
   #watch(): void {
     this.pause();
     this.#stop = watch(
-      `${this.launchUrl}/events`,
+      `${this.launchUrl}/events${this.#query}`,
       {
         event: (event) => this.#take(event),
         open: () => this.#opened(),

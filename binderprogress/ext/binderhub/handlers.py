@@ -85,6 +85,11 @@ class Guarded(BaseHandler):
         self.check_request_ip()
         await super(BaseHandler, self).prepare()
 
+    def canonical_spec(self, text: str) -> str:
+        """Return the one form of a spec."""
+        prefix, _, rest = text.partition("/")
+        return str(self.find_spec(prefix, rest))
+
     def find_spec(self, prefix: str, text: str) -> ProviderSpec:
         """Read a spec of any of BinderHub's providers.
 
