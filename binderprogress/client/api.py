@@ -14,6 +14,7 @@ from ..core import sse
 from ..core.events import Event, decode
 from ..core.specs import Spec
 from ..errors import ServerUnreachableError, StreamError
+from .bounded import LONGEST_LOG, read_text
 from .connection import JITTER, Connection
 from .models import Launch, LaunchState
 
@@ -71,7 +72,7 @@ class Api:
 
     async def log(self, launch_id: str) -> str:
         """Return the whole log so far."""
-        return await self._connection.request("GET", _path(launch_id, "/log"))
+        return await self._connection.request("GET", _path(launch_id, "/log"), limit=LONGEST_LOG)
 
     async def cancel(self, launch_id: str) -> None:
         """Cancel a launch."""
@@ -90,7 +91,7 @@ class Api:
             connection.url(path), headers=headers, timeout=timeout
         ) as response:
             if response.status != 200:
-                text = await response.text(errors="replace")
+                text = await read_text(response)
                 error = connection.error(response.status, text, response.headers)
                 if response.status < 500 and response.status != 429:
                     raise error

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Any, Literal
 
 from ..core.events import Event
+from ..core.redact import without_credentials
 from ..errors import BinderProgressError
 from .api import Api
 from .binderhub import BinderHub
@@ -57,7 +58,7 @@ class AsyncClient:
         timeout: float = 30.0,
         kind: Kind | None = None,
     ) -> None:
-        self.server = server.rstrip("/")
+        self.server = without_credentials(server).rstrip("/")
         self.kind = kind
         self._connection = Connection(server, token=token, timeout=timeout)
         self._api = Api(self._connection, pauses)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -9,15 +10,18 @@ import aiohttp
 import msgspec
 
 from ..core.reasons import plain
+from ..core.redact import redact, split_credentials
 from ..errors import (
     BadRequestError,
     BinderProgressError,
     NotFoundError,
     RefusedError,
     ServerUnreachableError,
+    StreamError,
     TooManyRequestsError,
 )
 from .addresses import is_near
+from .bounded import LONGEST_ANSWER, read_text
 
 __all__ = ["JITTER", "Connection", "retry_after"]
 
@@ -33,7 +37,7 @@ class Connection:
     Parameters
     ----------
     server : str
-        Its address.
+        Its address; it may have a user and a password, which are sent to it only.
     token : str
         What it wants to see; empty if nothing.
     timeout : float
@@ -41,7 +45,13 @@ class Connection:
     """
 
     def __init__(self, server: str, *, token: str, timeout: float) -> None:
+        # Both would be shown: in errors, and by whoever shows where it is connected to.
+        server, user, password = split_credentials(server)
         self.server = server.rstrip("/")
+        self._authorization = f"token {token}" if token else ""
+        if not token and (user or password):
+            credentials = b64encode(f"{user}:{password}".encode()).decode()
+            self._authorization = f"Basic {credentials}"
         self.token = token
         self.timeout = timeout
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
@@ -78,7 +88,7 @@ class Connection:
             session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self.timeout),
                 # aiohttp leaves it out where it is sent on to another host.
-                headers={"Authorization": f"token {self.token}"} if self.token else None,
+                headers={"Authorization": self._authorization} if self._authorization else None,
                 trust_env=not is_near(self.server),
             )
             # There is no other way to say so.
@@ -86,7 +96,9 @@ class Connection:
             self._sessions[resend] = session
         return self._sessions[resend]
 
-    async def request(self, method: str, path: str, body: Any = None) -> str:
+    async def request(
+        self, method: str, path: str, body: Any = None, *, limit: int = LONGEST_ANSWER
+    ) -> str:
         """Send a request and return the text of its answer.
 
         Raises
@@ -98,18 +110,18 @@ class Connection:
         """
         try:
             async with self.session().request(method, self.url(path), json=body) as response:
-                text = await response.text(errors="replace")
+                text = await read_text(response, limit)
                 if response.status < 400:
                     return text
                 raise self.error(response.status, text, response.headers)
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, TimeoutError, ValueError, StreamError) as error:
             raise self.silent(error) from error
 
     def read(self, text: str, kind: type[_T]) -> _T:
         """Read an answer."""
         try:
             return msgspec.json.decode(text, type=kind)
-        except (msgspec.DecodeError, UnicodeError) as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise self.stranger(200) from error
 
     # -- what went wrong
@@ -118,7 +130,7 @@ class Connection:
         """Return the error for a server that does not answer."""
         return ServerUnreachableError(
             f"No binderprogress server and no BinderHub answers at {self.server}. Is it running, "
-            f"and is the address right? ({error or type(error).__name__})"
+            f"and is the address right? ({redact(str(error)) or type(error).__name__})"
         )
 
     def stranger(self, status: int) -> ServerUnreachableError:
@@ -132,7 +144,7 @@ class Connection:
         """Return the error that a binderprogress server's answer stands for."""
         try:
             message = msgspec.json.decode(text, type=_Refusal).error.message
-        except (msgspec.DecodeError, UnicodeError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             return self.stranger(status)
         # It is printed, and whose server that is nobody knows.
         message = plain(message)

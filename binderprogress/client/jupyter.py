@@ -15,8 +15,9 @@ import aiohttp
 import msgspec
 
 from ..core.reasons import plain
-from ..errors import RunFailedError, ServerUnreachableError
+from ..errors import RunFailedError, ServerUnreachableError, StreamError
 from .addresses import is_near
+from .bounded import read_text
 from .models import Server
 
 __all__ = ["Cell", "JupyterServer", "Notebook"]
@@ -177,7 +178,7 @@ class JupyterServer:
         self._check(status, text)
         try:
             return msgspec.json.decode(text, type=_NotebookFile).content
-        except (msgspec.DecodeError, UnicodeError) as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise RunFailedError(f"{path!r} is not a notebook.", kind="no-notebook") from error
 
     # -- kernels
@@ -298,8 +299,8 @@ class JupyterServer:
                 allow_redirects=False,
                 **more,  # type: ignore[arg-type] # a timeout, or none
             ) as response:
-                return response.status, await response.text(errors="replace")
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                return response.status, await read_text(response)
+        except (aiohttp.ClientError, TimeoutError, ValueError, StreamError) as error:
             raise RunFailedError(
                 f"The server does not answer any more ({error or type(error).__name__}).",
                 kind="server-lost",
@@ -314,7 +315,7 @@ class JupyterServer:
     def _read(self, text: str, kind: type[_T]) -> _T:
         try:
             return msgspec.json.decode(text, type=kind)
-        except (msgspec.DecodeError, UnicodeError) as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise RunFailedError(
                 "What answers at the server's address is no Jupyter server.", kind="server-lost"
             ) from error
@@ -328,6 +329,6 @@ def _message(text: str) -> str:
     """Return what an error of Jupyter's says, or nothing."""
     try:
         message = msgspec.json.decode(text, type=_Message).message or ""
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return ""
     return plain(message)[:500].strip().rstrip(".")

@@ -9,14 +9,15 @@ import json
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from ..errors import LaunchFailedError
 from .estimate import Estimator
 from .events import Event, is_http_url
-from .normalize import BINDERHUB_PHASES, LogReader, from_binderhub
+from .normalize import BINDERHUB_PHASES, LogReader, clean, from_binderhub
 from .phases import Phase
 from .reasons import REASONS, Diagnosis, diagnose, failure
+from .redact import redact_address, without_credentials
 from .steps import Step
 
 __all__ = [
@@ -76,12 +77,15 @@ _LEFT = "It is watched no longer. A build that is under way goes on.\n"
 
 
 def read_record(data: str) -> dict[str, Any]:
-    """Return what the data of an event say; what is no object is a line of the log."""
+    """Return what the data of an event say; what is no object is a line of the log.
+
+    It can be written as JSON again, whatever the sender made up.
+    """
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
         value = None
-    return value if isinstance(value, dict) else {"message": data}
+    return clean(value) if isinstance(value, dict) else {"message": data}
 
 
 def phase_of(record: Mapping[str, Any]) -> Phase | None:
@@ -108,6 +112,8 @@ def reason_of_status(status: object) -> str:
 def server_of(record: Mapping[str, Any], hub: str) -> tuple[str, str]:
     """Return address and token of the server that a record of the phase `ready` tells of.
 
+    A user and a password in the address are left out: it is shown, and stored.
+
     Parameters
     ----------
     record : mapping
@@ -121,10 +127,11 @@ def server_of(record: Mapping[str, Any], hub: str) -> tuple[str, str]:
     """
     url, token = record.get("url"), record.get("token")
     address = _joined(hub, url) if isinstance(url, str) and url else ""
-    if not is_http_url(address):
+    if not is_http_url(address) or "@" in urlsplit(address).netloc:
+        shown = redact_address(str(url))[:100]
         raise failure(
             "spawn-failed",
-            f"The BinderHub named a server whose address is not http: {str(url)[:100]!r}.",
+            f"The BinderHub named a server whose address is not http: {shown!r}.",
         )
     return address, token if isinstance(token, str) else ""
 
@@ -144,7 +151,7 @@ def fields_of(record: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]
 
 def _joined(hub: str, url: str) -> str:
     try:
-        return urljoin(hub, url)
+        return without_credentials(urljoin(hub, url))
     except ValueError:
         return ""  # brackets that are none of an IPv6 address
 

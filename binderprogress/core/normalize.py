@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from .phases import Phase
+from .redact import redact
 from .steps import QUEUED, Step, StepReader
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Normalizer",
     "Note",
     "Record",
+    "clean",
     "from_binderhub",
     "from_hub",
 ]
@@ -114,6 +116,10 @@ class LogReader:
         if not text.strip() and not (fields or traceback or phase or error):
             return None
         if phase in _LOGGED:
+            if "@" in text and "://" in text:
+                # git prints the address that it fetches from. Only this: what else a repository's
+                # own programs print is the repository's business.
+                text = redact(text)
             step = self._steps.read(text, fields.get("layers"))
             phase = _further(phase, step)
         else:
@@ -156,7 +162,7 @@ _plain = msgspec.json.Decoder(_Plain).decode
 def _record(line: str) -> tuple[str, object, dict[str, Any]]:
     """Split a line into its message, its phase and its other fields; plain text has no others."""
     if not line.startswith("{"):
-        return _clean(line), None, {}
+        return clean(line), None, {}
     try:
         plain = _plain(line)
     except (msgspec.DecodeError, UnicodeEncodeError):
@@ -170,25 +176,27 @@ def _odd(line: str) -> tuple[str, dict[str, Any]]:
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError):
-        return _clean(line), {}
-    fields = _clean(fields)
+        return clean(line), {}
+    fields = clean(fields)
     if isinstance(fields.get("message"), str):
         return fields.pop("message"), fields
     if traceback := fields.pop("exc_info", None):
         # What remains is shown as it is, but never this.
         return json.dumps(fields) + "\n", {"exc_info": traceback}
-    return _clean(line), {}
+    return clean(line), {}
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DEEPEST = 32
+# What msgspec writes.
+_SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 
 
-def _clean(value: Any, depth: int = 0) -> Any:
+def clean(value: Any, depth: int = 0) -> Any:
     """Return `value` as something that can be written as JSON again.
 
-    Attack: JSON can say half a surrogate pair, which UTF-8 cannot, and nest deeper than a writer
-    goes. Either would end the launch of whoever watches, with an exception.
+    Attack: JSON can say half a surrogate pair, which UTF-8 cannot, nest deeper than a writer goes,
+    and have integers with thousands of digits. Each would end the launch with an exception.
     """
     if isinstance(value, str):
         # ASCII, which it knows without looking, has none.
@@ -196,9 +204,11 @@ def _clean(value: Any, depth: int = 0) -> Any:
     if isinstance(value, dict | list) and depth == _DEEPEST:
         return "…"
     if isinstance(value, dict):
-        return {_clean(str(key)): _clean(item, depth + 1) for key, item in value.items()}
+        return {clean(str(key)): clean(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [_clean(item, depth + 1) for item in value]
+        return [clean(item, depth + 1) for item in value]
+    if type(value) is int and not _SMALLEST <= value <= _LARGEST:
+        return str(value)
     return value
 
 
@@ -278,7 +288,7 @@ def from_hub(record: dict[str, Any]) -> Note:
     `progress` and `message` can be absent. ``html_message`` is HTML from the Hub: it is kept under
     `source` and never shown.
     """
-    fields = _clean(record)
+    fields = clean(record)
     message = fields.pop("message", None)
     raw = fields.get("raw_event")
     step = None
@@ -320,9 +330,11 @@ def from_binderhub(record: dict[str, Any], reader: LogReader) -> Note | None:
     reader : LogReader
         One per stream: log lines inside it are repo2docker's.
     """
-    fields = _clean(record)
+    fields = clean(record)
     # It opens the server: for the one who launched, not for a log that others see too.
     fields.pop("token", None)
+    if isinstance(fields.get("url"), str):
+        fields["url"] = redact(fields["url"])
     text = _text(fields.pop("message", None))
     # Its own words for a build pod's states ("Pending", "unknown", …) are no phases of ours.
     phase = BINDERHUB_PHASES.get(str(fields.pop("phase", "")).lower())

@@ -10,6 +10,7 @@ import re
 from urllib.parse import quote, unquote, urlsplit
 
 from ..errors import SpecError
+from .redact import redact
 
 __all__ = ["RECORDS", "looks_like_record", "page_of", "spec_of", "without_page"]
 
@@ -78,8 +79,8 @@ def spec_of(address: str) -> str | None:
         if pattern.fullmatch(doi.rstrip("/")):
             return f"{provider}/{quote(doi, safe='/')}"
     raise SpecError(
-        f"The DOI {doi[:100]!r} does not say where it leads. Name its archive: zenodo/<DOI>, "
-        "figshare/<DOI> or dataverse/<DOI>."
+        f"The DOI {redact(doi)[:100]!r} does not say where it leads. Name its archive: "
+        "zenodo/<DOI>, figshare/<DOI> or dataverse/<DOI>."
     )
 
 

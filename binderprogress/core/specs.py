@@ -24,6 +24,7 @@ import msgspec
 
 from ..errors import SpecError
 from .records import RECORDS, looks_like_record, page_of, spec_of, without_page
+from .redact import redact, redact_address, without_credentials
 
 __all__ = [
     "PROVIDERS",
@@ -144,8 +145,9 @@ def parse(text: str) -> Spec:
         raise SpecError(f"This spec is longer than {_LONGEST} characters.")
     provider, _, rest = text.strip("/").partition("/")
     if provider not in PROVIDERS:
+        shown = redact_address(provider)[:40]
         raise SpecError(
-            f"The provider {provider[:40]!r} is not known here; known are {', '.join(PROVIDERS)}."
+            f"The provider {shown!r} is not known here; known are {', '.join(PROVIDERS)}."
         )
     if provider in RECORDS:
         rest = unquote(rest).strip("/")
@@ -224,6 +226,10 @@ def _without_git(name: str) -> str:
     return name
 
 
+def _shown(address: str) -> str:
+    return repr(redact_address(address)[:100])
+
+
 def _check_address(address: str) -> str:
     address = address.strip()
     if not address.isprintable():
@@ -233,22 +239,30 @@ def _check_address(address: str) -> str:
         return address
     try:
         parts = urlsplit(address)
+        # Attack: "https://user:pass/word@host" has a password, and for us a port.
+        parts.port  # noqa: B018 - raises if it is not a number
     except ValueError as error:
-        raise SpecError(f"{address[:100]!r} is not an address: {error}.") from error
+        # Without the error's words: they repeat the password.
+        raise SpecError(
+            f"{_shown(address)} is not an address: its host or port is malformed."
+        ) from error
     # A leading dash would be an option for git, and "ext::" a command.
     if parts.scheme not in _SCHEMES:
         raise SpecError(
-            f"{address[:100]!r} is not the address of a repository: it begins with https:// "
+            f"{_shown(address)} is not the address of a repository: it begins with https:// "
             "(or http://, git://, ssh://, file://)."
         )
-    if parts.password or (parts.username and parts.scheme in {"http", "https"}):
+    # Attack: "…?private_token=…" is a password, too.
+    bare = without_credentials(address)
+    has_token = parts.scheme != "file" and redact(bare) != bare
+    if has_token or parts.password or (parts.username and parts.scheme in {"http", "https"}):
         # It would stand in logs, links and process lists.
         raise SpecError("An address with a password or token in it is not taken.")
     if parts.scheme == "file":
         return _check_local(address, parts)
     # git unquotes the host before it hands it to ssh.
     if not parts.hostname or unquote(parts.netloc.rpartition("@")[2]).startswith("-"):
-        raise SpecError(f"{address[:100]!r} names no host.")
+        raise SpecError(f"{_shown(address)} names no host.")
     if unquote(parts.netloc).startswith("-"):
         raise SpecError("The name of a user does not begin with a dash.")
     # Git knows protocols by their names in small letters only.
@@ -275,5 +289,5 @@ def _check_ref(ref: str) -> str:
         or not ref.isprintable()
         or not _REF.fullmatch(ref)
     ):
-        raise SpecError(f"{ref[:100]!r} is not the name of a branch, a tag or a commit.")
+        raise SpecError(f"{redact(ref)[:100]!r} is not the name of a branch, a tag or a commit.")
     return ref

@@ -50,7 +50,7 @@ class Decoder:
     Parameters
     ----------
     max_block : int
-        How many bytes an unfinished line and the data before it in its block may take.
+        How many bytes an unfinished line and the data lines before it in its block may take.
     last_event_id : str
         What this connection was opened with, if it resumes. Without it, a keepalive of a resumed
         stream would set the last event id to nothing.
@@ -71,6 +71,8 @@ class Decoder:
         self._after_cr = False
         self._partial = bytearray()
         self._data = bytearray()
+        # Attack: lines that are nearly empty take more time than memory.
+        self._read = 0
         self._event = ""
         self._id = last_event_id
 
@@ -124,6 +126,7 @@ class Decoder:
         if name == b"data":
             self._data += value
             self._data += b"\n"
+            self._read += len(line)
         elif name == b"event":
             self._event = value.decode("utf-8", "replace")
         elif name == b"id" and b"\0" not in value:
@@ -140,6 +143,7 @@ class Decoder:
         # Step 1 comes before the look at the data: a block with nothing but an id moves on.
         self.last_event_id = self._id
         data, self._data = self._data, bytearray()
+        self._read = 0
         event, self._event = self._event, ""
         if not data:
             return None
@@ -150,7 +154,7 @@ class Decoder:
 
     def _check_size(self, before: str) -> None:
         """Refuse a line that never ends, and a block that never does."""
-        if len(self._partial) + len(self._data) > self._max_block:
+        if len(self._partial) + self._read > self._max_block:
             # The events of this chunk are lost with the error; whoever resumes must get them.
             self.last_event_id = before
             # What is too long stays, and so every feed from now on is refused.

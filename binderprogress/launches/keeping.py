@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from ..core.events import Encoded
 from ..core.past import PastLaunch, Span
 from ..core.phases import Phase
+from ..core.redact import redact
 from ..core.specs import Spec
 from .launch import Launch
 
@@ -58,10 +59,10 @@ def address_of(spec: Spec) -> str:
     try:
         parts = urlsplit(spec.repo_url)
     except ValueError:
-        return spec.repo_url
+        return redact(spec.repo_url)
     if parts.scheme not in {"http", "https"} and not parts.password:
-        return spec.repo_url
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        return redact(spec.repo_url)
+    return redact(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
 
 
 def _commit(launch: Launch) -> str:

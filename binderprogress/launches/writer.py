@@ -18,6 +18,7 @@ from ..core.normalize import Note
 from ..core.past import MOST_SPANS, StepChange
 from ..core.phases import TERMINAL, TRANSITIONS, Phase, check_transition
 from ..core.reasons import REASONS, Diagnosis, diagnose
+from ..core.redact import redact
 from ..core.steps import Step
 from ..errors import LaunchFailedError
 from ..sources.base import Attempt
@@ -219,7 +220,7 @@ class Writer:
         self._step = _NO_STEP
         return self.append(
             self.phase or Phase.WAITING,
-            f"{attempt.message}\n{attempt.step.label} (attempt {attempt.number}).\n",
+            f"{redact(attempt.message)}\n{attempt.step.label} (attempt {attempt.number}).\n",
             attempt.step,
         )
 
@@ -234,13 +235,14 @@ class Writer:
             found = await asyncio.to_thread(diagnose, list(self._tail), otherwise=error.reason)
         if self.channel.closed:
             return
+        # Errors repeat addresses, and an address may have a password.
         self.end(
             Phase.FAILED,
-            found.message + "\n",
+            redact(found.message) + "\n",
             reason=found.reason,
-            subject=found.subject,
-            advice=found.advice,
-            evidence=found.evidence,
+            subject=redact(found.subject),
+            advice=redact(found.advice),
+            evidence=[redact(line) for line in found.evidence],
         )
 
     def cancel(self, reason: str) -> None:

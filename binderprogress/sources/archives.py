@@ -110,7 +110,8 @@ class _Questions:
         _, body = await self._get(address, "application/json", params)
         try:
             return msgspec.json.decode(body, type=kind)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError, ValueError) as error:
+            # RecursionError: it is nested too deeply. ValueError: a number has too many digits.
             host = urlsplit(address).netloc
             raise LaunchFailedError(
                 f"What {host} says of {self._page} is not understood: {error}.",

@@ -19,11 +19,12 @@ from ..core.binderhub import (
 )
 from ..core.phases import Phase
 from ..core.reasons import diagnose, failure
+from ..core.redact import redact
 from ..core.repeats import Repeats
 from ..core.specs import Spec
 from ..errors import LaunchFailedError, StreamError
 from .base import trace_headers
-from .connections import explain
+from .connections import check_encoding, explain
 from .tour import UnusableError
 from .upstreams import REDIRECTS, Upstream, Upstreams
 
@@ -34,6 +35,8 @@ _LOG = {Phase.FETCHING, Phase.BUILDING, Phase.PUSHING}
 _ITS_OWN = {"quota", "rate-limited", "refused", "internal", "no-engine", "disk-full"}
 # Exactly this: a BinderHub takes no other. And nothing in between is to hold it back to pack it.
 _HEADERS = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
+# Attack: a line, or an event, that never ends.
+_LONGEST_EVENT = 4 * 2**20
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
@@ -59,7 +62,7 @@ class BinderStream:
         self._has_image = has_image
         self._launching = False
         self._response: aiohttp.ClientResponse | None = None
-        self._decoder = sse.Decoder()
+        self._decoder = sse.Decoder(max_block=_LONGEST_EVENT)
         self._records: list[dict[str, Any]] = []
         self._repeats = Repeats()
         self._is_open = False
@@ -181,7 +184,7 @@ class BinderStream:
 
     async def _connect(self) -> LaunchFailedError | None:
         """Make a connection, or return why there is none."""
-        self._decoder = sse.Decoder()
+        self._decoder = sse.Decoder(max_block=_LONGEST_EVENT)
         self._is_asked, self._is_heard = True, False
         # As it is: a quoted slash is part of a component.
         url = URL(f"{self.hub.url}build/{self.spec}", encoded=True)
@@ -191,7 +194,7 @@ class BinderStream:
         try:
             response = await self._upstreams.session.get(
                 url,
-                headers={**_HEADERS, **trace_headers()},
+                headers={**_HEADERS, **trace_headers(), **self.hub.headers},
                 timeout=timeout,
                 max_redirects=REDIRECTS,
             )
@@ -199,6 +202,11 @@ class BinderStream:
             self._is_asked = not isinstance(error, _NOT_CONNECTED)
             return self._refusal(explain(error))
         if response.status == 200 and response.content_type == "text/event-stream":
+            try:
+                check_encoding(response)
+            except StreamError as error:
+                response.close()
+                return self._refusal(explain(error))
             self._response = response
             return None
         response.close()
@@ -206,7 +214,8 @@ class BinderStream:
         self._is_asked = False
         if response.status in {403, 429}:
             return failure(reason_of_status(response.status))
-        return self._refusal(f"it answered {response.status} {response.reason or ''}".strip())
+        reason = redact(response.reason or "")[:100]
+        return self._refusal(f"it answered {response.status} {reason}".strip())
 
     def _refusal(self, why: str) -> LaunchFailedError:
         self._problem = why

@@ -16,6 +16,7 @@ from traitlets import Bool, Dict, Enum, Float, Instance, Integer, List, Unicode,
 from traitlets.config import LoggingConfigurable
 
 from ..core.reasons import diagnose, failure
+from ..core.redact import redact
 from ..core.specs import Spec
 from ..errors import ConfigError, LaunchFailedError, RefusedError
 from .archives import Archives
@@ -252,6 +253,8 @@ class GitResolver(LoggingConfigurable):
                 advice="Whoever runs it should install git.",
             ) from error
         if code:
+            # git repeats the address, with what the user's `url.<base>.insteadOf` put into it.
+            output = redact(output)
             self.log.warning("git %s failed: %s", arguments[0], output.strip())
             raise await asyncio.to_thread(_refused_by_git, spec, output)
         return output

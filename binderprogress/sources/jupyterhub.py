@@ -13,24 +13,31 @@ import re
 import secrets
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from hashlib import blake2b
 from typing import Any
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, urljoin, urlsplit
 
 import aiohttp
-from traitlets import Bool, Float, Integer, Unicode, default
+from traitlets import Bool, Float, Integer, TraitError, Unicode, default, validate
 from traitlets.config import LoggingConfigurable
 
 from ..core import sse
 from ..core.events import is_http_url
-from ..core.normalize import Record
+from ..core.normalize import Record, clean
 from ..core.reasons import diagnose, failure
+from ..core.redact import redact, redact_address, without_credentials
 from ..errors import ConfigError, LaunchFailedError, StreamError
 from .base import Attempt, Served, SpawnRequest, trace_headers
-from .connections import explain
+from .connections import check_encoding, explain, read_text
 
 __all__ = ["HubSpawner"]
 
 _CHUNK = 65536
+_LONGEST_MESSAGE = 4096
+# Attack: a line, or an event, that never ends. KubeSpawner's have a few kilobytes.
+_LONGEST_EVENT = 2**20
+# Attack: a stream that never ends. Of each event, its digest is kept.
+_MOST_EVENTS = 100_000
 
 
 class _SpawnFailedError(Exception):
@@ -48,17 +55,27 @@ class _Replay:
     """Tells what is new in a stream that begins anew with every connection."""
 
     def __init__(self) -> None:
-        self._told: Counter[str] = Counter()
-        self._now: Counter[str] = Counter()
+        self._told: Counter[bytes] = Counter()
+        self._now: Counter[bytes] = Counter()
 
     def restart(self) -> None:
         """Begin a new connection."""
         self._now.clear()
 
     def is_new(self, record: dict[str, Any]) -> bool:
-        """Whether this connection has said it more often than all before."""
-        key = json.dumps(record, sort_keys=True)
+        """Whether this connection has said it more often than all before.
+
+        Raises
+        ------
+        LaunchFailedError
+            If there were too many.
+        """
+        key = blake2b(json.dumps(record, sort_keys=True).encode(), digest_size=16).digest()
         self._now[key] += 1
+        if len(self._told) >= _MOST_EVENTS:
+            raise failure(
+                "spawn-failed", f"JupyterHub sent more than {_MOST_EVENTS:,} events for one server."
+            )
         if self._now[key] <= self._told[key]:
             return False
         self._told[key] += 1
@@ -78,6 +95,17 @@ class HubSpawner(LoggingConfigurable):
     @default("api_url")
     def _default_api_url(self) -> str:
         return os.environ.get("JUPYTERHUB_API_URL") or urljoin(self.url, "hub/api/")
+
+    @validate("url", "api_url")
+    def _validate_address(self, proposal: Any) -> str:
+        url = str(proposal["value"])
+        if without_credentials(url) != url:
+            # Browsers are sent to the one, and the token is sent to the other.
+            raise TraitError(
+                f"c.HubSpawner.{proposal['trait'].name} has a user or a password in it, which "
+                f"would be shown: {redact_address(url)!r}. Use c.HubSpawner.api_token."
+            )
+        return url
 
     api_token = Unicode(
         help="A token with the scopes admin:users, admin:servers (or, with `username`, "
@@ -170,7 +198,8 @@ class HubSpawner(LoggingConfigurable):
             # What it tells to everyone: its version.
             async with self._open_session().get(self._address(""), timeout=timeout) as response:
                 response.raise_for_status()
-        except aiohttp.ClientError as error:
+                await read_text(response)
+        except (aiohttp.ClientError, StreamError) as error:
             raise failure("hub-unreachable", explain(error)) from error
         return {}
 
@@ -207,9 +236,7 @@ class HubSpawner(LoggingConfigurable):
             if record.get("failed"):
                 raise _SpawnFailedError(str(record.get("message") or "the spawn failed"))
             if record.get("ready"):
-                url = urljoin(self._site(request), str(record.get("url", "")))
-                if not is_http_url(url):
-                    raise _failed(f"The Hub named an address that is not http: {url[:100]!r}.")
+                url = self._server_url(request, str(record.get("url", "")))
                 yield Served(url, token)
                 return
 
@@ -232,7 +259,7 @@ class HubSpawner(LoggingConfigurable):
                     raise _SpawnFailedError(str(error)) from error
                 problem = str(error)
             except (aiohttp.ClientError, TimeoutError, StreamError) as error:
-                problem = str(error) or type(error).__name__
+                problem = redact(str(error))[:_LONGEST_MESSAGE] or type(error).__name__
             failures += 1
             if failures > self.retries:
                 raise failure("hub-unreachable")
@@ -249,13 +276,15 @@ class HubSpawner(LoggingConfigurable):
             headers={"Accept": "text/event-stream", **trace_headers()},
         ) as response:
             if response.status in {400, 403, 404}:
-                message = _message(await response.text()) or f"the Hub answered {response.status}"
+                text = await read_text(response)
+                message = _message(text) or f"the Hub answered {response.status}"
                 if response.status == 400:
                     raise _NotStartingError(message)
                 # It was stopped by somebody else, or never got as far as starting.
                 raise _SpawnFailedError(message)
             response.raise_for_status()
-            decoder = sse.Decoder()
+            check_encoding(response)
+            decoder = sse.Decoder(max_block=_LONGEST_EVENT)
             async for chunk in response.content.iter_chunked(_CHUNK):
                 for event in decoder.feed(chunk):
                     yield _object(event.data)
@@ -281,7 +310,7 @@ class HubSpawner(LoggingConfigurable):
 
     async def _is_stopped(self, user: str, server: str) -> bool:
         status, body, _ = await self._request("GET", f"users/{user}", expect={200, 404})
-        return status == 404 or server not in json.loads(body).get("servers", {})
+        return status == 404 or server not in _servers(body)
 
     async def _request(
         self, method: str, path: str, *, expect: set[int], body: Any = None
@@ -302,14 +331,14 @@ class HubSpawner(LoggingConfigurable):
                     headers=trace_headers(),
                     timeout=aiohttp.ClientTimeout(total=self.request_timeout),
                 ) as response:
-                    text = await response.text()
+                    text = await read_text(response)
                     if response.status in expect:
                         return response.status, text, response.headers
                     problem = f"the Hub answered {response.status}: {_message(text)}"
                     if response.status < 500:
                         break
-            except (aiohttp.ClientError, TimeoutError) as error:
-                problem = str(error) or type(error).__name__
+            except (aiohttp.ClientError, TimeoutError, StreamError) as error:
+                problem = redact(str(error))[:_LONGEST_MESSAGE] or type(error).__name__
             self.log.warning("%s %s: %s", method, path, problem)
         self.log.error("%s %s failed for good: %s", method, path, problem)
         raise failure(
@@ -321,7 +350,10 @@ class HubSpawner(LoggingConfigurable):
             if not self.api_token:
                 raise ConfigError("c.HubSpawner.api_token or $JUPYTERHUB_API_TOKEN is not set.")
             self._session = aiohttp.ClientSession(
-                headers={"Authorization": f"token {self.api_token}"},
+                headers={
+                    "Authorization": f"token {self.api_token}",
+                    "Accept-Encoding": "identity",
+                },
                 # As many as there are launches; each has a stream of its own.
                 connector=aiohttp.TCPConnector(limit=0),
             )
@@ -341,12 +373,25 @@ class HubSpawner(LoggingConfigurable):
         """Return whose named server it becomes; empty: that of a user made for it."""
         return self.username or (request.user if self.named else "")
 
+    def _server_url(self, request: SpawnRequest, named: str) -> str:
+        """Return the address of a server that is ready, as the Hub has named it."""
+        try:
+            url = without_credentials(urljoin(self._site(request), named))
+            is_fine = is_http_url(url) and "@" not in urlsplit(url).netloc
+        except ValueError:
+            is_fine = False
+        if not is_fine:
+            shown = redact_address(named)[:100]
+            raise _failed(f"The Hub named an address that is not http: {shown!r}.")
+        return url
+
     def _site(self, request: SpawnRequest) -> str:
         """Return the address below which the Hub's browsers find its servers."""
         return self.url or request.options.get("binder_launch_host", "")
 
 
 def _failed(message: str) -> LaunchFailedError:
+    message = redact(message)
     found = diagnose([message], otherwise="spawn-failed")
     sentence = message.removeprefix("Spawn failed: ").strip().rstrip(".")
     if found.reason == "spawn-failed":
@@ -366,21 +411,35 @@ def _failed(message: str) -> LaunchFailedError:
 def _message(body: str) -> str:
     """Return the message in the Hub's JSON error, or nothing."""
     try:
+        content = clean(json.loads(body))
+    except (ValueError, RecursionError):
+        return redact(body)[:200]
+    message = content.get("message") if isinstance(content, dict) else None
+    return redact(str(message or ""))[:_LONGEST_MESSAGE]
+
+
+def _servers(body: str) -> dict[str, Any]:
+    """Return the servers of a user, as the Hub's API tells of them."""
+    try:
         content = json.loads(body)
-    except ValueError:
-        return body[:200]
-    return str(content.get("message") or "") if isinstance(content, dict) else ""
+    except (ValueError, RecursionError):
+        content = None
+    servers = content.get("servers", {}) if isinstance(content, dict) else None
+    if not isinstance(servers, dict):
+        raise failure("hub-unreachable", "What answers for JupyterHub is not its API.")
+    return servers
 
 
 def _object(data: str) -> dict[str, Any]:
     try:
-        record = json.loads(data)
-    except ValueError as error:
-        raise StreamError(f"The Hub's stream has an event that is no JSON: {error}") from error
+        record = clean(json.loads(data))
+    except (ValueError, RecursionError) as error:
+        raise StreamError("The Hub's stream has an event that is not JSON.") from error
     if not isinstance(record, dict):
         raise StreamError("The Hub's stream has an event that is no object.")
     return record
 
 
 def _seconds(text: str | None) -> float:
-    return float(text) if text and text.isdigit() else 0.0
+    # Attack: digits that are none to `float`, or so many that it is infinite.
+    return float(text) if text and text.isdecimal() and len(text) < 10 else 0.0

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import time
+from base64 import b64encode
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,9 +15,12 @@ from traitlets import Float, Integer, List, TraitError, Unicode, validate
 from traitlets.config import LoggingConfigurable
 
 from ..core.events import is_http_url
+from ..core.normalize import clean
+from ..core.redact import redact, redact_address, split_credentials
 from ..core.rendezvous import ranked
 from ..core.specs import Spec
-from .connections import explain
+from ..errors import StreamError
+from .connections import LONGEST_ANSWER, explain, read_text
 
 __all__ = ["REDIRECTS", "Upstream", "Upstreams"]
 
@@ -24,7 +28,6 @@ _UNHEALTHY_AFTER = 2
 """Failed checks in a row; a single one may be a hiccup of the network."""
 REDIRECTS = 5
 """How often a request is sent on, to http and https only: a federation does so once."""
-_LONGEST_HEALTH = 1 << 20
 _TOLD = 5
 """So many of its checks that are not well are named."""
 
@@ -35,10 +38,13 @@ class Upstream:
     Parameters
     ----------
     url : str
-        Its address, with a slash at the end.
+        Its address, with a slash at the end. It may have a user and a password, which are sent to
+        it and appear nowhere else.
 
     Attributes
     ----------
+    url : str
+        Its address, without user and password.
     healthy : bool
         Until it was asked for the first time it is taken for healthy.
     problem : str
@@ -52,8 +58,13 @@ class Upstream:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url
-        self.host = urlsplit(url).netloc.rpartition("@")[2]
+        self.url, user, password = split_credentials(url)
+        self.host = urlsplit(self.url).netloc
+        # aiohttp does not send it on to another origin.
+        self.headers: dict[str, str] = {}
+        if user or password:
+            credentials = b64encode(f"{user}:{password}".encode()).decode()
+            self.headers["Authorization"] = f"Basic {credentials}"
         self.healthy = True
         self.problem = ""
         self.latency: float | None = None
@@ -78,7 +89,9 @@ class Upstream:
         checks = checks if isinstance(checks, list) else []
         checks = [check for check in checks if isinstance(check, dict)]
         self.healthy = answer["ok"]
-        bad = [str(check.get("service"))[:40] for check in checks if check.get("ok") is False]
+        bad = [
+            redact(str(check.get("service")))[:40] for check in checks if check.get("ok") is False
+        ]
         self.problem = "" if self.healthy else f"it says so: {', '.join(bad[:_TOLD]) or 'not ok'}"
         self.pods = self.quota = None
         for check in checks:
@@ -146,7 +159,13 @@ class Upstreams(LoggingConfigurable):
         urls = [f"{url.rstrip('/')}/" for url in proposal["value"]]
         for url in urls:
             if not is_http_url(url):
-                raise TraitError(f"{url!r} is not the address of a BinderHub, as https://host/.")
+                raise TraitError(
+                    f"{redact_address(url)!r} is not the address of a BinderHub, as https://host/."
+                )
+            if "?" in url or "#" in url:
+                raise TraitError(
+                    f"The address of a BinderHub has no query: {redact_address(url)!r}."
+                )
         return list(dict.fromkeys(urls))
 
     def __init__(self, **kwargs: Any) -> None:
@@ -229,6 +248,7 @@ class Upstreams(LoggingConfigurable):
         try:
             async with self.session.get(
                 f"{hub.url}health",
+                headers={"Accept-Encoding": "identity", **hub.headers},
                 timeout=aiohttp.ClientTimeout(total=self.health_timeout),
                 max_redirects=REDIRECTS,
             ) as response:
@@ -238,18 +258,14 @@ class Upstreams(LoggingConfigurable):
                     hub.take(answer, round(time.monotonic() - began, 3))
                 else:
                     hub.fail(f"its /health answered {response.status}")
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, TimeoutError, StreamError) as error:
             hub.fail(explain(error))
 
 
 async def _answer(response: aiohttp.ClientResponse) -> Any:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > _LONGEST_HEALTH:
-            return None
+    text = await read_text(response, LONGEST_ANSWER)
     try:
-        return json.loads(body)
+        return clean(json.loads(text))
     except (ValueError, RecursionError):
         return None
 

@@ -11,6 +11,7 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
 from ..core import specs, traceparent
+from ..core.redact import redact
 from ..core.specs import Spec
 from ..errors import BinderProgressError, ConflictError, RefusedError, TooManyRequestsError
 from ..launches import Caller, Launch
@@ -272,10 +273,10 @@ class ApiHandler(Handler):
 def _explain(status: int, exc_info: Any) -> tuple[str, int]:
     error = exc_info[1] if exc_info else None
     if isinstance(error, BinderProgressError) and error.status < 500:
-        return str(error), error.status
+        return redact(str(error)), error.status
     if isinstance(error, HTTPError) and error.log_message and status < 500:
         message = error.log_message % error.args if error.args else error.log_message
-        return message.rstrip(".") + ".", status
+        return redact(message).rstrip(".") + ".", status
     if status == 404:
         return "There is nothing at this address.", status
     if status == 405:

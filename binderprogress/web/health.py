@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from ..core.redact import redact
 from ..errors import BinderProgressError
 from ..launches import LaunchManager
 from .base import ApiHandler
@@ -66,7 +67,7 @@ class Check:
         except TimeoutError:
             found = {"ok": False, "problem": f"no answer within {self._timeout:g} s"}
         except (BinderProgressError, OSError) as error:
-            found = {"ok": False, "problem": str(error)[:200]}
+            found = {"ok": False, "problem": redact(str(error))[:200]}
         now = self._clock()
         self._until = now + (self._every if found["ok"] else min(self._every, _SOON))
         return {"service": self.service, "latency": round(now - began, 4), **found}

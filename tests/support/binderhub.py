@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
@@ -54,6 +55,10 @@ class BinderHub:
         What is sent instead of the first event of a phase, and ends it: `FULL` of ``launching``.
     health : dict
         What its ``/health`` says.
+    basic : str
+        The user and the password, with a colon between, that it wants to see; empty: nothing.
+    refused : int
+        How many requests came without them.
     gate : dict of str to asyncio.Event
         Before an event of this phase is sent, its event is awaited.
     """
@@ -96,6 +101,8 @@ class BinderHub:
         self.refusal: int | dict[str, Any] | None = None
         self.instead: dict[str, dict[str, Any]] = {}
         self.health: dict[str, Any] = healthy()
+        self.basic = ""
+        self.refused = 0
         self.gate: dict[str, asyncio.Event] = {}
         self.server_url: str | None = None
         """What it says where the server is; None: here."""
@@ -233,6 +240,13 @@ class _Handler(RequestHandler):
 
     def options(self, *_: str) -> None:
         pass
+
+    def prepare(self) -> None:
+        wanted = f"Basic {b64encode(self.hub.basic.encode()).decode()}"
+        if self.hub.basic and self.request.headers.get("Authorization") != wanted:
+            self.hub.refused += 1
+            self.set_status(401)
+            self.finish()
 
 
 class _Versions(_Handler):
