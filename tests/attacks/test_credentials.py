@@ -167,6 +167,31 @@ PASTED = [
 ]
 
 
+def test_attack_pasted_passwords(tmp_path: Path) -> None:
+    """Somebody pastes an address with a password; the operator and others must not get to see it.
+
+    Neither in the access log, nor in errors that reach the log or a page, nor in the history.
+    """
+    with binderhub_in_thread() as hub:
+        lines = (f"c.Upstreams.urls = [{hub.url!r}]", "c.Web.rate_limit = 0")
+        with serving(tmp_path, *lines, level="DEBUG") as server:
+            told = []
+            for address in PASTED:
+                quoted = quote(address, safe="")
+                status, answer = launch(server, f"git/{quoted}/HEAD")
+                assert status == 400, address
+                told.append(answer)
+                told.append(get(f"{server}build/git/{quoted}/HEAD"))
+                get(f"{server}v2/git/{quoted}/HEAD")
+                get(f"{server}link?repo={quoted}")
+                get(f"{server}?repo={quoted}")
+                get(f"{server}api/images/git/{quoted}/HEAD")
+                get(f"{server}nowhere/{quote(quoted)}?url={quote(quoted)}")
+        assert not [one for one in told if PASSWORD in one]
+        assert PASSWORD.encode() not in written(tmp_path)
+        assert hub.requests == []
+
+
 @pytest.mark.parametrize("address", PASTED)
 def test_attack_refused_address_is_repeated(address: str) -> None:
     """The sentence that refuses an address is shown, logged and stored."""
@@ -294,7 +319,7 @@ async def test_attack_address_that_git_makes_of_ours(
     )
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     with pytest.raises(LaunchFailedError) as caught:
-        await GitResolver().resolve(from_address("https://git.invalid/a/b"))
+        await GitResolver(pass_environment=["GIT_CONFIG_GLOBAL"]).resolve(from_address("https://git.invalid/a/b"))
     error = caught.value
     assert PASSWORD not in f"{error} {error.subject} {error.advice} {error.evidence}"
     assert "127.0.0.1" in caplog.text
