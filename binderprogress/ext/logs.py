@@ -12,6 +12,7 @@ from typing import Any
 from traitlets.config.application import LevelFormatter
 
 from ..core.printable import indented, message_lines
+from ..core.redact import redact
 
 __all__ = ["LogFormatter", "RepeatFilter", "SafeLogger", "last_resort"]
 
@@ -31,7 +32,7 @@ class LogFormatter(LevelFormatter):
         record.exc_info = record.stack_info = None
         text = super().format(record)
         if exc_info:
-            text += indented(self.formatException(exc_info))
+            text += indented(redact(self.formatException(exc_info)))
         if stack_info:
             text += indented(self.formatStack(stack_info))
         return text
@@ -89,7 +90,7 @@ class SafeLogger(logging.LoggerAdapter[Any]):
         record = logging.LogRecord("", level, "", 0, msg, args, None)
         text = _safe(record.getMessage())
         if (error := _error(kwargs.pop("exc_info", None))) is not None:
-            text += indented("".join(traceback.format_exception(error)))
+            text += indented(redact("".join(traceback.format_exception(error))))
         kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
         self.logger.log(level, "%s", text, **kwargs)
 
@@ -114,4 +115,6 @@ def _error(exc_info: Any) -> BaseException | None:
 
 
 def _safe(message: str) -> str:
+    # Before it is cut: without its end, an address may not be known for one.
+    message = redact(message)
     return message_lines(message[:_LONGEST] + "…" if len(message) > _LONGEST else message)

@@ -319,7 +319,9 @@ async def test_attack_address_that_git_makes_of_ours(
     )
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     with pytest.raises(LaunchFailedError) as caught:
-        await GitResolver(pass_environment=["GIT_CONFIG_GLOBAL"]).resolve(from_address("https://git.invalid/a/b"))
+        await GitResolver(pass_environment=["GIT_CONFIG_GLOBAL"]).resolve(
+            from_address("https://git.invalid/a/b")
+        )
     error = caught.value
     assert PASSWORD not in f"{error} {error.subject} {error.advice} {error.evidence}"
     assert "127.0.0.1" in caplog.text

@@ -47,6 +47,7 @@ LEAKS = [
     "GET /v2/git/https%3A%2F%2Fuser%3A50%25{}%40host%2Fpath/HEAD",
     "GET /v2/git/ssh%3A%2F%2Fgit%3A{}%40host%2Fpath/HEAD",
     "GET /v2/git/user%3A{}%40host%3Apath/HEAD",
+    "GET /link?repo=user%253A{}%2540host%253Apath",
     "GET /link?repo=https%253A%252F%252Fuser%253A{}%2540host",
     "GET /link?repo=https://user:{}@host",
     # parameters
