@@ -77,6 +77,8 @@ class BuildHandler(StreamHandler):
         """Start a launch and stream it, or go on with one that this client has begun."""
         last = self.request.headers.get("Last-Event-ID", "")
         try:
+            # Before it starts what nobody could watch.
+            self.become_viewer()
             if last:
                 launch_id, _, number = last.rpartition(".")
                 launch, after = self.launch(launch_id), position(number)

@@ -162,6 +162,8 @@ class Connections:
         TooManyRequestsError
             If no client has more than this one would have.
         """
+        if connection.state is State.VIEWING:
+            return
         if self.count(State.VIEWING) >= self.viewers:
             viewers = self._states[State.VIEWING]
             largest = max(viewers, key=lambda name: len(viewers[name]))

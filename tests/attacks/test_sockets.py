@@ -216,7 +216,11 @@ def test_one_address_does_not_take_all_places(tmp_path: Path, env: dict[str, str
     address = own_address()
     if address is None:
         pytest.skip("this machine has only loopback")
-    config = "c.HttpServer.max_connections_per_address = 10\nc.Web.local_only = False\n"
+    config = (
+        "c.HttpServer.max_connections_per_address = 10\n"
+        "c.Web.local_only = False\n"
+        "c.Standalone.trust_visitors = True\n"
+    )
     options = ("--ip", "0.0.0.0")
     with target(tmp_path, env, *options, config=config) as server, sockets() as stack:
         server.address = (address, server.address[1])
@@ -227,6 +231,55 @@ def test_one_address_does_not_take_all_places(tmp_path: Path, env: dict[str, str
         others = [stack.enter_context(server.connect()) for _ in range(50)]
         assert server.get("/versions")[0] == 200
         assert not any(closed(client) for client in others)
+
+
+FEW = "c.HttpServer.max_connections = 40\nc.Web.trust_proxy = True\n"
+PLACES = 20
+"""For viewers, of these 40."""
+
+
+def watch(server: Target, launch: dict[str, str], client: str) -> socket.socket:
+    """Watch a launch through a proxy, and wait for the head of the answer."""
+    viewer = server.connect()
+    path = launch["events_url"].removeprefix(server.url.rstrip("/"))
+    viewer.sendall(
+        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {client}\r\n\r\n".encode()
+    )
+    return viewer
+
+
+def test_one_client_does_not_take_all_places_of_viewers(
+    tmp_path: Path, env: dict[str, str], make_repository: Callable[..., Path]
+) -> None:
+    """Behind a proxy all connections have one peer: who has most viewers gives a place."""
+    repository = make_repository(files=HANGING)
+    with target(tmp_path, env, config=FEW) as server, sockets() as stack:
+        launch = post(f"{server.url}api/launches", {"repo": repository.as_uri()})
+        taken = [stack.enter_context(watch(server, launch, "192.0.2.1")) for _ in range(PLACES)]
+        assert all(viewer.recv(12) == b"HTTP/1.1 200" for viewer in taken)
+        with watch(server, launch, "192.0.2.1") as one_more:
+            assert one_more.recv(12) == b"HTTP/1.1 429"
+        with watch(server, launch, "::ffff:192.0.2.2") as other:
+            assert other.recv(12) == b"HTTP/1.1 200"
+            until(lambda: sum(closed(viewer) for viewer in taken) == 1)
+
+
+def test_build_starts_no_launch_that_could_not_be_watched(
+    tmp_path: Path, env: dict[str, str], make_repository: Callable[..., Path]
+) -> None:
+    """With all places taken, each GET of /build/ would start a build for nobody."""
+    repository = make_repository(files=HANGING)
+    with target(tmp_path, env, config=FEW) as server, sockets() as stack:
+        launch = post(f"{server.url}api/launches", {"repo": repository.as_uri()})
+        for _ in range(PLACES):
+            viewer = stack.enter_context(watch(server, launch, "192.0.2.1"))
+            assert viewer.recv(12) == b"HTTP/1.1 200"
+        answer = server.raw(
+            f"GET /build/{launch['spec']} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            "Accept: text/event-stream\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n"
+        )
+        assert b'"status_code":429' in answer
+        assert server.log.count("> started") == 1
 
 
 def own_address() -> str | None:
