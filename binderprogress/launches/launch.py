@@ -327,6 +327,17 @@ class Launch:
         self.changed.notify()
 
     @property
+    def size(self) -> int:
+        """About how many bytes of memory it takes, without its build."""
+        tail = self._tail.channel.size if self._tail is not None else 0
+        return _LAUNCH_SIZE + self._head.size + tail
+
+    @property
+    def held(self) -> list[Launch | Channel]:
+        """What takes memory for it, itself among it; a build's channel is shared."""
+        return [self, self.build.channel] if self.build is not None else [self]
+
+    @property
     def writers(self) -> list[Writer]:
         """What may still write lines of a log for it."""
         found = [self._tail] if self._tail is not None else []
