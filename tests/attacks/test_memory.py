@@ -69,7 +69,7 @@ async def test_attack_launch_after_launch_with_a_long_log() -> None:
 @asynchronous(60)
 async def test_attack_polling_does_not_keep_what_is_over() -> None:
     """Whoever has launched asks for it again and again, as for thousands of others."""
-    async with serving(forget_after=0.3) as server:
+    async with serving(forget_after=2.0) as server:
         launch = await server.run("polled", lines(10))
         server.manager.get(launch.id)
         # It is there, and may be looked at …
