@@ -54,8 +54,9 @@ class BuildHandler(StreamHandler):
     def _is_program(self) -> bool:
         """Whether no browser asks. In a `no-cors` request, a page cannot change the User-Agent."""
         headers = self.request.headers
-        fetched = any(name.startswith("Sec-Fetch-") for name in headers)
-        return not fetched and not headers.get("User-Agent", "").startswith("Mozilla/")
+        # Not by `Sec-Fetch-Mode`: Node.js sends that one, too.
+        agent = headers.get("User-Agent", "")
+        return "Sec-Fetch-Site" not in headers and not agent.startswith("Mozilla/")
 
     def _is_own_page(self) -> bool:
         """Whether a page of this server asks, or one of a site that is allowed.

@@ -52,6 +52,9 @@ async def test_programs_need_no_origin(api: Api, failing: Spec) -> None:
     for agent in ("curl/8.5.0", "python-requests/2.32", "node", ""):
         stream = await api.whole(f"/build/{failing}", User_Agent=agent)
         assert stream.events[-1]["reason"] == "bad-ref"
+    # Node.js has a browser's `fetch`, but no page that asks.
+    stream = await api.whole(f"/build/{failing}", User_Agent="node", Sec_Fetch_Mode="cors")
+    assert stream.events[-1]["reason"] == "bad-ref"
 
 
 class TestSameOrigin:

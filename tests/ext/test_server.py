@@ -206,6 +206,21 @@ def test_attack_a_cookie_alone_starts_nothing(server: Server, folder: Path) -> N
     assert browser.delete(state, headers=xsrf, timeout=20).status_code == 202
 
 
+def test_attack_the_jupyter_servers_log_has_no_key(server: Server, folder: Path) -> None:
+    """It logs addresses and Referers by a function of its own; who reads them gets the launch."""
+    links = server.start(folder)
+    odd = server.url.rstrip("/") + f"//api//launches/{links['id']}"
+    referrer = {**AUTHORIZED, "Referer": f"{server.url}?launch={links['id']}"}
+    assert server.ask(links["state_url"], headers={}).status_code == 403
+    assert server.ask(odd).status_code == 404
+    assert server.ask("nothing", headers=referrer).status_code == 404
+    eventually(
+        lambda: "404 GET /base-url/binderprogress/nothing" in server.log.read_text(), server.log
+    )
+    assert links["id"][:6] in server.log.read_text()
+    assert links["id"] not in server.log.read_text()
+
+
 def test_a_launch_to_the_server_and_the_end_of_all(folder: Path, env: dict[str, str]) -> None:
     repository(folder / "whole" / "small", NOTHING)
     with jupyter_server(folder / "whole", env) as server:
