@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
-__all__ = ["client_network"]
+__all__ = ["client_network", "ipv4_of"]
 
 _NAT64 = (
     IPv6Network("64:ff9b::/96"),  # RFC 6052
@@ -47,13 +47,13 @@ def client_network(address: str) -> str:
         return address[:_LONGEST]
     if isinstance(found, IPv4Address):
         return str(found)
-    contained = _ipv4_of(found)
+    contained = ipv4_of(found)
     if contained is not None:
         return str(contained)
     return str(IPv6Network((found, 64), strict=False))
 
 
-def _ipv4_of(address: IPv6Address) -> IPv4Address | None:
+def ipv4_of(address: IPv6Address) -> IPv4Address | None:
     """Return the IPv4 address that an IPv6 address contains."""
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped

@@ -16,6 +16,7 @@ from jupyter_core.application import JupyterApp, NoStart, base_aliases, base_fla
 from traitlets import TraitError
 from traitlets.config.loader import KVArgParseConfigLoader
 
+from .._private import readable_by_others
 from .._version import __version__
 from ..core.printable import printable
 from ..errors import BinderProgressError
@@ -97,18 +98,38 @@ class Command(JupyterApp):
             self.usage(f"There is no config file {file}")
         try:
             super().load_config_file(suppress_errors=False)
+            self._look_at_modes()
         except Exception as error:  # it is a program: anything may come
             self.log.debug("The config file:", exc_info=True)
             sentence = f"The config file cannot be used. {type(error).__name__}: {error}"
             print(printable(sentence), file=sys.stderr)
             self.exit(USAGE)
 
+    def _look_at_modes(self) -> None:
+        """Say so where other users of this machine can read a token or password."""
+        secrets = [
+            f"{section}.{name}"
+            for section, name in (("HubSpawner", "api_token"), ("History", "url"))
+            if name in self.config[section]
+        ]
+        for file in self.loaded_config_files if secrets else ():
+            if readable_by_others(Path(file)):
+                self.log.warning(
+                    "%s has %s, and others on this machine can read it: chmod 600 %s",
+                    file,
+                    " and ".join(secrets),
+                    file,
+                )
+
     def write_default_config(self) -> None:
         """Write a config file to start from; where nobody can be asked, it replaces none."""
         file = self.config_file or str(Path(self.config_dir, f"{self.config_file_name}.py"))
         if Path(file).exists() and not sys.stdin.isatty():
             self.usage(f"{file} is there already; name another with -f.")
+        # Tokens and passwords are going to be written into it.
+        path = Path(file)
         super().write_default_config()
+        path.chmod(0o600)
 
     def usage(self, message: str) -> None:
         """End with a sentence about what was typed."""

@@ -17,6 +17,7 @@ from typing import IO, Any
 import aiohttp
 import psutil
 
+from .._private import make_private_file
 from ..errors import ConfigError
 
 __all__ = ["EmbeddedHub", "free_ports"]
@@ -83,11 +84,13 @@ class EmbeddedHub:
                 "Install it with: npm install -g configurable-http-proxy"
             )
         config = self._folder / "jupyterhub_config.py"
-        config.write_text(_CONFIG)
         values = config.with_suffix(".json")
-        values.touch(mode=0o600)
+        log = self._folder / "jupyterhub.log"
+        for path in (config, values, log):
+            make_private_file(path)
+        config.write_text(_CONFIG)
         values.write_text(json.dumps(self._values()))
-        self._log = (self._folder / "jupyterhub.log").open("wb")
+        self._log = log.open("wb")
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "jupyterhub", "--config", str(config)),
             cwd=self._folder,
@@ -96,6 +99,8 @@ class EmbeddedHub:
             stdout=self._log,
             stderr=self._log,
             start_new_session=True,
+            # Its cookie secret and what its servers write, notebooks and their checkpoints.
+            umask=0o077,
         )
         self._ready = asyncio.create_task(self._wait_until_ready())
 

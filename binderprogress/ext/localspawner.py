@@ -19,6 +19,7 @@ from jupyterhub.spawner import LocalProcessSpawner
 from jupyterhub.utils import maybe_future
 from traitlets import Integer, Unicode
 
+from .._private import make_private_folder
 from ..sources.local import MARKER
 from .answering import until_it_answers
 
@@ -165,5 +166,7 @@ def _copy(repository: Path, home: Path) -> None:
     if repository.is_symlink():
         raise ValueError("The environment's repository is a link; launch the repository again.")
     shutil.rmtree(home, ignore_errors=True)
-    home.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private_folder(home.parent)
+    # Copies, never hard links: what is written here is not for the next launch.
     shutil.copytree(repository, home, symlinks=True)
+    home.chmod(0o700)

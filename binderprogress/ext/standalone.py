@@ -26,6 +26,7 @@ from ..sources.binderhub import UpstreamBuilder, UpstreamSpawner
 from ..sources.git import GitResolver
 from ..sources.jupyterhub import HubSpawner
 from ..sources.local import LocalBuilder
+from ..sources.network import Network
 from ..sources.repo2docker import Repo2dockerBuilder
 from ..sources.upstreams import Upstreams
 from ..web.app import make_app
@@ -49,6 +50,7 @@ CONFIGURABLES: list[type[Configurable]] = [
     HubSpawner,
     LocalBuilder,
     Repo2dockerBuilder,
+    Network,
     Archives,
     Upstreams,
     Tracing,
@@ -135,11 +137,24 @@ class Standalone(LoggingConfigurable):
             # Any other name may resolve to more than loopback.
             return self.ip == "localhost"
 
+    @property
+    def _is_reachable(self) -> bool:
+        """Whether others than this machine's users may reach it."""
+        return not (self._on_loopback and self.web.local_only)
+
+    def _restrict_network(self) -> None:
+        # Attack: a visitor's repository is at an address that only this machine reaches.
+        if isinstance(self.builder, GitResolver) and "private_addresses" not in self.config.Network:
+            self.builder.network.private_addresses = not self._is_reachable
+
     def _refuse_strangers(self) -> None:
         # Attack: anyone who reaches the port launches a repository whose postBuild reads this
         # user's files. A server that answers to public names has a proxy in front of it.
-        reachable = not (self._on_loopback and self.web.local_only)
-        if reachable and isinstance(self.builder, LocalBuilder) and not self.trust_visitors:
+        if (
+            self._is_reachable
+            and isinstance(self.builder, LocalBuilder)
+            and not self.trust_visitors
+        ):
             raise ConfigError(
                 "The engine 'local' runs a repository's code as this user, without isolation, and "
                 "others can reach this server. Use the engine 'docker' or 'podman', or listen on "
@@ -165,6 +180,7 @@ class Standalone(LoggingConfigurable):
         self._refuse_strangers()
         if isinstance(self.builder, GitResolver) and self.builder.sandbox == "on":
             await self.builder.uses_sandbox()
+        self._restrict_network()
         app = self._make_app()
         try:
             sockets = self._server.bind(self.port, self.ip)

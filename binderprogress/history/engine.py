@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from .._private import make_private_file, make_private_folder
 from ..errors import ConfigError
 from .schema import migrate
 
@@ -44,6 +45,7 @@ def connect(url: str) -> Engine:
         event.listen(engine, "connect", _on_connect)
         event.listen(engine, "begin", _on_begin)
     try:
+        _make_private(address)
         with engine.execution_options(writes=True).begin() as connection:
             migrate(connection)
     except (SQLAlchemyError, OSError) as error:
@@ -76,7 +78,7 @@ def _address(url: str) -> URL:
     if address.get_backend_name() == "sqlite" and address.database:
         path = Path(address.database).expanduser()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private_folder(path.parent)
         except OSError as error:
             raise ConfigError(
                 f"The folder {path.parent} for the history cannot be made: {error.strerror}. Name "
@@ -84,6 +86,13 @@ def _address(url: str) -> URL:
             ) from error
         address = address.set(database=str(path))
     return address
+
+
+def _make_private(address: URL) -> None:
+    name = address.database
+    if address.get_backend_name() == "sqlite" and name and not name.startswith((":", "file:")):
+        # SQLite gives its other files the mode of this one.
+        make_private_file(Path(name))
 
 
 def _engine(address: URL) -> Engine:

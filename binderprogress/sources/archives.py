@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
 import aiohttp
 import msgspec
-from traitlets import Float, List, Unicode
+from traitlets import Float, Instance, List, Unicode, default
 from traitlets.config import LoggingConfigurable
 
 from .._version import __version__
@@ -27,6 +27,8 @@ from ..errors import LaunchFailedError, RefusedError
 from . import archiveanswers as answers
 from .base import Target
 from .connections import explain
+from .fetchproxy import FetchProxy
+from .network import Network
 
 __all__ = ["Archives"]
 
@@ -65,6 +67,12 @@ class Archives(LoggingConfigurable):
         """,
     ).tag(config=True)
 
+    network = Instance(Network, help="What may be connected to.")
+
+    @default("network")
+    def _default_network(self) -> Network:
+        return Network(parent=self)
+
     def session(self) -> aiohttp.ClientSession:
         """Open a session; proxies are those of the environment, as for git and repo2docker."""
         return aiohttp.ClientSession(trust_env=True, headers=_HEADERS)
@@ -74,13 +82,23 @@ class Archives(LoggingConfigurable):
         if spec.provider == "ckan":
             self._check_site(spec)
         try:
-            async with asyncio.timeout(self.timeout), self.session() as session:
-                return await _LOOK_UPS[spec.provider](spec, _Questions(session, spec))
+            async with asyncio.timeout(self.timeout), self.network.proxy() as proxy:
+                return await self._look_up(spec, proxy)
         except TimeoutError:
             raise failure(
                 "host-unreachable",
                 f"{RECORDS[spec.provider]} did not answer within {self.timeout:g} seconds.",
             ) from None
+
+    async def _look_up(self, spec: Spec, proxy: FetchProxy | None) -> Target:
+        async with self.session() as session:
+            try:
+                questions = _Questions(session, spec, proxy.url if proxy else None)
+                return await _LOOK_UPS[spec.provider](spec, questions)
+            except LaunchFailedError as error:
+                if proxy is None or proxy.refused is None:
+                    raise
+                raise failure("address-refused", str(proxy.refused)) from error
 
     def _check_site(self, spec: Spec) -> None:
         sites = [site if site.endswith("/") else f"{site}/" for site in self.ckan_sites]
@@ -98,10 +116,13 @@ class _Questions:
     ----------
     session : aiohttp.ClientSession
     spec : Spec
+    proxy : str, optional
+        The address of a proxy.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, spec: Spec) -> None:
+    def __init__(self, session: aiohttp.ClientSession, spec: Spec, proxy: str | None) -> None:
         self._session = session
+        self._proxy = proxy
         self._archive = RECORDS[spec.provider]
         self._page = spec.repo_url
 
@@ -141,7 +162,11 @@ class _Questions:
         host = urlsplit(address).netloc
         try:
             async with self._session.get(
-                address, params=params, headers={"Accept": kind}, max_redirects=_REDIRECTS
+                address,
+                params=params,
+                headers={"Accept": kind},
+                max_redirects=_REDIRECTS,
+                proxy=self._proxy,
             ) as response:
                 if response.status in {404, 410}:
                     raise self.missing(f"is not there: {host} does not know it")

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from .fetching import with_git_config
+
 __all__ = [
     "ENGINE",
     "PACKAGES",
@@ -91,6 +93,11 @@ _CREDENTIALS = {
     True: {"protocol.ssh.allow": "always"},
     False: {"protocol.ssh.allow": "never", "credential.helper": ""},
 }
+# Attack: a server that strangers choose leads git to another one. git:// and ssh do not go through
+# the proxy that checks addresses. An ssh address that was named is checked before; one that a
+# repository names, for a submodule, is not.
+_NO_DETOURS = {"protocol.git.allow": "never", "http.followRedirects": "false"}
+_RESTRICTED = {True: {**_NO_DETOURS, "protocol.ssh.allow": "user"}, False: _NO_DETOURS}
 
 
 def select(names: Iterable[str], environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -111,7 +118,9 @@ def select(names: Iterable[str], environment: Mapping[str, str] | None = None) -
     }
 
 
-def git_environment(*, credentials: bool, more: Iterable[str] = ()) -> dict[str, str]:
+def git_environment(
+    *, credentials: bool, more: Iterable[str] = (), restricted: bool = False
+) -> dict[str, str]:
     """Return the environment in which git never asks a person and speaks only safe protocols.
 
     There is no home in it but with `credentials`: git sends what ``.netrc`` says to the hosts that
@@ -123,15 +132,15 @@ def git_environment(*, credentials: bool, more: Iterable[str] = ()) -> dict[str,
         Whether it may use this user's ssh keys and credential helpers.
     more : iterable of str
         Names of more variables to pass on from our environment, see `select`.
+    restricted : bool
+        Whether there are addresses that it must not connect to; see `network.Network`.
     """
     env = {"HOME": os.devnull, **select((*SYSTEM, *(USER if credentials else ()), *more))}
-    count = int(env.get("GIT_CONFIG_COUNT") or 0)
     config = {**_PROTOCOLS, **_NO_PROGRAMS, **_CREDENTIALS[credentials]}
-    for number, (key, value) in enumerate(config.items(), count):
-        env[f"GIT_CONFIG_KEY_{number}"], env[f"GIT_CONFIG_VALUE_{number}"] = key, value
+    if restricted:
+        config |= _RESTRICTED[credentials]
     return {
-        **env,
-        "GIT_CONFIG_COUNT": str(count + len(config)),
+        **with_git_config(env, config),
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ASKPASS": "true",
         "SSH_ASKPASS": "true",

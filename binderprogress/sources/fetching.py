@@ -9,7 +9,14 @@ import msgspec
 
 from .safe_files import Limits
 
-__all__ = ["FetchPlan", "FetchSettings", "take_plan", "take_settings"]
+__all__ = [
+    "FetchPlan",
+    "FetchSettings",
+    "take_plan",
+    "take_settings",
+    "with_git_config",
+    "with_proxy",
+]
 
 VARIABLE = "BINDERPROGRESS_FETCH"
 _PLAN = "BINDERPROGRESS_FETCH_PLAN"
@@ -73,3 +80,21 @@ class FetchPlan(msgspec.Struct, frozen=True):
 def take_plan() -> FetchPlan:
     """Return what the server put into a build's environment, and remove it from there."""
     return msgspec.json.decode(os.environ.pop(_PLAN), type=FetchPlan)
+
+
+def with_git_config(env: Mapping[str, str], config: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which git has more settings, which overrule those in files."""
+    count = int(env.get("GIT_CONFIG_COUNT") or 0)
+    made = {**env, "GIT_CONFIG_COUNT": str(count + len(config))}
+    for number, (key, value) in enumerate(config.items(), count):
+        made[f"GIT_CONFIG_KEY_{number}"], made[f"GIT_CONFIG_VALUE_{number}"] = key, value
+    return made
+
+
+def with_proxy(env: Mapping[str, str], proxy: str) -> dict[str, str]:
+    """Return an environment in which git and Python's clients go through a proxy, always."""
+    made = {name: value for name, value in env.items() if name.lower() != "no_proxy"}
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        made[name] = made[name.upper()] = proxy
+    # A proxy that the user's own settings name is not asked: ours asks that of the environment.
+    return with_git_config(made, {"http.proxy": proxy, "http.proxyAuthMethod": "basic"})

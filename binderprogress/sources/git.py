@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from traitlets import Bool, Dict, Enum, Float, Instance, Integer, List, Unicode, default
 from traitlets.config import LoggingConfigurable
@@ -22,7 +22,9 @@ from ..errors import ConfigError, LaunchFailedError, RefusedError
 from .archives import Archives
 from .base import Target
 from .environment import git_environment
-from .fetching import FetchPlan, FetchSettings
+from .fetching import FetchPlan, FetchSettings, with_proxy
+from .fetchproxy import AddressRefusedError, FetchProxy
+from .network import Network
 from .process import run
 from .safe_files import Limits
 from .sandbox import sandboxed, why_no_sandbox
@@ -127,17 +129,31 @@ class GitResolver(LoggingConfigurable):
     ).tag(config=True)
 
     _sandbox_works: bool | None = None
+    network = Instance(Network, help="What may be connected to.")
+
+    @default("network")
+    def _default_network(self) -> Network:
+        return Network(parent=self)
 
     archives = Instance(Archives, help="Looks up records.")
 
     @default("archives")
     def _default_archives(self) -> Archives:
-        return Archives(parent=self)
+        return Archives(parent=self, network=self.network)
 
     def fetch_settings(self, target: Target) -> FetchSettings:
         """Return what the process that fetches a repository or record is told."""
         limits = Limits(self.max_files, self.max_bytes, self.max_ratio)
         return FetchSettings(target.spec.provider, limits)
+
+    def environment(self, proxy: FetchProxy | None) -> dict[str, str]:
+        """Return the environment of what fetches, which goes through a proxy if there is one."""
+        env = git_environment(
+            credentials=self.credentials,
+            more=self.pass_environment,
+            restricted=proxy is not None,
+        )
+        return with_proxy(env, proxy.url) if proxy is not None else env
 
     async def check(self) -> dict[str, Any]:
         """Say whether what builds is there; raise if it is not."""
@@ -177,11 +193,11 @@ class GitResolver(LoggingConfigurable):
             code, output = await run(command, timeout=self.timeout)
         return output.strip() or "bubblewrap does not work" if code else ""
 
-    async def fetch_plan(self, target: Target) -> FetchPlan:
+    async def fetch_plan(self, target: Target, proxy: FetchProxy | None) -> FetchPlan:
         """Return how a build fetches a repository or record."""
         return FetchPlan(
             self.fetch_settings(target),
-            env=git_environment(credentials=self.credentials, more=self.pass_environment),
+            env=self.environment(proxy),
             limits=self.resource_limits,
             sandbox=await self.uses_sandbox(),
             # A local repository may have its objects elsewhere, but not out of what is allowed.
@@ -199,6 +215,7 @@ class GitResolver(LoggingConfigurable):
                 "This server fetches nothing over ssh. Name the repository by its https:// "
                 "address; or whoever runs it can allow it with c.GitResolver.credentials."
             )
+        await self._check_network(spec)
         if _COMMIT.fullmatch(spec.ref.lower()):
             # Servers do not list commits; whether it is there shows when it is fetched.
             return Target(spec, spec.ref.lower())
@@ -236,11 +253,10 @@ class GitResolver(LoggingConfigurable):
 
     async def _git(self, spec: Spec, arguments: Sequence[str]) -> str:
         try:
-            code, output = await run(
-                ["git", *arguments],
-                env=git_environment(credentials=self.credentials, more=self.pass_environment),
-                timeout=self.timeout,
-            )
+            async with self.network.proxy() as proxy:
+                env = self.environment(proxy)
+                code, output = await run(["git", *arguments], env=env, timeout=self.timeout)
+                output = "\n".join([*(proxy.problems if proxy else ()), output])
         except TimeoutError:
             raise failure(
                 "host-unreachable",
@@ -258,6 +274,23 @@ class GitResolver(LoggingConfigurable):
             self.log.warning("git %s failed: %s", arguments[0], output.strip())
             raise await asyncio.to_thread(_refused_by_git, spec, output)
         return output
+
+    async def _check_network(self, spec: Spec) -> None:
+        """Refuse an address that may not be connected to, before anything is started."""
+        if spec.is_local or not self.network.is_restricted:
+            return
+        parts = urlsplit(spec.repo_url if "://" in spec.repo_url else f"ssh://{spec.repo_url}")
+        if parts.scheme == "git":
+            raise RefusedError(
+                "This server does not speak git://, which could lead anywhere. Name the repository "
+                "by its https:// address."
+            )
+        try:
+            await self.network.resolve(unquote(parts.hostname or ""), 0)
+        except AddressRefusedError as error:
+            raise RefusedError(str(error)) from error
+        except OSError:
+            return  # git says it better, or a proxy knows the name
 
     async def _no_such_ref(self, spec: Spec) -> LaunchFailedError:
         heads = await self._ls_remote(spec, "refs/heads/*")
@@ -284,6 +317,12 @@ def _refused_by_git(spec: Spec, output: str) -> LaunchFailedError:
             reason="private-or-missing",
             advice="Make it one with git init, git add and git commit, or name the folder above "
             "it that is one.",
+        )
+    if re.search(r"returned error: 30[1278]\b", output):
+        return LaunchFailedError(
+            f"The repository has moved: {spec.repo_url} leads to another address.",
+            reason="private-or-missing",
+            advice="Name its new address. This server does not follow where git is redirected.",
         )
     found = diagnose(output.splitlines(), otherwise="private-or-missing")
     message = f"{found.message.removesuffix('.')} ({spec.repo_url})."

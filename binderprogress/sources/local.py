@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from platformdirs import user_cache_path
-from traitlets import List, Unicode, default
+from traitlets import Enum, List, Unicode, default
 
 from ..core.normalize import Record
 from ..core.phases import Phase
@@ -23,6 +23,7 @@ from ..errors import LaunchFailedError
 from .base import Built, Target
 from .environment import PACKAGES, private_home
 from .fetching import FetchPlan
+from .fetchproxy import FetchProxy
 from .git import GitResolver, git_environment
 from .process import Process, check_exit, run
 
@@ -32,7 +33,7 @@ MARKER = "binderprogress.json"
 """The file that an environment has when it is whole."""
 
 # Changes when environments are made in another way, so that old ones are not taken for new ones.
-_LAYOUT = "1"
+_LAYOUT = "2"
 
 
 class LocalBuilder(GitResolver):
@@ -70,11 +71,23 @@ class LocalBuilder(GitResolver):
         help="Packages that every environment has, as pip's requirements.",
     ).tag(config=True)
 
+    link_mode = Enum(
+        ["copy", "clone", "hardlink", "symlink"],
+        "copy",
+        help="""
+        How uv puts packages of its cache into an environment.
+
+        copy: each environment has files of its own. With the others it takes less time and disk,
+        but the environments of different repositories may share files: what one repository's
+        postBuild or notebook writes into an installed package is then in all of them.
+        """,
+    ).tag(config=True)
+
     def folder(self, target: Target) -> Path:
         """Return where the environment of a commit is kept."""
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
         parts = [_LAYOUT, target.key, version, *self.base_packages]
-        digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
         name = re.sub(r"[^a-z0-9]+", "-", target.title.lower()).strip("-")[:40]
         return Path(self.environments).expanduser() / f"{name}-{digest}"
 
@@ -90,18 +103,22 @@ class LocalBuilder(GitResolver):
             "ref": target.spec.ref,
             "folder": str(folder),
             "base_packages": list(self.base_packages),
+            "link_mode": self.link_mode,
         }
-        plan = await self.fetch_plan(target)
         try:
-            async with aclosing(self._run(task, plan)) as records:
-                async for record in records:
-                    yield record
+            async with self.network.proxy() as proxy:
+                plan = await self.fetch_plan(target, proxy)
+                async with aclosing(self._run(task, plan, proxy)) as records:
+                    async for record in records:
+                        yield record
         finally:
             # Attack: builds that fail or are cancelled, one after the other, fill the disk.
             await asyncio.shield(asyncio.to_thread(_remove_unless_whole, folder))
         yield Built(str(folder))
 
-    async def _run(self, task: Mapping[str, Any], plan: FetchPlan) -> AsyncGenerator[Record, None]:
+    async def _run(
+        self, task: Mapping[str, Any], plan: FetchPlan, proxy: FetchProxy | None
+    ) -> AsyncGenerator[Record, None]:
         program = "binderprogress.sources.localbuild"
         # -P: we may be run in a repository that has a json.py of its own.
         argv = [sys.executable, "-P", "-u", "-m", program, json.dumps(task)]
@@ -115,7 +132,10 @@ class LocalBuilder(GitResolver):
             async with Process(argv, env=env, limits=self.resource_limits) as process:
                 async for line in process.lines():
                     yield Record("repo2docker", line)
-                check_exit(await process.wait())
+                code = await process.wait()
+        for problem in proxy.problems if proxy and code else ():
+            yield Record("repo2docker", f"{problem}\n")
+        check_exit(code)
 
     async def _kept_by_uv(self) -> dict[str, str]:
         """Return where uv keeps packages and Pythons: it would look for them in the home."""

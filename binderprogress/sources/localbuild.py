@@ -29,6 +29,7 @@ from repo2docker.contentproviders.base import ContentProviderException
 from repo2docker.utils import chdir
 from uv import find_uv_bin
 
+from .._private import make_private_folder
 from .fetching import FetchPlan, take_plan
 from .isolated import fetch, provider_name
 from .local import MARKER
@@ -77,7 +78,9 @@ def main() -> int:
     task: dict[str, Any] = json.loads(sys.argv[1])
     plan = take_plan()
     folder = Path(task["folder"])
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    # What a private repository holds is not for other users of this machine.
+    os.umask(0o077)
+    make_private_folder(folder.parent)
     try:
         with _locked(folder):
             # Another process may have made it while this one waited.
@@ -113,7 +116,7 @@ def _build(task: dict[str, Any], plan: FetchPlan, folder: Path) -> None:
         _refuse_what_needs_an_engine(buildpack)
         for title, command in _commands(buildpack, task["base_packages"], venv):
             say(f"{title}\n", "building")
-            say_all(_output(command, _environment(venv)), "building")
+            say_all(_output(command, _environment(venv, task["link_mode"])), "building")
         start = Path(buildpack.binder_path("start"))
         if start.is_file():
             _refuse_a_link_outside(start)
@@ -272,7 +275,7 @@ def _chunks(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
         yield os.read(pipe, _CHUNK)
 
 
-def _environment(venv: Path) -> dict[str, str]:
+def _environment(venv: Path, link_mode: str) -> dict[str, str]:
     return {
         **os.environ,
         "VIRTUAL_ENV": str(venv),
@@ -280,7 +283,7 @@ def _environment(venv: Path) -> dict[str, str]:
         # A plain log, one line a thing.
         "NO_COLOR": "1",
         "UV_NO_PROGRESS": "1",
-        # What is there already is linked, not copied.
+        "UV_LINK_MODE": link_mode,
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 

@@ -7,6 +7,7 @@ import re
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any
 
 from traitlets import Bool, Enum, Integer, List, Unicode
@@ -18,12 +19,18 @@ from ..core.phases import Phase
 from ..core.reasons import failure
 from .base import Built, Target
 from .environment import ENGINE, PUSH, SYSTEM, engine_folders, private_home, select
+from .fetchproxy import FetchProxy
 from .git import GitResolver
 from .process import Process, check_exit, run
 
 __all__ = ["Repo2dockerBuilder"]
 
 _ENGINES = {"docker": "docker", "podman": "binderprogress-podman"}
+
+
+_DIGEST = 32
+"""Hexadecimal digits. Attack: of 32 bits, an address with the digest of another repository's is
+found within a minute, and then its image is run under that repository's name."""
 
 
 class Repo2dockerBuilder(GitResolver):
@@ -69,7 +76,7 @@ class Repo2dockerBuilder(GitResolver):
 
     def image(self, target: Target) -> str:
         """Return the name of a commit's image."""
-        digest = hashlib.sha256(target.address.encode()).hexdigest()[:8]
+        digest = hashlib.sha256(target.address.encode()).hexdigest()[:_DIGEST]
         name = re.sub(r"[^a-z0-9]+", "-", target.title.lower()).strip("-")[:40]
         return f"{self.image_prefix}{name}-{digest}:{target.commit}"
 
@@ -94,12 +101,19 @@ class Repo2dockerBuilder(GitResolver):
 
     async def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
         """Build the image, or find it; see `base.Builder.build`."""
+        async with self.network.proxy() as proxy, aclosing(self._build(target, proxy)) as items:
+            async for item in items:
+                yield item
+
+    async def _build(
+        self, target: Target, proxy: FetchProxy | None
+    ) -> AsyncGenerator[Record | Built, None]:
         found = False
         names = (*SYSTEM, *ENGINE, *(PUSH if self.push else ()), *self.pass_environment)
         env = {
             **select(names),
             **engine_folders(),
-            **(await self.fetch_plan(target)).environment,
+            **(await self.fetch_plan(target, proxy)).environment,
             "LC_ALL": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
         }
@@ -120,5 +134,8 @@ class Repo2dockerBuilder(GitResolver):
                     # repo2docker's own words; it has fetched the repository by then.
                     found = found or "Reusing existing image" in line
                     yield Record("repo2docker", line)
-                check_exit(await process.wait())
+                code = await process.wait()
+                for problem in proxy.problems if proxy and code else ():
+                    yield Record("repo2docker", f"{problem}\n")
+                check_exit(code)
         yield Built(self.image(target), found=found)
