@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from .base import CommandGroup, launch_command
+import sys
+
+from .base import USAGE, CommandGroup, launch_command
 
 __all__ = ["BinderProgressApp", "main"]
+
+_EXTRAS = {"junitparser": "check", "rich": "cli", "websockets": "check"}
+"""Modules that only some commands need, and the extra that installs each."""
 
 
 class BinderProgressApp(CommandGroup):
@@ -26,7 +31,7 @@ class BinderProgressApp(CommandGroup):
             "Run the server as a service of a JupyterHub.",
         ),
         "launch": ("binderprogress.cli.launch.LaunchApp", "Launch a repository."),
-        "check": ("binderprogress.cli.check.CheckApp", "Find out whether a repository runs."),
+        "check": ("binderprogress.cli.check.CheckApp", "Check whether a repository runs."),
         "history": ("binderprogress.cli.history.HistoryApp", "Look after the history."),
         "demo": ("binderprogress.cli.demo.DemoApp", "Run everything, with examples."),
     }
@@ -34,4 +39,15 @@ class BinderProgressApp(CommandGroup):
 
 def main(argv: list[str] | None = None) -> None:
     """Run the ``binderprogress`` command."""
-    launch_command(BinderProgressApp, argv)
+    try:
+        launch_command(BinderProgressApp, argv)
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in _EXTRAS:
+            raise
+        print(
+            f"{module} is not installed, which this command needs. "
+            f"Install it with: pip install 'binderprogress[{_EXTRAS[module]}]'",
+            file=sys.stderr,
+        )
+        sys.exit(USAGE)

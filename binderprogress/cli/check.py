@@ -6,29 +6,30 @@ import asyncio
 import sys
 import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from traitlets import Bool, Float, List, Unicode
 
-from ..client import AsyncClient
-from ..core import specs
 from ..core.printable import escape_json, printable
 from ..errors import BadRequestError, ServerUnreachableError
 from .base import FAILED, INTERRUPTED, UNREACHABLE, USAGE, stop_event, unless
-from .checking import Check
+from .check_report import Case, Report, Status, summary
 from .display import Display, PlainDisplay, QuietDisplay, TerminalDisplay, duration
 from .launching import LaunchingCommand
-from .report import Case, Report, Status, junit, line
+
+if TYPE_CHECKING:
+    from .repository_check import RepositoryCheck
 
 __all__ = ["CheckApp"]
 
 
 class CheckApp(LaunchingCommand):
-    """Find out whether a repository still runs: launch it, run its notebooks, stop the server.
+    """Check whether a repository still runs: launch it, run its notebooks, stop the server.
 
-    Without --notebook or --all-notebooks it runs one line in the default kernel. Exit codes: 0 all
-    is well, 1 the repository does not work, 2 wrong usage, 3 it could not be found out, as where no
-    server was reached, 130 interrupted.
+    Without --notebook or --all-notebooks, it runs one line of code in the default kernel. Exit
+    codes: 0 if the check passed, 1 if the repository does not work, 2 for wrong usage, 3 if it
+    could not be checked (for example, if the server is unreachable), 130 if interrupted.
     """
 
     name = "check"
@@ -53,94 +54,125 @@ class CheckApp(LaunchingCommand):
     }
     flags = {  # noqa: RUF012
         **LaunchingCommand.flags,
-        "all-notebooks": ({"CheckApp": {"all_notebooks": True}}, "Run all notebooks."),
-        "json": ({"CheckApp": {"json": True}}, "Print one JSON object, at the end."),
+        "all-notebooks": (
+            {"CheckApp": {"all_notebooks": True}},
+            "Run all notebooks of the repository.",
+        ),
+        "json": ({"CheckApp": {"json": True}}, "Print the report as JSON, and nothing else."),
     }
 
-    notebooks = List(
-        Unicode(), help="The path of a notebook to run; may be given more than once."
-    ).tag(config=True)
+    notebooks = List(Unicode(), help="Path of a notebook to run. May be given more than once.").tag(
+        config=True
+    )
 
-    all_notebooks = Bool(False, help="Run all notebooks.").tag(config=True)
+    all_notebooks = Bool(False, help="Run all notebooks of the repository.").tag(config=True)
 
     code = Unicode(
-        'print("binderprogress")', help="What to run where no notebooks are to be run."
+        'print("binderprogress")', help="Code to run in the default kernel instead of notebooks."
     ).tag(config=True)
 
-    cell_timeout = Float(300.0, min=0.1, help="Seconds that one cell may take.").tag(config=True)
+    cell_timeout = Float(300.0, min=0.1, help="Maximum time for one cell, in seconds.").tag(
+        config=True
+    )
 
-    timeout = Float(3600.0, min=0.1, help="Seconds that all of it may take.").tag(config=True)
+    timeout = Float(
+        3600.0,
+        min=0.1,
+        help="Maximum time for the whole check, in seconds. It includes the build and the launch.",
+    ).tag(config=True)
 
-    json = Bool(False, help="Print one JSON object, at the end.").tag(config=True)
+    json = Bool(False, help="Print the report as JSON, and nothing else.").tag(config=True)
 
-    junit = Unicode(help="The path of a file to write JUnit's XML to.").tag(config=True)
+    junit = Unicode(help="Path of a file to write the report to, as JUnit XML.").tag(config=True)
 
     async def main(self) -> int:
-        """Check, tell, and return the exit code."""
+        """Run the check, print its report, and return the exit code."""
+        # Imported here: the other commands, and --help, do not need what these need.
+        from .junit import junit_xml
+        from .repository_check import RepositoryCheck
+
         spec = self.spec()
         if self.notebooks and self.all_notebooks:
-            self.usage("Name notebooks, or run all of them.")
+            self.usage("--notebook and --all-notebooks cannot be used together.")
         if self.junit and not Path(self.junit).absolute().parent.is_dir():  # noqa: ASYNC240 - once
-            self.usage(f"There is no folder for {self.junit!r}.")
+            self.usage(f"The folder of {self.junit!r} does not exist.")
         stop = stop_event()
+        display = self._display()
         try:
             async with self.serving(spec) as client:
-                report = await self._check(client, spec, stop)
+                check = RepositoryCheck(
+                    client,
+                    str(spec),
+                    notebooks=self.notebooks,
+                    all_notebooks=self.all_notebooks,
+                    code=self.code,
+                    cell_timeout=self.cell_timeout,
+                    timeout=self.timeout,
+                    on_event=display.show,
+                    on_case=self._print_case,
+                )
+                report = await _run(check, display, stop)
         except BadRequestError as error:
             print(printable(str(error)), file=sys.stderr)
             return USAGE
-        self._write(report)
+        self._print_result(report)
+        if self.junit:
+            self._write(junit_xml(report))
         return _exit_code(report)
-
-    async def _check(self, client: AsyncClient, spec: specs.Spec, stop: asyncio.Event) -> Report:
-        display = self._display()
-        check = Check(
-            client,
-            str(spec),
-            notebooks=self.notebooks,
-            all_notebooks=self.all_notebooks,
-            code=self.code,
-            cell_timeout=self.cell_timeout,
-            timeout=self.timeout,
-            show=display.show,
-            tell=self._tell,
-        )
-
-        async def run() -> bool:
-            await check.run()
-            return True
-
-        try:
-            with display:
-                if await unless(stop, run()) is None:
-                    check.stop("interrupted", "Interrupted.")
-        finally:
-            await _clean_up(check)
-        return check.finish()
 
     def _display(self) -> Display:
         if self.json:
             return QuietDisplay()
         return TerminalDisplay() if sys.stdout.isatty() else PlainDisplay()
 
-    def _tell(self, case: Case) -> None:
+    def _print_case(self, case: Case) -> None:
         if self.json:
             return
-        print(printable(line(case)), flush=True)
+        print(printable(summary(case)), flush=True)
         if case.traceback:
             print(textwrap.indent(printable(case.traceback), "    "), flush=True)
         if case.advice and case.name != "build":
             print(printable(case.advice), flush=True)
 
-    def _write(self, report: Report) -> None:
+    def _print_result(self, report: Report) -> None:
         if self.json:
             print(escape_json(msgspec.json.encode(report).decode()), flush=True)
         elif report.ok:
-            print(f"It works ({duration(report.seconds)}).", flush=True)
+            print(f"Check passed ({duration(report.seconds)}).", flush=True)
         else:
-            print(printable(f"It does not work: {report.case}: {report.message}"), file=sys.stderr)
-        if self.junit:
-            Path(self.junit).write_bytes(junit(report))
+            print(printable(f"Check failed: {report.case}: {report.message}"), file=sys.stderr)
+
+    def _write(self, document: bytes) -> None:
+        try:
+            Path(self.junit).write_bytes(document)
+        except OSError as error:
+            print(f"{self.junit} could not be written: {error.strerror}.", file=sys.stderr)
+
+
+async def _run(check: RepositoryCheck, display: Display, stop: asyncio.Event) -> Report:
+    """Run a check until it ends or `stop` is set, clean up, and return its report."""
+
+    async def run() -> bool:
+        await check.run()
+        return True
+
+    try:
+        with display:
+            if await unless(stop, run()) is None:
+                check.abort("interrupted", "Interrupted.")
+    finally:
+        await _clean_up(check)
+    return check.report()
+
+
+async def _clean_up(check: RepositoryCheck) -> None:
+    if await check.must_await_server():
+        print("Waiting for the server to start, so that it can be stopped …", file=sys.stderr)
+    try:
+        await check.clean_up()
+    except ServerUnreachableError as error:
+        sentence = f"{error} It may keep running until it is stopped as idle."
+        print(printable(sentence), file=sys.stderr)
 
 
 def _exit_code(report: Report) -> int:
@@ -149,13 +181,3 @@ def _exit_code(report: Report) -> int:
     if any(case.status is Status.FAILED for case in report.cases):
         return FAILED
     return INTERRUPTED if report.kind == "interrupted" else UNREACHABLE
-
-
-async def _clean_up(check: Check) -> None:
-    if await check.awaits_server():
-        print("Waiting for the server that was asked for, to stop it …", file=sys.stderr)
-    try:
-        await check.clean_up()
-    except ServerUnreachableError as error:
-        sentence = f"{error} Something of it may run on, until it is idle long enough."
-        print(printable(sentence), file=sys.stderr)

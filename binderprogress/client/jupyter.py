@@ -1,6 +1,7 @@
-"""A Jupyter server that was launched: its notebooks, its kernels, its end.
+"""A launched Jupyter server: list and read its notebooks, start kernels, stop the server.
 
-By Jupyter Server's REST API. What comes back is hostile input: the repository's code answers there.
+It uses Jupyter Server's REST API. The responses are untrusted: the repository's code runs in that
+server.
 """
 
 from __future__ import annotations
@@ -19,65 +20,19 @@ from ..errors import RunFailedError, ServerUnreachableError, StreamError
 from .addresses import is_near
 from .bounded import read_text
 from .models import Server
+from .notebook import Notebook
 
-__all__ = ["Cell", "JupyterServer", "Notebook"]
+__all__ = ["JupyterServer"]
 
-# Folders may be links to those above them.
-_DEEPEST = 8
-_MOST_NOTEBOOKS = 1000
+# A folder may be a link to one of its parents.
+_MAX_DEPTH = 8
+_MAX_NOTEBOOKS = 1000
 _STOP_TIMEOUT = 15.0
 _KERNEL_TIMEOUT = 60.0
-# A kernel that is busy is ended only after a while.
-_FORGET_TIMEOUT = 5.0
-_TAGS_TO_SKIP = {"skip-execution"}
-_TAGS_TO_FAIL = {"raises-exception"}
+# The server waits a while for a busy kernel before it kills it.
+_END_SESSION_TIMEOUT = 5.0
 
 _T = TypeVar("_T")
-
-
-class _Metadata(msgspec.Struct):
-    tags: list[str] = []
-
-
-class Cell(msgspec.Struct, frozen=True):
-    """A cell of a notebook, as much of it as running it needs."""
-
-    cell_type: str
-    source: str | list[str] = ""
-    metadata: _Metadata = msgspec.field(default_factory=_Metadata)
-
-    @property
-    def code(self) -> str:
-        """What is to be run; empty for what is no code, or is not to be run."""
-        if self.cell_type != "code" or _TAGS_TO_SKIP & {*self.metadata.tags}:
-            return ""
-        text = self.source if isinstance(self.source, str) else "".join(self.source)
-        return text if text.strip() else ""
-
-    @property
-    def may_raise(self) -> bool:
-        """Whether its author says that it raises an exception."""
-        return bool(_TAGS_TO_FAIL & {*self.metadata.tags})
-
-
-class _Kernelspec(msgspec.Struct):
-    name: str = ""
-
-
-class _NotebookMetadata(msgspec.Struct):
-    kernelspec: _Kernelspec = msgspec.field(default_factory=_Kernelspec)
-
-
-class Notebook(msgspec.Struct, frozen=True):
-    """A notebook, as much of it as running it needs."""
-
-    cells: list[Cell]
-    metadata: _NotebookMetadata = msgspec.field(default_factory=_NotebookMetadata)
-
-    @property
-    def kernel(self) -> str:
-        """The name of the kernelspec that it wants; empty for the default."""
-        return self.metadata.kernelspec.name
 
 
 class _NotebookFile(msgspec.Struct):
@@ -122,8 +77,9 @@ class JupyterServer:
     Parameters
     ----------
     server : Server
+        Its address and token.
     timeout : float
-        Seconds that an answer may take.
+        Maximum time for a request, in seconds.
     """
 
     def __init__(self, server: Server, *, timeout: float = 30.0) -> None:
@@ -144,23 +100,30 @@ class JupyterServer:
     # -- notebooks
 
     async def notebooks(self) -> list[str]:
-        """List the paths of all notebooks, in the order of their names."""
-        found: list[str] = []
+        """List the paths of all notebooks, sorted.
+
+        Raises
+        ------
+        RunFailedError
+            With the kind ``no-notebook`` if there are too many.
+        """
+        paths: list[str] = []
         folders = [("", 0)]
         while folders:
             path, depth = folders.pop()
             text = await self._get(f"{_contents(path)}?type=directory&content=1")
             for entry in self._read(text, _Folder).content:
                 if entry.type == "notebook":
-                    found.append(entry.path)
-                elif entry.type == "directory" and depth < _DEEPEST:
+                    paths.append(entry.path)
+                elif entry.type == "directory" and depth < _MAX_DEPTH:
                     folders.append((entry.path, depth + 1))
-            if len(found) > _MOST_NOTEBOOKS:
+            if len(paths) > _MAX_NOTEBOOKS:
                 raise RunFailedError(
-                    f"There are more than {_MOST_NOTEBOOKS} notebooks: name some.",
+                    f"The repository has more than {_MAX_NOTEBOOKS} notebooks. "
+                    "Name the ones to run.",
                     kind="no-notebook",
                 )
-        return sorted(found)
+        return sorted(paths)
 
     async def notebook(self, path: str) -> Notebook:
         """Read a notebook.
@@ -168,7 +131,7 @@ class JupyterServer:
         Raises
         ------
         RunFailedError
-            Of the kind ``no-notebook``, if it is none or is not there.
+            With the kind ``no-notebook`` if it does not exist or is not a notebook.
         """
         status, text = await self._request("GET", f"{_contents(path)}?type=notebook&content=1")
         if status == 404:
@@ -185,14 +148,14 @@ class JupyterServer:
 
     @asynccontextmanager
     async def kernel(self, *, name: str = "", path: str = "") -> AsyncIterator[str]:
-        """Have a kernel while the block runs.
+        """Start a kernel, and shut it down at the end of the block.
 
         Parameters
         ----------
         name : str
-            The name of its kernelspec; empty for the server's default.
+            Name of the kernelspec; empty for the server's default.
         path : str
-            The notebook that it is for: it runs in its folder.
+            Path of the notebook to run. The kernel starts in its folder.
 
         Yields
         ------
@@ -202,7 +165,7 @@ class JupyterServer:
         Raises
         ------
         RunFailedError
-            Of the kind ``no-kernel``, if it cannot be started.
+            With the kind ``no-kernel`` if the kernel is not installed or does not start.
         """
         if name:
             specs = self._read(await self._get("api/kernelspecs"), _Kernelspecs).kernelspecs
@@ -225,51 +188,51 @@ class JupyterServer:
         try:
             yield session.kernel.id
         finally:
-            await self._forget(session.id)
+            await self._end_session(session.id)
 
     async def connections(self, kernel_id: str) -> int:
-        """Return how many are connected to a kernel, as far as the server has noticed.
+        """Return the number of connections to a kernel that the server knows of.
 
         Raises
         ------
         RunFailedError
-            Of the kind ``kernel-died``, if the server does not have it any more.
+            With the kind ``kernel-died`` if the server no longer lists the kernel.
         """
-        # Not the kernel's own address: 404 there may come from a Hub that has lost the server.
+        # Not /api/kernels/<id>: its 404 may come from a JupyterHub whose server has stopped.
         for kernel in self._read(await self._get("api/kernels"), list[_RunningKernel]):
             if kernel.id == kernel_id:
                 return kernel.connections
-        raise RunFailedError("The kernel died: the server has it no more.", kind="kernel-died")
+        raise RunFailedError("The kernel died: the server no longer lists it.", kind="kernel-died")
 
-    async def _forget(self, session: str) -> None:
+    async def _end_session(self, session: str) -> None:
         try:
             path = f"api/sessions/{quote(session, safe='')}"
-            await self._request("DELETE", path, timeout=_FORGET_TIMEOUT)
+            await self._request("DELETE", path, timeout=_END_SESSION_TIMEOUT)
         except RunFailedError:
-            return  # the server is gone, and its kernels with it; or it will end this one in time
+            return  # the server has stopped, and its kernels too; or it still ends this one
 
-    # -- its end
+    # -- stopping
 
     async def stop(self) -> None:
-        """Stop the server, and wait until it is gone.
+        """Stop the server, and wait until it has stopped.
 
         Raises
         ------
         ServerUnreachableError
-            If it does not let itself be stopped.
+            If it is still running after 15 seconds.
         """
         try:
             status, _ = await self._request("POST", "api/shutdown")
         except RunFailedError:
-            status = 0  # cut off while it answered, or gone before; seen below
+            status = 0  # it stopped before it had responded, or earlier
         try:
             async with asyncio.timeout(_STOP_TIMEOUT):
-                while await self._is_up():  # noqa: ASYNC110 - there is no event for it
+                while await self._is_up():  # noqa: ASYNC110 - there is no event to wait for
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            said = f" It answered {status}." if status >= 400 else ""
+            answer = f" It responded with status {status}." if status >= 400 else ""
             raise ServerUnreachableError(
-                f"The server {self.url} could not be stopped.{said}"
+                f"The server {self.url} could not be stopped.{answer}"
             ) from None
 
     async def _is_up(self) -> bool:
@@ -277,7 +240,7 @@ class JupyterServer:
             status, _ = await self._request("GET", "api/status")
         except RunFailedError:
             return False
-        # Once it is gone its Hub may answer, and send us to a page of its own.
+        # Once it has stopped, a JupyterHub may respond with a redirect to a page of its own.
         return 200 <= status < 300
 
     # -- requests
@@ -290,26 +253,27 @@ class JupyterServer:
     async def _request(
         self, method: str, path: str, body: Any = None, *, timeout: float | None = None
     ) -> tuple[int, str]:
-        more = {"timeout": aiohttp.ClientTimeout(total=timeout)} if timeout else {}
+        options = {"timeout": aiohttp.ClientTimeout(total=timeout)} if timeout else {}
         try:
             async with self._session.request(
                 method,
                 f"{self.url}{path}",
                 json=body,
                 allow_redirects=False,
-                **more,  # type: ignore[arg-type] # a timeout, or none
+                **options,  # type: ignore[arg-type] # a timeout or nothing
             ) as response:
                 return response.status, await read_text(response)
         except (aiohttp.ClientError, TimeoutError, ValueError, StreamError) as error:
             raise RunFailedError(
-                f"The server does not answer any more ({error or type(error).__name__}).",
+                f"The server no longer responds ({error or type(error).__name__}).",
                 kind="server-lost",
             ) from error
 
     def _check(self, status: int, text: str) -> None:
         if not 200 <= status < 300:
             raise RunFailedError(
-                f"The server answers with {_message(text) or status}.", kind="server-lost"
+                f"The server responded with an error: {_message(text) or status}.",
+                kind="server-lost",
             )
 
     def _read(self, text: str, kind: type[_T]) -> _T:
@@ -317,7 +281,7 @@ class JupyterServer:
             return msgspec.json.decode(text, type=kind)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise RunFailedError(
-                "What answers at the server's address is no Jupyter server.", kind="server-lost"
+                f"The response from {self.url} is not from a Jupyter server.", kind="server-lost"
             ) from error
 
 
@@ -326,7 +290,7 @@ def _contents(path: str) -> str:
 
 
 def _message(text: str) -> str:
-    """Return what an error of Jupyter's says, or nothing."""
+    """Return the message of an error response, or an empty string."""
     try:
         message = msgspec.json.decode(text, type=_Message).message or ""
     except (msgspec.DecodeError, UnicodeError, RecursionError):

@@ -1,11 +1,12 @@
-"""Running code in a kernel, over its WebSocket.
+"""Run code in a kernel of a Jupyter server, over a WebSocket.
 
-Jupyter's messaging protocol (5.3), one JSON object a message. What comes back is hostile input.
+It speaks Jupyter's messaging protocol 5.3, one JSON object per message. The messages are untrusted.
 
-A connection that is cut is made again, and nothing is run twice. While nobody is connected the
-server keeps what the kernel sends, and gives it to the session that comes back. Only what it wrote
-to a connection that was cut just then is lost, and no side can tell: so whoever comes back asks the
-kernel something that it answers after the cell.
+If the connection is cut, it is opened again, and no code is run twice. While no client is
+connected, the server buffers the kernel's messages and sends them to the session that reconnects.
+Messages that it had already written to the cut connection are lost, and neither side can tell. So
+after reconnecting, the client sends another request: a kernel answers requests in order, and if its
+reply comes first, the reply to the code was lost.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ from .jupyter import JupyterServer
 
 __all__ = ["Kernel"]
 
-# A picture in an output may be large; it is not kept.
+# Images in outputs may be large. They are not kept.
 _MAX_MESSAGE = 128 * 2**20
-_LONGEST_TRACEBACK = 20_000
+_MAX_TRACEBACK = 20_000
 _CONNECT_TIMEOUT = 60.0
-# Its side may have more to tell, which nobody reads any more.
+# The server may still be sending outputs that nobody reads.
 _CLOSE_TIMEOUT = 2.0
 _PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)
-"""Seconds before each try to connect; after all of them without a word it is lost for good."""
-_LASTING = 15.0
-"""Seconds that a connection lasts which is no failed try, even where the kernel says nothing."""
-# A server asks every 30 s whether somebody is there, and waits three times as long.
-_NOTICE_TIMEOUT = 100.0
-_NOTICE_POLL = 0.1
+"""Seconds to wait before each attempt to connect."""
+_STABLE = 15.0
+"""Seconds after which a connection counts as successful, even if the kernel sends nothing."""
+# Jupyter Server pings every 30 s, and waits up to 90 s for the response.
+_DISCONNECT_TIMEOUT = 100.0
+_DISCONNECT_POLL = 0.1
 
 
 class _Header(msgspec.Struct):
@@ -62,45 +63,47 @@ class _Content(msgspec.Struct):
 
 class _Reply(msgspec.Struct):
     header: _Header
-    # Of what nobody asked for it is empty.
+    # Empty for messages that are not about a request.
     parent_header: _Header = msgspec.field(default_factory=_Header)
     content: _Content = msgspec.field(default_factory=_Content)
 
 
-class _Other(msgspec.Struct):
-    # Outputs have contents of any shape.
+class _Envelope(msgspec.Struct):
+    # Without the content: that of an output may have any shape.
     header: _Header
     parent_header: _Header = msgspec.field(default_factory=_Header)
 
 
 class Kernel:
-    """A connection to one kernel, made again when it is cut.
+    """A connection to one kernel, which is opened again when it is cut.
 
     Parameters
     ----------
     server : JupyterServer
+        The server that the kernel runs in.
     kernel_id : str
+        The kernel's id.
     """
 
     def __init__(self, server: JupyterServer, kernel_id: str) -> None:
         self._server = server
         self._id = kernel_id
-        # The server gives what it has kept to the session that it has kept it for.
+        # The server sends what it has buffered to the same session only.
         self._session = uuid.uuid4().hex
         self._process = ""
-        """The kernel's own session, another one after it has been restarted."""
+        """The kernel's own session, which changes when the kernel is restarted."""
         self._socket: ClientConnection | None = None
-        self._tries = 0
+        self._attempts = 0
         self._problem: Exception | None = None
 
     async def __aenter__(self) -> Kernel:
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT):
-                # It may be a while until it listens.
+                # It may take a while until the kernel listens.
                 reply = await self._ask(*self._request("kernel_info_request"))
         except TimeoutError as error:
             await self._close()
-            raise RunFailedError("The kernel does not answer.", kind="no-kernel") from error
+            raise RunFailedError("The kernel does not respond.", kind="no-kernel") from error
         except BaseException:
             await self._close()
             raise
@@ -115,18 +118,19 @@ class Kernel:
             await self._socket.close()
 
     async def execute(self, code: str, *, timeout: float) -> None:
-        """Run code to its end, once.
+        """Run code once, and wait until it has finished.
 
         Parameters
         ----------
         code : str
+            The code to run.
         timeout : float
-            Seconds.
+            Maximum time, in seconds.
 
         Raises
         ------
         RunFailedError
-            Of the kind ``cell-failed`` with what it raised, ``cell-timeout``, ``kernel-died``,
+            With the kind ``cell-failed`` and the exception, ``cell-timeout``, ``kernel-died``,
             ``reply-lost`` or ``server-lost``.
         """
         content = {
@@ -134,7 +138,7 @@ class Kernel:
             "silent": False,
             "store_history": True,
             "user_expressions": {},
-            # Nobody is there to be asked.
+            # Nobody can answer input().
             "allow_stdin": False,
             "stop_on_error": True,
         }
@@ -142,16 +146,14 @@ class Kernel:
             async with asyncio.timeout(timeout):
                 reply = await self._ask(*self._request("execute_request", content))
         except TimeoutError as error:
-            raise RunFailedError(
-                f"It took longer than {timeout:g} s.", kind="cell-timeout"
-            ) from error
+            raise RunFailedError(f"Timed out after {timeout:g} s.", kind="cell-timeout") from error
         if reply.content.status != "ok":
             raise _raised(reply.content)
 
     # -- requests and replies
 
     def _request(self, kind: str, content: dict[str, Any] | None = None) -> tuple[str, str]:
-        """Make a request: its id and its text."""
+        """Return the id and the JSON of a new request."""
         request_id = uuid.uuid4().hex
         message = {
             "channel": "shell",
@@ -171,63 +173,63 @@ class Kernel:
         return request_id, msgspec.json.encode(message).decode()
 
     async def _ask(self, request_id: str, text: str) -> _Reply:
-        """Send a request, once, and await its reply over as many connections as it takes."""
-        awaited, seen = {request_id}, set[str]()
-        while (reply := await self._exchange(text, awaited, seen)) is None:
-            # A kernel answers one request after the other: this one after what it was asked before.
+        """Send a request once, and wait for its reply over as many connections as it takes."""
+        pending, started = {request_id}, set[str]()
+        while (reply := await self._exchange(text, pending, started)) is None:
+            # The kernel answers this request after those that it received before.
             probe, text = self._request("kernel_info_request")
-            awaited.add(probe)
+            pending.add(probe)
         if self._process and reply.header.session != self._process:
-            raise RunFailedError("The kernel died, and was started again.", kind="kernel-died")
+            raise RunFailedError("The kernel died and was restarted.", kind="kernel-died")
         if self._process and reply.parent_header.msg_id != request_id:
-            raise _reply_lost(is_begun=request_id in seen)
+            raise _reply_lost(has_started=request_id in started)
         return reply
 
-    async def _exchange(self, text: str, awaited: set[str], seen: set[str]) -> _Reply | None:
-        """Send a request and await a reply to any that is awaited; None if the connection is cut.
+    async def _exchange(self, text: str, pending: set[str], started: set[str]) -> _Reply | None:
+        """Send a request, and wait for a reply to any pending one; None if the connection is cut.
 
-        Of what is awaited, that which the kernel has begun is put into `seen`.
+        The ids of pending requests that the kernel has started are added to `started`.
         """
         socket = await self._connected()
-        began = _now()
+        opened = _now()
         try:
-            # To an open socket: whether it has come there nobody knows if it is cut now.
+            # If the connection is cut from here on, it is unknown whether the request arrived.
             await socket.send(text)
             async for answer in socket:
-                self._tries = 0
+                self._attempts = 0
                 reply = _read(answer)
                 if reply is None:
                     continue
                 if reply.content.execution_state in {"restarting", "dead"}:
                     raise RunFailedError("The kernel died.", kind="kernel-died")
-                about = reply.parent_header.msg_id
-                if about in awaited and reply.header.msg_type.endswith("_reply"):
+                parent = reply.parent_header.msg_id
+                if parent in pending and reply.header.msg_type.endswith("_reply"):
                     return reply
-                if about in awaited:
-                    seen.add(about)
+                if parent in pending:
+                    started.add(parent)
         except (OSError, WebSocketException) as error:
             self._problem = error
-        if _now() - began > _LASTING:
-            self._tries = 0
+        if _now() - opened > _STABLE:
+            self._attempts = 0
         return None
 
     # -- connections
 
     async def _connected(self) -> ClientConnection:
-        """Return an open connection, a new one where there is none.
+        """Return the open connection, or open a new one.
 
         Raises
         ------
         RunFailedError
-            Of the kind ``server-lost`` after as many tries as there are pauses, or ``kernel-died``.
+            With the kind ``server-lost`` after five failed attempts, or ``kernel-died``.
         """
         if self._socket is not None and self._socket.state is State.OPEN:
             return self._socket
-        for pause in _PAUSES[self._tries :]:
-            self._tries += 1
-            await asyncio.sleep(pause * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - no secret
+        for pause in _PAUSES[self._attempts :]:
+            self._attempts += 1
+            await asyncio.sleep(pause * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - not a secret
             try:
-                await self._noticed()
+                await self._disconnected()
                 self._socket = await self._connect()
                 return self._socket
             except RunFailedError as error:
@@ -238,16 +240,16 @@ class Kernel:
                 self._problem = error
         raise _lost(self._problem)
 
-    async def _noticed(self) -> None:
-        """Wait until the server has noticed that the last connection is gone.
+    async def _disconnected(self) -> None:
+        """Wait until the server has noticed that the last connection was cut.
 
-        Only when the last one goes it begins to keep what the kernel sends. And two of the same
-        session would be two addresses for one reply.
+        Only then it starts to buffer the kernel's messages. Besides, with two connections of one
+        session a reply could go to the old one.
         """
-        with suppress(TimeoutError):  # somebody else may be connected
-            async with asyncio.timeout(_NOTICE_TIMEOUT):
+        with suppress(TimeoutError):  # another client may be connected
+            async with asyncio.timeout(_DISCONNECT_TIMEOUT):
                 while await self._server.connections(self._id) > 0:  # noqa: ASYNC110 - no event
-                    await asyncio.sleep(_NOTICE_POLL)
+                    await asyncio.sleep(_DISCONNECT_POLL)
 
     async def _connect(self) -> ClientConnection:
         url = self._server.url
@@ -267,51 +269,50 @@ def _now() -> float:
 
 
 def _read(text: str | bytes) -> _Reply | None:
-    """Read a message, and its content if that says how the code fares; None if there is no text."""
-    # Those with buffers, as of widgets, come in a binary form.
+    """Decode a message, and the content of a status or a reply; None for a binary message."""
+    # Only messages with buffers are binary, such as those of widgets.
     if isinstance(text, bytes):
         return None
     try:
-        other = msgspec.json.decode(text, type=_Other)
-        kind = other.header.msg_type
+        envelope = msgspec.json.decode(text, type=_Envelope)
+        kind = envelope.header.msg_type
         if kind != "status" and not kind.endswith("_reply"):
-            return _Reply(other.header, other.parent_header)
+            return _Reply(envelope.header, envelope.parent_header)
         return msgspec.json.decode(text, type=_Reply)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise RunFailedError(
-            f"The kernel sent what is no message: {error}", kind="server-lost"
+            f"The kernel sent an invalid message: {error}", kind="server-lost"
         ) from error
 
 
 def _raised(reply: _Content) -> RunFailedError:
     name = plain(reply.ename) or "Error"
     value = plain(reply.evalue)
-    text = plain("\n".join(reply.traceback))
-    if len(text) > _LONGEST_TRACEBACK:
-        half = _LONGEST_TRACEBACK // 2
-        text = f"{text[:half]}\n…\n{text[-half:]}"
-    said = f"{name}: {value[:500]}" if value else name
+    traceback = plain("\n".join(reply.traceback))
+    if len(traceback) > _MAX_TRACEBACK:
+        half = _MAX_TRACEBACK // 2
+        traceback = f"{traceback[:half]}\n…\n{traceback[-half:]}"
+    message = f"{name}: {value[:500]}" if value else name
     if reply.status == "aborted":
-        said = "It was called off."
-    return RunFailedError(said, kind="cell-failed", name=name, value=value, traceback=text)
+        message = "The kernel did not run it because an earlier cell failed."
+    return RunFailedError(message, kind="cell-failed", name=name, value=value, traceback=traceback)
 
 
-def _reply_lost(*, is_begun: bool) -> RunFailedError:
+def _reply_lost(*, has_started: bool) -> RunFailedError:
     known = (
-        "The cell was run, but how it ended is not known."
-        if is_begun
-        else "Whether the cell was run is not known."
+        "The cell was run, but its result is unknown."
+        if has_started
+        else "It is unknown whether the cell was run."
     )
     return RunFailedError(
-        f"The connection to the kernel was cut, and a message was lost with it. {known}",
-        kind="reply-lost",
+        f"The connection to the kernel was cut, and a message was lost. {known}", kind="reply-lost"
     )
 
 
 def _lost(error: Exception | None) -> RunFailedError:
-    why = f" ({error or type(error).__name__})" if error is not None else ""
+    cause = f" ({error or type(error).__name__})" if error is not None else ""
     return RunFailedError(
-        f"The connection to the kernel was lost{why}: the server may have ended, or have run out "
-        "of memory.",
+        f"The connection to the kernel was lost{cause}. The server may have stopped, or run out of "
+        "memory.",
         kind="server-lost",
     )

@@ -1,4 +1,4 @@
-"""`binderprogress check`, with real kernels in servers that a real Hub starts."""
+"""`binderprogress check`, with real kernels in servers that a real JupyterHub starts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from binderprogress.cli.checking import Check as Checking
-from binderprogress.cli.report import Status
+from binderprogress.cli.check_report import Status
+from binderprogress.cli.repository_check import RepositoryCheck
 from binderprogress.client import AsyncClient
 from binderprogress.client.kernel import Kernel
 from binderprogress.core.specs import from_address
@@ -32,14 +32,14 @@ from .conftest import Check
 
 pytestmark = pytest.mark.hub
 
-# A marker file tells that a cell has begun.
+# It creates a file to show that it has started.
 WAITING = "import pathlib, time\npathlib.Path({path!r}).touch()\ntime.sleep(600)"
 
 
 def notebook(
     *cells: str, kernel: str = "python3", tags: Mapping[int, list[str]] | None = None
 ) -> str:
-    """Make a notebook: some text, then cells of code."""
+    """Return the JSON of a notebook with a text cell and code cells."""
     text = {"cell_type": "markdown", "id": "text", "metadata": {}, "source": "# Hello"}
     code = [
         {
@@ -58,7 +58,7 @@ def notebook(
 
 
 class Site(NamedTuple):
-    """A server to check on, and a repository full of notebooks."""
+    """A server, and a repository with notebooks for it to launch."""
 
     server: Running
     folder: Path
@@ -86,7 +86,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "no-notebook.ipynb": "{",
     }
     made = repository(folder / "notebooks", files)
-    # What a server that has ended is for the Hub, it finds out by looking.
+    # JupyterHub polls to notice that a server has stopped.
     more = {"hub_config": {"Spawner": {"poll_interval": 1}}}
     with running(folder, Standalone=more) as server:
         server.call(server.standalone.hub.available())  # type: ignore[union-attr]
@@ -94,25 +94,25 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def left(server: Running) -> list[str]:
-    """List the servers that the Hub has."""
+    """List the users whose servers JupyterHub considers to be running."""
     return [user["name"] for user in server.hub("users") if user["servers"]]
 
 
 @pytest.fixture
 def nothing_left(site: Site) -> Iterator[None]:
-    """No server of a test is left in the Hub after it."""
+    """The test leaves no server running in JupyterHub."""
     yield
     deadline = time.monotonic() + 10
     while found := left(site.server):
         assert time.monotonic() < deadline, found
-        time.sleep(0.1)  # the Hub looks once a second
+        time.sleep(0.1)  # JupyterHub polls once a second
 
 
 # -- the demo's examples
 
 
 def servers(url: str) -> set[int]:
-    """The Jupyter servers that run below the process that listens at an address."""
+    """The Jupyter servers among the descendants of the process that listens at an address."""
     port = urlsplit(url).port
     listening = psutil.net_connections("tcp")
     (pid,) = {c.pid for c in listening if c.status == psutil.CONN_LISTEN and c.laddr.port == port}
@@ -122,7 +122,7 @@ def servers(url: str) -> set[int]:
             if "--ServerApp.root_dir" in " ".join(process.cmdline()):
                 found.add(process.pid)
         except psutil.Error:
-            continue  # it has just ended
+            continue  # it has just stopped
     return found
 
 
@@ -142,7 +142,7 @@ def test_the_examples(check: Check, demo: dict[str, Any], tmp_path: Path) -> Non
     assert build["reason"] == "unsatisfiable-requirement"
     assert build["message"] == "The requirement six==99.99 cannot be satisfied."
     assert any("six==99.99" in line for line in build["evidence"])
-    assert "status" not in done.cases["launch"], "it was not come to"
+    assert "status" not in done.cases["launch"], "skipped"
     assert servers(demo["url"]) == before
 
 
@@ -164,7 +164,7 @@ def test_notebooks_that_run(check: Check, site: Site) -> None:
         "may-raise.ipynb",
     ]
     assert any(line.startswith("good.ipynb: ok (2 cells, ") for line in lines)
-    assert lines[-1].startswith("It works (")
+    assert lines[-1].startswith("Check passed (")
 
 
 def test_a_line_in_a_server_of_its_own(check: Check, site: Site) -> None:
@@ -174,7 +174,7 @@ def test_a_line_in_a_server_of_its_own(check: Check, site: Site) -> None:
     assert (done.code, done.err) == (0, "")
     assert list(done.cases) == ["build", "launch", "kernel"]
     assert done.cases["kernel"]["cells"] == 1
-    assert not within(site.repository), "it is stopped with the command"
+    assert not within(site.repository), "the server is stopped"
 
 
 # -- what does not
@@ -187,7 +187,7 @@ FAILING = {
     "no-kernel.ipynb": ("no-kernel", "The kernel 'nobody-has-this' is not installed."),
     "no-notebook.ipynb": ("no-notebook", "'no-notebook.ipynb' is not a notebook."),
     "not/there.ipynb": ("no-notebook", "There is no notebook 'not/there.ipynb'."),
-    # The last: with the server everything ends.
+    # Nothing can be run after this.
     "takes-the-server.ipynb": ("server-lost", "Cell 1 of 1: The connection to the kernel was lost"),
     "good.ipynb": ("", ""),
 }
@@ -199,7 +199,7 @@ def test_ways_to_fail_are_told_apart(check: Check, site: Site, tmp_path: Path) -
     xml = tmp_path / "report.xml"
     done = check(site.repository, "--server", site.server.url, *named, "--json", "--junit", xml)
     assert done.code == 1
-    assert done.err == "", "that the server has ended is what was wanted"
+    assert done.err == "", "the server has already stopped"
     assert (done.report["case"], done.report["kind"]) == ("raises.ipynb", "cell-failed")
     for name, (kind, message) in FAILING.items():
         case = done.cases[name]
@@ -211,7 +211,7 @@ def test_ways_to_fail_are_told_apart(check: Check, site: Site, tmp_path: Path) -
     assert "\x1b" not in raised["traceback"]
     assert "memory" in done.cases["dies.ipynb"]["advice"]
 
-    suite = ET.parse(xml).getroot().find("testsuite")  # noqa: S314 - we wrote it
+    suite = ET.parse(xml).getroot().find("testsuite")  # noqa: S314 - our own document
     assert suite is not None
     counts = [suite.get(name) for name in ("tests", "failures", "errors", "skipped")]
     assert counts == ["10", "7", "0", "1"]
@@ -235,7 +235,7 @@ def test_all_notebooks_and_a_cell_that_takes_too_long(check: Check, site: Site) 
     assert done.cases["a/c.ipynb"]["status"] == "passed"
     slow = done.cases["b.ipynb"]
     assert (slow["status"], slow["kind"]) == ("failed", "cell-timeout")
-    assert slow["message"] == "Cell 1 of 1: It took longer than 1 s."
+    assert slow["message"] == "Cell 1 of 1: Timed out after 1 s."
 
 
 @pytest.mark.usefixtures("nothing_left")
@@ -243,18 +243,16 @@ def test_a_repository_without_notebooks(check: Check, site: Site) -> None:
     folder = repository(site.folder / "empty")
     done = check(folder, "--server", site.server.url, "--all-notebooks", "--json")
     assert (done.code, done.report["kind"]) == (1, "no-notebook")
-    assert done.report["message"] == "There is no notebook in it."
+    assert done.report["message"] == "The repository has no notebooks."
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_code_that_fails_in_words(check: Check, site: Site) -> None:
+def test_code_that_fails_as_text(check: Check, site: Site) -> None:
     done = check(site.repository, "--server", site.server.url, "--code", "1/0")
     assert done.code == 1
     assert "kernel: failed. Cell 1 of 1: ZeroDivisionError: division by zero\n" in done.out
     assert "    ZeroDivisionError: division by zero\n" in done.out
-    assert done.err == (
-        "It does not work: kernel: Cell 1 of 1: ZeroDivisionError: division by zero\n"
-    )
+    assert done.err == ("Check failed: kernel: Cell 1 of 1: ZeroDivisionError: division by zero\n")
 
 
 def test_a_server_that_does_not_start(check: Check) -> None:
@@ -278,8 +276,8 @@ def test_a_server_that_refuses(check: Check) -> None:
 
 @pytest.mark.usefixtures("nothing_left")
 @asynchronous(90)
-async def test_a_result_that_is_lost(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says nothing of the notebook, and the next one is run."""
+async def test_a_lost_reply(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error, not a failure of the notebook, and the next notebook is run."""
     execute = Kernel.execute
 
     async def lose(kernel: Kernel, code: str, *, timeout: float) -> None:
@@ -289,34 +287,34 @@ async def test_a_result_that_is_lost(site: Site, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(Kernel, "execute", lose)
     async with AsyncClient(site.server.url) as client:
-        checking = Checking(
+        checking = RepositoryCheck(
             client,
             str(from_address(site.repository.as_uri())),
             notebooks=["may-raise.ipynb", "good.ipynb"],
             code="",
             cell_timeout=30,
             timeout=60,
-            show=lambda _: None,
-            tell=lambda _: None,
+            on_event=lambda _: None,
+            on_case=lambda _: None,
         )
         await checking.run()
         await checking.clean_up()
-    report = checking.finish()
+    report = checking.report()
     assert (report.case, report.kind) == ("may-raise.ipynb", "reply-lost")
     assert [case.status for case in report.cases[2:]] == [Status.ERROR, Status.PASSED]
 
 
-# -- called off
+# -- stopped early
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_all_of_it_takes_too_long(check: Check, site: Site) -> None:
+def test_a_check_that_takes_too_long(check: Check, site: Site) -> None:
     arguments = [site.repository, "--server", site.server.url, "--notebook", "waits.ipynb"]
     done = check(*arguments, "--json", "--timeout", "20")
     assert (done.code, done.report["kind"]) == (3, "timeout")
     case = done.cases["waits.ipynb"]
     assert case["status"] == "error"
-    assert case["message"] == "Cell 2 of 2: All of it took longer than 20 s."
+    assert case["message"] == "Cell 2 of 2: The check timed out after 20 s."
 
 
 @pytest.mark.usefixtures("nothing_left")
@@ -332,7 +330,7 @@ def test_interrupted_while_a_cell_runs(site: Site, env: dict[str, str], tmp_path
         deadline = time.monotonic() + 60
         while not begun.exists():
             assert time.monotonic() < deadline
-            time.sleep(0.05)  # the cell can tell only by a file
+            time.sleep(0.05)  # there is no event for a file
         checking.signal(signal.SIGINT)
         assert checking.wait(20) == 130
         report = json.loads(checking.line(5))
@@ -353,11 +351,11 @@ def test_interrupted_while_it_is_built(site: Site, env: dict[str, str], tmp_path
             continue
         checking.signal(signal.SIGTERM)
         assert checking.wait(10) == 130
-    assert log.read_text() == "It does not work: build: Interrupted.\n"
+    assert log.read_text() == "Check failed: build: Interrupted.\n"
     deadline = time.monotonic() + 10
     while site.server.standalone.launches.running:
         assert time.monotonic() < deadline
-        time.sleep(0.05)  # it is cleaned up in the background
+        time.sleep(0.05)  # the server cleans up in the background
 
 
 # -- no server
@@ -365,10 +363,20 @@ def test_interrupted_while_it_is_built(site: Site, env: dict[str, str], tmp_path
 
 def test_no_server(check: Check, tmp_path: Path) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and does not listen
+        taken.bind(("127.0.0.1", 0))  # nothing listens there
         address = f"http://127.0.0.1:{taken.getsockname()[1]}"
         xml = tmp_path / "report.xml"
         done = check("gh/a/b/c", "--server", address, "--json", "--junit", xml)
     assert (done.code, done.report["kind"]) == (3, "unreachable")
     assert address in done.cases["build"]["message"]
     assert b'<error type="unreachable"' in xml.read_bytes()
+
+
+def test_a_report_that_cannot_be_written(check: Check, tmp_path: Path) -> None:
+    """The result of the check is still printed, and decides the exit code."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nothing listens there
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        done = check("gh/a/b/c", "--server", address, "--json", "--junit", tmp_path)
+    assert (done.code, done.report["kind"]) == (3, "unreachable")
+    assert done.err == f"{tmp_path} could not be written: Is a directory.\n"

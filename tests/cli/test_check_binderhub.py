@@ -1,4 +1,4 @@
-"""`binderprogress check` at a plain BinderHub: what is called off, and what is no failure."""
+"""`binderprogress check` at a plain BinderHub: interrupts, and errors that are not failures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORBIDDEN = {"phase": "failed", "status_code": 403, "message": "Forbidden\n"}
 
 
 def test_interrupted_while_it_launches(env: dict[str, str], tmp_path: Path) -> None:
-    """A BinderHub that was asked for a server starts it: it is awaited, and stopped."""
+    """BinderHub starts the server anyway, so the command waits for it and stops it."""
     log = tmp_path / "log"
     with binderhub_in_thread() as hub:
         hub.gate["ready"] = asyncio.Event()
@@ -33,17 +33,17 @@ def test_interrupted_while_it_launches(env: dict[str, str], tmp_path: Path) -> N
             deadline = time.monotonic() + 20
             while "Waiting for the server" not in log.read_text():
                 assert time.monotonic() < deadline
-                time.sleep(0.05)  # the command tells only there
+                time.sleep(0.05)  # the log is a file
             assert hub.stopped == []
             hub.release("ready")
             assert checking.wait(20) == 130
         assert hub.stopped == ["/binder/user/someone/"]
         assert hub.launches == 1
-    assert log.read_text().splitlines()[1:] == ["It does not work: launch: Interrupted."]
+    assert log.read_text().splitlines()[1:] == ["Check failed: launch: Interrupted."]
 
 
 def test_interrupted_while_it_is_built(env: dict[str, str], tmp_path: Path) -> None:
-    """Whoever is gone by the end of a build gets no server: there is nothing to wait for."""
+    """BinderHub starts no server for a client that left during the build."""
     log = tmp_path / "log"
     with binderhub_in_thread() as hub:
         hub.gate["built"] = asyncio.Event()
@@ -57,9 +57,9 @@ def test_interrupted_while_it_is_built(env: dict[str, str], tmp_path: Path) -> N
         deadline = time.monotonic() + 10
         while hub.open:
             assert time.monotonic() < deadline
-            time.sleep(0.05)  # it notices in another thread
+            time.sleep(0.05)  # BinderHub runs in another thread
         assert (hub.launches, hub.stopped) == (0, [])
-    assert log.read_text() == "It does not work: build: Interrupted.\n"
+    assert log.read_text() == "Check failed: build: Interrupted.\n"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_interrupted_while_it_is_built(env: dict[str, str], tmp_path: Path) -> N
         pytest.param(None, {}, {1: LAUNCHING + 1}, "launch", "connection-lost", id="cut"),
     ],
 )
-def test_what_says_nothing_of_the_repository(
+def test_errors_that_are_not_failures_of_the_repository(
     check: Check,
     refusal: dict[str, Any] | None,
     instead: dict[str, dict[str, Any]],

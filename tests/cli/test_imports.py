@@ -1,4 +1,4 @@
-"""What commands must not import: it costs whoever starts them tenths of seconds, each time."""
+"""What commands do not import, so that they start fast, and what they say if it is missing."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ OPTIONAL = {
     "dockerspawner",
     "jupyter_server",
     "jupyterhub",
+    "junitparser",  # check --junit
     "openapi_spec_validator",
     "opentelemetry",  # traces, where they are sent
     "psutil",  # a Hub of our own
@@ -42,9 +43,9 @@ NOT_IMPORTED = {
     # It uses JupyterHub's login, and JupyterHub its own database.
     "hub-service --help": (OPTIONAL - {"alembic", "jupyterhub", "sqlalchemy"})
     | {"rich", "websockets", "binderprogress.client"},
-    "launch --help": OPTIONAL | {"jinja2"},
-    "check --help": OPTIONAL | {"jinja2"},
-    "demo --help": OPTIONAL | {"jinja2", "rich"},
+    "launch --help": OPTIONAL | {"jinja2", "websockets"},
+    "check --help": OPTIONAL | {"jinja2", "websockets"},
+    "demo --help": OPTIONAL | {"jinja2", "rich", "websockets"},
 }
 
 
@@ -90,3 +91,34 @@ def test_a_server_without_a_history_answers_without_what_it_does_not_use() -> No
     imported = modules(_SERVE)
     assert "binderprogress.web.health" in imported
     assert imported & (OPTIONAL | {"jinja2", "rich", "websockets"}) == set()
+
+
+_WITHOUT = """\
+import sys
+sys.modules[sys.argv.pop(1)] = None  # as if it were not installed
+from binderprogress.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "command", "extra"),
+    [
+        ("rich", "launch", "cli"),
+        ("rich", "check", "cli"),
+        ("websockets", "check", "check"),
+        ("junitparser", "check", "check"),
+    ],
+)
+def test_a_command_names_the_extra_that_is_missing(module: str, command: str, extra: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT, module, command, "gh/ada/penguins/HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"{module} is not installed, which this command needs. "
+        f"Install it with: pip install 'binderprogress[{extra}]'\n"
+    )

@@ -1,4 +1,4 @@
-"""Running code in a real kernel, and what goes wrong with it."""
+"""Running code in a real kernel, with connections that are cut and kernels that die."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 class Cut:
-    """A kernel behind a proxy, seen from beside the proxy, too."""
+    """A kernel behind a proxy, and a connection to its server that bypasses the proxy."""
 
     def __init__(self, proxy: CuttingProxy, jupyter: JupyterServer, kernel_id: str) -> None:
         self.proxy = proxy
@@ -45,7 +45,7 @@ class Cut:
         self.kernel_id = kernel_id
 
     def cut(self) -> None:
-        """Cut the connection; whoever connects is cut off until `heal`."""
+        """Cut the connection, and refuse others until `heal`."""
         self._target, self.proxy.target = self.proxy.target, self._nobody()
         self.proxy.cut()
 
@@ -55,16 +55,16 @@ class Cut:
 
     def _nobody(self) -> int:
         self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))  # and does not listen
+        self._socket.bind(("127.0.0.1", 0))  # nothing listens there
         port: int = self._socket.getsockname()[1]
         return port
 
     async def connections(self, expected: int) -> None:
-        """Wait until the server knows of so many connections."""
+        """Wait until the server has this number of connections to the kernel."""
         while await self.jupyter.connections(self.kernel_id) != expected:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
-    async def cut_and_noticed(self) -> None:
+    async def cut_and_wait(self) -> None:
         self.cut()
         await self.connections(0)
 
@@ -87,7 +87,7 @@ async def cutting(server: Server) -> AsyncIterator[tuple[Cut, Kernel]]:
 
 
 class Cell:
-    """A cell that notes that it is run, and ends when it is told to."""
+    """A cell that records each run in a file, and ends when `end` is called."""
 
     def __init__(self, folder: Path, *, meanwhile: str = "", at_last: str = "") -> None:
         self._begun, self._go, self._done = (folder / name for name in ("begun", "go", "done"))
@@ -103,9 +103,9 @@ class Cell:
         )
 
     async def begun(self) -> int:
-        """Wait until it runs, and return its process."""
+        """Wait until it runs, and return the kernel's process id."""
         while not self._begun.exists() or not self._begun.read_text().endswith("\n"):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)  # another process tells
+            await asyncio.sleep(0.01)  # the kernel is another process
         (pid,) = self._begun.read_text().split()
         return int(pid)
 
@@ -118,7 +118,7 @@ class Cell:
 
     @property
     def runs(self) -> int:
-        """How often it was run."""
+        """Number of times that it was run."""
         return len(self._begun.read_text().split()) if self._begun.exists() else 0
 
 
@@ -127,7 +127,7 @@ async def test_a_cut_before_a_cell(server: Server, tmp_path: Path) -> None:
     cell = Cell(tmp_path)
     cell.end()
     async with cutting(server) as (cut, kernel):
-        await cut.cut_and_noticed()
+        await cut.cut_and_wait()
         cut.heal()
         await kernel.execute(cell.code, timeout=30)
         assert cell.runs == 1
@@ -141,7 +141,7 @@ async def test_a_cell_that_ends_after_the_cut(server: Server, tmp_path: Path) ->
         ran = asyncio.create_task(kernel.execute(cell.code, timeout=30))
         await cell.begun()
         for _ in range(3):
-            await cut.cut_and_noticed()
+            await cut.cut_and_wait()
             cut.heal()
             await cut.connections(1)
         cell.end()
@@ -165,7 +165,7 @@ async def test_a_cell_that_ends_while_nobody_is_connected(
     async with cutting(server) as (cut, kernel):
         ran = asyncio.create_task(kernel.execute(cell.code, timeout=30))
         await cell.begun()
-        await cut.cut_and_noticed()
+        await cut.cut_and_wait()
         cell.end()
         await cell.ended()
         cut.heal()
@@ -180,7 +180,7 @@ async def test_a_cell_that_ends_while_nobody_is_connected(
 
 
 class Ear:
-    """Hears what a proxy passes on, or swallows it."""
+    """Records what a proxy forwards, or drops it."""
 
     def __init__(self) -> None:
         self.heard = bytearray()
@@ -198,7 +198,7 @@ class Ear:
 @pytest.mark.parametrize("begun", [True, False])
 @asynchronous(60)
 async def test_a_reply_that_is_lost(server: Server, tmp_path: Path, begun: bool) -> None:
-    """No side can get it back; what is known is told, and the cell is not run again."""
+    """It cannot be recovered. The error says what is known, and the cell is not run again."""
     cell = Cell(tmp_path)
     async with cutting(server) as (cut, kernel):
         cut.proxy.hears = ear = Ear()
@@ -209,13 +209,13 @@ async def test_a_reply_that_is_lost(server: Server, tmp_path: Path, begun: bool)
         ear.swallows = True
         cell.end()
         await ear.hears(b"execute_reply")
-        await cut.cut_and_noticed()
+        await cut.cut_and_wait()
         ear.swallows = False
         cut.heal()
         with pytest.raises(RunFailedError) as failed:
             await ran
         assert failed.value.kind == "reply-lost"
-        assert ("The cell was run" in str(failed.value)) is begun
+        assert ("The cell was run, but" in str(failed.value)) is begun
         assert cell.runs == 1
         await kernel.execute("assert pathlib", timeout=30)
 
@@ -224,8 +224,8 @@ async def test_a_reply_that_is_lost(server: Server, tmp_path: Path, begun: bool)
 async def test_somebody_else_is_connected(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server keeps nothing then; the connection is made all the same."""
-    monkeypatch.setattr(module, "_NOTICE_TIMEOUT", 0.3)
+    """The server does not buffer then. The client reconnects all the same."""
+    monkeypatch.setattr(module, "_DISCONNECT_TIMEOUT", 0.3)
     cell = Cell(tmp_path)
     cell.end()
     async with cutting(server) as (cut, kernel), Kernel(cut.jupyter, cut.kernel_id):
@@ -241,15 +241,15 @@ async def test_somebody_else_is_connected(
 async def test_a_kernel_that_dies_while_nobody_is_connected(
     server: Server, tmp_path: Path, again: bool
 ) -> None:
-    """Whether the server has started it again when the connection is made, or not yet."""
+    """Both before and after the server has restarted it."""
     cell = Cell(tmp_path)
     async with cutting(server) as (cut, kernel):
         ran = asyncio.create_task(kernel.execute(cell.code, timeout=30))
         pid = await cell.begun()
-        await cut.cut_and_noticed()
+        await cut.cut_and_wait()
         os.kill(pid, signal.SIGKILL)
         while again:
-            # Where this comes before the server has noticed, it is told that the kernel died.
+            # It fails if it connects before the server has noticed that the kernel died.
             with suppress(RunFailedError):
                 async with Kernel(cut.jupyter, cut.kernel_id):
                     again = False
@@ -278,7 +278,7 @@ async def test_a_server_that_is_lost_for_good(
 
 
 @asynchronous(60)
-async def test_a_kernel_that_is_not_there(server: Server) -> None:
+async def test_a_kernel_that_does_not_exist(server: Server) -> None:
     async with JupyterServer(server) as jupyter:
         with pytest.raises(RunFailedError) as failed:
             async with Kernel(jupyter, "00000000-0000-0000-0000-000000000000"):
@@ -288,7 +288,7 @@ async def test_a_kernel_that_is_not_there(server: Server) -> None:
 
 
 @asynchronous(60)
-async def test_a_token_that_does_not_open_it(server: Server) -> None:
+async def test_a_wrong_token(server: Server) -> None:
     async with JupyterServer(Server(server.url, "wrong", server.ready)) as jupyter:
         with pytest.raises(RunFailedError, match="Forbidden"):
             await jupyter.notebooks()

@@ -181,6 +181,6 @@ async def test_a_check_that_is_interrupted_stops_the_server() -> None:
     said = await checking.stderr.read()
     assert await checking.wait() == 130
     assert said.decode().splitlines() == [
-        "Waiting for the server that was asked for, to stop it …",
-        "It does not work: launch: Interrupted.",
+        "Waiting for the server to start, so that it can be stopped …",
+        "Check failed: launch: Interrupted.",
     ]

@@ -1,10 +1,11 @@
-"""What `binderprogress check` writes down."""
+"""The report of `binderprogress check`, as lines and as JUnit XML."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from binderprogress.cli.report import Case, Report, Status, junit, line
+from binderprogress.cli.check_report import Case, Report, Status, summary
+from binderprogress.cli.junit import junit_xml
 
 EVIL = "\x1b]0;evil\x07a\x1b[2Jb\x00\ud800\ufffe\x0b<&\"'>]]>\u2028"
 
@@ -13,18 +14,20 @@ def report(*cases: Case) -> Report:
     return Report(spec="gh/a/b/HEAD", time=1795600000.5, seconds=1.5, cases=list(cases))
 
 
-def test_what_a_case_says_in_one_line() -> None:
-    assert line(Case(name="build", status=Status.PASSED, seconds=61)) == "build: ok (1 min 1 s)"
+def test_a_case_in_one_line() -> None:
+    assert summary(Case(name="build", status=Status.PASSED, seconds=61)) == "build: ok (1 min 1 s)"
     passed = Case(name="a.ipynb", status=Status.PASSED, seconds=2, cells=3)
-    assert line(passed) == "a.ipynb: ok (3 cells, 2 s)"
+    assert summary(passed) == "a.ipynb: ok (3 cells, 2 s)"
+    single = Case(name="a.ipynb", status=Status.PASSED, seconds=2, cells=1)
+    assert summary(single) == "a.ipynb: ok (1 cell, 2 s)"
     failed = Case(name="a.ipynb", status=Status.FAILED, message="No.", cells=3)
-    assert line(failed) == "a.ipynb: failed. No."
+    assert summary(failed) == "a.ipynb: failed. No."
 
 
-def test_junit_has_what_its_schema_wants() -> None:
-    """Attributes and order of what CI services' schemas require (windyroad's JUnit.xsd)."""
-    root = ET.fromstring(  # noqa: S314 - we wrote it
-        junit(
+def test_junit_xml_follows_its_schema() -> None:
+    """The attributes and the order of elements that windyroad's JUnit.xsd requires."""
+    root = ET.fromstring(  # noqa: S314 - our own document
+        junit_xml(
             report(
                 Case(name="build", status=Status.PASSED, seconds=1),
                 Case(name="launch", status=Status.FAILED, kind="launch-failed", message="No."),
@@ -45,7 +48,7 @@ def test_junit_has_what_its_schema_wants() -> None:
         "failures": "1",
         "errors": "1",
         "skipped": "1",
-        "time": "1.500",
+        "time": "1.5",
     }
     assert [child.tag for child in suite] == [
         "properties",
@@ -65,8 +68,8 @@ def test_junit_has_what_its_schema_wants() -> None:
     ]
 
 
-def test_junit_of_hostile_text_is_well_formed() -> None:
-    """Attack: what a cell raises is shown in a CI service; XML cannot even say some of it."""
+def test_junit_xml_of_hostile_text_is_well_formed() -> None:
+    """Attack: a CI service shows what a cell raises, and not all of it can occur in XML."""
     case = Case(
         name=f"{EVIL}.ipynb",
         status=Status.FAILED,
@@ -75,10 +78,19 @@ def test_junit_of_hostile_text_is_well_formed() -> None:
         evidence=[EVIL],
         traceback=f"{EVIL}\n  {EVIL}",
     )
-    written = junit(report(case))
-    failure = ET.fromstring(written).find(".//failure")  # noqa: S314 - we wrote it
+    written = junit_xml(report(case))
+    failure = ET.fromstring(written).find(".//failure")  # noqa: S314 - our own document
     assert failure is not None
     assert failure.get("message") == "ab\ufffd\ufffd<&\"'>]]>\u2028"
     assert (failure.text or "").endswith("\n  ab\ufffd\ufffd<&\"'>]]>\u2028")
     assert b"\x1b" not in written
     assert b"evil" not in written
+
+
+def test_junit_xml_keeps_line_breaks() -> None:
+    """In attributes, too, where XML parsers turn those that are not escaped into spaces."""
+    message = "ValueError: one\ntwo\tthree"
+    case = Case(name="a.ipynb", status=Status.FAILED, kind="cell-failed", message=message)
+    failure = ET.fromstring(junit_xml(report(case))).find(".//failure")  # noqa: S314 - our own
+    assert failure is not None
+    assert (failure.get("message"), failure.text) == (message, message)

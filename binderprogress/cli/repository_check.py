@@ -1,4 +1,4 @@
-"""Finding out whether a repository runs: launch it, run its notebooks, stop the server."""
+"""Check whether a repository runs: launch it, run its notebooks, stop the server."""
 
 from __future__ import annotations
 
@@ -22,45 +22,45 @@ from ..errors import (
     RunFailedError,
     ServerUnreachableError,
 )
-from .report import Case, Report, Status
+from .check_report import Case, Report, Status
 
-__all__ = ["Check"]
+__all__ = ["RepositoryCheck"]
 
-_KERNEL = "kernel"
-"""What is checked where no notebooks are."""
-
-_DIED = "It may have run out of memory, or a cell has ended it; run it by hand to see."
+_KERNEL_DIED_ADVICE = (
+    "It may have run out of memory, or a cell may have ended it. Run the cell by hand to find out."
+)
 _CLEAN_UP_TIMEOUT = 25.0
 _SPAWN_TIMEOUT = 90.0
-"""Seconds that a server may take which cannot be called off."""
-_NO_FAILURES = {
+"""Seconds to wait for a server whose launch cannot be cancelled."""
+_ERRORS = {
     **dict.fromkeys(("cancelled", "abandoned", "shutdown"), "cancelled"),
     **dict.fromkeys(("refused", "banned", "quota", "rate-limited"), "refused"),
     "connection-lost": "unreachable",
 }
-"""The reasons of a launch's end that say nothing of the repository, and what they are here."""
+"""The reasons of a failed launch that are not the repository's fault, with the kind of the case."""
 
 
-class Check:
-    """One check.
+class RepositoryCheck:
+    """One check of one repository.
 
     Parameters
     ----------
     client : AsyncClient
-        Of the server to launch on.
+        A client of the server that launches the repository.
     spec : str
+        What to launch.
     notebooks : sequence of str
-        The paths of those to run.
+        Paths of the notebooks to run.
     all_notebooks : bool
-        Run all that there are.
+        Run all notebooks of the repository.
     code : str
-        What to run where there are no notebooks to run.
+        What to run if no notebooks are to be run.
     cell_timeout, timeout : float
-        Seconds that a cell may take, and all of it.
-    show : callable
-        Gets each event of the launch.
-    tell : callable
-        Gets each case when it is done.
+        Maximum time for one cell, and for the whole check, in seconds.
+    on_event : callable
+        Called with each event of the launch.
+    on_case : callable
+        Called with each case when it has ended.
     """
 
     def __init__(
@@ -73,82 +73,82 @@ class Check:
         code: str,
         cell_timeout: float,
         timeout: float,
-        show: Callable[[Event], None],
-        tell: Callable[[Case], None],
+        on_event: Callable[[Event], None],
+        on_case: Callable[[Case], None],
     ) -> None:
-        self.report = Report(spec=spec, server=client.server, time=time.time())
-        self._began = time.monotonic()
+        self._report = Report(spec=spec, server=client.server, time=time.time())
+        self._started = time.monotonic()
         self._client = client
-        self._notebooks = [_tidy(path) for path in notebooks]
         self._all_notebooks = all_notebooks
-        self._of_notebooks = bool(notebooks) or all_notebooks
+        self._runs_notebooks = bool(notebooks) or all_notebooks
         self._code = code
         self._cell_timeout = cell_timeout
         self._timeout = timeout
-        self._show = show
-        self._tell = tell
+        self._on_event = on_event
+        self._on_case = on_case
         self._launch: Launch | None = None
         self._server: Server | None = None
-        self._build = Case(name="build")
-        self._start = Case(name="launch")
-        self._runs = [Case(name=path) for path in self._notebooks]
-        if not self._of_notebooks:
-            self._runs = [Case(name=_KERNEL)]
-        self._current = self._build
+        self._build_case = Case(name="build")
+        self._launch_case = Case(name="launch")
+        names = [_normalized(path) for path in notebooks] if self._runs_notebooks else ["kernel"]
+        self._run_cases = [Case(name=name) for name in names]
+        self._current = self._build_case
 
     async def run(self) -> None:
-        """Check. Whatever happens stands in the report, but for what was asked wrongly.
+        """Run the check. What goes wrong is noted in the report.
 
         Raises
         ------
         BadRequestError
-            If the server does not understand what to launch.
+            If the server does not understand the spec.
         """
         try:
             async with asyncio.timeout(self._timeout):
-                await self._launched()
+                await self._launch_repository()
                 if self._server is not None:
                     async with JupyterServer(self._server) as server:
-                        await self._run_all(server)
+                        await self._run_cases_in(server)
         except TimeoutError:
-            self.stop("timeout", f"All of it took longer than {self._timeout:g} s.")
+            self.abort("timeout", f"The check timed out after {self._timeout:g} s.")
 
-    def stop(self, kind: str, message: str) -> None:
-        """Note that it cannot be found out any further."""
+    def abort(self, kind: str, message: str) -> None:
+        """Note an error in the current case, or the next one if that has ended."""
         cases = [self._current, *self._cases]
         case = next((case for case in cases if case.status is Status.SKIPPED), None)
         if case is not None:
             case.status, case.kind = Status.ERROR, kind
-            case.message = f"{_where(case)}{message}"
+            case.message = f"{_position(case)}{message}"
 
     @property
     def _cases(self) -> list[Case]:
-        return [self._build, self._start, *self._runs]
+        return [self._build_case, self._launch_case, *self._run_cases]
 
-    def finish(self) -> Report:
-        """Return the report."""
-        report = self.report
+    def report(self) -> Report:
+        """Return the report so far."""
+        report = self._report
         report.cases = self._cases
-        report.seconds = _since(self._began)
+        report.seconds = _seconds_since(self._started)
         report.ok = all(case.status is Status.PASSED for case in report.cases)
-        bad = next((case for case in report.cases if case.kind), None)
-        if bad is not None:
-            report.case, report.kind, report.message = bad.name, bad.kind, bad.message
+        first = next((case for case in report.cases if case.kind), None)
+        if first is not None:
+            report.case, report.kind, report.message = first.name, first.kind, first.message
         return report
 
+    # -- cleaning up
+
     async def clean_up(self) -> None:
-        """Stop what was started: the server, or the launch that would become one.
+        """Stop the server, or cancel the launch if there is no server yet.
 
         Raises
         ------
         ServerUnreachableError
-            If something may be left.
+            If the server may still be running.
         """
         if self._launch is None:
             return
         try:
             if self._server is None:
-                await self._call_off(self._launch)
+                await self._cancel(self._launch)
             if self._server is not None:
                 async with (
                     asyncio.timeout(_CLEAN_UP_TIMEOUT),
@@ -156,22 +156,22 @@ class Check:
                 ):
                     await server.stop()
         except TimeoutError as error:
-            raise ServerUnreachableError("What was launched could not be stopped.") from error
+            raise ServerUnreachableError("The launched server could not be stopped.") from error
         except BinderProgressError as error:
             raise ServerUnreachableError(str(error)) from error
 
-    async def awaits_server(self) -> bool:
-        """Say whether a server comes up that cannot be called off: it is stopped when it is there.
+    async def must_await_server(self) -> bool:
+        """Whether a server is starting whose launch cannot be cancelled.
 
-        A BinderHub that was asked for one cannot be told otherwise.
+        A plain BinderHub has no way to cancel. `clean_up` waits for that server, and stops it.
         """
         if self._client.kind != "binderhub" or self._launch is None or self._server is not None:
             return False
         return (await self._client.state(self._launch)).phase in SPAWN_PHASES
 
-    async def _call_off(self, launch: Launch) -> None:
-        """Cancel a launch; it may have been faster, and have a server."""
-        must_wait = await self.awaits_server()
+    async def _cancel(self, launch: Launch) -> None:
+        """Cancel a launch, and set the server if it became ready in the meantime."""
+        must_wait = await self.must_await_server()
         async with asyncio.timeout(_SPAWN_TIMEOUT if must_wait else _CLEAN_UP_TIMEOUT):
             if not must_wait:
                 await self._client.cancel(launch)
@@ -185,93 +185,93 @@ class Check:
 
     # -- the launch
 
-    async def _launched(self) -> None:
-        began = time.monotonic()
+    async def _launch_repository(self) -> None:
+        started = time.monotonic()
         try:
-            self._launch = await self._client.start(self.report.spec)
+            self._launch = await self._client.start(self._report.spec)
             async with aclosing(self._client.watch(self._launch)) as events:
                 async for event in events:
-                    self._show(event)
-                    if event.phase in SPAWN_PHASES and self._current is self._build:
-                        self._pass(began)
-                        self._current, began = self._start, time.monotonic()
+                    self._on_event(event)
+                    if event.phase in SPAWN_PHASES and self._current is self._build_case:
+                        self._pass(started)
+                        self._current, started = self._launch_case, time.monotonic()
                     if event.terminal:
                         self._server = served(event)
-            self._pass(began)
+            self._pass(started)
         except LaunchFailedError as error:
-            self._failed_launch(error, began)
+            self._launch = None  # nothing is left to cancel
+            self._fail(error, started)
         except BadRequestError:
             raise
         except BinderProgressError as error:
             kind = "unreachable" if isinstance(error, ServerUnreachableError) else "refused"
-            self.stop(kind, plain(str(error)))
-            self._tell(self._current)
+            self.abort(kind, plain(str(error)))
+            self._on_case(self._current)
 
-    def _failed_launch(self, error: LaunchFailedError, began: float) -> None:
-        self._launch = None  # it has come to its end
+    def _pass(self, started: float) -> None:
+        self._current.status = Status.PASSED
+        self._current.seconds = _seconds_since(started)
+        self._on_case(self._current)
+
+    def _fail(self, error: LaunchFailedError, started: float) -> None:
         case = self._current
         case.status = Status.FAILED
-        case.kind = "build-failed" if case is self._build else "launch-failed"
-        if error.reason in _NO_FAILURES:
-            case.status, case.kind = Status.ERROR, _NO_FAILURES[error.reason]
+        case.kind = "build-failed" if case is self._build_case else "launch-failed"
+        if error.reason in _ERRORS:
+            case.status, case.kind = Status.ERROR, _ERRORS[error.reason]
         case.message, case.advice = str(error), error.advice
         case.reason, case.evidence = error.reason, error.evidence
-        case.seconds = _since(began)
-        self._tell(case)
+        case.seconds = _seconds_since(started)
+        self._on_case(case)
 
-    def _pass(self, began: float) -> None:
-        self._current.status = Status.PASSED
-        self._current.seconds = _since(began)
-        self._tell(self._current)
+    # -- notebooks and code
 
-    # -- what is run in the server
-
-    async def _run_all(self, server: JupyterServer) -> None:
-        if self._all_notebooks and not await self._list(server):
+    async def _run_cases_in(self, server: JupyterServer) -> None:
+        if self._all_notebooks and not await self._list_notebooks(server):
             return
-        for case in self._runs:
+        for case in self._run_cases:
             self._current = case
-            async with self._noting(case):
-                if not self._of_notebooks:
+            async with self._noting_failure(case):
+                if self._runs_notebooks:
+                    await self._run_notebook(server, case)
+                else:
                     async with server.kernel() as kernel_id, Kernel(server, kernel_id) as kernel:
                         await self._run_cells(kernel, case, [(self._code, False)])
-                else:
-                    await self._run_notebook(server, case)
                 case.status = Status.PASSED
-            self._tell(case)
+            self._on_case(case)
             if case.kind == "server-lost":
                 return
 
-    async def _list(self, server: JupyterServer) -> bool:
-        """Find out which notebooks there are; False if that stands in the report as a failure."""
+    async def _list_notebooks(self, server: JupyterServer) -> bool:
+        """Make a case for each notebook; return False after noting a failure instead."""
         self._current = case = Case(name="notebooks")
-        self._runs = [case]
-        async with self._noting(case):
+        self._run_cases = [case]
+        async with self._noting_failure(case):
             paths = await server.notebooks()
             if not paths:
-                raise RunFailedError("There is no notebook in it.", kind="no-notebook")
-            self._runs = [Case(name=path) for path in paths]
+                raise RunFailedError("The repository has no notebooks.", kind="no-notebook")
+            self._run_cases = [Case(name=path) for path in paths]
         if case.kind:
-            self._tell(case)
+            self._on_case(case)
         return not case.kind
 
     @asynccontextmanager
-    async def _noting(self, case: Case) -> AsyncIterator[None]:
-        """Note in a case how what is done in the block fails, and how long it takes."""
-        began = time.monotonic()
+    async def _noting_failure(self, case: Case) -> AsyncIterator[None]:
+        """Note in a case how the block fails, and how long it takes."""
+        started = time.monotonic()
         try:
             yield
         except RunFailedError as error:
-            case.status, case.kind = Status.FAILED, error.kind
-            if error.kind == "reply-lost":
-                case.status = Status.ERROR
-            case.message = f"{_where(case)}{error}"
+            # A lost reply is not the repository's fault.
+            case.status = Status.ERROR if error.kind == "reply-lost" else Status.FAILED
+            case.kind = error.kind
+            case.message = f"{_position(case)}{error}"
             case.exception, case.value = error.name, error.value
             case.traceback = error.traceback
             if error.kind == "kernel-died":
-                case.advice = _DIED
+                case.advice = _KERNEL_DIED_ADVICE
         finally:
-            case.seconds = _since(began)
+            case.seconds = _seconds_since(started)
 
     async def _run_notebook(self, server: JupyterServer, case: Case) -> None:
         notebook = await server.notebook(case.name)
@@ -285,6 +285,7 @@ class Check:
     async def _run_cells(
         self, kernel: Kernel, case: Case, cells: Sequence[tuple[str, bool]]
     ) -> None:
+        """Run cells in order: the code of each, and whether it may raise an exception."""
         case.cells = len(cells)
         for number, (code, may_raise) in enumerate(cells, 1):
             case.cell = number
@@ -296,13 +297,13 @@ class Check:
         case.cell = 0
 
 
-def _where(case: Case) -> str:
+def _position(case: Case) -> str:
     return f"Cell {case.cell} of {case.cells}: " if case.cell else ""
 
 
-def _since(began: float) -> float:
-    return round(time.monotonic() - began, 3)
+def _seconds_since(started: float) -> float:
+    return round(time.monotonic() - started, 3)
 
 
-def _tidy(path: str) -> str:
+def _normalized(path: str) -> str:
     return path.removeprefix("./").strip("/")
