@@ -141,8 +141,7 @@ class ServerExtension(ExtensionApp):
             self.log.warning("binderprogress is not there: %s", error)
             return
         self.settings["binderprogress"] = self.parts.web
-        app = self.serverapp.web_app
-        app.settings["log_function"] = without_launch_ids(app.settings["log_function"])
+        self.settings["log_function"] = without_launch_ids(self.settings["log_function"])
         # Not before: it would keep the Jupyter server from coming up.
         self.serverapp.io_loop.add_callback(self.parts.open_history)
         # Its loop does not run yet. (Newer Jupyter servers have a method for this.)

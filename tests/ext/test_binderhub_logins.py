@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -212,7 +214,13 @@ def test_the_page_asks_where_a_link_elsewhere_would_start_a_users_server() -> No
         foreign = {**NAVIGATE, "Sec-Fetch-Site": "cross-site"}
         page = visitor.session.get(server.url + PAGE, headers=foreign, timeout=9)
         assert "<binder-progress autostart ask " in page.text
-        assert "<binder-progress autostart hub" in visitor.go(PAGE).text
+        # An address that was typed may be from a mail.
+        assert "<binder-progress autostart ask " in visitor.go(PAGE).text
+        own = {**NAVIGATE, "Sec-Fetch-Dest": "document"}
+        form = visitor.session.get(f"{server.url}link?repo=a/b", headers=own, timeout=9).text
+        [link] = re.findall(r'href="([^"]+ticket=[^"]+)"', form)
+        page = visitor.session.get(html.unescape(link), headers=own, timeout=9)
+        assert "<binder-progress autostart hub" in page.text
     with inside(**OURS, Web={"confirm_foreign": False}) as server:
         visitor = logged_in(server, "ann")
         page = visitor.session.get(server.url + PAGE, headers=foreign, timeout=9)
