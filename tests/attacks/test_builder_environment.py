@@ -203,23 +203,6 @@ async def test_a_host_that_asks_for_a_password(builder: LocalBuilder, home: Path
     assert passwords == []
 
 
-@asynchronous(60)
-async def test_a_redirect_of_the_users_git_configuration(
-    builder: LocalBuilder, tmp_path: Path, home: Path
-) -> None:
-    """People put tokens into insteadOf, and git's messages name the address that it has made."""
-    (home / ".gitconfig").write_text(
-        f'[url "http://token:{SECRET}@127.0.0.1:1/"]\n\tinsteadOf = http://127.0.0.1:2/\n'
-    )
-    target = await builder.resolve(from_address("http://127.0.0.1:2/repository", "0" * 40))
-    said = ""
-    with pytest.raises(LaunchFailedError):
-        async for item in builder.build(target):
-            said += str(item)
-    assert SECRET not in said
-    assert "127.0.0.1" in said
-
-
 # -- in a namespace
 
 
