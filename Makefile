@@ -11,7 +11,10 @@ STATIC := share/binderprogress/static
 JS_SOURCES := $(shell find js/src js/scripts js/public -type f 2>/dev/null) js/package.json js/package-lock.json \
   js/tsconfig.json js/vite.config.ts
 
-.PHONY: help install demo test test-py test-js lint format types bench docs os-packages clean
+# Of `make fuzz`; no target means all.
+SECONDS_EACH := $(or $(SECONDS),60)
+
+.PHONY: help install demo fuzz test test-py test-js lint format types bench docs os-packages clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -41,9 +44,17 @@ demo: install ## a JupyterHub, the server and a page with examples
 test: install os-packages lint test-js test-py ## everything that CI checks
 
 # The core by its own tests, whole; then the rest, which waits more than it computes, side by side.
+# Beside them, each fuzz target has a minute of what they leave of the processor.
 test-py:
-	$(BIN)/python -m pytest tests/core --cov --cov-fail-under=100
-	$(BIN)/python -m pytest --ignore=tests/core --numprocesses=3 --dist=loadfile $(PYTEST_ARGS)
+	@log=$$(mktemp); nice -n 19 $(BIN)/python -m tests.fuzz >"$$log" 2>&1 & fuzz=$$!; \
+	trap 'kill $$fuzz 2>/dev/null || true; rm -f "$$log"' EXIT; \
+	$(BIN)/python -m pytest tests/core --cov --cov-fail-under=100; \
+	$(BIN)/python -m pytest --ignore=tests/core --numprocesses=3 --dist=loadfile $(PYTEST_ARGS); \
+	wait $$fuzz || { cat "$$log"; exit 1; }; \
+	cat "$$log"
+
+fuzz: install ## fuzz what strangers write: make fuzz SECONDS=3600 TARGET=sse
+	$(BIN)/python -m tests.fuzz $(TARGET) --seconds $(SECONDS_EACH)
 
 test-js: install
 	npm --prefix js test --silent

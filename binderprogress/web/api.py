@@ -10,11 +10,12 @@ from tornado.web import HTTPError
 
 from ..core import specs
 from ..core.events import json_schema
-from ..errors import BadRequestError
+from ..errors import BadRequestError, NotFoundError
 from ..launches import Launch
 from .base import ApiHandler
 
 __all__ = [
+    "ApiNotFoundHandler",
     "EventSchemaHandler",
     "LaunchHandler",
     "LaunchesHandler",
@@ -82,6 +83,11 @@ class _DescribingHandler(ApiHandler):
 
 class LaunchesHandler(_DescribingHandler):
     """/api/launches."""
+
+    def allowed_methods(self) -> list[str]:
+        """Return the methods that this address takes: it lists only where it is known who asks."""
+        allowed = super().allowed_methods()
+        return allowed if self.web.access.lists else [each for each in allowed if each != "GET"]
 
     def get(self) -> None:
         """List the launches of who asks, the newest first; only where it is known who does."""
@@ -153,6 +159,17 @@ class LogHandler(ApiHandler):
             if not await self.send():
                 return
         self.finish()
+
+
+class ApiNotFoundHandler(ApiHandler):
+    """Everything else below /api: programs get JSON."""
+
+    public = True
+
+    async def prepare(self) -> None:
+        """Say that there is nothing."""
+        await super().prepare()
+        raise NotFoundError("There is nothing at this address.")
 
 
 class EventSchemaHandler(ApiHandler):

@@ -8,7 +8,7 @@ from typing import Any
 from tornado.web import Application
 
 from .._share import share_path
-from .api import EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHandler
+from .api import ApiNotFoundHandler, EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHandler
 from .build import BuildHandler
 from .config import Web
 from .health import HealthHandler
@@ -52,6 +52,8 @@ def handlers(web: Web) -> list[Any]:
         (r"api/stats", StatsHandler),
         (r"api/popular", PopularHandler),
         (rf"api/launches/{_ID}/trace", TraceHandler),
+        # Not all of /api: inside a BinderHub it has more in it than ours.
+        (r"api/launches/.*", ApiNotFoundHandler),
         (r"api/schema/event\.json", EventSchemaHandler),
         (r"api/openapi\.json", OpenApiHandler),
         (r"health", HealthHandler),
@@ -67,7 +69,7 @@ def handlers(web: Web) -> list[Any]:
 def make_app(web: Web, **settings: Any) -> Application:
     """Return an application that serves only this."""
     return Application(
-        handlers(web),
+        [*handlers(web), (re.escape(web.base_url) + "api/.*", ApiNotFoundHandler)],
         binderprogress=web,
         default_handler_class=NotFoundHandler,
         # Lines of a build go out as they come; a browser inflates nothing for the sake of a line.

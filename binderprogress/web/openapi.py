@@ -10,7 +10,7 @@ from .._version import __version__
 from ..core.events import Event
 from ..core.trace import Trace
 from ..launches import LaunchState
-from .api import Links, StartRequest
+from .api import Links
 from .base import ApiHandler
 from .stats import PopularAnswer, StatsAnswer
 
@@ -35,13 +35,13 @@ _LAUNCH_ID = {
     "in": "path",
     "required": True,
     "description": "Unguessable; the key to the launch.",
-    "schema": {"type": "string"},
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
 }
 _AFTER = {
     "name": "after",
     "in": "query",
     "description": "The number of the last event that the viewer has.",
-    "schema": {"type": "integer", "minimum": 0},
+    "schema": {"type": "integer", "minimum": 0, "maximum": 10**15 - 1},
 }
 _SPEC = {
     "name": "spec",
@@ -59,27 +59,95 @@ _PROVIDER = {
     "name": "provider",
     "in": "query",
     "description": "Count only launches of this one: one of `providers` in the answer, or of those "
-    "that are known here; empty: of all.",
+    "that are known here; empty: of all. Of another one it is 404.",
     "schema": {"type": "string"},
 }
 _HOST = {
     "name": "host",
     "in": "query",
     "description": "Count only launches at this one: one of `hosts` in the answer, `here` for "
-    "those of no other host; empty: at all. `repositories` knows no host.",
+    "those of no other host; empty: at all. Of another one it is 404. `repositories` knows no "
+    "host.",
     "schema": {"type": "string"},
 }
 _LAST_EVENT_ID = {
     "name": "Last-Event-ID",
     "in": "header",
     "description": "The same, as a browser's EventSource sends it.",
+    "schema": {"type": "string", "pattern": "^[0-9]{0,15}$"},
+}
+_LAST_BUILD_EVENT_ID = {
+    **_LAST_EVENT_ID,
+    "description": "The id of the last event, as a browser's EventSource sends it: it resumes.",
     "schema": {"type": "string"},
+}
+# What one event is once it is read; those without a type have "message".
+_BLOCK = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["data"],
+}
+_CHROME = {
+    "type": "object",
+    "description": "The Trace Event Format.",
+    "properties": {"traceEvents": {"type": "array", "items": {"type": "object"}}},
+    "required": ["traceEvents"],
+}
+_TEXT = {"type": "string", "minLength": 1, "maxLength": 2048}
+_START_REQUEST = {
+    "title": "StartRequest",
+    "description": "A spec, or a repository's address with a ref.",
+    "oneOf": [
+        {
+            "type": "object",
+            "properties": {
+                "spec": {**_TEXT, "description": "As gh/binder-examples/requirements/HEAD."}
+            },
+            "required": ["spec"],
+            "additionalProperties": False,
+        },
+        {
+            "type": "object",
+            "properties": {
+                "repo": {**_TEXT, "description": "An address that git clones, or a DOI."},
+                "ref": {
+                    "type": "string",
+                    "maxLength": 2048,
+                    "description": "A branch, tag or commit; the default branch if left out.",
+                },
+            },
+            "required": ["repo"],
+            "additionalProperties": False,
+        },
+    ],
+}
+# A slash that is part of a component is quoted.
+_BUILDS = {
+    "gh": ("GitHub", ["user", "repository", "ref"]),
+    "gist": ("Gist", ["user", "gist", "ref"]),
+    "gl": ("GitLab", ["namespace", "ref"]),
+    "git": ("Git", ["address", "ref"]),
+    "zenodo": ("Zenodo", ["prefix", "suffix"]),
+    "figshare": ("Figshare", ["prefix", "suffix"]),
+    "dataverse": ("Dataverse", ["prefix", "suffix"]),
+    "hydroshare": ("HydroShare", ["id"]),
+    "ckan": ("CKAN", ["address"]),
 }
 
 
-def document() -> dict[str, Any]:
-    """Return the OpenAPI document."""
-    types = [StartRequest, Links, LaunchState, Trace, Event, StatsAnswer, PopularAnswer, Error]
+def document(*, lists: bool = True) -> dict[str, Any]:
+    """Return the OpenAPI document.
+
+    Parameters
+    ----------
+    lists : bool
+        Whether there are users, whose launches can be listed.
+    """
+    types = [Links, LaunchState, Trace, Event, StatsAnswer, PopularAnswer, Error]
     _, components = msgspec.json.schema_components(
         types, ref_template="#/components/schemas/{name}"
     )
@@ -90,36 +158,33 @@ def document() -> dict[str, Any]:
             "version": __version__,
             "description": "One resumable stream from a repository to a running Jupyter server.",
         },
-        "paths": _paths(),
-        "components": {"schemas": components},
+        "paths": {**_paths(lists=lists), **_builds()},
+        "components": {"schemas": {**components, "StartRequest": _START_REQUEST}},
     }
 
 
-def _paths() -> dict[str, Any]:
+def _paths(*, lists: bool) -> dict[str, Any]:
     started = _json("It has been started.", "Links")
     body = {"required": True, "content": {"application/json": {"schema": _ref("StartRequest")}}}
     stream = {
         "description": "Events, one a block, numbered by `id`; the data is an Event.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": _BLOCK}},
     }
     text = {
         "description": "The whole log so far.",
         "content": {"text/plain": {"schema": {"type": "string"}}},
     }
-    build = {
-        "name": "spec",
-        "in": "path",
-        "required": True,
-        "description": "<provider>/<...>/<ref>, its slashes as they are.",
-        "schema": {"type": "string"},
-    }
+    trace = _json("So far, or in all.", "Trace")
+    schemas = trace["content"]["application/json"]
+    schemas["schema"] = {"anyOf": [schemas["schema"], _CHROME]}
+    own = _operation(
+        "listLaunches",
+        "One's own launches, the newest first; only where there are users.",
+        {"200": _list("Their states.", "launches", "LaunchState", "Links")},
+    )
     return {
         "/api/launches": {
-            "get": _operation(
-                "listLaunches",
-                "One's own launches, the newest first; only where there are users.",
-                {"200": _list("Their states.", "launches", "LaunchState", "Links")},
-            ),
+            **({"get": own} if lists else {}),
             "post": {
                 **_operation("startLaunch", "Start a launch.", {"201": started}),
                 "requestBody": body,
@@ -142,7 +207,7 @@ def _paths() -> dict[str, Any]:
             "parameters": [_LAUNCH_ID, _AFTER, _SPEC],
             "get": _operation(
                 "watchLaunchSocket",
-                "Watch it over WebSocket: each message is an Event.",
+                "Watch it over WebSocket: each message is an Event. Without Upgrade it is 426.",
                 {"101": {"description": "A WebSocket."}},
             ),
         },
@@ -168,19 +233,35 @@ def _paths() -> dict[str, Any]:
         },
         "/api/launches/{launch_id}/trace": {
             "parameters": [_LAUNCH_ID, _FORMAT],
-            "get": _operation(
-                "getTrace", "Where its time went.", {"200": _json("So far, or in all.", "Trace")}
-            ),
-        },
-        "/build/{spec}": {
-            "parameters": [build, _LAST_EVENT_ID],
-            "get": _operation(
-                "build",
-                "BinderHub's endpoint: start a launch and watch it, or resume.",
-                {"200": stream},
-            ),
+            "get": _operation("getTrace", "Where its time went.", {"200": trace}),
         },
     }
+
+
+def _builds() -> dict[str, Any]:
+    """Return BinderHub's endpoint, for each provider."""
+    stream = {
+        "description": "Events, one a block, with BinderHub's fields; `failed` ends it if the spec "
+        "is not understood.",
+        "content": {"text/event-stream": {"schema": _BLOCK}},
+    }
+    paths = {}
+    for provider, (title, names) in _BUILDS.items():
+        parameters = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in names
+        ]
+        path = "".join(f"/{{{name}}}" for name in names)
+        paths[f"/build/{provider}{path}"] = {
+            "parameters": [*parameters, _LAST_BUILD_EVENT_ID],
+            "get": _operation(
+                f"build{title}",
+                f"BinderHub's endpoint for {title}: start a launch and watch it, or resume. Ask "
+                "for text/event-stream, or it is 406.",
+                {"200": stream},
+            ),
+        }
+    return paths
 
 
 def _number(name: str, default: int, most: int) -> dict[str, Any]:
@@ -193,7 +274,7 @@ def _operation(name: str, summary: str, responses: dict[str, Any]) -> dict[str, 
     return {
         "operationId": name,
         "summary": summary,
-        "responses": {**responses, "4XX": error},
+        "responses": {**responses, "4XX": error, "5XX": error},
     }
 
 
@@ -221,4 +302,4 @@ class OpenApiHandler(ApiHandler):
 
     def get(self) -> None:
         """Send the document."""
-        self.write_json(document())
+        self.write_json(document(lists=self.web.access.lists))

@@ -12,7 +12,7 @@ import msgspec
 
 from ..core.phases import Phase
 from ..core.specs import PROVIDERS
-from ..errors import BadRequestError, RefusedError
+from ..errors import BadRequestError, NotFoundError, RefusedError
 from ..history.base import NoHistory, Popular, Stats
 from ..launches import LaunchManager
 from .base import ApiHandler, Handler
@@ -87,7 +87,7 @@ class PopularAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class _NumberHandler(ApiHandler):
     def number(self, name: str, default: int, most: int) -> int:
         """Return a number of the query, from 1 to `most`."""
-        value = self.get_query_argument(name, str(default))
+        value = self.query(name, str(default))
         if not (
             value.isascii() and value.isdigit() and len(value) < 10 and 1 <= int(value) <= most
         ):
@@ -195,11 +195,11 @@ async def _chosen(handler: Handler) -> _Chosen:
 
     Raises
     ------
-    BadRequestError
+    NotFoundError
         If nothing of the kind is known here.
     """
     launches = handler.web.launches
-    provider, host = (handler.get_query_argument(name, "") for name in ("provider", "host"))
+    provider, host = (handler.query(name) for name in ("provider", "host"))
     names = await asyncio.to_thread(launches.history.names)
     hosts = [name or _HERE for name in names.hosts]
     # One that is known and has no launch yet is no mistake.
@@ -212,7 +212,7 @@ def _check(name: str, value: str, there: list[str], *, also: Collection[str]) ->
     if not value or value in there or value in also:
         return
     choices = f"one of {', '.join(there)}" if there else "left out: none is kept yet"
-    raise BadRequestError(
+    raise NotFoundError(
         f"No launch of the {name} {value[:80]!r} is kept. `{name}` has to be {choices}."
     )
 

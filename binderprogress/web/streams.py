@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tornado.httputil import ResponseStartLine
+from tornado.web import HTTPError
 from tornado.websocket import WebSocketHandler
 
 from ..errors import BadRequestError
@@ -89,9 +90,9 @@ class EventsHandler(StreamHandler):
 
     def get(self, launch_id: str) -> None:
         """Watch a launch; it starts nothing."""
-        after = self.request.headers.get("Last-Event-ID") or self.get_query_argument("after", "")
-        launch = self.launch_of(launch_id, self.get_query_argument("spec", ""))
-        self.stream(launch, position(after))
+        after, last = position(self.query("after")), self.request.headers.get("Last-Event-ID")
+        launch = self.launch_of(launch_id, self.query("spec"))
+        self.stream(launch, position(last) if last else after)
 
 
 class SocketHandler(ApiHandler, WebSocketHandler):
@@ -110,8 +111,11 @@ class SocketHandler(ApiHandler, WebSocketHandler):
     async def get(self, launch_id: str) -> None:
         """Watch a launch."""
         # What is wrong with the request is told before the connection is upgraded.
-        self._launch = self.launch_of(launch_id, self.get_query_argument("spec", ""))
-        self._after = position(self.get_query_argument("after", ""))
+        self._launch = self.launch_of(launch_id, self.query("spec"))
+        self._after = position(self.query("after"))
+        if self.request.headers.get("Upgrade", "").lower() != "websocket":
+            self.set_header("Upgrade", "websocket")
+            raise HTTPError(426, "This address speaks WebSocket. The one with /events streams.")
         self.become_viewer()
         await super().get(launch_id)
 

@@ -14,7 +14,7 @@ class TraceHandler(ApiHandler):
 
     def get(self, launch_id: str) -> None:
         """Say where the time went, so far or in all."""
-        form = self.get_query_argument("format", "")
+        form = self.query("format")
         if form not in {"", "chrome"}:
             raise BadRequestError("The format is chrome, or left out.")
         launch = self.launch(launch_id)

@@ -142,7 +142,8 @@ async def test_an_unknown_launch_is_not_found(api: Api) -> None:
 async def test_a_plain_request_is_told_that_it_is_a_socket(api: Api, failing: Spec) -> None:
     links = await api.start(failing)
     response = await api.fetch(links["socket_url"].replace("ws", "http", 1))
-    assert response.code == 400
+    assert response.code == 426
+    assert response.headers["Upgrade"] == "websocket"
 
 
 class TestOrigin:

@@ -295,7 +295,7 @@ async def test_the_openapi_document_is_valid(api: Api) -> None:
         for operation in path.values()
         if "operationId" in operation
     ]
-    assert len(ids) == len(set(ids)) == 11
+    assert len(ids) == len(set(ids)) == 18
 
 
 def schema_of(openapi: dict[str, Any], path: str, method: str, status: str) -> dict[str, Any]:
@@ -341,7 +341,15 @@ async def test_the_document_knows_which_bodies_are_taken(api: Api, failing: Spec
         "components": openapi["components"],
     }
     jsonschema.validate({"spec": str(failing)}, schema)
-    for wrong in ({"spec": 7}, {"more": 1}):
+    wrongs: list[dict[str, Any]] = [
+        {},
+        {"spec": 7},
+        {"spec": ""},
+        {"more": 1},
+        {"spec": str(failing), "ref": "HEAD"},
+        {"ref": "HEAD"},
+    ]
+    for wrong in wrongs:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(wrong, schema)
         response = await api.fetch(

@@ -1,0 +1,73 @@
+"""schemathesis asks the running server what its OpenAPI document allows, and what it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from binderprogress.core.specs import Spec
+
+from .clients import Api
+
+# A string may be a spec or not; that is not for a schema to say. What has no WebSocket is told so.
+_CONFIG = """\
+[parameters]
+launch_id = "{launch_id}"
+
+[[operations]]
+include-operation-id = "startLaunch"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "429"]
+
+[[operations]]
+include-operation-id = "watchLaunchSocket"
+checks.positive_data_acceptance.expected-statuses = ["404", "426"]
+
+[[operations]]
+include-path-regex = "^/build/"
+headers = {{ Accept = "text/event-stream" }}
+"""
+
+
+async def schemathesis(url: str, config: Path, folder: Path) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(str(Path(sys.executable).with_name("schemathesis")), "--no-color"),
+        *("--config-file", str(config), "run", f"{url}/api/openapi.json"),
+        # DELETE cancels: a launch that is over can be looked at for a while.
+        *("--checks", "all", "--exclude-checks", "use_after_free"),
+        *("--seed", "1", "--max-examples", "10", "--max-time", "40"),
+        *("--request-timeout", "20", "--continue-on-failure", "--generation-database", "none"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=folder,
+    )
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), 120)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode or 0, output.decode()
+
+
+@pytest.mark.gen_test(timeout=150)
+async def test_attack_whatever_the_document_allows_or_not(
+    api: Api, base_url: str, tmp_path: Path, failing: Spec
+) -> None:
+    """A client is made from the document; where that is wrong, so is the client.
+
+    Odd requests are also how somebody looks for a handler that raises, or takes what it should not.
+    """
+    links = json.loads((await api.post({"spec": str(failing)})).body)
+    await api.whole(links["events_url"])
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(_CONFIG.format(launch_id=links["id"]))
+    code, output = await schemathesis(base_url, config, tmp_path)
+    assert code == 0, output
+    tested = re.search(r"Tested: (\d+)", output)
+    assert tested is not None, output
+    assert int(tested[1]) == 18
