@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import msgspec
 from tornado.iostream import StreamClosedError
-from tornado.web import HTTPError
+from tornado.web import HTTPError, RequestHandler
 
 from ..core import specs, traceparent
 from ..core.redact import redact

@@ -24,8 +24,12 @@ include-operation-id = "startLaunch"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "429"]
 
 [[operations]]
+include-operation-id = "watchLaunch"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409"]
+
+[[operations]]
 include-operation-id = "watchLaunchSocket"
-checks.positive_data_acceptance.expected-statuses = ["404", "426"]
+checks.positive_data_acceptance.expected-statuses = ["400", "404", "409", "426"]
 
 [[operations]]
 include-path-regex = "^/build/"
