@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import sys
@@ -176,7 +177,10 @@ class GitResolver(LoggingConfigurable):
                     f"namespace: {reason}."
                 )
             if reason:
-                self.log.info("Repositories are fetched without a namespace: %s.", reason)
+                # Who has chosen so need not be told.
+                chosen = self.sandbox == "off" or self.credentials
+                level = logging.DEBUG if chosen else logging.INFO
+                self.log.log(level, "Repositories are fetched without a namespace: %s.", reason)
             self._sandbox_works = not reason
         return self._sandbox_works
 
