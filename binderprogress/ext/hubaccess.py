@@ -44,7 +44,7 @@ class HubAccess:
         if model is None:
             if isinstance(handler, ApiHandler) or handler.request.method != "GET":
                 raise RefusedError(
-                    "Log in with JupyterHub, or send a token as `Authorization: token …`. Pages "
+                    "Log in with JupyterHub, or send `token …` in the header Authorization. Pages "
                     "send their _xsrf cookie as X-XSRFToken, too."
                 )
             handler.redirect(handler.get_login_url())
@@ -60,7 +60,9 @@ class HubAccess:
         if handler.get_acts and not by_token:
             # Attack: a page of another user's server leads the browser there, with our cookie. For
             # the browser it is the same site.
-            raise RefusedError("This address takes tokens only: `Authorization: token …`.")
+            raise RefusedError(
+                "This address takes tokens only: `token …` in the header Authorization."
+            )
         if not isinstance(handler, ApiHandler):
             # Read for what it does: the page gets the cookie that its requests have to prove.
             handler.xsrf_token  # noqa: B018

@@ -54,7 +54,9 @@ class ServerAccess:
             raise RefusedError("You are not allowed to do this on this Jupyter server.")
         if handler.get_acts and not handler.token_authenticated:
             # Attack: that other user's page leads the browser there, with our cookie.
-            raise RefusedError("This address takes tokens only: `Authorization: token …`.")
+            raise RefusedError(
+                "This address takes tokens only: `token …` in the header Authorization."
+            )
         if page:
             # Read for what it does: the page gets the cookie that its requests have to prove.
             handler.xsrf_token  # noqa: B018
