@@ -74,7 +74,7 @@ def fuzz_binderhub(data: bytes) -> None:
     for count, text in enumerate(data.decode("utf-8", "replace").split("\n")):
         launch.take(read_record(text), now=float(count))
     for before, event in zip([None, *launch.events], launch.events, strict=False):
-        assert Encoded(event).sse
+        assert Encoded.of(event).event == event
         assert before is None or (before.id + 1 == event.id and not before.terminal)
 
 
