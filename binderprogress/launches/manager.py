@@ -320,7 +320,7 @@ class LaunchManager(LoggingConfigurable):
                 message = "Done! Found built image\n" if built.found else "Done! Image built\n"
                 launch.tail().end(Phase.READY, message, imageName=built.image)
                 return
-            request = self._request(launch, target, built)
+            request = spawn_request(launch, target, built)
             async with asyncio.timeout(self.launch_timeout):
                 served = launch.served = await self._spawn(launch, request, found=built.found)
             launch.tail().end(
@@ -397,9 +397,6 @@ class LaunchManager(LoggingConfigurable):
                     writer.write(note, log=self.log)
                     self.budgets.grew()
         raise failure("internal", "The spawner ended without a result.")
-
-    def _request(self, launch: Launch, target: Target, built: Built) -> SpawnRequest:
-        return spawn_request(launch, target, built)
 
     async def _fail(self, launch: Launch, error: LaunchFailedError) -> None:
         # A failed build has said so in its own channel, once for all its launches.

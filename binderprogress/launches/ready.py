@@ -1,9 +1,8 @@
-"""What a spawner and the `ready` event are told of a launch, as BinderHub does."""
+"""What the spawner is asked for, and the fields of the `ready` event, as in BinderHub."""
 
 from __future__ import annotations
 
 import secrets
-from urllib.parse import quote
 
 from ..sources.base import Built, Served, SpawnRequest, Target
 from .launch import Launch
@@ -20,6 +19,7 @@ def spawn_request(launch: Launch, target: Target, built: Built) -> SpawnRequest:
         image=built.image,
         repo_url=launch.spec.repo_url,
         options=_binder_fields(launch, target),
+        target=target,
         built=built,
     )
 
@@ -37,19 +37,5 @@ def ready_fields(launch: Launch, target: Target, built: Built, served: Served) -
 
 
 def _binder_fields(launch: Launch, target: Target) -> dict[str, str]:
-    """Return the fields that BinderHub passes to the spawner and to the `ready` event."""
-    spec = launch.spec
-    commit = target.commit or spec.ref
-    ref_url = spec.repo_url
-    if target.version is not None:
-        ref_url = target.version.repo_url
-    elif spec.provider in {"gh", "gl"}:
-        middle = "/-/tree/" if spec.provider == "gl" else "/tree/"
-        ref_url += middle + quote(commit)
-    return {
-        "binder_ref_url": ref_url,
-        "binder_launch_host": launch.caller.base_url,
-        "binder_request": f"v2/{spec}",
-        "binder_persistent_request": f"v2/{target.version or spec.at(commit)}",
-        "binder_client_ip": launch.caller.ip,
-    }
+    caller = launch.caller
+    return target.binder_fields(launch_host=caller.base_url, client_ip=caller.ip)

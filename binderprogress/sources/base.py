@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextvars import ContextVar
 from typing import Protocol
+from urllib.parse import quote
 
 import msgspec
 
@@ -84,6 +85,31 @@ class Target(msgspec.Struct, frozen=True):
         """A short name for people, the same where the key is."""
         return (self.version or self.spec).title
 
+    def binder_fields(self, *, launch_host: str, client_ip: str) -> dict[str, str]:
+        """Return the fields that BinderHub passes to its spawner and sends with `ready`.
+
+        Parameters
+        ----------
+        launch_host : str
+            The server's address as the client sees it, with a slash at its end.
+        client_ip : str
+        """
+        spec = self.spec
+        commit = self.commit or spec.ref
+        ref_url = spec.repo_url
+        if self.version is not None:
+            ref_url = self.version.repo_url
+        elif spec.provider in {"gh", "gl"}:
+            middle = "/-/tree/" if spec.provider == "gl" else "/tree/"
+            ref_url += middle + quote(commit)
+        return {
+            "binder_ref_url": ref_url,
+            "binder_launch_host": launch_host,
+            "binder_request": f"v2/{spec}",
+            "binder_persistent_request": f"v2/{self.version or spec.at(commit)}",
+            "binder_client_ip": client_ip,
+        }
+
 
 class Built(msgspec.Struct, frozen=True):
     """The end of a build that went well.
@@ -137,8 +163,10 @@ class SpawnRequest(msgspec.Struct, frozen=True, kw_only=True):
     repo_url : str
     options : dict
         More for the spawner's ``user_options``: BinderHub's ``binder_*``.
+    target : Target or None
+        What was built, as its builder resolved it.
     built : Built or None
-        The end of its build, with what the builder leaves for a spawner that belongs to it.
+        The result of the build, with what the builder leaves for a spawner that belongs to it.
     user : str
         Who launches, as the Hub calls them; empty where nobody has a name.
     """
@@ -148,6 +176,7 @@ class SpawnRequest(msgspec.Struct, frozen=True, kw_only=True):
     image: str
     repo_url: str
     options: dict[str, str]
+    target: Target | None = None
     built: Built | None = None
     user: str = ""
 

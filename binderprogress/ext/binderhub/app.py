@@ -21,6 +21,7 @@ from traitlets.config import LoggingConfigurable
 from ..._share import share_path
 from ...errors import ConfigError
 from ...history.config import History
+from ...launches import LaunchManager
 from ...web.config import Web
 from ...web.launch_ids import without_launch_ids
 from ...web.static import StaticHandler
@@ -30,7 +31,6 @@ from ..tracing import Tracing
 from . import handlers, pages
 from .builder import ImageBuilder
 from .launcher import traced
-from .launches import HubLaunches
 from .spawner import LauncherSpawner
 
 __all__ = ["BinderProgress", "BinderProgressHub", "main"]
@@ -72,7 +72,7 @@ class BinderProgress(LoggingConfigurable):
     def __init__(self, hub: Any, **kwargs: Any) -> None:
         super().__init__(parent=hub, **kwargs)
         settings = hub.tornado_app.settings
-        self.launches = HubLaunches(
+        self.launches = LaunchManager(
             builder=ImageBuilder(settings, parent=self),
             spawner=LauncherSpawner(settings, parent=self),
             parent=self,

@@ -19,7 +19,7 @@ from ...errors import LaunchFailedError
 from ...sources.base import Attempt, Served, SpawnRequest
 from .events import emit_launch
 from .quota import check_quota
-from .target import ImageRequest
+from .target import ImageTarget
 
 __all__ = ["LauncherSpawner"]
 
@@ -52,22 +52,23 @@ class LauncherSpawner(LoggingConfigurable):
 
     async def spawn(self, request: SpawnRequest) -> AsyncGenerator[Record | Attempt | Served, None]:
         """Start a server; see `base.Spawner.spawn`."""
-        assert isinstance(request, ImageRequest)  # noqa: S101 - `Launches` makes no others
+        target = request.target
+        assert isinstance(target, ImageTarget)  # noqa: S101 - `ImageBuilder` makes no others
         delay, retries = self._launcher.retry_delay, self._launcher.retries
         with LAUNCHES_INPROGRESS.track_inprogress():
-            await check_quota(self._settings, request.target)
+            await check_quota(self._settings, target)
             for attempt in range(1, retries + 1):
                 began = time.perf_counter()
                 try:
-                    async for item in self._attempt(request):
+                    async for item in self._attempt(request, target):
                         if isinstance(item, Served):
-                            self._succeeded(request, began, attempt)
+                            self._succeeded(request, target, began, attempt)
                         yield item
                     return
                 except Exception as error:
                     # What refuses will refuse again.
                     last = attempt == retries or _is_refusal(error)
-                    self._failed(request, began, error, last=last)
+                    self._failed(target, began, error, last=last)
                     if last:
                         raise await asyncio.to_thread(_failure, error) from error
                     yield Attempt(attempt + 1, f"Launch attempt {attempt} failed: {_told(error)}")
@@ -88,8 +89,10 @@ class LauncherSpawner(LoggingConfigurable):
 
     # -- one attempt
 
-    async def _attempt(self, request: ImageRequest) -> AsyncGenerator[Record | Served, None]:
-        server = self._name(request)
+    async def _attempt(
+        self, request: SpawnRequest, target: ImageTarget
+    ) -> AsyncGenerator[Record | Served, None]:
+        server = self._name(target)
         self._servers.setdefault(request.key, []).append(server)
         events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         task = asyncio.create_task(
@@ -112,12 +115,12 @@ class LauncherSpawner(LoggingConfigurable):
             task.cancel()
         yield Served(started["url"], started["token"])
 
-    def _name(self, request: ImageRequest) -> _Server:
+    def _name(self, target: ImageTarget) -> _Server:
         """Name user and server as BinderHub does, anew for each attempt."""
-        unique = self._launcher.unique_name_from_repo(request.repo_url)
+        unique = self._launcher.unique_name_from_repo(target.spec.repo_url)
         if not self._settings["auth_enabled"]:
             return _Server(unique, "", ours=True)
-        user = request.target.spec.visit.user
+        user = target.spec.visit.user
         if self._launcher.allow_named_servers:
             return _Server(user, unique, ours=True)
         # A user's only server: if it runs already, the launcher refuses, and it must go on.
@@ -153,22 +156,26 @@ class LauncherSpawner(LoggingConfigurable):
 
     # -- what is told of it
 
-    def _succeeded(self, request: ImageRequest, began: float, attempt: int) -> None:
+    def _succeeded(
+        self, request: SpawnRequest, target: ImageTarget, began: float, attempt: int
+    ) -> None:
         del self._servers[request.key]
         seconds = time.perf_counter() - began
         LAUNCH_TIME.labels(status="success", retries=attempt - 1).observe(seconds)
-        LAUNCH_COUNT.labels(status="success", **request.target.labels).inc()
+        LAUNCH_COUNT.labels(status="success", **target.labels).inc()
         self.log.info("Launched %s in %.0fs", request.repo_url, seconds)
-        emit_launch(self._settings["event_log"], request.target)
+        emit_launch(self._settings["event_log"], target)
 
-    def _failed(self, request: ImageRequest, began: float, error: Exception, *, last: bool) -> None:
+    def _failed(self, target: ImageTarget, began: float, error: Exception, *, last: bool) -> None:
         seconds = time.perf_counter() - began
         status = "failure" if last else "retry"
         # As in BinderHub: how often was tried counts only where it went well in the end.
         LAUNCH_TIME.labels(status=status, retries=-1).observe(seconds)
         if last:
-            LAUNCH_COUNT.labels(status=status, **request.target.labels).inc()
-        self.log.error("Launch of %s: %s after %.0fs: %r", request.repo_url, status, seconds, error)
+            LAUNCH_COUNT.labels(status=status, **target.labels).inc()
+        self.log.error(
+            "Launch of %s: %s after %.0fs: %r", target.spec.repo_url, status, seconds, error
+        )
 
 
 def _is_refusal(error: Exception) -> bool:

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from ...core.specs import Spec
-from ...sources.base import SpawnRequest, Target
+from ...sources.base import Target
 
-__all__ = ["ImageRequest", "ImageTarget", "ProviderSpec", "Visit"]
+__all__ = ["ImageTarget", "ProviderSpec", "Visit"]
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,13 +85,13 @@ class ImageTarget(Target, frozen=True, kw_only=True):
         """The labels of BinderHub's metrics."""
         return {"provider": self.provider.name, "repo": self.spec.repo_url}
 
-
-class ImageRequest(SpawnRequest, frozen=True, kw_only=True):
-    """A server to start, and what of.
-
-    Attributes
-    ----------
-    target : ImageTarget
-    """
-
-    target: ImageTarget
+    def binder_fields(self, *, launch_host: str, client_ip: str) -> dict[str, str]:
+        """Return the fields as BinderHub's providers know them; see `Target.binder_fields`."""
+        return {
+            "binder_ref_url": self.ref_url,
+            # BinderHub may be configured to name another host than the one that was asked.
+            "binder_launch_host": self.spec.visit.launch_host,
+            "binder_request": f"v2/{self.spec}",
+            "binder_persistent_request": f"v2/{self.spec.provider}/{self.resolved_spec}",
+            "binder_client_ip": client_ip,
+        }
