@@ -66,6 +66,7 @@ LEAKS = [
     "JUPYTERHUB_API_TOKEN={}",
     # headers
     "Authorization: token {}",
+    "Authorization: token {}…",
     "authorization: Basic {}",
     "{{'Authorization': 'Bearer {}'}}",
     "PRIVATE-TOKEN: {}",
@@ -101,6 +102,7 @@ HARMLESS = [
     "mailto:ada@example.org/",
     "the exit code=1 of a key=value",
     "Invalid token: unexpected end",
+    "Send a token as `Authorization: token …`, or log in.",
     "100% of 5 @ 3:40",
 ]
 
