@@ -598,3 +598,11 @@ def test_a_hub_that_lets_one_wait_is_a_queue() -> None:
     note = from_hub({"message": "The Hub is busy; asking again in 2 s.", "throttled": True})
     assert note.step == QUEUED
     assert from_hub({"message": "Server requested", "throttled": "yes"}).step != QUEUED
+
+
+def test_a_password_in_an_address_that_git_prints_stays_out_of_the_log() -> None:
+    line = "fatal: unable to access 'https://ada:secret@git.example.org/a/': 403\n"
+    note = Normalizer().read(Record("repo2docker", line))
+    assert note is not None
+    assert "secret" not in note.message
+    assert "git.example.org/a/" in note.message
