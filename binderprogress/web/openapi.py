@@ -52,8 +52,8 @@ _SPEC = {
 _FORMAT = {
     "name": "format",
     "in": "query",
-    "description": "chrome: the Trace Event Format, for Perfetto, instead of a Trace.",
-    "schema": {"type": "string", "enum": ["chrome"]},
+    "description": "chrome: the Trace Event Format, for Perfetto, instead of a Trace; empty: a Trace.",
+    "schema": {"type": "string", "enum": ["", "chrome"]},
 }
 _PROVIDER = {
     "name": "provider",
