@@ -52,7 +52,7 @@ _SPEC = {
 _FORMAT = {
     "name": "format",
     "in": "query",
-    "description": "chrome: the Trace Event Format, for Perfetto, instead of a Trace; empty: a Trace.",
+    "description": "chrome: the Trace Event Format, for Perfetto; empty: a Trace.",
     "schema": {"type": "string", "enum": ["", "chrome"]},
 }
 _PROVIDER = {
