@@ -75,7 +75,10 @@ class EmbeddedHub:
         ConfigError
             If what it needs is not installed.
         """
-        env = {**os.environ, **self._env}
+        # Not the variables of a JupyterHub that this process is a service of, or runs in: they
+        # would configure ours, and our servers would see its token.
+        own = {key: value for key, value in os.environ.items() if not key.startswith("JUPYTERHUB_")}
+        env = {**own, **self._env}
         # Where this interpreter's programs are, there is configurable-http-proxy too.
         env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", "")])
         if shutil.which("configurable-http-proxy", path=env["PATH"]) is None:

@@ -106,6 +106,22 @@ async def test_it_starts_answers_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 @asynchronous(60)
+async def test_it_starts_within_a_service_of_another_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "of-another-hub")
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_URL", "http://127.0.0.1:1/")
+    hub = make(tmp_path)
+    await hub.start()
+    try:
+        await hub.available()
+        for process in within(tmp_path):
+            assert "of-another-hub" not in process.environ().values()
+    finally:
+        await hub.stop()
+
+
+@asynchronous(60)
 async def test_a_hub_that_was_killed_leaves_nothing(tmp_path: Path) -> None:
     """By the kernel when memory is short: proxy and servers then have no parent that knows them."""
     hub = make(tmp_path)
