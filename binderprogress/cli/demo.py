@@ -71,7 +71,7 @@ class DemoApp(Command):
         # What is configured counts; the examples are what there is without.
         if not standalone.web.gallery:
             standalone.web.gallery_items = make_gallery(entries, _gallery())
-        standalone.web.front_page = {"engine": standalone.engine}
+        standalone.web.front_page["engine"] = standalone.engine
         try:
             await standalone.start()
             if standalone.hub is not None:

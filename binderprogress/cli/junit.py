@@ -22,7 +22,7 @@ from junitparser import (
     TestSuite,
 )
 
-from ..core.reasons import plain
+from ..core.printable import plain
 from .check_report import Case, Report, Status
 
 __all__ = ["junit_xml"]

@@ -14,7 +14,7 @@ from ..client.models import served
 from ..core.binderhub import SPAWN_PHASES
 from ..core.events import Event
 from ..core.phases import Phase
-from ..core.reasons import plain
+from ..core.printable import plain
 from ..errors import (
     BadRequestError,
     BinderProgressError,

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import aiohttp
 import msgspec
 
-from ..core.reasons import plain
+from ..core.printable import plain
 from ..core.redact import redact, split_credentials
 from ..errors import (
     BadRequestError,

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
-from ..core.reasons import plain
+from ..core.printable import plain
 from ..errors import RunFailedError, ServerUnreachableError, StreamError
 from .addresses import is_near
 from .bounded import read_text

@@ -24,7 +24,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 from websockets.protocol import State
 
-from ..core.reasons import plain
+from ..core.printable import plain
 from ..errors import RunFailedError
 from .addresses import is_near
 from .connection import JITTER

@@ -9,9 +9,20 @@ from __future__ import annotations
 
 import re
 
-from .reasons import plain
+__all__ = ["ESCAPES", "escape", "escape_json", "indented", "message_lines", "plain", "printable"]
 
-__all__ = ["escape", "escape_json", "indented", "message_lines", "printable"]
+ESCAPES = (
+    # Most characters begin none, and are passed over by one look.
+    r"(?=[\x00-\x08\x0b-\x1f\x7f-\x9f])(?:"
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b+(?=\x1b)|\x1b[ -/]*[0-~]?"
+    r"|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x8f\x91-\x97\x99\x9a\x9c]+"
+    r")"
+)
+"""What `plain` takes out."""
+
+_ESCAPES = re.compile(ESCAPES)
 
 _INDENT = "\n    "
 
@@ -21,6 +32,13 @@ _UNSAFE = re.compile(f"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029{_DIRECTIONS}{_SU
 _DIRECTION = re.compile(f"[{_DIRECTIONS}]")
 _SEPARATOR = re.compile("[\u2028\u2029]")
 _SURROGATE = re.compile(f"[{_SURROGATES}]")
+
+
+def plain(text: str) -> str:
+    """Return `text` without escape sequences and control characters."""
+    if text.isprintable():
+        return text
+    return _ESCAPES.sub("", text)
 
 
 def escape(text: str) -> str:

@@ -10,10 +10,10 @@ import msgspec
 
 from ..errors import LaunchFailedError
 from .matching import Log, Matcher
+from .printable import plain
 
 __all__ = [
     "DRAWN",
-    "ESCAPES",
     "EVIDENCE",
     "FLAGS",
     "LONGEST_LINE",
@@ -25,7 +25,6 @@ __all__ = [
     "Reason",
     "diagnose",
     "failure",
-    "plain",
 ]
 
 
@@ -399,18 +398,6 @@ _COMPILED = [
 ]
 # ECMA-48's: control sequences, control strings (OSC, DCS, …), other escapes, controls. What is not
 # finished ends with its line, so that one line cannot hide the next.
-ESCAPES = (
-    # Most characters begin none, and are passed over by one look.
-    r"(?=[\x00-\x08\x0b-\x1f\x7f-\x9f])(?:"
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
-    r"|\x1b+(?=\x1b)|\x1b[ -/]*[0-~]?"
-    r"|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x8f\x91-\x97\x99\x9a\x9c]+"
-    r")"
-)
-"""What `plain` takes out."""
-
-_ESCAPES = re.compile(ESCAPES)
 _LINE_END = re.compile(r"[\r\n]+")
 DRAWN = "│├╰─▶× "
 """What programs draw in front of wrapped sentences."""
@@ -453,13 +440,6 @@ def failure(key: str, message: str = "") -> LaunchFailedError:
     """Return the error for a reason that is known, with its own sentence or another."""
     reason = REASONS[key]
     return LaunchFailedError(message or reason.sentence, reason=key, advice=reason.advice)
-
-
-def plain(text: str) -> str:
-    """Return `text` without escape sequences and control characters."""
-    if text.isprintable():
-        return text
-    return _ESCAPES.sub("", text)
 
 
 def diagnose(lines: Reversible[str], *, otherwise: str = "unknown") -> Diagnosis:

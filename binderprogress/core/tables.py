@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import estimate, facts, knowledge, layers, lognormal, normalize, reasons, steps
+from . import estimate, facts, knowledge, layers, lognormal, normalize, printable, reasons, steps
 from .phases import Phase
 
 __all__ = ["javascript", "tables"]
@@ -60,7 +60,7 @@ def tables() -> dict[str, Any]:
             for reason in reasons.REASONS.values()
             if reason.pattern
         ],
-        "escapes": reasons.ESCAPES,
+        "escapes": printable.ESCAPES,
         "drawn": reasons.DRAWN,
         "limits": {
             "line": reasons.LONGEST_LINE,

@@ -18,7 +18,7 @@ from traitlets import Enum, List, Unicode, default
 
 from ..core.normalize import Record
 from ..core.phases import Phase
-from ..core.reasons import plain
+from ..core.printable import plain
 from ..errors import LaunchFailedError
 from .base import Built, Target
 from .environment import PACKAGES, private_home

@@ -13,7 +13,13 @@ from tornado.web import HTTPError, RequestHandler
 from ..core import specs, traceparent
 from ..core.redact import redact
 from ..core.specs import Spec
-from ..errors import BinderProgressError, ConflictError, RefusedError, TooManyRequestsError
+from ..errors import (
+    BadRequestError,
+    BinderProgressError,
+    ConflictError,
+    RefusedError,
+    TooManyRequestsError,
+)
 from ..launches import Caller, Launch
 from .config import Web
 from .connections import as_viewer
@@ -166,9 +172,18 @@ class Handler(Discreet):
             self.user = await self.web.access.identify(self)
 
     def query(self, name: str, default: str = "") -> str:
-        """Return an argument of the query as it is: Tornado's own takes out control characters."""
+        """Return an argument of the query as it is: Tornado's own takes out control characters.
+
+        Raises
+        ------
+        BadRequestError
+            If it is not UTF-8.
+        """
         values = self.request.query_arguments.get(name)
-        return values[-1].decode("utf-8", "replace") if values else default
+        try:
+            return values[-1].decode() if values else default
+        except UnicodeDecodeError as error:
+            raise BadRequestError(f"`{name}` is not UTF-8.") from error
 
     def allowed_methods(self) -> list[str]:
         """Return the methods that this address takes."""
@@ -183,6 +198,8 @@ class Handler(Discreet):
         self.set_status(status)
         if status == 405:
             self.set_header("Allow", ", ".join(self.allowed_methods()))
+        elif status == 426:
+            self.set_header("Upgrade", "websocket")
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Say what went wrong in a sentence; tracebacks are for the log."""

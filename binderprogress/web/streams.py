@@ -114,7 +114,6 @@ class SocketHandler(ApiHandler, WebSocketHandler):
         self._launch = self.launch_of(launch_id, self.query("spec"))
         self._after = position(self.query("after"))
         if self.request.headers.get("Upgrade", "").lower() != "websocket":
-            self.set_header("Upgrade", "websocket")
             raise HTTPError(426, "This address speaks WebSocket. The one with /events streams.")
         self.become_viewer()
         await super().get(launch_id)

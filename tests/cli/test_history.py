@@ -47,6 +47,7 @@ def test_sums_are_those_of_the_launches_again(file: Path, env: dict[str, str]) -
     assert told(file) != before
     config = file.with_name("config.py")
     config.write_text(f"c.History.url = 'sqlite:///{file}'")
+    config.chmod(0o600)
     done = cli("history", "rebuild", "-f", str(config), env=env)
     assert (done.returncode, done.stderr) == (0, "3 launches are read.\n")
     assert f"sqlite:///{file}" in done.stdout

@@ -130,12 +130,12 @@ WRONG = {
     "nothing to check": (["check"], "Name one repository."),
     "some notebooks and all": (
         ["check", "gh/a/b/c", "--notebook", "x.ipynb", "--all-notebooks"],
-        "Name notebooks, or run all of them.",
+        "--notebook and --all-notebooks cannot be used together.",
     ),
     "no time": (["check", "gh/a/b/c", "--timeout=0"], "should not be less than 0.1"),
     "no folder for a report": (
         ["check", "gh/a/b/c", "--junit", "/nowhere/report.xml"],
-        "There is no folder for '/nowhere/report.xml'.",
+        "The folder of '/nowhere/report.xml' does not exist.",
     ),
     "no archive": (["launch", "10.1000/182"], "'10.1000/182' does not say where it leads."),
     "no ref of a DOI": (["launch", "10.5281/zenodo.1", "--ref=v1"], "leave that out"),

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binderprogress.core.reasons import REASONS, Reason, diagnose, failure, plain
+from binderprogress.core.printable import plain
+from binderprogress.core.reasons import REASONS, Reason, diagnose, failure
 
 from . import recorded
 

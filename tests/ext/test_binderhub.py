@@ -194,7 +194,7 @@ def test_a_launch_is_kept_with_all_but_who_launched(tmp_path: Path) -> None:
 def test_the_api_is_described_to_whom_it_is_open() -> None:
     with inside() as server:
         described = server.get("api/openapi.json").json()
-        assert {"/api/launches", "/build/{spec}"} <= described["paths"].keys()
+        assert {"/api/launches", "/build/gh/{user}/{repository}/{ref}"} <= described["paths"].keys()
     with inside(BinderHub={"auth_enabled": True}) as server:
         assert server.get("api/openapi.json").status_code == 403
         assert server.get("api/openapi.json", headers=by_token("ann")).status_code == 200

@@ -228,7 +228,8 @@ async def test_a_named_server_of_a_hub_that_is_away_twice(hub: Hub) -> None:
             first = asyncio.ensure_future(anext(stream))
             while proxy.connections < 3:
                 await asyncio.wait({first}, timeout=0.02)
-            assert told == ["asked"]
+            # Before each attempt: a JupyterHub that ended may be started again.
+            assert told == ["asked"] * proxy.connections
             assert not first.done()
             proxy.target = hub.port
             items = [await first]

@@ -92,6 +92,17 @@ def program(*arguments: str, env: dict[str, str], log: Path) -> Iterator[Program
 
 
 def environment(cache: Path) -> dict[str, str]:
-    """Return variables under which our caches are empty, and uv's is the user's."""
+    """Return variables under which our caches are empty, and uv's is the user's.
+
+    Builds see the mark of their `Program`, too, so that its family is found whole.
+    """
+    config = cache / "config" / "binderprogress_config.py"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(f"c.GitResolver.pass_environment = [{MARK!r}]\n")
     uv_cache = subprocess.check_output([BIN / "uv", "cache", "dir"], text=True).strip()
-    return {**os.environ, "XDG_CACHE_HOME": str(cache), "UV_CACHE_DIR": uv_cache}
+    return {
+        **os.environ,
+        "XDG_CACHE_HOME": str(cache),
+        "UV_CACHE_DIR": uv_cache,
+        "JUPYTER_CONFIG_PATH": str(config.parent),
+    }
