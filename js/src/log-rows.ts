@@ -122,9 +122,15 @@ export class LogRows {
     this.box.scrollLeft += found.left - left - (right - left) / 3;
   }
 
-  /** Give a line's number the focus; after drawing. */
-  focus(line: number): void {
-    this.#pool.find((row) => row.line === line)?.number.focus({ preventScroll: true });
+  /**
+   * Give a line's number the focus; after drawing.
+   *
+   * @param options.reveal - scroll the page to it, too
+   */
+  focus(line: number, { reveal = false } = {}): void {
+    const number = this.#pool.find((row) => row.line === line)?.number;
+    number?.focus({ preventScroll: true });
+    if (reveal) number?.scrollIntoView({ block: "nearest" });
   }
 
   /** Draw everything anew the next time. */

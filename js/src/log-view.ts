@@ -158,7 +158,7 @@ export class LogView {
     const goal = this.#goal && this.#goal.line < log.end ? this.#goal : undefined;
     if (goal) this.#reach(goal.line, log);
     this.#rows.render(log, this.#search);
-    if (goal?.focused === document.activeElement) this.#rows.focus(goal?.line ?? -1);
+    if (goal?.focused === document.activeElement) this.#rows.focus(goal?.line ?? -1, { reveal: true });
     this.#draw();
   }
 
