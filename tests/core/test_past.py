@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from binderprogress.core.events import Event
-from binderprogress.core.past import MOST_SPANS, PastLaunch, Span, spans
+from binderprogress.core.past import MOST_SPANS, PastLaunch, Span, StepChange, spans
 from binderprogress.core.phases import Phase
 from binderprogress.core.steps import Step, numbered
 
@@ -68,6 +68,25 @@ def test_a_launch_is_cut_into_its_steps() -> None:
     assert [span.cached for span in found] == [False, False, False, False, True, False, False]
     assert [span.digest for span in found[3:5]] == ["a", "b"]
     assert found[3].seconds == 6.5
+
+
+def test_changes_of_steps_say_as_much_as_all_events() -> None:
+    """A log has many lines and few steps: they are all that is kept for it."""
+    first, second = numbered(1, 2, digest="a"), numbered(2, 2, digest="b", cached=True)
+    steps = [
+        (0.0, "waiting", Step("looking", "Looking")),
+        (2.0, "building", first),
+        (7.0, "building", second),
+        (9.0, "ready", Step("", "")),
+    ]
+    events = [event(at, phase, step) for at, phase, step in steps]
+    changes = [
+        StepChange(id=number, phase=event.phase, time=event.time, what=step, attempt=1)
+        for number, (event, (_, _, step)) in enumerate(zip(events, steps, strict=True), 1)
+    ]
+    began = events[0].time
+    assert spans(changes, began=began) == spans(events, began=began)
+    assert changes[-1].terminal
 
 
 def test_one_that_goes_on_ends_with_its_newest_event() -> None:
