@@ -220,7 +220,7 @@ class Standalone(LoggingConfigurable):
         """Stop everything, within 5 seconds."""
         self._server.stop()
         # With a Hub of our own all servers end with it; another's have to be stopped one by one.
-        patience = 1.0 if self.hub is not None else 4.0
+        patience = 2.0 if self.hub is not None else 4.0
         try:
             async with asyncio.timeout(patience):
                 await self.launches.close()

@@ -153,6 +153,8 @@ class LaunchManager(LoggingConfigurable):
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._builds: dict[str, Build] = {}
+        self._ending: set[asyncio.Task[Built]] = set()
+        """Builds that were cancelled, while they end their processes."""
         self._logs = tempfile.TemporaryDirectory(prefix="binderprogress-")
         self._closing = False
         self.ended: Counter[Phase] = Counter()
@@ -291,7 +293,7 @@ class LaunchManager(LoggingConfigurable):
         tasks = list(self._tasks.values())
         for launch in list(self._launches.values()):
             self.cancel(launch, "shutdown")
-        builds = [build.task for build in self._builds.values()]
+        builds = [*(build.task for build in self._builds.values()), *self._ending]
         try:
             await asyncio.gather(*tasks, *builds, return_exceptions=True)
         finally:
@@ -439,6 +441,8 @@ class LaunchManager(LoggingConfigurable):
         if build is not None and build.users == 0:
             if not build.task.done():
                 self.log.info("Build of %s is called off: nobody waits for it", build.target.key)
+                self._ending.add(build.task)
+                build.task.add_done_callback(self._ending.discard)
             build.release()
             # A new launch of it must not join one that is being ended.
             self._drop(build)

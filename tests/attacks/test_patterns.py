@@ -30,7 +30,7 @@ from binderprogress.errors import SpecError
 from ..support.pumps import hostile_lines
 
 LENGTH = 100_000
-MOST = 0.005
+MOST = 0.015
 # What goes on after a match, as `sub` does, takes some time for each.
 PER_MATCH = 0.5e-6
 METHODS = {"search", "match", "fullmatch", "sub", "subn", "split", "findall", "finditer"}

@@ -20,7 +20,7 @@ from .printing import Server, lines, reached, serving
 
 LAUNCHES = 100
 LINES = 100_000
-STALL = 0.15
+STALL = 0.6
 """Seconds of processor time that one turn of the loop may take; those before took ten."""
 
 

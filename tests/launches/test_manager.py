@@ -504,6 +504,24 @@ async def test_closing_cancels_everything_and_leaves_nothing(
 
 
 @gen_test
+async def test_closing_waits_for_builds_that_were_cancelled_before(
+    make_manager: Make, tmp_path: Path
+) -> None:
+    """Else the event loop ends before their processes do."""
+    async with Feed(tmp_path / "fed", before="trap '' TERM HUP INT") as feed:
+        manager = make_manager()
+        launch = start(manager, feed.spec)
+        await feed.build()
+        build = launch.build
+        assert build is not None
+        manager.cancel(launch)
+        await over(manager)
+        assert not build.task.done()
+        await manager.close()
+        assert build.task.done()
+
+
+@gen_test
 async def test_closing_in_a_hurry_still_removes_the_files(
     make_manager: Make, temporary: Path, shared: Path
 ) -> None:
