@@ -16,9 +16,9 @@ from statistics import fmean
 from typing import Any
 
 from binderprogress.core.events import Event
-from binderprogress.core.knowledge import Knowledge
 from binderprogress.core.phases import Phase
-from binderprogress.core.window import quantile
+from binderprogress.core.timing.priors import Knowledge
+from binderprogress.core.timing.recent import quantile
 from binderprogress.errors import BadRequestError
 
 from .generate import World

@@ -26,11 +26,11 @@ from typing import Any
 
 from sqlalchemy import insert, text
 
-from binderprogress.core.past import PastLaunch, Span
 from binderprogress.core.phases import Phase
+from binderprogress.core.timing.spans import PastLaunch, Span
+from binderprogress.history.batch_writer import BATCH
 from binderprogress.history.database import Database, key_of, row_of
-from binderprogress.history.tables import LaunchRow, Repository
-from binderprogress.history.writing import BATCH
+from binderprogress.history.models import LaunchRow, Repository
 from tests.support.postgresql import postgresql, programs
 from tests.support.replay import stage
 

@@ -22,10 +22,10 @@ from tornado.ioloop import IOLoop
 from tornado.queues import Queue
 from traitlets.config import Config
 
+from binderprogress.backends.base import Built, Record, Target
+from binderprogress.backends.repo2docker import Repo2dockerBuilder
 from binderprogress.core.specs import Spec, parse
 from binderprogress.launches import Caller, LaunchManager
-from binderprogress.sources.base import Built, Record, Target
-from binderprogress.sources.repo2docker import Repo2dockerBuilder
 
 from .servers import payload
 from .servers.ours import NoSpawner

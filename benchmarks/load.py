@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from binderprogress.core.window import quantile
+from binderprogress.core.timing.recent import quantile
 
 from .servers import payload
 from .servers.control import pin

@@ -22,18 +22,18 @@ from typing import Any
 import msgspec
 from tornado.iostream import IOStream
 
+from binderprogress.backends.processes.child import Lines
 from binderprogress.channels.memory import MemoryChannel
-from binderprogress.core.estimate import TYPICAL, Estimator
 from binderprogress.core.events import Encoded, Event
-from binderprogress.core.knowledge import Expectation, Place
-from binderprogress.core.normalize import Normalizer, Record
+from binderprogress.core.log.reader import Normalizer, Record
+from binderprogress.core.log.steps import numbered
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import parse
-from binderprogress.core.steps import numbered
+from binderprogress.core.timing.estimator import TYPICAL, Estimator
+from binderprogress.core.timing.priors import Expectation, Place
 from binderprogress.launches import Caller, Fanout, Launch
+from binderprogress.launches.event_writer import Clock, Limits, Writer
 from binderprogress.launches.fanout import Audience
-from binderprogress.launches.writer import Clock, Limits, Writer
-from binderprogress.sources.process import Lines
 from binderprogress.web.viewers import EventStream, EventStreamViewer
 
 __all__ = ["COUNT", "NOTHING", "OPERATIONS"]

@@ -21,7 +21,7 @@ from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from binderprogress.core.window import quantile
+from binderprogress.core.timing.recent import quantile
 
 SPEC = "gh/ada/penguins/HEAD"
 LINE = "Collecting a-package-with-an-ordinary-name==1.2.3 (from requirements.txt line 7)"

@@ -27,13 +27,13 @@ from typing import Any, Literal
 import psutil
 from traitlets.config import Config
 
+from binderprogress.backends.base import Built, SpawnRequest
 from binderprogress.cli.demo import examples
-from binderprogress.core.estimate import FRESH
-from binderprogress.core.normalize import Normalizer, Record
+from binderprogress.core.log.reader import Normalizer, Record
 from binderprogress.core.specs import Spec, from_address
-from binderprogress.ext.standalone import Standalone
+from binderprogress.core.timing.estimator import FRESH
+from binderprogress.deploy.standalone import Standalone
 from binderprogress.launches import Caller, Launch
-from binderprogress.sources.base import Built, SpawnRequest
 from tests.podman.podman_support import BASE_IMAGE, Podman, base_tar
 
 from .repositories import GOOD, LOCAL, PODMAN, change, commit_of, spec_of

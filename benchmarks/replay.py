@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable
 
 from binderprogress.channels.memory import MemoryChannel
-from binderprogress.core.estimate import Estimate, Estimator
 from binderprogress.core.events import Event
-from binderprogress.core.knowledge import Expectation, Knowledge, Place
-from binderprogress.core.normalize import BINDERHUB_PHASES, Normalizer
-from binderprogress.core.past import PastLaunch, spans
+from binderprogress.core.log.reader import BINDERHUB_PHASES, Normalizer
+from binderprogress.core.log.steps import Step
 from binderprogress.core.phases import TERMINAL, Phase
-from binderprogress.core.steps import Step
-from binderprogress.launches.writer import Clock, Limits, Writer
+from binderprogress.core.timing.estimator import Estimate, Estimator
+from binderprogress.core.timing.priors import Expectation, Knowledge, Place
+from binderprogress.core.timing.spans import PastLaunch, spans
+from binderprogress.launches.event_writer import Clock, Limits, Writer
 
 from .traces import Line, Trace
 

@@ -18,12 +18,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from binderprogress.core.estimate import TYPICAL
-from binderprogress.core.normalize import Record
+from binderprogress.backends.local.builder import LocalBuilder
+from binderprogress.backends.repo2docker import Repo2dockerBuilder
+from binderprogress.core.log.reader import Record
 from binderprogress.core.phases import Phase
+from binderprogress.core.timing.estimator import TYPICAL
 from binderprogress.errors import BadRequestError
-from binderprogress.sources.local import LocalBuilder
-from binderprogress.sources.repo2docker import Repo2dockerBuilder
 
 __all__ = ["Header", "Line", "Trace", "read", "read_all", "write"]
 

@@ -111,7 +111,7 @@ class LaunchFailedError(BinderProgressError):
     message : str
         One sentence: what happened.
     reason : str
-        A key of `binderprogress.core.reasons.REASONS`.
+        A key of `binderprogress.core.log.reasons.REASONS`.
     subject : str
         What it is about, as the branch that is not there; empty if it is about nothing else.
     advice : str

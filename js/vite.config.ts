@@ -10,12 +10,12 @@ const withoutIndentation = {
   name: "without-indentation",
   apply: "build" as const,
   transform: (code: string, id: string) =>
-    /\/src\/(template|running|ending|log-\w+)\.ts$/.test(id) ? { code: code.replace(/\n +/g, "\n"), map: null } : undefined,
+    /\/src\/(element\/(template|running|ending)|log\/[\w-]+)\.ts$/.test(id) ? { code: code.replace(/\n +/g, "\n"), map: null } : undefined,
 };
 
 /** The modules that the element cannot do without. What it loads when wanted may use them, too. */
 const CORE =
-  /node_modules\/(@?lit|lit-[a-z]+|@lit|eventsource-parser)\/|catalogs\/en\.json|element\.css|src\/(client|detect|element|focus|hub-url|language|lazy|progress|session|stream|template|words)\.ts/;
+  /node_modules\/(@?lit|lit-[a-z]+|@lit|eventsource-parser)\/|catalogs\/en\.json|element\.css|src\/(wire\/(client|detect|server-url|stream)|session\/(progress|session)|element\/(element|focus|lazy|template)|i18n\/(language|words))\.ts/;
 
 /** What the server's pages name, and what pages elsewhere load as a module. */
 const pages: Build = {
@@ -24,13 +24,13 @@ const pages: Build = {
   // A library: its parts load each other by plain `import()`, from wherever the script is.
   lib: {
     entry: {
-      "binder-progress": "src/define.ts",
-      index: "src/index.ts",
-      launch: "src/launch.ts",
-      link: "src/link.ts",
-      "spawn-pending": "src/spawn-pending.ts",
-      stats: "src/stats.ts",
-      base: "src/base.css",
+      "binder-progress": "src/element/define.ts",
+      index: "src/pages/index.ts",
+      launch: "src/pages/launch.ts",
+      link: "src/pages/link.ts",
+      "spawn-pending": "src/pages/spawn-pending.ts",
+      stats: "src/pages/stats.ts",
+      base: "src/pages/base.css",
     },
     formats: ["es"],
   },
@@ -55,7 +55,7 @@ const classic: Build = {
   emptyOutDir: false,
   copyPublicDir: false,
   lib: {
-    entry: { "binder-progress.classic": "src/classic.ts" },
+    entry: { "binder-progress.classic": "src/element/classic.ts" },
     formats: ["iife"],
     // Vite asks for one. Nothing is exported, and so no global variable is made.
     name: "binderProgress",
@@ -74,7 +74,7 @@ function forNpm(): Build {
     emptyOutDir: true,
     copyPublicDir: false,
     lib: {
-      entry: { main: "src/main.ts", define: "src/define.ts", client: "src/main-client.ts" },
+      entry: { main: "src/main.ts", define: "src/element/define.ts", client: "src/main-client.ts" },
       formats: ["es"],
     },
     minify: false,

@@ -14,7 +14,7 @@ from benchmarks.estimator import measure
 from benchmarks.generate import World
 from benchmarks.replay import expected, learn, replay
 from benchmarks.traces import Header, Line, Trace, read, write
-from binderprogress.core.knowledge import Knowledge
+from binderprogress.core.timing.priors import Knowledge
 from binderprogress.errors import BadRequestError
 
 ROOT = Path(__file__).parents[1]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from binderprogress.core.reasons import REASONS
-from binderprogress.core.steps import LAYER_LABELS
+from binderprogress.core.log.reasons import REASONS
+from binderprogress.core.log.steps import LAYER_LABELS
 
 from .test_docs import steps
 
 CATALOG = json.loads(
-    (Path(__file__).parents[1] / "js" / "src" / "catalogs" / "more" / "en.json").read_text()
+    (
+        Path(__file__).parents[1] / "js" / "src" / "i18n" / "catalogs" / "more" / "en.json"
+    ).read_text()
 )
 
 

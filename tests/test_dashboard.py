@@ -15,8 +15,8 @@ from jsonschema import Draft202012Validator
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from binderprogress.backends.binderhub.upstreams import Upstream
 from binderprogress.launches import LaunchManager
-from binderprogress.sources.upstreams import Upstream
 from binderprogress.web.metrics import LaunchCollector, UpstreamCollector, registry
 
 from .support.replay import PlayedBuilder, PlayedSpawner

@@ -15,16 +15,16 @@ import pytest
 from tornado.web import RequestHandler
 from traitlets.config import Configurable
 
+from binderprogress.backends.fetch.git import GitResolver
+from binderprogress.backends.local.builder import LocalBuilder
+from binderprogress.backends.repo2docker import Repo2dockerBuilder
 from binderprogress.cli.check import CheckApp
 from binderprogress.cli.launch import LaunchApp
-from binderprogress.core.estimate import TYPICAL
 from binderprogress.core.events import Event
+from binderprogress.core.log.reasons import REASONS
 from binderprogress.core.phases import TRANSITIONS, Phase
-from binderprogress.core.reasons import REASONS
-from binderprogress.ext.standalone import CONFIGURABLES, Standalone
-from binderprogress.sources.git import GitResolver
-from binderprogress.sources.local import LocalBuilder
-from binderprogress.sources.repo2docker import Repo2dockerBuilder
+from binderprogress.core.timing.estimator import TYPICAL
+from binderprogress.deploy.standalone import CONFIGURABLES, Standalone
 from binderprogress.web.access import Everyone
 from binderprogress.web.api import ApiNotFoundHandler
 from binderprogress.web.app import handlers

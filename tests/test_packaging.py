@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from binderprogress._version import __version__
+from binderprogress.core.browser_tables import tables
 from binderprogress.core.events import json_schema
 from binderprogress.core.specs import from_address
-from binderprogress.core.tables import tables
 
 from .support.repositories import repository
 from .support.standalone import running
@@ -47,7 +47,7 @@ def test_the_sdist_has_the_browsers_sources_and_nothing_that_is_made_of_them(bui
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"js/src/define.ts", "js/package-lock.json", "js/public/badge.svg"} <= names
+    assert {"js/src/element/define.ts", "js/package-lock.json", "js/public/badge.svg"} <= names
     made = ("js/node_modules", "js/dist")
     assert not [name for name in names if name.startswith(made) or name.endswith(".installed")]
 
@@ -104,19 +104,19 @@ def test_a_jupyter_server_finds_the_installed_extension(wheel: Path, tmp_path: P
         check=True,
     )
     said = re.sub(r"\x1b\[\d*m", "", listed.stdout + listed.stderr)
-    assert re.search(r"binderprogress\.ext\.server +enabled", said), said
-    assert re.search(r"binderprogress\.ext\.server .*OK", said), said
+    assert re.search(r"binderprogress\.deploy\.jupyter_server +enabled", said), said
+    assert re.search(r"binderprogress\.deploy\.jupyter_server .*OK", said), said
 
 
 def test_the_browsers_schema_is_the_servers() -> None:
     """`npm --prefix js run schema` writes both the schema's copy and the types."""
-    copy = json.loads((JS / "src" / "event.schema.json").read_text())
+    copy = json.loads((JS / "src" / "wire" / "event.schema.json").read_text())
     assert copy == json.loads(json.dumps(json_schema()))
 
 
 def test_the_browsers_tables_are_the_servers() -> None:
     """`docs/development.md` says how to write them anew."""
-    copy = json.loads((ROOT / "js" / "src" / "tables.json").read_text())
+    copy = json.loads((ROOT / "js" / "src" / "binderhub" / "tables.json").read_text())
     assert copy == json.loads(json.dumps(tables()))
 
 
@@ -126,7 +126,7 @@ def test_lock_files_name_no_registry() -> None:
 
 
 def test_the_core_imports_nothing_heavy() -> None:
-    code = "import sys, binderprogress.core.normalize; print('\\n'.join(sys.modules))"
+    code = "import sys, binderprogress.core.log.reader; print('\\n'.join(sys.modules))"
     modules = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
     assert not modules & {"asyncio", "tornado", "aiohttp", "traitlets"}
 

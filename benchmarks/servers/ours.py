@@ -11,10 +11,10 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from traitlets.config import Config
 
+from binderprogress.backends.base import Built, Record, Served, SpawnRequest, Target
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec, parse
 from binderprogress.launches import Caller, LaunchManager
-from binderprogress.sources.base import Built, Record, Served, SpawnRequest, Target
 from binderprogress.web.app import make_app
 from binderprogress.web.config import Web
 

@@ -27,7 +27,7 @@ class BinderProgressApp(CommandGroup):
     subcommands = {  # noqa: RUF012 - traitlets' way
         "serve": ("binderprogress.cli.serve.ServeApp", "Run the server."),
         "hub-service": (
-            "binderprogress.ext.hubservice.HubServiceApp",
+            "binderprogress.deploy.jupyterhub_service.HubServiceApp",
             "Run the server as a service of a JupyterHub.",
         ),
         "launch": ("binderprogress.cli.launch.LaunchApp", "Launch a repository."),

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from traitlets.config.loader import Config
 
-from ..ext.application import (
+from ..deploy.application import (
     FAILED,
     INTERRUPTED,
     UNREACHABLE,

@@ -16,7 +16,7 @@ from ..errors import BadRequestError, ServerUnreachableError
 from .base import FAILED, INTERRUPTED, UNREACHABLE, USAGE, stop_event, unless
 from .check_report import Case, Report, Status, summary
 from .display import Display, PlainDisplay, QuietDisplay, TerminalDisplay, duration
-from .launching import LaunchingCommand
+from .repository_command import LaunchingCommand
 
 if TYPE_CHECKING:
     from .repository_check import RepositoryCheck

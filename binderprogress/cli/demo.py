@@ -16,11 +16,11 @@ from platformdirs import user_cache_path
 from traitlets import Bool, Unicode
 
 from .._share import share_path
+from ..backends.processes.child import run
 from ..core.printable import printable
+from ..deploy.application import serve
+from ..deploy.standalone import CONFIGURABLES, Standalone
 from ..errors import ConfigError
-from ..ext.application import serve
-from ..ext.standalone import CONFIGURABLES, Standalone
-from ..sources.process import run
 from ..web.gallery import load_entries, make_gallery
 from .base import Command, allow_folder, open_in_browser, stop_event, unless
 

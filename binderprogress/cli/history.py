@@ -7,8 +7,8 @@ import sys
 import time
 
 from ..errors import ConfigError
-from ..history.base import NoHistory
 from ..history.config import History
+from ..history.store import NoHistory
 from .base import Command, CommandGroup
 
 __all__ = ["HistoryApp", "RebuildApp"]

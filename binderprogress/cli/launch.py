@@ -25,7 +25,7 @@ from .base import (
     unless,
 )
 from .display import Display, JsonDisplay, PlainDisplay, TerminalDisplay
-from .launching import LaunchingCommand
+from .repository_command import LaunchingCommand
 from .summary import Seen, print_rows, rows
 
 __all__ = ["LaunchApp"]

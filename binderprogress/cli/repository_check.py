@@ -11,7 +11,7 @@ from ..client import AsyncClient, Launch, Server
 from ..client.jupyter import JupyterServer
 from ..client.kernel import Kernel
 from ..client.models import served
-from ..core.binderhub import SPAWN_PHASES
+from ..core.binderhub.stream import SPAWN_PHASES
 from ..core.events import Event
 from ..core.phases import Phase
 from ..core.printable import plain

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..ext.application import Command, ServerCommand
-from ..ext.standalone import CONFIGURABLES, Standalone
+from ..deploy.application import Command, ServerCommand
+from ..deploy.standalone import CONFIGURABLES, Standalone
 
 __all__ = ["ServeApp"]
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from ..core.events import Event
 from ..core.phases import Phase
 from ..core.printable import printable
-from ..core.trace import Trace, TracedSpan, trace
+from ..core.timing.breakdown import Trace, TracedSpan, trace
 from .display import LABELS, duration
 
 __all__ = ["Row", "Seen", "print_rows", "rows"]

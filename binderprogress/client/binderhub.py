@@ -18,7 +18,8 @@ import aiohttp
 from yarl import URL
 
 from ..core import sse
-from ..core.binderhub import (
+from ..core.binderhub.replay import Repeats
+from ..core.binderhub.stream import (
     BUILD_PHASES,
     SPAWN_PHASES,
     BinderHubLaunch,
@@ -28,7 +29,6 @@ from ..core.binderhub import (
 )
 from ..core.events import Event
 from ..core.phases import Phase
-from ..core.repeats import Repeats
 from ..core.specs import Spec
 from ..errors import (
     BinderProgressError,

@@ -8,9 +8,9 @@ import msgspec
 
 from ..core import specs
 from ..core.events import Event
+from ..core.log.reasons import REASONS
 from ..core.phases import Phase
 from ..core.printable import plain
-from ..core.reasons import REASONS
 from ..errors import LaunchFailedError, SpecError
 
 __all__ = ["Launch", "LaunchState", "Server", "read_spec", "served"]

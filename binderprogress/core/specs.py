@@ -23,7 +23,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 import msgspec
 
 from ..errors import SpecError
-from .records import RECORDS, looks_like_record, page_of, spec_of, without_page
+from .archive_specs import RECORDS, looks_like_record, page_of, spec_of, without_page
 from .redact import redact, redact_address, without_credentials
 
 __all__ = [

@@ -10,7 +10,7 @@ from traitlets import Integer, Unicode
 from traitlets.config import LoggingConfigurable
 
 from ..errors import ConfigError
-from .base import HistoryStore, NoHistory
+from .store import HistoryStore, NoHistory
 
 __all__ = ["History"]
 

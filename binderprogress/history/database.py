@@ -13,15 +13,16 @@ import msgspec
 from sqlalchemy import Connection, Engine, Row, Select, delete, insert, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..core.past import PastLaunch, Span
 from ..core.phases import Phase
+from ..core.timing.spans import PastLaunch, Span
 from ..errors import HistoryError
-from . import aggregates, periods
-from .base import Names, Popular, Stats
-from .engine import connect, reason_of
-from .rollups import DAY, Sums
-from .tables import LaunchRow, Repository
-from .writing import BatchWriter
+from . import period_totals as periods
+from . import queries as aggregates
+from .batch_writer import BatchWriter
+from .connection import connect, reason_of
+from .models import LaunchRow, Repository
+from .store import Names, Popular, Stats
+from .totals import DAY, Sums
 
 __all__ = ["Database", "key_of", "row_of"]
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from ..channels.base import Meter
+from .build_log import BuildLog
 from .launch import Launch
-from .log import BuildLog
 
 __all__ = ["Budget", "Budgets", "Part"]
 

@@ -8,18 +8,18 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
+from ..backends.base import Attempt, Builder, Built, Target
 from ..channels.base import Meter
 from ..channels.memory import MemoryChannel
-from ..core.estimate import Estimator
-from ..core.knowledge import Expectation
-from ..core.normalize import Normalizer
+from ..core.log.reader import Normalizer
+from ..core.log.reasons import failure
+from ..core.log.steps import Step
 from ..core.phases import Phase
-from ..core.reasons import failure
-from ..core.steps import Step
+from ..core.timing.estimator import Estimator
+from ..core.timing.priors import Expectation
 from ..errors import LaunchFailedError
-from ..sources.base import Attempt, Builder, Built, Target
-from .log import BuildLog
-from .writer import Clock, Limits, Writer
+from .build_log import BuildLog
+from .event_writer import Clock, Limits, Writer
 
 __all__ = ["FIRST", "Build"]
 

@@ -7,21 +7,21 @@ from itertools import chain
 
 import msgspec
 
+from ..backends.base import Built, Served
 from ..channels.base import Broadcast, Channel, Meter
 from ..channels.memory import MemoryChannel
 from ..core.client_address import client_network
-from ..core.estimate import Estimator
 from ..core.events import Encoded, Event
-from ..core.knowledge import Expectation
-from ..core.past import Span, StepChange, spans
+from ..core.log.steps import Step
 from ..core.phases import Phase
 from ..core.specs import Spec
-from ..core.steps import Step
-from ..core.trace import Trace, trace
+from ..core.timing.breakdown import Trace, trace
+from ..core.timing.estimator import Estimator
+from ..core.timing.priors import Expectation
+from ..core.timing.spans import Span, StepChange, spans
 from ..core.traceparent import TraceParent
-from ..sources.base import Built, Served
 from .build import FIRST, Build
-from .writer import Clock, Limits, Writer
+from .event_writer import Clock, Limits, Writer
 
 __all__ = ["Caller", "Launch", "LaunchState"]
 

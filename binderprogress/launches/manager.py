@@ -15,16 +15,17 @@ import msgspec
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
-from ..core.knowledge import Expectation, Place
-from ..core.normalize import Normalizer
-from ..core.past import Span
+from ..backends.base import TRACE, Attempt, Builder, Built, Served, Spawner, SpawnRequest, Target
+from ..core.log.reader import Normalizer
+from ..core.log.reasons import failure
+from ..core.log.steps import Step
 from ..core.phases import Phase
-from ..core.reasons import failure
 from ..core.specs import Spec
-from ..core.steps import Step
-from ..core.trace import Trace
+from ..core.timing.breakdown import Trace
+from ..core.timing.priors import Expectation, Place
+from ..core.timing.recent import Ended, Recent, Window
+from ..core.timing.spans import Span
 from ..core.traceparent import TraceParent
-from ..core.window import Ended, Recent, Window
 from ..errors import (
     BinderProgressError,
     LaunchFailedError,
@@ -32,18 +33,17 @@ from ..errors import (
     RefusedError,
     TooManyRequestsError,
 )
-from ..history.base import HistoryStore, NoHistory
-from ..sources.base import TRACE, Attempt, Builder, Built, Served, Spawner, SpawnRequest, Target
+from ..history.store import HistoryStore, NoHistory
 from .admission import Admission
 from .budget import Budgets
 from .build import Build
-from .keeping import address_of, past_of
+from .build_log import BuildLog
+from .event_writer import Clock, Limits
+from .history_entry import address_of, past_of
 from .launch import Caller, Launch
-from .learning import Learner
-from .log import BuildLog
+from .learner import Learner
 from .outcomes import Outcomes
-from .ready import ready_fields, spawn_request
-from .writer import Clock, Limits
+from .ready_event import ready_fields, spawn_request
 
 __all__ = ["LaunchManager"]
 

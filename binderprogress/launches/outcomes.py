@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ..core.past import Span
-from ..core.trace import Trace
+from ..core.timing.breakdown import Trace
+from ..core.timing.spans import Span
 from .launch import Launch
 
 __all__ = ["Outcomes"]

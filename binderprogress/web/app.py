@@ -13,7 +13,7 @@ from .build import BuildHandler
 from .config import Web
 from .health import HealthHandler
 from .openapi import OpenApiHandler
-from .own import OwnLaunchesPageHandler
+from .own_launches import OwnLaunchesPageHandler
 from .pages import (
     FrontHandler,
     GoHandler,

@@ -15,7 +15,7 @@ from ..launches import Fanout, LaunchManager
 from .access import Access, Everyone
 from .gallery import Gallery, read_gallery
 from .metrics import LaunchCollector, registry
-from .ratelimit import RateLimiter
+from .rate_limit import RateLimiter
 from .tickets import Tickets
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from ..backends.binderhub.upstreams import Upstream
+from ..core.log.reasons import REASONS
 from ..core.phases import TERMINAL, Phase
-from ..core.reasons import REASONS
-from ..core.trace import Kind, Trace
+from ..core.timing.breakdown import Kind, Trace
 from ..launches import Launch, LaunchManager
-from ..sources.upstreams import Upstream
 
 __all__ = ["BUCKETS", "LaunchCollector", "UpstreamCollector", "registry"]
 

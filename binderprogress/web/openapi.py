@@ -8,7 +8,7 @@ import msgspec
 
 from .._version import __version__
 from ..core.events import Event
-from ..core.trace import Trace
+from ..core.timing.breakdown import Trace
 from ..launches import LaunchState
 from .api import Links
 from .base import ApiHandler

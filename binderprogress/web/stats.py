@@ -13,7 +13,7 @@ import msgspec
 from ..core.phases import Phase
 from ..core.specs import PROVIDERS
 from ..errors import BadRequestError, NotFoundError, RefusedError
-from ..history.base import NoHistory, Popular, Stats
+from ..history.store import NoHistory, Popular, Stats
 from ..launches import LaunchManager
 from .base import ApiHandler, Handler
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..core.trace import chrome
+from ..core.timing.breakdown import chrome
 from ..errors import BadRequestError
 from .base import ApiHandler
 

@@ -1,9 +1,9 @@
-// Writes src/event.ts from src/event.schema.json, which Python makes from its types.
+// Writes src/wire/event.ts from src/wire/event.schema.json, which Python makes from its types.
 import { readFile, writeFile } from "node:fs/promises";
 import { compile } from "json-schema-to-typescript";
 
-const source = new URL("../src/event.schema.json", import.meta.url);
-const target = new URL("../src/event.ts", import.meta.url);
+const source = new URL("../src/wire/event.schema.json", import.meta.url);
+const target = new URL("../src/wire/event.ts", import.meta.url);
 
 const { $ref: _root, ...schema } = JSON.parse(await readFile(source, "utf8"));
 for (const type of Object.values(schema.$defs)) {

@@ -12,7 +12,7 @@ export {
   type Started,
   watch,
   type WatchCallbacks,
-} from "./client";
-export type { Curve, LaunchEvent, Phase } from "./event";
-export { curveAt, isTerminal, ProgressModel } from "./progress";
-export { serverUrl } from "./server-url";
+} from "./wire/client";
+export type { Curve, LaunchEvent, Phase } from "./wire/event";
+export { curveAt, isTerminal, ProgressModel } from "./session/progress";
+export { serverUrl } from "./element/jupyter-server-url";

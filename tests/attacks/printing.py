@@ -10,12 +10,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from binderprogress.core.normalize import Record
+from binderprogress.backends.base import Attempt, Built, Served, SpawnRequest, Target
+from binderprogress.core.log.reader import Record
+from binderprogress.core.log.reasons import failure
 from binderprogress.core.phases import Phase
-from binderprogress.core.reasons import failure
 from binderprogress.core.specs import Spec, parse
 from binderprogress.launches import Caller, Launch, LaunchManager
-from binderprogress.sources.base import Attempt, Built, Served, SpawnRequest, Target
 
 from ..launches.parts import WITHIN
 

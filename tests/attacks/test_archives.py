@@ -18,14 +18,14 @@ from zipfile import ZIP_DEFLATED, ZIP_LZMA, ZipFile, ZipInfo
 
 import pytest
 
-from binderprogress.core.reasons import diagnose
+from binderprogress.backends.base import Built
+from binderprogress.backends.fetch.archives import Archives
+from binderprogress.backends.fetch.safe_files import UnsafePathError, checked_path
+from binderprogress.backends.local.builder import LocalBuilder
+from binderprogress.backends.repo2docker import Repo2dockerBuilder
+from binderprogress.core.log.reasons import diagnose
 from binderprogress.core.specs import parse
 from binderprogress.errors import LaunchFailedError
-from binderprogress.sources.archives import Archives
-from binderprogress.sources.base import Built
-from binderprogress.sources.local import LocalBuilder
-from binderprogress.sources.repo2docker import Repo2dockerBuilder
-from binderprogress.sources.safe_files import UnsafePathError, checked_path
 
 from ..support.archives import ArchivesDouble, Certificates, archives, certificates, zipped
 from ..support.asynchronous import asynchronous

@@ -20,15 +20,15 @@ from pathlib import Path
 
 import pytest
 
-from binderprogress.core.normalize import Record
-from binderprogress.core.reasons import diagnose
+from binderprogress.backends.fetch.git import GitResolver
+from binderprogress.backends.local.builder import LocalBuilder
+from binderprogress.backends.processes.sandbox import sandboxed, why_no_sandbox
+from binderprogress.core.log.reader import Record
+from binderprogress.core.log.reasons import diagnose
 from binderprogress.core.specs import from_address
+from binderprogress.deploy.spawners.environment import _copy, _start_script
+from binderprogress.deploy.standalone import Standalone
 from binderprogress.errors import ConfigError, LaunchFailedError
-from binderprogress.ext.localspawner import _copy, _start_script
-from binderprogress.ext.standalone import Standalone
-from binderprogress.sources.git import GitResolver
-from binderprogress.sources.local import LocalBuilder
-from binderprogress.sources.sandbox import sandboxed, why_no_sandbox
 
 from ..support.asynchronous import asynchronous
 from ..support.repositories import repository

@@ -23,11 +23,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.sync.client import connect
 
-from binderprogress.core.normalize import Record
+from binderprogress.backends.fetch.checkout import (
+    UnsafeCheckoutError,
+    check_checkout,
+    leads_outside,
+)
+from binderprogress.backends.local.builder import MARKER, LocalBuilder
+from binderprogress.core.log.reader import Record
 from binderprogress.core.specs import from_address
 from binderprogress.errors import LaunchFailedError
-from binderprogress.sources.checkout import UnsafeCheckoutError, check_checkout, leads_outside
-from binderprogress.sources.local import MARKER, LocalBuilder
 
 from ..support.asynchronous import asynchronous
 from ..support.hostile import KINDS, SECRET, hostile, outside

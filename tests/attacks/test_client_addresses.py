@@ -111,7 +111,7 @@ def test_nonsense_from_a_proxy_is_no_error_of_ours(behind_proxy: Target, address
 
 def test_many_clients_do_not_fill_the_memory() -> None:
     """Somebody with an IPv6 /32 has four billion networks; each would be remembered for a while."""
-    from binderprogress.web.ratelimit import MAX_CLIENTS, RateLimiter
+    from binderprogress.web.rate_limit import MAX_CLIENTS, RateLimiter
 
     limiter = RateLimiter(limit=LIMIT, period=3600.0)
     for number in range(MAX_CLIENTS + 1000):

@@ -19,20 +19,20 @@ from aiohttp import web
 from traitlets import TraitError
 from traitlets.config import Config
 
+from binderprogress.backends.binderhub.upstreams import Upstreams
+from binderprogress.backends.fetch.git import GitResolver
+from binderprogress.backends.jupyterhub import HubSpawner
 from binderprogress.client import AsyncClient
 from binderprogress.core import sse
-from binderprogress.core.binderhub import server_of
+from binderprogress.core.binderhub.stream import server_of
 from binderprogress.core.specs import from_address, parse
+from binderprogress.deploy.standalone import Standalone
 from binderprogress.errors import (
     LaunchFailedError,
     RefusedError,
     ServerUnreachableError,
     SpecError,
 )
-from binderprogress.ext.standalone import Standalone
-from binderprogress.sources.git import GitResolver
-from binderprogress.sources.jupyterhub import HubSpawner
-from binderprogress.sources.upstreams import Upstreams
 
 from ..support.asynchronous import asynchronous
 from ..support.binderhub import BinderHub, binderhub_in_thread

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from binderprogress.backends.base import Built
+from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.core.specs import parse
-from binderprogress.ext.hub import EmbeddedHub
-from binderprogress.ext.localspawner import _copy
+from binderprogress.deploy.embedded_jupyterhub import EmbeddedHub
+from binderprogress.deploy.spawners.environment import _copy
 from binderprogress.history.config import History
 from binderprogress.launches import LaunchManager
-from binderprogress.sources.base import Built
-from binderprogress.sources.local import LocalBuilder
 
 from ..support.asynchronous import asynchronous
 from ..support.repositories import repository

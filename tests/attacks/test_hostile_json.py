@@ -16,16 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from traitlets.config import Config
 
+from binderprogress.backends.base import SpawnRequest
+from binderprogress.backends.fetch.archives import Archives
+from binderprogress.backends.jupyterhub import HubSpawner
 from binderprogress.core import sse
-from binderprogress.core.binderhub import BinderHubLaunch, read_record
+from binderprogress.core.binderhub.stream import BinderHubLaunch, read_record
 from binderprogress.core.events import Event, encode
-from binderprogress.core.normalize import Normalizer, Record
+from binderprogress.core.log.reader import Normalizer, Record
 from binderprogress.core.specs import parse
+from binderprogress.deploy.standalone import Standalone
 from binderprogress.errors import BinderProgressError, LaunchFailedError
-from binderprogress.ext.standalone import Standalone
-from binderprogress.sources.archives import Archives
-from binderprogress.sources.base import SpawnRequest
-from binderprogress.sources.jupyterhub import HubSpawner
 
 from ..support.asynchronous import asynchronous
 
@@ -258,7 +258,7 @@ async def test_attack_answer_of_an_archive(body: str, monkeypatch: pytest.Monkey
         return web.Response(body=body.encode("utf-8", "surrogatepass"))
 
     async with answering(handle) as url:
-        monkeypatch.setattr("binderprogress.sources.archives._DOI_ORG", url)
+        monkeypatch.setattr("binderprogress.backends.fetch.archives._DOI_ORG", url)
         with pytest.raises(LaunchFailedError) as caught:
             await Archives().resolve(parse("zenodo/10.5281/zenodo.3242074"))
         check(str(caught.value))

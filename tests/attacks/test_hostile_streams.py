@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 import psutil
 import pytest
 
+from binderprogress.backends.base import SpawnRequest
+from binderprogress.backends.binderhub.backend import UpstreamBuilder, UpstreamSpawner
+from binderprogress.backends.binderhub.upstreams import Upstreams
+from binderprogress.backends.jupyterhub import HubSpawner
 from binderprogress.client import AsyncClient
 from binderprogress.client.jupyter import JupyterServer
 from binderprogress.client.models import Server
@@ -20,10 +24,6 @@ from binderprogress.core.phases import Phase
 from binderprogress.core.specs import parse
 from binderprogress.errors import LaunchFailedError, RunFailedError, ServerUnreachableError
 from binderprogress.launches import Caller, Launch, LaunchManager
-from binderprogress.sources.base import SpawnRequest
-from binderprogress.sources.binderhub import UpstreamBuilder, UpstreamSpawner
-from binderprogress.sources.jupyterhub import HubSpawner
-from binderprogress.sources.upstreams import Upstreams
 
 from ..launches.parts import events_of
 from ..support.asynchronous import asynchronous

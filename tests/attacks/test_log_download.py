@@ -20,7 +20,7 @@ import requests
 
 from binderprogress.channels.base import Meter
 from binderprogress.core.phases import Phase
-from binderprogress.launches.log import CHUNK, BuildLog
+from binderprogress.launches.build_log import CHUNK, BuildLog
 
 from ..launches.parts import WITHIN, log_of
 from ..support.asynchronous import asynchronous

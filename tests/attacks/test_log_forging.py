@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from binderprogress.ext.logs import LogFormatter, RepeatFilter, SafeLogger
+from binderprogress.deploy.logs import LogFormatter, RepeatFilter, SafeLogger
 
 from .server import Target, target
 

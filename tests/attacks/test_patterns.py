@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 import pytest
 
 import binderprogress.core
-from binderprogress.core.matching import Matcher
-from binderprogress.core.normalize import LogReader
-from binderprogress.core.reasons import FLAGS, LONGEST_LINE, REASONS, diagnose
+from binderprogress.core.log.matching import Matcher
+from binderprogress.core.log.reader import LogReader
+from binderprogress.core.log.reasons import FLAGS, LONGEST_LINE, REASONS, diagnose
 from binderprogress.core.specs import from_address, parse
 from binderprogress.errors import SpecError
 
@@ -43,13 +43,13 @@ MODULES = [
         if each.name not in OURS
     ),
     # What else reads what strangers write.
-    "binderprogress.launches.keeping",
-    "binderprogress.sources.archives",
-    "binderprogress.sources.git",
-    "binderprogress.sources.jupyterhub",
-    "binderprogress.sources.local",
-    "binderprogress.sources.localbuild",
-    "binderprogress.sources.repo2docker",
+    "binderprogress.launches.history_entry",
+    "binderprogress.backends.fetch.archives",
+    "binderprogress.backends.fetch.git",
+    "binderprogress.backends.jupyterhub",
+    "binderprogress.backends.local.builder",
+    "binderprogress.backends.local.build_program",
+    "binderprogress.backends.repo2docker",
     "binderprogress.web.base",
     "binderprogress.web.links",
 ]

@@ -24,15 +24,15 @@ import pytest
 from traitlets import TraitError
 from traitlets.config import Config
 
-from binderprogress.core.reasons import diagnose
+from binderprogress.backends.base import Built
+from binderprogress.backends.fetch.archives import Archives
+from binderprogress.backends.fetch.network import Network
+from binderprogress.backends.local.builder import LocalBuilder
+from binderprogress.backends.repo2docker import Repo2dockerBuilder
+from binderprogress.core.log.reasons import diagnose
 from binderprogress.core.specs import Spec, from_address, parse
+from binderprogress.deploy.standalone import Standalone
 from binderprogress.errors import LaunchFailedError, RefusedError
-from binderprogress.ext.standalone import Standalone
-from binderprogress.sources.archives import Archives
-from binderprogress.sources.base import Built
-from binderprogress.sources.local import LocalBuilder
-from binderprogress.sources.network import Network
-from binderprogress.sources.repo2docker import Repo2dockerBuilder
 
 from ..support.archives import ArchivesDouble, Certificates, archives, certificates
 from ..support.asynchronous import asynchronous

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from binderprogress.backends.base import Built, Target
+from binderprogress.backends.local.builder import LocalBuilder
+from binderprogress.backends.repo2docker import Repo2dockerBuilder
 from binderprogress.core.specs import parse
-from binderprogress.ext.localspawner import _copy
-from binderprogress.sources.base import Built, Target
-from binderprogress.sources.local import LocalBuilder
-from binderprogress.sources.repo2docker import Repo2dockerBuilder
+from binderprogress.deploy.spawners.environment import _copy
 
 from ..support.asynchronous import asynchronous
 from ..support.repositories import repository

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from traitlets.config import Config
 
+from binderprogress.deploy.standalone import Standalone
 from binderprogress.errors import ConfigError
-from binderprogress.ext.standalone import Standalone
 
 from ..support.processes import BIN
 

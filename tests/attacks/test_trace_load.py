@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from binderprogress.core.past import MOST_SPANS, spans
 from binderprogress.core.phases import Phase
-from binderprogress.core.trace import Trace
+from binderprogress.core.timing.breakdown import Trace
+from binderprogress.core.timing.spans import MOST_SPANS, spans
 from binderprogress.launches import Launch
 
 from ..support.asynchronous import asynchronous

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from traitlets.config import Config
 
-from binderprogress.core.binderhub import fields_of
+from binderprogress.core.binderhub.stream import fields_of
 from binderprogress.core.events import decode, is_http_url
 from binderprogress.errors import BadRequestError, StreamError
 from binderprogress.web.config import Web

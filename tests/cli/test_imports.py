@@ -68,7 +68,7 @@ _SERVE = """\
 import asyncio, json, sys
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from traitlets.config import Config
-from binderprogress.ext.standalone import Standalone
+from binderprogress.deploy.standalone import Standalone
 
 async def main():
     # Nobody listens there; that is what /health says.

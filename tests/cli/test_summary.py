@@ -10,8 +10,8 @@ import pytest
 
 from binderprogress.cli.summary import Row, Seen, print_rows, rows
 from binderprogress.core.events import Event
+from binderprogress.core.log.steps import Step, numbered
 from binderprogress.core.phases import Phase
-from binderprogress.core.steps import Step, numbered
 
 
 def event(at: float, phase: str, step: Step | None = None, **fields: Any) -> Event:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from binderprogress.core import sse
-from binderprogress.core.normalize import Normalizer, Note, Record
+from binderprogress.core.log.reader import Normalizer, Note, Record
 
 FOLDER = Path(__file__).parents[1] / "data" / "streams"
 

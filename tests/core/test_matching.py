@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binderprogress.core.matching import Log, Matcher
-from binderprogress.core.reasons import FLAGS, REASONS
+from binderprogress.core.log.matching import Log, Matcher
+from binderprogress.core.log.reasons import FLAGS, REASONS
 
 PATTERNS = [reason.pattern for reason in REASONS.values() if reason.pattern]
 ALTERNATIVES = [

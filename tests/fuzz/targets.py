@@ -13,11 +13,11 @@ from collections.abc import Callable
 import msgspec
 
 from binderprogress.core import sse
-from binderprogress.core.binderhub import BinderHubLaunch, read_record
+from binderprogress.core.binderhub.stream import BinderHubLaunch, read_record
 from binderprogress.core.events import Encoded
-from binderprogress.core.normalize import Normalizer, Note, Record
+from binderprogress.core.log.reader import Normalizer, Note, Record
+from binderprogress.core.log.reasons import LONGEST_SUBJECT, REASONS, diagnose
 from binderprogress.core.printable import plain
-from binderprogress.core.reasons import LONGEST_SUBJECT, REASONS, diagnose
 from binderprogress.core.specs import from_address, parse
 from binderprogress.errors import SpecError, StreamError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from binderprogress.core.past import PastLaunch, Span
 from binderprogress.core.phases import Phase
+from binderprogress.core.timing.spans import PastLaunch, Span
 
 NOON = 1_795_435_200.0
 """Of 2026-11-23, in seconds since 1970."""

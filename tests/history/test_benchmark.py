@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from benchmarks import history
-from binderprogress.core.past import PastLaunch
+from binderprogress.core.timing.spans import PastLaunch
 
 
 def test_it_measures_each_row_of_its_table(tmp_path: Path) -> None:

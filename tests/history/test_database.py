@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
 
-from binderprogress.core.past import PastLaunch
 from binderprogress.core.phases import Phase
+from binderprogress.core.timing.spans import PastLaunch
 from binderprogress.history.database import Database
-from binderprogress.history.tables import Base, ImageTotal, LaunchRow, PeriodTotal, Repository
+from binderprogress.history.models import Base, ImageTotal, LaunchRow, PeriodTotal, Repository
 
 from .conftest import LOG
 from .launches import NOON, past, spans

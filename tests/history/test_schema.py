@@ -17,11 +17,11 @@ from sqlalchemy import MetaData, create_engine, insert, text
 from sqlalchemy.schema import CreateTable
 
 from binderprogress.errors import ConfigError
-from binderprogress.history.base import NoHistory
 from binderprogress.history.config import History
+from binderprogress.history.connection import connect
 from binderprogress.history.database import Database
-from binderprogress.history.engine import connect
-from binderprogress.history.tables import Base, LaunchRow
+from binderprogress.history.models import Base, LaunchRow
+from binderprogress.history.store import NoHistory
 
 from .conftest import LOG
 from .launches import NOON, past

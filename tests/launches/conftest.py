@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from tornado.ioloop import IOLoop
 
+from binderprogress.backends.base import Builder, Spawner
+from binderprogress.backends.jupyterhub import HubSpawner
+from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.launches import LaunchManager
-from binderprogress.sources.base import Builder, Spawner
-from binderprogress.sources.jupyterhub import HubSpawner
-from binderprogress.sources.local import LocalBuilder
 
 from ..support.repositories import repository
 from .parts import NOTHING, io_loop

@@ -6,12 +6,12 @@ import gc
 import tracemalloc
 
 from binderprogress.channels.base import Meter
-from binderprogress.core.estimate import TYPICAL
-from binderprogress.core.knowledge import Expectation, Place
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import parse
+from binderprogress.core.timing.estimator import TYPICAL
+from binderprogress.core.timing.priors import Expectation, Place
 from binderprogress.launches import Caller, Launch
-from binderprogress.launches.writer import Clock, Limits
+from binderprogress.launches.event_writer import Clock, Limits
 
 
 def launch(meter: Meter, number: int) -> Launch:

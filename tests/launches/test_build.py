@@ -7,15 +7,15 @@ import logging
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
+from binderprogress.backends.base import Built, Record, Target
+from binderprogress.backends.processes.child import Process, check_exit
 from binderprogress.channels.base import Meter
-from binderprogress.core.knowledge import Expectation, Place
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec, parse
+from binderprogress.core.timing.priors import Expectation, Place
 from binderprogress.launches.build import Build
-from binderprogress.launches.log import BuildLog
-from binderprogress.launches.writer import Clock, Limits
-from binderprogress.sources.base import Built, Record, Target
-from binderprogress.sources.process import Process, check_exit
+from binderprogress.launches.build_log import BuildLog
+from binderprogress.launches.event_writer import Clock, Limits
 
 from ..support.asynchronous import asynchronous
 

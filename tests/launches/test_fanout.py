@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import pytest
 from tornado.ioloop import IOLoop
 
-from binderprogress.core.estimate import TYPICAL
 from binderprogress.core.events import Encoded
-from binderprogress.core.knowledge import Expectation, Place
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import parse
+from binderprogress.core.timing.estimator import TYPICAL
+from binderprogress.core.timing.priors import Expectation, Place
 from binderprogress.launches import Caller, Fanout, Launch, Viewer, fanout
-from binderprogress.launches.writer import Clock, Limits
+from binderprogress.launches.event_writer import Clock, Limits
 
 from .parts import WITHIN, gen_test
 

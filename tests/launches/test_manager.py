@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from binderprogress.backends.base import Built, Record, Target
+from binderprogress.backends.jupyterhub import HubSpawner
+from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec
 from binderprogress.errors import NotFoundError, TooManyRequestsError
 from binderprogress.launches import Caller, Launch, LaunchManager
-from binderprogress.sources.base import Built, Record, Target
-from binderprogress.sources.jupyterhub import HubSpawner
-from binderprogress.sources.local import LocalBuilder
 
 from ..support.repositories import commit, repository
 from .parts import (
@@ -494,7 +494,7 @@ async def test_closing_cancels_everything_and_leaves_nothing(
         await asyncio.wait_for(manager.close(), 5)
         assert await build.gone()
         assert not children_named(str(host.url))
-        assert not children_named("binderprogress.sources.localbuild")
+        assert not children_named("binderprogress.backends.local.build_program")
     assert files(temporary) == []
     assert (manager.running, manager.building) == (0, 0)
     assert [launch.last.reason for launch in (looking, building)] == ["shutdown", "shutdown"]

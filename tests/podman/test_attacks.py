@@ -19,10 +19,10 @@ from zipfile import ZipFile, ZipInfo
 import pytest
 from websockets.sync.client import connect
 
+from binderprogress.backends.base import Built
+from binderprogress.backends.repo2docker import Repo2dockerBuilder
 from binderprogress.core.specs import from_address, parse
 from binderprogress.errors import LaunchFailedError
-from binderprogress.sources.base import Built
-from binderprogress.sources.repo2docker import Repo2dockerBuilder
 
 from ..support.archives import archives, certificates
 from ..support.asynchronous import asynchronous

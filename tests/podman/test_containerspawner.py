@@ -19,7 +19,7 @@ import pytest
 import requests
 from traitlets import TraitError
 
-from binderprogress.ext.containerspawner import ContainerSpawner
+from binderprogress.deploy.spawners.container import ContainerSpawner
 
 from .podman_support import BASE_IMAGE, Podman
 
@@ -47,7 +47,7 @@ c.JupyterHub.load_roles = [
         "scopes": ["admin:users", "admin:servers"],
     }}
 ]
-c.JupyterHub.spawner_class = "binderprogress.ext.containerspawner.ContainerSpawner"
+c.JupyterHub.spawner_class = "binderprogress.deploy.spawners.container.ContainerSpawner"
 # Containers have no network of their own in this sandbox.
 c.ContainerSpawner.host_network = True
 c.ContainerSpawner.http_timeout = 60

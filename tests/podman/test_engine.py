@@ -116,7 +116,7 @@ def test_a_generated_dockerfile_is_built(podman: Podman, tmp_path: Path) -> None
     script = """
 import io, sys, tarfile
 from repo2docker.app import Repo2Docker
-from binderprogress.ext.podman import PodmanEngine
+from binderprogress.deploy.podman_engine import PodmanEngine
 tar = io.BytesIO()
 with tarfile.open(fileobj=tar, mode="w") as writer:
     for name, text in {"Dockerfile": sys.argv[1], "src/hello.txt": "from the tar file"}.items():

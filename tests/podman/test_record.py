@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from binderprogress.backends.base import Built
+from binderprogress.backends.repo2docker import Repo2dockerBuilder
 from binderprogress.core.specs import parse
-from binderprogress.sources.base import Built
-from binderprogress.sources.repo2docker import Repo2dockerBuilder
 
 from ..support.archives import archives, certificates
 from ..support.asynchronous import asynchronous

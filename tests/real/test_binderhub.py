@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
+from binderprogress.backends.binderhub.backend import UpstreamBuilder, UpstreamSpawner
+from binderprogress.backends.binderhub.upstreams import Upstreams
 from binderprogress.core import specs
 from binderprogress.core.events import Event
 from binderprogress.core.phases import Phase
 from binderprogress.launches import Caller, Launch, LaunchManager
-from binderprogress.sources.binderhub import UpstreamBuilder, UpstreamSpawner
-from binderprogress.sources.upstreams import Upstreams
 
 from ..launches.parts import follow
 from ..support.asynchronous import asynchronous

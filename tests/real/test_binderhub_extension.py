@@ -211,7 +211,7 @@ def pair(
         "JUPYTERHUB_OAUTH_CALLBACK_URL": f"{made.url}oauth_callback",
     }
     jupyterhub = [sys.executable, "-m", "jupyterhub", "-f", str(hub_config)]
-    binderhub = [sys.executable, "-m", "binderprogress.ext.binderhub", "--config"]
+    binderhub = [sys.executable, "-m", "binderprogress.deploy.binderhub", "--config"]
     binderhub.append(str(binder_config))
     with (
         program(jupyterhub, f"{hub}hub/api/health", folder, {}),
@@ -447,7 +447,7 @@ def test_what_the_double_has_the_real_one_has_too(name: str) -> None:
 
 
 def test_the_double_names_images_and_builds_as_the_real_one() -> None:
-    from binderprogress.ext.binderhub.names import build_name, image_name
+    from binderprogress.deploy.binderhub.names import build_name, image_name
 
     class Named:
         def __init__(self, slug: str) -> None:

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.hub, pytest.mark.podman]
 def inside(local_hub: LocalHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBinder]:
     """The extension: BinderHub's application with ours in front."""
     folder = tmp_path_factory.mktemp("inside")
-    with binderhub(folder, local_hub, module="binderprogress.ext.binderhub") as made:
+    with binderhub(folder, local_hub, module="binderprogress.deploy.binderhub") as made:
         yield made
 
 

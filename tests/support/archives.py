@@ -26,7 +26,7 @@ import certifi
 import pytest
 from certipy import Certipy
 
-from binderprogress.sources.archives import Archives
+from binderprogress.backends.fetch.archives import Archives
 
 HOSTS = [
     "api.figshare.com",

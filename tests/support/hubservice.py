@@ -18,7 +18,7 @@ from typing import Any
 import requests
 from traitlets.config import Config
 
-from binderprogress.ext.hub import EmbeddedHub, free_ports
+from binderprogress.deploy.embedded_jupyterhub import EmbeddedHub, free_ports
 
 from .processes import BIN, program
 

@@ -31,8 +31,8 @@ from tornado.web import HTTPError
 from traitlets import Bool, Integer, Unicode
 from traitlets.config import Config, LoggingConfigurable
 
-from binderprogress.ext.binderhub.app import BinderProgressHub
-from binderprogress.ext.binderhub.names import image_name
+from binderprogress.deploy.binderhub.app import BinderProgressHub
+from binderprogress.deploy.binderhub.names import image_name
 
 from .hublogin import HubLogin, Visitor, hub_login
 

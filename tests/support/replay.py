@@ -20,13 +20,13 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from traitlets.config import Config
 
-from binderprogress.core.normalize import Record
+from binderprogress.backends.base import Attempt, Built, Served, SpawnRequest, Target
+from binderprogress.core.log.reader import Record
+from binderprogress.core.log.reasons import failure
 from binderprogress.core.phases import Phase
-from binderprogress.core.reasons import failure
 from binderprogress.core.specs import Spec
 from binderprogress.errors import LaunchFailedError
 from binderprogress.launches import LaunchManager
-from binderprogress.sources.base import Attempt, Built, Served, SpawnRequest, Target
 from binderprogress.web.app import make_app
 from binderprogress.web.config import Web
 

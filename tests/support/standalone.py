@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 
 from traitlets.config import Config
 
-from binderprogress.ext.standalone import Standalone
+from binderprogress.deploy.standalone import Standalone
 
 T = TypeVar("T")
 

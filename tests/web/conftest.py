@@ -14,11 +14,11 @@ from tornado.ioloop import IOLoop
 from tornado.web import Application
 from traitlets.config import Config
 
+from binderprogress.backends.jupyterhub import HubSpawner
+from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.core.specs import Spec
-from binderprogress.ext.hub import EmbeddedHub
+from binderprogress.deploy.embedded_jupyterhub import EmbeddedHub
 from binderprogress.launches import LaunchManager
-from binderprogress.sources.jupyterhub import HubSpawner
-from binderprogress.sources.local import LocalBuilder
 from binderprogress.web.app import make_app
 from binderprogress.web.config import Web
 
@@ -44,7 +44,9 @@ def hub(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embe
     hub = EmbeddedHub(
         folder,
         config={
-            "JupyterHub": {"spawner_class": "binderprogress.ext.localspawner.EnvironmentSpawner"},
+            "JupyterHub": {
+                "spawner_class": "binderprogress.deploy.spawners.environment.EnvironmentSpawner"
+            },
             "EnvironmentSpawner": {
                 "environments": str(shared / "environments"),
                 "homes": str(folder / "homes"),

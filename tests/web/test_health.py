@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from binderprogress.core.reasons import failure
+from binderprogress.core.log.reasons import failure
 from binderprogress.web.config import Web
 from binderprogress.web.health import Check
 

@@ -11,12 +11,12 @@ import pytest
 from jsonschema import Draft202012Validator
 from traitlets.config import Config
 
+from binderprogress.backends.jupyterhub import HubSpawner
+from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec
-from binderprogress.ext.hub import EmbeddedHub
+from binderprogress.deploy.embedded_jupyterhub import EmbeddedHub
 from binderprogress.launches import LaunchManager
-from binderprogress.sources.jupyterhub import HubSpawner
-from binderprogress.sources.local import LocalBuilder
 
 from ..launches.parts import WITHIN, gen_test, local
 from ..support.repositories import git, repository

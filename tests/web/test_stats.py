@@ -15,8 +15,8 @@ import pytest
 from traitlets.config import Config
 
 from binderprogress.core.specs import Spec
-from binderprogress.history.base import NoHistory
 from binderprogress.history.database import Database
+from binderprogress.history.store import NoHistory
 from binderprogress.launches import LaunchManager
 from binderprogress.web.openapi import document
 

@@ -18,11 +18,11 @@ from openapi_spec_validator import validate
 from prometheus_client.parser import text_string_to_metric_families
 
 from binderprogress import __version__
-from binderprogress.core.past import Span
+from binderprogress.core.log.reasons import REASONS
 from binderprogress.core.phases import Phase
-from binderprogress.core.reasons import REASONS
 from binderprogress.core.specs import Spec
-from binderprogress.core.trace import Kind, Trace, TracedSpan, kind_of
+from binderprogress.core.timing.breakdown import Kind, Trace, TracedSpan, kind_of
+from binderprogress.core.timing.spans import Span
 from binderprogress.launches.budget import Budgets
 from binderprogress.web.metrics import LaunchCollector
 

@@ -1,7 +1,7 @@
 /**
  * An answer of `text/event-stream` that a test writes.
  */
-import type { LaunchEvent, Phase } from "../event";
+import type { LaunchEvent, Phase } from "../wire/event";
 
 /** One answer to one request. */
 export class Source {

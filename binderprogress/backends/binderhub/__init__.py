@@ -1,0 +1,1 @@
+"""BinderHubs elsewhere, which build and launch for this server."""

@@ -1,0 +1,1 @@
+"""Resolving refs, and fetching repositories and records safely."""

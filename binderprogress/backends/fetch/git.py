@@ -1,0 +1,344 @@
+"""Looking up refs in git repositories, local and remote; records are looked up in `archives`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
+
+from traitlets import Bool, Dict, Enum, Float, Instance, Integer, List, Unicode, default
+from traitlets.config import LoggingConfigurable
+
+from ...core.log.reasons import diagnose, failure
+from ...core.redact import redact
+from ...core.specs import Spec
+from ...errors import ConfigError, LaunchFailedError, RefusedError
+from ..base import Target
+from ..processes.child import run
+from ..processes.environment import git_environment
+from ..processes.sandbox import sandboxed, why_no_sandbox
+from .archives import Archives
+from .network import Network
+from .options import FetchPlan, FetchSettings, with_proxy
+from .proxy import AddressRefusedError, FetchProxy
+from .safe_files import Limits
+
+__all__ = ["GitResolver", "git_environment", "local_path"]
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+def local_path(repo_url: str) -> Path:
+    """Return the folder that git opens for a file:// address.
+
+    To git all of it is the path: "?" and "#" are characters like others there.
+
+    Raises
+    ------
+    ValueError
+        If no folder can have that name.
+    """
+    path = unquote_to_bytes(repo_url.removeprefix("file://").removeprefix("localhost"))
+    if b"\0" in path or not path.startswith(b"/"):
+        raise ValueError(f"{repo_url[:100]!r} is not the address of a folder.")
+    return Path(os.fsdecode(path))
+
+
+class GitResolver(LoggingConfigurable):
+    """Finds out which commit a ref is, with ``git ls-remote``."""
+
+    local_folders = List(
+        Unicode(),
+        help="""
+        Folders below which local repositories (file:// addresses) may be launched.
+
+        None by default: a server does not let strangers read its disk.
+        """,
+    ).tag(config=True)
+
+    credentials = Bool(
+        False,
+        help="""
+        Whether git may use the ssh keys and credential helpers of the server's user.
+
+        Then whoever may launch here can launch, and so read, what that user can read.
+        """,
+    ).tag(config=True)
+
+    timeout = Float(30.0, help="Seconds that a look-up may take.").tag(config=True)
+
+    max_files = Integer(
+        100_000,
+        min=1,
+        help="""
+        Files and folders that a repository, with its submodules, or a record may have.
+
+        Files of records are counted as they are written. A repository is looked at twice a second
+        while git writes it, and git is ended when there is too much: until then, more may be there.
+        """,
+    ).tag(config=True)
+
+    max_bytes = Integer(
+        10 * 2**30, min=1, help="Bytes of all these files together; see `max_files`."
+    ).tag(config=True)
+
+    max_ratio = Integer(
+        200,
+        min=1,
+        help="How many times larger than itself an archive may become when it is unpacked.",
+    ).tag(config=True)
+
+    pass_environment = List(
+        Unicode(),
+        help="""
+        Names of more environment variables that are passed to what fetches and builds.
+
+        Only those that it is known to need are: PATH, the language, proxies, certificates, package
+        indexes, and where the container engine is. With the engine local, the code of repositories
+        reads what is named here. A "*" stands for any characters.
+        """,
+    ).tag(config=True)
+
+    resource_limits = Dict(
+        key_trait=Enum(["as", "core", "cpu", "data", "fsize", "nofile", "nproc", "stack"]),
+        value_trait=Integer(min=0),
+        default_value={"core": 0, "fsize": 32 * 2**30, "nofile": 65536, "nproc": 16384},
+        help="""
+        Resource limits of the processes that fetch, and of the builds of the engine local.
+
+        By the names of getrlimit(2) in lower case: "as" (bytes of address space), "core", "cpu"
+        (seconds of each process), "fsize" (bytes of a file), "nofile", "nproc" (processes of the
+        user in all). Limits that are lower already stay.
+        """,
+    ).tag(config=True)
+
+    sandbox = Enum(
+        ["auto", "on", "off"],
+        "auto",
+        help="""
+        Whether repositories are fetched in a namespace, made with bubblewrap (Linux).
+
+        "auto": where that works, and not with GitResolver.credentials. "on": or not at all.
+        """,
+    ).tag(config=True)
+
+    _sandbox_works: bool | None = None
+    network = Instance(Network, help="What may be connected to.")
+
+    @default("network")
+    def _default_network(self) -> Network:
+        return Network(parent=self)
+
+    archives = Instance(Archives, help="Looks up records.")
+
+    @default("archives")
+    def _default_archives(self) -> Archives:
+        return Archives(parent=self, network=self.network)
+
+    def fetch_settings(self, target: Target) -> FetchSettings:
+        """Return what the process that fetches a repository or record is told."""
+        limits = Limits(self.max_files, self.max_bytes, self.max_ratio)
+        return FetchSettings(target.spec.provider, limits)
+
+    def environment(self, proxy: FetchProxy | None) -> dict[str, str]:
+        """Return the environment of what fetches, which goes through a proxy if there is one."""
+        env = git_environment(
+            credentials=self.credentials,
+            more=self.pass_environment,
+            restricted=proxy is not None,
+        )
+        return with_proxy(env, proxy.url) if proxy is not None else env
+
+    async def check(self) -> dict[str, Any]:
+        """Say whether what builds is there; raise if it is not."""
+        await run(["git", "--version"], timeout=self.timeout)
+        return {"sandbox": await self.uses_sandbox()}
+
+    async def uses_sandbox(self) -> bool:
+        """Say whether repositories are fetched in a namespace.
+
+        Raises
+        ------
+        ConfigError
+            If they have to be, and there is none.
+        """
+        if self._sandbox_works is None:
+            reason = await self._why_no_sandbox()
+            if reason and self.sandbox == "on":
+                raise ConfigError(
+                    f"c.GitResolver.sandbox is 'on', but repositories cannot be fetched in a "
+                    f"namespace: {reason}."
+                )
+            if reason:
+                # Who has chosen so need not be told.
+                chosen = self.sandbox == "off" or self.credentials
+                level = logging.DEBUG if chosen else logging.INFO
+                self.log.log(level, "Repositories are fetched without a namespace: %s.", reason)
+            self._sandbox_works = not reason
+        return self._sandbox_works
+
+    async def _why_no_sandbox(self) -> str:
+        if self.sandbox == "off":
+            return "c.GitResolver.sandbox is 'off'"
+        if self.credentials:
+            return "c.GitResolver.credentials needs the user's home folder"
+        if reason := why_no_sandbox():
+            return reason
+        with tempfile.TemporaryDirectory(prefix="binderprogress-sandbox-") as folder:
+            program = [sys.executable, "-c", "import binderprogress"]
+            command = sandboxed(program, writable=Path(folder), folder=Path(folder))
+            code, output = await run(command, timeout=self.timeout)
+        return output.strip() or "bubblewrap does not work" if code else ""
+
+    async def fetch_plan(self, target: Target, proxy: FetchProxy | None) -> FetchPlan:
+        """Return how a build fetches a repository or record."""
+        return FetchPlan(
+            self.fetch_settings(target),
+            env=self.environment(proxy),
+            limits=self.resource_limits,
+            sandbox=await self.uses_sandbox(),
+            # A local repository may have its objects elsewhere, but not out of what is allowed.
+            readable=self._local_folders() if target.spec.is_local else [],
+        )
+
+    async def resolve(self, spec: Spec) -> Target:
+        """Look up what commit a ref is; see `base.Builder.resolve`."""
+        if spec.is_record:
+            return await self.archives.resolve(spec)
+        if spec.is_local:
+            self._check_local(spec)
+        elif spec.is_ssh and not self.credentials:
+            raise RefusedError(
+                "This server fetches nothing over ssh. Name the repository by its https:// "
+                "address; or whoever runs it can allow it with c.GitResolver.credentials."
+            )
+        await self._check_network(spec)
+        if _COMMIT.fullmatch(spec.ref.lower()):
+            # Servers do not list commits; whether it is there shows when it is fetched.
+            return Target(spec, spec.ref.lower())
+        # "^{}" is the commit behind an annotated tag.
+        refs = await self._ls_remote(spec, spec.ref, spec.ref + "^{}")
+        commit = _choose(refs, spec.ref)
+        if commit is None:
+            raise await self._no_such_ref(spec)
+        return Target(spec, commit)
+
+    def _local_folders(self) -> list[str]:
+        return [str(Path(folder).expanduser().resolve()) for folder in self.local_folders]
+
+    def _check_local(self, spec: Spec) -> None:
+        # Resolved, so that a link inside an allowed folder leads nowhere else.
+        try:
+            path = local_path(spec.repo_url).resolve()
+            is_allowed = any(path.is_relative_to(folder) for folder in self._local_folders())
+            is_folder = is_allowed and path.is_dir()
+        except (OSError, RuntimeError, ValueError):
+            # Too long, links in a circle, or not a path at all.
+            raise failure("private-or-missing", "There is no such folder.") from None
+        if not is_allowed:
+            raise RefusedError(
+                "This server does not launch local repositories from that folder. Whoever runs it "
+                "can allow it with c.GitResolver.local_folders."
+            )
+        if not is_folder:
+            raise failure("private-or-missing", f"There is no folder {path}.")
+
+    async def _ls_remote(self, spec: Spec, *patterns: str) -> dict[str, str]:
+        output = await self._git(spec, ["ls-remote", "--", spec.repo_url, *patterns])
+        rows = (line.split("\t", 1) for line in output.splitlines() if "\t" in line)
+        return {name.strip(): commit for commit, name in rows if _COMMIT.fullmatch(commit)}
+
+    async def _git(self, spec: Spec, arguments: Sequence[str]) -> str:
+        try:
+            async with self.network.proxy() as proxy:
+                env = self.environment(proxy)
+                code, output = await run(["git", *arguments], env=env, timeout=self.timeout)
+                output = "\n".join([*(proxy.problems if proxy else ()), output])
+        except TimeoutError:
+            raise failure(
+                "host-unreachable",
+                f"The host of {spec.repo_url} did not answer within {self.timeout:g} seconds.",
+            ) from None
+        except FileNotFoundError as error:
+            raise LaunchFailedError(
+                "git is not installed on the server.",
+                reason="internal",
+                advice="Whoever runs it should install git.",
+            ) from error
+        if code:
+            # git repeats the address, with what the user's `url.<base>.insteadOf` put into it.
+            output = redact(output)
+            self.log.warning("git %s failed: %s", arguments[0], output.strip())
+            raise await asyncio.to_thread(_refused_by_git, spec, output)
+        return output
+
+    async def _check_network(self, spec: Spec) -> None:
+        """Refuse an address that may not be connected to, before anything is started."""
+        if spec.is_local or not self.network.is_restricted:
+            return
+        parts = urlsplit(spec.repo_url if "://" in spec.repo_url else f"ssh://{spec.repo_url}")
+        if parts.scheme == "git":
+            raise RefusedError(
+                "This server does not speak git://, which could lead anywhere. Name the repository "
+                "by its https:// address."
+            )
+        try:
+            await self.network.resolve(unquote(parts.hostname or ""), 0)
+        except AddressRefusedError as error:
+            raise RefusedError(str(error)) from error
+        except OSError:
+            return  # git says it better, or a proxy knows the name
+
+    async def _no_such_ref(self, spec: Spec) -> LaunchFailedError:
+        heads = await self._ls_remote(spec, "refs/heads/*")
+        names = sorted(name.removeprefix("refs/heads/") for name in heads)
+        if not names:
+            message = f"The repository {spec.repo_url} is empty: it has no commit yet."
+            advice = "Commit and push something, and try again."
+            return LaunchFailedError(message, reason="bad-ref", advice=advice)
+        advice = "Its branches are: " + ", ".join(names[:8])
+        advice += f" and {len(names) - 8} more." if len(names) > 8 else "."
+        if spec.ref == "HEAD":
+            message = f"The repository {spec.repo_url} has no default branch: name one."
+        else:
+            message = f"There is no branch, tag or commit {spec.ref!r} in {spec.repo_url}."
+            advice += " A commit is named by all of its 40 digits."
+        subject = "" if spec.ref == "HEAD" else spec.ref
+        return LaunchFailedError(message, reason="bad-ref", subject=subject, advice=advice)
+
+
+def _refused_by_git(spec: Spec, output: str) -> LaunchFailedError:
+    if spec.is_local and "does not appear to be a git repository" in output:
+        return LaunchFailedError(
+            f"{local_path(spec.repo_url)} is not a git repository.",
+            reason="private-or-missing",
+            advice="Make it one with git init, git add and git commit, or name the folder above "
+            "it that is one.",
+        )
+    if re.search(r"returned error: 30[1278]\b", output):
+        return LaunchFailedError(
+            f"The repository has moved: {spec.repo_url} leads to another address.",
+            reason="private-or-missing",
+            advice="Name its new address. This server does not follow where git is redirected.",
+        )
+    found = diagnose(output.splitlines(), otherwise="private-or-missing")
+    message = f"{found.message.removesuffix('.')} ({spec.repo_url})."
+    return LaunchFailedError(
+        message, reason=found.reason, subject=found.subject, advice=found.advice
+    )
+
+
+def _choose(refs: dict[str, str], ref: str) -> str | None:
+    """Pick, as git does, a tag before a branch, and the full name before either."""
+    for name in (ref, f"refs/{ref}", f"refs/tags/{ref}", f"refs/heads/{ref}"):
+        for candidate in (f"{name}^{{}}", name):
+            if candidate in refs:
+                return refs[candidate]
+    return None

@@ -1,0 +1,1 @@
+"""Environments on this machine, without a container engine."""

@@ -1,0 +1,292 @@
+"""The program that `LocalBuilder` runs, one process a build: fetch, detect, make the environment.
+
+It speaks as ``repo2docker --json-logs`` does: JSON lines with ``message`` and ``phase``. Being a
+process of its own, a build can be cancelled at any point, and repo2docker's blocking code and its
+changes of folder stay out of the server.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import platform
+import re
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from repo2docker.app import Repo2Docker
+from repo2docker.contentproviders.base import ContentProviderException
+from repo2docker.utils import chdir
+from uv import find_uv_bin
+
+from ..._private import make_private_folder
+from ..fetch.isolated import fetch, provider_name
+from ..fetch.options import FetchPlan, take_plan
+from ..processes.child import Lines
+from .builder import MARKER
+
+# What the buildpacks other than Python's are detected by, for the sentence that refuses them.
+_BUILDPACK_FILES = {
+    "LegacyBinderDockerBuildPack": ["Dockerfile"],
+    "DockerBuildPack": ["Dockerfile"],
+    "JuliaProjectTomlBuildPack": ["Project.toml", "JuliaProject.toml"],
+    "JuliaRequireBuildPack": ["REQUIRE"],
+    "NixBuildPack": ["default.nix"],
+    "RBuildPack": ["install.R", "DESCRIPTION", "runtime.txt"],
+    "CondaBuildPack": ["environment.yml", "environment.yaml"],
+    "PipfileBuildPack": ["Pipfile", "Pipfile.lock"],
+}
+
+
+# What a pipe holds.
+_CHUNK = 65536
+# A line that is longer is cut: as JSON it must not be longer than who reads it takes.
+_LONGEST_LINE = 2**18
+
+
+_OURS = f"{sys.version_info[0]}.{sys.version_info[1]}"
+_VERSION = re.compile(r"[23](\.\d+){0,2}")
+
+
+class BuildError(Exception):
+    """A sentence for the log, before the build ends with 1."""
+
+
+def say(message: str, phase: str) -> None:
+    """Print one line of the log."""
+    print(json.dumps({"message": message, "phase": phase}), flush=True)  # noqa: T201 - its output
+
+
+def say_all(lines: Iterator[str], phase: str) -> None:
+    """Print lines as a program writes them."""
+    for line in lines:
+        say(line, phase)
+
+
+def main() -> int:
+    """Build what the first argument, a JSON object, names."""
+    task: dict[str, Any] = json.loads(sys.argv[1])
+    plan = take_plan()
+    folder = Path(task["folder"])
+    # What a private repository holds is not for other users of this machine.
+    os.umask(0o077)
+    make_private_folder(folder.parent)
+    try:
+        with _locked(folder):
+            # Another process may have made it while this one waited.
+            if not (folder / MARKER).is_file():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(mode=0o700)
+                _build(task, plan, folder)
+    except subprocess.CalledProcessError as error:
+        say(f"{Path(error.cmd[0]).name} exited with status {error.returncode}.\n", "failed")
+        return 1
+    except (BuildError, ContentProviderException, ValueError, RuntimeError, OSError) as error:
+        # ValueError and RuntimeError are how repo2docker refuses a ref or a runtime.txt.
+        say(f"{error}\n", "failed")
+        return 1
+    return 0
+
+
+def _locked(folder: Path) -> FileLock:
+    lock = FileLock(folder.with_name(folder.name + ".lock"))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        say("Waiting for another process that builds the same environment.\n", "building")
+        lock.acquire()
+    return lock
+
+
+def _build(task: dict[str, Any], plan: FetchPlan, folder: Path) -> None:
+    checkout, venv = folder / "repository", folder / "venv"
+    _fetch(task, plan, checkout)
+    with chdir(str(checkout)):
+        buildpack = _detect()
+        _refuse_what_needs_an_engine(buildpack)
+        for title, command in _commands(buildpack, task["base_packages"], venv):
+            say(f"{title}\n", "building")
+            say_all(_output(command, _environment(venv, task["link_mode"])), "building")
+        start = Path(buildpack.binder_path("start"))
+        if start.is_file():
+            _refuse_a_link_outside(start)
+        made = {**task, "start": str(start) if start.is_file() else ""}
+    # Written last: an environment without it is not whole. Renamed: of a link that a postBuild made
+    # in its place, nothing behind it is overwritten.
+    aside = Path(tempfile.mkdtemp(dir=folder), MARKER)
+    aside.write_text(json.dumps(made))
+    aside.replace(folder / MARKER)
+    aside.parent.rmdir()
+
+
+def _fetch(task: dict[str, Any], plan: FetchPlan, checkout: Path) -> None:
+    checkout.mkdir()
+    say(f"Picked {provider_name(plan)} content provider.\n", "fetching")
+    say_all(fetch(plan, task["repo_url"], task["commit"], checkout), "fetching")
+
+
+def _detect() -> Any:
+    for buildpack_class in Repo2Docker.buildpacks.default():
+        buildpack = buildpack_class(base_image="")
+        if buildpack.detect():
+            return buildpack
+    return Repo2Docker.default_buildpack.default_value(base_image="")
+
+
+def _refuse_what_needs_an_engine(buildpack: Any) -> None:
+    name = type(buildpack).__name__
+    candidates = [buildpack.binder_path("apt.txt")]
+    for file in _BUILDPACK_FILES.get(name, []):
+        # R's DESCRIPTION is looked for in the root, the others in the binder folder.
+        candidates += [buildpack.binder_path(file), file]
+    for path in candidates:
+        if Path(path).is_file():
+            raise BuildError(
+                f"{path} cannot be honoured without a container engine. Launch it with docker or "
+                "podman (--engine docker), or ask for what it needs in requirements.txt."
+            )
+    if name != "PythonBuildPack":
+        raise BuildError(f"{name} cannot be honoured without a container engine.")
+    say(f"Using {name} builder\n", "building")
+
+
+def _commands(
+    buildpack: Any, base_packages: list[str], venv: Path
+) -> Iterator[tuple[str, list[str]]]:
+    uv = find_uv_bin()
+    version = _python_version(buildpack)
+    # uv looks for Pythons on PATH, where ours need not be.
+    python = sys.executable if version == _OURS else version
+    yield (
+        f"Making an environment with Python {version}",
+        [uv, "venv", "--no-config", "--seed", "--python", python, str(venv)],
+    )
+    packages = [*base_packages]
+    requirements = Path(buildpack.binder_path("requirements.txt"))
+    title = "Installing Jupyter"
+    if requirements.is_file():
+        packages += ["--requirements", str(requirements)]
+        title += f" and {requirements}"
+    if buildpack._is_python_package():
+        packages += ["."]
+        title += " and the package in the repository"
+    if packages:
+        yield title, [uv, "pip", "install", "--python", str(venv), *packages]
+    post_build = Path(buildpack.binder_path("postBuild"))
+    if post_build.is_file():
+        _refuse_a_link_outside(post_build)
+        post_build.chmod(0o755)
+        yield "Running postBuild", [str(post_build.resolve())]
+
+
+def _refuse_a_link_outside(path: Path) -> None:
+    """Check again what was checked before code of the repository ran.
+
+    Attack: a setup.py or a postBuild that puts a link in the place of a file that we make
+    executable.
+    """
+    if not path.resolve().is_relative_to(Path.cwd()):
+        raise BuildError(f"{path} is a symbolic link that leads outside the repository.")
+
+
+def _python_version(buildpack: Any) -> str:
+    name, version, _date = buildpack.runtime
+    if name == "python" and version:
+        # To uv, what is no version is the name of a program to run.
+        if not _VERSION.fullmatch(version):
+            raise BuildError(f"Invalid runtime.txt: python-{version} names no version of Python.")
+        return str(version)
+    wanted = _requires_python() if buildpack._is_python_package() else ""
+    if wanted and not SpecifierSet(wanted).contains(platform.python_version(), prereleases=True):
+        return wanted
+    # What runs here is here: no download, and what most repositories want.
+    return _OURS
+
+
+def _requires_python() -> str:
+    """Return what pyproject.toml says of Python's version, as uv takes it too."""
+    path = Path("pyproject.toml")
+    project = tomllib.loads(path.read_text()).get("project", {}) if path.is_file() else {}
+    wanted = str(project.get("requires-python", ""))
+    try:
+        SpecifierSet(wanted)
+    except InvalidSpecifier:
+        raise BuildError(f"pyproject.toml: requires-python {wanted!r} is not understood.") from None
+    return wanted
+
+
+def _output(command: Sequence[str], env: dict[str, str]) -> Iterator[str]:
+    """Run a program and yield the lines that it writes.
+
+    That ends with the program and not with its output: a postBuild may leave something running,
+    which holds the pipe open. It ends with this process.
+    """
+    try:
+        process = _popen(command, env)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+        # A script without "#!": for the shell, as it is in repo2docker's images.
+        process = _popen(["/bin/sh", *command], env)
+    with process:
+        lines = Lines(longest=_LONGEST_LINE)
+        for chunk in _chunks(process):
+            yield from lines.feed(chunk) if chunk else lines.pause()
+        yield from lines.end()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+
+
+def _popen(command: Sequence[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def _chunks(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
+    """Read its output as it comes; nothing stands for a pause."""
+    assert process.stdout is not None  # noqa: S101 - it is a pipe
+    pipe = process.stdout.fileno()
+    while process.poll() is None:
+        if select.select([pipe], [], [], 0.2)[0]:
+            chunk = os.read(pipe, _CHUNK)
+            if not chunk:
+                # It has closed its output, and may still have something to do.
+                process.wait()
+            yield chunk
+        else:
+            yield b""
+    # What it wrote last fits into the pipe, and so into one read.
+    if select.select([pipe], [], [], 0)[0]:
+        yield os.read(pipe, _CHUNK)
+
+
+def _environment(venv: Path, link_mode: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "VIRTUAL_ENV": str(venv),
+        "PATH": f"{venv / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        # A plain log, one line a thing.
+        "NO_COLOR": "1",
+        "UV_NO_PROGRESS": "1",
+        "UV_LINK_MODE": link_mode,
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""Images, built by the real repo2docker with docker or podman."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from traitlets import Bool, Enum, Integer, List, Unicode
+
+from .._share import share_path
+from ..core.log.reader import Record
+from ..core.log.reasons import failure
+from ..core.phases import Phase
+from ..core.timing.estimator import TYPICAL
+from .base import Built, Target
+from .fetch.git import GitResolver
+from .fetch.proxy import FetchProxy
+from .processes.child import Process, check_exit, run
+from .processes.environment import ENGINE, PUSH, SYSTEM, engine_folders, private_home, select
+
+__all__ = ["Repo2dockerBuilder"]
+
+_ENGINES = {"docker": "docker", "podman": "binderprogress-podman"}
+
+
+_DIGEST = 32
+"""Hexadecimal digits. Attack: of 32 bits, an address with the digest of another repository's is
+found within a minute, and then its image is run under that repository's name."""
+
+
+class Repo2dockerBuilder(GitResolver):
+    """Builds an image of each commit with ``jupyter-repo2docker`` as a child process."""
+
+    engine = Enum(list(_ENGINES), "docker", help="The container engine.").tag(config=True)
+
+    image_prefix = Unicode(
+        "localhost/binderprogress-",
+        help="What the names of images begin with. With a registry: registry.example.org/prefix-",
+    ).tag(config=True)
+
+    push = Bool(False, help="Whether images are pushed to their registry.").tag(config=True)
+
+    user_id = Integer(1000, help="The user id in the image; 0 is not permitted.").tag(config=True)
+
+    user_name = Unicode("jovyan", help="The user's name in the image.").tag(config=True)
+
+    extra_args = List(
+        Unicode(), help="More arguments for jupyter-repo2docker, before the repository."
+    ).tag(config=True)
+
+    @property
+    def typical(self) -> Mapping[Phase, float]:
+        """Seconds that its phases take where nothing better is known."""
+        if self.push:
+            return TYPICAL
+        # All on this machine: nothing waits for a pod, and layers stay where they are.
+        return {
+            Phase.WAITING: 0.5,
+            Phase.FETCHING: 2.0,
+            Phase.BUILDING: 60.0,
+            Phase.LAUNCHING: 3.0,
+        }
+
+    async def check(self) -> dict[str, Any]:
+        """Say which engine builds; raise if it does not answer."""
+        await super().check()
+        code, _ = await run([self.engine, "version"], timeout=self.timeout)
+        if code:
+            raise failure("no-engine")
+        return {"engine": self.engine}
+
+    def image(self, target: Target) -> str:
+        """Return the name of a commit's image."""
+        digest = hashlib.sha256(target.address.encode()).hexdigest()[:_DIGEST]
+        name = re.sub(r"[^a-z0-9]+", "-", target.title.lower()).strip("-")[:40]
+        return f"{self.image_prefix}{name}-{digest}:{target.commit}"
+
+    def arguments(self, target: Target) -> list[str]:
+        """Return the command line that builds a commit's image."""
+        return [
+            sys.executable,
+            "-m",
+            "repo2docker",
+            *("--engine", _ENGINES[self.engine]),
+            *("--config", str(share_path("repo2docker_config.py"))),
+            *("--ref", target.commit),
+            *("--image-name", self.image(target)),
+            *("--user-id", str(self.user_id)),
+            *("--user-name", self.user_name),
+            "--json-logs",
+            "--no-run",
+            "--push" if self.push else "--no-push",
+            *self.extra_args,
+            target.address,
+        ]
+
+    async def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
+        """Build the image, or find it; see `base.Builder.build`."""
+        async with self.network.proxy() as proxy, aclosing(self._build(target, proxy)) as items:
+            async for item in items:
+                yield item
+
+    async def _build(
+        self, target: Target, proxy: FetchProxy | None
+    ) -> AsyncGenerator[Record | Built, None]:
+        found = False
+        names = (*SYSTEM, *ENGINE, *(PUSH if self.push else ()), *self.pass_environment)
+        env = {
+            **select(names),
+            **engine_folders(),
+            **(await self.fetch_plan(target, proxy)).environment,
+            "LC_ALL": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+        }
+        # The checkout is made in it, for nobody else to see or to write to.
+        with (
+            private_home() as home,
+            tempfile.TemporaryDirectory(
+                prefix="binderprogress-fetch-", ignore_cleanup_errors=True
+            ) as folder,
+        ):
+            env |= home
+            # An engine has limits of its own, and this one's would be those of its steps.
+            limits = {"core": 0}
+            async with Process(
+                self.arguments(target), env=env, cwd=folder, limits=limits
+            ) as process:
+                async for line in process.lines():
+                    # repo2docker's own words; it has fetched the repository by then.
+                    found = found or "Reusing existing image" in line
+                    yield Record("repo2docker", line)
+                code = await process.wait()
+                for problem in proxy.problems if proxy and code else ():
+                    yield Record("repo2docker", f"{problem}\n")
+                check_exit(code)
+        yield Built(self.image(target), found=found)

@@ -1,0 +1,1 @@
+"""Following the stream of a BinderHub's ``/build/``."""

@@ -1,0 +1,1 @@
+"""Reading a log: its phases, steps and layers, and why it failed."""

@@ -1,0 +1,1 @@
+"""Where the time went, and how long a launch will still take."""

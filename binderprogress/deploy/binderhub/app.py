@@ -1,0 +1,224 @@
+"""BinderHub's application, with ours in front."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from binderhub.app import BinderHub
+from jupyterhub.services.auth import HubOAuth
+from prometheus_client import REGISTRY
+from tornado.ioloop import IOLoop
+from tornado.web import Application
+from traitlets import Enum, default
+from traitlets.config import LoggingConfigurable
+
+from ..._share import share_path
+from ...errors import ConfigError
+from ...history.config import History
+from ...launches import LaunchManager
+from ...web.config import Web
+from ...web.launch_ids import without_launch_ids
+from ...web.static import StaticHandler
+from ..jupyterhub_access import HubAccess
+from ..logs import SafeLogger
+from ..tracing import Tracing
+from . import handlers, pages
+from .image_builder import ImageBuilder
+from .server_launcher import LauncherSpawner
+from .traced_launcher import traced
+
+__all__ = ["BinderProgress", "BinderProgressHub", "main"]
+
+_ID = r"([A-Za-z0-9_-]{1,64})"
+
+_SHUTDOWN = 5.0
+"""Seconds for what runs to be cleaned up when the server is stopped."""
+
+_MANY = 10_000
+"""Launches at the same time: how many may run is BinderHub's quota to say."""
+
+
+class BinderProgress(LoggingConfigurable):
+    """What is added to a BinderHub.
+
+    Parameters
+    ----------
+    hub : BinderHub
+        Initialized.
+    """
+
+    page = Enum(
+        ["binderhub", "ours"],
+        "binderhub",
+        help="""
+        Whose page shows a launch, at /v2/, and what can be launched, at the front and /link.
+
+        binderhub: BinderHub's own. ours: those with <binder-progress>.
+        """,
+    ).tag(config=True)
+
+    @default("log")
+    def _safe_log(self) -> SafeLogger:
+        # The log is BinderHub's, and so is its formatter.
+        assert isinstance(self.parent, LoggingConfigurable)  # noqa: S101 - for the type checker
+        return SafeLogger(self.parent.log)
+
+    def __init__(self, hub: Any, **kwargs: Any) -> None:
+        super().__init__(parent=hub, **kwargs)
+        settings = hub.tornado_app.settings
+        self.launches = LaunchManager(
+            builder=ImageBuilder(settings, parent=self),
+            spawner=LauncherSpawner(settings, parent=self),
+            parent=self,
+        )
+        self._take_over_limits(hub)
+        self.launches.learn_from(History(parent=self).open())
+        self.tracing = Tracing(parent=self)
+        self.tracing.attach(self.launches)
+        self.web = Web(launches=self.launches, parent=self)
+        self.web.base_url = hub.base_url
+        if "hsts_max_age" not in self.config.Web:
+            # The host is BinderHub's.
+            self.web.hsts_max_age = 0
+        if "trust_proxy" not in self.config.Web:
+            # BinderHub trusts its proxy.
+            self.web.trust_proxy = True
+        self.web.static_path = "binderprogress/static/"
+        if "name_repositories" not in self.config.Web:
+            # Its providers may have tokens for private ones.
+            self.web.name_repositories = False
+        # BinderHub has a badge of its own.
+        self.web.badge_path = f"{self.web.static_path}badge.svg"
+        self.web.origins_setting = "c.BinderHub.cors_allow_origin"
+        # What BinderHub allows to pages of other sites, it allows here.
+        origin = settings.get("headers", {}).get("Access-Control-Allow-Origin")
+        self.web.allowed_origins = [origin] if origin else []
+        if hub.auth_enabled:
+            self._ask_for_login(settings)
+
+    def attach(self, app: Application) -> None:
+        """Put our addresses before BinderHub's."""
+        app.settings["binderprogress"] = self.web
+        app.settings["log_function"] = without_launch_ids(app.settings["log_function"])
+        app.add_handlers(".*", self._rules(app.settings))
+        # /metrics shows all that is registered.
+        REGISTRY.register(self.web.collector)
+
+    async def close(self) -> None:
+        """Cancel all launches and clean up after them."""
+        REGISTRY.unregister(self.web.collector)
+        await self.launches.close()
+        await asyncio.to_thread(self.launches.history.close)
+        await self.tracing.close()
+
+    def _rules(self, settings: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        rules: list[tuple[Any, ...]] = [
+            (r"build/([^/]+/.+)", handlers.HubBuildHandler),
+            (r"api/launches", handlers.HubLaunchesHandler),
+            (rf"api/launches/{_ID}", handlers.HubLaunchHandler),
+            (rf"api/launches/{_ID}/events", handlers.HubEventsHandler),
+            (rf"api/launches/{_ID}/socket", handlers.HubSocketHandler),
+            (rf"api/launches/{_ID}/log", handlers.HubLogHandler),
+            (rf"api/launches/{_ID}/trace", handlers.HubTraceHandler),
+            (r"api/openapi\.json", handlers.HubOpenApiHandler),
+            (r"api/schema/event\.json", handlers.HubSchemaHandler),
+            (r"api/stats", handlers.HubStatsHandler),
+            (r"api/popular", handlers.HubPopularHandler),
+            (r"versions", handlers.HubVersionsHandler),
+            (
+                re.escape(self.web.static_path) + r"(.*)",
+                StaticHandler,
+                {"path": str(share_path("static"))},
+            ),
+        ]
+        if not settings["enable_api_only_mode"]:
+            rules.append((r"stats", handlers.HubStatsPageHandler))
+        if self.page == "ours" and not settings["enable_api_only_mode"]:
+            known = "|".join(map(re.escape, settings["repo_providers"]))
+            rules += [
+                (r"", pages.HubFrontHandler),
+                (r"link", pages.HubLinkHandler),
+                (r"gallery/(.*)", pages.HubPictureHandler),
+                (r"go/(.*)", pages.HubGoHandler),
+                (rf"v2/((?:{known})/.+)", pages.HubLaunchPageHandler),
+            ]
+            if self.web.access.lists:
+                rules.append((r"launches", pages.HubOwnLaunchesPageHandler))
+        return [(re.escape(self.web.base_url) + path, *rest) for path, *rest in rules]
+
+    def _ask_for_login(self, settings: Mapping[str, Any]) -> None:
+        """Let BinderHub's login say who asks."""
+        # BinderHub's handlers have the same one.
+        auth = HubOAuth.instance(config=settings["traitlets_config"])
+        self.web.access = HubAccess(auth, named=False)
+        self.web.front_page["hub_url"] = settings["launcher"].hub_url
+        if "confirm_foreign" not in self.config.Web:
+            # What is launched becomes a server with its user's rights.
+            self.web.confirm_foreign = True
+
+    def _take_over_limits(self, hub: Any) -> None:
+        """Let BinderHub's limits hold, where no others are configured."""
+        launcher = hub.launcher
+        pauses = launcher.retry_delay * 2**launcher.retries
+        limits = {
+            "max_launches": _MANY,
+            "build_timeout": float(hub.build_max_age),
+            # The launcher ends each of its attempts itself.
+            "launch_timeout": (launcher.launch_timeout + 60.0) * launcher.retries + pauses,
+        }
+        for name, value in limits.items():
+            if name not in self.config.LaunchManager:
+                setattr(self.launches, name, value)
+
+
+class BinderProgressHub(BinderHub):
+    """BinderHub with launches that can be resumed, watched by many, and seen progressing."""
+
+    def initialize(self, *args: Any, **kwargs: Any) -> None:
+        """Initialize BinderHub, then put ours in front."""
+        super().initialize(*args, **kwargs)
+        settings = self.tornado_app.settings
+        self.launcher = settings["launcher"] = traced(settings["launcher"])
+        self.progress = BinderProgress(self)
+        self.progress.attach(self.tornado_app)
+
+    def start(self, run_loop: bool = True) -> None:
+        """Listen, until a signal stops it."""
+        super().start(run_loop=False)
+        if run_loop:
+            IOLoop.current().add_callback(self._heed_signals)
+            IOLoop.current().start()
+
+    def _heed_signals(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
+
+    def _on_signal(self, number: int) -> None:
+        # The next one ends it at once.
+        asyncio.get_running_loop().remove_signal_handler(number)
+        self._ending = asyncio.create_task(self._end(number))
+
+    async def _end(self, number: int) -> None:
+        self.http_server.stop()
+        try:
+            async with asyncio.timeout(_SHUTDOWN):
+                await self.progress.close()
+        except TimeoutError:
+            self.log.warning("Not all launches could be cleaned up in time.")
+        # As without us: BinderHub's threads may hang at a log that says nothing any more.
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+
+def main() -> None:
+    """Run it."""
+    try:
+        BinderProgressHub.launch_instance()
+    except ConfigError as error:
+        sys.exit(str(error))

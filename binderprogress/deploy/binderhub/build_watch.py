@@ -1,0 +1,122 @@
+"""One of BinderHub's build executors, read once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
+from typing import Any
+
+from binderhub.build import ProgressEvent
+from tornado.queues import Queue
+
+from ...core.log.reasons import failure
+from ...errors import LaunchFailedError
+from ..logs import SafeLogger
+
+__all__ = ["BuildWatch"]
+
+_log = SafeLogger(logging.getLogger(__name__))
+
+_Status = ProgressEvent.BuildStatus
+
+_PATIENCE = 10.0
+"""Seconds that a status may be behind the log that has told of a failure."""
+
+_LAST_LINES = 2.0
+"""Seconds that the log may be behind the status that tells of the end."""
+
+
+class BuildWatch:
+    """Runs a build executor in BinderHub's threads and reads what it puts into its queue.
+
+    Parameters
+    ----------
+    executor : binderhub.build.BuildExecutor
+        Made with an empty queue of its own.
+    pool : concurrent.futures.Executor
+        BinderHub's, for builds: one thread submits and watches, another reads the log.
+    """
+
+    def __init__(self, executor: Any, *, pool: Executor) -> None:
+        self._executor = executor
+        self._pool = pool
+        self._queue: Queue[Any] = executor.q
+        self._logs: asyncio.Future[Any] | None = None
+        self._running: list[asyncio.Future[Any]] = []
+
+    async def lines(self) -> AsyncIterator[str]:
+        """Build, and iterate over the lines of the log: repo2docker's JSON.
+
+        Raises
+        ------
+        LaunchFailedError
+            If the build failed.
+        """
+        failed = False
+        self._run(self._executor.submit)
+        while True:
+            try:
+                item = await self._next(_PATIENCE if failed else None)
+            except TimeoutError:
+                break
+            if isinstance(item, LaunchFailedError):
+                raise item
+            payload = item.payload
+            if not isinstance(payload, _Status):
+                failed = failed or _tells_failure(payload)
+                yield payload
+            elif payload is _Status.RUNNING and self._logs is None:
+                self._logs = self._run(self._executor.stream_logs)
+            elif payload in {_Status.BUILT, _Status.FAILED}:
+                failed = failed or payload is _Status.FAILED
+                async for line in self._rest():
+                    failed = failed or _tells_failure(line)
+                    yield line
+                break
+        if failed:
+            raise failure("build-failed")
+
+    def stop(self) -> None:
+        """Stop watching."""
+        self._executor.stop()
+        # What waits for a thread is not begun any more.
+        for future in self._running:
+            future.cancel()
+
+    def _run(self, work: Callable[[], None]) -> asyncio.Future[Any]:
+        future = asyncio.wrap_future(self._pool.submit(work))
+        self._running.append(future)
+        future.add_done_callback(self._check)
+        return future
+
+    def _check(self, future: asyncio.Future[Any]) -> None:
+        if future.cancelled() or (error := future.exception()) is None:
+            # To submit may be over long before the build is; its status comes by the queue.
+            return
+        _log.error("Build %s cannot be watched", self._executor.name, exc_info=error)
+        sentence = "Unhandled error watching for build events. Please try again."
+        self._queue.put_nowait(failure("internal", sentence))
+
+    async def _next(self, timeout: float | None) -> Any:
+        async with asyncio.timeout(timeout):
+            return await self._queue.get()
+
+    async def _rest(self) -> AsyncIterator[str]:
+        """Iterate over what the log still has: its end is what tells why a build failed."""
+        if self._logs is not None:
+            await asyncio.wait([self._logs], timeout=_LAST_LINES)
+        while self._queue.qsize():
+            item = self._queue.get_nowait()
+            if isinstance(getattr(item, "payload", None), str):
+                yield item.payload
+
+
+def _tells_failure(line: str) -> bool:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and record.get("phase") in {"failed", "failure"}

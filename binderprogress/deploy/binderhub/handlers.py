@@ -1,0 +1,262 @@
+"""Our addresses, behind BinderHub's checks.
+
+Every handler is one of ours and one of BinderHub's at once: whom BinderHub refuses (a banned
+network, somebody without login, a wrong build token, too many requests) it refuses here, by its
+own code.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from http.client import responses
+from typing import Any
+
+import msgspec
+from binderhub.base import BaseHandler, VersionHandler
+from binderhub.builder import BuildHandler as BinderHubBuildHandler
+from tornado.web import HTTPError
+
+from ..._version import __version__
+from ...core.phases import Phase
+from ...core.specs import RECORDS, Spec
+from ...errors import (
+    BadRequestError,
+    BinderProgressError,
+    RefusedError,
+)
+from ...launches import Launch
+from ...web.api import EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHandler
+from ...web.build import BuildHandler
+from ...web.openapi import OpenApiHandler
+from ...web.stats import PopularHandler, StatsHandler, StatsPageHandler
+from ...web.streams import EventsHandler, SocketHandler, position
+from ...web.trace import TraceHandler
+from ...web.viewers import END
+from ..jupyterhub_access import SERVICE
+from .requests import ProviderSpec, Visit
+
+TOKEN_COOKIE = "binder-build-token"  # noqa: S105 - its name
+"""Set by our page for the launch that it starts."""
+
+__all__ = [
+    "TOKEN_COOKIE",
+    "Guarded",
+    "HubBuildHandler",
+    "HubEventsHandler",
+    "HubLaunchHandler",
+    "HubLaunchesHandler",
+    "HubLogHandler",
+    "HubOpenApiHandler",
+    "HubPopularHandler",
+    "HubSchemaHandler",
+    "HubSocketHandler",
+    "HubStatsHandler",
+    "HubStatsPageHandler",
+    "HubTraceHandler",
+    "HubVersionsHandler",
+    "Keyed",
+]
+
+
+class Guarded(BaseHandler):
+    """BinderHub's checks, for one of our handlers; `Web.access` has its login."""
+
+    # Whom it asks to log in is told nothing before, not even how the API is.
+    public = False
+
+    def set_default_headers(self) -> None:
+        """Set BinderHub's headers and ours."""
+        super().set_default_headers()
+        # BinderHub's stops there.
+        super(BaseHandler, self).set_default_headers()
+
+    def options(self, *arguments: str) -> None:
+        """Answer a browser that asks whether another site's page may."""
+        super(BaseHandler, self).options(*arguments)
+        self.set_header(
+            "Access-Control-Allow-Headers",
+            "Authorization, Cache-Control, Content-Type, Last-Event-ID",
+        )
+
+    async def prepare(self) -> None:
+        """Refuse whom BinderHub refuses."""
+        # BinderHub's own `prepare` does this and calls ours, but does not await it.
+        self.check_request_ip()
+        await super(BaseHandler, self).prepare()
+
+    def canonical_spec(self, text: str) -> str:
+        """Return the one form of a spec."""
+        prefix, _, rest = text.partition("/")
+        return str(self.find_spec(prefix, rest))
+
+    def find_spec(self, prefix: str, text: str) -> ProviderSpec:
+        """Read a spec of any of BinderHub's providers.
+
+        Raises
+        ------
+        BadRequestError, RefusedError
+            If BinderHub does not take it.
+        """
+        text = text.rstrip("/")
+        provider = self._provider(prefix, text)
+        return ProviderSpec(
+            provider=prefix,
+            repo_url=provider.get_repo_url(),
+            ref=provider.unresolved_ref or ("" if prefix in RECORDS else "HEAD"),
+            text=text,
+            visit=self._visit(),
+        )
+
+    def _provider(self, prefix: str, text: str) -> Any:
+        if prefix not in self.settings["repo_providers"]:
+            raise BadRequestError(f"No provider found for prefix {prefix}")
+        try:
+            provider = self.get_provider(prefix, spec=text)
+        except Exception as error:
+            self.web.log.info("No provider for %s:%s", prefix, text, exc_info=True)
+            raise BadRequestError(str(error)) from error
+        if provider.is_banned():
+            raise RefusedError(
+                f"Sorry, {text} is not allowed to launch. Please contact admins for more info!"
+            )
+        return provider
+
+    def _visit(self) -> Visit:
+        headers = self.request.headers
+        return Visit(
+            user=self.user,
+            launch_host=self.get_badge_base_url() or self.caller.base_url,
+            build_token=getattr(self, "_have_build_token", False),
+            host=self.settings["normalized_origin"] or self.request.host,
+            origin=headers.get("Origin", headers.get("Sec-Fetch-Site", "")),
+        )
+
+
+class Starting(Guarded):
+    """BinderHub's checks of what is to be launched, in its order."""
+
+    def read_spec(self, text: str) -> Spec:
+        """Read a spec, once the request for it is checked.
+
+        Raises
+        ------
+        HTTPError
+            If BinderHub refuses the request.
+        BadRequestError, RefusedError
+            If it refuses the repository, or who asks has no servers.
+        """
+        prefix, _, text = text.partition("/")
+        self.check_token(f"{prefix}/{text}")
+        self.check_rate_limit()
+        build_only = bool(BinderHubBuildHandler._get_build_only(self))
+        if self.user.startswith(SERVICE) and not build_only:
+            # Attack: BinderHub would start the server of a user who has this service's name.
+            raise RefusedError("Launches here become a user's servers, and a service has none.")
+        return msgspec.structs.replace(self.find_spec(prefix, text), build_only=build_only)
+
+    def check_token(self, spec: str) -> None:
+        """Refuse a build token that is not for this."""
+        self.check_build_token(self.get_query_argument("build_token", None), spec)
+
+    def start_launch(self, spec: Spec) -> Launch:
+        """Start a launch; `read_spec` has counted it."""
+        launch: Launch = self.web.launches.start(spec, self.caller)
+        return launch
+
+
+class Keyed(Guarded):
+    """Its address has the id of a launch, which is a key where nobody logs in."""
+
+
+class HubLaunchesHandler(Starting, LaunchesHandler):
+    """/api/launches."""
+
+    def check_token(self, spec: str) -> None:
+        """Refuse a wrong build token; our page has one in a cookie, which may be an older one."""
+        super().check_token(spec)
+        cookie = self.get_cookie(TOKEN_COOKIE)
+        if cookie and not self._have_build_token:
+            with suppress(HTTPError):
+                self.check_build_token(cookie, spec)
+
+
+class HubLaunchHandler(Keyed, LaunchHandler):
+    """/api/launches/{id}."""
+
+
+class HubEventsHandler(Keyed, EventsHandler):
+    """/api/launches/{id}/events."""
+
+
+class HubSocketHandler(Keyed, SocketHandler):
+    """/api/launches/{id}/socket."""
+
+
+class HubLogHandler(Keyed, LogHandler):
+    """/api/launches/{id}/log."""
+
+
+class HubStatsHandler(Guarded, StatsHandler):
+    """/api/stats."""
+
+
+class HubStatsPageHandler(Guarded, StatsPageHandler):
+    """/stats."""
+
+
+class HubPopularHandler(Guarded, PopularHandler):
+    """/api/popular."""
+
+
+class HubTraceHandler(Keyed, TraceHandler):
+    """/api/launches/{id}/trace."""
+
+
+class HubBuildHandler(Starting, BuildHandler):
+    """/build/{provider}/{spec}: BinderHub's address, with launches that can be resumed."""
+
+    # BinderHub's page comes with no more than its cookies. No address that a browser is led to
+    # asks for a stream, and of scripts the Hub's login wants the token of the page.
+    get_acts = False
+
+    def get(self, _: str) -> None:
+        """Start a launch and stream it, or go on with one that this client has begun."""
+        last = self.request.headers.get("Last-Event-ID", "")
+        if last:
+            launch_id, _, number = last.rpartition(".")
+            launch, after = self.launch(launch_id), position(number)
+        else:
+            text = self.request.path.removeprefix(f"{self.web.base_url}build/")
+            launch, after = self.start_launch(self.read_spec(text)), 0
+        self.stream(launch, after, id_prefix=f"{launch.id}.", linger=self.web.linger)
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Say it as an event, as BinderHub does: its clients know no other way."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        if isinstance(error, BinderProgressError):
+            status_code, message = error.status, str(error)
+        else:
+            message = self.extract_message(kwargs["exc_info"]) if error else ""
+        message = message or responses.get(status_code, "Unknown HTTP Error")
+        failed = {"phase": Phase.FAILED, "status_code": status_code, "message": f"{message}\n"}
+        if not self._headers_written:
+            self.start_stream()
+        self.write(b"data: %b\n\n%b" % (msgspec.json.encode(failed), END))
+        self.finish()
+
+
+class HubVersionsHandler(VersionHandler):
+    """/versions, of both."""
+
+    def write(self, chunk: Any) -> None:
+        """Add ours to what BinderHub writes."""
+        super().write(json.dumps({**json.loads(chunk), "binderprogress": __version__}))
+
+
+class HubSchemaHandler(Guarded, EventSchemaHandler):
+    """/api/schema/event.json."""
+
+
+class HubOpenApiHandler(Guarded, OpenApiHandler):
+    """/api/openapi.json."""

@@ -1,0 +1,221 @@
+"""BinderHub's repo providers, registry and build class as a source of builds."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import msgspec
+from binderhub.builder import (
+    BUILD_COUNT,
+    BUILD_TIME,
+    BUILDS_INPROGRESS,
+    _get_image_basename_and_tag,
+)
+from tornado.httpclient import HTTPClientError
+from tornado.queues import Queue
+from traitlets.config import LoggingConfigurable
+
+from ...backends.base import Built, Target
+from ...core.log.reader import Record
+from ...core.log.reasons import diagnose
+from ...core.phases import Phase
+from ...core.specs import Spec
+from ...core.timing.estimator import TYPICAL
+from ...errors import LaunchFailedError
+from .build_watch import BuildWatch
+from .names import build_name, image_name
+from .quota import check_quota
+from .requests import ImageTarget, ProviderSpec
+
+__all__ = ["ImageBuilder"]
+
+
+class ImageBuilder(LoggingConfigurable):
+    """Finds and builds images as BinderHub does.
+
+    Parameters
+    ----------
+    settings : mapping
+        Those of BinderHub's Tornado application.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._settings = settings
+
+    @property
+    def typical(self) -> Mapping[Phase, float]:
+        """Seconds that its phases take where nothing better is known."""
+        if self._settings["use_registry"]:
+            return TYPICAL
+        return {phase: seconds for phase, seconds in TYPICAL.items() if phase is not Phase.PUSHING}
+
+    def provider(self, prefix: str, text: str) -> Any:
+        """Return BinderHub's object for a spec.
+
+        Raises
+        ------
+        Exception
+            Of any kind: a provider says so what is wrong with the spec.
+        """
+        found = self._settings["repo_providers"][prefix]
+        return found(config=self._settings["traitlets_config"], spec=text)
+
+    # -- the protocol of `base.Builder`
+
+    async def resolve(self, spec: Spec) -> Target:
+        """Ask the provider what a ref is; see `base.Builder.resolve`."""
+        assert isinstance(spec, ProviderSpec)  # noqa: S101 - our handlers make no others
+        provider = self.provider(spec.provider, spec.text)
+        ref, notice = await self._ref(provider, spec), ""
+        if ref is None:
+            message, gone = _unresolved(provider, spec), provider.unresolved_ref
+            spec, provider, ref = await self._at_head(provider, spec)
+            if ref is None:
+                raise await asyncio.to_thread(_diagnosed, message)
+            notice = (
+                f"{message}\nTrying again with HEAD instead of {gone}. Please update your links."
+            )
+        return ImageTarget(
+            spec=spec,
+            commit=ref,
+            notice=notice,
+            build_only=spec.build_only,
+            provider=provider,
+            image=image_name(provider, ref, self._settings["image_prefix"]),
+            build_name=build_name(provider, ref),
+            ref_url=await provider.get_resolved_ref_url(),
+            resolved_spec=await provider.get_resolved_spec(),
+        )
+
+    async def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
+        """Find the image, or build it; see `base.Builder.build`."""
+        assert isinstance(target, ImageTarget)  # noqa: S101 - `resolve` makes no others
+        if await self._is_there(target.image):
+            yield Built(target.image, found=True)
+            return
+        await check_quota(self._settings, target)
+        watch = BuildWatch(await self._executor(target), pool=self._settings["build_pool"])
+        began, outcome = time.perf_counter(), ""
+        with BUILDS_INPROGRESS.track_inprogress():
+            yield _waiting("Waiting for build to start...\n")
+            try:
+                async for line in watch.lines():
+                    yield Record("repo2docker", line)
+                outcome = "success"
+            except LaunchFailedError:
+                outcome = "failure"
+                raise
+            finally:
+                # It frees BinderHub's threads. A build in the cluster goes on by itself.
+                watch.stop()
+                if outcome:
+                    BUILD_TIME.labels(status=outcome).observe(time.perf_counter() - began)
+                    BUILD_COUNT.labels(status=outcome, **target.labels).inc()
+        yield Built(target.image)
+
+    # -- refs
+
+    async def _ref(self, provider: Any, spec: ProviderSpec) -> str | None:
+        try:
+            ref = await provider.get_resolved_ref()
+        except Exception as error:
+            self.log.warning("%s could not be looked up: %r", spec, error)
+            message = f"Error resolving ref for {_key(spec)}: {error}"
+            raise await asyncio.to_thread(_diagnosed, message) from error
+        return None if ref is None else str(ref)
+
+    async def _at_head(
+        self, provider: Any, spec: ProviderSpec
+    ) -> tuple[ProviderSpec, Any, str | None]:
+        """Try the default branch in place of one that GitHub has renamed.
+
+        BinderHub then waits 10 s with the link's visitor; here the notice stays to be read.
+        """
+        if provider.name != "GitHub" or provider.unresolved_ref not in {"master", "main"}:
+            return spec, provider, None
+        text = f"{spec.text.rpartition('/')[0]}/HEAD"
+        provider = self.provider(spec.provider, text)
+        head = msgspec.structs.replace(spec, text=text, ref="HEAD")
+        try:
+            return head, provider, await self._ref(provider, head)
+        except LaunchFailedError:
+            # What there is to say is of the branch that was asked for.
+            return head, provider, None
+
+    # -- images
+
+    async def _is_there(self, image: str) -> bool:
+        if not self._settings["use_registry"]:
+            return await asyncio.wrap_future(self._settings["executor"].submit(_is_local, image))
+        for _ in range(3):
+            try:
+                manifest = await self._settings["registry"].get_image_manifest(
+                    *_get_image_basename_and_tag(image)
+                )
+                return bool(manifest)
+            except HTTPClientError:
+                self.log.exception("Failed to get image manifest for %s", image)
+        return False
+
+    async def _executor(self, target: ImageTarget) -> Any:
+        """Return one of BinderHub's build executors, with what it needs to push."""
+        executor = self._settings["build_class"](
+            parent=self._settings["traitlets_parent"],
+            q=Queue(),
+            name=target.build_name,
+            repo_url=target.spec.repo_url,
+            ref=target.commit,
+            image_name=target.image,
+            git_credentials=target.provider.git_credentials,
+        )
+        if not self._settings["use_registry"]:
+            executor.push_secret = ""
+            return executor
+        credentials = await self._settings["registry"].get_credentials(
+            *_get_image_basename_and_tag(target.image)
+        )
+        if credentials:
+            executor.registry_credentials = credentials
+        return executor
+
+
+def _is_local(image: str) -> bool:
+    import docker  # BinderHub has it; only needed without a registry
+
+    try:
+        docker.from_env(version="auto").images.get(image)
+    except docker.errors.ImageNotFound:
+        return False
+    return True
+
+
+def _waiting(message: str) -> Record:
+    return Record("binderhub", {"phase": "waiting", "message": message})
+
+
+def _key(spec: ProviderSpec) -> str:
+    return f"{spec.provider}:{spec.text}"
+
+
+def _unresolved(provider: Any, spec: ProviderSpec) -> str:
+    key = _key(spec)
+    sentences = [
+        f"Could not resolve ref for {key}. Double check your URL and that your repo is public."
+    ]
+    if provider.name == "GitHub" and provider.unresolved_ref in {"master", "main"}:
+        if provider.unresolved_ref == "master":
+            sentences.append('GitHub has changed default branches from "master" to "main".')
+        sentences.append("Tip: HEAD will always resolve to a repository's default branch.")
+    return " ".join(sentences)
+
+
+def _diagnosed(message: str) -> LaunchFailedError:
+    """Return the failure with BinderHub's sentence, which its clients know, and our reason."""
+    found = diagnose([message], otherwise="unresolved")
+    return LaunchFailedError(
+        message, reason=found.reason, subject=found.subject, advice=found.advice
+    )

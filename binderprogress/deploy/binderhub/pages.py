@@ -1,0 +1,127 @@
+"""Our pages, in a BinderHub."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+from urllib.parse import quote
+
+import jwt
+
+from ...core import specs
+from ...core.specs import Spec
+from ...errors import BinderProgressError
+from ...web.own_launches import OwnLaunchesPageHandler
+from ...web.pages import (
+    FrontHandler,
+    GoHandler,
+    LaunchPageHandler,
+    LinkHandler,
+    PictureHandler,
+)
+from .handlers import TOKEN_COOKIE, Guarded
+
+__all__ = [
+    "HubFrontHandler",
+    "HubGoHandler",
+    "HubLaunchPageHandler",
+    "HubLinkHandler",
+    "HubOwnLaunchesPageHandler",
+    "HubPictureHandler",
+]
+
+
+class HubLaunchPageHandler(Guarded, LaunchPageHandler):
+    """/v2/{provider}/{spec}."""
+
+    def read_spec(self, text: str) -> Spec:
+        """Read the spec, and let the page launch it."""
+        prefix, _, text = text.partition("/")
+        spec = self.find_spec(prefix, text)
+        self._give_token(str(spec))
+        return spec
+
+    def _give_token(self, spec: str) -> None:
+        """Give a build token to this page, as BinderHub's has one: it is not held for a robot."""
+        seconds = self.settings["build_token_expires_seconds"]
+        content = {"exp": int(time.time()) + seconds, "aud": spec, "origin": self.token_origin()}
+        self.set_cookie(
+            TOKEN_COOKIE,
+            jwt.encode(content, key=self.settings["build_token_secret"], algorithm="HS256"),
+            path=f"{self.web.base_url}api/launches",
+            max_age=seconds,
+            httponly=True,
+            secure=self.request.protocol == "https",
+            samesite="Strict",
+        )
+
+
+class HubOwnLaunchesPageHandler(Guarded, OwnLaunchesPageHandler):
+    """/launches."""
+
+
+class HubFrontHandler(Guarded, FrontHandler):
+    """/: the gallery, and the form where there is none."""
+
+    def get(self) -> None:
+        """Show what can be launched."""
+        if self.web.gallery_items.items:
+            super().get()
+        else:
+            self.redirect(f"{self.web.base_url}link")
+
+
+class HubPictureHandler(Guarded, PictureHandler):
+    """/gallery/{file}."""
+
+
+class HubGoHandler(Guarded, GoHandler):
+    """/go/{slug}."""
+
+
+class HubLinkHandler(Guarded, LinkHandler):
+    """/link: for what BinderHub's repo providers have, each with its own form of a spec."""
+
+    @property
+    def site(self) -> str:
+        """Where links lead to: BinderHub says so."""
+        return str(self.get_badge_base_url() or self.caller.base_url)
+
+    def choices(self) -> dict[str, Any]:
+        """Return the providers, and which is chosen."""
+        providers = self.settings["repo_providers"]
+        names = {
+            prefix: _display(provider).get("displayName") or provider.name.default_value or prefix
+            for prefix, provider in providers.items()
+        }
+        chosen = self.get_argument("provider", "")
+        return {"providers": names, "provider": chosen if chosen in names else next(iter(names))}
+
+    def read_repository(self, repo: str, ref: str) -> tuple[Spec | None, dict[str, str]]:
+        """Read what was typed as the provider that was chosen takes it."""
+        try:
+            return self.find_spec(*self._named(self.choices()["provider"], repo, ref)), {}
+        except BinderProgressError as error:
+            return None, {"repo": str(error)}
+
+    def _named(self, prefix: str, repo: str, ref: str) -> tuple[str, str]:
+        """Return the provider, and what stands behind its prefix in a spec."""
+        if prefix in specs.PROVIDERS and "://" in repo:
+            # Its host says better whose it is than what was left chosen.
+            spec = specs.from_address(repo, ref)
+            return spec.provider, str(spec).partition("/")[2]
+        display = _display(self.settings["repo_providers"][prefix])
+        text = re.sub(r"^https?://(?:dx\.)?doi\.org/", "", repo).strip("/")
+        if display.get("repo", {}).get("urlEncode"):
+            text = quote(text, safe="")
+        refs = display.get("ref", {})
+        if refs.get("enabled", True):
+            text = f"{text}/{quote(ref or refs.get('default', 'HEAD'), safe='/')}"
+        return prefix, text
+
+
+def _display(provider: Any) -> dict[str, Any]:
+    """Return what BinderHub's own form knows of a provider; those of before 2025 say nothing."""
+    found: dict[str, Any] = getattr(provider, "display_config", {})
+    return found

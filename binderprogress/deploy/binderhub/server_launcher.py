@@ -1,0 +1,197 @@
+"""BinderHub's launcher as a source of servers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from binderhub.builder import LAUNCH_COUNT, LAUNCH_TIME, LAUNCHES_INPROGRESS
+from tornado.httpclient import HTTPClientError
+from tornado.web import HTTPError
+from traitlets.config import LoggingConfigurable
+
+from ...backends.base import Attempt, Served, SpawnRequest
+from ...core.log.reader import Record
+from ...core.log.reasons import diagnose
+from ...errors import LaunchFailedError
+from .event_log import emit_launch
+from .quota import check_quota
+from .requests import ImageTarget
+
+__all__ = ["LauncherSpawner"]
+
+
+class _Server:
+    """One that was asked for, and whether it is surely ours to stop."""
+
+    def __init__(self, user: str, name: str, *, ours: bool) -> None:
+        self.user = user
+        self.name = name
+        self.ours = ours
+
+
+class LauncherSpawner(LoggingConfigurable):
+    """Starts servers with BinderHub's launcher.
+
+    Parameters
+    ----------
+    settings : mapping
+        Those of BinderHub's Tornado application.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._settings = settings
+        self._launcher = settings["launcher"]
+        self._servers: dict[str, list[_Server]] = {}
+
+    # -- the protocol of `base.Spawner`
+
+    async def spawn(self, request: SpawnRequest) -> AsyncGenerator[Record | Attempt | Served, None]:
+        """Start a server; see `base.Spawner.spawn`."""
+        target = request.target
+        assert isinstance(target, ImageTarget)  # noqa: S101 - `ImageBuilder` makes no others
+        delay, retries = self._launcher.retry_delay, self._launcher.retries
+        with LAUNCHES_INPROGRESS.track_inprogress():
+            await check_quota(self._settings, target)
+            for attempt in range(1, retries + 1):
+                began = time.perf_counter()
+                try:
+                    async for item in self._attempt(request, target):
+                        if isinstance(item, Served):
+                            self._succeeded(request, target, began, attempt)
+                        yield item
+                    return
+                except Exception as error:
+                    # What refuses will refuse again.
+                    last = attempt == retries or _is_refusal(error)
+                    self._failed(target, began, error, last=last)
+                    if last:
+                        raise await asyncio.to_thread(_failure, error) from error
+                    yield Attempt(attempt + 1, f"Launch attempt {attempt} failed: {_told(error)}")
+                await asyncio.sleep(delay)
+                delay *= 2
+
+    async def stop(self, request: SpawnRequest) -> None:
+        """Stop the servers of a request; see `base.Spawner.stop`."""
+        for server in self._servers.pop(request.key, []):
+            user = quote(server.user, safe="@~")
+            if server.ours:
+                await self._stop_server(user, server.name)
+            if self._launcher.create_user:
+                await self._delete(f"users/{user}")
+
+    async def close(self) -> None:
+        """Let go of nothing: the connections are BinderHub's."""
+
+    # -- one attempt
+
+    async def _attempt(
+        self, request: SpawnRequest, target: ImageTarget
+    ) -> AsyncGenerator[Record | Served, None]:
+        server = self._name(target)
+        self._servers.setdefault(request.key, []).append(server)
+        events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        task = asyncio.create_task(
+            self._launcher.launch(
+                image=request.image,
+                username=server.user,
+                server_name=server.name,
+                repo_url=request.repo_url,
+                extra_args=dict(request.options),
+                event_callback=events.put,
+            )
+        )
+        task.add_done_callback(lambda _: events.put_nowait(None))
+        try:
+            while (event := await events.get()) is not None:
+                server.ours = True
+                yield Record("jupyterhub", event)
+            started = await task
+        finally:
+            task.cancel()
+        yield Served(started["url"], started["token"])
+
+    def _name(self, target: ImageTarget) -> _Server:
+        """Name user and server as BinderHub does, anew for each attempt."""
+        unique = self._launcher.unique_name_from_repo(target.spec.repo_url)
+        if not self._settings["auth_enabled"]:
+            return _Server(unique, "", ours=True)
+        user = target.spec.visit.user
+        if self._launcher.allow_named_servers:
+            return _Server(user, unique, ours=True)
+        # A user's only server: if it runs already, the launcher refuses, and it must go on.
+        return _Server(user, "", ours=False)
+
+    # -- stopping
+
+    async def _stop_server(self, user: str, name: str) -> None:
+        """Stop a server and wait for that; `LaunchManager.cleanup_timeout` says how long."""
+        # The entry of a named server stays otherwise, and counts against the user's limit.
+        body = b'{"remove": true}' if name else None
+        await self._delete(
+            f"users/{user}/servers/{name}", body=body, allow_nonstandard_methods=True
+        )
+        while await self._runs(user, name):  # noqa: ASYNC110 - the Hub has no event for it
+            await asyncio.sleep(0.5)
+
+    async def _runs(self, user: str, name: str) -> bool:
+        try:
+            return name in (await self._launcher.get_user_data(user)).get("servers", {})
+        except HTTPClientError as error:
+            if error.code == 404:
+                return False
+            raise
+
+    async def _delete(self, path: str, **request: Any) -> None:
+        try:
+            await self._launcher.api_request(path, method="DELETE", **request)
+        except HTTPClientError as error:
+            # It is gone, or was never there.
+            if error.code != 404:
+                raise
+
+    # -- what is told of it
+
+    def _succeeded(
+        self, request: SpawnRequest, target: ImageTarget, began: float, attempt: int
+    ) -> None:
+        del self._servers[request.key]
+        seconds = time.perf_counter() - began
+        LAUNCH_TIME.labels(status="success", retries=attempt - 1).observe(seconds)
+        LAUNCH_COUNT.labels(status="success", **target.labels).inc()
+        self.log.info("Launched %s in %.0fs", request.repo_url, seconds)
+        emit_launch(self._settings["event_log"], target)
+
+    def _failed(self, target: ImageTarget, began: float, error: Exception, *, last: bool) -> None:
+        seconds = time.perf_counter() - began
+        status = "failure" if last else "retry"
+        # As in BinderHub: how often was tried counts only where it went well in the end.
+        LAUNCH_TIME.labels(status=status, retries=-1).observe(seconds)
+        if last:
+            LAUNCH_COUNT.labels(status=status, **target.labels).inc()
+        self.log.error(
+            "Launch of %s: %s after %.0fs: %r", target.spec.repo_url, status, seconds, error
+        )
+
+
+def _is_refusal(error: Exception) -> bool:
+    return isinstance(error, HTTPError) and error.status_code < 500
+
+
+def _told(error: Exception) -> str:
+    """Return what an error says to people; what is no sentence stays in the log."""
+    if isinstance(error, HTTPError) and error.log_message:
+        return str(error.log_message % error.args)
+    return "the Hub could not be asked to start a server"
+
+
+def _failure(error: Exception) -> LaunchFailedError:
+    message = _told(error)
+    found = diagnose([message], otherwise="spawn-failed")
+    return LaunchFailedError(
+        message, reason=found.reason, subject=found.subject, advice=found.advice
+    )

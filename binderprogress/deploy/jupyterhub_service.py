@@ -1,0 +1,139 @@
+"""As a service of a JupyterHub: with the Hub's login, its tokens and scopes, and its servers."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import Any
+from urllib.parse import urlsplit
+
+from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuthenticated
+from tornado.web import Application
+from traitlets import Bool, default
+
+from ..backends.jupyterhub import HubSpawner
+from ..errors import ConfigError
+from ..web.app import handlers
+from ..web.base import Handler
+from ..web.pages import NotFoundHandler
+from .application import Command, ServerCommand, launch_command
+from .jupyterhub_access import HubAccess
+from .standalone import CONFIGURABLES, Standalone
+
+__all__ = ["HubService", "HubServiceApp"]
+
+
+class HubService(Standalone):
+    """The server as a service that a JupyterHub starts, or that is started beside it.
+
+    It reads what the Hub sets for its services: JUPYTERHUB_SERVICE_PREFIX, JUPYTERHUB_SERVICE_URL,
+    JUPYTERHUB_API_TOKEN, JUPYTERHUB_API_URL and so on. Who starts it otherwise sets the same.
+    """
+
+    named_servers = Bool(
+        True,
+        help="""
+        Start named servers of the user who launches; c.JupyterHub.allow_named_servers must be on.
+        Otherwise each launch makes a user of its own, which has this one server. With BinderHubs
+        (c.Upstreams.urls) it has no meaning: they start the servers.
+        """,
+    ).tag(config=True)
+
+    @default("ip")
+    def _default_ip(self) -> str:
+        return self._listen().hostname or "127.0.0.1"
+
+    @default("port")
+    def _default_port(self) -> int:
+        return self._listen().port or 8585
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.auth = HubOAuth(parent=self)
+        _check(self.auth)
+        web, spawner, configured = self.web, self.spawner, self.config.Web
+        named = False
+        # Without one, BinderHubs launch, and none of it is in this Hub.
+        if isinstance(spawner, HubSpawner):
+            named = spawner.named = self.named_servers
+            spawner.api_url, spawner.api_token = self.auth.api_url, self.auth.api_token
+            if "confirm_foreign" not in configured:
+                # What is launched becomes a server with its user's rights.
+                web.confirm_foreign = True
+        web.base_url = self.auth.base_url
+        web.access = HubAccess(self.auth, named=named)
+        if "local_only" not in configured:
+            web.local_only = False
+        if "hsts_max_age" not in configured:
+            # The host is the Hub's.
+            web.hsts_max_age = 0
+        if "trust_proxy" not in configured:
+            # The Hub's proxy is in front, and tells what it sees.
+            web.trust_proxy = True
+
+    def _listen(self) -> Any:
+        return urlsplit(os.environ.get("JUPYTERHUB_SERVICE_URL", ""))
+
+    async def _start_hub(self) -> None:
+        """Start none: there is one."""
+
+    def _make_app(self) -> Application:
+        rules = [
+            (pattern, self._with_login(handler), *rest)
+            for pattern, handler, *rest in handlers(self.web)
+        ]
+        callback = type(
+            "CallbackHandler", (HubOAuthCallbackHandler, Handler), {"_hub_auth": self.auth}
+        )
+        callback.public = True  # type: ignore[attr-defined] # it is a Handler
+        return Application(
+            [(f"{self.web.base_url}oauth_callback", callback), *rules],
+            binderprogress=self.web,
+            default_handler_class=NotFoundHandler,
+            compress_response=False,
+            # Of one run: after the next start browsers are sent through the login, which is quick.
+            cookie_secret=secrets.token_bytes(32),
+        )
+
+    def _with_login(self, handler: type) -> type:
+        """Return a handler that the Hub's login works in; files have none."""
+        if not issubclass(handler, Handler):
+            return handler
+        return type(handler.__name__, (HubOAuthenticated, handler), {"_hub_auth": self.auth})
+
+
+class HubServiceApp(ServerCommand):
+    """Run the server as a service of a JupyterHub, which starts it by this command.
+
+    It reads the variables that the Hub sets for its services: JUPYTERHUB_SERVICE_PREFIX and others.
+    """
+
+    name = "hub-service"
+    description = __doc__ or ""
+    classes = [HubService, *CONFIGURABLES]  # noqa: RUF012 - traitlets' way
+    aliases = {  # noqa: RUF012 - traitlets' way
+        **Command.aliases,
+        "ip": "HubService.ip",
+        "port": "HubService.port",
+        "engine": "HubService.engine",
+        "upstream": "Upstreams.urls",
+    }
+    server_class = HubService
+
+
+def _check(auth: HubOAuth) -> None:
+    """Refuse to run open to everyone, or for nobody."""
+    if not auth.api_token:
+        raise ConfigError(
+            "JUPYTERHUB_API_TOKEN is not set: the Hub starts this, or you set what it would set. "
+            "See the documentation, JupyterHub."
+        )
+    if not auth.access_scopes:
+        raise ConfigError(
+            "JUPYTERHUB_SERVICE_NAME is not set, nor JUPYTERHUB_OAUTH_ACCESS_SCOPES: without them "
+            "everybody whom the Hub knows could launch."
+        )
+
+
+if __name__ == "__main__":
+    launch_command(HubServiceApp, None)

@@ -1,0 +1,1 @@
+"""JupyterHub spawners that start what a launch built."""

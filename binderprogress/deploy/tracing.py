@@ -1,0 +1,90 @@
+"""Traces of launches for OpenTelemetry: one trace a launch, sent when it is over.
+
+Nothing is measured here: spans are made from the launch's own events, once, after its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from contextlib import suppress
+from typing import Any
+
+from traitlets import Unicode
+from traitlets.config import LoggingConfigurable
+
+from .._version import __version__
+from ..core.timing.breakdown import Trace
+from ..errors import ConfigError
+from ..launches import Launch, LaunchManager
+
+__all__ = ["Tracing"]
+
+_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+
+
+class Tracing(LoggingConfigurable):
+    """Sends where the time of each launch went to a collector."""
+
+    endpoint = Unicode(
+        help="""
+        Where traces of launches are sent: an OTLP/HTTP collector's address for traces, as
+        http://collector:4318/v1/traces.
+
+        Empty: what OpenTelemetry's own variables say, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or
+        OTEL_EXPORTER_OTLP_ENDPOINT; without these nothing is sent. Its other variables hold, too.
+        """
+    ).tag(config=True)
+
+    _parts: Any = None
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is somewhere to send to."""
+        if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+            return False
+        return bool(self.endpoint or any(os.environ.get(name) for name in _VARIABLES))
+
+    def attach(self, launches: LaunchManager) -> None:
+        """Trace all launches from now on, if there is somewhere to send to.
+
+        Raises
+        ------
+        ConfigError
+            If OpenTelemetry is not installed.
+        """
+        if not self.enabled:
+            return
+        try:
+            from .opentelemetry_exporter import Exporter
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"{error.name} is not installed, which sending traces needs. "
+                "Install it with: pip install 'binderprogress[otel]'"
+            ) from error
+        self._parts = Exporter(self.endpoint, version=__version__, log=self.log)
+        launches.traced = True
+        launches.over.append(self._send)
+
+    async def close(self, within: float = 1.0) -> None:
+        """Send what is left, if the collector takes it at once."""
+        if self._parts is None:
+            return
+        loop, sent = asyncio.get_running_loop(), asyncio.Event()
+
+        def shut_down() -> None:
+            self._parts.close()
+            # Later than anyone waits for it, the loop may be closed.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(sent.set)
+
+        # Not one of the loop's own threads: those are waited for, however long the collector takes.
+        threading.Thread(target=shut_down, daemon=True).start()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await sent.wait()
+
+    def _send(self, launch: Launch, trace: Trace) -> None:
+        if launch.span is not None and launch.span.sampled:
+            self._parts.send(launch.span, launch.caller.parent, trace)

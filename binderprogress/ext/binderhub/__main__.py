@@ -1,6 +1,0 @@
-"""``python -m binderprogress.ext.binderhub``."""
-
-from .app import main
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,84 @@
+"""Makes of a launch that is over what its history keeps: nothing of who launched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from ..core.events import Encoded
+from ..core.phases import Phase
+from ..core.redact import redact
+from ..core.specs import Spec
+from ..core.timing.spans import PastLaunch, Span
+from .launch import Launch
+
+__all__ = ["address_of", "past_of"]
+
+_MAKING = {Phase.FETCHING, Phase.BUILDING, Phase.PUSHING}
+_SIZE = re.compile(r"Image size: (\d{1,15}) bytes")
+"""As a kubelet says it of an image that it has pulled."""
+_SIZE_SIGN = b"Image size: "
+_MOST_EVENTS = 10_000
+"""So many events of a start are looked through. Attack: a Hub that says it ever again."""
+_COMMIT = re.compile(r".*/([0-9a-f]{40})", re.DOTALL)
+
+
+def past_of(launch: Launch, took: list[Span], *, host: str) -> PastLaunch:
+    """Return what is kept of a launch.
+
+    Parameters
+    ----------
+    took : list of Span
+        Where its time went, as `Launch.spans` says it.
+    host : str
+        Where its server was started, unless its sources know better.
+    """
+    last, built, served = launch.last, launch.built, launch.served
+    image = (served.fields.get("image") if served else "") or (built.image if built else "")
+    return PastLaunch(
+        began=launch.created,
+        provider=launch.spec.provider,
+        repository=address_of(launch.spec),
+        ref=launch.spec.ref,
+        commit=_commit(launch),
+        host=(served.host if served else "") or (built.host if built else "") or host,
+        # The folder of an environment is no image, and says whose home it is in.
+        image="" if image.startswith("/") else image,
+        outcome=last.phase,
+        reason=last.reason,
+        cold=not built.found if built else any(span.phase in _MAKING for span in took),
+        joined=launch.joined,
+        image_bytes=_image_bytes(launch.own()),
+        spans=took,
+    )
+
+
+def address_of(spec: Spec) -> str:
+    """Return the repository's address without a login, which some providers let through."""
+    try:
+        parts = urlsplit(spec.repo_url)
+    except ValueError:
+        return redact(spec.repo_url)
+    if parts.scheme not in {"http", "https"} and not parts.password:
+        return redact(spec.repo_url)
+    return redact(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
+
+
+def _commit(launch: Launch) -> str:
+    if launch.build is not None and launch.build.target.commit:
+        return launch.build.target.commit
+    # A BinderHub names the commit only in the link to what it has launched.
+    link = launch.served.fields.get("binder_persistent_request", "") if launch.served else ""
+    found = _COMMIT.fullmatch(link)
+    return found[1] if found else ""
+
+
+def _image_bytes(events: Sequence[Encoded]) -> int | None:
+    for encoded in events[:_MOST_EVENTS]:
+        # Few events are decoded for it.
+        if _SIZE_SIGN in encoded.sse:
+            event = encoded.event
+            if event.phase is Phase.LAUNCHING and (found := _SIZE.search(event.message)):
+                return int(found[1])
+    return None

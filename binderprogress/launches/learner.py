@@ -1,0 +1,110 @@
+"""What past launches taught, kept up to date with each one that is over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from ..core.phases import Phase
+from ..core.timing.priors import Expectation, Knowledge, Place
+from ..core.timing.spans import PastLaunch
+from ..history.store import HistoryStore, NoHistory
+
+__all__ = ["Learner"]
+
+_AT_START = 20_000
+"""Launches of the history that are learned from when it is opened: a second or two."""
+
+_OF_REPOSITORY = 20
+"""Launches of a repository that are looked up when none of it is among these."""
+
+_MOST_LOOKED_UP = 10_000
+"""Repositories that are remembered as looked up."""
+
+_MOST_QUERIES = 4
+"""Queries that run at the same time; each takes a thread, also when the database hangs."""
+
+_PATIENCE = 0.25
+"""Seconds that a launch waits for a query; only the quality of its estimates depends on it."""
+
+
+class Learner:
+    """Knows what to expect of launches.
+
+    Parameters
+    ----------
+    log : logging.Logger
+        The operator's.
+    """
+
+    def __init__(self, log: logging.Logger | logging.LoggerAdapter[Any]) -> None:
+        self._log = log
+        self._knowledge = Knowledge()
+        self._history: HistoryStore = NoHistory()
+        self._looked_up: set[str] = set()
+        self._queries: dict[str, asyncio.Task[None]] = {}
+
+    def open(self, history: HistoryStore) -> None:
+        """Learn from what a history has; it takes as long as the database does."""
+        self._history = history
+        try:
+            self._knowledge = _learned(history, _AT_START)
+        except Exception:  # noqa: BLE001 - whatever a database raises: launches go on without
+            self._log.exception("The history cannot be read; estimates begin anew")
+
+    def add(self, past: PastLaunch) -> None:
+        """Learn from a launch that is over."""
+        self._knowledge.add(past)
+
+    def about(
+        self, place: Place, typical: Mapping[Phase, float], *, first_start: float = 1.0
+    ) -> Expectation:
+        """Return what is to be expected of a launch."""
+        return self._knowledge.about(place, typical, first_start=first_start)
+
+    async def look_up(self, repository: str) -> None:
+        """Learn from a repository's own history, unless that was done before.
+
+        This waits a moment only. What the database answers later still counts, for this
+        repository's next launch.
+        """
+        if repository in self._looked_up or self._knowledge.has(Place(repository=repository)):
+            return
+        query = self._queries.get(repository)
+        if query is None:
+            if len(self._queries) >= _MOST_QUERIES:
+                return
+            query = asyncio.create_task(self._query(repository), name=f"history of {repository}")
+            self._queries[repository] = query
+            query.add_done_callback(lambda _: self._queries.pop(repository))
+        await asyncio.wait([query], timeout=_PATIENCE)
+        if not query.done():
+            self._log.debug("The history of %s takes long; the launch goes on without", repository)
+
+    async def _query(self, repository: str) -> None:
+        try:
+            launches = await asyncio.to_thread(self._past_of, repository)
+        except Exception:  # noqa: BLE001 - whatever a database raises; the next launch asks again
+            self._log.exception("The history of %s cannot be read", repository)
+            return
+        if len(self._looked_up) >= _MOST_LOOKED_UP:
+            self._looked_up.clear()
+        self._looked_up.add(repository)
+        if self._knowledge.has(Place(repository=repository)):
+            # A launch that ended meanwhile is among these, and would count twice.
+            return
+        for past in launches:
+            self._knowledge.add(past)
+
+    def _past_of(self, repository: str) -> list[PastLaunch]:
+        return self._history.of(repository, _OF_REPOSITORY)[::-1]
+
+
+def _learned(history: HistoryStore, limit: int) -> Knowledge:
+    """Return what the newest launches teach, in the order in which they were."""
+    knowledge = Knowledge()
+    for past in reversed(history.recent(limit)):
+        knowledge.add(past)
+    return knowledge

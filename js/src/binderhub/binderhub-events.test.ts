@@ -1,0 +1,121 @@
+import { expect, test } from "vitest";
+import { BinderHubLaunch, type BinderHubRecord } from "./binderhub-events";
+import type { LaunchEvent } from "../wire/event";
+
+/** What is made of records that come a second apart. */
+function told(...records: BinderHubRecord[]): LaunchEvent[] {
+  const events: LaunchEvent[] = [];
+  const launch = new BinderHubLaunch((event) => events.push(event), 1000);
+  records.forEach((record, index) => launch.take(record, 1001 + index));
+  return events;
+}
+
+test("an event has its number, its times and what is left", () => {
+  const [first, second] = told(
+    { phase: "waiting", message: "Waiting\n" },
+    { phase: "building", message: "Step 2/4 : RUN true\n" },
+  );
+  expect(first).toMatchObject({ id: 1, time: 1001, elapsed: 1, phase: "waiting" });
+  expect(second).toMatchObject({
+    id: 2,
+    time: 1002,
+    elapsed: 2,
+    step: "Step 2 of 4",
+    step_key: "step",
+    step_index: 2,
+    step_total: 4,
+    message: "Step 2/4 : RUN true\n",
+  });
+  expect(second!.eta_low).toBeLessThan(second!.eta!);
+  expect(second!.eta).toBeLessThan(second!.eta_high!);
+  expect(second!.curve!.from).toBe(second!.progress);
+});
+
+test("a phase does not come back, and a text within building gives away a later one", () => {
+  const events = told(
+    { phase: "building", message: "one" },
+    { phase: "fetching", message: "two" },
+    { phase: "building", message: "Pushing image\n" },
+    { phase: "building", message: "Cloning into 'x'\n" },
+    { phase: "Launching", message: "three" },
+    { message: "The push refers to repository [x]" },
+    { phase: "building", message: "four" },
+  );
+  const [building, pushing, launching] = ["building", "pushing", "launching"];
+  expect(events.map(({ phase }) => phase)).toEqual([
+    ...[building, building, pushing, pushing],
+    ...[launching, launching, launching],
+  ]);
+});
+
+test("layers of a push are counted, in the log's lines or beside them", () => {
+  const layers = { a: { status: "Layer already exists" }, b: { status: "Pushed" }, c: {} };
+  const events = told(
+    { phase: "building", message: "The push refers to repository [registry.example.org/a]\n" },
+    { phase: "building", message: "309ce218ea5c: Preparing\n" },
+    { phase: "building", message: "dd86cbdb20ff: Preparing\n" },
+    { phase: "building", message: "309ce218ea5c: Pushed\n" },
+    { phase: "pushing", message: "Pushing image\n", layers },
+  );
+  expect(events.map(({ step }) => step)).toEqual([
+    "Pushing the image",
+    ...["Layer 1 of 1", "Layer 1 of 2", "Layer 2 of 2", "Layer 3 of 3"],
+  ]);
+  expect(new Set(events.map(({ phase }) => phase))).toEqual(new Set(["pushing"]));
+  expect(events.at(-1)).toMatchObject({ step_key: "pushing", step_index: 3, step_total: 3 });
+  const progress = events.map((event) => event.progress);
+  expect(progress).toEqual([...progress].sort((a, b) => a - b));
+});
+
+test("a step holds until another begins or the phase changes", () => {
+  const events = told(
+    { phase: "building", message: "STEP 1/2: RUN a\n" },
+    { phase: "building", message: "Collecting six\n" },
+    { phase: "launching", message: "Launching server...\n" },
+    { phase: "launching", message: "Server requested\n" },
+  );
+  expect(events.map(({ step }) => step)).toEqual([
+    "Step 1 of 2",
+    "Step 1 of 2",
+    undefined,
+    "Asking for a server",
+  ]);
+});
+
+test("a message is one line of the log", () => {
+  const long = "x".repeat(5000);
+  const events = told(
+    { message: "a" },
+    { message: "\n" }, // the end of the line before
+    { message: "b\r\n" },
+    { message: "c 10%\r" },
+    { message: "\n" },
+    { message: long },
+    { message: "" },
+    { message: "   " },
+  );
+  expect(events.map(({ message }) => message)).toEqual([
+    "a\n",
+    "b\n",
+    "c 10%\r",
+    `${"x".repeat(4096)}… [904 more characters]\n`,
+  ]);
+});
+
+test("only BinderHub's own tries are counted", () => {
+  const events = told(
+    { phase: "launching", message: "2026-11-23T04:54:14Z [Warning] Back-off pulling image" },
+    { phase: "launching", message: "Launch attempt 1 failed, retrying...\n" },
+    { phase: "launching", message: "Server requested\n" },
+  );
+  expect(events.map(({ attempt }) => attempt)).toEqual([undefined, undefined, 2]);
+});
+
+test("nothing follows the end", () => {
+  const events = told(
+    { phase: "failed", message: "No provider found for prefix zz\n" },
+    { phase: "ready", url: "http://x.example/" },
+  );
+  expect(events.map(({ phase }) => phase)).toEqual(["waiting", "failed"]);
+  expect(events[1]).toMatchObject({ reason: "bad-spec", subject: "zz" });
+});

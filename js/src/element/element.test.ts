@@ -1,0 +1,358 @@
+// @vitest-environment happy-dom
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import "./define";
+import type { BinderProgressElement } from "./element";
+import { Source } from "../testing/source";
+
+const fetched = vi.fn<typeof fetch>();
+const sources: Source[] = [];
+const base = new URL("/b/", location.href).href;
+let element: BinderProgressElement;
+let told: [string, unknown][] = [];
+
+/** Let answers arrive, parts load and the page draw. */
+async function pass(milliseconds = 100): Promise<void> {
+  // What is imported when wanted, and streams, come in their own time.
+  for (const part of PARTS) await part();
+  await new Promise((resolve) => setImmediate(resolve));
+  await vi.advanceTimersByTimeAsync(milliseconds);
+}
+
+const PARTS = [() => import("./view"), () => import("./ending"), () => import("../log/log-view")];
+
+/** What has an id or a part of this name. */
+function get<T extends HTMLElement = HTMLElement>(name: string): T {
+  return element.shadowRoot!.querySelector<T>(`#${name}, [part~="${name}"]`)!;
+}
+
+function text(name: string): string | undefined {
+  return get(name)?.textContent?.trim();
+}
+
+async function put(attributes: Record<string, string> = {}): Promise<Source> {
+  element = document.createElement("binder-progress");
+  const all = { hub: "/b", spec: "gh/a/b/HEAD", autostart: "", ...attributes };
+  for (const [name, value] of Object.entries(all)) element.setAttribute(name, value);
+  for (const type of ["started", "phasechange", "ready", "failed"]) {
+    // On the document: they bubble, and leave shadow trees.
+    document.addEventListener(type, note);
+  }
+  document.body.append(element);
+  await pass();
+  return sources.at(-1)!;
+}
+
+function note(event: Event): void {
+  told.push([event.type, (event as CustomEvent).detail]);
+}
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: [...TIMERS] });
+  vi.stubGlobal("fetch", fetched);
+  fetched.mockImplementation(async (address, request) => {
+    if (request?.method === "POST") return Response.json({ id: "key" }, { status: 201 });
+    if (!String(address).includes("/events")) return Response.json({ now: Date.now() / 1000 });
+    sources.push(new Source(String(address), request?.signal));
+    return sources.at(-1)!.response;
+  });
+});
+afterEach(() => {
+  document.body.replaceChildren();
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+  sources.length = 0;
+  told = [];
+  fetched.mockReset();
+});
+
+const TIMERS = [
+  "setTimeout",
+  "clearTimeout",
+  "setInterval",
+  "clearInterval",
+  "Date",
+  "requestAnimationFrame",
+] as const;
+
+/** The requests but for streams, by their methods. */
+function methods(): (string | undefined)[] {
+  const calls = fetched.mock.calls.filter(([address]) => !String(address).includes("/events"));
+  return calls.map(([, request]) => request?.method);
+}
+
+function posts(): number {
+  return methods().filter((method) => method === "POST").length;
+}
+
+test("starts by itself if it is told to, once", async () => {
+  const source = await put();
+  expect(methods()).toEqual(["POST", undefined]);
+  expect(source.url).toBe(`${base}api/launches/key/events`);
+  expect(element.launch).toBe("key");
+  expect(told).toEqual([["started", { launch: "key", spec: "gh/a/b/HEAD" }]]);
+  await element.start();
+  // It is only moved: the stream goes on.
+  element.remove();
+  document.body.append(element);
+  await pass();
+  expect(posts()).toBe(1);
+  expect(sources).toHaveLength(1);
+  expect(source.closed).toBe(false);
+});
+
+test("else it offers to", async () => {
+  element = document.createElement("binder-progress");
+  element.spec = "gh/a/b/HEAD";
+  document.body.append(element);
+  await pass();
+  expect(methods()).toEqual([]);
+  expect(text("launch")).toBe("Launch");
+  expect(get("launch").getAttribute("aria-label")).toBe("Launch gh/a/b/HEAD");
+  expect(get("panel")).toBeNull();
+  get("launch").focus();
+  get("launch").click();
+  await pass();
+  expect(methods()).toEqual(["POST", undefined]);
+  // The button is gone, and took the focus with it to nowhere else.
+  expect(element.shadowRoot?.activeElement).toBe(get("panel"));
+});
+
+test("resumes a launch: no second one", async () => {
+  await put({ launch: "old" });
+  expect(methods()).toEqual([undefined]);
+  expect(sources[0]?.url).toBe(`${base}api/launches/old/events?spec=gh%2Fa%2Fb%2FHEAD`);
+});
+
+test("goes on where it stopped when it was out of the page", async () => {
+  const source = await put();
+  source.send({ id: 5, phase: "building" });
+  element.remove();
+  await pass();
+  expect(source.closed).toBe(true);
+  document.body.append(element);
+  await pass();
+  expect(sources.at(-1)?.url).toBe(`${base}api/launches/key/events?after=5`);
+});
+
+test("asks before it starts what another site's link names", async () => {
+  await put({ ask: "" });
+  expect(methods()).toEqual([]);
+  expect(text("outcome-title")).toBe("Launch this repository?");
+  expect(text("again")).toBe("Launch");
+  get("again").click();
+  await pass();
+  expect(methods()).toEqual(["POST", undefined]);
+});
+
+test("shows where it stands", async () => {
+  const source = await put();
+  const progress: unknown[] = [];
+  element.addEventListener("progress", ({ detail }) => progress.push(detail));
+  source.send({ id: 1, phase: "waiting" });
+  source.send({ id: 2, phase: "building", progress: 42.7, step: "Step 7 of 51", eta: 21 });
+  await pass();
+  expect(text("phase")).toBe("Building");
+  expect(text("step")).toBe("Step 7 of 51");
+  expect(text("percent")).toBe("42%");
+  expect(text("left")).toBe("about 20 sec left");
+  expect(get("bar").getAttribute("aria-valuenow")).toBe("42");
+  expect(get("bar").getAttribute("aria-valuetext")).toBe("42%, Building: Step 7 of 51");
+  const step = (name: string) => element.shadowRoot?.querySelector(`[data-step="${name}"]`);
+  expect(step("fetching")?.getAttribute("data-state")).toBe("skipped");
+  expect(step("fetching")?.textContent).toContain("skipped");
+  expect(step("building")?.getAttribute("aria-current")).toBe("step");
+  expect(text("live")).toBe("Building");
+  expect(element.phase).toBe("building");
+  expect(told.slice(1)).toEqual([
+    ["phasechange", { phase: "waiting", previous: undefined }],
+    ["phasechange", { phase: "building", previous: "waiting" }],
+  ]);
+  expect(progress.at(-1)).toMatchObject({ phase: "building", percent: 42, step: "Step 7 of 51" });
+});
+
+/** What the log shows, with how many lines came. */
+async function openLog(): Promise<void> {
+  get<HTMLDetailsElement>("log").open = true;
+  get("log").dispatchEvent(new Event("toggle"));
+  await pass();
+}
+
+test("the log is loaded when it is opened, and says how many lines came", async () => {
+  const source = await put();
+  source.send({ id: 1, phase: "waiting", message: "<img src=x onerror=alert(1)>\n" });
+  source.send({ id: 2, phase: "waiting", message: "10%\r" });
+  source.send({ id: 3, phase: "waiting", message: "20%\r" });
+  await pass();
+  expect(get("log-summary").textContent).toBe("Log Lines: 2");
+  expect(get("log-view").childElementCount).toBe(0);
+  await openLog();
+  expect(get("log-view").childElementCount).toBeGreaterThan(0);
+  expect(element.shadowRoot!.querySelector("img")).toBeNull();
+});
+
+test.each(["ready", "failed"] as const)("%s: where the time went, also as a file", async (phase) => {
+  const source = await put();
+  source.send({ id: 1, phase: "building", time: 1000 });
+  const url = phase === "ready" ? { progress: 100, url: "https://hub.example/u/", token: "t" } : {};
+  await pass();
+  expect(get("trace")).toBeNull();
+  source.send({ id: 2, phase, time: 1030, ...url });
+  await pass();
+  expect(text("waterfall")).toContain("Where the time went");
+  const link = get("trace").querySelector("a")!;
+  expect(link.getAttribute("href")).toBe(`${base}api/launches/key/trace?format=chrome`);
+  expect(link.hasAttribute("download")).toBe(true);
+  expect(text("trace")).toMatch(/^Download the trace\s+to open in ui\.perfetto\.dev$/);
+});
+
+test("ready: a link to the server, with the focus", async () => {
+  const source = await put({ urlpath: "lab?x=1" });
+  source.send({ id: 1, phase: "ready", progress: 100, url: "https://hub.example/u/", token: "t" });
+  await pass();
+  const link = get<HTMLAnchorElement>("open");
+  const url = "https://hub.example/u/lab?x=1&token=t";
+  expect(link.hidden).toBe(false);
+  expect(link.href).toBe(url);
+  expect(document.activeElement).toBe(element);
+  expect(element.shadowRoot?.activeElement).toBe(link);
+  expect(get("cancel").hidden).toBe(true);
+  expect(told.at(-1)).toEqual(["ready", { url, launch: "key" }]);
+});
+
+test("it does not take the focus from the page around it", async () => {
+  const elsewhere = document.createElement("input");
+  document.body.append(elsewhere);
+  elsewhere.focus();
+  const source = await put();
+  source.send({ id: 1, phase: "ready", progress: 100, url: "https://hub.example/u/", token: "t" });
+  await pass();
+  expect(document.activeElement).toBe(elsewhere);
+});
+
+test("opens a tab if it is told to", async () => {
+  const opened = vi.spyOn(window, "open").mockReturnValue(null);
+  const source = await put({ open: "new-tab" });
+  source.send({ id: 1, phase: "ready", progress: 100, url: "https://hub.example/u/", token: "t" });
+  await pass();
+  expect(opened).toHaveBeenCalledWith("https://hub.example/u/?token=t", "_blank", "noopener");
+  opened.mockRestore();
+});
+
+test("an address that is not one of a server is not offered", async () => {
+  const source = await put({ open: "new-tab" });
+  const opened = vi.spyOn(window, "open").mockReturnValue(null);
+  source.send({ id: 1, phase: "ready", progress: 100, url: "javascript:alert(1)", token: "t" });
+  await pass();
+  expect(opened).not.toHaveBeenCalled();
+  expect(get("open").hidden).toBe(true);
+  expect(get("open").getAttribute("href")).toBeNull();
+  expect(text("outcome-title")).toContain("cannot be opened");
+  expect(told.at(-1)).toMatchObject(["failed", { reason: "unusable" }]);
+  opened.mockRestore();
+});
+
+test("failed: why, the log, and another try", async () => {
+  const source = await put();
+  source.send({ id: 1, phase: "building", progress: 30, message: "one\n" });
+  const advice = "Check its name.";
+  const evidence = ["ERROR: no such package"];
+  const reason = "requirement";
+  const message = "It broke.\n";
+  source.send({ id: 2, phase: "failed", progress: 30, message, advice, evidence, reason });
+  await pass();
+  expect(text("outcome-message")).toBe("It broke.");
+  expect(text("advice")).toBe(advice);
+  expect(text("evidence")).toBe("ERROR: no such package");
+  expect(get<HTMLDetailsElement>("log").open).toBe(true);
+  expect(get("log-view").childElementCount).toBeGreaterThan(0);
+  expect(told.at(-1)).toEqual([
+    "failed",
+    { reason, message: "It broke.", advice, evidence: ["ERROR: no such package"] },
+  ]);
+
+  await element.retry();
+  await pass();
+  expect(posts()).toBe(2);
+  expect(get("outcome")).toBeNull();
+  expect(text("percent")).toBe("");
+  await element.retry();
+  expect(posts()).toBe(2);
+});
+
+test("cancels, and says so meanwhile", async () => {
+  const source = await put();
+  source.send({ id: 1, phase: "building" });
+  get("cancel").focus();
+  get("cancel").click();
+  get("cancel").click();
+  await pass();
+  expect(methods().filter((method) => method === "DELETE")).toHaveLength(1);
+  expect(text("phase")).toBe("Cancelling");
+  source.send({ id: 2, phase: "cancelled" });
+  await pass();
+  expect(text("phase")).toBe("Cancelled");
+  expect(element.shadowRoot?.activeElement).toBe(get("again"));
+  expect(told.filter(([type]) => type === "failed")).toEqual([]);
+});
+
+test("a launch that the server does not know is over", async () => {
+  fetched.mockResolvedValue(Response.json({ error: { message: "No." } }, { status: 404 }));
+  await put({ launch: "old" });
+  expect(text("outcome-title")).toBe("This launch is over");
+  expect(text("again")).toBe("Start a new launch");
+  expect(sources).toHaveLength(0);
+  expect(told.at(-1)).toMatchObject(["failed", { reason: "gone" }]);
+});
+
+test("a launch that the server refuses says why", async () => {
+  const body = { error: { message: "Too many launches." } };
+  fetched.mockResolvedValue(Response.json(body, { status: 429 }));
+  await put();
+  expect(text("outcome-message")).toBe("Too many launches.");
+  expect(text("live")).toBe("The launch could not be started. Too many launches.");
+  expect(element.launch).toBe("");
+  expect(told.at(-1)).toMatchObject(["failed", { reason: "refused" }]);
+});
+
+test.each([
+  [{ hub: "javascript:alert(1)" }, "hub"],
+  [{ spec: "" }, "spec"],
+])("what cannot be is said: %j", async (attributes, name) => {
+  await put(attributes);
+  expect(text("outcome-message")).toContain(name);
+  expect(fetched).not.toHaveBeenCalled();
+});
+
+test("a server of another site that says nothing names the setting", async () => {
+  vi.spyOn(console, "error").mockImplementation(() => undefined);
+  fetched.mockRejectedValue(new TypeError("Failed to fetch"));
+  await put({ hub: "https://hub.example" });
+  expect(text("outcome-message")).toContain("c.Web.allowed_origins");
+  expect(text("outcome-message")).toContain(location.origin);
+  expect(told.at(-1)).toMatchObject(["failed", { reason: "unreachable" }]);
+  vi.mocked(console.error).mockRestore();
+});
+
+test("a lost connection goes on after the last event, and says so meanwhile", async () => {
+  vi.spyOn(Math, "random").mockReturnValue(0.5);
+  const source = await put();
+  source.send({ id: 5, phase: "building" });
+  await pass();
+  fetched.mockResolvedValueOnce(new Response("Bad Gateway", { status: 502 }));
+  source.cut();
+  await pass();
+  expect(text("notice")).toContain("The launch goes on meanwhile");
+  expect(get("root").hasAttribute("data-lost")).toBe(true);
+  await pass(1000);
+  // The proxy answered for a server that starts again: the next pause is longer.
+  expect(sources).toHaveLength(1);
+  await pass(1800);
+  expect(sources).toHaveLength(1);
+  await pass(300);
+  expect(sources.at(-1)?.url).toBe(`${base}api/launches/key/events?after=5`);
+  sources.at(-1)?.send({ id: 6, phase: "building" });
+  await pass();
+  expect(get("notice").hidden).toBe(true);
+  expect(posts()).toBe(1);
+  vi.restoreAllMocks();
+});

@@ -1,0 +1,53 @@
+// @vitest-environment happy-dom
+import { afterEach, expect, test } from "vitest";
+import more from "../i18n/catalogs/more/en.json";
+import type { Shown } from "./shown";
+import { Tab } from "./tab";
+import { learn, Words } from "../i18n/words";
+
+learn(more);
+const words = new Words();
+
+function shown(mode: Shown["mode"], label: string, percent?: number): Shown {
+  return { mode, label, percent } as Shown;
+}
+
+function icon(): string {
+  return document.querySelector<HTMLLinkElement>('link[rel~="icon"]')?.href ?? "";
+}
+
+afterEach(() => {
+  document.head.replaceChildren();
+});
+
+test("the page's title and icon say how it is, and come back", () => {
+  document.title = "My course";
+  document.head.innerHTML += '<link rel="icon" type="image/png" href="https://x.example/a.png">';
+  const tab = new Tab();
+  tab.show(shown("starting", "Connecting"), words);
+  expect(document.title).toBe("Connecting · My course");
+  tab.show(shown("running", "Building", 42), words);
+  expect(document.title).toBe("42% · Building · My course");
+  const running = icon();
+  expect(decodeURIComponent(running)).toContain('stroke-dasharray="40 100"');
+  tab.show(shown("running", "Building", 43), words);
+  expect(icon()).toBe(running);
+  tab.show(shown("ready", "Ready", 100), words);
+  expect(document.title).toBe("Ready · My course");
+  const ready = icon();
+  tab.show(shown("failed", "Failed", 43), words);
+  // Told by a sign, not by colour alone.
+  expect(decodeURIComponent(ready)).toContain("<path");
+  expect(icon()).not.toBe(ready);
+  tab.restore();
+  expect(document.title).toBe("My course");
+  expect(icon()).toBe("https://x.example/a.png");
+});
+
+test("a page without an icon has none again", () => {
+  const tab = new Tab();
+  tab.show(shown("running", "Building", 42), words);
+  expect(icon()).not.toBe("");
+  tab.restore();
+  expect(icon()).toBe("");
+});

@@ -1,0 +1,127 @@
+/**
+ * A row of the log: one line's number and text. Rows are used again for other lines.
+ */
+import { type Run, runs } from "./ansi";
+import type { LogSearch } from "./search";
+import { isCut } from "./plain-text";
+
+/** What a row needs to know beyond its line. */
+export interface RowTexts {
+  /** The address of a line; lines are counted from 1 there. */
+  href(line: number): string;
+  /** The name of a line's number. */
+  label(line: number): string;
+  /** What stands at the end of a line of which more is not shown. */
+  more(): string;
+}
+
+/** One row. */
+export class LogRow {
+  readonly element = document.createElement("div");
+  readonly number = document.createElement("a");
+
+  /** The line it shows, counted from 0; -1 for none. */
+  line = -1;
+
+  /** How many characters it shows. */
+  length = 0;
+
+  readonly #text = document.createElement("span");
+  #raw = "";
+  #look = "";
+  #marked = false;
+
+  constructor() {
+    this.element.className = "log-row";
+    this.number.className = "log-number";
+    this.number.tabIndex = -1;
+    this.#text.className = "log-text";
+    // What is written from right to left must not drag the rest of its line along.
+    this.#text.dir = "ltr";
+    this.element.append(this.number, this.#text);
+  }
+
+  /** Show a line; nothing is done if nothing changed. */
+  show(line: number, raw: string, marked: boolean, search: LogSearch, texts: RowTexts): void {
+    const { current, version } = search;
+    const look = `${version} ${current?.line === line ? current.nth : ""}`;
+    if (line !== this.line) {
+      this.number.textContent = String(line + 1);
+      const href = texts.href(line + 1);
+      this.number.href = href;
+      // The page of a launch that is shown within another page.
+      this.number.target = href.startsWith("#") ? "" : "_blank";
+      this.number.rel = "noopener";
+      this.number.setAttribute("aria-label", texts.label(line + 1));
+    }
+    if (marked !== this.#marked) {
+      this.element.classList.toggle("marked", marked);
+      if (marked) this.number.setAttribute("aria-current", "true");
+      else this.number.removeAttribute("aria-current");
+    }
+    if (line !== this.line || raw !== this.#raw || look !== this.#look) {
+      this.#draw(raw, search, current?.line === line ? current.nth : -1, texts);
+    }
+    this.line = line;
+    this.#raw = raw;
+    this.#look = look;
+    this.#marked = marked;
+  }
+
+  /** Forget what it shows: texts around lines have changed. */
+  forget(): void {
+    this.line = -1;
+  }
+
+  #draw(raw: string, search: LogSearch, current: number, texts: RowTexts): void {
+    const pieces = runs(raw);
+    const text = pieces.map((run) => run.text).join("");
+    const ranges = search.active ? search.ranges(text) : [];
+    const cut = isCut(raw);
+    this.length = text.length;
+    if (!ranges.length && !cut && pieces.every(isPlain)) {
+      this.#text.textContent = text;
+      return;
+    }
+    const drawn = document.createDocumentFragment();
+    let at = 0;
+    for (const run of pieces) {
+      drawn.append(...draw(run, at, ranges, current));
+      at += run.text.length;
+    }
+    if (cut) {
+      const more = document.createElement("span");
+      more.className = "log-more";
+      more.textContent = texts.more();
+      drawn.append(more);
+    }
+    this.#text.replaceChildren(drawn);
+  }
+}
+
+function isPlain({ classes, style }: Run): boolean {
+  return !classes.length && !style.length;
+}
+
+/** A run, cut where matches begin and end. */
+function draw(run: Run, at: number, ranges: [number, number][], current: number): (Node | string)[] {
+  const end = at + run.text.length;
+  const parts: (Node | string)[] = [];
+  let done = at;
+  ranges.forEach(([from, to], nth) => {
+    if (to <= at || from >= end) return;
+    if (from > done) parts.push(run.text.slice(done - at, from - at));
+    const mark = document.createElement("mark");
+    mark.classList.toggle("current", nth === current);
+    done = Math.min(to, end);
+    mark.textContent = run.text.slice(Math.max(from, at) - at, done - at);
+    parts.push(mark);
+  });
+  if (done < end) parts.push(run.text.slice(done - at));
+  if (isPlain(run)) return parts;
+  const span = document.createElement("span");
+  span.className = run.classes.join(" ");
+  for (const [property, value] of run.style) span.style.setProperty(property, value);
+  span.append(...parts);
+  return [span];
+}

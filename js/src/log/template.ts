@@ -1,0 +1,113 @@
+/**
+ * What is around the lines of the log: search, buttons, and what is said of them.
+ */
+import { html, nothing, svg, type SVGTemplateResult, type TemplateResult } from "lit";
+import type { Words } from "../i18n/words";
+
+/** What the template shows. */
+export interface LogShown {
+  follows: boolean;
+  /** Whether the oldest lines are not there any more. */
+  cut: boolean;
+  /** Whether it fills the screen; nothing where it cannot. */
+  full: boolean | undefined;
+  /** Where the whole log is, as plain text; nothing if there is only what is kept. */
+  file: string | undefined;
+  fileName: string;
+  /** Whether there is a text to search for. */
+  searches: boolean;
+  /** Which match it is, and of how many. */
+  match: string;
+  /** What was done, in a sentence. */
+  said: string;
+  /** Whether that is seen anyway, by those who see. */
+  seen: boolean;
+}
+
+/** What the buttons do. */
+export interface LogActions {
+  search(text: string): void;
+  /** To the next match, or the one before. */
+  move(step: 1 | -1): void;
+  key(event: KeyboardEvent): void;
+  follow(): void;
+  latest(): void;
+  copy(): void;
+  download(): void;
+  full(): void;
+}
+
+const icon = (path: SVGTemplateResult) =>
+  html`<svg viewBox="0 0 20 20" width="20" height="20" aria-hidden="true">${path}</svg>`;
+
+const UP = icon(svg`<path d="m5 12.5 5-5 5 5" />`);
+const DOWN = icon(svg`<path d="m5 7.5 5 5 5-5" />`);
+const FOLLOW = icon(svg`<path d="M3.5 4.5h13m-13 4.5h6m-6 4.5h6m4-5v8m-3-3 3 3 3-3" />`);
+const COPY = icon(svg`<path d="M7.5 7.5h9v9h-9zM12.5 7.5v-4h-9v9h4" />`);
+const DOWNLOAD = icon(svg`<path d="M10 3v9m-4-4 4 4 4-4M3.5 13v3.5h13V13" />`);
+const FULL = icon(svg`<path d="M3.5 8V3.5H8m4 0h4.5V8m0 4v4.5H12m-4 0H3.5V12" />`);
+const LEAVE = icon(svg`<path d="M8 3.5V8H3.5m13 0H12V3.5m0 13V12h4.5M3.5 12H8v4.5" />`);
+
+/**
+ * @param box - the box of the lines, which is not drawn here
+ */
+export function logTemplate(
+  shown: LogShown,
+  words: Words,
+  actions: LogActions,
+  box: HTMLElement,
+): TemplateResult {
+  return html`<div class="log-tools" part="log-tools">${search(shown, words, actions)}${buttons(shown, words, actions)}</div>
+    <p class="log-note" ?hidden=${!shown.cut}>${words.say("log.cut")}</p>
+    <div class="log-frame">
+      ${box}
+      <button class="button log-latest" part="button" type="button" ?hidden=${shown.follows} @click=${actions.latest}>
+        ${DOWN}${words.say("log.latest")}
+      </button>
+      <p class=${shown.seen ? "log-said sr-only" : "log-said"} role="status">${shown.said}</p>
+    </div>`;
+}
+
+function search({ searches, match }: LogShown, words: Words, actions: LogActions): TemplateResult {
+  const step = (name: string, picture: TemplateResult, by: 1 | -1) =>
+    html`<button class="log-tool" type="button" aria-label=${name} title=${name} ?disabled=${!searches} @click=${() => actions.move(by)}>${picture}</button>`;
+  return html`<search class="log-search">
+    <input
+      class="log-field"
+      type="search"
+      autocomplete="off"
+      autocapitalize="off"
+      spellcheck="false"
+      enterkeyhint="search"
+      aria-label=${words.say("log.search")}
+      placeholder=${words.say("log.search")}
+      @input=${(event: Event) => actions.search((event.target as HTMLInputElement).value)}
+      @keydown=${actions.key}
+    />
+    <span class="log-match">${match}</span>
+    ${step(words.say("log.search.previous"), UP, -1)}${step(words.say("log.search.next"), DOWN, 1)}
+  </search>`;
+}
+
+function buttons(shown: LogShown, words: Words, actions: LogActions): TemplateResult {
+  const { follows, full, file, fileName } = shown;
+  const inside = (picture: TemplateResult, name: string) =>
+    html`${picture}<span class="log-label">${name}</span>`;
+  const download = inside(DOWNLOAD, words.say("log.download"));
+  const size = full ? inside(LEAVE, words.say("log.full.leave")) : inside(FULL, words.say("log.full"));
+  return html`<div class="log-buttons">
+    <button class="log-tool" type="button" aria-pressed=${follows} title=${words.say("log.follow")} @click=${actions.follow}>${inside(FOLLOW, words.say("log.follow"))}</button>
+    <button class="log-tool" type="button" title=${words.say("log.copy")} @click=${actions.copy}>${inside(COPY, words.say("log.copy"))}</button>
+    ${
+      file
+        ? // A browser that does not save what comes from another site shows it, but not instead of this page.
+          html`<a class="log-tool" href=${file} download=${fileName} target="_blank" rel="noopener" title=${words.say("log.download")}>${download}</a>`
+        : html`<button class="log-tool" type="button" title=${words.say("log.download")} @click=${actions.download}>${download}</button>`
+    }
+    ${
+      full === undefined
+        ? nothing
+        : html`<button class="log-tool" type="button" title=${words.say(full ? "log.full.leave" : "log.full")} @click=${actions.full}>${size}</button>`
+    }
+  </div>`;
+}

@@ -1,0 +1,88 @@
+import { expect, test } from "vitest";
+import type { LaunchEvent, Phase } from "../wire/event";
+import { Timeline } from "./timeline";
+import { rows } from "./waterfall";
+
+function timeline(...events: [number, Phase, string?][]): Timeline {
+  const made = new Timeline();
+  events.forEach(([time, phase, step], index) => {
+    const event: LaunchEvent = { id: index + 1, time, phase, elapsed: 0, progress: 0 };
+    made.accept(step ? { ...event, step } : event);
+  });
+  return made;
+}
+
+/** What is shown, shortly. */
+function shown(made: Timeline): [string, number, number][] {
+  return rows(made).rows.map(({ phase, step, start, took }) => [step?.step ?? phase, start, took]);
+}
+
+test("a step whose total grows is one stretch", () => {
+  const made = new Timeline();
+  const event = { phase: "pushing", elapsed: 0, progress: 0, step_key: "pushing" } as const;
+  const layer = (id: number, time: number, index: number, total: number) => {
+    const step = `Layer ${index} of ${total}`;
+    made.accept({ ...event, id, time, step, step_index: index, step_total: total });
+  };
+  made.accept({ ...event, id: 1, time: 0, step: "Pushing the image" });
+  for (const [id, [time, index, total]] of [[1, 1, 1], [1, 1, 2], [1, 1, 3], [5, 2, 3], [9, 3, 3]].entries()) {
+    layer(id + 2, time!, index!, total!);
+  }
+  const named = made.stretches.map(({ step, start, step_total }) => [step, start, step_total]);
+  expect(named).toEqual([
+    ["Pushing the image", 0, 0],
+    ["Layer 1 of 3", 1, 3],
+    ["Layer 2 of 3", 5, 3],
+    ["Layer 3 of 3", 9, 3],
+  ]);
+});
+
+test("phases, and below them the steps that took long", () => {
+  const made = timeline(
+    [100, "waiting"],
+    [101, "fetching", "Cloning"],
+    [103, "building"],
+    [104, "building", "Step 1 of 2"],
+    [104.05, "building", "Step 2 of 2"],
+    [110, "built"],
+    [110, "launching", "Starting the server"],
+    [115, "launching"],
+    [120, "ready"],
+  );
+  expect(rows(made).total).toBe(20);
+  expect(shown(made)).toEqual([
+    ["waiting", 0, 1],
+    ["fetching", 1, 2],
+    ["Cloning", 1, 2],
+    ["building", 3, 7],
+    ["Step 2 of 2", 4.049999999999997, 5.950000000000003],
+    ["launching", 10, 10],
+    ["Starting the server", 10, 10],
+  ]);
+});
+
+test("no more steps than anybody reads: the longest", () => {
+  const made = timeline(
+    [0, "building"],
+    ...Array.from({ length: 20 }, (_, i): [number, Phase, string] => [i * (i + 1), "building", `${i}`]),
+    [500, "failed"],
+  );
+  expect(shown(made).slice(1).map(([name]) => name)).toEqual(
+    ["12", "13", "14", "15", "16", "17", "18", "19"],
+  );
+});
+
+test("nothing happened, or the clock went back: no time", () => {
+  expect(rows(new Timeline())).toEqual({ rows: [], total: 0 });
+  expect(rows(timeline([5, "waiting"], [3, "failed"])).total).toBe(0);
+});
+
+test("what is remembered is bounded", () => {
+  const made = timeline([0, "building"]);
+  for (let id = 2; id < 5000; id += 1) {
+    made.accept({ id, time: id, phase: "building", step: `${id}`, elapsed: 0, progress: 0 });
+  }
+  made.accept({ id: 5000, time: 5000, phase: "built", elapsed: 0, progress: 0 });
+  expect(made.stretches).toHaveLength(1001);
+  expect(made.stretches.at(-1)!.phase).toBe("built");
+});

@@ -1,0 +1,123 @@
+"""Our front page and the form that makes links, inside a BinderHub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ...support.inside import PlayedProvider, inside
+
+
+class PlayedArchive(PlayedProvider):
+    """Is named by a DOI, and has no refs."""
+
+    display_config = {  # noqa: RUF012 - BinderHub's way
+        "displayName": "Archive",
+        "id": "archive",
+        "repo": {"urlEncode": False},
+        "ref": {"enabled": False},
+    }
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs["spec"] += "//"
+        super().__init__(**kwargs)
+
+
+class PlayedHost(PlayedProvider):
+    """Takes an address, quoted."""
+
+    display_config = {"displayName": "Host", "repo": {"urlEncode": True}}  # noqa: RUF012
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs["spec"] += "/x"
+        super().__init__(**kwargs)
+
+
+PAGES: dict[str, Any] = {
+    "BinderHub": {
+        "repo_providers": {"gh": PlayedProvider, "doi": PlayedArchive, "host": PlayedHost}
+    },
+    "BinderProgress": {"page": "ours"},
+}
+
+
+@pytest.mark.parametrize(
+    ("provider", "repo", "ref", "spec"),
+    [
+        ("", "https://github.com/a/b", "", "gh/a/b/HEAD"),
+        ("gh", "a/b", "", "gh/a/b/HEAD"),
+        ("gh", " a/b/ ", "feature/one #2", "gh/a/b/feature/one%20%232"),
+        ("gh", "https://github.com/a/b/tree/dev", "", "gh/a/b/dev"),
+        ("doi", "10.5281/archive.1", "", "doi/10.5281/archive.1"),
+        ("doi", "https://doi.org/10.5281/archive.1", "", "doi/10.5281/archive.1"),
+        ("host", "data.example.org/set", "v1", "host/data.example.org%2Fset/v1"),
+        ("host", "http://x.org/a?b=1", "", "host/http%3A%2F%2Fx.org%2Fa%3Fb%3D1/HEAD"),
+    ],
+)
+def test_the_link_form_takes_what_binderhubs_providers_take(
+    provider: str, repo: str, ref: str, spec: str
+) -> None:
+    with inside(**PAGES) as server:
+        typed = {"provider": provider, "repo": repo, "ref": ref, "app": "lab"}
+        typed["urlpath"] = "n.ipynb"
+        page = server.get("link", params=typed)
+        assert page.status_code == 200
+        assert f"{server.url}v2/{spec}?urlpath=lab/tree/n.ipynb</code>" in page.text
+        launched = server.get("link", params={**typed, "launch": "1"}, allow_redirects=False)
+        assert launched.status_code == 303
+        assert launched.headers["Location"] == f"/v2/{spec}?urlpath=lab/tree/n.ipynb"
+        # It is what our page and BinderHub's providers understand.
+        assert server.get(launched.headers["Location"][1:]).status_code == 200
+
+
+def test_the_link_form_says_what_binderhub_does_not_take() -> None:
+    with inside(**PAGES, PlayedProvider={"banned_specs": ["^evil/.*"]}) as server:
+        for repo, sentence in (
+            ("https://gitlab.com/a/b", "No provider found for prefix gl"),
+            ("a", "Spec is not of the form"),
+            ("evil/b", "is not allowed to launch"),
+            ("", "Name a repository"),
+        ):
+            page = server.get("link", params={"repo": repo, "ref": "main", "launch": "1"})
+            assert page.status_code == 400
+            assert sentence in page.text
+
+
+def test_the_pages_name_only_files_that_are_there() -> None:
+    with inside(**PAGES) as server:
+        front = server.get("")
+        # There is no gallery.
+        assert front.url == f"{server.url}link"
+        assert '<option value="doi">Archive</option>' in front.text
+        made = server.get("link", params={"repo": "a/b"}).text
+        assert "c.BinderHub.cors_allow_origin" in made
+        names = set(re.findall(r"binderprogress/static/[\w./-]+", made))
+        assert {name.rpartition("/")[2] for name in names} >= {
+            *("badge.svg", "binder-progress.js", "binder-progress.classic.js", "link.js"),
+            *("link.css", "social.png"),
+        }
+        for name in names:
+            assert server.get(name).status_code == 200, name
+        assert f"{server.url}static/" not in made
+
+
+def test_the_front_page_has_a_gallery_where_there_is_one(tmp_path: Path) -> None:
+    gallery = tmp_path / "gallery.yaml"
+    gallery.write_text("- title: An example\n  slug: one\n  spec: gh/a/b/HEAD\n")
+    with inside(**PAGES, Web={"gallery": str(gallery)}) as server:
+        assert "An example" in server.get("").text
+        assert server.get("go/one").url == f"{server.url}v2/gh/a/b/HEAD"
+
+
+def test_binderhubs_front_page_stays_with_its_page() -> None:
+    with inside() as server:
+        for path in ("", "link"):
+            assert "binderprogress/static" not in server.get(path).text
+    with inside(
+        BinderProgress={"page": "ours"}, BinderHub={"enable_api_only_mode": True}
+    ) as server:
+        for path in ("", "link", "v2/gh/a/b/HEAD"):
+            assert server.get(path).status_code == 404

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from traitlets.config import Config
+
+from binderprogress.deploy.standalone import Standalone
+from binderprogress.history.config import History
+from binderprogress.history.database import Database
+from binderprogress.history.store import NoHistory
+
+# Each way of running needs only its own extra; what is blocked here is not installed there.
+BLOCKED = """
+import asyncio, sys
+for name in {blocked!r}:
+    sys.modules[name] = None
+from traitlets.config import Config
+from binderprogress.errors import ConfigError
+from binderprogress.deploy.standalone import Standalone
+config = Config()
+config.Standalone.port = 0
+config.Standalone.engine = {engine!r}
+config.HubSpawner.url = {hub!r}
+config.Upstreams.urls = {upstreams!r}
+
+async def main():
+    standalone = Standalone(config=config)
+    try:
+        await standalone.start()
+    finally:
+        await standalone.stop()
+
+try:
+    asyncio.run(main())
+    print("it runs")
+except ConfigError as error:
+    print(error)
+"""
+
+HUB = "http://127.0.0.1:1/"
+
+
+@pytest.mark.parametrize(
+    ("blocked", "engine", "hub", "expected"),
+    [
+        # In front of a Hub that is there already.
+        (["jupyterhub", "psutil", "rich", "uv", "filelock"], "podman", HUB, "it runs"),
+        (["jupyterhub", "psutil", "dockerspawner", "rich"], "local", HUB, "it runs"),
+        (["uv", "filelock"], "local", HUB, "pip install 'binderprogress[local]'"),
+        (["repo2docker"], "docker", HUB, "pip install 'binderprogress[repo2docker]'"),
+        (["psutil"], "local", "", "pip install 'binderprogress[hub]'"),
+        (["dockerspawner"], "podman", "", "pip install 'binderprogress[containers]'"),
+    ],
+)
+def test_each_way_of_running_needs_only_its_own_extra(
+    blocked: list[str], engine: str, hub: str, expected: str
+) -> None:
+    code = BLOCKED.format(blocked=blocked, engine=engine, hub=hub, upstreams=[])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert expected in done.stdout, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_in_front_of_binderhubs_it_needs_no_extra() -> None:
+    blocked = ["jupyterhub", "psutil", "repo2docker", "rich", "uv", "filelock", "dockerspawner"]
+    blocked += ["sqlalchemy", "alembic"]
+    code = BLOCKED.format(blocked=blocked, engine="local", hub="", upstreams=[HUB])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "it runs" in done.stdout, done.stderr
+
+
+HISTORY = """
+import asyncio, sys
+from traitlets.config import Config
+from binderprogress.core.specs import from_address
+from binderprogress.errors import ConfigError
+from binderprogress.deploy.standalone import Standalone
+from binderprogress.launches import Caller
+config = Config()
+config.Standalone.port = 0
+config.HubSpawner.url = "http://127.0.0.1:1/"
+config.History.url = sys.argv[1]
+
+async def main():
+    standalone = Standalone(config=config)
+    try:
+        await standalone.start()
+        standalone.launches.start(from_address("file:///not/allowed"), Caller())
+    finally:
+        await standalone.stop()
+    print(standalone.launches.host)
+
+try:
+    asyncio.run(main())
+except ConfigError as error:
+    print(error)
+"""
+
+
+def with_history(url: str) -> str:
+    command = [sys.executable, "-c", HISTORY, url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def test_it_keeps_launches_from_run_to_run(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/history.sqlite"
+    for _ in range(2):
+        assert with_history(url) == "127.0.0.1:1\n"
+    history = Database(url, log=logging.getLogger())
+    assert [past.host for past in history.recent(10)] == ["127.0.0.1:1"] * 2
+    history.close()
+
+
+def test_a_history_that_cannot_be_opened_is_said_instead_of_a_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = with_history(f"sqlite:///{tmp_path}/file/history.sqlite")
+    assert f"The folder {tmp_path}/file for the history cannot be made" in said
+
+
+@pytest.mark.parametrize(("credentials", "named"), [(True, False), (False, True)])
+def test_repositories_are_named_where_none_can_be_private(credentials: bool, named: bool) -> None:
+    config = Config({"GitResolver": {"credentials": credentials}})
+    assert Standalone(config=config).web.name_repositories is named
+    config.Web.name_repositories = not named
+    assert Standalone(config=config).web.name_repositories is not named
+
+
+@pytest.mark.parametrize(
+    ("ip", "engine", "configured", "expected"),
+    [
+        ("127.0.0.1", "local", {}, (True, True)),
+        ("::1", "podman", {}, (True, False)),
+        ("0.0.0.0", "podman", {}, (False, False)),
+        ("127.0.0.1", "local", {"local_only": False, "confirm_foreign": False}, (False, False)),
+        ("0.0.0.0", "podman", {"local_only": True, "confirm_foreign": True}, (True, True)),
+    ],
+)
+def test_guards_are_up_where_they_are_needed_unless_configured(
+    ip: str, engine: str, configured: dict[str, bool], expected: tuple[bool, bool]
+) -> None:
+    config = Config({"Standalone": {"ip": ip, "engine": engine}, "Web": configured})
+    web = Standalone(config=config).web
+    assert (web.local_only, web.confirm_foreign) == expected
+
+
+@pytest.mark.parametrize(("ip", "only"), [("127.0.0.2", True), ("::", False), ("", False)])
+def test_all_of_loopback_counts_as_local_and_nothing_else(ip: str, only: bool) -> None:
+    assert Standalone(config=Config({"Standalone": {"ip": ip}})).web.local_only is only
+
+
+def test_nobody_is_answered_before_the_history_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A launch that ended before would be missing in the history."""
+    opening, go_on = threading.Event(), threading.Event()
+
+    def open_later(history: History) -> NoHistory:
+        opening.set()
+        assert go_on.wait(30)
+        return NoHistory()
+
+    monkeypatch.setattr(History, "open", open_later)
+    config = Config({"Standalone": {"port": 0}, "HubSpawner": {"url": HUB}})
+
+    async def main() -> None:
+        standalone = Standalone(config=config)
+        starting = asyncio.create_task(standalone.start())
+        try:
+            await asyncio.to_thread(opening.wait, 30)
+            reader, writer = await asyncio.open_connection("127.0.0.1", standalone.port)
+            writer.write(b"GET /versions HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = asyncio.create_task(reader.readline())
+            await asyncio.wait([answer], timeout=0.3)
+            assert not answer.done()
+            go_on.set()
+            assert await answer == b"HTTP/1.1 200 OK\r\n"
+            writer.close()
+        finally:
+            go_on.set()
+            await starting
+            await standalone.stop()
+
+    asyncio.run(main())

@@ -1,0 +1,152 @@
+"""BinderHub's own JavaScript client, as it is published, at our ``/build/``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from ..support.cutting import cutting_in_thread
+from ..support.replay import Stage, stage
+
+PACKAGE = "@jupyterhub/binderhub-client@0.5.0"
+SPEC = "gh/ada/penguins/HEAD"
+
+# What a browser has and Node.js has not: a window, a document, and errors that nobody catches end
+# nothing. Then what BinderHub's page does: print what comes, and close when it is over.
+PAGE = """\
+globalThis.window = globalThis;
+globalThis.document = { cookie: "", addEventListener() {}, removeEventListener() {} };
+process.on("unhandledRejection", () => {});
+console.log = () => {};
+const { BinderRepository } = await import("@jupyterhub/binderhub-client/client.js");
+const [hub, spec, after] = process.argv.slice(2);
+const repository = new BinderRepository(spec, new URL("build/", hub));
+for await (const event of repository.fetch()) {
+  process.stdout.write(`${JSON.stringify(event)}\\n`);
+  if (event.phase === "failed") repository.close();
+  if (event.phase === "ready") setTimeout(() => repository.close(), Number(after)).unref();
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with nothing but the client in it, and a page that uses it."""
+    folder = tmp_path_factory.mktemp("binderhub-client")
+    (folder / "package.json").write_text("{}")
+    (folder / "page.mjs").write_text(PAGE)
+    command = ["npm", "install", "--prefer-offline", "--no-audit", "--no-fund", PACKAGE]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=120)
+    return folder
+
+
+class Events:
+    """What the client tells, event by event."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def until(self, message: str) -> None:
+        """Read on to a message."""
+        while next(self).get("message") != message:
+            continue
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise StopIteration
+        event: dict[str, Any] = json.loads(line)
+        return event
+
+
+@contextmanager
+def watching(page: Path, hub: str, spec: str = SPEC, *, close_after: int = 0) -> Iterator[Events]:
+    """Open the page; it is closed `close_after` milliseconds after the server is ready."""
+    command = ["node", "page.mjs", hub, spec, str(close_after)]
+    with subprocess.Popen(command, cwd=page, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Events(process)
+        finally:
+            process.kill()
+
+
+def play(server: Stage) -> None:
+    server.log("Step 1/2 : FROM scratch\n")
+    server.built()
+    server.hub(progress=50, message="Spawning server...")
+    server.serve("http://127.0.0.1:9/user/ada/")
+
+
+@pytest.mark.parametrize("close_after", [0, 500])
+def test_to_a_server_that_is_ready(page: Path, close_after: int) -> None:
+    """Also when it closes late: an end of the stream before that is a failure to it."""
+    with stage() as server:
+        with watching(page, server.url, close_after=close_after) as events:
+            assert next(events)["phase"] == "waiting"
+            play(server)
+            rest = list(events)
+        phases = list(dict.fromkeys(event["phase"] for event in rest))
+        assert phases == ["waiting", "built", "launching", "ready"]
+        ready = rest[-1]
+        assert (ready["url"], ready["token"]) == ("http://127.0.0.1:9/user/ada/", "secret-token")
+        assert ready["binder_request"] == f"v2/{SPEC}"
+        assert len(server.spawner.requests) == 1
+
+
+def test_what_comes_all_at_once(page: Path) -> None:
+    with stage() as server:
+        play(server)
+        with watching(page, server.url) as events:
+            assert list(events)[-1]["phase"] == "ready"
+
+
+def test_a_failure(page: Path) -> None:
+    with stage() as server:
+        server.fail("build-failed")
+        with watching(page, server.url) as events:
+            # It says once more of its own that there was an error, at a real BinderHub, too.
+            failed = [event["message"] for event in events if event["phase"] == "failed"]
+        assert failed[0] == "The build failed.\n"
+        with watching(page, server.url, "nonsense/ada/penguins/HEAD") as events:
+            assert "known are gh, gl, gist, git" in next(events)["message"]
+
+
+@pytest.mark.parametrize("while_launching", [False, True])
+def test_a_cut_starts_no_second_launch(page: Path, while_launching: bool) -> None:
+    """It does not come back: it says that it failed. Nor may anything of ours make it come back."""
+    with stage() as server:
+        port = urlsplit(server.url).port
+        assert port is not None
+        with (
+            cutting_in_thread(port) as proxy,
+            watching(page, f"http://127.0.0.1:{proxy.port}/") as events,
+        ):
+            server.log("one\n")
+            events.until("one\n")
+            if while_launching:
+                server.built()
+                server.hub(progress=50, message="Spawning server...")
+                events.until("Spawning server...\n")
+            proxy.cut_soon()
+            assert [event["phase"] for event in events] == ["failed"]
+            assert proxy.connections == 1
+        assert len(server.spawner.requests) == int(while_launching)
+
+
+def test_who_does_not_close_is_kept_for_a_while(page: Path) -> None:
+    with stage(Web={"linger": 0.2}) as server:
+        play(server)
+        with watching(page, server.url, close_after=60_000) as events:
+            ends = [event["phase"] for event in events][-2:]
+        assert ends == ["ready", "failed"]

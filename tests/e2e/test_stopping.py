@@ -1,0 +1,124 @@
+"""Ctrl-C and SIGTERM: soon nothing is left running, whatever was going on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from binderprogress.core.specs import from_address
+
+from ..support.gone import gone
+from ..support.processes import Program, program
+from ..support.standalone import post
+
+pytestmark = pytest.mark.hub
+
+WITHIN = 20.0
+"""Seconds; on a machine with nothing else to do it takes one or two."""
+
+BLOCKING = {"postBuild": "#!/bin/sh\necho blocking\nsleep 600\n"}
+
+
+def stop(running: Program, number: signal.Signals) -> int:
+    """Send a signal and check that everything is gone in time; return the exit code."""
+    family = running.family()
+    assert len(family) > 3, "there is something to stop"
+    running.signal(number)
+    code = running.wait(WITHIN)
+    _, alive = psutil.wait_procs(family, timeout=0)
+    assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
+    assert not running.family()
+    return code
+
+
+def until_phase(links: dict[str, Any], wanted: Callable[[dict[str, Any]], bool]) -> None:
+    """Follow a launch until an event that is wanted."""
+    from websockets.sync.client import connect
+
+    with connect(links["socket_url"]) as socket:
+        for message in socket:
+            if wanted(json.loads(message)):
+                return
+    raise AssertionError("the stream ended before")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_demo_with_a_server_and_a_build_running(
+    number: signal.Signals,
+    env: dict[str, str],
+    cache: Path,
+    tmp_path: Path,
+    make_repository: Callable[..., Path],
+) -> None:
+    folder = cache / "binderprogress" / "examples"
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"blocking-{number.name}"
+    blocking = make_repository(files=BLOCKING).rename(folder / name)
+    with program(
+        "binderprogress", "demo", "--port", "0", "--json", env=env, log=tmp_path / "log"
+    ) as running:
+        ready = json.loads(running.line())
+        launches = f"{ready['url']}api/launches"
+        server = post(launches, {"spec": ready["examples"][0]["spec"]})
+        until_phase(server, lambda event: event["phase"] == "ready")
+        build = post(launches, {"spec": str(from_address(blocking.as_uri()))})
+        until_phase(build, lambda event: event.get("message") == "blocking\n")
+        assert stop(running, number) == 0
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_server_as_soon_as_it_listens(
+    number: signal.Signals, env: dict[str, str], tmp_path: Path
+) -> None:
+    with program(
+        "binderprogress", "serve", "--port", "0", env=env, log=tmp_path / "log"
+    ) as running:
+        assert "listens on http://127.0.0.1:" in running.line()
+        running.signal(number)
+        assert running.wait(WITHIN) == 0
+        assert not running.family()
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_the_server_ends_when_its_jupyterhub_dies(env: dict[str, str], tmp_path: Path) -> None:
+    """Nothing could be launched any more, and whoever supervises the server can start it again."""
+    log = tmp_path / "log"
+    with program("binderprogress", "serve", "--port", "0", env=env, log=log) as running:
+        url = running.line().rpartition(" ")[2].strip()
+        until = time.monotonic() + 60
+        # Its body says how each part is; the status is 503 until all work.
+        while not requests.get(f"{url}health", timeout=20).json()["ok"]:
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.1)
+        (hub,) = [one for one in running.family() if "jupyterhub" in one.cmdline()]
+        family = running.family()
+        hub.kill()
+        assert running.wait(WITHIN) == 1
+        assert gone(family, timeout=5)
+    text = log.read_text()
+    assert "JupyterHub was ended by signal 9; nothing can be launched." in text
+    assert "Traceback" not in text
+
+
+def test_an_interrupted_launch(
+    env: dict[str, str], tmp_path: Path, make_repository: Callable[..., Path]
+) -> None:
+    folder = make_repository(files=BLOCKING)
+    with program(
+        "binderprogress", "launch", str(folder), "--json", env=env, log=tmp_path / "log"
+    ) as running:
+        while json.loads(running.line()).get("message") != "blocking\n":
+            continue
+        began = time.monotonic()
+        assert stop(running, signal.SIGINT) == 130
+        assert time.monotonic() - began < WITHIN
+    assert "Traceback" not in (tmp_path / "log").read_text()

@@ -1,0 +1,582 @@
+"""The element in real Chromium, with recorded streams whose pace a test sets: every behaviour."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+
+from ..support import axe
+from ..support.cutting import cutting_in_thread
+from ..support.replay import Stage, stage
+
+pytestmark = pytest.mark.browser
+
+SPEC = "gh/binder-examples/requirements/HEAD"
+
+
+@pytest.fixture
+def play() -> Iterator[Stage]:
+    with stage() as made:
+        yield made
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 900})
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A page of which the browser must not complain."""
+    problems: list[str] = []
+    page = context.new_page()
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+    yield page
+    assert not problems
+
+
+def open_launch(page: Page, play: Stage, query: str = "") -> None:
+    """Open the launch page, and wait until something is heard of the launch."""
+    page.goto(f"{play.url}v2/{SPEC}{query}")
+    expect(percent(page)).not_to_be_empty()
+
+
+def percent(page: Page) -> Locator:
+    return page.locator("[part=percent]")
+
+
+def phase(page: Page) -> Locator:
+    return page.locator("[part=phase]")
+
+
+def play_ready(page: Page, play: Stage) -> None:
+    """Play a launch to its good end."""
+    play.play("repo2docker-ok.jsonl")
+    expect(phase(page)).to_have_text("Building")
+    play.built()
+    play.play_hub("hub-progress-kubespawner-ok.txt")
+    expect(page.get_by_text("Waiting for the server to answer").first).to_be_visible()
+    play.serve()
+    expect(page.get_by_role("link", name="Open the server")).to_be_visible()
+
+
+def until(page: Page, expression: str, seconds: float = 10) -> Any:
+    """Wait for JavaScript to be true; Playwright's own way is eval, which policies refuse."""
+    deadline = time.monotonic() + seconds
+    while not (value := page.evaluate(expression)):
+        assert time.monotonic() < deadline, expression
+        page.wait_for_timeout(20)
+    return value
+
+
+SAMPLE = """
+window.samples = [];
+const shadow = document.querySelector("binder-progress").shadowRoot;
+const look = () => {
+  const fill = shadow.getElementById("fill");
+  const [, rest] = /inset\\(0(?:px|%)? ([\\d.]+)%/.exec(fill?.style.clipPath) ?? [];
+  const ribs = shadow.getElementById("ribs")?.style.transform;
+  const [, x] = /translateX\\((-?[\\d.]+)px/.exec(ribs) ?? [];
+  window.samples.push([performance.now(), rest && 100 - Number(rest), x && Number(x)]);
+  requestAnimationFrame(look);
+};
+look();
+"""
+
+
+def drawn(page: Page) -> list[float]:
+    """Where the bar was drawn, frame by frame, so far."""
+    return [at for _, at, _ in page.evaluate("samples") if at is not None]
+
+
+# -- the bar
+
+
+def test_the_bar_moves_each_frame_never_back_and_is_full_only_when_ready(
+    page: Page, play: Stage
+) -> None:
+    open_launch(page, play)
+    page.evaluate(SAMPLE)
+    play.log('{"message": "Cloning into x\\n", "phase": "fetching"}')
+    until(page, "samples.length > 40")
+    # One event, and then nothing: it moves all the same.
+    quiet = drawn(page)[-20:]
+    assert len(set(quiet)) > 15
+    play_ready(page, play)
+    until(page, "samples.at(-1)[1] === 100")
+    seen = drawn(page)
+    assert seen == sorted(seen)
+    assert percent(page).text_content() == "100%"
+    before = page.evaluate("samples.filter(([, at]) => at < 99.95).length")
+    assert before > 50
+    assert page.get_by_role("progressbar").get_attribute("aria-valuenow") == "100"
+
+
+RIBS = """
+() => {
+  const speeds = [];
+  for (let i = 1; i < samples.length; i += 1) {
+    const [[t0, , x0], [t1, at, x1]] = [samples[i - 1], samples[i]];
+    // But for the frame in which they begin their period again.
+    if (x0 !== undefined && x1 < x0 && t1 > t0) speeds.push([at, (x0 - x1) / (t1 - t0) * 1000]);
+  }
+  return speeds;
+}
+"""
+
+
+def test_ribs_move_backward_and_slow_down_but_not_for_who_wants_it_calm(
+    page: Page, play: Stage
+) -> None:
+    open_launch(page, play)
+    page.evaluate(SAMPLE)
+    until(page, "samples.length > 30")
+    play.play("repo2docker-ok.jsonl")
+    play.built()
+    expect(phase(page)).to_have_text("Launching")
+    until(page, "samples.at(-1)[1] > 40")
+    mark = page.evaluate("samples.length")
+    until(page, f"samples.length > {mark} + 30")
+    speeds = page.evaluate(RIBS)
+    early = [speed for at, speed in speeds if at < 20]
+    late = [speed for at, speed in speeds if at > 40]
+    middle: Callable[[list[float]], float] = lambda values: sorted(values)[len(values) // 2]  # noqa: E731
+    assert middle(early) > 1.2 * middle(late) > 0
+
+    page.emulate_media(reduced_motion="reduce")
+    expect(page.locator("#ribs")).to_be_hidden()
+    page.evaluate("samples.length = 0")
+    until(page, "samples.length > 60")
+    # It stands between the numbers, which change once a second.
+    assert len(set(drawn(page))) <= 3
+
+
+def test_phases_are_done_current_skipped_and_to_come(page: Page, play: Stage) -> None:
+    open_launch(page, play)
+    play.built(found=True)
+    expect(phase(page)).to_have_text("Launching")
+
+    def state(name: str) -> tuple[str | None, str]:
+        step = page.locator(f"[data-step={name}]")
+        return step.get_attribute("data-state"), step.inner_text()
+
+    assert state("waiting")[0] == "done"
+    assert state("building") == ("skipped", "Building\nskipped")
+    assert state("ready")[0] == "upcoming"
+    expect(page.locator("[aria-current=step]")).to_have_text(re.compile("Launching"))
+
+
+def test_the_step_in_plain_words_and_the_time_as_a_range(page: Page, play: Stage) -> None:
+    open_launch(page, play)
+    play.say("Step 3/12 : RUN pip install\n")
+    expect(page.locator("[part=step]")).to_have_text("Step 3 of 12")
+    expect(page.locator("[part=left]")).to_have_text(
+        re.compile(r"^(\d+–\d+ sec|up to \d+ sec|\d+ sec – \d+ min) left$")
+    )
+    expect(page.locator("[part=elapsed]")).to_have_text(re.compile(r"^\d+ sec so far$"))
+    play.built()
+    play.hub(raw_event={"reason": "Pulling"}, message="Pulling image", progress=40)
+    expect(page.locator("[part=step]")).to_have_text("Pulling the image")
+
+
+def test_longer_than_usual_is_said(context: BrowserContext, page: Page, play: Stage) -> None:
+    page.clock.install()
+    open_launch(page, play)
+    play.built(found=True)
+    expect(phase(page)).to_have_text("Launching")
+    page.clock.fast_forward(600_000)
+    expect(page.locator("[part=left]")).to_have_text("longer than usual")
+    # And the bar has not come to its end for that.
+    assert int(percent(page).text_content().rstrip("%")) < 100  # type: ignore[union-attr]
+
+
+# -- the ends
+
+
+def test_a_failure_says_why_what_to_do_and_tries_again(page: Page, play: Stage) -> None:
+    open_launch(page, play)
+    play.play("repo2docker-badbuild.jsonl")
+    play.log("ERROR: No matching distribution found for six==99.99\n")
+    play.log("ERROR: process exited with status 1\n")
+    play.fail("unknown")
+    outcome = page.locator("[part=outcome]")
+    expect(outcome).to_contain_text("The launch failed")
+    expect(page.get_by_role("region", name="Log", exact=True)).to_be_visible()
+    again = page.get_by_role("button", name="Try again")
+    expect(again).to_be_visible()
+    expect(page.locator("[data-step=building]")).to_have_attribute("data-state", "failed")
+    stopped = page.get_by_role("progressbar").get_attribute("aria-valuenow")
+    assert int(stopped or "100") < 100
+    axe.check(page)
+    again.click()
+    expect(outcome).to_have_count(0)
+    play.built(found=True)
+    play.serve()
+    expect(page.get_by_role("link", name="Open the server")).to_be_visible()
+    assert len(play.spawner.requests) == 1
+
+
+def test_at_the_end_it_says_where_the_time_went(page: Page, play: Stage) -> None:
+    open_launch(page, play)
+    play.log('{"message": "Cloning into x\\n", "phase": "fetching"}')
+    expect(phase(page)).to_have_text("Fetching")
+    page.wait_for_timeout(300)  # time to be shown: it is what this is about
+    play.say("Step 1/2 : FROM base\n")
+    expect(phase(page)).to_have_text("Building")
+    page.wait_for_timeout(600)
+    play.built()
+    play.serve()
+    table = page.get_by_role("table", name="Where the time went")
+    expect(table).to_be_visible()
+    names = table.get_by_role("rowheader").all_inner_texts()
+    assert [name for name in names if name in {"Waiting", "Fetching", "Building"}]
+    assert "Step 1 of 2" in names
+    took = {
+        row.get_by_role("rowheader").inner_text(): float(
+            re.sub(r"[^\d.]", "", row.locator(".took").inner_text())
+        )
+        for row in table.locator("tbody tr").all()
+    }
+    assert took["Building"] > took["Fetching"] >= 0.3
+    # Bars lie one after the other, within the table.
+    places = table.locator("rect").evaluate_all(
+        "rects => rects.map(r => [parseFloat(r.getAttribute('x')),"
+        " parseFloat(r.getAttribute('width'))])"
+    )
+    assert all(x >= 0 and x + width <= 100.1 for x, width in places)
+    page.set_viewport_size({"width": 360, "height": 800})
+    expect(table.get_by_role("rowheader", name="Building")).to_be_visible()
+
+
+def test_a_cut_connection_goes_on_where_it_stopped(context: BrowserContext, play: Stage) -> None:
+    # Not the fixture's: of connections that are cut the browser complains.
+    page = context.new_page()
+    port = int(play.url.rstrip("/").rsplit(":", 1)[1])
+    started: list[str] = []
+    page.on("request", lambda r: started.append(r.url) if r.method == "POST" else None)
+    # Long enough for the page and its scripts, but not for the stream.
+    with cutting_in_thread(port, every=1.5) as proxy:
+        page.goto(f"http://127.0.0.1:{proxy.port}/v2/{SPEC}")
+        expect(percent(page)).not_to_be_empty()
+        page.locator("summary").click()
+        notice = page.locator("[part=notice]")
+        for number in range(3):
+            play.say(f"line {number}\n")
+            expect(notice).to_contain_text("nothing is missed")
+            # The bar says so, too: its ribs are gone.
+            expect(page.locator("#ribs")).to_have_css("opacity", "0")
+            expect(notice).to_be_hidden()
+        play.built()
+        play.serve()
+        expect(page.get_by_role("link", name="Open the server")).to_be_visible(timeout=15_000)
+    rows = page.locator("#log-view .log-row").all_inner_texts()
+    assert re.findall(r"line \d", " ".join(rows)) == ["line 0", "line 1", "line 2"]
+    assert len(started) == 1
+    assert len(play.spawner.requests) == 1
+
+
+def test_without_its_lazy_parts_it_still_says_why(context: BrowserContext, play: Stage) -> None:
+    """Offline, parts cannot be loaded when they are needed most."""
+    page = context.new_page()
+    page.route("**/static/ending.js", lambda route: route.abort())
+    page.route("**/api/launches", lambda route: route.abort())
+    page.goto(f"{play.url}v2/{SPEC}")
+    expect(page.locator("binder-progress")).to_contain_text("The server did not answer")
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+
+
+def test_a_line_has_an_address(context: BrowserContext, page: Page, play: Stage) -> None:
+    """On a page elsewhere it is one of the launch's own page, which opens the log there."""
+    embed(page, play, "autostart")
+    expect(percent(page)).not_to_be_empty()
+    play.log(*(f"line {number}\n" for number in range(1, 101)))
+    page.locator("summary").click()
+    number = page.get_by_role("link", name="Line 90", exact=True)
+    with context.expect_page() as opened:
+        number.click()
+    own = opened.value
+    expect(own).to_have_url(re.compile(r"/v2/gh/.*#launch=[\w-]+&line=90$"))
+    marked = own.locator("#log-view [aria-current]")
+    expect(marked).to_have_text("90")
+    expect(marked).to_be_in_viewport()
+    own.get_by_role("link", name="Line 88", exact=True).click()
+    expect(own).to_have_url(re.compile(r"line=88$"))
+    own.reload()
+    expect(marked).to_have_text("88")
+    own.close()
+
+
+# -- the tab
+
+
+def test_title_and_icon_show_the_state(page: Page, play: Stage) -> None:
+    open_launch(page, play)
+    play.say("Step 3/12 : RUN pip install\n")
+    expect(page).to_have_title(re.compile(r"^\d+% · Building · binder-examples/requirements"))
+    icon = "() => document.querySelector('link[rel=icon]').href"
+    running = page.evaluate(icon)
+    assert running.startswith("data:image/svg+xml,")
+    play_ready(page, play)
+    expect(page).to_have_title(re.compile(r"^Ready · "))
+    assert page.evaluate(icon) != running
+
+
+NOTIFICATIONS = """
+window.asked = 0;
+window.notified = [];
+window.Notification = class {
+  static permission = "default";
+  static requestPermission() { window.asked += 1; return Promise.resolve("granted"); }
+  constructor(title, options) { window.notified.push([title, options.body]); }
+};
+"""
+
+
+def test_a_notification_is_asked_for_by_a_click_only(page: Page, play: Stage) -> None:
+    page.add_init_script(NOTIFICATIONS)
+    open_launch(page, play)
+    button = page.get_by_role("button", name="Notify me")
+    expect(button).to_have_attribute("aria-pressed", "false")
+    assert page.evaluate("asked") == 0
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    assert page.evaluate("asked") == 1
+    page.evaluate("Object.defineProperty(document, 'hidden', { get: () => true })")
+    play_ready(page, play)
+    assert page.evaluate("notified") == [["Your server is ready", SPEC]]
+
+
+def test_who_did_not_ask_is_not_notified(page: Page, play: Stage) -> None:
+    page.add_init_script(NOTIFICATIONS)
+    page.add_init_script("Object.defineProperty(document, 'hidden', { get: () => true })")
+    open_launch(page, play)
+    play_ready(page, play)
+    assert page.evaluate("[asked, notified.length]") == [0, 0]
+
+
+# -- for all
+
+
+def embed(page: Page, play: Stage, attributes: str = "", style: str = "") -> None:
+    """A page of its own with the element in it, where nothing starts by itself."""
+    html = (
+        "<!doctype html><html lang=en><title>Course</title>"
+        '<meta name="viewport" content="width=device-width">'
+        f"<style>:root {{ color-scheme: light dark; background: Canvas; }} {style}</style>"
+        '<script type="module" src="/static/binder-progress.js"></script>'
+        f'<main><h1>Course</h1><binder-progress spec="{SPEC}" {attributes}></binder-progress>'
+        "</main>"
+    )
+    page.route("**/course", lambda route: route.fulfill(body=html, content_type="text/html"))
+    page.goto(f"{play.url}course")
+
+
+def test_the_keyboard_is_enough(page: Page, play: Stage) -> None:
+    embed(page, play)
+    focused = (
+        "() => { let at = document.activeElement;"
+        " while (at?.shadowRoot?.activeElement) at = at.shadowRoot.activeElement;"
+        " return at.id || at.tagName; }"
+    )
+    expect(page.get_by_role("button", name=f"Launch {SPEC}")).to_be_visible()
+    page.keyboard.press("Tab")
+    assert page.evaluate(focused) == "launch"
+    page.keyboard.press("Enter")
+    expect(percent(page)).not_to_be_empty()
+    # The button is gone; the focus is where the launch is shown.
+    assert page.evaluate(focused) == "panel"
+    seen = []
+    for _ in range(3):
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate(focused))
+    assert {"cancel", "SUMMARY"} <= set(seen)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("region", name="Log", exact=True)).to_be_visible()
+    play.built(found=True)
+    play.serve()
+    # Who reads the log keeps the focus there.
+    expect(page.get_by_role("link", name="Open the server")).to_be_visible()
+    assert page.evaluate(focused) != "open"
+
+
+def test_phases_are_announced_and_lines_are_not(page: Page, play: Stage) -> None:
+    open_launch(page, play)
+    page.evaluate(
+        "() => { window.said = []; const live ="
+        " document.querySelector('binder-progress').shadowRoot.getElementById('live');"
+        " new MutationObserver(() => said.push(live.textContent))"
+        ".observe(live, { childList: true, characterData: true, subtree: true }); }"
+    )
+    assert page.locator("#live").get_attribute("role") == "status"
+    for number in range(30):
+        play.say(f"a line {number}\n")
+    play_ready(page, play)
+    said = page.evaluate("said")
+    assert said[0] == "Building"
+    assert said[-1] == "Ready"
+    assert len(said) <= 6
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(page: Page, play: Stage, theme: Any) -> None:
+    page.emulate_media(color_scheme=theme)
+    embed(page, play)
+    expect(page.get_by_role("button", name=f"Launch {SPEC}")).to_be_visible()
+    axe.check(page)
+    page.get_by_role("button", name=f"Launch {SPEC}").click()
+    play.play("repo2docker-ok.jsonl")
+    expect(phase(page)).to_have_text("Building")
+    page.locator("summary").click()
+    expect(page.get_by_role("region", name="Log", exact=True)).to_be_visible()
+    for width in (360, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        axe.check(page)
+    play_ready(page, play)
+    for width in (360, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        axe.check(page)
+
+
+def test_at_200_percent_nothing_is_cut_off(page: Page, play: Stage) -> None:
+    # 320 CSS pixels: a window of 640 at 200 %, or of 1280 at 400 %.
+    page.set_viewport_size({"width": 320, "height": 512})
+    open_launch(page, play)
+    play_ready(page, play)
+    page.locator("summary").click()
+    expect(page.get_by_role("region", name="Log", exact=True)).to_be_visible()
+    wide = page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+    assert wide <= 0
+
+
+LANGUAGES = {
+    "en": "Building",
+    "fr-FR": None,
+    "de-DE": None,
+    "es-ES": None,
+    "pt-BR": None,
+    "zh-CN": None,
+    "ja-JP": None,
+    "ar-EG": None,
+}
+
+SHOWN = """
+() => {
+  const texts = [];
+  const walk = (node) => {
+    for (const child of node.childNodes) {
+      const inside = child.parentElement;
+      // What a server or a builder printed is theirs.
+      if (inside?.closest?.("bdi, #log-view, .evidence, .original, style")) continue;
+      if (child.nodeType === Node.TEXT_NODE) texts.push(child.data.trim());
+      else {
+        for (const name of ["aria-label", "aria-valuetext", "title"]) {
+          const value = child.getAttribute?.(name);
+          if (value) texts.push(value);
+        }
+        walk(child);
+      }
+    }
+  };
+  walk(document.querySelector("binder-progress").shadowRoot);
+  return texts.filter(Boolean).join(" | ");
+}
+"""
+
+
+@pytest.mark.parametrize("locale", LANGUAGES)
+def test_it_speaks_the_persons_language(browser: Browser, play: Stage, locale: str) -> None:
+    context = browser.new_context(locale=locale)
+    page = context.new_page()
+    page.goto(f"{play.url}v2/{SPEC}")
+    expect(percent(page)).not_to_be_empty()
+    play.say("Step 3/12 : RUN pip install\n")
+    expect(page.locator("[part=step]")).to_have_text(re.compile("12|١٢"))
+    running = page.evaluate(SHOWN)
+    play.fail("out-of-memory")
+    expect(page.locator("[part=outcome]")).to_be_visible()
+    page.wait_for_timeout(100)
+    shown = f"{running} | {page.evaluate(SHOWN)}"
+    rtl = page.locator("[part=root]").get_attribute("dir")
+    assert rtl == ("rtl" if locale.startswith("ar") else "ltr")
+    english = {"Building", "Waiting", "Log", "Cancel", "Try again", "memory", "left", "Launching"}
+    found = {word for word in english if re.search(rf"\b{word}\b", shown)}
+    assert found == (english if locale == "en" else found & {"Log"})
+    context.close()
+
+
+def test_the_language_of_the_page_around_comes_first(page: Page, play: Stage) -> None:
+    embed(page, play, 'lang="fr"')
+    button = page.locator("#launch")
+    expect(button).to_be_visible()
+    assert button.text_content() != "Launch"
+    page.evaluate("document.querySelector('binder-progress').lang = 'ar'")
+    expect(page.locator("[part=root]")).to_have_attribute("dir", "rtl")
+    page.evaluate("document.querySelector('binder-progress').lang = 'not a language'")
+    expect(button).to_have_text("Launch")
+
+
+def test_right_to_left_the_bar_grows_from_the_right(page: Page, play: Stage) -> None:
+    embed(page, play, 'lang="ar" autostart')
+    expect(percent(page)).not_to_be_empty()
+    play.say("Step 6/12 : RUN pip install\n")
+    expect(page.locator("[data-step=building]")).to_have_attribute("data-state", "current")
+    assert (
+        page.locator("#bar").evaluate("bar => new DOMMatrix(getComputedStyle(bar).transform).a")
+        == -1
+    )
+    first, last = page.locator("[data-step=waiting]"), page.locator("[data-step=ready]")
+    assert first.bounding_box()["x"] > last.bounding_box()["x"]  # type: ignore[index]
+
+
+def test_a_page_styles_it_by_properties_and_parts(page: Page, play: Stage) -> None:
+    embed(
+        page,
+        play,
+        "autostart",
+        "binder-progress { --binder-progress-accent: rgb(102, 51, 153); }"
+        "binder-progress::part(steps) { display: none; }",
+    )
+    expect(percent(page)).not_to_be_empty()
+    expect(page.locator("[part=steps]")).to_be_hidden()
+    image = page.locator("#fill").evaluate("fill => getComputedStyle(fill).backgroundImage")
+    assert "rgb(102, 51, 153)" in image
+
+
+# -- what is hostile
+
+
+def test_attack_messages_are_text(page: Page, play: Stage) -> None:
+    open_launch(page, play)
+    attack = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+    play.say(f"{attack}\n")
+    play.log(f"{attack}\n", "\x1b]8;;javascript:alert(1)\x07link\x1b]8;;\x07\n", "{broken json\n")
+    play.fail("build-failed", attack)
+    outcome = page.locator("[part=outcome]")
+    expect(outcome).to_contain_text("<img src=x")
+    for tag in ("img", "script"):
+        assert page.locator(f"binder-progress {tag}").count() == 0
+    assert "owned" not in page.title()
+
+
+def test_a_log_without_end_leaves_the_page_usable(page: Page, play: Stage) -> None:
+    """Ten thousand lines at once, a long one among them."""
+    open_launch(page, play)
+    page.locator("summary").click()
+    lines = [json.dumps({"message": f"line {n}\n", "phase": "building"}) for n in range(10_000)]
+    lines.insert(5000, json.dumps({"message": "x" * 1_000_000 + "\n", "phase": "building"}))
+    play.log(*lines)
+    expect(phase(page)).to_have_text("Building")
+    # A click is answered in the middle of it.
+    page.get_by_role("button", name="Cancel").click()
+    expect(phase(page)).to_have_text(re.compile("Cancel"), timeout=10_000)
