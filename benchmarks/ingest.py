@@ -22,7 +22,7 @@ from tornado.ioloop import IOLoop
 from tornado.queues import Queue
 from traitlets.config import Config
 
-from binderprogress.backends.base import Built, Record, Target
+from binderprogress.backends.base import BuildResult, Record, ResolvedSpec
 from binderprogress.backends.repo2docker import Repo2dockerBuilder
 from binderprogress.core.specs import Spec, parse
 from binderprogress.launches import Caller, LaunchManager
@@ -55,10 +55,10 @@ class _Resolved(Repo2dockerBuilder):
         super().__init__()
         self.lines = lines
 
-    async def resolve(self, spec: Spec) -> Target:
-        return Target(spec, "0" * 40)
+    async def resolve(self, spec: Spec) -> ResolvedSpec:
+        return ResolvedSpec(spec, "0" * 40)
 
-    def arguments(self, target: Target) -> list[str]:
+    def arguments(self, target: ResolvedSpec) -> list[str]:
         return _argv(self.lines)
 
 
@@ -69,10 +69,10 @@ class _Within(_Resolved):
         super().__init__(lines)
         self._records = [payload.record(number, 0.0) for number in range(lines)]
 
-    async def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
+    async def build(self, target: ResolvedSpec) -> AsyncGenerator[Record | BuildResult, None]:
         for line in self._records:
             yield Record("repo2docker", line)
-        yield Built("an-image")
+        yield BuildResult("an-image")
 
 
 async def _ours(builder: _Resolved) -> int:

@@ -27,7 +27,7 @@ from typing import Any, Literal
 import psutil
 from traitlets.config import Config
 
-from binderprogress.backends.base import Built, SpawnRequest
+from binderprogress.backends.base import BuildResult, LaunchRequest
 from binderprogress.cli.demo import examples
 from binderprogress.core.log.reader import Normalizer, Record
 from binderprogress.core.specs import Spec, from_address
@@ -64,7 +64,7 @@ class Tape:
             self.start()
             async with aclosing(taped(target)) as items:
                 async for item in items:
-                    if isinstance(item, Built):
+                    if isinstance(item, BuildResult):
                         self.write("repo2docker", {"phase": "built"})
                     yield item
 
@@ -105,7 +105,7 @@ class Recorder:
             config[builder].local_folders = [str(work)]
         config.LocalBuilder.environments = str(work / "environments")
         # A start that failed is tried once: a trace is of one attempt.
-        config.HubSpawner.attempts = 1
+        config.HubLauncher.attempts = 1
         config.Standalone.port = 0
         config.Standalone.engine = engine
         config.Standalone.hub_config = {
@@ -118,7 +118,7 @@ class Recorder:
         builder, spawner = self._standalone.builder, self._standalone.spawner
         builder.build = self._tape.build(builder.build)
         spawner.spawn = self._tape.on(self._asked(spawner.spawn))
-        self._requests: list[SpawnRequest] = []
+        self._requests: list[LaunchRequest] = []
 
     async def __aenter__(self) -> Recorder:
         await self._standalone.start()
@@ -154,7 +154,7 @@ class Recorder:
         return Trace(header, _slim(_without_places(self._tape.lines, str(self._work))))
 
     def _asked(self, spawn: Callable[[Any], AsyncGenerator[Any, None]]) -> Callable[[Any], Any]:
-        def asked(request: SpawnRequest) -> AsyncGenerator[Any, None]:
+        def asked(request: LaunchRequest) -> AsyncGenerator[Any, None]:
             self._requests.append(request)
             return spawn(request)
 

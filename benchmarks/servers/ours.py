@@ -11,7 +11,13 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from traitlets.config import Config
 
-from binderprogress.backends.base import Built, Record, Served, SpawnRequest, Target
+from binderprogress.backends.base import (
+    BuildResult,
+    LaunchRequest,
+    Record,
+    ResolvedSpec,
+    RunningServer,
+)
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec, parse
 from binderprogress.launches import Caller, LaunchManager
@@ -45,10 +51,10 @@ class OrderedBuilder:
         for queue in self._queues:
             await queue.join()
 
-    async def resolve(self, spec: Spec) -> Target:
-        return Target(spec, "0" * 40)
+    async def resolve(self, spec: Spec) -> ResolvedSpec:
+        return ResolvedSpec(spec, "0" * 40)
 
-    async def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
+    async def build(self, target: ResolvedSpec) -> AsyncGenerator[Record | BuildResult, None]:
         queue: asyncio.Queue[Order] = asyncio.Queue()
         index = len(self._queues)
         self._queues.append(queue)
@@ -60,16 +66,16 @@ class OrderedBuilder:
                 yield Record("repo2docker", payload.record(number, due))
             queue.task_done()
         queue.task_done()
-        yield Built("an-image")
+        yield BuildResult("an-image")
 
 
 class NoSpawner:
     """Starts nothing, at once."""
 
-    async def spawn(self, request: SpawnRequest) -> AsyncGenerator[Record | Served, None]:
-        yield Served("http://127.0.0.1:1/", "none")
+    async def spawn(self, request: LaunchRequest) -> AsyncGenerator[Record | RunningServer, None]:
+        yield RunningServer("http://127.0.0.1:1/", "none")
 
-    async def stop(self, request: SpawnRequest) -> None:
+    async def stop(self, request: LaunchRequest) -> None:
         pass
 
     async def close(self) -> None:

@@ -23,13 +23,13 @@ from ..core.traceparent import TraceParent
 __all__ = [
     "TRACE",
     "Attempt",
+    "BuildResult",
     "Builder",
-    "Built",
+    "LaunchRequest",
+    "Launcher",
     "Record",
-    "Served",
-    "SpawnRequest",
-    "Spawner",
-    "Target",
+    "ResolvedSpec",
+    "RunningServer",
     "trace_headers",
 ]
 
@@ -43,7 +43,7 @@ def trace_headers() -> dict[str, str]:
     return {} if span is None else {"traceparent": str(span)}
 
 
-class Target(msgspec.Struct, frozen=True):
+class ResolvedSpec(msgspec.Struct, frozen=True):
     """A repository at one commit: what a build makes an environment of.
 
     Attributes
@@ -111,7 +111,7 @@ class Target(msgspec.Struct, frozen=True):
         }
 
 
-class Built(msgspec.Struct, frozen=True):
+class BuildResult(msgspec.Struct, frozen=True):
     """The end of a build that went well.
 
     Attributes
@@ -150,7 +150,7 @@ class Attempt(msgspec.Struct, frozen=True):
     step: Step = Step("retrying", "Trying again after a failure")
 
 
-class SpawnRequest(msgspec.Struct, frozen=True, kw_only=True):
+class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to start, and for whom.
 
     Attributes
@@ -163,9 +163,9 @@ class SpawnRequest(msgspec.Struct, frozen=True, kw_only=True):
     repo_url : str
     options : dict
         More for the spawner's ``user_options``: BinderHub's ``binder_*``.
-    target : Target or None
+    target : ResolvedSpec or None
         What was built, as its builder resolved it.
-    built : Built or None
+    built : BuildResult or None
         The result of the build, with what the builder leaves for a spawner that belongs to it.
     user : str
         Who launches, as the Hub calls them; empty where nobody has a name.
@@ -176,12 +176,12 @@ class SpawnRequest(msgspec.Struct, frozen=True, kw_only=True):
     image: str
     repo_url: str
     options: dict[str, str]
-    target: Target | None = None
-    built: Built | None = None
+    target: ResolvedSpec | None = None
+    built: BuildResult | None = None
     user: str = ""
 
 
-class Served(msgspec.Struct, frozen=True):
+class RunningServer(msgspec.Struct, frozen=True):
     """The end of a spawn that went well.
 
     Attributes
@@ -210,7 +210,7 @@ class Builder(Protocol):
         """Seconds that its phases take where nothing better is known; others are not expected."""
         ...
 
-    async def resolve(self, spec: Spec) -> Target:
+    async def resolve(self, spec: Spec) -> ResolvedSpec:
         """Look up what commit a ref is.
 
         Raises
@@ -222,19 +222,21 @@ class Builder(Protocol):
         """
         ...
 
-    def build(self, target: Target) -> AsyncGenerator[Record | Attempt | Built, None]:
-        """Make the environment, or find it; the last item is a `Built`."""
+    def build(self, target: ResolvedSpec) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
+        """Make the environment, or find it; the last item is a `BuildResult`."""
         ...
 
 
-class Spawner(Protocol):
+class Launcher(Protocol):
     """Starts servers."""
 
-    def spawn(self, request: SpawnRequest) -> AsyncGenerator[Record | Attempt | Served, None]:
-        """Start a server; the last item is a `Served`."""
+    def spawn(
+        self, request: LaunchRequest
+    ) -> AsyncGenerator[Record | Attempt | RunningServer, None]:
+        """Start a server; the last item is a `RunningServer`."""
         ...
 
-    async def stop(self, request: SpawnRequest) -> None:
+    async def stop(self, request: LaunchRequest) -> None:
         """Stop the server of a request, started or starting, and remove what belongs to it."""
         ...
 

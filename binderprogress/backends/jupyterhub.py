@@ -27,10 +27,10 @@ from ..core.log.reader import Record, clean
 from ..core.log.reasons import diagnose, failure
 from ..core.redact import redact, redact_address, without_credentials
 from ..errors import ConfigError, LaunchFailedError, StreamError
-from .base import Attempt, Served, SpawnRequest, trace_headers
+from .base import Attempt, LaunchRequest, RunningServer, trace_headers
 from .connection_errors import check_encoding, explain, read_text
 
-__all__ = ["HubSpawner"]
+__all__ = ["HubLauncher"]
 
 _CHUNK = 65536
 _LONGEST_MESSAGE = 4096
@@ -82,7 +82,7 @@ class _Replay:
         return True
 
 
-class HubSpawner(LoggingConfigurable):
+class HubLauncher(LoggingConfigurable):
     """Starts a server for each launch: of a user that is made for it, or a named one of a user."""
 
     url = Unicode(
@@ -102,8 +102,8 @@ class HubSpawner(LoggingConfigurable):
         if without_credentials(url) != url:
             # Browsers are sent to the one, and the token is sent to the other.
             raise TraitError(
-                f"c.HubSpawner.{proposal['trait'].name} has a user or a password in it, which "
-                f"would be shown: {redact_address(url)!r}. Use c.HubSpawner.api_token."
+                f"c.HubLauncher.{proposal['trait'].name} has a user or a password in it, which "
+                f"would be shown: {redact_address(url)!r}. Use c.HubLauncher.api_token."
             )
         return url
 
@@ -123,7 +123,7 @@ class HubSpawner(LoggingConfigurable):
     named = Bool(
         False,
         help="Start named servers of the user who launches. It needs users who log in: see "
-        "HubService.",
+        "JupyterHubService.",
     ).tag(config=True)
 
     attempts = Integer(3, min=1, help="How often to try to start a server.").tag(config=True)
@@ -150,16 +150,18 @@ class HubSpawner(LoggingConfigurable):
         self.available: Callable[[], Awaitable[None]] | None = None
         """Awaited before the first request: a Hub that is just being started."""
 
-    # -- the protocol of `base.Spawner`
+    # -- the protocol of `base.Launcher`
 
-    async def spawn(self, request: SpawnRequest) -> AsyncGenerator[Record | Attempt | Served, None]:
-        """Start a server; see `base.Spawner.spawn`."""
+    async def spawn(
+        self, request: LaunchRequest
+    ) -> AsyncGenerator[Record | Attempt | RunningServer, None]:
+        """Start a server; see `base.Launcher.spawn`."""
         if self.available is not None:
             await self.available()
         if not is_http_url(self._site(request)):
-            raise ConfigError("c.HubSpawner.url must be the Hub's address, as http://host:8000/")
+            raise ConfigError("c.HubLauncher.url must be the Hub's address, as http://host:8000/")
         if self.named and not self._owner(request):
-            raise ConfigError("c.HubSpawner.named needs users who log in, as a service of a Hub.")
+            raise ConfigError("c.HubLauncher.named needs users who log in, as a service of a Hub.")
         user, server = self._names(request)
         if not self._owner(request):
             await self._request("POST", f"users/{user}", expect={201, 409})
@@ -178,8 +180,8 @@ class HubSpawner(LoggingConfigurable):
                 await self._stop_server(user, server)
                 await asyncio.sleep(self.retry_delay * 2**attempt)
 
-    async def stop(self, request: SpawnRequest) -> None:
-        """Stop a server; see `base.Spawner.stop`."""
+    async def stop(self, request: LaunchRequest) -> None:
+        """Stop a server; see `base.Launcher.stop`."""
         user, server = self._names(request)
         await self._stop_server(user, server)
         if not self._owner(request):
@@ -206,8 +208,8 @@ class HubSpawner(LoggingConfigurable):
     # -- one attempt
 
     async def _attempt(
-        self, request: SpawnRequest, user: str, server: str, token: str
-    ) -> AsyncGenerator[Record | Served, None]:
+        self, request: LaunchRequest, user: str, server: str, token: str
+    ) -> AsyncGenerator[Record | RunningServer, None]:
         options = {
             **request.options,
             "image": request.image,
@@ -237,7 +239,7 @@ class HubSpawner(LoggingConfigurable):
                 raise _SpawnFailedError(str(record.get("message") or "the spawn failed"))
             if record.get("ready"):
                 url = self._server_url(request, str(record.get("url", "")))
-                yield Served(url, token)
+                yield RunningServer(url, token)
                 return
 
     async def _progress(self, path: str) -> AsyncIterator[dict[str, Any]]:
@@ -348,7 +350,7 @@ class HubSpawner(LoggingConfigurable):
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             if not self.api_token:
-                raise ConfigError("c.HubSpawner.api_token or $JUPYTERHUB_API_TOKEN is not set.")
+                raise ConfigError("c.HubLauncher.api_token or $JUPYTERHUB_API_TOKEN is not set.")
             self._session = aiohttp.ClientSession(
                 headers={
                     "Authorization": f"token {self.api_token}",
@@ -362,18 +364,18 @@ class HubSpawner(LoggingConfigurable):
     def _address(self, path: str) -> str:
         return urljoin(self.api_url.rstrip("/") + "/", path)
 
-    def _names(self, request: SpawnRequest) -> tuple[str, str]:
+    def _names(self, request: LaunchRequest) -> tuple[str, str]:
         """Return the names of user and server, quoted for a path."""
         slug = re.sub(r"[^a-z0-9]+", "-", request.name.lower()).strip("-")[:32] or "launch"
         name = f"{slug}-{request.key}"
         owner = self._owner(request)
         return (quote(owner, safe="@~"), name) if owner else (name, "")
 
-    def _owner(self, request: SpawnRequest) -> str:
+    def _owner(self, request: LaunchRequest) -> str:
         """Return whose named server it becomes; empty: that of a user made for it."""
         return self.username or (request.user if self.named else "")
 
-    def _server_url(self, request: SpawnRequest, named: str) -> str:
+    def _server_url(self, request: LaunchRequest, named: str) -> str:
         """Return the address of a server that is ready, as the Hub has named it."""
         try:
             url = without_credentials(urljoin(self._site(request), named))
@@ -385,7 +387,7 @@ class HubSpawner(LoggingConfigurable):
             raise _failed(f"The Hub named an address that is not http: {shown!r}.")
         return url
 
-    def _site(self, request: SpawnRequest) -> str:
+    def _site(self, request: LaunchRequest) -> str:
         """Return the address below which the Hub's browsers find its servers."""
         return self.url or request.options.get("binder_launch_host", "")
 

@@ -17,7 +17,7 @@ from ..core.log.reader import Record
 from ..core.log.reasons import failure
 from ..core.phases import Phase
 from ..core.timing.estimator import TYPICAL
-from .base import Built, Target
+from .base import BuildResult, ResolvedSpec
 from .fetch.git import GitResolver
 from .fetch.proxy import FetchProxy
 from .processes.child import Process, check_exit, run
@@ -74,13 +74,13 @@ class Repo2dockerBuilder(GitResolver):
             raise failure("no-engine")
         return {"engine": self.engine}
 
-    def image(self, target: Target) -> str:
+    def image(self, target: ResolvedSpec) -> str:
         """Return the name of a commit's image."""
         digest = hashlib.sha256(target.address.encode()).hexdigest()[:_DIGEST]
         name = re.sub(r"[^a-z0-9]+", "-", target.title.lower()).strip("-")[:40]
         return f"{self.image_prefix}{name}-{digest}:{target.commit}"
 
-    def arguments(self, target: Target) -> list[str]:
+    def arguments(self, target: ResolvedSpec) -> list[str]:
         """Return the command line that builds a commit's image."""
         return [
             sys.executable,
@@ -99,15 +99,15 @@ class Repo2dockerBuilder(GitResolver):
             target.address,
         ]
 
-    async def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
+    async def build(self, target: ResolvedSpec) -> AsyncGenerator[Record | BuildResult, None]:
         """Build the image, or find it; see `base.Builder.build`."""
         async with self.network.proxy() as proxy, aclosing(self._build(target, proxy)) as items:
             async for item in items:
                 yield item
 
     async def _build(
-        self, target: Target, proxy: FetchProxy | None
-    ) -> AsyncGenerator[Record | Built, None]:
+        self, target: ResolvedSpec, proxy: FetchProxy | None
+    ) -> AsyncGenerator[Record | BuildResult, None]:
         found = False
         names = (*SYSTEM, *ENGINE, *(PUSH if self.push else ()), *self.pass_environment)
         env = {
@@ -138,4 +138,4 @@ class Repo2dockerBuilder(GitResolver):
                 for problem in proxy.problems if proxy and code else ():
                     yield Record("repo2docker", f"{problem}\n")
                 check_exit(code)
-        yield Built(self.image(target), found=found)
+        yield BuildResult(self.image(target), found=found)

@@ -27,7 +27,7 @@ class BinderProgressApp(CommandGroup):
     subcommands = {  # noqa: RUF012 - traitlets' way
         "serve": ("binderprogress.cli.serve.ServeApp", "Run the server."),
         "hub-service": (
-            "binderprogress.deploy.jupyterhub_service.HubServiceApp",
+            "binderprogress.deploy.jupyterhub_service.JupyterHubServiceApp",
             "Run the server as a service of a JupyterHub.",
         ),
         "launch": ("binderprogress.cli.launch.LaunchApp", "Launch a repository."),

@@ -11,7 +11,7 @@ __all__ = ["ServeApp"]
 class ServeApp(ServerCommand):
     """Run the server.
 
-    Without a configured JupyterHub (c.HubSpawner.url) it starts one of its own on this machine,
+    Without a configured JupyterHub (c.HubLauncher.url) it starts one of its own on this machine,
     unless BinderHubs build and launch for it (--upstream).
     """
 
@@ -23,7 +23,7 @@ class ServeApp(ServerCommand):
         "ip": "Standalone.ip",
         "port": "Standalone.port",
         "engine": "Standalone.engine",
-        "hub": "HubSpawner.url",
+        "hub": "HubLauncher.url",
         "upstream": "Upstreams.urls",
     }
     server_class = Standalone

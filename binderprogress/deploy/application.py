@@ -109,7 +109,7 @@ class Command(JupyterApp):
         """Say so where other users of this machine can read a token or password."""
         secrets = [
             f"{section}.{name}"
-            for section, name in (("HubSpawner", "api_token"), ("History", "url"))
+            for section, name in (("HubLauncher", "api_token"), ("History", "url"))
             if name in self.config[section]
         ]
         for file in self.loaded_config_files if secrets else ():

@@ -20,7 +20,7 @@ import psutil
 from .._private import make_private_file
 from ..errors import ConfigError
 
-__all__ = ["EmbeddedHub", "free_ports"]
+__all__ = ["EmbeddedJupyterHub", "free_ports"]
 
 _CONFIG = """\
 # Made by binderprogress for one run.
@@ -35,7 +35,7 @@ for section, settings in values.items():
 """
 
 
-class EmbeddedHub:
+class EmbeddedJupyterHub:
     """A JupyterHub with configurable-http-proxy on loopback, for our launches only.
 
     Nobody can log in to it; launches come with the token that `api_token` is.

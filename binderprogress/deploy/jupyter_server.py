@@ -14,7 +14,7 @@ from tornado.httputil import url_concat
 from traitlets import TraitError, default
 from traitlets.config import LoggingConfigurable
 
-from ..backends.jupyterhub import HubSpawner
+from ..backends.jupyterhub import HubLauncher
 from ..errors import ConfigError, RefusedError
 from ..web.app import handlers
 from ..web.base import ApiHandler, Handler
@@ -90,7 +90,7 @@ class ServerParts(Standalone):
             # for another site's pages, and the client's address is for the Jupyter server to read.
             self.web.trust_proxy = True
         self._starting = asyncio.Lock()
-        if isinstance(self.spawner, HubSpawner):
+        if isinstance(self.spawner, HubLauncher):
             if "confirm_foreign" not in self.config.Web:
                 self.web.confirm_foreign = True
             if not self.spawner.url:
@@ -107,7 +107,7 @@ class ServerParts(Standalone):
         """Begin to watch the BinderHubs, if there are any."""
         self.upstreams.start()
 
-    async def _check_hub(self, spawner: HubSpawner) -> dict[str, Any]:
+    async def _check_hub(self, spawner: HubLauncher) -> dict[str, Any]:
         # It starts with the first launch: that it does not run yet is no fault.
         return await super()._check_hub(spawner) if spawner.url else {"started": False}
 

@@ -10,13 +10,13 @@ from jupyterhub.services.auth import HubOAuth, UserNotAllowed
 from ..errors import RefusedError
 from ..web.base import ApiHandler
 
-__all__ = ["SERVICE", "HubAccess"]
+__all__ = ["SERVICE", "JupyterHubAccess"]
 
 SERVICE = "service/"
 """What stands in front of a service's name: no user has a slash in theirs, so none is meant."""
 
 
-class HubAccess:
+class JupyterHubAccess:
     """Those whom the Hub knows, and who have the scope to use this service.
 
     Parameters

@@ -11,19 +11,19 @@ from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuth
 from tornado.web import Application
 from traitlets import Bool, default
 
-from ..backends.jupyterhub import HubSpawner
+from ..backends.jupyterhub import HubLauncher
 from ..errors import ConfigError
 from ..web.app import handlers
 from ..web.base import Handler
 from ..web.pages import NotFoundHandler
 from .application import Command, ServerCommand, launch_command
-from .jupyterhub_access import HubAccess
+from .jupyterhub_access import JupyterHubAccess
 from .standalone import CONFIGURABLES, Standalone
 
-__all__ = ["HubService", "HubServiceApp"]
+__all__ = ["JupyterHubService", "JupyterHubServiceApp"]
 
 
-class HubService(Standalone):
+class JupyterHubService(Standalone):
     """The server as a service that a JupyterHub starts, or that is started beside it.
 
     It reads what the Hub sets for its services: JUPYTERHUB_SERVICE_PREFIX, JUPYTERHUB_SERVICE_URL,
@@ -54,14 +54,14 @@ class HubService(Standalone):
         web, spawner, configured = self.web, self.spawner, self.config.Web
         named = False
         # Without one, BinderHubs launch, and none of it is in this Hub.
-        if isinstance(spawner, HubSpawner):
+        if isinstance(spawner, HubLauncher):
             named = spawner.named = self.named_servers
             spawner.api_url, spawner.api_token = self.auth.api_url, self.auth.api_token
             if "confirm_foreign" not in configured:
                 # What is launched becomes a server with its user's rights.
                 web.confirm_foreign = True
         web.base_url = self.auth.base_url
-        web.access = HubAccess(self.auth, named=named)
+        web.access = JupyterHubAccess(self.auth, named=named)
         if "local_only" not in configured:
             web.local_only = False
         if "hsts_max_age" not in configured:
@@ -102,7 +102,7 @@ class HubService(Standalone):
         return type(handler.__name__, (HubOAuthenticated, handler), {"_hub_auth": self.auth})
 
 
-class HubServiceApp(ServerCommand):
+class JupyterHubServiceApp(ServerCommand):
     """Run the server as a service of a JupyterHub, which starts it by this command.
 
     It reads the variables that the Hub sets for its services: JUPYTERHUB_SERVICE_PREFIX and others.
@@ -110,15 +110,15 @@ class HubServiceApp(ServerCommand):
 
     name = "hub-service"
     description = __doc__ or ""
-    classes = [HubService, *CONFIGURABLES]  # noqa: RUF012 - traitlets' way
+    classes = [JupyterHubService, *CONFIGURABLES]  # noqa: RUF012 - traitlets' way
     aliases = {  # noqa: RUF012 - traitlets' way
         **Command.aliases,
-        "ip": "HubService.ip",
-        "port": "HubService.port",
-        "engine": "HubService.engine",
+        "ip": "JupyterHubService.ip",
+        "port": "JupyterHubService.port",
+        "engine": "JupyterHubService.engine",
         "upstream": "Upstreams.urls",
     }
-    server_class = HubService
+    server_class = JupyterHubService
 
 
 def _check(auth: HubOAuth) -> None:
@@ -136,4 +136,4 @@ def _check(auth: HubOAuth) -> None:
 
 
 if __name__ == "__main__":
-    launch_command(HubServiceApp, None)
+    launch_command(JupyterHubServiceApp, None)

@@ -17,13 +17,13 @@ from tornado.web import Application
 from traitlets import Bool, Dict, Enum, Integer, Unicode
 from traitlets.config import Configurable, LoggingConfigurable
 
-from ..backends.base import Builder, Spawner
-from ..backends.binderhub.backend import UpstreamBuilder, UpstreamSpawner
+from ..backends.base import Builder, Launcher
+from ..backends.binderhub.backend import UpstreamBuilder, UpstreamLauncher
 from ..backends.binderhub.upstreams import Upstreams
 from ..backends.fetch.archives import Archives
 from ..backends.fetch.git import GitResolver
 from ..backends.fetch.network import Network
-from ..backends.jupyterhub import HubSpawner
+from ..backends.jupyterhub import HubLauncher
 from ..backends.local.builder import LocalBuilder
 from ..backends.repo2docker import Repo2dockerBuilder
 from ..errors import ConfigError
@@ -38,7 +38,7 @@ from .tracing import Tracing
 
 if TYPE_CHECKING:
     from .container_engine import ContainerHost
-    from .embedded_jupyterhub import EmbeddedHub
+    from .embedded_jupyterhub import EmbeddedJupyterHub
 
 __all__ = ["CONFIGURABLES", "Standalone"]
 
@@ -47,7 +47,7 @@ CONFIGURABLES: list[type[Configurable]] = [
     History,
     Web,
     HttpServer,
-    HubSpawner,
+    HubLauncher,
     LocalBuilder,
     Repo2dockerBuilder,
     Network,
@@ -100,7 +100,7 @@ class Standalone(LoggingConfigurable):
         self.upstreams = Upstreams(parent=self)
         self._checks: list[Check] = []
         self.builder, self.spawner = self._make_parts()
-        self.hub: EmbeddedHub | None = None
+        self.hub: EmbeddedJupyterHub | None = None
         self.launches = LaunchManager(builder=self.builder, spawner=self.spawner, parent=self)
         # Of one that is started here the port says nothing.
         self.launches.host = urlsplit(self.hub_url).netloc.rpartition("@")[2]
@@ -165,7 +165,7 @@ class Standalone(LoggingConfigurable):
     @property
     def hub_url(self) -> str:
         """Where the JupyterHub is, if there is one."""
-        return self.spawner.url if isinstance(self.spawner, HubSpawner) else ""
+        return self.spawner.url if isinstance(self.spawner, HubLauncher) else ""
 
     async def start(self) -> None:
         """Listen. The Hub starts meanwhile; launches wait for it.
@@ -234,11 +234,11 @@ class Standalone(LoggingConfigurable):
         await asyncio.to_thread(self.launches.history.close)
         await self._server.close()
 
-    def _make_parts(self) -> tuple[Builder, Spawner]:
+    def _make_parts(self) -> tuple[Builder, Launcher]:
         if self.upstreams.hubs:
             self._checks = [Check("BinderHubs", self.upstreams.health, every=0.0)]
-            return UpstreamBuilder(self.upstreams), UpstreamSpawner(self.upstreams)
-        builder, spawner = self._make_builder(), HubSpawner(parent=self)
+            return UpstreamBuilder(self.upstreams), UpstreamLauncher(self.upstreams)
+        builder, spawner = self._make_builder(), HubLauncher(parent=self)
         self._checks = [
             Check("JupyterHub API", partial(self._check_hub, spawner)),
             Check("builder", builder.check, every=30.0),
@@ -248,7 +248,7 @@ class Standalone(LoggingConfigurable):
     def _make_app(self) -> Application:
         return make_app(self.web)
 
-    async def _check_hub(self, spawner: HubSpawner) -> dict[str, Any]:
+    async def _check_hub(self, spawner: HubLauncher) -> dict[str, Any]:
         return await spawner.check()
 
     def _make_builder(self) -> LocalBuilder | Repo2dockerBuilder:
@@ -263,14 +263,14 @@ class Standalone(LoggingConfigurable):
     async def _start_hub(self) -> None:
         """Start a Hub of our own, unless one is configured."""
         spawner = self.spawner
-        if not isinstance(spawner, HubSpawner) or spawner.url:
+        if not isinstance(spawner, HubLauncher) or spawner.url:
             return
         _require("hub", "jupyterhub", "psutil")
         if self.engine != "local":
             _require("containers", "dockerspawner")
         # Only here: a server in front of a Hub that is there already needs none of it.
         from .container_engine import ContainerHost
-        from .embedded_jupyterhub import EmbeddedHub
+        from .embedded_jupyterhub import EmbeddedJupyterHub
 
         self._folder = tempfile.TemporaryDirectory(
             prefix="binderprogress-hub-", ignore_cleanup_errors=True
@@ -281,7 +281,7 @@ class Standalone(LoggingConfigurable):
             self._containers = ContainerHost(self.engine, folder=folder, log=self.log)
             await self._containers.start()
             config, env = self._containers.config, self._containers.env
-        self.hub = EmbeddedHub(folder, config=_merged(config, self.hub_config), env=env)
+        self.hub = EmbeddedJupyterHub(folder, config=_merged(config, self.hub_config), env=env)
         await self.hub.start()
         spawner.url = self.hub.url
         spawner.api_url = f"{self.hub.url}hub/api/"
@@ -298,7 +298,7 @@ class Standalone(LoggingConfigurable):
         if self.hub is not None:
             await self.hub.stop()
             self.hub = None
-            if isinstance(self.spawner, HubSpawner):
+            if isinstance(self.spawner, HubLauncher):
                 # The next one has another address and another token.
                 self.spawner.url = ""
                 await self.spawner.close()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
-from ..backends.base import Attempt, Builder, Built, Target
+from ..backends.base import Attempt, Builder, BuildResult, ResolvedSpec
 from ..channels.base import Meter
 from ..channels.memory import MemoryChannel
 from ..core.log.reader import Normalizer
@@ -39,7 +39,7 @@ class Build:
 
     Parameters
     ----------
-    target : Target
+    target : ResolvedSpec
     builder : Builder
     expectation : Expectation
         What its estimates begin with.
@@ -59,7 +59,7 @@ class Build:
 
     def __init__(
         self,
-        target: Target,
+        target: ResolvedSpec,
         builder: Builder,
         *,
         expectation: Expectation,
@@ -94,7 +94,7 @@ class Build:
         )
         self.task = asyncio.create_task(self._run(), name=f"build {target.key}")
 
-    async def result(self) -> Built:
+    async def result(self) -> BuildResult:
         """Wait for its end.
 
         Raises
@@ -121,13 +121,13 @@ class Build:
             # It is called off, and ends its processes still.
             self.task.add_done_callback(lambda _: self.forget())
 
-    async def _run(self) -> Built:
+    async def _run(self) -> BuildResult:
         try:
             return await self._end()
         finally:
             self.full_log.close()
 
-    async def _end(self) -> Built:
+    async def _end(self) -> BuildResult:
         """Build, and write the end into the channel."""
         try:
             async with asyncio.timeout(self._timeout):
@@ -156,7 +156,7 @@ class Build:
             raise
         raise error
 
-    async def _build(self) -> Built:
+    async def _build(self) -> BuildResult:
         normalizer = Normalizer()
         loop = asyncio.get_running_loop()
         turn = loop.time() + _TURN
@@ -165,7 +165,7 @@ class Build:
         )
         async with aclosing(self._builder.build(self.target)) as items:
             async for item in items:
-                if isinstance(item, Built):
+                if isinstance(item, BuildResult):
                     return item
                 if isinstance(item, Attempt):
                     self.full_log.write(self.writer.try_again(item).event.message)

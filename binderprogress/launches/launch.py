@@ -7,7 +7,7 @@ from itertools import chain
 
 import msgspec
 
-from ..backends.base import Built, Served
+from ..backends.base import BuildResult, RunningServer
 from ..channels.base import Broadcast, Channel, Meter
 from ..channels.memory import MemoryChannel
 from ..core.client_address import client_network
@@ -135,8 +135,8 @@ class Launch:
         self.build: Build | None = None
         self.joined = False
         """Whether its build was begun by another launch."""
-        self.built: Built | None = None
-        self.served: Served | None = None
+        self.built: BuildResult | None = None
+        self.served: RunningServer | None = None
         self._end: Event | None = None
         """The last event of one that is forgotten, for logs."""
         self._cut = 0

@@ -15,7 +15,16 @@ import msgspec
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
-from ..backends.base import TRACE, Attempt, Builder, Built, Served, Spawner, SpawnRequest, Target
+from ..backends.base import (
+    TRACE,
+    Attempt,
+    Builder,
+    BuildResult,
+    Launcher,
+    LaunchRequest,
+    ResolvedSpec,
+    RunningServer,
+)
 from ..core.log.reader import Normalizer
 from ..core.log.reasons import failure
 from ..core.log.steps import Step
@@ -54,7 +63,7 @@ class LaunchManager(LoggingConfigurable):
     Parameters
     ----------
     builder : Builder
-    spawner : Spawner
+    spawner : Launcher
     clock : Clock, optional
     """
 
@@ -132,7 +141,7 @@ class LaunchManager(LoggingConfigurable):
     ).tag(config=True)
 
     def __init__(
-        self, *, builder: Builder, spawner: Spawner, clock: Clock | None = None, **kwargs: Any
+        self, *, builder: Builder, spawner: Launcher, clock: Clock | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self._builder = builder
@@ -309,7 +318,7 @@ class LaunchManager(LoggingConfigurable):
     # -- the way of a launch
 
     async def _run(self, launch: Launch) -> None:
-        request: SpawnRequest | None = None
+        request: LaunchRequest | None = None
         # Who does not trace hands on what there was.
         TRACE.set(launch.span or launch.caller.parent)
         try:
@@ -354,7 +363,7 @@ class LaunchManager(LoggingConfigurable):
         first_start = getattr(self._builder, "first_start", 1.0)
         return self._learner.about(place, self._builder.typical, first_start=first_start)
 
-    async def _build(self, launch: Launch, target: Target) -> Built:
+    async def _build(self, launch: Launch, target: ResolvedSpec) -> BuildResult:
         build = self._builds.get(target.key)
         launch.joined = build is not None
         if build is None:
@@ -381,7 +390,7 @@ class LaunchManager(LoggingConfigurable):
         launch.attach(build)
         return await build.result()
 
-    async def _spawn(self, launch: Launch, request: SpawnRequest, *, found: bool) -> Served:
+    async def _spawn(self, launch: Launch, request: LaunchRequest, *, found: bool) -> RunningServer:
         writer = launch.tail()
         normalizer = Normalizer()
         writer.append(
@@ -389,7 +398,7 @@ class LaunchManager(LoggingConfigurable):
         )
         async with aclosing(self._spawner.spawn(request)) as items:
             async for item in items:
-                if isinstance(item, Served):
+                if isinstance(item, RunningServer):
                     return item
                 if isinstance(item, Attempt):
                     writer.try_again(item)
@@ -454,7 +463,7 @@ class LaunchManager(LoggingConfigurable):
             # Its launches have seen how it ended; without this, asyncio says that nobody has.
             build.task.exception()
 
-    async def _clean_up(self, request: SpawnRequest) -> None:
+    async def _clean_up(self, request: LaunchRequest) -> None:
         try:
             async with asyncio.timeout(self.cleanup_timeout):
                 await self._spawner.stop(request)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import secrets
 
-from ..backends.base import Built, Served, SpawnRequest, Target
+from ..backends.base import BuildResult, LaunchRequest, ResolvedSpec, RunningServer
 from .launch import Launch
 
 __all__ = ["ready_fields", "spawn_request"]
 
 
-def spawn_request(launch: Launch, target: Target, built: Built) -> SpawnRequest:
+def spawn_request(launch: Launch, target: ResolvedSpec, built: BuildResult) -> LaunchRequest:
     """Return what a spawner is asked for."""
-    return SpawnRequest(
+    return LaunchRequest(
         name=launch.spec.title,
         key=secrets.token_hex(4),
         user=launch.caller.user,
@@ -24,7 +24,9 @@ def spawn_request(launch: Launch, target: Target, built: Built) -> SpawnRequest:
     )
 
 
-def ready_fields(launch: Launch, target: Target, built: Built, served: Served) -> dict[str, str]:
+def ready_fields(
+    launch: Launch, target: ResolvedSpec, built: BuildResult, served: RunningServer
+) -> dict[str, str]:
     """Return the fields of the `ready` event; what its sources say counts more."""
     return {
         "image": built.image,
@@ -36,6 +38,6 @@ def ready_fields(launch: Launch, target: Target, built: Built, served: Served) -
     }
 
 
-def _binder_fields(launch: Launch, target: Target) -> dict[str, str]:
+def _binder_fields(launch: Launch, target: ResolvedSpec) -> dict[str, str]:
     caller = launch.caller
     return target.binder_fields(launch_host=caller.base_url, client_ip=caller.ip)

@@ -10,7 +10,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from binderprogress.backends.base import Attempt, Built, Served, SpawnRequest, Target
+from binderprogress.backends.base import (
+    Attempt,
+    BuildResult,
+    LaunchRequest,
+    ResolvedSpec,
+    RunningServer,
+)
 from binderprogress.core.log.reader import Record
 from binderprogress.core.log.reasons import failure
 from binderprogress.core.phases import Phase
@@ -38,10 +44,12 @@ class Printer:
         """Have it fail once it has printed all."""
         self._queues[str(spec)].put_nowait(_END)
 
-    async def resolve(self, spec: Spec) -> Target:
-        return Target(spec, hashlib.sha1(str(spec).encode()).hexdigest())  # noqa: S324 - a name
+    async def resolve(self, spec: Spec) -> ResolvedSpec:
+        return ResolvedSpec(spec, hashlib.sha1(str(spec).encode()).hexdigest())  # noqa: S324 - a name
 
-    async def build(self, target: Target) -> AsyncGenerator[Record | Attempt | Built, None]:
+    async def build(
+        self, target: ResolvedSpec
+    ) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
         queue = self._queues[str(target.spec)]
         while (lines := await queue.get()) is not _END:
             for line in lines:
@@ -54,11 +62,13 @@ class Printer:
 class NoSpawner:
     """No build comes to its end well, so nothing is spawned."""
 
-    async def spawn(self, request: SpawnRequest) -> AsyncGenerator[Record | Attempt | Served, None]:
+    async def spawn(
+        self, request: LaunchRequest
+    ) -> AsyncGenerator[Record | Attempt | RunningServer, None]:
         raise failure("hub-unreachable")
         yield  # a generator, though nothing comes here
 
-    async def stop(self, request: SpawnRequest) -> None:
+    async def stop(self, request: LaunchRequest) -> None:
         pass
 
     async def close(self) -> None:

@@ -21,7 +21,7 @@ WITHIN = 20.0
 """Seconds in which everything that is awaited must come; two shared processors can be slow."""
 
 
-class Target:
+class ResolvedSpec:
     """A server that is attacked."""
 
     def __init__(self, running: Program, url: str, log: Path) -> None:
@@ -78,7 +78,7 @@ class Target:
 @contextmanager
 def target(
     folder: Path, env: dict[str, str], *options: str, files: int = 0, config: str = ""
-) -> Iterator[Target]:
+) -> Iterator[ResolvedSpec]:
     """Run a server without a Hub, as everything but a Jupyter server works there.
 
     Parameters
@@ -94,8 +94,8 @@ def target(
     """
     file, log = folder / "config.py", folder / "server.log"
     file.write_text(
-        "c.HubSpawner.url = 'http://127.0.0.1:1/'\n"
-        "c.HubSpawner.api_token = 'none'\n"
+        "c.HubLauncher.url = 'http://127.0.0.1:1/'\n"
+        "c.HubLauncher.api_token = 'none'\n"
         f"c.GitResolver.local_folders = [{str(folder.parent)!r}]\n"
         f"c.LocalBuilder.environments = {str(folder / 'environments')!r}\n"
         "c.LocalBuilder.base_packages = []\n" + config
@@ -107,7 +107,7 @@ def target(
             resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE, (files, files))
         line = running.line()
         assert line, log.read_text()
-        yield Target(running, line.split()[-1], log)
+        yield ResolvedSpec(running, line.split()[-1], log)
 
 
 @contextmanager

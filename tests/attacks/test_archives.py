@@ -18,7 +18,7 @@ from zipfile import ZIP_DEFLATED, ZIP_LZMA, ZipFile, ZipInfo
 
 import pytest
 
-from binderprogress.backends.base import Built
+from binderprogress.backends.base import BuildResult
 from binderprogress.backends.fetch.archives import Archives
 from binderprogress.backends.fetch.safe_files import UnsafePathError, checked_path
 from binderprogress.backends.local.builder import LocalBuilder
@@ -144,7 +144,7 @@ async def launched(local: LocalBuilder, spec: str) -> Result:
     target, log = await local.resolve(parse(spec)), ""
     try:
         async for item in local.build(target):
-            if isinstance(item, Built):
+            if isinstance(item, BuildResult):
                 return Result(log, "", Path(item.image) / "repository")
             log += json.loads(str(item.raw))["message"]
     except LaunchFailedError as error:

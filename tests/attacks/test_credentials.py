@@ -21,7 +21,7 @@ from traitlets.config import Config
 
 from binderprogress.backends.binderhub.upstreams import Upstreams
 from binderprogress.backends.fetch.git import GitResolver
-from binderprogress.backends.jupyterhub import HubSpawner
+from binderprogress.backends.jupyterhub import HubLauncher
 from binderprogress.client import AsyncClient
 from binderprogress.core import sse
 from binderprogress.core.binderhub.stream import server_of
@@ -304,7 +304,7 @@ def test_attack_password_in_a_setting_that_is_refused() -> None:
         assert PASSWORD not in str(caught.value)
     for name in ("url", "api_url"):
         with pytest.raises(TraitError, match="api_token") as caught:
-            HubSpawner(**{name: f"https://ada:{PASSWORD}@host/"})
+            HubLauncher(**{name: f"https://ada:{PASSWORD}@host/"})
         assert PASSWORD not in str(caught.value)
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from binderprogress.backends.base import Built
+from binderprogress.backends.base import BuildResult
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.core.specs import parse
-from binderprogress.deploy.embedded_jupyterhub import EmbeddedHub
+from binderprogress.deploy.embedded_jupyterhub import EmbeddedJupyterHub
 from binderprogress.deploy.spawners.environment import _copy
 from binderprogress.history.config import History
 from binderprogress.launches import LaunchManager
@@ -82,7 +82,7 @@ async def test_an_environment_and_its_checkout_are_not_for_others(tmp_path: Path
     folder = repository(tmp_path / "private", {"secret.txt": "a"})
     spec = parse(f"git/{folder.as_uri().replace('/', '%2F')}/HEAD")
     async for item in local.build(await local.resolve(spec)):
-        if isinstance(item, Built):
+        if isinstance(item, BuildResult):
             environment = Path(item.image)
     assert (environment / "repository" / "secret.txt").is_file()
     made = [*environments.parents][:2]
@@ -110,7 +110,7 @@ async def test_the_hubs_files_are_not_for_others(tmp_path: Path) -> None:
     """
     folder = tmp_path / "hub"
     folder.mkdir(mode=0o755)
-    hub = EmbeddedHub(folder, config={}, env={})
+    hub = EmbeddedJupyterHub(folder, config={}, env={})
     await hub.start()
     try:
         await hub.available()
@@ -141,7 +141,7 @@ def test_a_token_in_a_config_file_for_everyone_is_said(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         config.write_text(
-            "c.HubSpawner.url = 'http://127.0.0.1:1/'\nc.HubSpawner.api_token = 'secret'\n"
+            "c.HubLauncher.url = 'http://127.0.0.1:1/'\nc.HubLauncher.api_token = 'secret'\n"
             f"c.Standalone.port = {port}\nc.History.url = ''\n"
         )
         said = {}

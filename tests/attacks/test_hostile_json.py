@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from traitlets.config import Config
 
-from binderprogress.backends.base import SpawnRequest
+from binderprogress.backends.base import LaunchRequest
 from binderprogress.backends.fetch.archives import Archives
-from binderprogress.backends.jupyterhub import HubSpawner
+from binderprogress.backends.jupyterhub import HubLauncher
 from binderprogress.core import sse
 from binderprogress.core.binderhub.stream import BinderHubLaunch, read_record
 from binderprogress.core.events import Event, encode
@@ -222,7 +222,7 @@ async def test_attack_answers_of_a_hub(text: str) -> None:
         return web.Response(text=text, status=status)
 
     async with answering(handle) as url:
-        spawner = HubSpawner(
+        spawner = HubLauncher(
             url=url,
             api_url=f"{url}hub/api/",
             api_token="t",
@@ -231,7 +231,7 @@ async def test_attack_answers_of_a_hub(text: str) -> None:
             retry_delay=0.01,
             stop_timeout=0.2,
         )
-        request = SpawnRequest(name="a", key="k", image="i", repo_url="https://r/", options={})
+        request = LaunchRequest(name="a", key="k", image="i", repo_url="https://r/", options={})
         try:
             async for item in spawner.spawn(request):
                 if isinstance(item, Record):

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import psutil
 import pytest
 
-from binderprogress.backends.base import SpawnRequest
-from binderprogress.backends.binderhub.backend import UpstreamBuilder, UpstreamSpawner
+from binderprogress.backends.base import LaunchRequest
+from binderprogress.backends.binderhub.backend import UpstreamBuilder, UpstreamLauncher
 from binderprogress.backends.binderhub.upstreams import Upstreams
-from binderprogress.backends.jupyterhub import HubSpawner
+from binderprogress.backends.jupyterhub import HubLauncher
 from binderprogress.client import AsyncClient
 from binderprogress.client.jupyter import JupyterServer
 from binderprogress.client.models import Server
@@ -84,7 +84,7 @@ async def sending(answer: Callable[[str, Send], Awaitable[None]]) -> AsyncIterat
 @asynccontextmanager
 async def in_front_of(hub: Sender) -> AsyncIterator[LaunchManager]:
     upstreams = Upstreams(urls=[hub.url], pauses=[0.01, 0.01])
-    manager = LaunchManager(builder=UpstreamBuilder(upstreams), spawner=UpstreamSpawner(upstreams))
+    manager = LaunchManager(builder=UpstreamBuilder(upstreams), spawner=UpstreamLauncher(upstreams))
     try:
         yield manager
     finally:
@@ -96,12 +96,12 @@ def start(manager: LaunchManager) -> Launch:
     return manager.start(spec, Caller(base_url="http://here.invalid/", ip="::1"))
 
 
-def request() -> SpawnRequest:
-    return SpawnRequest(name="ada", key="k", image="i", repo_url="https://r.invalid/", options={})
+def request() -> LaunchRequest:
+    return LaunchRequest(name="ada", key="k", image="i", repo_url="https://r.invalid/", options={})
 
 
-def spawner(hub: Sender) -> HubSpawner:
-    return HubSpawner(
+def spawner(hub: Sender) -> HubLauncher:
+    return HubLauncher(
         url=hub.url,
         api_url=f"{hub.url}hub/api/",
         api_token="t",

@@ -24,7 +24,7 @@ import pytest
 from traitlets import TraitError
 from traitlets.config import Config
 
-from binderprogress.backends.base import Built
+from binderprogress.backends.base import BuildResult
 from binderprogress.backends.fetch.archives import Archives
 from binderprogress.backends.fetch.network import Network
 from binderprogress.backends.local.builder import LocalBuilder
@@ -100,7 +100,7 @@ async def launched(local: LocalBuilder | Repo2dockerBuilder, spec: Spec) -> Resu
     log = ""
     try:
         async for item in local.build(await local.resolve(spec)):
-            if isinstance(item, Built):
+            if isinstance(item, BuildResult):
                 return Result(log, "", Path(item.image))
             raw = str(item.raw)
             log += f"{json.loads(raw)['message'] if raw.startswith('{') else raw}\n"
@@ -388,7 +388,7 @@ async def test_private_addresses_are_refused_where_strangers_may_launch(
     """Without a setting, a server that others reach is no way into the network that it is in."""
     hub = {"url": "http://127.0.0.1:1/", "api_url": "http://127.0.0.1:1/", "api_token": "x"}
     own = {"port": 0, "trust_visitors": True, **settings["Standalone"]}
-    config = Config({**settings, "Standalone": own, "HubSpawner": hub, "History": {"url": ""}})
+    config = Config({**settings, "Standalone": own, "HubLauncher": hub, "History": {"url": ""}})
     standalone = Standalone(config=config)
     await standalone.start()
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from binderprogress.backends.base import Built, Target
+from binderprogress.backends.base import BuildResult, ResolvedSpec
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.backends.repo2docker import Repo2dockerBuilder
 from binderprogress.core.specs import parse
@@ -38,7 +38,7 @@ async def build(builder: LocalBuilder, folder: Path) -> Path:
     spec = parse(f"git/{folder.as_uri().replace('/', '%2F')}/HEAD")
     target, log = await builder.resolve(spec), ""
     async for item in builder.build(target):
-        if isinstance(item, Built):
+        if isinstance(item, BuildResult):
             return Path(item.image)
         log += str(item.raw)
     raise AssertionError(log)
@@ -100,8 +100,10 @@ def test_a_notebook_does_not_write_into_the_repository_that_others_start_from(
     assert copy.with_name("b.txt").read_text() == "good"
 
 
-def target(address: str) -> Target:
-    return Target(parse(f"git/{address.replace('/', '%2F').replace(':', '%3A')}/HEAD"), "0" * 40)
+def target(address: str) -> ResolvedSpec:
+    return ResolvedSpec(
+        parse(f"git/{address.replace('/', '%2F').replace(':', '%3A')}/HEAD"), "0" * 40
+    )
 
 
 def digest(name: str) -> str:

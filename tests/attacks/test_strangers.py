@@ -21,7 +21,7 @@ def start(config: Config) -> None:
     """Start a server and stop it again."""
     config.Standalone.port = 0
     # A JupyterHub that is not there: none has to be started.
-    config.HubSpawner.url = "http://127.0.0.1:1/"
+    config.HubLauncher.url = "http://127.0.0.1:1/"
     config.History.url = ""
 
     async def main() -> None:

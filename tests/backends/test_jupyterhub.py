@@ -15,8 +15,15 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from binderprogress.backends.base import TRACE, Attempt, Built, Record, Served, SpawnRequest
-from binderprogress.backends.jupyterhub import HubSpawner
+from binderprogress.backends.base import (
+    TRACE,
+    Attempt,
+    BuildResult,
+    LaunchRequest,
+    Record,
+    RunningServer,
+)
+from binderprogress.backends.jupyterhub import HubLauncher
 from binderprogress.backends.local.builder import MARKER
 from binderprogress.core.specs import from_address
 from binderprogress.core.traceparent import parse
@@ -55,15 +62,15 @@ class Hub:
         self._logs = Path(str(standalone._folder.name if standalone._folder else ""))
         self._keys = iter(range(1, 100))
 
-    def spawner(self, port: int | None = None, **settings: Any) -> HubSpawner:
+    def spawner(self, port: int | None = None, **settings: Any) -> HubLauncher:
         """Make a spawner that reaches the Hub's API through a port."""
         values = {"api_token": self.token, "retry_delay": 0.1, **settings}
         api_url = f"http://127.0.0.1:{port or self.port}/hub/api/"
-        return HubSpawner(url=self.url, api_url=api_url, **values)
+        return HubLauncher(url=self.url, api_url=api_url, **values)
 
-    def request(self, name: str = "Ada/Repository", **more: Any) -> SpawnRequest:
+    def request(self, name: str = "Ada/Repository", **more: Any) -> LaunchRequest:
         values = {"image": self.image, "repo_url": "https://example.org/a", "options": {}, **more}
-        return SpawnRequest(name=name, key=f"k{next(self._keys)}", **values)
+        return LaunchRequest(name=name, key=f"k{next(self._keys)}", **values)
 
     def home(self, user: str, server: str = "default") -> Path:
         return self._logs / "homes" / user / server
@@ -109,15 +116,15 @@ START = '#!/bin/sh\nexport FROM_START=yes\n"$@"\n'
 async def build(standalone: Standalone, path: Path) -> str:
     target = await standalone.builder.resolve(from_address(path.as_uri()))
     async for item in standalone.builder.build(target):
-        if isinstance(item, Built):
+        if isinstance(item, BuildResult):
             return item.image
     raise AssertionError
 
 
-Items = list[Record | Attempt | Served]
+Items = list[Record | Attempt | RunningServer]
 
 
-async def spawn(spawner: HubSpawner, request: SpawnRequest) -> Items:
+async def spawn(spawner: HubLauncher, request: LaunchRequest) -> Items:
     return [item async for item in spawner.spawn(request)]
 
 
@@ -125,10 +132,10 @@ def messages(items: Items) -> list[str]:
     return [str(item.raw["message"]) for item in items if isinstance(item, Record)]  # type: ignore[index]
 
 
-def served(items: Items) -> Served:
+def served(items: Items) -> RunningServer:
     last = items[-1]
-    assert isinstance(last, Served), items
-    assert not any(isinstance(item, Served) for item in items[:-1])
+    assert isinstance(last, RunningServer), items
+    assert not any(isinstance(item, RunningServer) for item in items[:-1])
     return last
 
 
@@ -257,7 +264,7 @@ async def test_a_named_server_of_a_hub_that_is_away_twice(hub: Hub) -> None:
     assert not home.exists()
 
 
-async def _rest(stream: AsyncIterator[Record | Attempt | Served]) -> Items:
+async def _rest(stream: AsyncIterator[Record | Attempt | RunningServer]) -> Items:
     return [item async for item in stream]
 
 
@@ -289,11 +296,11 @@ async def test_settings_that_are_missing(hub: Hub, monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("JUPYTERHUB_API_TOKEN", raising=False)
     monkeypatch.delenv("JUPYTERHUB_API_URL", raising=False)
     for settings, named in (
-        ({"api_token": "a"}, r"c\.HubSpawner\.url"),
-        ({"api_token": "a", "url": "javascript:alert(1)"}, r"c\.HubSpawner\.url"),
-        ({"url": hub.url}, r"c\.HubSpawner\.api_token"),
+        ({"api_token": "a"}, r"c\.HubLauncher\.url"),
+        ({"api_token": "a", "url": "javascript:alert(1)"}, r"c\.HubLauncher\.url"),
+        ({"url": hub.url}, r"c\.HubLauncher\.api_token"),
     ):
-        spawner = HubSpawner(**settings)
+        spawner = HubLauncher(**settings)
         with pytest.raises(ConfigError, match=named):
             await spawn(spawner, hub.request())
         await spawner.close()
@@ -396,9 +403,9 @@ NAMES = {
 
 def test_names_of_users_are_harmless() -> None:
     """Attack: a repository's name becomes a user's name, a path and a folder."""
-    spawner = HubSpawner(url="http://127.0.0.1/")
+    spawner = HubLauncher(url="http://127.0.0.1/")
     for name, slug in NAMES.items():
-        request = SpawnRequest(name=name, key="key", image="", repo_url="", options={})
+        request = LaunchRequest(name=name, key="key", image="", repo_url="", options={})
         assert spawner._names(request) == (f"{slug}-key", "")
 
 
@@ -447,9 +454,9 @@ def event(**fields: Any) -> bytes:
 
 async def spawn_at(url: str, **settings: Any) -> Items:
     values = {"api_token": "a", "retry_delay": 0.01, "attempts": 1, **settings}
-    spawner = HubSpawner(url=url, **values)
+    spawner = HubLauncher(url=url, **values)
     try:
-        request = SpawnRequest(name="a", key="b", image="c", repo_url="d", options={})
+        request = LaunchRequest(name="a", key="b", image="c", repo_url="d", options={})
         return await spawn(spawner, request)
     finally:
         await spawner.close()

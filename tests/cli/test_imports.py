@@ -73,7 +73,7 @@ from binderprogress.deploy.standalone import Standalone
 async def main():
     # Nobody listens there; that is what /health says.
     hub = {"url": "http://127.0.0.1:9/", "api_token": "none"}
-    config = {"Standalone": {"port": 0}, "History": {"url": ""}, "HubSpawner": hub}
+    config = {"Standalone": {"port": 0}, "History": {"url": ""}, "HubLauncher": hub}
     server = Standalone(config=Config(config))
     await server.start()
     try:

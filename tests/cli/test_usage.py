@@ -58,7 +58,7 @@ def test_help_all_has_every_setting(env: dict[str, str]) -> None:
     for setting in (
         "--LaunchManager.max_launches",
         "--Web.rate_limit",
-        "--HubSpawner.api_token",
+        "--HubLauncher.api_token",
         "--LocalBuilder.local_folders",
         "--Repo2dockerBuilder.engine",
         "--Standalone.port",

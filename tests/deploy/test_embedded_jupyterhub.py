@@ -14,7 +14,7 @@ import aiohttp
 import psutil
 import pytest
 
-from binderprogress.deploy.embedded_jupyterhub import EmbeddedHub, free_ports
+from binderprogress.deploy.embedded_jupyterhub import EmbeddedJupyterHub, free_ports
 from binderprogress.errors import ConfigError
 
 from ..support.asynchronous import asynchronous
@@ -36,7 +36,7 @@ HTTPServer(("127.0.0.1", port), Handler).serve_forever()
 """
 
 
-def make(folder: Path, config: Mapping[str, Mapping[str, Any]] | None = None) -> EmbeddedHub:
+def make(folder: Path, config: Mapping[str, Mapping[str, Any]] | None = None) -> EmbeddedJupyterHub:
     program = folder / "server.py"
     program.write_text(SERVER)
     simple: dict[str, dict[str, Any]] = {
@@ -46,10 +46,10 @@ def make(folder: Path, config: Mapping[str, Mapping[str, Any]] | None = None) ->
             "cmd": [sys.executable, str(program)],
         },
     }
-    return EmbeddedHub(folder, config=config or simple, env={})
+    return EmbeddedJupyterHub(folder, config=config or simple, env={})
 
 
-async def ask(hub: EmbeddedHub, method: str, path: str, *, token: str | None = None) -> int:
+async def ask(hub: EmbeddedJupyterHub, method: str, path: str, *, token: str | None = None) -> int:
     headers = {"Authorization": f"token {hub.api_token if token is None else token}"}
     async with (
         aiohttp.ClientSession(headers=headers) as session,
@@ -58,7 +58,7 @@ async def ask(hub: EmbeddedHub, method: str, path: str, *, token: str | None = N
         return response.status
 
 
-async def start_server(hub: EmbeddedHub, folder: Path) -> psutil.Process:
+async def start_server(hub: EmbeddedJupyterHub, folder: Path) -> psutil.Process:
     assert await ask(hub, "POST", "api/users/ada") == 201
     assert await ask(hub, "POST", "api/users/ada/server") in {201, 202}
     program = str(folder / "server.py")
@@ -172,7 +172,7 @@ async def test_a_config_that_cannot_work(tmp_path: Path) -> None:
 @asynchronous(10)
 async def test_the_proxy_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
-    hub = EmbeddedHub(tmp_path, config={}, env={"PATH": str(tmp_path)})
+    hub = EmbeddedJupyterHub(tmp_path, config={}, env={"PATH": str(tmp_path)})
     with pytest.raises(ConfigError, match="npm install -g configurable-http-proxy"):
         await hub.start()
     with pytest.raises(ConfigError, match="not started"):

@@ -289,7 +289,7 @@ def test_the_services_own_token_may_no_more_than_documented(named: Service) -> N
 def test_launches_as_temporary_users(tmp_path: Path) -> None:
     repository(tmp_path / "small", NOTHING)
     repository(tmp_path / "endless", ENDLESS)
-    config = "c.HubService.named_servers = False\n"
+    config = "c.JupyterHubService.named_servers = False\n"
     with service(tmp_path, "Temporary users", config) as temporary:
         ada, eve = (Person(temporary).log_in(name) for name in ("ada", "eve"))
         assert {person.go().status_code for person in (ada, eve)} == {200}

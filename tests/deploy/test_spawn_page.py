@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 import binderprogress.deploy.embedded_jupyterhub as hub_module
-from binderprogress.deploy.embedded_jupyterhub import EmbeddedHub
+from binderprogress.deploy.embedded_jupyterhub import EmbeddedJupyterHub
 
 from ..support.hubservice import SERVER
 
@@ -82,7 +82,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
             "cmd": [sys.executable, str(folder / "server.py")],
         },
     }
-    embedded = EmbeddedHub(folder, config=values, env={"PYTHONPATH": str(folder)})
+    embedded = EmbeddedJupyterHub(folder, config=values, env={"PYTHONPATH": str(folder)})
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

@@ -26,7 +26,7 @@ from binderprogress.deploy.standalone import Standalone
 config = Config()
 config.Standalone.port = 0
 config.Standalone.engine = {engine!r}
-config.HubSpawner.url = {hub!r}
+config.HubLauncher.url = {hub!r}
 config.Upstreams.urls = {upstreams!r}
 
 async def main():
@@ -84,7 +84,7 @@ from binderprogress.deploy.standalone import Standalone
 from binderprogress.launches import Caller
 config = Config()
 config.Standalone.port = 0
-config.HubSpawner.url = "http://127.0.0.1:1/"
+config.HubLauncher.url = "http://127.0.0.1:1/"
 config.History.url = sys.argv[1]
 
 async def main():
@@ -166,7 +166,7 @@ def test_nobody_is_answered_before_the_history_is_open(monkeypatch: pytest.Monke
         return NoHistory()
 
     monkeypatch.setattr(History, "open", open_later)
-    config = Config({"Standalone": {"port": 0}, "HubSpawner": {"url": HUB}})
+    config = Config({"Standalone": {"port": 0}, "HubLauncher": {"url": HUB}})
 
     async def main() -> None:
         standalone = Standalone(config=config)

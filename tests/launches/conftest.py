@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from tornado.ioloop import IOLoop
 
-from binderprogress.backends.base import Builder, Spawner
-from binderprogress.backends.jupyterhub import HubSpawner
+from binderprogress.backends.base import Builder, Launcher
+from binderprogress.backends.jupyterhub import HubLauncher
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.launches import LaunchManager
 
@@ -39,9 +39,9 @@ def builder(tmp_path: Path, shared: Path) -> LocalBuilder:
 
 
 @pytest.fixture
-def no_hub() -> HubSpawner:
+def no_hub() -> HubLauncher:
     """Where it should be, nobody listens."""
-    return HubSpawner(url="http://127.0.0.1:1/", api_token="none", retries=1)
+    return HubLauncher(url="http://127.0.0.1:1/", api_token="none", retries=1)
 
 
 @pytest.fixture
@@ -55,13 +55,13 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def make_manager(
-    io_loop: IOLoop, builder: LocalBuilder, no_hub: HubSpawner, temporary: Path
+    io_loop: IOLoop, builder: LocalBuilder, no_hub: HubLauncher, temporary: Path
 ) -> Iterator[Callable[..., LaunchManager]]:
     """Make a manager with settings; it is closed afterwards."""
     managers: list[LaunchManager] = []
 
     def make(
-        builder: Builder = builder, spawner: Spawner = no_hub, **settings: Any
+        builder: Builder = builder, spawner: Launcher = no_hub, **settings: Any
     ) -> LaunchManager:
         managers.append(LaunchManager(builder=builder, spawner=spawner, **settings))
         return managers[-1]

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
-from binderprogress.backends.base import Built, Record, Target
+from binderprogress.backends.base import BuildResult, Record, ResolvedSpec
 from binderprogress.backends.processes.child import Process, check_exit
 from binderprogress.channels.base import Meter
 from binderprogress.core.phases import Phase
@@ -30,15 +30,15 @@ class Shell:
     def __init__(self, script: str) -> None:
         self._script = script
 
-    async def resolve(self, spec: Spec) -> Target:
-        return Target(spec, "0" * 40)
+    async def resolve(self, spec: Spec) -> ResolvedSpec:
+        return ResolvedSpec(spec, "0" * 40)
 
-    async def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
+    async def build(self, target: ResolvedSpec) -> AsyncGenerator[Record | BuildResult, None]:
         async with Process(["sh", "-c", self._script]) as process:
             async for line in process.lines():
                 yield Record("repo2docker", line)
             check_exit(await process.wait())
-        yield Built("image")
+        yield BuildResult("image")
 
 
 @asynchronous(60)

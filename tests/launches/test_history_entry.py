@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from binderprogress.backends.base import Built, Served, Target
+from binderprogress.backends.base import BuildResult, ResolvedSpec, RunningServer
 from binderprogress.core.log.reader import Record
 from binderprogress.core.log.reasons import failure
 from binderprogress.core.phases import Phase
@@ -86,11 +86,11 @@ BUILD = [
 @played
 async def test_a_launch_that_is_ready(stage: Played) -> None:
     launch = stage.start()
-    for item in [*BUILD, Built("registry.example.org/penguins:1")]:
+    for item in [*BUILD, BuildResult("registry.example.org/penguins:1")]:
         stage.builder.put(item)
     pulled = 'Successfully pulled image "x" in 3s. Image size: 123456789 bytes.'
     stage.spawner.put(Record("jupyterhub", {"progress": 50, "message": pulled}))
-    stage.spawner.put(Served("http://127.0.0.1/", "secret"))
+    stage.spawner.put(RunningServer("http://127.0.0.1/", "secret"))
     past = await stage.past(launch)
     assert (past.provider, past.repository) == ("gh", "https://github.com/ada/penguins")
     assert (past.ref, past.commit) == ("main", launch.state().commit)
@@ -105,8 +105,8 @@ async def test_a_launch_that_is_ready(stage: Played) -> None:
 @played
 async def test_one_whose_environment_was_there_is_warm(stage: Played) -> None:
     launch = stage.start()
-    stage.builder.put(Built("/home/ada/environments/x", found=True))
-    stage.spawner.put(Served("http://127.0.0.1/", "secret"))
+    stage.builder.put(BuildResult("/home/ada/environments/x", found=True))
+    stage.spawner.put(RunningServer("http://127.0.0.1/", "secret"))
     past = await stage.past(launch)
     assert not past.cold
     assert past.image == ""  # a folder is none, and would name a user
@@ -116,10 +116,10 @@ async def test_one_whose_environment_was_there_is_warm(stage: Played) -> None:
 async def test_the_second_one_has_joined_the_build_of_the_first(stage: Played) -> None:
     first, second = stage.start(), stage.start()
     await until(first, said(""))
-    for item in [*BUILD, Built("image:1")]:
+    for item in [*BUILD, BuildResult("image:1")]:
         stage.builder.put(item)
     for _ in range(2):
-        stage.spawner.put(Served("http://127.0.0.1/", "secret"))
+        stage.spawner.put(RunningServer("http://127.0.0.1/", "secret"))
     await stage.past(first)
     await stage.past(second)
     assert sorted(past.joined for past in stage.kept.launches) == [False, True]
@@ -218,8 +218,8 @@ async def test_where_it_was(stage: Played) -> None:
     stage.manager.host = "hub.example.org"
     for host in ("", "a.example.org"):
         launch = stage.start()
-        stage.builder.put(Built("image:1"))
-        stage.spawner.put(Served("http://127.0.0.1/", "secret", {}, host))
+        stage.builder.put(BuildResult("image:1"))
+        stage.spawner.put(RunningServer("http://127.0.0.1/", "secret", {}, host))
         await stage.past(launch)
     assert [past.host for past in stage.kept.launches] == ["hub.example.org", "a.example.org"]
 
@@ -229,13 +229,13 @@ async def test_what_only_a_binderhub_knows(stage: Played) -> None:
     commit = "0123456789" * 4
     fields = {"image": "theirs:1", "binder_persistent_request": f"v2/gh/ada/penguins/{commit}"}
 
-    async def resolve(spec: Spec) -> Target:
-        return Target(spec, "")
+    async def resolve(spec: Spec) -> ResolvedSpec:
+        return ResolvedSpec(spec, "")
 
     stage.builder.resolve = resolve  # type: ignore[method-assign]
     launch = stage.start()
-    stage.builder.put(Built("ours:1"))
-    stage.spawner.put(Served("http://127.0.0.1/", "secret", fields))
+    stage.builder.put(BuildResult("ours:1"))
+    stage.spawner.put(RunningServer("http://127.0.0.1/", "secret", fields))
     past = await stage.past(launch)
     assert (past.image, past.commit) == ("theirs:1", commit)
 
@@ -264,11 +264,11 @@ def test_nothing_of_who_launches_gets_into_the_database(tmp_path: Path) -> None:
         other = stage.start(with_login, **PEOPLE)
         secrets.append("pass-of-ada")
         for _ in range(2):
-            for item in [*BUILD, Built("image:1")]:
+            for item in [*BUILD, BuildResult("image:1")]:
                 stage.builder.put(item)
             stage.spawner.put(Record("jupyterhub", {"message": "Spawning for grace-hopper"}))
             url = "http://127.0.0.1/user/grace/?token=token-of-the-server"
-            stage.spawner.put(Served(url, "token-of-the-server"))
+            stage.spawner.put(RunningServer(url, "token-of-the-server"))
         await asyncio.gather(events_of(launch), events_of(other))
         await stage.manager.close()
         stage.manager.history.close()

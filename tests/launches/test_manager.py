@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from binderprogress.backends.base import Built, Record, Target
-from binderprogress.backends.jupyterhub import HubSpawner
+from binderprogress.backends.base import BuildResult, Record, ResolvedSpec
+from binderprogress.backends.jupyterhub import HubLauncher
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec
@@ -413,7 +413,7 @@ async def test_a_hub_that_does_not_answer_in_time(
     make_manager: Make, shared: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with SilentHost() as hub:
-        spawner = HubSpawner(url=hub.url, api_token="x", retries=1)
+        spawner = HubLauncher(url=hub.url, api_token="x", retries=1)
         manager = make_manager(spawner=spawner, launch_timeout=0.2, cleanup_timeout=0.2)
         end = (await events_of(start(manager, local(shared / "small"))))[-1]
         assert (end.phase, end.reason) == (Phase.FAILED, "start-timeout")
@@ -430,13 +430,13 @@ class BrokenBuilder(LocalBuilder):
 
     broken = ""
 
-    async def resolve(self, spec: Spec) -> Target:
+    async def resolve(self, spec: Spec) -> ResolvedSpec:
         """Look up, or break."""
         if self.broken == "resolve":
             raise KeyError("/secret/resolve")
         return await super().resolve(spec)
 
-    async def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
+    async def build(self, target: ResolvedSpec) -> AsyncGenerator[Record | BuildResult, None]:
         """Break, or end without a result."""
         yield Record("repo2docker", '{"message": "fine so far\\n", "phase": "building"}')
         if self.broken == "build":
@@ -468,7 +468,7 @@ async def test_a_hub_that_is_not_configured_leaves_nothing_running(
 ) -> None:
     # Cleaning up after the spawn fails for the same reason; the launch must be over all the same.
     monkeypatch.delenv("JUPYTERHUB_API_TOKEN", raising=False)
-    manager = make_manager(spawner=HubSpawner(url="http://127.0.0.1:1/"))
+    manager = make_manager(spawner=HubLauncher(url="http://127.0.0.1:1/"))
     end = (await events_of(start(manager, local(shared / "small"))))[-1]
     assert (end.phase, end.reason) == (Phase.FAILED, "internal")
     await over(manager)
@@ -527,7 +527,7 @@ async def test_closing_in_a_hurry_still_removes_the_files(
 ) -> None:
     # Cleaning up at a Hub that does not answer takes longer than a server has to stop.
     async with SilentHost() as hub:
-        spawner = HubSpawner(url=hub.url, api_token="x")
+        spawner = HubLauncher(url=hub.url, api_token="x")
         manager = make_manager(spawner=spawner)
         launch = start(manager, local(shared / "small"))
         await until(launch, lambda event: event.phase is Phase.LAUNCHING)

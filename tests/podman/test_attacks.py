@@ -19,7 +19,7 @@ from zipfile import ZipFile, ZipInfo
 import pytest
 from websockets.sync.client import connect
 
-from binderprogress.backends.base import Built
+from binderprogress.backends.base import BuildResult
 from binderprogress.backends.repo2docker import Repo2dockerBuilder
 from binderprogress.core.specs import from_address, parse
 from binderprogress.errors import LaunchFailedError
@@ -130,7 +130,7 @@ async def test_a_link_in_an_archive_is_not_followed_into_an_image(
         try:
             async for item in builder.build(target):
                 said += str(item)
-                image = item.image if isinstance(item, Built) else ""
+                image = item.image if isinstance(item, BuildResult) else ""
         except LaunchFailedError as error:
             said += str(error)
     assert SECRET not in said

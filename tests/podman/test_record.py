@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from binderprogress.backends.base import Built
+from binderprogress.backends.base import BuildResult
 from binderprogress.backends.repo2docker import Repo2dockerBuilder
 from binderprogress.core.specs import parse
 
@@ -39,11 +39,11 @@ async def test_a_record_becomes_an_image(
         results = []
         for _ in range(2):
             log = [item async for item in builder.build(target)]
-            assert isinstance(log[-1], Built), log
+            assert isinstance(log[-1], BuildResult), log
             results.append(log[-1])
     image = builder.image(target)
     assert image.endswith(":3242074")
-    assert results == [Built(image), Built(image, found=True)]
+    assert results == [BuildResult(image), BuildResult(image, found=True)]
     assert podman.exists("image", image)
     read = podman.run("run", "--rm", image, "cat", "README.md")
     assert read == "# Hello from the repository\n"

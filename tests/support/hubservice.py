@@ -18,7 +18,7 @@ from typing import Any
 import requests
 from traitlets.config import Config
 
-from binderprogress.deploy.embedded_jupyterhub import EmbeddedHub, free_ports
+from binderprogress.deploy.embedded_jupyterhub import EmbeddedJupyterHub, free_ports
 
 from .processes import BIN, program
 
@@ -59,7 +59,7 @@ def documented(heading: str) -> Any:
 class Service:
     """The service, and its Hub as its administrator sees it."""
 
-    def __init__(self, hub: EmbeddedHub, tokens: dict[str, str]) -> None:
+    def __init__(self, hub: EmbeddedJupyterHub, tokens: dict[str, str]) -> None:
         self.hub_url = hub.url
         self.url = f"{hub.url}{SERVICE}"
         self.headers = {name: {"Authorization": f"token {tokens[name]}"} for name in tokens}
@@ -210,7 +210,7 @@ def service(
         f"c.LocalBuilder.environments = {str(folder / 'environments')!r}\n"
         f"c.LocalBuilder.local_folders = [{str(folder)!r}]\n"
         "c.LocalBuilder.base_packages = []\n"
-        "c.HubService.trust_visitors = True\n" + config
+        "c.JupyterHubService.trust_visitors = True\n" + config
     )
     values = documented(heading)
     starting = ExitStack()
@@ -242,7 +242,7 @@ def service(
     if by_hand:
         command = managed.pop("command")
         managed.pop("environment")
-    hub = EmbeddedHub(
+    hub = EmbeddedJupyterHub(
         hub_folder,
         config={
             "JupyterHub": {

@@ -20,7 +20,13 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from traitlets.config import Config
 
-from binderprogress.backends.base import Attempt, Built, Served, SpawnRequest, Target
+from binderprogress.backends.base import (
+    Attempt,
+    BuildResult,
+    LaunchRequest,
+    ResolvedSpec,
+    RunningServer,
+)
 from binderprogress.core.log.reader import Record
 from binderprogress.core.log.reasons import failure
 from binderprogress.core.phases import Phase
@@ -32,7 +38,7 @@ from binderprogress.web.config import Web
 
 STREAMS = Path(__file__).parents[1] / "data" / "streams"
 
-Item = Record | Attempt | Built | Served | LaunchFailedError
+Item = Record | Attempt | BuildResult | RunningServer | LaunchFailedError
 
 
 class _Played:
@@ -64,11 +70,11 @@ class PlayedBuilder(_Played):
         Phase.LAUNCHING: 5.0,
     }
 
-    async def resolve(self, spec: Spec) -> Target:
-        return Target(spec, hashlib.sha1(str(spec).encode()).hexdigest())  # noqa: S324 - a name
+    async def resolve(self, spec: Spec) -> ResolvedSpec:
+        return ResolvedSpec(spec, hashlib.sha1(str(spec).encode()).hexdigest())  # noqa: S324 - a name
 
-    def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
-        return self._play(Built)
+    def build(self, target: ResolvedSpec) -> AsyncGenerator[Record | BuildResult, None]:
+        return self._play(BuildResult)
 
 
 class PlayedSpawner(_Played):
@@ -76,14 +82,16 @@ class PlayedSpawner(_Played):
 
     def __init__(self) -> None:
         super().__init__()
-        self.requests: list[SpawnRequest] = []
-        self.stopped: list[SpawnRequest] = []
+        self.requests: list[LaunchRequest] = []
+        self.stopped: list[LaunchRequest] = []
 
-    def spawn(self, request: SpawnRequest) -> AsyncGenerator[Record | Attempt | Served, None]:
+    def spawn(
+        self, request: LaunchRequest
+    ) -> AsyncGenerator[Record | Attempt | RunningServer, None]:
         self.requests.append(request)
-        return self._play(Served)
+        return self._play(RunningServer)
 
-    async def stop(self, request: SpawnRequest) -> None:
+    async def stop(self, request: LaunchRequest) -> None:
         self.stopped.append(request)
 
     async def close(self) -> None:
@@ -122,7 +130,7 @@ class Stage:
 
     def built(self, *, found: bool = False) -> None:
         """End the build well."""
-        self._do(lambda: self.builder.put(Built("image", found)))
+        self._do(lambda: self.builder.put(BuildResult("image", found)))
 
     def fail(self, reason: str, message: str = "") -> None:
         """End the build badly."""
@@ -145,7 +153,7 @@ class Stage:
 
     def serve(self, url: str = "") -> None:
         """Have the server answer; by default the front page stands for it."""
-        served = Served(url or f"{self.url}?server", "secret-token")
+        served = RunningServer(url or f"{self.url}?server", "secret-token")
         self._do(lambda: self.spawner.put(served))
 
     async def close(self) -> None:

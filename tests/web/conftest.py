@@ -14,10 +14,10 @@ from tornado.ioloop import IOLoop
 from tornado.web import Application
 from traitlets.config import Config
 
-from binderprogress.backends.jupyterhub import HubSpawner
+from binderprogress.backends.jupyterhub import HubLauncher
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.core.specs import Spec
-from binderprogress.deploy.embedded_jupyterhub import EmbeddedHub
+from binderprogress.deploy.embedded_jupyterhub import EmbeddedJupyterHub
 from binderprogress.launches import LaunchManager
 from binderprogress.web.app import make_app
 from binderprogress.web.config import Web
@@ -38,10 +38,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def hub(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedHub]:
+def hub(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedJupyterHub]:
     """A real JupyterHub that starts what was built in the shared folder."""
     folder = tmp_path_factory.mktemp("hub")
-    hub = EmbeddedHub(
+    hub = EmbeddedJupyterHub(
         folder,
         config={
             "JupyterHub": {
@@ -86,14 +86,14 @@ def builder(shared: Path, tmp_path: Path, settings: Config) -> LocalBuilder:
 
 
 @pytest.fixture
-def spawner() -> HubSpawner:
+def spawner() -> HubLauncher:
     """Where its Hub should be, nobody listens; to be overridden where that matters."""
-    return HubSpawner(url="http://127.0.0.1:1/", api_token="none", retries=1)
+    return HubLauncher(url="http://127.0.0.1:1/", api_token="none", retries=1)
 
 
 @pytest.fixture
 def launches(
-    io_loop: IOLoop, builder: LocalBuilder, spawner: HubSpawner, settings: Config
+    io_loop: IOLoop, builder: LocalBuilder, spawner: HubLauncher, settings: Config
 ) -> Iterator[LaunchManager]:
     launches = LaunchManager(builder=builder, spawner=spawner, config=settings)
     yield launches

@@ -11,11 +11,11 @@ import pytest
 from jsonschema import Draft202012Validator
 from traitlets.config import Config
 
-from binderprogress.backends.jupyterhub import HubSpawner
+from binderprogress.backends.jupyterhub import HubLauncher
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec
-from binderprogress.deploy.embedded_jupyterhub import EmbeddedHub
+from binderprogress.deploy.embedded_jupyterhub import EmbeddedJupyterHub
 from binderprogress.launches import LaunchManager
 
 from ..launches.parts import WITHIN, gen_test, local
@@ -37,8 +37,8 @@ def settings() -> Config:
 
 
 @pytest.fixture
-def spawner(hub: EmbeddedHub) -> HubSpawner:
-    return HubSpawner(url=hub.url, api_url=f"{hub.url}hub/api/", api_token=hub.api_token)
+def spawner(hub: EmbeddedJupyterHub) -> HubLauncher:
+    return HubLauncher(url=hub.url, api_url=f"{hub.url}hub/api/", api_token=hub.api_token)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def notebook(shared: Path) -> Spec:
     return local(repository(shared / "notebook", {"hello.txt": "hello\n"}))
 
 
-async def users(api: Api, hub: EmbeddedHub) -> dict[str, Any]:
+async def users(api: Api, hub: EmbeddedJupyterHub) -> dict[str, Any]:
     """Return the Hub's users by their names."""
     response = await api.fetch(
         f"{hub.url}hub/api/users", headers={"Authorization": f"token {hub.api_token}"}
@@ -67,7 +67,7 @@ async def opens(api: Api, ready: dict[str, Any], token: str) -> int:
 
 @gen_test
 async def test_two_launches_of_a_cold_repository(
-    api: Api, hub: EmbeddedHub, launches: LaunchManager, notebook: Spec
+    api: Api, hub: EmbeddedJupyterHub, launches: LaunchManager, notebook: Spec
 ) -> None:
     before = await users(api, hub)
     links = await api.start(notebook)
@@ -135,7 +135,7 @@ async def test_two_launches_of_a_cold_repository(
 
 @gen_test
 async def test_cancelling_while_the_server_starts_leaves_nothing_on_the_hub(
-    api: Api, hub: EmbeddedHub, launches: LaunchManager, notebook: Spec
+    api: Api, hub: EmbeddedJupyterHub, launches: LaunchManager, notebook: Spec
 ) -> None:
     before = await users(api, hub)
     links = await api.start(notebook)

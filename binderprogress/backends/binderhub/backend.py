@@ -26,12 +26,12 @@ from ...core.log.reader import Record
 from ...core.phases import Phase
 from ...core.specs import Spec
 from ...errors import RefusedError
-from ..base import Attempt, Built, Served, SpawnRequest, Target
+from ..base import Attempt, BuildResult, LaunchRequest, ResolvedSpec, RunningServer
 from .failover import Tour, UnusableError
 from .stream import BinderStream
 from .upstreams import Upstreams
 
-__all__ = ["UpstreamBuilder", "UpstreamBuilt", "UpstreamSpawner", "UpstreamTarget"]
+__all__ = ["UpstreamBuildResult", "UpstreamBuilder", "UpstreamLauncher", "UpstreamResolvedSpec"]
 
 _BAD_END = {Phase.FAILED, Phase.CANCELLED}
 # Of a BinderHub's `ready`: what it knows and we do not.
@@ -44,7 +44,7 @@ _SAID = {
 }
 
 
-class UpstreamTarget(Target, frozen=True):
+class UpstreamResolvedSpec(ResolvedSpec, frozen=True):
     """What a BinderHub is asked for: only it looks up the ref."""
 
     @property
@@ -53,7 +53,7 @@ class UpstreamTarget(Target, frozen=True):
         return str(self.spec)
 
 
-class UpstreamBuilt(Built, frozen=True, kw_only=True):
+class UpstreamBuildResult(BuildResult, frozen=True, kw_only=True):
     """A build that is done, with the stream that goes on to a server.
 
     Attributes
@@ -81,13 +81,15 @@ class UpstreamBuilder:
     def __init__(self, upstreams: Upstreams) -> None:
         self._upstreams = upstreams
 
-    async def resolve(self, spec: Spec) -> UpstreamTarget:
+    async def resolve(self, spec: Spec) -> UpstreamResolvedSpec:
         """Take a spec as it is; see `base.Builder.resolve`."""
         if spec.is_local:
             raise RefusedError("A BinderHub elsewhere has no folders of this machine.")
-        return UpstreamTarget(spec, "")
+        return UpstreamResolvedSpec(spec, "")
 
-    async def build(self, target: Target) -> AsyncGenerator[Record | Attempt | Built, None]:
+    async def build(
+        self, target: ResolvedSpec
+    ) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
         """Follow a build, at one BinderHub or the next; see `base.Builder.build`."""
         tour = Tour(self._upstreams, target.spec)
         while True:
@@ -103,7 +105,7 @@ class UpstreamBuilder:
             except UnusableError as error:
                 tour.fail(hub, error)
 
-    async def _follow(self, stream: BinderStream) -> AsyncGenerator[Record | Built, None]:
+    async def _follow(self, stream: BinderStream) -> AsyncGenerator[Record | BuildResult, None]:
         """Follow one stream up to the end of the build; it stays open then."""
         built = False
         told = False
@@ -118,7 +120,7 @@ class UpstreamBuilder:
                     found = not told and message_of(record).startswith("Found")
                     if phase is not Phase.BUILT:
                         stream.put_back(record)
-                    yield UpstreamBuilt(image, found, stream.hub.host, stream=stream)
+                    yield UpstreamBuildResult(image, found, stream.hub.host, stream=stream)
                     return
                 told = True
                 yield Record("binderhub", record)
@@ -130,7 +132,7 @@ class UpstreamBuilder:
                 stream.close()
 
 
-class UpstreamSpawner:
+class UpstreamLauncher:
     """Lets BinderHubs start servers.
 
     Parameters
@@ -141,10 +143,12 @@ class UpstreamSpawner:
     def __init__(self, upstreams: Upstreams) -> None:
         self._upstreams = upstreams
 
-    async def spawn(self, request: SpawnRequest) -> AsyncGenerator[Record | Attempt | Served, None]:
-        """Take over the build's stream, or ask anew; see `base.Spawner.spawn`."""
+    async def spawn(
+        self, request: LaunchRequest
+    ) -> AsyncGenerator[Record | Attempt | RunningServer, None]:
+        """Take over the build's stream, or ask anew; see `base.Launcher.spawn`."""
         built = request.built
-        assert isinstance(built, UpstreamBuilt)  # noqa: S101 - as `UpstreamBuilder` makes them
+        assert isinstance(built, UpstreamBuildResult)  # noqa: S101 - as `UpstreamBuilder` makes them
         stream = built.stream if built.stream.take_over() else None
         spec, first = built.stream.spec, built.stream.hub
         tour = Tour(self._upstreams, spec, first=first)
@@ -163,7 +167,7 @@ class UpstreamSpawner:
                 tour.fail(stream.hub, error)
                 stream = None
 
-    async def _follow(self, stream: BinderStream) -> AsyncGenerator[Record | Served, None]:
+    async def _follow(self, stream: BinderStream) -> AsyncGenerator[Record | RunningServer, None]:
         """Follow one stream to its end."""
         over = False
         try:
@@ -189,7 +193,7 @@ class UpstreamSpawner:
                     stream.hub.host,
                 )
 
-    async def stop(self, request: SpawnRequest) -> None:
+    async def stop(self, request: LaunchRequest) -> None:
         """Do nothing: a BinderHub cannot be told. Its stream is closed already."""
 
     async def close(self) -> None:
@@ -197,6 +201,6 @@ class UpstreamSpawner:
         await self._upstreams.close()
 
 
-def _served(stream: BinderStream, record: dict[str, Any]) -> Served:
+def _served(stream: BinderStream, record: dict[str, Any]) -> RunningServer:
     url, token = server_of(record, stream.hub.url)
-    return Served(url, token, fields_of(record, _FIELDS), stream.hub.host)
+    return RunningServer(url, token, fields_of(record, _FIELDS), stream.hub.host)

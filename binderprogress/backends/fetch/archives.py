@@ -24,7 +24,7 @@ from ...core import specs
 from ...core.log.reasons import failure
 from ...core.specs import RECORDS, Spec
 from ...errors import LaunchFailedError, RefusedError
-from ..base import Target
+from ..base import ResolvedSpec
 from ..connection_errors import explain
 from . import archive_responses as answers
 from .network import Network
@@ -77,7 +77,7 @@ class Archives(LoggingConfigurable):
         """Open a session; proxies are those of the environment, as for git and repo2docker."""
         return aiohttp.ClientSession(trust_env=True, headers=_HEADERS)
 
-    async def resolve(self, spec: Spec) -> Target:
+    async def resolve(self, spec: Spec) -> ResolvedSpec:
         """Look up what a record is now; see `base.Builder.resolve`."""
         if spec.provider == "ckan":
             self._check_site(spec)
@@ -90,7 +90,7 @@ class Archives(LoggingConfigurable):
                 f"{RECORDS[spec.provider]} did not answer within {self.timeout:g} seconds.",
             ) from None
 
-    async def _look_up(self, spec: Spec, proxy: FetchProxy | None) -> Target:
+    async def _look_up(self, spec: Spec, proxy: FetchProxy | None) -> ResolvedSpec:
         async with self.session() as session:
             try:
                 questions = _Questions(session, spec, proxy.url if proxy else None)
@@ -186,7 +186,7 @@ class _Questions:
             raise failure("host-unreachable", message) from error
 
 
-async def _zenodo(spec: Spec, questions: _Questions) -> Target:
+async def _zenodo(spec: Spec, questions: _Questions) -> ResolvedSpec:
     leads_to = await questions.doi(spec)
     if leads_to.netloc not in {"zenodo.org", "www.zenodo.org"}:
         raise questions.missing(f"is not at Zenodo, but at {leads_to.netloc[:100]}")
@@ -201,7 +201,7 @@ async def _zenodo(spec: Spec, questions: _Questions) -> Target:
         raise questions.missing("has no files")
     prefix, _, suffix = _doi_of(spec).partition("/")
     own = suffix.lower().startswith("zenodo.")
-    return Target(
+    return ResolvedSpec(
         spec,
         record,
         source=f"{_ZENODO}record/{record}",
@@ -209,7 +209,7 @@ async def _zenodo(spec: Spec, questions: _Questions) -> Target:
     )
 
 
-async def _figshare(spec: Spec, questions: _Questions) -> Target:
+async def _figshare(spec: Spec, questions: _Questions) -> ResolvedSpec:
     doi = _FIGSHARE_DOI.fullmatch(_doi_of(spec))
     if not doi:
         raise questions.missing("is no DOI of Figshare: it ends with no number of an article")
@@ -226,7 +226,7 @@ async def _figshare(spec: Spec, questions: _Questions) -> Target:
         raise questions.missing("is no DOI of Figshare")
     if all(file.is_link_only for file in found.files):
         raise questions.missing("has no files that anyone may read")
-    return Target(
+    return ResolvedSpec(
         spec,
         f"{article}.v{version}",
         source=f"https://figshare.com/articles/dataset/_/{article}/{version}",
@@ -234,7 +234,7 @@ async def _figshare(spec: Spec, questions: _Questions) -> Target:
     )
 
 
-async def _dataverse(spec: Spec, questions: _Questions) -> Target:
+async def _dataverse(spec: Spec, questions: _Questions) -> ResolvedSpec:
     url = await questions.doi(spec)
     address = os.environ.get(_INSTALLATIONS_VARIABLE) or _INSTALLATIONS
     known = await questions.ask(address, answers.Installations)
@@ -253,7 +253,7 @@ async def _dataverse(spec: Spec, questions: _Questions) -> Target:
         raise questions.missing("has no files")
     if any(file.restricted for file in latest.files):
         raise questions.missing("has files that not everyone may read")
-    return Target(
+    return ResolvedSpec(
         spec,
         f"{dataset.id}.v{latest.version_number}.{latest.version_minor_number}",
         source=f"{base}/dataset.xhtml?persistentId={quote(persistent, safe=':/')}",
@@ -261,7 +261,7 @@ async def _dataverse(spec: Spec, questions: _Questions) -> Target:
     )
 
 
-async def _hydroshare(spec: Spec, questions: _Questions) -> Target:
+async def _hydroshare(spec: Spec, questions: _Questions) -> ResolvedSpec:
     resource = spec.repo_url.rpartition("/")[2]
     found = await questions.ask(
         f"{_HYDROSHARE}{resource}/scimeta/elements", answers.HydroShareElements
@@ -271,10 +271,10 @@ async def _hydroshare(spec: Spec, questions: _Questions) -> Target:
         modified = msgspec.convert(date, datetime)
     except msgspec.ValidationError:
         raise questions.missing("does not say when it was last changed") from None
-    return Target(spec, f"{resource}.v{_epoch(modified)}", source=spec.repo_url, version=spec)
+    return ResolvedSpec(spec, f"{resource}.v{_epoch(modified)}", source=spec.repo_url, version=spec)
 
 
-async def _ckan(spec: Spec, questions: _Questions) -> Target:
+async def _ckan(spec: Spec, questions: _Questions) -> ResolvedSpec:
     page = urlsplit(spec.repo_url)
     prefix, _, rest = page.path.partition("/dataset/")
     dataset, *more = rest.split("/")
@@ -290,12 +290,12 @@ async def _ckan(spec: Spec, questions: _Questions) -> Target:
         found = await questions.ask(f"{api}package_show", answers.Ckan, id=unquote(dataset))
     if not any(resource.url for resource in found.result.resources):
         raise questions.missing("has no files")
-    return Target(
+    return ResolvedSpec(
         spec, f"v{_epoch(found.result.metadata_modified)}", source=spec.repo_url, version=spec
     )
 
 
-_LOOK_UPS: dict[str, Callable[[Spec, _Questions], Awaitable[Target]]] = {
+_LOOK_UPS: dict[str, Callable[[Spec, _Questions], Awaitable[ResolvedSpec]]] = {
     "zenodo": _zenodo,
     "figshare": _figshare,
     "dataverse": _dataverse,

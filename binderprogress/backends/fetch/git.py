@@ -20,7 +20,7 @@ from ...core.log.reasons import diagnose, failure
 from ...core.redact import redact
 from ...core.specs import Spec
 from ...errors import ConfigError, LaunchFailedError, RefusedError
-from ..base import Target
+from ..base import ResolvedSpec
 from ..processes.child import run
 from ..processes.environment import git_environment
 from ..processes.sandbox import sandboxed, why_no_sandbox
@@ -142,7 +142,7 @@ class GitResolver(LoggingConfigurable):
     def _default_archives(self) -> Archives:
         return Archives(parent=self, network=self.network)
 
-    def fetch_settings(self, target: Target) -> FetchSettings:
+    def fetch_settings(self, target: ResolvedSpec) -> FetchSettings:
         """Return what the process that fetches a repository or record is told."""
         limits = Limits(self.max_files, self.max_bytes, self.max_ratio)
         return FetchSettings(target.spec.provider, limits)
@@ -197,7 +197,7 @@ class GitResolver(LoggingConfigurable):
             code, output = await run(command, timeout=self.timeout)
         return output.strip() or "bubblewrap does not work" if code else ""
 
-    async def fetch_plan(self, target: Target, proxy: FetchProxy | None) -> FetchPlan:
+    async def fetch_plan(self, target: ResolvedSpec, proxy: FetchProxy | None) -> FetchPlan:
         """Return how a build fetches a repository or record."""
         return FetchPlan(
             self.fetch_settings(target),
@@ -208,7 +208,7 @@ class GitResolver(LoggingConfigurable):
             readable=self._local_folders() if target.spec.is_local else [],
         )
 
-    async def resolve(self, spec: Spec) -> Target:
+    async def resolve(self, spec: Spec) -> ResolvedSpec:
         """Look up what commit a ref is; see `base.Builder.resolve`."""
         if spec.is_record:
             return await self.archives.resolve(spec)
@@ -222,13 +222,13 @@ class GitResolver(LoggingConfigurable):
         await self._check_network(spec)
         if _COMMIT.fullmatch(spec.ref.lower()):
             # Servers do not list commits; whether it is there shows when it is fetched.
-            return Target(spec, spec.ref.lower())
+            return ResolvedSpec(spec, spec.ref.lower())
         # "^{}" is the commit behind an annotated tag.
         refs = await self._ls_remote(spec, spec.ref, spec.ref + "^{}")
         commit = _choose(refs, spec.ref)
         if commit is None:
             raise await self._no_such_ref(spec)
-        return Target(spec, commit)
+        return ResolvedSpec(spec, commit)
 
     def _local_folders(self) -> list[str]:
         return [str(Path(folder).expanduser().resolve()) for folder in self.local_folders]

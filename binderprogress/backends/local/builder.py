@@ -20,7 +20,7 @@ from ...core.log.reader import Record
 from ...core.phases import Phase
 from ...core.printable import plain
 from ...errors import LaunchFailedError
-from ..base import Built, Target
+from ..base import BuildResult, ResolvedSpec
 from ..fetch.git import GitResolver, git_environment
 from ..fetch.options import FetchPlan
 from ..fetch.proxy import FetchProxy
@@ -83,7 +83,7 @@ class LocalBuilder(GitResolver):
         """,
     ).tag(config=True)
 
-    def folder(self, target: Target) -> Path:
+    def folder(self, target: ResolvedSpec) -> Path:
         """Return where the environment of a commit is kept."""
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
         parts = [_LAYOUT, target.key, version, *self.base_packages]
@@ -91,11 +91,11 @@ class LocalBuilder(GitResolver):
         name = re.sub(r"[^a-z0-9]+", "-", target.title.lower()).strip("-")[:40]
         return Path(self.environments).expanduser() / f"{name}-{digest}"
 
-    async def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
+    async def build(self, target: ResolvedSpec) -> AsyncGenerator[Record | BuildResult, None]:
         """Make the environment, or find it; see `base.Builder.build`."""
         folder = self.folder(target)
         if (folder / MARKER).is_file():
-            yield Built(str(folder), found=True)
+            yield BuildResult(str(folder), found=True)
             return
         task = {
             "repo_url": target.address,
@@ -114,7 +114,7 @@ class LocalBuilder(GitResolver):
         finally:
             # Attack: builds that fail or are cancelled, one after the other, fill the disk.
             await asyncio.shield(asyncio.to_thread(_remove_unless_whole, folder))
-        yield Built(str(folder))
+        yield BuildResult(str(folder))
 
     async def _run(
         self, task: Mapping[str, Any], plan: FetchPlan, proxy: FetchProxy | None

@@ -25,12 +25,12 @@ from ...launches import LaunchManager
 from ...web.config import Web
 from ...web.launch_ids import without_launch_ids
 from ...web.static import StaticHandler
-from ..jupyterhub_access import HubAccess
+from ..jupyterhub_access import JupyterHubAccess
 from ..logs import SafeLogger
 from ..tracing import Tracing
 from . import handlers, pages
-from .image_builder import ImageBuilder
-from .server_launcher import LauncherSpawner
+from .image_builder import BinderHubBuilder
+from .server_launcher import BinderHubLauncher
 from .traced_launcher import traced
 
 __all__ = ["BinderProgress", "BinderProgressHub", "main"]
@@ -73,8 +73,8 @@ class BinderProgress(LoggingConfigurable):
         super().__init__(parent=hub, **kwargs)
         settings = hub.tornado_app.settings
         self.launches = LaunchManager(
-            builder=ImageBuilder(settings, parent=self),
-            spawner=LauncherSpawner(settings, parent=self),
+            builder=BinderHubBuilder(settings, parent=self),
+            spawner=BinderHubLauncher(settings, parent=self),
             parent=self,
         )
         self._take_over_limits(hub)
@@ -119,18 +119,18 @@ class BinderProgress(LoggingConfigurable):
 
     def _rules(self, settings: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         rules: list[tuple[Any, ...]] = [
-            (r"build/([^/]+/.+)", handlers.HubBuildHandler),
-            (r"api/launches", handlers.HubLaunchesHandler),
-            (rf"api/launches/{_ID}", handlers.HubLaunchHandler),
-            (rf"api/launches/{_ID}/events", handlers.HubEventsHandler),
-            (rf"api/launches/{_ID}/socket", handlers.HubSocketHandler),
-            (rf"api/launches/{_ID}/log", handlers.HubLogHandler),
-            (rf"api/launches/{_ID}/trace", handlers.HubTraceHandler),
-            (r"api/openapi\.json", handlers.HubOpenApiHandler),
-            (r"api/schema/event\.json", handlers.HubSchemaHandler),
-            (r"api/stats", handlers.HubStatsHandler),
-            (r"api/popular", handlers.HubPopularHandler),
-            (r"versions", handlers.HubVersionsHandler),
+            (r"build/([^/]+/.+)", handlers.BinderHubBuildHandler),
+            (r"api/launches", handlers.BinderHubLaunchesHandler),
+            (rf"api/launches/{_ID}", handlers.BinderHubLaunchHandler),
+            (rf"api/launches/{_ID}/events", handlers.BinderHubEventsHandler),
+            (rf"api/launches/{_ID}/socket", handlers.BinderHubSocketHandler),
+            (rf"api/launches/{_ID}/log", handlers.BinderHubLogHandler),
+            (rf"api/launches/{_ID}/trace", handlers.BinderHubTraceHandler),
+            (r"api/openapi\.json", handlers.BinderHubOpenApiHandler),
+            (r"api/schema/event\.json", handlers.BinderHubSchemaHandler),
+            (r"api/stats", handlers.BinderHubStatsHandler),
+            (r"api/popular", handlers.BinderHubPopularHandler),
+            (r"versions", handlers.BinderHubVersionsHandler),
             (
                 re.escape(self.web.static_path) + r"(.*)",
                 StaticHandler,
@@ -138,25 +138,25 @@ class BinderProgress(LoggingConfigurable):
             ),
         ]
         if not settings["enable_api_only_mode"]:
-            rules.append((r"stats", handlers.HubStatsPageHandler))
+            rules.append((r"stats", handlers.BinderHubStatsPageHandler))
         if self.page == "ours" and not settings["enable_api_only_mode"]:
             known = "|".join(map(re.escape, settings["repo_providers"]))
             rules += [
-                (r"", pages.HubFrontHandler),
-                (r"link", pages.HubLinkHandler),
-                (r"gallery/(.*)", pages.HubPictureHandler),
-                (r"go/(.*)", pages.HubGoHandler),
-                (rf"v2/((?:{known})/.+)", pages.HubLaunchPageHandler),
+                (r"", pages.BinderHubFrontHandler),
+                (r"link", pages.BinderHubLinkHandler),
+                (r"gallery/(.*)", pages.BinderHubPictureHandler),
+                (r"go/(.*)", pages.BinderHubGoHandler),
+                (rf"v2/((?:{known})/.+)", pages.BinderHubLaunchPageHandler),
             ]
             if self.web.access.lists:
-                rules.append((r"launches", pages.HubOwnLaunchesPageHandler))
+                rules.append((r"launches", pages.BinderHubOwnLaunchesPageHandler))
         return [(re.escape(self.web.base_url) + path, *rest) for path, *rest in rules]
 
     def _ask_for_login(self, settings: Mapping[str, Any]) -> None:
         """Let BinderHub's login say who asks."""
         # BinderHub's handlers have the same one.
         auth = HubOAuth.instance(config=settings["traitlets_config"])
-        self.web.access = HubAccess(auth, named=False)
+        self.web.access = JupyterHubAccess(auth, named=False)
         self.web.front_page["hub_url"] = settings["launcher"].hub_url
         if "confirm_foreign" not in self.config.Web:
             # What is launched becomes a server with its user's rights.

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from ..logs import SafeLogger
-from .requests import ImageTarget
+from .requests import BinderHubResolvedSpec
 
 __all__ = ["emit_launch"]
 
@@ -15,7 +15,7 @@ _log = SafeLogger(logging.getLogger(__name__))
 _SCHEMA = "binderhub.jupyter.org/launch"
 
 
-def emit_launch(event_log: Any, target: ImageTarget) -> None:
+def emit_launch(event_log: Any, target: BinderHubResolvedSpec) -> None:
     """Write down that a launch went well."""
     schemas = {
         version: schema for (name, version), schema in event_log.schemas.items() if name == _SCHEMA

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 from binderhub.base import BaseHandler, VersionHandler
-from binderhub.builder import BuildHandler as BinderHubBuildHandler
+from binderhub.builder import BuildHandler as OriginalBuildHandler
 from tornado.web import HTTPError
 
 from ..._version import __version__
@@ -41,20 +41,20 @@ TOKEN_COOKIE = "binder-build-token"  # noqa: S105 - its name
 
 __all__ = [
     "TOKEN_COOKIE",
+    "BinderHubBuildHandler",
+    "BinderHubEventsHandler",
+    "BinderHubLaunchHandler",
+    "BinderHubLaunchesHandler",
+    "BinderHubLogHandler",
+    "BinderHubOpenApiHandler",
+    "BinderHubPopularHandler",
+    "BinderHubSchemaHandler",
+    "BinderHubSocketHandler",
+    "BinderHubStatsHandler",
+    "BinderHubStatsPageHandler",
+    "BinderHubTraceHandler",
+    "BinderHubVersionsHandler",
     "Guarded",
-    "HubBuildHandler",
-    "HubEventsHandler",
-    "HubLaunchHandler",
-    "HubLaunchesHandler",
-    "HubLogHandler",
-    "HubOpenApiHandler",
-    "HubPopularHandler",
-    "HubSchemaHandler",
-    "HubSocketHandler",
-    "HubStatsHandler",
-    "HubStatsPageHandler",
-    "HubTraceHandler",
-    "HubVersionsHandler",
     "Keyed",
 ]
 
@@ -149,7 +149,7 @@ class Starting(Guarded):
         prefix, _, text = text.partition("/")
         self.check_token(f"{prefix}/{text}")
         self.check_rate_limit()
-        build_only = bool(BinderHubBuildHandler._get_build_only(self))
+        build_only = bool(OriginalBuildHandler._get_build_only(self))
         if self.user.startswith(SERVICE) and not build_only:
             # Attack: BinderHub would start the server of a user who has this service's name.
             raise RefusedError("Launches here become a user's servers, and a service has none.")
@@ -169,7 +169,7 @@ class Keyed(Guarded):
     """Its address has the id of a launch, which is a key where nobody logs in."""
 
 
-class HubLaunchesHandler(Starting, LaunchesHandler):
+class BinderHubLaunchesHandler(Starting, LaunchesHandler):
     """/api/launches."""
 
     def check_token(self, spec: str) -> None:
@@ -181,39 +181,39 @@ class HubLaunchesHandler(Starting, LaunchesHandler):
                 self.check_build_token(cookie, spec)
 
 
-class HubLaunchHandler(Keyed, LaunchHandler):
+class BinderHubLaunchHandler(Keyed, LaunchHandler):
     """/api/launches/{id}."""
 
 
-class HubEventsHandler(Keyed, EventsHandler):
+class BinderHubEventsHandler(Keyed, EventsHandler):
     """/api/launches/{id}/events."""
 
 
-class HubSocketHandler(Keyed, SocketHandler):
+class BinderHubSocketHandler(Keyed, SocketHandler):
     """/api/launches/{id}/socket."""
 
 
-class HubLogHandler(Keyed, LogHandler):
+class BinderHubLogHandler(Keyed, LogHandler):
     """/api/launches/{id}/log."""
 
 
-class HubStatsHandler(Guarded, StatsHandler):
+class BinderHubStatsHandler(Guarded, StatsHandler):
     """/api/stats."""
 
 
-class HubStatsPageHandler(Guarded, StatsPageHandler):
+class BinderHubStatsPageHandler(Guarded, StatsPageHandler):
     """/stats."""
 
 
-class HubPopularHandler(Guarded, PopularHandler):
+class BinderHubPopularHandler(Guarded, PopularHandler):
     """/api/popular."""
 
 
-class HubTraceHandler(Keyed, TraceHandler):
+class BinderHubTraceHandler(Keyed, TraceHandler):
     """/api/launches/{id}/trace."""
 
 
-class HubBuildHandler(Starting, BuildHandler):
+class BinderHubBuildHandler(Starting, BuildHandler):
     """/build/{provider}/{spec}: BinderHub's address, with launches that can be resumed."""
 
     # BinderHub's page comes with no more than its cookies. No address that a browser is led to
@@ -246,7 +246,7 @@ class HubBuildHandler(Starting, BuildHandler):
         self.finish()
 
 
-class HubVersionsHandler(VersionHandler):
+class BinderHubVersionsHandler(VersionHandler):
     """/versions, of both."""
 
     def write(self, chunk: Any) -> None:
@@ -254,9 +254,9 @@ class HubVersionsHandler(VersionHandler):
         super().write(json.dumps({**json.loads(chunk), "binderprogress": __version__}))
 
 
-class HubSchemaHandler(Guarded, EventSchemaHandler):
+class BinderHubSchemaHandler(Guarded, EventSchemaHandler):
     """/api/schema/event.json."""
 
 
-class HubOpenApiHandler(Guarded, OpenApiHandler):
+class BinderHubOpenApiHandler(Guarded, OpenApiHandler):
     """/api/openapi.json."""

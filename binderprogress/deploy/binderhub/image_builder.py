@@ -18,7 +18,7 @@ from tornado.httpclient import HTTPClientError
 from tornado.queues import Queue
 from traitlets.config import LoggingConfigurable
 
-from ...backends.base import Built, Target
+from ...backends.base import BuildResult, ResolvedSpec
 from ...core.log.reader import Record
 from ...core.log.reasons import diagnose
 from ...core.phases import Phase
@@ -28,12 +28,12 @@ from ...errors import LaunchFailedError
 from .build_watch import BuildWatch
 from .names import build_name, image_name
 from .quota import check_quota
-from .requests import ImageTarget, ProviderSpec
+from .requests import BinderHubResolvedSpec, ProviderSpec
 
-__all__ = ["ImageBuilder"]
+__all__ = ["BinderHubBuilder"]
 
 
-class ImageBuilder(LoggingConfigurable):
+class BinderHubBuilder(LoggingConfigurable):
     """Finds and builds images as BinderHub does.
 
     Parameters
@@ -66,7 +66,7 @@ class ImageBuilder(LoggingConfigurable):
 
     # -- the protocol of `base.Builder`
 
-    async def resolve(self, spec: Spec) -> Target:
+    async def resolve(self, spec: Spec) -> ResolvedSpec:
         """Ask the provider what a ref is; see `base.Builder.resolve`."""
         assert isinstance(spec, ProviderSpec)  # noqa: S101 - our handlers make no others
         provider = self.provider(spec.provider, spec.text)
@@ -79,7 +79,7 @@ class ImageBuilder(LoggingConfigurable):
             notice = (
                 f"{message}\nTrying again with HEAD instead of {gone}. Please update your links."
             )
-        return ImageTarget(
+        return BinderHubResolvedSpec(
             spec=spec,
             commit=ref,
             notice=notice,
@@ -91,11 +91,11 @@ class ImageBuilder(LoggingConfigurable):
             resolved_spec=await provider.get_resolved_spec(),
         )
 
-    async def build(self, target: Target) -> AsyncGenerator[Record | Built, None]:
+    async def build(self, target: ResolvedSpec) -> AsyncGenerator[Record | BuildResult, None]:
         """Find the image, or build it; see `base.Builder.build`."""
-        assert isinstance(target, ImageTarget)  # noqa: S101 - `resolve` makes no others
+        assert isinstance(target, BinderHubResolvedSpec)  # noqa: S101 - `resolve` makes no others
         if await self._is_there(target.image):
-            yield Built(target.image, found=True)
+            yield BuildResult(target.image, found=True)
             return
         await check_quota(self._settings, target)
         watch = BuildWatch(await self._executor(target), pool=self._settings["build_pool"])
@@ -115,7 +115,7 @@ class ImageBuilder(LoggingConfigurable):
                 if outcome:
                     BUILD_TIME.labels(status=outcome).observe(time.perf_counter() - began)
                     BUILD_COUNT.labels(status=outcome, **target.labels).inc()
-        yield Built(target.image)
+        yield BuildResult(target.image)
 
     # -- refs
 
@@ -161,7 +161,7 @@ class ImageBuilder(LoggingConfigurable):
                 self.log.exception("Failed to get image manifest for %s", image)
         return False
 
-    async def _executor(self, target: ImageTarget) -> Any:
+    async def _executor(self, target: BinderHubResolvedSpec) -> Any:
         """Return one of BinderHub's build executors, with what it needs to push."""
         executor = self._settings["build_class"](
             parent=self._settings["traitlets_parent"],

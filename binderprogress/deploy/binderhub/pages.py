@@ -23,16 +23,16 @@ from ...web.pages import (
 from .handlers import TOKEN_COOKIE, Guarded
 
 __all__ = [
-    "HubFrontHandler",
-    "HubGoHandler",
-    "HubLaunchPageHandler",
-    "HubLinkHandler",
-    "HubOwnLaunchesPageHandler",
-    "HubPictureHandler",
+    "BinderHubFrontHandler",
+    "BinderHubGoHandler",
+    "BinderHubLaunchPageHandler",
+    "BinderHubLinkHandler",
+    "BinderHubOwnLaunchesPageHandler",
+    "BinderHubPictureHandler",
 ]
 
 
-class HubLaunchPageHandler(Guarded, LaunchPageHandler):
+class BinderHubLaunchPageHandler(Guarded, LaunchPageHandler):
     """/v2/{provider}/{spec}."""
 
     def read_spec(self, text: str) -> Spec:
@@ -57,11 +57,11 @@ class HubLaunchPageHandler(Guarded, LaunchPageHandler):
         )
 
 
-class HubOwnLaunchesPageHandler(Guarded, OwnLaunchesPageHandler):
+class BinderHubOwnLaunchesPageHandler(Guarded, OwnLaunchesPageHandler):
     """/launches."""
 
 
-class HubFrontHandler(Guarded, FrontHandler):
+class BinderHubFrontHandler(Guarded, FrontHandler):
     """/: the gallery, and the form where there is none."""
 
     def get(self) -> None:
@@ -72,15 +72,15 @@ class HubFrontHandler(Guarded, FrontHandler):
             self.redirect(f"{self.web.base_url}link")
 
 
-class HubPictureHandler(Guarded, PictureHandler):
+class BinderHubPictureHandler(Guarded, PictureHandler):
     """/gallery/{file}."""
 
 
-class HubGoHandler(Guarded, GoHandler):
+class BinderHubGoHandler(Guarded, GoHandler):
     """/go/{slug}."""
 
 
-class HubLinkHandler(Guarded, LinkHandler):
+class BinderHubLinkHandler(Guarded, LinkHandler):
     """/link: for what BinderHub's repo providers have, each with its own form of a spec."""
 
     @property

@@ -11,14 +11,14 @@ from binderhub.quota import LaunchQuotaExceeded
 
 from ...core.log.reasons import failure
 from ..logs import SafeLogger
-from .requests import ImageTarget
+from .requests import BinderHubResolvedSpec
 
 __all__ = ["check_quota"]
 
 _log = SafeLogger(logging.getLogger(__name__))
 
 
-async def check_quota(settings: Mapping[str, Any], target: ImageTarget) -> None:
+async def check_quota(settings: Mapping[str, Any], target: BinderHubResolvedSpec) -> None:
     """Ask whether another server of this repository may run.
 
     Raises

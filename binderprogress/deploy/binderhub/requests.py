@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from ...backends.base import Target
+from ...backends.base import ResolvedSpec
 from ...core.specs import Spec
 
-__all__ = ["ImageTarget", "ProviderSpec", "Visit"]
+__all__ = ["BinderHubResolvedSpec", "ProviderSpec", "Visit"]
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +54,7 @@ class ProviderSpec(Spec, frozen=True, kw_only=True):
         return f"{self.provider}/{self.text}"
 
 
-class ImageTarget(Target, frozen=True, kw_only=True):
+class BinderHubResolvedSpec(ResolvedSpec, frozen=True, kw_only=True):
     """A repository at one ref, with the names that BinderHub gives to it.
 
     Attributes
@@ -86,7 +86,7 @@ class ImageTarget(Target, frozen=True, kw_only=True):
         return {"provider": self.provider.name, "repo": self.spec.repo_url}
 
     def binder_fields(self, *, launch_host: str, client_ip: str) -> dict[str, str]:
-        """Return the fields as BinderHub's providers know them; see `Target.binder_fields`."""
+        """Return the fields as BinderHub's providers know them; see `ResolvedSpec.binder_fields`."""
         return {
             "binder_ref_url": self.ref_url,
             # BinderHub may be configured to name another host than the one that was asked.

@@ -13,15 +13,15 @@ from tornado.httpclient import HTTPClientError
 from tornado.web import HTTPError
 from traitlets.config import LoggingConfigurable
 
-from ...backends.base import Attempt, Served, SpawnRequest
+from ...backends.base import Attempt, LaunchRequest, RunningServer
 from ...core.log.reader import Record
 from ...core.log.reasons import diagnose
 from ...errors import LaunchFailedError
 from .event_log import emit_launch
 from .quota import check_quota
-from .requests import ImageTarget
+from .requests import BinderHubResolvedSpec
 
-__all__ = ["LauncherSpawner"]
+__all__ = ["BinderHubLauncher"]
 
 
 class _Server:
@@ -33,7 +33,7 @@ class _Server:
         self.ours = ours
 
 
-class LauncherSpawner(LoggingConfigurable):
+class BinderHubLauncher(LoggingConfigurable):
     """Starts servers with BinderHub's launcher.
 
     Parameters
@@ -48,12 +48,14 @@ class LauncherSpawner(LoggingConfigurable):
         self._launcher = settings["launcher"]
         self._servers: dict[str, list[_Server]] = {}
 
-    # -- the protocol of `base.Spawner`
+    # -- the protocol of `base.Launcher`
 
-    async def spawn(self, request: SpawnRequest) -> AsyncGenerator[Record | Attempt | Served, None]:
-        """Start a server; see `base.Spawner.spawn`."""
+    async def spawn(
+        self, request: LaunchRequest
+    ) -> AsyncGenerator[Record | Attempt | RunningServer, None]:
+        """Start a server; see `base.Launcher.spawn`."""
         target = request.target
-        assert isinstance(target, ImageTarget)  # noqa: S101 - `ImageBuilder` makes no others
+        assert isinstance(target, BinderHubResolvedSpec)  # noqa: S101 - `BinderHubBuilder` makes no others
         delay, retries = self._launcher.retry_delay, self._launcher.retries
         with LAUNCHES_INPROGRESS.track_inprogress():
             await check_quota(self._settings, target)
@@ -61,7 +63,7 @@ class LauncherSpawner(LoggingConfigurable):
                 began = time.perf_counter()
                 try:
                     async for item in self._attempt(request, target):
-                        if isinstance(item, Served):
+                        if isinstance(item, RunningServer):
                             self._succeeded(request, target, began, attempt)
                         yield item
                     return
@@ -75,8 +77,8 @@ class LauncherSpawner(LoggingConfigurable):
                 await asyncio.sleep(delay)
                 delay *= 2
 
-    async def stop(self, request: SpawnRequest) -> None:
-        """Stop the servers of a request; see `base.Spawner.stop`."""
+    async def stop(self, request: LaunchRequest) -> None:
+        """Stop the servers of a request; see `base.Launcher.stop`."""
         for server in self._servers.pop(request.key, []):
             user = quote(server.user, safe="@~")
             if server.ours:
@@ -90,8 +92,8 @@ class LauncherSpawner(LoggingConfigurable):
     # -- one attempt
 
     async def _attempt(
-        self, request: SpawnRequest, target: ImageTarget
-    ) -> AsyncGenerator[Record | Served, None]:
+        self, request: LaunchRequest, target: BinderHubResolvedSpec
+    ) -> AsyncGenerator[Record | RunningServer, None]:
         server = self._name(target)
         self._servers.setdefault(request.key, []).append(server)
         events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
@@ -113,9 +115,9 @@ class LauncherSpawner(LoggingConfigurable):
             started = await task
         finally:
             task.cancel()
-        yield Served(started["url"], started["token"])
+        yield RunningServer(started["url"], started["token"])
 
-    def _name(self, target: ImageTarget) -> _Server:
+    def _name(self, target: BinderHubResolvedSpec) -> _Server:
         """Name user and server as BinderHub does, anew for each attempt."""
         unique = self._launcher.unique_name_from_repo(target.spec.repo_url)
         if not self._settings["auth_enabled"]:
@@ -157,7 +159,7 @@ class LauncherSpawner(LoggingConfigurable):
     # -- what is told of it
 
     def _succeeded(
-        self, request: SpawnRequest, target: ImageTarget, began: float, attempt: int
+        self, request: LaunchRequest, target: BinderHubResolvedSpec, began: float, attempt: int
     ) -> None:
         del self._servers[request.key]
         seconds = time.perf_counter() - began
@@ -166,7 +168,9 @@ class LauncherSpawner(LoggingConfigurable):
         self.log.info("Launched %s in %.0fs", request.repo_url, seconds)
         emit_launch(self._settings["event_log"], target)
 
-    def _failed(self, target: ImageTarget, began: float, error: Exception, *, last: bool) -> None:
+    def _failed(
+        self, target: BinderHubResolvedSpec, began: float, error: Exception, *, last: bool
+    ) -> None:
         seconds = time.perf_counter() - began
         status = "failure" if last else "retry"
         # As in BinderHub: how often was tried counts only where it went well in the end.

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from binderprogress.backends.base import Built, Target
+from binderprogress.backends.base import BuildResult, ResolvedSpec
 from binderprogress.backends.fetch.archives import Archives
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.backends.repo2docker import Repo2dockerBuilder
@@ -205,7 +205,7 @@ async def test_a_record_is_looked_up(
 ) -> None:
     there(double)
     target = await resolver().resolve(parse(spec))
-    assert target == Target(parse(spec), commit, source=source, version=parse(version))
+    assert target == ResolvedSpec(parse(spec), commit, source=source, version=parse(version))
     assert target.key == f"{source}@{commit}"
 
 
@@ -406,7 +406,7 @@ async def fetched(builder: LocalBuilder, spec: str) -> tuple[str, Path]:
     target = await builder.resolve(parse(spec))
     log = []
     async for item in builder.build(target):
-        if isinstance(item, Built):
+        if isinstance(item, BuildResult):
             return "".join(log), Path(item.image) / "repository"
         assert isinstance(item.raw, str)
         log.append(json.loads(item.raw)["message"])
@@ -510,7 +510,7 @@ async def test_a_fetch_that_fails_says_why(
     target, log = await local.resolve(parse(spec)), ""
     with pytest.raises(LaunchFailedError):
         async for item in local.build(target):
-            assert not isinstance(item, Built)
+            assert not isinstance(item, BuildResult)
             log += json.loads(str(item.raw))["message"]
     assert sentence in log
     assert "Traceback" not in log
@@ -541,7 +541,7 @@ async def test_repo2docker_fetches_a_record(
     images = Repo2dockerBuilder(extra_args=["--no-build"])
     target, log, reader = await images.resolve(parse(spec)), "", LogReader()
     async for item in images.build(target):
-        if isinstance(item, Built):
+        if isinstance(item, BuildResult):
             assert item.image == images.image(target)
         elif (note := reader.read(str(item.raw))) is not None:
             log += note.message

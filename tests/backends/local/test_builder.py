@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from binderprogress.backends.base import Built, Record, Target
+from binderprogress.backends.base import BuildResult, Record, ResolvedSpec
 from binderprogress.backends.local.builder import MARKER, LocalBuilder
 from binderprogress.core.log.reader import LogReader
 from binderprogress.core.log.reasons import Diagnosis, diagnose
@@ -44,7 +44,7 @@ class Result(NamedTuple):
     log: str
     phases: list[Phase]
     steps: list[str]
-    built: Built | None
+    built: BuildResult | None
     error: LaunchFailedError | None
 
     @property
@@ -64,11 +64,11 @@ class Result(NamedTuple):
         return subprocess.check_output([program, "-I", "-c", code], text=True).strip()
 
 
-async def resolve(builder: LocalBuilder, folder: Path, ref: str = "") -> Target:
+async def resolve(builder: LocalBuilder, folder: Path, ref: str = "") -> ResolvedSpec:
     return await builder.resolve(from_address(folder.as_uri(), ref))
 
 
-async def build(builder: LocalBuilder, target: Target) -> Result:
+async def build(builder: LocalBuilder, target: ResolvedSpec) -> Result:
     reader = LogReader()
     log: list[str] = []
     phases: list[Phase] = []
@@ -77,7 +77,7 @@ async def build(builder: LocalBuilder, target: Target) -> Result:
     try:
         async for item in builder.build(target):
             assert built is None, "what was built comes last"
-            if isinstance(item, Built):
+            if isinstance(item, BuildResult):
                 built = item
                 continue
             assert isinstance(item.raw, str)
@@ -124,7 +124,7 @@ async def test_requirements(builder: LocalBuilder, make_repository: Make) -> Non
     (folder / "b.txt").write_text("not even added")
     target = await resolve(builder, folder)
     result = await build(builder, target)
-    assert result.built == Built(str(builder.folder(target)), found=False)
+    assert result.built == BuildResult(str(builder.folder(target)), found=False)
     assert result.phases == [Phase.FETCHING, Phase.BUILDING]
     assert result.steps[:2] == ["found", "cloning"]
     assert result.steps.index("detected") < result.steps.index("environment")
@@ -151,7 +151,7 @@ async def test_an_environment_is_reused_for_its_commit_only(
     before = (first.folder / MARKER).stat().st_mtime_ns
     git(folder, "tag", "the-same")
     second = await build(builder, await resolve(builder, folder, "the-same"))
-    assert second.built == Built(str(first.folder), found=True)
+    assert second.built == BuildResult(str(first.folder), found=True)
     assert (second.log, (first.folder / MARKER).stat().st_mtime_ns) == ("", before)
     commit(folder, {"more": "more"})
     third = await build(builder, await resolve(builder, folder))
@@ -162,9 +162,9 @@ async def test_an_environment_is_reused_for_its_commit_only(
 
 
 def test_what_else_makes_another_environment(builder: LocalBuilder) -> None:
-    target = Target(from_address("https://example.org/a"), "0" * 40)
+    target = ResolvedSpec(from_address("https://example.org/a"), "0" * 40)
     other = LocalBuilder(environments=builder.environments, base_packages=["six", "toolz"])
-    elsewhere = Target(from_address("https://example.com/a"), "0" * 40)
+    elsewhere = ResolvedSpec(from_address("https://example.com/a"), "0" * 40)
     folders = {builder.folder(target), other.folder(target), builder.folder(elsewhere)}
     assert len(folders) == 3
     assert all(folder.parent == Path(builder.environments) for folder in folders)
@@ -180,7 +180,7 @@ async def test_an_environment_that_is_not_whole_is_made_anew(
     (folder / "repository").mkdir()
     (folder / "repository" / "stale").write_text("from a build that was killed")
     result = await build(builder, target)
-    assert result.built == Built(str(folder), found=False)
+    assert result.built == BuildResult(str(folder), found=False)
     assert not (folder / "repository" / "stale").exists()
     assert result.python("import six; print(1)") == "1"
 
@@ -476,7 +476,7 @@ async def test_two_builders_at_once_build_it_once(
     folder = make_repository(files={"postBuild": f"#!/bin/sh\necho built >> {count}\nsleep 0.5\n"})
     target = await resolve(builder, folder)
     results = await asyncio.gather(*(build(builder, target) for _ in range(2)))
-    assert [result.built for result in results] == [Built(str(builder.folder(target)))] * 2
+    assert [result.built for result in results] == [BuildResult(str(builder.folder(target)))] * 2
     assert count.read_text() == "built\n"
     logs = sorted((result.log for result in results), key=len)
     assert logs[0] == "Waiting for another process that builds the same environment.\n"
@@ -511,7 +511,7 @@ async def test_cancel_leaves_no_process_and_no_environment(
     # The lock went with the process; the next one makes it whole.
     go.touch()
     result = await build(builder, target)
-    assert result.built == Built(str(builder.folder(target)), found=False)
+    assert result.built == BuildResult(str(builder.folder(target)), found=False)
     assert count.read_text() == "built\n" * 2
 
 
