@@ -22,13 +22,13 @@ from tornado.ioloop import IOLoop
 from tornado.queues import Queue
 from traitlets.config import Config
 
-from binderprogress.backends.base import BuildResult, Record, ResolvedSpec
+from binderprogress.backends.base import BuildResult, PairedBackend, Record, ResolvedSpec
 from binderprogress.backends.repo2docker import Repo2dockerBuilder
 from binderprogress.core.specs import Spec, parse
 from binderprogress.launches import Caller, LaunchManager
 
 from .servers import payload
-from .servers.ours import NoSpawner
+from .servers.ours import NoLauncher
 
 _PRINT = """
 import sys
@@ -78,7 +78,7 @@ class _Within(_Resolved):
 async def _ours(builder: _Resolved) -> int:
     limits = {"max_lines": builder.lines + 10, "max_log": 2**40, "memory_budget": 2**40}
     launches = LaunchManager(
-        builder=builder, spawner=NoSpawner(), config=Config(LaunchManager=limits)
+        backend=PairedBackend(builder, NoLauncher()), config=Config(LaunchManager=limits)
     )
     launch = launches.start(parse("gh/ada/penguins/HEAD"), Caller())
     over = asyncio.Event()

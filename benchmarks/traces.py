@@ -40,13 +40,13 @@ class Header(msgspec.Struct, kw_only=True, omit_defaults=True):
     def typical(self) -> Mapping[Phase, float]:
         """What its phases take where nothing is known, as the engine's builder has it."""
         if self.engine == "local":
-            return LocalBuilder.typical
-        return Repo2dockerBuilder(engine="podman").typical if self.engine else TYPICAL
+            return LocalBuilder().profile.typical
+        return Repo2dockerBuilder(engine="podman").profile.typical if self.engine else TYPICAL
 
     @property
     def first_start(self) -> float:
         """How much longer a first start takes where nothing is known, as the builder has it."""
-        return LocalBuilder.first_start if self.engine == "local" else 1.0
+        return LocalBuilder().profile.first_start if self.engine == "local" else 1.0
 
     @property
     def repository(self) -> str:

@@ -15,11 +15,12 @@ from jsonschema import Draft202012Validator
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from binderprogress.backends.base import PairedBackend
 from binderprogress.backends.binderhub.upstreams import Upstream
 from binderprogress.launches import LaunchManager
 from binderprogress.web.metrics import LaunchCollector, UpstreamCollector, registry
 
-from .support.replay import PlayedBuilder, PlayedSpawner
+from .support.replay import PlayedBuilder, PlayedLauncher
 
 ROOT = Path(__file__).parents[1]
 DASHBOARD: dict[str, Any] = json.loads(
@@ -78,7 +79,7 @@ SCHEMA = {
 @pytest.fixture(scope="module")
 def metrics() -> CollectorRegistry:
     """All numbers that a server may have."""
-    launches = LaunchManager(builder=PlayedBuilder(), spawner=PlayedSpawner())
+    launches = LaunchManager(backend=PairedBackend(PlayedBuilder(), PlayedLauncher()))
     hubs = UpstreamCollector([Upstream("https://binder.example.org/")])
     return registry(LaunchCollector(launches), hubs)
 

@@ -196,14 +196,18 @@ def test_reasons_are_those_of_the_code() -> None:
 
 
 def test_typical_times_are_the_builders() -> None:
-    engine = Repo2dockerBuilder(engine="podman").typical
+    engine = Repo2dockerBuilder(engine="podman").profile.typical
     for name, *told in rows(section("events.md", "## The estimator")):
         phase = Phase(name.strip("`"))
-        for text, typical in zip(told, (LocalBuilder.typical, engine, TYPICAL), strict=True):
+        for text, typical in zip(
+            told, (LocalBuilder().profile.typical, engine, TYPICAL), strict=True
+        ):
             first, _, after = text.partition(", after a build ")
             assert first == (f"{typical[phase]:g}" if phase in typical else "not expected")
             if after:
-                assert float(after) == pytest.approx(typical[phase] * LocalBuilder.first_start)
+                assert float(after) == pytest.approx(
+                    typical[phase] * LocalBuilder().profile.first_start
+                )
 
 
 # -- the whole

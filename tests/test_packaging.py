@@ -192,7 +192,7 @@ def installed(packed: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
 def test_the_npm_package_has_what_is_imported_and_nothing_else(packed: dict[str, Any]) -> None:
     names = {file["path"] for file in packed["files"]}
     beside = {name for name in names if not name.startswith("dist/")}
-    assert beside == {"LICENSE", "README.md", "package.json", "src/event.schema.json"}
+    assert beside == {"LICENSE", "README.md", "package.json", "src/wire/event.schema.json"}
     assert {name.rpartition(".")[2] for name in names - beside} == {"js", "ts"}
     assert not [name for name in names if ".test." in name]
     for entry in json.loads((JS / "package.json").read_text())["exports"].values():

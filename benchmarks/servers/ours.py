@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -12,8 +12,10 @@ from tornado.netutil import bind_sockets
 from traitlets.config import Config
 
 from binderprogress.backends.base import (
+    BackendProfile,
     BuildResult,
     LaunchRequest,
+    PairedBackend,
     Record,
     ResolvedSpec,
     RunningServer,
@@ -37,7 +39,7 @@ class OrderedBuilder:
         How many builds there will be.
     """
 
-    typical: Mapping[Phase, float] = {Phase.FETCHING: 5.0, Phase.BUILDING: 120.0}
+    profile = BackendProfile(typical={Phase.FETCHING: 5.0, Phase.BUILDING: 120.0})
 
     def __init__(self, streams: int) -> None:
         self.begun = asyncio.Semaphore(0)
@@ -69,10 +71,10 @@ class OrderedBuilder:
         yield BuildResult("an-image")
 
 
-class NoSpawner:
+class NoLauncher:
     """Starts nothing, at once."""
 
-    async def spawn(self, request: LaunchRequest) -> AsyncGenerator[Record | RunningServer, None]:
+    async def launch(self, request: LaunchRequest) -> AsyncGenerator[Record | RunningServer, None]:
         yield RunningServer("http://127.0.0.1:1/", "none")
 
     async def stop(self, request: LaunchRequest) -> None:
@@ -90,7 +92,7 @@ async def _serve(connection: Connection, streams: int) -> None:
     builder = OrderedBuilder(streams)
     limits = {"max_launches": streams, "abandon_after": 3600.0}
     launches = LaunchManager(
-        builder=builder, spawner=NoSpawner(), config=Config(LaunchManager=limits)
+        backend=PairedBackend(builder, NoLauncher()), config=Config(LaunchManager=limits)
     )
     sockets = bind_sockets(0, "127.0.0.1")
     HTTPServer(make_app(Web(launches=launches))).add_sockets(sockets)

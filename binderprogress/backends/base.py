@@ -1,7 +1,7 @@
-"""What every source offers; `binderprogress.launches` knows nothing else of them.
+"""What a backend is. `binderprogress.launches` knows nothing else of backends.
 
-A source is an async iterator of raw records, closed by what came of it. It raises
-`LaunchFailedError` when it knows why it failed. To stop one, cancel the task that iterates or call
+A build or a launch is an asynchronous generator of records. Its last item is the result. It raises
+`LaunchFailedError` if it knows why it failed. To stop it, cancel the task that iterates or call
 ``aclose()``: it ends what it started before that returns.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -22,11 +22,17 @@ from ..core.traceparent import TraceParent
 
 __all__ = [
     "TRACE",
+    "AnyBackend",
     "Attempt",
+    "Backend",
+    "BackendProfile",
+    "BuildItems",
     "BuildResult",
     "Builder",
+    "LaunchItems",
     "LaunchRequest",
     "Launcher",
+    "PairedBackend",
     "Record",
     "ResolvedSpec",
     "RunningServer",
@@ -150,7 +156,11 @@ class Attempt(msgspec.Struct, frozen=True):
     step: Step = Step("retrying", "Trying again after a failure")
 
 
-class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
+R = TypeVar("R", bound=ResolvedSpec)
+B = TypeVar("B", bound=BuildResult)
+
+
+class LaunchRequest(msgspec.Struct, Generic[R, B], frozen=True, kw_only=True):
     """What to start, and for whom.
 
     Attributes
@@ -159,26 +169,29 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
         A short name for people; part of the user's name.
     key : str
         Makes that name unique.
-    image : str
+    resolved : ResolvedSpec
+        What was built.
+    result : BuildResult
+        What is started.
     repo_url : str
     options : dict
         More for the spawner's ``user_options``: BinderHub's ``binder_*``.
-    target : ResolvedSpec or None
-        What was built, as its builder resolved it.
-    built : BuildResult or None
-        The result of the build, with what the builder leaves for a spawner that belongs to it.
     user : str
-        Who launches, as the Hub calls them; empty where nobody has a name.
+        Who launches, as JupyterHub calls them; empty where there are no users.
     """
 
     name: str
     key: str
-    image: str
+    resolved: R
+    result: B
     repo_url: str
     options: dict[str, str]
-    target: ResolvedSpec | None = None
-    built: BuildResult | None = None
     user: str = ""
+
+    @property
+    def image(self) -> str:
+        """The name of an image, or the folder of an environment."""
+        return self.result.image
 
 
 class RunningServer(msgspec.Struct, frozen=True):
@@ -202,15 +215,47 @@ class RunningServer(msgspec.Struct, frozen=True):
     host: str = ""
 
 
-class Builder(Protocol):
-    """Makes environments."""
+BuildItems = AsyncGenerator[Record | Attempt | BuildResult, None]
+"""What a build yields; its last item is the result."""
+
+LaunchItems = AsyncGenerator[Record | Attempt | RunningServer, None]
+"""What a launch yields; its last item is the running server."""
+
+
+class BackendProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rest of the server has to know of a backend.
+
+    Attributes
+    ----------
+    typical : mapping
+        Seconds that each phase takes where nothing better is known. Others are not expected.
+    first_start : float
+        How many times longer the first start in a new environment takes.
+    runs_on_host : bool
+        Whether a repository's code runs as the server's user, without isolation.
+    reads_private : bool
+        Whether private repositories can be launched.
+    """
+
+    typical: Mapping[Phase, float]
+    first_start: float = 1.0
+    runs_on_host: bool = False
+    reads_private: bool = False
+
+
+S = TypeVar("S", bound=Spec, contravariant=True)
+B_co = TypeVar("B_co", bound=BuildResult, covariant=True)
+
+
+class Builder(Protocol[S, R, B_co]):
+    """The part of a backend that resolves specs and makes environments."""
 
     @property
-    def typical(self) -> Mapping[Phase, float]:
-        """Seconds that its phases take where nothing better is known; others are not expected."""
+    def profile(self) -> BackendProfile:
+        """What the rest of the server has to know."""
         ...
 
-    async def resolve(self, spec: Spec) -> ResolvedSpec:
+    async def resolve(self, spec: S) -> R:
         """Look up what commit a ref is.
 
         Raises
@@ -222,24 +267,70 @@ class Builder(Protocol):
         """
         ...
 
-    def build(self, target: ResolvedSpec) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
-        """Make the environment, or find it; the last item is a `BuildResult`."""
+    def build(self, resolved: R) -> AsyncGenerator[Record | Attempt | B_co, None]:
+        """Make the environment, or find it. The last item is the result."""
         ...
 
 
-class Launcher(Protocol):
-    """Starts servers."""
+class Launcher(Protocol[R, B]):
+    """The part of a backend that turns the result of a build into a running server."""
 
-    def spawn(
-        self, request: LaunchRequest
-    ) -> AsyncGenerator[Record | Attempt | RunningServer, None]:
-        """Start a server; the last item is a `RunningServer`."""
+    def launch(self, request: LaunchRequest[R, B]) -> LaunchItems:
+        """Start a Jupyter server. The last item is a `RunningServer`."""
         ...
 
-    async def stop(self, request: LaunchRequest) -> None:
-        """Stop the server of a request, started or starting, and remove what belongs to it."""
+    async def stop(self, request: LaunchRequest[R, B]) -> None:
+        """Stop the Jupyter server of a request, and remove what belongs to it."""
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         ...
+
+
+class Backend(Builder[S, R, B], Launcher[R, B], Protocol[S, R, B]):
+    """What resolves, builds, launches and stops."""
+
+
+AnyBackend = Backend[Any, Any, Any]
+
+
+class PairedBackend(Generic[S, R, B]):
+    """A backend made of a builder and a launcher.
+
+    The types say whether they fit: the launcher has to take what the builder makes.
+
+    Parameters
+    ----------
+    builder : Builder
+    launcher : Launcher
+    """
+
+    def __init__(self, builder: Builder[S, R, B], launcher: Launcher[R, B]) -> None:
+        self.builder = builder
+        self.launcher = launcher
+
+    @property
+    def profile(self) -> BackendProfile:
+        """Those of the builder."""
+        return self.builder.profile
+
+    async def resolve(self, spec: S) -> R:
+        """Look up what commit a ref is; see `Builder.resolve`."""
+        return await self.builder.resolve(spec)
+
+    def build(self, resolved: R) -> AsyncGenerator[Record | Attempt | B, None]:
+        """Make the environment, or find it; see `Builder.build`."""
+        return self.builder.build(resolved)
+
+    def launch(self, request: LaunchRequest[R, B]) -> LaunchItems:
+        """Start a Jupyter server; see `Launcher.launch`."""
+        return self.launcher.launch(request)
+
+    async def stop(self, request: LaunchRequest[R, B]) -> None:
+        """Stop the Jupyter server of a request; see `Launcher.stop`."""
+        await self.launcher.stop(request)
+
+    async def close(self) -> None:
+        """Close connections."""
+        await self.launcher.close()

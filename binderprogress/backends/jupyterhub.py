@@ -27,7 +27,15 @@ from ..core.log.reader import Record, clean
 from ..core.log.reasons import diagnose, failure
 from ..core.redact import redact, redact_address, without_credentials
 from ..errors import ConfigError, LaunchFailedError, StreamError
-from .base import Attempt, LaunchRequest, RunningServer, trace_headers
+from .base import (
+    Attempt,
+    BuildResult,
+    LaunchItems,
+    LaunchRequest,
+    ResolvedSpec,
+    RunningServer,
+    trace_headers,
+)
 from .connection_errors import check_encoding, explain, read_text
 
 __all__ = ["HubLauncher"]
@@ -152,10 +160,8 @@ class HubLauncher(LoggingConfigurable):
 
     # -- the protocol of `base.Launcher`
 
-    async def spawn(
-        self, request: LaunchRequest
-    ) -> AsyncGenerator[Record | Attempt | RunningServer, None]:
-        """Start a server; see `base.Launcher.spawn`."""
+    async def launch(self, request: LaunchRequest[ResolvedSpec, BuildResult]) -> LaunchItems:
+        """Start a server; see `base.Launcher.launch`."""
         if self.available is not None:
             await self.available()
         if not is_http_url(self._site(request)):
@@ -180,7 +186,7 @@ class HubLauncher(LoggingConfigurable):
                 await self._stop_server(user, server)
                 await asyncio.sleep(self.retry_delay * 2**attempt)
 
-    async def stop(self, request: LaunchRequest) -> None:
+    async def stop(self, request: LaunchRequest[ResolvedSpec, BuildResult]) -> None:
         """Stop a server; see `base.Launcher.stop`."""
         user, server = self._names(request)
         await self._stop_server(user, server)
@@ -208,7 +214,7 @@ class HubLauncher(LoggingConfigurable):
     # -- one attempt
 
     async def _attempt(
-        self, request: LaunchRequest, user: str, server: str, token: str
+        self, request: LaunchRequest[ResolvedSpec, BuildResult], user: str, server: str, token: str
     ) -> AsyncGenerator[Record | RunningServer, None]:
         options = {
             **request.options,
@@ -364,18 +370,18 @@ class HubLauncher(LoggingConfigurable):
     def _address(self, path: str) -> str:
         return urljoin(self.api_url.rstrip("/") + "/", path)
 
-    def _names(self, request: LaunchRequest) -> tuple[str, str]:
+    def _names(self, request: LaunchRequest[ResolvedSpec, BuildResult]) -> tuple[str, str]:
         """Return the names of user and server, quoted for a path."""
         slug = re.sub(r"[^a-z0-9]+", "-", request.name.lower()).strip("-")[:32] or "launch"
         name = f"{slug}-{request.key}"
         owner = self._owner(request)
         return (quote(owner, safe="@~"), name) if owner else (name, "")
 
-    def _owner(self, request: LaunchRequest) -> str:
+    def _owner(self, request: LaunchRequest[ResolvedSpec, BuildResult]) -> str:
         """Return whose named server it becomes; empty: that of a user made for it."""
         return self.username or (request.user if self.named else "")
 
-    def _server_url(self, request: LaunchRequest, named: str) -> str:
+    def _server_url(self, request: LaunchRequest[ResolvedSpec, BuildResult], named: str) -> str:
         """Return the address of a server that is ready, as the Hub has named it."""
         try:
             url = without_credentials(urljoin(self._site(request), named))
@@ -387,7 +393,7 @@ class HubLauncher(LoggingConfigurable):
             raise _failed(f"The Hub named an address that is not http: {shown!r}.")
         return url
 
-    def _site(self, request: LaunchRequest) -> str:
+    def _site(self, request: LaunchRequest[ResolvedSpec, BuildResult]) -> str:
         """Return the address below which the Hub's browsers find its servers."""
         return self.url or request.options.get("binder_launch_host", "")
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..core.log.reader import Record
 from ..core.log.reasons import failure
 from ..core.phases import Phase
 from ..core.timing.estimator import TYPICAL
-from .base import BuildResult, ResolvedSpec
+from .base import Attempt, BackendProfile, BuildResult, ResolvedSpec
 from .fetch.git import GitResolver
 from .fetch.proxy import FetchProxy
 from .processes.child import Process, check_exit, run
@@ -54,17 +54,17 @@ class Repo2dockerBuilder(GitResolver):
     ).tag(config=True)
 
     @property
-    def typical(self) -> Mapping[Phase, float]:
-        """Seconds that its phases take where nothing better is known."""
-        if self.push:
-            return TYPICAL
-        # All on this machine: nothing waits for a pod, and layers stay where they are.
-        return {
+    def profile(self) -> BackendProfile:
+        """Without a registry, everything is on this machine: nothing waits or is pushed."""
+        typical = {
             Phase.WAITING: 0.5,
             Phase.FETCHING: 2.0,
             Phase.BUILDING: 60.0,
             Phase.LAUNCHING: 3.0,
         }
+        return BackendProfile(
+            typical=TYPICAL if self.push else typical, reads_private=self.credentials
+        )
 
     async def check(self) -> dict[str, Any]:
         """Say which engine builds; raise if it does not answer."""
@@ -74,13 +74,13 @@ class Repo2dockerBuilder(GitResolver):
             raise failure("no-engine")
         return {"engine": self.engine}
 
-    def image(self, target: ResolvedSpec) -> str:
+    def image(self, resolved: ResolvedSpec) -> str:
         """Return the name of a commit's image."""
-        digest = hashlib.sha256(target.address.encode()).hexdigest()[:_DIGEST]
-        name = re.sub(r"[^a-z0-9]+", "-", target.title.lower()).strip("-")[:40]
-        return f"{self.image_prefix}{name}-{digest}:{target.commit}"
+        digest = hashlib.sha256(resolved.address.encode()).hexdigest()[:_DIGEST]
+        name = re.sub(r"[^a-z0-9]+", "-", resolved.title.lower()).strip("-")[:40]
+        return f"{self.image_prefix}{name}-{digest}:{resolved.commit}"
 
-    def arguments(self, target: ResolvedSpec) -> list[str]:
+    def arguments(self, resolved: ResolvedSpec) -> list[str]:
         """Return the command line that builds a commit's image."""
         return [
             sys.executable,
@@ -88,32 +88,34 @@ class Repo2dockerBuilder(GitResolver):
             "repo2docker",
             *("--engine", _ENGINES[self.engine]),
             *("--config", str(share_path("repo2docker_config.py"))),
-            *("--ref", target.commit),
-            *("--image-name", self.image(target)),
+            *("--ref", resolved.commit),
+            *("--image-name", self.image(resolved)),
             *("--user-id", str(self.user_id)),
             *("--user-name", self.user_name),
             "--json-logs",
             "--no-run",
             "--push" if self.push else "--no-push",
             *self.extra_args,
-            target.address,
+            resolved.address,
         ]
 
-    async def build(self, target: ResolvedSpec) -> AsyncGenerator[Record | BuildResult, None]:
+    async def build(
+        self, resolved: ResolvedSpec
+    ) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
         """Build the image, or find it; see `base.Builder.build`."""
-        async with self.network.proxy() as proxy, aclosing(self._build(target, proxy)) as items:
+        async with self.network.proxy() as proxy, aclosing(self._build(resolved, proxy)) as items:
             async for item in items:
                 yield item
 
     async def _build(
-        self, target: ResolvedSpec, proxy: FetchProxy | None
-    ) -> AsyncGenerator[Record | BuildResult, None]:
+        self, resolved: ResolvedSpec, proxy: FetchProxy | None
+    ) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
         found = False
         names = (*SYSTEM, *ENGINE, *(PUSH if self.push else ()), *self.pass_environment)
         env = {
             **select(names),
             **engine_folders(),
-            **(await self.fetch_plan(target, proxy)).environment,
+            **(await self.fetch_plan(resolved, proxy)).environment,
             "LC_ALL": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
         }
@@ -128,7 +130,7 @@ class Repo2dockerBuilder(GitResolver):
             # An engine has limits of its own, and this one's would be those of its steps.
             limits = {"core": 0}
             async with Process(
-                self.arguments(target), env=env, cwd=folder, limits=limits
+                self.arguments(resolved), env=env, cwd=folder, limits=limits
             ) as process:
                 async for line in process.lines():
                     # repo2docker's own words; it has fetched the repository by then.
@@ -138,4 +140,4 @@ class Repo2dockerBuilder(GitResolver):
                 for problem in proxy.problems if proxy and code else ():
                     yield Record("repo2docker", f"{problem}\n")
                 check_exit(code)
-        yield BuildResult(self.image(target), found=found)
+        yield BuildResult(self.image(resolved), found=found)

@@ -90,11 +90,11 @@ class ServerParts(Standalone):
             # for another site's pages, and the client's address is for the Jupyter server to read.
             self.web.trust_proxy = True
         self._starting = asyncio.Lock()
-        if isinstance(self.spawner, HubLauncher):
+        if self.launcher is not None:
             if "confirm_foreign" not in self.config.Web:
                 self.web.confirm_foreign = True
-            if not self.spawner.url:
-                self.spawner.available = self._available
+            if not self.launcher.url:
+                self.launcher.available = self._available
 
     async def open_history(self) -> None:
         """Keep launches that are over, if that is possible."""
@@ -107,9 +107,9 @@ class ServerParts(Standalone):
         """Begin to watch the BinderHubs, if there are any."""
         self.upstreams.start()
 
-    async def _check_hub(self, spawner: HubLauncher) -> dict[str, Any]:
+    async def _check_hub(self, launcher: HubLauncher) -> dict[str, Any]:
         # It starts with the first launch: that it does not run yet is no fault.
-        return await super()._check_hub(spawner) if spawner.url else {"started": False}
+        return await super()._check_hub(launcher) if launcher.url else {"started": False}
 
     async def _available(self) -> None:
         async with self._starting:

@@ -11,7 +11,6 @@ from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuth
 from tornado.web import Application
 from traitlets import Bool, default
 
-from ..backends.jupyterhub import HubLauncher
 from ..errors import ConfigError
 from ..web.app import handlers
 from ..web.base import Handler
@@ -51,12 +50,12 @@ class JupyterHubService(Standalone):
         super().__init__(**kwargs)
         self.auth = HubOAuth(parent=self)
         _check(self.auth)
-        web, spawner, configured = self.web, self.spawner, self.config.Web
+        web, launcher, configured = self.web, self.launcher, self.config.Web
         named = False
         # Without one, BinderHubs launch, and none of it is in this Hub.
-        if isinstance(spawner, HubLauncher):
-            named = spawner.named = self.named_servers
-            spawner.api_url, spawner.api_token = self.auth.api_url, self.auth.api_token
+        if launcher is not None:
+            named = launcher.named = self.named_servers
+            launcher.api_url, launcher.api_token = self.auth.api_url, self.auth.api_token
             if "confirm_foreign" not in configured:
                 # What is launched becomes a server with its user's rights.
                 web.confirm_foreign = True

@@ -17,11 +17,10 @@ from tornado.web import Application
 from traitlets import Bool, Dict, Enum, Integer, Unicode
 from traitlets.config import Configurable, LoggingConfigurable
 
-from ..backends.base import Builder, Launcher
+from ..backends.base import AnyBackend, PairedBackend
 from ..backends.binderhub.backend import UpstreamBuilder, UpstreamLauncher
 from ..backends.binderhub.upstreams import Upstreams
 from ..backends.fetch.archives import Archives
-from ..backends.fetch.git import GitResolver
 from ..backends.fetch.network import Network
 from ..backends.jupyterhub import HubLauncher
 from ..backends.local.builder import LocalBuilder
@@ -99,9 +98,13 @@ class Standalone(LoggingConfigurable):
         super().__init__(**kwargs)
         self.upstreams = Upstreams(parent=self)
         self._checks: list[Check] = []
-        self.builder, self.spawner = self._make_parts()
         self.hub: EmbeddedJupyterHub | None = None
-        self.launches = LaunchManager(builder=self.builder, spawner=self.spawner, parent=self)
+        self.builder: LocalBuilder | Repo2dockerBuilder | None = None
+        """What builds here; None in front of BinderHubs."""
+        self.launcher: HubLauncher | None = None
+        """What starts servers in a JupyterHub; None in front of BinderHubs."""
+        self.backend = self._make_backend()
+        self.launches = LaunchManager(backend=self.backend, parent=self)
         # Of one that is started here the port says nothing.
         self.launches.host = urlsplit(self.hub_url).netloc.rpartition("@")[2]
         self.history = History(parent=self)
@@ -115,10 +118,10 @@ class Standalone(LoggingConfigurable):
         if "local_only" not in self.config.Web:
             self.web.local_only = self._on_loopback
         if "confirm_foreign" not in self.config.Web:
-            self.web.confirm_foreign = isinstance(self.builder, LocalBuilder)
+            self.web.confirm_foreign = self.backend.profile.runs_on_host
         if "name_repositories" not in self.config.Web:
             # With keys, or the login of a git host, private ones can be launched.
-            self.web.name_repositories = not getattr(self.builder, "credentials", False)
+            self.web.name_repositories = not self.backend.profile.reads_private
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._containers: ContainerHost | None = None
         self._server = HttpServer(parent=self)
@@ -144,17 +147,13 @@ class Standalone(LoggingConfigurable):
 
     def _restrict_network(self) -> None:
         # Attack: a visitor's repository is at an address that only this machine reaches.
-        if isinstance(self.builder, GitResolver) and "private_addresses" not in self.config.Network:
+        if self.builder is not None and "private_addresses" not in self.config.Network:
             self.builder.network.private_addresses = not self._is_reachable
 
     def _refuse_strangers(self) -> None:
         # Attack: anyone who reaches the port launches a repository whose postBuild reads this
         # user's files. A server that answers to public names has a proxy in front of it.
-        if (
-            self._is_reachable
-            and isinstance(self.builder, LocalBuilder)
-            and not self.trust_visitors
-        ):
+        if self._is_reachable and self.backend.profile.runs_on_host and not self.trust_visitors:
             raise ConfigError(
                 "The engine 'local' runs a repository's code as this user, without isolation, and "
                 "others can reach this server. Use the engine 'docker' or 'podman', or listen on "
@@ -165,7 +164,7 @@ class Standalone(LoggingConfigurable):
     @property
     def hub_url(self) -> str:
         """Where the JupyterHub is, if there is one."""
-        return self.spawner.url if isinstance(self.spawner, HubLauncher) else ""
+        return self.launcher.url if self.launcher is not None else ""
 
     async def start(self) -> None:
         """Listen. The Hub starts meanwhile; launches wait for it.
@@ -178,7 +177,7 @@ class Standalone(LoggingConfigurable):
             not trusted could run code as this user.
         """
         self._refuse_strangers()
-        if isinstance(self.builder, GitResolver) and self.builder.sandbox == "on":
+        if self.builder is not None and self.builder.sandbox == "on":
             await self.builder.uses_sandbox()
         self._restrict_network()
         app = self._make_app()
@@ -229,27 +228,28 @@ class Standalone(LoggingConfigurable):
             self.log.log(level, "Not all launches could be cleaned up in time.")
         await self._stop_hub()
         await self.tracing.close()
-        await self.spawner.close()
+        await self.backend.close()
         # After the last launch has come to its end.
         await asyncio.to_thread(self.launches.history.close)
         await self._server.close()
 
-    def _make_parts(self) -> tuple[Builder, Launcher]:
+    def _make_backend(self) -> AnyBackend:
         if self.upstreams.hubs:
             self._checks = [Check("BinderHubs", self.upstreams.health, every=0.0)]
-            return UpstreamBuilder(self.upstreams), UpstreamLauncher(self.upstreams)
-        builder, spawner = self._make_builder(), HubLauncher(parent=self)
+            return PairedBackend(UpstreamBuilder(self.upstreams), UpstreamLauncher(self.upstreams))
+        builder = self.builder = self._make_builder()
+        launcher = self.launcher = HubLauncher(parent=self)
         self._checks = [
-            Check("JupyterHub API", partial(self._check_hub, spawner)),
+            Check("JupyterHub API", partial(self._check_hub, launcher)),
             Check("builder", builder.check, every=30.0),
         ]
-        return builder, spawner
+        return PairedBackend(builder, launcher)
 
     def _make_app(self) -> Application:
         return make_app(self.web)
 
-    async def _check_hub(self, spawner: HubLauncher) -> dict[str, Any]:
-        return await spawner.check()
+    async def _check_hub(self, launcher: HubLauncher) -> dict[str, Any]:
+        return await launcher.check()
 
     def _make_builder(self) -> LocalBuilder | Repo2dockerBuilder:
         if self.engine == "local":
@@ -262,8 +262,8 @@ class Standalone(LoggingConfigurable):
 
     async def _start_hub(self) -> None:
         """Start a Hub of our own, unless one is configured."""
-        spawner = self.spawner
-        if not isinstance(spawner, HubLauncher) or spawner.url:
+        launcher = self.launcher
+        if launcher is None or launcher.url:
             return
         _require("hub", "jupyterhub", "psutil")
         if self.engine != "local":
@@ -283,10 +283,10 @@ class Standalone(LoggingConfigurable):
             config, env = self._containers.config, self._containers.env
         self.hub = EmbeddedJupyterHub(folder, config=_merged(config, self.hub_config), env=env)
         await self.hub.start()
-        spawner.url = self.hub.url
-        spawner.api_url = f"{self.hub.url}hub/api/"
-        spawner.api_token = self.hub.api_token
-        spawner.available = self._available
+        launcher.url = self.hub.url
+        launcher.api_url = f"{self.hub.url}hub/api/"
+        launcher.api_token = self.hub.api_token
+        launcher.available = self._available
 
     async def _available(self) -> None:
         """Wait until the JupyterHub of our own answers."""
@@ -298,10 +298,10 @@ class Standalone(LoggingConfigurable):
         if self.hub is not None:
             await self.hub.stop()
             self.hub = None
-            if isinstance(self.spawner, HubLauncher):
+            if self.launcher is not None:
                 # The next one has another address and another token.
-                self.spawner.url = ""
-                await self.spawner.close()
+                self.launcher.url = ""
+                await self.launcher.close()
         if self._containers is not None:
             await self._containers.stop()
             self._containers = None
@@ -319,7 +319,7 @@ def _require(extra: str, *modules: str) -> None:
         )
 
 
-def _local_config(builder: Builder, folder: Path) -> Mapping[str, Mapping[str, Any]]:
+def _local_config(builder: object, folder: Path) -> Mapping[str, Mapping[str, Any]]:
     if not isinstance(builder, LocalBuilder):
         return {}
     return {

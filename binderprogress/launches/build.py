@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
-from ..backends.base import Attempt, Builder, BuildResult, ResolvedSpec
+from ..backends.base import AnyBackend, Attempt, BuildResult, ResolvedSpec
 from ..channels.base import Meter
 from ..channels.memory import MemoryChannel
 from ..core.log.reader import Normalizer
@@ -39,8 +39,8 @@ class Build:
 
     Parameters
     ----------
-    target : ResolvedSpec
-    builder : Builder
+    resolved : ResolvedSpec
+    backend : Backend
     expectation : Expectation
         What its estimates begin with.
     clock : Clock
@@ -59,8 +59,8 @@ class Build:
 
     def __init__(
         self,
-        target: ResolvedSpec,
-        builder: Builder,
+        resolved: ResolvedSpec,
+        backend: AnyBackend,
         *,
         expectation: Expectation,
         clock: Clock,
@@ -71,14 +71,14 @@ class Build:
         memory: Meter | None = None,
         grew: Callable[[], None] = lambda: None,
     ) -> None:
-        self.target = target
+        self.resolved = resolved
         self.channel = MemoryChannel(first=FIRST, meter=memory)
         self.full_log = full_log
         self.users = 0
         """Launches that wait for it."""
         self.readers = 0
         """Launches whose log begins with it."""
-        self._builder = builder
+        self._backend = backend
         self._timeout = timeout
         self._log = log
         self._grew = grew
@@ -92,7 +92,7 @@ class Build:
             limits=limits,
             phase=Phase.WAITING,
         )
-        self.task = asyncio.create_task(self._run(), name=f"build {target.key}")
+        self.task = asyncio.create_task(self._run(), name=f"build {resolved.key}")
 
     async def result(self) -> BuildResult:
         """Wait for its end.
@@ -143,7 +143,7 @@ class Build:
             self.channel.close()
             raise
         except Exception:  # noqa: BLE001 - the log has it; viewers must see an end
-            self._log.exception("Build of %s failed", self.target.key)
+            self._log.exception("Build of %s failed", self.resolved.key)
             error = failure("internal")
         else:
             message = "Found" if built.found else "Built"
@@ -163,7 +163,7 @@ class Build:
         self.writer.append(
             Phase.WAITING, step=Step("looking", "Looking for an environment that is there already")
         )
-        async with aclosing(self._builder.build(self.target)) as items:
+        async with aclosing(self._backend.build(self.resolved)) as items:
             async for item in items:
                 if isinstance(item, BuildResult):
                     return item
@@ -179,4 +179,4 @@ class Build:
                 if loop.time() > turn:
                     await asyncio.sleep(0)
                     turn = loop.time() + _TURN
-        raise failure("internal", "The builder ended without a result.")
+        raise failure("internal", "The build ended without a result.")

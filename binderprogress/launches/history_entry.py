@@ -66,8 +66,8 @@ def address_of(spec: Spec) -> str:
 
 
 def _commit(launch: Launch) -> str:
-    if launch.build is not None and launch.build.target.commit:
-        return launch.build.target.commit
+    if launch.build is not None and launch.build.resolved.commit:
+        return launch.build.resolved.commit
     # A BinderHub names the commit only in the link to what it has launched.
     link = launch.served.fields.get("binder_persistent_request", "") if launch.served else ""
     found = _COMMIT.fullmatch(link)

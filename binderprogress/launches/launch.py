@@ -234,7 +234,7 @@ class Launch:
             title=self.spec.title,
             repo_url=self.spec.repo_url,
             ref=self.spec.ref,
-            commit=self.build.target.commit if self.build is not None else "",
+            commit=self.build.resolved.commit if self.build is not None else "",
             phase=last.phase,
             step=last.step,
             progress=last.curve.at(self._clock.utc() - last.time) if last.curve else last.progress,

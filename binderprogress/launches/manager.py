@@ -17,10 +17,9 @@ from traitlets.config import LoggingConfigurable
 
 from ..backends.base import (
     TRACE,
+    AnyBackend,
     Attempt,
-    Builder,
     BuildResult,
-    Launcher,
     LaunchRequest,
     ResolvedSpec,
     RunningServer,
@@ -52,7 +51,7 @@ from .history_entry import address_of, past_of
 from .launch import Caller, Launch
 from .learner import Learner
 from .outcomes import Outcomes
-from .ready_event import ready_fields, spawn_request
+from .ready_event import launch_request, ready_fields
 
 __all__ = ["LaunchManager"]
 
@@ -62,8 +61,7 @@ class LaunchManager(LoggingConfigurable):
 
     Parameters
     ----------
-    builder : Builder
-    spawner : Launcher
+    backend : Backend
     clock : Clock, optional
     """
 
@@ -140,12 +138,9 @@ class LaunchManager(LoggingConfigurable):
         100_000, help="Lines of one build's log in the stream; the full log has more."
     ).tag(config=True)
 
-    def __init__(
-        self, *, builder: Builder, spawner: Launcher, clock: Clock | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, backend: AnyBackend, clock: Clock | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._builder = builder
-        self._spawner = spawner
+        self._backend = backend
         self._clock = clock or Clock()
         self._limits = Limits(line=self.max_line, log=self.max_log, lines=self.max_lines)
         self._admission = Admission(
@@ -313,31 +308,31 @@ class LaunchManager(LoggingConfigurable):
             # Not discarded: viewers may still be on their way to the end of them.
             self._launches.clear()
             self._logs.cleanup()
-            await self._spawner.close()
+            await self._backend.close()
 
     # -- the way of a launch
 
     async def _run(self, launch: Launch) -> None:
-        request: LaunchRequest | None = None
+        request: LaunchRequest[Any, Any] | None = None
         # Who does not trace hands on what there was.
         TRACE.set(launch.span or launch.caller.parent)
         try:
-            target = await self._builder.resolve(launch.spec)
-            if target.notice:
-                launch.notice(target.notice)
+            resolved = await self._backend.resolve(launch.spec)
+            if resolved.notice:
+                launch.notice(resolved.notice)
             await self._learner.look_up(address_of(launch.spec))
-            built = launch.built = await self._build(launch, target)
-            if target.build_only:
+            built = launch.built = await self._build(launch, resolved)
+            if resolved.build_only:
                 message = "Done! Found built image\n" if built.found else "Done! Image built\n"
                 launch.tail().end(Phase.READY, message, imageName=built.image)
                 return
-            request = spawn_request(launch, target, built)
+            request = launch_request(launch, resolved, built)
             async with asyncio.timeout(self.launch_timeout):
                 served = launch.served = await self._spawn(launch, request, found=built.found)
             launch.tail().end(
                 Phase.READY,
                 f"server running at {served.url}\n",
-                **ready_fields(launch, target, built, served),
+                **ready_fields(launch, resolved, built, served),
             )
             request = None
         except LaunchFailedError as error:
@@ -360,17 +355,17 @@ class LaunchManager(LoggingConfigurable):
 
     def _expect(self, spec: Spec, commit: str = "") -> Expectation:
         place = Place(self.host, address_of(spec), commit)
-        first_start = getattr(self._builder, "first_start", 1.0)
-        return self._learner.about(place, self._builder.typical, first_start=first_start)
+        profile = self._backend.profile
+        return self._learner.about(place, profile.typical, first_start=profile.first_start)
 
-    async def _build(self, launch: Launch, target: ResolvedSpec) -> BuildResult:
-        build = self._builds.get(target.key)
+    async def _build(self, launch: Launch, resolved: ResolvedSpec) -> BuildResult:
+        build = self._builds.get(resolved.key)
         launch.joined = build is not None
         if build is None:
             build = Build(
-                target,
-                self._builder,
-                expectation=self._expect(launch.spec, target.commit or launch.spec.ref),
+                resolved,
+                self._backend,
+                expectation=self._expect(launch.spec, resolved.commit or launch.spec.ref),
                 clock=self._clock,
                 limits=self._limits,
                 timeout=self.build_timeout,
@@ -384,19 +379,21 @@ class LaunchManager(LoggingConfigurable):
                 memory=self.budgets.memory.meter,
                 grew=self.budgets.grew,
             )
-            self._builds[target.key] = build
+            self._builds[resolved.key] = build
             # A build that is over is not joined: the next launch looks whether its result is there.
             build.task.add_done_callback(lambda _: self._drop(build))
         launch.attach(build)
         return await build.result()
 
-    async def _spawn(self, launch: Launch, request: LaunchRequest, *, found: bool) -> RunningServer:
+    async def _spawn(
+        self, launch: Launch, request: LaunchRequest[Any, Any], *, found: bool
+    ) -> RunningServer:
         writer = launch.tail()
         normalizer = Normalizer()
         writer.append(
             Phase.LAUNCHING, "Launching server...\n", Step("requested", "Asking for a server")
         )
-        async with aclosing(self._spawner.spawn(request)) as items:
+        async with aclosing(self._backend.launch(request)) as items:
             async for item in items:
                 if isinstance(item, RunningServer):
                     return item
@@ -407,7 +404,7 @@ class LaunchManager(LoggingConfigurable):
                 if note is not None:
                     writer.write(note, log=self.log)
                     self.budgets.grew()
-        raise failure("internal", "The spawner ended without a result.")
+        raise failure("internal", "The launcher ended without a result.")
 
     async def _fail(self, launch: Launch, error: LaunchFailedError) -> None:
         # A failed build has said so in its own channel, once for all its launches.
@@ -449,7 +446,7 @@ class LaunchManager(LoggingConfigurable):
         build = launch.build
         if build is not None and build.users == 0:
             if not build.task.done():
-                self.log.info("Build of %s is called off: nobody waits for it", build.target.key)
+                self.log.info("Build of %s is called off: nobody waits for it", build.resolved.key)
                 self._ending.add(build.task)
                 build.task.add_done_callback(self._ending.discard)
             build.release()
@@ -457,16 +454,16 @@ class LaunchManager(LoggingConfigurable):
             self._drop(build)
 
     def _drop(self, build: Build) -> None:
-        if self._builds.get(build.target.key) is build:
-            del self._builds[build.target.key]
+        if self._builds.get(build.resolved.key) is build:
+            del self._builds[build.resolved.key]
         if not build.task.cancelled() and build.task.done():
             # Its launches have seen how it ended; without this, asyncio says that nobody has.
             build.task.exception()
 
-    async def _clean_up(self, request: LaunchRequest) -> None:
+    async def _clean_up(self, request: LaunchRequest[Any, Any]) -> None:
         try:
             async with asyncio.timeout(self.cleanup_timeout):
-                await self._spawner.stop(request)
+                await self._backend.stop(request)
         except (BinderProgressError, TimeoutError) as error:
             self.log.error(  # noqa: TRY400 - the sentence says it all
                 "The server for %s may be left running: %s", request.name, error

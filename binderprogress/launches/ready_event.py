@@ -3,41 +3,43 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 from ..backends.base import BuildResult, LaunchRequest, ResolvedSpec, RunningServer
 from .launch import Launch
 
-__all__ = ["ready_fields", "spawn_request"]
+__all__ = ["launch_request", "ready_fields"]
 
 
-def spawn_request(launch: Launch, target: ResolvedSpec, built: BuildResult) -> LaunchRequest:
+def launch_request(
+    launch: Launch, resolved: ResolvedSpec, built: BuildResult
+) -> LaunchRequest[Any, Any]:
     """Return what a spawner is asked for."""
     return LaunchRequest(
         name=launch.spec.title,
         key=secrets.token_hex(4),
         user=launch.caller.user,
-        image=built.image,
         repo_url=launch.spec.repo_url,
-        options=_binder_fields(launch, target),
-        target=target,
-        built=built,
+        options=_binder_fields(launch, resolved),
+        resolved=resolved,
+        result=built,
     )
 
 
 def ready_fields(
-    launch: Launch, target: ResolvedSpec, built: BuildResult, served: RunningServer
+    launch: Launch, resolved: ResolvedSpec, built: BuildResult, served: RunningServer
 ) -> dict[str, str]:
     """Return the fields of the `ready` event; what its sources say counts more."""
     return {
         "image": built.image,
         "repo_url": launch.spec.repo_url,
-        **_binder_fields(launch, target),
+        **_binder_fields(launch, resolved),
         **served.fields,
         "url": served.url,
         "token": served.token,
     }
 
 
-def _binder_fields(launch: Launch, target: ResolvedSpec) -> dict[str, str]:
+def _binder_fields(launch: Launch, resolved: ResolvedSpec) -> dict[str, str]:
     caller = launch.caller
-    return target.binder_fields(launch_host=caller.base_url, client_ip=caller.ip)
+    return resolved.binder_fields(launch_host=caller.base_url, client_ip=caller.ip)

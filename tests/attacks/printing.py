@@ -6,14 +6,16 @@ import asyncio
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from binderprogress.backends.base import (
     Attempt,
+    BackendProfile,
     BuildResult,
     LaunchRequest,
+    PairedBackend,
     ResolvedSpec,
     RunningServer,
 )
@@ -31,7 +33,7 @@ _END = object()
 class Printer:
     """A builder: each commit has a queue of lines, and its build fails when it is told to."""
 
-    typical: Mapping[Phase, float] = {Phase.WAITING: 1.0, Phase.BUILDING: 20.0}
+    profile = BackendProfile(typical={Phase.WAITING: 1.0, Phase.BUILDING: 20.0})
 
     def __init__(self) -> None:
         self._queues: defaultdict[str, asyncio.Queue[Any]] = defaultdict(asyncio.Queue)
@@ -59,10 +61,10 @@ class Printer:
         yield  # a generator, though nothing comes here
 
 
-class NoSpawner:
+class NoLauncher:
     """No build comes to its end well, so nothing is spawned."""
 
-    async def spawn(
+    async def launch(
         self, request: LaunchRequest
     ) -> AsyncGenerator[Record | Attempt | RunningServer, None]:
         raise failure("hub-unreachable")
@@ -90,7 +92,7 @@ class Server:
 
     def __init__(self, **settings: Any) -> None:
         self.builder = Printer()
-        self.manager = LaunchManager(builder=self.builder, spawner=NoSpawner(), **settings)
+        self.manager = LaunchManager(backend=PairedBackend(self.builder, NoLauncher()), **settings)
 
     def start(self, number: int | str, ip: str = "") -> Launch:
         return self.manager.start(spec(number), Caller(ip=ip))

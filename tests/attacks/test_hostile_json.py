@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from traitlets.config import Config
 
-from binderprogress.backends.base import LaunchRequest
 from binderprogress.backends.fetch.archives import Archives
 from binderprogress.backends.jupyterhub import HubLauncher
 from binderprogress.core import sse
@@ -28,6 +27,7 @@ from binderprogress.deploy.standalone import Standalone
 from binderprogress.errors import BinderProgressError, LaunchFailedError
 
 from ..support.asynchronous import asynchronous
+from ..support.launch_requests import launch_request
 
 # ruff: noqa: E501, RUF005, UP031 - JSON is full of braces, and best read as it is
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -231,9 +231,9 @@ async def test_attack_answers_of_a_hub(text: str) -> None:
             retry_delay=0.01,
             stop_timeout=0.2,
         )
-        request = LaunchRequest(name="a", key="k", image="i", repo_url="https://r/", options={})
+        request = launch_request()
         try:
-            async for item in spawner.spawn(request):
+            async for item in spawner.launch(request):
                 if isinstance(item, Record):
                     check(Normalizer().read(item))
                 else:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import psutil
 import pytest
 
-from binderprogress.backends.base import LaunchRequest
+from binderprogress.backends.base import PairedBackend
 from binderprogress.backends.binderhub.backend import UpstreamBuilder, UpstreamLauncher
 from binderprogress.backends.binderhub.upstreams import Upstreams
 from binderprogress.backends.jupyterhub import HubLauncher
@@ -27,6 +27,7 @@ from binderprogress.launches import Caller, Launch, LaunchManager
 
 from ..launches.parts import events_of
 from ..support.asynchronous import asynchronous
+from ..support.launch_requests import launch_request
 
 MEBI = 2**20
 CHUNK = b"x" * 65536
@@ -84,7 +85,9 @@ async def sending(answer: Callable[[str, Send], Awaitable[None]]) -> AsyncIterat
 @asynccontextmanager
 async def in_front_of(hub: Sender) -> AsyncIterator[LaunchManager]:
     upstreams = Upstreams(urls=[hub.url], pauses=[0.01, 0.01])
-    manager = LaunchManager(builder=UpstreamBuilder(upstreams), spawner=UpstreamLauncher(upstreams))
+    manager = LaunchManager(
+        backend=PairedBackend(UpstreamBuilder(upstreams), UpstreamLauncher(upstreams))
+    )
     try:
         yield manager
     finally:
@@ -94,10 +97,6 @@ async def in_front_of(hub: Sender) -> AsyncIterator[LaunchManager]:
 def start(manager: LaunchManager) -> Launch:
     spec = parse("gh/ada/penguins/HEAD")
     return manager.start(spec, Caller(base_url="http://here.invalid/", ip="::1"))
-
-
-def request() -> LaunchRequest:
-    return LaunchRequest(name="ada", key="k", image="i", repo_url="https://r.invalid/", options={})
 
 
 def spawner(hub: Sender) -> HubLauncher:
@@ -116,7 +115,7 @@ async def spawn(hub: Sender) -> LaunchFailedError:
     made = spawner(hub)
     try:
         with pytest.raises(LaunchFailedError) as caught:
-            async for _ in made.spawn(request()):
+            async for _ in made.spawn(launch_request()):
                 pass
         return caught.value
     finally:

@@ -19,7 +19,6 @@ from binderprogress.backends.base import (
     TRACE,
     Attempt,
     BuildResult,
-    LaunchRequest,
     Record,
     RunningServer,
 )
@@ -34,6 +33,7 @@ from binderprogress.errors import ConfigError, LaunchFailedError
 from ..support.asynchronous import asynchronous
 from ..support.cutting import CuttingProxy
 from ..support.gone import gone, within
+from ..support.launch_requests import Request, launch_request
 from ..support.repositories import repository
 from ..support.standalone import Running, running
 
@@ -68,9 +68,9 @@ class Hub:
         api_url = f"http://127.0.0.1:{port or self.port}/hub/api/"
         return HubLauncher(url=self.url, api_url=api_url, **values)
 
-    def request(self, name: str = "Ada/Repository", **more: Any) -> LaunchRequest:
-        values = {"image": self.image, "repo_url": "https://example.org/a", "options": {}, **more}
-        return LaunchRequest(name=name, key=f"k{next(self._keys)}", **values)
+    def request(self, name: str = "Ada/Repository", **more: Any) -> Request:
+        values = {"image": self.image, "repo_url": "https://example.org/a", **more}
+        return launch_request(name, f"k{next(self._keys)}", **values)
 
     def home(self, user: str, server: str = "default") -> Path:
         return self._logs / "homes" / user / server
@@ -124,8 +124,8 @@ async def build(standalone: Standalone, path: Path) -> str:
 Items = list[Record | Attempt | RunningServer]
 
 
-async def spawn(spawner: HubLauncher, request: LaunchRequest) -> Items:
-    return [item async for item in spawner.spawn(request)]
+async def spawn(spawner: HubLauncher, request: Request) -> Items:
+    return [item async for item in spawner.launch(request)]
 
 
 def messages(items: Items) -> list[str]:
@@ -231,7 +231,7 @@ async def test_a_named_server_of_a_hub_that_is_away_twice(hub: Hub) -> None:
     async with CuttingProxy(nobody) as proxy:
         spawner = hub.spawner(proxy.port, username="grace@example.org")
         spawner.available = available
-        async with aclosing(spawner.spawn(request)) as stream:
+        async with aclosing(spawner.launch(request)) as stream:
             first = asyncio.ensure_future(anext(stream))
             while proxy.connections < 3:
                 await asyncio.wait({first}, timeout=0.02)
@@ -314,7 +314,7 @@ async def test_a_spawn_that_fails_is_tried_again_and_then_given_up(hub: Hub) -> 
     spawner = hub.spawner()
     items: Items = []
     with pytest.raises(LaunchFailedError) as caught:
-        async for item in spawner.spawn(request):
+        async for item in spawner.launch(request):
             items.append(item)
     assert [item.number for item in items if isinstance(item, Attempt)] == [2, 3]
     for item in items:
@@ -338,7 +338,7 @@ async def test_cancel_during_the_spawn_leaves_nothing(after: str, hub: Hub) -> N
     request = hub.request("cancelled")
     user = f"cancelled-{request.key}"
     spawner = hub.spawner()
-    async with aclosing(spawner.spawn(request)) as items:
+    async with aclosing(spawner.launch(request)) as items:
         async for item in items:
             if isinstance(item, Record) and item.raw["message"] == after:  # type: ignore[index]
                 break
@@ -405,7 +405,7 @@ def test_names_of_users_are_harmless() -> None:
     """Attack: a repository's name becomes a user's name, a path and a folder."""
     spawner = HubLauncher(url="http://127.0.0.1/")
     for name, slug in NAMES.items():
-        request = LaunchRequest(name=name, key="key", image="", repo_url="", options={})
+        request = launch_request(name, "key")
         assert spawner._names(request) == (f"{slug}-key", "")
 
 
@@ -456,7 +456,7 @@ async def spawn_at(url: str, **settings: Any) -> Items:
     values = {"api_token": "a", "retry_delay": 0.01, "attempts": 1, **settings}
     spawner = HubLauncher(url=url, **values)
     try:
-        request = LaunchRequest(name="a", key="b", image="c", repo_url="d", options={})
+        request = launch_request()
         return await spawn(spawner, request)
     finally:
         await spawner.close()

@@ -231,7 +231,7 @@ async def test_a_cut_loses_nothing_and_starts_nothing(server: Stage) -> None:
         assert proxy.connections >= 4
     async with AsyncClient(server.url) as direct:
         assert got == await all_of(direct, launch)
-    assert len(server.spawner.requests) == 1
+    assert len(server.launcher.requests) == 1
 
 
 class Odd:

@@ -101,7 +101,7 @@ def test_to_a_server_that_is_ready(page: Path, close_after: int) -> None:
         ready = rest[-1]
         assert (ready["url"], ready["token"]) == ("http://127.0.0.1:9/user/ada/", "secret-token")
         assert ready["binder_request"] == f"v2/{SPEC}"
-        assert len(server.spawner.requests) == 1
+        assert len(server.launcher.requests) == 1
 
 
 def test_what_comes_all_at_once(page: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_cut_starts_no_second_launch(page: Path, while_launching: bool) -> Non
             proxy.cut_soon()
             assert [event["phase"] for event in events] == ["failed"]
             assert proxy.connections == 1
-        assert len(server.spawner.requests) == int(while_launching)
+        assert len(server.launcher.requests) == int(while_launching)
 
 
 def test_who_does_not_close_is_kept_for_a_while(page: Path) -> None:

@@ -222,7 +222,7 @@ def test_a_failure_says_why_what_to_do_and_tries_again(page: Page, play: Stage) 
     play.built(found=True)
     play.serve()
     expect(page.get_by_role("link", name="Open the server")).to_be_visible()
-    assert len(play.spawner.requests) == 1
+    assert len(play.launcher.requests) == 1
 
 
 def test_at_the_end_it_says_where_the_time_went(page: Page, play: Stage) -> None:
@@ -281,7 +281,7 @@ def test_a_cut_connection_goes_on_where_it_stopped(context: BrowserContext, play
     rows = page.locator("#log-view .log-row").all_inner_texts()
     assert re.findall(r"line \d", " ".join(rows)) == ["line 0", "line 1", "line 2"]
     assert len(started) == 1
-    assert len(play.spawner.requests) == 1
+    assert len(play.launcher.requests) == 1
 
 
 def test_without_its_lazy_parts_it_still_says_why(context: BrowserContext, play: Stage) -> None:

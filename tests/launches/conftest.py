@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tornado.ioloop import IOLoop
 
-from binderprogress.backends.base import Builder, Launcher
+from binderprogress.backends.base import Builder, Launcher, PairedBackend
 from binderprogress.backends.jupyterhub import HubLauncher
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.launches import LaunchManager
@@ -63,7 +63,7 @@ def make_manager(
     def make(
         builder: Builder = builder, spawner: Launcher = no_hub, **settings: Any
     ) -> LaunchManager:
-        managers.append(LaunchManager(builder=builder, spawner=spawner, **settings))
+        managers.append(LaunchManager(backend=PairedBackend(builder, spawner), **settings))
         return managers[-1]
 
     yield make

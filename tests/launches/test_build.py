@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from binderprogress.backends.base import BuildResult, Record, ResolvedSpec
+from binderprogress.backends.base import BackendProfile, BuildResult, Record, ResolvedSpec
 from binderprogress.backends.processes.child import Process, check_exit
 from binderprogress.channels.base import Meter
-from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec, parse
 from binderprogress.core.timing.priors import Expectation, Place
 from binderprogress.launches.build import Build
@@ -25,7 +24,7 @@ LINES = 100_000
 class Shell:
     """Builds with a line of the shell, as the real ones do with their program."""
 
-    typical: Mapping[Phase, float] = {}
+    profile = BackendProfile(typical={})
 
     def __init__(self, script: str) -> None:
         self._script = script

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from binderprogress.backends.base import BuildResult, ResolvedSpec, RunningServer
+from binderprogress.backends.base import BuildResult, PairedBackend, ResolvedSpec, RunningServer
 from binderprogress.core.log.reader import Record
 from binderprogress.core.log.reasons import failure
 from binderprogress.core.phases import Phase
@@ -24,7 +24,7 @@ from binderprogress.launches import Caller, Launch, LaunchManager
 from binderprogress.launches import launch as launch_module
 from binderprogress.launches import manager as manager_module
 
-from ..support.replay import PlayedBuilder, PlayedSpawner
+from ..support.replay import PlayedBuilder, PlayedLauncher
 from .parts import WITHIN, events_of, said, until
 
 SPEC = "gh/ada/penguins/main"
@@ -46,8 +46,8 @@ class Played:
     """A manager whose builds and spawns a test plays."""
 
     def __init__(self) -> None:
-        self.builder, self.spawner = PlayedBuilder(), PlayedSpawner()
-        self.manager = LaunchManager(builder=self.builder, spawner=self.spawner)
+        self.builder, self.launcher = PlayedBuilder(), PlayedLauncher()
+        self.manager = LaunchManager(backend=PairedBackend(self.builder, self.launcher))
         self.kept = Kept()
         self.manager.history = self.kept
 
@@ -89,8 +89,8 @@ async def test_a_launch_that_is_ready(stage: Played) -> None:
     for item in [*BUILD, BuildResult("registry.example.org/penguins:1")]:
         stage.builder.put(item)
     pulled = 'Successfully pulled image "x" in 3s. Image size: 123456789 bytes.'
-    stage.spawner.put(Record("jupyterhub", {"progress": 50, "message": pulled}))
-    stage.spawner.put(RunningServer("http://127.0.0.1/", "secret"))
+    stage.launcher.put(Record("jupyterhub", {"progress": 50, "message": pulled}))
+    stage.launcher.put(RunningServer("http://127.0.0.1/", "secret"))
     past = await stage.past(launch)
     assert (past.provider, past.repository) == ("gh", "https://github.com/ada/penguins")
     assert (past.ref, past.commit) == ("main", launch.state().commit)
@@ -106,7 +106,7 @@ async def test_a_launch_that_is_ready(stage: Played) -> None:
 async def test_one_whose_environment_was_there_is_warm(stage: Played) -> None:
     launch = stage.start()
     stage.builder.put(BuildResult("/home/ada/environments/x", found=True))
-    stage.spawner.put(RunningServer("http://127.0.0.1/", "secret"))
+    stage.launcher.put(RunningServer("http://127.0.0.1/", "secret"))
     past = await stage.past(launch)
     assert not past.cold
     assert past.image == ""  # a folder is none, and would name a user
@@ -119,7 +119,7 @@ async def test_the_second_one_has_joined_the_build_of_the_first(stage: Played) -
     for item in [*BUILD, BuildResult("image:1")]:
         stage.builder.put(item)
     for _ in range(2):
-        stage.spawner.put(RunningServer("http://127.0.0.1/", "secret"))
+        stage.launcher.put(RunningServer("http://127.0.0.1/", "secret"))
     await stage.past(first)
     await stage.past(second)
     assert sorted(past.joined for past in stage.kept.launches) == [False, True]
@@ -219,7 +219,7 @@ async def test_where_it_was(stage: Played) -> None:
     for host in ("", "a.example.org"):
         launch = stage.start()
         stage.builder.put(BuildResult("image:1"))
-        stage.spawner.put(RunningServer("http://127.0.0.1/", "secret", {}, host))
+        stage.launcher.put(RunningServer("http://127.0.0.1/", "secret", {}, host))
         await stage.past(launch)
     assert [past.host for past in stage.kept.launches] == ["hub.example.org", "a.example.org"]
 
@@ -235,7 +235,7 @@ async def test_what_only_a_binderhub_knows(stage: Played) -> None:
     stage.builder.resolve = resolve  # type: ignore[method-assign]
     launch = stage.start()
     stage.builder.put(BuildResult("ours:1"))
-    stage.spawner.put(RunningServer("http://127.0.0.1/", "secret", fields))
+    stage.launcher.put(RunningServer("http://127.0.0.1/", "secret", fields))
     past = await stage.past(launch)
     assert (past.image, past.commit) == ("theirs:1", commit)
 
@@ -266,9 +266,9 @@ def test_nothing_of_who_launches_gets_into_the_database(tmp_path: Path) -> None:
         for _ in range(2):
             for item in [*BUILD, BuildResult("image:1")]:
                 stage.builder.put(item)
-            stage.spawner.put(Record("jupyterhub", {"message": "Spawning for grace-hopper"}))
+            stage.launcher.put(Record("jupyterhub", {"message": "Spawning for grace-hopper"}))
             url = "http://127.0.0.1/user/grace/?token=token-of-the-server"
-            stage.spawner.put(RunningServer(url, "token-of-the-server"))
+            stage.launcher.put(RunningServer(url, "token-of-the-server"))
         await asyncio.gather(events_of(launch), events_of(other))
         await stage.manager.close()
         stage.manager.history.close()

@@ -113,7 +113,7 @@ async def test_refs_of_one_commit_share_and_another_commit_does_not(
         assert manager.building == 2
         assert by_head.build is by_name.build is not other.build
         assert other.build is not None
-        assert other.build.target.commit == head
+        assert other.build.resolved.commit == head
         build.finish()
         second.finish()
         for launch in (by_head, by_name, other):

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
+from binderprogress.backends.base import PairedBackend
 from binderprogress.backends.binderhub.backend import UpstreamBuilder, UpstreamLauncher
 from binderprogress.backends.binderhub.upstreams import Upstreams
 from binderprogress.core import specs
@@ -45,7 +46,7 @@ class Front:
         path = urlsplit(URL).path
         self.upstreams = Upstreams(urls=[f"http://127.0.0.1:{proxy.port}{path}"])
         self.manager = LaunchManager(
-            builder=UpstreamBuilder(self.upstreams), spawner=UpstreamLauncher(self.upstreams)
+            backend=PairedBackend(UpstreamBuilder(self.upstreams), UpstreamLauncher(self.upstreams))
         )
 
     def start(self, spec: str) -> Launch:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ from traitlets.config import Config
 
 from binderprogress.backends.base import (
     Attempt,
+    BackendProfile,
     BuildResult,
     LaunchRequest,
+    PairedBackend,
     ResolvedSpec,
     RunningServer,
 )
@@ -63,12 +65,14 @@ class _Played:
 class PlayedBuilder(_Played):
     """Each repository's commit is made of its name; each build takes what comes next."""
 
-    typical: Mapping[Phase, float] = {
-        Phase.WAITING: 1.0,
-        Phase.FETCHING: 2.0,
-        Phase.BUILDING: 20.0,
-        Phase.LAUNCHING: 5.0,
-    }
+    profile = BackendProfile(
+        typical={
+            Phase.WAITING: 1.0,
+            Phase.FETCHING: 2.0,
+            Phase.BUILDING: 20.0,
+            Phase.LAUNCHING: 5.0,
+        }
+    )
 
     async def resolve(self, spec: Spec) -> ResolvedSpec:
         return ResolvedSpec(spec, hashlib.sha1(str(spec).encode()).hexdigest())  # noqa: S324 - a name
@@ -77,7 +81,7 @@ class PlayedBuilder(_Played):
         return self._play(BuildResult)
 
 
-class PlayedSpawner(_Played):
+class PlayedLauncher(_Played):
     """Counts the servers that were asked for."""
 
     def __init__(self) -> None:
@@ -85,7 +89,7 @@ class PlayedSpawner(_Played):
         self.requests: list[LaunchRequest] = []
         self.stopped: list[LaunchRequest] = []
 
-    def spawn(
+    def launch(
         self, request: LaunchRequest
     ) -> AsyncGenerator[Record | Attempt | RunningServer, None]:
         self.requests.append(request)
@@ -103,8 +107,10 @@ class Stage:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, config: Config) -> None:
         self.builder = PlayedBuilder()
-        self.spawner = PlayedSpawner()
-        self.launches = LaunchManager(builder=self.builder, spawner=self.spawner, config=config)
+        self.launcher = PlayedLauncher()
+        self.launches = LaunchManager(
+            backend=PairedBackend(self.builder, self.launcher), config=config
+        )
         web = Web(launches=self.launches, config=config)
         self._loop = loop
         self._server = HTTPServer(make_app(web))
@@ -138,11 +144,11 @@ class Stage:
 
     def fail_start(self, reason: str) -> None:
         """End the start of the server badly."""
-        self._do(lambda: self.spawner.put(failure(reason)))
+        self._do(lambda: self.launcher.put(failure(reason)))
 
     def hub(self, **event: Any) -> None:
         """Have the Hub tell of its progress."""
-        self._do(lambda: self.spawner.put(Record("jupyterhub", event)))
+        self._do(lambda: self.launcher.put(Record("jupyterhub", event)))
 
     def play_hub(self, stream: str) -> None:
         """Have the Hub tell a recorded stream but for its end."""
@@ -154,7 +160,7 @@ class Stage:
     def serve(self, url: str = "") -> None:
         """Have the server answer; by default the front page stands for it."""
         served = RunningServer(url or f"{self.url}?server", "secret-token")
-        self._do(lambda: self.spawner.put(served))
+        self._do(lambda: self.launcher.put(served))
 
     async def close(self) -> None:
         self._server.stop()

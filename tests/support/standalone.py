@@ -40,8 +40,8 @@ class Running:
     def hub(self, path: str) -> Any:
         """Ask the Hub's API."""
         request = Request(
-            f"{self.standalone.spawner.api_url}{path}",
-            headers={"Authorization": f"token {self.standalone.spawner.api_token}"},
+            f"{self.standalone.launcher.api_url}{path}",
+            headers={"Authorization": f"token {self.standalone.launcher.api_token}"},
         )
         with urlopen(request, timeout=10) as response:
             return json.load(response)

@@ -14,6 +14,7 @@ from tornado.ioloop import IOLoop
 from tornado.web import Application
 from traitlets.config import Config
 
+from binderprogress.backends.base import PairedBackend
 from binderprogress.backends.jupyterhub import HubLauncher
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.core.specs import Spec
@@ -95,7 +96,7 @@ def spawner() -> HubLauncher:
 def launches(
     io_loop: IOLoop, builder: LocalBuilder, spawner: HubLauncher, settings: Config
 ) -> Iterator[LaunchManager]:
-    launches = LaunchManager(builder=builder, spawner=spawner, config=settings)
+    launches = LaunchManager(backend=PairedBackend(builder, spawner), config=settings)
     yield launches
     io_loop.run_sync(launches.close, timeout=20)
 

@@ -9,7 +9,7 @@ for none is asked for again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -26,7 +26,15 @@ from ...core.log.reader import Record
 from ...core.phases import Phase
 from ...core.specs import Spec
 from ...errors import RefusedError
-from ..base import Attempt, BuildResult, LaunchRequest, ResolvedSpec, RunningServer
+from ..base import (
+    Attempt,
+    BackendProfile,
+    BuildResult,
+    LaunchItems,
+    LaunchRequest,
+    ResolvedSpec,
+    RunningServer,
+)
 from .failover import Tour, UnusableError
 from .stream import BinderStream
 from .upstreams import Upstreams
@@ -68,6 +76,9 @@ class UpstreamBuildResult(BuildResult, frozen=True, kw_only=True):
         self.stream.abandon()
 
 
+UpstreamRequest = LaunchRequest[UpstreamResolvedSpec, UpstreamBuildResult]
+
+
 class UpstreamBuilder:
     """Lets BinderHubs build.
 
@@ -76,7 +87,7 @@ class UpstreamBuilder:
     upstreams : Upstreams
     """
 
-    typical: Mapping[Phase, float] = TYPICAL
+    profile = BackendProfile(typical=TYPICAL)
 
     def __init__(self, upstreams: Upstreams) -> None:
         self._upstreams = upstreams
@@ -88,15 +99,15 @@ class UpstreamBuilder:
         return UpstreamResolvedSpec(spec, "")
 
     async def build(
-        self, target: ResolvedSpec
-    ) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
+        self, resolved: UpstreamResolvedSpec
+    ) -> AsyncGenerator[Record | Attempt | UpstreamBuildResult, None]:
         """Follow a build, at one BinderHub or the next; see `base.Builder.build`."""
-        tour = Tour(self._upstreams, target.spec)
+        tour = Tour(self._upstreams, resolved.spec)
         while True:
             hub, attempt = tour.next()
             if attempt is not None:
                 yield attempt
-            stream = BinderStream(self._upstreams, hub, target.spec)
+            stream = BinderStream(self._upstreams, hub, resolved.spec)
             try:
                 async with aclosing(self._follow(stream)) as items:
                     async for item in items:
@@ -105,7 +116,9 @@ class UpstreamBuilder:
             except UnusableError as error:
                 tour.fail(hub, error)
 
-    async def _follow(self, stream: BinderStream) -> AsyncGenerator[Record | BuildResult, None]:
+    async def _follow(
+        self, stream: BinderStream
+    ) -> AsyncGenerator[Record | UpstreamBuildResult, None]:
         """Follow one stream up to the end of the build; it stays open then."""
         built = False
         told = False
@@ -143,12 +156,9 @@ class UpstreamLauncher:
     def __init__(self, upstreams: Upstreams) -> None:
         self._upstreams = upstreams
 
-    async def spawn(
-        self, request: LaunchRequest
-    ) -> AsyncGenerator[Record | Attempt | RunningServer, None]:
-        """Take over the build's stream, or ask anew; see `base.Launcher.spawn`."""
-        built = request.built
-        assert isinstance(built, UpstreamBuildResult)  # noqa: S101 - as `UpstreamBuilder` makes them
+    async def launch(self, request: UpstreamRequest) -> LaunchItems:
+        """Take over the build's stream, or ask anew; see `base.Launcher.launch`."""
+        built = request.result
         stream = built.stream if built.stream.take_over() else None
         spec, first = built.stream.spec, built.stream.hub
         tour = Tour(self._upstreams, spec, first=first)
@@ -193,7 +203,7 @@ class UpstreamLauncher:
                     stream.hub.host,
                 )
 
-    async def stop(self, request: LaunchRequest) -> None:
+    async def stop(self, request: UpstreamRequest) -> None:
         """Do nothing: a BinderHub cannot be told. Its stream is closed already."""
 
     async def close(self) -> None:

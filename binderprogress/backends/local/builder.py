@@ -20,7 +20,7 @@ from ...core.log.reader import Record
 from ...core.phases import Phase
 from ...core.printable import plain
 from ...errors import LaunchFailedError
-from ..base import BuildResult, ResolvedSpec
+from ..base import Attempt, BackendProfile, BuildResult, ResolvedSpec
 from ..fetch.git import GitResolver, git_environment
 from ..fetch.options import FetchPlan
 from ..fetch.proxy import FetchProxy
@@ -44,18 +44,23 @@ class LocalBuilder(GitResolver):
     container engine, and is refused with a sentence that names the file.
     """
 
-    typical: Mapping[Phase, float] = {
-        Phase.WAITING: 0.5,
-        Phase.FETCHING: 2.0,
-        Phase.BUILDING: 10.0,
-        Phase.LAUNCHING: 3.0,
-    }
-
-    first_start = 1.7
-    """How much longer a server takes to start in a new environment: Python compiles what it
-    imports."""
-
     _uv_folders: Mapping[str, str] = {}
+
+    @property
+    def profile(self) -> BackendProfile:
+        """Seconds are those of an ordinary machine with a warm package cache."""
+        return BackendProfile(
+            typical={
+                Phase.WAITING: 0.5,
+                Phase.FETCHING: 2.0,
+                Phase.BUILDING: 10.0,
+                Phase.LAUNCHING: 3.0,
+            },
+            # In a new environment, Python first compiles what it imports.
+            first_start=1.7,
+            runs_on_host=True,
+            reads_private=self.credentials,
+        )
 
     environments = Unicode(help="The folder where environments are kept, one per commit.").tag(
         config=True
@@ -83,31 +88,33 @@ class LocalBuilder(GitResolver):
         """,
     ).tag(config=True)
 
-    def folder(self, target: ResolvedSpec) -> Path:
+    def folder(self, resolved: ResolvedSpec) -> Path:
         """Return where the environment of a commit is kept."""
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-        parts = [_LAYOUT, target.key, version, *self.base_packages]
+        parts = [_LAYOUT, resolved.key, version, *self.base_packages]
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
-        name = re.sub(r"[^a-z0-9]+", "-", target.title.lower()).strip("-")[:40]
+        name = re.sub(r"[^a-z0-9]+", "-", resolved.title.lower()).strip("-")[:40]
         return Path(self.environments).expanduser() / f"{name}-{digest}"
 
-    async def build(self, target: ResolvedSpec) -> AsyncGenerator[Record | BuildResult, None]:
+    async def build(
+        self, resolved: ResolvedSpec
+    ) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
         """Make the environment, or find it; see `base.Builder.build`."""
-        folder = self.folder(target)
+        folder = self.folder(resolved)
         if (folder / MARKER).is_file():
             yield BuildResult(str(folder), found=True)
             return
         task = {
-            "repo_url": target.address,
-            "commit": target.commit,
-            "ref": target.spec.ref,
+            "repo_url": resolved.address,
+            "commit": resolved.commit,
+            "ref": resolved.spec.ref,
             "folder": str(folder),
             "base_packages": list(self.base_packages),
             "link_mode": self.link_mode,
         }
         try:
             async with self.network.proxy() as proxy:
-                plan = await self.fetch_plan(target, proxy)
+                plan = await self.fetch_plan(resolved, proxy)
                 async with aclosing(self._run(task, plan, proxy)) as records:
                     async for record in records:
                         yield record

@@ -19,6 +19,7 @@ from traitlets import Enum, default
 from traitlets.config import LoggingConfigurable
 
 from ..._share import share_path
+from ...backends.base import PairedBackend
 from ...errors import ConfigError
 from ...history.config import History
 from ...launches import LaunchManager
@@ -73,8 +74,9 @@ class BinderProgress(LoggingConfigurable):
         super().__init__(parent=hub, **kwargs)
         settings = hub.tornado_app.settings
         self.launches = LaunchManager(
-            builder=BinderHubBuilder(settings, parent=self),
-            spawner=BinderHubLauncher(settings, parent=self),
+            backend=PairedBackend(
+                BinderHubBuilder(settings, parent=self), BinderHubLauncher(settings, parent=self)
+            ),
             parent=self,
         )
         self._take_over_limits(hub)

@@ -18,11 +18,10 @@ from tornado.httpclient import HTTPClientError
 from tornado.queues import Queue
 from traitlets.config import LoggingConfigurable
 
-from ...backends.base import BuildResult, ResolvedSpec
+from ...backends.base import Attempt, BackendProfile, BuildResult
 from ...core.log.reader import Record
 from ...core.log.reasons import diagnose
 from ...core.phases import Phase
-from ...core.specs import Spec
 from ...core.timing.estimator import TYPICAL
 from ...errors import LaunchFailedError
 from .build_watch import BuildWatch
@@ -47,11 +46,13 @@ class BinderHubBuilder(LoggingConfigurable):
         self._settings = settings
 
     @property
-    def typical(self) -> Mapping[Phase, float]:
-        """Seconds that its phases take where nothing better is known."""
-        if self._settings["use_registry"]:
-            return TYPICAL
-        return {phase: seconds for phase, seconds in TYPICAL.items() if phase is not Phase.PUSHING}
+    def profile(self) -> BackendProfile:
+        """Without a registry, nothing is pushed."""
+        typical = dict(TYPICAL)
+        if not self._settings["use_registry"]:
+            del typical[Phase.PUSHING]
+        # BinderHub's repo providers may have tokens for private repositories.
+        return BackendProfile(typical=typical, reads_private=True)
 
     def provider(self, prefix: str, text: str) -> Any:
         """Return BinderHub's object for a spec.
@@ -66,9 +67,8 @@ class BinderHubBuilder(LoggingConfigurable):
 
     # -- the protocol of `base.Builder`
 
-    async def resolve(self, spec: Spec) -> ResolvedSpec:
+    async def resolve(self, spec: ProviderSpec) -> BinderHubResolvedSpec:
         """Ask the provider what a ref is; see `base.Builder.resolve`."""
-        assert isinstance(spec, ProviderSpec)  # noqa: S101 - our handlers make no others
         provider = self.provider(spec.provider, spec.text)
         ref, notice = await self._ref(provider, spec), ""
         if ref is None:
@@ -91,14 +91,15 @@ class BinderHubBuilder(LoggingConfigurable):
             resolved_spec=await provider.get_resolved_spec(),
         )
 
-    async def build(self, target: ResolvedSpec) -> AsyncGenerator[Record | BuildResult, None]:
+    async def build(
+        self, resolved: BinderHubResolvedSpec
+    ) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
         """Find the image, or build it; see `base.Builder.build`."""
-        assert isinstance(target, BinderHubResolvedSpec)  # noqa: S101 - `resolve` makes no others
-        if await self._is_there(target.image):
-            yield BuildResult(target.image, found=True)
+        if await self._is_there(resolved.image):
+            yield BuildResult(resolved.image, found=True)
             return
-        await check_quota(self._settings, target)
-        watch = BuildWatch(await self._executor(target), pool=self._settings["build_pool"])
+        await check_quota(self._settings, resolved)
+        watch = BuildWatch(await self._executor(resolved), pool=self._settings["build_pool"])
         began, outcome = time.perf_counter(), ""
         with BUILDS_INPROGRESS.track_inprogress():
             yield _waiting("Waiting for build to start...\n")
@@ -114,8 +115,8 @@ class BinderHubBuilder(LoggingConfigurable):
                 watch.stop()
                 if outcome:
                     BUILD_TIME.labels(status=outcome).observe(time.perf_counter() - began)
-                    BUILD_COUNT.labels(status=outcome, **target.labels).inc()
-        yield BuildResult(target.image)
+                    BUILD_COUNT.labels(status=outcome, **resolved.labels).inc()
+        yield BuildResult(resolved.image)
 
     # -- refs
 

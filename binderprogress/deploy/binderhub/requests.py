@@ -86,7 +86,7 @@ class BinderHubResolvedSpec(ResolvedSpec, frozen=True, kw_only=True):
         return {"provider": self.provider.name, "repo": self.spec.repo_url}
 
     def binder_fields(self, *, launch_host: str, client_ip: str) -> dict[str, str]:
-        """Return the fields as BinderHub's providers know them; see `ResolvedSpec.binder_fields`."""
+        """Return the fields as BinderHub's providers know them."""
         return {
             "binder_ref_url": self.ref_url,
             # BinderHub may be configured to name another host than the one that was asked.

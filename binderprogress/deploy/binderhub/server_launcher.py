@@ -13,7 +13,7 @@ from tornado.httpclient import HTTPClientError
 from tornado.web import HTTPError
 from traitlets.config import LoggingConfigurable
 
-from ...backends.base import Attempt, LaunchRequest, RunningServer
+from ...backends.base import Attempt, BuildResult, LaunchItems, LaunchRequest, RunningServer
 from ...core.log.reader import Record
 from ...core.log.reasons import diagnose
 from ...errors import LaunchFailedError
@@ -22,6 +22,9 @@ from .quota import check_quota
 from .requests import BinderHubResolvedSpec
 
 __all__ = ["BinderHubLauncher"]
+
+
+BinderHubRequest = LaunchRequest[BinderHubResolvedSpec, BuildResult]
 
 
 class _Server:
@@ -50,12 +53,9 @@ class BinderHubLauncher(LoggingConfigurable):
 
     # -- the protocol of `base.Launcher`
 
-    async def spawn(
-        self, request: LaunchRequest
-    ) -> AsyncGenerator[Record | Attempt | RunningServer, None]:
-        """Start a server; see `base.Launcher.spawn`."""
-        target = request.target
-        assert isinstance(target, BinderHubResolvedSpec)  # noqa: S101 - `BinderHubBuilder` makes no others
+    async def launch(self, request: BinderHubRequest) -> LaunchItems:
+        """Start a server; see `base.Launcher.launch`."""
+        target = request.resolved
         delay, retries = self._launcher.retry_delay, self._launcher.retries
         with LAUNCHES_INPROGRESS.track_inprogress():
             await check_quota(self._settings, target)
@@ -77,7 +77,7 @@ class BinderHubLauncher(LoggingConfigurable):
                 await asyncio.sleep(delay)
                 delay *= 2
 
-    async def stop(self, request: LaunchRequest) -> None:
+    async def stop(self, request: BinderHubRequest) -> None:
         """Stop the servers of a request; see `base.Launcher.stop`."""
         for server in self._servers.pop(request.key, []):
             user = quote(server.user, safe="@~")
@@ -92,7 +92,7 @@ class BinderHubLauncher(LoggingConfigurable):
     # -- one attempt
 
     async def _attempt(
-        self, request: LaunchRequest, target: BinderHubResolvedSpec
+        self, request: BinderHubRequest, target: BinderHubResolvedSpec
     ) -> AsyncGenerator[Record | RunningServer, None]:
         server = self._name(target)
         self._servers.setdefault(request.key, []).append(server)
@@ -159,7 +159,7 @@ class BinderHubLauncher(LoggingConfigurable):
     # -- what is told of it
 
     def _succeeded(
-        self, request: LaunchRequest, target: BinderHubResolvedSpec, began: float, attempt: int
+        self, request: BinderHubRequest, target: BinderHubResolvedSpec, began: float, attempt: int
     ) -> None:
         del self._servers[request.key]
         seconds = time.perf_counter() - began

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from binderprogress.backends.base import PairedBackend
 from binderprogress.backends.binderhub.backend import UpstreamBuilder, UpstreamLauncher
 from binderprogress.backends.binderhub.upstreams import Upstreams
 from binderprogress.core import specs
@@ -34,7 +35,7 @@ class Front:
         urls = [hub.url for hub in hubs]
         self.upstreams = Upstreams(urls=urls, **{"pauses": PAUSES, **settings})
         self.manager = LaunchManager(
-            builder=UpstreamBuilder(self.upstreams), spawner=UpstreamLauncher(self.upstreams)
+            backend=PairedBackend(UpstreamBuilder(self.upstreams), UpstreamLauncher(self.upstreams))
         )
 
     def spec(self, first: BinderHub | None = None) -> Spec:

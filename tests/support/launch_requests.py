@@ -1,0 +1,33 @@
+"""Requests as a manager sends them to a launcher."""
+
+from __future__ import annotations
+
+from binderprogress.backends.base import BuildResult, LaunchRequest, ResolvedSpec
+from binderprogress.core.specs import parse
+
+__all__ = ["Request", "launch_request"]
+
+Request = LaunchRequest[ResolvedSpec, BuildResult]
+
+_RESOLVED = ResolvedSpec(parse("gh/ada/repository/HEAD"), "0" * 40)
+
+
+def launch_request(
+    name: str = "a",
+    key: str = "k",
+    *,
+    image: str = "i",
+    repo_url: str = "https://repository.invalid/",
+    options: dict[str, str] | None = None,
+    user: str = "",
+) -> Request:
+    """Return a request to start an image."""
+    return LaunchRequest(
+        name=name,
+        key=key,
+        resolved=_RESOLVED,
+        result=BuildResult(image),
+        repo_url=repo_url,
+        options=options or {},
+        user=user,
+    )
