@@ -20,7 +20,7 @@ from yarl import URL
 from ..core import sse
 from ..core.binderhub.replay import Repeats
 from ..core.binderhub.stream import (
-    BUILD_PHASES,
+    PHASES_BEFORE_LAUNCH,
     SPAWN_PHASES,
     BinderHubLaunch,
     message_of,
@@ -264,7 +264,7 @@ class _Watched:
         if is_first and record.get("status_code") == 403 and message.strip() == "Forbidden":
             # What it says instead of the address of its login.
             self.launch.fail("refused", now=now, **_login(self._connection.token))
-        elif phase not in BUILD_PHASES or not self._repeats.has(
+        elif phase not in PHASES_BEFORE_LAUNCH or not self._repeats.has(
             message, status=phase is Phase.WAITING
         ):
             self._failures = 0

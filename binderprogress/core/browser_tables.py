@@ -99,7 +99,7 @@ def tables() -> dict[str, Any]:
             "ceiling": estimate.CEILING,
             "ahead": estimate.AHEAD,
             "caution": estimate.CAUTION,
-            "cold": estimate.COLD,
+            "cold": estimate.CHANCE_OF_BUILD,
             "fresh": estimate.FRESH,
             "moment": estimate.MOMENT,
             "pace": estimate.PACE,

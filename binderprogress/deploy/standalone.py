@@ -30,7 +30,7 @@ from ..history.config import History
 from ..launches import LaunchManager
 from ..web.app import make_app
 from ..web.config import Web
-from ..web.health import Check
+from ..web.health_check import HealthCheck
 from ..web.metrics import UpstreamCollector
 from ..web.server import HttpServer
 from .tracing import Tracing
@@ -97,7 +97,7 @@ class Standalone(LoggingConfigurable):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.upstreams = Upstreams(parent=self)
-        self._checks: list[Check] = []
+        self._checks: list[HealthCheck] = []
         self.hub: EmbeddedJupyterHub | None = None
         self.builder: LocalBuilder | Repo2dockerBuilder | None = None
         """What builds here; None in front of BinderHubs."""
@@ -235,13 +235,13 @@ class Standalone(LoggingConfigurable):
 
     def _make_backend(self) -> AnyBackend:
         if self.upstreams.hubs:
-            self._checks = [Check("BinderHubs", self.upstreams.health, every=0.0)]
+            self._checks = [HealthCheck("BinderHubs", self.upstreams.health, every=0.0)]
             return PairedBackend(UpstreamBuilder(self.upstreams), UpstreamLauncher(self.upstreams))
         builder = self.builder = self._make_builder()
         launcher = self.launcher = HubLauncher(parent=self)
         self._checks = [
-            Check("JupyterHub API", partial(self._check_hub, launcher)),
-            Check("builder", builder.check, every=30.0),
+            HealthCheck("JupyterHub API", partial(self._check_hub, launcher)),
+            HealthCheck("builder", builder.check, every=30.0),
         ]
         return PairedBackend(builder, launcher)
 

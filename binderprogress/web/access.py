@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from .base import Handler
+from tornado.web import RequestHandler
 
 __all__ = ["Access", "Everyone"]
 
@@ -22,7 +21,7 @@ class Access(Protocol):
     frame_ancestors: str
     """Which pages may show ours in a frame, for the Content-Security-Policy."""
 
-    async def identify(self, handler: Handler) -> str:
+    async def identify(self, handler: RequestHandler) -> str:
         """Return the name of who asks.
 
         It may finish the answer instead, by a redirect to a login; then nothing more is done.
@@ -42,6 +41,6 @@ class Everyone:
     form_action = "'self'"
     frame_ancestors = "'self'"
 
-    async def identify(self, handler: Handler) -> str:
+    async def identify(self, handler: RequestHandler) -> str:
         """Name nobody."""
         return ""

@@ -21,7 +21,7 @@ from .tickets import Tickets
 if TYPE_CHECKING:
     import jinja2
 
-    from .health import Check
+    from .health_check import HealthCheck
 
 __all__ = ["Web"]
 
@@ -135,7 +135,7 @@ class Web(LoggingConfigurable):
             read_gallery(Path(self.gallery).expanduser()) if self.gallery else Gallery()
         )
         """What the front page offers."""
-        self.checks: list[Check] = []
+        self.checks: list[HealthCheck] = []
         """What must work for a launch, beside ourselves; ``/health`` asks."""
         self.front_page: dict[str, Any] = {"engine": "", "hub_url": ""}
         """More variables for the template of the front page."""

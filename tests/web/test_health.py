@@ -11,7 +11,7 @@ import pytest
 
 from binderprogress.core.log.reasons import failure
 from binderprogress.web.config import Web
-from binderprogress.web.health import Check
+from binderprogress.web.health_check import HealthCheck
 
 from ..launches.parts import gen_test
 from ..support.asynchronous import asynchronous
@@ -43,8 +43,8 @@ class Time:
         return self.now
 
 
-def check(part: Callable[[], Awaitable[dict[str, Any]]], time: Time, **more: Any) -> Check:
-    return Check("part", part, clock=time, **more)
+def check(part: Callable[[], Awaitable[dict[str, Any]]], time: Time, **more: Any) -> HealthCheck:
+    return HealthCheck("part", part, clock=time, **more)
 
 
 @asynchronous(10)

@@ -11,7 +11,7 @@ from yarl import URL
 from ...core import sse
 from ...core.binderhub.replay import Repeats
 from ...core.binderhub.stream import (
-    BUILD_PHASES,
+    PHASES_BEFORE_LAUNCH,
     SPAWN_PHASES,
     message_of,
     phase_of,
@@ -138,7 +138,7 @@ class BinderStream:
             if record is None:
                 return self._cut()
             phase = phase_of(record)
-            if phase in BUILD_PHASES:
+            if phase in PHASES_BEFORE_LAUNCH:
                 status = phase is Phase.WAITING
                 if self._repeats.has(message_of(record), status=status):
                     continue

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from ..processes.environment import with_git_config
 from .safe_files import Limits
 
 __all__ = [
@@ -14,7 +15,6 @@ __all__ = [
     "FetchSettings",
     "take_plan",
     "take_settings",
-    "with_git_config",
     "with_proxy",
 ]
 
@@ -80,15 +80,6 @@ class FetchPlan(msgspec.Struct, frozen=True):
 def take_plan() -> FetchPlan:
     """Return what the server put into a build's environment, and remove it from there."""
     return msgspec.json.decode(os.environ.pop(_PLAN), type=FetchPlan)
-
-
-def with_git_config(env: Mapping[str, str], config: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment in which git has more settings, which overrule those in files."""
-    count = int(env.get("GIT_CONFIG_COUNT") or 0)
-    made = {**env, "GIT_CONFIG_COUNT": str(count + len(config))}
-    for number, (key, value) in enumerate(config.items(), count):
-        made[f"GIT_CONFIG_KEY_{number}"], made[f"GIT_CONFIG_VALUE_{number}"] = key, value
-    return made
 
 
 def with_proxy(env: Mapping[str, str], proxy: str) -> dict[str, str]:

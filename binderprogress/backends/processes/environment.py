@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from ..fetch.options import with_git_config
-
 __all__ = [
     "ENGINE",
     "PACKAGES",
@@ -26,6 +24,7 @@ __all__ = [
     "engine_folders",
     "private_home",
     "select",
+    "with_git_config",
 ]
 
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
@@ -169,3 +168,12 @@ def engine_folders() -> dict[str, str]:
         "BINDERPROGRESS_ENGINE_HOME": home,
     }
     return {name: os.environ.get(name) or str(folder) for name, folder in folders.items()}
+
+
+def with_git_config(env: Mapping[str, str], config: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which git has more settings, which overrule those in files."""
+    count = int(env.get("GIT_CONFIG_COUNT") or 0)
+    made = {**env, "GIT_CONFIG_COUNT": str(count + len(config))}
+    for number, (key, value) in enumerate(config.items(), count):
+        made[f"GIT_CONFIG_KEY_{number}"], made[f"GIT_CONFIG_VALUE_{number}"] = key, value
+    return made

@@ -21,8 +21,8 @@ from ..redact import redact_address, without_credentials
 from ..timing.estimator import Estimator
 
 __all__ = [
-    "BUILD_PHASES",
     "LONGEST_FIELD",
+    "PHASES_BEFORE_LAUNCH",
     "SPAWN_PHASES",
     "TYPICAL",
     "BinderHubLaunch",
@@ -34,7 +34,9 @@ __all__ = [
     "server_of",
 ]
 
-BUILD_PHASES = frozenset({None, Phase.WAITING, Phase.FETCHING, Phase.BUILDING, Phase.PUSHING})
+PHASES_BEFORE_LAUNCH = frozenset(
+    {None, Phase.WAITING, Phase.FETCHING, Phase.BUILDING, Phase.PUSHING}
+)
 """The phases of a build, and what names none: who asks again joins it, and hears them again."""
 
 SPAWN_PHASES = frozenset({Phase.BUILT, Phase.LAUNCHING, Phase.READY})
@@ -242,7 +244,7 @@ class BinderHubLaunch:
         if self.phase is Phase.WAITING:
             usual = reason_of_status(record.get("status_code"))
         else:
-            usual = "build-failed" if self.phase in BUILD_PHASES else "spawn-failed"
+            usual = "build-failed" if self.phase in PHASES_BEFORE_LAUNCH else "spawn-failed"
         self._end(diagnose(self._tail, otherwise=usual), now)
 
     def _end(self, found: Diagnosis, now: float) -> None:

@@ -43,7 +43,7 @@ SIGMA = 0.9
 STEADY = 0.5
 """… of ln(duration) of a start, which differs less."""
 
-COLD = 0.7
+CHANCE_OF_BUILD = 0.7
 """How probable it is that an environment has to be made, where nothing is known."""
 
 PULL = 0.3
@@ -314,7 +314,7 @@ class Estimator:
         """Return how probable it is that the environment has to be made, or 1 if it was."""
         if self._cold is not None:
             return float(self._cold)
-        cold = self._expected.cold(COLD)
+        cold = self._expected.cold(CHANCE_OF_BUILD)
         if not self._fetched:
             return cold
         # Most builders fetch a repository only to build it; of some that says nothing.
