@@ -111,7 +111,7 @@ def snippets(
     opened = f' urlpath="{escape(urlpath)}"' if urlpath else ""
     script = f'src="{escape(base_url + static_path)}binder-progress'
     element = (
-        f'<binder-progress hub="{escape(base_url)}" spec="{escape(str(spec))}"{opened}>'
+        f'<binder-progress server="{escape(base_url)}" spec="{escape(str(spec))}"{opened}>'
         "</binder-progress>"
     )
     return Snippets(

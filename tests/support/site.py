@@ -36,7 +36,7 @@ class Site:
         self.html = (
             '<!doctype html><html lang="en"><link rel="icon" href="data:,">'
             f'<script type="module" src="{scripts}/static/binder-progress.js"></script>\n'
-            f'<binder-progress hub="{hub}" spec="{spec}" {attributes}></binder-progress>'
+            f'<binder-progress server="{hub}" spec="{spec}" {attributes}></binder-progress>'
         )
 
 

@@ -40,7 +40,7 @@ PAGE = f"""<!doctype html>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="/static/base.css">
 <script type="module" src="/static/binder-progress.js"></script>
-<main><binder-progress hub="/" spec="{SPEC}" autostart></binder-progress></main>
+<main><binder-progress server="/" spec="{SPEC}" autostart></binder-progress></main>
 """
 
 

@@ -237,7 +237,7 @@ async def test_a_card_knows_what_it_launches(api: Api) -> None:
     assert cards[0]["data-spec"] == "gh/binder-examples/requirements/HEAD"
     assert cards[0]["data-urlpath"] == "lab/tree/a b.ipynb"
     assert cards[1]["data-spec"] == "gl/group%2Fsub%2Fproject/feature/x"
-    assert page.element["hub"] == "/"
+    assert page.element["server"] == "/"
 
 
 # -- previews
@@ -505,7 +505,7 @@ async def test_the_form_makes_what_launches(api: Api, repo: str, ref: str, spec:
     assert not re.search(r"[()\s]", made.link)
     [(_, script), (_, element)] = Page(made.embed.encode()).tags
     assert script["src"] == f"{api.url}/static/binder-progress.js"
-    assert element["hub"] == f"{api.url}/"
+    assert element["server"] == f"{api.url}/"
     assert (element["spec"], element["urlpath"]) == (spec, "lab/tree/ü&b.ipynb")
     assert len(made.embed.splitlines()) == 2
     [(_, plain), same] = Page(made.classic.encode()).tags

@@ -95,7 +95,7 @@ async def test_the_launch_page_knows_what_to_launch(api: Api) -> None:
     page = Page(response.body)
     assert page.element["spec"] == "gl/group%2Fsub%2Fproject/feature/x"
     assert page.element["urlpath"] == "lab/tree/a b"
-    assert page.element["hub"] == "/"
+    assert page.element["server"] == "/"
     assert "sub/project" in page.text
     assert "feature/x" in page.text
 

@@ -92,7 +92,9 @@ function patterns(): Map<string, RegExp> {
   for (const pattern of begun.flatMap((each) => Object.values<string>(each))) {
     add(new RegExp(`^(?:${pattern})`));
   }
-  for (const name of readdirSync("src").filter((each) => /(?<!\.test)\.ts$/.test(each))) {
+  for (const name of readdirSync("src", { encoding: "utf8", recursive: true }).filter((each) =>
+    /(?<!\.test)\.ts$/.test(each),
+  )) {
     const tree = parseAst(readFileSync(`src/${name}`, "utf8"), { lang: "ts" });
     JSON.stringify(tree, (_, node: { regex?: { pattern: string; flags: string } } | null) => {
       if (node?.regex) add(new RegExp(node.regex.pattern, node.regex.flags));

@@ -31,7 +31,7 @@ function text(name: string): string | undefined {
 
 async function put(attributes: Record<string, string> = {}): Promise<Source> {
   element = document.createElement("binder-progress");
-  const all = { hub: "/b", spec: "gh/a/b/HEAD", autostart: "", ...attributes };
+  const all = { server: "/b", spec: "gh/a/b/HEAD", autostart: "", ...attributes };
   for (const [name, value] of Object.entries(all)) element.setAttribute(name, value);
   for (const type of ["started", "phasechange", "ready", "failed"]) {
     // On the document: they bubble, and leave shadow trees.
@@ -315,7 +315,7 @@ test("a launch that the server refuses says why", async () => {
 });
 
 test.each([
-  [{ hub: "javascript:alert(1)" }, "hub"],
+  [{ server: "javascript:alert(1)" }, "server"],
   [{ spec: "" }, "spec"],
 ])("what cannot be is said: %j", async (attributes, name) => {
   await put(attributes);
@@ -323,10 +323,16 @@ test.each([
   expect(fetched).not.toHaveBeenCalled();
 });
 
+test("hub is the older name of server", async () => {
+  await put({ server: "", hub: "javascript:alert(1)" });
+  expect(text("outcome-message")).toContain("http:// or https://");
+  expect(fetched).not.toHaveBeenCalled();
+});
+
 test("a server of another site that says nothing names the setting", async () => {
   vi.spyOn(console, "error").mockImplementation(() => undefined);
   fetched.mockRejectedValue(new TypeError("Failed to fetch"));
-  await put({ hub: "https://hub.example" });
+  await put({ server: "https://hub.example" });
   expect(text("outcome-message")).toContain("c.Web.allowed_origins");
   expect(text("outcome-message")).toContain(location.origin);
   expect(told.at(-1)).toMatchObject(["failed", { reason: "unreachable" }]);

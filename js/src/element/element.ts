@@ -40,6 +40,7 @@ export class BinderProgressElement extends LitElement {
   static override styles = unsafeCSS(styles);
 
   static override properties = {
+    server: {},
     hub: {},
     spec: {},
     urlpath: {},
@@ -56,7 +57,9 @@ export class BinderProgressElement extends LitElement {
   }
 
   /** The address of the binderprogress server; by default the root of the page's own. */
-  declare hub: string;
+  declare server: string;
+  /** The older name of `server`. */
+  declare hub: string | undefined;
   /** What to launch: `<provider>/<...>/<ref>`. */
   declare spec: string;
   /** What to open in the ready server, as `lab/tree/index.ipynb`. */
@@ -112,7 +115,7 @@ export class BinderProgressElement extends LitElement {
 
   constructor() {
     super();
-    this.hub = "";
+    this.server = "";
     this.spec = "";
     this.urlpath = "";
     this.open = "none";
@@ -214,7 +217,7 @@ export class BinderProgressElement extends LitElement {
   }
 
   #settings(): void {
-    this.#session.hub = this.hub ?? "";
+    this.#session.hub = (this.server || this.hub) ?? "";
     this.#session.spec = this.spec ?? "";
     this.#session.urlpath = this.urlpath ?? "";
   }

@@ -427,8 +427,8 @@ function checkedHub(hub: string): string {
   const url = hubUrl(hub);
   if (url) return url;
   throw new UnusableError(
-    "unusable.hub",
-    "The server's address (hub) does not begin with http:// or https://.",
+    "unusable.server",
+    "The server's address (server) does not begin with http:// or https://.",
   );
 }
 
