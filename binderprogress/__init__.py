@@ -1,5 +1,110 @@
-"""One resumable event stream from a repository to a running Jupyter server."""
+"""One resumable event stream from a repository to a running Jupyter server.
+
+These names are the public API in Python; everything else may change at any time. They are imported
+when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from .backends.base import (
+        Attempt,
+        Backend,
+        BackendProfile,
+        Builder,
+        BuildResult,
+        Launcher,
+        LaunchRequest,
+        PairedBackend,
+        Record,
+        ResolvedSpec,
+        RunningServer,
+    )
+    from .channels.base import Channel
+    from .client import AsyncClient, Client
+    from .core.events import Event
+    from .core.phases import Phase
+    from .core.specs import Spec
+    from .errors import (
+        BadRequestError,
+        BinderProgressError,
+        ConfigError,
+        LaunchFailedError,
+        NotFoundError,
+        RefusedError,
+        ServerUnreachableError,
+        SpecError,
+        TooManyRequestsError,
+    )
+    from .history.store import HistoryStore
+    from .launches import LaunchManager
+    from .web.access import Access
+
+__all__ = [
+    "Access",
+    "AsyncClient",
+    "Attempt",
+    "Backend",
+    "BackendProfile",
+    "BadRequestError",
+    "BinderProgressError",
+    "BuildResult",
+    "Builder",
+    "Channel",
+    "Client",
+    "ConfigError",
+    "Event",
+    "HistoryStore",
+    "LaunchFailedError",
+    "LaunchManager",
+    "LaunchRequest",
+    "Launcher",
+    "NotFoundError",
+    "PairedBackend",
+    "Phase",
+    "Record",
+    "RefusedError",
+    "ResolvedSpec",
+    "RunningServer",
+    "ServerUnreachableError",
+    "Spec",
+    "SpecError",
+    "TooManyRequestsError",
+    "__version__",
+]
+
+_MODULES = {
+    "backends.base": [
+        *("Attempt", "Backend", "BackendProfile", "BuildResult", "Builder", "LaunchRequest"),
+        *("Launcher", "PairedBackend", "Record", "ResolvedSpec", "RunningServer"),
+    ],
+    "channels.base": ["Channel"],
+    "client": ["AsyncClient", "Client"],
+    "core.events": ["Event"],
+    "core.phases": ["Phase"],
+    "core.specs": ["Spec"],
+    "errors": [
+        *("BadRequestError", "BinderProgressError", "ConfigError", "LaunchFailedError"),
+        *("NotFoundError", "RefusedError", "ServerUnreachableError", "SpecError"),
+        "TooManyRequestsError",
+    ],
+    "history.store": ["HistoryStore"],
+    "launches": ["LaunchManager"],
+    "web.access": ["Access"],
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
