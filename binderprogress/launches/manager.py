@@ -157,7 +157,7 @@ class LaunchManager(LoggingConfigurable):
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._builds: dict[str, Build] = {}
-        self._ending: set[asyncio.Task[Built]] = set()
+        self._ending: set[asyncio.Task[BuildResult]] = set()
         """Builds that were cancelled, while they end their processes."""
         self._logs = tempfile.TemporaryDirectory(prefix="binderprogress-")
         self._closing = False

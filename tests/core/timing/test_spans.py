@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from binderprogress.core.events import Event
 from binderprogress.core.log.steps import Step, numbered
 from binderprogress.core.phases import Phase
-from binderprogress.core.timing.spans import MOST_SPANS, PastLaunch, Span, spans
+from binderprogress.core.timing.spans import MOST_SPANS, PastLaunch, Span, StepChange, spans
 
 BEGAN = 1000.0
 
