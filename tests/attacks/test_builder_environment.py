@@ -18,10 +18,14 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from binderprogress.backends.fetch.git import GitResolver
+from binderprogress.backends.fetch.options import FetchPlan, FetchSettings
+from binderprogress.backends.fetch.safe_files import Limits
 from binderprogress.backends.local.builder import LocalBuilder
+from binderprogress.backends.local.detect_program import OURS, detect
 from binderprogress.backends.processes.sandbox import sandboxed, why_no_sandbox
 from binderprogress.core.log.reader import Record
 from binderprogress.core.log.reasons import diagnose
@@ -319,3 +323,20 @@ def test_a_checkout_that_is_a_link_is_not_copied(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is a link"):
         _copy(tmp_path / "repository", tmp_path / "homes" / "ada" / "default")
     assert not (tmp_path / "homes").exists()
+
+
+@needs_sandbox
+def test_detection_reads_nothing_outside_even_of_a_link_that_comes_later(tmp_path: Path) -> None:
+    """Somebody who can write into a checkout after it was checked puts a link there."""
+    secret = tmp_path / "secret"
+    secret.write_text("python-of-somebody-else\n")
+    checkout = tmp_path / "build" / "repository"
+    checkout.mkdir(parents=True)
+    (checkout / "requirements.txt").touch()
+    (checkout / "runtime.txt").symlink_to(secret)
+    env = {"PATH": os.environ["PATH"]}
+    plan = FetchPlan(FetchSettings("git", Limits(10, 10**6, 10)), env)
+    # Without a namespace, the sentence that refuses the file would quote it.
+    assert "of-somebody-else" in detect(plan, checkout).problem
+    detected = detect(msgspec.structs.replace(plan, sandbox=True), checkout)
+    assert (detected.python, detected.problem) == (OURS, "")

@@ -49,6 +49,7 @@ MODULES = [
     "binderprogress.backends.jupyterhub",
     "binderprogress.backends.local.builder",
     "binderprogress.backends.local.build_program",
+    "binderprogress.backends.local.detect_program",
     "binderprogress.backends.repo2docker",
     "binderprogress.web.base",
     "binderprogress.web.links",

@@ -10,21 +10,16 @@ from __future__ import annotations
 import errno
 import json
 import os
-import platform
-import re
 import select
 import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from repo2docker.app import Repo2Docker
 from repo2docker.contentproviders.base import ContentProviderException
 from repo2docker.utils import chdir
 from uv import find_uv_bin
@@ -34,28 +29,12 @@ from ..fetch.isolated import fetch, provider_name
 from ..fetch.options import FetchPlan, take_plan
 from ..processes.child import Lines
 from .builder import MARKER
-
-# What the buildpacks other than Python's are detected by, for the sentence that refuses them.
-_BUILDPACK_FILES = {
-    "LegacyBinderDockerBuildPack": ["Dockerfile"],
-    "DockerBuildPack": ["Dockerfile"],
-    "JuliaProjectTomlBuildPack": ["Project.toml", "JuliaProject.toml"],
-    "JuliaRequireBuildPack": ["REQUIRE"],
-    "NixBuildPack": ["default.nix"],
-    "RBuildPack": ["install.R", "DESCRIPTION", "runtime.txt"],
-    "CondaBuildPack": ["environment.yml", "environment.yaml"],
-    "PipfileBuildPack": ["Pipfile", "Pipfile.lock"],
-}
-
+from .detect_program import OURS, Detected, detect
 
 # What a pipe holds.
 _CHUNK = 65536
 # A line that is longer is cut: as JSON it must not be longer than who reads it takes.
 _LONGEST_LINE = 2**18
-
-
-_OURS = f"{sys.version_info[0]}.{sys.version_info[1]}"
-_VERSION = re.compile(r"[23](\.\d+){0,2}")
 
 
 class BuildError(Exception):
@@ -111,13 +90,15 @@ def _locked(folder: Path) -> FileLock:
 def _build(task: dict[str, Any], plan: FetchPlan, folder: Path) -> None:
     checkout, venv = folder / "repository", folder / "venv"
     _fetch(task, plan, checkout)
+    detected = detect(plan, checkout)
+    if detected.problem:
+        raise BuildError(detected.problem)
+    say("Using PythonBuildPack builder\n", "building")
     with chdir(str(checkout)):
-        buildpack = _detect()
-        _refuse_what_needs_an_engine(buildpack)
-        for title, command in _commands(buildpack, task["base_packages"], venv):
+        for title, command in _commands(detected, task["base_packages"], venv):
             say(f"{title}\n", "building")
             say_all(_output(command, _environment(venv, task["link_mode"])), "building")
-        start = Path(buildpack.binder_path("start"))
+        start = detected.path("start")
         if start.is_file():
             _refuse_a_link_outside(start)
         made = {**task, "start": str(start) if start.is_file() else ""}
@@ -135,54 +116,28 @@ def _fetch(task: dict[str, Any], plan: FetchPlan, checkout: Path) -> None:
     say_all(fetch(plan, task["repo_url"], task["commit"], checkout), "fetching")
 
 
-def _detect() -> Any:
-    for buildpack_class in Repo2Docker.buildpacks.default():
-        buildpack = buildpack_class(base_image="")
-        if buildpack.detect():
-            return buildpack
-    return Repo2Docker.default_buildpack.default_value(base_image="")
-
-
-def _refuse_what_needs_an_engine(buildpack: Any) -> None:
-    name = type(buildpack).__name__
-    candidates = [buildpack.binder_path("apt.txt")]
-    for file in _BUILDPACK_FILES.get(name, []):
-        # R's DESCRIPTION is looked for in the root, the others in the binder folder.
-        candidates += [buildpack.binder_path(file), file]
-    for path in candidates:
-        if Path(path).is_file():
-            raise BuildError(
-                f"{path} cannot be honoured without a container engine. Launch it with docker or "
-                "podman (--engine docker), or ask for what it needs in requirements.txt."
-            )
-    if name != "PythonBuildPack":
-        raise BuildError(f"{name} cannot be honoured without a container engine.")
-    say(f"Using {name} builder\n", "building")
-
-
 def _commands(
-    buildpack: Any, base_packages: list[str], venv: Path
+    detected: Detected, base_packages: list[str], venv: Path
 ) -> Iterator[tuple[str, list[str]]]:
     uv = find_uv_bin()
-    version = _python_version(buildpack)
     # uv looks for Pythons on PATH, where ours need not be.
-    python = sys.executable if version == _OURS else version
+    python = sys.executable if detected.python == OURS else detected.python
     yield (
-        f"Making an environment with Python {version}",
+        f"Making an environment with Python {detected.python}",
         [uv, "venv", "--no-config", "--seed", "--python", python, str(venv)],
     )
     packages = [*base_packages]
-    requirements = Path(buildpack.binder_path("requirements.txt"))
+    requirements = detected.path("requirements.txt")
     title = "Installing Jupyter"
     if requirements.is_file():
         packages += ["--requirements", str(requirements)]
         title += f" and {requirements}"
-    if buildpack._is_python_package():
+    if detected.is_package:
         packages += ["."]
         title += " and the package in the repository"
     if packages:
         yield title, [uv, "pip", "install", "--python", str(venv), *packages]
-    post_build = Path(buildpack.binder_path("postBuild"))
+    post_build = detected.path("postBuild")
     if post_build.is_file():
         _refuse_a_link_outside(post_build)
         post_build.chmod(0o755)
@@ -197,32 +152,6 @@ def _refuse_a_link_outside(path: Path) -> None:
     """
     if not path.resolve().is_relative_to(Path.cwd()):
         raise BuildError(f"{path} is a symbolic link that leads outside the repository.")
-
-
-def _python_version(buildpack: Any) -> str:
-    name, version, _date = buildpack.runtime
-    if name == "python" and version:
-        # To uv, what is no version is the name of a program to run.
-        if not _VERSION.fullmatch(version):
-            raise BuildError(f"Invalid runtime.txt: python-{version} names no version of Python.")
-        return str(version)
-    wanted = _requires_python() if buildpack._is_python_package() else ""
-    if wanted and not SpecifierSet(wanted).contains(platform.python_version(), prereleases=True):
-        return wanted
-    # What runs here is here: no download, and what most repositories want.
-    return _OURS
-
-
-def _requires_python() -> str:
-    """Return what pyproject.toml says of Python's version, as uv takes it too."""
-    path = Path("pyproject.toml")
-    project = tomllib.loads(path.read_text()).get("project", {}) if path.is_file() else {}
-    wanted = str(project.get("requires-python", ""))
-    try:
-        SpecifierSet(wanted)
-    except InvalidSpecifier:
-        raise BuildError(f"pyproject.toml: requires-python {wanted!r} is not understood.") from None
-    return wanted
 
 
 def _output(command: Sequence[str], env: dict[str, str]) -> Iterator[str]:
