@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, wait
 from typing import Any, TypeVar
 
 from ..core.events import Event
@@ -13,6 +13,9 @@ from .asynchronous import PAUSES, AsyncClient, Kind
 from .models import Launch, LaunchState, Server
 
 __all__ = ["Client"]
+
+_WAKE = 1.0
+"""Seconds after which a waiting thread looks whether Ctrl-C was pressed."""
 
 _LEAVE_TIMEOUT = 3.0
 """Seconds that what is interrupted may take to clean up."""
@@ -136,6 +139,9 @@ class Client:
 
         task = asyncio.run_coroutine_threadsafe(noted(), self._loop)
         try:
+            # A signal that comes just before this thread waits is noticed when it wakes up.
+            while not task.done():
+                wait([task], _WAKE)
             return task.result()
         except CancelledError:
             # Only `close`, called by another thread, cancels it.

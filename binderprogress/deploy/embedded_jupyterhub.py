@@ -35,6 +35,10 @@ for section, settings in values.items():
 """
 
 
+_ATTEMPTS = 2
+"""How often it is started if it ends before it answers."""
+
+
 class EmbeddedJupyterHub:
     """A JupyterHub with configurable-http-proxy on loopback, for our launches only.
 
@@ -86,6 +90,10 @@ class EmbeddedJupyterHub:
                 "configurable-http-proxy is not installed, which JupyterHub needs. "
                 "Install it with: npm install -g configurable-http-proxy"
             )
+        await self._run(env)
+        self._ready = asyncio.create_task(self._wait_until_ready(env))
+
+    async def _run(self, env: Mapping[str, str]) -> None:
         config = self._folder / "jupyterhub_config.py"
         values = config.with_suffix(".json")
         log = self._folder / "jupyterhub.log"
@@ -93,6 +101,8 @@ class EmbeddedJupyterHub:
             make_private_file(path)
         config.write_text(_CONFIG)
         values.write_text(json.dumps(self._values()))
+        if self._log is not None:
+            self._log.close()
         self._log = log.open("wb")
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "jupyterhub", "--config", str(config)),
@@ -105,7 +115,6 @@ class EmbeddedJupyterHub:
             # Its cookie secret and what its servers write, notebooks and their checkpoints.
             umask=0o077,
         )
-        self._ready = asyncio.create_task(self._wait_until_ready())
 
     async def available(self) -> None:
         """Wait until it answers.
@@ -199,15 +208,29 @@ class EmbeddedJupyterHub:
             values.setdefault(section, {}).update(settings)
         return values
 
-    async def _wait_until_ready(self) -> None:
+    async def _wait_until_ready(self, env: Mapping[str, str]) -> None:
+        # On a busy machine its proxy can take longer than JupyterHub waits for it, or another
+        # program takes a port that was free. A second attempt has other ports.
+        for left in reversed(range(_ATTEMPTS)):
+            if await self._answers_before_it_ends():
+                return
+            assert self._process is not None  # noqa: S101 - it has ended
+            if (self._process.returncode or 0) < 0:
+                break  # somebody killed it
+            if left:
+                await asyncio.to_thread(_end, [], self._folder, self._process.pid)
+                await self._run(env)
+        raise ConfigError(f"JupyterHub ended at once.\n{self._tail()}")
+
+    async def _answers_before_it_ends(self) -> bool:
         assert self._process is not None  # noqa: S101 - started right before
         ended = asyncio.create_task(self._process.wait())
         try:
             async with aiohttp.ClientSession() as session, asyncio.timeout(60):
                 while not ended.done():
                     if await _answers(session, f"{self.url}hub/api/"):
-                        return
-                    # The Hub has no way to say that it is up; this looks ten times a second.
+                        return True
+                    # JupyterHub has no way to say that it is up; this looks ten times a second.
                     await asyncio.wait([ended], timeout=0.1)
         except TimeoutError:
             raise ConfigError(
@@ -215,7 +238,7 @@ class EmbeddedJupyterHub:
             ) from None
         finally:
             ended.cancel()
-        raise ConfigError(f"JupyterHub ended at once.\n{self._tail()}")
+        return False
 
     def _tail(self) -> str:
         lines = (self._folder / "jupyterhub.log").read_text(errors="replace").splitlines()

@@ -115,7 +115,7 @@ async def spawn(hub: Sender) -> LaunchFailedError:
     made = spawner(hub)
     try:
         with pytest.raises(LaunchFailedError) as caught:
-            async for _ in made.spawn(launch_request()):
+            async for _ in made.launch(launch_request()):
                 pass
         return caught.value
     finally:

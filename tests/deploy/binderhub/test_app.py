@@ -440,7 +440,8 @@ def test_a_build_that_nobody_waits_for_is_not_watched_any_more() -> None:
         requests.delete(started["state_url"], timeout=9)
         events = [event for _, event in server.stream(f"api/launches/{started['id']}/events")]
     assert events[-1]["phase"] == "cancelled"
-    assert PlayedBuild.calls[-1] == "stop"
+    # The thread that reads its log may begin only now; nobody takes what it reads.
+    assert "stop" in PlayedBuild.calls
 
 
 # -- launches

@@ -220,11 +220,11 @@ def test_the_page_asks_where_a_link_elsewhere_would_start_a_users_server() -> No
         form = visitor.session.get(f"{server.url}link?repo=a/b", headers=own, timeout=9).text
         [link] = re.findall(r'href="([^"]+ticket=[^"]+)"', form)
         page = visitor.session.get(html.unescape(link), headers=own, timeout=9)
-        assert "<binder-progress autostart hub" in page.text
+        assert "<binder-progress autostart server" in page.text
     with inside(**OURS, Web={"confirm_foreign": False}) as server:
         visitor = logged_in(server, "ann")
         page = visitor.session.get(server.url + PAGE, headers=foreign, timeout=9)
-        assert "<binder-progress autostart hub" in page.text
+        assert "<binder-progress autostart server" in page.text
 
 
 def test_ones_own_launches_are_listed_and_cancelled_without_a_script() -> None:
