@@ -21,7 +21,7 @@ WITHIN = 20.0
 """Seconds in which everything that is awaited must come; two shared processors can be slow."""
 
 
-class ResolvedSpec:
+class Target:
     """A server that is attacked."""
 
     def __init__(self, running: Program, url: str, log: Path) -> None:
@@ -78,7 +78,7 @@ class ResolvedSpec:
 @contextmanager
 def target(
     folder: Path, env: dict[str, str], *options: str, files: int = 0, config: str = ""
-) -> Iterator[ResolvedSpec]:
+) -> Iterator[Target]:
     """Run a server without a Hub, as everything but a Jupyter server works there.
 
     Parameters
@@ -107,7 +107,7 @@ def target(
             resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE, (files, files))
         line = running.line()
         assert line, log.read_text()
-        yield ResolvedSpec(running, line.split()[-1], log)
+        yield Target(running, line.split()[-1], log)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import pytest
 
 from binderprogress.deploy.logs import LogFormatter, RepeatFilter, SafeLogger
 
-from .server import ResolvedSpec, target
+from .server import Target, target
 
 FORGED = "x\n[ServeApp] WARNING | Everybody may be trusted from now on\x1b]0;pwned\x07\x1b[2J"
 QUOTED = "x%0A%5BServeApp%5D%20WARNING%20%7C%20forged%1B%5B2J%C2%9B1A%E2%80%AE%E2%80%A8%ED%A0%80"
@@ -26,7 +26,7 @@ LINE = re.compile(r"\[\w[\w.]*\] .*|    .*")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> Iterator[ResolvedSpec]:
+def server(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> Iterator[Target]:
     with target(tmp_path_factory.mktemp("server"), env) as server:
         yield server
 
@@ -52,14 +52,14 @@ def assert_clean(log: str, *, own: bool = True) -> None:
         f"/static/{QUOTED}",
     ],
 )
-def test_an_address_does_not_forge_lines(server: ResolvedSpec, path: str) -> None:
+def test_an_address_does_not_forge_lines(server: Target, path: str) -> None:
     """Anybody may ask for any address; that it was not found is logged."""
     status, _ = server.get(path)
     assert status in {200, 302, 400, 403, 404}
     assert_clean(server.log)
 
 
-def test_a_request_line_with_control_characters_does_not_forge_lines(server: ResolvedSpec) -> None:
+def test_a_request_line_with_control_characters_does_not_forge_lines(server: Target) -> None:
     """Raw bytes where no client sends them: in the method, the address, the version."""
     for line in (
         b"GET /\x1b]0;pwned\x07 HTTP/1.1",
@@ -73,7 +73,7 @@ def test_a_request_line_with_control_characters_does_not_forge_lines(server: Res
     assert_clean(server.log)
 
 
-def test_a_spec_does_not_forge_lines(server: ResolvedSpec) -> None:
+def test_a_spec_does_not_forge_lines(server: Target) -> None:
     """The spec of a launch is logged when it starts, fails and ends."""
     for spec in (f"gh/a/b/{FORGED}", f"git/{QUOTED}/{QUOTED}", f"gh/{QUOTED}/b/HEAD"):
         body = json.dumps({"spec": spec}).encode()
@@ -86,7 +86,7 @@ def test_a_spec_does_not_forge_lines(server: ResolvedSpec) -> None:
     assert_clean(server.log)
 
 
-def test_headers_do_not_forge_lines(server: ResolvedSpec) -> None:
+def test_headers_do_not_forge_lines(server: Target) -> None:
     """Host, Origin and Last-Event-ID come into messages of errors."""
     for header in ("Host", "Origin", "Referer", "Last-Event-ID", "Content-Type"):
         for value in (b"\x1b[2J", b"x\x85[ServeApp] forged", b"\xe2\x80\xa8\xe2\x80\xae"):
@@ -100,7 +100,7 @@ def test_headers_do_not_forge_lines(server: ResolvedSpec) -> None:
 
 
 def test_a_repository_does_not_forge_lines(
-    server: ResolvedSpec, make_repository: Callable[..., Path]
+    server: Target, make_repository: Callable[..., Path]
 ) -> None:
     """The author of a repository chooses what a failing build prints, and a launch's last line."""
     folder = make_repository(

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ..support.standalone import post
-from .server import WITHIN, ResolvedSpec, closed, sockets, target, until
+from .server import WITHIN, Target, closed, sockets, target, until
 
 FILES = 256
 """The limit on open files (ulimit -n)."""
@@ -29,13 +29,13 @@ HANGING = {"requirements.txt": "", "postBuild": "#!/bin/sh\nexec tail -f /dev/nu
 
 
 @pytest.fixture
-def small(tmp_path: Path, env: dict[str, str]) -> Iterator[ResolvedSpec]:
+def small(tmp_path: Path, env: dict[str, str]) -> Iterator[Target]:
     """A server that may have few files open."""
     with target(tmp_path, env, files=FILES) as server:
         yield server
 
 
-def assert_serves(server: ResolvedSpec, source: str = STRANGER) -> None:
+def assert_serves(server: Target, source: str = STRANGER) -> None:
     """Ask for what others need, each within a second, and the first after the attack's burst."""
     used = server.cpu
     status, seconds = server.get("/versions", source)
@@ -49,7 +49,7 @@ def assert_serves(server: ResolvedSpec, source: str = STRANGER) -> None:
         assert seconds < 1.0, (path, server.log[-3000:])
 
 
-def test_500_half_sent_requests_do_not_keep_others_out(small: ResolvedSpec) -> None:
+def test_500_half_sent_requests_do_not_keep_others_out(small: Target) -> None:
     """A stranger opens connections and never completes a request; each keeps a descriptor."""
     memory = small.memory
     with sockets() as stack:
@@ -63,7 +63,7 @@ def test_500_half_sent_requests_do_not_keep_others_out(small: ResolvedSpec) -> N
 
 
 def test_500_readers_of_a_stream_that_never_read_do_not_keep_others_out(
-    small: ResolvedSpec, make_repository: Callable[..., Path]
+    small: Target, make_repository: Callable[..., Path]
 ) -> None:
     """A stranger watches a launch 500 times and reads nothing; viewers stay as long as it runs."""
     launch = post(f"{small.url}api/launches", {"repo": make_repository(files=HANGING).as_uri()})
@@ -97,7 +97,7 @@ def launch_folder(launch: dict[str, str]) -> str:
     return parse(launch["spec"]).repo_url.removeprefix("file://")
 
 
-def test_500_readers_of_a_file_that_never_read_do_not_keep_others_out(small: ResolvedSpec) -> None:
+def test_500_readers_of_a_file_that_never_read_do_not_keep_others_out(small: Target) -> None:
     """A stranger asks for a big file and takes nothing of it: the answer waits in our buffers."""
     path = "/static/" + max(static(), key=lambda file: file.stat().st_size).name
     memory = small.memory
@@ -118,7 +118,7 @@ def static() -> list[Path]:
     return [file for file in share.share_path("static").iterdir() if file.is_file()]
 
 
-def test_connections_that_come_without_end_do_not_flood_the_log(small: ResolvedSpec) -> None:
+def test_connections_that_come_without_end_do_not_flood_the_log(small: Target) -> None:
     """A stranger reconnects all the time: a line for each would fill the disk overnight."""
     with sockets() as stack:
         began = time.monotonic()
@@ -238,7 +238,7 @@ PLACES = 20
 """For viewers, of these 40."""
 
 
-def watch(server: ResolvedSpec, launch: dict[str, str], client: str) -> socket.socket:
+def watch(server: Target, launch: dict[str, str], client: str) -> socket.socket:
     """Watch a launch through a proxy, and wait for the head of the answer."""
     viewer = server.connect()
     path = launch["events_url"].removeprefix(server.url.rstrip("/"))

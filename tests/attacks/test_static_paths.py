@@ -10,17 +10,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from .server import ResolvedSpec, target
+from .server import Target, target
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> Iterator[ResolvedSpec]:
+def server(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> Iterator[Target]:
     with target(tmp_path_factory.mktemp("server"), env) as server:
         yield server
         assert "Traceback" not in server.log
 
 
-def status(server: ResolvedSpec, path: str, *headers: str, host: str = "localhost") -> int:
+def status(server: Target, path: str, *headers: str, host: str = "localhost") -> int:
     """Ask for an address as it stands; return the status."""
     lines = [f"GET {path} HTTP/1.1", f"Host: {host}", *headers, "Connection: close", "", ""]
     answer = server.raw("\r\n".join(lines).encode("latin-1"))
@@ -54,13 +54,13 @@ def status(server: ResolvedSpec, path: str, *headers: str, host: str = "localhos
         pytest.param("base.css%0d%0aSet-Cookie:a=b", id="line feeds"),
     ],
 )
-def test_what_is_no_file_is_not_there(server: ResolvedSpec, folder: str, name: str) -> None:
+def test_what_is_no_file_is_not_there(server: Target, folder: str, name: str) -> None:
     """A stranger asks for what no page links to."""
     assert status(server, f"/{folder}/{name}") == 404
 
 
 @pytest.mark.parametrize("name", ["%ff", "%ED%A0%80", "%c0%ae%c0%ae/"])
-def test_a_name_that_is_not_utf8_is_not_there(server: ResolvedSpec, name: str) -> None:
+def test_a_name_that_is_not_utf8_is_not_there(server: Target, name: str) -> None:
     """Names of files are text; bytes that are none have no file."""
     assert status(server, f"/static/{name}") == 404
 
@@ -75,7 +75,7 @@ def test_a_name_that_is_not_utf8_is_not_there(server: ResolvedSpec, name: str) -
         "/api/launches/x/events?after=%ff",
     ],
 )
-def test_an_argument_that_is_not_utf8_is_a_bad_request(server: ResolvedSpec, path: str) -> None:
+def test_an_argument_that_is_not_utf8_is_a_bad_request(server: Target, path: str) -> None:
     """Bytes that are no text, where text is expected."""
     assert status(server, path) == 400
 
@@ -93,7 +93,7 @@ def test_an_argument_that_is_not_utf8_is_a_bad_request(server: ResolvedSpec, pat
         ("bytes=,,,,", 200),
     ],
 )
-def test_a_range_that_makes_no_sense(server: ResolvedSpec, value: str, expected: int) -> None:
+def test_a_range_that_makes_no_sense(server: Target, value: str, expected: int) -> None:
     """What is not understood of a Range is ignored (RFC 9110, 14.2)."""
     assert status(server, "/static/base.css", f"Range: {value}") == expected
 
@@ -109,7 +109,7 @@ def test_a_range_that_makes_no_sense(server: ResolvedSpec, value: str, expected:
         "\xff",
     ],
 )
-def test_a_date_that_is_none(server: ResolvedSpec, value: str) -> None:
+def test_a_date_that_is_none(server: Target, value: str) -> None:
     """A cache that sends nonsense gets the file."""
     assert status(server, "/static/base.css", f"If-Modified-Since: {value}") == 200
 
@@ -129,7 +129,7 @@ def test_a_date_that_is_none(server: ResolvedSpec, value: str) -> None:
         "a@b",
     ],
 )
-def test_an_odd_host_is_no_error_of_ours(server: ResolvedSpec, path: str, host: str) -> None:
+def test_an_odd_host_is_no_error_of_ours(server: Target, path: str, host: str) -> None:
     """Whoever connects chooses what they call us."""
     assert status(server, path, host=host) in {200, 400, 403, 404}
 
@@ -138,6 +138,6 @@ def test_an_odd_host_is_no_error_of_ours(server: ResolvedSpec, path: str, host: 
 @pytest.mark.parametrize(
     "header", ["Cookie: \xff=;;=", "Origin: \xff", "traceparent: \xff", "Accept-Language: \xff"]
 )
-def test_odd_headers_are_no_error_of_ours(server: ResolvedSpec, path: str, header: str) -> None:
+def test_odd_headers_are_no_error_of_ours(server: Target, path: str, header: str) -> None:
     """Bytes where text is expected."""
     assert status(server, path, header) in {200, 400, 403, 404}

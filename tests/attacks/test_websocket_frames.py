@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ..support.standalone import post
-from .server import ResolvedSpec, closed, target, until
+from .server import Target, closed, target, until
 
 HANGING = {"requirements.txt": "", "postBuild": "#!/bin/sh\nexec tail -f /dev/null\n"}
 UPGRADE = (
@@ -27,14 +27,14 @@ CONTINUE, TEXT, CLOSE, PING = 0x0, 0x1, 0x8, 0x9
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> Iterator[ResolvedSpec]:
+def server(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> Iterator[Target]:
     with target(tmp_path_factory.mktemp("server"), env) as server:
         yield server
         assert "Traceback" not in server.log
 
 
 @pytest.fixture
-def viewer(server: ResolvedSpec, make_repository: Callable[..., Path]) -> Iterator[socket.socket]:
+def viewer(server: Target, make_repository: Callable[..., Path]) -> Iterator[socket.socket]:
     """A WebSocket that watches a launch."""
     with connected(server, make_repository) as (client, _):
         yield client
@@ -45,7 +45,7 @@ class connected:  # noqa: N801 - it reads as a function
 
     def __init__(
         self,
-        server: ResolvedSpec,
+        server: Target,
         make_repository: Callable[..., Path],
         more: str = "",
         buffer: int = 0,
@@ -136,7 +136,7 @@ def test_a_small_message_is_refused(viewer: socket.socket) -> None:
 
 
 def test_a_long_ping_or_close_is_refused(
-    server: ResolvedSpec, make_repository: Callable[..., Path]
+    server: Target, make_repository: Callable[..., Path]
 ) -> None:
     """Control frames have 125 bytes at most (RFC 6455, 5.5)."""
     for opcode in (PING, CLOSE):
@@ -150,7 +150,7 @@ def repository_again(make_repository: Callable[..., Path]) -> Path:
     return make_repository(f"hanging-{os.urandom(4).hex()}", HANGING)
 
 
-def test_a_bomb_cannot_be_sent(server: ResolvedSpec, make_repository: Callable[..., Path]) -> None:
+def test_a_bomb_cannot_be_sent(server: Target, make_repository: Callable[..., Path]) -> None:
     """With compression, 1 KiB becomes 1 MiB; a client that offers it is told of none."""
     offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
     with connected(server, make_repository, offer) as (client, head):
@@ -161,7 +161,7 @@ def test_a_bomb_cannot_be_sent(server: ResolvedSpec, make_repository: Callable[.
 
 
 def test_nothing_follows_after_our_close(
-    server: ResolvedSpec, make_repository: Callable[..., Path]
+    server: Target, make_repository: Callable[..., Path]
 ) -> None:
     """A client that talks and then does not close would get events after the close frame."""
     with connected(server, make_repository) as (client, _):
@@ -171,7 +171,7 @@ def test_nothing_follows_after_our_close(
 
 
 def test_who_pings_and_does_not_read_is_dropped(
-    server: ResolvedSpec, make_repository: Callable[..., Path]
+    server: Target, make_repository: Callable[..., Path]
 ) -> None:
     """Each ping has an answer, which is kept until it is read: without end, if it never is."""
     memory = server.memory
@@ -185,7 +185,7 @@ def test_who_pings_and_does_not_read_is_dropped(
 
 
 def test_a_message_of_empty_parts_without_end_costs_nothing(
-    server: ResolvedSpec, make_repository: Callable[..., Path]
+    server: Target, make_repository: Callable[..., Path]
 ) -> None:
     """Parts without a byte never reach a limit on bytes."""
     memory = server.memory
