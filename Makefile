@@ -14,18 +14,19 @@ JS_SOURCES := $(shell find js/src js/scripts js/public -type f 2>/dev/null) js/p
 # Of `make fuzz`; no target means all.
 SECONDS_EACH := $(or $(SECONDS),60)
 
-.PHONY: help install demo fuzz test test-py test-js lint format types bench docs os-packages clean
+.PHONY: help install demo fuzz test test-py test-js lint format lock bench docs os-packages clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: .venv/.installed $(STATIC)/.built ## a .venv with everything, and the browser files
 
-.venv/.installed: pyproject.toml setup.py
+.venv/.installed: pyproject.toml setup.py requirements-dev.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with make PYTHON=...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -e '.[dev]'
+	$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements-dev.lock
+	$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python -e .
 	touch $@
 
 # configurable-http-proxy, which JupyterHub starts, is one of the npm packages.
@@ -69,6 +70,10 @@ lint: install ## ruff, mypy, import-linter, tsc
 format: install ## let ruff put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+lock: .venv/.installed ## the newest versions of all Python dependencies, into requirements-dev.lock
+	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --extra dev \
+	  --generate-hashes --no-emit-index-url --custom-compile-command "make lock" -o requirements-dev.lock
 
 bench: install ## ratios against peers in the same run
 	$(BIN)/python -m benchmarks

@@ -36,6 +36,11 @@ __all__ = ["Kernel"]
 _MAX_MESSAGE = 128 * 2**20
 _MAX_TRACEBACK = 20_000
 _CONNECT_TIMEOUT = 60.0
+_ASK_AGAIN = 10.0
+"""Seconds after which a kernel that has not answered yet is asked again.
+
+A kernel that is only starting may miss a request. Jupyter's own clients repeat theirs, too.
+"""
 # The server may still be sending outputs that nobody reads.
 _CLOSE_TIMEOUT = 2.0
 _PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)
@@ -99,8 +104,7 @@ class Kernel:
     async def __aenter__(self) -> Kernel:
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT):
-                # It may take a while until the kernel listens.
-                reply = await self._ask(*self._request("kernel_info_request"))
+                reply = await self._first_reply()
         except TimeoutError as error:
             await self._close()
             raise RunFailedError("The kernel does not respond.", kind="no-kernel") from error
@@ -109,6 +113,14 @@ class Kernel:
             raise
         self._process = reply.header.session
         return self
+
+    async def _first_reply(self) -> _Reply:
+        """Ask until the kernel answers: it may take a while until it listens."""
+        while True:
+            await self._connected()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_ASK_AGAIN):
+                    return await self._ask(*self._request("kernel_info_request"))
 
     async def __aexit__(self, *_: object) -> None:
         await self._close()

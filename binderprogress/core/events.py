@@ -6,6 +6,7 @@ from that.
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from math import exp
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -208,8 +209,13 @@ def is_http_url(url: str) -> bool:
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of an event on the wire."""
+    schema = msgspec.json.schema(Event)
+    for definition in schema["$defs"].values():
+        # Docstrings. Python 3.13 and msgspec 0.23 dedent them; older ones do not.
+        if "description" in definition:
+            definition["description"] = cleandoc(definition["description"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A binderprogress event",
-        **msgspec.json.schema(Event),
+        **schema,
     }

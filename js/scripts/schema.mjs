@@ -6,10 +6,6 @@ const source = new URL("../src/wire/event.schema.json", import.meta.url);
 const target = new URL("../src/wire/event.ts", import.meta.url);
 
 const { $ref: _root, ...schema } = JSON.parse(await readFile(source, "utf8"));
-for (const type of Object.values(schema.$defs)) {
-  // Docstrings bring the indentation of the Python file with them.
-  type.description = type.description?.replace(/\n +/g, "\n");
-}
 // What a source adds is an object of anything, the only one without named fields.
 schema.$defs.Event.properties.source.anyOf[0].additionalProperties = true;
 

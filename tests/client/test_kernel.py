@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -70,10 +70,13 @@ class Cut:
 
 
 @asynccontextmanager
-async def cutting(server: Server) -> AsyncIterator[tuple[Cut, Kernel]]:
+async def cutting(
+    server: Server, hears: Callable[[bytes], bool] = lambda _: True
+) -> AsyncIterator[tuple[Cut, Kernel]]:
     port = urlsplit(server.url).port
     assert port is not None
     async with CuttingProxy(port) as proxy:
+        proxy.hears = hears
         behind = Server(
             server.url.replace(f":{port}/", f":{proxy.port}/"), server.token, server.ready
         )
@@ -218,6 +221,25 @@ async def test_a_reply_that_is_lost(server: Server, tmp_path: Path, begun: bool)
         assert ("The cell was run, but" in str(failed.value)) is begun
         assert cell.runs == 1
         await kernel.execute("assert pathlib", timeout=30)
+
+
+@asynchronous(60)
+async def test_a_first_reply_that_is_lost(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel that is only starting may miss a request: it is asked again."""
+    monkeypatch.setattr(module, "_ASK_AGAIN", 1.0)
+    dropped: list[bytes] = []
+
+    def hears(data: bytes) -> bool:
+        is_dropped = b"kernel_info_reply" in data and not dropped
+        if is_dropped:
+            dropped.append(data)
+        return not is_dropped
+
+    async with cutting(server, hears) as (_, kernel):
+        assert dropped
+        await kernel.execute("assert 1", timeout=30)
 
 
 @asynchronous(60)

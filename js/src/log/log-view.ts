@@ -269,6 +269,8 @@ export class LogView {
     // There already: the second time it is the browser's own search.
     if (event.target === field) return;
     const { altKey, ctrlKey, key, metaKey, target } = event;
+    // Lines may come while the browser scrolls: its end would not be the log's any more.
+    if (key === "End" && target === this.#rows.box && !altKey && !metaKey) this.#follow(true);
     const find = (ctrlKey || metaKey) && !altKey && key.toLowerCase() === "f";
     const slash = key === "/" && target === this.#rows.box;
     if (!find && !slash) return;
