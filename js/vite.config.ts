@@ -15,7 +15,7 @@ const withoutIndentation = {
 
 /** The modules that the element cannot do without. What it loads when wanted may use them, too. */
 const CORE =
-  /node_modules\/(@?lit|lit-[a-z]+|@lit|eventsource-parser)\/|catalogs\/en\.json|element\.css|src\/(wire\/(client|detect|server-url|stream)|session\/(progress|session)|element\/(element|focus|lazy|template)|i18n\/(language|words))\.ts/;
+  /node_modules\/(@?lit|lit-[a-z]+|@lit|eventsource-parser)\/|catalogs\/en\.json|element\.css|src\/(wire\/(client|detect|pause|reconnect|server-url|stream)|session\/(progress|session)|element\/(element|focus|lazy|template)|i18n\/(language|words))\.ts/;
 
 /** What the server's pages name, and what pages elsewhere load as a module. */
 const pages: Build = {

@@ -119,3 +119,56 @@ test("nothing follows the end", () => {
   expect(events.map(({ phase }) => phase)).toEqual(["waiting", "failed"]);
   expect(events[1]).toMatchObject({ reason: "bad-spec", subject: "zz" });
 });
+
+/** The event of a ready server with these fields. */
+function ready(fields: BinderHubRecord): LaunchEvent {
+  return told({ phase: "ready", ...fields }).at(-1)!;
+}
+
+test.each([
+  ["https://user:password@hub.example/user/a/", "https://hub.example/user/a/"],
+  ["https://user@hub.example/user/a/?x=1#y", "https://hub.example/user/a/?x=1#y"],
+  ["http://hub.example:8000/user/a", "http://hub.example:8000/user/a"],
+])("attack: the address of a server has no user and no password: %s", (url, expected) => {
+  expect(ready({ url }).url).toBe(expected);
+});
+
+test.each([
+  "javascript:alert(1)//http://x/",
+  " java\nscript:alert(1)",
+  "data:text/html,x",
+  "ftp://hub.example/",
+  "//hub.example/",
+  "https://",
+])("attack: no server is opened at %j", (url) => {
+  expect(ready({ url })).not.toHaveProperty("url");
+});
+
+const ADDRESSES = ["repo_url", "binder_ref_url", "binder_launch_host"] as const;
+
+test.each([
+  "javascript:alert(1)",
+  "JAVASCRIPT:alert(1)",
+  "\u0001java\tscript:alert(1)",
+  "data:text/html,<script>alert(1)</script>",
+  "vbscript:x",
+  "blob:https://hub.example/1",
+  "view-source:https://hub.example/",
+  "http://[",
+])("attack: nothing links to %j", (address) => {
+  for (const name of ADDRESSES) expect(ready({ [name]: address })).not.toHaveProperty(name);
+});
+
+test.each([
+  ["https://user:password@host.example/a/b", "https://host.example/a/b"],
+  ["https://ghp_0123456789@host.example/a/b", "https://host.example/a/b"],
+  ["https://host.example/a?x=1&private_token=secret", "https://host.example/a?x=1"],
+  ["https://u:p@host.example/a?X-Amz-Signature=s", "https://host.example/a"],
+  ["ssh://git:password@host.example/a", "ssh://host.example/a"],
+  ["ssh://git@host.example/a", "ssh://git@host.example/a"],
+  ["git@host.example:a/b", "git@host.example:a/b"],
+  ["https://host.example/a%20b?c", "https://host.example/a%20b?c"],
+  ["file:///srv/repos/ok.git", "file:///srv/repos/ok.git"],
+])("attack: a repository's address keeps no secret: %s", (address, expected) => {
+  for (const name of ADDRESSES) expect(ready({ [name]: address })[name]).toBe(expected);
+});

@@ -2,6 +2,7 @@
  * A BinderHub's events, turned into ours: numbered, timed, with step, bar and reason. No DOM, no
  * clock of its own; loaded when wanted.
  */
+import { jupyterServerAddress, linkAddress } from "./addresses";
 import { Estimator } from "./estimator";
 import type { LaunchEvent, Phase } from "../wire/event";
 import { isTerminal } from "../session/progress";
@@ -18,18 +19,18 @@ const ORDER = tables.phases as Phase[];
 const PHASES = new Set(tables.binderhub as Phase[]);
 /** The phases whose messages are a builder's log. */
 const LOGGED = new Set<Phase | undefined>([undefined, "waiting", "fetching", "building", "pushing"]);
-/** What a ready server is told with. */
-const READY = [
-  "url",
-  "token",
-  "image",
-  "repo_url",
-  "binder_ref_url",
-  "binder_launch_host",
-  "binder_request",
-  "binder_persistent_request",
-  "binder_client_ip",
-] as const;
+/** The fields of `ready` that are kept, and what makes them safe. */
+const READY_FIELDS = {
+  url: jupyterServerAddress,
+  token: unchanged,
+  image: unchanged,
+  repo_url: linkAddress,
+  binder_ref_url: linkAddress,
+  binder_launch_host: linkAddress,
+  binder_request: unchanged,
+  binder_persistent_request: unchanged,
+  binder_client_ip: unchanged,
+} as const;
 /** What only an HTTP status says, where the hub's sentence says no more. */
 const STATUSES: Record<number, string> = { 403: "refused", 429: "rate-limited", 500: "internal" };
 
@@ -187,11 +188,16 @@ function fieldsOf(record: BinderHubRecord, phase: Phase): Partial<LaunchEvent> {
   const { imageName } = record;
   if (phase === "built" && typeof imageName === "string") fields.imageName = imageName;
   if (phase !== "ready") return fields;
-  for (const name of READY) {
+  for (const [name, safe] of Object.entries(READY_FIELDS)) {
     const value = record[name];
-    if (typeof value === "string" && value) fields[name] = value;
+    const kept = typeof value === "string" ? safe(value) : undefined;
+    if (kept) fields[name as keyof typeof READY_FIELDS] = kept;
   }
   return fields;
+}
+
+function unchanged(value: string): string {
+  return value;
 }
 
 function stepFields(step: BuildStep): Partial<LaunchEvent> {

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { launchOnBinderHub } from "./binderhub";
 import { ApiError } from "../wire/client";
+import { pause } from "../wire/pause";
 import type { LaunchEvent } from "../wire/event";
 import { curveAt } from "../session/progress";
 import tables from "./tables.json";
@@ -12,13 +13,20 @@ import tables from "./tables.json";
 type Answer = (response: ServerResponse, request: IncomingMessage) => void;
 
 const cleanUp: (() => void)[] = [];
-/** Seconds that would have been waited. */
-let pauses: number[];
+/** The seconds of each pause, which takes no time here. */
+const pauses = vi.hoisted((): number[] => []);
+vi.mock("../wire/pause", () => ({
+  pause: vi.fn(async (seconds: number) => void pauses.push(seconds)),
+}));
 
 beforeEach(() => {
-  pauses = [];
+  pauses.length = 0;
 });
-afterEach(() => cleanUp.splice(0).forEach((end) => end()));
+afterEach(() => {
+  cleanUp.splice(0).forEach((end) => end());
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
 
 /** The blocks of a stream that a real BinderHub sent. */
 function recorded(name: string): string[] {
@@ -81,9 +89,10 @@ async function launch(url: string, spec = "gh/a/b/HEAD") {
   const events: LaunchEvent[] = [];
   const states: string[] = [];
   let time = 1000;
+  vi.spyOn(Date, "now").mockImplementation(() => (time += 0.5) * 1000);
   const end = await new Promise<unknown>((resolve) => {
     const stop = launchOnBinderHub({
-      hub: url,
+      binderhub: url,
       spec,
       event: (event) => {
         events.push(event);
@@ -91,8 +100,6 @@ async function launch(url: string, spec = "gh/a/b/HEAD") {
       },
       connection: (state) => states.push(state),
       refused: resolve,
-      now: () => (time += 0.5),
-      wait: async (seconds) => void pauses.push(seconds),
     });
     cleanUp.push(stop);
   });
@@ -346,7 +353,7 @@ test("keepalives keep it waiting until it is stopped", async () => {
   });
   const seen: unknown[] = [];
   const stop = launchOnBinderHub({
-    hub: there.url,
+    binderhub: there.url,
     spec: "gh/a/b/HEAD",
     event: (event) => seen.push(event),
     connection: (state) => seen.push(state),
@@ -362,10 +369,12 @@ test("keepalives keep it waiting until it is stopped", async () => {
 });
 
 test("stopped while it waits to connect again, it does not", async () => {
+  const real = await vi.importActual<typeof import("../wire/pause")>("../wire/pause");
+  vi.mocked(pause).mockImplementationOnce(real.pause);
   const there = await hub(endAfter(recorded("real-ok").slice(0, 3)));
   await new Promise<void>((resolve) => {
     const stop = launchOnBinderHub({
-      hub: there.url,
+      binderhub: there.url,
       spec: "gh/a/b/HEAD",
       event: () => undefined,
       connection: (state) => {
@@ -400,7 +409,7 @@ describe("where nothing could be started", () => {
 
   test("something else answers", async () => {
     const { end } = await launch((await hub(status(200))).url);
-    expect(end).toMatchObject({ reason: "unusable", message: "What answered is not a BinderHub." });
+    expect(end).toMatchObject({ reason: "unusable", message: "This is not a BinderHub." });
   });
 
   test("nobody answers", async () => {
@@ -419,18 +428,19 @@ describe("where nothing could be started", () => {
 
 test("where pages of this origin are not allowed, no launch is started", async () => {
   const there = await hub(hold(recorded("real-ok")));
+  // As a browser does it: the request is made, but the page does not get the response.
+  const request = fetch;
+  vi.stubGlobal("fetch", async (...parameters: Parameters<typeof fetch>) => {
+    await request(...parameters);
+    throw new TypeError("Failed to fetch");
+  });
   const refused = await new Promise((resolve) => {
     const stop = launchOnBinderHub({
-      hub: there.url,
+      binderhub: there.url,
       spec: "gh/a/b/HEAD",
       event: resolve,
       connection: resolve,
       refused: resolve,
-      // As a browser does it: the request is made, its answer is kept from the page.
-      fetch: async (...request) => {
-        await fetch(...request);
-        throw new TypeError("Failed to fetch");
-      },
     });
     cleanUp.push(stop);
   });

@@ -2,10 +2,10 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import "./define";
 import type { BinderProgressElement } from "./element";
-import { Source } from "../testing/source";
+import { StreamedResponse } from "../../testing/streamed-response";
 
 const fetched = vi.fn<typeof fetch>();
-const sources: Source[] = [];
+const sources: StreamedResponse[] = [];
 const base = new URL("/b/", location.href).href;
 let element: BinderProgressElement;
 let told: [string, unknown][] = [];
@@ -29,7 +29,7 @@ function text(name: string): string | undefined {
   return get(name)?.textContent?.trim();
 }
 
-async function put(attributes: Record<string, string> = {}): Promise<Source> {
+async function put(attributes: Record<string, string> = {}): Promise<StreamedResponse> {
   element = document.createElement("binder-progress");
   const all = { server: "/b", spec: "gh/a/b/HEAD", autostart: "", ...attributes };
   for (const [name, value] of Object.entries(all)) element.setAttribute(name, value);
@@ -52,7 +52,7 @@ beforeEach(() => {
   fetched.mockImplementation(async (address, request) => {
     if (request?.method === "POST") return Response.json({ id: "key" }, { status: 201 });
     if (!String(address).includes("/events")) return Response.json({ now: Date.now() / 1000 });
-    sources.push(new Source(String(address), request?.signal));
+    sources.push(new StreamedResponse(String(address), request?.signal));
     return sources.at(-1)!.response;
   });
 });

@@ -21,6 +21,11 @@ test.each([
   expect(serverUrl(server, urlpath)).toBe(expected);
 });
 
+test("attack: the link to a server shows no password", () => {
+  const url = "https://user:password@hub.example/user/ada/";
+  expect(serverUrl({ url }, "lab")).toBe("https://hub.example/user/ada/lab");
+});
+
 test("adds a slash to the server's path, and no token when there is none", () => {
   expect(serverUrl({ url: "http://localhost:8000/user/ada" }, "lab")).toBe(
     "http://localhost:8000/user/ada/lab",

@@ -40,6 +40,8 @@ function httpUrl(text: string): URL {
       "The server's address does not begin with http:// or https://.",
     );
   }
+  // A link must not show a password.
+  url.username = url.password = "";
   return url;
 }
 

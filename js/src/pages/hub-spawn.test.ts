@@ -2,6 +2,8 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { LaunchEvent } from "../wire/event";
 import { followSpawn } from "./hub-spawn";
 
+vi.mock("../wire/pause", () => ({ pause: async () => undefined }));
+
 const fetched = vi.fn<typeof fetch>();
 const url = "/hub/api/users/ada/server/progress?_xsrf=x";
 const headers = { "X-XSRFToken": "x" };
@@ -41,7 +43,6 @@ function follow(): Promise<{ events: LaunchEvent[]; told: unknown[] }> {
       },
       connection: (state) => told.push(state),
       refused: (error) => resolve({ events, told: [...told, error] }),
-      wait: async () => undefined,
     });
   });
 }

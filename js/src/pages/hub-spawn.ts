@@ -1,149 +1,102 @@
 /**
- * Follows a server that a JupyterHub starts, by the Hub's own progress stream. No DOM.
+ * Follows the start of a server by JupyterHub's own progress stream. No DOM.
  *
- * The stream has no ids: whoever connects again gets it from the start, and once the start is over
- * only its end.
+ * The stream has no ids. Each connection gets it from the start, or only its last event if the
+ * server has started or failed.
  */
 import { BinderHubLaunch, type BinderHubRecord, messageOf, readRecord } from "../binderhub/binderhub-events";
 import { ApiError } from "../wire/client";
 import type { LaunchEvent } from "../wire/event";
 import { Repeats } from "../binderhub/replay";
-import { readEvents } from "../wire/stream";
+import { type Body, follow, type Reconnectable } from "../wire/reconnect";
 
-/** Seconds before each try to connect again; after the last one it is given up. */
-const PAUSES = [1, 2, 4, 8, 15];
-
-/** Nothing came for so long, in seconds, that the connection must be dead: the Hub sends every 8 s. */
-const SILENCE = 60;
-
-/** What {@link followSpawn} needs. */
+/** Options of {@link followSpawn}. */
 export interface SpawnOptions {
-  /** The address of the stream, as the Hub's page has it. */
+  /** The address of the stream, as JupyterHub's page names it. */
   url: string;
-  /** More headers, which show that the Hub's page asks. */
+  /** Headers that show JupyterHub that its own page asks. */
   headers: Record<string, string>;
   event(event: LaunchEvent): void;
   connection(state: "open" | "reconnecting"): void;
-  /** Told when the Hub has nothing to tell of this server. */
+  /** Called if JupyterHub does not know of this server. No event follows. */
   refused(error: unknown): void;
-  /** Waits so many seconds. */
-  wait?(seconds: number, signal: AbortSignal): Promise<void>;
 }
 
 /**
  * Follow the start of a server.
  *
- * @returns a function that stops watching; the start goes on
+ * @returns a function that stops watching; the server still starts
  */
 export function followSpawn(options: SpawnOptions): () => void {
-  const follower = new Follower(options);
-  void follower.run();
-  return () => follower.abort.abort();
+  const abort = new AbortController();
+  const stop = () => abort.abort();
+  void follow(new SpawnStream(options, stop), abort.signal);
+  return stop;
 }
 
-class Follower {
-  readonly abort = new AbortController();
+/** The progress stream of one server. */
+class SpawnStream implements Reconnectable {
   readonly #options: SpawnOptions;
+  readonly #stop: () => void;
   readonly #launch: BinderHubLaunch;
   readonly #repeats = new Repeats();
-  #failures = 0;
 
-  constructor(options: SpawnOptions) {
+  constructor(options: SpawnOptions, stop: () => void) {
     this.#options = options;
+    this.#stop = stop;
     this.#launch = new BinderHubLaunch((event) => options.event(event), now());
   }
 
-  get #isOver(): boolean {
-    return this.#launch.over || this.abort.signal.aborted;
-  }
-
-  async run(): Promise<void> {
-    while (!this.#isOver) {
-      try {
-        await this.#connect();
-      } catch (error) {
-        if (error instanceof ApiError && error.final) {
-          this.abort.abort();
-          this.#options.refused(error);
-        }
-      }
-      if (this.#isOver) return;
-      await this.#pause();
-    }
-  }
-
-  async #connect(): Promise<void> {
+  async open(signal: AbortSignal): Promise<Body> {
     const { url, headers } = this.#options;
-    const silent = new AbortController();
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const alive = () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => silent.abort(), SILENCE * 1000);
-    };
-    try {
-      alive();
-      const signal = AbortSignal.any([silent.signal, this.abort.signal]);
-      const response = await fetch(url, {
-        headers: { Accept: "text/event-stream", ...headers },
-        cache: "no-store",
-        signal,
-      });
-      if (!response.ok || !response.body) {
-        await response.body?.cancel();
-        const { status } = response;
-        throw new ApiError(`The server answered with status ${status}.`, status, "");
-      }
-      this.#options.connection("open");
-      this.#repeats.begin();
-      await readEvents(response.body, (data) => this.#take(data), alive);
-    } finally {
-      clearTimeout(timer);
-    }
+    const response = await fetch(url, {
+      headers: { Accept: "text/event-stream", ...headers },
+      cache: "no-store",
+      signal,
+    });
+    const { ok, status, body } = response;
+    if (ok && body) return body;
+    await body?.cancel();
+    throw new ApiError(`The server answered with status ${status}.`, status, "");
   }
 
-  /** Take the data of an event; says whether there is more to take. */
-  #take(data: string): boolean {
-    if (this.#isOver) return false;
+  opened(): void {
+    this.#repeats.begin();
+    this.#options.connection("open");
+  }
+
+  take(data: string): boolean {
     const record = asBinderHub(readRecord(data));
-    if (record.phase === "launching" && this.#repeats.has(messageOf(record), false)) return true;
-    this.#failures = 0;
+    if (record.phase === "launching" && this.#repeats.has(messageOf(record), false)) return false;
     this.#launch.take(record, now());
-    return !this.#isOver;
+    if (this.#launch.over) this.#stop();
+    return true;
   }
 
-  async #pause(): Promise<void> {
-    const pause = PAUSES[this.#failures];
-    this.#failures += 1;
-    if (pause === undefined) {
-      this.#launch.fail("hub-unreachable", now());
-      return;
+  lost(error: unknown): boolean {
+    if (error instanceof ApiError && error.final) {
+      this.#options.refused(error);
+      return false;
     }
     this.#options.connection("reconnecting");
-    await (this.#options.wait ?? wait)(pause, this.abort.signal);
+    return true;
+  }
+
+  giveUp(): void {
+    this.#launch.fail("hub-unreachable", now());
   }
 }
 
-/** Say a record of the Hub as a BinderHub does. Its `html_message` is markup, and not looked at. */
+/** Convert a record of JupyterHub to BinderHub's shape. Its `html_message` is never used. */
 function asBinderHub(record: BinderHubRecord): BinderHubRecord {
-  const { message, raw_event: raw, failed, ready, url } = record;
-  const told = message ?? (raw as { message?: unknown } | null | undefined)?.message;
-  if (failed === true) return { phase: "failed", message: told };
-  if (ready !== true) return { phase: "launching", message: told };
+  const { message: own, raw_event: raw, failed, ready, url } = record;
+  const message = own ?? (raw as { message?: unknown } | null | undefined)?.message;
+  if (failed === true) return { phase: "failed", message };
+  if (ready !== true) return { phase: "launching", message };
   const absolute = typeof url === "string" ? new URL(url, location.href).href : undefined;
-  return { phase: "ready", message: told, url: absolute };
+  return { phase: "ready", message, url: absolute };
 }
 
 function now(): number {
   return Date.now() / 1000;
-}
-
-function wait(seconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, seconds * 1000);
-    const stop = () => {
-      clearTimeout(timer);
-      resolve();
-    };
-    signal.addEventListener("abort", stop, { once: true });
-  });
 }

@@ -257,7 +257,7 @@ export class LaunchSession {
     const { launchOnBinderHub } = await import("../binderhub/binderhub");
     if (turn !== this.#turn) return;
     const { spec } = this;
-    this.#follow((tell) => ({ stop: launchOnBinderHub({ hub, spec, ...tell }) }), "lost.binderhub");
+    this.#follow((tell) => ({ stop: launchOnBinderHub({ binderhub: hub, spec, ...tell }) }), "lost.binderhub");
   }
 
   #follow(source: Source, lost: TextKey): void {

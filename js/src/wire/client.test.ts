@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { ApiError, cancel, getState, readEvent, startLaunch, watch } from "./client";
-import { Source } from "../testing/source";
+import { StreamedResponse } from "../../testing/streamed-response";
 
 const fetched = vi.fn<typeof fetch>();
 const url = "https://x.example/api/launches/abc/events";
 
-let source: Source;
+let source: StreamedResponse;
 
 beforeEach(() => {
   vi.stubGlobal("fetch", fetched);
@@ -20,7 +20,7 @@ afterEach(() => {
 /** Watch a stream that the test writes. */
 function watched(after?: number) {
   fetched.mockImplementation(async (address, request) => {
-    source = new Source(String(address), request?.signal);
+    source = new StreamedResponse(String(address), request?.signal);
     return source.response;
   });
   const seen: unknown[] = [];
@@ -182,7 +182,60 @@ test("it is made again after the last event, later and later while it fails", as
   vi.mocked(Math.random).mockRestore();
 });
 
-/** Let streams, which no timer drives, bring what they have. */
+test("attack: a server that accepts each connection and then cuts it is asked less and less", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  vi.spyOn(Math, "random").mockReturnValue(0.5);
+  const { seen } = watched(4);
+  fetched.mockImplementation(async (address, request) => {
+    const response = new StreamedResponse(String(address), request?.signal);
+    // An event that is known already is no success, either.
+    response.send({ id: 4, phase: "building" });
+    response.end();
+    return response.response;
+  });
+  await vi.advanceTimersByTimeAsync(0);
+  await settled();
+  source.cut();
+  await settled();
+  const requests: number[] = [];
+  for (let second = 0; second < 60; second += 1) {
+    const before = fetched.mock.calls.length;
+    await vi.advanceTimersByTimeAsync(1000);
+    await settled();
+    if (fetched.mock.calls.length > before) requests.push(second + 1);
+  }
+  expect(requests).toEqual([1, 3, 7, 15, 30, 45, 60]);
+  expect(seen.filter((item) => typeof item === "number")).toEqual([]);
+  vi.mocked(Math.random).mockRestore();
+});
+
+test("attack: a stream that is cut again and again leaves no listener behind", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const open = new Map<EventTarget, number>();
+  const { addEventListener, removeEventListener } = EventTarget.prototype;
+  const count = (target: EventTarget, by: number) => open.set(target, (open.get(target) ?? 0) + by);
+  vi.spyOn(EventTarget.prototype, "addEventListener").mockImplementation(function (this: EventTarget, ...parameters) {
+    if (parameters[0] === "abort") count(this, 1);
+    return addEventListener.apply(this, parameters);
+  });
+  vi.spyOn(EventTarget.prototype, "removeEventListener").mockImplementation(function (this: EventTarget, ...parameters) {
+    if (parameters[0] === "abort") count(this, -1);
+    return removeEventListener.apply(this, parameters);
+  });
+  const { seen } = watched();
+  for (let id = 1; id <= 20; id += 1) {
+    await vi.advanceTimersByTimeAsync(20_000);
+    await settled();
+    send(id);
+    source.end();
+    await settled();
+  }
+  expect(seen.filter((item) => item === "open")).toHaveLength(20);
+  expect(Math.max(...open.values())).toBeLessThanOrEqual(2);
+  vi.restoreAllMocks();
+});
+
+/** Let streams, which no timer drives, deliver what they have. */
 async function settled(): Promise<void> {
   for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }

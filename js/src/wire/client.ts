@@ -3,7 +3,7 @@
  */
 import type { LaunchEvent, Phase } from "./event";
 import { isTerminal } from "../session/progress";
-import { readEvents } from "./stream";
+import { follow, type Reconnectable } from "./reconnect";
 
 export { hubUrl } from "./server-url";
 
@@ -100,140 +100,67 @@ export async function cancel(stateUrl: string): Promise<void> {
   if (!response.ok) throw await refusal(response);
 }
 
-/** Nothing came for so long, in seconds, that the connection must be dead: keepalives do. */
-const SILENCE = 60;
-
-/** Seconds before each try to connect again, the last one again and again. */
-const PAUSES = [1, 2, 4, 8, 15];
-
-/** What {@link watch} tells. */
+/** What {@link watch} calls. */
 export interface WatchCallbacks {
-  /** The next event, each once and in order. */
+  /** Gets each event once and in order. */
   event(event: LaunchEvent): void;
-  /** The server answers with the stream. */
+  /** The stream has begun. */
   open?(): void;
-  /** The connection is lost, and will be made again: nothing is missed. */
+  /** The connection was lost. It is made again, and no event is missed. */
   lost?(error: unknown): void;
-  /** The server does not know the launch, or not any more, or refuses: no event comes any more. */
+  /** The server does not know the launch or refuses to show it. No event follows. */
   refused?(error: ApiError): void;
-  /** The server sent something that is no event; the stream goes on. */
+  /** The server sent something that is not an event. The stream goes on. */
   error?(error: Error): void;
 }
 
 /**
- * Watch a launch until its terminal event. A lost connection goes on where it stopped; it starts
- * nothing.
+ * Watch a launch until its last event. After a lost connection it resumes where it stopped, and
+ * never starts a second launch.
  *
  * @param eventsUrl - the launch's `events_url`
- * @param callbacks - told of events and of the connection
- * @param after - the number of the last event already known
+ * @param after - the number of the last event already received
  * @returns a function that stops watching
  */
 export function watch(eventsUrl: string, callbacks: WatchCallbacks, after = 0): () => void {
-  const watcher = new Watcher(eventsUrl, callbacks, after);
-  void watcher.run();
-  return () => watcher.stop();
-}
-
-class Watcher {
-  readonly #url: string;
-  readonly #tell: WatchCallbacks;
-  readonly #stop = new AbortController();
-  #last: number;
-  #failures = 0;
-  #ended = false;
-
-  constructor(url: string, callbacks: WatchCallbacks, after: number) {
-    this.#url = url;
-    this.#tell = callbacks;
-    this.#last = after;
-  }
-
-  stop(): void {
-    this.#stop.abort();
-  }
-
-  async run(): Promise<void> {
-    for (;;) {
-      let lost: unknown;
-      try {
-        await this.#connect();
-      } catch (error) {
-        lost = error;
-      }
-      if (this.#isOver) return;
-      if (lost instanceof ApiError && lost.final) {
-        this.#tell.refused?.(lost);
-        return;
-      }
-      this.#tell.lost?.(lost);
-      await this.#pause();
-      if (this.#isOver) return;
-    }
-  }
-
-  get #isOver(): boolean {
-    return this.#ended || this.#stop.signal.aborted;
-  }
-
-  async #connect(): Promise<void> {
-    const silent = new AbortController();
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const alive = () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => silent.abort(), SILENCE * 1000);
-    };
-    const stop = () => silent.abort();
-    this.#stop.signal.addEventListener("abort", stop);
-    try {
-      alive();
-      const after = this.#last > 0 ? `${this.#url.includes("?") ? "&" : "?"}after=${this.#last}` : "";
-      const response = await fetch(this.#url + after, {
-        headers: { Accept: "text/event-stream", ...proof(this.#url) },
+  const abort = new AbortController();
+  const stop = () => abort.abort();
+  let last = after;
+  const stream: Reconnectable = {
+    async open(signal) {
+      const query = last > 0 ? `${eventsUrl.includes("?") ? "&" : "?"}after=${last}` : "";
+      const response = await fetch(eventsUrl + query, {
+        headers: { Accept: "text/event-stream", ...proof(eventsUrl) },
         cache: "no-store",
-        signal: silent.signal,
+        signal,
       });
-      if (!response.ok) throw await refusal(response);
-      if (this.#isOver || !response.body) return;
-      this.#failures = 0;
-      this.#tell.open?.();
-      await readEvents(response.body, (data) => this.#take(data), alive);
-    } finally {
-      clearTimeout(timer);
-      this.#stop.signal.removeEventListener("abort", stop);
-    }
-  }
-
-  /** Take the data of an event; says whether there is more to take. */
-  #take(data: string): boolean {
-    if (this.#isOver) return false;
-    let event: LaunchEvent;
-    try {
-      event = readEvent(data);
-    } catch (error) {
-      this.#tell.error?.(error as Error);
+      if (!response.ok || !response.body) throw await refusal(response);
+      return response.body;
+    },
+    opened: () => callbacks.open?.(),
+    take(data) {
+      let event: LaunchEvent;
+      try {
+        event = readEvent(data);
+      } catch (error) {
+        callbacks.error?.(error as Error);
+        return false;
+      }
+      if (event.id <= last) return false;
+      last = event.id;
+      if (isTerminal(event)) stop();
+      callbacks.event(event);
       return true;
-    }
-    if (event.id <= this.#last) return true;
-    this.#last = event.id;
-    this.#ended = isTerminal(event);
-    this.#tell.event(event);
-    return !this.#ended;
-  }
-
-  #pause(): Promise<void> {
-    const seconds = PAUSES[Math.min(this.#failures, PAUSES.length - 1)] ?? 1;
-    this.#failures += 1;
-    return new Promise((resolve) => {
-      // Not all at once: a lecture's viewers were all cut at the same moment.
-      const timer = setTimeout(resolve, seconds * (750 + 500 * Math.random()));
-      const stop = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-      this.#stop.signal.addEventListener("abort", stop, { once: true });
-    });
-  }
+    },
+    lost(error) {
+      const isFinal = error instanceof ApiError && error.final;
+      if (isFinal) callbacks.refused?.(error);
+      else callbacks.lost?.(error);
+      return !isFinal;
+    },
+  };
+  void follow(stream, abort.signal);
+  return stop;
 }
 
 /**

@@ -1,12 +1,12 @@
 /**
- * An answer of `text/event-stream` that a test writes.
+ * A `text/event-stream` response whose events a test sends.
  */
-import type { LaunchEvent, Phase } from "../wire/event";
+import type { LaunchEvent, Phase } from "../src/wire/event";
 
-/** One answer to one request. */
-export class Source {
+/** The response to one request. */
+export class StreamedResponse {
   readonly response: Response;
-  /** Whether the client let go of it. */
+  /** Whether the client closed it. */
   closed = false;
   #controller!: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
 
@@ -37,11 +37,11 @@ export class Source {
 
   /** Send an event. */
   send(event: Partial<LaunchEvent> & { id: number; phase: Phase }): void {
-    const whole = { time: Date.now() / 1000, elapsed: 3, progress: 10, ...event };
-    this.write(`id: ${event.id}\ndata: ${JSON.stringify(whole)}\n\n`);
+    const complete = { time: Date.now() / 1000, elapsed: 3, progress: 10, ...event };
+    this.write(`id: ${event.id}\ndata: ${JSON.stringify(complete)}\n\n`);
   }
 
-  /** End the answer, as a server that is stopped in good order. */
+  /** End the response, as a server that shuts down in good order. */
   end(): void {
     this.#controller.close();
   }

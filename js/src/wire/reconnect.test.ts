@@ -1,0 +1,136 @@
+import { getEventListeners } from "node:events";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { StreamedResponse } from "../../testing/streamed-response";
+import { pause } from "./pause";
+import { follow, type Reconnectable } from "./reconnect";
+
+let abort: AbortController;
+let connection: StreamedResponse;
+/** What the stream was told, and when, in seconds. */
+let calls: [seconds: number, call: string][];
+let milliseconds: number;
+
+beforeEach(() => {
+  abort = new AbortController();
+  calls = [];
+  milliseconds = 0;
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  vi.spyOn(Math, "random").mockReturnValue(0.5);
+  vi.spyOn(performance, "now").mockImplementation(() => milliseconds);
+});
+afterEach(() => {
+  abort.abort();
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+function start(stream: Partial<Reconnectable> = {}): Promise<void> {
+  const note = (call: string) => calls.push([milliseconds / 1000, call]);
+  return follow(
+    {
+      async open(signal) {
+        connection = new StreamedResponse("", signal);
+        return connection.response.body!;
+      },
+      opened: () => note("opened"),
+      take(data) {
+        note(data);
+        return data === "new";
+      },
+      lost() {
+        note("lost");
+        return true;
+      },
+      ...stream,
+    },
+    abort.signal,
+  );
+}
+
+/** Let time pass, and streams deliver what they have. */
+async function pass(seconds: number): Promise<void> {
+  for (let passed = 0; passed <= seconds; passed += 1) {
+    if (passed) milliseconds += 1000;
+    await vi.advanceTimersByTimeAsync(passed ? 1000 : 0);
+    for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** When the stream was opened, in seconds. */
+function opened(): number[] {
+  return calls.filter(([, call]) => call === "opened").map(([seconds]) => seconds);
+}
+
+test("an event that was known already does not start the delays over", async () => {
+  void start();
+  for (const seconds of [1, 2, 4]) {
+    await pass(0);
+    connection.write("data: old\n\n");
+    connection.end();
+    await pass(seconds);
+  }
+  expect(opened()).toEqual([0, 1, 3, 7]);
+});
+
+test("a new event does", async () => {
+  void start();
+  for (const seconds of [1, 1, 1]) {
+    await pass(0);
+    connection.write("data: new\n\n");
+    connection.end();
+    await pass(seconds);
+  }
+  expect(opened()).toEqual([0, 1, 2, 3]);
+});
+
+test("so does a connection that lasted, as that of a launch that waits for its turn", async () => {
+  void start();
+  for (const seconds of [20, 31, 31]) {
+    await pass(seconds);
+    connection.write(":keepalive\n\n");
+    connection.end();
+    await pass(2);
+  }
+  // After 20 seconds, the second delay would have been 2 s.
+  expect(opened()).toEqual([0, 21, 54, 87]);
+});
+
+test("it gives up after the last delay, if the stream wants that", async () => {
+  const giveUp = vi.fn();
+  const open = vi.fn(() => Promise.reject(new TypeError("network")));
+  const end = start({ open, giveUp });
+  await pass(30);
+  await end;
+  expect(giveUp).toHaveBeenCalledTimes(1);
+  expect(open).toHaveBeenCalledTimes(6);
+});
+
+test("it ends if the stream does not want to reconnect", async () => {
+  const end = start({ lost: () => false });
+  await pass(0);
+  connection.end();
+  await end;
+  expect(opened()).toEqual([0]);
+});
+
+test("stopped during a pause, it does not reconnect", async () => {
+  const end = start();
+  await pass(0);
+  connection.end();
+  await pass(0);
+  abort.abort();
+  await end;
+  expect(opened()).toEqual([0]);
+});
+
+test("a pause leaves no listener and no timer behind", async () => {
+  const ended = pause(5, abort.signal);
+  await vi.advanceTimersByTimeAsync(5000);
+  await ended;
+  expect(getEventListeners(abort.signal, "abort")).toEqual([]);
+  const aborted = pause(5, abort.signal);
+  abort.abort();
+  await aborted;
+  expect(getEventListeners(abort.signal, "abort")).toEqual([]);
+  expect(vi.getTimerCount()).toBe(0);
+});
