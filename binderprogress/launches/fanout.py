@@ -61,7 +61,7 @@ class Settings(Protocol):
     """What may change while it runs."""
 
     keepalive: float
-    """Seconds of silence after which something is sent all the same."""
+    """Seconds of silence after which a keepalive is sent; 0 turns keepalives off."""
 
     viewer_timeout: float
     """Seconds after which a viewer that does not read is dropped."""
@@ -145,9 +145,8 @@ class Audience:
         self._live: dict[Viewer, None] = {}
         self._size = 0
         launch.changed.add(self._changed)
-        self._keepalive = asyncio.get_running_loop().call_later(
-            fanout.settings.keepalive, self._keep_alive
-        )
+        self._keepalive: asyncio.TimerHandle | None = None
+        self._schedule_keepalive(silent=0.0)
 
     def _changed(self) -> None:
         if not self.pending:
@@ -174,7 +173,8 @@ class Audience:
         self.launch.leave()
         if not self._size:
             self.launch.changed.remove(self._changed)
-            self._keepalive.cancel()
+            if self._keepalive is not None:
+                self._keepalive.cancel()
             self.fanout.forget(self)
 
     @property
@@ -242,9 +242,14 @@ class Audience:
             self.written = monotonic()
             self.fanout.start(self._offer(self.format.keepalive))
             silent = 0.0
-        self._keepalive = asyncio.get_running_loop().call_later(
-            keepalive - silent, self._keep_alive
-        )
+        self._schedule_keepalive(silent=silent)
+
+    def _schedule_keepalive(self, *, silent: float) -> None:
+        keepalive = self.fanout.settings.keepalive
+        if keepalive > 0:
+            self._keepalive = asyncio.get_running_loop().call_later(
+                keepalive - silent, self._keep_alive
+            )
 
 
 class Fanout:

@@ -45,7 +45,10 @@ class Web(LoggingConfigurable):
     ).tag(config=True)
 
     keepalive = Float(
-        15.0, help="Seconds of silence after which a stream sends a comment, so no proxy cuts it."
+        15.0,
+        min=0.0,
+        help="Seconds of silence after which a stream sends a comment, so that no proxy closes it. "
+        "0 disables keepalives.",
     ).tag(config=True)
 
     linger = Float(

@@ -190,7 +190,7 @@ class EventStreamViewer(_StreamViewer):
         if stream.closed():
             return
         if seconds > 0:
-            pause = min(seconds, self.settings.keepalive)
+            pause = min(seconds, self.settings.keepalive or seconds)
             asyncio.get_running_loop().call_later(pause, self._held, seconds - pause)
         else:
             self.blocked()

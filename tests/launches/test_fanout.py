@@ -448,6 +448,21 @@ async def test_silence_is_filled(out: Fanout, launch: Launch, settings: Settings
 
 
 @gen_test
+async def test_without_keepalives_a_silent_launch_is_left_alone(
+    out: Fanout, launch: Launch, settings: Settings
+) -> None:
+    settings.keepalive = 0.0
+    viewer = join(out, launch, 5)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert viewer.writes == []
+    say(launch, 1)
+    await has(viewer, 6)
+    launch.tail().cancel("cancelled")
+    await ended(viewer)
+
+
+@gen_test
 async def test_viewers_are_counted_and_their_coming_and_going_is_told(
     out: Fanout, launch: Launch
 ) -> None:

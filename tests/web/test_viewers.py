@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import socket
 import ssl
 import weakref
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -23,13 +25,20 @@ from websockets.streams import StreamReader
 from binderprogress.core import sse
 from binderprogress.core.events import Encoded, Event
 from binderprogress.core.phases import Phase
-from binderprogress.launches import LaunchManager
+from binderprogress.launches import Launch, LaunchManager
+from binderprogress.launches.fanout import Audience
 from binderprogress.web.app import make_app
 from binderprogress.web.config import Web
 from binderprogress.web.streams import EventsHandler
-from binderprogress.web.viewers import END, HEAD, EventStream, SocketMessages
+from binderprogress.web.viewers import (
+    END,
+    HEAD,
+    EventStream,
+    EventStreamViewer,
+    SocketMessages,
+)
 
-from ..launches.parts import Feed, SilentHost, gen_test, unwatched
+from ..launches.parts import WITHIN, Feed, SilentHost, gen_test, unwatched
 from ..support.archives import Certificates, certificates
 from .clients import Api, ask, events, read_all
 
@@ -260,6 +269,28 @@ async def test_attack_a_viewer_that_goes_on_talking_is_closed(
         assert said and all(record.name == "tornado.general" for record in said)
         for record in said:
             caplog.get_records("call").remove(record)
+
+
+@gen_test
+async def test_without_keepalives_a_lingering_stream_is_silent_until_it_closes() -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    ready = SimpleNamespace(last=SimpleNamespace(phase=Phase.READY))
+    viewer = EventStreamViewer(
+        IOStream(ours),
+        log=logging.getLogger(__name__),
+        launch=cast(Launch, ready),
+        form=EventStream(chunked=False),
+        linger=0.05,
+    )
+    settings = SimpleNamespace(keepalive=0.0, viewer_timeout=10.0)
+    viewer.audience = cast(
+        Audience, SimpleNamespace(fanout=SimpleNamespace(settings=settings), remove=lambda _: None)
+    )
+    viewer.end()
+    client = IOStream(theirs)
+    async with asyncio.timeout(WITHIN):
+        assert await client.read_until_close() == END
 
 
 @gen_test
