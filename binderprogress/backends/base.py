@@ -153,7 +153,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
     number: int
     message: str
-    step: Step = Step("retrying", "Trying again after a failure")
+    step: Step = Step("retrying", "Retrying after a failure")
 
 
 R = TypeVar("R", bound=ResolvedSpec)

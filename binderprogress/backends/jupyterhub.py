@@ -23,8 +23,9 @@ from traitlets.config import LoggingConfigurable
 
 from ..core import sse
 from ..core.events import is_http_url
+from ..core.log.diagnosis import diagnose
 from ..core.log.reader import Record, clean
-from ..core.log.reasons import diagnose, failure
+from ..core.log.reasons import failure
 from ..core.redact import redact, redact_address, without_credentials
 from ..errors import ConfigError, LaunchFailedError, StreamError
 from .base import (

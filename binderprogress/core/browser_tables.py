@@ -1,7 +1,7 @@
-"""What the browser needs to read a plain BinderHub as the server reads its own sources.
+"""The tables with which the browser reads the stream of a plain BinderHub.
 
-The browser's copy is ``js/src/binderhub/tables.json``. It contains no sentences: those are in the
-browser's catalog of English texts, which a test compares with the code.
+They are stored in ``js/src/binderhub/tables.json``. Sentences are not part of them: those are in
+the browser's catalogs, and a test compares the English one with the code.
 """
 
 from __future__ import annotations
@@ -10,13 +10,9 @@ import re
 from typing import Any
 
 from . import printable
-from .log import layers, reasons, steps
-from .log import reader as normalize
+from .log import diagnosis, layers, reader, reasons, steps
 from .phases import Phase
-from .timing import estimator as estimate
-from .timing import lognormal
-from .timing import observations as facts
-from .timing import priors as knowledge
+from .timing import estimator, lognormal, observations, priors
 
 __all__ = ["javascript", "tables"]
 
@@ -25,15 +21,15 @@ _SPACE = r" \t\n\r\f\v"
 
 
 def javascript(pattern: str) -> str:
-    r"""Return a pattern as JavaScript has to write it to mean the same.
+    r"""Return a JavaScript pattern that matches the same as a pattern of Python's with `re.ASCII`.
 
-    ``\s`` is the one thing that differs from Python's ASCII patterns: JavaScript's has more than
-    ASCII. All else has to be what both languages have.
+    Only ``\s`` and ``\S`` are translated, because they include more than ASCII in JavaScript. The
+    rest of the pattern must use only syntax that both languages share.
 
     Raises
     ------
     ValueError
-        If the pattern has ``\S`` among the characters of a set: there is no way to write it there.
+        If ``\S`` is within a set, where it cannot be translated.
     """
     in_set = False
 
@@ -46,7 +42,7 @@ def javascript(pattern: str) -> str:
             return _SPACE if in_set else f"[{_SPACE}]"
         elif part == r"\S":
             if in_set:
-                raise ValueError(rf"\S in a set: {pattern}")
+                raise ValueError(rf"\S cannot be translated in a set: {pattern}")
             return f"[^{_SPACE}]"
         return part
 
@@ -63,17 +59,16 @@ def tables() -> dict[str, Any]:
                 "below": javascript(reason.below),
                 "named": bool(reason.named),
             }
-            for reason in reasons.REASONS.values()
-            if reason.pattern
+            for reason in reasons.PATTERN_REASONS
         ],
         "escapes": printable.ESCAPES,
-        "drawn": reasons.DRAWN,
+        "drawn": diagnosis.LINE_DRAWING,
         "limits": {
-            "line": reasons.LONGEST_LINE,
-            "lines": reasons.MOST_LINES,
-            "log": reasons.LONGEST_LOG,
-            "subject": reasons.LONGEST_SUBJECT,
-            "evidence": reasons.EVIDENCE,
+            "line": diagnosis.LONGEST_LINE,
+            "lines": diagnosis.MOST_LINES,
+            "log": diagnosis.LONGEST_LOG,
+            "subject": diagnosis.LONGEST_SUBJECT,
+            "evidence": diagnosis.EVIDENCE,
         },
         "steps": {
             "patterns": {name: javascript(text) for name, text in steps.PATTERNS.items()},
@@ -86,32 +81,32 @@ def tables() -> dict[str, Any]:
             "lines": [list(line) for line in layers.LINES],
         },
         "launch": {
-            "messages": {text: step.key for text, step in normalize.HUB_STEPS.items()},
-            "stamp": javascript(normalize.KUBERNETES_STAMP),
-            "prefixes": [[prefix, step.key] for prefix, step in normalize.MESSAGE_STEPS.items()],
+            "messages": {text: step.key for text, step in reader.JUPYTERHUB_STEPS.items()},
+            "stamp": javascript(reader.KUBERNETES_STAMP),
+            "prefixes": [[prefix, step.key] for prefix, step in reader.MESSAGE_STEPS.items()],
         },
         "phases": list(Phase),
-        "binderhub": list(normalize.BINDERHUB_PHASES),
+        "binderhub": list(reader.BINDERHUB_PHASES),
         "estimate": {
-            "typical": dict(estimate.TYPICAL),
-            "sigma": estimate.SIGMA,
-            "steady": estimate.STEADY,
-            "ceiling": estimate.CEILING,
-            "ahead": estimate.AHEAD,
-            "caution": estimate.CAUTION,
-            "cold": estimate.CHANCE_OF_BUILD,
-            "fresh": estimate.FRESH,
-            "moment": estimate.MOMENT,
-            "pace": estimate.PACE,
-            "pull": estimate.PULL,
-            "pulling": knowledge.TYPICAL_PULL,
+            "typical": dict(estimator.TYPICAL),
+            "sigma": estimator.SIGMA,
+            "steady": estimator.STEADY,
+            "ceiling": estimator.CEILING,
+            "ahead": estimator.AHEAD,
+            "caution": estimator.CAUTION,
+            "cold": estimator.CHANCE_OF_BUILD,
+            "fresh": estimator.FRESH,
+            "moment": estimator.MOMENT,
+            "pace": estimator.PACE,
+            "pull": estimator.PULL,
+            "pulling": priors.TYPICAL_PULL,
             "quartile": lognormal.QUARTILE,
             "ninth": lognormal.NINTH,
-            "still": estimate.STILL,
-            "last": estimate.LAST,
-            "ending": estimate.ENDING,
-            "reused": estimate.REUSED,
-            "build": list(facts.BUILD_PHASES),
-            "pullTold": sorted(estimate.PULL_TOLD),
+            "still": estimator.STILL,
+            "last": estimator.LAST,
+            "ending": estimator.ENDING,
+            "reused": estimator.REUSED,
+            "build": list(observations.BUILD_PHASES),
+            "pullTold": sorted(estimator.PULL_TOLD),
         },
     }

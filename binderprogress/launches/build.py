@@ -160,9 +160,7 @@ class Build:
         normalizer = Normalizer()
         loop = asyncio.get_running_loop()
         turn = loop.time() + _TURN
-        self.writer.append(
-            Phase.WAITING, step=Step("looking", "Looking for an environment that is there already")
-        )
+        self.writer.append(Phase.WAITING, step=Step("looking", "Checking for a cached environment"))
         async with aclosing(self._backend.build(self.resolved)) as items:
             async for item in items:
                 if isinstance(item, BuildResult):

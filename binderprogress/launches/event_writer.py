@@ -14,8 +14,9 @@ import msgspec
 from ..backends.base import Attempt
 from ..channels.base import Channel
 from ..core.events import Encoded, Event
+from ..core.log.diagnosis import Diagnosis, diagnose
 from ..core.log.reader import Note
-from ..core.log.reasons import REASONS, Diagnosis, diagnose
+from ..core.log.reasons import REASONS
 from ..core.log.steps import Step
 from ..core.phases import TERMINAL, TRANSITIONS, Phase, check_transition
 from ..core.redact import redact

@@ -391,7 +391,7 @@ class LaunchManager(LoggingConfigurable):
         writer = launch.tail()
         normalizer = Normalizer()
         writer.append(
-            Phase.LAUNCHING, "Launching server...\n", Step("requested", "Asking for a server")
+            Phase.LAUNCHING, "Launching server...\n", Step("requested", "Requesting a server")
         )
         async with aclosing(self._backend.launch(request)) as items:
             async for item in items:

@@ -57,7 +57,7 @@ class Printer:
             for line in lines:
                 text = json.dumps({"phase": "building", "message": line})
                 yield Record("repo2docker", text + "\n")
-        raise failure("build-failed", "It failed.")
+        raise failure("build-failed", "The launch failed.")
         yield  # a generator, though nothing comes here
 
 

@@ -27,8 +27,8 @@ from binderprogress.backends.fetch.safe_files import Limits
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.backends.local.detect_program import OURS, detect
 from binderprogress.backends.processes.sandbox import sandboxed, why_no_sandbox
+from binderprogress.core.log.diagnosis import diagnose
 from binderprogress.core.log.reader import Record
-from binderprogress.core.log.reasons import diagnose
 from binderprogress.core.specs import from_address
 from binderprogress.deploy.spawners.environment import _copy, _start_script
 from binderprogress.deploy.standalone import Standalone

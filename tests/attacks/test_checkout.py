@@ -85,7 +85,7 @@ def test_a_link_that_leads_outside_is_refused(
     failed, path = events[-1], KINDS[kind][0]
     assert failed["phase"] == "failed", failed
     assert failed["reason"] == "outside-link", failed
-    assert failed["message"].startswith(f"{path} is a link that leads outside"), failed
+    assert failed["message"].startswith(f"{path} is a link that points outside"), failed
     assert failed["advice"]
     assert SECRET not in said
     assert "repositoryformatversion" not in said
@@ -286,7 +286,7 @@ async def test_a_postbuild_that_puts_a_link_in_the_place_of_start(
     key.chmod(0o600)
     checkout = repository(tmp_path / "repository", {"postBuild": f"#!/bin/sh\nln -s {key} start\n"})
     log = await build(builder, checkout)
-    assert "start is a symbolic link that leads outside the repository" in log, log
+    assert "start is a symbolic link that points outside the repository" in log, log
     assert key.stat().st_mode & 0o777 == 0o600
 
 
@@ -326,5 +326,5 @@ def _serve_and_build(builder: LocalBuilder, tmp_path: Path, checkout: Path) -> N
         git(checkout, "config", "-f", ".gitmodules", "submodule.binder.url", f"{address}inner")
         commit(checkout, {})
         log = asyncio.run(build(builder, checkout))
-    assert "binder/environment.yml is a symbolic link that leads outside" in log, log
+    assert "binder/environment.yml is a symbolic link that points outside" in log, log
     assert SECRET not in log

@@ -45,7 +45,7 @@ def long_log(server: Stage) -> str:
     """Have a build print a log of 32 MB, and return the log's address."""
     for number in range(COUNT):
         server.say(f"{number} {WIDE}\n")
-    server.fail("build-failed", "It failed.")
+    server.fail("build-failed", "The launch failed.")
     answer = requests.post(f"{server.url}api/launches", json={"spec": SPEC}, timeout=WITHIN)
     links = answer.json()
     with requests.get(links["events_url"], stream=True, timeout=3 * WITHIN) as stream:

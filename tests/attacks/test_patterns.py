@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 import pytest
 
 import binderprogress.core
+from binderprogress.core.log.diagnosis import FLAGS, LONGEST_LINE, diagnose
 from binderprogress.core.log.matching import Matcher
 from binderprogress.core.log.reader import LogReader
-from binderprogress.core.log.reasons import FLAGS, LONGEST_LINE, REASONS, diagnose
+from binderprogress.core.log.reasons import REASONS
 from binderprogress.core.specs import from_address, parse
 from binderprogress.errors import SpecError
 

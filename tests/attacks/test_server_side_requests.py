@@ -29,7 +29,7 @@ from binderprogress.backends.fetch.archives import Archives
 from binderprogress.backends.fetch.network import Network
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.backends.repo2docker import Repo2dockerBuilder
-from binderprogress.core.log.reasons import diagnose
+from binderprogress.core.log.diagnosis import diagnose
 from binderprogress.core.specs import Spec, from_address, parse
 from binderprogress.deploy.standalone import Standalone
 from binderprogress.errors import LaunchFailedError, RefusedError

@@ -42,7 +42,7 @@ BUILD = [
     ],
     *[event(5 + n, "building", numbered(n, 20, digest=f"{n}")) for n in range(9, 21)],
     event(125, "built"),
-    event(125, "launching", Step("requested", "Asking for a server")),
+    event(125, "launching", Step("requested", "Requesting a server")),
     event(126, "launching", Step("pulling", "\x1b[31mPulling the image")),
     event(136, "ready"),
 ]
@@ -94,7 +94,7 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
         "Fetching: 2.0 s\n"
         "Building: 2 min 2 s\n"
         "Launching: 11 s\n"
-        "   Asking for a server: 1.0 s\n"
+        "   Requesting a server: 1.0 s\n"
         "   Pulling the image: 10 s\n"
     )
 

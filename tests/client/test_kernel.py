@@ -224,9 +224,7 @@ async def test_a_reply_that_is_lost(server: Server, tmp_path: Path, begun: bool)
 
 
 @asynchronous(60)
-async def test_a_first_reply_that_is_lost(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_first_reply_that_is_lost(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel that is only starting may miss a request: it is asked again."""
     monkeypatch.setattr(module, "_ASK_AGAIN", 1.0)
     dropped: list[bytes] = []

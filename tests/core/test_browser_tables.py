@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from binderprogress.core.browser_tables import javascript, tables
-from binderprogress.core.log.reasons import FLAGS, REASONS
+from binderprogress.core.log.diagnosis import FLAGS
+from binderprogress.core.log.reasons import REASONS
 from binderprogress.core.log.steps import PATTERNS
 
 ALL = [text for reason in REASONS.values() for text in (reason.pattern, reason.below) if text]

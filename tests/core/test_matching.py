@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from binderprogress.core.log.diagnosis import FLAGS
 from binderprogress.core.log.matching import Log, Matcher
-from binderprogress.core.log.reasons import FLAGS, REASONS
+from binderprogress.core.log.reasons import REASONS
 
 PATTERNS = [reason.pattern for reason in REASONS.values() if reason.pattern]
 ALTERNATIVES = [

@@ -64,7 +64,7 @@ def play_ready(page: Page, play: Stage) -> None:
     expect(phase(page)).to_have_text("Building")
     play.built()
     play.play_hub("hub-progress-kubespawner-ok.txt")
-    expect(page.get_by_text("Waiting for the server to answer").first).to_be_visible()
+    expect(page.get_by_text("Waiting for the server to respond").first).to_be_visible()
     play.serve()
     expect(page.get_by_role("link", name="Open the server")).to_be_visible()
 

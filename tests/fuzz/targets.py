@@ -15,8 +15,9 @@ import msgspec
 from binderprogress.core import sse
 from binderprogress.core.binderhub.stream import BinderHubLaunch, read_record
 from binderprogress.core.events import Encoded
+from binderprogress.core.log.diagnosis import LONGEST_SUBJECT, diagnose
 from binderprogress.core.log.reader import Normalizer, Note, Record
-from binderprogress.core.log.reasons import LONGEST_SUBJECT, REASONS, diagnose
+from binderprogress.core.log.reasons import REASONS
 from binderprogress.core.printable import plain
 from binderprogress.core.specs import from_address, parse
 from binderprogress.errors import SpecError, StreamError

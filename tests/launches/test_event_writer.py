@@ -13,8 +13,9 @@ import pytest
 
 from binderprogress.channels.memory import MemoryChannel
 from binderprogress.core.events import Event
+from binderprogress.core.log.diagnosis import Diagnosis, diagnose
 from binderprogress.core.log.reader import Note
-from binderprogress.core.log.reasons import Diagnosis, diagnose, failure
+from binderprogress.core.log.reasons import failure
 from binderprogress.core.log.steps import Step, numbered
 from binderprogress.core.phases import Phase
 from binderprogress.core.timing.estimator import Estimator

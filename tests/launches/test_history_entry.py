@@ -176,7 +176,7 @@ def test_what_cannot_be_kept_ends_as_any_other(
         over: asyncio.Queue[Trace] = asyncio.Queue()
         stage.manager.over.append(lambda _, trace: over.put_nowait(trace))
         launch = stage.start()
-        stage.builder.put(failure("build-failed", "It failed."))
+        stage.builder.put(failure("build-failed", "The launch failed."))
         trace = await asyncio.wait_for(over.get(), WITHIN)
         assert (trace.phase, trace.reason) == (Phase.FAILED, "build-failed")
         assert stage.manager.ended == {Phase.FAILED: 1}
@@ -203,7 +203,7 @@ def test_where_the_time_went_is_made_out_once(monkeypatch: pytest.MonkeyPatch) -
         over: asyncio.Queue[Trace] = asyncio.Queue()
         stage.manager.over.append(lambda _, trace: over.put_nowait(trace))
         launch = stage.start()
-        stage.builder.put(failure("build-failed", "It failed."))
+        stage.builder.put(failure("build-failed", "The launch failed."))
         past, trace = await stage.past(launch), await over.get()
         assert made == [past.spans]
         told = [(span.phase, span.start, span.end) for span in trace.spans]

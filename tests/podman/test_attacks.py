@@ -86,7 +86,7 @@ def test_links_that_lead_outside_are_refused(
         failed = events[-1]
         assert failed["phase"] == "failed", (kind, failed)
         assert failed["reason"] == "outside-link", (kind, failed)
-        assert failed["message"].startswith(f"{path} is a link that leads outside"), failed
+        assert failed["message"].startswith(f"{path} is a link that points outside"), failed
         assert SECRET not in said, kind
         assert "repositoryformatversion" not in said, kind
     assert SECRET not in log.read_text()

@@ -64,7 +64,7 @@ async def test_a_bad_answer_is_soon_asked_again() -> None:
     part.error = failure("hub-unreachable")
     asked = check(part, time, every=10.0)
     answer = await asked.answer()
-    assert (answer["ok"], answer["problem"]) == (False, "The JupyterHub does not answer.")
+    assert (answer["ok"], answer["problem"]) == (False, "JupyterHub is not responding.")
     part.error, time.now = None, 101.0
     assert (await asked.answer())["ok"]
 

@@ -18,7 +18,8 @@ from ...core.binderhub.stream import (
     read_record,
     reason_of_status,
 )
-from ...core.log.reasons import diagnose, failure
+from ...core.log.diagnosis import diagnose
+from ...core.log.reasons import failure
 from ...core.phases import Phase
 from ...core.redact import redact
 from ...core.specs import Spec

@@ -137,7 +137,7 @@ class _Questions:
             raise LaunchFailedError(
                 f"What {host} says of {self._page} is not understood: {error}.",
                 reason="internal",
-                advice="Try again later; if it stays, tell who runs this server.",
+                advice="Try again later. If this keeps happening, contact the administrator.",
             ) from error
 
     async def follow(self, address: str) -> str:

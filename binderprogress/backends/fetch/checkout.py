@@ -69,7 +69,7 @@ def check_checkout(folder: Path) -> None:
         # The second way to find out knows what the file system takes for the same name.
         if leads_outside(path, walk.links, steps) or _really_leads_outside(real, path):
             raise UnsafeCheckoutError(
-                f"{_shown(path)} is a symbolic link that leads outside the repository."
+                f"{_shown(path)} is a symbolic link that points outside the repository."
             )
         if steps[0] <= 0:
             raise UnsafeCheckoutError(
@@ -176,7 +176,7 @@ class _Walk:
         for seen, names, path in self._hard.values():
             if seen < names:
                 raise UnsafeCheckoutError(
-                    f"{_shown(path)} is a hard link that leads outside the repository."
+                    f"{_shown(path)} is a hard link that points outside the repository."
                 )
 
 

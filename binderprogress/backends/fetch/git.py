@@ -16,7 +16,8 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 from traitlets import Bool, Dict, Enum, Float, Instance, Integer, List, Unicode, default
 from traitlets.config import LoggingConfigurable
 
-from ...core.log.reasons import diagnose, failure
+from ...core.log.diagnosis import diagnose
+from ...core.log.reasons import failure
 from ...core.redact import redact
 from ...core.specs import Spec
 from ...errors import ConfigError, LaunchFailedError, RefusedError

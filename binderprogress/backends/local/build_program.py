@@ -123,7 +123,7 @@ def _commands(
     # uv looks for Pythons on PATH, where ours need not be.
     python = sys.executable if detected.python == OURS else detected.python
     yield (
-        f"Making an environment with Python {detected.python}",
+        f"Creating an environment with Python {detected.python}",
         [uv, "venv", "--no-config", "--seed", "--python", python, str(venv)],
     )
     packages = [*base_packages]
@@ -151,7 +151,7 @@ def _refuse_a_link_outside(path: Path) -> None:
     executable.
     """
     if not path.resolve().is_relative_to(Path.cwd()):
-        raise BuildError(f"{path} is a symbolic link that leads outside the repository.")
+        raise BuildError(f"{path} is a symbolic link that points outside the repository.")
 
 
 def _output(command: Sequence[str], env: dict[str, str]) -> Iterator[str]:

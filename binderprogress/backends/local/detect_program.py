@@ -142,11 +142,11 @@ def _needs_an_engine(buildpack: Any) -> str:
     for path in candidates:
         if Path(path).is_file():
             return (
-                f"{path} cannot be honoured without a container engine. Launch it with docker or "
-                "podman (--engine docker), or ask for what it needs in requirements.txt."
+                f"{path} is not supported without a container engine. Launch it with Docker or "
+                "Podman (--engine docker), or list what it needs in requirements.txt."
             )
     if name != "PythonBuildPack":
-        return f"{name} cannot be honoured without a container engine."
+        return f"{name} is not supported without a container engine."
     return ""
 
 
@@ -172,7 +172,7 @@ def _requires_python() -> str:
     try:
         SpecifierSet(wanted)
     except InvalidSpecifier:
-        raise ValueError(f"pyproject.toml: requires-python {wanted!r} is not understood.") from None
+        raise ValueError(f"pyproject.toml: requires-python {wanted!r} is not valid.") from None
     return wanted
 
 

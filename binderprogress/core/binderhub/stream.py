@@ -13,8 +13,9 @@ from urllib.parse import urljoin, urlsplit
 
 from ...errors import LaunchFailedError
 from ..events import Event, is_http_url
+from ..log.diagnosis import Diagnosis, diagnose
 from ..log.reader import BINDERHUB_PHASES, LogReader, clean, from_binderhub
-from ..log.reasons import REASONS, Diagnosis, diagnose, failure
+from ..log.reasons import REASONS, failure
 from ..log.steps import Step
 from ..phases import Phase
 from ..redact import redact_address, without_credentials
@@ -75,7 +76,7 @@ _LONGEST_LINE = 4096
 _MOST_LINES = 100_000
 _MOST_CHARACTERS = 64 * 2**20
 _ORDER = list(Phase)
-_LEFT = "It is watched no longer. A build that is under way goes on.\n"
+_LEFT = "Stopped watching the launch. A build that is running continues.\n"
 
 
 def read_record(data: str) -> dict[str, Any]:

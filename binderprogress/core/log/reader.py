@@ -18,7 +18,7 @@ from .steps import QUEUED, Step, StepReader
 
 __all__ = [
     "BINDERHUB_PHASES",
-    "HUB_STEPS",
+    "JUPYTERHUB_STEPS",
     "KUBERNETES_STAMP",
     "MESSAGE_STEPS",
     "LogReader",
@@ -27,7 +27,7 @@ __all__ = [
     "Record",
     "clean",
     "from_binderhub",
-    "from_hub",
+    "from_jupyterhub",
 ]
 
 
@@ -235,15 +235,15 @@ _KUBERNETES_STEPS = {
     "Pulled": Step("pulled", "Pulled the image"),
     "Created": Step("created", "Created the container"),
     # The container runs; what is still to come is the answer of the Jupyter server in it.
-    "Started": Step("answering", "Waiting for the server to answer"),
-    "BackOff": Step("retrying", "Trying again after a failure"),
-    "Failed": Step("retrying", "Trying again after a failure"),
+    "Started": Step("answering", "Waiting for the server to respond"),
+    "BackOff": Step("retrying", "Retrying after a failure"),
+    "Failed": Step("retrying", "Retrying after a failure"),
     "FailedMount": Step("waiting-for-storage", "Waiting for storage"),
     "FailedAttachVolume": Step("waiting-for-storage", "Waiting for storage"),
     "SuccessfulAttachVolume": Step("waiting-for-storage", "Waiting for storage"),
 }
-HUB_STEPS = {
-    "Server requested": Step("requested", "Asking for a server"),
+JUPYTERHUB_STEPS = {
+    "Server requested": Step("requested", "Requesting a server"),
     "Spawning server...": Step("starting", "Starting the server"),
 }
 """What JupyterHub says itself, whatever the spawner."""
@@ -275,14 +275,14 @@ MESSAGE_STEPS = {prefix: _KUBERNETES_STEPS[reason] for prefix, reason in _MESSAG
 def _launch_step(message: str) -> Step | None:
     """Return the step that a message of a Hub begins."""
     text = message.strip()
-    if text in HUB_STEPS:
-        return HUB_STEPS[text]
+    if text in JUPYTERHUB_STEPS:
+        return JUPYTERHUB_STEPS[text]
     if stamp := _STAMP.match(text):
         text = text[stamp.end() :]
     return next((step for prefix, step in MESSAGE_STEPS.items() if text.startswith(prefix)), None)
 
 
-def from_hub(record: dict[str, Any]) -> Note:
+def from_jupyterhub(record: dict[str, Any]) -> Note:
     """Make a note of one of JupyterHub's progress events.
 
     `progress` and `message` can be absent. ``html_message`` is HTML from the Hub: it is kept under
@@ -353,5 +353,5 @@ class Normalizer:
         if isinstance(raw, str):
             return self._reader.read(raw)
         if record.source == "jupyterhub":
-            return from_hub(raw)
+            return from_jupyterhub(raw)
         return from_binderhub(raw, self._reader)

@@ -96,7 +96,7 @@ _SAVE = Step("saving", "Saving the image")
 LAYER_LABELS = {PULLING: "Base image: layer {} of {}", PUSHING: "Layer {} of {}"}
 """What the steps with layers are called, once there are some."""
 
-QUEUED = Step("queued", "Waiting for its turn")
+QUEUED = Step("queued", "Waiting in the queue")
 """Nothing goes on: there is a queue, or a limit on how many may at once."""
 
 PREFIXES: list[tuple[str, Step]] = [
@@ -108,10 +108,10 @@ PREFIXES: list[tuple[str, Step]] = [
     ("Resolving deltas:", Step("receiving", "Receiving the repository")),
     ("HEAD is now at ", Step("checked-out", "Checked out the commit", phase=_FETCHING)),
     ("Submodule ", Step("submodules", "Fetching submodules")),
-    ("Reusing existing image", Step("reused", "The image is there already", phase=_BUILDING)),
+    ("Reusing existing image", Step("reused", "Using the existing image", phase=_BUILDING)),
     # What `sources/localbuild.py` and uv say.
-    ("Making an environment ", Step("environment", "Making an environment")),
-    ("Installing Jupyter", Step("resolving-packages", "Choosing versions of the packages")),
+    ("Creating an environment ", Step("environment", "Creating an environment")),
+    ("Installing Jupyter", Step("resolving-packages", "Resolving package versions")),
     ("Resolved ", Step("downloading-packages", "Downloading packages")),
     ("Prepared ", Step("installing-packages", "Installing packages")),
     ("Running postBuild", Step("postbuild", "Running postBuild")),

@@ -19,8 +19,8 @@ from tornado.queues import Queue
 from traitlets.config import LoggingConfigurable
 
 from ...backends.base import Attempt, BackendProfile, BuildResult
+from ...core.log.diagnosis import diagnose
 from ...core.log.reader import Record
-from ...core.log.reasons import diagnose
 from ...core.phases import Phase
 from ...core.timing.estimator import TYPICAL
 from ...errors import LaunchFailedError

@@ -14,8 +14,8 @@ from tornado.web import HTTPError
 from traitlets.config import LoggingConfigurable
 
 from ...backends.base import Attempt, BuildResult, LaunchItems, LaunchRequest, RunningServer
+from ...core.log.diagnosis import diagnose
 from ...core.log.reader import Record
-from ...core.log.reasons import diagnose
 from ...errors import LaunchFailedError
 from .event_log import emit_launch
 from .quota import check_quota

@@ -78,7 +78,7 @@ test("a step holds until another begins or the phase changes", () => {
     "Step 1 of 2",
     "Step 1 of 2",
     undefined,
-    "Asking for a server",
+    "Requesting a server",
   ]);
 });
 

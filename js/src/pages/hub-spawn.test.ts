@@ -52,7 +52,7 @@ test("a stream that is cut is asked for again, and tells nothing twice", async (
   fetched.mockResolvedValueOnce(stream(requested, pulling, ready));
   const { events, told } = await follow();
   expect(events.map(({ id, phase, step = "" }) => [id, phase, step])).toEqual([
-    [1, "launching", "Asking for a server"],
+    [1, "launching", "Requesting a server"],
     [2, "launching", "Pulling the image"],
     [3, "ready", ""],
   ]);

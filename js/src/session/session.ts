@@ -206,7 +206,7 @@ export class LaunchSession {
     if (this.id || !event || isTerminal(event) || this.mode !== "running") return;
     const { id, elapsed, progress } = event;
     const time = now();
-    const message = "This page watches it no longer. A build that is under way goes on.";
+    const message = "This page stopped watching the launch. A build that is running continues.";
     this.#take({ id: id + 1, phase: "cancelled", time, elapsed, progress, reason: "left", message });
   }
 

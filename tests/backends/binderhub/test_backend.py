@@ -389,7 +389,7 @@ RATE = {"phase": "failed", "status_code": 429, "message": "Rate limit exceeded. 
         (404, "it answered 404 Not Found"),
         (200, "it answered 200 OK"),
         (RATE, "Too many requests"),
-        (FULL, "A limit on running servers is reached."),
+        (FULL, "The limit on running servers has been reached."),
         ({"phase": "failed", "status_code": 500, "message": "Oh\n"}, "Something went wrong"),
         ({"phase": "failed", "message": "Requests from ::1 are not allowed"}, "not allowed here"),
     ],
@@ -431,7 +431,7 @@ async def test_when_none_does_it_each_says_why() -> None:
         for part in (
             "None of the BinderHubs did it.",
             f"{one_host}: This BinderHub cannot be used: it answered 503 Service Unavailable.",
-            f"{two_host}: A limit on running servers is reached.",
+            f"{two_host}: The limit on running servers has been reached.",
             f"{three_host}: This BinderHub cannot be used: Connection refused.",
         ):
             assert part in last.message

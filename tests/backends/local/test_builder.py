@@ -16,8 +16,8 @@ import pytest
 
 from binderprogress.backends.base import BuildResult, Record, ResolvedSpec
 from binderprogress.backends.local.builder import MARKER, LocalBuilder
+from binderprogress.core.log.diagnosis import Diagnosis, diagnose
 from binderprogress.core.log.reader import LogReader
-from binderprogress.core.log.reasons import Diagnosis, diagnose
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import from_address
 from binderprogress.errors import LaunchFailedError
@@ -261,7 +261,7 @@ async def test_runtime_names_another_python(
     version, folder = other_python()
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     result = await build_files(builder, make_repository, {"runtime.txt": f"python-{version}\n"})
-    assert f"Making an environment with Python {version}" in result.log
+    assert f"Creating an environment with Python {version}" in result.log
     assert result.python("import sys; print(*sys.version_info[:2], sep='.')") == version
 
 
@@ -397,7 +397,7 @@ async def test_files_that_need_an_engine(builder: LocalBuilder, make_repository:
     for name, result in (await build_all(builder, make_repository, cases)).items():
         found = result.diagnosis
         assert found.reason == "unsupported-file", result.log
-        assert f"{name} cannot be honoured" in result.log
+        assert f"{name} is not supported" in result.log
         assert name.removeprefix(".") in found.message
         assert "--engine docker" in found.advice
         assert "requirements.txt" in found.advice

@@ -17,7 +17,7 @@ from binderprogress.core.log.reader import (
     Note,
     Record,
     from_binderhub,
-    from_hub,
+    from_jupyterhub,
 )
 from binderprogress.core.log.steps import QUEUED
 from binderprogress.core.phases import Phase
@@ -186,20 +186,20 @@ def test_what_a_hub_says_beyond_its_message_is_kept() -> None:
 def test_what_a_hub_does_in_plain_words() -> None:
     notes = recorded.notes("hub-progress-kubespawner-ok.txt")
     assert [note.step.label for note in notes if note.step] == [
-        "Asking for a server",
+        "Requesting a server",
         "Waiting for a node",
         "Found a node",
         "Pulling the image",
         "Pulled the image",
         "Created the container",
-        "Waiting for the server to answer",
+        "Waiting for the server to respond",
     ]
 
 
 def test_what_a_hub_answers_when_there_is_no_stream() -> None:
     # The bodies of hub-progress-errors.txt, should one of them be taken for an event.
-    assert from_hub({"status": 404, "message": None}).message == ""
-    note = from_hub({"status": 403, "message": "Missing or invalid credentials."})
+    assert from_jupyterhub({"status": 404, "message": None}).message == ""
+    note = from_jupyterhub({"status": 403, "message": "Missing or invalid credentials."})
     assert note.message == "Missing or invalid credentials.\n"
 
 
@@ -355,9 +355,9 @@ REASONS = {
     "Pulling": "Pulling the image",
     "Pulled": "Pulled the image",
     "Created": "Created the container",
-    "Started": "Waiting for the server to answer",
-    "BackOff": "Trying again after a failure",
-    "Failed": "Trying again after a failure",
+    "Started": "Waiting for the server to respond",
+    "BackOff": "Retrying after a failure",
+    "Failed": "Retrying after a failure",
     "FailedMount": "Waiting for storage",
     "FailedAttachVolume": "Waiting for storage",
     "SuccessfulAttachVolume": "Waiting for storage",
@@ -368,7 +368,9 @@ REASONS = {
 
 @pytest.mark.parametrize("reason", REASONS)
 def test_reasons_of_kubernetes_in_plain_words(reason: str) -> None:
-    note = from_hub({"raw_event": {"reason": reason, "message": "Pod went its way"}, "progress": 3})
+    note = from_jupyterhub(
+        {"raw_event": {"reason": reason, "message": "Pod went its way"}, "progress": 3}
+    )
     assert (note.step.label if note.step else None) == REASONS[reason]
     assert note.message == "Pod went its way\n"
     assert note.phase is Phase.LAUNCHING
@@ -382,7 +384,7 @@ MESSAGES = {case["message"]: case["key"] for case in SHARED}
 @pytest.mark.parametrize("message", MESSAGES)
 def test_messages_of_kubernetes_without_their_event(message: str) -> None:
     record = {"phase": "launching", "message": message}
-    for note in [*binderhub(record), from_hub({"message": message})]:
+    for note in [*binderhub(record), from_jupyterhub({"message": message})]:
         assert note is not None
         assert note.phase is Phase.LAUNCHING
         assert (note.step.key if note.step else "") == MESSAGES[message]
@@ -407,7 +409,7 @@ HUB: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize(("record", "message"), HUB.values(), ids=HUB)
 def test_an_event_of_a_hub(record: dict[str, Any], message: str) -> None:
     before = json.dumps(record)
-    note = from_hub(record)
+    note = from_jupyterhub(record)
     assert note.message == message
     assert note.phase is Phase.LAUNCHING
     assert note.source == ({k: v for k, v in record.items() if k != "message"} or None)
@@ -418,7 +420,7 @@ def test_an_event_of_a_hub(record: dict[str, Any], message: str) -> None:
     ("failed", "error"), [(True, True), (False, False), ("no", False), (None, False)]
 )
 def test_only_true_is_a_failure(failed: object, error: bool) -> None:
-    assert from_hub({"message": "a", "failed": failed}).error is error
+    assert from_jupyterhub({"message": "a", "failed": failed}).error is error
 
 
 # BinderHub ----------------------------------------------------------------------------------------
@@ -511,7 +513,7 @@ HALF = "\ud800"
 @pytest.mark.parametrize("record", [{"message": HALF}, {"message": "a", HALF: {"b": [HALF]}}])
 def test_half_a_surrogate_pair_does_not_end_the_launch(record: dict[str, Any]) -> None:
     # JSON can say it, UTF-8 cannot: the event could not be sent, and the launch would fail.
-    for note in [*read(json.dumps(record)), *binderhub(record), from_hub(record)]:
+    for note in [*read(json.dumps(record)), *binderhub(record), from_jupyterhub(record)]:
         encoded = encode(written(note)).decode()
         assert "\ufffd" in encoded
     assert written(*read(HALF)).message == "\ufffd\n"
@@ -528,12 +530,12 @@ def test_what_is_nested_too_deep_to_be_written_is_cut() -> None:
     deep: Any = "x"
     for level in range(500):
         deep = [deep] if level % 2 else {"a": deep}
-    for note in [*read(jsonl("a", deep=deep)), from_hub({"message": "a", "deep": deep})]:
+    for note in [*read(jsonl("a", deep=deep)), from_jupyterhub({"message": "a", "deep": deep})]:
         assert note is not None
         assert note.message == "a\n"
         assert "…" in encode(written(note)).decode()
         assert "x" not in str(note.source)
-    assert from_hub({"message": deep}).message.count("[") == 16
+    assert from_jupyterhub({"message": deep}).message.count("[") == 16
 
 
 jsons = st.recursive(
@@ -552,7 +554,7 @@ def test_any_record_is_read_and_can_be_sent(given: list[dict[str, Any]]) -> None
     notes = [
         *read(*[json.dumps(record) + "\n" for record in given]),
         *binderhub(*given),
-        *map(from_hub, given),
+        *map(from_jupyterhub, given),
     ]
     for note in notes:
         if note is not None:
@@ -595,9 +597,9 @@ def test_a_line_says_the_same_whichever_way_it_is_read(
 
 
 def test_a_hub_that_lets_one_wait_is_a_queue() -> None:
-    note = from_hub({"message": "The Hub is busy; asking again in 2 s.", "throttled": True})
+    note = from_jupyterhub({"message": "The Hub is busy; asking again in 2 s.", "throttled": True})
     assert note.step == QUEUED
-    assert from_hub({"message": "Server requested", "throttled": "yes"}).step != QUEUED
+    assert from_jupyterhub({"message": "Server requested", "throttled": "yes"}).step != QUEUED
 
 
 def test_a_password_in_an_address_that_git_prints_stays_out_of_the_log() -> None:

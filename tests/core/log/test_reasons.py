@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binderprogress.core.log.reasons import REASONS, Reason, diagnose, failure
+from binderprogress.core.log.diagnosis import diagnose
+from binderprogress.core.log.reasons import REASONS, Reason, failure
 from binderprogress.core.printable import plain
 
 from .. import recorded
@@ -52,11 +53,11 @@ def test_every_reason_that_a_log_can_tell_has_a_case() -> None:
 STREAMS = {
     "repo2docker-badref.jsonl": (
         "bad-ref",
-        "The branch, tag or commit nosuchref is not in the repository.",
+        "The branch, tag or commit nosuchref does not exist in the repository.",
     ),
     "repo2docker-norepo.jsonl": (
         "private-or-missing",
-        "The repository is not there, or it is private.",
+        "The repository does not exist, or it is private.",
     ),
     "repo2docker-badbuild.jsonl": (
         "unsatisfiable-requirement",
@@ -66,15 +67,15 @@ STREAMS = {
         "unsatisfiable-requirement",
         "The requirement six==99.99 cannot be satisfied.",
     ),
-    "repo2docker-run.jsonl": ("no-jupyter", "The image has no Jupyter that could be started."),
-    "repo2docker-killed.jsonl": ("unknown", "It failed."),
+    "repo2docker-run.jsonl": ("no-jupyter", "Jupyter is not installed in the image."),
+    "repo2docker-killed.jsonl": ("unknown", "The launch failed."),
     "hub-progress-exit1.txt": (
         "server-did-not-answer",
-        "The server was started but did not answer in time.",
+        "The server started but did not respond in time.",
     ),
     "hub-progress-kubespawner-ok.txt": (
         "server-did-not-answer",
-        "The server was started but did not answer in time.",
+        "The server started but did not respond in time.",
     ),
     "hub-progress-dockerspawner-noimage.txt": (
         "image-pull-failed",
@@ -84,7 +85,7 @@ STREAMS = {
         "image-pull-failed",
         "The image example:latest could not be found or pulled.",
     ),
-    "hub-progress-bad.txt": ("unknown", "It failed."),
+    "hub-progress-bad.txt": ("unknown", "The launch failed."),
 }
 
 
@@ -143,7 +144,7 @@ def test_evidence_is_plain_and_short() -> None:
 
 def test_no_log_at_all() -> None:
     found = diagnose([])
-    assert (found.reason, found.message, found.evidence) == ("unknown", "It failed.", [])
+    assert (found.reason, found.message, found.evidence) == ("unknown", "The launch failed.", [])
     assert diagnose(["\n", " \r\n", "\x1b[0m"]).evidence == []
 
 

@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 
 from binderprogress.core.events import Event
 from binderprogress.core.log import steps
-from binderprogress.core.log.reader import HUB_STEPS, MESSAGE_STEPS
+from binderprogress.core.log.reader import JUPYTERHUB_STEPS, MESSAGE_STEPS
 from binderprogress.core.log.steps import QUEUED, Step, numbered
 from binderprogress.core.phases import TERMINAL, Phase
 from binderprogress.core.timing.breakdown import Kind, Trace, chrome, kind_of, trace
@@ -122,11 +122,11 @@ KUBERNETES = [
     event(7.25, "building", numbered(2, 2)),
     event(17, "pushing", Step("pushing", "Pushing the image")),
     event(20, "built"),
-    event(20, "launching", Step("requested", "Asking for a server")),
+    event(20, "launching", Step("requested", "Requesting a server")),
     event(21, "launching", Step("waiting-for-node", "Waiting for a node")),
     event(25, "launching", Step("pulling", "Pulling the image")),
     event(31, "launching", Step("created", "Created the container")),
-    event(31.5, "launching", Step("answering", "Waiting for the server to answer")),
+    event(31.5, "launching", Step("answering", "Waiting for the server to respond")),
     event(34, "ready"),
 ]
 
@@ -161,7 +161,7 @@ def test_cold_is_what_had_to_be_made() -> None:
         "launching": 14,
     }
     assert not trace([KUBERNETES[0], *KUBERNETES[8:]], began=BEGAN).cold
-    reused = event(2, "building", Step("reused", "The image is there already"))
+    reused = event(2, "building", Step("reused", "Using the existing image"))
     assert not trace([KUBERNETES[0], reused, *KUBERNETES[8:]], began=BEGAN).cold
 
 
@@ -191,7 +191,7 @@ def test_steps_that_are_sorted_in_are_steps_that_there_are() -> None:
     from binderprogress.core.timing import breakdown as trace
 
     known = {step.key for _, step in steps.PREFIXES}
-    known |= {step.key for step in [*HUB_STEPS.values(), *MESSAGE_STEPS.values()]}
+    known |= {step.key for step in [*JUPYTERHUB_STEPS.values(), *MESSAGE_STEPS.values()]}
     known |= {step.key for step in normalize._KUBERNETES_STEPS.values()}
     # Those of the launch, the build, and the tour of BinderHubs.
     known |= {"resolving", "looking", "another-hub"}

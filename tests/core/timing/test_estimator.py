@@ -285,7 +285,7 @@ PULLING = Step("pulling", "Pulling the image")
 PULLED = Step("pulled", "Pulled the image")
 CREATED = Step("created", "Created the container")
 STARTING = Step("starting", "Starting the server")
-ANSWERING = Step("answering", "Waiting for the server to answer")
+ANSWERING = Step("answering", "Waiting for the server to respond")
 
 
 def launching(*steps: Step) -> list[Estimate]:

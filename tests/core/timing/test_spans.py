@@ -51,7 +51,7 @@ def test_a_launch_is_cut_into_its_steps() -> None:
             event(9, "building", numbered(2, 2, digest="b")),
             event(9.5, "building", numbered(2, 2, digest="b", cached=True)),
             event(10, "built"),
-            event(10, "launching", Step("requested", "Asking for a server")),
+            event(10, "launching", Step("requested", "Requesting a server")),
             event(14, "ready"),
         ],
         began=BEGAN,
