@@ -254,7 +254,7 @@ describe("a connection that is cut when a server may have been asked for", () =>
     const there = await hub(answer, hold(all));
     const { events, end } = await launch(there.url);
     expect(end).toMatchObject({ phase: "failed", reason: "connection-lost" });
-    expect(events.at(-1)?.message).toMatch(/may be running by now .* starts another one\.\n$/);
+    expect(events.at(-1)?.message).toMatch(/may be running by now, .* starts another one\.\n$/);
     await new Promise(setImmediate);
     expect(there.requests).toHaveLength(1);
     expect(pauses).toEqual([]);
