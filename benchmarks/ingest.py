@@ -23,7 +23,7 @@ from tornado.queues import Queue
 from traitlets.config import Config
 
 from binderprogress.backends.base import BuildResult, PairedBackend, Record, ResolvedSpec
-from binderprogress.backends.repo2docker import Repo2dockerBuilder
+from binderprogress.backends.repo2docker.builder import Repo2dockerBuilder
 from binderprogress.core.specs import Spec, parse
 from binderprogress.launches import Caller, LaunchManager
 

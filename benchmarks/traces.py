@@ -19,7 +19,7 @@ from typing import Any, Literal
 import msgspec
 
 from binderprogress.backends.local.builder import LocalBuilder
-from binderprogress.backends.repo2docker import Repo2dockerBuilder
+from binderprogress.backends.repo2docker.builder import Repo2dockerBuilder
 from binderprogress.core.log.reader import Record
 from binderprogress.core.phases import Phase
 from binderprogress.core.timing.estimator import TYPICAL

@@ -17,7 +17,7 @@ from traitlets.config import Configurable
 
 from binderprogress.backends.fetch.git import GitResolver
 from binderprogress.backends.local.builder import LocalBuilder
-from binderprogress.backends.repo2docker import Repo2dockerBuilder
+from binderprogress.backends.repo2docker.builder import Repo2dockerBuilder
 from binderprogress.cli.check import CheckApp
 from binderprogress.cli.launch import LaunchApp
 from binderprogress.core.events import Event

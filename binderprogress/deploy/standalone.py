@@ -24,7 +24,7 @@ from ..backends.fetch.archives import Archives
 from ..backends.fetch.network import Network
 from ..backends.jupyterhub import HubLauncher
 from ..backends.local.builder import LocalBuilder
-from ..backends.repo2docker import Repo2dockerBuilder
+from ..backends.repo2docker.builder import Repo2dockerBuilder
 from ..errors import ConfigError
 from ..history.config import History
 from ..launches import LaunchManager

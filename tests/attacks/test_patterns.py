@@ -51,7 +51,7 @@ MODULES = [
     "binderprogress.backends.local.builder",
     "binderprogress.backends.local.build_program",
     "binderprogress.backends.local.detect_program",
-    "binderprogress.backends.repo2docker",
+    "binderprogress.backends.repo2docker.builder",
     "binderprogress.web.base",
     "binderprogress.web.links",
 ]

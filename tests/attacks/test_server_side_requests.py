@@ -28,7 +28,7 @@ from binderprogress.backends.base import BuildResult
 from binderprogress.backends.fetch.archives import Archives
 from binderprogress.backends.fetch.network import Network
 from binderprogress.backends.local.builder import LocalBuilder
-from binderprogress.backends.repo2docker import Repo2dockerBuilder
+from binderprogress.backends.repo2docker.builder import Repo2dockerBuilder
 from binderprogress.core.log.diagnosis import diagnose
 from binderprogress.core.specs import Spec, from_address, parse
 from binderprogress.deploy.standalone import Standalone

@@ -15,7 +15,7 @@ import pytest
 
 from binderprogress.backends.base import BuildResult, ResolvedSpec
 from binderprogress.backends.local.builder import LocalBuilder
-from binderprogress.backends.repo2docker import Repo2dockerBuilder
+from binderprogress.backends.repo2docker.builder import Repo2dockerBuilder
 from binderprogress.core.specs import parse
 from binderprogress.deploy.spawners.environment import _copy
 

@@ -20,7 +20,7 @@ import pytest
 from websockets.sync.client import connect
 
 from binderprogress.backends.base import BuildResult
-from binderprogress.backends.repo2docker import Repo2dockerBuilder
+from binderprogress.backends.repo2docker.builder import Repo2dockerBuilder
 from binderprogress.core.specs import from_address, parse
 from binderprogress.errors import LaunchFailedError
 

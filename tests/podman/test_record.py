@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from binderprogress.backends.base import BuildResult
-from binderprogress.backends.repo2docker import Repo2dockerBuilder
+from binderprogress.backends.repo2docker.builder import Repo2dockerBuilder
 from binderprogress.core.specs import parse
 
 from ..support.archives import archives, certificates

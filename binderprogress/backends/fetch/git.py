@@ -124,9 +124,10 @@ class GitResolver(LoggingConfigurable):
         ["auto", "on", "off"],
         "auto",
         help="""
-        Whether repositories are fetched in a namespace, made with bubblewrap (Linux).
+        Whether repositories are fetched and examined in a namespace, made with bubblewrap (Linux).
 
-        "auto": where that works, and not with GitResolver.credentials. "on": or not at all.
+        "auto": where that works, unless GitResolver.credentials is set. "on": always; the server
+        does not start where it does not work. "off": never.
         """,
     ).tag(config=True)
 

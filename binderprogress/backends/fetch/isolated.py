@@ -1,33 +1,29 @@
-"""Fetching in a process of its own, and the check of what it has fetched.
+"""Fetching in a process of its own, and the check of what was fetched.
 
-A build's process calls this: `localbuild`, or repo2docker for its content provider. The server
-decides how (see `GitResolver.fetch_plan`) and hands it over in the environment.
+The process of a build calls this: `local.build_program`, or repo2docker as its content provider.
+The server decides how (see `GitResolver.fetch_plan`) and passes that in the environment.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from repo2docker.contentproviders.base import ContentProvider, ContentProviderException
 
-from ..processes.child import Lines, limited
+from ..processes.child import limited
+from ..processes.messages import ProgramError, program_messages
 from ..processes.sandbox import sandboxed
 from .checkout import check_checkout
 from .content_providers import content_provider
 from .options import FetchPlan
 
 __all__ = ["fetch", "isolated_provider", "provider_name"]
-
-_CHUNK = 65536
-_LONGEST_LINE = 2**20
 
 
 def fetch(plan: FetchPlan, repo_url: str, ref: str, checkout: Path) -> Iterator[str]:
@@ -72,7 +68,11 @@ def fetch(plan: FetchPlan, repo_url: str, ref: str, checkout: Path) -> Iterator[
         argv = sandboxed(argv, writable=writable, folder=aside, readable=plan.readable)
     env = {**plan.env, **plan.settings.environment, "TMPDIR": str(aside)}
     try:
-        yield from _run(limited(argv, plan.limits), env, aside)
+        argv = limited(argv, plan.limits)
+        try:
+            yield from program_messages(argv, env=env, cwd=aside, activity="Fetching")
+        except ProgramError as error:
+            raise ContentProviderException(str(error)) from None
         try:
             check_checkout(checkout)
         except ValueError:
@@ -81,49 +81,6 @@ def fetch(plan: FetchPlan, repo_url: str, ref: str, checkout: Path) -> Iterator[
             raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-def _run(argv: list[str], env: Mapping[str, str], folder: Path) -> Iterator[str]:
-    failed = ""
-    with subprocess.Popen(
-        argv,
-        env=env,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as process:
-        assert process.stdout is not None  # noqa: S101 - it is a pipe
-        lines = Lines(longest=_LONGEST_LINE)
-        while chunk := os.read(process.stdout.fileno(), _CHUNK):
-            for line in lines.feed(chunk):
-                message, sentence = _message(line)
-                failed = sentence or failed
-                if not sentence:
-                    yield message
-        for line in lines.end():
-            yield line
-    if process.returncode:
-        raise ContentProviderException(failed or _how_it_ended(process.returncode))
-
-
-def _message(line: str) -> tuple[str, str]:
-    """Return a line of the log, or the sentence that says why there is no more."""
-    try:
-        record: Any = json.loads(line)
-        message = str(record["message"])
-    except (ValueError, TypeError, KeyError):
-        return line, ""  # of bwrap, or of Python itself
-    return ("", message) if record.get("failed") else (message, "")
-
-
-def _how_it_ended(code: int) -> str:
-    # What ends by a signal in a namespace has 128 more.
-    number = -code if code < 0 else code - 128
-    try:
-        return f"Fetching was stopped by {signal.Signals(number).name}."
-    except ValueError:
-        return f"Fetching ended with {code}."
 
 
 def isolated_provider(plan: FetchPlan) -> type[ContentProvider]:

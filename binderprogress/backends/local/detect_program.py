@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from ..buildpacks import pick_buildpack
 from ..fetch.options import FetchPlan
 from ..processes.child import limited
 from ..processes.sandbox import sandboxed
@@ -110,7 +111,7 @@ def main() -> None:
 
 
 def _detect() -> Detected:
-    buildpack = _buildpack()
+    buildpack = pick_buildpack()
     problem = _needs_an_engine(buildpack)
     if problem:
         return Detected(problem=problem)
@@ -120,17 +121,6 @@ def _detect() -> Detected:
         python=_python_version(buildpack, is_package=is_package),
         is_package=is_package,
     )
-
-
-def _buildpack() -> Any:
-    # Only in the child: the build itself has no use for repo2docker's application.
-    from repo2docker.app import Repo2Docker
-
-    for buildpack_class in Repo2Docker.buildpacks.default():
-        buildpack = buildpack_class(base_image="")
-        if buildpack.detect():
-            return buildpack
-    return Repo2Docker.default_buildpack.default_value(base_image="")
 
 
 def _needs_an_engine(buildpack: Any) -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "SYSTEM",
     "USER",
     "engine_folders",
+    "exclude",
     "private_home",
     "select",
     "with_git_config",
@@ -55,7 +56,7 @@ ENGINE = (
     *("CONTAINERS_REGISTRIES_CONF", "CONTAINERS_STORAGE_CONF", "CONTAINER_HOST"),
     *("DBUS_SESSION_BUS_ADDRESS", "DOCKER_CERT_PATH", "DOCKER_CONFIG", "DOCKER_CONTEXT"),
     *("DOCKER_HOST", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "REGISTRY_AUTH_FILE"),
-    *("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"),
+    *("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "BINDERPROGRESS_ENGINE_HOME"),
 )
 """Where the container engine is, and its storage. No code of a repository runs beside it."""
 
@@ -114,6 +115,16 @@ def select(names: Iterable[str], environment: Mapping[str, str] | None = None) -
         name: value
         for name, value in (os.environ if environment is None else environment).items()
         if any(fnmatchcase(name, pattern) for pattern in patterns)
+    }
+
+
+def exclude(names: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment variables that have none of these names, or patterns with ``*``."""
+    patterns = tuple(names)
+    return {
+        name: value
+        for name, value in environment.items()
+        if not any(fnmatchcase(name, pattern) for pattern in patterns)
     }
 
 

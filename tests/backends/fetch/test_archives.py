@@ -13,7 +13,7 @@ import pytest
 from binderprogress.backends.base import BuildResult, ResolvedSpec
 from binderprogress.backends.fetch.archives import Archives
 from binderprogress.backends.local.builder import LocalBuilder
-from binderprogress.backends.repo2docker import Repo2dockerBuilder
+from binderprogress.backends.repo2docker.builder import Repo2dockerBuilder
 from binderprogress.core.log.reader import LogReader
 from binderprogress.core.specs import parse
 from binderprogress.errors import LaunchFailedError, RefusedError

@@ -12,16 +12,16 @@ from typing import Any
 
 from traitlets import Bool, Enum, Integer, List, Unicode
 
-from .._share import share_path
-from ..core.log.reader import Record
-from ..core.log.reasons import failure
-from ..core.phases import Phase
-from ..core.timing.estimator import TYPICAL
-from .base import Attempt, BackendProfile, BuildResult, ResolvedSpec
-from .fetch.git import GitResolver
-from .fetch.proxy import FetchProxy
-from .processes.child import Process, check_exit, run
-from .processes.environment import ENGINE, PUSH, SYSTEM, engine_folders, private_home, select
+from ..._share import share_path
+from ...core.log.reader import Record
+from ...core.log.reasons import failure
+from ...core.phases import Phase
+from ...core.timing.estimator import TYPICAL
+from ..base import Attempt, BackendProfile, BuildResult, ResolvedSpec
+from ..fetch.git import GitResolver
+from ..fetch.proxy import FetchProxy
+from ..processes.child import Process, check_exit, run
+from ..processes.environment import ENGINE, PUSH, SYSTEM, engine_folders, private_home, select
 
 __all__ = ["Repo2dockerBuilder"]
 
@@ -84,6 +84,8 @@ class Repo2dockerBuilder(GitResolver):
         """Return the command line that builds a commit's image."""
         return [
             sys.executable,
+            # Nothing is imported from the current folder.
+            "-P",
             "-m",
             "repo2docker",
             *("--engine", _ENGINES[self.engine]),

@@ -1,0 +1,196 @@
+"""The buildpack for repo2docker that examines repositories in a process of its own.
+
+Attack: repo2docker parses files of a repository in the process that also talks to the container
+engine, and that is as good as being root. So the real buildpack runs in another process, in a
+namespace where that works. The namespace has the checkout, Python and the system's folders, all
+read-only. It has neither the engine's socket and storage nor the server's files and variables. What
+comes out is a build context, which is checked before the engine reads it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..fetch.checkout import UnsafeCheckoutError, check_checkout
+from ..fetch.options import FetchPlan
+from ..processes.child import limited
+from ..processes.environment import ENGINE, PUSH, exclude
+from ..processes.messages import ProgramError, program_messages
+from ..processes.sandbox import sandboxed
+from .render_program import CONTEXT, RESULT, TASK, Rendered, RenderTask
+
+__all__ = ["BuildContext", "isolated_buildpack", "render"]
+
+_DOCKERFILES = ("Dockerfile", "binder/Dockerfile", ".binder/Dockerfile")
+_LONGEST_RESULT = 4096
+
+
+class BuildContext(msgspec.Struct, frozen=True):
+    """What the container engine builds.
+
+    Attributes
+    ----------
+    buildpack : str
+        The name of the buildpack that was picked.
+    path : Path
+        The folder of the context.
+    dockerfile : Path
+        In `path`.
+    is_own : bool
+        Whether the Dockerfile is the repository's own.
+    """
+
+    buildpack: str
+    path: Path
+    dockerfile: Path
+    is_own: bool
+
+
+def render(
+    plan: FetchPlan, task: RenderTask, *, source: Path, checkout: Path, folder: Path
+) -> Iterator[str | BuildContext]:
+    """Run `render_program` on a repository that was checked, and check what it has made.
+
+    Parameters
+    ----------
+    plan : FetchPlan
+        How the repository was fetched: this gets the same limits and namespace.
+    task : RenderTask
+    source : Path
+        What to build: the checkout, or a folder in it.
+    checkout : Path
+    folder : Path
+        Where the context is made. It must not exist yet, and nobody else may write to its parent.
+
+    Yields
+    ------
+    str or BuildContext
+        Messages; then, at the end, the context.
+
+    Raises
+    ------
+    ProgramError
+        If the repository cannot be built; the message says why.
+    UnsafeCheckoutError
+        If something in the context leads outside.
+    """
+    folder.mkdir(mode=0o700)
+    (folder / TASK).write_bytes(msgspec.json.encode(task))
+    module = f"{__package__}.render_program"
+    argv = [sys.executable, "-P", "-u", "-m", module, str(folder)]
+    if plan.sandbox:
+        argv = sandboxed(argv, writable=folder, folder=source, readable=[str(checkout)])
+    env = {
+        **exclude((*ENGINE, *PUSH), os.environ),
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+    }
+    yield from program_messages(
+        limited(argv, plan.limits), env=env, cwd=source, activity="Examining the repository"
+    )
+    yield _checked_context(folder, source, checkout)
+
+
+def _checked_context(folder: Path, source: Path, checkout: Path) -> BuildContext:
+    """Read what the program has left. It may be a stranger's program by now."""
+    check_checkout(folder)
+    result = folder / RESULT
+    if result.stat().st_size > _LONGEST_RESULT:
+        raise ProgramError("Examining the repository gave a result that is too long.")
+    try:
+        rendered = msgspec.json.decode(result.read_bytes(), type=Rendered)
+    except msgspec.MsgspecError as error:
+        raise ProgramError(f"Examining the repository gave an invalid result: {error}.") from None
+    is_own = bool(rendered.dockerfile)
+    if is_own and rendered.dockerfile not in _DOCKERFILES:
+        raise UnsafeCheckoutError("Examining the repository gave a Dockerfile from elsewhere.")
+    path = source if is_own else folder / CONTEXT
+    dockerfile = path / (rendered.dockerfile or "Dockerfile")
+    root = checkout if is_own else folder
+    if not dockerfile.is_file() or not dockerfile.resolve().is_relative_to(root.resolve()):
+        raise ProgramError("Examining the repository gave no Dockerfile.")
+    return BuildContext(rendered.buildpack, path, dockerfile, is_own)
+
+
+def isolated_buildpack(plan: FetchPlan, checkout: Path) -> type:
+    """Return the buildpack for ``c.Repo2Docker.buildpacks``, the only one.
+
+    Parameters
+    ----------
+    plan : FetchPlan
+    checkout : Path
+        Where the repository is fetched to. Nobody else may be able to write to its parent.
+    """
+
+    class Isolated:
+        """Stands for the buildpack that a process of its own picks."""
+
+        def __init__(self, base_image: str) -> None:
+            # These are set by repo2docker.
+            self.base_image = base_image
+            self.labels: dict[str, Any] = {}
+            self.platform = ""
+            self.appendix = ""
+            self._context: BuildContext | None = None
+
+        def detect(self) -> bool:
+            return True
+
+        def render(self, build_args: Mapping[str, str] | None = None) -> str:
+            """Return the Dockerfile."""
+            return self._render(build_args or {}).dockerfile.read_text(errors="replace")
+
+        def build(
+            self,
+            client: Any,
+            image_spec: str,
+            memory_limit: int,
+            build_args: Mapping[str, str],
+            cache_from: Sequence[str],
+            extra_build_kwargs: Mapping[str, Any],
+            platform: str | None = None,
+        ) -> Iterator[Any]:
+            context = self._render(build_args)
+            limits = {"memory": memory_limit, "memswap": memory_limit} if memory_limit else {}
+            yield from client.build(
+                path=str(context.path),
+                dockerfile=str(context.dockerfile),
+                tag=image_spec,
+                buildargs=build_args,
+                container_limits=limits,
+                cache_from=cache_from,
+                # Other Dockerfiles have them already.
+                labels=self.labels if context.is_own else {},
+                platform=platform,
+                **extra_build_kwargs,
+            )
+
+        def _render(self, build_args: Mapping[str, str]) -> BuildContext:
+            if self._context is None:
+                task = RenderTask(
+                    base_image=self.base_image,
+                    platform=self.platform,
+                    appendix=self.appendix,
+                    labels={name: str(value) for name, value in self.labels.items()},
+                    build_args=build_args,
+                )
+                folder = checkout.with_name("rendered")
+                for item in render(plan, task, source=Path.cwd(), checkout=checkout, folder=folder):
+                    if isinstance(item, BuildContext):
+                        self._context = item
+                        # repo2docker logs it, and the name is what people know.
+                        type(self).__name__ = item.buildpack
+                    else:
+                        logging.getLogger("repo2docker").info(item)
+            if self._context is None:
+                raise ProgramError("Examining the repository gave no result.")
+            return self._context
+
+    return Isolated
