@@ -17,7 +17,6 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from .._send_once import send_once
 from ..core import sse
 from ..core.binderhub.replay import Repeats
 from ..core.binderhub.stream import (
@@ -301,12 +300,9 @@ class _Watched:
             total=None, connect=self._connection.timeout, sock_read=_IDLE
         )
         try:
-            response = await self._connection.session().get(
-                self._url,
-                headers=_HEADERS,
-                timeout=timeout,
-                max_redirects=_REDIRECTS,
-                middlewares=[send_once],
+            # Sent again unseen, it would be another launch.
+            response = await self._connection.session(resend=False).get(
+                self._url, headers=_HEADERS, timeout=timeout, max_redirects=_REDIRECTS
             )
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             self._is_asked = not isinstance(error, _NOT_CONNECTED)

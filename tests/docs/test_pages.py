@@ -1,11 +1,9 @@
-"""The documentation and the code say the same."""
+"""The documentation and the code agree."""
 
 from __future__ import annotations
 
 import ast
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,9 +28,9 @@ from binderprogress.web.api import ApiNotFoundHandler
 from binderprogress.web.app import handlers
 from binderprogress.web.config import Web
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = sorted(DOCS.rglob("*.md"))
 
 CODE = re.compile(r"`([^`]+)`")
 SETTING = re.compile(r"\b([A-Z]\w+)\.([a-z]\w+)\b")
@@ -78,32 +76,6 @@ def test_every_setting_that_is_named_exists() -> None:
         if not CLASSES[name].class_traits(config=True).get(trait)
     ]
     assert not missing
-
-
-def test_defaults_are_the_codes() -> None:
-    checked = 0
-    for setting, default, _ in rows(section("serving.md", "### Settings")):
-        name, trait = setting.strip("`").split(".")
-        code = CLASSES[name].class_traits(config=True)[trait].default_value_repr()
-        try:
-            said = ast.literal_eval(default.strip("`"))
-        except (SyntaxError, ValueError):
-            # In words: it is found out when it is needed.
-            assert code == "''", setting
-        else:
-            assert said == ast.literal_eval(code), setting
-            checked += 1
-    assert checked > 30
-
-
-@pytest.mark.parametrize("cls", [*CONFIGURABLES, Standalone])
-def test_settings_of_every_class_are_told(cls: type[Configurable]) -> None:
-    """Those of `GitResolver` once for both builders; the engine is the server's."""
-    told = {row[0].strip("`") for row in rows(section("serving.md", "### Settings"))}
-    inherited = set(GitResolver.class_traits(config=True)) | {"engine"}
-    for trait in cls.class_traits(config=True):
-        names = {f"{cls.__name__}.{trait}", f"GitResolver.{trait}", f"Standalone.{trait}"}
-        assert f"{cls.__name__}.{trait}" in told or (trait in inherited and names & told), trait
 
 
 # -- the API
@@ -218,14 +190,3 @@ def test_no_page_tells_of_the_machine_it_was_written_on(page: Path) -> None:
     text = page.read_text()
     assert not re.search(r"/tmp/|/root\b|/work/", text)
     assert set(re.findall(r"/home/(\w+)", text)) <= {"ada"}
-
-
-def test_sphinx_builds_it_without_a_warning(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
-    done = subprocess.run(
-        [*command, "-d", str(tmp_path / "doctrees"), str(DOCS), str(tmp_path / "html")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
