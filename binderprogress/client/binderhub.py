@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from .._send_once import send_once
 from ..core import sse
 from ..core.binderhub.replay import Repeats
 from ..core.binderhub.stream import (
@@ -300,9 +301,12 @@ class _Watched:
             total=None, connect=self._connection.timeout, sock_read=_IDLE
         )
         try:
-            # Sent again unseen, it would be another launch.
-            response = await self._connection.session(resend=False).get(
-                self._url, headers=_HEADERS, timeout=timeout, max_redirects=_REDIRECTS
+            response = await self._connection.session().get(
+                self._url,
+                headers=_HEADERS,
+                timeout=timeout,
+                max_redirects=_REDIRECTS,
+                middlewares=[send_once],
             )
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             self._is_asked = not isinstance(error, _NOT_CONNECTED)

@@ -54,28 +54,23 @@ class Connection:
             self._authorization = f"Basic {credentials}"
         self.token = token
         self.timeout = timeout
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
     async def close(self) -> None:
         """Close all connections, for good."""
         self._closed = True
-        for session in self._sessions.values():
-            await session.close()
-        self._sessions = {}
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
     def url(self, path: str) -> str:
         """Return the address of a path below the server's."""
         # Not the addresses that the server names: behind a proxy it may not know its own.
         return f"{self.server}/{path}"
 
-    def session(self, *, resend: bool = True) -> aiohttp.ClientSession:
+    def session(self) -> aiohttp.ClientSession:
         """Return what connections are made with.
-
-        Parameters
-        ----------
-        resend : bool
-            Whether a GET that is cut before its answer may be sent again, unseen.
 
         Raises
         ------
@@ -84,17 +79,14 @@ class Connection:
         """
         if self._closed:
             raise RuntimeError("This client is closed.")
-        if resend not in self._sessions:
-            session = aiohttp.ClientSession(
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self.timeout),
                 # aiohttp leaves it out where it is sent on to another host.
                 headers={"Authorization": self._authorization} if self._authorization else None,
                 trust_env=not is_near(self.server),
             )
-            # There is no other way to say so.
-            session._retry_connection = resend
-            self._sessions[resend] = session
-        return self._sessions[resend]
+        return self._session
 
     async def request(
         self, method: str, path: str, body: Any = None, *, limit: int = LONGEST_ANSWER

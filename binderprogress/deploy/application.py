@@ -70,13 +70,14 @@ class Command(JupyterApp):
     config_file_name = "binderprogress_config"
     takes_arguments = False
     raise_config_file_errors = True
-    _log_formatter_cls = LogFormatter
 
     def get_default_logging_config(self) -> dict[str, Any]:
         """Return how to log: safely, also what Tornado and others say, who have no handler."""
         logging.lastResort = last_resort(self.log_level)
         config: dict[str, Any] = super().get_default_logging_config()
         config["filters"] = {"repeats": {"()": RepeatFilter}}
+        formatter = config["formatters"]["console"]
+        formatter["class"] = f"{LogFormatter.__module__}.{LogFormatter.__qualname__}"
         config["handlers"]["console"]["filters"] = ["repeats"]
         return config
 

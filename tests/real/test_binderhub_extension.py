@@ -446,6 +446,11 @@ def test_what_the_double_has_the_real_one_has_too(name: str) -> None:
             assert real.get(what) == parameters, what
 
 
+def test_the_attribute_that_says_whether_a_request_had_a_build_token() -> None:
+    """`deploy.binderhub.handlers` reads it; without it, such requests would count as others."""
+    assert "self._have_build_token = " in (REAL / "base.py").read_text()
+
+
 def test_the_double_names_images_and_builds_as_the_real_one() -> None:
     from binderprogress.deploy.binderhub.names import build_name, image_name
 

@@ -14,6 +14,7 @@ import aiohttp
 from traitlets import Float, Integer, List, TraitError, Unicode, validate
 from traitlets.config import LoggingConfigurable
 
+from ..._send_once import send_once
 from ...core.events import is_http_url
 from ...core.log.reader import clean
 from ...core.redact import redact, redact_address, split_credentials
@@ -196,10 +197,8 @@ class Upstreams(LoggingConfigurable):
                 connector=aiohttp.TCPConnector(limit=0),
                 # What it wants one launch's client to remember is nothing for another's.
                 cookie_jar=aiohttp.DummyCookieJar(),
+                middlewares=[send_once],
             )
-            # Else a GET that is cut before its answer is sent again, unseen: to a BinderHub that is
-            # another launch. There is no other way to say so.
-            self._session._retry_connection = False
         return self._session
 
     def ordered(self, spec: Spec) -> list[Upstream]:
