@@ -7,12 +7,12 @@ up: that is up to who fetches them.
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from ..errors import SpecError
 from .redact import redact
 
-__all__ = ["RECORDS", "looks_like_record", "page_of", "spec_of", "without_page"]
+__all__ = ["DOI", "RECORDS", "page_of", "spec_of_doi", "without_page"]
 
 RECORDS = {
     "zenodo": "Zenodo",
@@ -25,16 +25,17 @@ RECORDS = {
 
 _DOI_ORG = "https://doi.org/"
 _HYDROSHARE = "https://www.hydroshare.org/resource/"
-# What people write in front of a DOI, and the DOI itself.
-_DOI = re.compile(
-    r"(doi:\s*|(?:https?://)?(?:dx\.|www\.)?doi\.org/)?(10\.\d+(?:\.\d+)*/\S+)",
+
+DOI = re.compile(
+    r"((?:https?://)?(?:dx\.|www\.)?doi\.org/(?:doi:)?|(?:info:|urn:)?doi[:/]\s*)?"
+    r"(10\.\d+(?:\.\d+)*/\S+)",
     re.ASCII | re.IGNORECASE,
 )
+"""What people write in front of a DOI, and the DOI itself."""
+
 # BinderHub takes the last one, whatever stands around it.
 _RESOURCE = re.compile(r".*([0-9a-f]{32})", re.DOTALL)
 _DATASET = re.compile(r"(?!\.\.?$)[\w.][\w.-]*", re.ASCII)
-_ZENODO_PAGE = re.compile(r"(?:www\.)?zenodo\.org/records?/(\d+)(?:[/?#].*)?", re.ASCII)
-_HYDROSHARE_PAGE = re.compile(r"(?:www\.)?hydroshare\.org/resource/([0-9a-f]{32})/?", re.ASCII)
 _DOI_EXAMPLES = {
     "zenodo": "10.5281/zenodo.3242074",
     "figshare": "10.6084/m9.figshare.9782777.v1",
@@ -49,32 +50,14 @@ _DOI_OF = {
 }
 
 
-def looks_like_record(text: str) -> bool:
-    """Whether `text` is a DOI or the page of a record, without a scheme."""
-    patterns = (_DOI, _ZENODO_PAGE, _HYDROSHARE_PAGE)
-    return any(pattern.fullmatch(text) for pattern in patterns)
-
-
-def spec_of(address: str) -> str | None:
-    """Return the spec of a record whose DOI or page an address is; None if it is something else.
+def spec_of_doi(doi: str) -> str:
+    """Return the spec of the record that a DOI names.
 
     Raises
     ------
     SpecError
-        If it is a DOI that does not say where it leads.
+        If the DOI does not say which archive it belongs to.
     """
-    rest = re.sub(r"^https?://", "", address, flags=re.IGNORECASE)
-    page = _ZENODO_PAGE.fullmatch(rest)
-    if page:
-        return f"zenodo/10.5281/zenodo.{page[1]}"
-    page = _HYDROSHARE_PAGE.fullmatch(rest)
-    if page:
-        return f"hydroshare/{page[1]}"
-    found = _DOI.fullmatch(address)
-    if not found:
-        return None
-    # A DOI that is copied from an address is quoted as one.
-    doi = unquote(found[2]) if found[1] else found[2]
     for provider, pattern in _DOI_OF.items():
         if pattern.fullmatch(doi.rstrip("/")):
             return f"{provider}/{quote(doi, safe='/')}"
@@ -109,7 +92,7 @@ def page_of(provider: str, text: str) -> str:
         return _HYDROSHARE + resource[1]
     if provider == "ckan":
         return _check_dataset(text)
-    found = _DOI.fullmatch(text)
+    found = DOI.fullmatch(text)
     if not found or not text.isprintable():
         raise SpecError(
             f"A {RECORDS[provider]} spec reads {provider}/<DOI>, as "

@@ -18,22 +18,29 @@ A spec is what BinderHub calls it, ``<provider>/<...>/<ref>``; a record of an ar
 from __future__ import annotations
 
 import re
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 import msgspec
 
-from ..errors import SpecError
-from .archive_specs import RECORDS, looks_like_record, page_of, spec_of, without_page
+from ..errors import BadRequestError, SpecError
+from .archive_pages import looks_like_record, read_record
+from .archive_specs import DOI, RECORDS, page_of, without_page
+from .hosting_pages import candidate_refs
+from .hosting_sites import KNOWN_HOSTS, host_of, read_page, refuse_other_pages
 from .redact import redact, redact_address, without_credentials
+from .swhids import looks_like_swhid, read_origin
+from .urlpaths import check_urlpath, file_urlpath, requested_urlpath
 
 __all__ = [
     "PROVIDERS",
     "RECORDS",
     "Spec",
+    "Target",
     "from_address",
     "looks_like_address",
     "looks_like_spec",
     "parse",
+    "read_address",
 ]
 
 PROVIDERS = {"gh": "GitHub", "gl": "GitLab", "gist": "Gist", "git": "Git", **RECORDS}
@@ -46,6 +53,17 @@ _SCP_LIKE = re.compile(r"\w[\w.-]*@\w[\w.-]*:[^/:-].*")
 _NAME = re.compile(r"(?!\.\.?$)[\w.][\w.-]*", re.ASCII)
 _REF = re.compile(r"[^\s~^:?*\[\\]+")
 _LONGEST = 2048
+# <user>/<repository>, as GitHub allows them.
+_IN_GITHUB = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[\w.-]+", re.ASCII)
+# Without a scheme, only what looks like a host that has repositories is one.
+_GIT_HOST = re.compile(r"(?:www|git[\w-]*|forgejo|code)\.[\w.-]+\w", re.ASCII)
+_BINDERHUB = re.compile(
+    rf"[\w.-]+(?::\d+)?/(?:[^?#]+/)?v2/((?:{'|'.join(PROVIDERS)})/[^?#]+)", re.ASCII
+)
+_HAS_CREDENTIALS = (
+    "An address with a password or token in it is not taken: it would end up in links and logs. "
+    "Use the address without it."
+)
 
 
 class Spec(msgspec.Struct, frozen=True):
@@ -119,6 +137,53 @@ class Spec(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, ref=_check_ref(ref))
 
 
+class Target(msgspec.Struct, frozen=True):
+    """What an address names: a repository at a ref, and what to open in its server.
+
+    Attributes
+    ----------
+    spec : Spec
+        If the address does not say where its ref ends, with the ref that is most likely.
+    path : str
+        A file or folder of the repository; empty if none is named.
+    requested : str
+        The path in the server that a link to a BinderHub names.
+    undivided : str
+        Ref and path together, where the address does not say where the ref ends; else empty.
+    is_file : bool
+        Whether `undivided` ends with a file.
+    """
+
+    spec: Spec
+    path: str = ""
+    requested: str = ""
+    undivided: str = ""
+    is_file: bool = False
+
+    @property
+    def urlpath(self) -> str:
+        """What to open in the server; empty if the address does not say."""
+        path = self.path.strip().strip("/")
+        return self.requested or (file_urlpath(path) if path else "")
+
+    @property
+    def refs(self) -> list[str]:
+        """The refs that may be meant, the longest first; empty if the address is clear."""
+        if not self.undivided:
+            return []
+        refs = candidate_refs(self.undivided, is_file=self.is_file)
+        return [ref for ref in refs if _REF.fullmatch(ref)]
+
+    def at(self, ref: str) -> Target:
+        """Return the target with one of `refs`, or with any ref that was given besides."""
+        path = self.path
+        if self.undivided.startswith(f"{ref}/"):
+            path = self.undivided.removeprefix(f"{ref}/")
+        elif self.undivided == ref:
+            path = ""
+        return Target(self.spec.at(ref), path, self.requested)
+
+
 def looks_like_spec(text: str) -> bool:
     """Whether `text` begins as a spec does."""
     provider, _, rest = text.partition("/")
@@ -129,8 +194,9 @@ def looks_like_spec(text: str) -> bool:
 
 
 def looks_like_address(text: str) -> bool:
-    """Whether `text` may be an address: all have a colon, but for DOIs and records' pages."""
-    return ":" in text or looks_like_record(text.strip())
+    """Whether `text` may be an address, a DOI, or ``<user>/<repository>`` of GitHub."""
+    text = _tidy(text)
+    return ":" in text or looks_like_record(text)
 
 
 def parse(text: str) -> Spec:
@@ -169,6 +235,11 @@ def parse(text: str) -> Spec:
         return _bounded(Spec(provider, f"https://{host}/{owner}/{name}", _check_ref(unquote(ref))))
     quoted, _, ref = rest.partition("/")
     address = unquote(quoted)
+    if provider == "git" and address.endswith(":"):
+        raise SpecError(
+            "In a git spec, the address is quoted: "
+            "git/https%3A%2F%2Fgit.example.org%2F<repository>/<ref>."
+        )
     if provider == "gl":
         path = _without_git(address)
         if path.count("/") < 1 or not all(_NAME.fullmatch(part) for part in path.split("/")):
@@ -178,38 +249,97 @@ def parse(text: str) -> Spec:
 
 
 def from_address(address: str, ref: str = "") -> Spec:
-    """Make a spec of a repository's address, as one copies it from a browser or from git.
+    """Return the spec of an address; see `read_address`."""
+    return read_address(address, ref).spec
+
+
+def read_address(address: str, ref: str = "") -> Target:
+    """Read the address of a repository or a record, as people copy it.
+
+    Parameters
+    ----------
+    address : str
+        What git clones, the address of a page of a site that hosts repositories, a link to a
+        BinderHub, a DOI, the page of an archive, or ``<user>/<repository>`` of GitHub.
+    ref : str
+        Branch, tag or commit; by default what the address says, or the default branch.
 
     Raises
     ------
     SpecError
-        If it is neither an address that git could clone nor a DOI of an archive that is known.
+        If it is none of these, has a password or token in it, or is a page that shows nothing that
+        can be launched.
     """
     if len(address) + len(ref) > _LONGEST:
         raise SpecError(f"This address is longer than {_LONGEST} characters.")
-    ref = ref.strip()
-    record = spec_of(address.strip())
+    address, ref = _tidy(address), ref.strip()
+    try:
+        target = Target(parse(address)) if looks_like_spec(address) else _read(address)
+        for path in (target.urlpath, file_urlpath(target.undivided)):
+            check_urlpath(path)
+    except SpecError:
+        raise
+    except BadRequestError as error:
+        raise SpecError(str(error)) from error
+    return target.at(ref) if ref else target
+
+
+def _tidy(text: str) -> str:
+    """Return an address with a scheme, and without what people copy along with it."""
+    text = text.strip()
+    if text.startswith("<") and text.endswith(">"):
+        text = text[1:-1].strip()
+    text = text.removeprefix("git clone ").strip()
+    if DOI.fullmatch(text):
+        return text
+    host = text.partition("/")[0].lower()
+    is_bare = host.removeprefix("www.") in KNOWN_HOSTS or _GIT_HOST.fullmatch(host)
+    if is_bare or _BINDERHUB.match(text) or looks_like_record(text):
+        return f"https://{text}"
+    if _IN_GITHUB.fullmatch(text) and host not in PROVIDERS:
+        return f"https://github.com/{text}"
+    return text
+
+
+def _read(address: str) -> Target:
+    """Read an address that is tidy."""
+    is_id = DOI.fullmatch(address) or looks_like_swhid(address)
+    if is_id and redact(address) != address:
+        raise SpecError(_HAS_CREDENTIALS)
+    # Before anything is ignored: a token in a part that is ignored is one, too.
+    address = address if is_id else _check_address(address)
+    record = read_record(address)
     if record is not None:
-        return parse(record).at(ref)
-    address = _check_address(address)
+        return Target(parse(record.spec), record.path)
+    origin = read_origin(address)
+    if origin is not None:
+        target = _read(_tidy(origin.address))
+        return Target(target.spec.at(origin.ref), origin.path)
+    return _read_page(address)
+
+
+def _read_page(address: str) -> Target:
+    """Read an address of the web, or one that git clones."""
     parts = urlsplit(address)
-    segments = [segment for segment in parts.path.split("/") if segment]
-    if parts.hostname == "github.com" and len(segments) >= 2:
-        if not ref and len(segments) > 3 and segments[2] in {"tree", "commit"}:
-            ref = unquote("/".join(segments[3:]))
-        return parse(f"gh/{segments[0]}/{segments[1]}/{quote(ref, safe='/')}")
-    if parts.hostname == "gist.github.com" and len(segments) in {2, 3}:
-        ref = ref or unquote("/".join(segments[2:]))
-        return parse(f"gist/{segments[0]}/{segments[1]}/{quote(ref, safe='/')}")
-    if parts.hostname == "gitlab.com" and len(segments) >= 2:
-        if "-" in segments:
-            cut = segments.index("-")
-            if not ref and segments[cut + 1 : cut + 2] in (["tree"], ["commit"]):
-                ref = unquote("/".join(segments[cut + 2 :]))
-            segments = segments[:cut]
-        namespace = "/".join(segments)
-        return parse(f"gl/{quote(namespace, safe='')}/{quote(ref, safe='/')}")
-    return _bounded(Spec("git", address, _check_ref(ref)))
+    host = host_of(parts)
+    is_web = parts.scheme in {"http", "https"}
+    link = _BINDERHUB.match(f"{parts.netloc}{parts.path}")
+    if is_web and link and host not in KNOWN_HOSTS:
+        query = dict(parse_qsl(parts.query, errors="replace"))
+        return Target(parse(link[1]), requested=requested_urlpath(query))
+    page = read_page(parts)
+    if page is None:
+        if is_web:
+            refuse_other_pages(parts)
+        return Target(_bounded(Spec("git", address, "HEAD")))
+    ref, path, undivided = page.ref, page.path, page.undivided
+    if undivided:
+        # The name of a folder may have what no ref has.
+        refs = candidate_refs(undivided, is_file=page.is_file)
+        ref = ref if _REF.fullmatch(ref) else next(filter(_REF.fullmatch, refs), ref)
+        path = undivided.removeprefix(ref).removeprefix("/")
+    spec = parse(f"{page.provider}/{page.repository}/{quote(ref, safe='/')}")
+    return Target(spec, path, "", undivided, page.is_file)
 
 
 def _bounded(spec: Spec) -> Spec:
@@ -257,7 +387,7 @@ def _check_address(address: str) -> str:
     has_token = parts.scheme != "file" and redact(bare) != bare
     if has_token or parts.password or (parts.username and parts.scheme in {"http", "https"}):
         # It would stand in logs, links and process lists.
-        raise SpecError("An address with a password or token in it is not taken.")
+        raise SpecError(_HAS_CREDENTIALS)
     if parts.scheme == "file":
         return _check_local(address, parts)
     # git unquotes the host before it hands it to ssh.

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from html import escape
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from ..core.specs import Spec
-from ..errors import BadRequestError
+from ..core.urlpaths import check_urlpath, file_urlpath
 
 __all__ = ["APPS", "TICKET", "Snippets", "check_urlpath", "launch_link", "path_in", "snippets"]
 
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _ALT = "Launch with binderprogress"
 
 TICKET = "ticket"
@@ -21,9 +19,6 @@ TICKET = "ticket"
 
 APPS = {"lab": "lab/tree/", "voila": "voila/render/", "path": ""}
 """Below which path an app of a Jupyter server opens a file; `path`: in the server itself."""
-
-# What may be in the name of a file, and means something else in an address.
-_NAME_IN_PATH = str.maketrans({"%": "%25", "?": "%3F", "#": "%23"})
 
 
 class Snippets(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,31 +40,6 @@ def launch_link(base_url: str, spec: Spec, urlpath: str = "", *, ticket: str = "
     return f"{link}?{urlencode(query, safe='/')}" if query else link
 
 
-def check_urlpath(text: str) -> str:
-    """Return the path to open in a server, without slashes in front.
-
-    Raises
-    ------
-    BadRequestError
-        If it is an address, or has what no address has.
-    """
-    text = text.strip()
-    path = text.lstrip("/")
-    # As a browser, a proxy or the server may read it.
-    plain = re.split(r"[?#]", text, maxsplit=1)[0]
-    for quoted, character in (("%2e", "."), ("%2f", "/"), ("%5c", "\\")):
-        plain = re.sub(quoted, lambda _, to=character: to, plain, flags=re.IGNORECASE)
-    if not path.isprintable() or "\\" in path + plain:
-        raise BadRequestError("The path to open has neither control characters nor backslashes.")
-    leaves = plain.startswith("//") or ".." in plain.split("/")
-    if leaves or _SCHEME.match(plain.lstrip("/")):
-        # Attack: a link that leads away from the server that has just come up, with its token.
-        raise BadRequestError(
-            "The path to open is one in the server, as lab/tree/index.ipynb, and not an address."
-        )
-    return path
-
-
 def path_in(app: str, path: str) -> str:
     """Return the path to open so that an app shows a file.
 
@@ -84,7 +54,7 @@ def path_in(app: str, path: str) -> str:
     if not prefix or not path:
         return path
     # Who copied it from a running server has it whole.
-    return path if path.startswith(prefix) else prefix + path.translate(_NAME_IN_PATH)
+    return path if path.startswith(prefix) else file_urlpath(path, prefix)
 
 
 def snippets(

@@ -1,0 +1,66 @@
+"""The path that is opened in a Jupyter server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ..errors import BadRequestError
+
+__all__ = ["check_urlpath", "file_urlpath", "requested_urlpath"]
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+
+# Allowed in the name of a file, but not literally in a URL's path.
+_QUOTED_IN_PATH = str.maketrans({"%": "%25", "?": "%3F", "#": "%23"})
+
+
+def check_urlpath(text: str) -> str:
+    """Return the path to open in a server, without slashes in front.
+
+    Raises
+    ------
+    BadRequestError
+        If it is an address, or has characters that no path has.
+    """
+    text = text.strip()
+    path = text.lstrip("/")
+    # As a browser, a proxy or the server may read it.
+    plain = re.split(r"[?#]", text, maxsplit=1)[0]
+    for quoted, character in (("%2e", "."), ("%2f", "/"), ("%5c", "\\")):
+        plain = re.sub(quoted, lambda _, to=character: to, plain, flags=re.IGNORECASE)
+    if not path.isprintable() or "\\" in path + plain:
+        raise BadRequestError("The path to open has neither control characters nor backslashes.")
+    leaves = plain.startswith("//") or ".." in plain.split("/")
+    if leaves or _SCHEME.match(plain.lstrip("/")):
+        # Attack: a link that leads away from the server that has just come up, with its token.
+        raise BadRequestError(
+            "The path to open is one in the server, as lab/tree/index.ipynb, and not an address."
+        )
+    return path
+
+
+def file_urlpath(path: str, prefix: str = "lab/tree/") -> str:
+    """Return the path that opens a file or folder of the repository, JupyterLab's by default."""
+    return prefix + path.translate(_QUOTED_IN_PATH)
+
+
+def requested_urlpath(query: Mapping[str, str]) -> str:
+    """Return what the query of a BinderHub link opens: ``urlpath``, ``labpath`` or ``filepath``.
+
+    Parameters
+    ----------
+    query : mapping
+        The query's arguments, unquoted.
+
+    Raises
+    ------
+    BadRequestError
+        See `check_urlpath`.
+    """
+    urlpath = query.get("urlpath", "")
+    for argument, prefix in (("labpath", "lab/tree/"), ("filepath", "tree/")):
+        path = query.get(argument, "")
+        if path and not urlpath:
+            urlpath = prefix + path.lstrip("/")
+    return check_urlpath(urlpath)
