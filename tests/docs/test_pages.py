@@ -169,7 +169,7 @@ def test_reasons_are_those_of_the_code() -> None:
 
 def test_typical_times_are_the_builders() -> None:
     engine = Repo2dockerBuilder(engine="podman").profile.typical
-    for name, *told in rows(section("events.md", "## The estimator")):
+    for name, *told in rows(section("estimator.md", "## Without a history")):
         phase = Phase(name.strip("`"))
         for text, typical in zip(
             told, (LocalBuilder().profile.typical, engine, TYPICAL), strict=True
