@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .core.events import Event
     from .core.phases import Phase
     from .core.specs import Spec
+    from .core.timing.spans import PastLaunch
     from .errors import (
         BadRequestError,
         BinderProgressError,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
         SpecError,
         TooManyRequestsError,
     )
-    from .history.store import HistoryStore
+    from .history.store import HistoryStore, NoHistory
     from .launches import LaunchManager
     from .web.access import Access
 
@@ -64,8 +65,10 @@ __all__ = [
     "LaunchManager",
     "LaunchRequest",
     "Launcher",
+    "NoHistory",
     "NotFoundError",
     "PairedBackend",
+    "PastLaunch",
     "Phase",
     "Record",
     "RefusedError",
@@ -93,7 +96,8 @@ _MODULES = {
         *("NotFoundError", "RefusedError", "ServerUnreachableError", "SpecError"),
         "TooManyRequestsError",
     ],
-    "history.store": ["HistoryStore"],
+    "core.timing.spans": ["PastLaunch"],
+    "history.store": ["HistoryStore", "NoHistory"],
     "launches": ["LaunchManager"],
     "web.access": ["Access"],
 }
