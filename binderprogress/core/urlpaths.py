@@ -1,4 +1,4 @@
-"""The path that is opened in a Jupyter server."""
+"""The path to open in a Jupyter server."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ _QUOTED_IN_PATH = str.maketrans({"%": "%25", "?": "%3F", "#": "%23"})
 
 
 def check_urlpath(text: str) -> str:
-    """Return the path to open in a server, without slashes in front.
+    """Check a path to open in a Jupyter server, and return it without leading slashes.
 
     Raises
     ------
     BadRequestError
-        If it is an address, or has characters that no path has.
+        If it is a URL, leaves the server, or has characters that are not allowed.
     """
     text = text.strip()
     path = text.lstrip("/")
-    # As a browser, a proxy or the server may read it.
+    # Decoded, as a browser, a proxy or the server may read it.
     plain = re.split(r"[?#]", text, maxsplit=1)[0]
     for quoted, character in (("%2e", "."), ("%2f", "/"), ("%5c", "\\")):
         plain = re.sub(quoted, lambda _, to=character: to, plain, flags=re.IGNORECASE)
     if not path.isprintable() or "\\" in path + plain:
-        raise BadRequestError("The path to open has neither control characters nor backslashes.")
+        raise BadRequestError(
+            "The path to open must not contain control characters or backslashes."
+        )
     leaves = plain.startswith("//") or ".." in plain.split("/")
     if leaves or _SCHEME.match(plain.lstrip("/")):
-        # Attack: a link that leads away from the server that has just come up, with its token.
+        # Attack: a link that leads to another server, together with the token of this one.
         raise BadRequestError(
-            "The path to open is one in the server, as lab/tree/index.ipynb, and not an address."
+            "The path to open must be a path in the Jupyter server, such as lab/tree/index.ipynb, "
+            "and not a URL."
         )
     return path
 

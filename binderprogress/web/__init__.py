@@ -1,1 +1,1 @@
-"""Tornado handlers: parse, call, write; nothing else."""
+"""Tornado handlers for the API and the pages. Launches are run by `binderprogress.launches`."""

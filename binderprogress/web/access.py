@@ -1,4 +1,4 @@
-"""Who asks, and may they. Handlers ask this once, before anything else (`Handler.prepare`)."""
+"""Authentication and authorization of requests. `Handler.prepare` calls it for each request."""
 
 from __future__ import annotations
 
@@ -10,37 +10,46 @@ __all__ = ["Access", "Everyone"]
 
 
 class Access(Protocol):
-    """What decides it. A launch belongs to whom `identify` named when it was started."""
+    """An access rule: identifies the user of a request, or refuses the request.
+
+    A launch belongs to the user who started it.
+    """
 
     lists: bool
-    """Whether there is a list of one's own launches: only where it is known who asks."""
+    """Whether users can list their own launches. Only if `identify` returns names."""
 
     form_action: str
-    """Where forms of the pages may lead, for the Content-Security-Policy."""
+    """The ``form-action`` sources of the pages' Content-Security-Policy."""
 
     frame_ancestors: str
-    """Which pages may show ours in a frame, for the Content-Security-Policy."""
+    """The ``frame-ancestors`` sources of the pages' Content-Security-Policy."""
 
     async def identify(self, handler: RequestHandler) -> str:
-        """Return the name of who asks.
+        """Return the user's name, or an empty string if there are no users.
 
-        It may finish the answer instead, by a redirect to a login; then nothing more is done.
+        It may finish the response instead, for example with a redirect to a login page. The
+        handler's method is not called then.
+
+        Parameters
+        ----------
+        handler : RequestHandler
+            The handler of the request. Its headers and cookies are available.
 
         Raises
         ------
         RefusedError
-            If they may not.
+            If the request is not allowed.
         """
         ...
 
 
 class Everyone:
-    """No users: who has a launch's id may watch and cancel it."""
+    """Open access without users: anyone who has the id of a launch may watch and cancel it."""
 
     lists = False
     form_action = "'self'"
     frame_ancestors = "'self'"
 
     async def identify(self, handler: RequestHandler) -> str:
-        """Name nobody."""
+        """Return an empty name."""
         return ""

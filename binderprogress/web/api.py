@@ -1,4 +1,4 @@
-"""Starting a launch, looking at it, cancelling it."""
+"""The API: start, list, show and cancel launches, and read their logs."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ __all__ = [
     "ApiNotFoundHandler",
     "EventSchemaHandler",
     "LaunchHandler",
+    "LaunchLinks",
     "LaunchesHandler",
-    "Links",
     "LogHandler",
     "StartRequest",
-    "links",
+    "launch_links",
 ]
 
 
 class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of POST /api/launches: a spec, or a repository's address with a ref.
+    """The body of POST /api/launches: a spec, or a repository's URL with a ref.
 
     Attributes
     ----------
     spec : str
-        As ``gh/binder-examples/requirements/HEAD``.
+        Such as ``gh/binder-examples/requirements/HEAD``.
     repo : str
-        Instead of a spec: an address that git clones.
+        Instead of a spec: a URL that git can clone, or a DOI.
     ref : str
-        With `repo`: branch, tag or commit; the default branch if it is left out.
+        With `repo`: branch, tag or commit; empty for the default branch.
     """
 
     spec: str = ""
@@ -44,8 +44,8 @@ class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ref: str = ""
 
 
-class Links(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a launch can be looked at; the answer to POST /api/launches."""
+class LaunchLinks(msgspec.Struct, frozen=True, kw_only=True):
+    """The URLs of a launch. This is the response to POST /api/launches."""
 
     id: str
     spec: str
@@ -57,40 +57,47 @@ class Links(msgspec.Struct, frozen=True, kw_only=True):
     page_url: str
 
 
-def links(launch: Launch, base_url: str) -> Links:
-    """Return the addresses of a launch below `base_url`, which ends in a slash."""
+def launch_links(launch: Launch, base_url: str) -> LaunchLinks:
+    """Return the URLs of a launch.
+
+    Parameters
+    ----------
+    launch : Launch
+    base_url : str
+        URL of this server, with a trailing slash.
+    """
     state = f"{base_url}api/launches/{launch.id}"
-    return Links(
+    return LaunchLinks(
         id=launch.id,
         spec=str(launch.spec),
         state_url=state,
         events_url=f"{state}/events",
-        # http becomes ws, https becomes wss.
+        # http becomes ws, and https becomes wss.
         socket_url=f"ws{state.removeprefix('http')}/socket",
         log_url=f"{state}/log",
         trace_url=f"{state}/trace",
-        # Behind the #, so that the key to the launch is in no server's log.
+        # In the fragment, which browsers do not send, so that it gets into no server's log.
         page_url=f"{base_url}v2/{launch.spec}#launch={launch.id}",
     )
 
 
-class _DescribingHandler(ApiHandler):
+class _LaunchStateHandler(ApiHandler):
     def describe(self, launch: Launch) -> dict[str, Any]:
-        """Return how a launch stands, and where it can be looked at."""
-        state, found = launch.state(), links(launch, self.caller.base_url)
-        return {**msgspec.to_builtins(state), **msgspec.to_builtins(found)}
+        """Return the state and the URLs of a launch as one object."""
+        state, links = launch.state(), launch_links(launch, self.caller.base_url)
+        return {**msgspec.to_builtins(state), **msgspec.to_builtins(links)}
 
 
-class LaunchesHandler(_DescribingHandler):
-    """/api/launches."""
+class LaunchesHandler(_LaunchStateHandler):
+    """GET and POST /api/launches."""
 
     def allowed_methods(self) -> list[str]:
-        """Return the methods that this address takes: it lists only where it is known who asks."""
-        allowed = super().allowed_methods()
-        return allowed if self.web.access.lists else [each for each in allowed if each != "GET"]
+        """Return the HTTP methods that this handler supports. GET needs users."""
+        methods = super().allowed_methods()
+        return methods if self.web.access.lists else [name for name in methods if name != "GET"]
 
     def get(self) -> None:
-        """List the launches of who asks, the newest first; only where it is known who does."""
+        """List the user's launches, newest first."""
         if not self.web.access.lists:
             raise HTTPError(405)
         launches = self.web.launches.of(self.user)
@@ -100,37 +107,37 @@ class LaunchesHandler(_DescribingHandler):
         """Start a launch."""
         content_type = self.request.headers.get("Content-Type", "").partition(";")[0]
         if content_type.strip().lower() != "application/json":
-            # Forms of other sites' pages can be sent without asking; JSON cannot.
-            raise BadRequestError("Send JSON, with Content-Type: application/json.")
+            # Browsers send forms of other sites without a CORS preflight, but not JSON.
+            raise BadRequestError("Send JSON with the header Content-Type: application/json.")
         try:
             request = msgspec.json.decode(self.request.body, type=StartRequest)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadRequestError(
-                f'The body is not understood: {error}. Send {{"spec": "gh/user/repository/HEAD"}}.'
+                f'Invalid request body: {error}. Send {{"spec": "gh/user/repository/HEAD"}}.'
             ) from error
         if bool(request.spec) == bool(request.repo) or (request.spec and request.ref):
-            raise BadRequestError("Send either `spec`, or `repo` with or without `ref`.")
+            raise BadRequestError("Send either `spec`, or `repo` and optionally `ref`.")
         spec = (
             self.read_spec(request.spec)
             if request.spec
             else self.read_spec(str(specs.from_address(request.repo, request.ref)))
         )
         launch = self.start_launch(spec)
-        answer = links(launch, self.caller.base_url)
+        links = launch_links(launch, self.caller.base_url)
         self.set_status(201)
-        self.set_header("Location", answer.state_url)
-        self.write_json(answer)
+        self.set_header("Location", links.state_url)
+        self.write_json(links)
 
 
-class LaunchHandler(_DescribingHandler):
-    """/api/launches/{id}."""
+class LaunchHandler(_LaunchStateHandler):
+    """GET and DELETE /api/launches/{id}."""
 
     def get(self, launch_id: str) -> None:
-        """Say how it stands."""
+        """Send the state of a launch."""
         self.write_json(self.describe(self.launch(launch_id)))
 
     def delete(self, launch_id: str) -> None:
-        """Cancel it. Cleaning up goes on after the answer."""
+        """Cancel a launch. Its server and processes are cleaned up after the response."""
         launch = self.launch(launch_id)
         self.web.launches.cancel(launch)
         self.set_status(202)
@@ -138,21 +145,21 @@ class LaunchHandler(_DescribingHandler):
 
 
 class LogHandler(ApiHandler):
-    """/api/launches/{id}/log."""
+    """GET /api/launches/{id}/log."""
 
     async def get(self, launch_id: str) -> None:
-        """Send the whole log so far, as text.
+        """Send the log so far as text.
 
-        Attack: many clients ask for a long log and read it slowly. Each has one chunk of it in
-        memory at most, and none keeps the log of a launch that is forgotten on the disk.
+        Attack: many clients request a long log and read it slowly. Each keeps at most one chunk in
+        memory, and none keeps the log of a forgotten launch on disk.
         """
         launch = self.launch(launch_id)
         chunks = launch.log()
         self.set_header("Content-Type", "text/plain; charset=utf-8")
-        # In a thread: a disk may take its time.
+        # In a thread, because the disk may be slow.
         while chunk := await asyncio.to_thread(next, chunks, b""):
             if launch.forgotten:
-                # Cut, not ended: the client has to see that this is not the whole log.
+                # Abort the response, so that the client notices that the log is incomplete.
                 self.detach().close()
                 return
             self.write(chunk)
@@ -162,18 +169,18 @@ class LogHandler(ApiHandler):
 
 
 class ApiNotFoundHandler(ApiHandler):
-    """Everything else below /api: programs get JSON."""
+    """Everything else under /api. The error is JSON."""
 
     public = True
 
     async def prepare(self) -> None:
-        """Say that there is nothing."""
+        """Respond with 404."""
         await super().prepare()
-        raise NotFoundError("There is nothing at this address.")
+        raise NotFoundError("There is nothing at this URL.")
 
 
 class EventSchemaHandler(ApiHandler):
-    """/api/schema/event.json."""
+    """GET /api/schema/event.json."""
 
     public = True
 

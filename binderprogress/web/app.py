@@ -1,4 +1,4 @@
-"""The addresses, and the application that answers them."""
+"""The URL routes, and the Tornado application that serves them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ID = r"([A-Za-z0-9_-]{1,64})"
 
 
 def handlers(web: Web) -> list[Any]:
-    """Return Tornado's rules for everything below the base URL."""
+    """Return Tornado's URL rules, all below `web.base_url`."""
     rules: list[tuple[Any, ...]] = [
         (r"", FrontHandler),
         (r"gallery/(.*)", PictureHandler),
@@ -52,7 +52,7 @@ def handlers(web: Web) -> list[Any]:
         (r"api/stats", StatsHandler),
         (r"api/popular", PopularHandler),
         (rf"api/launches/{_ID}/trace", TraceHandler),
-        # Not all of /api: inside a BinderHub it has more in it than ours.
+        # Not all of /api: inside a BinderHub, other routes share that prefix.
         (r"api/launches/.*", ApiNotFoundHandler),
         (r"api/schema/event\.json", EventSchemaHandler),
         (r"api/openapi\.json", OpenApiHandler),
@@ -67,12 +67,19 @@ def handlers(web: Web) -> list[Any]:
 
 
 def make_app(web: Web, **settings: Any) -> Application:
-    """Return an application that serves only this."""
+    """Return an application that serves only these routes.
+
+    Parameters
+    ----------
+    web : Web
+    **settings
+        Further settings of the Tornado application.
+    """
     return Application(
         [*handlers(web), (re.escape(web.base_url) + "api/.*", ApiNotFoundHandler)],
         binderprogress=web,
         default_handler_class=NotFoundHandler,
-        # Lines of a build go out as they come; a browser inflates nothing for the sake of a line.
+        # Compression would hold back the events of a stream until a block is full.
         compress_response=False,
         **settings,
     )

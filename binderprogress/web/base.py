@@ -1,4 +1,4 @@
-"""What all handlers have in common: who may ask, and how errors are said."""
+"""Base classes of the handlers: access checks, headers and error responses."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from ..errors import (
 )
 from ..launches import Caller, Launch
 from .config import Web
-from .connections import as_viewer
-from .launch_ids import Discreet
+from .connections import admit_viewer
+from .launch_ids import RedactedLogHandler
 from .links import launch_link
 from .origins import origin_of, scheme_of
 from .security_headers import LOCAL_HOSTS, set_security_headers
@@ -34,7 +34,15 @@ __all__ = ["ApiHandler", "Handler", "content_security_policy"]
 def content_security_policy(
     *picture_origins: str, form_action: str = "'self'", frame_ancestors: str = "'self'"
 ) -> str:
-    """Return the policy of a page; it shows pictures of these other sites."""
+    """Return the Content-Security-Policy of a page.
+
+    Parameters
+    ----------
+    *picture_origins : str
+        Other origins whose pictures the page shows.
+    form_action, frame_ancestors : str
+        Sources of these directives.
+    """
     pictures = " ".join(["'self'", "data:", *picture_origins])
     return "; ".join(
         [
@@ -50,33 +58,33 @@ def content_security_policy(
     )
 
 
-class Handler(Discreet):
-    """A handler that answers people with pages."""
+class Handler(RedactedLogHandler):
+    """Base class of handlers that send pages."""
 
     public: ClassVar[bool] = False
-    """Whether it answers everybody, also where others have to log in."""
+    """Whether it responds without a login."""
 
     get_acts: ClassVar[bool] = False
-    """Whether its GET does more than tell."""
+    """Whether its GET request has side effects."""
 
     user = ""
-    """Who asks; empty where nobody has a name."""
+    """The name of the user; empty if there are no users."""
 
     @property
     def web(self) -> Web:
-        """What the handlers share."""
+        """Configuration and state that all handlers share."""
         web = self.settings["binderprogress"]
         assert isinstance(web, Web)  # noqa: S101 - for the type checker
         return web
 
     @property
     def scheme(self) -> str:
-        """The scheme by which the browser asks: `http` or `https`."""
+        """The scheme that the browser used: ``http`` or ``https``."""
         return scheme_of(self.request, trust_proxy=self.web.trust_proxy)
 
     @property
     def caller(self) -> Caller:
-        """Who asks."""
+        """The sender of this request, as `LaunchManager` needs it."""
         return Caller(
             base_url=f"{self.scheme}://{self.request.host}{self.web.base_url}",
             ip=self.request.remote_ip or "",
@@ -85,76 +93,96 @@ class Handler(Discreet):
         )
 
     def launch(self, launch_id: str) -> Launch:
-        """Return a launch of who asks.
+        """Return a launch of the user.
 
         Raises
         ------
         NotFoundError
-            If there is none, or it is somebody else's: that makes no difference.
+            If it does not exist or belongs to another user.
         """
         return self.web.launches.get(launch_id, user=self.user)
 
     def own_link(self, spec: Spec, urlpath: str = "", *, base_url: str = "") -> str:
-        """Return a link to the page that launches a spec, for one of our own pages.
+        """Return a link to the launch page of a spec, for use in one of this server's pages.
 
-        Where launches are asked about, it has a ticket, so that it is not asked about again.
+        If launches need confirmation, the link has a ticket that makes it unnecessary.
         """
         ticket = self.make_ticket(str(spec))
         return launch_link(base_url or self.web.base_url, spec, urlpath, ticket=ticket)
 
-    def make_ticket(self, what: str) -> str:
-        """Return a one-time ticket for the page that is being sent; empty where none is needed."""
+    def make_ticket(self, purpose: str) -> str:
+        """Return a one-time ticket for the page in this response.
+
+        Parameters
+        ----------
+        purpose : str
+            What the ticket is valid for, such as a spec.
+
+        Returns
+        -------
+        str
+            Empty if no ticket is needed, or the request is not a navigation of a browser.
+        """
         self.set_header("Vary", "Cookie, Sec-Fetch-Dest, Sec-Fetch-Mode")
-        # Attack: a script of another page of the same origin fetches ours, and reads the ticket.
-        # Scripts cannot set these headers. Without them, as over plain http, there is no ticket.
+        # Attack: a script in another page of the same origin fetches this page and reads the
+        # ticket. Scripts cannot set these headers. Browsers omit them over plain http; then there
+        # is no ticket.
         headers = self.request.headers
-        opened = (headers.get("Sec-Fetch-Dest"), headers.get("Sec-Fetch-Mode"))
-        if not self.web.confirm_foreign or opened != ("document", "navigate"):
+        destination = (headers.get("Sec-Fetch-Dest"), headers.get("Sec-Fetch-Mode"))
+        if not self.web.confirm_foreign or destination != ("document", "navigate"):
             return ""
-        return self.web.tickets.make(self.user, what)
+        return self.web.tickets.make(self.user, purpose)
 
     def launch_of(self, launch_id: str, spec: str) -> Launch:
-        """Return a launch of who asks, of the repository that their page names.
+        """Return a launch of the user, and check that it is of the repository that a page names.
 
         Parameters
         ----------
         launch_id : str
         spec : str
-            As the page names it; empty: it names none.
+            The spec that the page names, or an empty string.
 
         Raises
         ------
+        NotFoundError
+            If it does not exist or belongs to another user.
         ConflictError
             If the launch is of another repository.
         """
         launch = self.launch(launch_id)
-        # Attack: a link to the page of a repository that people trust, with a launch of another
-        # one behind the #.
+        # Attack: a link to the page of a trusted repository, with the id of another repository's
+        # launch in its fragment.
         if spec and self.canonical_spec(spec) != str(launch.spec):
             raise ConflictError(
-                "This launch is of another repository than the page says. Do not trust "
-                "whoever gave you its address."
+                "This launch is of another repository than the page shows. Do not trust "
+                "whoever gave you this link."
             )
         return launch
 
     def canonical_spec(self, text: str) -> str:
-        """Return the one form of a spec."""
+        """Return the canonical form of a spec."""
         return str(specs.parse(text))
 
     def read_spec(self, text: str) -> Spec:
-        """Read a spec, quoted as it stands in an address."""
+        """Parse a spec from a URL, still percent-encoded.
+
+        Raises
+        ------
+        SpecError
+            If it is invalid.
+        """
         return specs.parse(text)
 
     def set_default_headers(self) -> None:
-        """Set the headers of every answer."""
+        """Set the headers of all responses."""
         set_security_headers(self, scheme=self.scheme, hsts_max_age=self.web.hsts_max_age)
-        # What is asked here is for who asks, and may have keys and tokens in it.
+        # Responses may contain launch ids and tokens.
         self.set_header("Cache-Control", "no-store")
         self.set_header("Cross-Origin-Resource-Policy", "same-origin")
         self.set_policy()
 
     def set_policy(self, *picture_origins: str) -> None:
-        """Set what the page may do; it shows pictures of these other sites."""
+        """Set the Content-Security-Policy, which allows pictures from these other origins."""
         access = self.web.access
         policy = content_security_policy(
             *picture_origins,
@@ -164,15 +192,15 @@ class Handler(Discreet):
         self.set_header("Content-Security-Policy", policy)
 
     async def prepare(self) -> None:
-        """Refuse what comes by a name that is not ours, or from who may not."""
+        """Check the host name, and identify the user."""
         if self.web.local_only and self.request.host_name.strip("[]") not in LOCAL_HOSTS:
-            raise RefusedError("This server answers only under the name localhost.")
-        # A browser's question before it asks for another site's page comes without a login.
+            raise RefusedError("This server only answers requests for localhost.")
+        # Browsers send CORS preflight requests without credentials.
         if not self.public and self.request.method != "OPTIONS":
             self.user = await self.web.access.identify(self)
 
     def query(self, name: str, default: str = "") -> str:
-        """Return an argument of the query as it is: Tornado's own takes out control characters.
+        """Return a query argument unchanged. Tornado's own method removes control characters.
 
         Raises
         ------
@@ -186,7 +214,7 @@ class Handler(Discreet):
             raise BadRequestError(f"`{name}` is not UTF-8.") from error
 
     def allowed_methods(self) -> list[str]:
-        """Return the methods that this address takes."""
+        """Return the HTTP methods that this handler supports."""
         return [
             method
             for method in self.SUPPORTED_METHODS
@@ -194,7 +222,7 @@ class Handler(Discreet):
         ]
 
     def set_error_status(self, status: int) -> None:
-        """Set a status, and what has to be said with it."""
+        """Set the status of an error response, and the header that belongs to it."""
         self.set_status(status)
         if status == 405:
             self.set_header("Allow", ", ".join(self.allowed_methods()))
@@ -202,17 +230,17 @@ class Handler(Discreet):
             self.set_header("Upgrade", "websocket")
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Say what went wrong in a sentence; tracebacks are for the log."""
+        """Send an error page with one sentence. Tracebacks go to the log only."""
         message, status = _explain(status_code, kwargs.get("exc_info"))
         self.set_error_status(status)
         self.finish(self.web.render("error.html", status=status, message=message))
 
 
 class ApiHandler(Handler):
-    """A handler that answers programs, also those in other sites' pages where that is allowed."""
+    """Base class of handlers for programs, including pages of other sites if they are allowed."""
 
     def set_default_headers(self) -> None:
-        """Set the headers of every answer, errors too: a page reads only what allows its origin."""
+        """Set the headers of all responses, including the CORS headers."""
         super().set_default_headers()
         self.set_header("Vary", "Origin")
         origin = self.request.headers.get("Origin")
@@ -220,29 +248,29 @@ class ApiHandler(Handler):
             everyone = "*" in self.web.allowed_origins
             self.set_header("Access-Control-Allow-Origin", "*" if everyone else origin)
             self.set_header("Access-Control-Expose-Headers", "Location, Retry-After")
-            # Without it a page of another origin is not told how long an answer took here.
+            # Without this header, pages of other origins cannot read Server-Timing.
             self.set_header("Timing-Allow-Origin", "*" if everyone else origin)
 
     async def prepare(self) -> None:
-        """Refuse what a page of a site that is not allowed would do in its visitor's name."""
+        """Refuse requests from pages of other sites unless they are allowed."""
         await super().prepare()
         origin = self.request.headers.get("Origin")
         if origin is not None and not self.is_allowed(origin):
             raise RefusedError(
-                f"Pages of {origin[:200]} may not use this server. Whoever runs it can allow it "
-                f"with {self.web.origins_setting}.{self._hint(origin)}"
+                f"Pages of {origin[:200]} may not use this server. Its administrator can allow "
+                f"them with {self.web.origins_setting}.{self._hint(origin)}"
             )
 
     def _hint(self, origin: str) -> str:
-        """Say what to do if only the scheme differs: it looks like a proxy that speaks https."""
+        """Return a hint if only the scheme differs, which suggests a proxy that ends TLS."""
         if self.scheme == "http" and origin == f"https://{self.request.host}":
-            return " If it is its own page, behind a proxy with https: with c.Web.trust_proxy."
+            return " If this is the server's own page behind an https proxy, set c.Web.trust_proxy."
         return ""
 
     def is_allowed(self, origin: str) -> bool:
-        """Whether pages of an origin may use this server: its own may."""
-        # Attack: whoever is on the network makes http://host say what they like, and a page there
-        # would use https://host in its visitor's name. So the scheme counts, too.
+        """Whether pages of an origin may use this server. Its own pages always may."""
+        # Attack: someone on the network forges http://host, and a page there uses https://host
+        # with the visitor's cookies. So the scheme must match, too.
         own = origin_of(f"{self.scheme}://{self.request.host}")
         if own and origin_of(origin) == own:
             return True
@@ -250,7 +278,7 @@ class ApiHandler(Handler):
         return "*" in allowed or origin in allowed
 
     def options(self, *_: str) -> None:
-        """Answer a browser that asks whether another site's page may."""
+        """Respond to a CORS preflight request."""
         self.set_header("Access-Control-Allow-Methods", "GET, POST, DELETE")
         headers = "Authorization, Content-Type, Last-Event-ID, traceparent"
         self.set_header("Access-Control-Allow-Headers", headers)
@@ -259,45 +287,51 @@ class ApiHandler(Handler):
         self.finish()
 
     async def send(self) -> bool:
-        """Send what is written; False if the client is gone or does not read."""
+        """Flush the output. Return False if the client has disconnected or does not read."""
         try:
             async with asyncio.timeout(self.web.viewer_timeout):
                 await self.flush()
         except StreamClosedError:
             return False
         except TimeoutError:
-            self.web.log.info("A client that did not read was dropped.")
+            self.web.log.info("Disconnected a client that did not read.")
             self.detach().close()
             return False
         return True
 
     def start_launch(self, spec: Spec) -> Launch:
-        """Start a launch, unless this client has started too many."""
-        self.web.limiter.take(self.caller.account)
-        return self.web.launches.start(spec, self.caller)
-
-    def become_viewer(self) -> None:
-        """Take one of the places for viewers, where the server is our own.
+        """Start a launch for the user.
 
         Raises
         ------
         TooManyRequestsError
-            If all are taken.
+            If this client has started too many launches, or too many are in progress.
+        """
+        self.web.limiter.take(self.caller.account)
+        return self.web.launches.start(spec, self.caller)
+
+    def become_viewer(self) -> None:
+        """Count this connection as a viewer. Without effect in a server that is not `HttpServer`.
+
+        Raises
+        ------
+        TooManyRequestsError
+            If there are too many viewers.
         """
         connection = self.request.connection
-        as_viewer(getattr(connection, "stream", None), self.request.remote_ip or "")
+        admit_viewer(getattr(connection, "stream", None), self.request.remote_ip or "")
 
     def write_json(self, value: Any) -> None:
-        """Finish with a value as JSON."""
+        """Finish the response with a value as JSON."""
         self.set_header("Content-Type", "application/json")
         body = msgspec.json.encode(value)
-        # What a browser's developer tools show beside the time on the way.
+        # Shown in the browser's developer tools.
         milliseconds = 1000.0 * self.request.request_time()
         self.set_header("Server-Timing", f"app;dur={milliseconds:.1f}")
         self.finish(body)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Say what went wrong as JSON."""
+        """Send an error as JSON with one sentence."""
         error = kwargs.get("exc_info", (None, None, None))[1]
         message, status = _explain(status_code, kwargs.get("exc_info"))
         self.set_error_status(status)
@@ -314,9 +348,9 @@ def _explain(status: int, exc_info: Any) -> tuple[str, int]:
         message = error.log_message % error.args if error.args else error.log_message
         return redact(message).rstrip(".") + ".", status
     if status == 404:
-        return "There is nothing at this address.", status
+        return "There is nothing at this URL.", status
     if status == 405:
-        return "This address does not take requests of this kind.", status
+        return "This method is not allowed here.", status
     if status < 500:
-        return "This request is not understood.", status
-    return "Something went wrong on the server. Its log has more.", status
+        return "The request is invalid.", status
+    return "Internal server error. The server's log has the details.", status

@@ -1,7 +1,7 @@
-"""BinderHub's endpoint, kept for its clients: one GET starts a launch and streams it.
+"""BinderHub's endpoint ``/build/``: one GET starts a launch and streams its events.
 
-Here it resumes. The ids of its events name the launch too, so that a client that connects again
-with the id of the last one (every `EventSource` does) goes on where it stopped.
+Unlike BinderHub's, this stream can be resumed. Event ids contain the launch id, so a client that
+reconnects with the last event id, as every `EventSource` does, resumes its launch.
 """
 
 from __future__ import annotations
@@ -29,45 +29,45 @@ class BuildHandler(StreamHandler):
     get_acts = True
 
     async def prepare(self) -> None:
-        """Refuse what another site's page could do without asking.
+        """Refuse requests that a page of another site could send without CORS.
 
-        Attack: an image, a frame, a form or a script of any page sends a GET here, and this GET
-        starts what it names. None of those that a browser sends by itself asks for a stream.
+        Attack: an image, frame, form or script in any page sends a GET request here, which starts a
+        launch. Browsers do not accept an event stream for any of these.
         """
         await super().prepare()
         if self.request.method != "GET":
-            # A browser's question before a request, or a method that is not answered here.
+            # A CORS preflight request, or a method that is not supported.
             return
         if not asks_for_stream(self.request.headers.get("Accept", "")):
             raise HTTPError(
                 406,
-                "This address answers with a stream. Ask for it with the header Accept: "
-                "text/event-stream, as in: curl -N -H 'Accept: text/event-stream' ADDRESS",
+                "This URL responds with an event stream. Request it with the header Accept: "
+                "text/event-stream, as in: curl -N -H 'Accept: text/event-stream' URL",
             )
         if not self._is_program() and not self._is_own_page():
             raise RefusedError(
-                "Pages of other sites may not start a launch this way, and this browser does not "
-                "say which page asks. Use https, or allow the site with "
+                "Pages of other sites may not start launches this way, and this browser does not "
+                "say which page sent the request. Use https, or allow the site with "
                 f"{self.web.origins_setting}."
             )
 
     def _is_program(self) -> bool:
-        """Whether no browser asks. In a `no-cors` request, a page cannot change the User-Agent."""
+        """Whether the client is not a browser. `no-cors` requests cannot change the User-Agent."""
         headers = self.request.headers
-        # Not by `Sec-Fetch-Mode`: Node.js sends that one, too.
+        # `Sec-Fetch-Mode` would not do: Node.js sends it, too.
         agent = headers.get("User-Agent", "")
         return "Sec-Fetch-Site" not in headers and not agent.startswith("Mozilla/")
 
     def _is_own_page(self) -> bool:
-        """Whether a page of this server asks, or one of a site that is allowed.
+        """Whether the request is from a page of this server or of an allowed site.
 
-        Attack: `fetch(url, {mode: "no-cors", headers: {Accept: "text/event-stream"}})` sends no
-        Origin from any page. Over plain http, a browser sends no `Sec-Fetch-Site` either, but the
-        Referer, whose origin a page of another site cannot choose.
+        Attack: ``fetch(url, {mode: "no-cors", headers: {Accept: "text/event-stream"}})`` sends no
+        Origin. Over plain http, browsers send no `Sec-Fetch-Site` either, but they send the
+        Referer, and a page cannot forge its origin.
         """
         headers = self.request.headers
         if "Origin" in headers or "*" in self.web.allowed_origins:
-            # `ApiHandler.prepare` has looked at it.
+            # `ApiHandler.prepare` has checked the Origin.
             return True
         site = headers.get("Sec-Fetch-Site")
         if site is not None:
@@ -75,22 +75,22 @@ class BuildHandler(StreamHandler):
         return self.is_allowed(origin_of(headers.get("Referer", "")))
 
     def get(self, _: str) -> None:
-        """Start a launch and stream it, or go on with one that this client has begun."""
+        """Start a launch and stream its events, or resume a stream."""
         last = self.request.headers.get("Last-Event-ID", "")
         try:
-            # Before it starts what nobody could watch.
+            # First, so that no launch starts that nobody can watch.
             self.become_viewer()
             if last:
                 launch_id, _, number = last.rpartition(".")
                 launch, after = self.launch(launch_id), position(number)
             else:
-                # As it stands in the address: quoted slashes are part of a component.
+                # Not decoded: a percent-encoded slash is part of a component.
                 text = self.request.path.removeprefix(f"{self.web.base_url}build/")
                 launch, after = self.start_launch(self.read_spec(text)), 0
         except BinderProgressError as error:
             if error.status >= 500:
                 raise
-            # BinderHub's clients know only what comes as an event.
+            # BinderHub's clients only understand errors that are events.
             self.start_stream()
             if isinstance(error, TooManyRequestsError):
                 self.set_header("Retry-After", str(math.ceil(error.retry_after)))
@@ -101,11 +101,11 @@ class BuildHandler(StreamHandler):
             }
             self.finish(b"data: %b\n\n%b" % (msgspec.json.encode(failed), END))
             return
-        # BinderHub's own client takes an end that comes before it has closed for a failure.
+        # BinderHub's own client treats a stream that ends before it closes it as a failure.
         self.stream(launch, after, id_prefix=f"{launch.id}.", linger=self.web.linger)
 
 
 def asks_for_stream(accept: str) -> bool:
-    """Whether an Accept header names server-sent events; `*/*` and `text/*` do not."""
+    """Whether an Accept header names ``text/event-stream``. Wildcards do not count."""
     types = (part.partition(";")[0].strip().lower() for part in accept.split(","))
     return _EVENT_STREAM in types

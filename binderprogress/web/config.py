@@ -1,4 +1,4 @@
-"""What the handlers share: configuration, the launches, the templates."""
+"""Configuration of the web server, and the state that its handlers share."""
 
 from __future__ import annotations
 
@@ -27,20 +27,21 @@ __all__ = ["Web"]
 
 
 class Web(LoggingConfigurable):
-    """The web side's configuration and state.
+    """Configuration and shared state of the handlers.
 
     Parameters
     ----------
     launches : LaunchManager
+        The launches that the handlers start, show and cancel.
     """
 
-    base_url = Unicode("/", help="The path below which everything is served.").tag(config=True)
+    base_url = Unicode("/", help="The URL path under which everything is served.").tag(config=True)
 
     allowed_origins = List(
         Unicode(),
         help="""
-        Origins of other sites that may start and watch launches from a browser, as
-        https://example.org. "*" allows every site.
+        Origins of other sites whose pages may start and watch launches, such as
+        https://example.org. "*" allows all sites.
         """,
     ).tag(config=True)
 
@@ -53,69 +54,75 @@ class Web(LoggingConfigurable):
 
     linger = Float(
         60.0,
-        help="Seconds for which /build/ keeps the connection when the server is ready, or until "
-        "the client closes it, as BinderHub does.",
+        help="Seconds for which /build/ keeps the connection open after the server is ready, as "
+        "BinderHub does. It ends earlier if the client closes the connection.",
     ).tag(config=True)
 
     viewer_timeout = Float(
-        60.0, help="Seconds after which a viewer that does not read is dropped; it can resume."
+        60.0,
+        help="Seconds after which a viewer that does not read is disconnected. It can resume.",
     ).tag(config=True)
 
     rate_limit = Integer(
-        60, help="How many launches one client may start within rate_period; 0: no limit."
+        60,
+        help="Maximum number of launches that one client may start within rate_period. "
+        "0 disables the limit.",
     ).tag(config=True)
 
-    rate_period = Float(60.0, help="Seconds.").tag(config=True)
+    rate_period = Float(60.0, help="The period of rate_limit, in seconds.").tag(config=True)
 
     trust_proxy = Bool(
         False,
-        help="Take the client's address and scheme from X-Forwarded-For and -Proto. Only behind a "
-        "proxy that sets them; else anyone could pass for anyone.",
+        help="Take the client's address and scheme from the headers X-Forwarded-For and "
+        "X-Forwarded-Proto. Enable this only behind a proxy that sets both: otherwise clients can "
+        "forge their address.",
     ).tag(config=True)
 
     local_only = Bool(
         False,
-        help="Answer only requests for localhost. It keeps pages elsewhere from reaching a server "
-        "on this machine by a name of their own (DNS rebinding).",
+        help="Answer only requests for localhost. This protects a server on your own machine "
+        "against DNS rebinding.",
     ).tag(config=True)
 
     hsts_max_age = Integer(
         30 * 86_400,
         min=0,
         help="""
-        Seconds for which browsers that came by https come back by https only
-        (Strict-Transport-Security); 0: nothing is said.
+        Seconds for which browsers that connected over https use only https for this host
+        (Strict-Transport-Security). 0 disables the header.
 
-        It holds for the whole host, so the default is 0 where the host belongs to others: as a
-        service of a JupyterHub, in a Jupyter server, and in a BinderHub.
+        The header applies to the whole host. The default is therefore 0 where the host is shared:
+        as a JupyterHub service, in a Jupyter server, and inside a BinderHub.
         """,
     ).tag(config=True)
 
     confirm_foreign = Bool(
         False,
         help="""
-        Let the launch page ask before it starts what its address names, unless the person came
-        from one of our own pages.
+        Ask for confirmation on the launch page before a launch starts, unless the visitor came
+        from one of this server's own pages.
 
-        On by default where a launch runs code with the rights of who launches: with the engine
-        "local", as a service of a JupyterHub, in a Jupyter server, and in a BinderHub with logins.
+        Enabled by default where a launch runs code with the visitor's rights: with the engine
+        "local", as a JupyterHub service, in a Jupyter server, and inside a BinderHub with logins.
         """,
     ).tag(config=True)
 
     name_repositories = Bool(
         True,
         help="""
-        Name repositories and their images in /api/stats and /api/popular.
+        Show the names of repositories and their images in /api/stats and /api/popular.
 
-        By default not where private ones can be launched: with GitResolver.credentials, and in a
-        BinderHub. Folders of this machine, and what is fetched over ssh, are never named.
+        Disabled by default where private repositories can be launched: with
+        GitResolver.credentials, and inside a BinderHub. Local folders and repositories that are
+        fetched over ssh are never shown.
         """,
     ).tag(config=True)
 
     gallery = Unicode(
         help="""
-        The path of a YAML file with what the front page offers: a list of entries with title, spec
-        (or repo and ref), and if wanted description, picture, urlpath, slug and kind.
+        The path of a YAML file with the entries of the front page. It is a list; each entry has a
+        title and a spec (or repo and ref), and optionally a description, picture, urlpath, slug
+        and kind.
         """
     ).tag(config=True)
 
@@ -128,34 +135,34 @@ class Web(LoggingConfigurable):
         super().__init__(**kwargs)
         self.launches = launches
         self.fanout = Fanout(self)
-        """What sends launches to their viewers."""
+        """Sends events to the viewers."""
         self.access: Access = Everyone()
-        """Who may ask for what."""
+        """Identifies users and decides what they may do."""
         self.limiter = RateLimiter(limit=self.rate_limit, period=self.rate_period)
         self.tickets = Tickets()
-        """With which our own pages start launches without asking again."""
+        """Let this server's own pages start launches without confirmation."""
         self.gallery_items = (
             read_gallery(Path(self.gallery).expanduser()) if self.gallery else Gallery()
         )
-        """What the front page offers."""
+        """The entries of the front page."""
         self.checks: list[HealthCheck] = []
-        """What must work for a launch, beside ourselves; ``/health`` asks."""
+        """The health checks that ``/health`` runs, besides that of the launches."""
         self.front_page: dict[str, Any] = {"engine": "", "hub_url": ""}
-        """More variables for the template of the front page."""
+        """Additional variables for the template of the front page."""
         self.static_path = "static/"
-        """Where the browser's files are, below the base URL."""
+        """Path of the static files, relative to the base URL."""
         self.collector = LaunchCollector(launches)
-        """Numbers of the launches, for Prometheus."""
+        """Prometheus metrics of the launches."""
         self.metrics = registry(self.collector)
-        """What ``/metrics`` tells; others may register theirs."""
+        """The Prometheus registry that ``/metrics`` serves."""
         self.badge_path = "badge.svg"
-        """Where the badge is, below the base URL."""
+        """Path of the badge, relative to the base URL."""
         self.origins_setting = "c.Web.allowed_origins"
-        """Where whoever runs this server allows pages of other sites."""
+        """The setting that error messages name for allowing other sites."""
 
     @cached_property
     def _templates(self) -> jinja2.Environment:
-        # Only with the first page: it is none of what a server needs to answer.
+        # Imported with the first page, so that the server starts faster.
         import jinja2
 
         return jinja2.Environment(
@@ -165,7 +172,15 @@ class Web(LoggingConfigurable):
         )
 
     def render(self, template: str, **variables: Any) -> str:
-        """Render a page."""
+        """Return a page as HTML.
+
+        Parameters
+        ----------
+        template : str
+            Name of a file in ``share/binderprogress/templates``.
+        **variables
+            Variables for the template.
+        """
         return self._templates.get_template(template).render(
             base_url=self.base_url,
             static_path=self.static_path,

@@ -1,4 +1,4 @@
-"""Open connections of the HTTP server, and which of them is closed to make room for others."""
+"""Open connections of the HTTP server, and which of them to close when there are too many."""
 
 from __future__ import annotations
 
@@ -13,31 +13,43 @@ from tornado.iostream import IOStream
 from ..core.client_address import client_network
 from ..errors import TooManyRequestsError
 
-__all__ = ["Connection", "Connections", "State", "as_viewer"]
+__all__ = ["ClientConnection", "ConnectionState", "Connections", "admit_viewer"]
 
 
-class State(Enum):
+class ConnectionState(Enum):
     """What a connection is doing."""
 
     WAITING = "waiting"
-    """Its request is not complete, or none was sent: it can be closed without harm."""
+    """No complete request has arrived. It can be closed without harm."""
     ANSWERING = "answering"
     VIEWING = "viewing"
 
 
-class Connection(IOStream):
-    """The stream of a client's connection.
+class ClientConnection(IOStream):
+    """A client's connection.
+
+    Parameters
+    ----------
+    sock : socket.socket
+    connections : Connections
+        Where it is counted.
+    client : str
+        Network of the peer.
+    **kwargs
+        Passed to `IOStream`.
 
     Attributes
     ----------
+    peer : str
+        Network of the peer.
     client : str
-        The network of the peer; of a viewer, that of the client as a trusted proxy says it.
+        Network of the client. It differs from `peer` for viewers behind a trusted proxy.
     requests : int
-        How many were begun.
+        Number of requests that have started.
     since : float
-        When it came into its state.
+        When its state changed, in monotonic seconds.
     progress : float
-        When the client last took bytes of an answer.
+        When the client last read part of a response, in monotonic seconds.
     """
 
     def __init__(
@@ -47,23 +59,23 @@ class Connection(IOStream):
         self.connections = connections
         self.peer = self.client = client
         self.requests = 0
-        self.state = State.WAITING
+        self.state = ConnectionState.WAITING
         self.since = self.progress = monotonic()
 
     @property
     def blocked(self) -> bool:
-        """Whether the client does not take what is sent to it."""
+        """Whether the client is not reading the response."""
         return self.writing()
 
     def write_to_fd(self, data: memoryview) -> int:
-        """Write, and note when the client last took something."""
+        """Write to the socket, and update `progress`."""
         written = super().write_to_fd(data)
         if written:
             self.progress = monotonic()
         return written
 
     def close_fd(self) -> None:
-        """Close the socket; there is room for another one."""
+        """Close the socket."""
         super().close_fd()
         self.connections.remove(self)
 
@@ -74,72 +86,84 @@ class Connections:
     Parameters
     ----------
     limit : int
-        How many there may be.
+        Maximum number of connections.
     limit_per_client : int
-        How many of one client; 0: no limit.
-    viewers : int
-        How many of them may be viewers: these stay, and the others need a place, too.
+        Maximum number of connections of one client; 0 disables the limit.
+    max_viewers : int
+        Maximum number of viewers. It is lower than `limit`, so that requests can still be served.
     """
 
-    def __init__(self, *, limit: int, limit_per_client: int, viewers: int) -> None:
+    def __init__(self, *, limit: int, limit_per_client: int, max_viewers: int) -> None:
         self.limit = limit
         self.limit_per_client = limit_per_client
-        self.viewers = viewers
+        self.max_viewers = max_viewers
         self.on_room: Callable[[], None] = lambda: None
-        """Called when one was closed, or can be."""
+        """Called when a connection was closed, or could now be closed."""
         self._peers: dict[str, int] = {}
-        self._states: dict[State, dict[str, dict[Connection, None]]] = {s: {} for s in State}
-        self._counts = dict.fromkeys(State, 0)
+        self._states: dict[ConnectionState, dict[str, dict[ClientConnection, None]]] = {
+            state: {} for state in ConnectionState
+        }
+        self._counts = dict.fromkeys(ConnectionState, 0)
 
     def __len__(self) -> int:
         return sum(self._counts.values())
 
-    def count(self, state: State) -> int:
-        """Return how many are in a state."""
+    def count(self, state: ConnectionState) -> int:
+        """Return the number of connections in a state."""
         return self._counts[state]
 
-    def of(self, state: State) -> Iterable[Connection]:
-        """Return those in a state."""
+    def in_state(self, state: ConnectionState) -> Iterable[ClientConnection]:
+        """Return the connections in a state."""
         return [c for connections in self._states[state].values() for c in connections]
 
-    def add(self, connection: Connection) -> None:
-        """Take in a new one."""
+    def add(self, connection: ClientConnection) -> None:
+        """Add a new connection."""
         self._peers[connection.peer] = self._peers.get(connection.peer, 0) + 1
-        self._put(connection)
+        self._insert(connection)
 
-    def remove(self, connection: Connection) -> None:
-        """Forget one that is closed."""
-        if not self._take(connection):
+    def remove(self, connection: ClientConnection) -> None:
+        """Remove a closed connection."""
+        if not self._discard(connection):
             return
-        left = self._peers[connection.peer] - 1
-        if left:
-            self._peers[connection.peer] = left
+        remaining = self._peers[connection.peer] - 1
+        if remaining:
+            self._peers[connection.peer] = remaining
         else:
             del self._peers[connection.peer]
         self.on_room()
 
-    def move(self, connection: Connection, state: State, *, client: str = "") -> None:
-        """Note that one is in another state now, and whom a proxy stands for."""
-        if not self._take(connection):
+    def move(
+        self, connection: ClientConnection, state: ConnectionState, *, client: str = ""
+    ) -> None:
+        """Change the state of a connection.
+
+        Parameters
+        ----------
+        connection : ClientConnection
+        state : ConnectionState
+        client : str
+            Network of the client that a proxy speaks for; empty for the peer itself.
+        """
+        if not self._discard(connection):
             return
         connection.state, connection.since = state, monotonic()
         connection.client = client or connection.peer
-        self._put(connection)
-        if state is State.WAITING:
+        self._insert(connection)
+        if state is ConnectionState.WAITING:
             self.on_room()
 
     def make_room(self, peer: str = "") -> bool:
-        """Close a connection that does nothing, so that another can be opened.
+        """Close an idle connection, so that another one can be opened.
 
         Parameters
         ----------
         peer : str
-            Only one of this peer.
+            Close only a connection of this peer; empty for any.
 
         Returns
         -------
         bool
-            Whether there was one.
+            Whether a connection was closed.
         """
         victim = self._oldest_waiting(peer) or self._longest_blocked(peer)
         if victim is None:
@@ -148,24 +172,24 @@ class Connections:
         return True
 
     def is_full(self, peer: str) -> bool:
-        """Whether a peer has as many as one may have."""
+        """Whether a peer has reached its limit."""
         return bool(self.limit_per_client) and self._peers.get(peer, 0) >= self.limit_per_client
 
-    def admit_viewer(self, connection: Connection, client: str) -> None:
-        """Let a connection become a viewer.
+    def admit_viewer(self, connection: ClientConnection, client: str) -> None:
+        """Make a connection a viewer.
 
-        When all places are taken, the oldest viewer of the client with the most is closed; it can
-        resume. So one client cannot keep the others out.
+        At the limit, the client with the most viewers loses its oldest one, which can resume. So no
+        client can lock out the others.
 
         Raises
         ------
         TooManyRequestsError
-            If no client has more than this one would have.
+            If no client has more viewers than this one would have.
         """
-        if connection.state is State.VIEWING:
+        if connection.state is ConnectionState.VIEWING:
             return
-        if self.count(State.VIEWING) >= self.viewers:
-            viewers = self._states[State.VIEWING]
+        if self.count(ConnectionState.VIEWING) >= self.max_viewers:
+            viewers = self._states[ConnectionState.VIEWING]
             largest = max(viewers, key=lambda name: len(viewers[name]))
             if len(viewers[largest]) <= len(viewers.get(client, ())) + 1:
                 raise TooManyRequestsError(
@@ -173,31 +197,31 @@ class Connections:
                     retry_after=60.0,
                 )
             next(iter(viewers[largest])).close()
-        self.move(connection, State.VIEWING, client=client)
+        self.move(connection, ConnectionState.VIEWING, client=client)
 
-    def _oldest_waiting(self, peer: str) -> Connection | None:
-        waiting = self._states[State.WAITING]
+    def _oldest_waiting(self, peer: str) -> ClientConnection | None:
+        waiting = self._states[ConnectionState.WAITING]
         if not waiting or (peer and peer not in waiting):
             return None
-        # Of the client with the most: who opens many loses their own first.
+        # The client with the most connections loses one first.
         client = peer or max(waiting, key=lambda name: len(waiting[name]))
         return next(iter(waiting[client]))
 
-    def _longest_blocked(self, peer: str) -> Connection | None:
+    def _longest_blocked(self, peer: str) -> ClientConnection | None:
         blocked = [
             connection
-            for state in (State.ANSWERING, State.VIEWING)
-            for connection in self.of(state)
+            for state in (ConnectionState.ANSWERING, ConnectionState.VIEWING)
+            for connection in self.in_state(state)
             if connection.blocked and peer in ("", connection.peer)
         ]
         return min(blocked, key=lambda connection: connection.progress, default=None)
 
-    def _put(self, connection: Connection) -> None:
+    def _insert(self, connection: ClientConnection) -> None:
         clients = self._states[connection.state]
         clients.setdefault(connection.client, {})[connection] = None
         self._counts[connection.state] += 1
 
-    def _take(self, connection: Connection) -> bool:
+    def _discard(self, connection: ClientConnection) -> bool:
         clients = self._states[connection.state]
         if connection not in clients.get(connection.client, ()):
             return False
@@ -208,13 +232,20 @@ class Connections:
         return True
 
 
-def as_viewer(stream: IOStream | None, client: str) -> None:
-    """Let a connection become a viewer, where the server is ours.
+def admit_viewer(stream: IOStream | None, client: str) -> None:
+    """Make a connection a viewer if it belongs to an `HttpServer`; see `Connections.admit_viewer`.
+
+    Parameters
+    ----------
+    stream : IOStream or None
+        The connection's stream.
+    client : str
+        IP address of the client.
 
     Raises
     ------
     TooManyRequestsError
-        If there is no place for it.
+        If there are too many viewers.
     """
-    if isinstance(stream, Connection):
+    if isinstance(stream, ClientConnection):
         stream.connections.admit_viewer(stream, client_network(client))

@@ -1,7 +1,7 @@
-"""The gallery: what the front page offers, from a YAML file.
+"""The gallery: the entries of the front page, from a YAML file.
 
-The file is a list of entries; `Entry` has their fields. Pictures are read when the server starts,
-and served from memory under names of our own: no request ever becomes a path on the disk.
+The file is a list of entries; `Entry` has their fields. Pictures are read when the server starts
+and served from memory under generated names, so no request is ever used as a file path.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .links import check_urlpath
 __all__ = ["Entry", "Gallery", "Item", "Picture", "load_entries", "make_gallery", "read_gallery"]
 
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-_LONGEST_SLUG = 64
-# As it goes into the Content-Security-Policy: there a ; or a space would begin something else.
+_MAX_SLUG_LENGTH = 64
+# The host becomes part of the Content-Security-Policy, where ; and spaces are separators.
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?", re.IGNORECASE)
 _PICTURE_TYPES = {
     ".avif": "image/avif",
@@ -35,7 +35,7 @@ _PICTURE_TYPES = {
     ".svg": "image/svg+xml",
     ".webp": "image/webp",
 }
-# What social networks show: nothing that is drawn, and not all take AVIF.
+# Social networks do not show SVG, and not all of them show AVIF.
 _PREVIEW_TYPES = {".gif", ".jpeg", ".jpg", ".png", ".webp"}
 _PICTURE_SIZE = 1 << 20
 _YAML_NAMES = {
@@ -50,24 +50,24 @@ _YAML_NAMES = {
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An entry as it stands in the file.
+    """An entry of the file.
 
     Attributes
     ----------
     title : str
     spec : str
-        What to launch, as ``gh/binder-examples/requirements/HEAD``.
+        What to launch, such as ``gh/binder-examples/requirements/HEAD``.
     repo, ref : str
-        Instead of a spec: an address that git clones, and a branch, tag or commit.
+        Instead of a spec: a URL that git can clone, and a branch, tag or commit.
     description : str
     picture : str
-        An http or https address, or a path relative to the file.
+        An http or https URL, or a path relative to the file.
     urlpath : str
-        What to open in the server.
+        Path to open in the Jupyter server.
     slug : str
-        The name in ``/go/<slug>``; made of the title if it is left out.
+        The name in ``/go/<slug>``; derived from the title if empty.
     kind : str
-        A word or two above the title.
+        A short label above the title.
     """
 
     title: str
@@ -82,19 +82,19 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Picture(msgspec.Struct, frozen=True):
-    """A picture that is served from here."""
+    """A picture that this server serves."""
 
     content_type: str
     data: bytes
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry, checked.
+    """A validated entry.
 
     Attributes
     ----------
     picture : str
-        An address, or the name of one of the gallery's `pictures`; empty: none.
+        A URL, or the name of one of the gallery's `pictures`; empty for none.
     """
 
     slug: str
@@ -107,110 +107,116 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_local_picture(self) -> bool:
-        """Whether the picture is served from here."""
+        """Whether this server serves the picture."""
         return bool(self.picture) and "://" not in self.picture
 
     @property
     def has_preview(self) -> bool:
-        """Whether the picture is one that previews of links show."""
+        """Whether link previews in social networks can show the picture."""
         suffix = PurePosixPath(urlsplit(self.picture).path).suffix
         return suffix.lower() in _PREVIEW_TYPES
 
     def picture_url(self, base_url: str) -> str:
-        """Return the picture's address, of those that are served from here below `base_url`."""
+        """Return the URL of the picture.
+
+        Parameters
+        ----------
+        base_url : str
+            URL or path of this server, with a trailing slash.
+        """
         return f"{base_url}gallery/{self.picture}" if self.has_local_picture else self.picture
 
     @property
     def origin(self) -> str:
-        """The repository, and the ref if one is named, for people."""
-        # Where a folder lies on the server's machine says nothing to people.
-        local, address = self.spec.is_local, self.spec.repo_url.removeprefix("https://")
-        address = self.spec.title if local else address
-        return address if self.spec.ref in {"", "HEAD"} else f"{address} @ {self.spec.ref}"
+        """The repository for people, with its ref unless that is the default."""
+        # For a local folder the title: its path would tell visitors nothing.
+        url = self.spec.repo_url.removeprefix("https://")
+        name = self.spec.title if self.spec.is_local else url
+        return name if self.spec.ref in {"", "HEAD"} else f"{name} @ {self.spec.ref}"
 
 
 class Gallery(msgspec.Struct, frozen=True):
-    """All items in their order, and the pictures that are served from here, by their names."""
+    """The items by slug, in order, and the pictures that this server serves by name."""
 
     items: dict[str, Item] = {}
     pictures: dict[str, Picture] = {}
 
     @property
     def picture_origins(self) -> list[str]:
-        """The other sites that pictures come from, as a Content-Security-Policy names them."""
-        addresses = [
+        """The origins of pictures on other sites, for the Content-Security-Policy."""
+        urls = [
             urlsplit(item.picture)
             for item in self.items.values()
             if item.picture and not item.has_local_picture
         ]
-        return sorted({f"{parts.scheme}://{parts.netloc.lower()}" for parts in addresses})
+        return sorted({f"{url.scheme}://{url.netloc.lower()}" for url in urls})
 
     def find(self, spec: Spec, urlpath: str) -> Item | None:
-        """Return the item that launches a spec; of several, the one that opens the same."""
+        """Return the first item with a spec. Items that also have the same urlpath come first."""
         items = [item for item in self.items.values() if item.spec == spec]
         same = [item for item in items if item.urlpath == urlpath]
         return next(iter(same or items), None)
 
 
 def read_gallery(path: Path) -> Gallery:
-    """Read the file of a gallery.
+    """Read and validate the YAML file of a gallery.
 
     Raises
     ------
     ConfigError
-        With a sentence that names the file, the entry, the field, and what is right.
+        If the file is missing or invalid. The message names the entry and the field, and says how
+        to correct it.
     """
     return make_gallery(load_entries(path), path)
 
 
 def load_entries(path: Path) -> list[Any]:
-    """Read the entries of a file as they stand there.
+    """Read the entries of a file without validating them.
 
     Raises
     ------
     ConfigError
-        If there is no such file, or it is not a list in YAML.
+        If the file cannot be read, or is not a list in YAML.
     """
     try:
-        # PyYAML's safe loader: it makes plain values, and never objects of the file's choice.
+        # msgspec uses PyYAML's safe loader, which only creates plain values.
         entries = msgspec.yaml.decode(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"The gallery {path} cannot be read: {error.strerror}.") from error
     except (msgspec.DecodeError, ValueError) as error:
         lines = [line.strip() for line in str(error).splitlines()]
         reason = ", ".join(lines).replace('in "<byte string>", ', "").rstrip(".")
-        raise ConfigError(f"The gallery {path} is not YAML: {reason}.") from error
+        raise ConfigError(f"The gallery {path} is not valid YAML: {reason}.") from error
     if not isinstance(entries, list):
         raise ConfigError(
-            f"The gallery {path} is not a list. It has one entry after another, each beginning "
-            "with `- title:`."
+            f"The gallery {path} is not a list. Write a list of entries that start with `- title:`."
         )
     return entries
 
 
 def make_gallery(entries: Iterable[Any], path: Path) -> Gallery:
-    """Check entries.
+    """Validate entries.
 
     Parameters
     ----------
     entries : iterable
-        As `load_entries` returns them.
+        The entries, as `load_entries` returns them.
     path : Path
-        The file that they stand in; pictures are relative to it.
+        The file that they are from. Paths of pictures are relative to it.
 
     Raises
     ------
     ConfigError
-        As `read_gallery` does.
+        If an entry is invalid.
     """
     gallery = Gallery({}, {})
     for number, raw in enumerate(entries, 1):
-        item, picture = _Check(path, number, raw).item()
+        item, picture = _EntryValidator(path, number, raw).item()
         if item.slug in gallery.items:
             first = list(gallery.items).index(item.slug) + 1
             raise ConfigError(
-                f"The gallery {path}, entry {number} ({item.title}), slug: {item.slug!r} is the "
-                f"slug of entry {first} too. Give one of them another."
+                f"The gallery {path}, entry {number} ({item.title}), slug: {item.slug!r} is "
+                f"already the slug of entry {first}. Change one of them."
             )
         gallery.items[item.slug] = item
         if picture is not None:
@@ -218,27 +224,27 @@ def make_gallery(entries: Iterable[Any], path: Path) -> Gallery:
     return gallery
 
 
-class _Check:
-    """Checks one entry; every mistake names where it is."""
+class _EntryValidator:
+    """Validates one entry. Error messages start with its place in the file."""
 
     def __init__(self, path: Path, number: int, raw: Any) -> None:
         self._path = path
-        self._where = f"The gallery {path}, entry {number}"
+        self._place = f"The gallery {path}, entry {number}"
         if not isinstance(raw, dict):
-            raise ConfigError(f"{self._where} is not a mapping. It begins with `- title:`.")
+            raise ConfigError(f"{self._place} is not a mapping. It must start with `- title:`.")
         title = raw.get("title")
         if isinstance(title, str) and title.strip():
-            self._where += f" ({title.strip()[:60]})"
+            self._place += f" ({title.strip()[:60]})"
         try:
             self._entry = msgspec.convert(raw, Entry)
         except msgspec.ValidationError as error:
-            raise ConfigError(f"{self._where}, {_in_words(str(error), raw)}") from error
+            raise ConfigError(f"{self._place}, {_explain(str(error), raw)}") from error
 
     def item(self) -> tuple[Item, Picture | None]:
-        """Return the item, and its picture if that is served from here."""
+        """Return the item, and its picture if this server serves it."""
         entry = self._entry
         if not entry.title.strip():
-            self._refuse("title", "It is empty. Write what people will read on the card.")
+            self._refuse("title", "It is empty. Write the title to show on the card.")
         slug = self._slug()
         name, picture = self._picture(slug)
         item = Item(
@@ -253,15 +259,15 @@ class _Check:
         return item, picture
 
     def _refuse(self, field: str, sentence: object) -> NoReturn:
-        raise ConfigError(f"{self._where}, {field}: {sentence}")
+        raise ConfigError(f"{self._place}, {field}: {sentence}")
 
     def _spec(self) -> Spec:
         entry, field = self._entry, "spec"
         if not entry.spec and not entry.repo:
-            self._refuse("spec", "It is missing. Name what to launch by `spec`, or by `repo`.")
+            self._refuse("spec", "It is missing. Give either `spec` or `repo`.")
         if entry.spec and (entry.repo or entry.ref):
             field = "repo" if entry.repo else "ref"
-            self._refuse(field, "The spec says that already. Write either `spec`, or `repo`.")
+            self._refuse(field, "The entry already has a spec. Give either `spec` or `repo`.")
         try:
             if entry.spec:
                 return specs.parse(entry.spec)
@@ -280,16 +286,18 @@ class _Check:
 
     def _slug(self) -> str:
         if not self._entry.slug:
-            slug = _slug_of(self._entry.title)
+            slug = _slugify(self._entry.title)
             if not slug:
-                self._refuse("slug", "None can be made of this title. Give one, as my-notebook.")
+                self._refuse(
+                    "slug", "It cannot be derived from this title. Give one, such as my-notebook."
+                )
             return slug
         slug = self._entry.slug
-        if len(slug) > _LONGEST_SLUG or not _SLUG.fullmatch(slug):
+        if len(slug) > _MAX_SLUG_LENGTH or not _SLUG.fullmatch(slug):
             self._refuse(
                 "slug",
-                f"{slug[:80]!r} is none. It has small letters a to z, digits and single dashes "
-                f"between them, as my-notebook, and at most {_LONGEST_SLUG} characters.",
+                f"{slug[:80]!r} is not a slug. Use lowercase letters a to z and digits, separated "
+                f"by single dashes, such as my-notebook; at most {_MAX_SLUG_LENGTH} characters.",
             )
         return slug
 
@@ -297,24 +305,24 @@ class _Check:
         text = self._entry.picture.strip()
         if not text:
             return "", None
-        # Whatever has a scheme is an address, so that "javascript:" is refused as one.
+        # Everything with a scheme is a URL, so that "javascript:" is refused as one.
         if re.match(r"[\w+.-]+:", text) or text.startswith("//"):
-            return self._address(text), None
+            return self._url(text), None
         return self._file(text, slug)
 
-    def _address(self, text: str) -> str:
-        right = "Give an http or https address, or the path of a file beside the gallery."
+    def _url(self, text: str) -> str:
+        advice = "Give an http or https URL, or the path of a file next to the gallery."
         try:
             parts = urlsplit(text)
         except ValueError:
-            self._refuse("picture", f"{text[:100]!r} is no picture's address. {right}")
+            self._refuse("picture", f"{text[:100]!r} is not a valid URL. {advice}")
         if parts.scheme not in {"http", "https"}:
-            self._refuse("picture", f"{text[:100]!r} is no picture's address. {right}")
+            self._refuse("picture", f"{text[:100]!r} is not an http or https URL. {advice}")
         if not _HOST.fullmatch(parts.netloc) or not text.isprintable() or " " in text:
             self._refuse(
                 "picture",
-                f"{text[:100]!r} has no plain host. It reads https://example.org/picture.png, "
-                "without a user, a password or spaces.",
+                f"{text[:100]!r} is not a plain URL. Write it as https://example.org/picture.png, "
+                "without a user name, a password or spaces.",
             )
         return text
 
@@ -322,47 +330,50 @@ class _Check:
         content_type = _PICTURE_TYPES.get(Path(text).suffix.lower())
         if content_type is None:
             known = ", ".join(_PICTURE_TYPES)
-            self._refuse("picture", f"{text[:100]!r} is no picture. Its name ends in {known}.")
+            self._refuse(
+                "picture", f"{text[:100]!r} is not a picture. File names must end in {known}."
+            )
         folder = self._path.parent.resolve()
         try:
             file = (folder / text).resolve()
-            # Links are followed first: what leaves the folder by one leaves it.
+            # Symbolic links are resolved first, so they cannot lead out of the folder.
             if not file.is_relative_to(folder):
                 self._refuse(
-                    "picture", f"{text[:100]!r} leaves the gallery's folder. Put the file into it."
+                    "picture",
+                    f"{text[:100]!r} is outside of the gallery's folder. Move the file there.",
                 )
             size = file.stat().st_size
             data = file.read_bytes() if size <= _PICTURE_SIZE else b""
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            self._refuse("picture", f"{text[:100]!r} cannot be read beside the gallery: {reason}.")
+            self._refuse("picture", f"{text[:100]!r} cannot be read: {reason}.")
         if not data:
             self._refuse(
                 "picture",
-                f"{text[:100]!r} has {size:,} bytes. It has between 1 and {_PICTURE_SIZE:,}; "
-                "a width of 800 pixels is enough.",
+                f"{text[:100]!r} has {size:,} bytes. It must have between 1 and "
+                f"{_PICTURE_SIZE:,} bytes; a width of 800 pixels is enough.",
             )
         return slug + Path(text).suffix.lower(), Picture(content_type, data)
 
 
-def _slug_of(title: str) -> str:
-    # é becomes e and an accent, which is dropped.
+def _slugify(title: str) -> str:
+    # NFKD splits é into e and an accent, which is dropped.
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain)[:_LONGEST_SLUG].strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", plain)[:_MAX_SLUG_LENGTH].strip("-")
 
 
-def _in_words(message: str, raw: dict[Any, Any]) -> str:
-    """Say what msgspec says, for somebody who writes YAML."""
-    if found := re.search(r"unknown field `(.*)`", message):
+def _explain(message: str, raw: dict[Any, Any]) -> str:
+    """Rewrite an error message of msgspec for people who write YAML."""
+    if match := re.search(r"unknown field `(.*)`", message):
         known = ", ".join(field.name for field in msgspec.structs.fields(Entry))
-        return f"{found[1]}: There is no such field. There are {known}."
-    if found := re.search(r"missing required field `(\w+)`", message):
-        return f"{found[1]}: It is missing. Every entry has one."
-    if found := re.fullmatch(r"Expected `str`, got `(\w+)` - at `\$\.(\w+)`", message):
-        kind, field = found.groups()
+        return f"{match[1]}: This field does not exist. The fields are {known}."
+    if match := re.search(r"missing required field `(\w+)`", message):
+        return f"{match[1]}: It is missing. Every entry needs one."
+    if match := re.fullmatch(r"Expected `str`, got `(\w+)` - at `\$\.(\w+)`", message):
+        kind, field = match.groups()
         if kind == "null":
-            return f"{field}: It is empty. Give it a text, or leave the field out."
-        what = _YAML_NAMES.get(kind, kind)
-        return f"{field}: This is {what}, and not a text. Put a text into quotes."
-    odd = next((key for key in raw if not isinstance(key, str)), "")
-    return f"{odd}: The names of fields are texts. {message}."
+            return f"{field}: It is empty. Write some text, or omit the field."
+        name = _YAML_NAMES.get(kind, kind)
+        return f"{field}: This is {name}, not text. Put text in quotes."
+    key = next((key for key in raw if not isinstance(key, str)), "")
+    return f"{key}: Field names must be text. {message}."

@@ -1,4 +1,4 @@
-"""GET /health: whether launches can be started, and how they went lately."""
+"""The health endpoint: whether launches can be started, and how recent ones went."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ __all__ = ["HealthHandler"]
 
 
 class HealthHandler(ApiHandler):
-    """GET /health, in BinderHub's shape, with more in it."""
+    """GET /health: BinderHub's format with additional fields."""
 
     public = True
 
     async def get(self) -> None:
-        """Say whether launches can be started."""
-        answers = await asyncio.gather(*(check.answer() for check in self.web.checks))
-        checks = [_launches(self.web.launches), *answers]
+        """Send the results of all checks, with status 200 if they passed, else 503."""
+        results = await asyncio.gather(*(check.result() for check in self.web.checks))
+        checks = [_check_launches(self.web.launches), *results]
         ok = all(check["ok"] for check in checks)
         self.set_status(200 if ok else 503)
         self.write_json({"ok": ok, "checks": checks})
 
     async def head(self) -> None:
-        """Say so by the status alone; Tornado leaves the body out."""
+        """Send only the status. Tornado omits the body."""
         await self.get()
 
 
-def _launches(launches: LaunchManager) -> dict[str, Any]:
+def _check_launches(launches: LaunchManager) -> dict[str, Any]:
     room = launches.max_launches - launches.running
     memory, disk = launches.budgets.memory, launches.budgets.disk
     return {
         "service": "launches",
-        # A full disk cuts logs, and keeps no launch from being started.
+        # A full disk truncates logs, but launches can still start.
         "ok": room > 0 and not memory.is_over,
         "latency": 0.0,
         "running": launches.running,

@@ -1,4 +1,4 @@
-"""One part that must work, asked seldom however often `/health` is."""
+"""A health check whose results are cached, so that `/health` may be requested often."""
 
 from __future__ import annotations
 
@@ -12,58 +12,71 @@ from ..errors import BinderProgressError
 
 __all__ = ["HealthCheck"]
 
-_SOON = 1.0
+_FAILURE_INTERVAL = 1.0
+"""Maximum number of seconds for which a failure is cached."""
 
 
 class HealthCheck:
-    """One part that must work, asked at most every few seconds, however often we are.
+    """The health check of one service that launches depend on.
 
     Parameters
     ----------
     service : str
-        Its name for those who read it.
-    ask : callable
-        Returns when it works, with what else is to be told of it, or raises.
+        Name of the service, for people.
+    check : callable
+        Checks the service and returns additional fields for the result. It raises an exception if
+        the service does not work.
     every : float
-        Seconds for which a good answer holds; a bad one is looked after sooner.
+        Seconds for which a success is cached. Failures are cached for at most 1 s.
     timeout : float
-        Seconds after which none means that it does not work.
+        Maximum time for a check, in seconds.
+    clock : callable
+        Returns monotonic time, in seconds.
     """
 
     def __init__(
         self,
         service: str,
-        ask: Callable[[], Awaitable[dict[str, Any]]],
+        check: Callable[[], Awaitable[dict[str, Any]]],
         *,
         every: float = 10.0,
         timeout: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.service = service
-        self._ask = ask
+        self._check = check
         self._every = every
         self._timeout = timeout
         self._clock = clock
-        self._until = 0.0
-        self._answer: asyncio.Task[dict[str, Any]] | None = None
+        self._expires = 0.0
+        self._result: asyncio.Task[dict[str, Any]] | None = None
 
-    async def answer(self) -> dict[str, Any]:
-        """Return how it is: ``service``, ``ok``, ``latency`` in seconds, and more."""
-        if self._answer is None or (self._answer.done() and self._clock() >= self._until):
-            self._answer = asyncio.create_task(self._look())
-        # Shielded: who asked may go while others wait for the same answer.
-        return await asyncio.shield(self._answer)
+    async def result(self) -> dict[str, Any]:
+        """Return the cached result, or check again.
 
-    async def _look(self) -> dict[str, Any]:
-        began = self._clock()
-        found: dict[str, Any]
+        Returns
+        -------
+        dict
+            ``service``, ``ok``, ``latency`` in seconds, ``problem`` if it failed, and the fields
+            that `check` returned.
+        """
+        if self._result is None or (self._result.done() and self._clock() >= self._expires):
+            self._result = asyncio.create_task(self._run())
+        # Shielded, because other requests may wait for the same result.
+        return await asyncio.shield(self._result)
+
+    async def _run(self) -> dict[str, Any]:
+        started = self._clock()
+        outcome: dict[str, Any]
         try:
             async with asyncio.timeout(self._timeout):
-                found = {"ok": True, **await self._ask()}
+                outcome = {"ok": True, **await self._check()}
         except TimeoutError:
-            found = {"ok": False, "problem": f"no answer within {self._timeout:g} s"}
+            outcome = {"ok": False, "problem": f"no answer within {self._timeout:g} s"}
         except (BinderProgressError, OSError) as error:
-            found = {"ok": False, "problem": redact(str(error))[:200]}
+            outcome = {"ok": False, "problem": redact(str(error))[:200]}
         now = self._clock()
-        self._until = now + (self._every if found["ok"] else min(self._every, _SOON))
-        return {"service": self.service, "latency": round(now - began, 4), **found}
+        self._expires = now + (
+            self._every if outcome["ok"] else min(self._every, _FAILURE_INTERVAL)
+        )
+        return {"service": self.service, "latency": round(now - started, 4), **outcome}

@@ -1,4 +1,4 @@
-"""Keep the ids of launches, which are keys, out of the log."""
+"""Keep launch ids out of the log: whoever has the id of a launch may watch and cancel it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..core.printable import escape, indented
 from ..core.redact import redact
 from ..errors import BinderProgressError
 
-__all__ = ["Discreet", "hide_launch_ids", "without_launch_ids"]
+__all__ = ["RedactedLogHandler", "hide_launch_ids", "without_launch_ids"]
 
-# A character of an id, also percent-encoded, once or more often: nobody but an attacker does that.
+# A character of an id. An attacker may percent-encode it, even repeatedly.
 _CHARACTER = r"(?:[\w-]|%(?:25)*(?:2[dD]|3\d|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA]))"
 _SEPARATOR = r"(?:[/=.:]|%(?:25)*(?:2[fF]|3[dD]|2[eE]|3[aA]))"
 
@@ -25,55 +25,60 @@ _AFTER_ITS_NAME = re.compile(
 )
 _ANYWHERE = re.compile(rf"(?<![\w-]){_CHARACTER}{{22,}}", re.ASCII)
 
-_WHOLE = 32
-"""Characters of an id. Who knows 21 of them has to guess 66 bits."""
+_ID_LENGTH = 32
+"""Characters of an id. With 21 of them known, 66 bits remain to be guessed."""
 
 
 def hide_launch_ids(text: str) -> str:
-    """Return `text` with no more than the first six characters of each id of a launch.
+    """Shorten launch ids in a text to their first six characters.
 
-    An id is found behind `launch=` and `launches/`, whatever it looks like; and anywhere else if it
-    is long and random enough: in an odd address, the number of an event, an exception.
+    After ``launch=`` and ``launches/``, everything is shortened. Elsewhere, for example in event
+    ids and exceptions, only what is long and looks random is.
     """
     return _ANYWHERE.sub(_shortened, _AFTER_ITS_NAME.sub(r"\1…", text))
 
 
 def _shortened(match: re.Match[str]) -> str:
-    found = match[0]
-    mixed = any(map(str.isupper, found)) and any(map(str.islower, found))
-    random = mixed and (len(found) >= _WHOLE or any(map(str.isdigit, found)))
-    return f"{found[:6]}…" if random or "%" in found else found
+    word = match[0]
+    mixed = any(map(str.isupper, word)) and any(map(str.islower, word))
+    random = mixed and (len(word) >= _ID_LENGTH or any(map(str.isdigit, word)))
+    return f"{word[:6]}…" if random or "%" in word else word
 
 
-class Discreet(RequestHandler):
-    """A handler whose lines in the log have no keys."""
+class RedactedLogHandler(RequestHandler):
+    """A handler that logs its requests without launch ids and credentials."""
 
     def _request_summary(self) -> str:
-        # What Tornado's logs say of a request.
+        # Tornado uses this in its log messages about a request.
         return hide_launch_ids(redact(super()._request_summary()))
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        """Log what went wrong. Tornado would log the whole request, with its address as it is."""
+        """Log an exception. Tornado's own method logs the whole request with its full URL."""
         summary = self._request_summary()
         if isinstance(value, BinderProgressError) and value.status < 500:
             gen_log.info("%s: %s", summary, escape(hide_launch_ids(redact(str(value)))))
         elif isinstance(value, HTTPError):
             if value.log_message:
-                said = value.log_message % value.args if value.args else value.log_message
-                said = escape(hide_launch_ids(redact(said)))
-                gen_log.warning("%d %s: %s", value.status_code, summary, said)
+                message = value.log_message % value.args if value.args else value.log_message
+                message = escape(hide_launch_ids(redact(message)))
+                gen_log.warning("%d %s: %s", value.status_code, summary, message)
         else:
             text = "".join(traceback.format_exception(typ, value, tb))
-            # Not as `exc_info`: that would be logged as it is.
+            # Not as `exc_info`, which would be logged unredacted.
             text = indented(hide_launch_ids(redact(text)))
             app_log.error("Uncaught exception %s%s", summary, text)
 
 
 def without_launch_ids(log_function: Callable[..., None]) -> Callable[..., None]:
-    """Return a function for the access log of an application that we are only a part of.
+    """Wrap the log function of an application that serves our handlers beside its own.
 
-    Its own function logs addresses and Referers as they are. Whoever reads the log is not to get
-    what opens a launch.
+    Such a function logs URLs and Referers unredacted. Requests with a launch id in either are
+    logged by the wrapper instead.
+
+    Parameters
+    ----------
+    log_function : callable
+        Tornado's setting of that name.
     """
 
     def log(handler: RequestHandler, *args: Any, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""What is put on other pages for a repository: link, badge, embed; and what they open."""
+"""Launch links, badges and embed codes for other pages."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import msgspec
 from ..core.specs import Spec
 from ..core.urlpaths import check_urlpath, file_urlpath
 
-__all__ = ["APPS", "TICKET", "Snippets", "check_urlpath", "launch_link", "path_in", "snippets"]
+__all__ = ["APPS", "TICKET", "Snippets", "app_path", "check_urlpath", "launch_link", "snippets"]
 
 _ALT = "Launch with binderprogress"
 
 TICKET = "ticket"
-"""The argument of a launch's page that has a ticket of ours."""
+"""The query argument of a launch page for a ticket; see `tickets`."""
 
 APPS = {"lab": "lab/tree/", "voila": "voila/render/", "path": ""}
-"""Below which path an app of a Jupyter server opens a file; `path`: in the server itself."""
+"""The URL prefix under which each app of a Jupyter server opens a file. `path` is a plain path."""
 
 
 class Snippets(msgspec.Struct, frozen=True, kw_only=True):
-    """What to copy, ready for its language."""
+    """Snippets to copy to other pages, escaped for their markup languages."""
 
     link: str
     markdown: str
@@ -33,27 +33,38 @@ class Snippets(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def launch_link(base_url: str, spec: Spec, urlpath: str = "", *, ticket: str = "") -> str:
-    """Return the address of the page that launches a spec, below `base_url`."""
-    # A spec is quoted already: no % of it is quoted again.
+    """Return the URL of the launch page of a spec.
+
+    Parameters
+    ----------
+    base_url : str
+        URL or path of this server, with a trailing slash.
+    spec : Spec
+    urlpath : str
+        Path to open in the Jupyter server.
+    ticket : str
+        One-time ticket that makes confirmation unnecessary.
+    """
+    # A spec is percent-encoded already.
     link = f"{base_url}v2/{quote(str(spec), safe='/%')}"
     query = {name: value for name, value in (("urlpath", urlpath), (TICKET, ticket)) if value}
     return f"{link}?{urlencode(query, safe='/')}" if query else link
 
 
-def path_in(app: str, path: str) -> str:
-    """Return the path to open so that an app shows a file.
+def app_path(app: str, path: str) -> str:
+    """Return the path that opens a file in an app.
 
     Parameters
     ----------
     app : str
         One of `APPS`.
     path : str
-        As `check_urlpath` returns it; empty: nothing in particular is opened.
+        Path of a file, as `check_urlpath` returns it. If it is empty, so is the result.
     """
     prefix = APPS[app]
     if not prefix or not path:
         return path
-    # Who copied it from a running server has it whole.
+    # A path that was copied from a running server has the prefix already.
     return path if path.startswith(prefix) else file_urlpath(path, prefix)
 
 
@@ -65,17 +76,17 @@ def snippets(
     static_path: str = "static/",
     badge_path: str = "badge.svg",
 ) -> Snippets:
-    """Make what is copied to other pages.
+    """Return the snippets for a spec.
 
     Parameters
     ----------
     base_url : str
-        With scheme and host: what is made stands on other sites.
+        URL of this server with scheme and host, and a trailing slash.
     spec : Spec
     urlpath : str
-        What to open in the server.
+        Path to open in the Jupyter server.
     static_path, badge_path : str
-        Where the browser's files and the badge are, below `base_url`.
+        Paths of the static files and of the badge, relative to `base_url`.
     """
     link, badge = launch_link(base_url, spec, urlpath), f"{base_url}{badge_path}"
     opened = f' urlpath="{escape(urlpath)}"' if urlpath else ""

@@ -1,15 +1,15 @@
-"""Numbers for Prometheus.
+"""Prometheus metrics.
 
-The naming rule is ``binderprogress_<things>[_<what of them>][_<unit>][_total]``: the things are in
-the plural, the unit is a base unit (seconds, bytes), and ``_total`` ends what only grows. Labels
-have values from fixed lists only, and each of their series is there from the start: a dashboard
-sees zero, not nothing.
+Names follow the rule ``binderprogress_<things>[_<aspect>][_<unit>][_total]``. Things are plural,
+units are base units (seconds, bytes), and counters end in ``_total``. Labels have a fixed set of
+values, and all series exist from the start, so that dashboards show zero instead of no data.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import product
 
 from prometheus_client import CollectorRegistry, GCCollector, Histogram, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -26,16 +26,19 @@ from ..launches import Launch, LaunchManager
 __all__ = ["BUCKETS", "LaunchCollector", "UpstreamCollector", "registry"]
 
 BUCKETS = (0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 2400, 3600)
-"""Seconds: a server that is there at once takes one or two, a build may take an hour."""
+"""Seconds: a standby server takes one or two, and a build up to an hour."""
 
-_ENDS = (Phase.READY, Phase.FAILED, Phase.CANCELLED)
-_UNDER_WAY = [phase for phase in Phase if phase not in TERMINAL]
-# A moment; nothing takes time in it.
-_TIMED = [phase for phase in _UNDER_WAY if phase is not Phase.BUILT]
+_OUTCOMES = (Phase.READY, Phase.FAILED, Phase.CANCELLED)
+_IN_PROGRESS = [phase for phase in Phase if phase not in TERMINAL]
+# `built` is a moment and takes no time.
+_TIMED = [phase for phase in _IN_PROGRESS if phase is not Phase.BUILT]
 
 
 class LaunchCollector(Collector):
-    """Numbers of launches: what goes on is read when it is asked for, what is over is counted.
+    """Metrics of launches.
+
+    Gauges are computed when the metrics are scraped. Counters and histograms are updated when a
+    launch ends.
 
     Parameters
     ----------
@@ -48,79 +51,82 @@ class LaunchCollector(Collector):
         self._events = 0
         self._launch_seconds = _histogram(
             "binderprogress_launches_duration_seconds",
-            "What launches took from their start to their end",
-            {"outcome": _ENDS},
+            "Duration of launches",
+            {"outcome": _OUTCOMES},
         )
         self._phase_seconds = _histogram(
             "binderprogress_phases_duration_seconds",
-            "What the phases of launches that became ready took; cold: with a build",
+            "Duration of the phases of launches that became ready; cold starts include a build",
             {"phase": _TIMED, "start": ["cold", "warm"]},
         )
         self._kind_seconds = _histogram(
             "binderprogress_kinds_duration_seconds",
-            "What the time of launches was spent on, of each kind that there was in one",
+            "Time that launches spent on each kind of work",
             {"kind": list(Kind)},
         )
         launches.over.append(self._count)
 
     def collect(self) -> Iterator[Metric]:
-        """Return the numbers as they are now."""
+        """Return the current metrics."""
         launches = self._launches
-        under_way = launches.under_way()
+        in_progress = launches.under_way()
         yield _gauge("binderprogress_launches_running", "Launches in progress", launches.running)
         yield _gauge("binderprogress_builds_running", "Builds in progress", launches.building)
-        phases = Counter(launch.last.phase for launch in under_way)
-        waiting = GaugeMetricFamily(
-            "binderprogress_phases_running", "Launches that are in a phase", labels=["phase"]
+        by_phase = Counter(launch.last.phase for launch in in_progress)
+        phases = GaugeMetricFamily(
+            "binderprogress_phases_running", "Launches in progress by phase", labels=["phase"]
         )
-        for phase in _UNDER_WAY:
-            waiting.add_metric([phase], phases[phase])
-        yield waiting
+        for phase in _IN_PROGRESS:
+            phases.add_metric([phase], by_phase[phase])
+        yield phases
         yield _gauge(
             "binderprogress_viewers_open", "Connections that watch a launch", launches.viewers
         )
-        budgets = launches.budgets
-        yield _gauge(
-            "binderprogress_launches_retained",
-            "Launches that are over and can be looked at",
-            len(budgets),
-        )
-        yield _gauge(
-            "binderprogress_events_retained_bytes",
-            "Memory that launches and their events take, of LaunchManager.memory_budget",
-            budgets.memory.meter.used,
-        )
-        yield _gauge(
-            "binderprogress_logs_retained_bytes",
-            "Disk that full logs take, of LaunchManager.disk_budget",
-            budgets.disk.meter.used,
-        )
+        yield from self._collect_budgets()
         ended = CounterMetricFamily(
-            "binderprogress_launches_ended", "Launches that came to an end", labels=["phase"]
+            "binderprogress_launches_ended", "Launches that have ended", labels=["phase"]
         )
-        for phase in _ENDS:
+        for phase in _OUTCOMES:
             ended.add_metric([phase], launches.ended[phase])
         yield ended
         failures = CounterMetricFamily(
-            "binderprogress_launches_failed", "Launches that failed, by why", labels=["reason"]
+            "binderprogress_launches_failed", "Launches that failed, by reason", labels=["reason"]
         )
         for reason in REASONS:
             failures.add_metric([reason], self._failures[reason])
         yield failures
         events = CounterMetricFamily(
-            "binderprogress_events", "Events of launches, each once for every launch that has it"
+            "binderprogress_events", "Events of launches; a shared build counts for each launch"
         )
-        events.add_metric([], self._events + sum(launch.last.id for launch in under_way))
+        events.add_metric([], self._events + sum(launch.last.id for launch in in_progress))
         yield events
         for histogram in (self._launch_seconds, self._phase_seconds, self._kind_seconds):
             yield from _without_created(histogram.collect())
 
+    def _collect_budgets(self) -> Iterator[Metric]:
+        budgets = self._launches.budgets
+        yield _gauge(
+            "binderprogress_launches_retained",
+            "Launches that have ended and can still be viewed",
+            len(budgets),
+        )
+        yield _gauge(
+            "binderprogress_events_retained_bytes",
+            "Memory used by launches and their events; limited by LaunchManager.memory_budget",
+            budgets.memory.meter.used,
+        )
+        yield _gauge(
+            "binderprogress_logs_retained_bytes",
+            "Disk space used by full logs; limited by LaunchManager.disk_budget",
+            budgets.disk.meter.used,
+        )
+
     def _count(self, launch: Launch, trace: Trace) -> None:
-        """Take in a launch that is over."""
+        """Count a launch that has ended."""
         self._events += launch.last.id
         self._launch_seconds.labels(trace.phase).observe(trace.seconds)
         if trace.phase is Phase.FAILED:
-            # One that is not in the list would make a series of its own.
+            # An unlisted reason would create another series.
             reason = trace.reason if trace.reason in REASONS else "unknown"
             self._failures[reason] += 1
         if trace.phase is Phase.READY:
@@ -134,7 +140,7 @@ class LaunchCollector(Collector):
 
 
 class UpstreamCollector(Collector):
-    """Numbers of the BinderHubs behind this server.
+    """Metrics of the upstream BinderHubs.
 
     Parameters
     ----------
@@ -145,13 +151,15 @@ class UpstreamCollector(Collector):
         self._hubs = hubs
 
     def collect(self) -> Iterator[Metric]:
-        """Return the numbers as they are now."""
+        """Return the current metrics."""
         healthy = GaugeMetricFamily(
-            "binderprogress_upstreams_healthy", "Whether a BinderHub is well", labels=["upstream"]
+            "binderprogress_upstreams_healthy",
+            "Whether a BinderHub is healthy",
+            labels=["upstream"],
         )
         running = GaugeMetricFamily(
             "binderprogress_upstreams_running",
-            "Builds and launches of ours at a BinderHub",
+            "Builds and launches of this server in progress at a BinderHub",
             labels=["upstream"],
         )
         for hub in self._hubs:
@@ -162,14 +170,14 @@ class UpstreamCollector(Collector):
 
 
 def registry(*collectors: Collector) -> CollectorRegistry:
-    """Return what ``/metrics`` tells: these, and the numbers of this process."""
-    found = CollectorRegistry()
+    """Return a registry with these collectors, and those of the Python process."""
+    collector_registry = CollectorRegistry()
     for collector in collectors:
-        found.register(collector)
-    ProcessCollector(registry=found)
-    PlatformCollector(registry=found)
-    GCCollector(registry=found)
-    return found
+        collector_registry.register(collector)
+    ProcessCollector(registry=collector_registry)
+    PlatformCollector(registry=collector_registry)
+    GCCollector(registry=collector_registry)
+    return collector_registry
 
 
 def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
@@ -177,18 +185,17 @@ def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
 
 
 def _histogram(name: str, documentation: str, labels: dict[str, Iterable[str]]) -> Histogram:
-    """Return a histogram with all series that it will ever have."""
-    found = Histogram(name, documentation, list(labels), registry=None, buckets=BUCKETS)
-    series: list[list[str]] = [[]]
-    for values in labels.values():
-        series = [[*before, value] for before in series for value in values]
-    for values in series:
-        found.labels(*values)
-    return found
+    """Return a histogram in which the series of all label values exist."""
+    histogram = Histogram(name, documentation, list(labels), registry=None, buckets=BUCKETS)
+    for values in product(*labels.values()):
+        histogram.labels(*values)
+    return histogram
 
 
 def _without_created(metrics: Iterable[Metric]) -> Iterator[Metric]:
-    # When each series was made says nothing here, and would be one more for each of them.
+    # The creation times would double the number of series, and all are the same.
     for metric in metrics:
-        metric.samples = [one for one in metric.samples if not one.name.endswith("_created")]
+        metric.samples = [
+            sample for sample in metric.samples if not sample.name.endswith("_created")
+        ]
         yield metric

@@ -1,4 +1,4 @@
-"""The OpenAPI document, made from the types that the handlers use."""
+"""The OpenAPI document, generated from the types that the handlers use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .._version import __version__
 from ..core.events import Event
 from ..core.timing.breakdown import Trace
 from ..launches import LaunchState
-from .api import Links
+from .api import LaunchLinks
 from .base import ApiHandler
 from .stats import PopularAnswer, StatsAnswer
 
@@ -18,14 +18,14 @@ __all__ = ["OpenApiHandler", "document"]
 
 
 class ErrorDetail(msgspec.Struct):
-    """What went wrong, in a sentence for people."""
+    """An error message for people, and the HTTP status."""
 
     message: str
     status: int
 
 
 class Error(msgspec.Struct):
-    """The body of every answer that is an error."""
+    """The body of every error response."""
 
     error: ErrorDetail
 
@@ -34,54 +34,55 @@ _LAUNCH_ID = {
     "name": "launch_id",
     "in": "path",
     "required": True,
-    "description": "Unguessable; the key to the launch.",
+    "description": "Id of the launch. Whoever has it may watch and cancel the launch.",
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
 }
 _AFTER = {
     "name": "after",
     "in": "query",
-    "description": "The number of the last event that the viewer has.",
+    "description": "Number of the last event that the viewer has received.",
     "schema": {"type": "integer", "minimum": 0, "maximum": 10**15 - 1},
 }
 _SPEC = {
     "name": "spec",
     "in": "query",
-    "description": "What the viewer's page names: 409 if the launch is of another repository.",
+    "description": "The expected spec. The response is 409 if the launch is of another repository.",
     "schema": {"type": "string"},
 }
 _FORMAT = {
     "name": "format",
     "in": "query",
-    "description": "chrome: the Trace Event Format, for Perfetto; empty: a Trace.",
+    "description": "`chrome` for the Trace Event Format, which Perfetto reads; empty for a Trace.",
     "schema": {"type": "string", "enum": ["", "chrome"]},
 }
 _PROVIDER = {
     "name": "provider",
     "in": "query",
-    "description": "Count only launches of this one: one of `providers` in the answer, or of those "
-    "that are known here; empty: of all. Of another one it is 404.",
+    "description": "Only count launches of this provider: one of `providers` in the response, or "
+    "another one that this server supports; empty for all. The response is 404 for others.",
     "schema": {"type": "string"},
 }
 _HOST = {
     "name": "host",
     "in": "query",
-    "description": "Count only launches at this one: one of `hosts` in the answer, `here` for "
-    "those of no other host; empty: at all. Of another one it is 404. `repositories` knows no "
-    "host.",
+    "description": "Only count launches at this host: one of `hosts` in the response, or `here` "
+    "for this server itself; empty for all. The response is 404 for others. `repositories` always "
+    "counts all hosts.",
     "schema": {"type": "string"},
 }
 _LAST_EVENT_ID = {
     "name": "Last-Event-ID",
     "in": "header",
-    "description": "The same, as a browser's EventSource sends it.",
+    "description": "The same as `after`. Browsers send it when an EventSource reconnects.",
     "schema": {"type": "string", "pattern": "^[0-9]{0,15}$"},
 }
 _LAST_BUILD_EVENT_ID = {
     **_LAST_EVENT_ID,
-    "description": "The id of the last event, as a browser's EventSource sends it: it resumes.",
+    "description": "Id of the last event, to resume a stream. Browsers send it when an EventSource "
+    "reconnects.",
     "schema": {"type": "string"},
 }
-# What one event is once it is read; those without a type have "message".
+# A parsed event of a stream. The type of events without one is "message".
 _BLOCK = {
     "type": "object",
     "properties": {
@@ -100,12 +101,12 @@ _CHROME = {
 _TEXT = {"type": "string", "minLength": 1, "maxLength": 2048}
 _START_REQUEST = {
     "title": "StartRequest",
-    "description": "A spec, or a repository's address with a ref.",
+    "description": "A spec, or the URL of a repository with a ref.",
     "oneOf": [
         {
             "type": "object",
             "properties": {
-                "spec": {**_TEXT, "description": "As gh/binder-examples/requirements/HEAD."}
+                "spec": {**_TEXT, "description": "Such as gh/binder-examples/requirements/HEAD."}
             },
             "required": ["spec"],
             "additionalProperties": False,
@@ -113,11 +114,11 @@ _START_REQUEST = {
         {
             "type": "object",
             "properties": {
-                "repo": {**_TEXT, "description": "An address that git clones, or a DOI."},
+                "repo": {**_TEXT, "description": "A URL that git can clone, or a DOI."},
                 "ref": {
                     "type": "string",
                     "maxLength": 2048,
-                    "description": "A branch, tag or commit; the default branch if left out.",
+                    "description": "A branch, tag or commit; by default the default branch.",
                 },
             },
             "required": ["repo"],
@@ -125,7 +126,7 @@ _START_REQUEST = {
         },
     ],
 }
-# A slash that is part of a component is quoted.
+# Slashes within a component are percent-encoded.
 _BUILDS = {
     "gh": ("GitHub", ["user", "repository", "ref"]),
     "gist": ("Gist", ["user", "gist", "ref"]),
@@ -145,9 +146,9 @@ def document(*, lists: bool = True) -> dict[str, Any]:
     Parameters
     ----------
     lists : bool
-        Whether there are users, whose launches can be listed.
+        Whether users can list their launches.
     """
-    types = [Links, LaunchState, Trace, Event, StatsAnswer, PopularAnswer, Error]
+    types = [LaunchLinks, LaunchState, Trace, Event, StatsAnswer, PopularAnswer, Error]
     _, components = msgspec.json.schema_components(
         types, ref_template="#/components/schemas/{name}"
     )
@@ -156,31 +157,21 @@ def document(*, lists: bool = True) -> dict[str, Any]:
         "info": {
             "title": "binderprogress",
             "version": __version__,
-            "description": "One resumable stream from a repository to a running Jupyter server.",
+            "description": "One resumable event stream from a repository to a running Jupyter "
+            "server.",
         },
-        "paths": {**_paths(lists=lists), **_builds()},
+        "paths": {**_launches(lists=lists), **_launch(), **_history(), **_builds()},
         "components": {"schemas": {**components, "StartRequest": _START_REQUEST}},
     }
 
 
-def _paths(*, lists: bool) -> dict[str, Any]:
-    started = _json("It has been started.", "Links")
+def _launches(*, lists: bool) -> dict[str, Any]:
+    started = _json("The launch has started.", "LaunchLinks")
     body = {"required": True, "content": {"application/json": {"schema": _ref("StartRequest")}}}
-    stream = {
-        "description": "Events, one a block, numbered by `id`; the data is an Event.",
-        "content": {"text/event-stream": {"schema": _BLOCK}},
-    }
-    text = {
-        "description": "The whole log so far.",
-        "content": {"text/plain": {"schema": {"type": "string"}}},
-    }
-    trace = _json("So far, or in all.", "Trace")
-    schemas = trace["content"]["application/json"]
-    schemas["schema"] = {"anyOf": [schemas["schema"], _CHROME]}
     own = _operation(
         "listLaunches",
-        "One's own launches, the newest first; only where there are users.",
-        {"200": _list("Their states.", "launches", "LaunchState", "Links")},
+        "List the user's launches, newest first. Only on servers with users.",
+        {"200": _list("The launches.", "launches", "LaunchState", "LaunchLinks")},
     )
     return {
         "/api/launches": {
@@ -190,59 +181,85 @@ def _paths(*, lists: bool) -> dict[str, Any]:
                 "requestBody": body,
             },
         },
-        "/api/launches/{launch_id}": {
+    }
+
+
+def _launch() -> dict[str, Any]:
+    """Return the paths of one launch."""
+    stream = {
+        "description": "One block per event. `id` is its number, and `data` an Event.",
+        "content": {"text/event-stream": {"schema": _BLOCK}},
+    }
+    text = {
+        "description": "The log so far.",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    }
+    trace = _json("The trace so far.", "Trace")
+    schemas = trace["content"]["application/json"]
+    schemas["schema"] = {"anyOf": [schemas["schema"], _CHROME]}
+    path = "/api/launches/{launch_id}"
+    return {
+        path: {
             "parameters": [_LAUNCH_ID],
             "get": _operation(
-                "getLaunch", "How it stands.", {"200": _json("Its state.", "LaunchState", "Links")}
+                "getLaunch",
+                "Get the state of a launch.",
+                {"200": _json("The state.", "LaunchState", "LaunchLinks")},
             ),
             "delete": _operation(
-                "cancelLaunch", "Cancel it.", {"202": _json("Its state.", "LaunchState")}
+                "cancelLaunch", "Cancel a launch.", {"202": _json("The state.", "LaunchState")}
             ),
         },
-        "/api/launches/{launch_id}/events": {
+        f"{path}/events": {
             "parameters": [_LAUNCH_ID, _AFTER, _SPEC, _LAST_EVENT_ID],
-            "get": _operation("watchLaunch", "Watch it; it starts nothing.", {"200": stream}),
+            "get": _operation("watchLaunch", "Watch a launch.", {"200": stream}),
         },
-        "/api/launches/{launch_id}/socket": {
+        f"{path}/socket": {
             "parameters": [_LAUNCH_ID, _AFTER, _SPEC],
             "get": _operation(
                 "watchLaunchSocket",
-                "Watch it over WebSocket: each message is an Event. Without Upgrade it is 426.",
-                {"101": {"description": "A WebSocket."}},
+                "Watch a launch over a WebSocket. Each message is an Event. The response is 426 "
+                "if the request is not a WebSocket handshake.",
+                {"101": {"description": "The WebSocket is open."}},
             ),
         },
-        "/api/launches/{launch_id}/log": {
+        f"{path}/log": {
             "parameters": [_LAUNCH_ID],
-            "get": _operation("getLog", "Its whole log.", {"200": text}),
+            "get": _operation("getLog", "Get the log of a launch.", {"200": text}),
         },
+        f"{path}/trace": {
+            "parameters": [_LAUNCH_ID, _FORMAT],
+            "get": _operation("getTrace", "Get the trace of a launch.", {"200": trace}),
+        },
+    }
+
+
+def _history() -> dict[str, Any]:
+    return {
         "/api/stats": {
-            "parameters": [_number("days", 30, 366), _PROVIDER, _HOST],
+            "parameters": [_number("days", default=30, maximum=366), _PROVIDER, _HOST],
             "get": _operation(
                 "getStats",
-                "Where the time of launches went, how they ended, and what runs now.",
-                {"200": _json("Numbers.", "StatsAnswer")},
+                "Get statistics of past launches, and the launches in progress.",
+                {"200": _json("The statistics.", "StatsAnswer")},
             ),
         },
         "/api/popular": {
-            "parameters": [_number("limit", 20, 1000)],
+            "parameters": [_number("limit", default=20, maximum=1000)],
             "get": _operation(
                 "getPopular",
-                "Images that are worth having on every node, the most worth first.",
-                {"200": _json("Images.", "PopularAnswer")},
+                "List the images that are most worth pulling to every node, best first.",
+                {"200": _json("The images.", "PopularAnswer")},
             ),
-        },
-        "/api/launches/{launch_id}/trace": {
-            "parameters": [_LAUNCH_ID, _FORMAT],
-            "get": _operation("getTrace", "Where its time went.", {"200": trace}),
         },
     }
 
 
 def _builds() -> dict[str, Any]:
-    """Return BinderHub's endpoint, for each provider."""
+    """Return the paths of BinderHub's endpoint, one for each provider."""
     stream = {
-        "description": "Events, one a block, with BinderHub's fields; `failed` ends it if the spec "
-        "is not understood.",
+        "description": "One block per event, with BinderHub's fields. If the spec is invalid, the "
+        "only event is `failed`.",
         "content": {"text/event-stream": {"schema": _BLOCK}},
     }
     paths = {}
@@ -256,21 +273,21 @@ def _builds() -> dict[str, Any]:
             "parameters": [*parameters, _LAST_BUILD_EVENT_ID],
             "get": _operation(
                 f"build{title}",
-                f"BinderHub's endpoint for {title}: start a launch and watch it, or resume. Ask "
-                "for text/event-stream, or it is 406.",
+                f"BinderHub's endpoint for {title}: start and watch a launch, or resume. The "
+                "response is 406 unless the Accept header names text/event-stream.",
                 {"200": stream},
             ),
         }
     return paths
 
 
-def _number(name: str, default: int, most: int) -> dict[str, Any]:
-    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+def _number(name: str, *, default: int, maximum: int) -> dict[str, Any]:
+    schema = {"type": "integer", "minimum": 1, "maximum": maximum, "default": default}
     return {"name": name, "in": "query", "schema": schema}
 
 
 def _operation(name: str, summary: str, responses: dict[str, Any]) -> dict[str, Any]:
-    error = _json("What went wrong, in a sentence.", "Error")
+    error = _json("An error message for people.", "Error")
     return {
         "operationId": name,
         "summary": summary,
@@ -301,5 +318,5 @@ class OpenApiHandler(ApiHandler):
     public = True
 
     def get(self) -> None:
-        """Send the document."""
+        """Send the OpenAPI document."""
         self.write_json(document(lists=self.web.access.lists))

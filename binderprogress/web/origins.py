@@ -1,4 +1,4 @@
-"""Origins: scheme, host and port, as browsers compare them (RFC 6454)."""
+"""Web origins: scheme, host and port (RFC 6454)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def origin_of(url: str) -> str:
-    """Return the origin of an address in its one form; empty if it has none.
+    """Return the origin of a URL, as browsers write it: in lower case, without a default port.
 
-    The form is a browser's: in lower case, and without the scheme's own port. `null`, what is not
-    http or https, and what is no address have none.
+    The result is empty if the URL is invalid, is not http or https, or is the origin ``null``.
     """
     try:
         parts = urlsplit(url)
@@ -31,18 +30,18 @@ def origin_of(url: str) -> str:
 
 
 def scheme_of(request: HTTPServerRequest, *, trust_proxy: bool) -> str:
-    """Return the scheme by which the browser asks: ``http`` or ``https``.
+    """Return the scheme that the browser used: ``http`` or ``https``.
 
     Parameters
     ----------
     request : HTTPServerRequest
     trust_proxy : bool
-        Whether a proxy in front says so.
+        Whether to read it from the headers that a proxy sets.
     """
     if trust_proxy:
-        # Each proxy adds what it sees at the end; the first one talks to the browser.
-        told = request.headers.get("X-Scheme") or request.headers.get("X-Forwarded-Proto", "")
-        first = told.partition(",")[0].strip().lower()
+        # Each proxy appends its own value. The browser talks to the first one.
+        schemes = request.headers.get("X-Scheme") or request.headers.get("X-Forwarded-Proto", "")
+        first = schemes.partition(",")[0].strip().lower()
         if first in _PORTS:
             return first
     return request.protocol

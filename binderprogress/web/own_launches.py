@@ -1,27 +1,27 @@
-"""The page with one's own launches, where it is known who asks."""
+"""The page that lists the user's own launches."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 from ..errors import BadRequestError
-from .api import links
+from .api import launch_links
 from .base import Handler
 
 __all__ = ["OwnLaunchesPageHandler"]
 
 
 class OwnLaunchesPageHandler(Handler):
-    """/launches: it works without a script, by links and forms."""
+    """GET and POST /launches. The page works without JavaScript."""
 
     def get(self) -> None:
-        """Show the launches of who asks, the newest first."""
+        """Show the user's launches, newest first."""
         site = self.caller.base_url
         rows = [
             {
                 "launch": launch,
                 "state": launch.state(),
-                "page": links(launch, site).page_url,
+                "page": launch_links(launch, site).page_url,
                 "started": datetime.fromtimestamp(launch.created, UTC),
             }
             for launch in self.web.launches.of(self.user)
@@ -29,10 +29,10 @@ class OwnLaunchesPageHandler(Handler):
         self.finish(self.web.render("launches.html", rows=rows, xsrf=self.xsrf_token.decode()))
 
     def post(self) -> None:
-        """Cancel one of them, then show the list again."""
+        """Cancel a launch, and redirect to the list."""
         launch_id = self.get_body_argument("cancel", "")
         if not launch_id:
-            raise BadRequestError("This form cancels a launch: it says which.")
+            raise BadRequestError("The form does not say which launch to cancel.")
         self.web.launches.cancel(self.launch(launch_id))
-        # Seen by reload: the form is not to be sent again by it.
+        # A redirect, so that reloading the page does not send the form again.
         self.redirect(f"{self.web.base_url}launches", status=303)

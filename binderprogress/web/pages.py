@@ -1,4 +1,4 @@
-"""Pages for people."""
+"""The pages: front page, gallery, link page, launch page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..core.events import is_http_url
 from ..core.specs import Spec
 from ..errors import BadRequestError, NotFoundError
 from .base import Handler
-from .links import APPS, TICKET, check_urlpath, launch_link, path_in, snippets
+from .links import APPS, TICKET, app_path, check_urlpath, launch_link, snippets
 from .security_headers import IMAGE_POLICY
 
 __all__ = [
@@ -23,14 +23,14 @@ __all__ = [
 ]
 
 _FORM = "link"
-"""Stands in the ticket of the form, where that of a link has a spec; no spec has this form."""
+"""The purpose of the link page's ticket. It is not a valid spec, so links cannot use it."""
 
 
 class FrontHandler(Handler):
     """GET /."""
 
     def get(self) -> None:
-        """Show what can be launched."""
+        """Show the front page."""
         gallery, base_url = self.web.gallery_items, self.web.base_url
         self.set_policy(*gallery.picture_origins)
         cards = [
@@ -48,26 +48,26 @@ class FrontHandler(Handler):
 
 
 class PictureHandler(Handler):
-    """GET /gallery/{file}: the pictures of the gallery, from memory."""
+    """GET /gallery/{file}: the gallery's pictures, which are kept in memory."""
 
     def get(self, name: str) -> None:
         """Send a picture."""
         picture = self.web.gallery_items.pictures.get(name)
         if picture is None:
-            raise NotFoundError("There is no such picture.")
+            raise NotFoundError("This picture does not exist.")
         self.set_header("Content-Type", picture.content_type)
         self.set_header("Cache-Control", "max-age=3600")
         self.set_header("Content-Security-Policy", IMAGE_POLICY)
-        # Chats and social networks show it with a link.
+        # Chats and social networks show it in link previews.
         self.set_header("Cross-Origin-Resource-Policy", "cross-origin")
         self.finish(picture.data)
 
 
 class GoHandler(Handler):
-    """GET /go/{slug}: an entry of the gallery by its name."""
+    """GET /go/{slug}: short links to the entries of the gallery."""
 
     def get(self, slug: str) -> None:
-        """Send the browser on to the page that launches it."""
+        """Redirect to the launch page of an entry."""
         gallery = self.web.gallery_items
         item = gallery.items.get(slug)
         if item is None:
@@ -78,36 +78,36 @@ class GoHandler(Handler):
 
 
 class LinkHandler(Handler):
-    """GET /link: a form that makes link, badge and embed for a repository, or launches it."""
+    """GET and POST /link: a form that makes a link, badge and embed code, or launches."""
 
     @property
     def site(self) -> str:
-        """Where links lead to, with scheme and host and a slash at its end."""
+        """The URL that links start with: scheme, host and base URL, with a trailing slash."""
         return self.caller.base_url
 
     def choices(self) -> dict[str, Any]:
-        """Return what can be chosen, for the template: nothing, where an address says it all."""
+        """Return template variables for a choice of providers. By default there is none."""
         return {"providers": {}, "provider": ""}
 
     def get(self) -> None:
-        """Show the form, and what it makes of what was typed."""
-        self._answer()
+        """Show the form, and the snippets for the submitted values."""
+        self._respond()
 
     def post(self) -> None:
-        """Launch what was typed: sent by the form's second button."""
-        self._answer()
+        """Launch the submitted repository."""
+        self._respond()
 
-    def _answer(self) -> None:
-        typed = {name: self.get_argument(name, "") for name in ("repo", "ref", "urlpath")}
-        spec, urlpath, errors = self._read(**typed) if any(typed.values()) else (None, "", {})
+    def _respond(self) -> None:
+        values = {name: self.get_argument(name, "") for name in ("repo", "ref", "urlpath")}
+        spec, urlpath, errors = self._read(**values) if any(values.values()) else (None, "", {})
         if errors:
             self.set_status(400)
-        app = self.get_argument("app", "path" if typed["urlpath"] else "lab")
-        # A path without an app is one in the server.
+        app = self.get_argument("app", "path" if values["urlpath"] else "lab")
+        # Without a known app, the path is used as it is.
         app = app if app in APPS else "path"
         site, made, try_link = self.site, None, ""
         if spec is not None and not errors:
-            path = path_in(app, urlpath)
+            path = app_path(app, urlpath)
             if self.get_argument("launch", ""):
                 self._launch(spec, path)
                 return
@@ -132,27 +132,27 @@ class LinkHandler(Handler):
                 badge_path=self.web.badge_path,
                 origins_setting=self.web.origins_setting,
                 **self.choices(),
-                **typed,
+                **values,
             )
         )
 
     def _launch(self, spec: Spec, path: str) -> None:
-        """Send the browser on to the launch."""
-        # Attack: any page can lead the browser to this address, with a repository that it names.
+        """Redirect to the launch page."""
+        # Attack: a page of another site sends the browser here with a repository of its choice.
         ours = self.web.tickets.use(self.get_body_argument("launch", ""), self.user, _FORM)
         ticket = self.web.tickets.make(self.user, str(spec)) if ours else ""
         link = launch_link(self.web.base_url, spec, path, ticket=ticket)
         self.redirect(link, status=303)
 
     def _read(self, repo: str, ref: str, urlpath: str) -> tuple[Spec | None, str, dict[str, str]]:
-        """Read the form; what is wrong is a sentence under the name of its field."""
+        """Return the spec, the path to open, and error messages by field name."""
         errors: dict[str, str] = {}
         spec, repo, ref = None, repo.strip(), ref.strip()
         if repo:
             spec, errors = self.read_repository(repo, ref)
         else:
             errors["repo"] = (
-                "Name a repository, as https://github.com/binder-examples/requirements."
+                "Enter a repository, such as https://github.com/binder-examples/requirements."
             )
         try:
             urlpath = check_urlpath(urlpath)
@@ -161,7 +161,7 @@ class LinkHandler(Handler):
         return spec, urlpath, errors
 
     def read_repository(self, repo: str, ref: str) -> tuple[Spec | None, dict[str, str]]:
-        """Read what was typed: the spec, or what is wrong under the name of its field."""
+        """Return the spec of the submitted repository, and error messages by field name."""
         spec, field = None, "repo"
         try:
             spec = specs.parse(repo) if specs.looks_like_spec(repo) else specs.from_address(repo)
@@ -175,7 +175,7 @@ class LaunchPageHandler(Handler):
     """GET /v2/{provider}/{spec}."""
 
     def get(self, _: str) -> None:
-        """Show the page that launches it, or goes on watching what its address names."""
+        """Show the launch page. Its script starts the launch, or watches the one in its URL."""
         spec = self.read_spec(self.request.path.removeprefix(f"{self.web.base_url}v2/"))
         urlpath = self.get_query_argument("urlpath", "")
         for argument, prefix in (("labpath", "lab/tree/"), ("filepath", "tree/")):
@@ -203,12 +203,12 @@ class LaunchPageHandler(Handler):
         )
 
     def _asks(self, spec: Spec) -> bool:
-        """Whether the page asks before it starts the launch.
+        """Whether the page asks for confirmation before it starts the launch.
 
-        No header says who led the browser here: a browser sends no `Sec-Fetch-Site` over plain
-        http, "none" is also a link in a mail, and on a shared origin, as below a JupyterHub, the
-        Referer's path is whatever another user's page wants it to be. Only a ticket of one of our
-        own pages does.
+        It does unless the URL has a valid ticket. Headers cannot tell which page the visitor came
+        from: browsers send no `Sec-Fetch-Site` over plain http, its value "none" includes links in
+        mails, and on a shared origin, as with JupyterHub, other users' pages can choose the path
+        in the Referer.
         """
         if not self.web.confirm_foreign:
             return False
@@ -222,6 +222,6 @@ class NotFoundHandler(Handler):
     public = True
 
     async def prepare(self) -> None:
-        """Say that there is nothing."""
+        """Respond with 404."""
         await super().prepare()
-        raise NotFoundError("There is nothing at this address.")
+        raise NotFoundError("There is nothing at this URL.")

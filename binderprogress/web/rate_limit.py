@@ -1,4 +1,4 @@
-"""How many launches one client may start."""
+"""The rate limit: how many launches one client may start in a period."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from ..errors import TooManyRequestsError
 __all__ = ["MAX_CLIENTS", "RateLimiter"]
 
 MAX_CLIENTS = 50_000
-"""Clients that are remembered: about 10 MB. What all of them start is limited elsewhere."""
+"""Maximum number of clients to remember, which takes about 10 MB."""
 
 
 class RateLimiter:
-    """Counts per client, in windows that begin with a client's first request.
+    """A fixed-window rate limit for each client. A window starts with the client's first request.
 
     Parameters
     ----------
     limit : int
-        Requests per window; 0: no limit.
+        Maximum number of requests per window; 0 disables the limit.
     period : float
-        Seconds of a window.
+        Length of a window, in seconds.
     clock : callable
-        Monotonic seconds.
+        Returns monotonic time, in seconds.
     """
 
     def __init__(
@@ -36,17 +36,22 @@ class RateLimiter:
         self._windows: dict[str, tuple[float, int]] = {}
 
     def take(self, client: str) -> None:
-        """Count one request.
+        """Count one request of a client.
+
+        Parameters
+        ----------
+        client : str
+            IP address or account. Addresses of one IPv6 /64 network count as one client.
 
         Raises
         ------
         TooManyRequestsError
-            If it is one too many; it is not counted then.
+            If the limit is exceeded. The request is not counted then.
         """
         if not self._limit:
             return
         now = self._clock()
-        # The oldest windows come first: a dict keeps its order, and a new window is put at its end.
+        # A dict keeps insertion order, so the oldest windows come first.
         while self._windows and now >= next(iter(self._windows.values()))[0]:
             del self._windows[next(iter(self._windows))]
         key = client_network(client)
@@ -54,11 +59,11 @@ class RateLimiter:
         if count >= self._limit:
             seconds = max(end - now, 1.0)
             raise TooManyRequestsError(
-                f"These are more than {self._limit} launches in {self._period:g} seconds. "
+                f"You started more than {self._limit} launches in {self._period:g} seconds. "
                 f"Try again in {seconds:.0f} seconds.",
                 retry_after=seconds,
             )
         if key not in self._windows and len(self._windows) >= MAX_CLIENTS:
-            # Attack: an IPv6 /48 has 65,536 networks. Those whose windows end first are forgotten.
+            # Attack: an IPv6 /48 has 65,536 networks. Drop the window that ends first.
             del self._windows[next(iter(self._windows))]
         self._windows[key] = (end, count + 1)

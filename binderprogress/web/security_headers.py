@@ -1,4 +1,4 @@
-"""Headers that say what a browser may do with our answers."""
+"""Security headers of all responses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["IMAGE_POLICY", "LOCAL_HOSTS", "set_security_headers"]
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
 
 IMAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
-"""Of a file that is opened by itself: an SVG is a document, and could have scripts."""
+"""Content-Security-Policy of images. An SVG that is opened directly could run scripts."""
 
 _UNUSED = [
     *("accelerometer", "camera", "display-capture", "encrypted-media", "geolocation"),
@@ -22,15 +22,15 @@ _PERMISSIONS = ", ".join(f"{feature}=()" for feature in _UNUSED)
 
 
 def set_security_headers(handler: RequestHandler, *, scheme: str, hsts_max_age: int) -> None:
-    """Set the headers that all our answers have, files and errors too.
+    """Set the headers that all responses have, including files and errors.
 
     Parameters
     ----------
     handler : RequestHandler
     scheme : str
-        By which the browser asks.
+        The scheme that the browser used.
     hsts_max_age : int
-        Seconds for which it is to come by https only; 0: nothing is said.
+        The ``max-age`` of Strict-Transport-Security, in seconds; 0 omits the header.
     """
     handler.clear_header("Server")
     handler.set_header("X-Content-Type-Options", "nosniff")
@@ -38,7 +38,7 @@ def set_security_headers(handler: RequestHandler, *, scheme: str, hsts_max_age: 
     handler.set_header("Permissions-Policy", _PERMISSIONS)
     host = handler.request.host_name.strip("[]")
     if scheme == "https" or host in LOCAL_HOSTS:
-        # Elsewhere browsers ignore it, and complain.
+        # On other origins, browsers ignore the header and log a warning.
         handler.set_header("Cross-Origin-Opener-Policy", "same-origin")
     if scheme == "https" and hsts_max_age and host not in LOCAL_HOSTS and not _is_address(host):
         handler.set_header("Strict-Transport-Security", f"max-age={hsts_max_age}")

@@ -1,7 +1,7 @@
-"""The HTTP server: Tornado's, with limits that keep a few clients from stopping it.
+"""Tornado's HTTP server, with limits that keep single clients from blocking it.
 
-Tornado's own has no limit on open connections. When no file descriptor is left, its `accept` raises
-in the event loop again and again, with a traceback each time, and nobody is served.
+Tornado does not limit the number of connections. When the process runs out of file descriptors,
+`accept` fails in an endless loop, each time with a traceback, and nobody is served.
 """
 
 from __future__ import annotations
@@ -32,69 +32,74 @@ from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
 from ..core.client_address import client_network
-from .connections import Connection, Connections, State
+from .connections import ClientConnection, Connections, ConnectionState
 
 __all__ = ["HttpServer", "derived_limit"]
 
 _MAX_BODY = 1 << 20
-"""Bytes of a request: specs are short."""
+"""Maximum size of a request body, in bytes."""
 
 _READ_BUFFER = 256 * 1024
-"""Bytes that a client may send ahead, before anything of it is read."""
+"""Maximum number of unread bytes of one client."""
 
 _BACKLOG = 1024
-"""Connections that the system keeps until we accept them."""
+"""Maximum number of connections that the system queues until they are accepted."""
 
 _BATCH = 16
-"""Connections accepted at once. The event loop reads their requests before the next ones come."""
+"""Connections to accept at a time, before the event loop serves their requests."""
 
 _PAUSE = 1.0
-"""Seconds without accepting, unless a connection closes before."""
+"""Seconds for which to stop accepting, unless a connection closes earlier."""
 
-_SUMMARY = 60.0
-"""Seconds between two lines of the log that say the same."""
+_LOG_INTERVAL = 60.0
+"""Seconds between two log messages that say the same."""
 
 _LOOPBACK = {"127.0.0.1", "::/64"}
-"""What `client_network` makes of loopback's addresses."""
+"""Loopback addresses, as `client_network` returns them."""
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class HttpServer(LoggingConfigurable):
-    """The HTTP server's limits. They hold where the server is our own: `serve`, `hub-service`."""
+    """The HTTP server of `binderprogress serve` and `hub-service`, and its limits."""
 
     header_timeout = Float(
-        10.0, min=0.1, help="Seconds for a new connection to send the head of its first request."
+        10.0,
+        min=0.1,
+        help="Maximum time for a new connection to send the headers of its first request, in "
+        "seconds.",
     ).tag(config=True)
 
     idle_timeout = Float(
         60.0,
         min=0.1,
-        help="Seconds after an answer until the head of the next request on the same connection "
-        "has come.",
+        help="Maximum time between a response and the headers of the next request on the same "
+        "connection, in seconds.",
     ).tag(config=True)
 
-    body_timeout = Float(30.0, min=0.1, help="Seconds for the whole body of a request.").tag(
-        config=True
-    )
+    body_timeout = Float(
+        30.0, min=0.1, help="Maximum time to receive the body of a request, in seconds."
+    ).tag(config=True)
 
     write_timeout = Float(
         30.0,
         min=0.1,
-        help="Seconds after which a client is dropped that takes nothing of its answer. For "
-        "viewers of a launch it is Web.viewer_timeout.",
+        help="Seconds after which a client that does not read its response is disconnected. For "
+        "viewers of a launch, see Web.viewer_timeout.",
     ).tag(config=True)
 
-    max_header_size = Integer(32768, min=1024, help="Bytes of a request's head.").tag(config=True)
+    max_header_size = Integer(
+        32768, min=1024, help="Maximum size of the headers of a request, in bytes."
+    ).tag(config=True)
 
     max_connections = Integer(
         0,
         min=0,
         help="""
-        Connections that may be open at the same time. When there are more, those that have sent no
-        complete request are closed, then those that do not read.
+        Maximum number of open connections. At the limit, connections that have not sent a complete
+        request are closed first, then those that do not read.
 
-        0: as many as the limit on open files (ulimit -n) allows, with some kept for builds.
+        0 derives the limit from the limit on open files (ulimit -n), with a reserve for builds.
         """,
     ).tag(config=True)
 
@@ -102,10 +107,11 @@ class HttpServer(LoggingConfigurable):
         512,
         min=0,
         help="""
-        Connections that one IPv4 address or IPv6 /64 network may have open; 0: no limit.
+        Maximum number of open connections of one IPv4 address or IPv6 /64 network. 0 disables the
+        limit.
 
-        It does not count connections from loopback, nor any with Web.trust_proxy: these are those
-        of the proxy.
+        Connections from loopback are not limited. With Web.trust_proxy none are, because all of
+        them come from the proxy.
         """,
     ).tag(config=True)
 
@@ -114,27 +120,34 @@ class HttpServer(LoggingConfigurable):
         self._server: _Server | None = None
 
     def bind(self, port: int, address: str) -> list[socket.socket]:
-        """Open the sockets to listen on; an `OSError` says why that is not possible."""
+        """Open the sockets to listen on.
+
+        Raises
+        ------
+        OSError
+            If that is not possible, for example because the port is in use.
+        """
         return bind_sockets(port, address, backlog=_BACKLOG)
 
     def listen(
         self, app: Application, sockets: Iterable[socket.socket], *, trust_proxy: bool = False
     ) -> None:
-        """Serve on sockets.
+        """Start to serve an application.
 
         Parameters
         ----------
         app : Application
         sockets : iterable of socket
+            The sockets to listen on, as `bind` returns them.
         trust_proxy : bool
-            Whether the peers are proxies, which say whom they stand for.
+            Whether to take the client's address from the headers that a proxy sets.
         """
         self._server = _Server(app, settings=self, trust_proxy=trust_proxy)
         self._server.add_sockets(sockets)
 
     @property
     def connections(self) -> Connections:
-        """What is open; only after `listen`."""
+        """The open connections. Call `listen` first."""
         assert self._server is not None  # noqa: S101 - for the type checker
         return self._server.connections
 
@@ -144,16 +157,16 @@ class HttpServer(LoggingConfigurable):
             self._server.stop()
 
     async def close(self) -> None:
-        """Close the connections that no viewer has."""
+        """Close all connections except those of viewers."""
         if self._server is not None:
             await self._server.close_all_connections()
 
 
 def derived_limit() -> int:
-    """Return how many connections the limit on open files allows.
+    """Return the maximum number of connections that the limit on open files allows.
 
-    A quarter, and at least 128, is for others: builds, the Hub, logs. With fewer than 256 it is
-    half.
+    A quarter of the limit, and at least 128, is reserved for builds, JupyterHub and logs. If the
+    limit is below 256, half of it is reserved.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
@@ -162,9 +175,9 @@ def derived_limit() -> int:
 
 
 class _Server(HTTPServer):
-    """Tornado's server, which minds how many connections it has."""
+    """Tornado's server with a limited number of connections."""
 
-    def initialize(  # type: ignore[override] # Tornado's Configurable passes what it is given
+    def initialize(  # type: ignore[override] # Tornado's Configurable passes all arguments on
         self, app: Application, *, settings: HttpServer, trust_proxy: bool
     ) -> None:
         super().initialize(
@@ -173,8 +186,7 @@ class _Server(HTTPServer):
             max_body_size=_MAX_BODY,
             max_header_size=settings.max_header_size,
             max_buffer_size=_READ_BUFFER,
-            # Both bound the whole of it, not the silence in between: a byte now and then is no way
-            # to keep a connection.
+            # Both limit the total time. A client cannot extend it by sending a byte now and then.
             idle_connection_timeout=settings.idle_timeout,
             body_timeout=settings.body_timeout,
         )
@@ -184,27 +196,27 @@ class _Server(HTTPServer):
         self.connections = Connections(
             limit=limit,
             limit_per_client=0 if trust_proxy else settings.max_connections_per_address,
-            # The others are for requests: a launch is started and cancelled, a page is loaded.
-            viewers=limit - min(256, max(32, limit // 8), limit // 2),
+            # The rest is reserved for requests, such as starting or cancelling a launch.
+            max_viewers=limit - min(256, max(32, limit // 8), limit // 2),
         )
         self.connections.on_room = self._resume
         self._write_timeout = settings.write_timeout
         self._listeners: list[socket.socket] = []
         self._paused: asyncio.TimerHandle | None = None
-        self._summary = _Summary(settings.log)
+        self._log = _ThrottledLog(settings.log)
         self._sweep = PeriodicCallback(self._drop_blocked, 1000.0)
 
-    # -- accepting
+    # -- accepting connections
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
-        """Accept connections on sockets."""
+        """Start to accept connections."""
         for listener in sockets:
             self._listeners.append(listener)
             self._watch(listener)
         self._sweep.start()
 
     def stop(self) -> None:
-        """Accept no more."""
+        """Stop accepting connections."""
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
             if self._paused is None:
@@ -214,7 +226,7 @@ class _Server(HTTPServer):
             self._paused.cancel()
             self._paused = None
         self._sweep.stop()
-        self._summary.close()
+        self._log.close()
 
     def _watch(self, listener: socket.socket) -> None:
         IOLoop.current().add_handler(listener, self._accept, IOLoop.READ)
@@ -222,7 +234,7 @@ class _Server(HTTPServer):
     def _accept(self, listener: socket.socket, _: int) -> None:
         for _number in range(_BATCH):
             if len(self.connections) >= self.connections.limit and not self._make_room():
-                self._pause("As many connections are open as may be, and all are in use.")
+                self._pause("Reached the maximum number of connections, and all are in use.")
                 return
             try:
                 sock, address = listener.accept()
@@ -231,25 +243,25 @@ class _Server(HTTPServer):
             except ConnectionAbortedError:
                 continue
             except OSError as error:
-                # Builds and logs have used up what was left of the descriptors.
+                # Builds or logs have used up the file descriptors.
                 if error.errno not in _EXHAUSTED or not self._make_room():
-                    self._pause(f"Accepting a connection failed: {error.strerror}.")
+                    self._pause(f"Could not accept a connection: {error.strerror}.")
                 return
             self._serve(sock, address)
 
     def _serve(self, sock: socket.socket, address: Any) -> None:
         connections, network = self.connections, client_network(address[0])
-        # From loopback come proxies, and those who could stop the server anyway.
+        # Connections from loopback are proxies, or users who could stop the server anyway.
         if (
             network not in _LOOPBACK
             and connections.is_full(network)
             and not connections.make_room(network)
         ):
-            self._summary.note("Refused a connection: its address has as many as one may have.")
+            self._log.log("Refused a connection: its address has too many already.")
             sock.close()
             return
         try:
-            stream = Connection(
+            stream = ClientConnection(
                 sock,
                 connections=connections,
                 client=network,
@@ -257,7 +269,7 @@ class _Server(HTTPServer):
                 read_chunk_size=self.read_chunk_size,
             )
         except OSError:
-            sock.close()  # it has gone already
+            sock.close()  # the client has disconnected already
             return
         connections.add(stream)
         self.handle_stream(stream, address)
@@ -265,20 +277,20 @@ class _Server(HTTPServer):
     def _make_room(self) -> bool:
         if not self.connections.make_room():
             return False
-        self._summary.note("Closed a connection that did nothing, to make room for others.")
+        self._log.log("Closed an idle connection to make room for others.")
         return True
 
     def _pause(self, reason: str) -> None:
-        """Stop accepting for a moment. Without it the event loop would try at once, for ever."""
+        """Stop accepting for a moment. Otherwise the event loop would retry in a busy loop."""
         if self._paused is not None:
             return
-        self._summary.note(f"{reason} New ones wait.", level=logging.WARNING)
+        self._log.log(f"{reason} New connections have to wait.", level=logging.WARNING)
         for listener in self._listeners:
             IOLoop.current().remove_handler(listener)
         self._paused = asyncio.get_running_loop().call_later(_PAUSE, self._resume)
 
     def _resume(self) -> None:
-        """Accept again, if that was stopped."""
+        """Accept connections again, if that was paused."""
         if self._paused is None:
             return
         self._paused.cancel()
@@ -286,32 +298,32 @@ class _Server(HTTPServer):
         for listener in self._listeners:
             self._watch(listener)
 
-    # -- what connections do
+    # -- tracking connections
 
     def start_request(
         self, server_conn: object, request_conn: HTTPConnection
     ) -> HTTPMessageDelegate:
-        """Wait for a request."""
+        """Track a connection that starts to wait for a request."""
         delegate = super().start_request(server_conn, request_conn)
         stream = request_conn.stream  # type: ignore[attr-defined] # it is an HTTP1Connection
         if stream.requests == 0:
             request_conn.params = self._first_params  # type: ignore[attr-defined] # see above
         stream.requests += 1
-        self.connections.move(stream, State.WAITING)
-        return _Delegate(delegate, stream)
+        self.connections.move(stream, ConnectionState.WAITING)
+        return _RequestTracker(delegate, stream)
 
     def _drop_blocked(self) -> None:
         deadline = monotonic() - self._write_timeout
-        for connection in self.connections.of(State.ANSWERING):
+        for connection in self.connections.in_state(ConnectionState.ANSWERING):
             if connection.blocked and max(connection.progress, connection.since) < deadline:
-                self._summary.note("Dropped a client that did not read its answer.")
+                self._log.log("Disconnected a client that did not read its response.")
                 connection.close()
 
 
-class _Delegate(HTTPMessageDelegate):
-    """Notes when a request is complete."""
+class _RequestTracker(HTTPMessageDelegate):
+    """Changes the state of a connection when its request is complete."""
 
-    def __init__(self, delegate: HTTPMessageDelegate, stream: Connection) -> None:
+    def __init__(self, delegate: HTTPMessageDelegate, stream: ClientConnection) -> None:
         self._delegate = delegate
         self._stream = stream
 
@@ -324,44 +336,46 @@ class _Delegate(HTTPMessageDelegate):
         return self._delegate.data_received(chunk)
 
     def finish(self) -> None:
-        self._stream.connections.move(self._stream, State.ANSWERING)
+        self._stream.connections.move(self._stream, ConnectionState.ANSWERING)
         self._delegate.finish()
 
     def on_connection_close(self) -> None:
         self._delegate.on_connection_close()
 
 
-class _Summary:
-    """Says the same thing once a minute at most, and how often it was.
+class _ThrottledLog:
+    """Logs each message at most once a minute, with the number of repetitions.
 
-    Attack: a line of the log for each connection lets any client fill the disk.
+    Attack: if each connection writes to the log, any client can fill the disk.
     """
 
     def __init__(self, log: logging.Logger | logging.LoggerAdapter[Any]) -> None:
         self._log = log
-        self._more: Counter[tuple[str, int]] = Counter()
+        self._repeats: Counter[tuple[str, int]] = Counter()
         self._timers: dict[tuple[str, int], asyncio.TimerHandle] = {}
 
-    def note(self, message: str, *, level: int = logging.INFO) -> None:
-        """Log a message, now or with the next summary."""
+    def log(self, message: str, *, level: int = logging.INFO) -> None:
+        """Log a message now, or count it as a repetition."""
         key = (message, level)
         if key in self._timers:
-            self._more[key] += 1
+            self._repeats[key] += 1
             return
         self._log.log(level, "%s", message)
         self._start(key)
 
     def close(self) -> None:
-        """Say no more."""
+        """Stop logging repetitions."""
         for timer in self._timers.values():
             timer.cancel()
 
     def _start(self, key: tuple[str, int]) -> None:
-        self._timers[key] = asyncio.get_running_loop().call_later(_SUMMARY, self._summarize, key)
+        self._timers[key] = asyncio.get_running_loop().call_later(
+            _LOG_INTERVAL, self._summarize, key
+        )
 
     def _summarize(self, key: tuple[str, int]) -> None:
         del self._timers[key]
-        if more := self._more.pop(key, 0):
+        if repeats := self._repeats.pop(key, 0):
             message, level = key
-            self._log.log(level, "%s (%d times in the last minute)", message, more)
+            self._log.log(level, "%s (%d times in the last minute)", message, repeats)
             self._start(key)

@@ -1,4 +1,4 @@
-"""The pages' files, which are public."""
+"""Static files for the browser."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tornado.web import HTTPError, StaticFileHandler
 
-from .launch_ids import Discreet
+from .launch_ids import RedactedLogHandler
 from .origins import scheme_of
 from .security_headers import IMAGE_POLICY, set_security_headers
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 __all__ = ["StaticHandler"]
 
 _NAME = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*", re.ASCII)
-"""What files of ours are called, with the folders they are in."""
+"""Paths of static files."""
 
 
-class StaticHandler(Discreet, StaticFileHandler):
-    """GET /static/{file}: also for pages elsewhere, which embed the element by its script.
+class StaticHandler(RedactedLogHandler, StaticFileHandler):
+    """GET /static/{file}.
 
-    Browsers load module scripts of another site only with its leave. What the element then asks of
-    the API is allowed or not by `Web.allowed_origins`.
+    Pages of all sites may load these files, because they may embed the element. Whether the element
+    may then use the API is decided by `Web.allowed_origins`.
     """
 
     def set_default_headers(self) -> None:
-        """Set the headers of every answer."""
-        # A JupyterHub that serves these files for its own page has no settings of ours.
+        """Set the headers of all responses."""
+        # A JupyterHub that serves these files for its spawn page has no `Web`.
         web: Web | None = self.settings.get("binderprogress")
         scheme = scheme_of(self.request, trust_proxy=web is not None and web.trust_proxy)
         hsts_max_age = web.hsts_max_age if web is not None else 0
@@ -39,16 +39,16 @@ class StaticHandler(Discreet, StaticFileHandler):
         self.set_header("Cross-Origin-Resource-Policy", "cross-origin")
 
     def decode_argument(self, value: bytes, name: str | None = None) -> str:
-        """Return the name of a file; one that is not UTF-8 is no name."""
+        """Decode a path. If it is not UTF-8, no such file exists."""
         try:
             return value.decode()
         except UnicodeDecodeError as error:
             raise HTTPError(404) from error
 
     async def get(self, path: str, include_body: bool = True) -> None:
-        """Send a file; of all that is none, say that it is not there."""
-        # Attack: for a null byte the system's functions raise ValueError, which is a 500 with a
-        # traceback in the log; for a folder, or a path out of ours, Tornado says 403.
+        """Send a file, or 404 for everything that is not one."""
+        # Attack: a null byte makes file functions raise ValueError, which would be a 500 with a
+        # traceback in the log. For folders and paths outside of its root, Tornado sends 403.
         if not _NAME.fullmatch(path):
             raise HTTPError(404)
         try:

@@ -1,4 +1,4 @@
-"""GET /api/stats, /api/popular: what the history says of launches, in numbers."""
+"""Statistics of past launches: ``/api/stats``, ``/api/popular`` and the page ``/stats``."""
 
 from __future__ import annotations
 
@@ -26,23 +26,25 @@ __all__ = [
     "StatsPageHandler",
 ]
 
-_MOST_DAYS = 366
-_MOST_IMAGES = 1000
+_MAX_DAYS = 366
+_MAX_IMAGES = 1000
 _PERIODS = (7, 30, 90)
-_HERE = "here"
-"""Stands for the host "", which is not to be told from one that is not named."""
-_PUBLIC = ("http://", "https://")
+_LOCAL_HOST = "here"
+"""The value of the query argument `host` for launches at this server, whose host is empty."""
+_PUBLIC_SCHEMES = ("http://", "https://")
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):
-    """The launches of this moment.
+    """The launches in progress.
 
     Attributes
     ----------
-    running, building, capacity : int
-        Launches that are not over, builds, and how many launches there may be.
+    running, building : int
+        Number of launches and of builds in progress.
+    capacity : int
+        Maximum number of launches in progress.
     phases : dict
-        How many launches are in which phase.
+        Number of launches by phase.
     """
 
     running: int
@@ -52,20 +54,22 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatsAnswer(Stats, frozen=True, kw_only=True):
-    """The answer of /api/stats.
+    """The response of /api/stats.
 
     Attributes
     ----------
     now : float
-        The server's clock, in seconds since 1970.
+        Time of the response, in seconds since 1970 (UTC).
     last_days : int
+        Length of the period, in days.
     provider, host : str
-        As asked for; empty: all.
+        The requested provider and host; empty for all.
     providers, hosts : list of str
-        What can be asked for: of these, launches are kept. ``here`` is no other host.
+        Providers and hosts of the launches in the history. ``here`` is this server itself.
     live : Live
+        The launches in progress.
     lost : int
-        Launches that could not be written into the history since the server was started.
+        Launches since the server started that could not be written to the history.
     """
 
     now: float
@@ -79,50 +83,56 @@ class StatsAnswer(Stats, frozen=True, kw_only=True):
 
 
 class PopularAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of /api/popular."""
+    """The response of /api/popular."""
 
     images: list[Popular]
 
 
 class _NumberHandler(ApiHandler):
-    def number(self, name: str, default: int, most: int) -> int:
-        """Return a number of the query, from 1 to `most`."""
+    def number(self, name: str, *, default: int, maximum: int) -> int:
+        """Return a numeric query argument.
+
+        Raises
+        ------
+        BadRequestError
+            If it is not a number from 1 to `maximum`.
+        """
         value = self.query(name, str(default))
         if not (
-            value.isascii() and value.isdigit() and len(value) < 10 and 1 <= int(value) <= most
+            value.isascii() and value.isdigit() and len(value) < 10 and 1 <= int(value) <= maximum
         ):
-            raise BadRequestError(f"`{name}` has to be a number from 1 to {most}.")
+            raise BadRequestError(f"`{name}` must be a number from 1 to {maximum}.")
         return int(value)
 
 
 class StatsHandler(_NumberHandler):
-    """/api/stats."""
+    """GET /api/stats."""
 
     async def get(self) -> None:
-        """Send where the time went in the last days, and what runs now."""
-        days = self.number("days", 30, _MOST_DAYS)
+        """Send the statistics of the last days, and the launches in progress."""
+        days = self.number("days", default=30, maximum=_MAX_DAYS)
         launches, now = self.web.launches, time.time()
-        chosen = await _chosen(self)
-        found = await asyncio.to_thread(
+        selection = await _read_selection(self)
+        stats = await asyncio.to_thread(
             launches.history.stats,
             days=days,
             now=now,
-            provider=chosen.provider or None,
-            host={"": None, _HERE: ""}.get(chosen.host, chosen.host),
+            provider=selection.provider or None,
+            host={"": None, _LOCAL_HOST: ""}.get(selection.host, selection.host),
         )
-        named = self.web.name_repositories
+        repositories = stats.repositories if self.web.name_repositories else []
         self.write_json(
             StatsAnswer(
-                days=found.days,
-                phases=found.phases,
-                reasons=found.reasons,
-                repositories=[r for r in found.repositories if named and is_public(r.repository)],
+                days=stats.days,
+                phases=stats.phases,
+                reasons=stats.reasons,
+                repositories=[row for row in repositories if has_public_url(row.repository)],
                 now=round(now, 3),
                 last_days=days,
-                provider=chosen.provider,
-                host=chosen.host,
-                providers=chosen.providers,
-                hosts=chosen.hosts,
+                provider=selection.provider,
+                host=selection.host,
+                providers=selection.providers,
+                hosts=selection.hosts,
                 live=_live(launches),
                 lost=launches.history.lost,
             )
@@ -130,48 +140,48 @@ class StatsHandler(_NumberHandler):
 
 
 class PopularHandler(_NumberHandler):
-    """/api/popular."""
+    """GET /api/popular."""
 
     async def get(self) -> None:
-        """Send which images are worth having on every node."""
+        """Send the images that are most worth pulling to every node."""
         if not self.web.name_repositories:
             raise RefusedError(
-                "This server names no repositories. Whoever runs it can let it, with "
-                "c.Web.name_repositories."
+                "This server does not show the names of repositories. Its administrator can "
+                "change that with c.Web.name_repositories."
             )
-        limit = self.number("limit", 20, _MOST_IMAGES)
+        limit = self.number("limit", default=20, maximum=_MAX_IMAGES)
         history = self.web.launches.history
-        found = await asyncio.to_thread(history.popular, limit=limit, now=time.time())
-        self.write_json(PopularAnswer(images=[one for one in found if is_public(one.repository)]))
+        images = await asyncio.to_thread(history.popular, limit=limit, now=time.time())
+        public = [image for image in images if has_public_url(image.repository)]
+        self.write_json(PopularAnswer(images=public))
 
 
 class StatsPageHandler(Handler):
-    """GET /stats: the page that shows the numbers; its script asks for them."""
+    """GET /stats: a page whose script shows the statistics."""
 
     async def get(self) -> None:
-        """Show it; period, provider and host can be chosen there."""
-        asked = self.get_query_argument("days", "30")
-        if asked not in map(str, _PERIODS):
-            raise BadRequestError("`days` has to be 7, 30 or 90.")
-        chosen = await _chosen(self)
-        kept = not isinstance(self.web.launches.history, NoHistory)
+        """Show the page with the selected period, provider and host."""
+        days = self.get_query_argument("days", "30")
+        if days not in map(str, _PERIODS):
+            raise BadRequestError("`days` must be 7, 30 or 90.")
+        selection = await _read_selection(self)
         self.set_header("Cache-Control", "no-store")
         self.finish(
             self.web.render(
                 "stats.html",
-                days=int(asked),
+                days=int(days),
                 choices=_PERIODS,
-                query=chosen.query,
-                chosen={"provider": chosen.provider, "host": chosen.host},
-                providers=_options(chosen.provider, chosen.providers, PROVIDERS),
-                hosts=_options(chosen.host, chosen.hosts, {}),
-                kept=kept,
+                query=selection.query,
+                chosen={"provider": selection.provider, "host": selection.host},
+                providers=_options(selection.provider, selection.providers, PROVIDERS),
+                hosts=_options(selection.host, selection.hosts, {}),
+                kept=not isinstance(self.web.launches.history, NoHistory),
             )
         )
 
 
-class _Chosen(NamedTuple):
-    """Whose numbers somebody wants (empty: those of all), and which there are."""
+class _Selection(NamedTuple):
+    """The selected provider and host (empty for all), and what can be selected."""
 
     provider: str
     host: str
@@ -179,47 +189,48 @@ class _Chosen(NamedTuple):
     hosts: list[str]
 
     def query(self, days: int) -> str:
-        """Return it as a query, for so many days."""
-        of = {name: value for name in ("provider", "host") if (value := getattr(self, name))}
-        return urlencode({"days": days, **of})
+        """Return a query string that selects the same, for a number of days."""
+        names = ("provider", "host")
+        selected = {name: value for name in names if (value := getattr(self, name))}
+        return urlencode({"days": days, **selected})
 
 
-def _options(chosen: str, there: list[str], names: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return what a list on the page offers, with its names for people."""
-    values = sorted({*there, chosen} - {""})
-    return [(value, names.get(value, value)) for value in values]
+def _options(
+    selected: str, available: list[str], labels: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """Return the options of a select element: pairs of value and label."""
+    values = sorted({*available, selected} - {""})
+    return [(value, labels.get(value, value)) for value in values]
 
 
-async def _chosen(handler: Handler) -> _Chosen:
-    """Return what the query names.
+async def _read_selection(handler: Handler) -> _Selection:
+    """Read the provider and the host from the query.
 
     Raises
     ------
     NotFoundError
-        If nothing of the kind is known here.
+        If either is unknown.
     """
     launches = handler.web.launches
     provider, host = (handler.query(name) for name in ("provider", "host"))
     names = await asyncio.to_thread(launches.history.names)
-    hosts = [name or _HERE for name in names.hosts]
-    # One that is known and has no launch yet is no mistake.
-    _check("provider", provider, names.providers, also=PROVIDERS)
-    _check("host", host, hosts, also=(_HERE, launches.host))
-    return _Chosen(provider, host, names.providers, hosts)
+    hosts = [name or _LOCAL_HOST for name in names.hosts]
+    # Known providers and hosts are valid even if they have no launches yet.
+    _check_known("provider", provider, names.providers, also=PROVIDERS)
+    _check_known("host", host, hosts, also=(_LOCAL_HOST, launches.host))
+    return _Selection(provider, host, names.providers, hosts)
 
 
-def _check(name: str, value: str, there: list[str], *, also: Collection[str]) -> None:
-    if not value or value in there or value in also:
+def _check_known(name: str, value: str, available: list[str], *, also: Collection[str]) -> None:
+    if not value or value in available or value in also:
         return
-    choices = f"one of {', '.join(there)}" if there else "left out: none is kept yet"
-    raise NotFoundError(
-        f"No launch of the {name} {value[:80]!r} is kept. `{name}` has to be {choices}."
-    )
+    advice = f"Use one of {', '.join(available)}, or omit it." if available else "Omit it."
+    raise NotFoundError(f"The history has no launches with the {name} {value[:80]!r}. {advice}")
 
 
-def is_public(repository: str) -> bool:
-    """Whether an address may be named: not one of this machine, or that needs a key."""
-    return repository.startswith(_PUBLIC)
+def has_public_url(repository: str) -> bool:
+    """Whether a repository may be named: not if it is a local folder or is fetched over ssh."""
+    return repository.startswith(_PUBLIC_SCHEMES)
 
 
 def _live(launches: LaunchManager) -> Live:

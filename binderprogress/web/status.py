@@ -1,4 +1,4 @@
-"""For those who run it: versions, metrics."""
+"""Endpoints for operators: versions and metrics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class VersionsHandler(ApiHandler):
     public = True
 
     def get(self) -> None:
-        """Say what runs here."""
+        """Send the versions of binderprogress and Python."""
         self.write_json({"binderprogress": __version__, "python": platform.python_version()})
 
 
@@ -27,6 +27,6 @@ class MetricsHandler(ApiHandler):
     """GET /metrics, in Prometheus' text format."""
 
     def get(self) -> None:
-        """Send the numbers."""
+        """Send the metrics."""
         self.set_header("Content-Type", CONTENT_TYPE_LATEST)
         self.finish(generate_latest(self.web.metrics))

@@ -1,4 +1,4 @@
-"""Watching a launch: server-sent events and WebSocket."""
+"""Watch a launch over server-sent events or a WebSocket."""
 
 from __future__ import annotations
 
@@ -13,65 +13,64 @@ from .viewers import HEAD, EventStream, EventStreamViewer, SocketMessages, Socke
 
 __all__ = ["EventsHandler", "SocketHandler", "StreamHandler", "position"]
 
-_UNNAMED = {chunked: EventStream(chunked) for chunked in (True, False)}
-# Told apart by identity, which is quicker than by comparing.
+_FORMATS = {chunked: EventStream(chunked) for chunked in (True, False)}
+"""Formats without an id prefix. All viewers share them, so that lookups succeed by identity."""
 
 _MAX_UNREAD_PINGS = 16
-"""How often a viewer may ping while it does not read; libraries do it every 20 seconds or so."""
+"""Maximum number of pings from a viewer that does not read. Most clients ping every 20 s."""
 
 
 def position(text: str) -> int:
-    """Read the number of the last event that a viewer has.
+    """Parse the number of the last event that a viewer has received; 0 if the text is empty.
 
     Raises
     ------
     BadRequestError
-        If it is none.
+        If it is not a number.
     """
     if not text:
         return 0
     if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise BadRequestError("`after` and Last-Event-ID are the number of an event.")
+        raise BadRequestError("`after` and Last-Event-ID must be the number of an event.")
     return int(text)
 
 
 class StreamHandler(ApiHandler):
-    """Sends a launch as server-sent events."""
+    """Base class of handlers that send a launch as server-sent events."""
 
     def stream(
         self, launch: Launch, after: int, *, id_prefix: str = "", linger: float = 0.0
     ) -> None:
-        """Send what comes after the number `after`, to the end of the launch.
+        """Send the events of a launch, from the one after `after` to its end.
 
-        The answer's head is written, and the connection is a viewer from here on; the handler is
-        done.
+        This writes the response's headers and detaches the connection, which is a viewer from then
+        on. The handler has nothing more to do.
 
         Parameters
         ----------
         launch : Launch
         after : int
+            Number of the last event that the viewer has received.
         id_prefix : str
-            Put in front of the numbers, where the address does not name the launch.
+            Prefix of the event ids, for URLs that do not name the launch.
         linger : float
-            Seconds for which the connection is kept when the server is ready, or until the viewer
-            closes it.
+            Seconds for which the connection stays open after the server is ready.
         """
         self.become_viewer()
         self.start_stream()
-        # When the stream is over, so is the connection.
+        # The connection closes at the end of the stream.
         self.set_header("Connection", "close")
         chunked = self.request.version == "HTTP/1.1"
-        form = EventStream(chunked, id_prefix.encode()) if id_prefix else _UNNAMED[chunked]
-        # Not `flush`: what compresses answers would hold back what the viewer writes later.
-        # At once: who resumes at the newest event would not know until the next one that it is
-        # connected.
+        form = EventStream(chunked, id_prefix.encode()) if id_prefix else _FORMATS[chunked]
+        # Not with `flush`, because an output transform such as compression would apply. The headers
+        # are sent at once, so that a viewer without new events knows that it is connected.
         connection = self.request.connection
         assert connection is not None  # noqa: S101 - for the type checker
         connection.write_headers(ResponseStartLine("", 200, "OK"), self._headers, HEAD)
         self.application.log_request(self)
         stream = self.detach()
         if stream.closed():
-            # It went while it was asked who it is; nobody would ever tell that it left.
+            # It closed before it was a viewer, so no close callback would ever be called.
             return
         viewer = EventStreamViewer(
             stream, log=self.web.log, launch=launch, form=form, linger=linger
@@ -79,7 +78,7 @@ class StreamHandler(ApiHandler):
         self.web.fanout.join(viewer, launch, after, form)
 
     def start_stream(self) -> None:
-        """Set the headers that keep proxies from holding a stream back."""
+        """Set the headers of an event stream, which also keep proxies from buffering it."""
         self.set_header("Content-Type", "text/event-stream")
         self.set_header("Cache-Control", "no-store, no-transform")
         self.set_header("X-Accel-Buffering", "no")
@@ -89,37 +88,37 @@ class EventsHandler(StreamHandler):
     """GET /api/launches/{id}/events."""
 
     def get(self, launch_id: str) -> None:
-        """Watch a launch; it starts nothing."""
+        """Watch a launch. This does not start one."""
         after, last = position(self.query("after")), self.request.headers.get("Last-Event-ID")
         launch = self.launch_of(launch_id, self.query("spec"))
         self.stream(launch, position(last) if last else after)
 
 
 class SocketHandler(ApiHandler, WebSocketHandler):
-    """GET /api/launches/{id}/socket: the same over WebSocket, one event a message."""
+    """GET /api/launches/{id}/socket: a WebSocket with one event per message."""
 
     _viewer: SocketViewer | None = None
     _unread_pings = 0
 
     max_message_size = 1024
-    """Bytes. Tornado keeps a message until it is complete, and a viewer has nothing to say."""
+    """Maximum size of a message from the viewer, in bytes. Tornado buffers incomplete messages."""
 
     def check_origin(self, origin: str) -> bool:
-        """Pages of other sites need to be allowed: a WebSocket knows no CORS."""
+        """Whether pages of an origin may connect. Browsers do not apply CORS to WebSockets."""
         return self.is_allowed(origin)
 
     async def get(self, launch_id: str) -> None:
         """Watch a launch."""
-        # What is wrong with the request is told before the connection is upgraded.
+        # Errors are reported before the connection is upgraded.
         self._launch = self.launch_of(launch_id, self.query("spec"))
         self._after = position(self.query("after"))
         if self.request.headers.get("Upgrade", "").lower() != "websocket":
-            raise HTTPError(426, "This address speaks WebSocket. The one with /events streams.")
+            raise HTTPError(426, "This URL is for WebSockets. Use /events for server-sent events.")
         self.become_viewer()
         await super().get(launch_id)
 
     def open(self, *_: str) -> None:
-        """Begin to send."""
+        """Start sending events."""
         connection = self.ws_connection
         assert connection is not None  # noqa: S101 - for the type checker
         assert connection.stream is not None  # noqa: S101 - for the type checker
@@ -127,14 +126,14 @@ class SocketHandler(ApiHandler, WebSocketHandler):
         self.web.fanout.join(self._viewer, self._launch, self._after, SocketMessages())
 
     def on_message(self, message: str | bytes) -> None:
-        """Take nothing: a viewer only watches."""
+        """Close the connection: viewers must not send messages."""
         if self._viewer is not None:
-            # After a close frame no other may follow (RFC 6455, 5.5.1).
+            # No frame may follow a close frame (RFC 6455, section 5.5.1).
             self._viewer.left()
-        self.close(1008, "A viewer has nothing to say.")
+        self.close(1008, "Viewers must not send messages.")
 
     def on_ping(self, data: bytes) -> None:
-        """Drop a viewer that pings and does not read: the answers are kept in memory."""
+        """Disconnect a viewer that pings but does not read. The pongs would fill the memory."""
         connection = self.ws_connection
         stream = getattr(connection, "stream", None)
         if stream is None or not stream.writing():
@@ -145,6 +144,6 @@ class SocketHandler(ApiHandler, WebSocketHandler):
             stream.close()
 
     def on_close(self) -> None:
-        """Stop when the viewer is gone."""
+        """Stop sending events."""
         if self._viewer is not None:
             self._viewer.left()

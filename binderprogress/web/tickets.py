@@ -1,4 +1,4 @@
-"""One-time tickets with which our own pages start a launch without asking again."""
+"""One-time tickets that let this server's own pages start a launch without confirmation."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from tornado.web import create_signed_value, decode_signed_value
 __all__ = ["TICKET_SECONDS", "Tickets"]
 
 TICKET_SECONDS = 3600.0
-"""How long a ticket is valid. A page that was open for longer asks."""
+"""How long a ticket is valid. A page that was open for longer asks for confirmation."""
 
 _SECONDS_PER_DAY = 86_400.0
 
 _MAX_USED = 10_000
-"""So many used tickets are remembered; when there are more, none is accepted for a while."""
+"""Maximum number of used tickets to remember. At the limit, no more tickets are accepted."""
 
 
 class Tickets:
     """Makes tickets, and accepts each of them once.
 
-    A ticket is signed, and says nothing: it is valid for one user and one spec. Making one stores
-    nothing, so nobody fills the memory by loading pages.
+    A ticket is a signed random value, valid for one user and one spec. Unused tickets are not
+    stored, so loading pages takes no memory.
 
     Parameters
     ----------
     clock : callable
-        Seconds since 1970.
+        Returns seconds since 1970.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -42,15 +42,15 @@ class Tickets:
         Parameters
         ----------
         user : str
-            Who may use it; empty where there are no users.
+            The user who may use it; empty if there are no users.
         spec : str
-            What it starts.
+            The spec that it may start.
         """
         nonce = secrets.token_urlsafe(16)
         return create_signed_value(self._key, _name(user, spec), nonce, clock=self._clock).decode()
 
     def use(self, ticket: str, user: str, spec: str) -> bool:
-        """Whether a ticket is valid for this user and spec. It is not valid a second time."""
+        """Use up a ticket. Return whether it was valid for this user and spec."""
         nonce = decode_signed_value(
             self._key,
             _name(user, spec),
@@ -61,7 +61,7 @@ class Tickets:
         if nonce is None:
             return False
         now = self._clock()
-        self._used = {used: until for used, until in self._used.items() if until > now}
+        self._used = {used: expires for used, expires in self._used.items() if expires > now}
         if nonce.decode() in self._used or len(self._used) >= _MAX_USED:
             return False
         self._used[nonce.decode()] = now + TICKET_SECONDS
@@ -69,5 +69,5 @@ class Tickets:
 
 
 def _name(user: str, spec: str) -> str:
-    # With the length in front, "a" + "b/c" is not "ab" + "/c".
+    # The length keeps "a" + "b/c" apart from "ab" + "/c".
     return f"{len(user)}:{user}{spec}"

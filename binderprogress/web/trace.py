@@ -1,4 +1,4 @@
-"""GET /api/launches/{id}/trace: where the time of a launch went."""
+"""The trace of a launch: where its time went."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ __all__ = ["TraceHandler"]
 
 
 class TraceHandler(ApiHandler):
-    """/api/launches/{id}/trace."""
+    """GET /api/launches/{id}/trace."""
 
     def get(self, launch_id: str) -> None:
-        """Say where the time went, so far or in all."""
-        form = self.query("format")
-        if form not in {"", "chrome"}:
-            raise BadRequestError("The format is chrome, or left out.")
-        launch = self.launch(launch_id)
-        found = launch.trace()
-        if form:
+        """Send the trace of a launch, which may still be in progress."""
+        output_format = self.query("format")
+        if output_format not in {"", "chrome"}:
+            raise BadRequestError("`format` must be chrome, or left out.")
+        trace = self.launch(launch_id).trace()
+        if output_format:
             self.set_header(
                 "Content-Disposition", 'attachment; filename="binderprogress-trace.json"'
             )
-            self.write_json(chrome(found))
+            self.write_json(chrome(trace))
         else:
-            self.write_json(found)
+            self.write_json(trace)

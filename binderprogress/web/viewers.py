@@ -1,7 +1,8 @@
-"""Viewers on Tornado's connections: an event stream, a WebSocket.
+"""Viewers on Tornado's connections: event streams and WebSockets.
 
-Their bytes go to the socket directly; only what it does not take at once goes through Tornado's
-`IOStream`, which waits for it. `tests/web/test_viewers.py` holds what is used of Tornado here.
+They write to the socket directly. Only what the socket does not accept at once goes through
+Tornado's `IOStream`, which waits until it can be sent. `tests/web/test_viewers.py` pins the
+behaviour of Tornado that this relies on.
 """
 
 from __future__ import annotations
@@ -25,22 +26,23 @@ from ..launches.fanout import Viewer
 __all__ = ["END", "HEAD", "EventStream", "EventStreamViewer", "SocketMessages", "SocketViewer"]
 
 HEAD = b"retry: 1000\n\n"
-"""Milliseconds after which a browser connects again."""
+"""Start of a stream: reconnect after one second."""
 
 END = b"retry: 3600000\n\n"
-"""The same once the stream is complete: a page that forgets to close it must not hammer us."""
+"""End of a stream: do not reconnect for an hour, in case a page forgets to close it."""
 
 
 @dataclass(frozen=True)
 class EventStream:
-    """Server-sent events.
+    """The format of server-sent events.
 
     Attributes
     ----------
     chunked : bool
-        Whether the answer has HTTP/1.1's chunks; that of HTTP/1.0 ends with its connection.
+        Whether the response uses chunked encoding (HTTP/1.1). An HTTP/1.0 response ends when the
+        connection closes.
     id_prefix : bytes
-        Stands in front of the numbers, where the address does not name the launch.
+        Prefix of the event ids, for URLs that do not name the launch.
     """
 
     chunked: bool
@@ -52,32 +54,32 @@ class EventStream:
         return self.chunk(sse.comment())
 
     def frame(self, events: Sequence[Encoded]) -> bytes:
-        """Return one chunk of whole blocks."""
+        """Return one chunk with a block for each event."""
         if self.id_prefix:
-            # What stands in front of the number is the same in every block.
+            # Insert the prefix after the "id: " at the start of each block.
             start = b"id: " + self.id_prefix
             return self.chunk(start + start.join([encoded.sse[4:] for encoded in events]))
         return self.chunk(b"".join([encoded.sse for encoded in events]))
 
     def chunk(self, data: bytes) -> bytes:
-        """Return bytes as a part of the answer."""
+        """Return data as one chunk of the response."""
         return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
 
     @property
     def last(self) -> bytes:
-        """What ends the answer."""
+        """The last chunk of the response."""
         return b"0\r\n\r\n" if self.chunked else b""
 
 
 @dataclass(frozen=True)
 class SocketMessages:
-    """Messages of a WebSocket, one event each (RFC 6455, 5.2)."""
+    """The format of WebSocket messages, one event each (RFC 6455, section 5.2)."""
 
     keepalive: ClassVar[bytes] = b"\x89\x00"
     """A ping."""
 
     def frame(self, events: Sequence[Encoded]) -> bytes:
-        """Return one text frame after the other, as a server sends them: not masked."""
+        """Return an unmasked text frame for each event."""
         parts = []
         for encoded in events:
             text = encoded.json
@@ -92,7 +94,7 @@ class SocketMessages:
 
 
 class _StreamViewer(Viewer):
-    """A viewer at the end of an `IOStream`."""
+    """A viewer that is connected by an `IOStream`."""
 
     __slots__ = ("_log", "_socket", "_stream")
 
@@ -100,13 +102,13 @@ class _StreamViewer(Viewer):
         super().__init__()
         self._stream = stream
         self._log = log
-        # TLS has bytes of its own under way; Tornado minds them.
+        # With TLS, the stream has to write: it keeps bytes that are not yet encrypted.
         self._socket = None if isinstance(stream, SSLIOStream) else stream.socket
-        # What is written is complete; nothing more is coming that the system could wait for.
+        # Each write is complete, so the system should not wait for more data.
         stream.set_nodelay(True)
 
     def send(self, data: bytes) -> bool:
-        """Write to the socket; what it does not take waits in the stream."""
+        """Write to the socket, and leave the rest to the stream."""
         stream = self._stream
         sent = 0
         if self._socket is not None and not stream.writing():
@@ -129,17 +131,17 @@ class _StreamViewer(Viewer):
         return False
 
     def drop(self) -> None:
-        """Close the connection of one that does not read. It can resume."""
-        self._log.info("A client that did not read was dropped.")
+        """Disconnect a viewer that does not read. It can resume."""
+        self._log.info("Disconnected a viewer that did not read.")
         self._close(1013, "Too slow; resume with ?after=")
 
     def forget(self) -> None:
-        """Close the connection: the launch is forgotten, and there is nothing to resume."""
-        self._close(1001, "The launch is forgotten.")
+        """Disconnect the viewer of a launch that has expired. It cannot resume."""
+        self._close(1001, "This launch has expired.")
 
     @abstractmethod
-    def _close(self, code: int, why: str) -> None:
-        """Close the connection; a WebSocket says why (RFC 6455, 7.4)."""
+    def _close(self, code: int, reason: str) -> None:
+        """Close the connection, a WebSocket with a code and a reason (RFC 6455, section 7.4)."""
 
     def _on_written(self, written: asyncio.Future[None]) -> None:
         if not written.cancelled() and written.exception() is None:
@@ -147,17 +149,18 @@ class _StreamViewer(Viewer):
 
 
 class EventStreamViewer(_StreamViewer):
-    """Server-sent events; of the request that asked for them nothing else is left.
+    """A viewer of server-sent events. It keeps neither the handler nor the request in memory.
 
     Parameters
     ----------
     stream : IOStream
-        Taken from its handler, the answer's headers written.
+        The connection, detached from its handler after the headers were written.
+    log : logging.Logger
     launch : Launch
     form : EventStream
+        The format of the events.
     linger : float
-        Seconds for which the connection is kept when the server is ready, or until the viewer
-        closes it.
+        Seconds for which the connection stays open after the server is ready.
     """
 
     __slots__ = ("_form", "_launch", "_linger")
@@ -175,38 +178,45 @@ class EventStreamViewer(_StreamViewer):
         self._form = form
         self._launch = launch
         self._linger = linger
-        # Attack: a client that goes on talking would fill the stream's buffer.
+        # Attack: a client keeps sending data to fill the read buffer.
         stream.max_buffer_size = 4096
         stream.set_close_callback(self.left)
 
     def end(self) -> None:
-        """Send the end, and close the connection now or after a while."""
+        """Send the end of the stream, and close the connection, maybe after `linger` seconds."""
         if not self._stream.closed():
             self._stream.write(self._form.chunk(END))
-            self._hold(self._linger if self._launch.last.phase is Phase.READY else 0.0)
+            self._close_after(self._linger if self._launch.last.phase is Phase.READY else 0.0)
 
-    def _hold(self, seconds: float) -> None:
+    def _close_after(self, seconds: float) -> None:
         stream = self._stream
         if stream.closed():
             return
         if seconds > 0:
             pause = min(seconds, self.settings.keepalive or seconds)
-            asyncio.get_running_loop().call_later(pause, self._held, seconds - pause)
+            asyncio.get_running_loop().call_later(pause, self._keep_alive, seconds - pause)
         else:
             self.blocked()
             stream.write(self._form.last).add_done_callback(lambda _: stream.close())
 
-    def _held(self, seconds: float) -> None:
-        if seconds > 0 and not self._stream.closed():
+    def _keep_alive(self, remaining: float) -> None:
+        if remaining > 0 and not self._stream.closed():
             self._stream.write(self._form.keepalive)
-        self._hold(seconds)
+        self._close_after(remaining)
 
-    def _close(self, code: int, why: str) -> None:
+    def _close(self, code: int, reason: str) -> None:
         self._stream.close()
 
 
 class SocketViewer(_StreamViewer):
-    """A WebSocket, which its handler goes on minding: pings, and what a client may not say."""
+    """A viewer on a WebSocket. Its handler keeps reading, for pings and unexpected messages.
+
+    Parameters
+    ----------
+    stream : IOStream
+    log : logging.Logger
+    handler : WebSocketHandler
+    """
 
     __slots__ = ("_handler",)
 
@@ -215,10 +225,10 @@ class SocketViewer(_StreamViewer):
         self._handler = handler
 
     def end(self) -> None:
-        """Close it as RFC 6455 wants it."""
-        self._handler.close(1000, "The launch is over.")
+        """Close the WebSocket with a closing handshake."""
+        self._handler.close(1000, "The launch has ended.")
 
-    def _close(self, code: int, why: str) -> None:
-        self._handler.close(code, why)
-        # After this nothing may follow, should it begin to read now.
+    def _close(self, code: int, reason: str) -> None:
+        self._handler.close(code, reason)
+        # No frame may follow a close frame, even if the viewer starts to read now.
         self.left()

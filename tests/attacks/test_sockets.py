@@ -192,7 +192,7 @@ def test_who_takes_nothing_of_an_answer_is_dropped(tmp_path: Path, env: dict[str
         server.connect(receive_buffer=1024) as client,
     ):
         client.sendall(request.encode())
-        until(lambda: "did not read its answer" in server.log)
+        until(lambda: "did not read its response" in server.log)
 
 
 def test_pipelined_bytes_do_not_fill_the_memory(tmp_path: Path, env: dict[str, str]) -> None:

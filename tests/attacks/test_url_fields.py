@@ -96,7 +96,7 @@ async def test_attack_a_path_to_open_does_not_leave_the_server(api: Api, path: s
         "proxy/8080/..hidden/file",
     ],
 )
-def test_a_path_in_the_server_stays_as_it_is(path: str) -> None:
+def test_a_app_path_the_server_stays_as_it_is(path: str) -> None:
     assert check_urlpath(path) == path.lstrip("/")
 
 

@@ -51,10 +51,10 @@ def check(part: Callable[[], Awaitable[dict[str, Any]]], time: Time, **more: Any
 async def test_an_answer_holds_for_a_while() -> None:
     part, time = Part(), Time()
     asked = check(part, time, every=10.0)
-    assert await asked.answer() == {"service": "part", "ok": True, "latency": 0.0, "rooms": 3}
+    assert await asked.result() == {"service": "part", "ok": True, "latency": 0.0, "rooms": 3}
     for now, count in ((109.9, 1), (110.0, 2), (111.0, 2)):
         time.now = now
-        await asked.answer()
+        await asked.result()
         assert part.asked == count
 
 
@@ -63,10 +63,10 @@ async def test_a_bad_answer_is_soon_asked_again() -> None:
     part, time = Part(), Time()
     part.error = failure("hub-unreachable")
     asked = check(part, time, every=10.0)
-    answer = await asked.answer()
+    answer = await asked.result()
     assert (answer["ok"], answer["problem"]) == (False, "JupyterHub is not responding.")
     part.error, time.now = None, 101.0
-    assert (await asked.answer())["ok"]
+    assert (await asked.result())["ok"]
 
 
 @asynchronous(10)
@@ -74,7 +74,7 @@ async def test_who_asks_at_the_same_time_asks_once_and_may_go() -> None:
     part = Part()
     part.go_on.clear()
     asked = check(part, Time())
-    first, second = (asyncio.create_task(asked.answer()) for _ in range(2))
+    first, second = (asyncio.create_task(asked.result()) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
     part.go_on.set()
@@ -89,7 +89,7 @@ async def test_what_does_not_answer_or_is_not_there(error: Exception | None) -> 
     part.error = error
     if error is None:
         part.go_on.clear()
-    answer = await check(part, Time(), timeout=0.05).answer()
+    answer = await check(part, Time(), timeout=0.05).result()
     assert answer["ok"] is False
     assert answer["problem"] == ("no answer within 0.05 s" if error is None else str(error))
 

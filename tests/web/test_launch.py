@@ -182,6 +182,6 @@ async def test_where_the_time_goes_and_went(api: Api, tmp_path: Path) -> None:
         trace["seconds"] * 1e6
     )
     wrong = await api.fetch(f"{links['trace_url']}?format=svg")
-    assert (wrong.code, sentence(wrong)) == (400, "The format is chrome, or left out.")
+    assert (wrong.code, sentence(wrong)) == (400, "`format` must be chrome, or left out.")
     missing = await api.fetch(links["trace_url"].replace(links["id"], "x" * 32))
     assert missing.code == 404

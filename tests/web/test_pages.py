@@ -244,14 +244,14 @@ async def test_a_spec_that_is_not_understood_is_a_page_that_says_so(api: Api, pa
 async def test_where_there_is_nothing_a_page_says_so(api: Api, path: str) -> None:
     response = await api.fetch(path)
     assert response.code == 404
-    assert "There is nothing at this address." in Page(response.body).text
+    assert "There is nothing at this URL." in Page(response.body).text
 
 
 @gen_test
 async def test_a_page_takes_no_post(api: Api) -> None:
     response = await api.fetch("/", method="POST", body="x=1")
     assert response.code == 405
-    assert "requests of this kind" in Page(response.body).text
+    assert "method is not allowed" in Page(response.body).text
 
 
 @gen_test

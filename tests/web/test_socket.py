@@ -43,7 +43,7 @@ async def test_each_message_is_one_event_and_the_end_closes_it(api: Api, tmp_pat
             seen.append(json.loads(message))
         build.finish()
         seen += await messages(socket)
-        assert (socket.close_code, socket.close_reason) == (1000, "The launch is over.")
+        assert (socket.close_code, socket.close_reason) == (1000, "The launch has ended.")
         assert [event["id"] for event in seen] == list(range(1, len(seen) + 1))
         # The same as over the other way.
         assert seen == (await api.whole(links["events_url"])).events
