@@ -17,7 +17,7 @@ from typing import Any
 
 from binderprogress.core.events import Event
 from binderprogress.core.phases import Phase
-from binderprogress.core.timing.priors import Knowledge
+from binderprogress.core.timing.priors import Priors
 from binderprogress.core.timing.recent import quantile
 from binderprogress.errors import BadRequestError
 
@@ -39,7 +39,7 @@ _FIVE = 5
 def measure(train: list[Trace], test: list[Trace]) -> dict[str, Any]:
     """Replay the launches and return all figures."""
     # A server has one engine, and its history is of that.
-    knowledge = {trace.header.engine: Knowledge() for trace in [*train, *test]}
+    knowledge = {trace.header.engine: Priors() for trace in [*train, *test]}
     for engine, known in knowledge.items():
         learn(known, [trace for trace in train if trace.header.engine == engine])
     earlier = Counter((trace.header.engine, trace.header.repository) for trace in train)

@@ -12,7 +12,7 @@ from binderprogress.core.log.reader import BINDERHUB_PHASES, Normalizer
 from binderprogress.core.log.steps import Step
 from binderprogress.core.phases import TERMINAL, Phase
 from binderprogress.core.timing.estimator import Estimate, Estimator
-from binderprogress.core.timing.priors import Expectation, Knowledge, Place
+from binderprogress.core.timing.priors import Expectation, Place, Priors
 from binderprogress.core.timing.spans import PastLaunch, spans
 from binderprogress.launches.event_writer import Clock, Limits, Writer
 
@@ -72,7 +72,7 @@ def nothing_known(trace: Trace) -> Expectation:
     return expected(None, trace)
 
 
-def expected(knowledge: Knowledge | None, trace: Trace) -> Expectation:
+def expected(knowledge: Priors | None, trace: Trace) -> Expectation:
     """Return what is expected of it."""
     header = trace.header
     return Expectation(knowledge, place(trace), header.typical, first_start=header.first_start)
@@ -130,7 +130,7 @@ def past(trace: Trace, events: list[Event]) -> PastLaunch:
     )
 
 
-def learn(knowledge: Knowledge, traces: list[Trace]) -> None:
+def learn(knowledge: Priors, traces: list[Trace]) -> None:
     """Add launches to what is known."""
     for trace in traces:
         nothing = nothing_known(trace)

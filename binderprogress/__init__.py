@@ -1,7 +1,7 @@
 """One resumable event stream from a repository to a running Jupyter server.
 
-These names are the public API in Python; everything else may change at any time. They are imported
-when they are first used.
+The names in ``__all__`` are the public Python API. Everything else is private and may change at any
+time. Modules are imported when a name is first used.
 """
 
 from __future__ import annotations

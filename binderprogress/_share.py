@@ -1,4 +1,4 @@
-"""Where the files of ``share/binderprogress`` are."""
+"""Finds the files of ``share/binderprogress``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def share_path(*parts: str) -> Path:
     Raises
     ------
     ConfigError
-        If it is not there: the installation is not whole.
+        If it does not exist, because the installation is incomplete.
     """
     roots = [
         Path(__file__).parents[1],  # a checkout, installed with `pip install -e`
@@ -30,6 +30,6 @@ def share_path(*parts: str) -> Path:
         if path.exists():
             return path
     raise ConfigError(
-        f"share/binderprogress/{'/'.join(parts)} is not installed. In a checkout run `make "
-        "install`; else install binderprogress again."
+        f"share/binderprogress/{'/'.join(parts)} is not installed. In a checkout, run `make "
+        "install`. Otherwise, reinstall binderprogress."
     )

@@ -1,21 +1,21 @@
-"""All errors that binderprogress raises on purpose, in one tree.
+"""All exceptions that binderprogress raises on purpose.
 
 ::
 
     BinderProgressError
-    ├── ConfigError               the operator's configuration cannot work
-    ├── HistoryError              the history's database does not do what it is asked to
-    ├── BadRequestError           what the user asked for cannot be done        (400)
-    │   └── SpecError             … because REPO or the spec is not understood
-    ├── RefusedError              it could be done, but is not allowed here     (403)
-    ├── NotFoundError             no such launch, or it has been forgotten      (404)
-    ├── ConflictError             it is not what the request takes it for          (409)
-    ├── TooManyRequestsError      a rate limit or a cap                         (429)
-    ├── LaunchFailedError         a build or a spawn came to a bad end
-    ├── RunFailedError            a server that was launched does not run what it is asked to
-    ├── ServerUnreachableError    no binderprogress server answers there
-    ├── IllegalTransitionError    a phase that cannot follow the one before
-    └── StreamError               an event stream breaks its own rules
+    ├── ConfigError               the configuration is invalid
+    ├── HistoryError              the history's database reported an error
+    ├── BadRequestError           the request is invalid                        (400)
+    │   └── SpecError             the spec or address of a repository is invalid
+    ├── RefusedError              the request is not allowed                    (403)
+    ├── NotFoundError             the launch does not exist or has expired      (404)
+    ├── ConflictError             the resource is in another state              (409)
+    ├── TooManyRequestsError      a rate limit or another limit was reached     (429)
+    ├── LaunchFailedError         a build or a spawn failed
+    ├── RunFailedError            a Jupyter server failed to run a notebook
+    ├── ServerUnreachableError    no binderprogress server responds at the address
+    ├── IllegalTransitionError    a phase that may not follow the previous one
+    └── StreamError               an invalid event or event stream
 
 Every message is a sentence for the person who has to act on it.
 """
@@ -43,57 +43,57 @@ __all__ = [
 
 
 class BinderProgressError(Exception):
-    """The root of the tree."""
+    """Base class of all exceptions of binderprogress."""
 
     status = 500
-    """The HTTP status that says the same."""
+    """The HTTP status of a response that reports this error."""
 
 
 class ConfigError(BinderProgressError):
-    """The configuration cannot work; the message names the setting."""
+    """The configuration is invalid. The message names the setting."""
 
 
 class HistoryError(BinderProgressError):
-    """The history's database does not do what it is asked to; the message says what it says."""
+    """The history's database reported an error. The message contains it."""
 
 
 class BadRequestError(BinderProgressError):
-    """The request is not understood; the message says what is."""
+    """The request is invalid. The message says what is expected."""
 
     status = 400
 
 
 class SpecError(BadRequestError):
-    """REPO or a spec is not understood."""
+    """The spec or address of a repository is invalid."""
 
 
 class RefusedError(BinderProgressError):
-    """Understood, but not allowed here."""
+    """The request is valid, but not allowed."""
 
     status = 403
 
 
 class NotFoundError(BinderProgressError):
-    """No such launch, or it was forgotten."""
+    """The launch does not exist, or it has expired."""
 
     status = 404
 
 
 class ConflictError(BinderProgressError):
-    """What is asked for is there, but is not what the request takes it for."""
+    """The resource exists, but its state does not allow the request."""
 
     status = 409
 
 
 class TooManyRequestsError(BinderProgressError):
-    """A rate limit or a cap was reached.
+    """A rate limit or another limit was reached.
 
     Parameters
     ----------
     message : str
         For the user.
     retry_after : float
-        Seconds after which trying again makes sense.
+        Seconds to wait before trying again.
     """
 
     status = 429
@@ -104,7 +104,7 @@ class TooManyRequestsError(BinderProgressError):
 
 
 class LaunchFailedError(BinderProgressError):
-    """A build or a spawn came to a bad end.
+    """A build or a spawn failed.
 
     Parameters
     ----------
@@ -113,11 +113,11 @@ class LaunchFailedError(BinderProgressError):
     reason : str
         A key of `binderprogress.core.log.reasons.REASONS`.
     subject : str
-        What it is about, as the branch that is not there; empty if it is about nothing else.
+        What the message is about, such as the branch that does not exist. Empty: nothing specific.
     advice : str
         One sentence: what to do.
     evidence : sequence of str
-        The lines of the log that say so, where they are known.
+        The lines of the log that show the reason, if known.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class LaunchFailedError(BinderProgressError):
 
 
 class RunFailedError(BinderProgressError):
-    """A server that was launched does not run what it is asked to.
+    """A Jupyter server failed to run a notebook.
 
     Parameters
     ----------
@@ -147,9 +147,9 @@ class RunFailedError(BinderProgressError):
         For programs: ``no-notebook``, ``no-kernel``, ``kernel-died``, ``cell-failed``,
         ``cell-timeout``, ``reply-lost`` or ``server-lost``.
     name, value : str
-        The exception's, where a cell raised one.
+        Class name and message of the exception that a cell raised, if any.
     traceback : str
-        As a kernel tells it, without colours.
+        The kernel's traceback, without colours.
     """
 
     def __init__(
@@ -163,11 +163,11 @@ class RunFailedError(BinderProgressError):
 
 
 class ServerUnreachableError(BinderProgressError):
-    """No binderprogress server answers at the address that was given."""
+    """No binderprogress server responds at the address."""
 
 
 class IllegalTransitionError(BinderProgressError):
-    """A phase cannot follow the one before; nothing was changed.
+    """A phase may not follow the previous one. Nothing was changed.
 
     Parameters
     ----------
@@ -176,10 +176,10 @@ class IllegalTransitionError(BinderProgressError):
     """
 
     def __init__(self, before: str, after: str) -> None:
-        super().__init__(f"The phase {after!r} cannot follow {before!r}.")
+        super().__init__(f"The phase {after!r} must not follow {before!r}.")
         self.before = before
         self.after = after
 
 
 class StreamError(BinderProgressError):
-    """An event stream breaks its own rules."""
+    """An event or an event stream is invalid."""

@@ -14,7 +14,7 @@ from benchmarks.estimator import measure
 from benchmarks.generate import World
 from benchmarks.replay import expected, learn, replay
 from benchmarks.traces import Header, Line, Trace, read, write
-from binderprogress.core.timing.priors import Knowledge
+from binderprogress.core.timing.priors import Priors
 from binderprogress.errors import BadRequestError
 
 ROOT = Path(__file__).parents[1]
@@ -76,7 +76,7 @@ def test_the_range_of_a_second_launch_of_the_demo_holds_the_truth(path: Path) ->
     ]
     # With nothing but its first launch, and with all that was launched in that demo.
     for launches in ([cold], sorted(before, key=lambda trace: trace.header.began)):
-        known = Knowledge()
+        known = Priors()
         learn(known, launches)
         events = replay(warm, expected(known, warm))
         shown = [event for event in events if event.elapsed <= 1][-1]

@@ -1,1 +1,1 @@
-"""Events, phases, normalising and estimating: no I/O, and no clock of its own."""
+"""Events, phases, log reading and estimates, without I/O. Callers pass the time."""

@@ -1,7 +1,6 @@
-"""Records of archives: what specs of providers without a ref name.
+"""Specs of archive records, which have no ref: a DOI, an id or an address.
 
-An archive is asked for a DOI, an id or an address. Here they are read and written, and not looked
-up: that is up to who fetches them.
+They are parsed and written here. `backends.fetch.archives` resolves them.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ RECORDS = {
     "dataverse": "Dataverse",
     "ckan": "CKAN",
 }
-"""The archives: what is there has no branches, tags or commits."""
+"""The providers that are archives. Their records have no branches, tags or commits."""
 
 _DOI_ORG = "https://doi.org/"
 _HYDROSHARE = "https://www.hydroshare.org/resource/"
@@ -31,9 +30,9 @@ DOI = re.compile(
     r"(10\.\d+(?:\.\d+)*/\S+)",
     re.ASCII | re.IGNORECASE,
 )
-"""What people write in front of a DOI, and the DOI itself."""
+"""An optional prefix, and the DOI itself."""
 
-# BinderHub takes the last one, whatever stands around it.
+# BinderHub uses the last id in the text.
 _RESOURCE = re.compile(r".*([0-9a-f]{32})", re.DOTALL)
 _DATASET = re.compile(r"(?!\.\.?$)[\w.][\w.-]*", re.ASCII)
 _DOI_EXAMPLES = {
@@ -41,7 +40,7 @@ _DOI_EXAMPLES = {
     "figshare": "10.6084/m9.figshare.9782777.v1",
     "dataverse": "10.7910/DVN/TJCLKP",
 }
-# How the archives' own DOIs read; others name no archive.
+# The DOIs that each archive assigns. Other DOIs do not identify an archive.
 _DOI_OF = {
     "zenodo": re.compile(r"10\.\d+/zenodo\.\d+", re.ASCII | re.IGNORECASE),
     "figshare": re.compile(r"10\.\d+/m9\.figshare\.\d+(?:\.v\d+)?", re.ASCII | re.IGNORECASE),
@@ -51,18 +50,18 @@ _DOI_OF = {
 
 
 def spec_of_doi(doi: str) -> str:
-    """Return the spec of the record that a DOI names.
+    """Return the spec of the record with a DOI.
 
     Raises
     ------
     SpecError
-        If the DOI does not say which archive it belongs to.
+        If the DOI does not identify an archive.
     """
     for provider, pattern in _DOI_OF.items():
         if pattern.fullmatch(doi.rstrip("/")):
             return f"{provider}/{quote(doi, safe='/')}"
     raise SpecError(
-        f"The DOI {redact(doi)[:100]!r} does not say where it leads. Name its archive: "
+        f"The DOI {redact(doi)[:100]!r} does not identify its archive. Name the archive: "
         "zenodo/<DOI>, figshare/<DOI> or dataverse/<DOI>."
     )
 
@@ -75,37 +74,37 @@ def page_of(provider: str, text: str) -> str:
     provider : str
         A key of `RECORDS`.
     text : str
-        What names the record, not quoted: a DOI, for HydroShare what has its id in it, for CKAN
-        an address that was checked as any.
+        The record, not percent-encoded: a DOI; for HydroShare, text that contains its id; for
+        CKAN, a valid address.
 
     Raises
     ------
     SpecError
-        With a sentence that says what is right.
+        If the text does not name a record. The message says what is expected.
     """
     if provider == "hydroshare":
         resource = _RESOURCE.match(text)
         if not resource:
             raise SpecError(
-                "A HydroShare spec reads hydroshare/<id>; the id has 32 digits, 0 to f."
+                "A HydroShare spec has the form hydroshare/<id>; the id has 32 hexadecimal digits."
             )
         return _HYDROSHARE + resource[1]
     if provider == "ckan":
         return _check_dataset(text)
-    found = DOI.fullmatch(text)
-    if not found or not text.isprintable():
+    match = DOI.fullmatch(text)
+    if not match or not text.isprintable():
         raise SpecError(
-            f"A {RECORDS[provider]} spec reads {provider}/<DOI>, as "
+            f"A {RECORDS[provider]} spec has the form {provider}/<DOI>, for example "
             f"{provider}/{_DOI_EXAMPLES[provider]}."
         )
-    if {".", ".."} & set(found[2].split("/")):
-        # Browsers and proxies would take it for another address.
-        raise SpecError("A DOI has no part that is . or .. only.")
-    return _DOI_ORG + quote(found[2], safe="/:;(),")
+    if {".", ".."} & set(match[2].split("/")):
+        # Browsers and proxies would change the path.
+        raise SpecError("A part of a DOI must not be . or ..")
+    return _DOI_ORG + quote(match[2], safe="/:;(),")
 
 
 def without_page(provider: str, page: str) -> str:
-    """Return what a spec says of a record whose page is at an address."""
+    """Return the part of a spec after the provider, from the address of the record's page."""
     if provider == "ckan":
         return quote(page, safe="")
     return page.removeprefix(_HYDROSHARE if provider == "hydroshare" else _DOI_ORG)
@@ -120,7 +119,7 @@ def _check_dataset(address: str) -> str:
         or not _DATASET.fullmatch(dataset.partition("/")[0])
     ):
         raise SpecError(
-            "A CKAN spec reads ckan/<quoted address>, of a dataset: "
+            "A CKAN spec has the form ckan/<quoted address>, with the address of a dataset such as "
             "https://demo.ckan.org/dataset/my-sample-dataset-001."
         )
     return address

@@ -107,6 +107,6 @@ def tables() -> dict[str, Any]:
             "ending": estimator.ENDING,
             "reused": estimator.REUSED,
             "build": list(observations.BUILD_PHASES),
-            "pullTold": sorted(estimator.PULL_TOLD),
+            "pullTold": sorted(estimator.PULL_STEPS),
         },
     }

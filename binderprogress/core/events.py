@@ -1,7 +1,7 @@
-"""The event: one record of a launch, normalised, numbered and timed.
+"""The event, which is one numbered and timed record of a launch.
 
-The JSON Schema of the wire is made from the types here (`json_schema`), and the browser's types
-from that.
+`json_schema` generates the JSON Schema of the wire from these types. The browser's types are
+generated from the schema.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Seconds = Annotated[float, Meta(ge=0)]
 class Curve(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename={"from_": "from"}):
     """How the bar moves until the next event.
 
-    Δt seconds after the event it stands at ``from + (to − from)·(1 − exp(−Δt/tau))``.
+    Δt seconds after the event, it is at ``from + (to − from)·(1 − exp(−Δt/tau))`` percent.
     """
 
     from_: Percent
@@ -43,64 +43,79 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename={"from_"
     tau: Annotated[float, Meta(gt=0)]
 
     def at(self, seconds: float) -> float:
-        """Return where the bar stands `seconds` after the event, in percent."""
+        """Return the bar's position `seconds` after the event, in percent."""
         return self.from_ + (self.to - self.from_) * (1 - exp(-max(seconds, 0.0) / self.tau))
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One record of a launch, as viewers get it.
 
-    It is BinderHub's object with more in it. Fields that say nothing are left out.
+    It has the fields of BinderHub's events, and more. Fields with their default value are omitted.
     """
 
-    id: Annotated[int, Meta(ge=1, description="Its number in the launch; there are no gaps.")]
+    id: Annotated[int, Meta(ge=1, description="Number of the event in its launch, without gaps.")]
     phase: Phase
-    time: Annotated[float, Meta(description="When: seconds since 1970, UTC.")]
-    elapsed: Annotated[Seconds, Meta(description="Seconds since the build, or the launch, began.")]
-    progress: Annotated[Percent, Meta(description="Where the bar stands; 100 only when ready.")]
+    time: Annotated[float, Meta(description="Seconds since 1970, UTC.")]
+    elapsed: Annotated[Seconds, Meta(description="Seconds since the build or the launch began.")]
+    progress: Annotated[Percent, Meta(description="Position of the bar; 100 only when ready.")]
     message: Annotated[
         str,
         Meta(
             description="A line of the log, as the source wrote it: plain text with ANSI colours, "
-            "ending in a line feed, or in a carriage return when the next line overwrites it."
+            "ending in a line feed, or in a carriage return if the next line overwrites it."
         ),
     ] = ""
-    step: Annotated[str, Meta(description="What goes on within the phase, in plain words.")] = ""
-    step_key: Annotated[str, Meta(description="The step's name for programs, as 'pulling'.")] = ""
-    step_index: Annotated[int, Meta(ge=0, description="Of numbered steps and layers: which.")] = 0
+    step: Annotated[str, Meta(description="The step within the phase, in plain words.")] = ""
+    step_key: Annotated[
+        str, Meta(description="The step's name for programs, such as 'pulling'.")
+    ] = ""
+    step_index: Annotated[
+        int, Meta(ge=0, description="Of numbered steps and layers: the number, counted from 1.")
+    ] = 0
     step_total: Annotated[
-        int, Meta(ge=0, description="Of numbered steps and layers: of how many.")
+        int, Meta(ge=0, description="Of numbered steps and layers: how many there are.")
     ] = 0
     step_digest: Annotated[
-        str, Meta(description="Of numbered steps: the same for the same instruction in any build.")
+        str, Meta(description="Of numbered steps: identifies the instruction in any build.")
     ] = ""
     step_cached: Annotated[
-        bool, Meta(description="Of numbered steps: whether its result was there already.")
+        bool, Meta(description="Of numbered steps: whether the result was cached.")
     ] = False
     curve: Annotated[
-        Curve | None, Meta(description="How the bar moves until the next event; none: it stands.")
+        Curve | None,
+        Meta(description="How the bar moves until the next event; without it, the bar stands."),
     ] = None
-    eta: Annotated[Seconds | None, Meta(description="Seconds until ready, as a median.")] = None
-    eta_low: Annotated[Seconds | None, Meta(description="… as a lower quartile.")] = None
-    eta_high: Annotated[Seconds | None, Meta(description="… as an upper quartile.")] = None
+    eta: Annotated[Seconds | None, Meta(description="Seconds until ready: the median.")] = None
+    eta_low: Annotated[
+        Seconds | None, Meta(description="Seconds until ready: the lower quartile.")
+    ] = None
+    eta_high: Annotated[
+        Seconds | None, Meta(description="Seconds until ready: the upper quartile.")
+    ] = None
     eta_late: Annotated[
-        Seconds | None, Meta(description="Seconds until it takes longer than nine of ten do.")
+        Seconds | None,
+        Meta(description="Seconds until the launch takes longer than nine of ten others."),
     ] = None
-    attempt: Annotated[int, Meta(ge=1, description="Which try at starting the server.")] = 1
-    reason: Annotated[str, Meta(description="On failed and cancelled: why, for programs.")] = ""
+    attempt: Annotated[int, Meta(ge=1, description="Number of the attempt to start a server.")] = 1
+    reason: Annotated[
+        str, Meta(description="On failed and cancelled: the reason, for programs.")
+    ] = ""
     subject: Annotated[
         str,
         Meta(
-            description="On failed: what it is about, as the requirement that cannot be satisfied."
+            description="On failed: what the message is about, such as the requirement that cannot "
+            "be satisfied."
         ),
     ] = ""
     advice: Annotated[str, Meta(description="On failed: what to do, in one sentence.")] = ""
     evidence: Annotated[
-        list[str], Meta(description="On failed: the lines of the log that say why.")
+        list[str], Meta(description="On failed: the lines of the log that show the reason.")
     ] = []
     imageName: Annotated[str, Meta(description="On built: the image or environment.")] = ""  # noqa: N815 - BinderHub's name
-    url: Annotated[str, Meta(description="On ready: the server, http or https.")] = ""
-    token: Annotated[str, Meta(description="On ready: what opens the server.")] = ""
+    url: Annotated[
+        str, Meta(description="On ready: the address of the Jupyter server, http or https.")
+    ] = ""
+    token: Annotated[str, Meta(description="On ready: the token of the Jupyter server.")] = ""
     image: str = ""
     repo_url: str = ""
     binder_ref_url: str = ""
@@ -110,7 +125,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     binder_client_ip: str = ""
     source: Annotated[
         dict[str, Any] | None,
-        Meta(description="What the source said beyond this, under its own names. Do not trust."),
+        Meta(description="Other fields of the source, under their own names. Not trusted."),
     ] = None
 
     def __post_init__(self) -> None:
@@ -126,16 +141,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
 
 class Encoded(msgspec.Struct, eq=False, gc=False):
-    """An event in the bytes that go out, made once and shared by all viewers.
+    """An encoded event, shared by all viewers.
 
-    It does not hold the event itself, which would take nearly three times the memory.
+    The event itself is not kept: that would take nearly three times the memory.
 
     Attributes
     ----------
     id : int
         The event's number.
     sse : bytes
-        A whole block of ``text/event-stream``, its number in front.
+        A block of ``text/event-stream``, beginning with the number.
     """
 
     id: int
@@ -154,22 +169,22 @@ class Encoded(msgspec.Struct, eq=False, gc=False):
 
     @property
     def json(self) -> bytes:
-        """What goes into a WebSocket message."""
+        """The event as JSON, for a WebSocket message."""
         return self.sse[self.sse.index(b"{") : -2]
 
     def moved(self, by: int) -> Encoded:
-        """Return the same event with a higher number."""
+        """Return the same event with a number that is higher by `by`."""
         number = self.id + by
-        # Its number is the first field of an event, and never its last.
+        # The number is the first field of an event, and never the only one.
         rest = self.sse[self.sse.index(b",") :]
         return Encoded(number, b'id: %d\ndata: {"id":%d%b' % (number, number, rest))
 
 
 ENCODED_OVERHEAD = 120
-"""Bytes of memory that an encoded event takes beside its own: objects, and its place in a list.
+"""Bytes of memory that an encoded event takes in addition to its content.
 
-CPython takes 33 for a `bytes`, 32 for the struct, 32 for the number, up to 9 for the place in a
-list, and its allocator rounds up to 16 each; `tests/launches/test_budget.py` measures it.
+CPython needs 33 for a `bytes`, 32 for the struct, 32 for the number, up to 9 for an entry of a
+list, and its allocator rounds each up to 16. `tests/launches/test_budget.py` measures it.
 """
 
 _encoder = msgspec.json.Encoder()
@@ -182,22 +197,22 @@ def encode(event: Event) -> bytes:
 
 
 def decode(data: bytes | str) -> Event:
-    """Read an event from JSON.
+    """Decode an event from JSON.
 
     Raises
     ------
     StreamError
-        If it is none.
+        If it is not an event.
     """
     try:
         return _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        # Not UTF-8, or nested without end: a remote server may send what it likes.
+        # A remote server may send invalid UTF-8, or deeply nested JSON.
         raise StreamError(f"This is not an event: {error}") from error
 
 
 def is_http_url(url: str) -> bool:
-    """Whether `url` may be opened: http or https, with a host, without control characters."""
+    """Whether `url` is http or https, with a host and without control characters."""
     if any(ord(character) <= 32 or ord(character) == 127 for character in url):
         return False
     try:
@@ -211,7 +226,7 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of an event on the wire."""
     schema = msgspec.json.schema(Event)
     for definition in schema["$defs"].values():
-        # Docstrings. Python 3.13 and msgspec 0.23 dedent them; older ones do not.
+        # Docstrings. Python before 3.13 with msgspec before 0.23 does not dedent them.
         if "description" in definition:
             definition["description"] = cleandoc(definition["description"])
     return {

@@ -10,7 +10,7 @@ __all__ = ["TERMINAL", "TRANSITIONS", "Phase", "check_transition"]
 
 
 class Phase(StrEnum):
-    """Where a launch is. The names are BinderHub's, so that its clients go on working."""
+    """Where a launch is. The names are BinderHub's, so that its clients keep working."""
 
     WAITING = "waiting"
     FETCHING = "fetching"
@@ -34,27 +34,27 @@ TRANSITIONS: dict[Phase | None, frozenset[Phase]] = {
     Phase.FETCHING: _BAD_END | {Phase.FETCHING, Phase.BUILDING, Phase.PUSHING, Phase.BUILT},
     Phase.BUILDING: _BAD_END | {Phase.BUILDING, Phase.PUSHING, Phase.BUILT},
     Phase.PUSHING: _BAD_END | {Phase.PUSHING, Phase.BUILT},
-    # At once ready: only the environment was wanted.
+    # From built to ready: only the environment was requested.
     Phase.BUILT: _BAD_END | {Phase.LAUNCHING, Phase.READY},
     Phase.LAUNCHING: _BAD_END | {Phase.LAUNCHING, Phase.READY},
     Phase.READY: frozenset(),
     Phase.FAILED: frozenset(),
     Phase.CANCELLED: frozenset(),
 }
-"""For each phase (None: before the first event) those that may come next.
+"""The phases that may follow each phase. None stands for the time before the first event.
 
-Phases may be skipped (an image that is there already is not built) but never come back: what a
-source says about an earlier phase is told under the present one, see `normalize`.
+Phases may be skipped, as building is if the image exists, but a launch never returns to an earlier
+one. Records that name an earlier phase are reported under the current one.
 """
 
 
 def check_transition(before: Phase | None, after: Phase) -> None:
-    """Refuse a phase that cannot follow `before`.
+    """Check that `after` may follow `before`.
 
     Raises
     ------
     IllegalTransitionError
-        If it cannot; nothing is changed.
+        If it may not.
     """
     if after not in TRANSITIONS[before]:
         raise IllegalTransitionError(before.value if before else "nothing", after.value)

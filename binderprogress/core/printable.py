@@ -1,8 +1,8 @@
-"""Text from repositories and clients, made harmless for logs and terminals.
+"""Makes text from repositories and clients safe for logs and terminals.
 
-Attack: with a line feed, text begins a line of the log that looks like one of ours. With an escape
-sequence it moves the cursor, changes the window's title, or writes to the clipboard (OSC 52) of
-whoever reads it in a terminal. Directional overrides show text in another order than it has.
+Attack: with a line feed, text can forge a line of the log. With an escape sequence it can move the
+cursor, change the window's title, or write to the clipboard (OSC 52) of a person who reads it in a
+terminal. Directional overrides change the order in which text is shown.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 __all__ = ["ESCAPES", "escape", "escape_json", "indented", "message_lines", "plain", "printable"]
 
 ESCAPES = (
-    # Most characters begin none, and are passed over by one look.
+    # Rules out most characters with one comparison.
     r"(?=[\x00-\x08\x0b-\x1f\x7f-\x9f])(?:"
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
@@ -20,7 +20,10 @@ ESCAPES = (
     r"|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x8f\x91-\x97\x99\x9a\x9c]+"
     r")"
 )
-"""What `plain` takes out."""
+"""Escape sequences (ECMA-48) and control characters, which `plain` removes.
+
+A sequence that is not finished ends with its line, so that it cannot hide the next one.
+"""
 
 _ESCAPES = re.compile(ESCAPES)
 
@@ -42,28 +45,28 @@ def plain(text: str) -> str:
 
 
 def escape(text: str) -> str:
-    r"""Return text as one line of a log: what is not printable is written as ``\x1b``."""
+    r"""Return text as one line of a log, with escapes such as ``\x1b`` for control characters."""
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def indented(text: str) -> str:
-    """Return text as lines that follow a line of a log: none of them looks like a record."""
+    """Return text as indented lines below a line of a log, so that none looks like a record."""
     return "".join([_INDENT + escape(line) for line in text.rstrip("\n").split("\n")])
 
 
 def message_lines(text: str) -> str:
-    """Escape a message of a log, but for what `indented` has added to it."""
-    # Whoever writes such lines without it gains nothing: they are indented.
+    """Escape a message of a log, except for the line ends that `indented` added."""
+    # An attacker who writes such line ends gains nothing: the lines are indented.
     return _INDENT.join([escape(part) for part in text.split(_INDENT)])
 
 
 def escape_json(text: str) -> str:
-    """Return JSON that does nothing in a terminal; JSON itself escapes only some of it."""
+    """Escape JSON for a terminal. JSON itself escapes only some control characters."""
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def printable(text: str) -> str:
-    """Return text for a terminal: without escape sequences, and with all line feeds."""
+    """Return text for a terminal, without escape sequences but with its line feeds."""
     text = _SEPARATOR.sub("\n", _DIRECTION.sub("", plain(text)))
-    # A terminal's encoding has no lone surrogates: printing one would raise.
+    # Printing a lone surrogate would raise.
     return _SURROGATE.sub("\ufffd", text)

@@ -1,4 +1,4 @@
-"""Take passwords and tokens out of text, before it is shown, logged, stored or counted.
+"""Removes passwords and tokens from text before it is shown, logged, stored or counted.
 
 People paste addresses such as ``https://user:password@host/`` and ``…?private_token=…``, and git,
 HTTP clients and databases repeat them in their errors. `redact` works on any text. If the whole
@@ -13,28 +13,28 @@ from urllib.parse import unquote
 __all__ = ["HIDDEN", "redact", "redact_address", "split_credentials", "without_credentials"]
 
 HIDDEN = "***"
-"""What stands in place of a secret."""
+"""Replaces a secret."""
 
-# Attack: a text that consists of secrets, to keep us busy. What follows so many is left out.
+# Attack: a text full of secrets takes long to redact. The text after this many is cut off.
 _MOST_SECRETS = 1000
 
-# All patterns take linear time: what a failed attempt has scanned, no other attempt scans again.
-# In each match, the last group is the secret.
+# All patterns take linear time: no two attempts scan the same text. The last group of a match is
+# the secret.
 
 # A quotation mark ends an address only where a string ends: passwords may have them.
 _QUOTE = r'"(?![,:}\]\s]|\Z)'
 _USERINFO = re.compile(
     # https://user:password@host, up to the last @ before the path (RFC 3986, section 3.2).
     rf':(?://(?<!ssh://)((?:(?:[^@/?#\s"]++|{_QUOTE})*+@)++)'
-    # https://user:pass/word@host, which should have been quoted. But not host:8080/@name.
+    # https://user:pass/word@host, which is not quoted properly. But not host:8080/@name.
     r"""|//(?<!ssh://)([^:@/?#\s]*+:(?!\d*+(?:[/?#\s"',)]|\Z))[^:@\s]*+@)"""
     # Over ssh, a user without a password (git@) is no secret.
     r"|//(?<=ssh://)([^:@/?#\s]*+:[^:@\s]*+@)"
     # user:password@host:path and user:password@host/path. But not image:tag@sha256:…
     r"""|(?<=[\w.+-]:)(?<!mailto:)([^\s:/@"']++@)(?=(?!sha\d)[\w.-]++[:/]))"""
 )
-# The same in an address that is a component of another one, quoted once (%3A) or more often
-# (%253A). Within one address, all characters are quoted equally often.
+# The same in an address that is part of another one, quoted once (%3A) or more often (%253A). All
+# characters of an address are quoted equally often.
 _COLON = r"(?::|%(?P=n)3[Aa])"
 _AT = r"(?:@|%*%(?P=n)40)"
 _NO_AT = r"[^%@/?#&\s]*+(?:%++(?!(?P=n)(?:[23][Ff]|23|40))[^%@/?#&\s]*+)*+"
@@ -51,7 +51,7 @@ _QUOTED_USERINFO = re.compile(
 )
 
 _VALUE = r'(?:=([^&#;\s"<>]++)|%(?:25)*+3d([^&#;\s"<>/]++))'
-# Not our own advice, which has an ellipsis in place of the token: `Authorization: token …`.
+# Except our own advice, which has an ellipsis instead of the token: `Authorization: token …`.
 _HEADER = r"""["']?\s?:\s?["']?(?!\w++\s…)([^\s"'`][^\r\n"'`]*+)"""
 
 
@@ -59,12 +59,12 @@ def _is_parameter(word: str) -> str:
     return rf"{word}(?:(?<=[?&#;]{word})|(?<=3[fb]{word})|(?<=2[36]{word}))"
 
 
-# Whatever they begin with: job_token, X-Amz-Signature.
+# With any prefix: job_token, X-Amz-Signature.
 _NAMES = [
     *("token", "secret", "password", "passwd", "passphrase", "signature", "credentials?"),
     *("api[_-]?key", "access[_-]?key(?:[_-]?id)?", "private[_-]?key"),
 ]
-# Everyday words, unless they are parameters of an address.
+# Common words: secret only as parameters of an address.
 _PARAMETERS = ["key", "code", "auth", "sig", "pass", "pwd", "jwt"]
 _HEADERS = ["authorization", "private-token", "job-token", "auth-token", "api-key", "cookie"]
 _PATTERNS = [
@@ -72,7 +72,7 @@ _PATTERNS = [
     *(f"{_is_parameter(word)}{_VALUE}" for word in _PARAMETERS),
     *(f"{name}{_HEADER}" for name in _HEADERS),
     r"bearer\s([\w.~+/=-]{8,}+)",
-    # The tokens of GitHub, GitLab, Slack, AWS, PyPI, npm and Hugging Face.
+    # Tokens of GitHub, GitLab, Slack, AWS, PyPI, npm and Hugging Face.
     r"gh[oprsu]_(\w{16,}+)",
     r"github_pat_(\w{16,}+)",
     r"gl(?:dt|ffct|imt|oas|pat|ptt|rt|soat)-([\w.-]{16,}+)",
@@ -85,23 +85,23 @@ _PATTERNS = [
 
 
 def _by_first_letter(patterns: list[str]) -> str:
-    """Return one pattern for all, with each first letter once: half as slow as without."""
+    """Return one pattern for all, which has each first letter once: it is twice as fast."""
     rest: dict[str, list[str]] = {}
     for pattern in patterns:
         rest.setdefault(pattern[0], []).append(pattern[1:])
     return "|".join(f"{letter}(?:{'|'.join(others)})" for letter, others in rest.items())
 
 
-# For text in small letters: with IGNORECASE, `re` would not skip to the next possible match.
+# For text in lower case: with IGNORECASE, `re` would not skip to the next possible match.
 _SECRETS = re.compile(_by_first_letter(_PATTERNS))
 
 
 def redact(text: str) -> str:
     """Return `text` with `HIDDEN` in place of passwords and tokens.
 
-    These are found: user and password in addresses, also in percent-encoded ones; parameters
-    whose names say that they are secret; ``Authorization`` and similar headers; tokens that their
-    prefix gives away. To do it again changes nothing.
+    It replaces the user and password in addresses, also in percent-encoded ones; parameters with
+    names such as ``token``; ``Authorization`` and similar headers; and tokens with a known prefix.
+    Redacting twice changes nothing.
 
     Parameters
     ----------
@@ -121,11 +121,11 @@ def redact(text: str) -> str:
 
 
 def _hide(pattern: re.Pattern[str], text: str, searched: str, hidden: str) -> str:
-    """Return `text` with the secrets hidden that are found in `searched`, at the same places."""
+    """Return `text` with `hidden` wherever `pattern` matches in `searched`, which is as long."""
     parts = []
     end = 0
-    for found in pattern.finditer(searched):
-        start, after = found.span(found.lastindex or 0)
+    for match in pattern.finditer(searched):
+        start, after = match.span(match.lastindex or 0)
         parts += [text[end:start], hidden]
         end = after
         if len(parts) >= 2 * _MOST_SECRETS:
@@ -134,9 +134,9 @@ def _hide(pattern: re.Pattern[str], text: str, searched: str, hidden: str) -> st
 
 
 def redact_address(address: str) -> str:
-    """Return what may be shown of an address that was refused, however malformed it is.
+    """Redact an address that was rejected and may be malformed.
 
-    Everything up to the last ``@`` is taken for a user and a password, unless it is only a user,
+    Everything up to the last ``@`` is treated as a user and a password, unless it is only a user,
     as in ``git@host:path``.
     """
     head, at, rest = address.rpartition("@")
@@ -154,17 +154,17 @@ def without_credentials(url: str) -> str:
 
 
 def split_credentials(url: str) -> tuple[str, str, str]:
-    """Split the user and the password off an address.
+    """Split an address from its user and password.
 
     Parameters
     ----------
     url : str
-        An address as ``https://user:password@host/``. Its query is left as it is.
+        An address such as ``https://user:password@host/``. Its query is not changed.
 
     Returns
     -------
     url, user, password : str
-        The address without them, and each of them unquoted; empty if there is none.
+        The address without user and password, and these two unquoted; empty if missing.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:

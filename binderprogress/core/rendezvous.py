@@ -1,4 +1,4 @@
-"""Who takes what, without anybody keeping a list: rendezvous hashing."""
+"""Rendezvous hashing: assigns keys to names without shared state."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["ranked"]
 
 
 def ranked(key: str, names: Iterable[str]) -> list[str]:
-    """Return the names in the order in which they are to take `key`.
+    """Return the names in the order of preference for `key`.
 
-    It is the same everywhere and always. When a name goes, only what was its own goes to others;
-    when one comes, it takes from each of the others about the same.
+    The order is the same in every process. When a name is removed, only its own keys move. A new
+    name takes about the same share of keys from each of the others.
     """
 
     def weight(name: str) -> bytes:

@@ -1,6 +1,6 @@
-"""Specs: how a repository and a ref are named.
+"""Specs, which name a repository and a ref.
 
-A spec is what BinderHub calls it, ``<provider>/<...>/<ref>``; a record of an archive has no ref:
+As in BinderHub, a spec has the form ``<provider>/<...>/<ref>``. Records of archives have no ref:
 
 ========================================  ==============================================
 ``gh/<user>/<repository>/<ref>``           GitHub
@@ -44,12 +44,12 @@ __all__ = [
 ]
 
 PROVIDERS = {"gh": "GitHub", "gl": "GitLab", "gist": "Gist", "git": "Git", **RECORDS}
-"""The providers that are known, with their names for people."""
+"""All providers, and their names for people."""
 
 _SCHEMES = {"https", "http", "git", "ssh", "file"}
-# A leading dash, of the user or of the path, would be an option for ssh or git.
+# ssh and git would take a user or a path with a leading dash as an option.
 _SCP_LIKE = re.compile(r"\w[\w.-]*@\w[\w.-]*:[^/:-].*")
-# One component of a path on a hosting site; not "." and not "..".
+# One component of a path on a hosting site, except "." and "..".
 _NAME = re.compile(r"(?!\.\.?$)[\w.][\w.-]*", re.ASCII)
 _REF = re.compile(r"[^\s~^:?*\[\\]+")
 _LONGEST = 2048
@@ -67,16 +67,16 @@ _HAS_CREDENTIALS = (
 
 
 class Spec(msgspec.Struct, frozen=True):
-    """A repository and a ref, not looked up yet.
+    """A repository and a ref that is not resolved yet.
 
     Attributes
     ----------
     provider : str
         A key of `PROVIDERS`.
     repo_url : str
-        What git clones; of a record, the address of its page.
+        The address that git clones, or the address of a record's page.
     ref : str
-        Branch, tag or commit; ``HEAD`` is the default branch. Empty for a record, which has none.
+        A branch, tag or commit. ``HEAD`` is the default branch. Empty for a record.
     """
 
     provider: str
@@ -107,31 +107,37 @@ class Spec(msgspec.Struct, frozen=True):
         path = unquote(path).rstrip("/").removesuffix(".git")
         parts = [part for part in path.split("/") if part]
         title = "/".join(parts[-1:] if self.is_local else parts[-2:])
-        # What was quoted may be anything.
+        # An unquoted path may contain any character.
         return "".join(filter(str.isprintable, title)) or self.repo_url
 
     @property
     def is_record(self) -> bool:
-        """Whether it is a record of an archive, which has no ref, and not a git repository."""
+        """Whether this is a record of an archive, and not a git repository."""
         return self.provider in RECORDS
 
     @property
     def is_local(self) -> bool:
-        """Whether the repository is a folder of the server's own machine."""
+        """Whether the repository is a folder on the server."""
         return self.repo_url.startswith("file:")
 
     @property
     def is_ssh(self) -> bool:
-        """Whether git would log in over ssh: ``ssh://host/path`` or ``user@host:path``."""
+        """Whether git would use ssh: ``ssh://host/path`` or ``user@host:path``."""
         return self.repo_url.startswith("ssh:") or "://" not in self.repo_url
 
     def at(self, ref: str) -> Spec:
-        """Return the same repository at another ref."""
+        """Return the same repository at another ref.
+
+        Raises
+        ------
+        SpecError
+            If the ref is not valid, or a record is given a ref.
+        """
         if self.is_record:
             if ref:
                 raise SpecError(
-                    f"What lies at {RECORDS[self.provider]} has no branches, tags or commits: "
-                    "leave that out."
+                    f"A {RECORDS[self.provider]} record has no branches, tags or commits. "
+                    "Leave out the ref."
                 )
             return self
         return msgspec.structs.replace(self, ref=_check_ref(ref))
@@ -185,11 +191,11 @@ class Target(msgspec.Struct, frozen=True):
 
 
 def looks_like_spec(text: str) -> bool:
-    """Whether `text` begins as a spec does."""
+    """Whether `text` begins like a spec."""
     provider, _, rest = text.partition("/")
     if provider in RECORDS:
         return bool(rest)
-    # The ref may be left out, and what is quoted has slashes of its own.
+    # The ref may be missing, and a quoted address contains slashes.
     return provider in PROVIDERS and ("/" in rest or "%2F" in rest.upper())
 
 
@@ -200,25 +206,23 @@ def looks_like_address(text: str) -> bool:
 
 
 def parse(text: str) -> Spec:
-    """Read a spec, quoted as it stands in a URL's path.
+    """Parse a spec, percent-encoded as in the path of a URL.
 
     Raises
     ------
     SpecError
-        With a sentence that says what is wrong and what is right.
+        If it is not valid. The message says what is expected.
     """
     if len(text) > _LONGEST:
         raise SpecError(f"This spec is longer than {_LONGEST} characters.")
     provider, _, rest = text.strip("/").partition("/")
     if provider not in PROVIDERS:
         shown = redact_address(provider)[:40]
-        raise SpecError(
-            f"The provider {shown!r} is not known here; known are {', '.join(PROVIDERS)}."
-        )
+        raise SpecError(f"Unknown provider {shown!r}. The providers are {', '.join(PROVIDERS)}.")
     if provider in RECORDS:
         rest = unquote(rest).strip("/")
         if provider == "ckan":
-            # What is left is not to change when it is read again.
+            # The result must be the same when it is parsed again.
             rest = rest.partition("#")[0]
             while rest[-1:] == "/" or rest[-1:].isspace():
                 rest = rest[:-1]
@@ -230,7 +234,7 @@ def parse(text: str) -> Spec:
         name = _without_git(name)
         if not (_NAME.fullmatch(owner) and _NAME.fullmatch(name)):
             what = "gh/<user>/<repository>/<ref>" if provider == "gh" else "gist/<user>/<id>/<ref>"
-            raise SpecError(f"A {PROVIDERS[provider]} spec reads {what}.")
+            raise SpecError(f"A {PROVIDERS[provider]} spec has the form {what}.")
         host = "github.com" if provider == "gh" else "gist.github.com"
         return _bounded(Spec(provider, f"https://{host}/{owner}/{name}", _check_ref(unquote(ref))))
     quoted, _, ref = rest.partition("/")
@@ -243,7 +247,7 @@ def parse(text: str) -> Spec:
     if provider == "gl":
         path = _without_git(address)
         if path.count("/") < 1 or not all(_NAME.fullmatch(part) for part in path.split("/")):
-            raise SpecError("A GitLab spec reads gl/<group>%2F<project>/<ref>.")
+            raise SpecError("A GitLab spec has the form gl/<group>%2F<project>/<ref>.")
         return _bounded(Spec("gl", f"https://gitlab.com/{path}", _check_ref(unquote(ref))))
     return _bounded(Spec("git", _check_address(address), _check_ref(unquote(ref))))
 
@@ -343,14 +347,14 @@ def _read_page(address: str) -> Target:
 
 
 def _bounded(spec: Spec) -> Spec:
-    """Refuse what would be too long once it is written as a spec, and so could not be read."""
+    """Reject a spec that would be too long to be parsed again."""
     if len(str(spec)) > _LONGEST:
         raise SpecError(f"This spec is longer than {_LONGEST} characters.")
     return spec
 
 
 def _without_git(name: str) -> str:
-    # All of them: what is left is not to change when it is read again.
+    # All of them: the result must be the same when it is parsed again.
     while name.endswith(".git"):
         name = name.removesuffix(".git")
     return name
@@ -363,50 +367,49 @@ def _shown(address: str) -> str:
 def _check_address(address: str) -> str:
     address = address.strip()
     if not address.isprintable():
-        # Nor halves of surrogate pairs, nor what turns the direction of writing round.
-        raise SpecError("A repository's address has no control characters.")
+        # This includes lone surrogates and directional overrides.
+        raise SpecError("A repository's address must not contain control characters.")
     if _SCP_LIKE.fullmatch(address):
         return address
     try:
         parts = urlsplit(address)
-        # Attack: "https://user:pass/word@host" has a password, and for us a port.
+        # Attack: the password in "https://user:pass/word@host" is parsed as a port.
         parts.port  # noqa: B018 - raises if it is not a number
     except ValueError as error:
-        # Without the error's words: they repeat the password.
-        raise SpecError(
-            f"{_shown(address)} is not an address: its host or port is malformed."
-        ) from error
-    # A leading dash would be an option for git, and "ext::" a command.
+        # Without the message of the error, which repeats the password.
+        raise SpecError(f"{_shown(address)} has a malformed host or port.") from error
+    # git would take a leading dash as an option, and "ext::" as a command.
     if parts.scheme not in _SCHEMES:
         raise SpecError(
-            f"{_shown(address)} is not the address of a repository: it begins with https:// "
+            f"{_shown(address)} is not the address of a repository, which begins with https:// "
             "(or http://, git://, ssh://, file://)."
         )
-    # Attack: "…?private_token=…" is a password, too.
+    # Attack: "…?private_token=…" is a secret, too.
     bare = without_credentials(address)
     has_token = parts.scheme != "file" and redact(bare) != bare
     if has_token or parts.password or (parts.username and parts.scheme in {"http", "https"}):
-        # It would stand in logs, links and process lists.
+        # It would appear in logs, links and process lists.
         raise SpecError(_HAS_CREDENTIALS)
     if parts.scheme == "file":
         return _check_local(address, parts)
     # git unquotes the host before it hands it to ssh.
     if not parts.hostname or unquote(parts.netloc.rpartition("@")[2]).startswith("-"):
-        raise SpecError(f"{_shown(address)} names no host.")
+        raise SpecError(f"{_shown(address)} has no valid host.")
     if unquote(parts.netloc).startswith("-"):
-        raise SpecError("The name of a user does not begin with a dash.")
-    # Git knows protocols by their names in small letters only.
+        raise SpecError("The user name in an address must not begin with a dash.")
+    # git accepts only lower-case schemes.
     return parts.scheme + address[len(parts.scheme) :]
 
 
 def _check_local(address: str, parts: SplitResult) -> str:
     if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
-        raise SpecError("A local repository reads file:///path/of/the/repository.")
+        raise SpecError(
+            "The address of a local repository has the form file:///path/of/the/repository."
+        )
     if "?" in address or "#" in address:
-        # For git they are part of the path, for others they end it: a check of the one would not
-        # be a check of the other.
-        raise SpecError("In the path of a local repository, ? is written %3F and # is written %23.")
-    # Git would take "localhost" for a folder.
+        # They are part of the path for git, but end it for urlsplit: another path would be checked.
+        raise SpecError("In the path of a local repository, write %3F for ? and %23 for #.")
+    # git would take "localhost" as a folder.
     return f"file://{parts.path}"
 
 
@@ -419,5 +422,5 @@ def _check_ref(ref: str) -> str:
         or not ref.isprintable()
         or not _REF.fullmatch(ref)
     ):
-        raise SpecError(f"{redact(ref)[:100]!r} is not the name of a branch, a tag or a commit.")
+        raise SpecError(f"{redact(ref)[:100]!r} is not a valid branch, tag or commit.")
     return ref

@@ -1,7 +1,7 @@
-"""The framing of ``text/event-stream``: write blocks, read them back as bytes come in.
+"""Encoding and decoding of ``text/event-stream``.
 
-The rules are those of the HTML standard, "Server-sent events", whose clauses are named below:
-"Parsing an event stream" (9.2.5) and "Interpreting an event stream" (9.2.6).
+The numbers in comments are clauses of the HTML standard, "Server-sent events": "Parsing an event
+stream" (9.2.5) and "Interpreting an event stream" (9.2.6).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from ..errors import StreamError
 
 __all__ = ["Decoder", "ServerSentEvent", "comment", "encode"]
 
-# 9.2.5, end-of-line. In UTF-8 these bytes are never part of another character, and a decoder that
-# replaces never swallows them, so splitting bytes and decoding later is the same as the reverse.
+# 9.2.5, end-of-line. In UTF-8 these bytes are never part of another character, and decoding with
+# "replace" never removes them, so bytes can be split before they are decoded.
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _BOM = b"\xef\xbb\xbf"
 _RETRY_DIGITS = 18
@@ -32,9 +32,9 @@ class ServerSentEvent(NamedTuple):
     event : str
         Its type.
     data : str
-        Its lines, joined by line feeds, without a last one.
+        Its data lines, joined by line feeds.
     id : str
-        The last event id in force when it was dispatched: not always one of its own.
+        The last event id when it was dispatched, which an earlier block may have set.
     """
 
     event: str = "message"
@@ -43,24 +43,24 @@ class ServerSentEvent(NamedTuple):
 
 
 class Decoder:
-    """Bytes of one connection in, events out.
+    """Decodes the bytes of one connection into events.
 
-    A block that the stream's end leaves unfinished is never dispatched.
+    A block that is unfinished at the end of the stream is not dispatched.
 
     Parameters
     ----------
     max_block : int
-        How many bytes an unfinished line and the data lines before it in its block may take.
+        Maximum size of a block in bytes: its data lines and an unfinished line.
     last_event_id : str
-        What this connection was opened with, if it resumes. Without it, a keepalive of a resumed
-        stream would set the last event id to nothing.
+        The id that the connection was opened with, if it resumes. Without it, a keepalive would
+        reset the last event id of a resumed stream.
 
     Attributes
     ----------
     last_event_id : str
-        Where to resume: the id in force at the last end of a block.
+        The id to resume from: the last event id at the end of the last block.
     retry : int or None
-        How long to wait before connecting again, in milliseconds, if the stream said so.
+        Milliseconds to wait before reconnecting, if the stream has set them.
     """
 
     def __init__(self, *, max_block: int = 16 * 2**20, last_event_id: str = "") -> None:
@@ -71,24 +71,24 @@ class Decoder:
         self._after_cr = False
         self._partial = bytearray()
         self._data = bytearray()
-        # Attack: lines that are nearly empty take more time than memory.
+        # The bytes of all data lines. Attack: nearly empty lines take more time than memory.
         self._read = 0
         self._event = ""
         self._id = last_event_id
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        """Read what came in and return the events that it completes.
+        """Decode more bytes and return the events that they complete.
 
         Parameters
         ----------
         chunk : bytes
-            Any number of bytes, cut anywhere.
+            Any number of bytes, split anywhere.
 
         Raises
         ------
         StreamError
-            If a block grows beyond `max_block`. Nothing more can be read then, and
-            `last_event_id` is that of the last event that was returned.
+            If a block is larger than `max_block`. Every later call raises it again, and
+            `last_event_id` stays that of the last event that was returned.
         """
         before = self.last_event_id
         self._check_size(before)
@@ -96,11 +96,11 @@ class Decoder:
             return []
         if self._after_cr:
             chunk = chunk.removeprefix(b"\n")
-        # A CR ends its line at once, or the event would wait for the next chunk; the LF that may
-        # follow belongs to it.
+        # A CR ends its line immediately, or the event would wait for the next chunk. An LF that
+        # follows belongs to it.
         self._after_cr = chunk.endswith(b"\r")
 
-        # Only what is new is searched: time stays linear however small the chunks are.
+        # Only the new bytes are searched, so the time is linear for chunks of any size.
         first, *others = _LINE_END.split(chunk)
         self._partial += first
         events = []
@@ -110,7 +110,7 @@ class Decoder:
             self._partial = bytearray(following)
             if self._at_start:
                 self._at_start = False
-                line = line.removeprefix(_BOM)  # 9.2.5: one, and only in front of everything
+                line = line.removeprefix(_BOM)  # 9.2.5: one, at the start of the stream
             if line:
                 self._field(line)
             elif (event := self._dispatch()) is not None:
@@ -119,8 +119,8 @@ class Decoder:
         return events
 
     def _field(self, line: bytes) -> None:
-        """Take one line that is not blank (9.2.6, "process the field")."""
-        # A comment begins with the colon: its name is empty and, as any unknown one, ignored.
+        """Process one line that is not blank (9.2.6, "process the field")."""
+        # A comment begins with a colon: its name is empty, and ignored like any unknown name.
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
@@ -131,16 +131,16 @@ class Decoder:
             self._event = value.decode("utf-8", "replace")
         elif name == b"id" and b"\0" not in value:
             self._id = value.decode("utf-8", "replace")
-        elif name == b"retry" and value.isdigit():  # of bytes: ASCII digits only
-            # Attack: int() of millions of digits takes quadratic time, or raises. What is beyond
-            # 64 bits is ignored.
+        elif name == b"retry" and value.isdigit():  # bytes.isdigit(): ASCII digits only
+            # Attack: int() takes quadratic time for millions of digits, or raises. Longer numbers
+            # are ignored.
             digits = value.lstrip(b"0")
             if len(digits) <= _RETRY_DIGITS:
                 self.retry = int(digits or b"0")
 
     def _dispatch(self) -> ServerSentEvent | None:
         """End a block (9.2.6, "dispatch the event")."""
-        # Step 1 comes before the look at the data: a block with nothing but an id moves on.
+        # Step 1 comes before the check for data: a block with only an id sets the last event id.
         self.last_event_id = self._id
         data, self._data = self._data, bytearray()
         self._read = 0
@@ -153,11 +153,11 @@ class Decoder:
         )
 
     def _check_size(self, before: str) -> None:
-        """Refuse a line that never ends, and a block that never does."""
+        """Reject a line or a block that does not end."""
         if len(self._partial) + self._read > self._max_block:
-            # The events of this chunk are lost with the error; whoever resumes must get them.
+            # The events of this chunk are not returned, so a client that resumes must get them.
             self.last_event_id = before
-            # What is too long stays, and so every feed from now on is refused.
+            # The bytes are kept, so that every later call raises, too.
             raise StreamError(
                 f"The server sent more than {self._max_block} bytes without finishing an event."
             )
@@ -170,25 +170,24 @@ def encode(
     id: str | None = None,  # noqa: A002 - the field's name in the stream
     retry: int | None = None,
 ) -> bytes:
-    r"""Return one whole block.
+    r"""Return one block.
 
     Parameters
     ----------
     data : str or bytes
-        Any text (or its UTF-8). All its line ends come back as ``\n``, and halves of surrogate
-        pairs, which UTF-8 cannot say, as U+FFFD.
+        Any text, or its UTF-8. Readers get every line end as ``\n``, and every lone surrogate as
+        U+FFFD.
     event : str, optional
-        The type; when empty or left out, readers see ``message``.
+        The type. If it is empty or missing, readers get ``message``.
     id : str, optional
-        Where a reader that has seen this resumes. An empty one makes readers forget theirs.
+        The id from which a client resumes after this event. An empty id resets the client's.
     retry : int, optional
-        After how many milliseconds readers connect again.
+        Milliseconds that clients wait before they reconnect.
 
     Raises
     ------
     StreamError
-        If `event` or `id` cannot be written so that it is read back the same, or `retry` is
-        negative.
+        If `event` or `id` contains characters that cannot be encoded, or `retry` is negative.
     """
     block = bytearray()
     if event is not None:
@@ -207,7 +206,7 @@ def encode(
 
 
 def comment(text: str = "") -> bytes:
-    """Return a comment, which readers ignore: it keeps an idle connection open."""
+    """Return a comment. Clients ignore it, but it keeps an idle connection open."""
     return _lines(b": ", text) if text else b":\n\n"
 
 

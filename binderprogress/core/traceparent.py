@@ -1,4 +1,4 @@
-"""The W3C's ``traceparent``: which trace a request belongs to."""
+"""The ``traceparent`` header (W3C Trace Context), which links a request to a trace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 __all__ = ["TraceParent", "parse"]
 
-# Version, trace, parent, flags. A version to come may have more behind, after a dash.
+# Version, trace, parent, flags. Later versions may add fields after a dash.
 _HEADER = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 _SAMPLED = 1
 
@@ -23,7 +23,7 @@ class TraceParent(msgspec.Struct, frozen=True):
     span_id : str
         16 hexadecimal digits.
     sampled : bool
-        Whether its spans are to be kept.
+        Whether the spans of the trace are recorded.
     """
 
     trace_id: str
@@ -35,11 +35,11 @@ class TraceParent(msgspec.Struct, frozen=True):
 
 
 def parse(header: str) -> TraceParent | None:
-    """Read the header; None if it is not one, which is to be taken as if there were none."""
-    found = _HEADER.fullmatch(header)
-    if found is None:
+    """Parse the header; None if it is invalid, and must be ignored."""
+    match = _HEADER.fullmatch(header)
+    if match is None:
         return None
-    version, trace_id, span_id, flags, more = found.groups()
+    version, trace_id, span_id, flags, more = match.groups()
     if version == "ff" or (version == "00" and more is not None):
         return None
     if not (int(trace_id, 16) and int(span_id, 16)):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.phases import Phase
-from ..core.timing.priors import Expectation, Knowledge, Place
+from ..core.timing.priors import Expectation, Place, Priors
 from ..core.timing.spans import PastLaunch
 from ..history.store import HistoryStore, NoHistory
 
@@ -41,7 +41,7 @@ class Learner:
 
     def __init__(self, log: logging.Logger | logging.LoggerAdapter[Any]) -> None:
         self._log = log
-        self._knowledge = Knowledge()
+        self._knowledge = Priors()
         self._history: HistoryStore = NoHistory()
         self._looked_up: set[str] = set()
         self._queries: dict[str, asyncio.Task[None]] = {}
@@ -102,9 +102,9 @@ class Learner:
         return self._history.of(repository, _OF_REPOSITORY)[::-1]
 
 
-def _learned(history: HistoryStore, limit: int) -> Knowledge:
+def _learned(history: HistoryStore, limit: int) -> Priors:
     """Return what the newest launches teach, in the order in which they were."""
-    knowledge = Knowledge()
+    knowledge = Priors()
     for past in reversed(history.recent(limit)):
         knowledge.add(past)
     return knowledge

@@ -151,7 +151,7 @@ def test_attack_a_line_of_100_kb_keeps_a_pattern_busy(use: Use) -> None:
 
 ALTERNATIVES = [use.pattern for use in tried_alone()]
 NEEDLES = [
-    alternative.needle
+    alternative.literal
     for reason in REASONS.values()
     if reason.pattern
     for alternative in Matcher(reason.pattern, FLAGS).alternatives

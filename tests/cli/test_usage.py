@@ -126,7 +126,7 @@ WRONG = {
     "no path at all": (["launch", "x" * 5000], "neither a folder"),
     "no address": (["launch", "ext::sh"], "not the address of a repository"),
     "a password": (["launch", "https://a:b@example.org/c"], "password"),
-    "no ref": (["launch", "gh/a/b/c", "--ref=-x"], "not the name of a branch"),
+    "no ref": (["launch", "gh/a/b/c", "--ref=-x"], "not a valid branch"),
     "nothing to check": (["check"], "Name one repository."),
     "some notebooks and all": (
         ["check", "gh/a/b/c", "--notebook", "x.ipynb", "--all-notebooks"],
@@ -137,8 +137,8 @@ WRONG = {
         ["check", "gh/a/b/c", "--junit", "/nowhere/report.xml"],
         "The folder of '/nowhere/report.xml' does not exist.",
     ),
-    "no archive": (["launch", "10.1000/182"], "'10.1000/182' does not say where it leads."),
-    "no ref of a DOI": (["launch", "10.5281/zenodo.1", "--ref=v1"], "leave that out"),
+    "no archive": (["launch", "10.1000/182"], "'10.1000/182' does not identify its archive."),
+    "no ref of a DOI": (["launch", "10.5281/zenodo.1", "--ref=v1"], "Leave out the ref"),
     "no spec": (["launch", "gh/a!/b/c"], "gh/<user>/<repository>/<ref>"),
 }
 

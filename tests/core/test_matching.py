@@ -29,9 +29,9 @@ def spans(pattern: str, lines: list[str]) -> list[tuple[int, tuple[int, int], tu
 def test_every_match_has_the_text_that_is_looked_for(alternative, data) -> None:  # type: ignore[no-untyped-def] - of a private class
     line = data.draw(st.from_regex(alternative.pattern))
     match = alternative.pattern.search(line)
-    at = match.start() if alternative.leads else 0
-    assert line.lower().startswith(alternative.needle, at) or not alternative.leads
-    assert alternative.needle in line.lower()
+    at = match.start() if alternative.is_prefix else 0
+    assert line.lower().startswith(alternative.literal, at) or not alternative.is_prefix
+    assert alternative.literal in line.lower()
 
 
 @given(st.sampled_from(PATTERNS), st.data(), st.lists(TEXT, min_size=1, max_size=3))
@@ -59,7 +59,7 @@ def test_the_leftmost_match_of_a_line_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "needle", "leads"),
+    ("pattern", "literal", "is_prefix"),
     [
         ("^Sorry, no", "sorry, no", True),
         (r"\bSorry\b", "sorry", True),
@@ -70,10 +70,10 @@ def test_the_leftmost_match_of_a_line_counts() -> None:
         ("[|(]pipes|or", "pipes", False),
     ],
 )
-def test_the_text_that_is_looked_for(pattern: str, needle: str, leads: bool) -> None:
+def test_the_text_that_is_looked_for(pattern: str, literal: str, is_prefix: bool) -> None:
     if "|or" in pattern:
         with pytest.raises(ValueError, match="no fixed text"):
             Matcher(pattern, FLAGS)
         pattern = pattern.removesuffix("|or")
     (alternative,) = Matcher(pattern, FLAGS).alternatives
-    assert (alternative.needle, alternative.leads) == (needle, leads)
+    assert (alternative.literal, alternative.is_prefix) == (literal, is_prefix)

@@ -48,7 +48,7 @@ def test_what_may_not_follow_raises_and_changes_nothing(before: Phase | None, af
 def test_the_refusal_reads_as_a_sentence() -> None:
     with pytest.raises(IllegalTransitionError) as caught:
         check_transition(Phase.READY, Phase.WAITING)
-    assert str(caught.value) == "The phase 'waiting' cannot follow 'ready'."
+    assert str(caught.value) == "The phase 'waiting' must not follow 'ready'."
 
 
 def test_terminal_phases_have_no_successors_and_all_others_do() -> None:

@@ -297,7 +297,7 @@ def test_an_option_in_an_scp_like_address(address: str) -> None:
 )
 def test_a_host_that_is_an_option(address: str) -> None:
     # CVE-2017-1000117: git handed it to ssh, unquoted.
-    refuses(address, "names no host")
+    refuses(address, "has no valid host")
 
 
 @pytest.mark.parametrize("address", ["ssh://-oProxyCommand=x@host/p", "ssh://%2doProxy@host/p"])
@@ -316,7 +316,7 @@ def test_a_transport_that_runs_a_command(address: str) -> None:
 
 @pytest.mark.parametrize("address", ["https::ext::sh -c x", "ssh::x", "git@ext::sh -c x"])
 def test_a_transport_behind_one_that_is_allowed(address: str) -> None:
-    refuses(address, "names no host|not the address of a repository")
+    refuses(address, "has no valid host|not the address of a repository")
 
 
 def test_a_transport_behind_file() -> None:
@@ -351,7 +351,7 @@ def test_a_control_character_in_an_address(character: str) -> None:
 def test_a_quoted_control_character_in_a_spec(quoted: str) -> None:
     with pytest.raises(SpecError, match="control characters"):
         parse(f"git/https%3A%2F%2Fgit.example.org%2Fa{quoted}b/HEAD")
-    with pytest.raises(SpecError, match="not the name of a branch"):
+    with pytest.raises(SpecError, match="not a valid branch"):
         parse(f"gh/a/b/main{quoted}")
 
 
@@ -402,16 +402,16 @@ def test_a_local_file_in_disguise_is_seen_as_one(address: str) -> None:
 )
 def test_a_ref_that_is_more_than_a_name(ref: str) -> None:
     # git would read it as an option or as an expression, and lists of refs would match others.
-    with pytest.raises(SpecError, match="not the name of a branch"):
+    with pytest.raises(SpecError, match="not a valid branch"):
         from_address("https://git.example.org/a", ref)
-    with pytest.raises(SpecError, match="not the name of a branch"):
+    with pytest.raises(SpecError, match="not a valid branch"):
         parse("gh/a/b/main").at(ref)
 
 
 @pytest.mark.parametrize("ref", ["--upload-pack=x", "main%2E%2Eevil", "a%20b", "%2Dx", "a%5Cb"])
 def test_a_quoted_ref_that_is_more_than_a_name(ref: str) -> None:
     for start in ("gh/a/b", "gist/a/b", "gl/a%2Fb", f"git/{q('https://a/b')}"):
-        with pytest.raises(SpecError, match="not the name of a branch"):
+        with pytest.raises(SpecError, match="not a valid branch"):
             parse(f"{start}/{ref}")
 
 
@@ -422,29 +422,29 @@ def test_a_name_that_leads_elsewhere(name: str) -> None:
     # github.com/../x is another page, github.com/a@b another thing to those who split at the "@".
     for spec in (f"gh/{name}/x/main", f"gh/x/{name}/main", f"gist/x/{name}/main"):
         if spec != "gh/.git/x/main":
-            with pytest.raises(SpecError, match="spec reads"):
+            with pytest.raises(SpecError, match="spec has the form"):
                 parse(spec)
     for spec in (f"gl/x%2F{name}/main", f"gl/x%2F{name}%2Fx/main"):
         if spec not in {"gl/x%2Fa%2Fb/main", "gl/x%2Fa%2Fb%2Fx/main", "gl/x%2F.git%2Fx/main"}:
-            with pytest.raises(SpecError, match="spec reads"):
+            with pytest.raises(SpecError, match="spec has the form"):
                 parse(spec)
 
 
 @pytest.mark.parametrize("spec", ["gl/project/main", "gl/-/main", "gl/", "gh/", "gh/a", "gist/a"])
 def test_a_spec_that_is_not_whole(spec: str) -> None:
-    with pytest.raises(SpecError, match="spec reads"):
+    with pytest.raises(SpecError, match="spec has the form"):
         parse(spec)
 
 
 @pytest.mark.parametrize("address", ["https://gitlab.com/-/x", "https://github.com/../x"])
 def test_an_address_of_a_site_that_names_no_repository(address: str) -> None:
-    with pytest.raises(SpecError, match="reads"):
+    with pytest.raises(SpecError, match="has the form"):
         from_address(address)
 
 
 @pytest.mark.parametrize("text", ["", "/", "swhid/1/2", "GH/a/b", "x" * 2000])
 def test_an_unknown_provider(text: str) -> None:
-    with pytest.raises(SpecError, match="known are gh, gl, gist, git") as caught:
+    with pytest.raises(SpecError, match="The providers are gh, gl, gist, git") as caught:
         parse(text)
     # A wrong address is not to fill the page.
     assert len(str(caught.value)) < 200
@@ -457,11 +457,11 @@ def test_what_is_no_address(text: str) -> None:
 
 @pytest.mark.parametrize("address", ["https://", "https:///a/b", "ssh://git@/a", "http://:80/a"])
 def test_an_address_without_a_host(address: str) -> None:
-    refuses(address, "names no host")
+    refuses(address, "has no valid host")
 
 
 def test_an_address_that_is_half_one_of_ipv6() -> None:
-    refuses("https://[::1/a", "is not an address: ")
+    refuses("https://[::1/a", "has a malformed host or port")
 
 
 @pytest.mark.parametrize("character", ["a", "é", " a", "%"])

@@ -118,11 +118,11 @@ BROKEN = {
     "- title: A\n  ref: main": r"\(A\), spec: It is missing\.",
     f"{BASE}  repo: https://x.org/a": r"\(A\), repo: The entry already has a spec\. Give",
     f"{BASE}  ref: main": r"\(A\), ref: The entry already has a spec\.",
-    "- title: A\n  spec: nope/a/b": r"\(A\), spec: The provider 'nope' is not known here; known",
-    "- title: A\n  spec: gh/a": r"\(A\), spec: A GitHub spec reads gh/<user>/<repository>/<ref>\.",
+    "- title: A\n  spec: nope/a/b": r"\(A\), spec: Unknown provider 'nope'\. The providers are",
+    "- title: A\n  spec: gh/a": r"\(A\), spec: A GitHub spec has the form gh/<user>/<repository>",
     "- title: A\n  repo: nope": r"\(A\), repo: 'nope' is not the address of a repository",
     "- title: A\n  repo: ext::sh": r"\(A\), repo: 'ext::sh' is not the address",
-    "- title: A\n  repo: https://x.org/a\n  ref: --x": r"\(A\), ref: '--x' is not the name of",
+    "- title: A\n  repo: https://x.org/a\n  ref: --x": r"\(A\), ref: '--x' is not a valid",
     # What to open.
     f"{BASE}  urlpath: https://evil.org": r"\(A\), urlpath: The path to open must be a path in",
     f"{BASE}  urlpath: //evil.org": r"\(A\), urlpath: The path to open must be a path in",
@@ -553,9 +553,9 @@ async def test_what_opens_a_file_where_nobody_chose(api: Api, path: str, chosen:
     ("fields", "wrong"),
     [
         ({"repo": "nonsense"}, {"repo": "'nonsense' is not the address of a repository"}),
-        ({"repo": "gh/a/b/--x"}, {"repo": "'--x' is not the name of a branch"}),
+        ({"repo": "gh/a/b/--x"}, {"repo": "'--x' is not a valid branch"}),
         ({"repo": "https://u:p@x.org/a"}, {"repo": "An address with a password or token in it"}),
-        ({"repo": "gh/a/b", "ref": "a..b"}, {"ref": "'a..b' is not the name of a branch"}),
+        ({"repo": "gh/a/b", "ref": "a..b"}, {"ref": "'a..b' is not a valid branch"}),
         ({"ref": "main"}, {"repo": "Enter a repository, such as https://"}),
         ({"repo": "gh/a/b", "urlpath": "//x.org"}, {"urlpath": "The path to open must be a path"}),
         (
@@ -642,4 +642,4 @@ async def test_the_form_says_that_a_record_has_no_ref(api: Api) -> None:
     assert response.code == 400
     page = Page(response.body)
     assert [a["name"] for _, a in page.tags if "aria-invalid" in a] == ["ref"]
-    assert "What lies at Zenodo has no branches, tags or commits" in page.text
+    assert "A Zenodo record has no branches, tags or commits" in page.text

@@ -1,1 +1,1 @@
-"""Following the stream of a BinderHub's ``/build/``."""
+"""Following the ``/build/`` stream of a BinderHub."""

@@ -1,45 +1,47 @@
-"""What a BinderHub says again to whoever connects again."""
+"""Recognises what a BinderHub repeats after a reconnect."""
 
 from __future__ import annotations
+
+from itertools import islice
 
 __all__ = ["Repeats"]
 
 _KEPT = 5000
-"""Messages that are kept to compare with."""
+"""Number of messages that are kept for comparison."""
 _PLACES = 50
-"""Places in them that are followed at once, should they all look alike."""
+"""Maximum number of matching positions that are followed at once."""
 
 
 class Repeats:
-    """Knows messages that were had before.
+    """Recognises messages that were received before.
 
-    A BinderHub that is asked again sends the log of the running build again: all of it, or only its
-    last hundred lines. So what comes is looked for among what was had, and skipped as long as it
-    goes on like there.
+    After a reconnect, a BinderHub sends the log of the running build again: all of it, or only its
+    last hundred lines. So the first message is searched for among those received before. Messages
+    are skipped for as long as they continue from there.
     """
 
     def __init__(self) -> None:
-        # What the hub said itself: it stands anywhere between the lines of the log.
+        # BinderHub's own messages, which may be anywhere between the lines of the log.
         self._statuses: set[str] = set()
-        self._had: list[str] = []
-        # Where in `_had` the next message may be; none when nothing is repeated.
+        self._received: list[str] = []
+        # Where in `_received` the next message may be; empty if nothing is repeated.
         self._places: list[int] = []
         self._is_first = False
 
     def begin(self) -> None:
-        """Expect that everything is said again from here on."""
+        """Expect repetition from now on, after a reconnect."""
         self._is_first = True
         self._places = []
 
     def has(self, text: str, *, status: bool = False) -> bool:
-        """Whether a message was had before; else it is remembered.
+        """Whether a message was received before. If not, it is remembered.
 
         Parameters
         ----------
         text : str
-            As it came.
+            The message as received.
         status : bool
-            Whether it is the hub's own and not the log's.
+            Whether it is a message of BinderHub itself, and not a line of the log.
         """
         if not text:
             return False
@@ -48,16 +50,16 @@ class Repeats:
         if self._is_first:
             places = self._find(text)
         else:
-            had = self._had
-            places = [at for at in self._places if at < len(had) and had[at] == text]
+            received = self._received
+            places = [at for at in self._places if at < len(received) and received[at] == text]
         self._is_first = False
         self._places = [at + 1 for at in places]
         if places:
             return True
-        self._had.append(text)
-        # Not with every message: what is left has to be moved.
-        if len(self._had) > 2 * _KEPT:
-            del self._had[:-_KEPT]
+        self._received.append(text)
+        # Not with every message, because the rest of the list has to be moved.
+        if len(self._received) > 2 * _KEPT:
+            del self._received[:-_KEPT]
         return False
 
     def _has_status(self, text: str) -> bool:
@@ -68,10 +70,5 @@ class Repeats:
         return False
 
     def _find(self, text: str) -> list[int]:
-        found = []
-        for at, had in enumerate(self._had):
-            if had == text:
-                found.append(at)
-                if len(found) == _PLACES:
-                    break
-        return found
+        matches = (at for at, received in enumerate(self._received) if received == text)
+        return list(islice(matches, _PLACES))

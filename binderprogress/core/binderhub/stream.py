@@ -1,4 +1,4 @@
-"""A BinderHub's ``/build/`` stream: what its records say, and our events made of them.
+"""Reads the records of a BinderHub's ``/build/`` stream, and makes events of them.
 
 ``js/src/binderhub/binderhub-events.ts`` does the same in the browser.
 """
@@ -38,10 +38,13 @@ __all__ = [
 PHASES_BEFORE_LAUNCH = frozenset(
     {None, Phase.WAITING, Phase.FETCHING, Phase.BUILDING, Phase.PUSHING}
 )
-"""The phases of a build, and what names none: who asks again joins it, and hears them again."""
+"""The phases of a build, and None for a record without a phase.
+
+A request that is repeated in these phases joins the build, and gets the records again.
+"""
 
 SPAWN_PHASES = frozenset({Phase.BUILT, Phase.LAUNCHING, Phase.READY})
-"""In these a server was asked for: who asks again gets another one."""
+"""The phases after a server was requested. A request that is repeated starts another server."""
 
 TYPICAL: Mapping[Phase, float] = {
     Phase.WAITING: 3.0,
@@ -50,12 +53,12 @@ TYPICAL: Mapping[Phase, float] = {
     Phase.PUSHING: 20.0,
     Phase.LAUNCHING: 15.0,
 }
-"""Seconds per phase."""
+"""Default duration of each phase, in seconds."""
 
 LONGEST_FIELD = 4096
-"""Characters of a field of `ready`; what is longer is left out."""
+"""Maximum length of a field of `ready`. Longer fields are omitted."""
 
-# Of `ready`: what the hub knows and we do not.
+# The fields of `ready` that only the BinderHub knows.
 _FIELDS = (
     "image",
     "repo_url",
@@ -66,23 +69,23 @@ _FIELDS = (
     "binder_client_ip",
 )
 _ADDRESSES = {"repo_url", "binder_ref_url", "binder_launch_host"}
-_RUNNING_SCHEMES = {"javascript", "vbscript", "data", "blob", "filesystem", "view-source"}
-# What only an HTTP status says, where its sentence says no more.
+_SCRIPT_SCHEMES = {"javascript", "vbscript", "data", "blob", "filesystem", "view-source"}
+# Reasons for HTTP statuses, if the message does not give a more specific one.
 _STATUSES = {403: "refused", 429: "rate-limited"}
-# As many of the last messages are searched for the reason of a failure.
+# The number of last messages that are searched for the reason of a failure.
 _TAIL = 400
 _LONGEST_LINE = 4096
-# Attack: a hub that never stops. All events are kept.
+# Attack: a BinderHub that never stops sending. All events are kept in memory.
 _MOST_LINES = 100_000
 _MOST_CHARACTERS = 64 * 2**20
 _ORDER = list(Phase)
-_LEFT = "Stopped watching the launch. A build that is running continues.\n"
+_STOPPED_WATCHING = "Stopped watching the launch. A build that is running continues.\n"
 
 
 def read_record(data: str) -> dict[str, Any]:
-    """Return what the data of an event say; what is no object is a line of the log.
+    """Decode the data of an event. Anything but a JSON object is returned as a line of the log.
 
-    It can be written as JSON again, whatever the sender made up.
+    The record can be encoded as JSON again, even if the sender is hostile.
     """
     try:
         value = json.loads(data)
@@ -92,41 +95,41 @@ def read_record(data: str) -> dict[str, Any]:
 
 
 def phase_of(record: Mapping[str, Any]) -> Phase | None:
-    """Return the phase that a record names; None for a BinderHub's own words for a pod's states."""
+    """Return the phase of a record; None for BinderHub's names of the states of a build pod."""
     name = record.get("phase")
-    if name == "cancelled":  # one of us says so
+    if name == "cancelled":  # from binderprogress inside a BinderHub
         return Phase.CANCELLED
     return BINDERHUB_PHASES.get(name.lower()) if isinstance(name, str) else None
 
 
 def message_of(record: Mapping[str, Any]) -> str:
-    """Return the message of a record; what is no text is none."""
+    """Return the message of a record; empty if it is not a string."""
     message = record.get("message")
     return message if isinstance(message, str) else ""
 
 
 def reason_of_status(status: object) -> str:
-    """Return the reason that an HTTP status stands for."""
+    """Return the reason for an HTTP status."""
     if not isinstance(status, int):
         return "unknown"
     return _STATUSES.get(status) or ("internal" if status >= 500 else "unknown")
 
 
 def server_of(record: Mapping[str, Any], hub: str) -> tuple[str, str]:
-    """Return address and token of the server that a record of the phase `ready` tells of.
+    """Return address and token of the server in a record of the phase `ready`.
 
-    A user and a password in the address are left out: it is shown, and stored.
+    A user and a password are removed from the address, because it is shown and stored.
 
     Parameters
     ----------
     record : mapping
     hub : str
-        The BinderHub's address; some name their servers' relative to it.
+        Address of the BinderHub. The server's address may be relative to it.
 
     Raises
     ------
     LaunchFailedError
-        If the address is not one that may be opened.
+        If the address is not http or https.
     """
     url, token = record.get("url"), record.get("token")
     address = _joined(hub, url) if isinstance(url, str) and url else ""
@@ -134,21 +137,21 @@ def server_of(record: Mapping[str, Any], hub: str) -> tuple[str, str]:
         shown = redact_address(str(url))[:100]
         raise failure(
             "spawn-failed",
-            f"The BinderHub named a server whose address is not http: {shown!r}.",
+            f"The BinderHub returned a server address that is not http: {shown!r}.",
         )
     return address, token if isinstance(token, str) else ""
 
 
 def fields_of(record: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
-    """Return those of a record's fields that can be passed on.
+    """Return those of the named fields that are safe to forward.
 
-    What is no text or too long is left out, and so is an address that a page must not link to, as
-    ``javascript:…``. Repositories have addresses of git and ssh, too.
+    Fields that are not strings or are too long are omitted, and so are addresses that a page must
+    not link to, such as ``javascript:…``. Addresses of repositories may begin with git: and ssh:.
     """
     return {
         name: record[name]
         for name in names
-        if _is_field(record.get(name)) and not (name in _ADDRESSES and _runs(record[name]))
+        if _is_field(record.get(name)) and not (name in _ADDRESSES and _is_script(record[name]))
     }
 
 
@@ -156,25 +159,27 @@ def _joined(hub: str, url: str) -> str:
     try:
         return without_credentials(urljoin(hub, url))
     except ValueError:
-        return ""  # brackets that are none of an IPv6 address
+        return ""  # brackets that do not enclose an IPv6 address
 
 
 class BinderHubLaunch:
-    """Makes our events of the records of one launch, over however many connections they came.
+    """Makes events of the records of one launch, which may come over several connections.
 
     Parameters
     ----------
     hub : str
-        The BinderHub's address.
-    began, began_utc : float
-        When it began, in monotonic seconds, as in every call that follows, and since 1970.
+        Address of the BinderHub.
+    began : float
+        When the launch began, in monotonic seconds, as in all later calls.
+    began_utc : float
+        The same in seconds since 1970.
 
     Attributes
     ----------
     events : list of Event
-        All so far; the last one is terminal when it is over.
+        All events so far. The last one is terminal if the launch has ended.
     phase : Phase
-        That of the last one.
+        The phase of the last event.
     """
 
     def __init__(self, hub: str, *, began: float, began_utc: float) -> None:
@@ -193,17 +198,17 @@ class BinderHubLaunch:
 
     @property
     def over(self) -> bool:
-        """Whether it has come to its end: nothing follows."""
+        """Whether the launch has ended."""
         return bool(self.events) and self.events[-1].terminal
 
     def take(self, record: dict[str, Any], *, now: float) -> None:
-        """Take in one record."""
+        """Process one record."""
         note = from_binderhub(record, self._reader)
         if self.over or note is None or not (note.message or note.phase):
             return
         text = note.message
         self._tail.append(text[:_LONGEST_LINE])
-        # An earlier phase does not come back.
+        # A launch does not return to an earlier phase.
         phase = max(self.phase, note.phase or self.phase, key=_ORDER.index)
         if phase is Phase.FAILED:
             self._fail_as(record, text, now)
@@ -212,21 +217,24 @@ class BinderHubLaunch:
         else:
             image = record.get("imageName")
             named = phase is Phase.BUILT and _is_field(image)
-            self._tell(phase, text, note.step, now, {"imageName": image} if named else {})
+            self._append_line(phase, text, note.step, now, {"imageName": image} if named else {})
         if text.startswith("Launch attempt ") and phase is Phase.LAUNCHING:
             self._attempt += 1
         if phase is Phase.BUILT:
-            # What a build printed is not why its server does not start.
+            # The output of a build does not explain why a server fails to start.
             self._tail.clear()
 
     def fail(self, reason: str, *, now: float, message: str = "", advice: str = "") -> None:
-        """End it for a reason that no record gave, with its own sentences or others."""
+        """End the launch with a failure, for a reason that no record gave.
+
+        `message` and `advice` replace those of the reason.
+        """
         known = REASONS[reason]
         self._end(Diagnosis(reason, "", message or known.sentence, advice or known.advice, []), now)
 
     def cancel(self, *, now: float) -> None:
-        """End it because nobody waits for it any more."""
-        self._append(Phase.CANCELLED, _LEFT, None, now, reason="left")
+        """End the launch because the caller stopped watching it."""
+        self._append(Phase.CANCELLED, _STOPPED_WATCHING, None, now, reason="left")
 
     def _ready(self, record: dict[str, Any], text: str, now: float) -> None:
         try:
@@ -239,37 +247,37 @@ class BinderHubLaunch:
         )
 
     def _fail_as(self, record: dict[str, Any], text: str, now: float) -> None:
-        # The hub's own words are a line of the log; the end says it in ours.
+        # BinderHub's own message becomes a line of the log. The last event has our sentence.
         if text.strip():
-            self._tell(self.phase, text, None, now, {})
+            self._append_line(self.phase, text, None, now, {})
         if self.phase is Phase.WAITING:
             usual = reason_of_status(record.get("status_code"))
         else:
             usual = "build-failed" if self.phase in PHASES_BEFORE_LAUNCH else "spawn-failed"
         self._end(diagnose(self._tail, otherwise=usual), now)
 
-    def _end(self, found: Diagnosis, now: float) -> None:
+    def _end(self, diagnosis: Diagnosis, now: float) -> None:
         self._append(
             Phase.FAILED,
-            f"{found.message}\n",
+            f"{diagnosis.message}\n",
             None,
             now,
-            reason=found.reason,
-            subject=found.subject,
-            advice=found.advice,
-            evidence=found.evidence,
+            reason=diagnosis.reason,
+            subject=diagnosis.subject,
+            advice=diagnosis.advice,
+            evidence=diagnosis.evidence,
         )
 
-    def _tell(
+    def _append_line(
         self, phase: Phase, text: str, step: Step | None, now: float, fields: dict[str, Any]
     ) -> None:
-        """Append an event, unless it is but one line too many."""
+        """Append an event, unless the log is too long and the phase does not change."""
         line = _within_line(text)
         self._characters += len(line)
         if self._characters > _MOST_CHARACTERS or len(self.events) >= _MOST_LINES:
             is_new = not self._is_full
             self._is_full = True
-            line = "[The log is too long: the rest of it is left out.]\n" if is_new else ""
+            line = "[The log is too long. The rest is omitted.]\n" if is_new else ""
             if not is_new and phase is self.phase:
                 return
         self._append(phase, line, step, now, **fields)
@@ -281,7 +289,7 @@ class BinderHubLaunch:
             self._step = None
         self._step = step or self._step
         self.phase = phase
-        told = self._step or Step("", "")
+        shown = self._step or Step("", "")
         estimate = self._estimator.update(phase, step, now=now)
         elapsed = round(max(now - self._began, 0.0), 3)
         self.events.append(
@@ -291,10 +299,10 @@ class BinderHubLaunch:
                 time=round(self._began_utc + elapsed, 3),
                 elapsed=elapsed,
                 message=message,
-                step=told.label,
-                step_key=told.key,
-                step_index=told.index,
-                step_total=told.total,
+                step=shown.label,
+                step_key=shown.key,
+                step_index=shown.index,
+                step_total=shown.total,
                 attempt=self._attempt,
                 progress=estimate.progress,
                 curve=estimate.curve,
@@ -316,11 +324,11 @@ def _within_line(message: str) -> str:
     return f"{text[:_LONGEST_LINE]}… [{more:,} more characters]{end}"
 
 
-def _runs(address: str) -> bool:
-    """Whether a browser that follows an address may run what is in it."""
-    # Browsers drop white space and control characters, in front and within.
+def _is_script(address: str) -> bool:
+    """Whether a browser that follows the address may run a script in it."""
+    # Browsers ignore white space and control characters at the start and within.
     plain = "".join(character for character in address if character > " " and character != "\x7f")
-    return plain.partition(":")[0].lower() in _RUNNING_SCHEMES
+    return plain.partition(":")[0].lower() in _SCRIPT_SCHEMES
 
 
 def _is_field(value: Any) -> bool:

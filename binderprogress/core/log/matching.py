@@ -1,8 +1,8 @@
-"""Finding many patterns in a log in little time, whoever wrote the log.
+"""Searching a log for many patterns, fast even if the log is hostile.
 
-Python's `re` tries each alternative of a pattern at each character. So each alternative is compiled
-by itself and tried only where a fixed text that it needs occurs; ``str.find`` looks for that a
-hundred times as fast.
+Python's `re` tries each alternative of a pattern at each character. Here each alternative is
+compiled separately, and tried only where a literal that it contains occurs. ``str.find`` finds
+literals a hundred times as fast.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-# A text at the beginning is the better one: the pattern is then tried nowhere else.
+# Minimum length of a literal.
 _LONG_ENOUGH = 5
 
 
 class Log:
-    """Lines that patterns are looked for in.
+    """Lines of a log, prepared for `Matcher.find`.
 
     Parameters
     ----------
@@ -46,38 +46,38 @@ class Log:
 
 
 class Matcher:
-    """A pattern without regard to case; matches are those of ``re.search``.
+    """A case-insensitive pattern that finds the same matches as ``re.search``.
 
     Parameters
     ----------
     pattern : str
-        Of groups, it may have plain and non-capturing ones and lookaheads. Each of its
-        alternatives needs some fixed text outside of groups.
+        It may contain plain and non-capturing groups and lookaheads. Each alternative needs a
+        literal of 5 characters outside of groups.
     flags : re.RegexFlag
-        With `re.IGNORECASE`.
+        Must include `re.IGNORECASE`.
 
     Raises
     ------
     ValueError
-        If an alternative has no fixed text.
+        If an alternative has no such literal.
     """
 
     def __init__(self, pattern: str, flags: re.RegexFlag) -> None:
         self.alternatives = [
-            _Alternative(*_needle(text), re.compile(text, flags)) for text in _split(pattern)
+            _Alternative(*_literal(text), re.compile(text, flags)) for text in _split(pattern)
         ]
 
     def find(self, log: Log) -> list[tuple[int, re.Match[str]]]:
-        """Return the lines that match: their places in the log, and the leftmost match of each."""
-        possible = [each for each in self.alternatives if each.needle in log.text]
+        """Return the matching lines: each line's index in the log, and its leftmost match."""
+        possible = [each for each in self.alternatives if each.literal in log.text]
         if not possible:
             return []
-        found = []
-        for at, (line, lowered) in enumerate(zip(log.lines, log.lowered, strict=True)):
+        hits = []
+        for index, (line, lowered) in enumerate(zip(log.lines, log.lowered, strict=True)):
             matches = [match for each in possible if (match := each.search(line, lowered))]
             if matches:
-                found.append((at, min(matches, key=re.Match.start)))
-        return found
+                hits.append((index, min(matches, key=re.Match.start)))
+        return hits
 
 
 class _Alternative(NamedTuple):
@@ -85,37 +85,37 @@ class _Alternative(NamedTuple):
 
     Attributes
     ----------
-    needle : str
-        A text in lower case that every match has.
-    leads : bool
+    literal : str
+        A text in lower case that every match contains.
+    is_prefix : bool
         Whether every match begins with it.
     pattern : re.Pattern
     """
 
-    needle: str
-    leads: bool
+    literal: str
+    is_prefix: bool
     pattern: re.Pattern[str]
 
     def search(self, line: str, lowered: str) -> re.Match[str] | None:
-        at = lowered.find(self.needle)
-        if not self.leads:
-            return None if at < 0 else self.pattern.search(line)
-        while at >= 0:
-            if match := self.pattern.match(line, at):
+        start = lowered.find(self.literal)
+        if not self.is_prefix:
+            return None if start < 0 else self.pattern.search(line)
+        while start >= 0:
+            if match := self.pattern.match(line, start):
                 return match
-            at = lowered.find(self.needle, at + 1)
+            start = lowered.find(self.literal, start + 1)
         return None
 
 
 def _lower(line: str) -> str:
-    """Return `line` in lower case, as long as it was."""
+    """Return `line` in lower case, without changing its length."""
     lowered = line.lower()
-    # This is the only letter that becomes two.
+    # Capital I with a dot is the only letter that becomes two.
     return lowered if len(lowered) == len(line) else line.replace("\u0130", "i").lower()
 
 
 def _split(pattern: str) -> Iterator[str]:
-    """Iterate over the alternatives that are not inside of a group."""
+    """Yield the alternatives at the top level of a pattern."""
     depth = begin = 0
     for token in _TOKEN.finditer(pattern):
         if token.lastgroup == "or" and not depth:
@@ -125,35 +125,36 @@ def _split(pattern: str) -> Iterator[str]:
     yield pattern[begin:]
 
 
-def _needle(alternative: str) -> tuple[str, bool]:
-    """Return the fixed text to look for, and whether every match begins with it."""
-    texts = _texts(alternative)
-    first = texts[0]
+def _literal(alternative: str) -> tuple[str, bool]:
+    """Return a literal of an alternative, and whether every match begins with it."""
+    literals = _literals(alternative)
+    first = literals[0]
+    # Preferred: the pattern is tried only where the literal occurs.
     if len(first) >= _LONG_ENOUGH:
         return first, True
-    longest = max(texts, key=len)
+    longest = max(literals, key=len)
     if len(longest) < _LONG_ENOUGH:
-        raise ValueError(f"This pattern has no fixed text to look for: {alternative}")
+        raise ValueError(f"This pattern contains no literal of 5 characters: {alternative}")
     return longest, False
 
 
-def _texts(alternative: str) -> Sequence[str]:
-    """Return the fixed texts outside of groups; the first is empty if something stands before."""
-    texts, depth = [""], 0
+def _literals(alternative: str) -> Sequence[str]:
+    """Return the literals outside of groups. The first is empty if no match begins with one."""
+    literals, depth = [""], 0
     for token in _TOKEN.finditer(alternative):
         kind, text = token.lastgroup, token[0]
         if kind == "end":
             depth -= 1
         elif kind == "group":
-            texts.append("")
+            literals.append("")
             depth += 1
         elif depth or kind == "edge":
             continue
         elif kind in {"text", "escape"}:
-            texts[-1] += text[-1].lower()
+            literals[-1] += text[-1].lower()
         elif kind == "repeat":
-            # The character before need not be there, or not once.
-            texts[-1:] = [texts[-1][:-1], ""]
+            # The character before it may be absent, or repeated.
+            literals[-1:] = [literals[-1][:-1], ""]
         else:
-            texts.append("")
-    return texts
+            literals.append("")
+    return literals

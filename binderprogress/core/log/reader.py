@@ -1,7 +1,7 @@
-"""From the raw records of any source to notes, which the launch makes into events.
+"""Reads raw records of any source into notes, which a launch turns into events.
 
-A note says what a record says and nothing of when, how far or which number; that is added where
-the event is appended. Raw records are hostile input: what does not fit is kept as text.
+A note has no time, progress or number; those are added when the event is appended. Raw records are
+hostile input: what cannot be parsed is kept as text.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     Attributes
     ----------
     source : str
-        Who speaks.
+        The program that sent it.
     raw : str or dict
-        A line of a log (repo2docker), or an event (a Hub, a BinderHub).
+        A line of a log (repo2docker), or an event (JupyterHub, BinderHub).
     """
 
     source: Literal["repo2docker", "jupyterhub", "binderhub"]
@@ -47,23 +47,23 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What one raw record says.
+    """The content of one raw record.
 
     Attributes
     ----------
     message : str
-        A line of the log, with its line end, or nothing.
+        A line of the log with its line end, or empty.
     phase : Phase or None
-        None: the present one goes on.
+        None: the current phase continues.
     step : Step or None
-        None: the present one goes on.
+        None: the current step continues.
     error : bool
-        Whether the source calls it an error. Whether the launch fails is for the source's end to
-        say: repo2docker prints two such lines for a bad ref.
+        Whether the source reports an error. It does not mean that the launch has failed:
+        repo2docker prints two errors for a bad ref, and then ends.
     traceback : str
-        For the operator's log; never for viewers.
+        For the operator's log, never for viewers.
     source : dict or None
-        What else the record held, under its own names.
+        Other fields of the record, under their own names.
     """
 
     message: str = ""
@@ -80,7 +80,7 @@ _REPO2DOCKER_PHASES = {
     "pushing": Phase.PUSHING,
 }
 _ORDER = list(Phase)
-# The phases whose messages are a builder's log.
+# The phases whose messages are lines of a builder's log.
 _LOGGED = {None, Phase.WAITING, Phase.FETCHING, Phase.BUILDING, Phase.PUSHING}
 
 
@@ -92,13 +92,13 @@ class LogReader:
         self._unfinished = False
 
     def read(self, line: str) -> Note | None:
-        """Make a note of one line of the process's output, line end included or not.
+        """Read one line of the output, with or without its line end.
 
         Returns
         -------
         Note or None
-            None for what says nothing: an empty line, or the lone line feed with which the older
-            docker API ends a message that came before.
+            None for an empty line, and for the lone line feed with which the older docker API ends
+            the previous message.
         """
         text, name, fields = _record(line)
         phase = _REPO2DOCKER_PHASES.get(name) if isinstance(name, str) else None
@@ -107,7 +107,7 @@ class LogReader:
     def note(
         self, text: str, fields: dict[str, Any], *, phase: Phase | None, error: bool
     ) -> Note | None:
-        """Make a note of a message and what stands beside it in its record."""
+        """Make a note of a message and the other fields of its record."""
         traceback = fields.pop("exc_info", None) or ""
         if self._unfinished and text in {"\n", "\r\n"} and not fields:
             self._unfinished = False
@@ -117,8 +117,8 @@ class LogReader:
             return None
         if phase in _LOGGED:
             if "@" in text and "://" in text:
-                # git prints the address that it fetches from. Only this: what else a repository's
-                # own programs print is the repository's business.
+                # git prints the address that it fetches from. Other output of the repository's own
+                # programs is not redacted.
                 text = redact(text)
             step = self._steps.read(text, fields.get("layers"))
             phase = _further(phase, step)
@@ -135,21 +135,22 @@ class LogReader:
 
 
 def _further(phase: Phase | None, step: Step | None) -> Phase | None:
-    """Return the phase that a record names, or a later one that its text gives away.
+    """Return the later of the phase that a record names and the phase that its step implies.
 
-    Pushing shows up as text inside "building". But a postBuild that clones something has not gone
-    back to fetching.
+    repo2docker reports pushing as text within "building". But a postBuild script that clones a
+    repository has not gone back to fetching.
     """
-    told = step.phase if step is not None else None
-    if phase is None or told is None:
-        return phase or told
-    return max(phase, told, key=_ORDER.index)
+    implied = step.phase if step is not None else None
+    if phase is None or implied is None:
+        return phase or implied
+    return max(phase, implied, key=_ORDER.index)
 
 
 class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """What nearly every line of repo2docker is; read as this, there is nothing to be cleaned.
+    """The form of nearly every line of repo2docker.
 
-    msgspec reads it ten times as fast as Python does, and refuses halves of surrogate pairs.
+    msgspec decodes it ten times as fast as `json`. It rejects lone surrogates, so the result need
+    not be cleaned.
     """
 
     message: str
@@ -160,19 +161,19 @@ _plain = msgspec.json.Decoder(_Plain).decode
 
 
 def _record(line: str) -> tuple[str, object, dict[str, Any]]:
-    """Split a line into its message, its phase and its other fields; plain text has no others."""
+    """Split a line into message, phase and other fields. Plain text has only a message."""
     if not line.startswith("{"):
         return clean(line), None, {}
     try:
         plain = _plain(line)
     except (msgspec.DecodeError, UnicodeEncodeError):
-        text, fields = _odd(line)
+        text, fields = _other_record(line)
         return text, fields.pop("phase", None), fields
     return plain.message, plain.phase, {}
 
 
-def _odd(line: str) -> tuple[str, dict[str, Any]]:
-    """Split what has more in it than a message and a phase, or is no JSON after all."""
+def _other_record(line: str) -> tuple[str, dict[str, Any]]:
+    """Split a line that has more fields than message and phase, or is not JSON."""
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError):
@@ -181,25 +182,26 @@ def _odd(line: str) -> tuple[str, dict[str, Any]]:
     if isinstance(fields.get("message"), str):
         return fields.pop("message"), fields
     if traceback := fields.pop("exc_info", None):
-        # What remains is shown as it is, but never this.
+        # The other fields are shown as they are, but never the traceback.
         return json.dumps(fields) + "\n", {"exc_info": traceback}
     return clean(line), {}
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DEEPEST = 32
-# What msgspec writes.
+# The integers that msgspec can encode.
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 
 
 def clean(value: Any, depth: int = 0) -> Any:
-    """Return `value` as something that can be written as JSON again.
+    """Return decoded JSON as a value that can be encoded again.
 
-    Attack: JSON can say half a surrogate pair, which UTF-8 cannot, nest deeper than a writer goes,
-    and have integers with thousands of digits. Each would end the launch with an exception.
+    Attack: JSON may contain lone surrogates, which UTF-8 does not allow, nest deeper than an
+    encoder goes, and have integers with thousands of digits. Each would end the launch with an
+    exception.
     """
     if isinstance(value, str):
-        # ASCII, which it knows without looking, has none.
+        # isascii() takes constant time.
         return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
     if isinstance(value, dict | list) and depth == _DEEPEST:
         return "…"
@@ -219,13 +221,13 @@ def _text(message: Any) -> str:
 
 
 def ended(text: str) -> str:
-    r"""Return `text` as one line: ending in ``\n``, or in ``\r`` if it is to be overwritten."""
+    r"""Return `text` with one line end: ``\n``, or ``\r`` if the next line overwrites it."""
     if not text or text[-1] == "\r" or (text[-1] == "\n" and text[-2:] != "\r\n"):
         return text
     return text.removesuffix("\n").removesuffix("\r") + "\n"
 
 
-# The reasons of Kubernetes' pod events that say something to the one who waits.
+# Reasons of Kubernetes' pod events, and the steps that they begin.
 _KUBERNETES_STEPS = {
     "FailedScheduling": Step("waiting-for-node", "Waiting for a node"),
     "NotTriggerScaleUp": Step("waiting-for-node", "Waiting for a node"),
@@ -234,7 +236,7 @@ _KUBERNETES_STEPS = {
     "Pulling": Step("pulling", "Pulling the image"),
     "Pulled": Step("pulled", "Pulled the image"),
     "Created": Step("created", "Created the container"),
-    # The container runs; what is still to come is the answer of the Jupyter server in it.
+    # The container is running, but the Jupyter server in it does not respond yet.
     "Started": Step("answering", "Waiting for the server to respond"),
     "BackOff": Step("retrying", "Retrying after a failure"),
     "Failed": Step("retrying", "Retrying after a failure"),
@@ -246,13 +248,13 @@ JUPYTERHUB_STEPS = {
     "Server requested": Step("requested", "Requesting a server"),
     "Spawning server...": Step("starting", "Starting the server"),
 }
-"""What JupyterHub says itself, whatever the spawner."""
+"""JupyterHub's own messages, which do not depend on the spawner."""
 
 KUBERNETES_STAMP = r"\S+Z \[(?:Normal|Warning)\] "
-"""What KubeSpawner puts in front of Kubernetes' messages."""
+"""The prefix that KubeSpawner adds to Kubernetes' messages."""
 
 _STAMP = re.compile(KUBERNETES_STAMP, re.ASCII)
-# A BinderHub hands on nothing but the messages: here the events themselves are lost.
+# BinderHub forwards only the messages of events.
 _MESSAGES = {
     "0/": "FailedScheduling",
     "pod triggered scale-up": "TriggeredScaleUp",
@@ -265,15 +267,15 @@ _MESSAGES = {
     "Created container": "Created",
     "Started container": "Started",
     "Back-off": "BackOff",
-    # BinderHub's own.
+    # Of BinderHub itself.
     "Launch attempt ": "BackOff",
 }
 MESSAGE_STEPS = {prefix: _KUBERNETES_STEPS[reason] for prefix, reason in _MESSAGES.items()}
-"""What a message of Kubernetes or BinderHub begins with, and the step that it begins."""
+"""Prefixes of messages of Kubernetes and BinderHub, and the steps that they begin."""
 
 
 def _launch_step(message: str) -> Step | None:
-    """Return the step that a message of a Hub begins."""
+    """Return the step that a message of JupyterHub or BinderHub begins."""
     text = message.strip()
     if text in JUPYTERHUB_STEPS:
         return JUPYTERHUB_STEPS[text]
@@ -283,9 +285,9 @@ def _launch_step(message: str) -> Step | None:
 
 
 def from_jupyterhub(record: dict[str, Any]) -> Note:
-    """Make a note of one of JupyterHub's progress events.
+    """Make a note of a progress event of JupyterHub.
 
-    `progress` and `message` can be absent. ``html_message`` is HTML from the Hub: it is kept under
+    `progress` and `message` may be missing. ``html_message`` is untrusted HTML: it is kept in
     `source` and never shown.
     """
     fields = clean(record)
@@ -317,38 +319,38 @@ BINDERHUB_PHASES = {
     "ready": Phase.READY,
     "failed": Phase.FAILED,
 }
-"""BinderHub's phases, in lower case."""
+"""BinderHub's phases in lower case."""
 
 
 def from_binderhub(record: dict[str, Any], reader: LogReader) -> Note | None:
-    """Make a note of one event of a BinderHub's ``/build/`` stream.
+    """Make a note of an event in BinderHub's ``/build/`` stream.
 
     Parameters
     ----------
     record : dict
         The event.
     reader : LogReader
-        One per stream: log lines inside it are repo2docker's.
+        The reader of this stream, whose log lines are those of repo2docker.
     """
     fields = clean(record)
-    # It opens the server: for the one who launched, not for a log that others see too.
+    # The token opens the server, and the log is public.
     fields.pop("token", None)
     if isinstance(fields.get("url"), str):
         fields["url"] = redact(fields["url"])
     text = _text(fields.pop("message", None))
-    # Its own words for a build pod's states ("Pending", "unknown", …) are no phases of ours.
+    # BinderHub's names for the states of a build pod ("Pending", "unknown", …) are not phases.
     phase = BINDERHUB_PHASES.get(str(fields.pop("phase", "")).lower())
     return reader.note(text, fields, phase=phase, error=phase is Phase.FAILED)
 
 
 class Normalizer:
-    """Makes notes of the records of one build or spawn, in their order."""
+    """Makes notes of the records of one build or spawn, in order."""
 
     def __init__(self) -> None:
         self._reader = LogReader()
 
     def read(self, record: Record) -> Note | None:
-        """Make a note of one record; None if it says nothing."""
+        """Make a note of one record; None if it is empty."""
         raw = record.raw
         if isinstance(raw, str):
             return self._reader.read(raw)

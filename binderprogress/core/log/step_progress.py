@@ -1,4 +1,4 @@
-"""How much of a phase is over, as far as its steps are counted."""
+"""The part of a phase that is over, by its numbered steps and layers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .steps import Step
 __all__ = ["Counted", "done", "further"]
 
 Counted = Mapping[str, Step]
-"""Of what is counted at present, the furthest, by its key: steps, and within one of them layers."""
+"""The furthest step of each key: numbered steps, and layers within one of them."""
 
 
 def further(counted: Counted, step: Step) -> Counted | None:
-    """Return what is counted once a step has begun; None if it counts back.
+    """Return the counts after a step has begun; None if the step would decrease them.
 
-    buildx runs steps side by side and tells of cached ones late: only forward counts.
+    buildx runs steps in parallel, and reports cached ones late.
     """
     last = counted.get(step.key)
     if last is not None and step.total and (step.index < last.index or last.total > step.total):
@@ -26,9 +26,9 @@ def further(counted: Counted, step: Step) -> Counted | None:
 
 
 def done(counted: Counted, step: Step) -> float:
-    """Return how much of the phase is over when a step begins, as a part of it; 0 if unknown."""
+    """Return the fraction of the phase that is over when a step begins; 0 if unknown."""
     if step.key == PULLING:
-        # The base image is pulled within a step of the build.
+        # The base image is pulled during a step of the build.
         build = counted.get("step")
         return (build.index - 1 + _share(step)) / build.total if build else 0.0
     if step.key == PUSHING:
@@ -37,6 +37,6 @@ def done(counted: Counted, step: Step) -> float:
 
 
 def _share(step: Step) -> float:
-    """Return how many of the layers that were not there already are done, as a part of them."""
-    rest = step.total - step.there
-    return max(step.index - 1 - step.there, 0) / rest if rest > 0 else 0.0
+    """Return the fraction of layers that are done, ignoring those that existed before."""
+    new = step.total - step.existing
+    return max(step.index - 1 - step.existing, 0) / new if new > 0 else 0.0

@@ -1,1 +1,1 @@
-"""Where the time went, and how long a launch will still take."""
+"""Durations: where the time of a launch went, and estimates of the time left."""

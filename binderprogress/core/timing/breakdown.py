@@ -1,4 +1,4 @@
-"""Where the time of a launch went: its spans by the kind of what they were spent on."""
+"""Where the time of a launch went: its spans by kind of work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Kind", "Trace", "TracedSpan", "chrome", "kind_of", "trace"]
 
 
 class Kind(StrEnum):
-    """What time is spent on."""
+    """A kind of work that takes time."""
 
     CHECK = "check"
     FETCH = "fetch"
@@ -31,14 +31,14 @@ class Kind(StrEnum):
 
 
 _BY_STEP = {
-    # Whether there is something to build at all.
+    # Checking whether a build is needed.
     "resolving": Kind.CHECK,
     "looking": Kind.CHECK,
-    # Nothing goes on for this launch: a queue, a limit, a pause before the next try.
+    # No work for this launch: a queue, a limit, a pause before the next attempt.
     "queued": Kind.IDLE,
     "retrying": Kind.IDLE,
     "another-hub": Kind.IDLE,
-    # What the cluster has to give first.
+    # Waiting for the cluster.
     "waiting-for-node": Kind.SCHEDULE,
     "adding-node": Kind.SCHEDULE,
     "scheduled": Kind.SCHEDULE,
@@ -47,12 +47,12 @@ _BY_STEP = {
     "answering": Kind.FIRST_ANSWER,
 }
 _BY_PHASE = {
-    # A BinderHub that says nothing: its build is not there yet.
+    # A BinderHub sends nothing until its build begins.
     Phase.WAITING: Kind.IDLE,
     Phase.FETCHING: Kind.FETCH,
     Phase.BUILDING: Kind.BUILD,
     Phase.PUSHING: Kind.PUSH,
-    # Between the end of the build and the question for a server.
+    # Between the end of the build and the request for a server.
     Phase.BUILT: Kind.START,
     Phase.LAUNCHING: Kind.START,
 }
@@ -61,7 +61,7 @@ _MAKING = {Phase.FETCHING, Phase.BUILDING, Phase.PUSHING}
 
 
 class TracedSpan(Span, frozen=True, kw_only=True, omit_defaults=True):
-    """A span, and what it was spent on.
+    """A span with its kind of work.
 
     Attributes
     ----------
@@ -72,24 +72,24 @@ class TracedSpan(Span, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the time of one launch went, so far or in all.
+    """Where the time of one launch went, which need not have ended.
 
     Attributes
     ----------
     id, spec : str
-        The launch's.
+        Id and spec of the launch.
     began : float
         Seconds since 1970.
     seconds : float
-        How long it took, or takes so far.
+        Duration so far, or of a finished launch.
     phase : Phase
-        Where it is, or how it ended.
+        Current phase, or the outcome.
     reason : str
-        On failed and cancelled: why.
+        Reason of a failed or cancelled launch.
     spans : list of TracedSpan
         Without gaps, from 0 to `seconds`.
     totals : dict
-        Seconds of each kind; all kinds are there.
+        Seconds by kind, with all kinds.
     """
 
     id: str = ""
@@ -103,19 +103,19 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cold(self) -> bool:
-        """Whether the environment had to be made."""
+        """Whether the environment had to be built."""
         return any(span.phase in _MAKING and span.step != "reused" for span in self.spans)
 
     def phase_seconds(self) -> dict[Phase, float]:
-        """Return how long each phase took, in their order."""
-        found: dict[Phase, float] = {}
+        """Return the duration of each phase in seconds, in the order of the phases."""
+        totals: dict[Phase, float] = {}
         for span in self.spans:
-            found[span.phase] = found.get(span.phase, 0.0) + span.seconds
-        return found
+            totals[span.phase] = totals.get(span.phase, 0.0) + span.seconds
+        return totals
 
 
 def kind_of(span: Span) -> Kind:
-    """Return what a span was spent on."""
+    """Return the kind of work of a span."""
     return _BY_STEP.get(span.step) or _BY_PHASE[span.phase]
 
 
@@ -124,36 +124,36 @@ def trace(
     *,
     began: float,
     now: float | None = None,
-    id: str = "",  # noqa: A002 - what it is called everywhere
+    id: str = "",  # noqa: A002 - its name everywhere
     spec: str = "",
     took: Sequence[Span] | None = None,
 ) -> Trace:
-    """Say where the time of a launch went.
+    """Return where the time of a launch went.
 
     Parameters
     ----------
     events : sequence of Event
-        All of them, in their order; at least one.
+        All events in their order; at least one.
     began : float
         When it began, in seconds since 1970.
     now : float, optional
-        The same clock's time, to which the newest step of a launch that is not over goes on.
+        Current time in seconds since 1970. The last span of a running launch ends here.
     id, spec : str
-        What it is.
+        Id and spec of the launch.
     took : sequence of Span, optional
-        What `past.spans` makes of these events, if it was asked already.
+        The spans of these events, if the caller already has them.
     """
     last = events[-1]
-    found = list(spans(events, began=began) if took is None else took)
+    cut = list(spans(events, began=began) if took is None else took)
     if now is not None and not last.terminal:
-        newest = found[-1]
-        found[-1] = msgspec.structs.replace(newest, end=max(round(now - began, 3), newest.end))
-    traced = [TracedSpan(**msgspec.structs.asdict(span), kind=kind_of(span)) for span in found]
+        newest = cut[-1]
+        cut[-1] = msgspec.structs.replace(newest, end=max(round(now - began, 3), newest.end))
+    traced = [TracedSpan(**msgspec.structs.asdict(span), kind=kind_of(span)) for span in cut]
     return Trace(
         id=id,
         spec=spec,
         began=began,
-        seconds=found[-1].end if found else 0.0,
+        seconds=cut[-1].end if cut else 0.0,
         phase=last.phase,
         reason=last.reason,
         spans=traced,
@@ -162,24 +162,24 @@ def trace(
 
 
 def _totals(traced: Iterable[TracedSpan]) -> dict[Kind, float]:
-    found = dict.fromkeys(Kind, 0.0)
+    totals = dict.fromkeys(Kind, 0.0)
     for span in traced:
-        found[span.kind] += span.seconds
-    return {kind: round(seconds, 3) for kind, seconds in found.items()}
+        totals[span.kind] += span.seconds
+    return {kind: round(seconds, 3) for kind, seconds in totals.items()}
 
 
-# Rows of the viewer: threads of one process.
+# Rows in the viewer, as threads of one process.
 _PHASES, _STEPS = 1, 2
 
 
 def chrome(trace: Trace) -> dict[str, Any]:
-    """Return a trace in the Trace Event Format, which Perfetto and Chrome's tracing open.
+    """Return a trace in the Trace Event Format, for Perfetto and chrome://tracing.
 
-    Times are whole microseconds since the launch began.
+    Times are integers, in microseconds since the launch began.
     """
-    events = [_named("process_name", f"Launch of {trace.spec}")]
+    events = [_metadata("process_name", f"Launch of {trace.spec}")]
     for thread, name in ((_PHASES, "Phases"), (_STEPS, "Steps")):
-        events.append(_named("thread_name", name, thread))
+        events.append(_metadata("thread_name", name, thread))
         events.append(
             {
                 "ph": "M",
@@ -190,13 +190,13 @@ def chrome(trace: Trace) -> dict[str, Any]:
             }
         )
     for (phase, _), group in groupby(trace.spans, lambda span: (span.phase, span.attempt)):
-        found = list(group)
-        args: dict[str, Any] = {"attempt": found[0].attempt}
-        events.append(_drawn(_PHASES, phase, phase, found[0], found[-1], args))
+        members = list(group)
+        args: dict[str, Any] = {"attempt": members[0].attempt}
+        events.append(_slice(_PHASES, phase, phase, members[0], members[-1], args))
     for span in trace.spans:
         args = {"phase": span.phase, "kind": span.kind, "cached": span.cached}
         name = span.label or span.kind
-        events.append(_drawn(_STEPS, name, span.kind, span, span, args))
+        events.append(_slice(_STEPS, name, span.kind, span, span, args))
     return {
         "traceEvents": events,
         "displayTimeUnit": "ms",
@@ -209,17 +209,17 @@ def chrome(trace: Trace) -> dict[str, Any]:
     }
 
 
-def _named(what: str, name: str, thread: int = 0) -> dict[str, Any]:
-    return {"ph": "M", "name": what, "pid": 1, "tid": thread, "args": {"name": name}}
+def _metadata(key: str, name: str, thread: int = 0) -> dict[str, Any]:
+    return {"ph": "M", "name": key, "pid": 1, "tid": thread, "args": {"name": name}}
 
 
-def _drawn(
+def _slice(
     thread: int, name: str, category: str, first: Span, last: Span, args: dict[str, Any]
 ) -> dict[str, Any]:
     start = round(first.start * 1e6)
     event = {"name": name, "cat": category, "pid": 1, "tid": thread, "ts": start, "args": args}
     duration = round(last.end * 1e6) - start
     if not duration:
-        # A moment: speedscope draws what follows a complete event without length as if within it.
+        # An instant event: after a complete event without duration, speedscope nests the next one.
         return {"ph": "i", "s": "t", **event}
     return {"ph": "X", "dur": duration, **event}

@@ -1,9 +1,10 @@
-"""Where the bar stands and how long it still takes, from phases, steps and past launches.
+"""Estimates the position of the bar and the time left, from phases, steps and past launches.
 
-The bar shows elapsed / (elapsed + left). What is left of a phase is the conditional median of a
-log-normal, given that it has not ended yet, and grows when it takes longer than usual; each later
-phase adds its probability times its median. A step says more: how much was left of the phase when
-that step began in other launches, or, where nobody has seen it, how many of its kind are done.
+The bar shows elapsed / (elapsed + left). The time left of the current phase is the conditional
+median of a log-normal, given that the phase has not ended yet, so it grows if the phase takes
+longer than usual. Each later phase adds its probability times its median. A step gives more
+evidence: the time that was left when this step began in past launches, or, if it is unknown, the
+number of steps that are done.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .priors import TYPICAL_PULL, Expectation, Place
 __all__ = ["CEILING", "SIGMA", "TYPICAL", "Estimate", "Estimator", "time_left"]
 
 CEILING = 99.0
-"""Where the bar may come to before `ready`, in percent."""
+"""Maximum position of the bar before `ready`, in percent."""
 
 TYPICAL: Mapping[Phase, float] = {
     Phase.WAITING: 1.0,
@@ -33,70 +34,70 @@ TYPICAL: Mapping[Phase, float] = {
     Phase.PUSHING: 20.0,
     Phase.LAUNCHING: 8.0,
 }
-"""Seconds that a phase takes where nothing better is known; builders bring their own."""
+"""Default duration of each phase, in seconds. Builders have their own."""
 
 _ORDER = list(Phase)
 _EXPECTED = (*BUILD_PHASES, Phase.LAUNCHING)
 SIGMA = 0.9
-"""Spread of ln(duration): launches of unknown repositories differ by a factor of about 2.5."""
+"""Standard deviation of ln(duration): unknown repositories differ by a factor of about 2.5."""
 
 STEADY = 0.5
-"""… of ln(duration) of a start, which differs less."""
+"""Standard deviation of ln(duration) of starting a server, which varies less."""
 
 CHANCE_OF_BUILD = 0.7
-"""How probable it is that an environment has to be made, where nothing is known."""
+"""Default probability that an environment has to be built."""
 
 PULL = 0.3
-"""How probable a pull is on machines that get their images from a registry."""
+"""Default probability that an image has to be pulled if images are pushed to a registry."""
 
 PACE = 1.5
-"""How far, in logarithms, the time half of the steps took is off from half of the time."""
+"""Standard deviation, in logarithms, of a duration that is extrapolated from half of the steps."""
 
 CAUTION = 0.15
-"""The bar cannot go back, so it takes what is left for more than its median: this part of the way
-to the upper quartile."""
+"""The bar cannot go back, so it uses a longer time than the median: this fraction of the way from
+there to the upper quartile."""
 
 AHEAD = 0.6
-"""The curve is right after this part of what is left, and after twice as much."""
+"""The curve is exact after this fraction of the time left, and after twice that."""
 
 MOMENT = 0.05
-"""Seconds: no duration is taken to be shorter."""
+"""Minimum duration, in seconds."""
 
 FRESH = 0.2
-"""Seconds for which an estimate holds while a log says nothing new."""
+"""Seconds for which an estimate is reused while a log begins no new step."""
 
 MOST_STEPS = 1000
-"""Steps of a phase whose repetitions are counted."""
+"""Maximum number of steps of a phase whose repetitions are counted."""
 
-PULL_TOLD = frozenset({"pulling", "pulled", "created"})
-"""The steps that say that a pull is under way, over, or not needed."""
+PULL_STEPS = frozenset({"pulling", "pulled", "created"})
+"""The steps that show that a pull has begun, has ended, or is not needed."""
 
 REUSED = "reused"
-"""The step that says that the environment is there."""
+"""The step that shows that the environment exists."""
 
 LAST = {REUSED: 0.0, "saving": 0.1}
-"""The steps that a build ends with: what part of its time so far is still to come."""
+"""The steps at the end of a build: the time left as a fraction of the build's time so far."""
 
 ENDING = 0.3
-"""Seconds: the end of a build is not taken to be nearer."""
+"""Minimum time left of a build at such a step, in seconds."""
 
 STILL = {"scheduled": 0.8, "pulled": 0.6, "created": 0.5, "answering": 0.45}
-"""What part of a start is still to come when Kubernetes says so much."""
+"""The time left at steps of Kubernetes, as a fraction of the usual time of starting a server."""
 
 
 class Estimate(NamedTuple):
-    """Where the bar stands and where it goes.
+    """The position of the bar and the time left.
 
     Attributes
     ----------
     progress : float
-        Percent, now.
+        Current position in percent.
     curve : Curve or None
-        How it moves from now on; None: it stands.
+        How the bar moves from now on; None: it stands.
     eta, low, high : float or None
-        Seconds until ready: median and quartiles; None when it will not come to that.
+        Seconds until ready: median and quartiles. None after a failure.
     late : float or None
-        Seconds after which it takes longer than nine of ten: 0 when it does so already.
+        Seconds until the launch takes longer than nine of ten others; 0 if it already does.
     """
 
     progress: float
@@ -110,24 +111,24 @@ class Estimate(NamedTuple):
 def time_left(
     typical: float, spent: float, quantile: float = 0.5, *, sigma: float = SIGMA
 ) -> float:
-    """Return a quantile of the seconds that are left of something that has taken `spent` so far.
+    """Return a quantile of the seconds left after `spent` seconds.
 
     Parameters
     ----------
     typical : float
-        Its median duration, in seconds; its logarithm is taken to be normal.
+        Median of the log-normal duration, in seconds.
     spent : float
         Seconds so far.
     quantile : float
-        Between 0 and 1, both excluded.
+        Between 0 and 1, exclusive.
     sigma : float
-        The spread of the logarithm.
+        Standard deviation of the logarithm.
 
     Notes
     -----
-    The quantile is the conditional one, given that it has not ended yet: for the median
-    ``exp(μ + σ·Φ⁻¹((1 + Φ(z))/2)) − spent`` with ``z = (ln spent − μ)/σ``. It grows when something
-    takes longer than usual, as it should.
+    The quantile is conditional on not having ended yet. The median is
+    ``exp(μ + σ·Φ⁻¹((1 + Φ(z))/2)) − spent`` with ``z = (ln spent − μ)/σ``, which grows if something
+    takes longer than usual.
     """
     if typical <= 0:
         return 0.0
@@ -135,11 +136,11 @@ def time_left(
 
 
 _Eta = tuple[float, ...]
-"""Seconds until ready: median, lower and upper quartile, and what nine of ten keep within."""
+"""Seconds until ready: median, lower quartile, upper quartile, ninth decile."""
 
 
 class _Range(NamedTuple):
-    """A duration by its quartiles and what nine of ten keep within, in seconds."""
+    """Quartiles and ninth decile of a duration, in seconds."""
 
     low: float
     median: float
@@ -148,15 +149,15 @@ class _Range(NamedTuple):
 
 
 class Estimator:
-    """Says where the bar stands.
+    """Estimates one launch, event by event.
 
     Parameters
     ----------
     now : float
-        Monotonic seconds, as in every call that follows.
+        Monotonic time in seconds, as in all later calls.
     expectation : Expectation or mapping of Phase to float
-        What past launches taught; or seconds per phase where there are none, phases that are left
-        out not being expected.
+        The expectation from past launches. A mapping gives default durations in seconds; phases
+        that are missing are not expected.
     """
 
     def __init__(
@@ -178,20 +179,21 @@ class Estimator:
         self._enter(Phase.WAITING, now)
 
     def copy(self) -> Estimator:
-        """Return another that goes its own way from here."""
+        """Return an independent copy."""
         other = copy(self)
         other._times = dict(self._times)
         return other
 
     def update(self, phase: Phase, step: Step | None, *, now: float) -> Estimate:
-        """Take in what an event says.
+        """Update the estimate with an event, and return it.
 
         Parameters
         ----------
         phase : Phase
         step : Step or None
-            None if the event begins none.
+            None if the event does not begin a step.
         now : float
+            Monotonic time in seconds.
         """
         if phase is Phase.READY:
             return Estimate(100.0, None, 0.0, 0.0, 0.0, 0.0)
@@ -200,18 +202,18 @@ class Estimator:
         if phase is not self._phase:
             self._enter(phase, now)
         if step is not None:
-            self._take(step, now)
+            self._observe(step, now)
         if self._fresh is None or now - self._fresh[0] > FRESH:
             left = self._left(now)
             eta = self._eta(left)
             self._bend(left.median, eta, now)
-            self._fresh, told = (now, eta), now
+            self._fresh, computed = (now, eta), now
         else:
-            told, eta = self._fresh
-        # What a busy log comes through at each line: no loops, and `round` takes long.
-        past = now - told
+            computed, eta = self._fresh
+        # This runs for each line of a busy log: no loops, and no slow `round`.
+        past = now - computed
         middle, low, high, late = eta
-        # Rounded only here: with every line of a busy log it would not move at all.
+        # Only the result is rounded, or the bar would not move between the lines of a busy log.
         at = int(self._at(now) * 1000 + 0.5) / 1000
         curve = self._curve
         return Estimate(
@@ -233,7 +235,7 @@ class Estimator:
         elif phase in BUILD_PHASES:
             self._cold = True
         elif phase is not Phase.WAITING and self._cold is None:
-            # It was not told of any building.
+            # No phase of a build came before.
             self._cold = False
         self._since = now
         self._counted = {}
@@ -242,8 +244,8 @@ class Estimator:
         self._pull = self._chance_of_pull() if phase is Phase.LAUNCHING else 0.0
         self._sum_later()
 
-    def _take(self, step: Step, now: float) -> None:
-        """Learn from a step how much of the phase is left."""
+    def _observe(self, step: Step, now: float) -> None:
+        """Update the time left of the phase with a step."""
         before = self._step
         if before == step:
             return
@@ -256,7 +258,7 @@ class Estimator:
             self._cached = before is not None and before.cached
         self._step, self._fresh = step, None
         if self._phase is Phase.LAUNCHING:
-            if self._pull and step.key in PULL_TOLD:
+            if self._pull and step.key in PULL_STEPS:
                 self._pull = 0.0
                 self._sum_later()
         elif step.key == REUSED:
@@ -267,7 +269,7 @@ class Estimator:
         times = self._times.get(name, 0)
         if not same:
             times += 1
-            # Attack: a log that begins ever new steps would fill the memory.
+            # Attack: a log that keeps beginning new steps would fill the memory.
             if len(self._times) < MOST_STEPS or name in self._times:
                 self._times[name] = times
         cold = bool(self._cold)
@@ -276,33 +278,34 @@ class Estimator:
         self._since = now
 
     def _guess(self, step: Step, now: float) -> LogNormal:
-        """Return what is left of the phase, for a step of which nothing is known."""
+        """Return the time left of the phase at a step that past launches did not have."""
         spent = now - self._phase_began
-        whole = self._phase_dist
+        duration = self._phase_dist
         if step.key == "pulling":
             pull = self._expected.pull(LogNormal(log(TYPICAL_PULL), SIGMA))
-            return LogNormal(log(pull.median + remaining(whole, spent, 0.5)), pull.sigma)
+            return LogNormal(log(pull.median + remaining(duration, spent, 0.5)), pull.sigma)
         if step.key in LAST:
             return LogNormal(log(max(LAST[step.key] * spent, ENDING)), SIGMA)
         if step.key in STILL:
-            return LogNormal(whole.mu + log(STILL[step.key]), whole.sigma)
+            return LogNormal(duration.mu + log(STILL[step.key]), duration.sigma)
         part = done(self._counted, step)
         if not part:
-            return shifted(whole, spent)
-        # What is usual, and what the pace so far makes of it; the more is done, the more the pace
-        # counts. Steps differ widely: half of them done can be any part of the time.
+            return shifted(duration, spent)
+        # Combine the usual duration with the one extrapolated from the pace so far, weighted by
+        # their precision. The more steps are done, the more the pace counts. It counts little,
+        # because steps take very different times.
         pace = log(max(spent, MOMENT) / part)
-        certain = part / (1 - part + MOMENT) / PACE**2
-        usual = 1 / whole.sigma**2
-        mu = (usual * whole.mu + certain * pace) / (usual + certain)
-        total = LogNormal(mu, sqrt(1 / (usual + certain)))
+        pace_precision = part / (1 - part + MOMENT) / PACE**2
+        precision = 1 / duration.sigma**2
+        mu = (precision * duration.mu + pace_precision * pace) / (precision + pace_precision)
+        total = LogNormal(mu, sqrt(1 / (precision + pace_precision)))
         rest = exp(mu) * (1 - part)
         return LogNormal(log(max(rest, MOMENT)), max(total.sigma, SIGMA / 2))
 
-    # -- what is left
+    # -- the time left
 
     def _usual(self, phase: Phase) -> LogNormal:
-        # A phase that nobody expected (a push) is not worth nothing once it is there.
+        # A phase that was not expected, such as a push, still takes time once it has begun.
         typical = self._expected.typical.get(phase, TYPICAL.get(phase, 0.0))
         prior = LogNormal(log(max(typical, MOMENT)), STEADY if phase is Phase.LAUNCHING else SIGMA)
         if phase is Phase.BUILT:
@@ -311,18 +314,18 @@ class Estimator:
         return self._expected.phase(phase, prior, cold=cold)
 
     def _chance_of_cold(self) -> float:
-        """Return how probable it is that the environment has to be made, or 1 if it was."""
+        """Return the probability that the environment has to be built; 1 if it was."""
         if self._cold is not None:
             return float(self._cold)
         cold = self._expected.cold(CHANCE_OF_BUILD)
         if not self._fetched:
             return cold
-        # Most builders fetch a repository only to build it; of some that says nothing.
+        # Most builders fetch a repository only to build it, but some always fetch it.
         warm = (1 - cold) * self._expected.fetches_warm(0.0)
         return cold / (cold + warm) if warm else 1.0
 
     def _chance(self, phase: Phase) -> float:
-        """Return how probable a later phase is."""
+        """Return the probability of a later phase."""
         expected = self._expected
         prior = float(phase in expected.typical)
         if phase is Phase.LAUNCHING:
@@ -334,12 +337,12 @@ class Estimator:
         return chance
 
     def _chance_of_pull(self) -> float:
-        # Who pushes has other machines, which have to get the image.
+        # If images are pushed, other machines have to pull them.
         prior = PULL if Phase.PUSHING in self._expected.typical else 0.0
         return self._expected.pulls(bool(self._cold), prior)
 
     def _sum_later(self) -> None:
-        """Add up the phases that are still to come; they are the same until the next one."""
+        """Add up the times of later phases, which stay the same until the next phase."""
         parts = [
             (chance, self._usual(phase))
             for phase in _EXPECTED
@@ -353,18 +356,19 @@ class Estimator:
         for chance, dist in parts:
             if chance <= 0:
                 continue
-            whole = dist.median
+            typical = dist.median
             up, far = exp(QUARTILE * dist.sigma), exp(NINTH * dist.sigma)
-            doubt = chance * (1 - chance) * whole * whole
-            median += chance * whole
-            below += (chance * whole * (1 - 1 / up)) ** 2 + doubt
-            above += (chance * whole * (up - 1)) ** 2 + doubt
-            late += (chance * whole * (far - 1)) ** 2 + doubt
+            # Variance of whether the phase happens at all.
+            variance = chance * (1 - chance) * typical * typical
+            median += chance * typical
+            below += (chance * typical * (1 - 1 / up)) ** 2 + variance
+            above += (chance * typical * (up - 1)) ** 2 + variance
+            late += (chance * typical * (far - 1)) ** 2 + variance
         self._later = median
         self._gaps = (sqrt(below), sqrt(above), sqrt(late))
 
     def _left(self, now: float) -> _Range:
-        """Return what is left of the present phase."""
+        """Return the time left of the current phase."""
         spent = max(now - self._since, 0.0)
         return _Range(
             *quartiles(self._dist, spent),
@@ -372,7 +376,7 @@ class Estimator:
         )
 
     def _eta(self, left: _Range) -> _Eta:
-        """Return median, quartiles and what nine of ten keep within, of all that is left."""
+        """Return the time until ready, from that of the current phase."""
         below, above, far = self._gaps
         middle = left.median + self._later
         low = middle - hypot(left.median - left.low, below)
@@ -386,7 +390,7 @@ class Estimator:
         return self._curve.at(now - self._curve_began)
 
     def _bend(self, left: float, eta: _Eta, now: float) -> None:
-        """Let the bar go where it would stand if nothing more were heard."""
+        """Set the curve to where the bar will be if no more events come."""
         at = self._at(now)
         elapsed = max(now - self._began, 0.0)
         spent = now - self._since
@@ -396,27 +400,27 @@ class Estimator:
 
         def share(later: float) -> float:
             rest = remaining(self._dist, spent + later, 0.5) + self._later
-            whole = elapsed + later + rest * caution
-            return CEILING * (elapsed + later) / whole if whole > 0 else 0.0
+            total = elapsed + later + rest * caution
+            return CEILING * (elapsed + later) / total if total > 0 else 0.0
 
-        whole = elapsed + middle * caution
-        here = max(at, CEILING * elapsed / whole if whole > 0 else 0.0)
+        total = elapsed + middle * caution
+        here = max(at, CEILING * elapsed / total if total > 0 else 0.0)
         soon, then = share(ahead), share(2 * ahead)
         first, second = soon - here, then - soon
         if first > 0 and 0.05 * first < second < 0.95 * first:
-            # The exponential through three points at equal distances.
+            # The exponential through three points at equal intervals.
             ratio = second / first
             to, tau = here + first / (1 - ratio), -ahead / log(ratio)
         else:
-            # The bar is ahead, or moves as a line would: be where it should be by and by.
+            # The bar is ahead, or its way is nearly a line: approach the position gradually.
             to, tau = here + max(then - here, 0.0) / (1 - exp(-2)), ahead
         if to > CEILING and 0 < first < CEILING - here:
-            # It may not go there; so it is right in the middle, and later a little slow.
+            # The bar must stay below: it is exact after `ahead`, and a little slow later.
             to, tau = CEILING, -ahead / log(1 - first / (CEILING - here))
         self._curve = Curve(from_=here, to=min(max(here, to), CEILING), tau=max(tau, 0.1))
         self._curve_began = now
 
 
 def _name(step: Step) -> tuple[str, int, str]:
-    """Return what makes a step another one than that before it."""
+    """Return what identifies a step within its phase."""
     return step.key, step.index, step.digest

@@ -1,4 +1,4 @@
-"""Durations whose logarithm is normal: what is left of one that has not ended yet."""
+"""Log-normal durations, and the time left of one that has not ended yet."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ __all__ = [
 ]
 
 SHORTEST = 0.05
-"""Seconds: what is shorter has no length of its own worth knowing."""
+"""Seconds. Shorter durations are treated as this long."""
 
 QUARTILE, NINTH = 0.6744897501960817, 1.2815515655446004
-"""Of a standard normal: the upper quartile, and what nine of ten are below."""
+"""The upper quartile and the ninth decile of the standard normal distribution."""
 
 _inverse = NormalDist().inv_cdf
-# It works in between; below, a normal's tail is as good as exponential.
+# The range in which _inverse works. Below it, the tail of a normal is nearly exponential.
 _LEAST, _MOST = 1e-300, 1 - 1e-16
 _ROOT = sqrt(0.5)
 
 
 class LogNormal(NamedTuple):
-    """A duration whose logarithm is normal.
+    """A duration whose logarithm is normally distributed.
 
     Attributes
     ----------
     mu : float
-        The logarithm of the median, in seconds.
+        Logarithm of the median in seconds.
     sigma : float
-        The spread of the logarithm.
+        Standard deviation of the logarithm.
     """
 
     mu: float
@@ -45,29 +45,29 @@ class LogNormal(NamedTuple):
 
     @property
     def median(self) -> float:
-        """In seconds."""
+        """The median, in seconds."""
         return exp(self.mu)
 
 
 def remaining(dist: LogNormal, spent: float, quantile: float) -> float:
-    """Return a quantile of what is left after `spent` seconds, in seconds."""
+    """Return a quantile of the seconds left after `spent` seconds."""
     mu, sigma = dist
     if spent <= 0:
         return exp(mu - sigma * _inverse(min(1 - quantile, _MOST)))
-    # Tails, since far beyond what is usual 1 - Φ(z) would have no digits left.
+    # The tail is computed directly, because 1 - Φ(z) loses all digits for large z.
     z = (log(spent) - mu) / sigma
     return _beyond(dist, spent, z, erfc(z * _ROOT) / 2, quantile)
 
 
 def _beyond(dist: LogNormal, spent: float, z: float, beyond: float, quantile: float) -> float:
-    """Return a quantile of what is left, where `beyond` is how probable more than `z` is."""
+    """Return a quantile of the seconds left; `beyond` is the probability of more than `z`."""
     tail = beyond * (1 - quantile)
     at = z - log(1 - quantile) / z if tail < _LEAST else -_inverse(min(tail, _MOST))
     return max(exp(dist.mu + dist.sigma * at) - spent, 0.0)
 
 
 def quartiles(dist: LogNormal, spent: float) -> tuple[float, float, float]:
-    """Return lower quartile, median and upper quartile of what is left, in seconds."""
+    """Return lower quartile, median and upper quartile of the seconds left."""
     mu, sigma = dist
     if spent <= 0:
         median, up = exp(mu), exp(QUARTILE * sigma)
@@ -82,19 +82,32 @@ def quartiles(dist: LogNormal, spent: float) -> tuple[float, float, float]:
 
 
 def shifted(dist: LogNormal, spent: float) -> LogNormal:
-    """Return what is left of something after `spent` seconds, as a duration of its own."""
+    """Return the time left after `spent` seconds, approximated by a log-normal duration."""
     low, median, high = quartiles(dist, spent)
     spread = log(max(high, SHORTEST) / max(low, SHORTEST)) / (2 * QUARTILE)
     return LogNormal(log(max(median, SHORTEST)), max(spread, SHORTEST))
 
 
 def imputed(seconds: float, usual: LogNormal) -> tuple[float, float]:
-    """Return the expected logarithm of what was cut off after `seconds`, and what that is worth.
+    """Return the expected logarithm of a duration that was censored, and its weight.
 
-    What was cut off early says nothing; late, that it takes longer than was thought.
+    An early end carries little information and gets little weight. A late one shows that the
+    duration is longer than expected.
+
+    Parameters
+    ----------
+    seconds : float
+        Time until the duration was cut off.
+    usual : LogNormal
+        The expected duration.
+
+    Returns
+    -------
+    value, weight : float
+        The conditional mean of the logarithm, and a weight from 0 to 1.
     """
     z = (log(max(seconds, SHORTEST)) - usual.mu) / usual.sigma
     tail = erfc(z / sqrt(2)) / 2
-    # Far out a normal's hazard is z itself.
+    # Far out, the hazard of a normal is about z.
     hazard = exp(-z * z / 2) / sqrt(2 * pi) / tail if tail > 1e-12 else z
     return usual.mu + usual.sigma * hazard, 1 - tail

@@ -1,7 +1,6 @@
-"""What one past launch says: how long what took, and what happened.
+"""What the estimator learns from one past launch: durations, and whether something happened.
 
-Each fact has a key, under which it is remembered. There are few of those: phases, and steps by how
-much of their phase was left when they began.
+Each observation has a key. The keys are phases, and steps with the time left of their phase.
 """
 
 from __future__ import annotations
@@ -20,19 +19,19 @@ __all__ = [
     "MADE",
     "PULL",
     "WARM_FETCH",
-    "Fact",
     "Key",
+    "Observation",
     "chances",
     "durations",
     "left_key",
 ]
 
 MOST_TIMES = 3
-"""How often a step may begin in a phase and be remembered; of a line that comes again and again,
-the first times say the most."""
+"""Maximum number of times that a step is recorded in one phase. If a step repeats, the first times
+are the most informative."""
 
 BUILD_PHASES = (Phase.FETCHING, Phase.BUILDING, Phase.PUSHING)
-"""The phases that a launch skips whose environment is there already."""
+"""The phases that a launch skips if its environment exists."""
 
 PULL = "pull"
 COLD = "cold"
@@ -43,12 +42,12 @@ WARM_FETCH = "fetching, warm"
 
 Key = tuple[str, ...]
 
-Fact = tuple[Key, float, bool]
-"""Its key; seconds, or whether it happened; and whether it was cut off by a bad end."""
+Observation = tuple[Key, float, bool]
+"""Key; seconds, or 1.0 or 0.0 for a chance; and whether the duration is censored by a failure."""
 
 
-def durations(past: PastLaunch) -> Iterator[Fact]:
-    """Yield what took how long."""
+def durations(past: PastLaunch) -> Iterator[Observation]:
+    """Yield the durations of a launch, in seconds."""
     failed = past.outcome is not Phase.READY
     last = past.spans[-1].phase if past.spans else None
     by_phase: dict[Phase, list[Span]] = {}
@@ -56,11 +55,11 @@ def durations(past: PastLaunch) -> Iterator[Fact]:
         by_phase.setdefault(span.phase, []).append(span)
     for phase, spans in by_phase.items():
         if past.joined and phase is not Phase.LAUNCHING:
-            # Only its end was seen.
+            # Only the end of the build was seen.
             continue
         cut = failed and phase is last
         after = COLD if phase is Phase.LAUNCHING and past.cold else ""
-        # Where the image was there already, building was only to see that.
+        # If the image existed, the phase "building" only checked for it.
         if cut or past.cold or phase is not Phase.BUILDING:
             pulled = sum(span.seconds for span in spans if span.step == "pulling")
             yield ("phase", phase, after), sum(span.seconds for span in spans) - pulled, cut
@@ -70,14 +69,15 @@ def durations(past: PastLaunch) -> Iterator[Fact]:
             yield from _left(phase, spans, after=after)
 
 
-def _left(phase: Phase, spans: list[Span], *, after: str) -> Iterator[Fact]:
+def _left(phase: Phase, spans: list[Span], *, after: str) -> Iterator[Observation]:
+    """Yield the time left of a phase at the beginning of each of its steps."""
     end = spans[-1].end
     pulled = any(span.step == "pulling" for span in spans)
     cached = False
     times: Counter[str] = Counter()
     for span in spans:
         name = span.digest or span.step
-        # Until it is pulled, a launch with a pull is like any other.
+        # The steps before a pull are not counted: the time left would include the pull.
         if span.step == "pulling":
             pulled = False
         if name:
@@ -89,29 +89,37 @@ def _left(phase: Phase, spans: list[Span], *, after: str) -> Iterator[Fact]:
 
 
 def left_key(phase: Phase, step: str, time: int, *, cached: bool, cold: bool = False) -> Key:
-    """Return what is remembered of a step under which name.
+    """Return the key for the time left of a phase at the beginning of a step.
 
     Parameters
     ----------
     phase : Phase
     step : str
-        What the step is known by.
+        Digest or key of the step.
     time : int
-        How often it has begun in this phase: a Hub starts a server, and later Kubernetes does.
+        How many times the step has begun in this phase: JupyterHub starts a server, and later
+        Kubernetes does.
     cached : bool
-        Whether the step before was there already: then the next ones may be, too.
+        Whether the previous step was cached, because then the next ones may be, too.
     cold : bool
-        Of a start, whether it comes after a build.
+        Whether a server is started after a build.
     """
     cold = cold and phase is Phase.LAUNCHING
     return ("left", phase, step, "cached" if cached else "", str(time), COLD if cold else "")
 
 
-def chances(past: PastLaunch, *, first: bool) -> Iterator[Fact]:
-    """Yield what happened, in the first launch of a commit that came so far, or a later one."""
+def chances(past: PastLaunch, *, first: bool) -> Iterator[Observation]:
+    """Yield which parts of a launch happened, as 1.0 or 0.0.
+
+    Parameters
+    ----------
+    past : PastLaunch
+    first : bool
+        Whether the environment of this commit did not exist before.
+    """
     phases = {span.phase for span in past.spans}
     if not phases & {Phase.BUILDING, Phase.BUILT, Phase.LAUNCHING}:
-        # It ended before that was known.
+        # It ended before it was known whether a build is needed.
         return
     cold = past.cold
     if not past.joined:

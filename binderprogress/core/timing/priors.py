@@ -1,12 +1,11 @@
-"""What past launches teach about the next one: log-normal durations and chances, by levels.
+"""Priors from past launches: log-normal durations and probabilities, in a hierarchy.
 
-Each level corrects the one above as far as it has seen launches: all, those of a host, of a
-repository, of a commit. A level says how far its members differ among each other; how far the
-launches of one repository differ is learned from all of them. What a level has seen counts
-accordingly (the normal-normal model of any textbook on hierarchical models). Old launches count
-less and less.
+The levels are all launches, those of a host, of a repository, and of a commit. The estimate of each
+level is shrunk towards that of the level above: the more launches a level has, the less (the
+normal-normal model of textbooks on hierarchical models). How much the launches of one repository
+differ is learned from all repositories. The weight of a launch decays with its age.
 
-Everything is rebuilt from past launches alone, and each costs a few dictionary lookups.
+The state is rebuilt from past launches alone. Adding one takes a few dictionary lookups.
 """
 
 from __future__ import annotations
@@ -22,33 +21,33 @@ from .lognormal import SHORTEST, LogNormal, imputed
 from .observations import AGAIN, COLD, FIRST, MADE, PULL, WARM_FETCH, Key, chances, durations
 from .spans import PastLaunch
 
-__all__ = ["TYPICAL_PULL", "Expectation", "Knowledge", "Place"]
+__all__ = ["TYPICAL_PULL", "Expectation", "Place", "Priors"]
 
 HALF_LIFE = 30 * 86400.0
-"""Seconds after which a launch counts half: packages, images and machines change."""
+"""Seconds after which the weight of a launch halves: packages, images and machines change."""
 
 TYPICAL_PULL = 30.0
-"""Seconds that pulling an image takes where nothing better is known."""
+"""Default duration of pulling an image, in seconds."""
 
 MOST_PLACES = 20_000
-"""Hosts, repositories and commits that are kept; the longest unused is forgotten."""
+"""Maximum number of hosts, repositories and commits. The least recently used is dropped."""
 
 LOST = 0.1
-"""How probable it is that an environment that was there is gone, where nothing better is known."""
+"""Default probability that an existing environment has been removed."""
 
 _APART = 0.3
-"""How far first starts and later ones differ from their usual ratio, in logarithms."""
+"""Standard deviation of the ratio of first starts to later ones, in logarithms."""
 
 
 class Place(NamedTuple):
-    """Of what a launch is one.
+    """The host, repository and commit of a launch.
 
     Attributes
     ----------
     host, repository : str
         Addresses.
     commit : str
-        … or the ref where nobody knows the commit.
+        The commit, or the ref if the commit is not known.
     """
 
     host: str = ""
@@ -57,30 +56,30 @@ class Place(NamedTuple):
 
     @property
     def levels(self) -> tuple[tuple[Key, ...], ...]:
-        """From the widest to the narrowest; those that are not known are left out.
+        """The levels of the hierarchy, widest first. Unknown ones are omitted.
 
-        Each is what it is at its host, and, where that has not been seen, anywhere: in front of
-        several BinderHubs nobody knows beforehand which one will take a launch.
+        Each level has the key at this host, and one at any host as a fallback: in front of several
+        BinderHubs, it is not known in advance which one will take a launch.
         """
-        found: list[tuple[Key, ...]] = [((),)]
+        levels: list[tuple[Key, ...]] = [((),)]
         if self.host:
-            found.append((("host", self.host),))
+            levels.append((("host", self.host),))
         hosts = dict.fromkeys((self.host, ""))
         if self.repository:
-            found.append(tuple(("repository", host, self.repository) for host in hosts))
+            levels.append(tuple(("repository", host, self.repository) for host in hosts))
             if self.commit:
                 names = (self.repository, self.commit)
-                found.append(tuple(("commit", host, *names) for host in hosts))
-        return tuple(found)
+                levels.append(tuple(("commit", host, *names) for host in hosts))
+        return tuple(levels)
 
 
 class _Level(NamedTuple):
     between: float
-    """How far its members differ; 0: as far as the level above spreads."""
+    """Standard deviation between members; 0: that of the level above."""
     wide: bool
-    """Whether the launches of one member differ as far as the level above spreads."""
+    """Whether the launches of one member vary as much as those of the level above."""
     trust: float
-    """How many launches the level above is worth where chances are counted."""
+    """The number of launches that a probability of the level above is worth."""
 
 
 _LEVELS = {
@@ -89,21 +88,21 @@ _LEVELS = {
     "repository": _Level(0.0, False, 2.0),
     "commit": _Level(0.2, False, 0.5),
 }
-# How far the launches of one repository or commit differ, where nothing better is known.
+# Default standard deviation of the launches of one repository or commit.
 _WITHIN = 0.3
-# … and nothing is more regular than this.
+# Minimum of this standard deviation.
 _REGULAR = 0.03
-# A normal's spread over its mean distance from the mean.
+# Ratio of a normal's standard deviation to its mean absolute deviation.
 _ABSOLUTE = sqrt(pi / 2)
-# So many launches are as good as what is assumed of how far those of one member differ.
+# The number of launches that an assumed standard deviation is worth.
 _ASSUMED = 2.0
 
 
 class _Tally:
-    """Weighted mean and spread of what was seen.
+    """Weighted mean and sum of squared deviations.
 
-    Weights grow with the time of what is seen instead of shrinking with age: that is the same and
-    costs nothing.
+    Newer values get larger weights, instead of shrinking the old weights with age. The result is
+    the same, and old values need not be updated.
     """
 
     __slots__ = ("mean", "squares", "weight")
@@ -120,18 +119,18 @@ class _Tally:
         self.squares += weight * off * (value - self.mean)
 
 
-class Knowledge:
-    """What is known of durations and chances; past launches are added in the order of their end."""
+class Priors:
+    """Durations and probabilities, learned from past launches in the order in which they ended."""
 
     def __init__(self) -> None:
         self._places: OrderedDict[Key, dict[Key, _Tally]] = OrderedDict()
-        # When a launch counts as one, and what it counts now.
+        # The time of a launch with weight 1, and the factor for its weight now.
         self._epoch = 0.0
         self._newest = 0.0
         self.fading = 1.0
 
     def add(self, past: PastLaunch) -> None:
-        """Learn from a launch that is over."""
+        """Learn from a finished launch."""
         if not self._places:
             self._epoch = past.began
         self._newest = max(self._newest, past.began + past.seconds)
@@ -139,8 +138,8 @@ class Knowledge:
         weight = 2.0 ** ((past.began - self._epoch) / HALF_LIFE)
         place = Place(past.host, past.repository, past.commit or past.ref)
         expected = Expectation(self, place, {})
-        facts = [*durations(past), *chances(past, first=not self.made(place))]
-        for key, value, cut in facts:
+        observations = [*durations(past), *chances(past, first=not self.made(place))]
+        for key, value, cut in observations:
             share = 1.0
             if cut:
                 usual = expected.duration(key, LogNormal(log(max(value, SHORTEST)), 1.0))
@@ -154,20 +153,20 @@ class Knowledge:
                 self._tallies(level).setdefault(key, _Tally()).add(value, weight * share)
 
     def spread(self, key: Key) -> float:
-        """Return how far the launches of one repository differ, as a variance of the logarithm."""
-        seen = self._places[()].get(_spread_key(key)) if self._places else None
-        if seen is None:
+        """Return the variance of the logarithm within one repository."""
+        tally = self._places[()].get(_spread_key(key)) if self._places else None
+        if tally is None:
             return _WITHIN**2
-        count = seen.weight * self.fading
-        spread = (_ASSUMED * _WITHIN + count * seen.mean) / (_ASSUMED + count)
+        count = tally.weight * self.fading
+        spread = (_ASSUMED * _WITHIN + count * tally.mean) / (_ASSUMED + count)
         return max(spread, _REGULAR) ** 2
 
     def _add_spread(self, place: Place, key: Key, value: float, weight: float) -> None:
-        """Note how far a launch is off from what its repository's took before."""
+        """Record the deviation of a launch from the mean of its repository's earlier launches."""
         before = self._places.get(("repository", place.host, place.repository), {}).get(key)
         if before is not None:
-            # The mean of the others is off, too. Not squared: a few that were far off by chance
-            # must not make the ranges of all others wide.
+            # The factor corrects for the error of the mean. Absolute, not squared: a few outliers
+            # must not widen the ranges of all others.
             share = sqrt(before.weight / (before.weight + weight))
             off = abs(value - before.mean) * share * _ABSOLUTE
             self._tallies(()).setdefault(_spread_key(key), _Tally()).add(off, weight)
@@ -175,41 +174,41 @@ class Knowledge:
     def about(
         self, place: Place, typical: Mapping[Phase, float], *, first_start: float = 1.0
     ) -> Expectation:
-        """Return what is to be expected of a launch.
+        """Return the expectation for a launch.
 
         Parameters
         ----------
         place : Place
         typical : mapping of Phase to float
-            Seconds per phase where nothing is known yet; others are not expected.
+            Default durations in seconds. Phases that are missing are not expected.
         first_start : float
-            How much longer a server takes to start in an environment that was just made.
+            Factor by which a server starts slower right after its environment was built.
         """
         return Expectation(self, place, typical, first_start=first_start)
 
     def has(self, place: Place) -> bool:
-        """Whether launches of just this place were seen."""
+        """Whether launches of exactly this place were added."""
         return any(level in self._places for level in place.levels[-1])
 
     def made(self, place: Place) -> bool:
-        """Whether an environment of just this place was seen to be there."""
+        """Whether an environment of exactly this place has existed before."""
         return any(("chance", MADE) in self._places.get(level, ()) for level in place.levels[-1])
 
     def of(self, place: Place) -> list[tuple[_Level, list[dict[Key, _Tally]]]]:
-        """Return what is known of each level of a place, of those of which something is."""
-        found = []
-        for ways in place.levels:
-            known = [self._places[level] for level in ways if level in self._places]
+        """Return the tallies of each level of a place. Levels without any are omitted."""
+        levels = []
+        for keys in place.levels:
+            known = [self._places[key] for key in keys if key in self._places]
             if known:
-                found.append((_LEVELS[ways[0][0] if ways[0] else ""], known))
-        return found
+                levels.append((_LEVELS[keys[0][0] if keys[0] else ""], known))
+        return levels
 
     def _tallies(self, level: Key) -> dict[Key, _Tally]:
         tallies = self._places.get(level)
         if tallies is None:
             tallies = self._places[level] = {}
             if len(self._places) > MOST_PLACES:
-                # The first of all is the one for all launches, which stays.
+                # The empty key is that of all launches, which is kept.
                 del self._places[next(key for key in self._places if key)]
         elif level:
             self._places.move_to_end(level)
@@ -217,67 +216,79 @@ class Knowledge:
 
 
 class Expectation:
-    """What is expected of one launch.
+    """The expected durations and probabilities of one launch.
 
     Parameters
     ----------
-    knowledge : Knowledge or None
-        None: nothing is known but what is typical.
+    priors : Priors or None
+        None: only the defaults are known.
     place : Place
     typical : mapping of Phase to float
+        Default durations in seconds. Phases that are missing are not expected.
     first_start : float
+        Factor by which a server starts slower right after its environment was built.
     """
 
     def __init__(
         self,
-        knowledge: Knowledge | None,
+        priors: Priors | None,
         place: Place,
         typical: Mapping[Phase, float],
         *,
         first_start: float = 1.0,
     ) -> None:
-        self._knowledge = knowledge or _NOTHING
-        self._known = self._knowledge.of(place)
-        self._which = COLD
+        self._priors = priors or _NOTHING
+        self._known = self._priors.of(place)
+        self._cold_key = COLD
         if place.commit:
-            # What counts is how other new commits went, or those that were there already.
-            self._which = AGAIN if self._knowledge.made(place) else FIRST
-        # Chances, and phases, which are asked for again and again.
+            # Learned from other new commits, or from other commits with an environment.
+            self._cold_key = AGAIN if self._priors.made(place) else FIRST
+        # Caches: the estimator asks for the same values repeatedly.
         self._chances: dict[tuple[str, float], float] = {}
-        self._told: dict[tuple[str, bool, LogNormal], LogNormal] = {}
+        self._durations: dict[tuple[str, bool, LogNormal], LogNormal] = {}
         self._first = log(first_start)
         self.typical = typical
 
     def phase(self, phase: Phase, prior: LogNormal, *, cold: bool = False) -> LogNormal:
-        """How long a phase takes; of launching, without pulling, and maybe after a build."""
-        told = self._told.get((phase, cold, prior))
-        if told is None:
+        """Return the duration of a phase.
+
+        Parameters
+        ----------
+        phase : Phase
+            The duration of launching is without pulling.
+        prior : LogNormal
+            The default.
+        cold : bool
+            Whether the launch comes after a build.
+        """
+        duration = self._durations.get((phase, cold, prior))
+        if duration is None:
             shifted = LogNormal(prior.mu + self._first * cold, prior.sigma)
-            told = self._start(("phase", phase), shifted, cold=cold)
-            self._told[phase, cold, prior] = told
-        return told
+            duration = self._start(("phase", phase), shifted, cold=cold)
+            self._durations[phase, cold, prior] = duration
+        return duration
 
     def pull(self, prior: LogNormal) -> LogNormal:
-        """How long pulling takes, where it has to be done."""
-        told = self._told.get((PULL, False, prior))
-        if told is None:
-            told = self._told[PULL, False, prior] = self.duration((PULL,), prior)
-        return told
+        """Return the duration of pulling the image, if it has to be pulled."""
+        duration = self._durations.get((PULL, False, prior))
+        if duration is None:
+            duration = self._durations[PULL, False, prior] = self.duration((PULL,), prior)
+        return duration
 
     def left(self, step: Key, prior: LogNormal) -> LogNormal:
-        """How much of a phase is left when a step of it begins.
+        """Return the time left of a phase when a step of it begins.
 
         Parameters
         ----------
         step : tuple of str
-            As `left_key` makes it.
+            The key that `left_key` returns.
         prior : LogNormal
-            What would be expected without knowing the step.
+            The expected time without knowing the step.
         """
         return self._start(step[:-1], prior, cold=step[-1] == COLD)
 
     def _start(self, key: Key, prior: LogNormal, *, cold: bool) -> LogNormal:
-        """Return a duration, of a start after a build or without one."""
+        """Return a duration, which depends on a build before it if the phase is launching."""
         if key[1] != Phase.LAUNCHING:
             return self.duration((*key, ""), prior)
         warm, after = (*key, ""), (*key, COLD)
@@ -286,94 +297,96 @@ class Expectation:
         return self.duration(warm, prior, other=after, ratio=self._first)
 
     def cold(self, prior: float) -> float:
-        """How probable it is that the environment has to be made."""
-        # What was there is there, as a rule.
-        return self.chance(self._which, min(prior, LOST) if self._which == AGAIN else prior)
+        """Return the probability that the environment has to be built."""
+        # An environment that has existed is usually still there.
+        return self.chance(self._cold_key, min(prior, LOST) if self._cold_key == AGAIN else prior)
 
     def fetches_warm(self, prior: float) -> float:
-        """How probable it is that a repository is fetched whose environment is there already."""
+        """Return the probability that a repository is fetched although its environment exists."""
         return self.chance(WARM_FETCH, prior)
 
     def happens(self, phase: Phase, prior: float) -> float:
-        """How probable a phase is in a launch whose environment has to be made."""
+        """Return the probability of a phase in a launch whose environment has to be built."""
         return self.chance(phase, prior)
 
     def pulls(self, cold: bool, prior: float) -> float:
-        """How probable it is that the image has to be pulled, after a build or without one."""
+        """Return the probability that the image has to be pulled, after a build or without one."""
         return self.chance(PULL + (COLD if cold else ""), prior)
 
     def chance(self, name: str, prior: float) -> float:
-        """Return a probability, level by level."""
-        told = self._chances.get((name, prior))
-        if told is None:
-            key, fading, told = ("chance", name), self._knowledge.fading, prior
+        """Return a probability, updated level by level."""
+        chance = self._chances.get((name, prior))
+        if chance is None:
+            key, fading, chance = ("chance", name), self._priors.fading, prior
             for level, known in self._known:
-                seen = _first(known, key)
-                if seen is not None:
-                    count = seen.weight * fading
-                    told = (level.trust * told + count * seen.mean) / (level.trust + count)
-            self._chances[name, prior] = told
-        return told
+                tally = _first(known, key)
+                if tally is not None:
+                    count = tally.weight * fading
+                    chance = (level.trust * chance + count * tally.mean) / (level.trust + count)
+            self._chances[name, prior] = chance
+        return chance
 
     def duration(
         self, key: Key, prior: LogNormal, *, other: Key | None = None, ratio: float = 0.0
     ) -> LogNormal:
-        """Return a duration, level by level.
+        """Return a duration, updated level by level.
 
         Parameters
         ----------
         key : tuple of str
         prior : LogNormal
+            The default.
         other : tuple of str, optional
-            What takes about as long, as far as little is known of this.
+            Key of a duration that is related by `ratio`, and used while little is known.
         ratio : float
-            … but longer by so much, in logarithms.
+            Logarithm of the ratio of the other duration to this one.
         """
-        fading, spread = self._knowledge.fading, self._knowledge.spread(key)
+        fading, spread = self._priors.fading, self._priors.spread(key)
         mu, variance = prior.mu, prior.sigma**2
         within = variance
-        doubt = 0.0
+        # Variance of the estimated mean.
+        error = 0.0
         other_mu, other_variance = mu + ratio, variance
         for level, known in self._known:
-            seen = _first(known, key)
-            beside = _first(known, other) if other is not None else None
-            if seen is None and beside is None:
+            tally = _first(known, key)
+            related = _first(known, other) if other is not None else None
+            if tally is None and related is None:
                 continue
             assumed = within if level.wide else spread
-            # What the level above does not know is not known of its members either.
-            between = level.between**2 + doubt if level.between else variance
-            # What several say counts by how sure each is.
-            certain = 1 / between
-            total = mu * certain
-            if beside is not None:
-                noise = assumed / (beside.weight * fading)
-                sure = 1 / (noise + _APART**2)
-                certain += sure
-                total += sure * (beside.mean + mu - other_mu)
+            # The error of the level above is also an error of its members.
+            between = level.between**2 + error if level.between else variance
+            # Each source is weighted by its precision.
+            precision = 1 / between
+            total = mu * precision
+            if related is not None:
+                noise = assumed / (related.weight * fading)
+                weight = 1 / (noise + _APART**2)
+                precision += weight
+                total += weight * (related.mean + mu - other_mu)
                 trust = 1 / (1 / (level.between**2 or other_variance) + 1 / noise)
-                other_mu += trust / noise * (beside.mean - other_mu)
+                other_mu += trust / noise * (related.mean - other_mu)
                 other_variance = assumed + trust
             within = assumed
-            if seen is not None:
-                count = seen.weight * fading
-                off = seen.squares / seen.weight
-                within = (_ASSUMED * assumed + count * off) / (_ASSUMED + count)
-                certain += count / within
-                total += count / within * seen.mean
-            mu, doubt = total / certain, 1 / certain
-            variance = within + doubt
+            if tally is not None:
+                count = tally.weight * fading
+                squared = tally.squares / tally.weight
+                within = (_ASSUMED * assumed + count * squared) / (_ASSUMED + count)
+                precision += count / within
+                total += count / within * tally.mean
+            mu, error = total / precision, 1 / precision
+            variance = within + error
         return LogNormal(mu, sqrt(variance))
 
 
 def _first(known: list[dict[Key, _Tally]], key: Key) -> _Tally | None:
     for tallies in known:
-        seen = tallies.get(key)
-        if seen is not None:
-            return seen
+        tally = tallies.get(key)
+        if tally is not None:
+            return tally
     return None
 
 
-_NOTHING = Knowledge()
+_NOTHING = Priors()
 
 
 def _spread_key(key: Key) -> Key:

@@ -1,4 +1,4 @@
-"""How it went lately: what ended within the last minutes, and how long that took."""
+"""Success rate and durations of the launches that ended within the last minutes."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ __all__ = ["Ended", "Recent", "Window", "quantile"]
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """One launch that is over.
+    """One finished launch.
 
     Attributes
     ----------
     at : float
-        When, in monotonic seconds.
+        When it ended, in monotonic seconds.
     phase : Phase
-        How: ready, failed or cancelled.
+        Its outcome: ready, failed or cancelled.
     seconds : float
-        How long it took.
+        Its duration.
     reason : str
-        Of failed and cancelled: why.
+        Reason of a failed or cancelled launch.
     """
 
     at: float
@@ -35,18 +35,21 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 class Recent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a window says.
+    """Statistics of a window.
 
     Attributes
     ----------
     seconds : float
-        How far back it looks.
+        Length of the window.
+    ready, failed, cancelled : int
+        Number of launches by outcome.
     success_rate : float or None
-        What part of those that were not cancelled became ready; None: there were none.
+        Fraction of launches that became ready, without cancelled ones. None if there are none.
     launch_seconds : dict
-        How long those took that became ready: the median, and what nine of ten kept within.
+        Durations of the launches that became ready: the median ``p50`` and the ninth decile
+        ``p90``, in seconds.
     reasons : dict
-        How many failed for which reason.
+        Number of failed launches by reason.
     """
 
     seconds: float
@@ -59,14 +62,14 @@ class Recent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Window:
-    """Keeps what ended lately.
+    """Keeps the launches that ended recently.
 
     Parameters
     ----------
     seconds : float
-        How far back it looks.
+        Length of the window.
     limit : int
-        How many are kept at most; then the oldest are forgotten early.
+        Maximum number of launches. The oldest ones are dropped.
     """
 
     def __init__(self, seconds: float = 600.0, *, limit: int = 10_000) -> None:
@@ -74,11 +77,11 @@ class Window:
         self._ended: deque[Ended] = deque(maxlen=limit)
 
     def add(self, ended: Ended) -> None:
-        """Take in one; they come in the order of their time."""
+        """Add a launch. Launches must be added in the order of their time."""
         self._ended.append(ended)
 
     def look(self, now: float) -> Recent:
-        """Say how it went up to `now`."""
+        """Return the statistics of the window that ends at `now`, in monotonic seconds."""
         while self._ended and self._ended[0].at <= now - self._seconds:
             self._ended.popleft()
         counts = Counter(ended.phase for ended in self._ended)
@@ -98,5 +101,5 @@ class Window:
 
 
 def quantile(ordered: Sequence[float], q: float) -> float | None:
-    """Return the smallest value that the part `q` of all does not exceed; None of none."""
+    """Return the smallest value that a fraction `q` of all does not exceed; None if empty."""
     return round(ordered[max(math.ceil(q * len(ordered)) - 1, 0)], 3) if ordered else None

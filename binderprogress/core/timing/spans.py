@@ -1,6 +1,6 @@
-"""What is kept of a launch that is over: how it ended, and where the time went.
+"""Spans, and the record of a finished launch.
 
-There is nothing in it of who launched: no address, no user, no token.
+The record contains nothing about the user who launched: no address, no name, no token.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from ..phases import TERMINAL, Phase
 __all__ = ["MOST_SPANS", "PastLaunch", "Span", "StepChange", "spans"]
 
 MOST_SPANS = 1000
-"""More are not kept of one launch: who owns the repository writes the log, and so the steps."""
+"""Maximum number of spans of one launch.
+
+Attack: the owner of the repository writes the log, and so decides how many steps there are.
+"""
 
 
 class StepChange(msgspec.Struct, frozen=True):
-    """The part of an event that `spans` needs, of an event with another step than the one before.
+    """The fields of an event that `spans` needs, for an event that begins another step.
 
-    A log has many lines and few steps: with these, nobody has to read the whole log again.
+    A log has many lines and few steps. With these, `spans` need not read all events.
 
     Attributes
     ----------
@@ -31,45 +34,45 @@ class StepChange(msgspec.Struct, frozen=True):
     phase : Phase
     time : float
         Seconds since 1970.
-    what : Step
+    new_step : Step
     attempt : int
     """
 
     id: int
     phase: Phase
     time: float
-    what: Step
+    new_step: Step
     attempt: int
 
     @property
     def step(self) -> str:
         """As the event's."""
-        return self.what.label
+        return self.new_step.label
 
     @property
     def step_key(self) -> str:
         """As the event's."""
-        return self.what.key
+        return self.new_step.key
 
     @property
     def step_index(self) -> int:
         """As the event's."""
-        return self.what.index
+        return self.new_step.index
 
     @property
     def step_total(self) -> int:
         """As the event's."""
-        return self.what.total
+        return self.new_step.total
 
     @property
     def step_digest(self) -> str:
         """As the event's."""
-        return self.what.digest
+        return self.new_step.digest
 
     @property
     def step_cached(self) -> bool:
         """As the event's."""
-        return self.what.cached
+        return self.new_step.cached
 
     @property
     def terminal(self) -> bool:
@@ -78,25 +81,25 @@ class StepChange(msgspec.Struct, frozen=True):
 
 
 class Span(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A stretch of time in which one step of one phase went on.
+    """The time that one step of a phase took.
 
     Attributes
     ----------
     phase : Phase
     start, end : float
-        Seconds since the launch began. Of one launch, each starts where the one before ends.
+        Seconds since the launch began. Each span starts where the previous one ends.
     step : str
-        The step's key; empty where a phase has not named one.
+        The step's key; empty before the first step of a phase.
     label : str
-        … for people.
+        The step's label.
     index, total : int
-        Of numbered steps, which and of how many; else 0.
+        The number of a numbered step, and how many there are; else 0.
     digest : str
-        Of numbered steps, the instruction's.
+        The digest of a numbered step's instruction.
     cached : bool
-        Whether its result was there already.
+        Whether the result of the step was cached.
     attempt : int
-        Which try.
+        Number of the attempt to start a server.
     """
 
     phase: Phase
@@ -112,35 +115,35 @@ class Span(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """The duration."""
         return self.end - self.start
 
 
 class PastLaunch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A launch that is over.
+    """A finished launch.
 
     Attributes
     ----------
     began : float
         Seconds since 1970.
     provider, repository, ref, commit : str
-        What was launched; `repository` is its address. `commit` is empty where nobody said.
+        What was launched. `repository` is its address. `commit` is empty if it is not known.
     host : str
-        Where it was built and started: a BinderHub's or a Hub's address; empty: here.
+        Address of the BinderHub or JupyterHub that launched it; empty: this server.
     image : str
-        The image's name; empty where it is none, or not known.
+        Name of the image; empty if there is none, or it is not known.
     outcome : Phase
         ready, failed or cancelled.
     reason : str
-        Of failed and cancelled, why.
+        Reason of a failed or cancelled launch.
     cold : bool
-        Whether the environment had to be made.
+        Whether the environment had to be built.
     joined : bool
-        Whether it waited for a build that another launch had begun.
+        Whether it joined a build that another launch had begun.
     image_bytes : int or None
-        The size of the image, where known.
+        Size of the image, if known.
     spans : list of Span
-        Without gaps, from 0 to its end.
+        Without gaps, from 0 to the end of the launch.
     """
 
     began: float
@@ -159,64 +162,64 @@ class PastLaunch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """The duration."""
         return self.spans[-1].end if self.spans else 0.0
 
     @property
     def pulled(self) -> float:
-        """For how many seconds its image was pulled."""
+        """Seconds that pulling the image took."""
         return sum(span.seconds for span in self.spans if span.step == "pulling")
 
     def phase_seconds(self) -> dict[Phase, float]:
-        """Return how long each phase took, in their order."""
-        found: dict[Phase, float] = {}
+        """Return the duration of each phase in seconds, in the order of the phases."""
+        totals: dict[Phase, float] = {}
         for span in self.spans:
-            found[span.phase] = found.get(span.phase, 0.0) + span.seconds
-        return found
+            totals[span.phase] = totals.get(span.phase, 0.0) + span.seconds
+        return totals
 
 
 def spans(events: Iterable[Event | StepChange], *, began: float) -> list[Span]:
-    """Say where the time went.
+    """Divide the time of a launch into spans.
 
     Parameters
     ----------
     events : iterable of Event or StepChange
-        Of one launch, in their order; also of one that is not over. Those that change no step may
-        be left out, but for the last one.
+        The events of one launch in their order. The launch need not have ended. Events that do not
+        change the step may be omitted, except the last one.
     began : float
-        When the launch began, in seconds since 1970. What lies before it, in a build that was
-        under way, is left out.
+        When the launch began, in seconds since 1970. The earlier part of a build that it joined
+        is ignored.
 
     Returns
     -------
     list of Span
-        Those of one moment only (a cached step, ``built``) are kept.
+        It includes spans without duration, such as a cached step or ``built``.
     """
-    found: list[Span] = []
+    result: list[Span] = []
     for event in events:
-        at = max(event.time - began, found[-1].start if found else 0.0)
-        if found:
-            last = found[-1]
-            found[-1] = msgspec.structs.replace(last, end=round(at, 3))
-            if _goes_on(last, event) or (len(found) >= MOST_SPANS and last.phase is event.phase):
+        at = max(event.time - began, result[-1].start if result else 0.0)
+        if result:
+            last = result[-1]
+            result[-1] = msgspec.structs.replace(last, end=round(at, 3))
+            if _continues(last, event) or (len(result) >= MOST_SPANS and last.phase is event.phase):
                 if event.step_cached:
-                    found[-1] = msgspec.structs.replace(found[-1], cached=True)
-                if event.step_total > last.total and _goes_on(last, event):
-                    # Layers become known one by one.
-                    found[-1] = msgspec.structs.replace(
-                        found[-1], label=event.step, total=event.step_total
+                    result[-1] = msgspec.structs.replace(result[-1], cached=True)
+                if event.step_total > last.total and _continues(last, event):
+                    # The number of layers grows while they are named.
+                    result[-1] = msgspec.structs.replace(
+                        result[-1], label=event.step, total=event.step_total
                     )
                 continue
         if event.terminal:
             break
         at = round(at, 3)
-        if found and event.time < began:
-            # Of a build that was under way, only what it was at counts.
-            del found[-1]
-        found.append(
+        if result and event.time < began:
+            # Of a build that was joined, only its step at that time counts.
+            del result[-1]
+        result.append(
             Span(
                 event.phase,
-                at if found else 0.0,
+                at if result else 0.0,
                 at,
                 step=event.step_key,
                 label=event.step,
@@ -227,11 +230,11 @@ def spans(events: Iterable[Event | StepChange], *, began: float) -> list[Span]:
                 attempt=event.attempt,
             )
         )
-    return found
+    return result
 
 
-def _goes_on(span: Span, event: Event | StepChange) -> bool:
-    """Whether an event tells of the same step as the span."""
+def _continues(span: Span, event: Event | StepChange) -> bool:
+    """Whether an event belongs to the step of the span."""
     return (span.phase, span.step, span.index, span.digest, span.attempt) == (
         event.phase,
         event.step_key,

@@ -91,7 +91,7 @@ def test_attack_a_log_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [event.message for event in events] == [
         "0\n",
         "1\n",
-        "[The log is too long: the rest of it is left out.]\n",
+        "[The log is too long. The rest is omitted.]\n",
         "",
     ]
     assert events[-1].phase is Phase.BUILT

@@ -23,7 +23,7 @@ def test_numbers_never_go_back(said: list[tuple[str, str]]) -> None:
         for before, after in pairwise(told):
             assert all(one <= other for one, other in zip(before[1:], after[1:], strict=True))
         for layers in told:
-            assert 0 <= layers.there <= layers.done <= layers.total <= len(NAMES)
+            assert 0 <= layers.existing <= layers.done <= layers.total <= len(NAMES)
 
 
 def test_pulls_and_pushes_are_counted_apart() -> None:

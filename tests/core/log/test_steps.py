@@ -29,8 +29,8 @@ def said(step: Step | None) -> dict[str, Any] | None:
         label = LAYER_LABELS.get(step.key, "Step {} of {}")
         assert step.label == label.format(step.index, step.total)
         text = {"index": step.index, "total": step.total}
-    if step.there:
-        text["there"] = step.there
+    if step.existing:
+        text["there"] = step.existing
     cached: dict[str, Any] = {"cached": True} if step.cached else {}
     return {"key": step.key, **text, **cached, **({"phase": step.phase} if step.phase else {})}
 

@@ -35,7 +35,7 @@ steps = st.one_of(
     st.none(),
     st.just(Step("saving", "Saving the image")),
     st.builds(
-        lambda key, index, more, there: Step(key, "", index, index + more, there=there),
+        lambda key, index, more, existing: Step(key, "", index, index + more, existing=existing),
         st.sampled_from(["pushing", "pulling-base"]),
         st.integers(1, 20),
         st.integers(0, 20),
@@ -103,6 +103,8 @@ def test_a_launch(
 
 
 # What both languages make of the same launches; see `docs/development.md`.
+# The names of the browser that differ from ours.
+_FIELDS = {"there": "existing"}
 SHARED = json.loads((Path(__file__).parents[2] / "data" / "estimates.json").read_text())
 
 
@@ -111,7 +113,8 @@ def test_launches_that_the_browser_estimates_too(case: dict[str, Any]) -> None:
     estimator = Estimator(now=1000.0, expectation=case.get("typical", TYPICAL))
     for event in case["events"]:
         given = event.get("step")
-        step = Step(**{"key": "step", "label": "", **given}) if given else None
+        fields = {_FIELDS.get(name, name): value for name, value in (given or {}).items()}
+        step = Step(**{"key": "step", "label": "", **fields}) if given else None
         told = estimator.update(Phase(event["phase"]), step, now=1000.0 + event["at"])
         curve = told.curve
         said = None if curve is None else {"from": curve.from_, "to": curve.to, "tau": curve.tau}
@@ -433,8 +436,8 @@ def test_a_narrower_spread_is_surer() -> None:
 # -- layers
 
 
-def layer(key: str, index: int, total: int, there: int = 0) -> Step:
-    return Step(key, "", index, total, there=there)
+def layer(key: str, index: int, total: int, existing: int = 0) -> Step:
+    return Step(key, "", index, total, existing=existing)
 
 
 def pushing(*events: tuple[float, int, int, int]) -> tuple[Estimator, list[Estimate]]:
@@ -442,8 +445,8 @@ def pushing(*events: tuple[float, int, int, int]) -> tuple[Estimator, list[Estim
     estimator = Estimator(now=0.0)
     estimator.update(Phase.PUSHING, Step("pushing", ""), now=0.0)
     told = [
-        estimator.update(Phase.PUSHING, layer("pushing", index, total, there), now=seconds)
-        for seconds, index, total, there in events
+        estimator.update(Phase.PUSHING, layer("pushing", index, total, existing), now=seconds)
+        for seconds, index, total, existing in events
     ]
     return estimator, told
 

@@ -12,7 +12,7 @@ from binderprogress.core.phases import Phase
 from binderprogress.core.timing import priors as knowledge
 from binderprogress.core.timing.estimator import TYPICAL, Estimator
 from binderprogress.core.timing.lognormal import LogNormal
-from binderprogress.core.timing.priors import HALF_LIFE, Expectation, Knowledge, Place
+from binderprogress.core.timing.priors import HALF_LIFE, Expectation, Place, Priors
 from binderprogress.core.timing.spans import PastLaunch, Span
 
 PRIOR = LogNormal(log(100.0), 0.9)
@@ -56,12 +56,12 @@ def past(
     )
 
 
-def expected(known: Knowledge, place: Place = HERE) -> Expectation:
+def expected(known: Priors, place: Place = HERE) -> Expectation:
     return known.about(place, TYPICAL)
 
 
 def test_nothing_known_is_what_is_typical() -> None:
-    for about in (expected(Knowledge()), Expectation(None, HERE, TYPICAL)):
+    for about in (expected(Priors()), Expectation(None, HERE, TYPICAL)):
         assert about.phase(Phase.BUILDING, PRIOR) == pytest.approx(PRIOR)
         assert about.cold(0.7) == 0.7
         assert about.happens(Phase.PUSHING, 1.0) == 1.0
@@ -69,7 +69,7 @@ def test_nothing_known_is_what_is_typical() -> None:
 
 
 def test_a_repository_that_was_launched_takes_as_long_as_then() -> None:
-    known = Knowledge()
+    known = Priors()
     for count in range(5):
         known.add(past(("building", 20.0 + count), ("built", 0), ("launching", 3), at=count))
     here = expected(known).phase(Phase.BUILDING, PRIOR)
@@ -82,7 +82,7 @@ def test_a_repository_that_was_launched_takes_as_long_as_then() -> None:
 
 
 def test_where_a_launch_goes_need_not_be_known_beforehand() -> None:
-    known = Knowledge()
+    known = Priors()
     for count in range(5):
         known.add(past(("building", 20), ("built", 0), ("launching", 3), at=count))
     anywhere = expected(known, Place("", "repository", "commit"))
@@ -92,7 +92,7 @@ def test_where_a_launch_goes_need_not_be_known_beforehand() -> None:
 
 
 def test_old_launches_count_less() -> None:
-    known = Knowledge()
+    known = Priors()
     for count in range(20):
         known.add(past(("building", 500), ("built", 0), at=count))
     for count in range(4):
@@ -101,7 +101,7 @@ def test_old_launches_count_less() -> None:
 
 
 def test_a_step_says_how_much_of_its_phase_is_left() -> None:
-    known = Knowledge()
+    known = Priors()
     slow, quick = numbered(1, 2, digest="slow"), numbered(2, 2, digest="quick")
     for count in range(3):
         spans = ("building", 2), ("building", 60, slow), ("building", 5, quick), ("built", 0)
@@ -116,7 +116,7 @@ def test_a_step_says_how_much_of_its_phase_is_left() -> None:
 
 
 def test_a_step_after_one_that_was_cached_is_another() -> None:
-    known = Knowledge()
+    known = Priors()
     one, two = numbered(1, 2, digest="one"), numbered(2, 2, digest="two")
     there = numbered(1, 2, digest="one", cached=True)
     for count in range(3):
@@ -132,7 +132,7 @@ def test_a_step_after_one_that_was_cached_is_another() -> None:
 
 
 def test_whether_an_environment_has_to_be_made() -> None:
-    known = Knowledge()
+    known = Priors()
     known.add(past(("building", 50), ("built", 0), ("launching", 3)))
     for count in range(4):
         known.add(past(("built", 0), ("launching", 3), at=1 + count))
@@ -144,7 +144,7 @@ def test_whether_an_environment_has_to_be_made() -> None:
 
 
 def test_what_was_there_is_there_again() -> None:
-    known = Knowledge()
+    known = Priors()
     known.add(past(("building", 50), outcome="failed"))
     # A build that failed has left nothing.
     assert expected(known).cold(0.7) > 0.7
@@ -156,7 +156,7 @@ REUSED = Step("reused", "")
 
 
 def test_to_see_that_an_image_is_there_is_no_build() -> None:
-    known = Knowledge()
+    known = Priors()
     for count in range(4):
         spans = ("fetching", 1), ("building", 0.2, REUSED), ("built", 0), ("launching", 3)
         known.add(past(*spans, at=count, cold=False))
@@ -173,7 +173,7 @@ def test_to_see_that_an_image_is_there_is_no_build() -> None:
 
 
 def test_a_first_start_takes_longer() -> None:
-    known, launching = Knowledge(), LogNormal(log(2.0), 0.5)
+    known, launching = Priors(), LogNormal(log(2.0), 0.5)
     new = known.about(HERE, TYPICAL, first_start=3.0)
     assert new.phase(Phase.LAUNCHING, launching).median == pytest.approx(2)
     assert new.phase(Phase.LAUNCHING, launching, cold=True).median == pytest.approx(6)
@@ -190,7 +190,7 @@ def test_a_first_start_takes_longer() -> None:
 
 def test_how_far_launches_of_one_repository_differ_is_learned() -> None:
     def sigma(*seconds: float) -> float:
-        known = Knowledge()
+        known = Priors()
         for count, took in enumerate(seconds):
             for name in ("one", "other"):
                 place = Place("", name)
@@ -202,7 +202,7 @@ def test_how_far_launches_of_one_repository_differ_is_learned() -> None:
 
 
 def test_whether_and_for_how_long_an_image_is_pulled() -> None:
-    known = Knowledge()
+    known = Priors()
     pulling, started = Step("pulling", "Pulling"), Step("starting", "Starting")
     for count in range(6):
         spans = ("launching", 1, Step("scheduled", "")), ("launching", 80, pulling)
@@ -220,7 +220,7 @@ def test_whether_and_for_how_long_an_image_is_pulled() -> None:
 
 
 def test_a_build_that_others_began_is_not_counted_again() -> None:
-    known = Knowledge()
+    known = Priors()
     known.add(past(("building", 3), ("built", 0), ("launching", 2), joined=True))
     about = expected(known)
     assert about.phase(Phase.BUILDING, PRIOR) == pytest.approx(PRIOR)
@@ -230,7 +230,7 @@ def test_a_build_that_others_began_is_not_counted_again() -> None:
 
 def test_what_was_cut_off_is_not_how_long_it_takes() -> None:
     def median(seconds: float) -> float:
-        known = Knowledge()
+        known = Priors()
         for count in range(5):
             known.add(past(("building", 100), ("built", 0), at=count))
         for count in range(5):
@@ -245,7 +245,7 @@ def test_what_was_cut_off_is_not_how_long_it_takes() -> None:
 
 
 def test_phases_before_a_bad_end_count() -> None:
-    known = Knowledge()
+    known = Priors()
     known.add(past(("fetching", 40), ("building", 5), outcome="failed"))
     known.add(past(("waiting", 4), outcome="cancelled"))
     known.add(past(outcome="cancelled"))
@@ -254,7 +254,7 @@ def test_phases_before_a_bad_end_count() -> None:
 
 def test_the_longest_unused_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(knowledge, "MOST_PLACES", 3)
-    known = Knowledge()
+    known = Priors()
     for name in ("a", "b", "a", "c"):
         known.add(past(("building", 10), ("built", 0), place=Place("", name)))
     assert known.has(Place("", "a"))
@@ -265,7 +265,7 @@ def test_the_longest_unused_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_same_launches_teach_the_same_again() -> None:
     launches = [past(("building", 10.0 + n), ("built", 0), at=float(n)) for n in range(9)]
-    one, other = Knowledge(), Knowledge()
+    one, other = Priors(), Priors()
     for launch in launches:
         one.add(launch)
         other.add(launch)
@@ -282,7 +282,7 @@ def test_the_same_launches_teach_the_same_again() -> None:
 def test_whatever_was_seen_an_expectation_is_one(
     launches: list[tuple[float, float, bool, bool]],
 ) -> None:
-    known = Knowledge()
+    known = Priors()
     for at, seconds, ready, cold in launches:
         spans = [("building", seconds), ("built", 0), ("launching", 2)]
         known.add(past(*spans[not cold :], at=at, outcome="ready" if ready else "failed"))
