@@ -8,7 +8,7 @@ from pathlib import Path
 from binderprogress.core.log.reasons import REASONS
 from binderprogress.core.log.steps import LAYER_LABELS
 
-from .test_docs import steps
+from .docs.test_pages import steps
 
 CATALOG = json.loads(
     (

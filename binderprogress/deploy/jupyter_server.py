@@ -14,7 +14,7 @@ from tornado.httputil import url_concat
 from traitlets import TraitError, default
 from traitlets.config import LoggingConfigurable
 
-from ..backends.jupyterhub import HubLauncher
+from ..backends.jupyterhub.launcher import HubLauncher
 from ..errors import ConfigError, RefusedError
 from ..web.app import handlers
 from ..web.base import ApiHandler, Handler

@@ -22,7 +22,7 @@ from ..backends.binderhub.backend import UpstreamBuilder, UpstreamLauncher
 from ..backends.binderhub.upstreams import Upstreams
 from ..backends.fetch.archives import Archives
 from ..backends.fetch.network import Network
-from ..backends.jupyterhub import HubLauncher
+from ..backends.jupyterhub.launcher import HubLauncher
 from ..backends.local.builder import LocalBuilder
 from ..backends.repo2docker.builder import Repo2dockerBuilder
 from ..errors import ConfigError

@@ -21,7 +21,7 @@ from traitlets.config import Config
 
 from binderprogress.backends.binderhub.upstreams import Upstreams
 from binderprogress.backends.fetch.git import GitResolver
-from binderprogress.backends.jupyterhub import HubLauncher
+from binderprogress.backends.jupyterhub.launcher import HubLauncher
 from binderprogress.client import AsyncClient
 from binderprogress.core import sse
 from binderprogress.core.binderhub.stream import server_of

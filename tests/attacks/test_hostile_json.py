@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from traitlets.config import Config
 
 from binderprogress.backends.fetch.archives import Archives
-from binderprogress.backends.jupyterhub import HubLauncher
+from binderprogress.backends.jupyterhub.launcher import HubLauncher
 from binderprogress.core import sse
 from binderprogress.core.binderhub.stream import BinderHubLaunch, read_record
 from binderprogress.core.events import Event, encode

@@ -15,7 +15,7 @@ import pytest
 from binderprogress.backends.base import PairedBackend
 from binderprogress.backends.binderhub.backend import UpstreamBuilder, UpstreamLauncher
 from binderprogress.backends.binderhub.upstreams import Upstreams
-from binderprogress.backends.jupyterhub import HubLauncher
+from binderprogress.backends.jupyterhub.launcher import HubLauncher
 from binderprogress.client import AsyncClient
 from binderprogress.client.jupyter import JupyterServer
 from binderprogress.client.models import Server

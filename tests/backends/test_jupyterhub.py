@@ -22,7 +22,7 @@ from binderprogress.backends.base import (
     Record,
     RunningServer,
 )
-from binderprogress.backends.jupyterhub import HubLauncher
+from binderprogress.backends.jupyterhub.launcher import HubLauncher
 from binderprogress.backends.local.builder import MARKER
 from binderprogress.core.specs import from_address
 from binderprogress.core.traceparent import parse

@@ -11,7 +11,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from binderprogress.backends.base import Builder, Launcher, PairedBackend
-from binderprogress.backends.jupyterhub import HubLauncher
+from binderprogress.backends.jupyterhub.launcher import HubLauncher
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.launches import LaunchManager
 

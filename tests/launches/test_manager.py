@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from binderprogress.backends.base import BuildResult, Record, ResolvedSpec
-from binderprogress.backends.jupyterhub import HubLauncher
+from binderprogress.backends.jupyterhub.launcher import HubLauncher
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec

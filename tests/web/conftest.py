@@ -15,7 +15,7 @@ from tornado.web import Application
 from traitlets.config import Config
 
 from binderprogress.backends.base import PairedBackend
-from binderprogress.backends.jupyterhub import HubLauncher
+from binderprogress.backends.jupyterhub.launcher import HubLauncher
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.core.specs import Spec
 from binderprogress.deploy.embedded_jupyterhub import EmbeddedJupyterHub

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from traitlets.config import Config
 
-from binderprogress.backends.jupyterhub import HubLauncher
+from binderprogress.backends.jupyterhub.launcher import HubLauncher
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec

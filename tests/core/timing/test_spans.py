@@ -81,7 +81,7 @@ def test_changes_of_steps_say_as_much_as_all_events() -> None:
     ]
     events = [event(at, phase, step) for at, phase, step in steps]
     changes = [
-        StepChange(id=number, phase=event.phase, time=event.time, what=step, attempt=1)
+        StepChange(id=number, phase=event.phase, time=event.time, new_step=step, attempt=1)
         for number, (event, (_, _, step)) in enumerate(zip(events, steps, strict=True), 1)
     ]
     began = events[0].time

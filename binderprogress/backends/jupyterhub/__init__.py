@@ -1,0 +1,1 @@
+"""A JupyterHub, which starts the Jupyter servers."""
