@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -285,9 +285,7 @@ async def test_a_wrong_token(hub: Hub) -> None:
     with pytest.raises(LaunchFailedError) as caught:
         await spawn(spawner, hub.request())
     assert caught.value.reason == "hub-unreachable"
-    assert "JupyterHub could not be asked to start a server: the Hub answered 403" in str(
-        caught.value
-    )
+    assert "A request to JupyterHub failed: JupyterHub answered 403" in str(caught.value)
     await spawner.close()
 
 
@@ -367,7 +365,7 @@ async def test_a_hub_that_starts_one_at_a_time(hub: Hub) -> None:
     assert min(map(len, throttled)) == 0, "one did not have to wait"
     assert max(map(len, throttled)) >= 1
     for message in throttled[0] + throttled[1]:
-        assert re.fullmatch(r"The Hub is busy; asking again in [12] s\.", message)
+        assert re.fullmatch(r"JupyterHub is busy\. Retrying in [12] s\.", message)
     await asyncio.gather(*(spawner.stop(request) for request in requests))
     await spawner.close()
 
@@ -486,6 +484,36 @@ async def test_streams_that_break_off_are_read_again_without_duplicates() -> Non
         assert messages(items) == ["one", "one", "two", "two", "end"]
         assert served(items).url == f"{address}user/a/"
     assert sum(path.startswith("POST") and "server" in path for path in seen) == 1
+
+
+class RecordingLauncher(HubLauncher):
+    """Notes which progress streams were closed."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.closed: list[str] = []
+
+    async def _stream(self, path: str) -> AsyncGenerator[dict[str, Any], None]:
+        try:
+            async with aclosing(super()._stream(path)) as records:
+                async for record in records:
+                    yield record
+        finally:
+            self.closed.append(path)
+
+
+@asynchronous(20)
+async def test_closing_a_launch_closes_its_stream_first() -> None:
+    """Not some time later, when Python finalizes the generators below."""
+    async with hostile([event(message="one")]) as (address, _):
+        launcher = RecordingLauncher(url=address, api_token="a")
+        items = launcher.launch(launch_request())
+        record = await anext(items)
+        assert isinstance(record, Record)
+        assert not launcher.closed
+        await items.aclose()
+        assert len(launcher.closed) == 1
+        await launcher.close()
 
 
 @pytest.mark.parametrize("text", [b"data: {no json\n\n", b"data: [1]\n\n", b""])

@@ -515,6 +515,22 @@ async def test_cancel_leaves_no_process_and_no_environment(
     assert count.read_text() == "built\n" * 2
 
 
+@asynchronous(90)
+async def test_closing_a_build_ends_its_processes_first(
+    builder: LocalBuilder, make_repository: Make, tmp_path: Path
+) -> None:
+    script = WAITING.format(count=tmp_path / "count", go=tmp_path / "go")
+    target = await resolve(builder, make_repository(files={"postBuild": script}))
+    items = builder.build(target)
+    async for item in items:
+        if isinstance(item, Record) and "waiting" in item.raw:
+            break
+    assert len(within(builder.folder(target))) >= 2, "the builder and postBuild"
+    await items.aclose()
+    assert not within(builder.folder(target))
+    assert not builder.folder(target).exists()
+
+
 @asynchronous(60)
 async def test_run_in_a_repository_with_modules_of_its_own(
     builder: LocalBuilder, make_repository: Make, monkeypatch: pytest.MonkeyPatch

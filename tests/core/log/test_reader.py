@@ -597,7 +597,7 @@ def test_a_line_says_the_same_whichever_way_it_is_read(
 
 
 def test_a_hub_that_lets_one_wait_is_a_queue() -> None:
-    note = from_jupyterhub({"message": "The Hub is busy; asking again in 2 s.", "throttled": True})
+    note = from_jupyterhub({"message": "JupyterHub is busy. Retrying in 2 s.", "throttled": True})
     assert note.step == QUEUED
     assert from_jupyterhub({"message": "Server requested", "throttled": "yes"}).step != QUEUED
 
