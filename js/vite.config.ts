@@ -5,7 +5,7 @@ type Build = NonNullable<ViteUserConfig["build"]>;
 
 const STATIC = "../share/binderprogress/static";
 
-/** Lit keeps the white space of its templates, and so does the minifier: indentation goes here. */
+/** Remove the indentation of templates: Lit and the minifier keep it. */
 const withoutIndentation = {
   name: "without-indentation",
   apply: "build" as const,
@@ -13,15 +13,15 @@ const withoutIndentation = {
     /\/src\/(element\/(template|running|ending)|log\/[\w-]+)\.ts$/.test(id) ? { code: code.replace(/\n +/g, "\n"), map: null } : undefined,
 };
 
-/** The modules that the element cannot do without. What it loads when wanted may use them, too. */
+/** The modules that the element always needs. Parts that are loaded on demand use them, too. */
 const CORE =
-  /node_modules\/(@?lit|lit-[a-z]+|@lit|eventsource-parser)\/|catalogs\/en\.json|element\.css|src\/(wire\/(client|detect|pause|reconnect|server-url|stream)|session\/(progress|session)|element\/(element|focus|lazy|template)|i18n\/(language|words))\.ts/;
+  /node_modules\/(@?lit|lit-[a-z]+|@lit|eventsource-parser)\/|catalogs\/en\.json|element\.css|src\/(wire\/(client|detect|pause|reconnect|server-url|stream)|session\/(outcome|progress|session)|element\/(element|focus|lazy|template)|i18n\/(language|words))\.ts/;
 
-/** What the server's pages name, and what pages elsewhere load as a module. */
+/** The scripts of the server's own pages, and the element as a module for other pages. */
 const pages: Build = {
   outDir: STATIC,
   emptyOutDir: true,
-  // A library: its parts load each other by plain `import()`, from wherever the script is.
+  // In library mode, parts load each other by plain `import()`, relative to the script.
   lib: {
     entry: {
       "binder-progress": "src/element/define.ts",
@@ -38,18 +38,18 @@ const pages: Build = {
   minify: true,
   rolldownOptions: {
     output: {
-      // No hashes: the templates name these files, and the server sends an ETag.
+      // No hashes: the templates use these names, and the server sends an ETag.
       entryFileNames: "[name].js",
       chunkFileNames: "[name].js",
       assetFileNames: "[name][extname]",
       minify: true,
-      // One file for what the element always needs: in pieces it would be larger.
+      // One file for what the element always needs: several would be larger when compressed.
       codeSplitting: { groups: [{ name: "core", test: CORE }] },
     },
   },
 };
 
-/** The element for pages that may not load modules: one file, with the parts loaded when wanted. */
+/** The element for pages that cannot load modules: one file with all parts. */
 const classic: Build = {
   outDir: STATIC,
   emptyOutDir: false,
@@ -57,14 +57,14 @@ const classic: Build = {
   lib: {
     entry: { "binder-progress.classic": "src/element/classic.ts" },
     formats: ["iife"],
-    // Vite asks for one. Nothing is exported, and so no global variable is made.
+    // Vite requires a name. Nothing is exported, so no global variable is created.
     name: "binderProgress",
   },
   minify: true,
   rolldownOptions: { output: { entryFileNames: "[name].js", codeSplitting: false, minify: true } },
 };
 
-/** What npm installs: whoever bundles it brings the dependencies, and minifies. */
+/** The npm package. The application's bundler adds the dependencies and minifies. */
 function forNpm(): Build {
   const { dependencies } = JSON.parse(readFileSync("package.json", "utf8")) as {
     dependencies: Record<string, string>;
@@ -85,22 +85,22 @@ function forNpm(): Build {
   };
 }
 
-/** By the name that `vite build --mode` is given. */
+/** By the value of `vite build --mode`. */
 const builds: Record<string, () => Build> = { classic: () => classic, npm: forNpm };
 
 export default defineConfig(({ mode }) => ({
   plugins: [withoutIndentation],
   build: {
     target: "es2022",
-    // Those that know `light-dark()`, by which the element follows the page's colour scheme.
+    // Browsers with `light-dark()`, which the element's colour schemes need.
     cssTarget: ["chrome123", "firefox120", "safari17.5"],
     ...(builds[mode]?.() ?? pages),
   },
-  // The tests read the templates and the cases they share with Python.
+  // Tests read the templates, and the test cases that they share with Python.
   server: { fs: { allow: [".."] } },
   test: {
     include: ["src/**/*.test.ts"],
-    // The documentation is compared with the style.
+    // Tests compare the documentation with the styles.
     css: true,
   },
 }));

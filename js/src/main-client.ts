@@ -1,5 +1,5 @@
 /**
- * The server's API for programs, as `binderprogress/client`. Importing this touches no DOM.
+ * The module `binderprogress/client`: a client of the server's API. Importing it needs no DOM.
  */
 export {
   ApiError,
@@ -15,4 +15,4 @@ export {
 } from "./wire/client";
 export type { Curve, LaunchEvent, Phase } from "./wire/event";
 export { curveAt, isTerminal, ProgressModel } from "./session/progress";
-export { serverUrl } from "./element/jupyter-server-url";
+export { jupyterServerUrl } from "./element/jupyter-server-url";

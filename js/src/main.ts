@@ -1,8 +1,8 @@
 /**
- * The element's class, the client and the progress model, as `binderprogress`. Importing this
- * registers nothing; `binderprogress/define` does.
+ * The package `binderprogress`: the element's class, the client and the progress model. Importing it
+ * does not register the element, `binderprogress/define` does.
  */
 export { BinderProgressElement } from "./element/element";
 export type { BinderProgressEventMap, ProgressDetail } from "./element/element-events";
 export * from "./main-client";
-export type { Failure } from "./session/session";
+export type { Failure } from "./session/outcome";

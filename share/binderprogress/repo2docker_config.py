@@ -1,4 +1,4 @@
-# repo2docker's configuration for builds that binderprogress starts, each in a folder of its own.
+# The repo2docker configuration for builds started by binderprogress. Each runs in its own folder.
 from pathlib import Path
 
 from binderprogress.backends.fetch.isolated import isolated_provider

@@ -102,7 +102,7 @@ def test_attack_a_launch_of_the_same_repository_is_not_taken_for_ones_own(
     warning = page.get_by_text("This launch was not started in this tab")
     page.goto(f"{trusted}#launch={theirs(server, folder, 'trusted')}")
     expect(warning).to_be_visible()
-    page.get_by_role("link", name="Start a launch of your own").click()
+    page.get_by_role("link", name="Start your own launch").click()
     page.wait_for_url("**#launch=*")
     expect(warning).to_be_hidden()
     # It is one's own after a reload, too.

@@ -146,14 +146,14 @@ def test_attack_a_page_that_reads_ours_gets_no_ticket(
 def test_our_own_page_launches_with_one_click(hub: Service, folder: Path, ada: Page) -> None:
     """Who comes from the form is not asked again; who reloads the address is."""
     ada.get_by_label("Repository").fill((folder / "evil").as_uri())
-    ada.get_by_role("button", name="Make it").click()
+    ada.get_by_role("button", name="Create link").click()
     ada.get_by_role("link", name="Try the link").click()
     ada.wait_for_url("**#launch=*")
     # The ticket is used, and not in the address that is copied.
     assert "ticket" not in ada.url
     ada.goto(f"{hub.url}link")
     ada.get_by_label("Repository").fill((folder / "evil").as_uri())
-    ada.get_by_role("button", name="Launch it").click()
+    ada.get_by_role("button", name="Launch now").click()
     ada.wait_for_url("**#launch=*")
     ada.goto(ada.url.partition("#")[0] + "?again")
     expect(ada.get_by_role("button", name="Launch")).to_be_visible()

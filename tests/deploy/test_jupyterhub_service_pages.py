@@ -73,7 +73,7 @@ def test_a_launch_is_found_again_and_cancelled(page: Page, named: Service, folde
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(f"{named.url}link")
     page.get_by_label("Repository").fill((folder / "endless").as_uri())
-    page.get_by_role("button", name="Make it").click()
+    page.get_by_role("button", name="Create link").click()
     # From our own page: nothing is asked.
     page.get_by_role("link", name="Try the link").click()
     expect(page.get_by_text("Running postBuild")).to_be_visible(timeout=COLD)

@@ -94,7 +94,7 @@ def test_the_failing_example_says_why(page: Page, demo: dict[str, Any]) -> None:
     main = page.get_by_role("main")
     expect(main).to_contain_text("cannot be satisfied", timeout=COLD)
     expect(main).to_contain_text("Correct the name or the version in requirements.txt")
-    expect(page.get_by_role("region", name="Why, from the log")).to_contain_text("six==99.99")
+    expect(page.get_by_role("region", name="Log lines that show why")).to_contain_text("six==99.99")
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
     assert page.get_by_role("progressbar").get_attribute("aria-valuenow") != "100"
 
@@ -129,7 +129,7 @@ def test_a_launch_in_a_card_goes_on_on_its_own_page(
     page: Page, demo: dict[str, Any], started: list[str]
 ) -> None:
     start(page, demo, "A notebook")
-    page.get_by_role("link", name="This launch on its own page").click()
+    page.get_by_role("link", name="View this launch on its own page").click()
     page.wait_for_url("**/v2/git/**#launch=*")
     expect(page.get_by_role("link", name="Open")).to_be_visible(timeout=COLD)
     assert len(started) == 1

@@ -101,7 +101,7 @@ def test_of_a_hundred_thousand_lines_few_are_elements(log: Locator, launch: Wire
 
 def test_follows_until_a_person_scrolls_up(log: Locator, launch: Wire, page: Page) -> None:
     follow = page.get_by_role("button", name="Follow")
-    latest = page.get_by_role("button", name="To the latest line")
+    latest = page.get_by_role("button", name="Jump to the latest line")
     launch.say(*numbered(500))
     expect(line(log, "line 500")).to_be_in_viewport()
     expect(follow).to_have_attribute("aria-pressed", "true")
@@ -240,13 +240,13 @@ def test_fills_the_screen(log: Locator, launch: Wire, page: Page) -> None:
     launch.say(*numbered(200))
     before = log.locator(".log-row").count()
     page.get_by_role("button", name="Full screen").click()
-    expect(page.get_by_role("button", name="Leave full screen")).to_be_visible()
+    expect(page.get_by_role("button", name="Exit full screen")).to_be_visible()
     assert page.evaluate("document.fullscreenElement?.localName") == "binder-progress"
     height = page.evaluate("innerHeight")
     assert log.bounding_box()["height"] > height - 120  # type: ignore[index] # it is visible
     expect(line(log, "line 200")).to_be_in_viewport()
     assert log.locator(".log-row").count() > before
-    page.get_by_role("button", name="Leave full screen").click()
+    page.get_by_role("button", name="Exit full screen").click()
     expect(page.get_by_role("button", name="Full screen", exact=True)).to_be_visible()
     assert page.evaluate("document.fullscreenElement") is None
 
@@ -279,7 +279,7 @@ def test_attack_a_line_of_a_megabyte_is_text(log: Locator, launch: Wire, page: P
     launch.say("before\n", HOSTILE * (1_000_000 // len(HOSTILE)) + "\n", "after\n")
     expect(line(log, "after")).to_be_visible()
     row = line(log, "<script>alert(2)</script>")
-    expect(row).to_contain_text("The line goes on")
+    expect(row).to_contain_text("This line is longer")
     assert log.locator("img, script").count() == 0
     assert len(row.inner_text()) < 11_000
     # Nor more elements than can be shown smoothly.
@@ -377,8 +377,6 @@ def test_another_language_and_another_log(alone: Page) -> None:
     expect(alone.get_by_role("link", name="ä log.line").first).to_be_visible()
     alone.evaluate("view.render({ start: 0, end: 1, line: () => 'of another launch' })")
     expect(alone.locator(".log-row")).to_have_text(["1of another launch"])
-    alone.evaluate("view.dispose()")
-    expect(alone.locator(".log-row")).to_have_count(0)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

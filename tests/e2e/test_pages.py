@@ -130,7 +130,7 @@ def test_an_entry_launches_in_its_card(server: Running, page: Page, started: lis
     assert before is not None
     assert after is not None
     assert after["y"] <= before["y"] + 1
-    own = one.get_by_role("link", name="This launch on its own page")
+    own = one.get_by_role("link", name="View this launch on its own page")
     expect(own).to_have_attribute("href", re.compile(r"/v2/git/.*\?urlpath=api/status#launch=.+"))
     assert len(started) == 1
     expect(one.get_by_text("Running postBuild")).to_be_visible(timeout=COLD)
@@ -169,7 +169,7 @@ def test_entries_launch_side_by_side_and_a_reload_goes_on_with_both(
     page.goto(server.url)
     for title in ("Second", "Third"):
         one = launch(page, title)
-        expect(one.get_by_role("link", name="This launch on its own page")).to_be_visible()
+        expect(one.get_by_role("link", name="View this launch on its own page")).to_be_visible()
     assert len(started) == 2
     links = [card(page, title).get_by_role("link", name="own page") for title in TITLES[1:3]]
     before = [link.get_attribute("href") for link in links]
@@ -316,13 +316,13 @@ def test_without_javascript_links_lead_to_a_page_that_says_what_can_be_done(
     page.wait_for_url("**/v2/git/**")
     notice = page.locator("noscript .notice")
     expect(notice).to_be_visible()
-    expect(notice).to_contain_text("A launch needs JavaScript")
+    expect(notice).to_contain_text("Launching needs JavaScript")
     expect(notice).to_contain_text(f"{server.url}api/launches")
     page.goto(f"{server.url}link")
     page.get_by_label("Repository").fill("gh/a/b")
     page.get_by_label("A notebook in Voilà").check()
     page.get_by_label("Path", exact=True).fill("a.ipynb")
-    page.get_by_role("button", name="Make it").click()
+    page.get_by_role("button", name="Create link").click()
     expect(page.get_by_role("region", name="Link", exact=True)).to_have_text(
         f"{server.url}v2/gh/a/b/HEAD?urlpath=voila/render/a.ipynb"
     )

@@ -98,7 +98,7 @@ def test_in_another_language_too(page: Page, launching: Launching) -> None:
 
 def test_a_cut_while_building_joins_the_build(page: Page, launching: Launching) -> None:
     with launching(pace=0.02, cuts={1: 12}) as hub:
-        expect(page.locator("[part=notice]")).to_contain_text("trying again")
+        expect(page.locator("[part=notice]")).to_contain_text("Reconnecting")
         expect(opened(page)).to_be_visible(timeout=20_000)
         assert (len(hub.requests), hub.builds, hub.launches) == (2, 1, 1)
 

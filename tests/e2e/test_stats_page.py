@@ -179,7 +179,7 @@ def test_three_charts_are_drawn_and_say_what_is_pointed_at(
 def test_each_phase_can_be_seen_day_by_day(server: Stage, filled: Database, page: Page) -> None:
     open_page(page, server)
     stats = page.request.get(f"{server.url}api/stats?days=30").json()
-    choice = page.get_by_label("Time of")
+    choice = page.get_by_label("Duration of")
     expect(choice).to_have_value("total")
     picture = part(page, "durations").locator("canvas")
     before = picture.evaluate("c => c.toDataURL()")
@@ -238,7 +238,7 @@ def test_a_server_that_cannot_be_reached_is_said(
     page.route("**/api/stats*", lambda route: route.abort())
     page.clock.run_for(10_000)
     problem = page.get_by_role("status")
-    expect(problem).to_contain_text("The server cannot be reached. These numbers are of")
+    expect(problem).to_contain_text("The server cannot be reached. These numbers are from")
     expect(part(page, "launches")).to_have_text(before)
     page.unroute("**/api/stats*")
     page.clock.run_for(10_000)
@@ -248,7 +248,7 @@ def test_a_server_that_cannot_be_reached_is_said(
 
 def test_an_empty_history_says_what_to_do(server: Stage, history: Database, page: Page) -> None:
     open_page(page, server)
-    heading = page.get_by_role("heading", name="No launch of the last 30 days is known yet")
+    heading = page.get_by_role("heading", name="No launches in the last 30 days")
     expect(heading).to_be_visible()
     expect(part(page, "past")).to_be_hidden()
     expect(part(page, "launches")).to_have_text("0")
@@ -268,10 +268,10 @@ def test_where_all_failed_there_is_no_time_to_show(
 
 def test_without_a_history_it_says_how_to_have_one(server: Stage, page: Page) -> None:
     open_page(page, server)
-    expect(page.get_by_role("heading", name="No history is kept here")).to_be_visible()
+    expect(page.get_by_role("heading", name="This server keeps no history")).to_be_visible()
     expect(page.get_by_text("c.History.url")).to_be_visible()
     expect(part(page, "empty")).to_be_hidden()
-    expect(part(page, "running-more")).to_contain_text("room for")
+    expect(part(page, "running-more")).to_contain_text("capacity: ")
 
 
 def test_the_period_is_chosen_by_links(server: Stage, filled: Database, page: Page) -> None:
@@ -311,7 +311,7 @@ def test_provider_and_host_are_chosen_in_place(
     provider.select_option("gh")
     expect(count).to_have_text("5")
     host.select_option("b.example.org")
-    heading = page.get_by_role("heading", name="No launch of the last 7 days is known yet")
+    heading = page.get_by_role("heading", name="No launches in the last 7 days")
     expect(heading).to_be_visible()
     provider.select_option("")
     expect(count).to_have_text("3")

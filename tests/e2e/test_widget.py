@@ -271,7 +271,7 @@ def test_a_cut_connection_goes_on_where_it_stopped(context: BrowserContext, play
         notice = page.locator("[part=notice]")
         for number in range(3):
             play.say(f"line {number}\n")
-            expect(notice).to_contain_text("nothing is missed")
+            expect(notice).to_contain_text("The launch continues")
             # The bar says so, too: its ribs are gone.
             expect(page.locator("#ribs")).to_have_css("opacity", "0")
             expect(notice).to_be_hidden()
@@ -290,7 +290,7 @@ def test_without_its_lazy_parts_it_still_says_why(context: BrowserContext, play:
     page.route("**/static/ending.js", lambda route: route.abort())
     page.route("**/api/launches", lambda route: route.abort())
     page.goto(f"{play.url}v2/{SPEC}")
-    expect(page.locator("binder-progress")).to_contain_text("The server did not answer")
+    expect(page.locator("binder-progress")).to_contain_text("The server did not respond")
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 

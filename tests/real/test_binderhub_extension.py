@@ -385,7 +385,7 @@ def test_our_page_leads_to_the_login_and_to_ones_own_server(
         log_in(page, f"{binder.url}launches", "bob")
         page.get_by_text("There are none").wait_for()
         page.goto(f"{binder.url}v2/fake/a/b#launch={launch}")
-        page.get_by_role("heading", name="This launch is over").wait_for()
+        page.get_by_role("heading", name="This launch has expired").wait_for()
         assert page.get_by_role("link", name="Open").count() == 0
         ann.close()
         bob.close()

@@ -234,7 +234,7 @@ async def test_a_spec_that_is_not_understood_is_a_page_that_says_so(api: Api, pa
     assert response.headers["Content-Type"].startswith("text/html")
     page = Page(response.body)
     check_nothing_runs(page)
-    assert "This did not work" in page.text
+    assert "The request failed" in page.text
     assert "Traceback" not in page.text
     assert "site-packages" not in page.text
 

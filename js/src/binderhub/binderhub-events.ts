@@ -1,23 +1,23 @@
 /**
- * A BinderHub's events, turned into ours: numbered, timed, with step, bar and reason. No DOM, no
- * clock of its own; loaded when wanted.
+ * Converts the events of a BinderHub to ours, with number, time, step, progress and reason. No DOM;
+ * times are arguments; loaded on demand.
  */
 import { jupyterServerAddress, linkAddress } from "./addresses";
 import { Estimator } from "./estimator";
 import type { LaunchEvent, Phase } from "../wire/event";
 import { isTerminal } from "../session/progress";
-import { diagnose, type Diagnosis, said } from "./reasons";
+import { diagnose, type Diagnosis, diagnosisOf } from "./reasons";
 import { type BuildStep, launchStep, StepReader } from "./steps";
 import tables from "./tables.json";
 
-/** As many of the last messages are searched for the reason of a failure. */
-const TAIL = 400;
-/** Characters of one line that are kept, as on our server. */
-const LONGEST = 4096;
+/** The number of last messages that are searched for the reason of a failure. */
+const MAX_TAIL = 400;
+/** The characters that are kept of a line, as on our server. */
+const MAX_LENGTH = 4096;
 
 const ORDER = tables.phases as Phase[];
 const PHASES = new Set(tables.binderhub as Phase[]);
-/** The phases whose messages are a builder's log. */
+/** The phases whose messages are lines of the build's log. */
 const LOGGED = new Set<Phase | undefined>([undefined, "waiting", "fetching", "building", "pushing"]);
 /** The fields of `ready` that are kept, and what makes them safe. */
 const READY_FIELDS = {
@@ -31,13 +31,13 @@ const READY_FIELDS = {
   binder_persistent_request: unchanged,
   binder_client_ip: unchanged,
 } as const;
-/** What only an HTTP status says, where the hub's sentence says no more. */
+/** The reasons of HTTP statuses, for messages that say no more. */
 const STATUSES: Record<number, string> = { 403: "refused", 429: "rate-limited", 500: "internal" };
 
-/** One event of a BinderHub: whatever it is. */
+/** An event of a BinderHub, not validated. */
 export type BinderHubRecord = Readonly<Record<string, unknown>>;
 
-/** What the data of one server-sent event says; what is no object of JSON is a line of the log. */
+/** Read the data of a server-sent event. Data that is not a JSON object becomes a line of the log. */
 export function readRecord(data: string): BinderHubRecord {
   let value: unknown;
   try {
@@ -49,106 +49,106 @@ export function readRecord(data: string): BinderHubRecord {
   return isObject ? (value as BinderHubRecord) : { message: data };
 }
 
-/** The phase that a record names; nothing for BinderHub's own words for a build pod's states. */
+/** The phase of a record; nothing for the states of a build pod, which BinderHub sends as phases. */
 export function phaseOf(record: BinderHubRecord): Phase | undefined {
   const { phase } = record;
   const name = typeof phase === "string" ? (phase.toLowerCase() as Phase) : undefined;
   return name && PHASES.has(name) ? name : undefined;
 }
 
-/** The message of a record; an object is none. */
+/** The message of a record; empty if it is an object. */
 export function messageOf(record: BinderHubRecord): string {
   const { message } = record;
   return message === undefined || typeof message === "object" ? "" : String(message);
 }
 
-/** Whether a record is a line of a builder's log, or one that names no phase. */
+/** Whether a record is a line of the build's log, or has no phase. */
 export function isLogged(record: BinderHubRecord): boolean {
   return LOGGED.has(phaseOf(record));
 }
 
-/** Makes our events of the records of one launch, over however many connections they came. */
+/** Converts the records of one launch, from any number of connections. */
 export class BinderHubLaunch {
-  /** The phase of the newest event. */
+  /** The phase of the latest event. */
   phase: Phase = "waiting";
-  /** Whether the launch has come to its end: nothing follows. */
+  /** Whether the launch has ended: no event follows. */
   over = false;
 
-  readonly #tell: (event: LaunchEvent) => void;
-  readonly #began: number;
+  readonly #send: (event: LaunchEvent) => void;
+  readonly #start: number;
   readonly #estimator: Estimator;
   readonly #reader = new StepReader();
   #id = 0;
   #attempt = 1;
   #step: BuildStep | undefined;
-  #unfinished = false;
+  #isUnfinished = false;
   #tail: string[] = [];
 
   /**
-   * @param tell - gets each event
-   * @param now - seconds since 1970, as in every call that follows
+   * @param send - gets each event
+   * @param now - the time in seconds since 1970, as in all later calls
    */
-  constructor(tell: (event: LaunchEvent) => void, now: number) {
-    this.#tell = tell;
-    this.#began = now;
+  constructor(send: (event: LaunchEvent) => void, now: number) {
+    this.#send = send;
+    this.#start = now;
     this.#estimator = new Estimator(now);
   }
 
-  /** Take in one record. */
+  /** Take the next record. */
   take(record: BinderHubRecord, now: number): void {
     if (this.over) return;
     const text = messageOf(record);
     const named = phaseOf(record);
-    // The lone line feed with which docker's older API ends a message that came before.
-    const isEnd = this.#unfinished && /^\r?\n$/.test(text) && !named;
-    this.#unfinished = text !== "" && !isEnd && !/[\r\n]$/.test(text);
+    // Docker's older API ends a message with a line feed in a message of its own.
+    const isEnd = this.#isUnfinished && /^\r?\n$/.test(text) && !named;
+    this.#isUnfinished = text !== "" && !isEnd && !/[\r\n]$/.test(text);
     if (isEnd || !(text.trim() || named)) return;
     const step = isLogged(record) ? this.#reader.read(text, record.layers) : launchStep(text);
-    const phase = this.#further(named, step);
+    const phase = this.#latestOf(named, step);
     this.#remember(text);
     if (phase === "failed") this.#fail(record, text, now);
-    else this.#append(phase, ended(text), step, now, fieldsOf(record, phase));
+    else this.#append(phase, asLine(text), step, now, fieldsOf(record, phase));
     if (text.startsWith("Launch attempt ") && phase === "launching") this.#attempt += 1;
-    // What a build printed is not why its server does not start.
+    // The build's output does not explain why its server fails to start.
     if (phase === "built") this.#tail = [];
   }
 
-  /** End it for a reason that no record gave. */
+  /** End the launch for a reason that is not from a record. */
   fail(reason: string, now: number): void {
-    if (!this.over) this.#end(said(reason), now);
+    if (!this.over) this.#end(diagnosisOf(reason), now);
   }
 
-  /** The phase that a record is told under: never one that is over. */
-  #further(named: Phase | undefined, step: BuildStep | undefined): Phase {
-    // Pushing shows up as text inside "building".
+  /** The phase of the next event. Phases never go back. */
+  #latestOf(named: Phase | undefined, step: BuildStep | undefined): Phase {
+    // BinderHub has no phase for pushing, only messages within "building".
     const phases = [this.phase, named, step?.phase].map((phase) => (phase ? ORDER.indexOf(phase) : 0));
     return ORDER[Math.max(...phases)] ?? this.phase;
   }
 
   #fail(record: BinderHubRecord, text: string, now: number): void {
-    // The hub's own words are a line of the log; the end says it in ours.
-    if (text.trim()) this.#append(this.phase, ended(text), undefined, now);
+    // BinderHub's own message is a line of the log. The last event has ours.
+    if (text.trim()) this.#append(this.phase, asLine(text), undefined, now);
     const { status_code: code } = record;
     const status = typeof code === "number" ? STATUSES[code] : undefined;
-    this.#end(diagnose(this.#tail, this.#usual ?? status ?? "unknown"), now);
+    this.#end(diagnose(this.#tail, this.#defaultReason ?? status ?? "unknown"), now);
   }
 
-  /** What has failed where nothing tells more; nothing while nothing has begun. */
-  get #usual(): string | undefined {
+  /** The reason if the log does not tell; nothing if nothing has begun. */
+  get #defaultReason(): string | undefined {
     if (this.phase === "waiting") return undefined;
     return LOGGED.has(this.phase) ? "build-failed" : "spawn-failed";
   }
 
-  #end(found: Diagnosis, now: number): void {
-    const { reason, subject, message, advice, evidence } = found;
-    const about = { reason, ...(subject && { subject }), advice, evidence };
-    this.#append("failed", `${message}\n`, undefined, now, about);
+  #end(diagnosis: Diagnosis, now: number): void {
+    const { reason, subject, message, advice, evidence } = diagnosis;
+    const fields = { reason, ...(subject && { subject }), advice, evidence };
+    this.#append("failed", `${message}\n`, undefined, now, fields);
   }
 
   #remember(text: string): void {
-    this.#tail.push(text.slice(0, LONGEST));
-    // Not with every line: a shift is as long as what is left.
-    if (this.#tail.length > 2 * TAIL) this.#tail = this.#tail.slice(-TAIL);
+    this.#tail.push(text.slice(0, MAX_LENGTH));
+    // Not for each line: removing the first item moves all others.
+    if (this.#tail.length > 2 * MAX_TAIL) this.#tail = this.#tail.slice(-MAX_TAIL);
   }
 
   #append(
@@ -166,7 +166,7 @@ export class BinderHubLaunch {
       id: (this.#id += 1),
       phase,
       time: now,
-      elapsed: Math.max(now - this.#began, 0),
+      elapsed: Math.max(now - this.#start, 0),
       progress,
       ...(message && { message }),
       ...(this.#step && stepFields(this.#step)),
@@ -178,11 +178,11 @@ export class BinderHubLaunch {
       ...fields,
     };
     this.over = isTerminal(event);
-    this.#tell(event);
+    this.#send(event);
   }
 }
 
-/** What an event of ours has beyond phase, message and step. */
+/** The fields of our event besides phase, message and step. */
 function fieldsOf(record: BinderHubRecord, phase: Phase): Partial<LaunchEvent> {
   const fields: Partial<LaunchEvent> = {};
   const { imageName } = record;
@@ -206,11 +206,11 @@ function stepFields(step: BuildStep): Partial<LaunchEvent> {
   return { step: label, step_key: key, ...numbers };
 }
 
-/** Text as one message: ending in a line feed, or in a carriage return if it is overwritten. */
-function ended(text: string): string {
+/** Return a text as one line, with a carriage return at its end if it will be overwritten. */
+function asLine(text: string): string {
   if (text === "") return "";
   const end = text.endsWith("\r") ? "\r" : "\n";
   const line = text.replace(/\r?\n?$/, "");
-  const more = line.length - LONGEST;
-  return more > 0 ? `${line.slice(0, LONGEST)}… [${more} more characters]${end}` : line + end;
+  const more = line.length - MAX_LENGTH;
+  return more > 0 ? `${line.slice(0, MAX_LENGTH)}… [${more} more characters]${end}` : line + end;
 }

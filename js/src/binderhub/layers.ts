@@ -1,17 +1,17 @@
 /**
- * Layers of an image that is pulled or pushed: how many there are, and how many are done. As the
- * server counts them, by its own table. No DOM; loaded when wanted.
+ * Counts the layers of an image that is pulled or pushed, with the server's own table. No DOM; loaded on
+ * demand.
  */
 import tables from "./tables.json";
 
-/** How far a pull or a push is. */
+/** The progress of a pull or push. */
 export interface Layers {
-  /** The step that they are layers of. */
+  /** The key of the step. */
   key: string;
-  /** Layers that were named so far. */
+  /** The number of layers named so far. */
   total: number;
   done: number;
-  /** How many of those that are done were there already, and took no time. */
+  /** The number of finished layers that existed before, and took no time. */
   there: number;
 }
 
@@ -28,29 +28,29 @@ const [DOCKER, PODMAN, BUILDX] = [patterns.docker, patterns.podman, patterns.bui
 ) as [RegExp, RegExp, RegExp];
 const PODMANS: Record<string, State> = { " done": "done", " skipped": "there" };
 
-/** Counts layers line by line; a number never goes back. */
+/** Counts layers line by line. Numbers never decrease. */
 export class LayerReader {
-  #counts = new Map([PULLING, PUSHING].map((key) => [key, new Count(key)]));
+  #counts = new Map([PULLING, PUSHING].map((key) => [key, new LayerCount(key)]));
 
-  /** A line such as `4f50a35f1c79: Pull complete`. */
+  /** Read a line such as `4f50a35f1c79: Pull complete`. */
   docker(line: string): Layers | undefined {
     const [whole, name = ""] = DOCKER.exec(line) ?? [];
     if (!whole) return undefined;
-    const found = LINES.find(([beginning]) => line.startsWith(beginning, whole.length));
-    return found && this.#counts.get(found[1])?.take(name, found[2]);
+    const entry = LINES.find(([beginning]) => line.startsWith(beginning, whole.length));
+    return entry && this.#counts.get(entry[1])?.take(name, entry[2]);
   }
 
-  /** A line of BuildKit's about a blob, a layer that it extracts, or one it pushes. */
+  /** Read a line of BuildKit about a blob, or a layer that it extracts or pushes. */
   buildx(line: string): Layers | undefined {
     const [whole, doing, name = "", size, time, done] = BUILDX.exec(line) ?? [];
     if (!whole) return undefined;
-    // A download; it is done when it is extracted.
+    // A download: the layer is done when it is extracted.
     if (!doing) return size && time ? this.#counts.get(PULLING)?.take(name, "begun") : undefined;
     const key = doing.startsWith("extracting") ? PULLING : PUSHING;
     return this.#counts.get(key)?.take(name, done ? "done" : "begun");
   }
 
-  /** A line such as `Copying blob sha256:…`, which does not say which way: `key` does. */
+  /** Read a line such as `Copying blob sha256:…`. `key` says whether it is a pull or a push. */
   podman(line: string, key: string): Layers | undefined {
     const count = this.#counts.get(key);
     if (line.startsWith("Copying config ")) return count?.finish();
@@ -59,7 +59,7 @@ export class LayerReader {
   }
 }
 
-class Count {
+class LayerCount {
   readonly #key: string;
   #isDone = new Map<string, boolean>();
   #done = 0;
@@ -82,7 +82,7 @@ class Count {
     return { key: this.#key, total: this.#isDone.size, done: this.#done, there: this.#there };
   }
 
-  /** All that have begun are done. */
+  /** Mark all layers as done. */
   finish(): Layers | undefined {
     if (!this.#isDone.size) return undefined;
     for (const name of this.#isDone.keys()) this.#isDone.set(name, true);
@@ -91,8 +91,8 @@ class Count {
   }
 }
 
-/** What a record of repo2docker's says of the layers of a push; anything else says nothing. */
-export function inRecord(layers: unknown): Layers | undefined {
+/** Count the layers in a record of repo2docker about a push; nothing if they have another form. */
+export function layersOf(layers: unknown): Layers | undefined {
   if (typeof layers !== "object" || layers === null || Array.isArray(layers)) return undefined;
   const states = Object.values(layers).slice(0, MOST).map(stateOf);
   if (!states.length) return undefined;

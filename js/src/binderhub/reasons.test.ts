@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import cases from "../../../tests/data/reasons.json";
-import { diagnose, plain, said } from "./reasons";
+import { diagnose, diagnosisOf, plain } from "./reasons";
 
 test.each(cases.cases)("as in Python: $name", ({ log, reason, subject, message }) => {
   const before = ["Cloning into '/tmp/repo2docker'...\n", "STEP 3/11: RUN pip install six\n"];
@@ -30,7 +30,7 @@ test("a wrapped sentence is evidence as a whole", () => {
 test("the last lines are the evidence where none tells", () => {
   const lines = Array.from({ length: 20 }, (_, count) => `line ${count}\n`);
   expect(diagnose(lines, "build-failed")).toEqual({
-    ...said("build-failed"),
+    ...diagnosisOf("build-failed"),
     evidence: ["line 14", "line 15", "line 16", "line 17", "line 18", "line 19"],
   });
   expect(diagnose(["\n", "\u001b[0m"])).toMatchObject({ reason: "unknown", evidence: [] });

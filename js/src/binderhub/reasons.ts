@@ -1,64 +1,64 @@
 /**
- * Why a launch failed, read from its log as the server does it, by the server's own table: for
- * plain BinderHubs. No DOM; loaded when wanted.
+ * Finds out from a log why a launch on a plain BinderHub failed, with the server's own table of
+ * patterns. No DOM; loaded on demand.
  */
 import more from "../i18n/catalogs/more/en.json";
 import tables from "./tables.json";
 import type { Catalog } from "../i18n/words";
 
-/** What is known of a failure. */
+/** Why a launch failed. */
 export interface Diagnosis {
   /** For programs. */
   reason: string;
-  /** What it is about, as the requirement that cannot be satisfied; in the message already. */
+  /** What the reason is about, such as a requirement. It is also part of the message. */
   subject: string;
   /** What happened, in one sentence, in English. */
   message: string;
   /** What to do, in one sentence, in English. */
   advice: string;
-  /** The lines of the log that say so, in their order. */
+  /** The log lines that show it, in order. */
   evidence: string[];
 }
 
 const texts: Catalog = more;
 const { drawn, limits } = tables;
 const ESCAPES = new RegExp(tables.escapes, "g");
-// "s": in Python, too, a dot is everything but a line feed, and there is none in a line.
+// Flag "s": as in Python, where a dot only excludes line feeds, and lines have none.
 const REASONS = tables.reasons.map((reason) => ({
   ...reason,
   pattern: new RegExp(reason.pattern, "is"),
   below: reason.below ? new RegExp(reason.below, "is") : undefined,
 }));
 
-/** Text without escape sequences and control characters; tabs and line feeds stay. */
+/** Remove escape sequences and control characters, except tabs and line feeds. */
 export function plain(text: string): string {
   return text.replace(ESCAPES, "");
 }
 
 /**
- * Find out from the last lines of a log why it failed.
+ * Find the reason of a failure in the last lines of a log.
  *
- * @param lines - in their order; each may be more than one
- * @param otherwise - the reason where no line tells; the last lines are the evidence then
+ * @param messages - in order; each may have several lines
+ * @param fallback - the reason if no line matches. The evidence is the last lines then.
  */
-export function diagnose(lines: readonly string[], otherwise = "unknown"): Diagnosis {
-  const cleaned = lastLines(lines);
+export function diagnose(messages: readonly string[], fallback = "unknown"): Diagnosis {
+  const cleaned = lastLines(messages);
   for (const reason of REASONS) {
-    const found = cleaned.flatMap((line, at) => {
+    const matches = cleaned.flatMap((line, at) => {
       const match = reason.pattern.exec(line);
       return match ? [{ at, line, name: firstGroup(match) }] : [];
     });
-    if (!found.length) continue;
-    let name = found.find((one) => one.name)?.name ?? "";
-    let evidence = found.map(({ line }) => line);
+    if (!matches.length) continue;
+    let name = matches.find((match) => match.name)?.name ?? "";
+    let evidence = matches.map(({ line }) => line);
     if (!name && reason.below) {
-      const wrapped = lookBelow(reason.below, cleaned.slice(found[0]!.at).slice(0, limits.evidence));
+      const wrapped = lookBelow(reason.below, cleaned.slice(matches[0]!.at).slice(0, limits.evidence));
       if (wrapped) ({ name, evidence } = wrapped);
     }
     const subject = reason.named ? subjectOf(name) : "";
-    return said(reason.key, subject, evidence.slice(0, limits.evidence));
+    return diagnosisOf(reason.key, subject, evidence.slice(0, limits.evidence));
   }
-  return said(otherwise, "", cleaned.slice(-limits.evidence));
+  return diagnosisOf(fallback, "", cleaned.slice(-limits.evidence));
 }
 
 /** The last lines that say something, plain, as far as a diagnosis reads. */
@@ -80,13 +80,13 @@ function lastLines(messages: readonly string[]): string[] {
   return lines.reverse();
 }
 
-/** What is said of a reason that is known. */
-export function said(reason: string, subject = "", evidence: string[] = []): Diagnosis {
+/** The diagnosis for a known reason. */
+export function diagnosisOf(reason: string, subject = "", evidence: string[] = []): Diagnosis {
   const sentence = subject ? texts[`reason.${reason}.named`] : texts[`reason.${reason}`];
   return {
     reason,
     subject,
-    // A function: a subject may have dollar signs in it.
+    // A function, because the subject may contain dollar signs.
     message: (sentence ?? "").replace("{subject}", () => subject),
     advice: texts[`advice.${reason}`] ?? "",
     evidence,
@@ -97,7 +97,7 @@ function firstGroup(match: RegExpExecArray): string {
   return match.slice(1).find(Boolean) ?? "";
 }
 
-/** The name that is in some of the first lines, joined, and those lines: some programs wrap. */
+/** Find the name in the first lines, joined, because some programs wrap their messages. */
 function lookBelow(
   pattern: RegExp,
   lines: string[],
@@ -110,7 +110,7 @@ function lookBelow(
   return undefined;
 }
 
-/** How many characters at the beginning of a text are some of these. */
+/** The number of leading characters of a text that are among `characters`. */
 function lengthOf(text: string, characters: string): number {
   let length = 0;
   while (length < text.length && characters.includes(text[length]!)) length += 1;
@@ -118,7 +118,7 @@ function lengthOf(text: string, characters: string): number {
 }
 
 function subjectOf(name: string): string {
-  // Not from the front: ".binder/Dockerfile" has its dot there.
+  // Dots are removed only at the end: ".binder/Dockerfile" begins with one.
   let [begin, end] = [0, name.length];
   while (begin < end && " ,:;'\"`".includes(name[begin]!)) begin += 1;
   while (begin < end && " .,:;'\"`".includes(name[end - 1]!)) end -= 1;

@@ -1,67 +1,67 @@
 /**
- * What a BinderHub says again to whoever connects again. No DOM; loaded when wanted.
+ * Skips what a BinderHub repeats after a reconnect. No DOM; loaded on demand.
  */
 
-/** Messages that are kept to compare with. */
-const KEPT = 5000;
-/** Places in them that are followed at once, should they all look alike. */
-const PLACES = 50;
+/** The number of messages that are kept for comparison. */
+const MAX_MESSAGES = 5000;
+/** The number of positions that are followed at once, if messages look alike. */
+const MAX_POSITIONS = 50;
 
 /**
- * Knows messages that were had before.
+ * Recognises messages that were received before.
  *
- * A hub that is asked again sends the log of the running build again: all of it, or only its last
- * hundred lines. So what comes is looked for among what was had, and skipped as long as it goes on
- * like there.
+ * After a reconnect, a BinderHub sends the log of the running build again: all of it, or only its last
+ * 100 lines. So the first message is searched for among the earlier ones, and messages are skipped as
+ * long as they continue in the same way.
  */
 export class Repeats {
-  /** What the hub said itself: it stands anywhere between the lines of the log. */
+  /** BinderHub's own status messages, which appear anywhere between the lines of the log. */
   readonly #statuses = new Set<string>();
-  #had: string[] = [];
-  /** Where in `had` the next message may be; none when nothing is repeated. */
-  #places: number[] = [];
+  #messages: string[] = [];
+  /** The possible positions of the next message in `#messages`; none if it is new. */
+  #positions: number[] = [];
   #isFirst = false;
 
-  /** From here on the hub may begin anew. */
+  /** Call this for each new connection, which may repeat earlier messages. */
   begin(): void {
     this.#isFirst = true;
-    this.#places = [];
+    this.#positions = [];
   }
 
   /**
-   * Whether a message was had before; else it is remembered.
+   * Return whether a message is a repeat, and keep it otherwise.
    *
-   * @param text - as it came
-   * @param isStatus - whether it is the hub's own and not the log's
+   * @param text - the message, unchanged
+   * @param isStatus - whether it is a status of the BinderHub, not a line of the log
    */
   has(text: string, isStatus: boolean): boolean {
     if (text === "") return false;
     if (isStatus) return this.#hasStatus(text);
-    const places = this.#isFirst
+    const positions = this.#isFirst
       ? this.#find(text)
-      : this.#places.filter((at) => this.#had[at] === text);
+      : this.#positions.filter((position) => this.#messages[position] === text);
     this.#isFirst = false;
-    this.#places = places.map((at) => at + 1);
-    if (places.length) return true;
-    this.#had.push(text);
-    // Not with every message: what is left has to be moved.
-    if (this.#had.length > 2 * KEPT) this.#had = this.#had.slice(-KEPT);
+    this.#positions = positions.map((position) => position + 1);
+    if (positions.length) return true;
+    this.#messages.push(text);
+    // Not for each message: removing the first item moves all others.
+    if (this.#messages.length > 2 * MAX_MESSAGES) this.#messages = this.#messages.slice(-MAX_MESSAGES);
     return false;
   }
 
   #hasStatus(text: string): boolean {
-    const isRepeating = this.#isFirst || this.#places.length > 0;
+    const isRepeating = this.#isFirst || this.#positions.length > 0;
     if (isRepeating && this.#statuses.has(text)) return true;
-    if (this.#statuses.size < KEPT) this.#statuses.add(text);
+    if (this.#statuses.size < MAX_MESSAGES) this.#statuses.add(text);
     return false;
   }
 
   #find(text: string): number[] {
-    const places = [];
-    for (const [at, had] of this.#had.entries()) {
-      if (had === text) places.push(at);
-      if (places.length === PLACES) break;
+    const positions = [];
+    for (const [position, message] of this.#messages.entries()) {
+      if (message === text) positions.push(position);
+      if (positions.length === MAX_POSITIONS) break;
     }
-    return places;
+    return positions;
   }
 }

@@ -1,2 +1,2 @@
-// Registers `<binder-progress>` from a plain script: `<script src="…/binder-progress.classic.js">`.
+// Registers `<binder-progress>` as a plain script: `<script src="…/binder-progress.classic.js">`.
 import "./define";

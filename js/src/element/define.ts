@@ -4,7 +4,7 @@ import { BinderProgressElement } from "./element";
 export { BinderProgressElement };
 export type { BinderProgressEventMap, ProgressDetail } from "./element-events";
 
-// A page may name the script twice.
+// A page may load the script twice.
 if (!customElements.get("binder-progress")) {
   customElements.define("binder-progress", BinderProgressElement);
 }

@@ -1,22 +1,22 @@
 /**
- * The element's events, for type checkers. All of them bubble, also out of shadow trees.
+ * The types of the element's events. All of them bubble, and cross shadow boundaries.
  */
 import type { BinderProgressElement } from "./element";
 import type { Phase } from "../wire/event";
-import type { Failure } from "../session/session";
+import type { Failure } from "../session/outcome";
 
-/** Where the bar and the clocks stand. */
+/** The progress of a launch. */
 export interface ProgressDetail {
-  /** Nothing before the first event of the launch. */
+  /** Undefined before the first event of the launch. */
   phase: Phase | undefined;
-  /** The phase in words, also `Connecting` and `Cancelling`. */
+  /** The displayed phase; also `Connecting` and `Cancelling`. */
   label: string;
   step: string;
-  /** Whole percent; nothing before anybody knows. */
+  /** Whole percent; undefined before the first event. */
   percent: number | undefined;
   /** Seconds. */
   elapsed: number;
-  /** Seconds that are left, as a median and a range; nothing when nobody knows. */
+  /** The time left in seconds, as a median and a range; undefined if there is no estimate. */
   left: { median: number; low?: number; high?: number } | undefined;
 }
 
@@ -34,7 +34,7 @@ declare global {
     "binder-progress": BinderProgressElement;
   }
 
-  // All but `progress`: the DOM has an event of that name, with another type.
+  // Without `progress`: the DOM has an event of that name with another type.
   interface HTMLElementEventMap {
     started: BinderProgressEventMap["started"];
     phasechange: BinderProgressEventMap["phasechange"];

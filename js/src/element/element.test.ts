@@ -183,7 +183,7 @@ test("the log is loaded when it is opened, and says how many lines came", async 
   source.send({ id: 2, phase: "waiting", message: "10%\r" });
   source.send({ id: 3, phase: "waiting", message: "20%\r" });
   await pass();
-  expect(get("log-summary").textContent).toBe("Log Lines: 2");
+  expect(get("log-summary").textContent).toBe("Log 2 lines");
   expect(get("log-view").childElementCount).toBe(0);
   await openLog();
   expect(get("log-view").childElementCount).toBeGreaterThan(0);
@@ -298,7 +298,7 @@ test("cancels, and says so meanwhile", async () => {
 test("a launch that the server does not know is over", async () => {
   fetched.mockResolvedValue(Response.json({ error: { message: "No." } }, { status: 404 }));
   await put({ launch: "old" });
-  expect(text("outcome-title")).toBe("This launch is over");
+  expect(text("outcome-title")).toBe("This launch has expired");
   expect(text("again")).toBe("Start a new launch");
   expect(sources).toHaveLength(0);
   expect(told.at(-1)).toMatchObject(["failed", { reason: "gone" }]);
@@ -347,7 +347,7 @@ test("a lost connection goes on after the last event, and says so meanwhile", as
   fetched.mockResolvedValueOnce(new Response("Bad Gateway", { status: 502 }));
   source.cut();
   await pass();
-  expect(text("notice")).toContain("The launch goes on meanwhile");
+  expect(text("notice")).toContain("The launch continues");
   expect(get("root").hasAttribute("data-lost")).toBe(true);
   await pass(1000);
   // The proxy answered for a server that starts again: the next pause is longer.

@@ -1,5 +1,5 @@
 /**
- * The element `<binder-progress>`. Importing this registers nothing; `define.ts` does.
+ * The element `<binder-progress>`. Importing this does not register it, `define.ts` does.
  */
 import { LitElement, nothing, type PropertyValues, unsafeCSS } from "lit";
 import styles from "./element.css?inline";
@@ -8,12 +8,13 @@ import type { Phase } from "../wire/event";
 import { FocusKeeper } from "./focus";
 import { Language } from "../i18n/language";
 import { Lazy } from "./lazy";
-import { isOver, LaunchSession, type Mode, now, type Outcome, type Source } from "../session/session";
-import type { Shown } from "./shown";
+import type { Outcome } from "../session/outcome";
+import { isOver, LaunchSession, type LaunchSource, type Mode, now } from "../session/session";
+import type { ViewState } from "./view-state";
 import { type Parts, template } from "./template";
 import type { ViewHost } from "./view";
 
-/** What the DOM's own types do not know: its `progress` has another type. */
+/** Listeners with the types of the element's events: the DOM's `progress` has another type. */
 export interface BinderProgressElement {
   addEventListener<K extends keyof BinderProgressEventMap>(
     type: K,
@@ -28,13 +29,13 @@ export interface BinderProgressElement {
 }
 
 /**
- * Launches a repository, and shows how far it is until its server answers.
+ * Launches a repository, and shows its progress until the Jupyter server responds.
  *
- * @fires started - a launch was started here: `{ launch, spec }`
- * @fires phasechange - the launch is in another phase: `{ phase, previous }`
- * @fires progress - the percent, the step or the words changed: {@link ProgressDetail}
- * @fires ready - the server answers: `{ url, launch }`
- * @fires failed - there will be no server: `{ reason, message, advice, evidence }`
+ * @fires started - the element has started a launch: `{ launch, spec }`
+ * @fires phasechange - the launch has entered another phase: `{ phase, previous }`
+ * @fires progress - the percentage, step or label has changed: {@link ProgressDetail}
+ * @fires ready - the Jupyter server responds: `{ url, launch }`
+ * @fires failed - there will be no Jupyter server: `{ reason, message, advice, evidence }`
  */
 export class BinderProgressElement extends LitElement {
   static override styles = unsafeCSS(styles);
@@ -56,25 +57,25 @@ export class BinderProgressElement extends LitElement {
     return [...super.observedAttributes, "lang"];
   }
 
-  /** The address of the binderprogress server; by default the root of the page's own. */
+  /** The address of the binderprogress server; by default, the root of the page's own site. */
   declare server: string;
-  /** The older name of `server`. */
+  /** The old name of `server`. */
   declare hub: string | undefined;
   /** What to launch: `<provider>/<...>/<ref>`. */
   declare spec: string;
-  /** What to open in the ready server, as `lab/tree/index.ipynb`. */
+  /** What to open on the Jupyter server, such as `lab/tree/index.ipynb`. */
   declare urlpath: string;
-  /** What to do with a ready server besides showing its link; anything else is `none`. */
+  /** How to open the Jupyter server when it is ready. Any other value counts as `none`. */
   declare open: "none" | "same-tab" | "new-tab";
-  /** The id of the launch: of one to resume, or of the one that was started here. */
+  /** The id of the launch: one to resume, or the one that the element has started. */
   declare launch: string;
   /** Start without a click. */
   declare autostart: boolean;
-  /** Let `autostart` ask first: somebody else's link led here. */
+  /** Ask before `autostart` starts a launch, because the user followed a link from another site. */
   declare ask: boolean;
-  /** Show the state in the page's title and icon. */
+  /** Show the progress in the page's title and icon. */
   declare tab: boolean;
-  /** The line of the log to show, from 1; the log is opened there. */
+  /** Open the log at this line, counted from 1. */
   declare line: number;
 
   readonly #session = new LaunchSession({
@@ -86,8 +87,8 @@ export class BinderProgressElement extends LitElement {
     phase: (phase, previous) => this.#fire("phasechange", { phase, previous }),
     ready: (url) => this.#ready(url),
     failed: (failure) => {
-      const broken = this.#session.mode === "failed";
-      if (broken) void this.updateComplete.then(() => this.#view.value?.openLog());
+      const hasLog = this.#session.mode === "failed";
+      if (hasLog) void this.updateComplete.then(() => this.#view.value?.openLog());
       this.#fire("failed", failure);
     },
   });
@@ -106,12 +107,12 @@ export class BinderProgressElement extends LitElement {
       this.#changed(true);
     },
   );
-  #told: ProgressDetail | undefined;
-  #appeared = false;
-  #left = false;
+  #progress: ProgressDetail | undefined;
+  #wasConnected = false;
+  #wasRemoved = false;
   #clock: ReturnType<typeof setInterval> | undefined;
-  #pending = false;
-  #moving = false;
+  #hasChanges = false;
+  #isAnimating = false;
 
   constructor() {
     super();
@@ -125,42 +126,42 @@ export class BinderProgressElement extends LitElement {
     this.ask = false;
     this.tab = false;
     new FocusKeeper(this, () => ({
-      wanted: this.#session.mode === "ready" ? "open" : "",
+      awaited: this.#session.mode === "ready" ? "open" : "",
       fallback: isOver(this.#session.mode) ? "again" : "panel",
     }));
   }
 
-  /** The phase of the launch; nothing before its first event. */
+  /** The current phase; nothing before the first event. */
   get phase(): Phase | undefined {
     return this.#session.model.event?.phase;
   }
 
-  /** Start a launch. One that is under way goes on, and no second one is started. */
+  /** Start a launch, unless one is running. */
   async start(): Promise<void> {
     const { mode } = this.#session;
     if (mode !== "idle" && !isOver(mode)) return;
-    this.#settings();
+    this.#configure();
     this.#view.want();
     await this.#session.start();
   }
 
-  /** Show a launch that is told by others; trying again asks them anew. */
-  async follow(source: Source): Promise<void> {
+  /** Show a launch that was started elsewhere. A retry calls `source` again. */
+  async follow(source: LaunchSource): Promise<void> {
     this.#session.source = source;
     await this.start();
   }
 
-  /** Cancel the launch; it ends with the phase `cancelled`. */
+  /** Cancel the launch. It ends in the phase `cancelled`. */
   async cancel(): Promise<void> {
     await this.#session.cancel();
   }
 
-  /** Start anew when a launch came to no server; else nothing happens. */
+  /** Start a new launch if the last one ended without a server. */
   async retry(): Promise<void> {
     if (isOver(this.#session.mode)) await this.start();
   }
 
-  /** Focus what matters most of it now. */
+  /** Focus the most important control. */
   override focus(options?: FocusOptions): void {
     const all = ["open", "again", "launch", "panel"].map((id) => `#${id}:not([hidden])`);
     this.shadowRoot?.querySelector<HTMLElement>(all.join())?.focus(options);
@@ -168,17 +169,17 @@ export class BinderProgressElement extends LitElement {
 
   override connectedCallback(): void {
     super.connectedCallback();
-    // Whoever makes the element may set it up after it is in the page.
+    // Attributes may be set right after the element is added to the page.
     queueMicrotask(() => {
-      if (this.isConnected) this.#appear();
+      if (this.isConnected) this.#connected();
     });
   }
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
-    // Unless it is only moved: a plain BinderHub's launch cannot be found again.
+    // Not if it is only moved: a launch on a plain BinderHub could not be resumed.
     queueMicrotask(() => {
-      if (!this.isConnected) this.#leave();
+      if (!this.isConnected) this.#removed();
     });
   }
 
@@ -187,42 +188,42 @@ export class BinderProgressElement extends LitElement {
     if (name === "lang" && this.isConnected) this.#language.choose();
   }
 
-  #appear(): void {
+  #connected(): void {
     const { mode, id } = this.#session;
-    if (this.#appeared) {
-      // It was taken out of the page, and put into it again.
-      if (this.#left && (mode === "running" || mode === "starting") && id) this.#resume(id);
+    if (this.#wasConnected) {
+      // It was removed from the page and added again.
+      if (this.#wasRemoved && (mode === "running" || mode === "starting") && id) this.#resume(id);
     } else if (this.launch) {
       this.#resume(this.launch);
     } else if (this.autostart) {
       if (this.ask) this.#session.ask();
       else void this.start();
     }
-    this.#appeared = true;
-    this.#left = false;
+    this.#wasConnected = true;
+    this.#wasRemoved = false;
   }
 
-  #leave(): void {
-    this.#left = true;
+  #removed(): void {
+    this.#wasRemoved = true;
     this.#session.leave();
     clearInterval(this.#clock);
     this.#clock = undefined;
-    this.#view.value?.leave();
+    this.#view.value?.restoreTab();
   }
 
   #resume(id: string): void {
-    this.#settings();
+    this.#configure();
     this.#view.want();
     this.#session.resume(id);
   }
 
-  #settings(): void {
-    this.#session.hub = (this.server || this.hub) ?? "";
+  #configure(): void {
+    this.#session.server = (this.server || this.hub) ?? "";
     this.#session.spec = this.spec ?? "";
     this.#session.urlpath = this.urlpath ?? "";
   }
 
-  /** Nothing is shown in English first, to be replaced a moment later. */
+  /** Wait for the language: English texts must not appear for a moment. */
   protected override async scheduleUpdate(): Promise<void> {
     await this.#language.loading;
     super.scheduleUpdate();
@@ -230,42 +231,43 @@ export class BinderProgressElement extends LitElement {
 
   protected override willUpdate(changed: PropertyValues<this>): void {
     if (changed.has("line") && this.line) this.#changed(false);
-    if (!this.#appeared || !changed.has("launch")) return;
+    if (!this.#wasConnected || !changed.has("launch")) return;
     if (this.launch && this.launch !== this.#session.id) this.#resume(this.launch);
   }
 
   protected override render(): unknown {
     const { mode, lost, notice, outcome } = this.#session;
     const { words } = this.#language;
-    const over = isOver(mode) ? outcome : undefined;
+    const shown = isOver(mode) ? outcome : undefined;
     const frame = {
       mode,
       lost,
-      notice: notice ? words.tell(notice) : "",
-      again: over ? words.say(over.again) : "",
-      live: this.#live(over),
+      notice: notice ? words.localize(notice) : "",
+      again: shown ? words.say(shown.again) : "",
+      live: this.#live(shown),
       spec: this.spec,
       start: () => void this.start(),
     };
     const view = mode === "idle" ? undefined : this.#view.value;
-    return template(frame, { ...view?.parts(), ...this.#ended(over) }, words);
+    return template(frame, { ...view?.parts(), ...this.#endingParts(shown) }, words);
   }
 
-  #live(over: Outcome | undefined): string {
-    if (this.#session.mode !== "gone" || !over) return this.#view.value?.shown.live ?? "";
+  #live(outcome: Outcome | undefined): string {
+    if (this.#session.mode !== "gone" || !outcome) return this.#view.value?.state.live ?? "";
     const { words } = this.#language;
-    // Said once, and whole.
-    if (this.#ending.failed) return words.tell(over.message);
-    return this.#ending.value ? `${words.say(over.title)}. ${words.tell(over.message)}` : "";
+    // Announce it once, in full.
+    const message = words.localize(outcome.message);
+    if (this.#ending.failed) return message;
+    return this.#ending.value ? `${words.say(outcome.title)}. ${message}` : "";
   }
 
-  #ended(over: Outcome | undefined): Pick<Parts, "outcome" | "waterfall"> {
+  #endingParts(outcome: Outcome | undefined): Pick<Parts, "outcome" | "waterfall"> {
     const { words } = this.#language;
     const part = this.#ending.value;
     if (part) return part.ending(this.#session, words);
-    // Offline it cannot be loaded, and why is what matters most.
-    const why = over && this.#ending.failed ? words.tell(over.message) : nothing;
-    return { outcome: why, waterfall: nothing };
+    // Offline, the part cannot be loaded. The message matters most.
+    const message = outcome && this.#ending.failed ? words.localize(outcome.message) : nothing;
+    return { outcome: message, waterfall: nothing };
   }
 
   #fire<K extends keyof BinderProgressEventMap>(
@@ -277,55 +279,55 @@ export class BinderProgressElement extends LitElement {
 
   #ready(url: string): void {
     this.#fire("ready", { url, launch: this.#session.id });
-    this.#view.value?.tellReady();
-    // A browser may keep it from opening a tab without a click; the link stays.
+    this.#view.value?.notifyReady();
+    // The browser may block a new tab without a click. The link remains.
     if (this.open === "new-tab") window.open(url, "_blank", "noopener");
     if (this.open !== "same-tab") return;
-    // `replace`: going back must not come here, if that would lead forth again.
+    // Going back must not return to a page that leads forward again.
     if (this.autostart || this.hasAttribute("launch")) location.replace(url);
     else location.assign(url);
   }
 
   #changed(urgent: boolean): void {
-    this.#pending = true;
-    // Not at the next frame: a page in the background has none.
+    this.#hasChanges = true;
+    // Not in the next frame: a page in the background has no frames.
     if (urgent) this.#tick();
     if (!this.isConnected) return;
     this.#clock ??= setInterval(() => this.#tick(), 1000);
-    if (this.#moving) return;
-    this.#moving = true;
+    if (this.#isAnimating) return;
+    this.#isAnimating = true;
     requestAnimationFrame((time) => this.#frame(time));
   }
 
-  /** Words, numbers and steps: after events, and once a second. */
+  /** Update texts and numbers: after events, and once a second. */
   #tick(): void {
-    this.#pending = false;
+    this.#hasChanges = false;
     const { mode } = this.#session;
     if (mode !== "idle" && mode !== "starting") this.#ending.want();
     this.requestUpdate();
     const shown = this.#view.value?.tick(now());
-    if (shown) this.#tell(shown);
-    if (!isMoving(mode)) {
+    if (shown) this.#fireProgress(shown);
+    if (!isActive(mode)) {
       clearInterval(this.#clock);
       this.#clock = undefined;
     }
   }
 
-  #tell({ label, step, percent }: Shown): void {
-    const told = this.#told;
-    if (label === told?.label && step === told.step && percent === told.percent) return;
+  #fireProgress({ label, step, percent }: ViewState): void {
+    const last = this.#progress;
+    if (label === last?.label && step === last.step && percent === last.percent) return;
     const { model } = this.#session;
     const [elapsed, left] = [model.elapsed(now()), model.left(now())];
-    this.#told = { phase: this.phase, label, step, percent, elapsed, left };
-    this.#fire("progress", this.#told);
+    this.#progress = { phase: this.phase, label, step, percent, elapsed, left };
+    this.#fire("progress", this.#progress);
   }
 
-  /** The bar and the log, before the browser draws; until the end is drawn. */
+  /** Draw the bar and the log, once a frame, until the launch has ended and the bar stands still. */
   #frame(time: number): void {
-    if (this.#pending) this.#tick();
-    const gliding = this.#view.value?.frame(time, now()) === true;
-    this.#moving = this.isConnected && (isMoving(this.#session.mode) || gliding);
-    if (this.#moving) requestAnimationFrame((next) => this.#frame(next));
+    if (this.#hasChanges) this.#tick();
+    const isGliding = this.#view.value?.frame(time, now()) === true;
+    this.#isAnimating = this.isConnected && (isActive(this.#session.mode) || isGliding);
+    if (this.#isAnimating) requestAnimationFrame((next) => this.#frame(next));
   }
 
   #viewHost(): ViewHost {
@@ -334,10 +336,10 @@ export class BinderProgressElement extends LitElement {
       shadow: this.shadowRoot!,
       spec: () => this.spec,
       line: () => this.line,
-      lineTaken: () => {
+      lineShown: () => {
         this.line = 0;
       },
-      inTab: () => this.tab && this.isConnected,
+      showsInTab: () => this.tab && this.isConnected,
       words: () => this.#language.words,
       cancel: () => void this.cancel(),
       changed: () => this.#changed(true),
@@ -345,6 +347,6 @@ export class BinderProgressElement extends LitElement {
   }
 }
 
-function isMoving(mode: Mode): boolean {
+function isActive(mode: Mode): boolean {
   return mode === "starting" || mode === "running";
 }

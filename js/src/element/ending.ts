@@ -1,48 +1,49 @@
 /**
- * What is shown at the end of a launch: why there is no server, and where the time went. Loaded
- * once a launch is under way.
+ * Templates for the end of a launch: why there is no server, and where the time went. Loaded when a
+ * launch starts.
  */
 import { html, nothing, svg, type TemplateResult } from "lit";
 import more from "../i18n/catalogs/more/en.json";
 import styles from "./ending.css?inline";
 import { phaseLabel } from "../session/phases";
-import type { LaunchRecord } from "../session/record";
-import type { LaunchSession, Outcome } from "../session/session";
-import { stepText } from "./shown";
+import type { Outcome } from "../session/outcome";
+import type { LaunchSession } from "../session/session";
+import type { LaunchTranscript } from "../session/transcript";
+import { stepText } from "./view-state";
 import type { Parts } from "./template";
 import { shortDuration } from "../i18n/times";
-import { rows } from "../session/waterfall";
-import { learn, type Words } from "../i18n/words";
+import { waterfallRows } from "../session/waterfall";
+import { addEnglish, type Words } from "../i18n/words";
 
-learn(more);
+addEnglish(more);
 
-/** The style of these parts. */
+/** The styles of these parts. */
 export const sheet = new CSSStyleSheet();
 sheet.replaceSync(styles);
 
-/** Make the parts; those that there is nothing to say in are nothing. */
+/** Return the parts. A part without content is empty. */
 export function ending(
   session: LaunchSession,
   words: Words,
 ): Pick<Parts, "outcome" | "waterfall"> {
-  const { mode, outcome, record } = session;
-  const over = mode === "ready" || mode === "failed" || mode === "cancelled";
+  const { mode, outcome, transcript } = session;
+  const hasEnded = mode === "ready" || mode === "failed" || mode === "cancelled";
   return {
-    outcome: outcome ? why(outcome, words) : nothing,
-    waterfall: over && record ? waterfall(record, session.launchUrl, words) : nothing,
+    outcome: outcome ? outcomeSection(outcome, words) : nothing,
+    waterfall: hasEnded && transcript ? waterfall(transcript, session.launchUrl, words) : nothing,
   };
 }
 
-function why(outcome: Outcome, words: Words): TemplateResult {
+function outcomeSection(outcome: Outcome, words: Words): TemplateResult {
   const { title, message, advice, evidence } = outcome;
-  const [said, todo] = [words.tell(message), words.tell(advice)];
-  // What the server said itself may tell more than its translation.
-  const original = message.text && message.text !== said && !message.values?.subject;
+  const [messageText, adviceText] = [words.localize(message), words.localize(advice)];
+  // The server's own message may be more specific than its translation.
+  const hasOriginal = message.text && message.text !== messageText && !message.values?.subject;
   return html`<section class="outcome" part="outcome">
     <h2 part="outcome-title">${words.say(title)}</h2>
-    ${said ? html`<p part="outcome-message" dir="auto">${said}</p>` : nothing}
-    ${original ? html`<p class="original" lang="en" dir="ltr">${message.text}</p>` : nothing}
-    ${todo ? html`<p class="advice" part="advice" dir="auto">${todo}</p>` : nothing}
+    ${messageText ? html`<p part="outcome-message" dir="auto">${messageText}</p>` : nothing}
+    ${hasOriginal ? html`<p class="original" lang="en" dir="ltr">${message.text}</p>` : nothing}
+    ${adviceText ? html`<p class="advice" part="advice" dir="auto">${adviceText}</p>` : nothing}
     ${
       evidence.length
         ? html`<pre
@@ -58,16 +59,16 @@ function why(outcome: Outcome, words: Words): TemplateResult {
   </section>`;
 }
 
-/** @param launchUrl - where the server tells of it; empty where there is no such server */
+/** @param launchUrl - the launch's address; empty on a plain BinderHub */
 function waterfall(
-  { timeline }: LaunchRecord,
+  { timeline }: LaunchTranscript,
   launchUrl: string,
   words: Words,
 ): TemplateResult | typeof nothing {
-  const { rows: found, total } = rows(timeline);
-  if (!found.length) return nothing;
+  const { rows, total } = waterfallRows(timeline);
+  if (!rows.length) return nothing;
   const share = (seconds: number) => `${((100 * seconds) / total).toFixed(2)}%`;
-  // The roles are the elements' own, which a narrow page takes from them by its layout.
+  // The explicit roles are the elements' own. On narrow pages, the layout removes them.
   const table = html`<table class="waterfall" part="waterfall" role="table">
     <caption>${words.say("waterfall")}</caption>
     <thead class="sr-only" role="rowgroup">
@@ -77,20 +78,20 @@ function waterfall(
         <th scope="col" role="columnheader">${words.say("waterfall.took")}</th>
       </tr>
     </thead>
-    <tbody role="rowgroup">${found.map(
-      ({ phase, step, start, took }) => html`<tr role="row" class=${step ? "part" : "whole"}>
+    <tbody role="rowgroup">${rows.map(
+      ({ phase, step, start, duration }) => html`<tr role="row" class=${step ? "part" : "whole"}>
         <th scope="row" role="rowheader" dir="auto">${step ? stepText(step, words) : phaseLabel(phase, words)}</th>
         <td role="cell" class="stretch"><svg aria-hidden="true">${svg`<rect
           x=${share(start)}
-          width=${share(took)}
+          width=${share(duration)}
           height="100%"
           rx="2"
         />`}</svg></td>
-        <td role="cell" class="took">${shortDuration(words, took)}</td>
+        <td role="cell" class="took">${shortDuration(words, duration)}</td>
       </tr>`,
     )}</tbody>
   </table>`;
-  // A browser that does not save what comes from another site shows it, but not instead of this page.
+  // Browsers may show a file of another site instead of saving it: not in place of this page.
   return html`<div>
     ${table}
     ${

@@ -1,23 +1,23 @@
 /**
- * Keeps the keyboard's focus where it helps while an element changes what it shows.
+ * Keeps the keyboard focus in a useful place while the element's content changes.
  */
 import type { ReactiveController, ReactiveControllerHost } from "lit";
 
-/** Where the focus goes: the ids of what may take it. */
+/** The ids of elements that may get the focus. */
 export interface FocusTargets {
-  /** Something new that one waited for; empty: nothing. */
-  wanted: string;
-  /** What takes it from something that vanished. */
+  /** A new element that the user has been waiting for; may be empty. */
+  awaited: string;
+  /** The replacement for a focused element that disappears. */
   fallback: string;
 }
 
-/** Moves the focus when what is shown changes, and only then. */
+/** Moves the focus when the content changes, and only then. */
 export class FocusKeeper implements ReactiveController {
   readonly #host: ReactiveControllerHost & HTMLElement;
   readonly #targets: () => FocusTargets;
-  #had: Element | null = null;
-  #lost = false;
-  #wanted = "";
+  #focused: Element | null = null;
+  #isLost = false;
+  #awaited = "";
 
   constructor(host: ReactiveControllerHost & HTMLElement, targets: () => FocusTargets) {
     this.#host = host;
@@ -26,31 +26,32 @@ export class FocusKeeper implements ReactiveController {
   }
 
   hostUpdate(): void {
-    this.#had = this.#host.shadowRoot?.activeElement ?? null;
+    this.#focused = this.#host.shadowRoot?.activeElement ?? null;
   }
 
   hostUpdated(): void {
-    const { wanted, fallback } = this.#targets();
-    const had = this.#had;
-    if (wanted !== this.#wanted) {
-      this.#wanted = wanted;
-      if (wanted && this.#isFree(had)) {
-        this.#find(wanted)?.focus();
+    const { awaited, fallback } = this.#targets();
+    const focused = this.#focused;
+    if (awaited !== this.#awaited) {
+      this.#awaited = awaited;
+      if (awaited && this.#mayMoveFrom(focused)) {
+        this.#find(awaited)?.focus();
         return;
       }
     }
-    // A button that vanishes must not take the focus with it.
-    this.#lost ||= had instanceof HTMLElement && (had.hidden !== false || !had.isConnected);
-    if (!this.#lost) return;
-    // What takes it may still be on its way.
+    // A button that disappears must not take the focus with it.
+    this.#isLost ||=
+      focused instanceof HTMLElement && (focused.hidden !== false || !focused.isConnected);
+    if (!this.#isLost) return;
+    // The replacement may not have been loaded yet.
     const target = this.#find(fallback);
-    this.#lost = !target;
+    this.#isLost = !target;
     target?.focus({ preventScroll: true });
   }
 
-  /** Whether the focus may be taken: not from someone who reads the log, or is elsewhere. */
-  #isFree(had: Element | null): boolean {
-    if (had) return !this.#find("log")?.contains(had);
+  /** Whether the focus may move: not while the user reads the log, or is elsewhere in the page. */
+  #mayMoveFrom(focused: Element | null): boolean {
+    if (focused) return !this.#find("log")?.contains(focused);
     return this.#host.hasAttribute("autostart") && document.activeElement === document.body;
   }
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { serverUrl } from "./jupyter-server-url";
+import { jupyterServerUrl } from "./jupyter-server-url";
 
 const server = { url: "https://hub.example/user/ada/", token: "a+b" };
 
@@ -18,16 +18,16 @@ test.each([
   ["tree/a b..c.ipynb", "https://hub.example/user/ada/tree/a%20b..c.ipynb?token=a%2Bb"],
   ["lab?token=theirs", "https://hub.example/user/ada/lab?token=a%2Bb"],
 ])("opens %j below the server", (urlpath, expected) => {
-  expect(serverUrl(server, urlpath)).toBe(expected);
+  expect(jupyterServerUrl(server, urlpath)).toBe(expected);
 });
 
 test("attack: the link to a server shows no password", () => {
   const url = "https://user:password@hub.example/user/ada/";
-  expect(serverUrl({ url }, "lab")).toBe("https://hub.example/user/ada/lab");
+  expect(jupyterServerUrl({ url }, "lab")).toBe("https://hub.example/user/ada/lab");
 });
 
 test("adds a slash to the server's path, and no token when there is none", () => {
-  expect(serverUrl({ url: "http://localhost:8000/user/ada" }, "lab")).toBe(
+  expect(jupyterServerUrl({ url: "http://localhost:8000/user/ada" }, "lab")).toBe(
     "http://localhost:8000/user/ada/lab",
   );
 });
@@ -48,7 +48,7 @@ test.each([
   "\n//evil.example",
   "%2f/evil.example",
 ])("refuses %j, which leaves the server", (urlpath) => {
-  expect(() => serverUrl(server, urlpath)).toThrow("below the server");
+  expect(() => jupyterServerUrl(server, urlpath)).toThrow("below the server");
 });
 
 test.each([
@@ -69,6 +69,6 @@ test.each([
 ])(
   "refuses the server's address %j",
   (url) => {
-    expect(() => serverUrl({ url, token: "t" })).toThrow("http");
+    expect(() => jupyterServerUrl({ url, token: "t" })).toThrow("http");
   },
 );

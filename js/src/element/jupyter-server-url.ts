@@ -1,32 +1,32 @@
 /**
- * The address that opens the launched server, checked: it is made of what the server says and what
- * a link asks for. Loaded once a launch is under way.
+ * The address that opens the Jupyter server. It consists of parts from the server and from a link,
+ * and is validated. Loaded when a launch starts.
  */
 import type { LaunchEvent } from "../wire/event";
 import { UnusableError } from "../wire/server-url";
 
 /**
- * Join the address of a ready server with the path to open in it, and add its token.
+ * Join the address of a Jupyter server with the path to open, and add the token.
  *
  * @param event - the `ready` event, or its `url` and `token`
- * @param urlpath - below the server, with a query and a fragment of its own if need be, such as
+ * @param urlpath - a path below the server, optionally with query and fragment, such as
  *   `lab/tree/index.ipynb?x=1`
- * @throws UnusableError if the server's address is not http or https, or the path would leave the server
+ * @throws UnusableError if the address is not http or https, or the path leaves the server
  */
-export function serverUrl(event: Pick<LaunchEvent, "url" | "token">, urlpath = ""): string {
+export function jupyterServerUrl(event: Pick<LaunchEvent, "url" | "token">, urlpath = ""): string {
   const server = httpUrl(event.url ?? "");
-  const asked = split(urlpath);
-  checkBelow(asked.path, urlpath);
+  const target = split(urlpath);
+  checkBelow(target.path, urlpath);
 
   const url = new URL(server);
-  // One leading slash means the server's root, as in BinderHub's links.
-  url.pathname = server.pathname.replace(/\/?$/, "/") + asked.path.replace(/^\//, "");
-  url.hash = asked.hash;
-  url.search = [server.search.slice(1), asked.query].filter(Boolean).join("&");
+  // As in BinderHub's links, a leading slash means the server's root.
+  url.pathname = server.pathname.replace(/\/?$/, "/") + target.path.replace(/^\//, "");
+  url.hash = target.hash;
+  url.search = [server.search.slice(1), target.query].filter(Boolean).join("&");
   if (event.token) {
     // The link must not choose the token.
     if (url.searchParams.has("token")) url.searchParams.delete("token");
-    // By hand: `searchParams.set` would rewrite the rest of the query.
+    // Not with `searchParams.set`, which would rewrite the rest of the query.
     url.search += `${url.search ? "&" : "?"}token=${encodeURIComponent(event.token)}`;
   }
   return url.href;
@@ -37,7 +37,7 @@ function httpUrl(text: string): URL {
   if (url?.protocol !== "http:" && url?.protocol !== "https:") {
     throw new UnusableError(
       "unusable.url",
-      "The server's address does not begin with http:// or https://.",
+      "The server's address must start with http:// or https://.",
     );
   }
   // A link must not show a password.
@@ -50,7 +50,7 @@ function split(urlpath: string): { path: string; query: string; hash: string } {
   return { path, query, hash };
 }
 
-/** Refuse a path that a browser, a proxy or the server could take for something not below it. */
+/** Refuse a path that a browser, a proxy or the server could resolve to a place above the server. */
 function checkBelow(path: string, urlpath: string): void {
   const plain = path
     .replace(/%2e/gi, ".")
@@ -60,10 +60,10 @@ function checkBelow(path: string, urlpath: string): void {
     /^[a-z][a-z0-9+.-]*:/i.test(plain) || // another scheme
     plain.startsWith("//") || // another host
     plain.split("/").includes("..") ||
-    urlpath.includes("\\") || // browsers take it for a slash
+    urlpath.includes("\\") || // browsers treat it as a slash
     plain.includes("\\") ||
     /[\u0000-\u001f\u007f]/.test(urlpath); // browsers drop tabs: `.\t.` is `..`
   if (leaves) {
-    throw new UnusableError("unusable.urlpath", "The path to open must lie below the server.");
+    throw new UnusableError("unusable.urlpath", "The path to open must be below the server's address.");
   }
 }

@@ -1,25 +1,25 @@
 /**
- * Parts of the element that are loaded when they are wanted.
+ * Parts of the element that are loaded on demand.
  */
 
-/** A part that is loaded once; what could not be loaded is tried again when it is wanted again. */
+/** A part that is loaded once. If loading fails, the next {@link Lazy.want} tries again. */
 export class Lazy<T> {
-  /** The part, once it is there. */
+  /** The part, once it is loaded. */
   value: T | undefined;
-  /** The last try to load it failed. */
+  /** Whether the last attempt to load it failed. */
   failed = false;
 
   readonly #load: () => Promise<T>;
   readonly #loaded: (value: T | undefined) => void;
   #loading = false;
 
-  /** @param loaded - called when the part is there, or could not be loaded */
+  /** @param loaded - called when the part is loaded, or with nothing if that failed */
   constructor(load: () => Promise<T>, loaded: (value: T | undefined) => void) {
     this.#load = load;
     this.#loaded = loaded;
   }
 
-  /** Load the part, unless it is there or on its way. */
+  /** Load the part, unless it is loaded or being loaded. */
   want(): void {
     if (this.value || this.#loading) return;
     this.#loading = true;

@@ -53,7 +53,7 @@ test("asks only when it is told to", async () => {
   expect(asked).toHaveBeenCalledTimes(1);
   expect(notifier.wanted).toBe(false);
   hide(true);
-  notifier.tell("Your server is ready", "gh/a/b", "key");
+  notifier.notify("Your server is ready", "gh/a/b", "key");
   expect(made).not.toHaveBeenCalled();
 });
 
@@ -73,7 +73,7 @@ test("it is not offered where it cannot be", () => {
 test("says it in a hidden tab, and leads back to it", async () => {
   hide(true);
   const focus = vi.spyOn(window, "focus").mockReturnValue();
-  (await wanted()).tell("Your server is ready", "gh/a/b", "key");
+  (await wanted()).notify("Your server is ready", "gh/a/b", "key");
   expect(made).toHaveBeenCalledWith("Your server is ready", { body: "gh/a/b", tag: "key" });
   last.onclick?.();
   expect(focus).toHaveBeenCalled();
@@ -82,7 +82,7 @@ test("says it in a hidden tab, and leads back to it", async () => {
 
 test("who looks at the page is not told again", async () => {
   hide(false);
-  (await wanted()).tell("Your server is ready", "gh/a/b", "key");
+  (await wanted()).notify("Your server is ready", "gh/a/b", "key");
   expect(made).not.toHaveBeenCalled();
 });
 
@@ -92,6 +92,6 @@ test("a browser that cannot after all is no failure of the launch", async () => 
   made.mockImplementation(() => {
     throw new TypeError("Illegal constructor");
   });
-  (await wanted()).tell("Your server is ready", "gh/a/b", "key");
+  (await wanted()).notify("Your server is ready", "gh/a/b", "key");
   expect(warned).toHaveBeenCalled();
 });

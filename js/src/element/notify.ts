@@ -1,23 +1,23 @@
 /**
- * A notification of the system when a server gets ready in a tab that nobody looks at.
+ * System notifications for a server that becomes ready while its tab is hidden.
  */
-import type { Said } from "../i18n/words";
+import type { LocalizedText } from "../i18n/words";
 
-/** Knows whether a person wants it, and says it. */
+/** Notifies users who want to be notified. */
 export class Notifier {
-  /** Nothing where it cannot be had: then it is not offered. */
+  /** Whether the user wants to be notified; undefined if notifications are not available. */
   wanted: boolean | undefined;
 
-  readonly #changed: (notice?: Said) => void;
+  readonly #changed: (notice?: LocalizedText) => void;
 
-  /** @param changed - called with what to say if it cannot be had after all */
-  constructor(changed: (notice?: Said) => void) {
+  /** @param changed - called when `wanted` changes, with a notice if the user or browser refused */
+  constructor(changed: (notice?: LocalizedText) => void) {
     this.#changed = changed;
-    const can = window.isSecureContext && "Notification" in window;
-    this.wanted = can && Notification.permission !== "denied" ? false : undefined;
+    const isAvailable = window.isSecureContext && "Notification" in window;
+    this.wanted = isAvailable && Notification.permission !== "denied" ? false : undefined;
   }
 
-  /** Want it, or not any more. Only ever called from a click: then the browser may ask. */
+  /** Turn notifications on or off. Call it only in a click, or the browser will not ask the user. */
   async toggle(): Promise<void> {
     if (this.wanted) {
       this.wanted = false;
@@ -29,14 +29,14 @@ export class Notifier {
     this.#changed(granted ? undefined : { key: "notify.denied" });
   }
 
-  /** Say it, if it is wanted and nobody looks; a click on it leads back here. */
-  tell(title: string, body: string, tag: string): void {
+  /** Notify the user, if wanted and the page is hidden. A click on the notification shows the page. */
+  notify(title: string, body: string, tag: string): void {
     if (!this.wanted || !document.hidden) return;
     let notification: Notification;
     try {
       notification = new Notification(title, { body, tag });
     } catch (error) {
-      // Android's browsers want a service worker for it, and say so only now.
+      // Browsers on Android need a service worker for it, and report that only here.
       console.warn(error);
       return;
     }

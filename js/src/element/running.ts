@@ -1,32 +1,32 @@
 /**
- * The templates of a launch that is under way.
+ * Templates for a running launch.
  */
 import { html, nothing, type TemplateResult } from "lit";
 import more from "../i18n/catalogs/more/en.json";
-import { phaseLabel, STEPS } from "../session/phases";
+import { phaseLabel, SHOWN_PHASES } from "../session/phases";
 import styles from "./running.css?inline";
-// For the session, which wants it when the server is ready: it is there by then.
+// For the session, which needs it when the server is ready.
 import "./jupyter-server-url";
-import type { Shown } from "./shown";
+import type { ViewState } from "./view-state";
 import { percentText } from "../i18n/times";
-import { learn, type Words } from "../i18n/words";
+import { addEnglish, type Words } from "../i18n/words";
 
-learn(more);
+addEnglish(more);
 
-/** The style of these parts. */
+/** The styles of these parts. */
 export const sheet = new CSSStyleSheet();
 sheet.replaceSync(styles);
 
-/** What the buttons do, and the log when it is opened. */
+/** What the buttons do, and the log when it is opened or closed. */
 export interface Actions {
   cancel(): void;
   notify(): void;
   logToggled(): void;
 }
 
-/** Where it stands: phase, step, percent, bar, clocks, phases. */
-export function panel(shown: Shown, words: Words): TemplateResult {
-  const { percent } = shown;
+/** The progress: phase, step, percentage, bar, times and the row of phases. */
+export function panel(state: ViewState, words: Words): TemplateResult {
+  const { percent } = state;
   return html`<section
     id="panel"
     class="panel"
@@ -35,8 +35,8 @@ export function panel(shown: Shown, words: Words): TemplateResult {
     aria-label=${words.say("panel")}
   >
     <div class="headline">
-      <p class="phase" part="phase">${shown.label}</p>
-      <p class="step" part="step">${shown.step}</p>
+      <p class="phase" part="phase">${state.label}</p>
+      <p class="step" part="step">${state.step}</p>
       <p class="percent" part="percent" aria-hidden="true">${
         percent === undefined ? "" : percentText(words, percent)
       }</p>
@@ -50,24 +50,24 @@ export function panel(shown: Shown, words: Words): TemplateResult {
       aria-valuemin="0"
       aria-valuemax="100"
       aria-valuenow=${percent ?? nothing}
-      aria-valuetext=${shown.valueText}
+      aria-valuetext=${state.valueText}
     ><div id="fill" class="fill" part="fill"><div id="ribs" class="ribs"></div></div></div>
     <p class="times" part="times">
-      <span part="elapsed">${shown.elapsed}</span>
-      <span class="left" part="left">${shown.left}</span>
+      <span part="elapsed">${state.elapsed}</span>
+      <span class="left" part="left">${state.left}</span>
     </p>
-    <ol class="steps" part="steps" aria-label=${words.say("phases")}>${STEPS.map((step) => {
-      const state = shown.steps[step] ?? "upcoming";
-      return html`<li data-step=${step} data-state=${state} aria-current=${
-        state === "current" ? "step" : nothing
-      }><span class="dot" aria-hidden="true"></span><span class="label">${phaseLabel(step, words)}</span><span class="state">${words.say(`state.${state}`)}</span></li>`;
+    <ol class="steps" part="steps" aria-label=${words.say("phases")}>${SHOWN_PHASES.map((phase) => {
+      const phaseState = state.phases[phase] ?? "upcoming";
+      return html`<li data-step=${phase} data-state=${phaseState} aria-current=${
+        phaseState === "current" ? "step" : nothing
+      }><span class="dot" aria-hidden="true"></span><span class="label">${phaseLabel(phase, words)}</span><span class="state">${words.say(`state.${phaseState}`)}</span></li>`;
     })}</ol>
   </section>`;
 }
 
-/** What can be done with a launch that is under way, or ready. */
-export function buttons(shown: Shown, words: Words, actions: Actions): TemplateResult {
-  const { mode } = shown;
+/** The buttons of a running or ready launch. */
+export function buttons(state: ViewState, words: Words, actions: Actions): TemplateResult {
+  const { mode } = state;
   return html`<a
       id="open"
       class="button primary open"
@@ -75,7 +75,7 @@ export function buttons(shown: Shown, words: Words, actions: Actions): TemplateR
       target="_blank"
       rel="noopener"
       aria-label=${words.say("open.new-tab")}
-      href=${shown.url || nothing}
+      href=${state.url || nothing}
       ?hidden=${mode !== "ready"}
     >${words.say("open")}</a>
     <button
@@ -83,8 +83,8 @@ export function buttons(shown: Shown, words: Words, actions: Actions): TemplateR
       class="button"
       part="button notify"
       type="button"
-      aria-pressed=${shown.notify === true}
-      ?hidden=${mode !== "running" || shown.notify === undefined}
+      aria-pressed=${state.notify === true}
+      ?hidden=${mode !== "running" || state.notify === undefined}
       @click=${actions.notify}
     >${words.say("notify")}</button>
     <button
@@ -92,16 +92,16 @@ export function buttons(shown: Shown, words: Words, actions: Actions): TemplateR
       class="button"
       part="button cancel"
       type="button"
-      aria-disabled=${shown.cancelling}
+      aria-disabled=${state.cancelling}
       ?hidden=${mode !== "running"}
       @click=${actions.cancel}
     >${words.say("cancel")}</button>`;
 }
 
-/** The log, which has a part of its own in it when it is opened. */
-export function log(shown: Shown, words: Words, actions: Actions): TemplateResult {
+/** The log. Its lines are a part that is loaded when the log is opened. */
+export function log(state: ViewState, words: Words, actions: Actions): TemplateResult {
   return html`<details id="log" class="log" part="log" @toggle=${actions.logToggled}>
-    <summary part="log-summary">${words.say("log")} <span class="count">${shown.lines}</span></summary>
+    <summary part="log-summary">${words.say("log")} <span class="count">${state.lines}</span></summary>
     <div id="log-view"></div>
   </details>`;
 }

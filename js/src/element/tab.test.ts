@@ -1,15 +1,15 @@
 // @vitest-environment happy-dom
 import { afterEach, expect, test } from "vitest";
 import more from "../i18n/catalogs/more/en.json";
-import type { Shown } from "./shown";
+import type { ViewState } from "./view-state";
 import { Tab } from "./tab";
-import { learn, Words } from "../i18n/words";
+import { addEnglish, Words } from "../i18n/words";
 
-learn(more);
+addEnglish(more);
 const words = new Words();
 
-function shown(mode: Shown["mode"], label: string, percent?: number): Shown {
-  return { mode, label, percent } as Shown;
+function shown(mode: ViewState["mode"], label: string, percent?: number): ViewState {
+  return { mode, label, percent } as ViewState;
 }
 
 function icon(): string {

@@ -1,25 +1,25 @@
 /**
- * The element's shadow tree. What comes from elsewhere goes into it as text only.
+ * The element's shadow tree. Values from servers and pages are inserted as text only.
  */
 import { html, type TemplateResult } from "lit";
 import type { Mode } from "../session/session";
 import type { Words } from "../i18n/words";
 
-/** What is shown, but for what {@link Parts} show. */
+/** The content that is always there, unlike {@link Parts}. */
 export interface Frame {
   mode: Mode;
   lost: boolean;
   notice: string;
-  /** What the button says that starts anew; empty: it is not there. */
+  /** The label of the button that starts a new launch; empty if it is hidden. */
   again: string;
-  /** What is said to those who do not see the page. */
+  /** The announcement for screen readers. */
   live: string;
-  /** What is offered while nothing was started. */
+  /** What can be launched, if nothing has been started. */
   spec: string;
   start(): void;
 }
 
-/** The parts that are loaded when they are wanted. */
+/** The parts that are loaded on demand. */
 export interface Parts {
   panel?: unknown;
   outcome?: unknown;
@@ -28,10 +28,10 @@ export interface Parts {
   log?: unknown;
 }
 
-/** The whole of it. There is no `style` attribute: a strict policy of the page refuses it. */
+/** The shadow tree. It has no `style` attributes, which a strict Content-Security-Policy forbids. */
 export function template(frame: Frame, parts: Parts, words: Words): TemplateResult {
   const { mode, lost, notice, again, live, spec, start } = frame;
-  const idle = mode === "idle";
+  const isIdle = mode === "idle";
   return html`<div class="root" part="root" dir=${words.dir} data-mode=${mode} ?data-lost=${lost}>
     ${parts.panel}
     <p class="notice" part="notice" role="status" ?hidden=${!notice}>${notice}</p>
@@ -43,10 +43,10 @@ export function template(frame: Frame, parts: Parts, words: Words): TemplateResu
         part="button launch"
         type="button"
         aria-label=${words.say("launch.of", { spec })}
-        ?hidden=${!idle}
+        ?hidden=${!isIdle}
         @click=${start}
       >${words.say("launch")}</button>
-      <bdi class="offered" part="spec" aria-hidden="true" ?hidden=${!idle}>${spec}</bdi>
+      <bdi class="offered" part="spec" aria-hidden="true" ?hidden=${!isIdle}>${spec}</bdi>
       <button
         id="again"
         class="button primary"

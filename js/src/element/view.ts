@@ -1,42 +1,41 @@
 /**
- * Shows a launch that is under way, or was: panel, buttons, log, the browser's tab. Loaded when one
- * is started.
+ * Shows a launch: panel, buttons, log and browser tab. Loaded when a launch starts.
  */
 import { nothing } from "lit";
 import { Bar } from "./bar";
-import { hubUrl } from "../wire/server-url";
+import { serverUrl } from "../wire/server-url";
 import { Lazy } from "./lazy";
 import { Notifier } from "./notify";
-import { LaunchRecord } from "../session/record";
+import { LaunchTranscript } from "../session/transcript";
 import { buttons, log, panel, sheet } from "./running";
 import type { LaunchSession } from "../session/session";
-import { show, type Shown } from "./shown";
+import { type ViewState, viewState } from "./view-state";
 import type { Parts } from "./template";
 import type { Words } from "../i18n/words";
 
-/** What it needs of its element. */
+/** The interface of the element to its view. */
 export interface ViewHost {
   readonly session: LaunchSession;
   readonly shadow: ShadowRoot;
-  /** What is launched, for people. */
+  /** The spec of the launch. */
   spec(): string;
-  /** The line of the log to show, from 1; 0: none. */
+  /** The line of the log to show, counted from 1; 0 for none. */
   line(): number;
-  /** The line is being shown. */
-  lineTaken(): void;
-  /** Whether the page's title and icon are to show it. */
-  inTab(): boolean;
+  /** Called when that line is shown. */
+  lineShown(): void;
+  /** Whether to show the launch in the page's title and icon. */
+  showsInTab(): boolean;
   words(): Words;
   cancel(): void;
   changed(): void;
 }
 
-/** One for each element, for all its launches. */
+/** The view of an element, for all its launches. */
 export class LaunchView {
-  shown: Shown;
+  state: ViewState;
 
   readonly #host: ViewHost;
-  readonly #calm = matchMedia("(prefers-reduced-motion: reduce)");
+  readonly #reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
   readonly #bar: Bar;
   readonly #notifier: Notifier;
   readonly #tab = new Lazy(
@@ -68,44 +67,44 @@ export class LaunchView {
       if (notice) host.session.notice = notice;
       host.changed();
     });
-    host.session.remember(() => new LaunchRecord());
+    host.session.remember(() => new LaunchTranscript());
     host.shadow.adoptedStyleSheets.push(sheet);
-    this.shown = this.tick(0);
+    this.state = this.tick(0);
   }
 
-  /** Take what there is to say at a local time: after events, and once a second. */
-  tick(time: number): Shown {
+  /** Update texts and numbers for a local time: after events, and once a second. */
+  tick(time: number): ViewState {
     const { session } = this.#host;
     const words = this.#host.words();
-    this.shown = show(session, time, words, this.#notifier.wanted);
-    if (this.#calm.matches) this.#bar.set(this.shown.percent ?? 0);
-    if (this.#host.inTab()) {
+    this.state = viewState(session, time, words, this.#notifier.wanted);
+    if (this.#reducedMotion.matches) this.#bar.set(this.state.percent ?? 0);
+    if (this.#host.showsInTab()) {
       this.#tab.want();
-      this.#tab.value?.show(this.shown, words);
+      this.#tab.value?.show(this.state, words);
     }
     const log = this.#log.value;
     if (log && log.words !== words) log.words = words;
-    return this.shown;
+    return this.state;
   }
 
   /**
-   * Draw the bar and the log, before the browser draws.
+   * Draw a frame of the bar and the log.
    *
-   * @param time - of the frame, in milliseconds
+   * @param time - the time of the frame, in milliseconds
    * @param now - the local time, in seconds since 1970
-   * @returns whether the bar is still on its way
+   * @returns whether the bar has to move further
    */
   frame(time: number, now: number): boolean {
-    const { model, mode, lost, record } = this.#host.session;
+    const { model, mode, lost, transcript } = this.#host.session;
     if (this.#host.line() && this.#part("log")) this.openLog();
-    if (record && this.#isLogOpen()) this.#log.value?.render(record.log);
-    // A new launch begins at the left again, at once.
+    if (transcript && this.#isLogOpen()) this.#log.value?.render(transcript.log);
+    // A new launch starts at 0 at once.
     if (!model.event) this.#bar.set(0);
-    if (this.#calm.matches) return false;
+    if (this.#reducedMotion.matches) return false;
     return this.#bar.frame(time, model.at(now), mode === "running" && !lost);
   }
 
-  /** What is drawn of it. */
+  /** The parts to draw. */
   parts(): Pick<Parts, "panel" | "buttons" | "log"> {
     const words = this.#host.words();
     const actions = {
@@ -113,42 +112,42 @@ export class LaunchView {
       notify: () => void this.#notifier.toggle(),
       logToggled: () => this.#showLog(),
     };
-    if (this.shown.mode === "gone") return { panel: nothing, buttons: nothing, log: nothing };
+    if (this.state.mode === "gone") return { panel: nothing, buttons: nothing, log: nothing };
     return {
-      panel: panel(this.shown, words),
-      buttons: buttons(this.shown, words, actions),
-      log: log(this.shown, words, actions),
+      panel: panel(this.state, words),
+      buttons: buttons(this.state, words, actions),
+      log: log(this.state, words, actions),
     };
   }
 
-  /** Open the log; what is drawn has to be there. */
+  /** Open the log. The parts have been drawn before. */
   openLog(): void {
     const details = this.#part<HTMLDetailsElement>("log");
     if (details) details.open = true;
     this.#showLog();
   }
 
-  /** Tell a person who wanted to know that the server is ready. */
-  tellReady(): void {
+  /** Notify the user that the server is ready, if wanted. */
+  notifyReady(): void {
     const { session } = this.#host;
-    this.#notifier.tell(this.#host.words().say("notify.ready"), this.#host.spec(), session.id);
+    this.#notifier.notify(this.#host.words().say("notify.ready"), this.#host.spec(), session.id);
   }
 
-  /** Leave the page around as it was. */
-  leave(): void {
+  /** Restore the page's title and icon. */
+  restoreTab(): void {
     this.#tab.value?.restore();
   }
 
   #showLog(): void {
-    const { record } = this.#host.session;
-    if (!record || !this.#isLogOpen()) return;
+    const { transcript } = this.#host.session;
+    if (!transcript || !this.#isLogOpen()) return;
     this.#log.want();
     if (!this.#log.value) return;
-    this.#log.value.render(record.log);
+    this.#log.value.render(transcript.log);
     const line = this.#host.line();
     if (!line) return;
     this.#log.value.goTo(line);
-    this.#host.lineTaken();
+    this.#host.lineShown();
   }
 
   #isLogOpen(): boolean {
@@ -160,10 +159,10 @@ export class LaunchView {
   }
 }
 
-/** The address of a line: in the launch's own page, which may be this one. */
-function lineHref({ hub, spec, id }: LaunchSession, line: number): string {
+/** The address of a line on the launch's own page, which may be this one. */
+function lineHref({ server, spec, id }: LaunchSession, line: number): string {
   if (!id) return `#line=${line}`;
   const fragment = `#launch=${encodeURIComponent(id)}&line=${line}`;
-  const isOwn = new URLSearchParams(location.hash.slice(1)).has("launch");
-  return isOwn ? fragment : `${hubUrl(hub)}v2/${spec}${fragment}`;
+  const isOwnPage = new URLSearchParams(location.hash.slice(1)).has("launch");
+  return isOwnPage ? fragment : `${serverUrl(server)}v2/${spec}${fragment}`;
 }

@@ -1,4 +1,4 @@
-// Every language says everything, and nothing else.
+// All catalogs have the same texts.
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import core from "./catalogs/en.json";
@@ -8,17 +8,30 @@ import { Words } from "./words";
 
 const english: Record<string, string> = { ...core, ...more };
 const folder = new URL("./catalogs", import.meta.url);
+const PLURAL = /\.(zero|one|two|few|many|other)$/;
 const LANGUAGES = ["ar", "de", "es", "fr", "ja", "pt", "zh"];
 
 function placeholders(text: string): string[] {
   return (text.match(/\{[^}]*\}/g) ?? []).sort();
 }
 
+/** The texts of a catalog, with the forms of a plural as one. */
+function keysOf(texts: Record<string, string>): string[] {
+  return [...new Set(Object.keys(texts).map((key) => key.replace(PLURAL, "")))];
+}
+
+/** The plural forms of a language; those for millions fall back to `other`. */
+function formsOf(lang: string): string[] {
+  const rules = new Intl.PluralRules(lang);
+  const counts = Array.from({ length: 1000 }, (_, count) => count);
+  return [...new Set(counts.map((count) => rules.select(count)))].sort();
+}
+
 async function catalog(lang: string): Promise<Record<string, string>> {
   return { ...(await loadCatalog(lang))! };
 }
 
-test("these languages", () => {
+test("the languages", () => {
   const files = readdirSync(folder).filter((name) => name.endsWith(".json"));
   expect(files.sort()).toEqual([...LANGUAGES, "en"].sort().map((lang) => `${lang}.json`));
   expect(Object.keys(core).filter((key) => key in more)).toEqual([]);
@@ -26,12 +39,23 @@ test("these languages", () => {
 
 test.each(LANGUAGES)("%s has every text, with its values", async (lang) => {
   const texts = await catalog(lang);
-  expect(Object.keys(texts)).toEqual(Object.keys(english).sort());
+  expect(Object.keys(texts)).toEqual(Object.keys(texts).sort());
+  expect(keysOf(texts)).toEqual(keysOf(english).sort());
   for (const [key, text] of Object.entries(texts)) {
     expect(text.trim(), key).toBe(text);
     expect(text, key).not.toBe("");
-    expect(placeholders(text), key).toEqual(placeholders(english[key]!));
+    // A form that stands for one number only may do without it.
+    if (/\.(zero|one|two)$/.test(key)) continue;
+    expect(placeholders(text), key).toEqual(placeholders(english[key.replace(PLURAL, ".other")]!));
   }
+});
+
+test.each(["en", ...LANGUAGES])("%s has each form of its plurals", async (lang) => {
+  const texts = lang === "en" ? english : await catalog(lang);
+  const plurals = Object.keys(texts).filter((key) => PLURAL.test(key));
+  const forms = plurals.map((key) => key.split(".").at(-1)!);
+  expect(plurals.length).toBeGreaterThan(0);
+  expect([...new Set(forms)].sort()).toEqual(formsOf(lang));
 });
 
 test.each(LANGUAGES)("%s is not left in English", async (lang) => {
@@ -42,7 +66,7 @@ test.each(LANGUAGES)("%s is not left in English", async (lang) => {
 });
 
 test.each(LANGUAGES)("a browser knows %s", (lang) => {
-  expect(Words.knows(lang)).toBe(true);
+  expect(Words.supports(lang)).toBe(true);
 });
 
 test.each(["fr-CA", "pt-PT", "zh-Hant-TW", "AR-eg"])("%s is the language of its region", async (lang) => {
@@ -61,10 +85,10 @@ test("every text is used", () => {
     .filter((name) => /\.ts$/.test(name) && !/\.test\.ts$/.test(name))
     .map((name) => readFileSync(new URL(`../${name}`, import.meta.url), "utf8"))
     .join("\n");
-  // By the name of a phase, a state, a step or a reason: the server's tables have those.
+  // Keys made of the name of a phase, a state, a step or a reason.
   const made = /^(phase|state|step|reason|advice)\./;
   const unused = Object.keys(english).filter(
-    (key) => !made.test(key) && !sources.includes(`"${key}"`),
+    (key) => !made.test(key) && !sources.includes(`"${key.replace(PLURAL, "")}"`),
   );
   expect(unused).toEqual([]);
 });

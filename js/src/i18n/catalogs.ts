@@ -1,5 +1,5 @@
 /**
- * The catalogs of all languages but English. Loaded when a page needs one.
+ * The catalogs of all languages except English. Each is loaded on demand.
  */
 import type { Catalog } from "./words";
 
@@ -7,7 +7,7 @@ const CATALOGS = import.meta.glob<Catalog>(["./catalogs/*.json", "!./catalogs/en
   import: "default",
 });
 
-/** Load the catalog of a language; nothing if there is none: then English is spoken. */
+/** Load the catalog of a language; nothing if there is none, and English is used. */
 export async function loadCatalog(lang: string): Promise<Catalog | undefined> {
   const language = lang.split("-", 1)[0]!.toLowerCase();
   return CATALOGS[`./catalogs/${language}.json`]?.();

@@ -1,20 +1,20 @@
 /**
- * Which language an element speaks.
+ * The language of the element.
  */
 import type { ReactiveController, ReactiveControllerHost } from "lit";
 import { Words } from "./words";
 
-/** Speaks the language of the page around, and else the person's. */
+/** Chooses the language of the surrounding page, else the language of the browser. */
 export class Language implements ReactiveController {
   words = new Words();
-  /** Kept once there is nothing to load any more. */
+  /** Resolves when the texts are loaded. */
   loading: Promise<void> | undefined;
 
   readonly #host: ReactiveControllerHost & HTMLElement;
   readonly #changed: () => void;
   #lang = "en";
 
-  /** @param changed - called when another language is spoken */
+  /** @param changed - called when the texts of another language are loaded */
   constructor(host: ReactiveControllerHost & HTMLElement, changed: () => void) {
     this.#host = host;
     this.#changed = changed;
@@ -25,17 +25,17 @@ export class Language implements ReactiveController {
     this.choose();
   }
 
-  /** Look again which language it is. */
+  /** Choose the language again. */
   choose(): void {
-    const around = this.#host.closest("[lang]")?.getAttribute("lang");
-    const wanted = around || navigator.language;
-    const lang = Words.knows(wanted) ? wanted : "en";
+    const page = this.#host.closest("[lang]")?.getAttribute("lang");
+    const preferred = page || navigator.language;
+    const lang = Words.supports(preferred) ? preferred : "en";
     if (lang === this.#lang) return;
     this.#lang = lang;
-    this.loading = this.#learn(lang);
+    this.loading = this.#load(lang);
   }
 
-  async #learn(lang: string): Promise<void> {
+  async #load(lang: string): Promise<void> {
     let words = new Words();
     if (/^en\b/i.test(lang)) {
       words = new Words(lang);

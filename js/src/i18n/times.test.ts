@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
+import { loadCatalog } from "./catalogs";
 import more from "./catalogs/more/en.json";
-import { duration, percentText, shortDuration, timeLeft } from "./times";
-import { learn, Words } from "./words";
+import { countText, duration, percentText, shortDuration, timeLeft } from "./times";
+import { addEnglish, Words } from "./words";
 
-learn(more);
+addEnglish(more);
 const words = new Words();
 
 test.each([
@@ -41,6 +42,19 @@ test.each([
   [65, "1 min 05 sec"],
 ])("%d s, shortly: %s", (seconds, text) => {
   expect(shortDuration(words, seconds)).toBe(text);
+});
+
+test.each([
+  ["en", { 0: "0 lines", 1: "1 line", 2: "2 lines", 1234: "1,234 lines" }],
+  ["de", { 0: "0 Zeilen", 1: "1 Zeile", 1234: "1.234 Zeilen" }],
+  ["fr", { 0: "0 ligne", 1: "1 ligne", 2: "2 lignes" }],
+  ["ja", { 0: "0 行", 1: "1 行", 2: "2 行" }],
+  ["ar", { 0: "لا أسطر", 1: "سطر واحد", 2: "سطران", 3: "\u20683\u2069 أسطر", 11: "\u206811\u2069 سطرًا" }],
+])("lines are counted in %s", async (lang, expected) => {
+  const those = new Words(lang, await loadCatalog(lang));
+  for (const [count, text] of Object.entries(expected)) {
+    expect(countText(those, "log.lines", Number(count))).toBe(text);
+  }
 });
 
 test.each([

@@ -1,9 +1,9 @@
 /**
- * Durations and shares in a person's language. No DOM.
+ * Durations, percentages and counts in the reader's language. No DOM.
  */
 import type { Words } from "./words";
 
-/** The units that durations are told in, and how many seconds they have. */
+/** The units of durations, in seconds. */
 const UNITS = { second: 1, minute: 60, hour: 3600 } as const;
 type Unit = keyof typeof UNITS;
 
@@ -12,15 +12,26 @@ export function percentText({ lang }: Words, value: number): string {
   return new Intl.NumberFormat(lang, { style: "percent" }).format(value / 100);
 }
 
+/**
+ * A count with its noun: `1 line`, `58 lines`.
+ *
+ * @param key - the catalogs have one text for each plural form of their language, such as
+ *   `log.lines.one`; `other` stands in for a form that is missing
+ */
+export function countText(words: Words, key: "log.lines", count: number): string {
+  const form = `${key}.${new Intl.PluralRules(words.lang).select(count)}`;
+  return words.say(words.has(form) ? form : `${key}.other`, { count: words.number(count) });
+}
+
 /** A duration that has passed: `8 sec`, `1 min 05 sec`, `2 hr 03 min`. */
 export function duration({ lang }: Words, seconds: number): string {
   const whole = Math.max(Math.floor(seconds), 0);
   if (whole < 60) return unit(lang, "second").format(whole);
   const [large, small]: [Unit, Unit] = whole < 3600 ? ["minute", "second"] : ["hour", "minute"];
-  const much = Math.floor(whole / UNITS[large]);
-  const rest = Math.floor((whole % UNITS[large]) / UNITS[small]);
+  const larger = Math.floor(whole / UNITS[large]);
+  const smaller = Math.floor((whole % UNITS[large]) / UNITS[small]);
   const two = { minimumIntegerDigits: 2 };
-  return `${unit(lang, large).format(much)} ${unit(lang, small, two).format(rest)}`;
+  return `${unit(lang, large).format(larger)} ${unit(lang, small, two).format(smaller)}`;
 }
 
 /** A short duration, to a tenth of a second; a longer one as {@link duration}. */
@@ -31,10 +42,10 @@ export function shortDuration(words: Words, seconds: number): string {
 }
 
 /**
- * What is left, no more exactly than anybody can know: `about 20 sec left`, `15–40 sec left`,
- * `longer than usual`.
+ * The time left, no more precise than the estimate: `about 20 sec left`, `15–40 sec left`, `longer
+ * than usual`.
  *
- * @param left - from `ProgressModel.left`; nothing if nobody knows
+ * @param left - from `ProgressModel.left`, in seconds; nothing if there is no estimate
  */
 export function timeLeft(
   words: Words,
@@ -43,7 +54,7 @@ export function timeLeft(
   if (!left) return "";
   const { median, low = median, high = median, late = high } = left;
   if (late <= 0) return words.say("left.longer");
-  if (high < 5) return words.say("left.few");
+  if (high < 5) return words.say("left.seconds");
   const from = coarse(Math.max(low, 0));
   const to = coarse(high);
   const time = unit(words.lang, to.unit).format(to.value);
@@ -60,7 +71,7 @@ function unit(lang: string, name: Unit, digits: Intl.NumberFormatOptions = {}): 
   return new Intl.NumberFormat(lang, { style: "unit", unit: name, ...digits });
 }
 
-/** Round so that the number does not flicker: to 5 s, then to minutes, then to half hours. */
+/** Round, so that the number does not flicker: to 5 s, then to minutes, then to half hours. */
 function coarse(seconds: number): { value: number; unit: Unit } {
   const fives = Math.round(seconds / 5) * 5;
   if (fives < 60) return { value: fives, unit: "second" };

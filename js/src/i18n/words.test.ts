@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { learn, Words } from "./words";
+import { addEnglish, Words } from "./words";
 
 const french = new Words("fr-CH", { launch: "Lancer", "launch.of": "Lancer {spec}" });
 
@@ -20,17 +20,17 @@ test("attack: a value is never looked into", () => {
 test("learns the English of a part that is loaded later", () => {
   const words = new Words();
   expect(words.has("test.later")).toBe(false);
-  learn({ "test.later": "Now" });
+  addEnglish({ "test.later": "Now" });
   expect(words.has("test.later")).toBe(true);
   expect(french.has("test.later")).toBe(true);
 });
 
 test("what a server said is said as it is, unless this language has it", () => {
   const said = { key: "launch", text: "Go!" };
-  expect(new Words().tell(said)).toBe("Go!");
-  expect(french.tell(said)).toBe("Lancer");
-  expect(french.tell({ key: "reason.unheard-of", text: "No." })).toBe("No.");
-  expect(new Words().tell({ key: "launch" })).toBe("Launch");
+  expect(new Words().localize(said)).toBe("Go!");
+  expect(french.localize(said)).toBe("Lancer");
+  expect(french.localize({ key: "reason.unheard-of", text: "No." })).toBe("No.");
+  expect(new Words().localize({ key: "launch" })).toBe("Launch");
 });
 
 test.each([
@@ -49,7 +49,7 @@ test.each([
   ["tlh-x", false],
   ["not a language", false],
 ])("whether %j is a language that a browser can count in: %s", (lang, known) => {
-  expect(Words.knows(lang)).toBe(known);
+  expect(Words.supports(lang)).toBe(known);
 });
 
 test("from the right to the left, values keep their own order", () => {

@@ -1,91 +1,91 @@
 /**
- * Words, numbers and times in a person's language. No DOM.
+ * Texts and numbers in the reader's language. No DOM.
  */
 import core from "./catalogs/en.json";
 import type more from "./catalogs/more/en.json";
 
-/** The names of all texts. A catalog has each of them; so a test says. */
+/** The keys of all texts. Each catalog has each of them, which a test checks. */
 export type TextKey = keyof typeof core | keyof typeof more;
 
-/** Something to say: a text of the catalogs, or what a server said in English, or both. */
-export interface Said {
-  /** The name of the text; one that no catalog has is not used. */
+/** A text of the catalogs, an English text of a server, or both. */
+export interface LocalizedText {
+  /** The key of the text. A key that no catalog has is ignored. */
   key?: string;
   values?: Readonly<Record<string, string>>;
-  /** In English. It may tell more than the catalogs know. */
+  /** The English text of a server, which may be more specific than the catalogs. */
   text?: string;
 }
 
-/** Texts by their names; `{name}` in a text stands for a value. */
+/** Texts by key. `{name}` in a text stands for a value. */
 export type Catalog = Readonly<Record<string, string>>;
 
-/** What is always there. Parts that are loaded when wanted bring their own English with them. */
+/** The English texts. Parts that are loaded on demand add theirs. */
 const english: Record<string, string> = { ...core };
 
-/** Add the English of a part that is loaded when wanted. */
-export function learn(texts: Catalog): void {
+/** Add the English texts of a part that is loaded on demand. */
+export function addEnglish(texts: Catalog): void {
   Object.assign(english, texts);
 }
 
-/** Says things in one language. */
+/** The texts of one language. */
 export class Words {
-  /** As a BCP 47 tag. */
+  /** The language, as a BCP 47 tag. */
   readonly lang: string;
 
   readonly #catalog: Catalog;
 
   /**
-   * @param lang - as a BCP 47 tag; also for numbers
-   * @param catalog - what it lacks is said in English
+   * @param lang - the language of texts and numbers, as a BCP 47 tag
+   * @param catalog - its texts; missing ones are shown in English
    */
   constructor(lang = "en", catalog: Catalog = {}) {
     this.lang = lang;
     this.#catalog = catalog;
   }
 
-  /** Whether a page's `lang` is one that numbers can be formatted in. */
-  static knows(lang: string): boolean {
+  /** Whether the browser can format numbers in the language of a page's `lang`. */
+  static supports(lang: string): boolean {
     try {
       return Intl.NumberFormat.supportedLocalesOf(lang).length > 0;
     } catch {
-      // It is no language tag at all; a page may have anything there.
+      // Not a language tag: a page may have anything there.
       return false;
     }
   }
 
-  /** Which way this language is written. */
+  /** The writing direction of this language. */
   get dir(): "ltr" | "rtl" {
     return /^(ar|fa|he|ur)\b/.test(this.lang) ? "rtl" : "ltr";
   }
 
-  /** Whether a text of this name is known, in this language or in English. */
+  /** Whether there is a text with this key, in this language or in English. */
   has(key: string): key is TextKey {
     return key in this.#catalog || key in english;
   }
 
-  /** A text with its values. */
+  /** Return a text with its values. */
   say(key: TextKey, values: Readonly<Record<string, string>> = {}): string {
     const text = this.#catalog[key] ?? english[key] ?? key;
-    // In a line that is written from the right, what is written from the left keeps its own order.
+    // In right-to-left text, isolate values: they may be left-to-right.
     const [before, after] = this.dir === "rtl" ? ["\u2068", "\u2069"] : ["", ""];
-    return text.replace(/\{([\w-]+)\}/g, (whole, name: string) => {
+    return text.replace(/\{([\w-]+)\}/g, (placeholder, name: string) => {
       const value = values[name];
-      return value === undefined ? whole : before + value + after;
+      return value === undefined ? placeholder : before + value + after;
     });
   }
 
-  /** The English of a text: servers speak it, too. */
+  /** Return the English text, as servers send it. */
   english(key: string): string {
     return english[key] ?? "";
   }
 
-  /** Something in this language if it can be, and else in English. */
-  tell({ key = "", values, text }: Said): string {
+  /** Return a text in this language if there is one, else the English text. */
+  localize({ key = "", values, text }: LocalizedText): string {
     if (text !== undefined && !(key in this.#catalog)) return text;
     return this.say(key as TextKey, values);
   }
 
-  /** A whole number. */
+  /** Format a whole number. */
   number(value: number): string {
     return new Intl.NumberFormat(this.lang).format(value);
   }

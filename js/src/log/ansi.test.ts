@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { contrast, runs } from "./ansi";
 import style from "./log-view.css?raw";
-import { isCut, plainText, SHOWN, shownText } from "./plain-text";
+import { isCut, plainText, MAX_SHOWN, shownText } from "./plain-text";
 
 const ESC = "\u001b";
 
@@ -83,10 +83,10 @@ test.each([
 });
 
 test("a long line is shown as far as it is searched, and says that it goes on", () => {
-  for (const line of [`${ESC}[31mx`.repeat(9_000), "y".repeat(1_000_000), `${"z".repeat(SHOWN)}${ESC}[0m`]) {
+  for (const line of [`${ESC}[31mx`.repeat(9_000), "y".repeat(1_000_000), `${"z".repeat(MAX_SHOWN)}${ESC}[0m`]) {
     const text = runs(line).map((run) => run.text).join("");
     expect(text).toBe(shownText(line));
-    expect(text.length).toBeLessThanOrEqual(SHOWN);
+    expect(text.length).toBeLessThanOrEqual(MAX_SHOWN);
     expect(runs(line).length).toBeLessThanOrEqual(400);
     expect(isCut(line)).toBe(text !== plainText(line));
   }

@@ -1,9 +1,9 @@
 /**
  * The colours of a line of a log. No DOM.
  *
- * Each line begins without any: lines are dropped, overwritten, and shown in any order, and what
- * builds write ends its colours with its line. Whatever a program chose, it can be read: nothing is
- * hidden, and colours have the contrast that WCAG's AA wants.
+ * Each line starts without colours, because lines are dropped, overwritten and shown in any order.
+ * Build tools reset their colours at the end of a line. Text is always readable: hidden text is
+ * shown, and colours are changed to have the contrast that WCAG level AA requires.
  */
 import {
   type Color,
@@ -13,40 +13,40 @@ import {
   namedColors,
   type ParseToken,
 } from "ansi-sequence-parser";
-import { colouredText, SHOWN } from "./plain-text";
+import { colouredText, MAX_SHOWN } from "./plain-text";
 
-/** How many runs a line has: one of nothing but colours must not fill the page with elements. */
-const RUNS = 400;
+/** The maximum number of runs of a line. Attack: each escape sequence adds an element to the page. */
+const MAX_RUNS = 400;
 
-/** The log's ground, `--well`, in light and in dark: colours that are not ours are fitted to it. */
-const GROUNDS = ["#f0f2ee", "#111817"] as const;
+/** The log's background (`--well`) in light and dark mode. Other colours are adapted to it. */
+const BACKGROUNDS = ["#f0f2ee", "#111817"] as const;
 
-/** What AA wants of text. */
-const CONTRAST = 4.5;
+/** The contrast that WCAG level AA requires of text. */
+const MIN_CONTRAST = 4.5;
 
-/** A piece of a line that looks the same. */
+/** A part of a line in one style. */
 export interface Run {
   text: string;
-  /** Names in log-view.css. */
+  /** Class names of log-view.css. */
   classes: string[];
-  /** What no class has: property and value. */
+  /** Properties that no class has. */
   style: [property: string, value: string][];
 }
 
 const palette = createColorPalette();
 
-/** The shown part of a line in pieces; together their texts are `shownText`. */
+/** Split the visible part of a line into runs. Their texts add up to `shownText`. */
 export function runs(line: string): Run[] {
-  const found: Run[] = [];
-  let room = SHOWN;
-  for (const token of createAnsiSequenceParser().parse(spelled(colouredText(line)))) {
-    const text = token.value.slice(0, room);
-    room -= text.length;
-    if (found.length < RUNS) found.push({ text, ...look(token) });
-    else found[RUNS - 1] = plain(found[RUNS - 1]!.text + text);
-    if (room === 0) break;
+  const runs: Run[] = [];
+  let space = MAX_SHOWN;
+  for (const token of createAnsiSequenceParser().parse(normalized(colouredText(line)))) {
+    const text = token.value.slice(0, space);
+    space -= text.length;
+    if (runs.length < MAX_RUNS) runs.push({ text, ...styleOf(token) });
+    else runs[MAX_RUNS - 1] = plain(runs[MAX_RUNS - 1]!.text + text);
+    if (space === 0) break;
   }
-  return found;
+  return runs;
 }
 
 function plain(text: string): Run {
@@ -54,10 +54,10 @@ function plain(text: string): Run {
 }
 
 /**
- * As the parser knows them: with semicolons between (ISO 8613-6 has colons, and a colour space), with
- * the 0 that may be left out, and without the colours of underlines.
+ * Write colour sequences in the form that the parser knows: with semicolons (ISO 8613-6 has colons and
+ * a colour space), with the optional 0, and without underline colours.
  */
-function spelled(text: string): string {
+function normalized(text: string): string {
   return text.replace(/\u001b\[([\d;:]*)m/g, (_, parameters: string) => {
     const parts = parameters.split(";").map((part) => {
       const [code = "", kind, ...rest] = part.split(":");
@@ -69,15 +69,15 @@ function spelled(text: string): string {
   });
 }
 
-function look({ foreground, background, decorations }: ParseToken): Omit<Run, "text"> {
+function styleOf({ foreground, background, decorations }: ParseToken): Omit<Run, "text"> {
   const classes: string[] = ["bold", "dim", "italic"].filter((name) => decorations.has(name as "bold"));
   const style: Run["style"] = [];
   const reverse = decorations.has("reverse");
-  const ground = reverse ? foreground : background;
-  const ink = reverse ? background : foreground;
-  if (ground) onGround(ground, ink, classes, style);
+  const back = reverse ? foreground : background;
+  const text = reverse ? background : foreground;
+  if (back) addBackground(back, text, classes, style);
   else if (reverse) classes.push("reverse");
-  else if (ink) inked(ink, classes, style);
+  else if (text) addColour(text, classes, style);
   const lines = [
     decorations.has("underline") ? "underline" : "",
     decorations.has("strikethrough") ? "line-through" : "",
@@ -87,47 +87,52 @@ function look({ foreground, background, decorations }: ParseToken): Omit<Run, "t
   return { classes, style };
 }
 
-function inked(ink: Color, classes: string[], style: Run["style"]): void {
-  const name = nameOf(ink);
-  const hex = name ? undefined : palette.value(ink);
+function addColour(colour: Color, classes: string[], style: Run["style"]): void {
+  const name = nameOf(colour);
+  const hex = name ? undefined : palette.value(colour);
   if (name) classes.push(`ink-${name}`);
   if (!hex) return;
-  const [light, dark] = GROUNDS.map((ground) => fitted(hex, ground));
+  const [light, dark] = BACKGROUNDS.map((background) => adapted(hex, background));
   style.push(["color", `light-dark(${light}, ${dark})`]);
 }
 
-/** On a ground of its own, text has the program's colour only where it can be read. */
-function onGround(ground: Color, ink: Color | null, classes: string[], style: Run["style"]): void {
-  const name = nameOf(ground);
-  // Text on it has the colour of the log's ground: what reads there as ink is read here as ground.
+/** On a background colour, text keeps its own colour only if the contrast is sufficient. */
+function addBackground(
+  background: Color,
+  text: Color | null,
+  classes: string[],
+  style: Run["style"],
+): void {
+  const name = nameOf(background);
+  // Text on it has the log's background colour, which has the same contrast as the reverse.
   if (name) classes.push(`ground-${name}`);
-  const hex = name ? undefined : palette.value(ground);
+  const hex = name ? undefined : palette.value(background);
   if (!hex) return;
-  const wanted = ink && palette.value(ink);
-  const readable = wanted && contrast(wanted, hex) >= CONTRAST;
-  const black = contrast("#000000", hex) >= CONTRAST ? "#000000" : "#ffffff";
-  style.push(["background-color", hex], ["color", readable ? wanted : black]);
+  const own = text && palette.value(text);
+  const isReadable = own && contrast(own, hex) >= MIN_CONTRAST;
+  const other = contrast("#000000", hex) >= MIN_CONTRAST ? "#000000" : "#ffffff";
+  style.push(["background-color", hex], ["color", isReadable ? own : other]);
 }
 
-/** The first sixteen have names, under which the page may choose them; `bright-red`, …. */
+/** The name of one of the first 16 colours, such as `bright-red`. Pages can set those. */
 function nameOf(color: Color): string | undefined {
   const name: ColorName | undefined =
     color.type === "named" ? color.name : color.type === "table" ? namedColors[color.index] : undefined;
   return name?.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`);
 }
 
-/** The colour, or as much nearer to black or white as it needs to be read on a ground. */
-function fitted(color: string, ground: string): string {
-  const end = luminance(ground) > 0.18 ? 0 : 255;
+/** Move a colour towards black or white until it is readable on a background. */
+function adapted(color: string, background: string): string {
+  const end = luminance(background) > 0.18 ? 0 : 255;
   for (let share = 0; share < 1; share += 0.1) {
     const mixed = channels(color).map((value) => Math.round(value + (end - value) * share));
     const hex = `#${mixed.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
-    if (contrast(hex, ground) >= CONTRAST) return hex;
+    if (contrast(hex, background) >= MIN_CONTRAST) return hex;
   }
   return end ? "#ffffff" : "#000000";
 }
 
-/** WCAG's contrast of two colours, from 1 to 21. */
+/** The contrast ratio of two colours by WCAG, from 1 to 21. */
 export function contrast(one: string, other: string): number {
   const [dark, light] = [luminance(one), luminance(other)].sort((a, b) => a - b);
   return (light! + 0.05) / (dark! + 0.05);

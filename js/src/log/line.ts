@@ -1,34 +1,34 @@
 /**
- * A row of the log: one line's number and text. Rows are used again for other lines.
+ * A row of the log: the number and text of one line. Rows are reused for other lines.
  */
 import { type Run, runs } from "./ansi";
 import type { LogSearch } from "./search";
 import { isCut } from "./plain-text";
 
-/** What a row needs to know beyond its line. */
+/** Texts and addresses around a line. */
 export interface RowTexts {
-  /** The address of a line; lines are counted from 1 there. */
+  /** The address of a line, counted from 1. */
   href(line: number): string;
-  /** The name of a line's number. */
+  /** The accessible name of a line's number. */
   label(line: number): string;
-  /** What stands at the end of a line of which more is not shown. */
+  /** The text at the end of a truncated line. */
   more(): string;
 }
 
-/** One row. */
+/** A row. */
 export class LogRow {
   readonly element = document.createElement("div");
   readonly number = document.createElement("a");
 
-  /** The line it shows, counted from 0; -1 for none. */
+  /** The line shown, counted from 0; -1 for none. */
   line = -1;
 
-  /** How many characters it shows. */
+  /** The number of characters shown. */
   length = 0;
 
   readonly #text = document.createElement("span");
   #raw = "";
-  #look = "";
+  #matches = "";
   #marked = false;
 
   constructor() {
@@ -36,20 +36,20 @@ export class LogRow {
     this.number.className = "log-number";
     this.number.tabIndex = -1;
     this.#text.className = "log-text";
-    // What is written from right to left must not drag the rest of its line along.
+    // Right-to-left text must not reorder the rest of its line.
     this.#text.dir = "ltr";
     this.element.append(this.number, this.#text);
   }
 
-  /** Show a line; nothing is done if nothing changed. */
+  /** Show a line. Only what has changed is drawn. */
   show(line: number, raw: string, marked: boolean, search: LogSearch, texts: RowTexts): void {
     const { current, version } = search;
-    const look = `${version} ${current?.line === line ? current.nth : ""}`;
+    const matches = `${version} ${current?.line === line ? current.nth : ""}`;
     if (line !== this.line) {
       this.number.textContent = String(line + 1);
       const href = texts.href(line + 1);
       this.number.href = href;
-      // The page of a launch that is shown within another page.
+      // The launch's own page, if the element is embedded in another page.
       this.number.target = href.startsWith("#") ? "" : "_blank";
       this.number.rel = "noopener";
       this.number.setAttribute("aria-label", texts.label(line + 1));
@@ -59,33 +59,33 @@ export class LogRow {
       if (marked) this.number.setAttribute("aria-current", "true");
       else this.number.removeAttribute("aria-current");
     }
-    if (line !== this.line || raw !== this.#raw || look !== this.#look) {
+    if (line !== this.line || raw !== this.#raw || matches !== this.#matches) {
       this.#draw(raw, search, current?.line === line ? current.nth : -1, texts);
     }
     this.line = line;
     this.#raw = raw;
-    this.#look = look;
+    this.#matches = matches;
     this.#marked = marked;
   }
 
-  /** Forget what it shows: texts around lines have changed. */
+  /** Draw the line anew the next time, because texts or addresses have changed. */
   forget(): void {
     this.line = -1;
   }
 
   #draw(raw: string, search: LogSearch, current: number, texts: RowTexts): void {
-    const pieces = runs(raw);
-    const text = pieces.map((run) => run.text).join("");
+    const parts = runs(raw);
+    const text = parts.map((run) => run.text).join("");
     const ranges = search.active ? search.ranges(text) : [];
     const cut = isCut(raw);
     this.length = text.length;
-    if (!ranges.length && !cut && pieces.every(isPlain)) {
+    if (!ranges.length && !cut && parts.every(isPlain)) {
       this.#text.textContent = text;
       return;
     }
     const drawn = document.createDocumentFragment();
     let at = 0;
-    for (const run of pieces) {
+    for (const run of parts) {
       drawn.append(...draw(run, at, ranges, current));
       at += run.text.length;
     }
@@ -103,7 +103,7 @@ function isPlain({ classes, style }: Run): boolean {
   return !classes.length && !style.length;
 }
 
-/** A run, cut where matches begin and end. */
+/** Draw a run, with the matches in it marked. */
 function draw(run: Run, at: number, ranges: [number, number][], current: number): (Node | string)[] {
   const end = at + run.text.length;
   const parts: (Node | string)[] = [];

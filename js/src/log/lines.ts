@@ -1,20 +1,20 @@
 /**
- * The log as lines, from messages that overwrite themselves. No DOM.
+ * The lines of a log, made of messages that may overwrite lines. No DOM.
  */
 import { Queue } from "../session/queue";
 
-/** How many characters of a line are kept; the server's log has all of it. */
-const LONGEST = 1024 * 1024;
+/** The characters that are kept of a line. The server's log has the complete line. */
+const MAX_LENGTH = 1024 * 1024;
 
 /**
- * The newest lines of a log, as they came: whoever shows them takes the colours out.
+ * The newest lines of a log, with their escape sequences.
  *
- * Lines are numbered from 0, and only the newest can still change. What is kept is bounded: when
- * there is too much, the oldest lines are dropped, and of a line longer than a mebibyte the rest.
+ * Lines are numbered from 0, and only the newest can still change. Memory is bounded: the oldest lines
+ * are dropped, and a line is truncated after one mebibyte.
  */
 export class LogBuffer {
-  readonly #limit: number;
-  readonly #room: number;
+  readonly #maxLines: number;
+  readonly #maxSize: number;
 
   #lines = new Queue<string>();
   #start = 0;
@@ -22,15 +22,15 @@ export class LogBuffer {
   #overwrite = false;
 
   /**
-   * @param limit - how many lines are kept
-   * @param room - how many characters, of all lines together
+   * @param maxLines - the maximum number of lines
+   * @param maxSize - the maximum number of characters of all lines
    */
-  constructor(limit = 200_000, room = 32 * 1024 * 1024) {
-    this.#limit = limit;
-    this.#room = room;
+  constructor(maxLines = 200_000, maxSize = 32 * 1024 * 1024) {
+    this.#maxLines = maxLines;
+    this.#maxSize = maxSize;
   }
 
-  /** The number of the oldest line that is kept: so many were dropped. */
+  /** The number of the oldest line, which is also the number of dropped lines. */
   get start(): number {
     return this.#start;
   }
@@ -40,25 +40,25 @@ export class LogBuffer {
     return this.#start + this.#lines.length;
   }
 
-  /** The line of a number between `start` and `end`. */
+  /** The line with a number from `start` to before `end`. */
   line(number: number): string {
     return this.#lines.at(number - this.#start) ?? "";
   }
 
   /**
-   * Add a message: lines that end in a line feed stay, one that ends in a carriage return is
-   * overwritten by the next. The end of a message ends its line.
+   * Add a message. A line that ends in a carriage return is overwritten by the next one. The end of a
+   * message also ends its line.
    */
   write(message: string): void {
-    // A line feed that comes after the carriage return of the message before: the line stays.
+    // A line feed after the carriage return of the previous message: the line is complete.
     if (this.#overwrite && /^\r*\n/.test(message)) {
       this.#overwrite = false;
       message = message.replace(/^\r*\n/, "");
     }
     for (const [, line = "", end] of message.matchAll(/([^\r\n]*)(\r\n|\n|\r|$)/g)) {
       if (line === "" && end === "") break;
-      // An empty line that is to be overwritten says nothing.
-      if (line !== "" || end !== "\r") this.#put(own(line, message));
+      // Skip an empty line that is about to be overwritten.
+      if (line !== "" || end !== "\r") this.#put(copyOf(line, message));
       this.#overwrite = end === "\r" && (line !== "" || this.#overwrite);
     }
   }
@@ -68,16 +68,16 @@ export class LogBuffer {
     this.#overwrite = false;
     this.#lines.push(line);
     this.#size += line.length;
-    while (this.#lines.length > this.#limit || this.#size > this.#room) {
+    while (this.#lines.length > this.#maxLines || this.#size > this.#maxSize) {
       this.#size -= this.#lines.shift()!.length;
       this.#start += 1;
     }
   }
 }
 
-/** A part of a string keeps the whole of it in memory: where that is much more, a copy does not. */
-function own(line: string, message: string): string {
-  if (line.length <= LONGEST && line.length * 2 >= message.length) return line;
-  const bytes = new TextEncoder().encode(line.slice(0, LONGEST));
+/** Copy a short part of a long string: otherwise, it keeps the entire string in memory. */
+function copyOf(line: string, message: string): string {
+  if (line.length <= MAX_LENGTH && line.length * 2 >= message.length) return line;
+  const bytes = new TextEncoder().encode(line.slice(0, MAX_LENGTH));
   return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
 }

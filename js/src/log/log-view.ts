@@ -1,7 +1,7 @@
 /**
- * The log that a person reads: its lines, search, and buttons. Loaded when the log is opened.
+ * The log: its lines, search and buttons. Loaded when the log is opened.
  */
-import { nothing, render } from "lit";
+import { render } from "lit";
 import more from "../i18n/catalogs/more/en.json";
 import type { LogBuffer } from "./lines";
 import { LogRows } from "./rows";
@@ -9,22 +9,22 @@ import { LogSearch } from "./search";
 import { type LogActions, logTemplate } from "./template";
 import { copyText, plainLog, save } from "./text";
 import styles from "./log-view.css?inline";
-import { learn, type Words } from "../i18n/words";
+import { addEnglish, type Words } from "../i18n/words";
 
-learn(more);
+addEnglish(more);
 
-/** How long it searches in a frame, in milliseconds: the rest is for drawing. */
+/** The time for searching in a frame, in milliseconds. The rest is for drawing. */
 const SLICE = 8;
 
-/** How long it says what was done, in milliseconds. */
-const SAID_FOR = 4000;
+/** How long the status is shown, in milliseconds. */
+const STATUS_DURATION = 4000;
 
-/** What {@link LogView} needs to know. */
+/** Options of {@link LogView}. */
 export interface LogViewOptions {
   words: Words;
-  /** Where the whole log is: `text` is its address as plain text, if there is one. */
+  /** The complete log: `text` is its address as plain text, if there is one. */
   source(): { text?: string };
-  /** The name of the file that is downloaded. */
+  /** The name of the downloaded file. */
   name(): string;
   /** The address of a line, counted from 1. */
   lineHref(line: number): string;
@@ -35,7 +35,6 @@ export class LogView {
   readonly #host: HTMLElement;
   readonly #shadow: ShadowRoot;
   readonly #options: LogViewOptions;
-  readonly #sheet = new CSSStyleSheet();
   readonly #search = new LogSearch();
   readonly #rows: LogRows;
   readonly #actions: LogActions = {
@@ -51,31 +50,31 @@ export class LogView {
     download: () => void this.#download(),
     full: () => void this.#toggleFull().catch(console.error),
   };
-  readonly #listening = new AbortController();
 
   #words: Words;
   #log: LogBuffer | undefined;
   #drawn = "";
-  #said = "";
-  #seen = false;
-  #saying: ReturnType<typeof setTimeout> | undefined;
+  #status = "";
+  #statusHidden = false;
+  #statusTimer: ReturnType<typeof setTimeout> | undefined;
   #frame = 0;
-  /** From which line on the first match of a new search is wanted. */
+  /** The line where a new search starts, until its first match is selected. */
   #seeking: number | undefined;
-  /** The line to show as soon as it is there, counted from 0, and what had the focus by then. */
+  /** The line to show as soon as it exists, counted from 0, and what was focused when it was set. */
   #goal: { line: number; focused: Element | null } | undefined;
 
   /**
-   * @param host - an empty element that this fills
-   * @param shadow - the shadow tree it is in, which gets the style
+   * @param host - an empty element, which the view fills
+   * @param shadow - the shadow tree of `host`, which gets the styles
    */
   constructor(host: HTMLElement, shadow: ShadowRoot, options: LogViewOptions) {
     this.#host = host;
     this.#shadow = shadow;
     this.#options = options;
     this.#words = options.words;
-    this.#sheet.replaceSync(styles);
-    shadow.adoptedStyleSheets = [...shadow.adoptedStyleSheets, this.#sheet];
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(styles);
+    shadow.adoptedStyleSheets.push(sheet);
     this.#rows = new LogRows({
       changed: () => this.#schedule(),
       clicked: (line, event) => this.#clicked(line, event),
@@ -85,13 +84,12 @@ export class LogView {
       more: () => this.#words.say("log.more"),
     });
     host.classList.add("log-view");
-    const { signal } = this.#listening;
-    host.addEventListener("keydown", (event) => this.#key(event), { signal });
-    host.addEventListener("fullscreenchange", () => this.#draw(), { signal });
+    host.addEventListener("keydown", (event) => this.#key(event));
+    host.addEventListener("fullscreenchange", () => this.#draw());
     this.#draw();
   }
 
-  /** The language of what is around the lines. */
+  /** The language of the texts around the lines. */
   get words(): Words {
     return this.#words;
   }
@@ -105,9 +103,9 @@ export class LogView {
   }
 
   /**
-   * Show what changed since the last time; nothing is done while it cannot be seen.
+   * Draw what has changed, if the view is visible.
    *
-   * @param log - another one than before: that of a new launch
+   * @param log - the same as before, or that of a new launch
    */
   render(log: LogBuffer): void {
     if (log !== this.#log) this.#search.restart();
@@ -118,8 +116,8 @@ export class LogView {
   }
 
   /**
-   * Show a line, mark it and give it the focus; it does not follow the end any more. A line that has
-   * not come yet is shown when it comes.
+   * Scroll to a line, mark and focus it, and stop following the end. If the line does not exist yet,
+   * this happens when it arrives.
    *
    * @param line - counted from 1
    */
@@ -128,20 +126,7 @@ export class LogView {
     this.#schedule();
   }
 
-  /** Take everything back. */
-  dispose(): void {
-    cancelAnimationFrame(this.#frame);
-    clearTimeout(this.#saying);
-    this.#log = undefined;
-    this.#listening.abort();
-    this.#rows.dispose();
-    render(nothing, this.#host);
-    this.#host.classList.remove("log-view");
-    const others = this.#shadow.adoptedStyleSheets.filter((sheet) => sheet !== this.#sheet);
-    this.#shadow.adoptedStyleSheets = others;
-  }
-
-  /** Draw at the next frame, though nobody may call {@link render} by then. */
+  /** Draw in the next frame, even if nobody calls {@link render} until then. */
   #schedule(): void {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
@@ -156,55 +141,55 @@ export class LogView {
 
   #update(log: LogBuffer): void {
     const goal = this.#goal && this.#goal.line < log.end ? this.#goal : undefined;
-    if (goal) this.#reach(goal.line, log);
+    if (goal) this.#goNow(goal.line, log);
     this.#rows.render(log, this.#search);
     if (goal?.focused === document.activeElement) this.#rows.focus(goal?.line ?? -1, { reveal: true });
     this.#draw();
   }
 
-  #reach(line: number, log: LogBuffer): void {
+  #goNow(line: number, log: LogBuffer): void {
     this.#goal = undefined;
     if (line < log.start) {
-      this.#say(this.#words.say("log.gone", { number: String(line + 1) }));
+      this.#setStatus(this.#words.say("log.gone", { number: String(line + 1) }));
       return;
     }
     this.#rows.marked = line;
     this.#rows.show(line);
   }
 
-  /** What is around the lines, if it is not as it was. */
+  /** Draw the parts around the lines, if they have changed. */
   #draw(): void {
     const { count, position, active } = this.#search;
     const { text } = this.#options.source();
     const number = (value: number) => this.#words.number(value);
-    const behind = this.#log && this.#search.isBehind(this.#log) ? "…" : "";
-    const shown = {
+    const more = this.#log && this.#search.isBehind(this.#log) ? "…" : "";
+    const state = {
       follows: this.#rows.follows,
       cut: (this.#log?.start ?? 0) > 0,
-      full: this.#canFill ? this.#isFull : undefined,
+      full: this.#canBeFull ? this.#isFull : undefined,
       file: text,
       fileName: this.#options.name(),
       searches: active,
-      match: active ? `${position ? number(position) : "–"} / ${number(count)}${behind}` : "",
-      said: this.#said,
-      seen: this.#seen,
+      match: active ? `${position ? number(position) : "–"} / ${number(count)}${more}` : "",
+      status: this.#status,
+      statusHidden: this.#statusHidden,
     };
-    const drawn = JSON.stringify(shown);
+    const drawn = JSON.stringify(state);
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
     this.#rows.box.setAttribute("aria-label", this.#words.say("log"));
-    render(logTemplate(shown, this.#words, this.#actions, this.#rows.box), this.#host);
+    render(logTemplate(state, this.#words, this.#actions, this.#rows.box), this.#host);
   }
 
-  /** @param seen - whether it is only for those who do not see the page */
-  #say(text: string, seen = false): void {
-    this.#said = text;
-    this.#seen = seen;
-    clearTimeout(this.#saying);
-    this.#saying = setTimeout(() => {
-      this.#said = "";
+  /** @param hidden - whether the status is for screen readers only */
+  #setStatus(text: string, hidden = false): void {
+    this.#status = text;
+    this.#statusHidden = hidden;
+    clearTimeout(this.#statusTimer);
+    this.#statusTimer = setTimeout(() => {
+      this.#status = "";
       this.#draw();
-    }, SAID_FOR);
+    }, STATUS_DURATION);
     this.#draw();
   }
 
@@ -222,12 +207,12 @@ export class LogView {
     this.#schedule();
   }
 
-  /** After a text was typed: the first match that there is. */
+  /** Select the first match of a new search. */
   #seek(log: LogBuffer): void {
     if (this.#seeking === undefined) return;
     if (this.#search.seek(this.#seeking, log)) this.#atMatch(log);
     else if (this.#search.isBehind(log)) return;
-    else this.#say(this.#words.say("log.search.none"), true);
+    else this.#setStatus(this.#words.say("log.search.none"), true);
     this.#seeking = undefined;
   }
 
@@ -245,18 +230,18 @@ export class LogView {
     this.#update(log);
     this.#rows.showMatch();
     const values = { position: this.#words.number(position), count: this.#words.number(count) };
-    this.#say(this.#words.say("log.search.at", values), true);
+    this.#setStatus(this.#words.say("log.search.at", values), true);
   }
 
   #searchKey(event: KeyboardEvent): void {
-    // Enter chooses a word where one is typed by its sound.
+    // Enter also confirms the composition of an input method.
     if (event.isComposing) return;
     if (event.key === "Enter") {
       event.preventDefault();
       this.#move(event.shiftKey ? -1 : 1);
     } else if (event.key === "Escape") {
       const field = event.target as HTMLInputElement;
-      // An empty one has nothing to clear: the key is for whoever is around, as full screen.
+      // If there is nothing to clear, Escape is for others, such as full screen.
       if (field.value) event.preventDefault();
       field.value = "";
       this.#find("");
@@ -266,10 +251,10 @@ export class LogView {
 
   #key(event: KeyboardEvent): void {
     const field = this.#host.querySelector<HTMLInputElement>(".log-field")!;
-    // There already: the second time it is the browser's own search.
+    // The second time, the browser's own search opens.
     if (event.target === field) return;
     const { altKey, ctrlKey, key, metaKey, target } = event;
-    // Lines may come while the browser scrolls: its end would not be the log's any more.
+    // Lines may arrive while the browser scrolls to what was the end before.
     if (key === "End" && target === this.#rows.box && !altKey && !metaKey) this.#follow(true);
     const find = (ctrlKey || metaKey) && !altKey && key.toLowerCase() === "f";
     const slash = key === "/" && target === this.#rows.box;
@@ -285,7 +270,7 @@ export class LogView {
     this.#rows.marked = line;
     this.#rows.follows = false;
     this.#schedule();
-    // It is in view: the page must not be moved to it, and going back must not go through lines.
+    // The line is visible already: do not scroll the page, and add no history entry.
     if (href.split("#")[0] !== location.href.split("#")[0]) return;
     event.preventDefault();
     history.replaceState(history.state, "", href);
@@ -301,15 +286,15 @@ export class LogView {
   async #copy(): Promise<void> {
     if (!this.#log) return;
     const copied = await copyText(plainLog(this.#log), this.#host);
-    this.#say(this.#words.say(copied ? "log.copied" : "log.copy.failed"));
+    this.#setStatus(this.#words.say(copied ? "log.copied" : "log.copy.failed"));
   }
 
   async #download(): Promise<void> {
     if (this.#log) save(await plainLog(this.#log), this.#options.name());
   }
 
-  /** Not on telephones of Apple, nor in frames that were not allowed to. */
-  get #canFill(): boolean {
+  /** Full screen is not available on iPhones, or in frames without the permission. */
+  get #canBeFull(): boolean {
     return document.fullscreenEnabled;
   }
 

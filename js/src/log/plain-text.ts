@@ -1,22 +1,19 @@
 /**
- * Text without what is meant for a terminal. No DOM; loaded with the log.
+ * Removes terminal control sequences from text. No DOM; loaded with the log.
  */
 
 /** How much of a line is shown and searched, in characters. */
-export const SHOWN = 10_000;
+export const MAX_SHOWN = 10_000;
 
-/** How much of a line is read for that: a line may be nothing but escape sequences. */
-const READ = 4 * SHOWN;
+/** How much of a line is read for that: lines may consist of escape sequences. */
+const MAX_READ = 4 * MAX_SHOWN;
 
-/**
- * What an ordinary line has none of: control characters, those that break a line or turn its
- * direction around.
- */
+/** Control characters, and characters that break a line or change its direction. */
 const UNUSUAL = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/;
 
 /**
- * ECMA-48's, as the server reads them, too: control sequences, control strings (OSC, DCS, …), other
- * escapes, controls. What is not finished ends with its line.
+ * ECMA-48 controls, as on the server: control sequences, control strings (OSC, DCS, …), other escapes,
+ * control characters. An incomplete one ends with its line.
  */
 const CONTROLS = new RegExp(
   [
@@ -28,31 +25,31 @@ const CONTROLS = new RegExp(
   "g",
 );
 
-/** Text without colours and other control characters; tabs stay. */
+/** Return text without colours and control characters. Tabs are kept. */
 export function plainText(line: string): string {
   return replaceControls(line, () => "");
 }
 
-/** As much of a line as is shown, as plain text. */
+/** Return the visible part of a line, as plain text. */
 export function shownText(line: string): string {
-  return plainText(line.slice(0, READ)).slice(0, SHOWN);
+  return plainText(line.slice(0, MAX_READ)).slice(0, MAX_SHOWN);
 }
 
-/** Whether a line is so long that there is more of it than {@link shownText}. */
+/** Whether a line is longer than {@link shownText}. */
 export function isCut(line: string): boolean {
-  return line.length > READ || (line.length > SHOWN && plainText(line).length > SHOWN);
+  return line.length > MAX_READ || (line.length > MAX_SHOWN && plainText(line).length > MAX_SHOWN);
 }
 
-/** As much of a line as is shown, of whose control characters colours are left, all written alike. */
+/** Return the visible part of a line with colour sequences, in a uniform form, but no other controls. */
 export function colouredText(line: string): string {
-  return replaceControls(line.slice(0, READ), (colours) => `\u001b[${colours}m`);
+  return replaceControls(line.slice(0, MAX_READ), (colours) => `\u001b[${colours}m`);
 }
 
 function replaceControls(line: string, colour: (parameters: string) => string): string {
   if (!UNUSUAL.test(line)) return line;
-  return line.replace(CONTROLS, (found: string, parameters?: string) => {
+  return line.replace(CONTROLS, (control: string, parameters?: string) => {
     if (parameters !== undefined) return colour(parameters);
-    // Those that turn a line around would make it read as another one: they are named instead.
-    return found >= "\u2028" ? `<U+${found.charCodeAt(0).toString(16).toUpperCase()}>` : "";
+    // Attack: text that reads differently after a change of direction. Show the character's name.
+    return control >= "\u2028" ? `<U+${control.charCodeAt(0).toString(16).toUpperCase()}>` : "";
   });
 }

@@ -1,37 +1,37 @@
 /**
- * The box of the log, in which only those lines are elements that can be seen.
+ * A virtual list of log lines: only visible lines are elements.
  *
- * Rows are of one height and are not wrapped, so that a line's place is arithmetic, however many
- * lines there are. What is selected by hand ends with the rows in view.
+ * Rows have one height and do not wrap, so the position of a line is a multiplication. A selection
+ * cannot extend beyond the visible rows.
  */
 import type { LogBuffer } from "./lines";
 import { LogRow, type RowTexts } from "./line";
 import type { LogSearch } from "./search";
 
-/** How many rows there are beyond what is seen, above and below. */
-const BEYOND = 8;
+/** The number of extra rows above and below the visible ones. */
+const OVERSCAN = 8;
 
-/** How near to the end, in rows, still counts as following it. */
-const NEAR = 1;
+/** The distance from the end that still counts as following it, in rows. */
+const END_DISTANCE = 1;
 
-/** What the rows tell and ask. */
+/** Callbacks and texts of the rows. */
 export interface RowsOptions extends RowTexts {
-  /** There is something else to draw: they were scrolled, or have another size. */
+  /** The rows must be drawn, because they were scrolled or resized. */
   changed(): void;
-  /** The number of a line, counted from 0, was clicked. */
+  /** The number of a line was clicked; lines are counted from 0. */
   clicked(line: number, event: MouseEvent): void;
-  /** The focus is to go to the number of a line, counted from 0. */
+  /** The focus moves to the number of a line, counted from 0. */
   stepped(line: number): void;
 }
 
-/** The box and its rows. */
+/** The scrollable box and its rows. */
 export class LogRows {
-  /** What scrolls. */
+  /** The element that scrolls. */
   readonly box = document.createElement("div");
 
   /** Whether the newest line is kept in view. */
   follows = true;
-  /** The line that the person pointed out. */
+  /** The line that the user marked. */
   marked: number | undefined;
 
   readonly #options: RowsOptions;
@@ -46,11 +46,11 @@ export class LogRows {
   #start = 0;
   #count = 0;
   #longest = 0;
-  /** In pixels: where it is scrolled to, its height, and that of a row. */
+  /** The scroll position, the height of the box and the height of a row, in pixels. */
   #top = 0;
   #height = 0;
   #row = 24;
-  /** Whether the box must be scrolled to `#top`. */
+  /** Whether to scroll the box to `#top`. */
   #moved = false;
   #tabStop: LogRow | undefined;
 
@@ -60,7 +60,7 @@ export class LogRows {
     this.box.setAttribute("part", "log-box");
     this.box.setAttribute("role", "region");
     this.box.tabIndex = 0;
-    // Logs are, in whatever language the page is.
+    // Logs are left-to-right, whatever the language of the page.
     this.box.dir = "ltr";
     this.#space.className = "log-space";
     this.#rows.className = "log-rows";
@@ -72,7 +72,7 @@ export class LogRows {
     this.#resized.observe(this.box);
   }
 
-  /** The first line that is seen whole, counted from 0. */
+  /** The first line that is completely visible, counted from 0. */
   get first(): number {
     return this.#start + Math.ceil(this.#top / this.#row);
   }
@@ -82,8 +82,8 @@ export class LogRows {
     if (log !== this.#log) this.#begin(log);
     if (!this.#height) this.#measure();
     this.#grow(log);
-    const above = Math.max(Math.floor(this.#top / this.#row) - BEYOND, 0);
-    const seen = Math.ceil(this.#height / this.#row) + 1 + 2 * BEYOND;
+    const above = Math.max(Math.floor(this.#top / this.#row) - OVERSCAN, 0);
+    const seen = Math.ceil(this.#height / this.#row) + 1 + 2 * OVERSCAN;
     const first = log.start + Math.min(above, Math.max(this.#count - seen, 0));
     const last = Math.min(first + seen, log.end);
     this.#place(first, last);
@@ -93,39 +93,39 @@ export class LogRows {
       row.show(line, raw, line === this.marked, search, this.#options);
       this.#longest = Math.max(this.#longest, row.length);
     });
-    this.#reach(first, log);
+    this.#layOut(first, log);
     if (!this.#moved) return;
     this.#moved = false;
     this.box.scrollTop = this.#top;
-    // What the browser made of it.
+    // The browser may have clamped it.
     this.#top = this.box.scrollTop;
   }
 
-  /** Bring a line into view at the next drawing; it does not follow the end any more. */
+  /** Scroll to a line at the next drawing, and stop following the end. */
   show(line: number): void {
     this.follows = false;
     const at = (line - this.#start) * this.#row;
     if (at >= this.#top && at + this.#row <= this.#top + this.#height) return;
-    // Not at the edge: what is around it matters, too.
+    // Not at the edge: the lines around it matter, too.
     this.#top = Math.max(at - this.#height / 3, 0);
     this.#moved = true;
   }
 
-  /** Scroll sideways, so that the current match is seen; after drawing. */
+  /** Scroll sideways to the selected match. Call it after drawing. */
   showMatch(): void {
     const mark = this.#rows.querySelector("mark.current");
     if (!mark) return;
-    const [box, found] = [this.box.getBoundingClientRect(), mark.getBoundingClientRect()];
+    const [box, match] = [this.box.getBoundingClientRect(), mark.getBoundingClientRect()];
     const gutter = this.#pool[0]?.number.offsetWidth ?? 0;
     const [left, right] = [box.left + gutter, box.left + this.box.clientWidth];
-    if (found.left >= left && found.right <= right) return;
-    this.box.scrollLeft += found.left - left - (right - left) / 3;
+    if (match.left >= left && match.right <= right) return;
+    this.box.scrollLeft += match.left - left - (right - left) / 3;
   }
 
   /**
-   * Give a line's number the focus; after drawing.
+   * Focus the number of a line. Call it after drawing.
    *
-   * @param options.reveal - scroll the page to it, too
+   * @param options.reveal - whether to scroll the page to it
    */
   focus(line: number, { reveal = false } = {}): void {
     const number = this.#pool.find((row) => row.line === line)?.number;
@@ -133,13 +133,9 @@ export class LogRows {
     if (reveal) number?.scrollIntoView({ block: "nearest" });
   }
 
-  /** Draw everything anew the next time. */
+  /** Draw all rows anew the next time. */
   forget(): void {
     this.#pool.forEach((row) => row.forget());
-  }
-
-  dispose(): void {
-    this.#resized.disconnect();
   }
 
   #begin(log: LogBuffer): void {
@@ -153,7 +149,7 @@ export class LogRows {
     this.forget();
   }
 
-  /** Make room for all lines, and stay at the end or at what is read. */
+  /** Adapt the height to the number of lines, and stay at the end or at the visible lines. */
   #grow(log: LogBuffer): void {
     const dropped = log.start - this.#start;
     this.#start = log.start;
@@ -165,30 +161,30 @@ export class LogRows {
     this.#count = count;
     put(this.#space, "block-size", `${count * this.#row}px`);
     const bottom = Math.max(count * this.#row - this.#height, 0);
-    // Browsers round.
+    // Browsers round scroll positions.
     if (!this.follows || Math.abs(bottom - this.#top) <= 1) return;
     this.#top = bottom;
     this.#moved = true;
   }
 
-  /** Have a row for each line from `first` to before `last`; those that stay in view stay as they are. */
+  /** Create a row for each line from `first` to before `last`, and reuse rows that stay visible. */
   #place(first: number, last: number): void {
     const shadow = this.box.getRootNode() as ShadowRoot;
     const focused = this.#pool.find((row) => row.number === shadow.activeElement);
-    // The number that has the focus will be another line's, or none: reading goes on by scrolling.
+    // The focused number would become that of another line: focus the box instead, to keep scrolling.
     if (focused && (focused.line < first || focused.line >= last)) {
       this.box.focus({ preventScroll: true });
     }
     const pool = this.#pool;
     const moved = first - (pool[0]?.line ?? first);
     if (moved > 0 && moved < pool.length) {
-      const gone = pool.splice(0, moved);
-      pool.push(...gone);
-      this.#rows.append(...gone.map((row) => row.element));
+      const reused = pool.splice(0, moved);
+      pool.push(...reused);
+      this.#rows.append(...reused.map((row) => row.element));
     } else if (moved < 0 && -moved < pool.length) {
-      const gone = pool.splice(moved);
-      pool.unshift(...gone);
-      this.#rows.prepend(...gone.map((row) => row.element));
+      const reused = pool.splice(moved);
+      pool.unshift(...reused);
+      this.#rows.prepend(...reused.map((row) => row.element));
     }
     while (pool.length > last - first) pool.pop()!.element.remove();
     while (pool.length < last - first) {
@@ -198,14 +194,14 @@ export class LogRows {
     }
   }
 
-  /** Where the rows stand, how wide they are, and which of them the Tab key reaches. */
-  #reach(first: number, log: LogBuffer): void {
+  /** Set the position and width of the rows, and which of them the Tab key reaches. */
+  #layOut(first: number, log: LogBuffer): void {
     put(this.#rows, "inset-block-start", `${(first - log.start) * this.#row}px`);
-    // As wide as the widest so far: else the place would jump sideways when that one leaves.
+    // As wide as the widest line so far, so that the box does not jump sideways when it scrolls away.
     put(this.#space, "--longest", String(this.#longest));
     put(this.#space, "--digits", String(String(log.end).length));
-    const seen = this.#pool[this.first - first];
-    const stop = this.#pool.find((row) => row.line === this.marked) ?? seen;
+    const firstVisible = this.#pool[this.first - first];
+    const stop = this.#pool.find((row) => row.line === this.marked) ?? firstVisible;
     if (stop === this.#tabStop) return;
     if (this.#tabStop) this.#tabStop.number.tabIndex = -1;
     if (stop) stop.number.tabIndex = 0;
@@ -216,17 +212,16 @@ export class LogRows {
     const wasHidden = !this.#height;
     this.#height = this.box.clientHeight;
     this.#row = Number.parseFloat(getComputedStyle(this.#rows).lineHeight) || this.#row;
-    // Out of view, a browser may have forgotten where it was scrolled to. Else a person may be
-    // scrolling it right now.
+    // A browser may lose the scroll position of a hidden box. Otherwise the user may be scrolling.
     if (wasHidden) this.#moved = true;
   }
 
   #scrolled(): void {
     const { scrollTop } = this.box;
     const rest = this.#count * this.#row - this.#height - scrollTop;
-    // Up is a wish not to follow, however little it is: else the end would pull it back each time.
+    // Scrolling up at all ends following: otherwise new lines would pull the user back.
     if (scrollTop < this.#top - 1 && rest > 1) this.follows = false;
-    if (scrollTop > this.#top + 1 && rest < NEAR * this.#row) this.follows = true;
+    if (scrollTop > this.#top + 1 && rest < END_DISTANCE * this.#row) this.follows = true;
     this.#top = scrollTop;
     this.#options.changed();
   }
@@ -236,7 +231,7 @@ export class LogRows {
     if (row) this.#options.clicked(row.line, event);
   }
 
-  /** The arrows go from number to number. */
+  /** Arrow keys move the focus from number to number. */
   #key(event: KeyboardEvent): void {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     const row = this.#pool.find(({ number }) => number === event.target);
@@ -246,7 +241,7 @@ export class LogRows {
   }
 }
 
-/** Set a property, if it is another value: to set it is work for the browser. */
+/** Set a property only if its value changes, which saves the browser work. */
 function put(element: HTMLElement, property: string, value: string): void {
   const { style } = element;
   if (style.getPropertyValue(property) !== value) style.setProperty(property, value);

@@ -1,63 +1,63 @@
 /**
- * Finds a text in a log, a few milliseconds at a time. No DOM.
+ * Searches a log in slices of a few milliseconds. No DOM.
  */
 import type { LogBuffer } from "./lines";
 import { shownText } from "./plain-text";
 import { Queue } from "../session/queue";
 
-/** How many matches of a line count: each is an element of the page when the line is shown. */
-const MATCHES = 500;
+/** The maximum number of matches in a line. Each one is an element of the page. */
+const MAX_MATCHES = 500;
 
-/** After how many lines it looks at the clock. */
-const LINES = 64;
+/** The number of lines between two looks at the clock. */
+const LINES_PER_CHECK = 64;
 
-/** A line that has the text. */
+/** A line with matches. */
 interface Hit {
   line: number;
-  /** How many matches there are in it. */
+  /** The number of matches in it. */
   count: number;
-  /** How many were found before it. */
+  /** The number of matches in earlier lines. */
   before: number;
 }
 
-/** A match: the line, and which of its matches, from 0. */
+/** A match: its line and its index in the line, counted from 0. */
 export interface Match {
   line: number;
   nth: number;
 }
 
-/** One search at a time, through what is shown of lines, without regard to case. */
+/** A case-insensitive search in the visible text of lines. */
 export class LogSearch {
-  /** The match that the person is at. */
+  /** The selected match. */
   current: Match | undefined;
-  /** Goes up with each search. */
+  /** Increases with each search. */
   version = 0;
 
   #pattern: RegExp | undefined;
   #hits = new Queue<Hit>();
-  #found = 0;
+  #total = 0;
   #next = 0;
-  /** The line before `#next`, as it was read: the newest line of a log can change. */
+  /** The line before `#next` when it was read. The newest line of a log can change. */
   #last = "";
 
-  /** Whether there is something to search for. */
+  /** Whether there is a search text. */
   get active(): boolean {
     return this.#pattern !== undefined;
   }
 
-  /** How many matches there are in what was read and is still kept. */
+  /** The number of matches in lines that were read and still exist. */
   get count(): number {
-    return this.#found - this.#dropped;
+    return this.#total - this.#dropped;
   }
 
-  /** Which of them is the current one, from 1; 0 for none. */
+  /** The position of the selected match, counted from 1; 0 for none. */
   get position(): number {
     const hit = this.current && this.#hits.at(this.#index(this.current.line));
     if (!hit || hit.line !== this.current?.line) return 0;
     return hit.before - this.#dropped + this.current.nth + 1;
   }
 
-  /** Search for another text; for none, if it is empty. */
+  /** Search for another text; an empty one ends the search. */
   begin(text: string): void {
     const literal = text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
     this.#pattern = text ? new RegExp(literal, "giu") : undefined;
@@ -65,21 +65,21 @@ export class LogSearch {
     this.restart();
   }
 
-  /** Search for the same from the start, as in another log. */
+  /** Start over, in another log. */
   restart(): void {
     this.current = undefined;
     this.#hits = new Queue();
-    this.#found = 0;
+    this.#total = 0;
     this.#next = 0;
     this.#last = "";
   }
 
-  /** Whether there is something to read. */
+  /** Whether there are lines to read. */
   isBehind(log: LogBuffer): boolean {
     return this.active && (this.#next < log.end || this.#isStale(log));
   }
 
-  /** Read on, for some milliseconds at most. */
+  /** Read lines for at most some milliseconds. */
   step(log: LogBuffer, milliseconds: number): void {
     if (!this.active) return;
     const until = performance.now() + milliseconds;
@@ -89,28 +89,28 @@ export class LogSearch {
     for (let read = 1; this.#next < log.end; read += 1) {
       this.#last = log.line(this.#next);
       const count = this.ranges(shownText(this.#last)).length;
-      if (count) this.#hits.push({ line: this.#next, count, before: this.#found });
-      this.#found += count;
+      if (count) this.#hits.push({ line: this.#next, count, before: this.#total });
+      this.#total += count;
       this.#next += 1;
-      if (read % LINES === 0 && performance.now() > until) return;
+      if (read % LINES_PER_CHECK === 0 && performance.now() > until) return;
     }
   }
 
-  /** Where the matches are in a text: their first places and those after their last. */
+  /** Return the ranges of the matches in a text; ends are exclusive. */
   ranges(text: string): [start: number, end: number][] {
-    const found: [number, number][] = [];
-    if (!this.#pattern) return found;
+    const ranges: [number, number][] = [];
+    if (!this.#pattern) return ranges;
     for (const match of text.matchAll(this.#pattern)) {
-      found.push([match.index, match.index + match[0].length]);
-      if (found.length === MATCHES) break;
+      ranges.push([match.index, match.index + match[0].length]);
+      if (ranges.length === MAX_MATCHES) break;
     }
-    return found;
+    return ranges;
   }
 
   /**
-   * Go to the first match from a line on; round to the first of all if there is none.
+   * Select the first match from a line on, or the first of all.
    *
-   * @returns whether there is one, as far as was read
+   * @returns whether there is one in the lines that were read
    */
   seek(line: number, log: LogBuffer): boolean {
     const index = this.#index(line);
@@ -119,10 +119,10 @@ export class LogSearch {
   }
 
   /**
-   * Go to the next match or the one before, and round at the ends.
+   * Select the next or the previous match, and wrap around at the ends.
    *
    * @param step - 1 or -1
-   * @param line - where to begin if the person is at none
+   * @param line - where to start if no match is selected
    * @returns whether there is one
    */
   move(step: 1 | -1, line: number): boolean {
@@ -145,7 +145,7 @@ export class LogSearch {
   }
 
   get #dropped(): number {
-    return this.#hits.at(0)?.before ?? this.#found;
+    return this.#hits.at(0)?.before ?? this.#total;
   }
 
   #isStale(log: LogBuffer): boolean {
@@ -157,12 +157,12 @@ export class LogSearch {
     const newest = this.#hits.at(this.#hits.length - 1);
     if (newest?.line !== this.#next) return;
     this.#hits.pop();
-    this.#found = newest.before;
-    // Of the current match's line there may be nothing left.
+    this.#total = newest.before;
+    // The selected match may no longer be in this line.
     if (this.current?.line === newest.line) this.current = undefined;
   }
 
-  /** The index of the first hit that is not before a line. */
+  /** The index of the first hit at or after a line. */
   #index(line: number): number {
     let [low, high] = [0, this.#hits.length];
     while (low < high) {

@@ -1,33 +1,33 @@
 /**
- * What is around the lines of the log: search, buttons, and what is said of them.
+ * The template around the lines of the log: search, buttons and status.
  */
 import { html, nothing, svg, type SVGTemplateResult, type TemplateResult } from "lit";
 import type { Words } from "../i18n/words";
 
-/** What the template shows. */
-export interface LogShown {
+/** What the template displays. */
+export interface LogViewState {
   follows: boolean;
-  /** Whether the oldest lines are not there any more. */
+  /** Whether the oldest lines were dropped. */
   cut: boolean;
-  /** Whether it fills the screen; nothing where it cannot. */
+  /** Whether the log fills the screen; undefined if full screen is not available. */
   full: boolean | undefined;
-  /** Where the whole log is, as plain text; nothing if there is only what is kept. */
+  /** The address of the complete log as plain text; undefined if there is none. */
   file: string | undefined;
   fileName: string;
-  /** Whether there is a text to search for. */
+  /** Whether there is a search text. */
   searches: boolean;
-  /** Which match it is, and of how many. */
+  /** The position of the selected match and the number of matches. */
   match: string;
-  /** What was done, in a sentence. */
-  said: string;
-  /** Whether that is seen anyway, by those who see. */
-  seen: boolean;
+  /** The result of the last action, for the status. */
+  status: string;
+  /** Whether the status is for screen readers only, because the result is visible elsewhere. */
+  statusHidden: boolean;
 }
 
 /** What the buttons do. */
 export interface LogActions {
   search(text: string): void;
-  /** To the next match, or the one before. */
+  /** Select the next or the previous match. */
   move(step: 1 | -1): void;
   key(event: KeyboardEvent): void;
   follow(): void;
@@ -49,26 +49,26 @@ const FULL = icon(svg`<path d="M3.5 8V3.5H8m4 0h4.5V8m0 4v4.5H12m-4 0H3.5V12" />
 const LEAVE = icon(svg`<path d="M8 3.5V8H3.5m13 0H12V3.5m0 13V12h4.5M3.5 12H8v4.5" />`);
 
 /**
- * @param box - the box of the lines, which is not drawn here
+ * @param box - the element with the lines, which is drawn elsewhere
  */
 export function logTemplate(
-  shown: LogShown,
+  state: LogViewState,
   words: Words,
   actions: LogActions,
   box: HTMLElement,
 ): TemplateResult {
-  return html`<div class="log-tools" part="log-tools">${search(shown, words, actions)}${buttons(shown, words, actions)}</div>
-    <p class="log-note" ?hidden=${!shown.cut}>${words.say("log.cut")}</p>
+  return html`<div class="log-tools" part="log-tools">${search(state, words, actions)}${buttons(state, words, actions)}</div>
+    <p class="log-note" ?hidden=${!state.cut}>${words.say("log.cut")}</p>
     <div class="log-frame">
       ${box}
-      <button class="button log-latest" part="button" type="button" ?hidden=${shown.follows} @click=${actions.latest}>
+      <button class="button log-latest" part="button" type="button" ?hidden=${state.follows} @click=${actions.latest}>
         ${DOWN}${words.say("log.latest")}
       </button>
-      <p class=${shown.seen ? "log-said sr-only" : "log-said"} role="status">${shown.said}</p>
+      <p class=${state.statusHidden ? "log-said sr-only" : "log-said"} role="status">${state.status}</p>
     </div>`;
 }
 
-function search({ searches, match }: LogShown, words: Words, actions: LogActions): TemplateResult {
+function search({ searches, match }: LogViewState, words: Words, actions: LogActions): TemplateResult {
   const step = (name: string, picture: TemplateResult, by: 1 | -1) =>
     html`<button class="log-tool" type="button" aria-label=${name} title=${name} ?disabled=${!searches} @click=${() => actions.move(by)}>${picture}</button>`;
   return html`<search class="log-search">
@@ -89,18 +89,18 @@ function search({ searches, match }: LogShown, words: Words, actions: LogActions
   </search>`;
 }
 
-function buttons(shown: LogShown, words: Words, actions: LogActions): TemplateResult {
-  const { follows, full, file, fileName } = shown;
-  const inside = (picture: TemplateResult, name: string) =>
+function buttons(state: LogViewState, words: Words, actions: LogActions): TemplateResult {
+  const { follows, full, file, fileName } = state;
+  const labelled = (picture: TemplateResult, name: string) =>
     html`${picture}<span class="log-label">${name}</span>`;
-  const download = inside(DOWNLOAD, words.say("log.download"));
-  const size = full ? inside(LEAVE, words.say("log.full.leave")) : inside(FULL, words.say("log.full"));
+  const download = labelled(DOWNLOAD, words.say("log.download"));
+  const size = full ? labelled(LEAVE, words.say("log.full.leave")) : labelled(FULL, words.say("log.full"));
   return html`<div class="log-buttons">
-    <button class="log-tool" type="button" aria-pressed=${follows} title=${words.say("log.follow")} @click=${actions.follow}>${inside(FOLLOW, words.say("log.follow"))}</button>
-    <button class="log-tool" type="button" title=${words.say("log.copy")} @click=${actions.copy}>${inside(COPY, words.say("log.copy"))}</button>
+    <button class="log-tool" type="button" aria-pressed=${follows} title=${words.say("log.follow")} @click=${actions.follow}>${labelled(FOLLOW, words.say("log.follow"))}</button>
+    <button class="log-tool" type="button" title=${words.say("log.copy")} @click=${actions.copy}>${labelled(COPY, words.say("log.copy"))}</button>
     ${
       file
-        ? // A browser that does not save what comes from another site shows it, but not instead of this page.
+        ? // Browsers may show a file of another site instead of saving it: not in place of this page.
           html`<a class="log-tool" href=${file} download=${fileName} target="_blank" rel="noopener" title=${words.say("log.download")}>${download}</a>`
         : html`<button class="log-tool" type="button" title=${words.say("log.download")} @click=${actions.download}>${download}</button>`
     }

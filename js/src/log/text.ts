@@ -1,13 +1,13 @@
 /**
- * The log as one plain text, for files and the clipboard.
+ * The log as plain text, for files and the clipboard.
  */
 import type { LogBuffer } from "./lines";
 import { plainText } from "./plain-text";
 
-/** How long it works before the page may do something else, in milliseconds. */
+/** How long lines are converted without a break, in milliseconds. */
 const SLICE = 8;
 
-/** All lines that are kept, as they are now, without escape sequences. */
+/** Return the lines that exist now, without escape sequences. */
 export async function plainLog(log: LogBuffer): Promise<Blob> {
   const parts: string[] = [];
   const { end } = log;
@@ -21,32 +21,32 @@ export async function plainLog(log: LogBuffer): Promise<Blob> {
     }
     parts.push(part);
     await new Promise((resolve) => setTimeout(resolve));
-    // Meanwhile the oldest may have been dropped.
+    // The oldest lines may have been dropped meanwhile.
     number = Math.max(number, log.start);
   }
   return new Blob(parts, { type: "text/plain;charset=utf-8" });
 }
 
-/** Let the browser save a text under a name. */
+/** Save a text as a file. */
 export function save(text: Blob, name: string): void {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(text);
   link.download = name;
   link.click();
-  // Not at once: Safari has not begun to read it by then.
+  // Later: Safari has not started to read it yet.
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 /**
  * Copy a text.
  *
- * @param text - a promise: the browser must be asked within the click
- * @param place - an element in which something can be selected
- * @returns whether it was copied
+ * @param text - a promise, because the clipboard must be accessed within the click
+ * @param place - an element where text can be selected
+ * @returns whether the text was copied
  */
 export async function copyText(text: Promise<Blob>, place: HTMLElement): Promise<boolean> {
   try {
-    // There is no clipboard in a page that came over http from another machine.
+    // Pages loaded over http from another machine have no clipboard.
     await navigator.clipboard.write([new ClipboardItem({ "text/plain": text })]);
     return true;
   } catch {
@@ -54,9 +54,9 @@ export async function copyText(text: Promise<Blob>, place: HTMLElement): Promise
   }
 }
 
-/** The old way. It copies what is selected: something short; what is copied is said meanwhile. */
+/** Copy with the old command: it needs a selection, and the `copy` event sets the actual text. */
 function copyByCommand(text: string, place: HTMLElement): boolean {
-  const before = (place.getRootNode() as ShadowRoot).activeElement;
+  const focused = (place.getRootNode() as ShadowRoot).activeElement;
   const field = document.createElement("textarea");
   field.className = "sr-only";
   field.value = " ";
@@ -73,6 +73,6 @@ function copyByCommand(text: string, place: HTMLElement): boolean {
   const done = document.execCommand("copy");
   document.removeEventListener("copy", fill, { capture: true });
   field.remove();
-  if (before instanceof HTMLElement) before.focus({ preventScroll: true });
+  if (focused instanceof HTMLElement) focused.focus({ preventScroll: true });
   return done && copied;
 }

@@ -1,13 +1,16 @@
 /**
- * Buttons that copy the text of an element. Without JavaScript they stay hidden: they could do
- * nothing, and the text can be selected.
+ * Buttons that copy the text of an element. Without JavaScript, they stay hidden.
  */
 
-/** How long a button says what it did, in milliseconds. */
-const SAID_FOR = 2000;
+/** How long a button shows its result, in milliseconds. */
+const RESULT_DURATION = 2000;
 
-/** Make every `[data-copy]` button of a page copy the element whose id it names. */
-export function enableCopyButtons(root: Document, say: (text: string) => void): void {
+/**
+ * Enable the `[data-copy]` buttons of a page. The value is the id of the element to copy.
+ *
+ * @param announce - gets texts for screen readers
+ */
+export function enableCopyButtons(root: Document, announce: (text: string) => void): void {
   for (const button of root.querySelectorAll<HTMLButtonElement>("button[data-copy]")) {
     const source = root.getElementById(button.dataset.copy ?? "");
     if (!source) continue;
@@ -17,20 +20,20 @@ export function enableCopyButtons(root: Document, say: (text: string) => void): 
     button.addEventListener("click", async () => {
       const copied = await copy(source);
       button.textContent = copied ? "Copied" : "Selected";
-      say(copied ? "Copied." : "The text is selected; copy it with the keyboard.");
+      announce(copied ? "Copied." : "The text is selected. Copy it with the keyboard.");
       clearTimeout(timer);
       timer = setTimeout(() => {
         button.textContent = label;
-        say("");
-      }, SAID_FOR);
+        announce("");
+      }, RESULT_DURATION);
     });
   }
 }
 
-/** Copy an element's text; if the browser refuses, select it for the person to copy. */
+/** Copy the text of an element. If the browser refuses, select it, so that the user can copy it. */
 async function copy(source: HTMLElement): Promise<boolean> {
   try {
-    // There is no clipboard in a page that came over http from another machine.
+    // Pages loaded over http from another machine have no clipboard.
     await navigator.clipboard.writeText(source.textContent ?? "");
     return true;
   } catch {

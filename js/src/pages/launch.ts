@@ -1,4 +1,4 @@
-// The script of launch.html: the element's launch is kept in the page's address.
+// The script of launch.html: keeps the id of the launch in the page's address.
 import "./launch.css";
 import type {} from "../element/element-events";
 import { withoutTicket } from "./ticket";
@@ -8,41 +8,40 @@ const fragment = new URLSearchParams(location.hash.slice(1));
 
 const launched = fragment.get("launch");
 if (launched && !isStartedHere(launched)) {
-  // Attack: a link to somebody's own launch of a repository that people trust, with what they like
-  // in its server.
+  // Attack: a link to the attacker's own launch of a trusted repository, with a modified server.
   document.querySelector('[data-part="not-ours"]')?.removeAttribute("hidden");
 }
 
-// All of it before the element comes to life: without the launch it would start another one.
+// Set attributes before the element is defined: without `launch`, it would start another launch.
 for (const name of ["launch", "line"]) {
   const value = fragment.get(name);
   if (value) element.setAttribute(name, value);
 }
 element.setAttribute("tab", "");
-// The page around is English; the element speaks the language that the person reads.
+// The page is in English, the element in the user's language.
 element.lang = new URLSearchParams(location.search).get("lang") || navigator.language;
 
-// A ticket of one of our own pages is used up by now, and is not for the address that is passed on.
+// The ticket has been used, and must not stay in an address that may be shared.
 if (location.search.includes("ticket="))
   history.replaceState(history.state, "", withoutTicket(location.href));
 
 element.addEventListener("started", ({ detail }) => {
-  // A reload then resumes this launch instead of starting a second one.
+  // A reload resumes this launch.
   history.replaceState(history.state, "", `#launch=${encodeURIComponent(detail.launch)}`);
   document.querySelector('[data-part="not-ours"]')?.setAttribute("hidden", "");
   try {
     sessionStorage.setItem(`binderprogress.started.${detail.launch}`, detail.launch);
   } catch (error) {
-    // A reload then shows the notice.
+    // A reload then shows the warning.
     console.warn(error);
   }
 });
 
-/** Milliseconds in which a second click may come that was meant for another window. */
+/** The time in which a second click may be meant for another window, in milliseconds. */
 const DOUBLE_CLICK = 500;
 
-// Attack: a window in front of this one closes at the first click of two, so that the second one
-// meets the button here that launches.
+// Attack: a window in front of this one closes at the first click of a double click, and the second
+// click hits the launch button here.
 let focused = Number.NEGATIVE_INFINITY;
 addEventListener("focus", () => {
   focused = performance.now();
@@ -61,14 +60,14 @@ addEventListener("hashchange", ({ oldURL }) => {
   const [before, now] = [oldURL, location.href].map(
     (url) => new URLSearchParams(new URL(url).hash.slice(1)),
   );
-  // Someone pasted the link to another launch of the same repository.
+  // The user pasted a link to another launch of the same repository.
   if (before?.get("launch") !== now?.get("launch")) location.reload();
   else element.line = Number(now?.get("line"));
 });
 
 void import("../element/define");
 
-/** Whether this tab has started a launch, here or in the gallery: both keep its id. */
+/** Whether this tab started a launch, on this page or in the gallery. Both store its id. */
 function isStartedHere(launch: string): boolean {
   try {
     return Object.values(sessionStorage).includes(launch);

@@ -1,63 +1,67 @@
 /**
- * The charts of the page with the numbers, drawn by uPlot. Colours are the page's custom
- * properties, so that they follow its colour scheme.
+ * The charts of the statistics page, drawn by uPlot. Colours are the page's custom properties, which
+ * depend on the colour scheme.
  */
 import uPlot from "uplot";
 import * as series from "./stats-series";
 import type { Stats } from "./stats-series";
 
-/** As in stats.css, in pixels. */
+/** The height in pixels, as in stats.css. */
 const HEIGHT = 260;
 
-/** How wide the numbers beside a chart are, and what is free on its other side, in pixels. */
-const AXIS = 64;
+/** The width of the numbers beside a chart and of the margin on the other side, in pixels. */
+const AXIS_WIDTH = 64;
 const MARGIN = 20;
 
-/** Between two names of days, in pixels. */
-const APART = 60;
+/** The minimum distance between two labels of days, in pixels. */
+const LABEL_DISTANCE = 60;
 
-/** What lines of a scale of launches may be apart. */
-const WHOLE = [1, 10, 100, 1000, 10_000, 100_000].flatMap((ten) => [ten, 2 * ten, 5 * ten]);
+/** The possible distances of grid lines for numbers of launches. */
+const COUNT_STRIDES = [1, 10, 100, 1000, 10_000, 100_000].flatMap((power) => [power, 2 * power, 5 * power]);
 
-/** What a chart shows, and what it says of the place that somebody points at. */
+/** The content of a chart. */
 export interface Content {
   data: uPlot.AlignedData;
-  /** @param index - of the place along the horizontal axis */
+  /**
+   * Describe the values that the user points at.
+   *
+   * @param index - the position on the horizontal axis
+   */
   read(index: number): string;
   options: Pick<uPlot.Options, "axes" | "bands" | "scales" | "series">;
 }
 
-/** One chart, which is as wide as its place. */
+/** A chart, as wide as its container. */
 export class Chart {
-  readonly #place: HTMLElement;
+  readonly #container: HTMLElement;
   readonly #reading: HTMLElement;
   readonly #hint: string;
   #plot: uPlot | undefined;
   #content: Content | undefined;
 
   /**
-   * @param place - what it is drawn in
-   * @param reading - where it says what somebody points at; its text until then is the hint
+   * @param container - the element to draw in
+   * @param reading - the element for the values that the user points at. It contains a hint at first.
    */
-  constructor(place: HTMLElement, reading: HTMLElement) {
-    this.#place = place;
+  constructor(container: HTMLElement, reading: HTMLElement) {
+    this.#container = container;
     this.#reading = reading;
     this.#hint = reading.textContent ?? "";
     new ResizeObserver(() => {
-      this.#plot?.setSize({ width: place.clientWidth, height: HEIGHT });
-    }).observe(place);
+      this.#plot?.setSize({ width: container.clientWidth, height: HEIGHT });
+    }).observe(container);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
       this.#plot?.redraw();
     });
   }
 
-  /** Draw it anew: days come and go, and with them the scales. */
+  /** Draw the chart anew: days and scales may have changed. */
   show(content: Content): void {
     this.#plot?.destroy();
     this.#content = content;
     this.#plot = new uPlot(
       {
-        width: this.#place.clientWidth,
+        width: this.#container.clientWidth,
         height: HEIGHT,
         legend: { show: false },
         cursor: { y: false, drag: { setScale: false, x: false, y: false } },
@@ -66,7 +70,7 @@ export class Chart {
         ...content.options,
       },
       content.data,
-      this.#place,
+      this.#container,
     );
   }
 
@@ -77,29 +81,29 @@ export class Chart {
 }
 
 /**
- * How long a phase took, or `total`, the whole launch, day by day, cold and warm: medians, and the
- * middle half.
+ * The daily durations of a phase, or of the entire launch (`total`), cold and warm: medians and
+ * quartiles.
  */
 export function durations(stats: Stats, days: string[], phase: string): Content {
   const kinds = [true, false].map((cold) => series.band(stats, days, phase, cold));
   const numbers = kinds.flatMap(({ low, median, high }) => [high, median, low]);
-  const known = numbers.flat().filter((value) => value !== null);
-  const [low, high] = known.length
-    ? series.scaleEnds(Math.min(...known), Math.max(...known))
+  const values = numbers.flat().filter((value) => value !== null);
+  const [low, high] = values.length
+    ? series.scaleEnds(Math.min(...values), Math.max(...values))
     : [1, 60];
-  // What takes no time has no place on a logarithmic scale.
-  const placed = (value: number | null) => (value === null ? null : Math.max(value, low));
+  // A logarithmic scale has no zero.
+  const clamped = (value: number | null) => (value === null ? null : Math.max(value, low));
   return {
-    data: [days.map(series.dayTime), ...numbers.map((of) => of.map(placed))],
+    data: [days.map(series.dayTime), ...numbers.map((of) => of.map(clamped))],
     read: (index) =>
-      [days[index], told("cold", kinds[0]!, index), told("warm", kinds[1]!, index)].join(" · "),
+      [days[index], describeBand("cold", kinds[0]!, index), describeBand("warm", kinds[1]!, index)].join(" · "),
     options: {
       axes: [
         dayAxis(days),
         {
           ...valueAxis(series.seconds),
           splits: () => series.stops(low, high),
-          // uPlot's own would leave only powers of ten.
+          // uPlot's own filter leaves only powers of ten.
           filter: (_, splits) => splits,
         },
       ],
@@ -116,7 +120,7 @@ export function durations(stats: Stats, days: string[], phase: string): Content 
 /** The median of each phase, cold beside warm. */
 export function phases(stats: Stats): Content {
   const names = series.phasesIn(stats);
-  const of = (cold: boolean) => names.map((name) => series.whole(stats, name, cold)?.p50 ?? null);
+  const of = (cold: boolean) => names.map((name) => series.overall(stats, name, cold)?.p50 ?? null);
   const [cold, warm] = [of(true), of(false)];
   const lines = series.evenStops(Math.max(0, ...cold.map(Number), ...warm.map(Number)));
   const at = names.map((_, index) => index);
@@ -130,7 +134,7 @@ export function phases(stats: Stats): Content {
           ...axis(),
           grid: { show: false },
           splits: () => at,
-          // In two rows where they would run into each other.
+          // In two rows if they would overlap.
           values: ({ width }) =>
             width < names.length * 100 ? names.map((name, row) => "\n".repeat(row % 2) + name) : names,
           size: 48,
@@ -146,12 +150,12 @@ export function phases(stats: Stats): Content {
   };
 }
 
-/** How many launches ended how, day by day: from below the ready, the failed, the cancelled. */
+/** The daily launches by outcome, stacked: ready, failed, cancelled. */
 export function outcomes(stats: Stats, days: string[]): Content {
   const ended = series.outcomes(stats, days);
   const highest = Math.max(1, ...ended.map(series.count));
   return {
-    // One in front of the other: the highest is drawn first.
+    // Bars are drawn on top of each other, the highest first.
     data: [
       days.map(series.dayTime),
       ended.map(series.count),
@@ -163,20 +167,20 @@ export function outcomes(stats: Stats, days: string[]): Content {
       return `${days[index]} · ready: ${ready} · failed: ${failed} · cancelled: ${cancelled}`;
     },
     options: {
-      axes: [dayAxis(days), { ...valueAxis(String), incrs: WHOLE, space: 30 }],
+      axes: [dayAxis(days), { ...valueAxis(String), incrs: COUNT_STRIDES, space: 30 }],
       scales: { x: dayScale(days), y: { range: [0, highest * 1.05] } },
       series: [{}, bars("--cancelled"), bars("--failed"), bars("--ready")],
     },
   };
 }
 
-function told(name: string, { low, median, high }: series.Band, index: number): string {
+function describeBand(name: string, { low, median, high }: series.Band, index: number): string {
   const [from, middle, to] = [low[index], median[index], high[index]];
   if (from == null || middle == null || to == null) return `${name}: none`;
   return `${name}: ${series.seconds(middle)} (${series.seconds(from)} to ${series.seconds(to)})`;
 }
 
-/** The value of a custom property of the page, as it is now. */
+/** The current value of a custom property of the page. */
 function color(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
@@ -191,7 +195,7 @@ function bandSeries(name: string): uPlot.Series[] {
   return [edge, median, { ...edge }];
 }
 
-/** @param side - of the place along the axis: before it, after it, or on it */
+/** @param side - the position relative to the tick: left, right or centred */
 function bars(name: string, side: -1 | 0 | 1 = 0): uPlot.Series {
   return {
     fill: () => color(name),
@@ -214,17 +218,17 @@ function axis(): uPlot.Axis {
 }
 
 function valueAxis(say: (value: number) => string): uPlot.Axis {
-  return { ...axis(), size: AXIS, values: (_, splits) => splits.map(say) };
+  return { ...axis(), size: AXIS_WIDTH, values: (_, splits) => splits.map(say) };
 }
 
-const NAMED = new Intl.DateTimeFormat("en", { month: "short", day: "numeric", timeZone: "UTC" });
+const DAY_LABEL = new Intl.DateTimeFormat("en", { month: "short", day: "numeric", timeZone: "UTC" });
 
 function dayAxis(days: string[]): uPlot.Axis {
   return {
     ...axis(),
     grid: { show: false },
-    splits: ({ width }) => series.dayTicks(days, Math.floor((width - AXIS - MARGIN) / APART)).map(series.dayTime),
-    values: (_, splits) => splits.map((time) => NAMED.format(time * 1000)),
+    splits: ({ width }) => series.dayTicks(days, Math.floor((width - AXIS_WIDTH - MARGIN) / LABEL_DISTANCE)).map(series.dayTime),
+    values: (_, splits) => splits.map((time) => DAY_LABEL.format(time * 1000)),
   };
 }
 

@@ -73,8 +73,8 @@ test("phases come in the order of a launch, and the whole is none of them", () =
 test("a phase of all days is not one of a day", () => {
   const day = distribution({ phase: "building", day: "2026-11-25" });
   const all = distribution({ phase: "building", p50: 7 });
-  expect(series.whole(stats({ phases: [day, all] }), "building", true)).toBe(all);
-  expect(series.whole(stats({ phases: [day, all] }), "building", false)).toBeUndefined();
+  expect(series.overall(stats({ phases: [day, all] }), "building", true)).toBe(all);
+  expect(series.overall(stats({ phases: [day, all] }), "building", false)).toBeUndefined();
 });
 
 describe("scales", () => {

@@ -1,8 +1,8 @@
 /**
- * From the answer of `/api/stats` to what is drawn and told. No DOM.
+ * Converts the response of `/api/stats` to the data of charts and texts. No DOM.
  */
 
-/** How long a phase took, in seconds; `day` is empty for all days together. */
+/** The durations of a phase in seconds. `day` is empty for the entire period. */
 export interface Distribution {
   phase: string;
   cold: boolean;
@@ -15,7 +15,7 @@ export interface Distribution {
   p90: number;
 }
 
-/** How the launches of a day ended; `cold` is how many of the ready ones were cold. */
+/** The outcomes of the launches of a day. `cold` counts those of the ready launches that were cold. */
 export interface Day {
   day: string;
   ready: number;
@@ -24,7 +24,7 @@ export interface Day {
   cold: number;
 }
 
-/** What is read of the answer of `/api/stats`. */
+/** The parts of the response of `/api/stats` that are used. */
 export interface Stats {
   days: Day[];
   phases: Distribution[];
@@ -43,35 +43,35 @@ export interface Stats {
   lost: number;
 }
 
-/** A number for each day or phase; null where there is none. */
+/** A number for each day or phase, or null. */
 export type Numbers = (number | null)[];
 
-/** The median day by day, with the quarter of the launches below it and that above it. */
+/** The daily medians and quartiles. */
 export interface Band {
   low: Numbers;
   median: Numbers;
   high: Numbers;
 }
 
-/** How many launches ended how. */
+/** The number of launches by outcome. */
 export interface Outcomes {
   ready: number;
   failed: number;
   cancelled: number;
 }
 
-/** How many seconds a day has. */
+/** The seconds of a day. */
 export const DAY = 86_400;
 
-/** In the order in which a launch goes through them. */
+/** The phases in order. */
 const PHASES = ["waiting", "fetching", "building", "pushing", "built", "launching"];
 
-/** Seconds at which a scale of durations may have a line. */
+/** The possible grid lines of a logarithmic scale, in seconds. */
 const STOPS = [
   0.1, 0.3, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 28_800, DAY,
 ];
 
-/** Seconds that lines of an even scale may be apart. */
+/** The possible distances of grid lines of a linear scale, in seconds. */
 const STRIDES = [0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400];
 
 const PERCENT = new Intl.NumberFormat("en", {
@@ -80,7 +80,7 @@ const PERCENT = new Intl.NumberFormat("en", {
   roundingMode: "floor",
 });
 
-/** The last days until now, in UTC, as 2026-11-25, the first one first. */
+/** Return the last days in UTC, such as 2026-11-25, in order. */
 export function lastDays(now: number, count: number): string[] {
   return Array.from({ length: count }, (_, index) => {
     const day = new Date((now - (count - 1 - index) * DAY) * 1000);
@@ -88,43 +88,43 @@ export function lastDays(now: number, count: number): string[] {
   });
 }
 
-/** When a day begins in UTC, in seconds since 1970. */
+/** Return the start of a day in UTC, in seconds since 1970. */
 export function dayTime(day: string): number {
   return Date.parse(day) / 1000;
 }
 
-/** How long a phase took, or `total`, the whole launch, day by day. */
+/** Return the daily durations of a phase, or of the entire launch (`total`). */
 export function band(stats: Stats, days: string[], phase: string, cold: boolean): Band {
-  const found = new Map(
+  const byDay = new Map(
     stats.phases
-      .filter((one) => one.phase === phase && one.cold === cold)
-      .map((one) => [one.day, one]),
+      .filter((entry) => entry.phase === phase && entry.cold === cold)
+      .map((entry) => [entry.day, entry]),
   );
-  const of = (name: "p25" | "p50" | "p75") => days.map((day) => found.get(day)?.[name] ?? null);
+  const of = (name: "p25" | "p50" | "p75") => days.map((day) => byDay.get(day)?.[name] ?? null);
   return { low: of("p25"), median: of("p50"), high: of("p75") };
 }
 
-/** How the launches of each day ended; days without launches are there, too. */
+/** Return the outcomes of each day, including days without launches. */
 export function outcomes(stats: Stats, days: string[]): Outcomes[] {
-  const found = new Map(stats.days.map((one) => [one.day, one]));
+  const byDay = new Map(stats.days.map((entry) => [entry.day, entry]));
   return days.map((day) => {
-    const { ready = 0, failed = 0, cancelled = 0 } = found.get(day) ?? {};
+    const { ready = 0, failed = 0, cancelled = 0 } = byDay.get(day) ?? {};
     return { ready, failed, cancelled };
   });
 }
 
-/** Those that some launch went through, in their order. */
+/** Return the phases that any launch went through, in order. */
 export function phasesIn(stats: Stats): string[] {
-  const there = new Set(stats.phases.map(({ phase }) => phase));
-  return PHASES.filter((phase) => there.has(phase));
+  const existing = new Set(stats.phases.map(({ phase }) => phase));
+  return PHASES.filter((phase) => existing.has(phase));
 }
 
-/** Of all days together; `total` is the whole launch. */
-export function whole(stats: Stats, phase: string, cold: boolean): Distribution | undefined {
-  return stats.phases.find((one) => one.phase === phase && one.cold === cold && one.day === "");
+/** Return the durations over the entire period; `total` is the entire launch. */
+export function overall(stats: Stats, phase: string, cold: boolean): Distribution | undefined {
+  return stats.phases.find((entry) => entry.phase === phase && entry.cold === cold && entry.day === "");
 }
 
-/** All launches of the period. */
+/** Add up the launches of all days. */
 export function sum(days: Outcomes[]): Outcomes {
   const total: Outcomes = { ready: 0, failed: 0, cancelled: 0 };
   for (const { ready, failed, cancelled } of days) {
@@ -135,28 +135,29 @@ export function sum(days: Outcomes[]): Outcomes {
   return total;
 }
 
-/** How many launches there were. */
+/** The number of launches. */
 export function count({ ready, failed, cancelled }: Outcomes): number {
   return ready + failed + cancelled;
 }
 
 /**
- * Which part of the launches that came to an end of their own became ready; nothing without any.
- * Who cancels decides against waiting, which is neither.
+ * The share of ready launches among those that were not cancelled; undefined if there are none.
+ *
+ * A cancelled launch is neither a success nor a failure.
  */
 export function successRate({ ready, failed }: Outcomes): number | undefined {
   return ready + failed > 0 ? ready / (ready + failed) : undefined;
 }
 
-/** Every so many-th of the days, counted from the last one, so that at most `most` are named. */
+/** Return at most `most` days at regular distances, including the last one. */
 export function dayTicks(days: string[], most: number): string[] {
   const every = Math.ceil(days.length / Math.max(most, 1));
   return days.filter((_, index) => (days.length - 1 - index) % every === 0);
 }
 
 /**
- * The ends of a logarithmic scale of durations, in seconds: the stops around all of them, and one
- * more on each side where there would be hardly a line to read them by.
+ * Return the ends of a logarithmic scale of durations, in seconds. They are grid lines around all
+ * values, with one more on each side if there would be too few lines.
  */
 export function scaleEnds(lowest: number, highest: number): [number, number] {
   let low = Math.max(STOPS.findLastIndex((stop) => stop <= lowest), 0);
@@ -166,21 +167,21 @@ export function scaleEnds(lowest: number, highest: number): [number, number] {
   return [STOPS[low]!, STOPS[high]!];
 }
 
-/** Where a logarithmic scale of durations has its lines; at most eight. */
+/** Return at most eight grid lines of a logarithmic scale of durations. */
 export function stops(low: number, high: number): number[] {
-  const there = STOPS.filter((stop) => stop >= low && stop <= high);
-  const every = Math.ceil(there.length / 8);
-  return there.filter((_, index) => index % every === 0);
+  const lines = STOPS.filter((stop) => stop >= low && stop <= high);
+  const every = Math.ceil(lines.length / 8);
+  return lines.filter((_, index) => index % every === 0);
 }
 
-/** Where an even scale of durations from zero has its lines, in seconds; the last is its end. */
+/** Return the grid lines of a linear scale of durations from zero, in seconds. The last is its end. */
 export function evenStops(highest: number): number[] {
-  const stride = STRIDES.find((one) => one * 5 >= highest) ?? Math.ceil(highest / 5);
+  const stride = STRIDES.find((distance) => distance * 5 >= highest) ?? Math.ceil(highest / 5);
   const lines = Math.max(Math.ceil(highest / stride), 1);
   return Array.from({ length: lines + 1 }, (_, index) => Number((index * stride).toFixed(3)));
 }
 
-/** A duration as people say it: `0.4 s`, `12 s`, `1 min 5 s`, `2 h 3 min`. */
+/** Format a duration: `0.4 s`, `12 s`, `1 min 5 s`, `2 h 3 min`. */
 export function seconds(value: number): string {
   if (value < 9.95) return `${Number(value.toFixed(1))} s`;
   const rounded = Math.round(value);
@@ -190,11 +191,11 @@ export function seconds(value: number): string {
   return units(Math.floor(minutes / 60), "h", minutes % 60, "min");
 }
 
-/** A share as people say it; 100% is said of nothing less. */
+/** Format a share as a percentage, rounded down: only 1 is 100%. */
 export function percent(share: number): string {
   return PERCENT.format(share);
 }
 
-function units(much: number, large: string, rest: number, small: string): string {
-  return rest > 0 ? `${much} ${large} ${rest} ${small}` : `${much} ${large}`;
+function units(count: number, large: string, rest: number, small: string): string {
+  return rest > 0 ? `${count} ${large} ${rest} ${small}` : `${count} ${large}`;
 }

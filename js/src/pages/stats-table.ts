@@ -1,15 +1,15 @@
 /**
- * The rows of a table: text only, whatever the server says.
+ * The rows of a table. Values of the server are inserted as text only.
  */
 
 /**
- * Fill a table that has its head already; without rows it is hidden. The first cell of a row names
- * it, numbers stand right.
+ * Fill the body of a table, and hide the table if there are no rows. The first cell of a row is its
+ * header.
  */
-export function fillTable(place: HTMLElement, rows: (string | number)[][]): void {
-  const body = place.querySelector("tbody")!;
+export function fillTable(container: HTMLElement, rows: (string | number)[][]): void {
+  const body = container.querySelector("tbody")!;
   body.replaceChildren(...rows.map(rowOf));
-  place.hidden = rows.length === 0;
+  container.hidden = rows.length === 0;
 }
 
 function rowOf(cells: (string | number)[]): HTMLTableRowElement {

@@ -1,4 +1,4 @@
-// The script of stats.html: the numbers of the history, and of what runs now.
+// The script of stats.html: statistics of the history and of running launches.
 import "uplot/dist/uPlot.min.css";
 import "./stats.css";
 import more from "../i18n/catalogs/more/en.json";
@@ -8,11 +8,11 @@ import * as series from "./stats-series";
 import type { Distribution, Stats } from "./stats-series";
 import { fillTable } from "./stats-table";
 
-/** How long until it asks again, in milliseconds. */
-const EVERY = 10_000;
+/** The time between two requests, in milliseconds. */
+const INTERVAL = 10_000;
 
-/** What is waited for the answer, in milliseconds; a history may be large. */
-const PATIENCE = 30_000;
+/** The timeout of a request, in milliseconds. A history may be large. */
+const TIMEOUT = 30_000;
 
 const TEXTS: Record<string, string> = more;
 
@@ -20,79 +20,80 @@ const main = document.querySelector<HTMLElement>("main.stats")!;
 const { api = "", days = "" } = main.dataset;
 const clock = new Intl.DateTimeFormat("en", { timeStyle: "medium", hour12: false });
 
-const drawn = {
+const chartsByName = {
   durations: new charts.Chart(part("durations"), part("durations-reading")),
   phases: new charts.Chart(part("phases"), part("phases-reading")),
   outcomes: new charts.Chart(part("outcomes"), part("outcomes-reading")),
 };
 
-/** What all numbers can be narrowed to; a server with one provider or host offers no choice. */
+/** The filters of all numbers. A server with one provider or host has no filter for it. */
 const filters = ["provider", "host"].flatMap((name) => {
   const select = main.querySelector<HTMLSelectElement>(`select[data-part="${name}"]`);
   return select ? [select] : [];
 });
 
-/** Of what the first chart shows the time. */
-const chosen = part("phase") as HTMLSelectElement;
+/** The phase in the first chart. */
+const phaseSelect = part("phase") as HTMLSelectElement;
 
-/** What the charts and tables show, as text: they are made anew only if it is something else. */
+/** The data of the charts and tables as JSON. They are drawn again only if it changes. */
 let shown = "";
-let answered = "";
+/** The time of the last response. */
+let updated = "";
 let timer: ReturnType<typeof setTimeout> | undefined;
-let asking = false;
-/** Counted up when something else is chosen: an answer to what was asked before is not shown. */
-let choice = 0;
+let isLoading = false;
+/** Increases when a filter changes. Responses to earlier requests are not shown. */
+let version = 0;
 
 function part(name: string): HTMLElement {
   return main.querySelector<HTMLElement>(`[data-part="${name}"]`)!;
 }
 
-function say(name: string, text: string): void {
-  const place = part(name);
-  // What is read out is not to be read out again.
-  if (place.textContent !== text) place.textContent = text;
+function setText(name: string, text: string): void {
+  const element = part(name);
+  // Screen readers announce each change.
+  if (element.textContent !== text) element.textContent = text;
 }
 
-/** Ask, show, and ask again in a while, as long as somebody can see it. */
+/** Request and show the numbers, repeatedly while the page is visible. */
 async function refresh(): Promise<void> {
-  if (asking) return;
+  if (isLoading) return;
   clearTimeout(timer);
-  asking = true;
-  const mine = choice;
+  isLoading = true;
+  const requested = version;
   try {
-    const stats = await getJson<Stats>(`${api}?${query(days)}`, AbortSignal.timeout(PATIENCE));
-    if (mine !== choice) return;
-    answered = clock.format(new Date());
+    const stats = await getJson<Stats>(`${api}?${query(days)}`, AbortSignal.timeout(TIMEOUT));
+    if (requested !== version) return;
+    updated = clock.format(new Date());
     show(stats);
-    say("problem", "");
+    setText("problem", "");
   } catch (error) {
     console.warn(error);
-    if (mine !== choice) return;
-    say("problem", `${sentence(error)} ${answered && `These numbers are of ${answered}. `}${AGAIN}`);
+    if (requested !== version) return;
+    setText("problem", `${sentence(error)} ${updated && `These numbers are from ${updated}. `}${RETRYING}`);
   } finally {
-    if (mine === choice) asking = false;
+    if (requested === version) isLoading = false;
   }
-  if (document.visibilityState === "visible") timer = setTimeout(refresh, EVERY);
+  if (document.visibilityState === "visible") timer = setTimeout(refresh, INTERVAL);
 }
 
-/** What is asked for, as the query of the endpoint and of this page. */
+/** The query of the endpoint and of this page. */
 function query(period: string): string {
-  const chosen = filters.filter(({ value }) => value).map(({ id, value }) => [id, value]);
-  return String(new URLSearchParams([["days", period], ...chosen]));
+  const values = filters.filter(({ value }) => value).map(({ id, value }) => [id, value]);
+  return String(new URLSearchParams([["days", period], ...values]));
 }
 
-/** Show what is chosen now; links, and a reload, keep it. */
-function choose(): void {
+/** Apply the filters, and keep them in links and in the page's address. */
+function applyFilters(): void {
   for (const link of main.querySelectorAll<HTMLAnchorElement>("a[data-days]")) {
     link.search = query(link.dataset.days!);
   }
   history.replaceState(history.state, "", `?${query(days)}`);
-  choice += 1;
-  asking = false;
+  version += 1;
+  isLoading = false;
   void refresh();
 }
 
-const AGAIN = "It is asked again every 10 seconds.";
+const RETRYING = "Retrying every 10 seconds.";
 
 function sentence(error: unknown): string {
   return error instanceof ApiError ? error.message : "The server cannot be reached.";
@@ -100,54 +101,54 @@ function sentence(error: unknown): string {
 
 function show(stats: Stats): void {
   showLive(stats.live);
-  say("updated", `As of ${answered}.`);
-  say("lost", stats.lost ? `Launches that could not be written into the history: ${stats.lost}` : "");
+  setText("updated", `As of ${updated}.`);
+  setText("lost", stats.lost ? `Launches that could not be recorded in the history: ${stats.lost}` : "");
   const { days: ended, phases, reasons, repositories } = stats;
   const names = series.lastDays(stats.now, stats.last_days);
-  const what = JSON.stringify([names, ended, phases, reasons, repositories]);
-  const empty = ended.length === 0;
-  part("empty").hidden = !empty || main.dataset.kept !== "yes";
-  part("past").hidden = empty;
+  const data = JSON.stringify([names, ended, phases, reasons, repositories]);
+  const isEmpty = ended.length === 0;
+  part("empty").hidden = !isEmpty || main.dataset.kept !== "yes";
+  part("past").hidden = isEmpty;
   showFigures(stats);
-  if (empty || what === shown) return;
-  shown = what;
+  if (isEmpty || data === shown) return;
+  shown = data;
   offerPhases(stats);
-  chosen.onchange = () => showDurations(stats, names);
+  phaseSelect.onchange = () => showDurations(stats, names);
   showDurations(stats, names);
-  drawn.phases.show(charts.phases(stats));
-  drawn.outcomes.show(charts.outcomes(stats, names));
+  chartsByName.phases.show(charts.phases(stats));
+  chartsByName.outcomes.show(charts.outcomes(stats, names));
   showTables(stats);
 }
 
 function showLive({ running, building, capacity, phases }: Stats["live"]): void {
-  say("running", String(running));
+  setText("running", String(running));
   const by = Object.entries(phases).map(([phase, launches]) => `${phase}: ${launches}`);
-  say("running-more", [`builds: ${building}`, ...by, `room for ${capacity}`].join(" · "));
+  setText("running-more", [`builds: ${building}`, ...by, `capacity: ${capacity}`].join(" · "));
 }
 
 function showFigures(stats: Stats): void {
   const total = series.sum(stats.days);
   const { ready, failed, cancelled } = total;
-  say("launches", String(series.count(total)));
-  say("launches-more", `ready: ${ready} · failed: ${failed} · cancelled: ${cancelled}`);
+  setText("launches", String(series.count(total)));
+  setText("launches-more", `ready: ${ready} · failed: ${failed} · cancelled: ${cancelled}`);
   const rate = series.successRate(total);
-  say("success", rate === undefined ? "–" : series.percent(rate));
+  setText("success", rate === undefined ? "–" : series.percent(rate));
   for (const [name, cold] of [["cold", true], ["warm", false]] as const) {
-    const found = series.whole(stats, "total", cold);
-    say(name, found ? series.seconds(found.p50) : "–");
-    say(`${name}-more`, found ? `nine of ten within ${series.seconds(found.p90)}` : "none yet");
+    const total = series.overall(stats, "total", cold);
+    setText(name, total ? series.seconds(total.p50) : "–");
+    setText(`${name}-more`, total ? `90% within ${series.seconds(total.p90)}` : "none yet");
   }
 }
 
-/** Let one choose of the phases that are there; what was chosen stays. */
+/** Offer the phases that exist, and keep the selection. */
 function offerPhases(stats: Stats): void {
   const phases = ["total", ...series.phasesIn(stats)];
-  const before = phases.includes(chosen.value) ? chosen.value : "total";
-  chosen.replaceChildren(...phases.map((phase) => new Option(named(phase), phase)));
-  chosen.value = before;
+  const selected = phases.includes(phaseSelect.value) ? phaseSelect.value : "total";
+  phaseSelect.replaceChildren(...phases.map((phase) => new Option(phaseName(phase), phase)));
+  phaseSelect.value = selected;
 }
 
-function named(phase: string): string {
+function phaseName(phase: string): string {
   return phase === "total" ? "the whole launch" : phase;
 }
 
@@ -157,11 +158,11 @@ function kind({ cold }: Distribution): string {
 
 function showDurations(stats: Stats, names: string[]): void {
   const { seconds } = series;
-  drawn.durations.show(charts.durations(stats, names, chosen.value));
+  chartsByName.durations.show(charts.durations(stats, names, phaseSelect.value));
   fillTable(
     part("durations-table"),
     stats.phases
-      .filter(({ phase, day }) => phase === chosen.value && day)
+      .filter(({ phase, day }) => phase === phaseSelect.value && day)
       .map((d) => [d.day, kind(d), d.launches, seconds(d.p50), seconds(d.p25), seconds(d.p75)]),
   );
 }
@@ -173,10 +174,10 @@ function showTables(stats: Stats): void {
     part("phases-table"),
     order.flatMap((phase) =>
       [true, false]
-        .map((cold) => series.whole(stats, phase, cold))
+        .map((cold) => series.overall(stats, phase, cold))
         .filter((d) => d !== undefined)
         .map((d) => [
-          named(phase),
+          phaseName(phase),
           kind(d),
           d.launches,
           ...[d.p10, d.p25, d.p50, d.p75, d.p90].map(seconds),
@@ -205,7 +206,7 @@ function showTables(stats: Stats): void {
   part("no-repositories").hidden = stats.repositories.length > 0;
 }
 
-for (const select of filters) select.addEventListener("change", choose);
+for (const select of filters) select.addEventListener("change", applyFilters);
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") void refresh();
   else clearTimeout(timer);

@@ -1,9 +1,9 @@
 /**
- * Return the address of a launch's page without its ticket, which starts one launch unasked: it is
- * not for addresses that are kept or passed on.
+ * Return the address of a launch page without its ticket. A ticket starts one launch without asking,
+ * and must not be in addresses that are stored or shared.
  */
 export function withoutTicket(href: string): string {
-  return href.replace(/([?&])ticket=[^&#]*(&?)/, (_, before: string, more: string) =>
-    more ? before : "",
+  return href.replace(/([?&])ticket=[^&#]*(&?)/, (_, before: string, after: string) =>
+    after ? before : "",
   );
 }

@@ -1,13 +1,13 @@
 import { expect, test } from "vitest";
 import type { Phase } from "../wire/event";
-import { phaseLabel, PhaseTrack, STEPS } from "./phases";
+import { phaseLabel, PhaseTrack, SHOWN_PHASES } from "./phases";
 import { Words } from "../i18n/words";
 
 function states(...phases: Phase[]): string {
   const track = new PhaseTrack();
   phases.forEach((phase) => track.accept(phase));
   const all = track.states();
-  return STEPS.map((step) => all[step]).join(" ");
+  return SHOWN_PHASES.map((phase) => all[phase]).join(" ");
 }
 
 test.each([

@@ -1,25 +1,25 @@
 /**
- * The phases as a person sees them. No DOM.
+ * The phases as they are displayed. No DOM.
  */
 import type { Phase } from "../wire/event";
 import type { Words } from "../i18n/words";
 
-/** The phases that are shown as a row of steps. `built` is the boundary before launching. */
-export const STEPS = ["waiting", "fetching", "building", "pushing", "launching", "ready"] as const;
+/** The phases in the row below the bar. `built` is only the boundary before `launching`. */
+export const SHOWN_PHASES = ["waiting", "fetching", "building", "pushing", "launching", "ready"] as const;
 
-/** A phase that is shown as a step. */
-export type Step = (typeof STEPS)[number];
+/** A phase in the row below the bar. */
+export type ShownPhase = (typeof SHOWN_PHASES)[number];
 
-/** How a step is shown. */
-export type StepState = "done" | "current" | "upcoming" | "skipped" | "failed" | "cancelled";
+/** How a phase is displayed. */
+export type PhaseState = "done" | "current" | "upcoming" | "skipped" | "failed" | "cancelled";
 
-/** The label of a phase; one that is not known (yet) is its own label. */
+/** The label of a phase. An unknown phase is its own label. */
 export function phaseLabel(phase: Phase, words: Words): string {
   const key = `phase.${phase}` as const;
   return words.has(key) ? words.say(key) : phase;
 }
 
-/** Remembers which phases a launch went through: those it did not were skipped. */
+/** Records which phases a launch went through. The others were skipped. */
 export class PhaseTrack {
   #seen = new Set<Phase>();
   #last: Phase | undefined;
@@ -35,23 +35,22 @@ export class PhaseTrack {
     }
   }
 
-  /** How each step is shown. */
-  states(): Record<Step, StepState> {
-    const at = this.#position();
-    const states = {} as Record<Step, StepState>;
-    STEPS.forEach((step, index) => {
-      if (index > at) states[step] = "upcoming";
-      else if (index < at) states[step] = this.#seen.has(step) ? "done" : "skipped";
-      else if (this.#last === "ready") states[step] = "done";
-      else states[step] = this.#end ?? "current";
+  /** The state of each displayed phase. */
+  states(): Record<ShownPhase, PhaseState> {
+    const current = this.#position();
+    const states = {} as Record<ShownPhase, PhaseState>;
+    SHOWN_PHASES.forEach((phase, index) => {
+      if (index > current) states[phase] = "upcoming";
+      else if (index < current) states[phase] = this.#seen.has(phase) ? "done" : "skipped";
+      else if (this.#last === "ready") states[phase] = "done";
+      else states[phase] = this.#end ?? "current";
     });
     return states;
   }
 
-  /** Where in the row it stands; -1 before the first event. */
+  /** The index of the current phase; -1 before the first event. */
   #position(): number {
-    // What is built stands at the door of launching.
-    const step = this.#last === "built" ? "launching" : this.#last;
-    return STEPS.findIndex((one) => one === step);
+    const current = this.#last === "built" ? "launching" : this.#last;
+    return SHOWN_PHASES.findIndex((phase) => phase === current);
   }
 }

@@ -1,16 +1,15 @@
 /**
- * Where the bar stands between events. No DOM, no clock of its own.
+ * The position of the progress bar between events. No DOM; times are arguments.
  */
 import type { Curve, LaunchEvent } from "../wire/event";
 
-/** The last the bar shows while the server is not ready. */
+/** The highest percentage before the server is ready. */
 const ALMOST = 99.9;
 
 /**
- * Where a curve stands, in percent.
+ * Return the position of a curve, in percent.
  *
- * @param curve - toward which ceiling, and how fast
- * @param seconds - since the event that carried it; before it, the curve stands at its beginning
+ * @param seconds - the time since the event that carried the curve; negative values count as 0
  */
 export function curveAt(curve: Curve, seconds: number): number {
   const { from, to, tau } = curve;
@@ -23,13 +22,13 @@ export function isTerminal(event: LaunchEvent): boolean {
 }
 
 /**
- * A launch as a bar and two clocks: takes its events, says where it stands at any local time.
+ * The progress, elapsed time and time left of a launch, at any local time.
  *
- * The bar never goes back, is full only when the server is ready, and stops when it fails.
- * All times are in seconds since 1970.
+ * Progress never goes back, reaches 100 only when the server is ready, and stops when the launch
+ * fails. All times are in seconds since 1970.
  */
 export class ProgressModel {
-  /** The server's clock minus the local one, in seconds. */
+  /** The server's time minus the local time, in seconds. */
   offset: number;
 
   #event: LaunchEvent | undefined;
@@ -39,19 +38,19 @@ export class ProgressModel {
     this.offset = offset;
   }
 
-  /** The newest event, if any came. */
+  /** The latest event, if there is one. */
   get event(): LaunchEvent | undefined {
     return this.#event;
   }
 
-  /** Take the next event; one that was there already, or came after the end, changes nothing. */
+  /** Take the next event. One that is already known, or comes after the last one, is ignored. */
   accept(event: LaunchEvent): void {
     if (this.#event && (event.id <= this.#event.id || isTerminal(this.#event))) return;
     this.#event = event;
     this.#raise(event.progress);
   }
 
-  /** Where the bar stands, in percent. */
+  /** The progress in percent. */
   at(local: number): number {
     const event = this.#event;
     if (event?.phase === "ready") return 100;
@@ -59,7 +58,7 @@ export class ProgressModel {
     return this.#highest;
   }
 
-  /** Seconds since the launch began; they stop counting when it ends. */
+  /** Seconds since the launch began, until it ends. */
   elapsed(local: number): number {
     const event = this.#event;
     if (!event) return 0;
@@ -67,9 +66,10 @@ export class ProgressModel {
   }
 
   /**
-   * Seconds that are left: as a median, and as a range if the server gave one.
+   * The time left in seconds: the median, and a range if the server gave one; nothing if there is no
+   * estimate.
    *
-   * They go below zero when it takes longer than was thought. Nothing when nobody knows.
+   * Values become negative when the launch takes longer than estimated.
    */
   left(
     local: number,
@@ -83,7 +83,7 @@ export class ProgressModel {
     return { median, low: event.eta_low - since, high: event.eta_high - since, late };
   }
 
-  /** Seconds since the newest event. Clocks are never quite right: not before it. */
+  /** Seconds since the latest event; not negative, even if the clocks differ. */
   #since(local: number): number {
     return this.#event ? Math.max(local + this.offset - this.#event.time, 0) : 0;
   }

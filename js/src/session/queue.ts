@@ -1,5 +1,5 @@
 /**
- * A list that grows at its end and loses its beginning. No DOM.
+ * A queue with constant-time access by index. No DOM.
  */
 export class Queue<T> {
   #items: (T | undefined)[] = [];
@@ -9,7 +9,7 @@ export class Queue<T> {
     return this.#items.length - this.#head;
   }
 
-  /** What stands at an index from 0 on; nothing outside. */
+  /** The item at an index, counted from 0; nothing if it is out of range. */
   at(index: number): T | undefined {
     return this.#items[this.#head + index];
   }
@@ -18,16 +18,16 @@ export class Queue<T> {
     this.#items.push(item);
   }
 
-  /** Take the newest. */
+  /** Remove and return the newest item. */
   pop(): T | undefined {
     return this.length > 0 ? this.#items.pop() : undefined;
   }
 
-  /** Take the oldest: in constant time on average, which `Array.shift` is not for long arrays. */
+  /** Remove and return the oldest item, in amortized constant time (unlike `Array.shift`). */
   shift(): T | undefined {
     if (this.length === 0) return undefined;
     const item = this.#items[this.#head];
-    // It must not be held until there is so much room that it is worth moving everything.
+    // Release the item now. The array itself is compacted only when half of it is unused.
     this.#items[this.#head] = undefined;
     this.#head += 1;
     if (this.#head * 2 > this.#items.length) {

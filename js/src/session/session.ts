@@ -1,50 +1,34 @@
 /**
- * One launch at a time: starts or resumes it, watches it, keeps what is known of it. No DOM.
+ * One launch at a time: starts or resumes it, watches it and keeps its state. No DOM.
  */
 import { ApiError, cancel, getState, startLaunch, watch } from "../wire/client";
-import { speaks } from "../wire/detect";
+import { serverKind } from "../wire/detect";
 import type { LaunchEvent, Phase } from "../wire/event";
-import { hubUrl, UnusableError } from "../wire/server-url";
+import { serverUrl, UnusableError } from "../wire/server-url";
+import type { LocalizedText, TextKey } from "../i18n/words";
+import {
+  ASK,
+  type Failure,
+  GONE,
+  isForeign,
+  messageOf,
+  NOT_STARTED,
+  type Outcome,
+  outcomeOf,
+  outcomeOfError,
+} from "./outcome";
 import { isTerminal, ProgressModel } from "./progress";
-import type { LaunchRecord } from "./record";
-import type { Said, TextKey } from "../i18n/words";
+import type { LaunchTranscript } from "./transcript";
 
-/** So many events are kept for a part that may never be loaded. */
-const EARLY = 100_000;
+/** How many events are kept until the part that reads them is loaded. It may never be. */
+const MAX_EARLY_EVENTS = 100_000;
 
-/** How it is, for what is offered. `gone`: there is only an {@link Outcome} to show. */
+/** What is shown and offered. In `gone`, there is only an {@link Outcome}. */
 export type Mode = "idle" | "starting" | "running" | "ready" | "failed" | "cancelled" | "gone";
 
-/** What is said when a launch came to no server. */
-export interface Outcome {
-  title: TextKey;
-  message: Said;
-  advice: Said;
-  /** Lines of the log that say why. */
-  evidence: readonly string[];
-  /** What the button says that starts anew. */
-  again: TextKey;
-}
-
-/** Why there is no server. */
-export interface Failure {
-  /**
-   * For programs: the event's own, or `refused` (the server would not), `unreachable` (it did not
-   * answer), `gone` (it does not know the launch), `unusable` (what it said, or what was asked for,
-   * cannot be used).
-   */
-  reason: string;
-  /** In one sentence, in English. */
-  message: string;
-  /** What to do, in one sentence; may be empty. */
-  advice: string;
-  /** Lines of the log that say why. */
-  evidence: readonly string[];
-}
-
-/** What a session tells. */
+/** What a session calls. */
 export interface SessionCallbacks {
-  /** There is something else to show; `urgent`: not only another number or line. */
+  /** The state has changed. `urgent`: by more than a number or a line of the log. */
   changed(urgent: boolean): void;
   started(id: string): void;
   phase(phase: Phase, previous: Phase | undefined): void;
@@ -52,108 +36,103 @@ export interface SessionCallbacks {
   failed(failure: Failure): void;
 }
 
-/** What a launch that others start tells, and how it is stopped. */
-export interface Followed {
+/** What stops a launch that was started elsewhere. */
+export interface FollowedLaunch {
   /** Stop watching. */
   stop(): void;
-  /** Cancel it; without, to cancel is to leave it alone. */
+  /** Cancel the launch. Without it, cancelling only stops watching. */
   cancel?(): Promise<void>;
 }
 
-/** Where such a launch is told; asked for again when somebody wants to try again. */
-export type Source = (tell: {
+/** Starts to follow a launch that was started elsewhere. Called again for each retry. */
+export type LaunchSource = (callbacks: {
   event(event: LaunchEvent): void;
   connection(state: "open" | "reconnecting"): void;
-  /** There will be no event. */
+  /** No event follows. */
   refused(error: unknown): void;
-}) => Followed;
+}) => FollowedLaunch;
 
-/** Whether nothing more comes in this mode by itself. */
+/** Whether a launch has ended without a server. */
 export function isOver(mode: Mode): boolean {
   return mode === "failed" || mode === "cancelled" || mode === "gone";
 }
 
-/** One launch after the other; fields are for reading, but for what the element is told. */
+/** One launch after another. Its fields are read-only for others, except for the first four. */
 export class LaunchSession {
-  /** The server's address, as the page wrote it. */
-  hub = "";
+  /** The server's address, as given by the page. */
+  server = "";
   spec = "";
-  /** What to open in the ready server. */
+  /** What to open on the Jupyter server. */
   urlpath = "";
+  /** Follow this instead of starting a launch. */
+  source: LaunchSource | undefined;
 
   mode: Mode = "idle";
-  /** The key of the launch; a plain BinderHub gives none. */
+  /** The launch's id. A plain BinderHub gives none. */
   id = "";
   model = new ProgressModel();
-  /** What is remembered of it, once {@link LaunchSession.remember} was called. */
-  record: LaunchRecord | undefined;
+  /** What happened in the launch, once {@link LaunchSession.remember} was called. */
+  transcript: LaunchTranscript | undefined;
   outcome: Outcome | undefined;
-  /** The address of the ready server, checked and with its token. */
+  /** The validated address of the Jupyter server, with its token. */
   url = "";
-  notice: Said | undefined;
+  notice: LocalizedText | undefined;
   lost = false;
   cancelling = false;
 
-  /** What to follow instead of starting anything. */
-  source: Source | undefined;
-
-  readonly #tell: SessionCallbacks;
-  /** Lets the server refuse a launch that is not of `spec`: a link may name any. */
+  readonly #callbacks: SessionCallbacks;
+  /** Lets the server refuse a launch of another spec: a link may name any launch. */
   #query = "";
-  #newRecord: (() => LaunchRecord) | undefined;
-  /** What came before the part that remembers was loaded. */
-  #early: LaunchEvent[] = [];
+  #newTranscript: (() => LaunchTranscript) | undefined;
+  /** Events that came before {@link LaunchSession.remember} was called. */
+  #earlyEvents: LaunchEvent[] = [];
   #stop: () => void = () => undefined;
-  #call: Followed["cancel"];
-  /** Goes up when what is under way is not wanted any more. */
-  #turn = 0;
+  #cancel: FollowedLaunch["cancel"];
+  /** Increases when what is under way is not wanted any more. */
+  #attempt = 0;
 
   constructor(callbacks: SessionCallbacks) {
-    this.#tell = callbacks;
+    this.#callbacks = callbacks;
   }
 
-  /** Where the launch is found; empty without one. */
+  /** The launch's address on the server; empty if there is none. */
   get launchUrl(): string {
-    return this.id ? `${hubUrl(this.hub)}api/launches/${encodeURIComponent(this.id)}` : "";
+    return this.id ? `${serverUrl(this.server)}api/launches/${encodeURIComponent(this.id)}` : "";
   }
 
-  /** Ask a person before anything is started. */
+  /** Ask the user before anything is started. */
   ask(): void {
-    this.#over({
-      title: "ask",
-      message: { key: "ask.message" },
-      advice: { key: "ask.advice" },
-      again: "launch",
-    });
+    this.#end(ASK);
   }
 
-  /** Remember launches from now on, also what came of this one already. */
-  remember(newRecord: () => LaunchRecord): void {
-    this.#newRecord = newRecord;
-    this.record = newRecord();
-    for (const event of this.#early.splice(0)) this.record.accept(event);
+  /** Keep a transcript from now on, with the events that came before. */
+  remember(newTranscript: () => LaunchTranscript): void {
+    this.#newTranscript = newTranscript;
+    this.transcript = newTranscript();
+    for (const event of this.#earlyEvents.splice(0)) this.transcript.accept(event);
   }
 
-  /** Start a launch, whatever there was before. */
+  /** Start a launch, whatever was there before. */
   async start(): Promise<void> {
-    const turn = this.#reset();
+    const attempt = this.#reset();
     if (this.source) return this.#follow(this.source, "lost");
     try {
       if (!this.spec) {
         throw new UnusableError("unusable.spec", "There is nothing to launch: no spec is given.");
       }
-      const hub = checkedHub(this.hub);
-      // Only a server of another site is asked first: it would refuse what is not its own.
-      const kind = isForeign(hub) ? await speaks(hub) : "binderprogress";
-      if (turn !== this.#turn) return;
-      if (kind === "binderhub") await this.#startOnBinderHub(hub, turn);
-      else await this.#start(hub, turn);
+      const server = checkedServer(this.server);
+      // Ask only a server on another site for its kind. On the page's own site, a BinderHub would
+      // refuse to start the launch, see #start.
+      const kind = isForeign(server) ? await serverKind(server) : "binderprogress";
+      if (attempt !== this.#attempt) return;
+      if (kind === "binderhub") await this.#startOnBinderHub(server, attempt);
+      else await this.#start(server, attempt);
     } catch (error) {
-      if (turn === this.#turn) this.#refused("outcome.refused", error);
+      if (attempt === this.#attempt) this.#fail("outcome.refused", error);
     }
   }
 
-  /** Watch a launch that was started before; of the one it had, from where it stopped. */
+  /** Watch a launch that was started before. If it is this session's, resume where it stopped. */
   resume(id: string): void {
     if (id !== this.id || this.mode === "idle") {
       this.#reset();
@@ -161,45 +140,39 @@ export class LaunchSession {
       if (this.spec) this.#query = `?spec=${encodeURIComponent(this.spec)}`;
     }
     try {
-      checkedHub(this.hub);
+      checkedServer(this.server);
     } catch (error) {
-      this.#refused("outcome.unshown", error);
+      this.#fail("outcome.unshown", error);
       return;
     }
     this.#watch();
   }
 
-  /** Cancel the launch; its end comes as an event, unless it has not begun. */
+  /** Cancel the launch. It ends with an event, unless it has not begun. */
   async cancel(): Promise<void> {
     if (this.mode === "starting" && !this.id) {
       this.pause();
-      const nothing = { text: "" };
-      this.#over({
-        title: "outcome.cancelled",
-        message: nothing,
-        advice: nothing,
-        again: "launch.again",
-      });
+      this.#end(NOT_STARTED);
     }
     if (this.cancelling || (this.mode !== "running" && this.mode !== "starting")) return;
     this.cancelling = true;
-    this.#tell.changed(true);
-    const call = this.#call;
-    if (!this.id && !call) {
+    this.#callbacks.changed(true);
+    const cancelFollowed = this.#cancel;
+    if (!this.id && !cancelFollowed) {
       this.leave();
       return;
     }
     try {
-      await (call ? call() : cancel(this.launchUrl));
+      await (cancelFollowed ? cancelFollowed() : cancel(this.launchUrl));
     } catch (error) {
       this.cancelling = false;
       console.error(error);
       this.notice = { key: "cancel.failed" };
-      this.#tell.changed(true);
+      this.#callbacks.changed(true);
     }
   }
 
-  /** Stop watching: the launch goes on, but a plain BinderHub's cannot be found again. */
+  /** Stop watching for good: the launch continues, but a plain BinderHub's cannot be resumed. */
   leave(): void {
     this.pause();
     const event = this.model.event;
@@ -210,67 +183,69 @@ export class LaunchSession {
     this.#take({ id: id + 1, phase: "cancelled", time, elapsed, progress, reason: "left", message });
   }
 
-  /** Stop watching; the launch goes on. */
+  /** Stop watching. The launch continues. */
   pause(): void {
-    this.#turn += 1;
+    this.#attempt += 1;
     this.#stop();
   }
 
   #reset(): number {
     this.pause();
     this.id = this.#query = "";
-    this.#call = undefined;
+    this.#cancel = undefined;
     this.model = new ProgressModel(this.model.offset);
-    this.record = this.#newRecord?.();
-    this.#early = [];
+    this.transcript = this.#newTranscript?.();
+    this.#earlyEvents = [];
     this.outcome = undefined;
     this.url = "";
-    this.notice = undefined;
-    this.lost = false;
+    this.#clearNotice();
     this.cancelling = false;
     this.#setMode("starting");
-    return this.#turn;
+    return this.#attempt;
   }
 
-  async #start(hub: string, turn: number): Promise<void> {
+  async #start(server: string, attempt: number): Promise<void> {
     let id: string;
     try {
-      ({ id } = await startLaunch(hub, { spec: this.spec }));
+      ({ id } = await startLaunch(server, { spec: this.spec }));
     } catch (error) {
       // It may be a BinderHub on the page's own site.
-      const strange = error instanceof ApiError && (error.status === 404 || error.status === 405);
-      if (!strange || (await speaks(hub)) !== "binderhub") throw error;
-      if (turn === this.#turn) await this.#startOnBinderHub(hub, turn);
+      const isUnknown = error instanceof ApiError && (error.status === 404 || error.status === 405);
+      if (!isUnknown || (await serverKind(server)) !== "binderhub") throw error;
+      if (attempt === this.#attempt) await this.#startOnBinderHub(server, attempt);
       return;
     }
-    if (turn !== this.#turn) {
-      // It was cancelled meanwhile, and nobody else knows of it.
-      await cancel(`${hub}api/launches/${encodeURIComponent(id)}`).catch(console.error);
+    if (attempt !== this.#attempt) {
+      // It was cancelled meanwhile, and nobody else knows its id.
+      await cancel(`${server}api/launches/${encodeURIComponent(id)}`).catch(console.error);
       return;
     }
     this.id = id;
-    this.#tell.started(id);
+    this.#callbacks.started(id);
     this.#watch();
   }
 
-  async #startOnBinderHub(hub: string, turn: number): Promise<void> {
+  async #startOnBinderHub(binderhub: string, attempt: number): Promise<void> {
     const { launchOnBinderHub } = await import("../binderhub/binderhub");
-    if (turn !== this.#turn) return;
+    if (attempt !== this.#attempt) return;
     const { spec } = this;
-    this.#follow((tell) => ({ stop: launchOnBinderHub({ binderhub: hub, spec, ...tell }) }), "lost.binderhub");
+    this.#follow(
+      (callbacks) => ({ stop: launchOnBinderHub({ binderhub, spec, ...callbacks }) }),
+      "lost.binderhub",
+    );
   }
 
-  #follow(source: Source, lost: TextKey): void {
+  #follow(source: LaunchSource, lost: TextKey): void {
     this.model.offset = 0;
-    this.#tell.started("");
+    this.#callbacks.started("");
     this.#setMode("running");
     const { stop, cancel } = source({
       event: (event) => this.#take(event),
       connection: (state) => this.#setLost(state !== "open", lost),
-      refused: (error) => this.#refused("outcome.refused", error),
+      refused: (error) => this.#fail("outcome.refused", error),
     });
     this.#stop = stop;
-    this.#call = cancel;
+    this.#cancel = cancel;
   }
 
   #watch(): void {
@@ -281,7 +256,7 @@ export class LaunchSession {
         event: (event) => this.#take(event),
         open: () => this.#opened(),
         lost: (error) => this.#lost(error),
-        refused: (error) => this.#gone(error),
+        refused: (error) => this.#refused(error),
         error: (error) => console.error(error),
       },
       this.model.event?.id,
@@ -294,7 +269,7 @@ export class LaunchSession {
     void this.#setClock();
   }
 
-  /** Find out how much the server's clock is ahead of ours: curves are drawn by it. */
+  /** Measure how far the server's clock is ahead of the local one: progress curves depend on it. */
   async #setClock(): Promise<void> {
     const { id } = this;
     const before = now();
@@ -302,7 +277,7 @@ export class LaunchSession {
       const state = await getState(this.launchUrl);
       if (id === this.id) this.model.offset = state.now - (before + now()) / 2;
     } catch (error) {
-      // The stream tells what there is to know; the clocks may well agree.
+      // The launch can be shown without it, and the clocks may well agree.
       console.warn(error);
     }
   }
@@ -310,12 +285,12 @@ export class LaunchSession {
   #take(event: LaunchEvent): void {
     const previous = this.model.event?.phase;
     this.model.accept(event);
-    if (this.record) this.record.accept(event);
-    else if (this.#early.length < EARLY) this.#early.push(event);
+    if (this.transcript) this.transcript.accept(event);
+    else if (this.#earlyEvents.length < MAX_EARLY_EVENTS) this.#earlyEvents.push(event);
     if (event.phase === "ready") void this.#ready(event);
-    else if (isTerminal(event)) this.#end(event);
-    else this.#tell.changed(false);
-    if (event.phase !== previous) this.#tell.phase(event.phase, previous);
+    else if (isTerminal(event)) this.#end(outcomeOf(event), event.phase as Mode);
+    else this.#callbacks.changed(false);
+    if (event.phase !== previous) this.#callbacks.phase(event.phase, previous);
     if (event.phase === "failed") this.#failed(event.reason);
   }
 
@@ -323,145 +298,84 @@ export class LaunchSession {
     if (lost === this.lost) return;
     this.lost = lost;
     this.notice = lost ? { key } : undefined;
-    this.#tell.changed(true);
+    this.#callbacks.changed(true);
   }
 
   #lost(error: unknown): void {
     this.#setLost(true);
-    // Nothing ever came: it may be more than the network.
-    if (!this.model.event && isForeign(this.hub)) this.notice = why(error, this.hub);
-    this.#tell.changed(true);
+    // No event has ever arrived: it may be more than the network.
+    if (!this.model.event && isForeign(this.server)) this.notice = messageOf(error, this.server);
+    this.#callbacks.changed(true);
   }
 
-  #gone(error: ApiError): void {
+  /** The connection is good again, or does not matter any more. */
+  #clearNotice(): void {
+    this.lost = false;
+    this.notice = undefined;
+  }
+
+  #refused(error: ApiError): void {
     if (error.status !== 404 && error.status !== 410) {
-      this.#refused("outcome.unshown", error);
+      this.#fail("outcome.unshown", error);
       return;
     }
-    this.#over({
-      title: "outcome.gone",
-      message: { key: "gone", text: "The server does not know it any more." },
-      advice: {
-        key: "gone.advice",
-        text: "Start a new one: what was built already is not built again.",
-      },
-      again: "launch.new",
-    });
+    this.#end(GONE);
     this.#failed("gone");
   }
 
-  #refused(title: TextKey, error: unknown): void {
-    const known = error instanceof ApiError || error instanceof UnusableError;
-    if (!known) console.error(error);
-    this.#over({ title, message: why(error, this.hub), advice: { text: "" }, again: "retry" });
+  #fail(title: TextKey, error: unknown): void {
+    const isKnown = error instanceof ApiError || error instanceof UnusableError;
+    if (!isKnown) console.error(error);
+    this.#end(outcomeOfError(title, error, this.server, "retry"));
     if (error instanceof ApiError) this.#failed(error.reason || "refused");
-    else this.#failed(known ? "unusable" : "unreachable");
+    else this.#failed(isKnown ? "unusable" : "unreachable");
   }
 
-  #over(outcome: Omit<Outcome, "evidence">): void {
-    this.lost = false;
-    this.notice = undefined;
-    this.outcome = { ...outcome, evidence: [] };
-    this.#setMode("gone");
-  }
-
-  #end(event: LaunchEvent): void {
-    this.lost = false;
-    this.notice = undefined;
-    const { phase, reason = "", subject = "", message = "", advice = "", evidence = [] } = event;
-    const failed = phase === "failed";
-    this.outcome = {
-      title: failed ? "outcome.failed" : "outcome.cancelled",
-      message: {
-        key: `reason.${reason}${subject && ".named"}`,
-        values: { subject },
-        text: message.trim(),
-      },
-      advice: { key: `advice.${reason}`, text: advice },
-      evidence,
-      again: failed ? "retry" : "launch.again",
-    };
-    this.#setMode(failed ? "failed" : "cancelled");
+  #end(outcome: Outcome, mode: Mode = "gone"): void {
+    this.#clearNotice();
+    this.outcome = outcome;
+    this.#setMode(mode);
   }
 
   async #ready(event: LaunchEvent): Promise<void> {
-    const turn = this.#turn;
+    const attempt = this.#attempt;
     try {
-      const { serverUrl } = await import("../element/jupyter-server-url");
-      if (turn !== this.#turn) return;
-      this.url = serverUrl(event, this.urlpath);
+      const { jupyterServerUrl } = await import("../element/jupyter-server-url");
+      if (attempt !== this.#attempt) return;
+      this.url = jupyterServerUrl(event, this.urlpath);
     } catch (error) {
-      if (turn !== this.#turn) return;
-      const message = why(error, this.hub);
-      const advice = { text: "" };
-      this.outcome = {
-        title: "outcome.unusable",
-        message,
-        advice,
-        evidence: [],
-        again: "launch.again",
-      };
-      this.#setMode("failed");
+      if (attempt !== this.#attempt) return;
+      this.#end(outcomeOfError("outcome.unusable", error, this.server, "launch.again"), "failed");
       this.#failed("unusable");
       return;
     }
-    this.lost = false;
-    this.notice = undefined;
+    this.#clearNotice();
     this.#setMode("ready");
-    this.#tell.ready(this.url);
+    this.#callbacks.ready(this.url);
   }
 
   #failed(reason = ""): void {
     const { message, advice, evidence = [] } = this.outcome ?? {};
     const english = { message: message?.text ?? "", advice: advice?.text ?? "" };
-    this.#tell.failed({ reason, ...english, evidence });
+    this.#callbacks.failed({ reason, ...english, evidence });
   }
 
   #setMode(mode: Mode): void {
     this.mode = mode;
-    this.#tell.changed(true);
+    this.#callbacks.changed(true);
   }
 }
 
-function checkedHub(hub: string): string {
-  const url = hubUrl(hub);
+function checkedServer(server: string): string {
+  const url = serverUrl(server);
   if (url) return url;
   throw new UnusableError(
     "unusable.server",
-    "The server's address (server) does not begin with http:// or https://.",
+    "The server's address (server) must start with http:// or https://.",
   );
 }
 
-function isForeign(hub: string): boolean {
-  return new URL(hubUrl(hub)).origin !== location.origin;
-}
-
-/** Why the server did not do it. What CORS keeps from a page looks like a lost connection to it. */
-function why(error: unknown, hub: string): Said {
-  if (error instanceof UnusableError) return error.said;
-  if (error instanceof ApiError) return { text: error.message };
-  if (error instanceof SyntaxError) {
-    return {
-      key: "unusable.answer",
-      text: "What answered is neither a binderprogress server nor a BinderHub.",
-    };
-  }
-  if (!isForeign(hub)) {
-    return { key: "not-answered", text: "The server did not answer. Are you online?" };
-  }
-  const { host } = new URL(hubUrl(hub));
-  const { origin } = location;
-  return {
-    key: "cors",
-    values: { host, origin },
-    text:
-      `${host} did not answer this page. Either it cannot be reached, or it does not allow pages ` +
-      `of ${origin}: whoever runs it can, with c.Web.allowed_origins (in a BinderHub with ` +
-      `c.BinderHub.cors_allow_origin).`,
-  };
-}
-
-/** The local clock, in seconds since 1970. */
+/** The local time, in seconds since 1970. */
 export function now(): number {
   return Date.now() / 1000;
 }

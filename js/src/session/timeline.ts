@@ -1,41 +1,41 @@
 /**
- * What a launch went through, and when. No DOM.
+ * When each phase and step of a launch began. No DOM.
  */
 import type { LaunchEvent, Phase } from "../wire/event";
 
-/** More than so many steps nobody reads; the rest counts to the last one. */
-const MOST = 1000;
+/** The maximum number of steps. Later ones count towards the last. */
+const MAX_STEPS = 1000;
 
-/** A stretch of a launch in which one step of one phase went on. */
-export interface Stretch {
+/** A period of a launch: one step of one phase. */
+export interface Period {
   phase: Phase;
-  /** In the server's words; empty where a phase has none. */
+  /** The server's label; empty if the phase has no steps. */
   step: string;
   step_key: string;
   step_index: number;
   step_total: number;
-  /** Seconds since 1970, by the server's clock. */
+  /** The start, in seconds since 1970, by the server's clock. */
   start: number;
 }
 
-/** Remembers where each phase and step began. */
+/** The periods of a launch, in order. */
 export class Timeline {
-  readonly stretches: Stretch[] = [];
-  /** When the newest event was; the end of the last stretch. */
+  readonly periods: Period[] = [];
+  /** The time of the latest event, which ends the last period. */
   end = 0;
 
   /** Take the next event. */
   accept({ phase, time, step = "", step_key = "", ...event }: LaunchEvent): void {
     this.end = Math.max(this.end, time);
-    const last = this.stretches.at(-1);
+    const last = this.periods.at(-1);
     const same = last?.phase === phase && (!step || last.step === step);
-    if (same || (last?.phase === phase && this.stretches.length >= MOST)) return;
+    if (same || (last?.phase === phase && this.periods.length >= MAX_STEPS)) return;
     const { step_index = 0, step_total = 0 } = event;
     if (last?.phase === phase && last.step_key === step_key && step_index && last.step_index === step_index) {
-      // Layers become known one by one.
+      // The total grows as more layers become known.
       Object.assign(last, { step, step_total });
       return;
     }
-    this.stretches.push({ phase, step, step_key, step_index, step_total, start: time });
+    this.periods.push({ phase, step, step_key, step_index, step_total, start: time });
   }
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { LaunchEvent, Phase } from "../wire/event";
 import { Timeline } from "./timeline";
-import { rows } from "./waterfall";
+import { waterfallRows } from "./waterfall";
 
 function timeline(...events: [number, Phase, string?][]): Timeline {
   const made = new Timeline();
@@ -14,7 +14,7 @@ function timeline(...events: [number, Phase, string?][]): Timeline {
 
 /** What is shown, shortly. */
 function shown(made: Timeline): [string, number, number][] {
-  return rows(made).rows.map(({ phase, step, start, took }) => [step?.step ?? phase, start, took]);
+  return waterfallRows(made).rows.map(({ phase, step, start, duration }) => [step?.step ?? phase, start, duration]);
 }
 
 test("a step whose total grows is one stretch", () => {
@@ -28,7 +28,7 @@ test("a step whose total grows is one stretch", () => {
   for (const [id, [time, index, total]] of [[1, 1, 1], [1, 1, 2], [1, 1, 3], [5, 2, 3], [9, 3, 3]].entries()) {
     layer(id + 2, time!, index!, total!);
   }
-  const named = made.stretches.map(({ step, start, step_total }) => [step, start, step_total]);
+  const named = made.periods.map(({ step, start, step_total }) => [step, start, step_total]);
   expect(named).toEqual([
     ["Pushing the image", 0, 0],
     ["Layer 1 of 3", 1, 3],
@@ -49,7 +49,7 @@ test("phases, and below them the steps that took long", () => {
     [115, "launching"],
     [120, "ready"],
   );
-  expect(rows(made).total).toBe(20);
+  expect(waterfallRows(made).total).toBe(20);
   expect(shown(made)).toEqual([
     ["waiting", 0, 1],
     ["fetching", 1, 2],
@@ -73,8 +73,8 @@ test("no more steps than anybody reads: the longest", () => {
 });
 
 test("nothing happened, or the clock went back: no time", () => {
-  expect(rows(new Timeline())).toEqual({ rows: [], total: 0 });
-  expect(rows(timeline([5, "waiting"], [3, "failed"])).total).toBe(0);
+  expect(waterfallRows(new Timeline())).toEqual({ rows: [], total: 0 });
+  expect(waterfallRows(timeline([5, "waiting"], [3, "failed"])).total).toBe(0);
 });
 
 test("what is remembered is bounded", () => {
@@ -83,6 +83,6 @@ test("what is remembered is bounded", () => {
     made.accept({ id, time: id, phase: "building", step: `${id}`, elapsed: 0, progress: 0 });
   }
   made.accept({ id: 5000, time: 5000, phase: "built", elapsed: 0, progress: 0 });
-  expect(made.stretches).toHaveLength(1001);
-  expect(made.stretches.at(-1)!.phase).toBe("built");
+  expect(made.periods).toHaveLength(1001);
+  expect(made.periods.at(-1)!.phase).toBe("built");
 });

@@ -1,53 +1,53 @@
 /**
- * Where the time went, as rows of a waterfall. No DOM.
+ * The rows of the waterfall chart. No DOM.
  */
 import type { Phase } from "../wire/event";
-import type { Stretch, Timeline } from "./timeline";
+import type { Period, Timeline } from "./timeline";
 
-/** So many steps are shown, the longest. */
-const STEPS = 8;
+/** The maximum number of steps. The longest are shown. */
+const MAX_STEPS = 8;
 
-/** Steps that took less than this share of the whole are not shown. */
-const LEAST = 0.05;
+/** Steps that took a smaller share of the launch are not shown. */
+const MIN_SHARE = 0.05;
 
-/** Phases that took less than this, in seconds, are only a boundary between others. */
-const MOMENT = 0.05;
+/** Phases that took fewer seconds are not shown: they only separate others. */
+const MIN_DURATION = 0.05;
 
-/** One row: a phase, or a step within it. */
+/** A row: a phase, or a step within it. */
 export interface Row {
   phase: Phase;
-  /** The step; nothing on the row of the phase itself. */
-  step?: Stretch;
-  /** Seconds from the beginning of all. */
+  /** The step; nothing in the row of the phase itself. */
+  step?: Period;
+  /** Seconds since the launch began. */
   start: number;
   /** Seconds. */
-  took: number;
+  duration: number;
 }
 
-/** The rows in their order: each phase that took time, and below it its steps that took long. */
-export function rows({ stretches, end }: Timeline): { rows: Row[]; total: number } {
-  const first = stretches[0]?.start ?? end;
+/** Return each phase that took time, followed by its longest steps, and the duration of all. */
+export function waterfallRows({ periods, end }: Timeline): { rows: Row[]; total: number } {
+  const first = periods[0]?.start ?? end;
   const total = Math.max(end - first, 0);
-  const timed = stretches.map((step, index) => {
+  const timed = periods.map((step, index) => {
     const start = step.start - first;
-    const stop = (stretches[index + 1]?.start ?? end) - first;
-    return { phase: step.phase, step, start, took: Math.max(stop - start, 0) };
+    const stop = (periods[index + 1]?.start ?? end) - first;
+    return { phase: step.phase, step, start, duration: Math.max(stop - start, 0) };
   });
   const long = new Set(
     timed
-      .filter(({ step, took }) => step.step && took > total * LEAST)
-      .sort((a, b) => b.took - a.took)
-      .slice(0, STEPS),
+      .filter(({ step, duration }) => step.step && duration > total * MIN_SHARE)
+      .sort((a, b) => b.duration - a.duration)
+      .slice(0, MAX_STEPS),
   );
-  const found: Row[] = [];
+  const rows: Row[] = [];
   let phase: Row | undefined;
   for (const row of timed) {
     if (row.phase !== phase?.phase) {
-      phase = { phase: row.phase, start: row.start, took: 0 };
-      found.push(phase);
+      phase = { phase: row.phase, start: row.start, duration: 0 };
+      rows.push(phase);
     }
-    phase.took += row.took;
-    if (long.has(row)) found.push(row);
+    phase.duration += row.duration;
+    if (long.has(row)) rows.push(row);
   }
-  return { rows: found.filter(({ took }) => took >= MOMENT), total };
+  return { rows: rows.filter(({ duration }) => duration >= MIN_DURATION), total };
 }

@@ -1,13 +1,11 @@
 /**
- * The server's API, for pages, for the element and for Node. No DOM: only `fetch`.
+ * A client of the server's API, for pages, the element and Node.js. No DOM, only `fetch`.
  */
 import type { LaunchEvent, Phase } from "./event";
 import { isTerminal } from "../session/progress";
 import { follow, type Reconnectable } from "./reconnect";
 
-export { hubUrl } from "./server-url";
-
-/** Where a launch is found. */
+/** The addresses of a launch. */
 export interface Links {
   events_url: string;
   socket_url: string;
@@ -16,14 +14,14 @@ export interface Links {
   state_url: string;
 }
 
-/** What the server answers when it starts a launch. */
+/** The server's response when it has started a launch. */
 export interface Started extends Links {
-  /** The key to the launch: who has it may watch, cancel and open. */
+  /** A secret: anyone who has it can watch the launch, cancel it and open its Jupyter server. */
   id: string;
   spec: string;
 }
 
-/** A launch as it is now. */
+/** The current state of a launch. */
 export interface LaunchState {
   id: string;
   spec: string;
@@ -31,15 +29,15 @@ export interface LaunchState {
   progress: number;
   repo_url: string;
   ref: string;
-  /** The server's clock, in seconds since 1970. */
+  /** The server's time, in seconds since 1970. */
   now: number;
   created: number;
-  /** The number of its newest event. */
+  /** The number of its latest event. */
   last: number;
   viewers: number;
 }
 
-/** What the server refused, in its own words. */
+/** An error response of the server, with its own message. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
 
@@ -47,13 +45,13 @@ export class ApiError extends Error {
     message: string,
     /** The HTTP status. */
     readonly status: number,
-    /** Why, for programs; empty if the server did not say. */
+    /** The reason, for programs; empty if the server gave none. */
     readonly reason: string,
   ) {
     super(message);
   }
 
-  /** Whether asking again would change nothing. */
+  /** Whether a retry would get the same response. */
   get final(): boolean {
     return this.status < 500 && this.status !== 429;
   }
@@ -62,9 +60,9 @@ export class ApiError extends Error {
 /**
  * Start a launch.
  *
- * @param baseUrl - the server's address, with a slash at the end
+ * @param baseUrl - the server's address, with a trailing slash
  * @param request - what to launch: `spec` is `<provider>/<...>/<ref>`
- * @throws ApiError with the server's sentence if it will not
+ * @throws ApiError with the server's message if it refuses
  */
 export async function startLaunch(baseUrl: string, request: { spec: string }): Promise<Started> {
   const response = await fetch(`${baseUrl}api/launches`, {
@@ -72,29 +70,29 @@ export async function startLaunch(baseUrl: string, request: { spec: string }): P
     headers: { "Content-Type": "application/json", ...proof(baseUrl) },
     body: JSON.stringify(request),
   });
-  return answer<Started>(response);
+  return readJson<Started>(response);
 }
 
 /**
- * Ask how a launch stands.
+ * Get the state of a launch.
  *
- * @throws ApiError, of status 404 if the server does not know the launch (any more)
+ * @throws ApiError of status 404 if the server does not know the launch, or no longer
  */
 export function getState(stateUrl: string): Promise<LaunchState> {
   return getJson<LaunchState>(stateUrl);
 }
 
 /**
- * Ask an address of the server for its JSON.
+ * Get JSON from the server.
  *
- * @throws ApiError with the server's sentence if it refuses
+ * @throws ApiError with the server's message if it refuses
  */
 export async function getJson<T>(url: string, signal?: AbortSignal): Promise<T> {
   const options = { cache: "no-store", headers: proof(url), ...(signal && { signal }) } as const;
-  return answer<T>(await fetch(url, options));
+  return readJson<T>(await fetch(url, options));
 }
 
-/** Cancel a launch; its stream then ends with a `cancelled` event. */
+/** Cancel a launch. Its stream then ends with a `cancelled` event. */
 export async function cancel(stateUrl: string): Promise<void> {
   const response = await fetch(stateUrl, { method: "DELETE", headers: proof(stateUrl) });
   if (!response.ok) throw await refusal(response);
@@ -166,9 +164,9 @@ export function watch(eventsUrl: string, callbacks: WatchCallbacks, after = 0): 
 /**
  * Read an event from JSON.
  *
- * Only what everything else stands on is checked: the server checked the rest.
+ * Only `id` and `phase` are checked, which everything else depends on. The server checked the rest.
  *
- * @throws Error if it is none
+ * @throws Error if it is not an event
  */
 export function readEvent(json: string): LaunchEvent {
   const event = JSON.parse(json) as Partial<LaunchEvent> | null;
@@ -179,18 +177,19 @@ export function readEvent(json: string): LaunchEvent {
 }
 
 /**
- * What shows that the server's own page asks: a service of a JupyterHub and a Jupyter server want
- * their cookie back, which pages below other paths of their site cannot read.
+ * Headers that prove that a request comes from the server's own page. A JupyterHub service and a
+ * Jupyter server expect the value of their cookie, which pages at other paths of the site cannot
+ * read.
  */
 function proof(url: string): Record<string, string> {
-  // Node.js has no document; and another site is told nothing.
+  // Node.js has no document. Other sites must not get the token.
   if (typeof document === "undefined") return {};
   const token = /(?:^|; )_xsrf=([^;]*)/.exec(document.cookie)?.[1];
-  const own = new URL(url, location.href).origin === location.origin;
-  return token && own ? { "X-XSRFToken": token } : {};
+  const isOwn = new URL(url, location.href).origin === location.origin;
+  return token && isOwn ? { "X-XSRFToken": token } : {};
 }
 
-async function answer<T>(response: Response): Promise<T> {
+async function readJson<T>(response: Response): Promise<T> {
   if (!response.ok) throw await refusal(response);
   return (await response.json()) as T;
 }
@@ -202,7 +201,7 @@ async function refusal(response: Response): Promise<ApiError> {
   return new ApiError(message ?? `The server answered with status ${status}.`, status, reason ?? "");
 }
 
-/** Proxies in between answer with HTML: then there is nothing to read. */
+/** Read an error response. A proxy's is HTML, which says nothing. */
 function readRefusal(text: string): { message?: string; reason?: string } {
   try {
     return (JSON.parse(text) as { error?: object } | null)?.error ?? {};

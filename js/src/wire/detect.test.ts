@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { ApiError } from "./client";
-import { speaks } from "./detect";
+import { serverKind } from "./detect";
 
 const fetched = vi.fn<typeof fetch>();
 
@@ -15,7 +15,7 @@ test.each([
   [{ builder_info: { build_image: "r2d:1" }, binderhub: "1.0" }, "binderhub"],
 ])("%j says that it is %s", async (versions, expected) => {
   fetched.mockResolvedValue(Response.json(versions));
-  expect(await speaks("https://x.example/services/binder/")).toBe(expected);
+  expect(await serverKind("https://x.example/services/binder/")).toBe(expected);
   expect(fetched).toHaveBeenCalledWith("https://x.example/services/binder/versions");
 });
 
@@ -23,11 +23,11 @@ test.each(["<h1>Log in</h1>", "null", "5", "[]", "{}", '"binderhub"'])(
   "what answers %j is neither",
   async (body) => {
     fetched.mockResolvedValue(new Response(body));
-    await expect(speaks("https://x.example/")).rejects.toThrow(SyntaxError);
+    await expect(serverKind("https://x.example/")).rejects.toThrow(SyntaxError);
   },
 );
 
 test("an error is told as such", async () => {
   fetched.mockResolvedValue(new Response("", { status: 404 }));
-  await expect(speaks("https://x.example/")).rejects.toThrow(ApiError);
+  await expect(serverKind("https://x.example/")).rejects.toThrow(ApiError);
 });

@@ -1,17 +1,17 @@
 /**
- * What runs at a hub's address. No DOM.
+ * Detects what kind of server runs at an address. No DOM.
  */
 import { ApiError } from "./client";
 
 /**
- * Ask a hub what it speaks.
+ * Ask a server for its kind.
  *
- * @param hub - its address, whole and with a slash at the end
- * @throws ApiError if it answers with an error; SyntaxError if what answers is neither; whatever
- *   `fetch` throws if nothing answers, or pages of this origin are not allowed
+ * @param server - its absolute address, with a trailing slash
+ * @throws ApiError if it responds with an error; SyntaxError if it is neither kind; the error of
+ *   `fetch` if it does not respond or does not allow pages of this origin
  */
-export async function speaks(hub: string): Promise<"binderprogress" | "binderhub"> {
-  const response = await fetch(`${hub}versions`);
+export async function serverKind(server: string): Promise<"binderprogress" | "binderhub"> {
+  const response = await fetch(`${server}versions`);
   const { status } = response;
   if (!response.ok) throw new ApiError(`The server answered with status ${status}.`, status, "");
   const versions = (await response.json()) as object | null;
@@ -19,5 +19,5 @@ export async function speaks(hub: string): Promise<"binderprogress" | "binderhub
     if ("binderprogress" in versions) return "binderprogress";
     if ("binderhub" in versions) return "binderhub";
   }
-  throw new SyntaxError("What answers is neither a binderprogress server nor a BinderHub.");
+  throw new SyntaxError("This is neither a binderprogress server nor a BinderHub.");
 }

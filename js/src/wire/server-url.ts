@@ -1,27 +1,28 @@
 /**
- * The address of the server that launches, checked.
+ * The address of the server that launches. No DOM, except for a page's relative address.
  */
-import type { Said, TextKey } from "../i18n/words";
+import type { LocalizedText, TextKey } from "../i18n/words";
 
-/** What the page asks for cannot be, or what the server said cannot be used. */
+/** An attribute of the element, or the response of a server, is not valid. */
 export class UnusableError extends Error {
-  /** The same for people of other languages. */
-  readonly said: Said;
+  /** The message for users of all languages. */
+  readonly localized: LocalizedText;
 
   constructor(key: TextKey, text: string) {
     super(text);
-    this.said = { key, text };
+    this.localized = { key, text };
   }
 }
 
 /**
- * The address of a binderprogress server, whole and with a slash at the end.
+ * Return the absolute address of a binderprogress server, with a trailing slash.
  *
- * @param hub - as a page writes it: whole, or from the page's own address; empty: its root
- * @returns nothing if it is not http or https
+ * @param server - as given by a page: absolute, or relative to the page; empty for the root of the
+ *   page's own site
+ * @returns an empty text if it is not http or https
  */
-export function hubUrl(hub: string): string {
-  const text = hub.trim() || "/";
+export function serverUrl(server: string): string {
+  const text = server.trim() || "/";
   const url = URL.canParse(text, document.baseURI) ? new URL(text, document.baseURI) : undefined;
   if (url?.protocol !== "http:" && url?.protocol !== "https:") return "";
   return `${url.origin}${url.pathname.replace(/\/?$/, "/")}`;

@@ -1,43 +1,43 @@
 /**
- * Reads `text/event-stream` from an answer. No DOM.
+ * Reads the events of a `text/event-stream` response. No DOM.
  */
 import { createParser } from "eventsource-parser";
 
-/** For how long events are taken in one go, in milliseconds: a page draws and answers between. */
+/** How long events are handled without a break, in milliseconds, so that the page stays responsive. */
 const SLICE = 8;
 
-/** Characters of the longest event. Attack: one that never ends would fill the memory. */
-const LONGEST = 32 << 20;
+/** The longest event, in characters. Attack: an event that never ends would fill the memory. */
+const MAX_LENGTH = 32 << 20;
 
 /**
  * Read a stream to its end, event by event.
  *
- * @param body - of an answer of a server that streams
- * @param take - gets the data of each event, in order; says whether to go on
- * @param alive - called when anything comes, also what is no event
- * @throws what `take` throws, and what `fetch` does when the connection breaks; what came before
- *   that is taken first
+ * @param body - the body of the response
+ * @param take - gets the data of each event, in order, and returns whether to continue
+ * @param alive - called when any data arrives, including keepalives
+ * @throws the errors of `take`, and of `fetch` when the connection breaks; events that arrived before
+ *   that are handled first
  */
 export async function readEvents(
   body: ReadableStream<Uint8Array<ArrayBuffer>>,
   take: (data: string) => boolean,
   alive: () => void = () => undefined,
 ): Promise<void> {
-  const waiting: string[] = [];
+  const pending: string[] = [];
   const parser = createParser({
-    onEvent: ({ data }) => waiting.push(data),
+    onEvent: ({ data }) => pending.push(data),
     onError: (error) => {
-      // Others are lines that the specification ignores.
+      // All other errors are about lines that the specification tells us to ignore.
       if (error.type === "max-buffer-size-exceeded") throw error;
     },
-    maxBufferSize: LONGEST,
+    maxBufferSize: MAX_LENGTH,
   });
   const decoder = new TextDecoder();
   const reader = body.getReader();
-  // One ahead of the work: a stream that breaks takes with it what was not fetched yet.
+  // Read one chunk ahead: when a stream breaks, chunks that were not read yet are lost.
   const fetchNext = () => {
     const next = reader.read();
-    // Its error is for whoever waits for it, later.
+    // The error is handled where the chunk is awaited.
     next.catch(() => undefined);
     return next;
   };
@@ -48,12 +48,12 @@ export async function readEvents(
       ahead = fetchNext();
       alive();
       parser.feed(decoder.decode(value, { stream: true }));
-      let began = performance.now();
-      for (const data of waiting.splice(0)) {
+      let start = performance.now();
+      for (const data of pending.splice(0)) {
         if (!take(data)) return;
-        if (performance.now() - began < SLICE) continue;
-        await turn();
-        began = performance.now();
+        if (performance.now() - start < SLICE) continue;
+        await nextTask();
+        start = performance.now();
       }
     }
   } finally {
@@ -61,8 +61,8 @@ export async function readEvents(
   }
 }
 
-/** Let the page do what waits. Not a timer: in a hidden tab those come once a second. */
-function turn(): Promise<void> {
+/** Let the page handle its pending tasks. Not with a timer, which hidden tabs run once a second. */
+function nextTask(): Promise<void> {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {

@@ -270,7 +270,7 @@ def test_from_the_form_by_the_login_to_a_launch_that_is_cancelled(browser: Brows
         page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
         page.goto(server.url)
         page.get_by_label("Repository").fill("a/b")
-        page.get_by_role("button", name="Launch it").click()
+        page.get_by_role("button", name="Launch now").click()
         build = server.build()
         build.say("Step 1/2 : FROM x\n")
         expect(page.get_by_text("Step 1 of 2").first).to_be_visible()

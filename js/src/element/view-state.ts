@@ -1,53 +1,53 @@
 /**
- * What is shown of a launch at a moment: words and numbers. No DOM.
+ * The texts and numbers that are displayed for a launch. No DOM.
  */
 import type { LaunchEvent } from "../wire/event";
-import { phaseLabel, type Step, type StepState } from "../session/phases";
+import { phaseLabel, type PhaseState, type ShownPhase } from "../session/phases";
 import { isTerminal } from "../session/progress";
 import type { LaunchSession, Mode } from "../session/session";
-import { duration, percentText, timeLeft } from "../i18n/times";
+import { countText, duration, percentText, timeLeft } from "../i18n/times";
 import type { Words } from "../i18n/words";
 
-/** All that the element shows, but for where the bar is drawn and for the log's lines. */
-export interface Shown {
+/** All that the element displays, except the bar and the lines of the log. */
+export interface ViewState {
   mode: Mode;
-  /** The phase in words. */
+  /** The label of the phase. */
   label: string;
   step: string;
-  /** Whole percent; nothing before anybody knows. */
+  /** Whole percent; undefined before the first event. */
   percent: number | undefined;
-  /** The bar's text, for those who do not see it. */
+  /** The text of the bar for screen readers. */
   valueText: string;
   elapsed: string;
   left: string;
-  steps: Partial<Record<Step, StepState>>;
+  phases: Partial<Record<ShownPhase, PhaseState>>;
   cancelling: boolean;
-  /** Whether a person wants to be told when it is ready; nothing where it cannot be. */
+  /** Whether the user wants to be notified; undefined if notifications are not available. */
   notify: boolean | undefined;
-  /** The address of the ready server. */
+  /** The address of the Jupyter server. */
   url: string;
-  /** How many lines came, in words. */
+  /** The number of lines, as text. */
   lines: string;
-  /** What is said to those who do not see the page. */
+  /** The announcement for screen readers. */
   live: string;
 }
 
 const NONE = {};
 
-/** What to show of a session at a local time, in seconds since 1970. */
-export function show(
+/** Return what is displayed of a session at a local time, in seconds since 1970. */
+export function viewState(
   session: LaunchSession,
   time: number,
   words: Words,
   notify?: boolean,
-): Shown {
-  const { mode, model, cancelling, record } = session;
+): ViewState {
+  const { mode, model, cancelling, transcript } = session;
   const event = model.event;
   const percent = event ? Math.floor(model.at(time)) : undefined;
   const label = labelOf(session, words);
   const step = event && !isTerminal(event) ? stepText(event, words) : "";
-  const told = step ? words.say("bar.words", { phase: label, step }) : label;
-  const passed = event && { time: duration(words, model.elapsed(time)) };
+  const spoken = step ? words.say("bar.words", { phase: label, step }) : label;
+  const elapsed = event && { time: duration(words, model.elapsed(time)) };
   return {
     mode,
     label,
@@ -55,30 +55,30 @@ export function show(
     percent,
     valueText:
       percent === undefined
-        ? told
-        : words.say("bar.value", { percent: percentText(words, percent), words: told }),
-    elapsed: passed ? words.say(isTerminal(event) ? "elapsed.after" : "elapsed.so-far", passed) : "",
+        ? spoken
+        : words.say("bar.value", { percent: percentText(words, percent), words: spoken }),
+    elapsed: elapsed ? words.say(isTerminal(event) ? "elapsed.after" : "elapsed.so-far", elapsed) : "",
     left: cancelling ? "" : timeLeft(words, model.left(time)),
-    steps: record?.track.states() ?? NONE,
+    phases: transcript?.phases.states() ?? NONE,
     cancelling,
     notify,
     url: session.url,
-    lines: words.say("log.lines", { count: words.number(record?.log.end ?? 0) }),
+    lines: countText(words, "log.lines", transcript?.log.end ?? 0),
     live: event ? label : "",
   };
 }
 
-/** What goes on within a phase, in words. */
+/** The label of a step. */
 export function stepText(
   { step = "", step_key = "", step_index = 0, step_total = 0 }: Partial<LaunchEvent>,
   words: Words,
 ): string {
   const key = `step.${step_key}${step_total ? ".numbered" : ""}`;
-  // A name comes in the server's English only, at its end.
+  // A name is only in the server's English text, at its end.
   const [before = ""] = words.english(key).split("{name}");
   const name = step.startsWith(before) ? step.slice(before.length) : "";
   const values = { index: words.number(step_index), total: words.number(step_total), name };
-  return words.tell({ key, text: step, values });
+  return words.localize({ key, text: step, values });
 }
 
 function labelOf({ mode, model, cancelling }: LaunchSession, words: Words): string {
