@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { BinderHubLaunch, type BinderHubRecord } from "./binderhub-events";
 import type { LaunchEvent } from "../wire/event";
 
-/** What is made of records that come a second apart. */
+/** Return the events of records that are one second apart. */
 function told(...records: BinderHubRecord[]): LaunchEvent[] {
   const events: LaunchEvent[] = [];
   const launch = new BinderHubLaunch((event) => events.push(event), 1000);
@@ -10,7 +10,7 @@ function told(...records: BinderHubRecord[]): LaunchEvent[] {
   return events;
 }
 
-test("an event has its number, its times and what is left", () => {
+test("an event has a number, times and an estimate", () => {
   const [first, second] = told(
     { phase: "waiting", message: "Waiting\n" },
     { phase: "building", message: "Step 2/4 : RUN true\n" },
@@ -31,7 +31,7 @@ test("an event has its number, its times and what is left", () => {
   expect(second!.curve!.from).toBe(second!.progress);
 });
 
-test("a phase does not come back, and a text within building gives away a later one", () => {
+test("phases never go back, and messages within building imply later phases", () => {
   const events = told(
     { phase: "building", message: "one" },
     { phase: "fetching", message: "two" },
@@ -48,7 +48,7 @@ test("a phase does not come back, and a text within building gives away a later 
   ]);
 });
 
-test("layers of a push are counted, in the log's lines or beside them", () => {
+test("layers of a push are counted, from lines of the log or from a field", () => {
   const layers = { a: { status: "Layer already exists" }, b: { status: "Pushed" }, c: {} };
   const events = told(
     { phase: "building", message: "The push refers to repository [registry.example.org/a]\n" },
@@ -67,7 +67,7 @@ test("layers of a push are counted, in the log's lines or beside them", () => {
   expect(progress).toEqual([...progress].sort((a, b) => a - b));
 });
 
-test("a step holds until another begins or the phase changes", () => {
+test("a step lasts until the next step or phase", () => {
   const events = told(
     { phase: "building", message: "STEP 1/2: RUN a\n" },
     { phase: "building", message: "Collecting six\n" },
@@ -102,7 +102,7 @@ test("a message is one line of the log", () => {
   ]);
 });
 
-test("only BinderHub's own tries are counted", () => {
+test("only BinderHub's own attempts are counted", () => {
   const events = told(
     { phase: "launching", message: "2026-11-23T04:54:14Z [Warning] Back-off pulling image" },
     { phase: "launching", message: "Launch attempt 1 failed, retrying...\n" },
@@ -111,7 +111,7 @@ test("only BinderHub's own tries are counted", () => {
   expect(events.map(({ attempt }) => attempt)).toEqual([undefined, undefined, 2]);
 });
 
-test("nothing follows the end", () => {
+test("no event follows the last one", () => {
   const events = told(
     { phase: "failed", message: "No provider found for prefix zz\n" },
     { phase: "ready", url: "http://x.example/" },

@@ -18,7 +18,7 @@ test.each(cases.launches)("as in Python: $name", ({ events, ...launch }) => {
     expect(told.curve === undefined).toBe(curve === null);
     if (told.curve && curve) {
       expect(told.curve.from).toBe(told.progress);
-      // Far beyond what is usual the tail's formula is good to a part in a hundred.
+      // For very long durations, the approximation of the tail has an error of 1 %.
       expect(Math.abs(told.curve.to - curve.to)).toBeLessThan(0.01 * curve.to + 0.01);
       expect(Math.abs(told.curve.tau / curve.tau - 1)).toBeLessThan(0.05);
     }
@@ -30,8 +30,8 @@ test.each(cases.launches)("as in Python: $name", ({ events, ...launch }) => {
   }
 });
 
-test("the longer something takes beyond what is usual, the longer it is waited for", () => {
-  // Also where the library's functions give way to the tail's own formula.
+test("the longer something takes beyond its typical duration, the longer the estimate", () => {
+  // Also where the approximation of the tail takes over.
   const waits = Array.from({ length: 200 }, (_, power) => timeLeft(1, 3 * 1.1 ** power));
   for (const [index, wait] of waits.entries()) {
     if (index === 0) continue;
@@ -41,7 +41,7 @@ test("the longer something takes beyond what is usual, the longer it is waited f
   }
 });
 
-test("a clock that is set back does not move the bar back", () => {
+test("progress does not go back if the clock is set back", () => {
   const estimator = new Estimator(1000);
   estimator.update("building", undefined, 1000);
   const before = estimator.update("building", undefined, 1060).progress;

@@ -18,7 +18,7 @@ test.each(cases.plain)("plain text, as in Python: $name", ({ given, plain: expec
   expect(plain(given)).toBe(expected);
 });
 
-test("a wrapped sentence is evidence as a whole", () => {
+test("all lines of a wrapped message are evidence", () => {
   const { log } = cases.cases.find(({ name }) => name === "uv, older, wrapped")!;
   expect(diagnose([log, "uv exited with status 1."]).evidence).toEqual([
     "× No solution found when resolving dependencies:",
@@ -27,7 +27,7 @@ test("a wrapped sentence is evidence as a whole", () => {
   ]);
 });
 
-test("the last lines are the evidence where none tells", () => {
+test("the last lines are the evidence if no line matches", () => {
   const lines = Array.from({ length: 20 }, (_, count) => `line ${count}\n`);
   expect(diagnose(lines, "build-failed")).toEqual({
     ...diagnosisOf("build-failed"),

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { Repeats } from "./replay";
 
-/** What is new of what is said, in connection after connection. */
+/** Return the new messages of several connections. */
 function news(...connections: string[][]): string[] {
   const repeats = new Repeats();
   return connections.flatMap((said, index) => {
@@ -24,7 +24,7 @@ test.each([
   expect(news(...connections.map((said) => [...said])).join("")).toBe(expected);
 });
 
-test("what the hub says itself stands anywhere between", () => {
+test("status messages may appear anywhere between", () => {
   expect(
     news(["status 1", "a", "b"], ["status 1", "status 2", "b", "status 1", "c"]),
   ).toEqual(["status 1", "a", "b", "status 2", "c"]);

@@ -8,7 +8,7 @@ const LABELS: Record<string, string> = {
   "pulling-base": "Base image: layer",
 };
 
-/** A step as the shared cases write it. */
+/** A step in the form of the shared test cases. */
 function written(step: BuildStep | undefined): object | null {
   if (!step) return null;
   const { key, label, index, total, cached, phase, there } = step;
@@ -28,7 +28,7 @@ test.each(cases.records)("as in Python: $name", ({ layers, step }) => {
   expect(reader.read("Collecting six\n", layers)).toBeUndefined();
 });
 
-test("a log that names ever new layers is not counted for ever", () => {
+test("the number of counted layers is limited", () => {
   const reader = new StepReader();
   const names = Array.from({ length: 2000 }, (_, index) => index.toString(16).padStart(12, "0"));
   const read = names.map((name) => reader.read(`${name}: Preparing\n`)?.total);
@@ -40,7 +40,7 @@ test.each(cases.launches)("as in Python: $message begins $key", ({ message, key 
   expect(launchStep(message)?.key ?? "").toBe(key);
 });
 
-test("a log does not write the label of a step", () => {
+test("a log cannot choose the label of a step", () => {
   const line = `Using ${"A".repeat(4000)} builder\n`;
   expect(new StepReader().read(line)).toBeUndefined();
   expect(new StepReader().read("Using constructor builder\n")?.label).toBe(

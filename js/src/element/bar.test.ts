@@ -16,7 +16,7 @@ function drawn(): number {
   return 100 - Number(/inset\(0 ([\d.]+)%/.exec(fill.style.clipPath)![1]);
 }
 
-/** How far the ribs moved, frame by frame, in pixels to the left. */
+/** The movement of the ribs in each frame, in pixels to the left. */
 function ribbing(percent: number, frames = 3): number[] {
   bar.set(percent);
   const at: number[] = [];
@@ -27,7 +27,7 @@ function ribbing(percent: number, frames = 3): number[] {
   return at.slice(1).map((x, index) => x - at[index]!);
 }
 
-test("follows a jump in a moment, and arrives", () => {
+test("follows a jump quickly, and arrives", () => {
   bar.frame(0, 0, false);
   let frames = 0;
   while (bar.frame((frames += 1) * 16, 50, false)) expect(drawn()).toBeLessThanOrEqual(50);
@@ -35,20 +35,20 @@ test("follows a jump in a moment, and arrives", () => {
   expect(frames * 16).toBeLessThan(2000);
 });
 
-test("a tab that was hidden for long shows where it is", () => {
+test("shows the current progress in a tab that was hidden for a long time", () => {
   bar.frame(0, 0, false);
   bar.frame(60_000, 80, false);
   expect(drawn()).toBeGreaterThan(79);
 });
 
-test("the ribs move backward, and slow down on the way", () => {
+test("the ribs move backward and slow down", () => {
   const speeds = [0, 50, 99].map((percent) => ribbing(percent).at(-1)!);
   expect(speeds[2]).toBeGreaterThan(0);
   expect(speeds[1]).toBeGreaterThan(speeds[2]! * 2);
   expect(speeds[0]).toBeGreaterThan(speeds[1]!);
 });
 
-test("they stand when nothing is heard", () => {
+test("the ribs stand still if the connection is lost", () => {
   bar.frame(0, 10, false);
   bar.frame(16, 10, false);
   expect(ribs.style.transform).toBe("");

@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-// The documentation and the code say the same.
+// The documentation agrees with the code.
 import { expect, test } from "vitest";
 import docs from "../../../docs/element.md?raw";
 import { BinderProgressElement } from "./element";
@@ -10,8 +10,8 @@ import logStyle from "../log/log-view.css?raw";
 import running from "./running.ts?raw";
 import template from "./template.ts?raw";
 
-/** What is in backticks in the first column of a table. */
-function said(column: string): string[] {
+/** The names in the first column of a table. */
+function documented(column: string): string[] {
   const [, rows = ""] = docs.split(new RegExp(`^\\| ${column} \\|.*\\n\\|[-|]+\\n`, "m"));
   const first = rows.split("\n\n")[0]!.split("\n").map((row) => row.split("|")[1] ?? "");
   return first.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name!));
@@ -19,19 +19,19 @@ function said(column: string): string[] {
 
 test("attributes", () => {
   const observed = [...BinderProgressElement.observedAttributes];
-  expect(said("attribute").sort()).toEqual(observed.sort());
+  expect(documented("attribute").sort()).toEqual(observed.sort());
 });
 
 test("custom properties", () => {
   const used = [...`${style}${logStyle}`.matchAll(/--binder-progress-[\w-]+/g)].map(([name]) => name);
-  expect(said("custom property").sort()).toEqual([...new Set(used)].sort());
+  expect(documented("custom property").sort()).toEqual([...new Set(used)].sort());
 });
 
 test("parts", () => {
   const marked = [template, running, ending, logTemplate].join("").matchAll(/\bpart="([^"]+)"/g);
-  // The log's rows are in a box that is not made of a template.
+  // The box of the log's rows is not in a template.
   const used = ["log-box", ...[...marked].flatMap(([, names]) => names!.split(" "))];
   const named = docs.match(/also (`launch`.*?) \|/)![1]!.matchAll(/`([^`]+)`/g);
-  const all = [...said("part"), ...[...named].map(([, name]) => name!)];
+  const all = [...documented("part"), ...[...named].map(([, name]) => name!)];
   expect([...new Set(all)].sort()).toEqual([...new Set(used)].sort());
 });

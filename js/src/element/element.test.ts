@@ -10,9 +10,9 @@ const base = new URL("/b/", location.href).href;
 let element: BinderProgressElement;
 let told: [string, unknown][] = [];
 
-/** Let answers arrive, parts load and the page draw. */
+/** Wait for responses, parts and the next drawing. */
 async function pass(milliseconds = 100): Promise<void> {
-  // What is imported when wanted, and streams, come in their own time.
+  // Imports and streams do not depend on timers.
   for (const part of PARTS) await part();
   await new Promise((resolve) => setImmediate(resolve));
   await vi.advanceTimersByTimeAsync(milliseconds);
@@ -20,7 +20,7 @@ async function pass(milliseconds = 100): Promise<void> {
 
 const PARTS = [() => import("./view"), () => import("./ending"), () => import("../log/log-view")];
 
-/** What has an id or a part of this name. */
+/** The element with this id or part name. */
 function get<T extends HTMLElement = HTMLElement>(name: string): T {
   return element.shadowRoot!.querySelector<T>(`#${name}, [part~="${name}"]`)!;
 }
@@ -34,7 +34,7 @@ async function put(attributes: Record<string, string> = {}): Promise<StreamedRes
   const all = { server: "/b", spec: "gh/a/b/HEAD", autostart: "", ...attributes };
   for (const [name, value] of Object.entries(all)) element.setAttribute(name, value);
   for (const type of ["started", "phasechange", "ready", "failed"]) {
-    // On the document: they bubble, and leave shadow trees.
+    // On the document: the events bubble, and cross shadow boundaries.
     document.addEventListener(type, note);
   }
   document.body.append(element);
@@ -74,7 +74,7 @@ const TIMERS = [
   "requestAnimationFrame",
 ] as const;
 
-/** The requests but for streams, by their methods. */
+/** The methods of all requests, except for streams. */
 function methods(): (string | undefined)[] {
   const calls = fetched.mock.calls.filter(([address]) => !String(address).includes("/events"));
   return calls.map(([, request]) => request?.method);
@@ -84,14 +84,14 @@ function posts(): number {
   return methods().filter((method) => method === "POST").length;
 }
 
-test("starts by itself if it is told to, once", async () => {
+test("autostart starts one launch", async () => {
   const source = await put();
   expect(methods()).toEqual(["POST", undefined]);
   expect(source.url).toBe(`${base}api/launches/key/events`);
   expect(element.launch).toBe("key");
   expect(told).toEqual([["started", { launch: "key", spec: "gh/a/b/HEAD" }]]);
   await element.start();
-  // It is only moved: the stream goes on.
+  // The element is only moved: the stream continues.
   element.remove();
   document.body.append(element);
   await pass();
@@ -100,7 +100,7 @@ test("starts by itself if it is told to, once", async () => {
   expect(source.closed).toBe(false);
 });
 
-test("else it offers to", async () => {
+test("without autostart, there is a button", async () => {
   element = document.createElement("binder-progress");
   element.spec = "gh/a/b/HEAD";
   document.body.append(element);
@@ -113,17 +113,17 @@ test("else it offers to", async () => {
   get("launch").click();
   await pass();
   expect(methods()).toEqual(["POST", undefined]);
-  // The button is gone, and took the focus with it to nowhere else.
+  // The button has disappeared. The focus moved to the panel.
   expect(element.shadowRoot?.activeElement).toBe(get("panel"));
 });
 
-test("resumes a launch: no second one", async () => {
+test("resumes a launch instead of starting another", async () => {
   await put({ launch: "old" });
   expect(methods()).toEqual([undefined]);
   expect(sources[0]?.url).toBe(`${base}api/launches/old/events?spec=gh%2Fa%2Fb%2FHEAD`);
 });
 
-test("goes on where it stopped when it was out of the page", async () => {
+test("resumes where it stopped when it is added to the page again", async () => {
   const source = await put();
   source.send({ id: 5, phase: "building" });
   element.remove();
@@ -134,7 +134,7 @@ test("goes on where it stopped when it was out of the page", async () => {
   expect(sources.at(-1)?.url).toBe(`${base}api/launches/key/events?after=5`);
 });
 
-test("asks before it starts what another site's link names", async () => {
+test("asks before it launches for a link from another site", async () => {
   await put({ ask: "" });
   expect(methods()).toEqual([]);
   expect(text("outcome-title")).toBe("Launch this repository?");
@@ -144,7 +144,7 @@ test("asks before it starts what another site's link names", async () => {
   expect(methods()).toEqual(["POST", undefined]);
 });
 
-test("shows where it stands", async () => {
+test("shows the progress", async () => {
   const source = await put();
   const progress: unknown[] = [];
   element.addEventListener("progress", ({ detail }) => progress.push(detail));
@@ -170,14 +170,14 @@ test("shows where it stands", async () => {
   expect(progress.at(-1)).toMatchObject({ phase: "building", percent: 42, step: "Step 7 of 51" });
 });
 
-/** What the log shows, with how many lines came. */
+/** Open the log, and wait until it is loaded. */
 async function openLog(): Promise<void> {
   get<HTMLDetailsElement>("log").open = true;
   get("log").dispatchEvent(new Event("toggle"));
   await pass();
 }
 
-test("the log is loaded when it is opened, and says how many lines came", async () => {
+test("the log is loaded when it is opened, and shows the number of lines", async () => {
   const source = await put();
   source.send({ id: 1, phase: "waiting", message: "<img src=x onerror=alert(1)>\n" });
   source.send({ id: 2, phase: "waiting", message: "10%\r" });
@@ -190,7 +190,7 @@ test("the log is loaded when it is opened, and says how many lines came", async 
   expect(element.shadowRoot!.querySelector("img")).toBeNull();
 });
 
-test.each(["ready", "failed"] as const)("%s: where the time went, also as a file", async (phase) => {
+test.each(["ready", "failed"] as const)("%s: shows where the time went, and links to the trace", async (phase) => {
   const source = await put();
   source.send({ id: 1, phase: "building", time: 1000 });
   const url = phase === "ready" ? { progress: 100, url: "https://hub.example/u/", token: "t" } : {};
@@ -205,7 +205,7 @@ test.each(["ready", "failed"] as const)("%s: where the time went, also as a file
   expect(text("trace")).toMatch(/^Download the trace\s+to open in ui\.perfetto\.dev$/);
 });
 
-test("ready: a link to the server, with the focus", async () => {
+test("ready: the link to the server has the focus", async () => {
   const source = await put({ urlpath: "lab?x=1" });
   source.send({ id: 1, phase: "ready", progress: 100, url: "https://hub.example/u/", token: "t" });
   await pass();
@@ -219,7 +219,7 @@ test("ready: a link to the server, with the focus", async () => {
   expect(told.at(-1)).toEqual(["ready", { url, launch: "key" }]);
 });
 
-test("it does not take the focus from the page around it", async () => {
+test("does not take the focus from the rest of the page", async () => {
   const elsewhere = document.createElement("input");
   document.body.append(elsewhere);
   elsewhere.focus();
@@ -229,7 +229,7 @@ test("it does not take the focus from the page around it", async () => {
   expect(document.activeElement).toBe(elsewhere);
 });
 
-test("opens a tab if it is told to", async () => {
+test("open=new-tab opens a tab", async () => {
   const opened = vi.spyOn(window, "open").mockReturnValue(null);
   const source = await put({ open: "new-tab" });
   source.send({ id: 1, phase: "ready", progress: 100, url: "https://hub.example/u/", token: "t" });
@@ -238,7 +238,7 @@ test("opens a tab if it is told to", async () => {
   opened.mockRestore();
 });
 
-test("an address that is not one of a server is not offered", async () => {
+test("does not link to an invalid server address", async () => {
   const source = await put({ open: "new-tab" });
   const opened = vi.spyOn(window, "open").mockReturnValue(null);
   source.send({ id: 1, phase: "ready", progress: 100, url: "javascript:alert(1)", token: "t" });
@@ -251,7 +251,7 @@ test("an address that is not one of a server is not offered", async () => {
   opened.mockRestore();
 });
 
-test("failed: why, the log, and another try", async () => {
+test("failed: shows the reason, the log and a button to retry", async () => {
   const source = await put();
   source.send({ id: 1, phase: "building", progress: 30, message: "one\n" });
   const advice = "Check its name.";
@@ -279,7 +279,7 @@ test("failed: why, the log, and another try", async () => {
   expect(posts()).toBe(2);
 });
 
-test("cancels, and says so meanwhile", async () => {
+test("cancels, and shows that", async () => {
   const source = await put();
   source.send({ id: 1, phase: "building" });
   get("cancel").focus();
@@ -295,7 +295,7 @@ test("cancels, and says so meanwhile", async () => {
   expect(told.filter(([type]) => type === "failed")).toEqual([]);
 });
 
-test("a launch that the server does not know is over", async () => {
+test("a launch that the server does not know has expired", async () => {
   fetched.mockResolvedValue(Response.json({ error: { message: "No." } }, { status: 404 }));
   await put({ launch: "old" });
   expect(text("outcome-title")).toBe("This launch has expired");
@@ -304,7 +304,7 @@ test("a launch that the server does not know is over", async () => {
   expect(told.at(-1)).toMatchObject(["failed", { reason: "gone" }]);
 });
 
-test("a launch that the server refuses says why", async () => {
+test("shows why the server refuses a launch", async () => {
   const body = { error: { message: "Too many launches." } };
   fetched.mockResolvedValue(Response.json(body, { status: 429 }));
   await put();
@@ -317,19 +317,19 @@ test("a launch that the server refuses says why", async () => {
 test.each([
   [{ server: "javascript:alert(1)" }, "server"],
   [{ spec: "" }, "spec"],
-])("what cannot be is said: %j", async (attributes, name) => {
+])("reports invalid attributes: %j", async (attributes, name) => {
   await put(attributes);
   expect(text("outcome-message")).toContain(name);
   expect(fetched).not.toHaveBeenCalled();
 });
 
-test("hub is the older name of server", async () => {
+test("hub is the old name of server", async () => {
   await put({ server: "", hub: "javascript:alert(1)" });
   expect(text("outcome-message")).toContain("http:// or https://");
   expect(fetched).not.toHaveBeenCalled();
 });
 
-test("a server of another site that says nothing names the setting", async () => {
+test("names the setting if a server on another site does not respond", async () => {
   vi.spyOn(console, "error").mockImplementation(() => undefined);
   fetched.mockRejectedValue(new TypeError("Failed to fetch"));
   await put({ server: "https://hub.example" });
@@ -339,7 +339,7 @@ test("a server of another site that says nothing names the setting", async () =>
   vi.mocked(console.error).mockRestore();
 });
 
-test("a lost connection goes on after the last event, and says so meanwhile", async () => {
+test("resumes a lost connection after the last event, and shows that", async () => {
   vi.spyOn(Math, "random").mockReturnValue(0.5);
   const source = await put();
   source.send({ id: 5, phase: "building" });
@@ -350,7 +350,7 @@ test("a lost connection goes on after the last event, and says so meanwhile", as
   expect(text("notice")).toContain("The launch continues");
   expect(get("root").hasAttribute("data-lost")).toBe(true);
   await pass(1000);
-  // The proxy answered for a server that starts again: the next pause is longer.
+  // The proxy responded instead of the server, which restarts: the next pause is longer.
   expect(sources).toHaveLength(1);
   await pass(1800);
   expect(sources).toHaveLength(1);

@@ -36,7 +36,7 @@ function hide(hidden: boolean): void {
   vi.spyOn(document, "hidden", "get").mockReturnValue(hidden);
 }
 
-/** One that a person wants. */
+/** A notifier that the user has turned on. */
 async function wanted(): Promise<Notifier> {
   const notifier = new Notifier(changed);
   await notifier.toggle();
@@ -44,7 +44,7 @@ async function wanted(): Promise<Notifier> {
   return notifier;
 }
 
-test("asks only when it is told to", async () => {
+test("asks for the permission only on a click", async () => {
   const notifier = new Notifier(changed);
   expect(notifier.wanted).toBe(false);
   expect(asked).not.toHaveBeenCalled();
@@ -57,7 +57,7 @@ test("asks only when it is told to", async () => {
   expect(made).not.toHaveBeenCalled();
 });
 
-test("who says no is not asked again", async () => {
+test("does not ask again after a refusal", async () => {
   asked.mockResolvedValue("denied");
   const notifier = new Notifier(changed);
   await notifier.toggle();
@@ -65,12 +65,12 @@ test("who says no is not asked again", async () => {
   expect(changed).toHaveBeenCalledWith({ key: "notify.denied" });
 });
 
-test("it is not offered where it cannot be", () => {
+test("is not offered if notifications are not available", () => {
   vi.stubGlobal("isSecureContext", false);
   expect(new Notifier(changed).wanted).toBeUndefined();
 });
 
-test("says it in a hidden tab, and leads back to it", async () => {
+test("notifies in a hidden tab, and a click shows the tab", async () => {
   hide(true);
   const focus = vi.spyOn(window, "focus").mockReturnValue();
   (await wanted()).notify("Your server is ready", "gh/a/b", "key");
@@ -80,13 +80,13 @@ test("says it in a hidden tab, and leads back to it", async () => {
   expect(close).toHaveBeenCalled();
 });
 
-test("who looks at the page is not told again", async () => {
+test("does not notify while the page is visible", async () => {
   hide(false);
   (await wanted()).notify("Your server is ready", "gh/a/b", "key");
   expect(made).not.toHaveBeenCalled();
 });
 
-test("a browser that cannot after all is no failure of the launch", async () => {
+test("survives a browser that cannot show notifications", async () => {
   hide(true);
   const warned = vi.spyOn(console, "warn").mockReturnValue();
   made.mockImplementation(() => {

@@ -20,7 +20,7 @@ afterEach(() => {
   document.head.replaceChildren();
 });
 
-test("the page's title and icon say how it is, and come back", () => {
+test("changes the page's title and icon, and restores them", () => {
   document.title = "My course";
   document.head.innerHTML += '<link rel="icon" type="image/png" href="https://x.example/a.png">';
   const tab = new Tab();
@@ -36,7 +36,7 @@ test("the page's title and icon say how it is, and come back", () => {
   expect(document.title).toBe("Ready · My course");
   const ready = icon();
   tab.show(shown("failed", "Failed", 43), words);
-  // Told by a sign, not by colour alone.
+  // By a symbol, not by colour alone.
   expect(decodeURIComponent(ready)).toContain("<path");
   expect(icon()).not.toBe(ready);
   tab.restore();
@@ -44,7 +44,7 @@ test("the page's title and icon say how it is, and come back", () => {
   expect(icon()).toBe("https://x.example/a.png");
 });
 
-test("a page without an icon has none again", () => {
+test("removes the icon from a page that had none", () => {
   const tab = new Tab();
   tab.show(shown("running", "Building", 42), words);
   expect(icon()).not.toBe("");

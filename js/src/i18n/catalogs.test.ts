@@ -15,7 +15,7 @@ function placeholders(text: string): string[] {
   return (text.match(/\{[^}]*\}/g) ?? []).sort();
 }
 
-/** The texts of a catalog, with the forms of a plural as one. */
+/** The keys of a catalog, with one key for all forms of a plural. */
 function keysOf(texts: Record<string, string>): string[] {
   return [...new Set(Object.keys(texts).map((key) => key.replace(PLURAL, "")))];
 }
@@ -37,14 +37,14 @@ test("the languages", () => {
   expect(Object.keys(core).filter((key) => key in more)).toEqual([]);
 });
 
-test.each(LANGUAGES)("%s has every text, with its values", async (lang) => {
+test.each(LANGUAGES)("%s has every text, with its placeholders", async (lang) => {
   const texts = await catalog(lang);
   expect(Object.keys(texts)).toEqual(Object.keys(texts).sort());
   expect(keysOf(texts)).toEqual(keysOf(english).sort());
   for (const [key, text] of Object.entries(texts)) {
     expect(text.trim(), key).toBe(text);
     expect(text, key).not.toBe("");
-    // A form that stands for one number only may do without it.
+    // A form for one number needs no placeholder.
     if (/\.(zero|one|two)$/.test(key)) continue;
     expect(placeholders(text), key).toEqual(placeholders(english[key.replace(PLURAL, ".other")]!));
   }
@@ -65,11 +65,11 @@ test.each(LANGUAGES)("%s is not left in English", async (lang) => {
   expect(same.filter((key) => !["bar.value", "bar.words", "phases", "log"].includes(key))).toEqual([]);
 });
 
-test.each(LANGUAGES)("a browser knows %s", (lang) => {
+test.each(LANGUAGES)("browsers support %s", (lang) => {
   expect(Words.supports(lang)).toBe(true);
 });
 
-test.each(["fr-CA", "pt-PT", "zh-Hant-TW", "AR-eg"])("%s is the language of its region", async (lang) => {
+test.each(["fr-CA", "pt-PT", "zh-Hant-TW", "AR-eg"])("%s uses the catalog of its language", async (lang) => {
   expect(await loadCatalog(lang)).toBe(await loadCatalog(lang.split("-")[0]!));
 });
 

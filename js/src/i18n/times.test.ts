@@ -12,7 +12,7 @@ test.each([
   [8.9, "8 sec"],
   [65, "1 min 05 sec"],
   [7384, "2 hr 03 min"],
-])("%d s have passed: %s", (seconds, text) => {
+])("%d s are %s", (seconds, text) => {
   expect(duration(words, seconds)).toBe(text);
 });
 
@@ -40,7 +40,7 @@ test.each([
   [9.94, "9.9 sec"],
   [10, "10 sec"],
   [65, "1 min 05 sec"],
-])("%d s, shortly: %s", (seconds, text) => {
+])("%d s are %s in short", (seconds, text) => {
   expect(shortDuration(words, seconds)).toBe(text);
 });
 

@@ -3,12 +3,12 @@ import { addEnglish, Words } from "./words";
 
 const french = new Words("fr-CH", { launch: "Lancer", "launch.of": "Lancer {spec}" });
 
-test("says it in its language, and else in English", () => {
+test("missing texts are in English", () => {
   expect(french.say("launch")).toBe("Lancer");
   expect(french.say("retry")).toBe("Try again");
 });
 
-test("what stands for a value that is not there stays", () => {
+test("placeholders without a value are kept", () => {
   expect(french.say("launch.of", { spec: "gh/a/b" })).toBe("Lancer gh/a/b");
   expect(french.say("launch.of")).toBe("Lancer {spec}");
 });
@@ -17,7 +17,7 @@ test("attack: a value is never looked into", () => {
   expect(french.say("launch.of", { spec: "{spec} $& {launch}" })).toBe("Lancer {spec} $& {launch}");
 });
 
-test("learns the English of a part that is loaded later", () => {
+test("English texts can be added later", () => {
   const words = new Words();
   expect(words.has("test.later")).toBe(false);
   addEnglish({ "test.later": "Now" });
@@ -25,7 +25,7 @@ test("learns the English of a part that is loaded later", () => {
   expect(french.has("test.later")).toBe(true);
 });
 
-test("what a server said is said as it is, unless this language has it", () => {
+test("a server's text is kept unless there is a translation", () => {
   const said = { key: "launch", text: "Go!" };
   expect(new Words().localize(said)).toBe("Go!");
   expect(french.localize(said)).toBe("Lancer");
@@ -48,11 +48,11 @@ test.each([
   ["", false],
   ["tlh-x", false],
   ["not a language", false],
-])("whether %j is a language that a browser can count in: %s", (lang, known) => {
+])("whether browsers support %j: %s", (lang, known) => {
   expect(Words.supports(lang)).toBe(known);
 });
 
-test("from the right to the left, values keep their own order", () => {
+test("values are isolated in right-to-left text", () => {
   const arabic = new Words("ar", { "launch.of": "تشغيل {spec}" });
   expect(arabic.say("launch.of", { spec: "gh/a/b" })).toBe("تشغيل \u2068gh/a/b\u2069");
 });

@@ -5,7 +5,7 @@ import { isCut, plainText, MAX_SHOWN, shownText } from "./plain-text";
 
 const ESC = "\u001b";
 
-/** What the runs of a line look like, in short. */
+/** The runs of a line, in short. */
 function looks(line: string): [string, ...unknown[]][] {
   return runs(line).map(({ text, classes, style: more }) => [text, ...classes, ...more.map(([, value]) => value)]);
 }
@@ -49,12 +49,12 @@ test.each(["#ffffff", "#f0f2ee", "#000000", "#111817", "#0000ff", "#ffff00", "#8
   },
 );
 
-test("a colour that can be read stays as it is", () => {
+test("a readable colour is not changed", () => {
   expect(looks(`${ESC}[38;2;20;30;200ma`)[0]![1]).toMatch(/^light-dark\(#141ec8, /);
   expect(looks(`${ESC}[38;2;255;255;0;48;2;0;0;90ma`)).toEqual([["a", "#00005a", "#ffff00"]]);
 });
 
-test("the named colours can be read on the log's ground, in light and in dark", () => {
+test("named colours are readable on the log's background, in light and dark mode", () => {
   const named = [...style.matchAll(/--ansi-([\w-]+): var\(--binder-progress-ansi-\1, light-dark\((#\w{6}), (#\w{6})\)\)/g)];
   expect(named).toHaveLength(16);
   for (const [, , light, dark] of named) {
@@ -76,13 +76,13 @@ test.each([
   ["what turns a line around is named", "\u202egnp\u202c.exe\u2067x\u2069", "<U+202E>gnp<U+202C>.exe<U+2067>x<U+2069>"],
   ["what breaks a line is named", "a\u2028b", "a<U+2028>b"],
   ["words that are written from the right stay", "مرحبا", "مرحبا"],
-])("%s: no colour, no trace", (_, line, expected) => {
+])("%s: is removed", (_, line, expected) => {
   expect(plainText(line)).toBe(expected);
   expect(shownText(line)).toBe(expected);
   expect(runs(line).map(({ text }) => text).join("")).toBe(expected);
 });
 
-test("a long line is shown as far as it is searched, and says that it goes on", () => {
+test("a long line is truncated, for display and search", () => {
   for (const line of [`${ESC}[31mx`.repeat(9_000), "y".repeat(1_000_000), `${"z".repeat(MAX_SHOWN)}${ESC}[0m`]) {
     const text = runs(line).map((run) => run.text).join("");
     expect(text).toBe(shownText(line));

@@ -26,7 +26,7 @@ test.each([
   expect(lines(log)).toEqual(expected);
 });
 
-test("a line is kept up to a mebibyte", () => {
+test("a line is truncated after one mebibyte", () => {
   const log = new LogBuffer();
   log.write(`${"x".repeat(3_000_000)}\n`);
   log.write("next\n");
@@ -40,12 +40,12 @@ test("a short line of a long message is the same text", () => {
   expect(log.line(0)).toBe("\uFEFFžluť 🎈");
 });
 
-test("no more characters are kept than there is room for", () => {
+test("the number of characters is bounded", () => {
   const log = new LogBuffer(100, 10);
   log.write("12345\n");
   log.write("1234567890\r");
   expect([log.start, log.end]).toEqual([1, 2]);
-  // What is overwritten makes room again.
+  // Overwritten lines free space.
   log.write("123\n");
   log.write("4567\n");
   expect(lines(log)).toEqual(["123", "4567"]);
@@ -54,7 +54,7 @@ test("no more characters are kept than there is room for", () => {
   expect(log.line(0)).toBe("");
 });
 
-test("only the newest lines are kept, under their numbers", () => {
+test("the newest lines are kept, with their numbers", () => {
   const log = new LogBuffer(3);
   for (let number = 0; number < 10; number += 1) log.write(`line ${number}\n`);
   expect([log.start, log.end]).toEqual([7, 10]);

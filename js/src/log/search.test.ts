@@ -10,18 +10,18 @@ beforeEach(() => {
   search = new LogSearch();
 });
 
-/** Search through all of it. */
+/** Search the entire log. */
 function find(text?: string): void {
   if (text !== undefined) search.begin(text);
   while (search.isBehind(log)) search.step(log, 1000);
 }
 
-/** Where the person is: line, which match in it, position, count. */
+/** The selected match: line, index in the line, position, number of matches. */
 function at(): (number | undefined)[] {
   return [search.current?.line, search.current?.nth, search.position, search.count];
 }
 
-test("finds without regard to case and colours, and goes round", () => {
+test("ignores case and colours, and wraps around", () => {
   log.write("One ONE\nnothing\n\u001b[31mo\u001b[0mne\n");
   find("one");
   expect(at()).toEqual([undefined, undefined, 0, 3]);
@@ -37,7 +37,7 @@ test("finds without regard to case and colours, and goes round", () => {
   expect(search.ranges("one, None")).toEqual([[0, 3], [6, 9]]);
 });
 
-test("begins where the person is, in either direction", () => {
+test("starts at the selected match, in both directions", () => {
   log.write("a\nx\na\nx\na\n");
   find("a");
   search.move(-1, 3);
@@ -45,13 +45,13 @@ test("begins where the person is, in either direction", () => {
   find("a");
   search.move(1, 3);
   expect(at()).toEqual([4, 0, 3, 3]);
-  // Nothing after the last line: the first of all.
+  // There is none after the last line, so the first of all is selected.
   find("a");
   expect(search.seek(5, log)).toBe(true);
   expect(at()).toEqual([0, 0, 1, 3]);
 });
 
-test("what is typed is text, no pattern", () => {
+test("the search text is not a pattern", () => {
   log.write("a.c abc\n(x) [y] {z} $^|\\/*+?-\n");
   find("a.c");
   expect(search.count).toBe(1);
@@ -61,7 +61,7 @@ test("what is typed is text, no pattern", () => {
   expect([search.move(1, 0), search.seek(0, log), ...at()]).toEqual([false, false, undefined, undefined, 0, 0]);
 });
 
-test("an empty text ends it", () => {
+test("an empty text ends the search", () => {
   log.write("a\n");
   find("a");
   search.begin("");
@@ -69,11 +69,11 @@ test("an empty text ends it", () => {
   expect(search.ranges("a")).toEqual([]);
 });
 
-test("letters that are longer in lower case do not move what is found", () => {
+test("letters that are longer in lower case do not shift matches", () => {
   expect((search.begin("b"), search.ranges("İİb"))).toEqual([[2, 3]]);
 });
 
-test("new lines are searched as they come, and the newest again when it is overwritten", () => {
+test("new lines are searched, and the newest again if it is overwritten", () => {
   log.write("a\n");
   find("a");
   log.write("aa\r");
@@ -90,7 +90,7 @@ test("new lines are searched as they come, and the newest again when it is overw
   expect(search.count).toBe(3);
 });
 
-test("lines that are dropped take their matches along", () => {
+test("matches in dropped lines are dropped", () => {
   for (let number = 0; number < 150; number += 1) log.write(number % 10 ? "x\n" : "a a\n");
   find("a");
   expect([log.start, search.count]).toEqual([50, 20]);
@@ -98,25 +98,25 @@ test("lines that are dropped take their matches along", () => {
   expect(at()).toEqual([50, 0, 1, 20]);
   for (let number = 0; number < 35; number += 1) log.write("x\n");
   find();
-  // Its line is gone: the next is the first that is left.
+  // Its line was dropped: the next match is the first one.
   expect([search.position, search.count]).toEqual([0, 12]);
   search.move(1, 0);
   expect(at()).toEqual([90, 0, 1, 12]);
 });
 
-test("it stops when its time is up, and goes on from there", () => {
+test("stops when its time is up, and continues later", () => {
   log = new LogBuffer();
   for (let number = 0; number < 1000; number += 1) log.write("a\n");
   search.begin("a");
   search.step(log, -1);
   expect([search.count, search.isBehind(log)]).toEqual([64, true]);
-  // Not yet known: there may be one between.
+  // Not known yet: there may be a match in between.
   expect(search.seek(500, log)).toBe(false);
   find();
   expect(search.count).toBe(1000);
 });
 
-test("a line of nothing else has no more matches than can be shown", () => {
+test("the number of matches in a line is limited", () => {
   log.write(`${"a".repeat(20_000)}\n`);
   find("a");
   expect(search.count).toBe(500);

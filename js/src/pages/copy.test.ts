@@ -26,7 +26,7 @@ function enable(writeText: (text: string) => Promise<void>): void {
   enableCopyButtons(document, (text) => said.push(text));
 }
 
-test("a button copies the text as it reads, says so, and then stops saying so", async () => {
+test("a button copies the text, and shows that for a while", async () => {
   const copied: string[] = [];
   enable(async (text) => void copied.push(text));
   expect(button().hidden).toBe(false);
@@ -47,7 +47,7 @@ test("without a clipboard the text is selected", async () => {
   expect(getSelection()!.toString()).toBe(TEXT);
 });
 
-test("a button that names nothing stays hidden", () => {
+test("a button without a target stays hidden", () => {
   button().dataset.copy = "nothing";
   enable(() => Promise.resolve());
   expect(button().hidden).toBe(true);

@@ -30,7 +30,7 @@ function stream(...records: object[]): Response {
   return new Response(`\n\n${records.map((one) => `data: ${JSON.stringify(one)}\n\n`).join("")}`);
 }
 
-/** Follow until the end; what was told. */
+/** Follow a start to its end, and return the callbacks. */
 function follow(): Promise<{ events: LaunchEvent[]; told: unknown[] }> {
   const [events, told]: [LaunchEvent[], unknown[]] = [[], []];
   return new Promise((resolve) => {
@@ -47,7 +47,7 @@ function follow(): Promise<{ events: LaunchEvent[]; told: unknown[] }> {
   });
 }
 
-test("a stream that is cut is asked for again, and tells nothing twice", async () => {
+test("a lost stream is requested again, without repeated events", async () => {
   fetched.mockResolvedValueOnce(stream(requested, pulling));
   fetched.mockResolvedValueOnce(stream(requested, pulling, ready));
   const { events, told } = await follow();
@@ -64,7 +64,7 @@ test("a stream that is cut is asked for again, and tells nothing twice", async (
   expect(request?.headers).toMatchObject(headers);
 });
 
-test("a failure says what the Hub says", async () => {
+test("a failure shows JupyterHub's message", async () => {
   fetched.mockResolvedValueOnce(stream(requested, failed));
   const { events } = await follow();
   const last = events.at(-1);
@@ -72,7 +72,7 @@ test("a failure says what the Hub says", async () => {
   expect(last?.evidence).toContain("Spawn failed: Timeout");
 });
 
-test("a Hub that knows of no such start is not asked again", async () => {
+test("a JupyterHub that does not know the server is not asked again", async () => {
   fetched.mockResolvedValue(new Response("{}", { status: 400 }));
   const { events, told } = await follow();
   expect(events).toEqual([]);
@@ -80,7 +80,7 @@ test("a Hub that knows of no such start is not asked again", async () => {
   expect(fetched).toHaveBeenCalledTimes(1);
 });
 
-test("a Hub that does not answer is given up after a while", async () => {
+test("gives up if JupyterHub does not respond", async () => {
   fetched.mockRejectedValue(new TypeError("network"));
   const { events } = await follow();
   expect(events).toMatchObject([{ phase: "failed", reason: "hub-unreachable" }]);

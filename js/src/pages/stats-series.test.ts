@@ -32,7 +32,7 @@ test("the last days end with today, in UTC", () => {
   expect(series.dayTime("2026-11-25")).toBe(NOON - 12 * 3600);
 });
 
-test("a band has a place for each day, and nothing where there was no launch", () => {
+test("a band has a value for each day, or null without launches", () => {
   const phases = [
     distribution({}),
     distribution({ day: "2026-11-23" }),
@@ -49,7 +49,7 @@ test("a band has a place for each day, and nothing where there was no launch", (
   expect(series.band(stats({ phases }), DAYS, "building", true).median).toEqual([null, 20, null]);
 });
 
-test("days without launches had none of each outcome", () => {
+test("days without launches have zero outcomes", () => {
   const days = [{ day: "2026-11-24", ready: 5, failed: 2, cancelled: 1, cold: 3 }];
   const ended = series.outcomes(stats({ days }), DAYS);
   const none = { ready: 0, failed: 0, cancelled: 0 };
@@ -57,20 +57,20 @@ test("days without launches had none of each outcome", () => {
   expect(series.count(series.sum(ended))).toBe(8);
 });
 
-test("who cancels is neither a success nor a failure", () => {
+test("a cancelled launch is neither a success nor a failure", () => {
   expect(series.successRate({ ready: 3, failed: 1, cancelled: 100 })).toBe(0.75);
   expect(series.successRate({ ready: 0, failed: 2, cancelled: 0 })).toBe(0);
   expect(series.successRate({ ready: 0, failed: 0, cancelled: 2 })).toBeUndefined();
 });
 
-test("phases come in the order of a launch, and the whole is none of them", () => {
+test("phases are in order, without the total", () => {
   const phases = ["launching", "total", "building", "waiting", "building"].map((phase) =>
     distribution({ phase }),
   );
   expect(series.phasesIn(stats({ phases }))).toEqual(["waiting", "building", "launching"]);
 });
 
-test("a phase of all days is not one of a day", () => {
+test("the entire period is not a day", () => {
   const day = distribution({ phase: "building", day: "2026-11-25" });
   const all = distribution({ phase: "building", p50: 7 });
   expect(series.overall(stats({ phases: [day, all] }), "building", true)).toBe(all);
@@ -78,7 +78,7 @@ test("a phase of all days is not one of a day", () => {
 });
 
 describe("scales", () => {
-  test("name today, and as many days before as there is room for", () => {
+  test("label today and as many earlier days as fit", () => {
     const days = series.lastDays(NOON, 30);
     for (const most of [1, 4, 7, 30, 100]) {
       const named = series.dayTicks(days, most);
@@ -89,14 +89,14 @@ describe("scales", () => {
     expect(series.dayTicks(days, 0)).toEqual(["2026-11-25"]);
   });
 
-  test("of durations end at stops around all of them", () => {
+  test("of durations end at grid lines around all values", () => {
     expect(series.scaleEnds(7, 400)).toEqual([5, 600]);
     expect(series.scaleEnds(0, 0)).toEqual([0.1, 0.3]);
     expect(series.scaleEnds(60, 60)).toEqual([30, 120]);
     expect(series.scaleEnds(100, 200_000)).toEqual([60, 200_000]);
   });
 
-  test("of durations have a few lines", () => {
+  test("of durations have a few grid lines", () => {
     expect(series.stops(5, 600)).toEqual([5, 10, 20, 30, 60, 120, 300, 600]);
     expect(series.stops(0.1, 86_400).length).toBeLessThanOrEqual(8);
   });
@@ -121,11 +121,11 @@ test.each([
   [65, "1 min 5 s"],
   [3599.7, "1 h"],
   [7380, "2 h 3 min"],
-])("%d seconds are told as %s", (value, text) => {
+])("%d seconds are %s", (value, text) => {
   expect(series.seconds(value)).toBe(text);
 });
 
-test("only all of them are 100%", () => {
+test("only a share of 1 is 100%", () => {
   expect(series.percent(1)).toBe("100%");
   expect(series.percent(0.9999)).toBe("99.9%");
   expect(series.percent(0)).toBe("0%");

@@ -9,7 +9,7 @@ beforeEach(() => {
   place = document.querySelector("div")!;
 });
 
-test("each row is named by its first cell, and all of it is text", () => {
+test("the first cell of a row is its header, and values are text", () => {
   fillTable(place, [["<b>a</b>", 1], ["c", "2"]]);
   const [first] = place.querySelectorAll("tbody tr");
   expect(first!.querySelector("th")!.getAttribute("scope")).toBe("row");
@@ -18,7 +18,7 @@ test("each row is named by its first cell, and all of it is text", () => {
   expect(place.querySelector("b")).toBeNull();
 });
 
-test("it is filled anew, and hidden when there is nothing", () => {
+test("is filled anew, and hidden without rows", () => {
   fillTable(place, [["a"], ["b"]]);
   fillTable(place, [["c"]]);
   expect(place.querySelectorAll("tbody tr").length).toBe(1);

@@ -25,6 +25,6 @@ test.each([
   expect(states(...phases)).toBe(expected);
 });
 
-test("a phase of a later server is its own label", () => {
+test("an unknown phase is its own label", () => {
   expect(phaseLabel("thinking" as Phase, new Words())).toBe("thinking");
 });

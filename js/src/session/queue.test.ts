@@ -5,10 +5,10 @@ function items(queue: Queue<number>): (number | undefined)[] {
   return Array.from({ length: queue.length }, (_, index) => queue.at(index));
 }
 
-test("is an array, whatever is done to it", () => {
+test("behaves like an array", () => {
   const queue = new Queue<number>();
   const array: number[] = [];
-  // Grows, shrinks, is emptied and grows again.
+  // The queue grows, shrinks, is emptied and grows again.
   for (let turn = 0; turn < 400; turn += 1) {
     if ((turn * 7) % 10 < (turn < 200 ? 6 : 3)) {
       queue.push(turn);
@@ -23,7 +23,7 @@ test("is an array, whatever is done to it", () => {
   expect(queue.at(queue.length)).toBeUndefined();
 });
 
-test("takes its oldest away without moving all others each time", () => {
+test("removes the oldest item without moving the others each time", () => {
   const queue = new Queue<number>();
   for (let number = 0; number < 200_000; number += 1) queue.push(number);
   const began = performance.now();
@@ -31,7 +31,7 @@ test("takes its oldest away without moving all others each time", () => {
     queue.push(number);
     queue.shift();
   }
-  // Array.shift takes some twenty microseconds here, and so two seconds.
+  // With Array.shift, this takes about two seconds.
   expect(performance.now() - began).toBeLessThan(500);
   expect(queue.length).toBe(200_000);
 });

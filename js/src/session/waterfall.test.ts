@@ -12,12 +12,12 @@ function timeline(...events: [number, Phase, string?][]): Timeline {
   return made;
 }
 
-/** What is shown, shortly. */
+/** The rows, in short. */
 function shown(made: Timeline): [string, number, number][] {
   return waterfallRows(made).rows.map(({ phase, step, start, duration }) => [step?.step ?? phase, start, duration]);
 }
 
-test("a step whose total grows is one stretch", () => {
+test("a step whose total grows is one period", () => {
   const made = new Timeline();
   const event = { phase: "pushing", elapsed: 0, progress: 0, step_key: "pushing" } as const;
   const layer = (id: number, time: number, index: number, total: number) => {
@@ -37,7 +37,7 @@ test("a step whose total grows is one stretch", () => {
   ]);
 });
 
-test("phases, and below them the steps that took long", () => {
+test("phases, followed by their longest steps", () => {
   const made = timeline(
     [100, "waiting"],
     [101, "fetching", "Cloning"],
@@ -61,7 +61,7 @@ test("phases, and below them the steps that took long", () => {
   ]);
 });
 
-test("no more steps than anybody reads: the longest", () => {
+test("the number of steps is limited to the longest", () => {
   const made = timeline(
     [0, "building"],
     ...Array.from({ length: 20 }, (_, i): [number, Phase, string] => [i * (i + 1), "building", `${i}`]),
@@ -72,12 +72,12 @@ test("no more steps than anybody reads: the longest", () => {
   );
 });
 
-test("nothing happened, or the clock went back: no time", () => {
+test("no events, or a clock that went back: no time", () => {
   expect(waterfallRows(new Timeline())).toEqual({ rows: [], total: 0 });
   expect(waterfallRows(timeline([5, "waiting"], [3, "failed"])).total).toBe(0);
 });
 
-test("what is remembered is bounded", () => {
+test("the number of periods is bounded", () => {
   const made = timeline([0, "building"]);
   for (let id = 2; id < 5000; id += 1) {
     made.accept({ id, time: id, phase: "building", step: `${id}`, elapsed: 0, progress: 0 });

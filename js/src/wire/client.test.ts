@@ -17,7 +17,7 @@ afterEach(() => {
   fetched.mockReset();
 });
 
-/** Watch a stream that the test writes. */
+/** Watch a stream whose events the test sends. */
 function watched(after?: number) {
   fetched.mockImplementation(async (address, request) => {
     source = new StreamedResponse(String(address), request?.signal);
@@ -40,7 +40,7 @@ function watched(after?: number) {
 
 const stops: (() => void)[] = [];
 
-/** Wait until so much was seen. */
+/** Wait for these callbacks. */
 async function until(seen: unknown[], expected: unknown[]): Promise<void> {
   await vi.waitFor(() => expect(seen).toEqual(expected));
 }
@@ -57,7 +57,7 @@ test("starts a launch", async () => {
   expect(request).toMatchObject({ method: "POST", body: '{"spec":"gh/a/b/HEAD"}' });
 });
 
-test("a refusal is an error with the server's sentence", async () => {
+test("a refusal is an error with the server's message", async () => {
   const body = { error: { message: "Too many launches.", reason: "rate" } };
   fetched.mockResolvedValue(Response.json(body, { status: 429 }));
   const refused = startLaunch("/", { spec: "x" });
@@ -70,7 +70,7 @@ test("a refusal is an error with the server's sentence", async () => {
 });
 
 test.each(["<h1>Bad Gateway</h1>", "", "null", "[]", '"x"', '{"error": null}', '{"error": "x"}'])(
-  "a refusal of something in between is an error too: %j",
+  "an error response of a proxy is an error, too: %j",
   async (body) => {
     fetched.mockResolvedValue(new Response(body, { status: 502 }));
     await expect(getState("/api/launches/abc")).rejects.toMatchObject({
@@ -87,9 +87,9 @@ test("cancels a launch", async () => {
   expect(fetched).toHaveBeenCalledWith("/api/launches/abc", { method: "DELETE", headers: {} });
 });
 
-test("shows a server with logins that its own page asks, and tells no other site", async () => {
+test("sends the XSRF token to the page's own site only", async () => {
   vi.stubGlobal("location", new URL("https://hub.example/services/b/v2/gh/a/b/HEAD"));
-  // The nearest path's comes first.
+  // The cookie of the longest path comes first.
   vi.stubGlobal("document", { cookie: "theme=dark; _xsrf=own|1; _xsrf=other" });
   fetched.mockImplementation(async () => Response.json({ id: "abc" }));
   const own = "https://hub.example/services/b/";
@@ -106,14 +106,14 @@ test("shows a server with logins that its own page asks, and tells no other site
   expect(fetched.mock.calls[0]?.[1]?.headers).toEqual({ "Content-Type": "application/json" });
 });
 
-test("tells each event once, also when the server sends some again", async () => {
+test("delivers each event once, even if the server repeats some", async () => {
   const { seen } = watched();
   await until(seen, ["open"]);
   send(1, 2, 2, 1, 3);
   await until(seen, ["open", 1, 2, 3]);
 });
 
-test("asks for a stream, of what comes after the event that is known", async () => {
+test("requests a stream after the last known event", async () => {
   const { seen } = watched(7);
   await until(seen, ["open"]);
   expect(source.url).toBe(`${url}?after=7`);
@@ -122,7 +122,7 @@ test("asks for a stream, of what comes after the event that is known", async () 
   await until(seen, ["open", 8]);
 });
 
-test.each(["ready", "failed", "cancelled"] as const)("lets go when %s", async (phase) => {
+test.each(["ready", "failed", "cancelled"] as const)("closes the connection after %s", async (phase) => {
   const { seen } = watched();
   await until(seen, ["open"]);
   source.send({ id: 1, phase });
@@ -132,7 +132,7 @@ test.each(["ready", "failed", "cancelled"] as const)("lets go when %s", async (p
   expect(seen).toEqual(["open", 1]);
 });
 
-test("an end before the launch's end is a lost connection", async () => {
+test("a stream that ends before the launch is a lost connection", async () => {
   const { seen } = watched();
   await until(seen, ["open"]);
   send(1);
@@ -140,21 +140,21 @@ test("an end before the launch's end is a lost connection", async () => {
   await until(seen, ["open", 1, "lost"]);
 });
 
-test("so is a broken one", async () => {
+test("so is a broken stream", async () => {
   const { seen } = watched();
   await until(seen, ["open"]);
   source.cut();
   await until(seen, ["open", "lost: network error"]);
 });
 
-test("and a proxy that answers for a server that starts again", async () => {
+test("and a proxy's error while the server restarts", async () => {
   fetched.mockResolvedValueOnce(new Response("Bad Gateway", { status: 502 }));
   const { seen } = watched();
   fetched.mockReset().mockResolvedValue(new Response("Bad Gateway", { status: 502 }));
   await until(seen, ["lost: The server answered with status 502."]);
 });
 
-test("it is made again after the last event, later and later while it fails", async () => {
+test("reconnects after the last event, less and less often while that fails", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   vi.spyOn(Math, "random").mockReturnValue(0.5);
   const { seen } = watched();
@@ -188,7 +188,7 @@ test("attack: a server that accepts each connection and then cuts it is asked le
   const { seen } = watched(4);
   fetched.mockImplementation(async (address, request) => {
     const response = new StreamedResponse(String(address), request?.signal);
-    // An event that is known already is no success, either.
+    // A repeated event does not count as success, either.
     response.send({ id: 4, phase: "building" });
     response.end();
     return response.response;
@@ -235,12 +235,12 @@ test("attack: a stream that is cut again and again leaves no listener behind", a
   vi.restoreAllMocks();
 });
 
-/** Let streams, which no timer drives, deliver what they have. */
+/** Let streams deliver their data, which does not depend on timers. */
 async function settled(): Promise<void> {
   for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
-test("a server that does not know it is not asked again", async () => {
+test("a server that does not know the launch is not asked again", async () => {
   fetched.mockResolvedValue(Response.json({ error: { message: "No." } }, { status: 404 }));
   const refused = await new Promise<ApiError>((resolve) => {
     watch(url, { event: () => undefined, refused: resolve });
@@ -250,7 +250,7 @@ test("a server that does not know it is not asked again", async () => {
   expect(fetched).toHaveBeenCalledTimes(1);
 });
 
-test("silence is a lost connection; a keepalive is none", async () => {
+test("a silent connection is lost, one with keepalives is not", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   const { seen } = watched();
   await vi.advanceTimersByTimeAsync(0);
@@ -264,7 +264,7 @@ test("silence is a lost connection; a keepalive is none", async () => {
   expect(seen[1]).toMatch(/^lost/);
 });
 
-test("says so when something is no event, and goes on", async () => {
+test("reports data that is not an event, and continues", async () => {
   const { seen } = watched();
   await until(seen, ["open"]);
   source.write('data: {"phase": "building"}\n\ndata: {"id": 3, \n\nnonsense\n\n');
@@ -275,13 +275,13 @@ test("says so when something is no event, and goes on", async () => {
 });
 
 test.each(["", "null", "[]", "{}", '{"id": "1", "phase": "building"}', "{"])(
-  "%j is no event",
+  "%j is not an event",
   (json) => {
     expect(() => readEvent(json)).toThrow();
   },
 );
 
-test("stops when told", async () => {
+test("stops", async () => {
   const { seen, stop } = watched();
   await until(seen, ["open"]);
   stop();

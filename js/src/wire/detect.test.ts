@@ -13,7 +13,7 @@ afterEach(() => {
 test.each([
   [{ binderprogress: "0.1", python: "3.12" }, "binderprogress"],
   [{ builder_info: { build_image: "r2d:1" }, binderhub: "1.0" }, "binderhub"],
-])("%j says that it is %s", async (versions, expected) => {
+])("%j is %s", async (versions, expected) => {
   fetched.mockResolvedValue(Response.json(versions));
   expect(await serverKind("https://x.example/services/binder/")).toBe(expected);
   expect(fetched).toHaveBeenCalledWith("https://x.example/services/binder/versions");
@@ -27,7 +27,7 @@ test.each(["<h1>Log in</h1>", "null", "5", "[]", "{}", '"binderhub"'])(
   },
 );
 
-test("an error is told as such", async () => {
+test("an error response is an error", async () => {
   fetched.mockResolvedValue(new Response("", { status: 404 }));
   await expect(serverKind("https://x.example/")).rejects.toThrow(ApiError);
 });

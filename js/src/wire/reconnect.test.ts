@@ -6,7 +6,7 @@ import { follow, type Reconnectable } from "./reconnect";
 
 let abort: AbortController;
 let connection: StreamedResponse;
-/** What the stream was told, and when, in seconds. */
+/** The calls to the stream, with their time in seconds. */
 let calls: [seconds: number, call: string][];
 let milliseconds: number;
 
@@ -47,7 +47,7 @@ function start(stream: Partial<Reconnectable> = {}): Promise<void> {
   );
 }
 
-/** Let time pass, and streams deliver what they have. */
+/** Let time pass, and streams deliver their data. */
 async function pass(seconds: number): Promise<void> {
   for (let passed = 0; passed <= seconds; passed += 1) {
     if (passed) milliseconds += 1000;
@@ -83,7 +83,7 @@ test("a new event does", async () => {
   expect(opened()).toEqual([0, 1, 2, 3]);
 });
 
-test("so does a connection that lasted, as that of a launch that waits for its turn", async () => {
+test("so does a long connection, such as that of a launch in the queue", async () => {
   void start();
   for (const seconds of [20, 31, 31]) {
     await pass(seconds);

@@ -14,7 +14,7 @@ function answer(
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-test("an event is an event wherever the network cuts it", async () => {
+test("chunks may be split anywhere", async () => {
   const whole = bytes("\ufeffid: 1\r\ndata: eins é 中 🎉\r\n\r\n:comment\n\ndata: a\ndata: b\n\n");
   for (let at = 0; at <= whole.length; at += 1) {
     const seen: string[] = [];
@@ -23,13 +23,13 @@ test("an event is an event wherever the network cuts it", async () => {
   }
 });
 
-test("what is not finished is no event", async () => {
+test("an incomplete event is ignored", async () => {
   const seen: string[] = [];
   await readEvents(answer(bytes("data: 1\n\ndata: 2\n")), (data) => seen.push(data) > 0);
   expect(seen).toEqual(["1"]);
 });
 
-test("many events in one chunk leave the page time", async () => {
+test("many events in one chunk leave the page responsive", async () => {
   const count = 2000;
   let taken = 0;
   let turns = 0;
@@ -42,16 +42,16 @@ test("many events in one chunk leave the page time", async () => {
   port2.postMessage(undefined);
   await readEvents(answer(bytes("data: x\n\n".repeat(count))), () => {
     taken += 1;
-    // As if each were work.
+    // Simulate work.
     for (const began = performance.now(); performance.now() - began < 0.05; );
     return true;
   });
   expect(taken).toBe(count);
-  // 100 ms of work in slices of 8.
+  // 100 ms of work in slices of 8 ms.
   expect(turns).toBeGreaterThan(5);
 });
 
-test("what `take` throws ends it", async () => {
+test("an error of `take` ends the stream", async () => {
   const take = vi.fn(() => {
     throw new Error("enough");
   });
@@ -65,7 +65,7 @@ test("attack: an event that never ends does not fill the memory", async () => {
   await expect(readEvents(answer(...chunks), () => true)).rejects.toThrow(/buffer/i);
 });
 
-test("goes on as long as `take` says so, and lets go then", async () => {
+test("continues until `take` returns false, and then closes the stream", async () => {
   const seen: string[] = [];
   const cancelled = vi.fn();
   const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
@@ -77,7 +77,7 @@ test("goes on as long as `take` says so, and lets go then", async () => {
   await vi.waitFor(() => expect(cancelled).toHaveBeenCalled());
 });
 
-test("what came before a connection broke is taken", async () => {
+test("events before a connection broke are delivered", async () => {
   const seen: string[] = [];
   const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
     start(controller) {
