@@ -17,13 +17,14 @@ from ..errors import BinderProgressError
 __all__ = ["RedactedLogHandler", "hide_launch_ids", "without_launch_ids"]
 
 # A character of an id. An attacker may percent-encode it, even repeatedly.
-_CHARACTER = r"(?:[\w-]|%(?:25)*(?:2[dD]|3\d|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA]))"
-_SEPARATOR = r"(?:[/=.:]|%(?:25)*(?:2[fF]|3[dD]|2[eE]|3[aA]))"
+# Possessive repeats ("++", "*+") do not backtrack, so hostile lines are read in linear time.
+_CHARACTER = r"(?:[\w-]|%(?:25)*+(?:2[dD]|3\d|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA]))"
+_SEPARATOR = r"(?:[/=.:]|%(?:25)*+(?:2[fF]|3[dD]|2[eE]|3[aA]))"
 
 _AFTER_ITS_NAME = re.compile(
-    rf"(launch(?:es)?{_SEPARATOR}+{_CHARACTER}{{6}}){_CHARACTER}+", re.ASCII | re.IGNORECASE
+    rf"(launch(?:es)?{_SEPARATOR}++{_CHARACTER}{{6}}){_CHARACTER}++", re.ASCII | re.IGNORECASE
 )
-_ANYWHERE = re.compile(rf"(?<![\w-]){_CHARACTER}{{22,}}", re.ASCII)
+_ANYWHERE = re.compile(rf"(?<![\w-]){_CHARACTER}{{22,}}+", re.ASCII)
 
 _ID_LENGTH = 32
 """Characters of an id. With 21 of them known, 66 bits remain to be guessed."""

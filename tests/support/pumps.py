@@ -36,6 +36,9 @@ def hostile_lines(pattern: re.Pattern[Any], length: int) -> Iterator[str]:
     yield from lines
 
 
+_REPEATS = {c.MAX_REPEAT, c.MIN_REPEAT, c.POSSESSIVE_REPEAT}
+
+
 def _sequences(parsed: Any) -> Iterator[list[Any]]:
     """Iterate over the sequences in a parsed pattern, with texts as one part each."""
     parts: list[Any] = []
@@ -54,10 +57,12 @@ def _sequences(parsed: Any) -> Iterator[list[Any]]:
 def _inner(op: Any, argument: Any) -> list[Any]:
     if op is c.BRANCH:
         return list(argument[1])
-    if op in {c.MAX_REPEAT, c.MIN_REPEAT}:
+    if op in _REPEATS:
         return [argument[2]]
     if op is c.SUBPATTERN:
         return [argument[3]]
+    if op is c.ATOMIC_GROUP:
+        return [argument]
     return []
 
 
@@ -78,9 +83,11 @@ def _sample(part: tuple[Any, Any]) -> str:
         return "".join(_sample(each) for each in argument[1][0])
     if op is c.SUBPATTERN:
         return "".join(_sample(each) for each in argument[3])
-    if op in {c.MAX_REPEAT, c.MIN_REPEAT}:
+    if op in _REPEATS:
         least, _, repeated = argument
         return "".join(_sample(each) for each in repeated) * max(least, 1)
+    if op is c.ATOMIC_GROUP:
+        return "".join(_sample(each) for each in argument)
     if op in {c.AT, c.ASSERT, c.ASSERT_NOT}:
         return ""
     raise NotImplementedError(f"{op} in a pattern")
@@ -97,7 +104,7 @@ _CATEGORIES = {
 def _of_set(items: list[tuple[Any, Any]]) -> str:
     if items[0][0] is c.NEGATE:
         taken = re.compile("[" + "".join(map(_written, items[1:])) + "]")
-        return next(sign for sign in "a-0 ~é" if not taken.match(sign))
+        return next(sign for sign in "a-0 ~é\0" if not taken.match(sign))
     op, argument = items[0]
     if op is c.CATEGORY:
         return _CATEGORIES[argument]
