@@ -101,6 +101,8 @@ class ContainerHost:
             raise ConfigError("podman's service did not start within 20 seconds.") from None
         finally:
             ended.cancel()
+        # Whoever talks to it is root in containers. Its folder is private, too.
+        await asyncio.to_thread(self._socket.chmod, 0o600)
         self.env["DOCKER_HOST"] = address
 
     async def _end_containers(self) -> None:

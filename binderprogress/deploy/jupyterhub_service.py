@@ -11,6 +11,7 @@ from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuth
 from tornado.web import Application
 from traitlets import Bool, default
 
+from ..core.redact import redact_address, without_credentials
 from ..errors import ConfigError
 from ..web.app import handlers
 from ..web.base import Handler
@@ -127,6 +128,14 @@ def _check(auth: HubOAuth) -> None:
             "JUPYTERHUB_API_TOKEN is not set: the Hub starts this, or you set what it would set. "
             "See the documentation, JupyterHub."
         )
+    for name in ("api_url", "hub_host"):
+        url = str(getattr(auth, name))
+        if without_credentials(url) != url:
+            # It would be shown in errors, and pages of the login lead there.
+            raise ConfigError(
+                f"HubOAuth.{name} has a user or a password in it, which would be shown: "
+                f"{redact_address(url)!r}. Use JUPYTERHUB_API_TOKEN."
+            )
     if not auth.access_scopes:
         raise ConfigError(
             "JUPYTERHUB_SERVICE_NAME is not set, nor JUPYTERHUB_OAUTH_ACCESS_SCOPES: without them "

@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from ..core.phases import Phase
+from ..core.redact import redact
 from ..core.timing.breakdown import Trace, TracedSpan
 from ..core.traceparent import TraceParent
 
@@ -125,7 +126,8 @@ class _Once(SpanExporter):
         try:
             result = self._exporter.export(spans)
         except Exception as error:  # noqa: BLE001 - it says so below, once
-            result, why = SpanExportResult.FAILURE, f": {error}"
+            # It names the endpoint, which may have a password.
+            result, why = SpanExportResult.FAILURE, f": {redact(str(error))}"
         else:
             why = "."
         failed = result is not SpanExportResult.SUCCESS

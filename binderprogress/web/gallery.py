@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ..core import specs
+from ..core.redact import redact
 from ..core.specs import Spec
 from ..errors import BadRequestError, ConfigError
 from .links import check_urlpath
@@ -186,7 +187,7 @@ def load_entries(path: Path) -> list[Any]:
     except (msgspec.DecodeError, ValueError) as error:
         lines = [line.strip() for line in str(error).splitlines()]
         reason = ", ".join(lines).replace('in "<byte string>", ', "").rstrip(".")
-        raise ConfigError(f"The gallery {path} is not valid YAML: {reason}.") from error
+        raise ConfigError(redact(f"The gallery {path} is not valid YAML: {reason}.")) from error
     if not isinstance(entries, list):
         raise ConfigError(
             f"The gallery {path} is not a list. Write a list of entries that start with `- title:`."
@@ -238,7 +239,7 @@ class _EntryValidator:
         try:
             self._entry = msgspec.convert(raw, Entry)
         except msgspec.ValidationError as error:
-            raise ConfigError(f"{self._place}, {_explain(str(error), raw)}") from error
+            raise ConfigError(redact(f"{self._place}, {_explain(str(error), raw)}")) from error
 
     def item(self) -> tuple[Item, Picture | None]:
         """Return the item, and its picture if this server serves it."""
@@ -259,7 +260,7 @@ class _EntryValidator:
         return item, picture
 
     def _refuse(self, field: str, sentence: object) -> NoReturn:
-        raise ConfigError(f"{self._place}, {field}: {sentence}")
+        raise ConfigError(redact(f"{self._place}, {field}: {sentence}"))
 
     def _spec(self) -> Spec:
         entry, field = self._entry, "spec"

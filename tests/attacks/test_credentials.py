@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -15,24 +16,33 @@ from urllib.request import Request, urlopen
 
 import aiohttp
 import pytest
+import requests
 from aiohttp import web
 from traitlets import TraitError
 from traitlets.config import Config
 
 from binderprogress.backends.binderhub.upstreams import Upstreams
+from binderprogress.backends.fetch.archives import Archives
 from binderprogress.backends.fetch.git import GitResolver
 from binderprogress.backends.jupyterhub.launcher import HubLauncher
 from binderprogress.client import AsyncClient
 from binderprogress.core import sse
 from binderprogress.core.binderhub.stream import server_of
+from binderprogress.core.phases import Phase
 from binderprogress.core.specs import from_address, parse
+from binderprogress.core.timing.breakdown import Trace
+from binderprogress.core.traceparent import TraceParent
+from binderprogress.deploy.jupyterhub_service import JupyterHubService
+from binderprogress.deploy.opentelemetry_exporter import Exporter
 from binderprogress.deploy.standalone import Standalone
 from binderprogress.errors import (
+    ConfigError,
     LaunchFailedError,
     RefusedError,
     ServerUnreachableError,
     SpecError,
 )
+from binderprogress.web.gallery import read_gallery
 
 from ..support.asynchronous import asynchronous
 from ..support.binderhub import BinderHub, binderhub_in_thread
@@ -306,6 +316,75 @@ def test_attack_password_in_a_setting_that_is_refused() -> None:
         with pytest.raises(TraitError, match="api_token") as caught:
             HubLauncher(**{name: f"https://ada:{PASSWORD}@host/"})
         assert PASSWORD not in str(caught.value)
+
+
+def test_attack_password_in_the_address_of_a_ckan() -> None:
+    """An operator hopes that records are fetched with it; the setting is printed."""
+    with pytest.raises(TraitError, match="without a login") as caught:
+        Archives(ckan_sites=[f"https://ada:{PASSWORD}@ckan.example.org/"])
+    assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", ["JUPYTERHUB_API_URL", "JUPYTERHUB_HOST"])
+def test_attack_password_in_the_address_of_the_hub_of_a_service(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """JupyterHub's login puts the one into errors, and the other into redirects of browsers."""
+    for name, value in {
+        "JUPYTERHUB_API_TOKEN": "x",
+        "JUPYTERHUB_API_URL": "http://127.0.0.1:1/hub/api",
+        "JUPYTERHUB_SERVICE_NAME": "binderprogress",
+        "JUPYTERHUB_SERVICE_PREFIX": "/services/binderprogress/",
+        variable: f"http://ada:{PASSWORD}@127.0.0.1:1/hub/api",
+    }.items():
+        monkeypatch.setenv(name, value)
+    config = Config({"Upstreams": {"urls": ["http://127.0.0.1:1/"]}, "History": {"url": ""}})
+    with pytest.raises(ConfigError, match="JUPYTERHUB_API_TOKEN") as caught:
+        JupyterHubService(config=config)
+    assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        f"title: A\n  repo: https://ada:{PASSWORD}@github.com/a/b\n",
+        f"title: A\n  spec: git/https%3A%2F%2Fada%3A{PASSWORD}%40host%2Fa%2Fb/HEAD\n",
+        f"title: A\n  repo: https://github.com/a/b\n  ref: '?token={PASSWORD}'\n",
+        f"title: A\n  spec: gh/a/b/HEAD\n  picture: https://ada:{PASSWORD}@host:port/a.png\n",
+        f"title: A\n  spec: gh/a/b/HEAD\n  urlpath: //ada:{PASSWORD}@host/a\n",
+        f"title: A\n  slug: https://ada:{PASSWORD}@host/\n  spec: gh/a/b/HEAD\n",
+        f"title: A\n  https://ada:{PASSWORD}@host/: b\n",
+        f'title: "https://ada:{PASSWORD}@host/\n',
+    ],
+)
+def test_attack_password_in_a_gallery_that_is_refused(tmp_path: Path, entry: str) -> None:
+    """What is wrong with an entry is printed with what it says."""
+    path = tmp_path / "gallery.yml"
+    path.write_text(f"- {entry}")
+    with pytest.raises(ConfigError) as caught:
+        read_gallery(path)
+    assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_attack_password_of_a_collector_of_traces(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, raises: bool
+) -> None:
+    """The collector is down; or the library that sends to it fails, and names its address."""
+
+    def fail(_: requests.Session, url: str, **__: object) -> None:
+        raise RuntimeError(f"Nothing can be sent to {url}")
+
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    if raises:
+        monkeypatch.setattr(requests.Session, "post", fail)
+    endpoint = f"http://ada:{PASSWORD}@127.0.0.1:9/v1/traces"
+    exporter = Exporter(endpoint, version="0", log=logging.getLogger("of.a.host"))
+    trace = Trace(began=0.0, seconds=1.0, phase=Phase.READY, spans=[], totals={})
+    exporter.send(TraceParent("1" * 32, "2" * 16), None, trace)
+    exporter.close()
+    assert "Traces cannot be sent" in caplog.text
+    assert PASSWORD not in caplog.text
 
 
 @asynchronous(30)

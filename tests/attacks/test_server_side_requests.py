@@ -31,6 +31,7 @@ from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.backends.repo2docker.builder import Repo2dockerBuilder
 from binderprogress.core.log.diagnosis import diagnose
 from binderprogress.core.specs import Spec, from_address, parse
+from binderprogress.deploy.jupyterhub_service import JupyterHubService
 from binderprogress.deploy.standalone import Standalone
 from binderprogress.errors import LaunchFailedError, RefusedError
 
@@ -189,6 +190,27 @@ async def test_a_redirect_of_git(secret: Secret, tmp_path: Path) -> None:
         assert public.asked
     assert "has moved" in result.log
     assert result.reason == "private-or-missing"
+
+
+@asynchronous(30)
+async def test_a_redirect_of_git_where_redirects_are_allowed(
+    secret: Secret, tmp_path: Path
+) -> None:
+    """A repository that was renamed is followed to its new name, but not inside."""
+    local = builder(tmp_path, follow_redirects=True)
+    renamed = repository(tmp_path / "served" / "renamed")
+    with (
+        serving("127.0.0.1", f"{secret.url}/info/refs") as evil,
+        git_over_http(renamed.parent) as host,
+        serving("127.0.0.1", f"{host}renamed/info/refs?service=git-upload-pack") as honest,
+    ):
+        result = await launched(local, from_address(f"http://127.0.0.1:{evil.port}/a/b"))
+        assert evil.asked
+        assert result.reason == "address-refused", result.log
+        target = await local.resolve(from_address(f"http://127.0.0.1:{honest.port}/former"))
+        assert target.commit == git(renamed, "rev-parse", "HEAD")
+        built = await launched(local, target.spec)
+        assert built.folder is not None, built.log
 
 
 @asynchronous(60)
@@ -397,6 +419,34 @@ async def test_private_addresses_are_refused_where_strangers_may_launch(
         assert standalone.builder.archives.network is standalone.builder.network
     finally:
         await standalone.stop()
+
+
+@pytest.mark.parametrize(
+    ("settings", "private"), [({}, False), ({"private_addresses": True}, True)]
+)
+@asynchronous(30)
+async def test_private_addresses_are_refused_in_a_service_of_a_jupyterhub(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], private: bool
+) -> None:
+    """It listens on loopback, behind JupyterHub's proxy: any user of the Hub may launch."""
+    for name, value in {
+        "JUPYTERHUB_API_TOKEN": "x",
+        "JUPYTERHUB_API_URL": "http://127.0.0.1:1/hub/api",
+        "JUPYTERHUB_SERVICE_NAME": "binderprogress",
+        "JUPYTERHUB_SERVICE_PREFIX": "/services/binderprogress/",
+        "JUPYTERHUB_SERVICE_URL": "http://127.0.0.1:0",
+    }.items():
+        monkeypatch.setenv(name, value)
+    own = {"port": 0, "trust_visitors": True}
+    config = Config({"JupyterHubService": own, "Network": settings, "History": {"url": ""}})
+    service = JupyterHubService(config=config)
+    await service.start()
+    try:
+        assert isinstance(service.builder, LocalBuilder)
+        assert service.builder.network.private_addresses is private
+        assert service.builder.archives.network is service.builder.network
+    finally:
+        await service.stop()
 
 
 @pytest.mark.parametrize("name", ["allowed_networks", "denied_networks"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,13 @@ def test_from_a_repository_to_a_container(
     status = f"{ready['url']}api/status"
     assert requests.get(status, params={"token": ready["token"]}, timeout=30).status_code == 200
     assert requests.get(status, timeout=30).status_code == 403
+
+    # Attack: whoever talks to podman starts containers that see any folder of the machine.
+    words = [word for process in running.family() for word in process.cmdline()]
+    (socket,) = (Path(w.removeprefix("unix://")) for w in words if w.startswith("unix://"))
+    assert stat.S_ISSOCK(socket.stat().st_mode)
+    assert stat.S_IMODE(socket.stat().st_mode) == 0o600
+    assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
 
     # Again: the image is there, the build's share of the bar is skipped.
     again = launch(url, repository)

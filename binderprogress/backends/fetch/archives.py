@@ -11,17 +11,18 @@ import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
 import aiohttp
 import msgspec
-from traitlets import Float, Instance, List, Unicode, default
+from traitlets import Float, Instance, List, TraitError, Unicode, default, validate
 from traitlets.config import LoggingConfigurable
 
 from ..._version import __version__
 from ...core import specs
 from ...core.log.reasons import failure
+from ...core.redact import redact_address, without_credentials
 from ...core.specs import RECORDS, Spec
 from ...errors import LaunchFailedError, RefusedError
 from ..base import ResolvedSpec
@@ -66,6 +67,16 @@ class Archives(LoggingConfigurable):
         what this machine can reach. "https://" allows all of them.
         """,
     ).tag(config=True)
+
+    @validate("ckan_sites")
+    def _validate_sites(self, proposal: Any) -> Any:
+        for site in proposal["value"]:
+            if without_credentials(site) != site:
+                raise TraitError(
+                    f"c.Archives.ckan_sites has a user or a password in {redact_address(site)!r}. "
+                    "Records are fetched without a login."
+                )
+        return proposal["value"]
 
     network = Instance(Network, help="What may be connected to.")
 

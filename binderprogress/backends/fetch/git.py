@@ -155,6 +155,7 @@ class GitResolver(LoggingConfigurable):
             credentials=self.credentials,
             more=self.pass_environment,
             restricted=proxy is not None,
+            follow_redirects=self.network.follow_redirects,
         )
         return with_proxy(env, proxy.url) if proxy is not None else env
 
@@ -328,7 +329,8 @@ def _refused_by_git(spec: Spec, output: str) -> LaunchFailedError:
         return LaunchFailedError(
             f"The repository has moved: {spec.repo_url} leads to another address.",
             reason="private-or-missing",
-            advice="Name its new address. This server does not follow where git is redirected.",
+            advice="Use its new address. The administrator can allow redirects with "
+            "c.Network.follow_redirects.",
         )
     found = diagnose(output.splitlines(), otherwise="private-or-missing")
     message = f"{found.message.removesuffix('.')} ({spec.repo_url})."

@@ -83,6 +83,16 @@ class Network(LoggingConfigurable):
         """,
     ).tag(config=True)
 
+    follow_redirects = Bool(
+        False,
+        help="""
+        Whether git follows redirects where one of these settings restricts it, as GitHub's from the
+        former name of a repository.
+
+        What they lead to is checked as any address. Without restrictions, git follows them anyway.
+        """,
+    ).tag(config=True)
+
     denied_networks = List(
         Unicode(), help="More networks that may not be connected to: public ones of one's own."
     ).tag(config=True)

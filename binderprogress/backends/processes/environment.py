@@ -97,6 +97,8 @@ _CREDENTIALS = {
 # the proxy that checks addresses. An ssh address that was named is checked before; one that a
 # repository names, for a submodule, is not.
 _NO_DETOURS = {"protocol.git.allow": "never", "http.followRedirects": "false"}
+# Redirects do go through the proxy. They are off unless they are needed.
+_REDIRECTS = {"http.followRedirects": "initial"}
 _RESTRICTED = {True: {**_NO_DETOURS, "protocol.ssh.allow": "user"}, False: _NO_DETOURS}
 
 
@@ -129,7 +131,11 @@ def exclude(names: Iterable[str], environment: Mapping[str, str]) -> dict[str, s
 
 
 def git_environment(
-    *, credentials: bool, more: Iterable[str] = (), restricted: bool = False
+    *,
+    credentials: bool,
+    more: Iterable[str] = (),
+    restricted: bool = False,
+    follow_redirects: bool = False,
 ) -> dict[str, str]:
     """Return the environment in which git never asks a person and speaks only safe protocols.
 
@@ -144,11 +150,13 @@ def git_environment(
         Names of more variables to pass on from our environment, see `select`.
     restricted : bool
         Whether there are addresses that it must not connect to; see `network.Network`.
+    follow_redirects : bool
+        Whether it follows redirects nevertheless.
     """
     env = {"HOME": os.devnull, **select((*SYSTEM, *(USER if credentials else ()), *more))}
     config = {**_PROTOCOLS, **_NO_PROGRAMS, **_CREDENTIALS[credentials]}
     if restricted:
-        config |= _RESTRICTED[credentials]
+        config |= _RESTRICTED[credentials] | (_REDIRECTS if follow_redirects else {})
     return {
         **with_git_config(env, config),
         "GIT_TERMINAL_PROMPT": "0",
