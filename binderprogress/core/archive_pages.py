@@ -25,7 +25,7 @@ _DATAVERSE_PAGE = re.compile(r"/(?:dataset|file|dataverse)\.xhtml$|/api/access/d
 _DATAVERSE_FILE = re.compile(r"(10\.\d+/[^/]+/[0-9A-Z]{6})/[0-9A-Z]{6}", re.ASCII)
 _CKAN_PAGE = re.compile(r"/dataset/[^/]")
 # Where one ZIP file is all of a record, it is unpacked.
-_ARCHIVE = re.compile(r"\.(?:zip|tar|t?gz|tgz|bz2|xz)$", re.IGNORECASE)
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -113,7 +113,9 @@ def _zenodo(path: str) -> Record:
     match = _ZENODO_PAGE.fullmatch(path)
     if match:
         number, file = match[1], match[2] or ""
-        return Record(f"zenodo/10.5281/zenodo.{number}", "" if _ARCHIVE.search(file) else file)
+        return Record(
+            f"zenodo/10.5281/zenodo.{number}", "" if file.lower().endswith(_ARCHIVES) else file
+        )
     doi = re.search(r"/(10\.\d+/zenodo\.\d+)", path, re.ASCII)
     if doi:
         return Record(f"zenodo/{doi[1]}")

@@ -36,9 +36,9 @@ def _words(text: str) -> frozenset[str]:
 
 _GIST_ID = re.compile(r"[0-9a-f]{7,}|\d+", re.ASCII)
 _NUMBER = re.compile(r"\d+", re.ASCII)
-_DOCUMENT = re.compile(
-    r"\.(?:pdf|ipynb|html?|md|docx?|pptx?|xlsx?|csv|json|png|jpe?g|svg|zip|tgz|tar\.gz)$",
-    re.IGNORECASE,
+_DOCUMENTS = (
+    *(".pdf", ".ipynb", ".html", ".htm", ".md", ".doc", ".docx", ".ppt", ".pptx", ".xls", ".xlsx"),
+    *(".csv", ".json", ".png", ".jpg", ".jpeg", ".svg", ".zip", ".tgz", ".tar.gz"),
 )
 _NO_REPOSITORIES = _words(
     "arxiv.org google.com scholar.google.com pypi.org anaconda.org wikipedia.org "
@@ -120,7 +120,7 @@ def refuse_other_pages(parts: SplitResult) -> None:
             "This is a link for nbgitpuller. Use the address of the repository that it pulls: "
             f"{query['repo'][0][:200]}."
         )
-    if _DOCUMENT.search(path):
+    if path.lower().endswith(_DOCUMENTS):
         raise SpecError(
             "This is the address of a single file. Use the address of the repository, or the DOI "
             "of the record, that the file is in."

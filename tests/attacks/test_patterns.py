@@ -33,6 +33,8 @@ from ..support.pumps import hostile_lines
 LENGTH = 100_000
 MOST = 0.005
 """Seconds of CPU time for a line of 100 kB."""
+MOST_FOR_LOGS = 0.015
+"""The same for whole logs, of up to 16 MB: the diagnosis looks at a part of them."""
 # What goes on after a match, as `sub` does, takes some time for each.
 PER_MATCH = 0.5e-6
 MOST_RUNS = 200
@@ -154,7 +156,9 @@ def test_attack_a_crafted_log_of_long_lines_keeps_the_diagnosis_busy() -> None:
     """400 lines, made for one pattern: it took 2.7 s, in which nobody was served."""
     for pattern in ALTERNATIVES:
         line = next(iter(hostile_lines(pattern, 4096)))
-        assert seconds(partial(diagnose, [line] * 400)) < MOST, pattern.pattern
+        assert seconds(partial(diagnose, [line] * 400), enough=MOST_FOR_LOGS) < MOST_FOR_LOGS, (
+            pattern.pattern
+        )
 
 
 def test_attack_a_log_with_the_beginning_of_every_reason_keeps_the_diagnosis_busy() -> None:
@@ -162,7 +166,7 @@ def test_attack_a_log_with_the_beginning_of_every_reason_keeps_the_diagnosis_bus
     line = "".join(NEEDLES)[:LONGEST_LINE]
     many = [f"{needle}{needle}!" for needle in NEEDLES] * 20
     for log in ([line] * 400, many, [" ".join(many)], ["\n".join(many)] * 50):
-        assert seconds(partial(diagnose, log)) < MOST
+        assert seconds(partial(diagnose, log), enough=MOST_FOR_LOGS) < MOST_FOR_LOGS
 
 
 @pytest.mark.parametrize(
@@ -171,7 +175,7 @@ def test_attack_a_log_with_the_beginning_of_every_reason_keeps_the_diagnosis_bus
 def test_attack_a_log_of_nothing_but_escapes_or_line_ends(piece: str) -> None:
     """Taking them out one by one, or looking at a million empty lines, takes long, too."""
     for log in ([piece * 4_000_000], [piece * 4000] * 400, [piece] * 1_000_000):
-        assert seconds(partial(diagnose, log)) < MOST
+        assert seconds(partial(diagnose, log), enough=MOST_FOR_LOGS) < MOST_FOR_LOGS
 
 
 @pytest.mark.parametrize(
