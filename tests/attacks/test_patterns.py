@@ -41,7 +41,7 @@ MOST_RUNS = 200
 METHODS = {"search", "match", "fullmatch", "sub", "subn", "split", "findall", "finditer"}
 # These read our own tables, and nothing else.
 OURS = {"binderprogress.core.log.matching", "binderprogress.core.browser_tables"}
-# Everything else may read what strangers write. Importing these starts something.
+# Everything else may read what strangers write. Importing a "__main__" starts something.
 MODULES = [
     each.name
     for each in pkgutil.walk_packages(binderprogress.__path__, "binderprogress.")
