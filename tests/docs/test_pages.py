@@ -21,8 +21,11 @@ from binderprogress.cli.launch import LaunchApp
 from binderprogress.core.events import Event
 from binderprogress.core.log.reasons import REASONS
 from binderprogress.core.phases import TRANSITIONS, Phase
+from binderprogress.core.specs import parse
 from binderprogress.core.timing.estimator import TYPICAL
 from binderprogress.deploy.standalone import CONFIGURABLES, Standalone
+from binderprogress.errors import NotFoundError, SpecError
+from binderprogress.launches import LaunchManager
 from binderprogress.web.access import Everyone
 from binderprogress.web.api import ApiNotFoundHandler
 from binderprogress.web.app import handlers
@@ -182,7 +185,27 @@ def test_typical_times_are_the_builders() -> None:
                 )
 
 
-# -- the whole
+# -- examples
+
+
+def test_output_of_launch_has_steps_of_the_code() -> None:
+    labels = [re.escape(label).replace("…", ".*") for _, label in steps()]
+    shown = re.findall(r"^-- (.*)$", (DOCS / "launching.md").read_text(), re.MULTILINE)
+    assert len(shown) > 10
+    assert not [label for label in shown if not re.fullmatch("|".join(labels), label)]
+
+
+def test_errors_are_those_of_the_code() -> None:
+    page = (DOCS / "api.md").read_text()
+    with pytest.raises(SpecError) as caught:
+        parse("swhid/x")
+    assert str(caught.value) in page
+    with pytest.raises(NotFoundError) as missing:
+        LaunchManager(backend=LocalBuilder()).get("nope")
+    assert str(missing.value) in page
+
+
+# -- all pages
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
