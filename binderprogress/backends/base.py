@@ -7,9 +7,9 @@ A build or a launch is an asynchronous generator of records. Its last item is th
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 from urllib.parse import quote
 
 import msgspec
@@ -34,6 +34,7 @@ __all__ = [
     "Launcher",
     "PairedBackend",
     "Record",
+    "RefFinder",
     "ResolvedSpec",
     "RunningServer",
     "trace_headers",
@@ -272,6 +273,19 @@ class Builder(Protocol[S, R, B_co]):
         ...
 
 
+@runtime_checkable
+class RefFinder(Protocol):
+    """What a builder may be besides: able to say which refs a repository has."""
+
+    async def find_ref(self, spec: Spec, refs: Sequence[str]) -> str:
+        """Return the first of several refs that a repository has; empty if it has none of them.
+
+        Also empty if the repository cannot be reached, or is not allowed here: resolving it says
+        why.
+        """
+        ...
+
+
 class Launcher(Protocol[R, B]):
     """The part of a backend that turns the result of a build into a running server."""
 
@@ -318,6 +332,11 @@ class PairedBackend(Generic[S, R, B]):
     async def resolve(self, spec: S) -> R:
         """Look up what commit a ref is; see `Builder.resolve`."""
         return await self.builder.resolve(spec)
+
+    async def find_ref(self, spec: Spec, refs: Sequence[str]) -> str:
+        """Return the first of several refs that a repository has; see `RefFinder`."""
+        builder = self.builder
+        return await builder.find_ref(spec, refs) if isinstance(builder, RefFinder) else ""
 
     def build(self, resolved: R) -> AsyncGenerator[Record | Attempt | B, None]:
         """Make the environment, or find it; see `Builder.build`."""

@@ -91,7 +91,7 @@ class CheckApp(LaunchingCommand):
         from .junit import junit_xml
         from .repository_check import RepositoryCheck
 
-        spec = self.spec()
+        target = self.target()
         if self.notebooks and self.all_notebooks:
             self.usage("--notebook and --all-notebooks cannot be used together.")
         if self.junit and not Path(self.junit).absolute().parent.is_dir():  # noqa: ASYNC240 - once
@@ -99,10 +99,10 @@ class CheckApp(LaunchingCommand):
         stop = stop_event()
         display = self._display()
         try:
-            async with self.serving(spec) as client:
+            async with self.serving(target.spec) as client:
                 check = RepositoryCheck(
                     client,
-                    str(spec),
+                    self.to_start(target),
                     notebooks=self.notebooks,
                     all_notebooks=self.all_notebooks,
                     code=self.code,

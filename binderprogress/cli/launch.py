@@ -35,7 +35,7 @@ _CANCEL_TIMEOUT = 2.0
 
 
 class LaunchApp(LaunchingCommand):
-    """Launch a repository: a URL, the path of a local git repository, or a spec.
+    """Launch a repository: any address of it, the path of a local git repository, or a spec.
 
     Without --server it starts what it needs on this machine, and keeps the server running until
     Ctrl-C when it runs in a terminal. Exit codes: 0 ready, 1 failed, 2 wrong usage, 3 no server
@@ -71,11 +71,11 @@ class LaunchApp(LaunchingCommand):
 
     async def main(self) -> int:
         """Launch, show it, and return the exit code."""
-        spec = self.spec()
+        target = self.target()
         stop = stop_event()
         try:
-            async with self.serving(spec) as client:
-                return await self._launch(client, spec, stop)
+            async with self.serving(target.spec) as client:
+                return await self._launch(client, target, stop)
         except ServerUnreachableError as error:
             print(printable(str(error)), file=sys.stderr)
             return UNREACHABLE
@@ -86,8 +86,8 @@ class LaunchApp(LaunchingCommand):
             print(printable(str(error)), file=sys.stderr)
             return FAILED
 
-    async def _launch(self, client: AsyncClient, spec: specs.Spec, stop: asyncio.Event) -> int:
-        launch = await unless(stop, client.start(str(spec)))
+    async def _launch(self, client: AsyncClient, target: specs.Target, stop: asyncio.Event) -> int:
+        launch = await unless(stop, client.start(self.to_start(target)))
         if launch is None:
             print("Interrupted.", file=sys.stderr)
             return INTERRUPTED
@@ -102,11 +102,12 @@ class LaunchApp(LaunchingCommand):
             return FAILED
         if not self.json:
             print_rows(rows(seen.trace()))
-        await self._open(last, stop)
+        urlpath = self.urlpath or (launch.urlpath if target.refs else target.urlpath)
+        await self._open(served(last).address(urlpath), stop)
         return 0
 
-    async def _open(self, ready: Event, stop: asyncio.Event) -> None:
-        address = printable(served(ready).address(self.urlpath))
+    async def _open(self, address: str, stop: asyncio.Event) -> None:
+        address = printable(address)
         if self.json:
             return
         print(f"Open {address}", flush=True)

@@ -11,8 +11,9 @@ from traitlets import Unicode, default
 
 from ..backends.fetch.git import local_path
 from ..client import AsyncClient
-from ..client.models import read_spec
+from ..client.models import read_target
 from ..core import specs
+from ..core.redact import redact_address
 from ..deploy.standalone import CONFIGURABLES, Standalone
 from ..errors import SpecError
 from .base import Command, allow_folder
@@ -45,15 +46,22 @@ class LaunchingCommand(Command):
         # Among what the command itself says there is no room for the server's log.
         return 50
 
-    def spec(self) -> specs.Spec:
+    def target(self) -> specs.Target:
         """Return what was named; end with a sentence if that is not understood."""
         if len(self.extra_args) != 1:
             self.usage("Name one repository.")
         try:
-            return _spec(self.extra_args[0], self.ref)
+            return _target(self.extra_args[0], self.ref)
         except SpecError as error:
             self.usage(str(error))
             raise
+
+    def to_start(self, target: specs.Target) -> str:
+        """Return what the server is asked to launch.
+
+        It is the address itself where only the server can look up where its ref ends.
+        """
+        return self.extra_args[0] if target.refs else str(target.spec)
 
     @asynccontextmanager
     async def serving(self, spec: specs.Spec) -> AsyncIterator[AsyncClient]:
@@ -78,7 +86,7 @@ class LaunchingCommand(Command):
             await standalone.stop()
 
 
-def _spec(repository: str, ref: str) -> specs.Spec:
+def _target(repository: str, ref: str) -> specs.Target:
     """Read REPO: the path of a folder that is there, a spec, or an address."""
     try:
         path = Path(repository).expanduser().resolve()
@@ -86,10 +94,10 @@ def _spec(repository: str, ref: str) -> specs.Spec:
     except (OSError, RuntimeError):
         is_folder = False  # too long for a path, or of nobody's home
     if is_folder:
-        return specs.from_address(path.as_uri(), ref)
+        return specs.read_address(path.as_uri(), ref)
     if not (specs.looks_like_spec(repository) or specs.looks_like_address(repository)):
         raise SpecError(
-            f"{repository!r} is neither a folder nor a spec nor an address. An address begins with "
-            "https://, a spec reads gh/<user>/<repository>/<ref>."
+            f"{redact_address(repository)!r} is neither a folder nor a spec nor an address. An "
+            "address begins with https://, a spec reads gh/<user>/<repository>/<ref>."
         )
-    return read_spec(repository, ref)
+    return read_target(repository, ref)

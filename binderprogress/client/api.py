@@ -12,7 +12,6 @@ import aiohttp
 
 from ..core import sse
 from ..core.events import Event, decode
-from ..core.specs import Spec
 from ..errors import ServerUnreachableError, StreamError
 from .bounded import LONGEST_LOG, read_text
 from .connection import JITTER, Connection
@@ -38,9 +37,9 @@ class Api:
         self._connection = connection
         self._pauses = tuple(pauses)
 
-    async def start(self, spec: Spec) -> Launch:
-        """Start a launch; see `AsyncClient.start`."""
-        text = await self._connection.request("POST", "api/launches", {"spec": str(spec)})
+    async def start(self, request: dict[str, str]) -> Launch:
+        """Start a launch; see `binderprogress.web.api.StartRequest` for the request."""
+        text = await self._connection.request("POST", "api/launches", request)
         return self._connection.read(text, Launch)
 
     async def watch(self, launch_id: str, after: int) -> AsyncGenerator[Event, None]:

@@ -7,13 +7,15 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
 
+import msgspec
+
 from ..core.events import Event
 from ..core.redact import without_credentials
 from ..errors import BinderProgressError
 from .api import Api
 from .binderhub import BinderHub
 from .connection import Connection
-from .models import Launch, LaunchState, Server, read_spec, served
+from .models import Launch, LaunchState, Server, read_target, served
 
 __all__ = ["PAUSES", "AsyncClient", "Kind"]
 
@@ -102,7 +104,8 @@ class AsyncClient:
         Parameters
         ----------
         repository : str
-            A spec, as ``gh/binder-examples/requirements/HEAD``, or an address that git clones.
+            A spec, as ``gh/binder-examples/requirements/HEAD``, or any address of a repository,
+            as people copy it from a browser.
         ref : str
             Branch, tag or commit; by default the spec's, or the default branch.
 
@@ -115,8 +118,15 @@ class AsyncClient:
         BinderProgressError
             If the server refuses, with its sentence.
         """
-        spec = read_spec(repository, ref)
-        return await self._speaking(await self.find_out()).start(spec)
+        target = read_target(repository, ref)
+        if await self.find_out() == "binderhub":
+            launch = await self._binderhub.start(target.spec)
+        elif target.refs:
+            # The address does not say where its ref ends: the server looks it up.
+            return await self._api.start({"repo": repository})
+        else:
+            launch = await self._api.start({"spec": str(target.spec)})
+        return msgspec.structs.replace(launch, urlpath=target.urlpath)
 
     def watch(self, launch: Launch | str, *, after: int = 0) -> AsyncGenerator[Event, None]:
         """Iterate over the events of a launch, to its end, over as many connections as it takes.
@@ -201,9 +211,6 @@ class AsyncClient:
                 await self.cancel(launch)
         except (BinderProgressError, TimeoutError):
             return  # the server cancels a launch that nobody watches
-
-    def _speaking(self, kind: Kind) -> Api | BinderHub:
-        return self._binderhub if kind == "binderhub" else self._api
 
     def _where(self, launch: Launch | str) -> tuple[Api | BinderHub, str]:
         launch_id = launch if isinstance(launch, str) else launch.id

@@ -13,7 +13,7 @@ from ..core.phases import Phase
 from ..core.printable import plain
 from ..errors import LaunchFailedError, SpecError
 
-__all__ = ["Launch", "LaunchState", "Server", "read_spec", "served"]
+__all__ = ["Launch", "LaunchState", "Server", "read_target", "served"]
 
 
 class Launch(msgspec.Struct, frozen=True):
@@ -27,11 +27,14 @@ class Launch(msgspec.Struct, frozen=True):
         What is launched.
     page_url : str
         The page that shows it, for people.
+    urlpath : str
+        What the address that was launched says to open in the server; empty if it does not.
     """
 
     id: str
     spec: str = ""
     page_url: str = ""
+    urlpath: str = ""
 
     def __repr__(self) -> str:
         # The id is a key; a program's output is read by more people than may open the launch.
@@ -133,20 +136,17 @@ def served(last: Event) -> Server:
     )
 
 
-def read_spec(repository: str, ref: str = "") -> specs.Spec:
-    """Read what a person calls a repository: a spec, or an address.
+def read_target(repository: str, ref: str = "") -> specs.Target:
+    """Read what a person calls a repository: a spec, or any address of it.
 
     Raises
     ------
     SpecError
         If it is neither.
     """
-    if specs.looks_like_spec(repository):
-        spec = specs.parse(repository)
-        return spec.at(ref) if ref else spec
-    if not specs.looks_like_address(repository):
+    if not (specs.looks_like_spec(repository) or specs.looks_like_address(repository)):
         raise SpecError(
             f"{repository!r} is neither a spec nor an address. An address begins with https://, a "
             "spec reads gh/<user>/<repository>/<ref>."
         )
-    return specs.from_address(repository, ref)
+    return specs.read_address(repository, ref)

@@ -37,6 +37,8 @@ __all__ = [
     "Spec",
     "Target",
     "from_address",
+    "has_host",
+    "is_address",
     "looks_like_address",
     "looks_like_spec",
     "parse",
@@ -60,6 +62,7 @@ _GIT_HOST = re.compile(r"(?:www|git[\w-]*|forgejo|code)\.[\w.-]+\w", re.ASCII)
 _BINDERHUB = re.compile(
     rf"[\w.-]+(?::\d+)?/(?:[^?#]+/)?v2/((?:{'|'.join(PROVIDERS)})/[^?#]+)", re.ASCII
 )
+_SCHEME = re.compile(r"(?:https?|git|ssh|file|doi|swh):", re.IGNORECASE)
 _HAS_CREDENTIALS = (
     "An address with a password or token in it is not taken: it would end up in links and logs. "
     "Use the address without it."
@@ -203,6 +206,17 @@ def looks_like_address(text: str) -> bool:
     """Whether `text` may be an address, a DOI, or ``<user>/<repository>`` of GitHub."""
     text = _tidy(text)
     return ":" in text or looks_like_record(text)
+
+
+def is_address(text: str) -> bool:
+    """Whether `text` has the scheme of an address, so that it is no spec of any provider."""
+    return _SCHEME.match(text.lstrip(" <")) is not None
+
+
+def has_host(text: str) -> bool:
+    """Whether `text` is an address that names its host, with or without a scheme."""
+    text = text.strip()
+    return "://" in _tidy(text) and not _IN_GITHUB.fullmatch(text)
 
 
 def parse(text: str) -> Spec:

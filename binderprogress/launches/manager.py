@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ..backends.base import (
     Attempt,
     BuildResult,
     LaunchRequest,
+    RefFinder,
     ResolvedSpec,
     RunningServer,
 )
@@ -257,6 +258,11 @@ class LaunchManager(LoggingConfigurable):
         self._watch(launch)
         self.log.info("%r started", launch)
         return launch
+
+    async def find_ref(self, spec: Spec, refs: Sequence[str]) -> str:
+        """Return the first of several refs that a repository has; empty if that is not known."""
+        backend = self._backend
+        return await backend.find_ref(spec, refs) if isinstance(backend, RefFinder) else ""
 
     def get(self, launch_id: str, *, user: str = "") -> Launch:
         """Return a launch of a user; without users, whoever knows its id may have it.

@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 from tornado.web import HTTPError
 
-from ..core import specs
 from ..core.events import json_schema
+from ..core.specs import is_address
 from ..errors import BadRequestError, NotFoundError
 from ..launches import Launch
 from .base import ApiHandler
+from .links import launch_link
 
 __all__ = [
     "ApiNotFoundHandler",
@@ -27,14 +28,14 @@ __all__ = [
 
 
 class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of POST /api/launches: a spec, or a repository's URL with a ref.
+    """The body of POST /api/launches: a spec, or an address with an optional ref.
 
     Attributes
     ----------
     spec : str
-        Such as ``gh/binder-examples/requirements/HEAD``.
+        Such as ``gh/binder-examples/requirements/HEAD``. URLs are accepted here, too.
     repo : str
-        Instead of a spec: a URL that git can clone, or a DOI.
+        Instead of a spec: any address that `binderprogress.core.specs.read_address` accepts.
     ref : str
         With `repo`: branch, tag or commit; empty for the default branch.
     """
@@ -44,8 +45,11 @@ class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ref: str = ""
 
 
-class LaunchLinks(msgspec.Struct, frozen=True, kw_only=True):
-    """The URLs of a launch. This is the response to POST /api/launches."""
+class LaunchLinks(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The URLs of a launch. This is the response to POST /api/launches.
+
+    `urlpath` is the path that the launched address opens in the Jupyter server.
+    """
 
     id: str
     spec: str
@@ -55,9 +59,10 @@ class LaunchLinks(msgspec.Struct, frozen=True, kw_only=True):
     log_url: str
     trace_url: str
     page_url: str
+    urlpath: str = ""
 
 
-def launch_links(launch: Launch, base_url: str) -> LaunchLinks:
+def launch_links(launch: Launch, base_url: str, urlpath: str = "") -> LaunchLinks:
     """Return the URLs of a launch.
 
     Parameters
@@ -65,6 +70,8 @@ def launch_links(launch: Launch, base_url: str) -> LaunchLinks:
     launch : Launch
     base_url : str
         URL of this server, with a trailing slash.
+    urlpath : str
+        The path that the launched address opens.
     """
     state = f"{base_url}api/launches/{launch.id}"
     return LaunchLinks(
@@ -77,7 +84,8 @@ def launch_links(launch: Launch, base_url: str) -> LaunchLinks:
         log_url=f"{state}/log",
         trace_url=f"{state}/trace",
         # In the fragment, which browsers do not send, so that it gets into no server's log.
-        page_url=f"{base_url}v2/{launch.spec}#launch={launch.id}",
+        page_url=f"{launch_link(base_url, launch.spec, urlpath)}#launch={launch.id}",
+        urlpath=urlpath,
     )
 
 
@@ -103,7 +111,7 @@ class LaunchesHandler(_LaunchStateHandler):
         launches = self.web.launches.of(self.user)
         self.write_json({"launches": [self.describe(launch) for launch in launches]})
 
-    def post(self) -> None:
+    async def post(self) -> None:
         """Start a launch."""
         content_type = self.request.headers.get("Content-Type", "").partition(";")[0]
         if content_type.strip().lower() != "application/json":
@@ -117,13 +125,12 @@ class LaunchesHandler(_LaunchStateHandler):
             ) from error
         if bool(request.spec) == bool(request.repo) or (request.spec and request.ref):
             raise BadRequestError("Send either `spec`, or `repo` and optionally `ref`.")
-        spec = (
-            self.read_spec(request.spec)
-            if request.spec
-            else self.read_spec(str(specs.from_address(request.repo, request.ref)))
-        )
-        launch = self.start_launch(spec)
-        links = launch_links(launch, self.caller.base_url)
+        spec, urlpath = request.spec, ""
+        if request.repo or is_address(request.spec):
+            target = await self.read_address(request.repo or request.spec, request.ref)
+            spec, urlpath = str(target.spec), target.urlpath
+        launch = self.start_launch(self.read_spec(spec))
+        links = launch_links(launch, self.caller.base_url, urlpath)
         self.set_status(201)
         self.set_header("Location", links.state_url)
         self.write_json(links)

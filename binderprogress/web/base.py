@@ -12,7 +12,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from ..core import specs, traceparent
 from ..core.redact import redact
-from ..core.specs import Spec
+from ..core.specs import Spec, Target
 from ..errors import (
     BadRequestError,
     BinderProgressError,
@@ -172,6 +172,23 @@ class Handler(RedactedLogHandler):
             If it is invalid.
         """
         return specs.parse(text)
+
+    async def read_address(self, address: str, ref: str = "") -> Target:
+        """Read an address. If it does not say where its ref ends, the repository is asked.
+
+        Raises
+        ------
+        SpecError
+            If nothing at the address can be launched.
+        TooManyRequestsError
+            If the rate limit is exceeded: a look-up counts as a launch.
+        """
+        target = specs.read_address(address, ref)
+        if not target.refs:
+            return target
+        self.web.limiter.take(self.caller.account)
+        found = await self.web.launches.find_ref(target.spec, target.refs)
+        return target.at(found or target.spec.ref)
 
     def set_default_headers(self) -> None:
         """Set the headers of all responses."""

@@ -281,7 +281,9 @@ class _EntryValidator:
 
     def _urlpath(self) -> str:
         try:
-            return check_urlpath(self._entry.urlpath)
+            if self._entry.urlpath or not self._entry.repo:
+                return check_urlpath(self._entry.urlpath)
+            return specs.read_address(self._entry.repo, self._entry.ref).urlpath
         except BadRequestError as error:
             self._refuse("urlpath", error)
 

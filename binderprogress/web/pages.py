@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
+from urllib.parse import unquote, urlencode
 
 from ..core import specs
 from ..core.events import is_http_url
-from ..core.specs import Spec
+from ..core.redact import redact_address
+from ..core.specs import Spec, Target, is_address
+from ..core.urlpaths import requested_urlpath
 from ..errors import BadRequestError, NotFoundError
 from .base import Handler
 from .links import APPS, TICKET, app_path, check_urlpath, launch_link, snippets
@@ -89,27 +93,37 @@ class LinkHandler(Handler):
         """Return template variables for a choice of providers. By default there is none."""
         return {"providers": {}, "provider": ""}
 
-    def get(self) -> None:
+    async def get(self) -> None:
         """Show the form, and the snippets for the submitted values."""
-        self._respond()
+        await self._respond()
 
-    def post(self) -> None:
-        """Launch the submitted repository."""
-        self._respond()
+    async def post(self) -> None:
+        """Check the submitted values, and redirect to their snippets or to the launch.
 
-    def _respond(self) -> None:
+        The values only get into a URL once they are checked: a password in a URL would stay in the
+        browser's history and in logs.
+        """
+        await self._respond()
+
+    async def _respond(self) -> None:
         values = {name: self.get_argument(name, "") for name in ("repo", "ref", "urlpath")}
-        spec, urlpath, errors = self._read(**values) if any(values.values()) else (None, "", {})
+        target: Target | None = None
+        urlpath, errors = "", dict[str, str]()
+        if any(values.values()):
+            target, urlpath, errors = await self._read(**values)
         if errors:
             self.set_status(400)
         app = self.get_argument("app", "path" if values["urlpath"] else "lab")
         # Without a known app, the path is used as it is.
         app = app if app in APPS else "path"
-        site, made, try_link = self.site, None, ""
-        if spec is not None and not errors:
-            path = app_path(app, urlpath)
+        site, made, try_link, launched = self.site, None, "", ("", "")
+        if target is not None and not errors:
+            spec, path = target.spec, app_path(app, urlpath) or _opened_path(target, app)
             if self.get_argument("launch", ""):
                 self._launch(spec, path)
+                return
+            if self._only_checks:
+                self._redirect_to_snippets(**values, app=app)
                 return
             made = snippets(
                 site,
@@ -118,7 +132,7 @@ class LinkHandler(Handler):
                 static_path=self.web.static_path,
                 badge_path=self.web.badge_path,
             )
-            try_link = self.own_link(spec, path, base_url=site)
+            try_link, launched = self.own_link(spec, path, base_url=site), (str(spec), path)
         self.finish(
             self.web.render(
                 "link.html",
@@ -126,15 +140,26 @@ class LinkHandler(Handler):
                 app=app,
                 errors=errors,
                 made=made,
+                launched=launched,
                 try_link=try_link,
                 ticket=self.make_ticket(_FORM),
                 xsrf=self.xsrf_token.decode() if self.web.access.lists else "",
                 badge_path=self.web.badge_path,
                 origins_setting=self.web.origins_setting,
                 **self.choices(),
-                **values,
+                **{name: redact_address(value) for name, value in values.items()},
             )
         )
+
+    @property
+    def _only_checks(self) -> bool:
+        """Whether the request only checks the values: the browser is redirected to the snippets."""
+        return self.request.method == "POST" and not self.get_argument("launch", "")
+
+    def _redirect_to_snippets(self, **values: str) -> None:
+        values = {"provider": self.get_argument("provider", ""), **values}
+        query = urlencode({name: value for name, value in values.items() if value})
+        self.redirect(f"{self.web.base_url}link?{query}", status=303)
 
     def _launch(self, spec: Spec, path: str) -> None:
         """Redirect to the launch page."""
@@ -144,12 +169,14 @@ class LinkHandler(Handler):
         link = launch_link(self.web.base_url, spec, path, ticket=ticket)
         self.redirect(link, status=303)
 
-    def _read(self, repo: str, ref: str, urlpath: str) -> tuple[Spec | None, str, dict[str, str]]:
-        """Return the spec, the path to open, and error messages by field name."""
+    async def _read(
+        self, repo: str, ref: str, urlpath: str
+    ) -> tuple[Target | None, str, dict[str, str]]:
+        """Return the target, the path to open, and error messages by field name."""
         errors: dict[str, str] = {}
-        spec, repo, ref = None, repo.strip(), ref.strip()
+        target, repo, ref = None, repo.strip(), ref.strip()
         if repo:
-            spec, errors = self.read_repository(repo, ref)
+            target, errors = await self.read_repository(repo, ref)
         else:
             errors["repo"] = (
                 "Enter a repository, such as https://github.com/binder-examples/requirements."
@@ -158,31 +185,40 @@ class LinkHandler(Handler):
             urlpath = check_urlpath(urlpath)
         except BadRequestError as error:
             errors["urlpath"] = str(error)
-        return spec, urlpath, errors
+        return target, urlpath, errors
 
-    def read_repository(self, repo: str, ref: str) -> tuple[Spec | None, dict[str, str]]:
-        """Return the spec of the submitted repository, and error messages by field name."""
-        spec, field = None, "repo"
+    async def read_repository(self, repo: str, ref: str) -> tuple[Target | None, dict[str, str]]:
+        """Return what the submitted repository names, and error messages by field name."""
+        target, field = None, "repo"
         try:
-            spec = specs.parse(repo) if specs.looks_like_spec(repo) else specs.from_address(repo)
+            target = specs.read_address(repo)
             field = "ref"
-            return (spec.at(ref) if ref else spec), {}
+            if ref or self._only_checks:
+                return (target.at(ref) if ref else target), {}
+            return await self.read_address(repo), {}
         except BadRequestError as error:
-            return spec, {field: str(error)}
+            return target, {field: str(error)}
+
+
+def _opened_path(target: Target, app: str) -> str:
+    """Return the path that an address opens: a file with the chosen app, a link unchanged."""
+    if target.requested or app == "path" or not target.path:
+        return target.urlpath
+    return app_path(app, target.path)
 
 
 class LaunchPageHandler(Handler):
     """GET /v2/{provider}/{spec}."""
 
-    def get(self, _: str) -> None:
+    async def get(self, _: str) -> None:
         """Show the launch page. Its script starts the launch, or watches the one in its URL."""
-        spec = self.read_spec(self.request.path.removeprefix(f"{self.web.base_url}v2/"))
-        urlpath = self.get_query_argument("urlpath", "")
-        for argument, prefix in (("labpath", "lab/tree/"), ("filepath", "tree/")):
-            path = self.get_query_argument(argument, "")
-            if path and not urlpath:
-                urlpath = prefix + path.lstrip("/")
-        urlpath = check_urlpath(urlpath)
+        text = self.request.path.removeprefix(f"{self.web.base_url}v2/")
+        if is_address(unquote(text)):
+            await self._redirect_to_spec(text)
+            return
+        spec = self.read_spec(text)
+        names = ("urlpath", "labpath", "filepath")
+        urlpath = requested_urlpath({name: self.get_query_argument(name, "") for name in names})
         site = self.caller.base_url
         self.finish(
             self.web.render(
@@ -201,6 +237,14 @@ class LaunchPageHandler(Handler):
                 ask=self._asks(spec),
             )
         )
+
+    async def _redirect_to_spec(self, text: str) -> None:
+        """Redirect from /v2/<address> to the launch page of its spec."""
+        # Browsers and proxies merge the two slashes.
+        address = re.sub(r"^(https?):/+", r"\1://", unquote(text), flags=re.IGNORECASE)
+        query = f"?{self.request.query}" if self.request.query else ""
+        target = await self.read_address(address + query)
+        self.redirect(launch_link(self.web.base_url, target.spec, target.urlpath), status=302)
 
     def _asks(self, spec: Spec) -> bool:
         """Whether the page asks for confirmation before it starts the launch.

@@ -18,7 +18,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from binderprogress.client import AsyncClient, Client, Launch, Server
-from binderprogress.client.models import read_spec, served
+from binderprogress.client.models import read_target, served
 from binderprogress.core.events import Event, encode
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec
@@ -105,7 +105,7 @@ async def test_start_watch_state_log(server: Stage) -> None:
     ],
 )
 def test_what_people_copy_is_read(repository: str, spec: str) -> None:
-    assert str(read_spec(repository)) == spec
+    assert str(read_target(repository).spec) == spec
 
 
 @asynchronous(20)

@@ -215,14 +215,7 @@ class GitResolver(LoggingConfigurable):
         """Look up what commit a ref is; see `base.Builder.resolve`."""
         if spec.is_record:
             return await self.archives.resolve(spec)
-        if spec.is_local:
-            self._check_local(spec)
-        elif spec.is_ssh and not self.credentials:
-            raise RefusedError(
-                "This server fetches nothing over ssh. Name the repository by its https:// "
-                "address; or whoever runs it can allow it with c.GitResolver.credentials."
-            )
-        await self._check_network(spec)
+        await self._check_access(spec)
         if _COMMIT.fullmatch(spec.ref.lower()):
             # Servers do not list commits; whether it is there shows when it is fetched.
             return ResolvedSpec(spec, spec.ref.lower())
@@ -232,6 +225,28 @@ class GitResolver(LoggingConfigurable):
         if commit is None:
             raise await self._no_such_ref(spec)
         return ResolvedSpec(spec, commit)
+
+    async def find_ref(self, spec: Spec, refs: Sequence[str]) -> str:
+        """Return the first of several refs that a repository has; see `base.RefFinder`."""
+        if spec.is_record:
+            return ""
+        try:
+            await self._check_access(spec)
+            found = await self._ls_remote(spec, *refs)
+        except (LaunchFailedError, RefusedError):
+            return ""  # `resolve` says what is wrong
+        return next((ref for ref in refs if _choose(found, ref)), "")
+
+    async def _check_access(self, spec: Spec) -> None:
+        """Refuse a repository that is not allowed here, before anything is started."""
+        if spec.is_local:
+            self._check_local(spec)
+        elif spec.is_ssh and not self.credentials:
+            raise RefusedError(
+                "This server fetches nothing over ssh. Name the repository by its https:// "
+                "address; or whoever runs it can allow it with c.GitResolver.credentials."
+            )
+        await self._check_network(spec)
 
     def _local_folders(self) -> list[str]:
         return [str(Path(folder).expanduser().resolve()) for folder in self.local_folders]

@@ -8,9 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 import jwt
+import msgspec
 
 from ...core import specs
-from ...core.specs import Spec
+from ...core.specs import Spec, Target
 from ...errors import BinderProgressError
 from ...web.own_launches import OwnLaunchesPageHandler
 from ...web.pages import (
@@ -98,19 +99,21 @@ class BinderHubLinkHandler(Guarded, LinkHandler):
         chosen = self.get_argument("provider", "")
         return {"providers": names, "provider": chosen if chosen in names else next(iter(names))}
 
-    def read_repository(self, repo: str, ref: str) -> tuple[Spec | None, dict[str, str]]:
+    async def read_repository(self, repo: str, ref: str) -> tuple[Target | None, dict[str, str]]:
         """Read what was typed as the provider that was chosen takes it."""
+        prefix = self.choices()["provider"]
         try:
-            return self.find_spec(*self._named(self.choices()["provider"], repo, ref)), {}
+            if prefix in specs.PROVIDERS and specs.has_host(repo):
+                # Its host says better whose it is than what was left chosen.
+                target = specs.read_address(repo, ref)
+                spec = self.find_spec(target.spec.provider, str(target.spec).partition("/")[2])
+                return msgspec.structs.replace(target, spec=spec), {}
+            return Target(self.find_spec(*self._named(prefix, repo, ref))), {}
         except BinderProgressError as error:
             return None, {"repo": str(error)}
 
     def _named(self, prefix: str, repo: str, ref: str) -> tuple[str, str]:
         """Return the provider, and what stands behind its prefix in a spec."""
-        if prefix in specs.PROVIDERS and "://" in repo:
-            # Its host says better whose it is than what was left chosen.
-            spec = specs.from_address(repo, ref)
-            return spec.provider, str(spec).partition("/")[2]
         display = _display(self.settings["repo_providers"][prefix])
         text = re.sub(r"^https?://(?:dx\.)?doi\.org/", "", repo).strip("/")
         if display.get("repo", {}).get("urlEncode"):

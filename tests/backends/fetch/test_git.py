@@ -358,3 +358,33 @@ async def test_a_git_hook_that_starts_us_does_not_lead_git_astray(
     command = ["git", "config", "user.name"]
     assert await run(command, env=env, timeout=10) == (0, "kept\n")
     assert (await GitResolver(local_folders=[str(other)]).resolve(local(other))).commit
+
+
+@pytest.mark.parametrize(
+    ("refs", "ref"),
+    [
+        (["feature/with/slash/notes", "feature/with/slash", "feature/with"], "feature/with/slash"),
+        (["v1/notes", "v1"], "v1"),
+        (["main/notes", "main"], "main"),
+        (["nothing/at/all", "nothing/at", "nothing"], ""),
+        # The end of a name is not a name.
+        (["slash"], ""),
+    ],
+)
+@asynchronous(20)
+async def test_the_longest_ref_that_exists(
+    folder: Path, server: str, refs: list[str], ref: str
+) -> None:
+    resolver = GitResolver(local_folders=[str(folder)])
+    assert await resolver.find_ref(local(folder / "many"), refs) == ref
+    assert await resolver.find_ref(from_address(f"{server}many"), refs) == ref
+
+
+@asynchronous(20)
+async def test_no_ref_is_found_where_there_is_nothing_to_see(
+    folder: Path, resolver: GitResolver
+) -> None:
+    """What is wrong is said when the launch resolves it."""
+    assert await resolver.find_ref(local(folder / "plain"), ["a/b", "a"]) == ""
+    assert await resolver.find_ref(local(Path("/etc")), ["a/b", "a"]) == ""
+    assert await resolver.find_ref(from_address("10.5281/zenodo.1"), ["a/b", "a"]) == ""
