@@ -253,7 +253,7 @@ def parse(text: str) -> Spec:
         return _bounded(Spec(provider, f"https://{host}/{owner}/{name}", _check_ref(unquote(ref))))
     quoted, _, ref = rest.partition("/")
     address = unquote(quoted)
-    if provider == "git" and address.endswith(":"):
+    if provider == "git" and _SCHEME.fullmatch(address):
         raise SpecError(
             "In a git spec, the address is quoted: "
             "git/https%3A%2F%2Fgit.example.org%2F<repository>/<ref>."

@@ -9,7 +9,6 @@ from urllib.parse import unquote, urlencode
 
 from ..core import specs
 from ..core.events import is_http_url
-from ..core.redact import redact_address
 from ..core.specs import Spec, Target, is_address
 from ..core.urlpaths import requested_urlpath
 from ..errors import BadRequestError, NotFoundError
@@ -147,7 +146,7 @@ class LinkHandler(Handler):
                 badge_path=self.web.badge_path,
                 origins_setting=self.web.origins_setting,
                 **self.choices(),
-                **{name: redact_address(value) for name, value in values.items()},
+                **values,
             )
         )
 

@@ -79,7 +79,7 @@ def test_the_link_form_says_what_binderhub_does_not_take() -> None:
             ("https://gitlab.com/a/b", "No provider found for prefix gl"),
             ("a", "Spec is not of the form"),
             ("evil/b", "is not allowed to launch"),
-            ("", "Name a repository"),
+            ("", "Enter a repository"),
         ):
             page = server.get("link", params={"repo": repo, "ref": "main", "launch": "1"})
             assert page.status_code == 400
