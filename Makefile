@@ -14,7 +14,7 @@ JS_SOURCES := $(shell find js/src js/scripts js/public -type f 2>/dev/null) js/p
 # Of `make fuzz`; no target means all.
 SECONDS_EACH := $(or $(SECONDS),60)
 
-.PHONY: help install demo fuzz test test-py test-js lint format lock bench docs os-packages clean
+.PHONY: help install demo fuzz test test-py test-lowest test-js lint format lock bench docs os-packages clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,17 +42,29 @@ $(STATIC)/.built: js/node_modules/.installed $(JS_SOURCES)
 demo: install ## a JupyterHub, the server and a page with examples
 	$(BIN)/binderprogress demo $(DEMO_ARGS)
 
-test: install os-packages lint test-js test-py ## everything that CI checks
+test: install os-packages ## everything that CI checks
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint test-js
+	@$(MAKE) --no-print-directory test-py
 
-# The core by its own tests, whole; then the rest, which waits more than it computes, side by side.
-# Beside them, each fuzz target has a minute of what they leave of the processor.
+# The core's own tests have to cover it; the other tests wait more than they compute. Beside them,
+# one after the other, each fuzz target runs for a minute at the lowest priority.
 test-py:
-	@log=$$(mktemp); nice -n 19 $(BIN)/python -m tests.fuzz >"$$log" 2>&1 & fuzz=$$!; \
+	@log=$$(mktemp); nice -n 19 $(BIN)/python -m tests.fuzz --jobs 1 >"$$log" 2>&1 & fuzz=$$!; \
 	trap 'kill $$fuzz 2>/dev/null || true; rm -f "$$log"' EXIT; \
-	$(BIN)/python -m pytest tests/core --cov --cov-fail-under=100; \
-	$(BIN)/python -m pytest --ignore=tests/core --numprocesses=3 --dist=loadfile $(PYTEST_ARGS); \
+	$(BIN)/python -m pytest tests/core --numprocesses=2 --cov --cov-fail-under=100; \
+	$(BIN)/python -m pytest --ignore=tests/core --numprocesses=4 --dist=loadfile --no-loadscope-reorder \
+	  $(PYTEST_ARGS); \
 	wait $$fuzz || { cat "$$log"; exit 1; }; \
 	cat "$$log"
+
+test-lowest: install ## the core and the web tests with the lowest versions that pyproject.toml allows
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
+	$(BIN)/uv pip compile pyproject.toml --quiet --resolution lowest-direct --extra test \
+	  --python .venv-lowest/bin/python -o .venv-lowest/requirements.txt
+	$(BIN)/uv pip sync --quiet --python .venv-lowest/bin/python .venv-lowest/requirements.txt
+	$(BIN)/uv pip install --quiet --no-deps --python .venv-lowest/bin/python -e .
+	ln -sf ../../js/node_modules/.bin/configurable-http-proxy .venv-lowest/bin/configurable-http-proxy
+	.venv-lowest/bin/python -m pytest tests/core tests/web
 
 fuzz: install ## fuzz what strangers write: make fuzz SECONDS=3600 TARGET=sse
 	$(BIN)/python -m tests.fuzz $(TARGET) --seconds $(SECONDS_EACH)
@@ -85,4 +97,4 @@ os-packages: ## what browser, container and database tests need, where this user
 	@tests/os-packages
 
 clean: ## all that make made
-	rm -rf .venv js/dist js/node_modules $(STATIC) build dist *.egg-info docs/_build
+	rm -rf .venv .venv-lowest js/dist js/node_modules $(STATIC) build dist *.egg-info docs/_build

@@ -9,10 +9,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
@@ -37,9 +39,26 @@ os.environ.setdefault("UV_PYTHON_INSTALL_DIR", _pythons)
 _data = tempfile.TemporaryDirectory(prefix="binderprogress-data-", ignore_cleanup_errors=True)
 os.environ["XDG_DATA_HOME"] = _data.name
 
+# How long an example takes depends on what else runs on the machine.
+hypothesis.settings.register_profile("tests", parent=hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("tests")
+
 # Where the real BinderHub is not installed, a double of its package stands in.
 if importlib.util.find_spec("binderhub") is None:
     sys.path.append(str(Path(__file__).parent / "doubles"))
+
+
+# How long a test with a marker takes, compared with one that has none.
+_WEIGHTS = {"podman": 100, "hub": 30, "browser": 15}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest files first, so that no worker is left with one at the end."""
+    weights: Counter[Path] = Counter()
+    for item in items:
+        marked = (weight for name, weight in _WEIGHTS.items() if item.get_closest_marker(name))
+        weights[item.path] += max(marked, default=1)
+    items.sort(key=lambda item: -weights[item.path])
 
 
 @pytest.fixture(scope="session")

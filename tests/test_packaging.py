@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -19,6 +21,7 @@ from binderprogress.core.browser_tables import tables
 from binderprogress.core.events import json_schema
 from binderprogress.core.specs import from_address
 
+from .support.processes import BIN, program
 from .support.repositories import repository
 from .support.standalone import running
 
@@ -106,6 +109,50 @@ def test_a_jupyter_server_finds_the_installed_extension(wheel: Path, tmp_path: P
     said = re.sub(r"\x1b\[\d*m", "", listed.stdout + listed.stderr)
     assert re.search(r"binderprogress\.deploy\.jupyter_server +enabled", said), said
     assert re.search(r"binderprogress\.deploy\.jupyter_server .*OK", said), said
+
+
+@pytest.fixture
+def path_without_node(tmp_path: Path) -> str:
+    """A PATH with all programs of this machine but those of Node.js."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    node = {"node", "nodejs", "npm", "npx", "configurable-http-proxy"}
+    for other in os.get_exec_path():
+        for program_path in Path(other).glob("*"):
+            link = folder / program_path.name
+            if program_path.name not in node and not link.is_symlink():
+                link.symlink_to(program_path)
+    return str(folder)
+
+
+@pytest.mark.hub
+@pytest.mark.timeout(600)
+def test_the_demo_of_an_installed_wheel_needs_no_node(
+    wheel: Path, path_without_node: str, env: dict[str, str], tmp_path: Path
+) -> None:
+    """Its example becomes ready, and its kernel runs a notebook through the proxy."""
+    venv.create(tmp_path / "venv")
+    programs = tmp_path / "venv" / "bin"
+    command = [str(BIN / "uv"), "pip", "install", "--quiet", "--python", str(programs / "python")]
+    subprocess.run([*command, f"binderprogress[demo,proxy] @ {wheel.as_uri()}"], check=True)
+    env = {**env, "PATH": path_without_node}
+    assert shutil.which("node", path=env["PATH"]) is None
+    log = tmp_path / "log"
+    binderprogress = str(programs / "binderprogress")
+    with program(binderprogress, "demo", "--port", "0", "--json", env=env, log=log) as running:
+        said = json.loads(running.line(timeout=120))
+        (spec,) = [one["spec"] for one in said["examples"] if one["slug"] == "notebook"]
+        checked = subprocess.run(
+            [binderprogress, "check", spec, "--server", said["url"], "--all-notebooks"],
+            env=env,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=400,
+        )
+        commands = [" ".join(process.cmdline()) for process in running.family()]
+    assert checked.returncode == 0, checked.stdout + checked.stderr + log.read_text()
+    assert any("binderprogress.deploy.python_proxy" in command for command in commands)
 
 
 def test_the_browsers_schema_is_the_servers() -> None:

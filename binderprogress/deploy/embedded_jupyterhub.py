@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
 import secrets
@@ -62,11 +63,15 @@ class EmbeddedJupyterHub:
         env: Mapping[str, str],
         port: int = 0,
     ) -> None:
-        self.url = f"http://127.0.0.1:{port or free_ports(1)[0]}/"
+        own_port, self._hub_port = free_ports(2)
+        self.url = f"http://127.0.0.1:{port or own_port}/"
+        # Not through the proxy, which may buffer the progress of a server that starts.
+        self.api_url = f"http://127.0.0.1:{self._hub_port}/hub/api/"
         self.api_token = secrets.token_urlsafe(32)
         self._folder = folder
         self._config = config
         self._env = env
+        self._proxy: list[str] = []
         self._process: asyncio.subprocess.Process | None = None
         self._log: IO[bytes] | None = None
         self._ready: asyncio.Task[None] | None = None
@@ -85,11 +90,7 @@ class EmbeddedJupyterHub:
         env = {**own, **self._env}
         # Where this interpreter's programs are, there is configurable-http-proxy too.
         env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", "")])
-        if shutil.which("configurable-http-proxy", path=env["PATH"]) is None:
-            raise ConfigError(
-                "configurable-http-proxy is not installed, which JupyterHub needs. "
-                "Install it with: npm install -g configurable-http-proxy"
-            )
+        self._proxy = _proxy_command(env["PATH"])
         await self._run(env)
         self._ready = asyncio.create_task(self._wait_until_ready(env))
 
@@ -173,11 +174,11 @@ class EmbeddedJupyterHub:
             self._log.close()
 
     def _values(self) -> dict[str, dict[str, Any]]:
-        hub_port, proxy_port = free_ports(2)
+        (proxy_port,) = free_ports(1)
         values: dict[str, dict[str, Any]] = {
             "JupyterHub": {
                 "bind_url": self.url,
-                "hub_bind_url": f"http://127.0.0.1:{hub_port}/",
+                "hub_bind_url": f"http://127.0.0.1:{self._hub_port}/",
                 "db_url": "sqlite:///:memory:",
                 "cookie_secret_file": str(self._folder / "cookie_secret"),
                 "authenticator_class": "jupyterhub.auth.NullAuthenticator",
@@ -199,6 +200,7 @@ class EmbeddedJupyterHub:
                 "concurrent_spawn_limit": max(4, 2 * (os.cpu_count() or 1)),
             },
             "ConfigurableHTTPProxy": {
+                "command": self._proxy,
                 "api_url": f"http://127.0.0.1:{proxy_port}",
                 "pid_file": str(self._folder / "proxy.pid"),
             },
@@ -243,6 +245,31 @@ class EmbeddedJupyterHub:
     def _tail(self) -> str:
         lines = (self._folder / "jupyterhub.log").read_text(errors="replace").splitlines()
         return "\n".join(lines[-8:])
+
+
+def _proxy_command(path: str) -> list[str]:
+    """Return the command of configurable-http-proxy: the one from npm, else the one from PyPI.
+
+    Raises
+    ------
+    ConfigError
+        If neither is installed.
+    """
+    from_pypi = importlib.util.find_spec("configurable_http_proxy") is not None
+    if from_pypi:
+        # Both programs have the same name. This interpreter's is the one from PyPI.
+        own = Path(sys.executable).parent
+        path = os.pathsep.join(name for name in path.split(os.pathsep) if Path(name) != own)
+    from_npm = shutil.which("configurable-http-proxy", path=path)
+    if from_npm and shutil.which("node", path=path):
+        return [from_npm]
+    if from_pypi:
+        return [sys.executable, "-m", "binderprogress.deploy.python_proxy"]
+    raise ConfigError(
+        "configurable-http-proxy is not installed, which JupyterHub needs. Install it with: "
+        "npm install -g configurable-http-proxy; or, without Node.js: "
+        "pip install 'binderprogress[proxy]'"
+    )
 
 
 async def _answers(session: aiohttp.ClientSession, url: str) -> bool:

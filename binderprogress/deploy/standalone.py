@@ -284,7 +284,7 @@ class Standalone(LoggingConfigurable):
         self.hub = EmbeddedJupyterHub(folder, config=_merged(config, self.hub_config), env=env)
         await self.hub.start()
         launcher.url = self.hub.url
-        launcher.api_url = f"{self.hub.url}hub/api/"
+        launcher.api_url = self.hub.api_url
         launcher.api_token = self.hub.api_token
         launcher.available = self._available
 

@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz [TARGET …] [--seconds 60]``: run targets under atheris, two at a time."""
+"""``python -m tests.fuzz [TARGET …] [--seconds 60]``: run targets under atheris."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="all, unless some are named")
     parser.add_argument("--seconds", type=int, default=60, help="for each target (default: 60)")
+    parser.add_argument("--jobs", type=int, default=2, help="targets at a time (default: 2)")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument(
@@ -50,7 +51,7 @@ def main() -> int:
         return 0
     signal.signal(signal.SIGTERM, _stop)
     names = arguments.targets or list(TARGETS)
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(arguments.jobs) as pool:
         found = pool.map(lambda name: _supervise(name, Path(folder) / name, arguments), names)
         return max(found)
 
