@@ -1,8 +1,8 @@
-"""What a backend is. `binderprogress.launches` knows nothing else of backends.
+"""The interface of backends, which is all that `binderprogress.launches` knows about them.
 
-A build or a launch is an asynchronous generator of records. Its last item is the result. It raises
-`LaunchFailedError` if it knows why it failed. To stop it, cancel the task that iterates or call
-``aclose()``: it ends what it started before that returns.
+A build or a launch is an asynchronous generator of records. Its last item is the result. If it
+fails for a known reason, it raises `LaunchFailedError`. To stop it, cancel the task that iterates
+over it, or call ``aclose()``. Both return only after everything that was started has ended.
 """
 
 from __future__ import annotations
@@ -41,33 +41,33 @@ __all__ = [
 ]
 
 TRACE: ContextVar[TraceParent | None] = ContextVar("TRACE", default=None)
-"""The span that what is done here belongs to; that of a build is its first launch's."""
+"""The current span. A build has the span of the launch that began it."""
 
 
 def trace_headers() -> dict[str, str]:
-    """Return the headers that tell another server which trace a request belongs to."""
+    """Return the headers that link a request to the current trace."""
     span = TRACE.get()
     return {} if span is None else {"traceparent": str(span)}
 
 
 class ResolvedSpec(msgspec.Struct, frozen=True):
-    """A repository at one commit: what a build makes an environment of.
+    """A repository at one commit, from which a build makes an environment.
 
     Attributes
     ----------
     spec : Spec
-        As it was asked for.
+        The spec that was requested.
     commit : str
-        What the ref was found to be: 40 or 64 hexadecimal digits; of a record, its version, which
-        may be the tag of an image. Empty where only another server knows.
+        The commit of the ref: 40 or 64 hexadecimal digits. For a record, its version, which is
+        also valid as the tag of an image. Empty if only another server knows it.
     notice : str
-        What the one who launches should know, as that the link is out of date.
+        A message for the user, such as that the link is out of date.
     build_only : bool
-        Whether the environment is all that is wanted, and no server.
+        Whether only the environment is requested, and no server.
     source : str
-        Of a record, where its version is fetched from. Else empty: from the spec's repository.
+        For a record, the address from which its version is fetched. Empty: the spec's repository.
     version : Spec or None
-        Of a record, what names its version, as far as its archive has a name for that.
+        For a record, the spec of its version, if the archive has one.
     """
 
     spec: Spec
@@ -79,17 +79,17 @@ class ResolvedSpec(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """The same for all specs that mean the same environment."""
+        """Identifies the environment: it is the same for all specs of the same commit."""
         return f"{self.address}@{self.commit}"
 
     @property
     def address(self) -> str:
-        """Where it is fetched from."""
+        """The address from which it is fetched."""
         return self.source or self.spec.repo_url
 
     @property
     def title(self) -> str:
-        """A short name for people, the same where the key is."""
+        """A short name for people, which is the same for the same key."""
         return (self.version or self.spec).title
 
     def binder_fields(self, *, launch_host: str, client_ip: str) -> dict[str, str]:
@@ -98,7 +98,7 @@ class ResolvedSpec(msgspec.Struct, frozen=True):
         Parameters
         ----------
         launch_host : str
-            The server's address as the client sees it, with a slash at its end.
+            Address of this server as the client sees it, with a trailing slash.
         client_ip : str
         """
         spec = self.spec
@@ -119,16 +119,16 @@ class ResolvedSpec(msgspec.Struct, frozen=True):
 
 
 class BuildResult(msgspec.Struct, frozen=True):
-    """The end of a build that went well.
+    """The result of a successful build.
 
     Attributes
     ----------
     image : str
         What the spawner starts: the name of an image, or the folder of an environment.
     found : bool
-        Whether it was there already.
+        Whether it existed before, and nothing was built.
     host : str
-        Of several that could have built it, which did; else empty.
+        The host that built it, if the backend has several; else empty.
     """
 
     image: str
@@ -136,20 +136,20 @@ class BuildResult(msgspec.Struct, frozen=True):
     host: str = ""
 
     def abandon(self) -> None:
-        """No launch of this build is left that could start a server: let go of what is for it."""
+        """Release resources that were kept for a launch. No launch of this build will start."""
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """The builder or the spawner tries again.
+    """The beginning of another attempt to build or to launch.
 
     Attributes
     ----------
     number : int
-        Which attempt begins, from 2 on.
+        Number of the attempt, from 2 on.
     message : str
-        Why the one before failed, in one sentence.
+        Why the previous attempt failed, in one sentence.
     step : Step
-        What is tried now.
+        The step that begins.
     """
 
     number: int
@@ -162,23 +162,24 @@ B = TypeVar("B", bound=BuildResult)
 
 
 class LaunchRequest(msgspec.Struct, Generic[R, B], frozen=True, kw_only=True):
-    """What to start, and for whom.
+    """A request to start a Jupyter server.
 
     Attributes
     ----------
     name : str
-        A short name for people; part of the user's name.
+        A short name for people, which becomes part of the user's or server's name.
     key : str
         Makes that name unique.
     resolved : ResolvedSpec
         What was built.
     result : BuildResult
-        What is started.
+        The result of the build.
     repo_url : str
+        Address of the repository.
     options : dict
-        More for the spawner's ``user_options``: BinderHub's ``binder_*``.
+        More ``user_options`` for the spawner: BinderHub's ``binder_*``.
     user : str
-        Who launches, as JupyterHub calls them; empty where there are no users.
+        The JupyterHub user who launches; empty if there are no users.
     """
 
     name: str
@@ -196,18 +197,18 @@ class LaunchRequest(msgspec.Struct, Generic[R, B], frozen=True, kw_only=True):
 
 
 class RunningServer(msgspec.Struct, frozen=True):
-    """The end of a spawn that went well.
+    """A Jupyter server that is ready.
 
     Attributes
     ----------
     url : str
-        Of the running server.
+        Address of the server.
     token : str
-        Opens it.
+        Token of the server.
     fields : dict
-        Fields of the `ready` event that the spawner knows better.
+        Fields of the `ready` event that replace those of the launch.
     host : str
-        Of several that could have started it, which did; else empty.
+        The host that started it, if the backend has several; else empty.
     """
 
     url: str
@@ -217,21 +218,21 @@ class RunningServer(msgspec.Struct, frozen=True):
 
 
 BuildItems = AsyncGenerator[Record | Attempt | BuildResult, None]
-"""What a build yields; its last item is the result."""
+"""The items of a build. The last one is the result."""
 
 LaunchItems = AsyncGenerator[Record | Attempt | RunningServer, None]
-"""What a launch yields; its last item is the running server."""
+"""The items of a launch. The last one is the running server."""
 
 
 class BackendProfile(msgspec.Struct, frozen=True, kw_only=True):
-    """What the rest of the server has to know of a backend.
+    """Properties of a backend.
 
     Attributes
     ----------
     typical : mapping
-        Seconds that each phase takes where nothing better is known. Others are not expected.
+        Default duration of each phase, in seconds. Phases that are missing are not expected.
     first_start : float
-        How many times longer the first start in a new environment takes.
+        Factor by which a server starts slower right after its environment was built.
     runs_on_host : bool
         Whether a repository's code runs as the server's user, without isolation.
     reads_private : bool
@@ -253,23 +254,23 @@ class Builder(Protocol[S, R, B_co]):
 
     @property
     def profile(self) -> BackendProfile:
-        """What the rest of the server has to know."""
+        """The properties of the backend."""
         ...
 
     async def resolve(self, spec: S) -> R:
-        """Look up what commit a ref is.
+        """Look up the commit of a ref.
 
         Raises
         ------
         LaunchFailedError
-            If there is no such ref or repository, or its host does not answer.
+            If the ref or the repository does not exist, or its host does not respond.
         RefusedError
             If this repository is not allowed here.
         """
         ...
 
     def build(self, resolved: R) -> AsyncGenerator[Record | Attempt | B_co, None]:
-        """Make the environment, or find it. The last item is the result."""
+        """Build the environment, or find an existing one. The last item is the result."""
         ...
 
 
@@ -294,7 +295,7 @@ class Launcher(Protocol[R, B]):
         ...
 
     async def stop(self, request: LaunchRequest[R, B]) -> None:
-        """Stop the Jupyter server of a request, and remove what belongs to it."""
+        """Stop the Jupyter server of a request, and remove everything that was created for it."""
         ...
 
     async def close(self) -> None:
@@ -303,16 +304,16 @@ class Launcher(Protocol[R, B]):
 
 
 class Backend(Builder[S, R, B], Launcher[R, B], Protocol[S, R, B]):
-    """What resolves, builds, launches and stops."""
+    """Resolves specs, builds environments, and launches and stops Jupyter servers."""
 
 
 AnyBackend = Backend[Any, Any, Any]
 
 
 class PairedBackend(Generic[S, R, B]):
-    """A backend made of a builder and a launcher.
+    """A backend that consists of a builder and a launcher.
 
-    The types say whether they fit: the launcher has to take what the builder makes.
+    The type variables ensure that the launcher accepts the results of the builder.
 
     Parameters
     ----------
@@ -326,11 +327,11 @@ class PairedBackend(Generic[S, R, B]):
 
     @property
     def profile(self) -> BackendProfile:
-        """Those of the builder."""
+        """The properties of the builder."""
         return self.builder.profile
 
     async def resolve(self, spec: S) -> R:
-        """Look up what commit a ref is; see `Builder.resolve`."""
+        """Look up the commit of a ref; see `Builder.resolve`."""
         return await self.builder.resolve(spec)
 
     async def find_ref(self, spec: Spec, refs: Sequence[str]) -> str:
@@ -339,7 +340,7 @@ class PairedBackend(Generic[S, R, B]):
         return await builder.find_ref(spec, refs) if isinstance(builder, RefFinder) else ""
 
     def build(self, resolved: R) -> AsyncGenerator[Record | Attempt | B, None]:
-        """Make the environment, or find it; see `Builder.build`."""
+        """Build the environment, or find an existing one; see `Builder.build`."""
         return self.builder.build(resolved)
 
     def launch(self, request: LaunchRequest[R, B]) -> LaunchItems:

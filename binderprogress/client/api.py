@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 import aiohttp
 
+from .._responses import read_text
 from ..core import sse
 from ..core.events import Event, decode
 from ..errors import ServerUnreachableError, StreamError
-from .bounded import LONGEST_LOG, read_text
-from .connection import JITTER, Connection
+from .connection import JITTER, LONGEST_LOG, LONGEST_RESPONSE, Connection
 from .models import Launch, LaunchState
 
 __all__ = ["Api"]
@@ -90,7 +90,7 @@ class Api:
             connection.url(path), headers=headers, timeout=timeout
         ) as response:
             if response.status != 200:
-                text = await read_text(response)
+                text = await read_text(response, LONGEST_RESPONSE)
                 error = connection.error(response.status, text, response.headers)
                 if response.status < 500 and response.status != 429:
                     raise error

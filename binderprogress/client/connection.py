@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import aiohttp
 import msgspec
 
+from .._responses import read_text
 from ..core.printable import plain
 from ..core.redact import redact, split_credentials
 from ..errors import (
@@ -21,9 +22,14 @@ from ..errors import (
     TooManyRequestsError,
 )
 from .addresses import is_near
-from .bounded import LONGEST_ANSWER, read_text
 
-__all__ = ["JITTER", "Connection", "retry_after"]
+__all__ = ["JITTER", "LONGEST_LOG", "LONGEST_RESPONSE", "Connection", "retry_after"]
+
+LONGEST_RESPONSE = 16 * 2**20
+"""Maximum size of a response, in bytes. A notebook with images may have several MiB."""
+
+LONGEST_LOG = 2**30
+"""Maximum size of a log, in bytes. A server keeps up to 256 Mi characters of each log."""
 
 JITTER = 0.25
 """Of a pause, to either side: clients that were cut together do not come back together."""
@@ -89,7 +95,7 @@ class Connection:
         return self._session
 
     async def request(
-        self, method: str, path: str, body: Any = None, *, limit: int = LONGEST_ANSWER
+        self, method: str, path: str, body: Any = None, *, limit: int = LONGEST_RESPONSE
     ) -> str:
         """Send a request and return the text of its answer.
 

@@ -15,10 +15,11 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
+from .._responses import read_text
 from ..core.printable import plain
 from ..errors import RunFailedError, ServerUnreachableError, StreamError
 from .addresses import is_near
-from .bounded import read_text
+from .connection import LONGEST_RESPONSE
 from .models import Server
 from .notebook import Notebook
 
@@ -262,7 +263,7 @@ class JupyterServer:
                 allow_redirects=False,
                 **options,  # type: ignore[arg-type] # a timeout or nothing
             ) as response:
-                return response.status, await read_text(response)
+                return response.status, await read_text(response, LONGEST_RESPONSE)
         except (aiohttp.ClientError, TimeoutError, ValueError, StreamError) as error:
             raise RunFailedError(
                 f"The server no longer responds ({error or type(error).__name__}).",

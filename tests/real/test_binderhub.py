@@ -124,7 +124,7 @@ async def test_a_build_that_is_cut_goes_on() -> None:
         await use(seen[-1])
         assert made.proxy.connections == 2
         lines = [event.message for event in seen if event.phase is Phase.BUILDING]
-        again = [line for line in lines if "connecting again" in line]
+        again = [line for line in lines if "Reconnecting" in line]
         assert len(again) == 1
         rest = [line for line in lines if line not in again]
         assert len(rest) == len(set(rest)), "lines that were told twice"

@@ -1,1 +1,1 @@
-"""BinderHubs elsewhere, which build and launch for this server."""
+"""BinderHub upstreams, which build and launch for this server."""

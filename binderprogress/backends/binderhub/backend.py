@@ -1,9 +1,9 @@
-"""Builds and servers of remote BinderHubs, each told by one stream.
+"""Builds and launches at remote BinderHubs.
 
-One GET of a BinderHub's ``/build/`` acts and streams, without ids: while something is built,
-whoever asks joins that build; once there is an image, whoever asks gets a server. So the connection
-that has followed a build is the one that gets the first server of it, and after a server was asked
-for none is asked for again.
+One GET of a BinderHub's ``/build/`` both acts and streams, without ids. During a build, another
+request joins it. Once the image exists, each request starts a server. So the connection that
+followed a build gets its first server, and a request is never repeated after it may have started
+one.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ from .upstreams import Upstreams
 __all__ = ["UpstreamBuildResult", "UpstreamBuilder", "UpstreamLauncher", "UpstreamResolvedSpec"]
 
 _BAD_END = {Phase.FAILED, Phase.CANCELLED}
-# Of a BinderHub's `ready`: what it knows and we do not.
+# The fields of `ready` that only the BinderHub knows.
 _FIELDS = ("image", "repo_url", "binder_ref_url", "binder_persistent_request")
-# The launch itself has said so.
-_SAID = {
+# Messages that the launch itself has sent already.
+_REDUNDANT = {
     "Built image, launching...\n",
     "Found built image, launching...\n",
     "Launching server...\n",
@@ -53,16 +53,16 @@ _SAID = {
 
 
 class UpstreamResolvedSpec(ResolvedSpec, frozen=True):
-    """What a BinderHub is asked for: only it looks up the ref."""
+    """A spec whose ref is looked up by the BinderHub."""
 
     @property
     def key(self) -> str:
-        """The spec: another one is another build to a BinderHub."""
+        """The spec. For a BinderHub, each spec is a build of its own."""
         return str(self.spec)
 
 
 class UpstreamBuildResult(BuildResult, frozen=True, kw_only=True):
-    """A build that is done, with the stream that goes on to a server.
+    """A finished build, with the stream that continues to a server.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ UpstreamRequest = LaunchRequest[UpstreamResolvedSpec, UpstreamBuildResult]
 
 
 class UpstreamBuilder:
-    """Lets BinderHubs build.
+    """Builds at BinderHubs.
 
     Parameters
     ----------
@@ -93,15 +93,15 @@ class UpstreamBuilder:
         self._upstreams = upstreams
 
     async def resolve(self, spec: Spec) -> UpstreamResolvedSpec:
-        """Take a spec as it is; see `base.Builder.resolve`."""
+        """Return a spec without looking it up; see `base.Builder.resolve`."""
         if spec.is_local:
-            raise RefusedError("A BinderHub elsewhere has no folders of this machine.")
+            raise RefusedError("A remote BinderHub cannot read folders of this machine.")
         return UpstreamResolvedSpec(spec, "")
 
     async def build(
         self, resolved: UpstreamResolvedSpec
     ) -> AsyncGenerator[Record | Attempt | UpstreamBuildResult, None]:
-        """Follow a build, at one BinderHub or the next; see `base.Builder.build`."""
+        """Build at the first BinderHub that can; see `base.Builder.build`."""
         tour = Tour(self._upstreams, resolved.spec)
         while True:
             hub, attempt = tour.next()
@@ -119,9 +119,9 @@ class UpstreamBuilder:
     async def _follow(
         self, stream: BinderStream
     ) -> AsyncGenerator[Record | UpstreamBuildResult, None]:
-        """Follow one stream up to the end of the build; it stays open then."""
+        """Follow a stream to the end of the build. It stays open after a successful build."""
         built = False
-        told = False
+        has_records = False
         try:
             await stream.open()
             while True:
@@ -130,23 +130,23 @@ class UpstreamBuilder:
                 if phase in SPAWN_PHASES:
                     built = True
                     image = str(record.get("imageName") or "")[:LONGEST_FIELD]
-                    found = not told and message_of(record).startswith("Found")
+                    found = not has_records and message_of(record).startswith("Found")
                     if phase is not Phase.BUILT:
                         stream.put_back(record)
                     yield UpstreamBuildResult(image, found, stream.hub.host, stream=stream)
                     return
-                told = True
+                has_records = True
                 yield Record("binderhub", record)
                 if phase in _BAD_END:
                     raise await asyncio.to_thread(stream.failed, record)
         finally:
-            # A BinderHub leaves it open for ever after a failed build.
+            # A BinderHub never closes the stream of a failed build.
             if not built:
                 stream.close()
 
 
 class UpstreamLauncher:
-    """Lets BinderHubs start servers.
+    """Starts servers at BinderHubs.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ class UpstreamLauncher:
         self._upstreams = upstreams
 
     async def launch(self, request: UpstreamRequest) -> LaunchItems:
-        """Take over the build's stream, or ask anew; see `base.Launcher.launch`."""
+        """Take over the stream of the build, or open another; see `base.Launcher.launch`."""
         built = request.result
         stream = built.stream if built.stream.take_over() else None
         spec, first = built.stream.spec, built.stream.hub
@@ -178,39 +178,39 @@ class UpstreamLauncher:
                 stream = None
 
     async def _follow(self, stream: BinderStream) -> AsyncGenerator[Record | RunningServer, None]:
-        """Follow one stream to its end."""
-        over = False
+        """Follow a stream to its end."""
+        ended = False
         try:
             await stream.open()
             while True:
                 record = await stream.next()
                 phase = phase_of(record)
                 if phase is Phase.READY:
-                    over = True
-                    yield _served(stream, record)
+                    ended = True
+                    yield _running_server(stream, record)
                     return
-                if message_of(record) not in _SAID:
+                if message_of(record) not in _REDUNDANT:
                     yield Record("binderhub", record)
                 if phase in _BAD_END:
-                    over = True
+                    ended = True
                     raise await asyncio.to_thread(stream.failed, record)
         finally:
             stream.close()
-            if stream.may_have_server and not over:
+            if stream.may_have_server and not ended:
                 self._upstreams.log.warning(
-                    "A server of %s may come up at BinderHub %s that nobody will use",
+                    "An unused server of %s may be starting at BinderHub %s",
                     stream.spec,
                     stream.hub.host,
                 )
 
     async def stop(self, request: UpstreamRequest) -> None:
-        """Do nothing: a BinderHub cannot be told. Its stream is closed already."""
+        """Do nothing, because a BinderHub cannot stop a server. Its stream is already closed."""
 
     async def close(self) -> None:
         """Close all connections."""
         await self._upstreams.close()
 
 
-def _served(stream: BinderStream, record: dict[str, Any]) -> RunningServer:
+def _running_server(stream: BinderStream, record: dict[str, Any]) -> RunningServer:
     url, token = server_of(record, stream.hub.url)
     return RunningServer(url, token, fields_of(record, _FIELDS), stream.hub.host)

@@ -1,4 +1,4 @@
-"""One BinderHub after the other, until one does it."""
+"""Failover: tries one BinderHub after the other."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["Tour", "UnusableError"]
 
 
 class UnusableError(Exception):
-    """A BinderHub does not do it, and another may: no server was asked for.
+    """A BinderHub cannot be used, and no server was requested, so another one may be tried.
 
     Parameters
     ----------
     error : LaunchFailedError
-        Why.
+        The reason.
     """
 
     def __init__(self, error: LaunchFailedError) -> None:
@@ -27,33 +27,33 @@ class UnusableError(Exception):
 
 
 class Tour:
-    """The BinderHubs that are tried one after the other for one build or one launch.
+    """The order in which BinderHubs are tried for one build or one launch.
 
     Parameters
     ----------
     upstreams : Upstreams
     spec : Spec
     first : Upstream, optional
-        The one to begin with.
+        The one to try first.
     """
 
     def __init__(self, upstreams: Upstreams, spec: Spec, *, first: Upstream | None = None) -> None:
         if not upstreams.hubs:
-            raise ConfigError("c.Upstreams.urls names no BinderHub.")
+            raise ConfigError("c.Upstreams.urls is empty. Set it to the address of a BinderHub.")
         self._upstreams = upstreams
         self._spec = spec
         self._first = first
         self._failed: dict[Upstream, LaunchFailedError] = {}
 
     def next(self) -> tuple[Upstream, Attempt | None]:
-        """Return which to try, and what to say of that if it is not the first.
+        """Return the next BinderHub, and the attempt to report if it is not the first.
 
         Raises
         ------
         LaunchFailedError
-            If none is left; it says why, of each.
+            If all have failed. The message has the reason of each.
         """
-        # Anew each time: how they are may have changed meanwhile.
+        # Computed each time, because their health may have changed.
         order = self._upstreams.ordered(self._spec)
         if self._first is not None:
             order.sort(key=lambda hub: hub is not self._first)
@@ -63,8 +63,8 @@ class Tour:
         raise self._error()
 
     def fail(self, hub: Upstream, error: UnusableError) -> None:
-        """Take in that one did not do it."""
-        self._upstreams.log.warning("BinderHub %s did not do %s: %s", hub.host, self._spec, error)
+        """Record that a BinderHub cannot be used."""
+        self._upstreams.log.warning("BinderHub %s failed for %s: %s", hub.host, self._spec, error)
         self._failed[hub] = error.error
 
     def _attempt(self, hub: Upstream) -> Attempt | None:
@@ -79,13 +79,14 @@ class Tour:
         for hub in self._upstreams.hubs:
             if hub not in errors:
                 limit = self._upstreams.max_running
-                errors[hub] = failure("quota", f"This server may have {limit} launches there.")
-        told = " ".join(f"{hub.host}: {error}" for hub, error in errors.items())
-        # What one of them says of the launch tells more than that another is away.
+                message = f"This server already has {limit} launches there."
+                errors[hub] = failure("quota", message)
+        details = " ".join(f"{hub.host}: {error}" for hub, error in errors.items())
+        # Any other reason is more specific than that a BinderHub cannot be reached.
         reasons = [error.reason for error in errors.values()]
         reason = next((key for key in reasons if key != "host-unreachable"), reasons[0])
         return LaunchFailedError(
-            f"None of the BinderHubs did it. {told}" if len(errors) > 1 else told,
+            f"All BinderHubs failed. {details}" if len(errors) > 1 else details,
             reason=reason,
             advice=REASONS[reason].advice,
         )

@@ -1,4 +1,4 @@
-"""One stream of a BinderHub's ``/build/``, over as many connections as it may take."""
+"""A stream of a BinderHub's ``/build/``, which reconnects as long as that is safe."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from .upstreams import REDIRECTS, Upstream, Upstreams
 __all__ = ["BinderStream"]
 
 _LOG = {Phase.FETCHING, Phase.BUILDING, Phase.PUSHING}
-# Why one BinderHub does not do it while another may: what it says of itself, not of a repository.
-_ITS_OWN = {"quota", "rate-limited", "refused", "internal", "no-engine", "disk-full"}
-# Exactly this: a BinderHub takes no other. And nothing in between is to hold it back to pack it.
+# Reasons that concern the BinderHub and not the repository, so that another one may succeed.
+_HOST_REASONS = {"quota", "rate-limited", "refused", "internal", "no-engine", "disk-full"}
+# A BinderHub accepts only this type. Without compression, proxies do not buffer the stream.
 _HEADERS = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
-# Attack: a line, or an event, that never ends.
+# Attack: a line or an event that does not end.
 _LONGEST_EVENT = 4 * 2**20
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 class BinderStream:
-    """What a BinderHub says of one spec.
+    """The stream of one spec at one BinderHub.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class BinderStream:
     hub : Upstream
     spec : Spec
     has_image : bool
-        Whether it is known to have the image: then to ask is to ask for a server.
+        Whether the BinderHub is known to have the image, so that a request starts a server.
     """
 
     def __init__(
@@ -67,77 +67,79 @@ class BinderStream:
         self._records: list[dict[str, Any]] = []
         self._repeats = Repeats()
         self._is_open = False
-        # Of the present connection: whether it may have come to the hub, and has brought anything.
-        self._is_asked = False
-        self._is_heard = False
+        # Of the current connection: whether the BinderHub may have received the request, and
+        # whether it has sent any event.
+        self._is_sent = False
+        self._has_events = False
         self._problem = ""
         self._failures = 0
         self._pause: float | None = None
         self._is_free = True
 
-    # -- whose it is
+    # -- ownership
 
     def take_over(self) -> bool:
-        """Whether the caller may go on with it; only the first one may."""
+        """Take ownership of the open stream. Return False if another caller has it."""
         is_free, self._is_free = self._is_free, False
         return is_free and self._is_open
 
     def abandon(self) -> None:
-        """Close it, unless somebody has taken it over."""
+        """Close the stream, unless a launch has taken it over."""
         if not self._is_free:
             return
         self._is_free = False
         self.close()
         self._upstreams.log.warning(
-            "Nobody waits for %s any more, which is built: a server of it may come up at "
-            "BinderHub %s that nobody will use",
+            "All launches of %s were cancelled after its build: an unused server may be starting "
+            "at BinderHub %s",
             self.spec,
             self.hub.host,
         )
 
     @property
     def may_have_server(self) -> bool:
-        """Whether a server may have been asked for: then asking again would start another."""
+        """Whether a server may have been started, so that another request may start another."""
         if self._launching:
             return True
-        # Where there is an image a server is asked for at once: what was said of it may be lost.
-        return self._has_image and self._is_asked and not self._is_heard
+        # If the image exists, a request starts a server immediately. The events may be lost.
+        return self._has_image and self._is_sent and not self._has_events
 
     # -- reading
 
     async def open(self) -> None:
-        """Connect, unless it is.
+        """Connect, unless the stream is open.
 
         Raises
         ------
         UnusableError
-            If the BinderHub is not there, or does not want to.
+            If the BinderHub cannot be reached, or refuses.
         """
         if self._is_open:
             return
         self._is_open = True
         self.hub.running += 1
         refusal = await self._connect()
-        # Where it may have heard of it, what follows is the same as for a connection that was cut.
-        if refusal is not None and not self._is_asked:
+        # If it may have received the request, this is treated like a lost connection.
+        if refusal is not None and not self._is_sent:
             raise UnusableError(refusal)
 
     async def next(self) -> dict[str, Any]:
-        """Return the next record that is new.
+        """Return the next new record.
 
         Raises
         ------
         LaunchFailedError
-            ``connection-lost``, if the connection was cut after a server was asked for.
+            With the reason ``connection-lost``, if the connection was lost after a server may have
+            been started.
         UnusableError
-            If it was cut before that, and could not be made again.
+            If it was lost before, and all attempts to reconnect have failed.
         """
         while True:
             if self._pause is not None:
                 await self._reconnect(self._pause)
             record = await self._receive()
             if record is None:
-                return self._cut()
+                return self._lost()
             phase = phase_of(record)
             if phase in PHASES_BEFORE_LAUNCH:
                 status = phase is Phase.WAITING
@@ -150,11 +152,11 @@ class BinderStream:
             return record
 
     def put_back(self, record: dict[str, Any]) -> None:
-        """Have the next one who reads get this first."""
+        """Return a record to the stream. `next` will return it again."""
         self._records.insert(0, record)
 
     def close(self) -> None:
-        """Close the connection; nothing is read any more."""
+        """Close the connection."""
         if self._response is not None:
             self._response.close()
             self._response = None
@@ -163,31 +165,37 @@ class BinderStream:
             self.hub.running -= 1
 
     def failed(self, record: dict[str, Any]) -> Exception:
-        """Return what is to be raised after a record that says that it failed."""
-        found = diagnose([message_of(record)])
-        is_told = found.reason != "unknown"
+        """Return the exception for a record that reports a failure."""
+        diagnosis = diagnose([message_of(record)])
+        is_known = diagnosis.reason != "unknown"
         code = record.get("status_code")
-        if not is_told:
-            found = diagnose([], otherwise=reason_of_status(code))
-        # It counts servers before it asks for one. Whatever else comes that late, it has tried.
-        if found.reason == "quota" or (found.reason in _ITS_OWN and not self._launching):
+        if not is_known:
+            diagnosis = diagnose([], otherwise=reason_of_status(code))
+        # BinderHub checks its quota before it requests a server. Other failures in this phase mean
+        # that it has tried to start one.
+        if diagnosis.reason == "quota" or (
+            diagnosis.reason in _HOST_REASONS and not self._launching
+        ):
             return UnusableError(
                 LaunchFailedError(
-                    found.message, reason=found.reason, subject=found.subject, advice=found.advice
+                    diagnosis.message,
+                    reason=diagnosis.reason,
+                    subject=diagnosis.subject,
+                    advice=diagnosis.advice,
                 )
             )
-        if self._launching and not is_told:
+        if self._launching and not is_known:
             return failure("spawn-failed")
-        # What its log tells the launch finds there, with the lines that say so.
+        # The launch will diagnose the log, and has the lines for the evidence.
         return failure("unknown" if self._launching or not self._logged else "build-failed")
 
     # -- connections
 
     async def _connect(self) -> LaunchFailedError | None:
-        """Make a connection, or return why there is none."""
+        """Connect. Return the reason if that fails."""
         self._decoder = sse.Decoder(max_block=_LONGEST_EVENT)
-        self._is_asked, self._is_heard = True, False
-        # As it is: a quoted slash is part of a component.
+        self._is_sent, self._has_events = True, False
+        # Already encoded: a quoted slash is part of a component.
         url = URL(f"{self.hub.url}build/{self.spec}", encoded=True)
         timeout = aiohttp.ClientTimeout(
             connect=self._upstreams.connect_timeout, sock_read=self._upstreams.idle_timeout
@@ -200,7 +208,7 @@ class BinderStream:
                 max_redirects=REDIRECTS,
             )
         except (aiohttp.ClientError, TimeoutError) as error:
-            self._is_asked = not isinstance(error, _NOT_CONNECTED)
+            self._is_sent = not isinstance(error, _NOT_CONNECTED)
             return self._refusal(explain(error))
         if response.status == 200 and response.content_type == "text/event-stream":
             try:
@@ -211,19 +219,19 @@ class BinderStream:
             self._response = response
             return None
         response.close()
-        # It has answered, and not with a stream: so there is no launch.
-        self._is_asked = False
+        # A response that is not a stream: no launch has begun.
+        self._is_sent = False
         if response.status in {403, 429}:
             return failure(reason_of_status(response.status))
         reason = redact(response.reason or "")[:100]
-        return self._refusal(f"it answered {response.status} {reason}".strip())
+        return self._refusal(f"the response was {response.status} {reason}".strip())
 
-    def _refusal(self, why: str) -> LaunchFailedError:
-        self._problem = why
-        return failure("host-unreachable", f"This BinderHub cannot be used: {why}.")
+    def _refusal(self, problem: str) -> LaunchFailedError:
+        self._problem = problem
+        return failure("host-unreachable", f"This BinderHub cannot be used: {problem}.")
 
     async def _receive(self) -> dict[str, Any] | None:
-        """Return the next record of this connection; None when it has ended."""
+        """Return the next record of this connection; None if it has ended."""
         while not self._records:
             if self._response is None:
                 return None
@@ -238,27 +246,27 @@ class BinderStream:
                 self._response = None
                 return None
             self._records = [read_record(event.data) for event in events]
-            self._is_heard = self._is_heard or bool(events)
+            self._has_events = self._has_events or bool(events)
         return self._records.pop(0)
 
-    def _cut(self) -> dict[str, Any]:
-        """Say that the connection is gone and is going to be made again, if it may be."""
-        why, self._problem = self._problem or "the connection was cut", ""
+    def _lost(self) -> dict[str, Any]:
+        """Schedule a reconnect if that is safe, and return a record that reports it."""
+        problem, self._problem = self._problem or "the connection was lost", ""
         if self.may_have_server:
             raise failure("connection-lost")
         pauses = self._upstreams.pauses
         if self._failures >= len(pauses):
-            raise UnusableError(self._refusal(why))
+            raise UnusableError(self._refusal(problem))
         self._pause = pauses[self._failures]
         self._failures += 1
-        message = f"{self.hub.host}: {why}; connecting again in {self._pause:g} s.\n"
-        if self._is_asked and not self._is_heard:
-            message += "If it has the image already, a server for nobody may be starting there.\n"
+        message = f"{self.hub.host}: {problem}. Reconnecting in {self._pause:g} s.\n"
+        if self._is_sent and not self._has_events:
+            message += "If it already has the image, an unused server may be starting there.\n"
         return {"phase": "waiting", "message": message}
 
     async def _reconnect(self, pause: float) -> None:
         self._pause = None
         await asyncio.sleep(pause)
         self._repeats.begin()
-        # However it fails: the next pause is longer.
+        # If this fails, `next` schedules another attempt.
         await self._connect()

@@ -1,4 +1,4 @@
-"""The BinderHubs behind us: which there are, how they are, and who takes what."""
+"""The upstream BinderHubs: their configuration, their health, and which one to use."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import aiohttp
 from traitlets import Float, Integer, List, TraitError, Unicode, validate
 from traitlets.config import LoggingConfigurable
 
+from ..._responses import read_text
 from ..._send_once import send_once
 from ...core.events import is_http_url
 from ...core.log.reader import clean
@@ -21,47 +22,51 @@ from ...core.redact import redact, redact_address, split_credentials
 from ...core.rendezvous import ranked
 from ...core.specs import Spec
 from ...errors import StreamError
-from ..connection_errors import LONGEST_ANSWER, explain, read_text
+from ..connection_errors import LONGEST_RESPONSE, explain
 
 __all__ = ["REDIRECTS", "Upstream", "Upstreams"]
 
 _UNHEALTHY_AFTER = 2
-"""Failed checks in a row; a single one may be a hiccup of the network."""
+"""Failed checks in a row; a single one may be a network glitch."""
 REDIRECTS = 5
-"""How often a request is sent on, to http and https only: a federation does so once."""
-_TOLD = 5
-"""So many of its checks that are not well are named."""
+"""Maximum number of redirects; a federation redirects once."""
+_MOST_NAMES = 5
+"""Maximum number of failed checks of a BinderHub that are named."""
 
 
 class Upstream:
-    """One BinderHub, as far as we know it.
+    """One BinderHub and its health.
 
     Parameters
     ----------
     url : str
-        Its address, with a slash at the end. It may have a user and a password, which are sent to
-        it and appear nowhere else.
+        Its address, with a trailing slash. A user and a password in it are sent only to this
+        BinderHub, and not shown anywhere.
 
     Attributes
     ----------
     url : str
         Its address, without user and password.
+    host : str
+        Host and port of the address.
+    headers : dict
+        Headers of requests to it.
     healthy : bool
-        Until it was asked for the first time it is taken for healthy.
+        True until its first checks have failed.
     problem : str
-        Why it is not, or why its last check failed.
+        Why it is not healthy, or why the last check failed.
     latency : float or None
-        Seconds that its last answer took.
+        Seconds that its last health check took.
     running : int
-        Our connections to it: builds and launches.
+        Number of builds and launches of this server there.
     pods, quota : int or None
-        What it says of itself: pods that run, and how many are to.
+        Number of running pods and their limit, as it reports them.
     """
 
     def __init__(self, url: str) -> None:
         self.url, user, password = split_credentials(url)
         self.host = urlsplit(self.url).netloc
-        # aiohttp does not send it on to another origin.
+        # aiohttp does not forward it to another origin after a redirect.
         self.headers: dict[str, str] = {}
         if user or password:
             credentials = b64encode(f"{user}:{password}".encode()).decode()
@@ -80,9 +85,9 @@ class Upstream:
         return self.pods is None or self.quota is None or self.pods < self.quota
 
     def take(self, answer: Any, latency: float) -> None:
-        """Take in what its ``/health`` says."""
+        """Process a response of its ``/health``, which took `latency` seconds."""
         if not isinstance(answer, dict) or not isinstance(answer.get("ok"), bool):
-            self.fail("its /health is not a BinderHub's")
+            self.fail("its /health is not that of a BinderHub")
             return
         self.latency = latency
         self._failures = 0
@@ -90,24 +95,25 @@ class Upstream:
         checks = checks if isinstance(checks, list) else []
         checks = [check for check in checks if isinstance(check, dict)]
         self.healthy = answer["ok"]
-        bad = [
+        failed = [
             redact(str(check.get("service")))[:40] for check in checks if check.get("ok") is False
         ]
-        self.problem = "" if self.healthy else f"it says so: {', '.join(bad[:_TOLD]) or 'not ok'}"
+        names = ", ".join(failed[:_MOST_NAMES]) or "not ok"
+        self.problem = "" if self.healthy else f"its health check failed: {names}"
         self.pods = self.quota = None
         for check in checks:
             if check.get("service") == "Pod quota":
                 self.pods, self.quota = _count(check, "total_pods"), _count(check, "quota")
 
     def fail(self, problem: str) -> None:
-        """Take in that it did not answer, or not in a way that can be understood."""
+        """Record a check without a valid response."""
         self._failures += 1
         self.problem = problem
         if self._failures >= _UNHEALTHY_AFTER:
             self.healthy = False
 
     def state(self) -> dict[str, Any]:
-        """Say how it is."""
+        """Return its state, for our own health check."""
         return {
             "url": self.url,
             "ok": self.healthy,
@@ -120,39 +126,39 @@ class Upstream:
 
 
 class Upstreams(LoggingConfigurable):
-    """The BinderHubs that build and launch for us."""
+    """The BinderHubs that build and launch for this server."""
 
     urls = List(
         Unicode(),
         help="""
-        Addresses of BinderHubs, as https://binder.example.org/. With any, they build and launch,
-        and no JupyterHub or engine is needed here.
+        Addresses of BinderHubs, such as https://binder.example.org/. If there are any, they build
+        and launch, and this server needs no JupyterHub and no container engine.
         """,
     ).tag(config=True)
 
     max_running = Integer(
-        0, min=0, help="How many builds and launches we have on each at once; 0: no limit."
+        0, min=0, help="Maximum number of concurrent builds and launches at each; 0: no limit."
     ).tag(config=True)
 
     health_interval = Float(
-        10.0, help="Seconds between two looks at the /health of each, give or take a fifth."
+        10.0, help="Seconds between health checks of each, varied randomly by a fifth."
     ).tag(config=True)
 
-    health_timeout = Float(5.0, help="Seconds that /health may take.").tag(config=True)
+    health_timeout = Float(5.0, help="Timeout of a health check, in seconds.").tag(config=True)
 
-    connect_timeout = Float(10.0, help="Seconds that connecting may take.").tag(config=True)
+    connect_timeout = Float(10.0, help="Timeout of connecting, in seconds.").tag(config=True)
 
     idle_timeout = Float(
         90.0,
-        help="Seconds without a byte after which a stream is taken for dead. A BinderHub sends a "
+        help="Seconds without data after which a stream is reconnected. A BinderHub sends a "
         "comment every 25 s.",
     ).tag(config=True)
 
     pauses = List(
         Float(),
         [1.0, 2.0, 4.0, 8.0, 15.0],
-        help="Seconds before each try to connect again to a build whose stream was cut. After the "
-        "last one, another BinderHub is tried.",
+        help="Seconds before each attempt to reconnect to a build. After the last one, another "
+        "BinderHub is tried.",
     ).tag(config=True)
 
     @validate("urls")
@@ -161,11 +167,12 @@ class Upstreams(LoggingConfigurable):
         for url in urls:
             if not is_http_url(url):
                 raise TraitError(
-                    f"{redact_address(url)!r} is not the address of a BinderHub, as https://host/."
+                    f"{redact_address(url)!r} is not the address of a BinderHub, such as "
+                    "https://host/."
                 )
             if "?" in url or "#" in url:
                 raise TraitError(
-                    f"The address of a BinderHub has no query: {redact_address(url)!r}."
+                    f"The address of a BinderHub must not have a query: {redact_address(url)!r}."
                 )
         return list(dict.fromkeys(urls))
 
@@ -176,11 +183,11 @@ class Upstreams(LoggingConfigurable):
         self._watches: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to watch their health."""
+        """Start the health checks."""
         self._watches = [asyncio.create_task(self._watch(hub)) for hub in self.hubs]
 
     async def close(self) -> None:
-        """Watch them no more, and close all connections."""
+        """Stop the health checks, and close all connections."""
         for task in self._watches:
             task.cancel()
         await asyncio.gather(*self._watches, return_exceptions=True)
@@ -190,33 +197,33 @@ class Upstreams(LoggingConfigurable):
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """What connections are made with."""
+        """The session of all connections."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                # As many as there are launches; each has a stream of its own.
+                # Each launch has a stream of its own.
                 connector=aiohttp.TCPConnector(limit=0),
-                # What it wants one launch's client to remember is nothing for another's.
+                # Cookies of one launch must not be sent for another.
                 cookie_jar=aiohttp.DummyCookieJar(),
                 middlewares=[send_once],
             )
         return self._session
 
     def ordered(self, spec: Spec) -> list[Upstream]:
-        """Return all in the order in which they are to be tried.
+        """Return the BinderHubs in the order in which they are tried.
 
-        The same repository, at whatever ref, goes to the same one, whose caches are warm: among
-        those that are well and have room, then those that are full, and then the rest.
+        Healthy ones with room come first, then full ones, then the rest. Within each group, all
+        refs of a repository have the same order, so that caches are used.
         """
         hubs = {hub.url: hub for hub in self.hubs}
         order = [hubs[url] for url in ranked(spec.repo_url, hubs)]
         return sorted(order, key=lambda hub: (not hub.healthy, not hub.has_room))
 
     def is_full(self, hub: Upstream) -> bool:
-        """Whether we have as much on it as we may."""
+        """Whether it runs as many of our builds and launches as `max_running` allows."""
         return bool(self.max_running) and hub.running >= self.max_running
 
     async def health(self) -> dict[str, Any]:
-        """Return our own health check of them: well while one of them is."""
+        """Return a health check, which is ok if any BinderHub is healthy."""
         return {
             "service": "BinderHubs",
             "ok": any(hub.healthy for hub in self.hubs),
@@ -229,20 +236,20 @@ class Upstreams(LoggingConfigurable):
             "upstreams": [hub.state() for hub in self.hubs],
         }
 
-    # -- watching
+    # -- health checks
 
     async def _watch(self, hub: Upstream) -> None:
         while True:
-            was = hub.healthy
+            was_healthy = hub.healthy
             await self.check(hub)
-            if hub.healthy is not was:
-                level = "well again" if hub.healthy else f"not well: {hub.problem}"
-                self.log.warning("BinderHub %s is %s", hub.host, level)
-            # Not all at the same moment, also where several of us ask the same ones.
+            if hub.healthy is not was_healthy:
+                state = "healthy again" if hub.healthy else f"not healthy: {hub.problem}"
+                self.log.warning("BinderHub %s is %s", hub.host, state)
+            # Random, so that several servers do not send their checks at the same time.
             await asyncio.sleep(self.health_interval * random.uniform(0.8, 1.2))  # noqa: S311
 
     async def check(self, hub: Upstream) -> None:
-        """Ask one how it is."""
+        """Check the health of one BinderHub."""
         began = time.monotonic()
         try:
             async with self.session.get(
@@ -251,18 +258,18 @@ class Upstreams(LoggingConfigurable):
                 timeout=aiohttp.ClientTimeout(total=self.health_timeout),
                 max_redirects=REDIRECTS,
             ) as response:
-                # With 503 it says what is the matter.
+                # 503 comes with the checks that failed.
                 if response.status in {200, 503}:
-                    answer = await _answer(response)
+                    answer = await _decoded(response)
                     hub.take(answer, round(time.monotonic() - began, 3))
                 else:
-                    hub.fail(f"its /health answered {response.status}")
+                    hub.fail(f"its /health returned {response.status}")
         except (aiohttp.ClientError, TimeoutError, StreamError) as error:
             hub.fail(explain(error))
 
 
-async def _answer(response: aiohttp.ClientResponse) -> Any:
-    text = await read_text(response, LONGEST_ANSWER)
+async def _decoded(response: aiohttp.ClientResponse) -> Any:
+    text = await read_text(response, LONGEST_RESPONSE)
     try:
         return clean(json.loads(text))
     except (ValueError, RecursionError):

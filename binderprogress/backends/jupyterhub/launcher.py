@@ -15,6 +15,7 @@ import aiohttp
 from traitlets import Bool, Float, Integer, TraitError, Unicode, default, validate
 from traitlets.config import LoggingConfigurable
 
+from ..._responses import read_text
 from ...core import sse
 from ...core.events import is_http_url
 from ...core.log.reader import Record
@@ -30,7 +31,7 @@ from ..base import (
     RunningServer,
     trace_headers,
 )
-from ..connection_errors import check_encoding, explain, read_text
+from ..connection_errors import LONGEST_RESPONSE, check_encoding, explain
 from .progress import (
     LONGEST_EVENT,
     LONGEST_MESSAGE,
@@ -178,7 +179,7 @@ class HubLauncher(LoggingConfigurable):
             # The version, which needs no permission.
             async with self._open_session().get(self._address(""), timeout=timeout) as response:
                 response.raise_for_status()
-                await read_text(response)
+                await read_text(response, LONGEST_RESPONSE)
         except (aiohttp.ClientError, StreamError) as error:
             raise failure("hub-unreachable", explain(error)) from error
         return {}
@@ -258,7 +259,7 @@ class HubLauncher(LoggingConfigurable):
             headers={"Accept": "text/event-stream", **trace_headers()},
         ) as response:
             if response.status in {400, 403, 404}:
-                text = await read_text(response)
+                text = await read_text(response, LONGEST_RESPONSE)
                 message = error_message(text) or f"JupyterHub answered {response.status}"
                 if response.status == 400:
                     raise NotStartingError(message)
@@ -313,7 +314,7 @@ class HubLauncher(LoggingConfigurable):
                     headers=trace_headers(),
                     timeout=aiohttp.ClientTimeout(total=self.request_timeout),
                 ) as response:
-                    text = await read_text(response)
+                    text = await read_text(response, LONGEST_RESPONSE)
                     if response.status in expect:
                         return response.status, text, response.headers
                     problem = f"JupyterHub answered {response.status}: {error_message(text)}"

@@ -1,1 +1,1 @@
-"""Environments on this machine, without a container engine."""
+"""The backend that builds environments on this machine, without a container engine."""

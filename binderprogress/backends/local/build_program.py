@@ -1,8 +1,8 @@
-"""The program that `LocalBuilder` runs, one process a build: fetch, detect, make the environment.
+"""The program that builds one environment for `LocalBuilder`: it fetches, detects and installs.
 
-It speaks as ``repo2docker --json-logs`` does: JSON lines with ``message`` and ``phase``. Being a
-process of its own, a build can be cancelled at any point, and repo2docker's blocking code and its
-changes of folder stay out of the server.
+Like ``repo2docker --json-logs``, it prints JSON lines with ``message`` and ``phase``. Because it is
+a separate process, a build can be cancelled at any point, and repo2docker's blocking code and its
+changes of the current folder do not affect the server.
 """
 
 from __future__ import annotations
@@ -31,48 +31,48 @@ from ..processes.child import Lines
 from .builder import MARKER
 from .detect_program import OURS, Detected, detect
 
-# What a pipe holds.
+# The capacity of a pipe.
 _CHUNK = 65536
-# A line that is longer is cut: as JSON it must not be longer than who reads it takes.
+# Longer lines are split, so that as JSON they stay below the limit of `Process.lines`.
 _LONGEST_LINE = 2**18
 
 
 class BuildError(Exception):
-    """A sentence for the log, before the build ends with 1."""
+    """The build failed. The message is a sentence for the log."""
 
 
-def say(message: str, phase: str) -> None:
+def print_line(message: str, phase: str) -> None:
     """Print one line of the log."""
     print(json.dumps({"message": message, "phase": phase}), flush=True)  # noqa: T201 - its output
 
 
-def say_all(lines: Iterator[str], phase: str) -> None:
-    """Print lines as a program writes them."""
+def print_lines(lines: Iterator[str], phase: str) -> None:
+    """Print lines of the log as they are written."""
     for line in lines:
-        say(line, phase)
+        print_line(line, phase)
 
 
 def main() -> int:
-    """Build what the first argument, a JSON object, names."""
+    """Build the environment that the first argument, a JSON object, describes."""
     task: dict[str, Any] = json.loads(sys.argv[1])
     plan = take_plan()
     folder = Path(task["folder"])
-    # What a private repository holds is not for other users of this machine.
+    # The repository may be private, so other users of this machine must not read it.
     os.umask(0o077)
     make_private_folder(folder.parent)
     try:
         with _locked(folder):
-            # Another process may have made it while this one waited.
+            # Another process may have built it while this one was waiting.
             if not (folder / MARKER).is_file():
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(mode=0o700)
                 _build(task, plan, folder)
     except subprocess.CalledProcessError as error:
-        say(f"{Path(error.cmd[0]).name} exited with status {error.returncode}.\n", "failed")
+        print_line(f"{Path(error.cmd[0]).name} exited with status {error.returncode}.\n", "failed")
         return 1
     except (BuildError, ContentProviderException, ValueError, RuntimeError, OSError) as error:
-        # ValueError and RuntimeError are how repo2docker refuses a ref or a runtime.txt.
-        say(f"{error}\n", "failed")
+        # repo2docker raises ValueError or RuntimeError for an invalid ref or runtime.txt.
+        print_line(f"{error}\n", "failed")
         return 1
     return 0
 
@@ -82,7 +82,7 @@ def _locked(folder: Path) -> FileLock:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        say("Waiting for another process that builds the same environment.\n", "building")
+        print_line("Waiting for another process that builds the same environment.\n", "building")
         lock.acquire()
     return lock
 
@@ -93,17 +93,17 @@ def _build(task: dict[str, Any], plan: FetchPlan, folder: Path) -> None:
     detected = detect(plan, checkout)
     if detected.problem:
         raise BuildError(detected.problem)
-    say("Using PythonBuildPack builder\n", "building")
+    print_line("Using PythonBuildPack builder\n", "building")
     with chdir(str(checkout)):
         for title, command in _commands(detected, task["base_packages"], venv):
-            say(f"{title}\n", "building")
-            say_all(_output(command, _environment(venv, task["link_mode"])), "building")
+            print_line(f"{title}\n", "building")
+            print_lines(_output(command, _environment(venv, task["link_mode"])), "building")
         start = detected.path("start")
         if start.is_file():
             _refuse_a_link_outside(start)
         made = {**task, "start": str(start) if start.is_file() else ""}
-    # Written last: an environment without it is not whole. Renamed: of a link that a postBuild made
-    # in its place, nothing behind it is overwritten.
+    # Written last, because it marks a complete environment. Attack: a postBuild script creates a
+    # link in its place. Renaming replaces the link, and does not write to its target.
     aside = Path(tempfile.mkdtemp(dir=folder), MARKER)
     aside.write_text(json.dumps(made))
     aside.replace(folder / MARKER)
@@ -112,15 +112,15 @@ def _build(task: dict[str, Any], plan: FetchPlan, folder: Path) -> None:
 
 def _fetch(task: dict[str, Any], plan: FetchPlan, checkout: Path) -> None:
     checkout.mkdir()
-    say(f"Picked {provider_name(plan)} content provider.\n", "fetching")
-    say_all(fetch(plan, task["repo_url"], task["commit"], checkout), "fetching")
+    print_line(f"Picked {provider_name(plan)} content provider.\n", "fetching")
+    print_lines(fetch(plan, task["repo_url"], task["commit"], checkout), "fetching")
 
 
 def _commands(
     detected: Detected, base_packages: list[str], venv: Path
 ) -> Iterator[tuple[str, list[str]]]:
     uv = find_uv_bin()
-    # uv looks for Pythons on PATH, where ours need not be.
+    # uv searches PATH for Pythons, which may not contain the one that runs this.
     python = sys.executable if detected.python == OURS else detected.python
     yield (
         f"Creating an environment with Python {detected.python}",
@@ -145,9 +145,9 @@ def _commands(
 
 
 def _refuse_a_link_outside(path: Path) -> None:
-    """Check again what was checked before code of the repository ran.
+    """Check a path again, after code of the repository has run.
 
-    Attack: a setup.py or a postBuild that puts a link in the place of a file that we make
+    Attack: a setup.py or a postBuild script replaces a file with a link, before the file is made
     executable.
     """
     if not path.resolve().is_relative_to(Path.cwd()):
@@ -155,17 +155,17 @@ def _refuse_a_link_outside(path: Path) -> None:
 
 
 def _output(command: Sequence[str], env: dict[str, str]) -> Iterator[str]:
-    """Run a program and yield the lines that it writes.
+    """Run a program and yield the lines of its output.
 
-    That ends with the program and not with its output: a postBuild may leave something running,
-    which holds the pipe open. It ends with this process.
+    It returns when the program ends, even if its output is still open: a postBuild script may leave
+    processes running, which end with this process.
     """
     try:
         process = _popen(command, env)
     except OSError as error:
         if error.errno != errno.ENOEXEC:
             raise
-        # A script without "#!": for the shell, as it is in repo2docker's images.
+        # A script without "#!" is run by the shell, as in repo2docker's images.
         process = _popen(["/bin/sh", *command], env)
     with process:
         lines = Lines(longest=_LONGEST_LINE)
@@ -187,19 +187,19 @@ def _popen(command: Sequence[str], env: dict[str, str]) -> subprocess.Popen[byte
 
 
 def _chunks(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """Read its output as it comes; nothing stands for a pause."""
+    """Yield the output as it is written. Empty bytes mean a pause."""
     assert process.stdout is not None  # noqa: S101 - it is a pipe
     pipe = process.stdout.fileno()
     while process.poll() is None:
         if select.select([pipe], [], [], 0.2)[0]:
             chunk = os.read(pipe, _CHUNK)
             if not chunk:
-                # It has closed its output, and may still have something to do.
+                # The program has closed its output, but is still running.
                 process.wait()
             yield chunk
         else:
             yield b""
-    # What it wrote last fits into the pipe, and so into one read.
+    # The rest fits into the pipe, and so into one read.
     if select.select([pipe], [], [], 0)[0]:
         yield os.read(pipe, _CHUNK)
 
@@ -209,7 +209,7 @@ def _environment(venv: Path, link_mode: str) -> dict[str, str]:
         **os.environ,
         "VIRTUAL_ENV": str(venv),
         "PATH": f"{venv / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        # A plain log, one line a thing.
+        # A plain log without colours and progress bars.
         "NO_COLOR": "1",
         "UV_NO_PROGRESS": "1",
         "UV_LINK_MODE": link_mode,

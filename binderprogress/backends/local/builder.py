@@ -1,4 +1,4 @@
-"""Environments on this machine without a container engine: repo2docker's detection, uv's speed."""
+"""Builds environments on this machine with uv, as repo2docker's detection asks for."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ from ..processes.environment import PACKAGES, private_home
 __all__ = ["MARKER", "LocalBuilder"]
 
 MARKER = "binderprogress.json"
-"""The file that an environment has when it is whole."""
+"""The file that marks a complete environment."""
 
-# Changes when environments are made in another way, so that old ones are not taken for new ones.
+# Increased when environments are built differently, so that old ones are not reused.
 _LAYOUT = "2"
 
 
 class LocalBuilder(GitResolver):
-    """Makes a virtual environment for each commit, with what repo2docker would install by pip.
+    """Creates a virtual environment for each commit, with the packages of pip that it needs.
 
-    It honours requirements.txt, pyproject.toml or setup.py, runtime.txt, postBuild and start, in
-    the repository's root or its binder folder. Everything else that repo2docker knows needs a
-    container engine, and is refused with a sentence that names the file.
+    It supports requirements.txt, pyproject.toml or setup.py, runtime.txt, postBuild and start, in
+    the root of the repository or in its binder folder. Repositories with other configuration files
+    of repo2docker need a container engine. They fail with a message that names the file.
     """
 
     _uv_folders: Mapping[str, str] = {}
 
     @property
     def profile(self) -> BackendProfile:
-        """Seconds are those of an ordinary machine with a warm package cache."""
+        """Properties of the backend, for a machine with a warm package cache."""
         return BackendProfile(
             typical={
                 Phase.WAITING: 0.5,
@@ -56,13 +56,13 @@ class LocalBuilder(GitResolver):
                 Phase.BUILDING: 10.0,
                 Phase.LAUNCHING: 3.0,
             },
-            # In a new environment, Python first compiles what it imports.
+            # In a new environment, Python first compiles the modules that it imports.
             first_start=1.7,
             runs_on_host=True,
             reads_private=self.credentials,
         )
 
-    environments = Unicode(help="The folder where environments are kept, one per commit.").tag(
+    environments = Unicode(help="Folder of the environments, which has one for each commit.").tag(
         config=True
     )
 
@@ -73,23 +73,23 @@ class LocalBuilder(GitResolver):
     base_packages = List(
         Unicode(),
         ["jupyterlab>=4", "notebook>=7"],
-        help="Packages that every environment has, as pip's requirements.",
+        help="Packages to install in every environment, as requirements of pip.",
     ).tag(config=True)
 
     link_mode = Enum(
         ["copy", "clone", "hardlink", "symlink"],
         "copy",
         help="""
-        How uv puts packages of its cache into an environment.
+        How uv installs packages from its cache into an environment.
 
-        copy: each environment has files of its own. With the others it takes less time and disk,
-        but the environments of different repositories may share files: what one repository's
-        postBuild or notebook writes into an installed package is then in all of them.
+        With "copy", each environment has its own files. The others take less time and space, but
+        environments of different repositories may share files. If a postBuild script or a notebook
+        of one repository changes an installed package, it changes in all of them.
         """,
     ).tag(config=True)
 
     def folder(self, resolved: ResolvedSpec) -> Path:
-        """Return where the environment of a commit is kept."""
+        """Return the folder of a commit's environment."""
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
         parts = [_LAYOUT, resolved.key, version, *self.base_packages]
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
@@ -99,7 +99,7 @@ class LocalBuilder(GitResolver):
     async def build(
         self, resolved: ResolvedSpec
     ) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
-        """Make the environment, or find it; see `base.Builder.build`."""
+        """Build the environment, or find an existing one; see `base.Builder.build`."""
         folder = self.folder(resolved)
         if (folder / MARKER).is_file():
             yield BuildResult(str(folder), found=True)
@@ -120,16 +120,16 @@ class LocalBuilder(GitResolver):
                         yield record
         finally:
             # Attack: builds that fail or are cancelled, one after the other, fill the disk.
-            await asyncio.shield(asyncio.to_thread(_remove_unless_whole, folder))
+            await asyncio.shield(asyncio.to_thread(_remove_incomplete, folder))
         yield BuildResult(str(folder))
 
     async def _run(
         self, task: Mapping[str, Any], plan: FetchPlan, proxy: FetchProxy | None
     ) -> AsyncGenerator[Record, None]:
         program = "binderprogress.backends.local.build_program"
-        # -P: we may be run in a repository that has a json.py of its own.
+        # -P: the current folder may be a repository with its own json.py.
         argv = [sys.executable, "-P", "-u", "-m", program, json.dumps(task)]
-        # Of what we have in our environment, a repository's setup.py gets what it needs by name.
+        # A repository's setup.py sees only these variables of our environment.
         env = git_environment(
             credentials=self.credentials, more=(*PACKAGES, *self.pass_environment)
         )
@@ -137,16 +137,17 @@ class LocalBuilder(GitResolver):
         with private_home() as home:
             env |= {**home, **plan.environment}
             async with Process(argv, env=env, limits=self.resource_limits) as process:
-                async for line in process.lines():
-                    yield Record("repo2docker", line)
+                async with aclosing(process.lines()) as lines:
+                    async for line in lines:
+                        yield Record("repo2docker", line)
                 code = await process.wait()
         for problem in proxy.problems if proxy and code else ():
             yield Record("repo2docker", f"{problem}\n")
         check_exit(code)
 
     async def _kept_by_uv(self) -> dict[str, str]:
-        """Return where uv keeps packages and Pythons: it would look for them in the home."""
-        from uv import find_uv_bin  # not needed where nothing is built
+        """Return uv's folders of packages and Pythons, which are in the real home folder."""
+        from uv import find_uv_bin  # needed only by builds
 
         if not self._uv_folders:
             folders = {}
@@ -156,16 +157,16 @@ class LocalBuilder(GitResolver):
                     raise LaunchFailedError(
                         f"uv does not work: {plain(output).strip()}",
                         reason="internal",
-                        advice="Whoever runs this server should look at its configuration of uv.",
+                        advice="Ask the administrator to check the configuration of uv.",
                     )
                 folders[name] = plain(output).strip()
             self._uv_folders = folders
         return dict(self._uv_folders)
 
 
-def _remove_unless_whole(folder: Path) -> None:
-    """Remove what a build that did not come to its end has left, unless another one goes on."""
-    # Only here: filelock is part of the extra "local".
+def _remove_incomplete(folder: Path) -> None:
+    """Remove an incomplete environment, unless another process is building it."""
+    # filelock is part of the extra "local".
     from filelock import FileLock, Timeout
 
     try:
@@ -173,6 +174,6 @@ def _remove_unless_whole(folder: Path) -> None:
             if not (folder / MARKER).is_file():
                 shutil.rmtree(folder, ignore_errors=True)
     except Timeout:
-        return  # another process builds the same environment
+        return  # another process is building the same environment
     except OSError:
-        return  # the folder of environments cannot be written to, and so nothing is there
+        return  # the folder of environments is not writable, so it has no incomplete ones

@@ -1,7 +1,7 @@
-"""The program that detects what a repository needs, in the current folder.
+"""The program that detects what the repository in the current folder needs.
 
-It prints one JSON object, a `Detected`. It reads files that strangers wrote, with repo2docker's
-code, and so it runs where fetching does: in a namespace where that works, see `detect`.
+It prints one JSON object, a `Detected`. It reads untrusted files with repo2docker's code, so it
+runs in a namespace where that works, as fetching does; see `detect`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..processes.sandbox import sandboxed
 
 __all__ = ["Detected", "detect"]
 
-# What the buildpacks other than Python's are detected by, for the sentence that refuses them.
+# The files by which repo2docker detects other buildpacks than Python's, for the error message.
 _BUILDPACK_FILES = {
     "LegacyBinderDockerBuildPack": ["Dockerfile"],
     "DockerBuildPack": ["Dockerfile"],
@@ -48,13 +48,13 @@ class Detected(msgspec.Struct, frozen=True):
     Attributes
     ----------
     binder_folder : str
-        Where its files are: ``binder``, ``.binder``, or empty for the root.
+        Folder of its configuration files: ``binder``, ``.binder``, or empty for the root.
     python : str
         The version of Python.
     is_package : bool
         Whether the repository is a Python package to install.
     problem : str
-        Why it cannot be built; then the rest says nothing.
+        Why it cannot be built. The other attributes are not set then.
     """
 
     binder_folder: str = ""
@@ -63,25 +63,25 @@ class Detected(msgspec.Struct, frozen=True):
     problem: str = ""
 
     def path(self, name: str) -> Path:
-        """Return where a file of that name is looked for."""
+        """Return the path of a configuration file."""
         return Path(self.binder_folder, name)
 
 
 def detect(plan: FetchPlan, checkout: Path) -> Detected:
-    """Run this program on a repository that was checked.
+    """Run this program on a checkout that was checked.
 
     Parameters
     ----------
     plan : FetchPlan
-        How the repository was fetched: detection gets the same limits and namespace.
+        The plan of the fetch. Detection has the same limits and namespace.
     checkout : Path
 
     Raises
     ------
     RuntimeError
-        If the program ends without an answer; the message has the end of what it printed.
+        If the program fails. The message has the end of its output.
     """
-    # Next to the checkout: in a namespace, the system's temporary folder is not there.
+    # Next to the checkout, because the namespace does not have the system's temporary folder.
     with tempfile.TemporaryDirectory(dir=checkout.parent, prefix="detecting-") as aside:
         argv = [sys.executable, "-P", "-m", __name__]
         if plan.sandbox:
@@ -95,17 +95,17 @@ def detect(plan: FetchPlan, checkout: Path) -> Detected:
             check=False,
         )
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip()[-_LONGEST_PROBLEM:]
-        raise RuntimeError(f"The repository could not be examined: {said}")
+        output = done.stderr.decode("utf-8", "replace").strip()[-_LONGEST_PROBLEM:]
+        raise RuntimeError(f"The repository could not be examined: {output}")
     return msgspec.json.decode(done.stdout, type=Detected)
 
 
 def main() -> None:
-    """Print what the repository in the current folder needs."""
+    """Print the needs of the repository in the current folder."""
     try:
         detected = _detect()
     except (ValueError, RuntimeError, OSError) as error:
-        # ValueError and RuntimeError are how repo2docker refuses a runtime.txt.
+        # repo2docker raises ValueError or RuntimeError for an invalid runtime.txt.
         detected = Detected(problem=str(error)[:_LONGEST_PROBLEM])
     sys.stdout.buffer.write(msgspec.json.encode(detected))
 
@@ -127,7 +127,7 @@ def _needs_an_engine(buildpack: Any) -> str:
     name = type(buildpack).__name__
     candidates = [buildpack.binder_path("apt.txt")]
     for file in _BUILDPACK_FILES.get(name, []):
-        # R's DESCRIPTION is looked for in the root, the others in the binder folder.
+        # R's DESCRIPTION is in the root, other files are in the binder folder.
         candidates += [buildpack.binder_path(file), file]
     for path in candidates:
         if Path(path).is_file():
@@ -143,19 +143,19 @@ def _needs_an_engine(buildpack: Any) -> str:
 def _python_version(buildpack: Any, *, is_package: bool) -> str:
     name, version, _date = buildpack.runtime
     if name == "python" and version:
-        # To uv, what is no version is the name of a program to run.
+        # uv would take anything but a version as the name of a program to run.
         if not _VERSION.fullmatch(version):
-            raise ValueError(f"Invalid runtime.txt: python-{version} names no version of Python.")
+            raise ValueError(f"Invalid runtime.txt: {version} is not a version of Python.")
         return str(version)
     wanted = _requires_python() if is_package else ""
     if wanted and not SpecifierSet(wanted).contains(platform.python_version(), prereleases=True):
         return wanted
-    # What runs here is here: no download, and what most repositories want.
+    # It is installed, and suits most repositories.
     return OURS
 
 
 def _requires_python() -> str:
-    """Return what pyproject.toml says of Python's version, as uv takes it too."""
+    """Return the ``requires-python`` of pyproject.toml; empty if it has none."""
     path = Path("pyproject.toml")
     project = tomllib.loads(path.read_text()).get("project", {}) if path.is_file() else {}
     wanted = str(project.get("requires-python", ""))

@@ -1,4 +1,4 @@
-"""A child process that is read line by line and leaves nothing behind."""
+"""A child process whose output is read line by line, and which leaves no processes behind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -16,30 +16,30 @@ from ...core.log.reasons import failure
 __all__ = ["Lines", "Process", "check_exit", "limited", "run"]
 
 _CHUNK = 65536
-# A line that is longer is cut: a process must not fill our memory with one.
+# Longer lines are split. Attack: a process fills our memory with one line.
 _LONGEST_LINE = 4 * 2**20
-# What ends a process that has used up its time, or writes a file that is too large.
+# The signals that end a process at its limit of CPU time or file size.
 _AT_A_LIMIT = (signal.SIGXCPU, signal.SIGXFSZ)
 
 
 class Process:
-    r"""A process in a session of its own; on leaving the context, the whole session is ended.
+    r"""A process in its own session. All processes of the session end with the context.
 
     Parameters
     ----------
     argv : sequence of str
     env : mapping, optional
-        The whole environment; ours by default.
+        All environment variables; the default is our environment.
     cwd : str, optional
     limits : mapping, optional
-        Its resource limits and those of what it starts, see `limited`.
+        Resource limits of the process and its children, see `limited`.
     stop_timeout : float
         Seconds between SIGTERM and SIGKILL.
 
     Raises
     ------
     OSError
-        On entering, if it cannot be started.
+        On entering the context, if the process cannot be started.
     """
 
     def __init__(
@@ -75,13 +75,13 @@ class Process:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Shielded: who is cancelled twice must still not leave a build running.
+        # Shielded, so that a second cancellation does not leave the process running.
         await asyncio.shield(asyncio.ensure_future(self._stop()))
 
-    async def lines(self) -> AsyncIterator[str]:
-        r"""Iterate over what it writes to stdout and stderr, with line ends.
+    async def lines(self) -> AsyncGenerator[str, None]:
+        r"""Yield the lines of stdout and stderr, with line ends.
 
-        A ``\r`` that is not part of ``\r\n`` ends a line too: it is how programs overwrite one.
+        A ``\r`` without ``\n`` also ends a line: programs use it to overwrite the line.
         """
         if self._process is None or self._process.stdout is None:
             raise RuntimeError("The process was not started.")
@@ -93,7 +93,7 @@ class Process:
             yield line
 
     async def wait(self) -> int:
-        """Wait for its end and return its exit code; negative: the signal that ended it."""
+        """Wait for the process to end and return its exit code; negative: the signal."""
         if self._process is None:
             raise RuntimeError("The process was not started.")
         return await self._process.wait()
@@ -111,15 +111,15 @@ class Process:
                     self._signal(signal.SIGKILL)
                     await process.wait()
         except asyncio.CancelledError:
-            # The loop itself ends.
+            # The event loop is closing.
             self._signal(signal.SIGKILL)
             await process.wait()
             raise
         finally:
-            # What it started and left behind is in its session still.
+            # Its children may still be running in the session.
             self._signal(signal.SIGKILL)
-            # Output that nobody read keeps the pipe open until there is no loop left to close it
-            # in; asyncio offers no other way.
+            # Unread output would keep the pipe open after the event loop has ended. asyncio has no
+            # public way to close it.
             process._transport.close()  # type: ignore[attr-defined]
 
     def _signal(self, number: signal.Signals) -> None:
@@ -127,16 +127,16 @@ class Process:
             try:
                 os.killpg(self._process.pid, number)
             except ProcessLookupError:
-                return  # it has ended: what was wanted
+                return  # it has already ended
 
 
 class Lines:
-    """Cuts a program's output into lines, the same ones however it arrives in pieces.
+    """Splits output into lines, independent of the pieces in which it arrives.
 
     Parameters
     ----------
     longest : int
-        Bytes after which a line is cut.
+        Maximum size of a line in bytes. Longer lines are split.
     """
 
     def __init__(self, *, longest: int) -> None:
@@ -144,33 +144,33 @@ class Lines:
         self._rest = b""
 
     def feed(self, data: bytes) -> list[str]:
-        """Take in a piece and return the lines that it completes."""
-        whole = self._rest + data
-        # Of bytes: nothing but "\n", "\r" and "\r\n" ends a line.
-        lines = whole.splitlines(keepends=True)
-        # The last one may go on, or its "\r" may be half of a "\r\n".
+        """Add a piece and return the lines that it completes."""
+        data = self._rest + data
+        # bytes.splitlines() splits only at "\n", "\r" and "\r\n".
+        lines = data.splitlines(keepends=True)
+        # The last line may continue, or its "\r" may be half of a "\r\n".
         self._rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
-        if len(whole) > self._longest:
-            lines = [piece for line in lines for piece in self._cut(line)]
-            *begun, self._rest = self._cut(self._rest)
-            lines += begun
+        if len(data) > self._longest:
+            lines = [piece for line in lines for piece in self._split(line)]
+            *pieces, self._rest = self._split(self._rest)
+            lines += pieces
         return [line.decode("utf-8", "replace") for line in lines]
 
     def pause(self) -> list[str]:
-        r"""Return a line that ends in ``\r``, when no ``\n`` has come after it for a while."""
+        r"""Return a line that ends in ``\r``, if no ``\n`` has followed for a while."""
         return self.end() if self._rest.endswith(b"\r") else []
 
     def end(self) -> list[str]:
-        """Return the line that was not finished, if there is one."""
+        """Return the last line, if it has no line end."""
         rest, self._rest = self._rest, b""
         return [rest.decode("utf-8", "replace")] if rest else []
 
-    def _cut(self, line: bytes) -> list[bytes]:
+    def _split(self, line: bytes) -> list[bytes]:
         pieces = []
         while len(line) > self._longest:
             at = self._longest
             while at > self._longest - 3 and line[at] & 0xC0 == 0x80:
-                at -= 1  # not within a character
+                at -= 1  # not within a UTF-8 character
             pieces.append(line[:at])
             line = line[at:]
         return [*pieces, line]
@@ -183,7 +183,7 @@ def limited(argv: Sequence[str], limits: Mapping[str, int]) -> list[str]:
     ----------
     argv : sequence of str
     limits : mapping of str to int
-        By the names of getrlimit(2) in lower case, without ``RLIMIT_``: ``{"core": 0}``.
+        Limits by the names of getrlimit(2) in lower case without ``RLIMIT_``: ``{"core": 0}``.
     """
     if not limits:
         return list(argv)
@@ -194,12 +194,12 @@ def limited(argv: Sequence[str], limits: Mapping[str, int]) -> list[str]:
 async def run(
     argv: Sequence[str], *, env: Mapping[str, str] | None = None, timeout: float
 ) -> tuple[int, str]:
-    """Run a program to its end and return its exit code and output.
+    """Run a program and return its exit code and output.
 
     Raises
     ------
     TimeoutError
-        If it takes longer than `timeout` seconds; it is ended then.
+        If it takes longer than `timeout` seconds. The program is ended then.
     """
     async with asyncio.timeout(timeout), Process(argv, env=env) as process:
         output = "".join([line async for line in process.lines()])
@@ -207,12 +207,12 @@ async def run(
 
 
 def check_exit(code: int) -> None:
-    """Raise `LaunchFailedError` unless a build's process ended well.
+    """Raise `LaunchFailedError` unless the exit code of a build's process is 0.
 
-    What its log says of the reason is for the launch to find out.
+    The launch will look for a more specific reason in the log.
     """
     if code:
         if -code in _AT_A_LIMIT:
             raise failure("resource-limit")
-        # repo2docker itself ends with 1; another signal comes from outside.
+        # repo2docker exits with 1. Other signals come from outside.
         raise failure("build-interrupted" if code < 0 else "build-failed")

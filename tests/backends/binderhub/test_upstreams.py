@@ -54,7 +54,7 @@ def test_what_it_says_itself_counts_at_once() -> None:
     bad = [{"service": "JupyterHub API", "ok": False}, {"service": "Docker registry", "ok": True}]
     hub.take({"ok": False, "checks": bad}, 0.1)
     assert not hub.healthy
-    assert hub.problem == "it says so: JupyterHub API"
+    assert hub.problem == "its health check failed: JupyterHub API"
     hub.take(healthy(), 0.25)
     assert hub.state() == {
         "url": "https://hub.example.org/",
@@ -193,8 +193,8 @@ async def test_each_is_watched(caplog: pytest.LogCaptureFixture) -> None:
             assert (await upstreams.health())["ok"] is False
             one.start()
             await state(lambda: first.healthy)
-        assert "not well: Connection refused" in caplog.text
-        assert f"BinderHub {first.host} is well again" in caplog.text
+        assert "not healthy: Connection refused" in caplog.text
+        assert f"BinderHub {first.host} is healthy again" in caplog.text
 
 
 async def state(reached: Any) -> None:
@@ -206,15 +206,15 @@ async def state(reached: Any) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "problem"),
     [
-        (b"not found", 404, "its /health answered 404"),
-        (b"<!doctype html>", 200, "its /health is not a BinderHub's"),
-        (b"[" * 100_000, 200, "its /health is not a BinderHub's"),
+        (b"not found", 404, "its /health returned 404"),
+        (b"<!doctype html>", 200, "its /health is not that of a BinderHub"),
+        (b"[" * 100_000, 200, "its /health is not that of a BinderHub"),
         (
             b'{"ok": true, "more": "' + b"x" * (1 << 20) + b'"}',
             200,
-            "the answer is longer than 1,048,576",
+            "the response is longer than 1,048,576",
         ),
-        (None, 200, "no answer in time"),
+        (None, 200, "no response in time"),
     ],
 )
 @asynchronous(20)
