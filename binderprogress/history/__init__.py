@@ -1,1 +1,1 @@
-"""What is kept of launches that are over."""
+"""The history of finished launches, in a database."""

@@ -1,4 +1,4 @@
-"""The thread that writes: whoever adds a launch does not wait for a disk."""
+"""A thread that writes launches, so that `add` does not wait for the database."""
 
 from __future__ import annotations
 
@@ -18,21 +18,29 @@ from .connection import reason_of
 __all__ = ["BATCH", "BatchWriter"]
 
 BATCH = 500
-"""As many are written at once, if as many wait."""
+"""Maximum number of launches in one transaction."""
 _PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 class BatchWriter:
-    """Writes what is added, many at once where many wait.
+    """Writes launches in batches.
 
     Parameters
     ----------
     write : callable
-        Writes launches, all or none.
+        Writes a list of launches, all or none.
     tidy : callable
-        Called at the beginning and then every `every` seconds.
+        Removes old launches. It gets an event that is set when the writer closes.
     size : int
-        How many launches may wait.
+        Maximum number of launches that wait.
+    every : float
+        Seconds between calls of `tidy`. The first one is at the beginning.
+    log : logging.Logger
+
+    Attributes
+    ----------
+    lost : int
+        Number of launches that were not written.
     """
 
     def __init__(
@@ -55,30 +63,30 @@ class BatchWriter:
         self._thread.start()
 
     def add(self, past: PastLaunch) -> None:
-        """Have a launch written, unless too many wait already."""
+        """Queue a launch. It is lost if too many launches are waiting."""
         if self._closing.is_set():
             self._lose(1, "the history is closed")
             return
         try:
             self._queue.put_nowait(past)
         except Full:
-            self._lose(1, "too many wait to be written")
+            self._lose(1, "too many launches are waiting")
 
     def flush(self) -> None:
-        """Wait until all that was added is written, or lost."""
+        """Wait until all queued launches are written or lost."""
         self._queue.join()
 
     def close(self, *, timeout: float) -> None:
-        """Write what waits, and end; after `timeout` seconds without the rest."""
+        """Write the queued launches and end the thread. After `timeout` seconds, they are lost."""
         if self._closing.is_set():
             return
         self._closing.set()
-        # When it is full, the thread does not wait for anything.
+        # If the queue is full, the thread is not waiting for an item.
         with suppress(Full):
             self._queue.put_nowait(None)
         self._thread.join(timeout)
         if self._thread.is_alive():
-            self._lose(self._queue.unfinished_tasks, "the server stops, and the database is slow")
+            self._lose(self._queue.unfinished_tasks, "the database is too slow while stopping")
 
     def _run(self) -> None:
         due = 0.0
@@ -96,22 +104,22 @@ class BatchWriter:
                     self._queue.task_done()
 
     def _take(self, patience: float) -> list[PastLaunch | None]:
-        """Return what waits, at most a batch; nothing, when nothing comes in time."""
-        found: list[PastLaunch | None] = []
+        """Return a batch of queued items; empty if none comes within `patience` seconds."""
+        batch: list[PastLaunch | None] = []
         with suppress(Empty):
-            found.append(self._queue.get(timeout=patience))
-            while len(found) < BATCH:
-                found.append(self._queue.get_nowait())
-        return found
+            batch.append(self._queue.get(timeout=patience))
+            while len(batch) < BATCH:
+                batch.append(self._queue.get_nowait())
+        return batch
 
     def _persist(self, launches: list[PastLaunch]) -> None:
-        """Write, as often as it takes while the database is away."""
+        """Write launches. Retry while the database is unavailable."""
         failures = 0
         while True:
             try:
                 self._write(launches)
                 if failures:
-                    self._log.info("The history is written again.")
+                    self._log.info("The history can be written again.")
                 return
             except (OperationalError, InterfaceError) as error:
                 if self._closing.is_set():
@@ -120,17 +128,17 @@ class BatchWriter:
                 pause = _PAUSES[min(failures, len(_PAUSES) - 1)]
                 failures += 1
                 self._log.warning(
-                    "The history cannot be written (%s). Trying again in %g s.",
+                    "The history cannot be written (%s). Retrying in %g s.",
                     reason_of(error),
                     pause,
                 )
                 self._closing.wait(pause)
-            except Exception as error:  # noqa: BLE001 - whatever is in it, the thread goes on
+            except Exception as error:  # noqa: BLE001 - the thread must go on
                 self._persist_each(launches, error)
                 return
 
     def _persist_each(self, launches: list[PastLaunch], error: Exception) -> None:
-        """Find out which of them cannot be written."""
+        """Write launches one by one, to lose only those that cannot be written."""
         if len(launches) == 1:
             self._lose(1, reason_of(error))
             return
@@ -145,4 +153,4 @@ class BatchWriter:
 
     def _lose(self, count: int, why: str) -> None:
         self.lost += count
-        self._log.error("%d launches are not kept in the history: %s", count, why)
+        self._log.error("%d launches are missing in the history: %s", count, why)

@@ -1,4 +1,4 @@
-"""What can be configured of the history."""
+"""The configuration of the history."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ __all__ = ["History"]
 
 
 class History(LoggingConfigurable):
-    """What is kept of launches that are over: no addresses of people, no users, no tokens."""
+    """The history of finished launches. It contains no client addresses, users or tokens."""
 
     url = Unicode(
         None,
         allow_none=True,
         help="""
-        The URL of a database, as SQLAlchemy has it: sqlite:////srv/history.sqlite,
-        postgresql://user:password@host/name. By default a file in the user's data folder. "" keeps
-        nothing.
+        URL of the database for SQLAlchemy, such as sqlite:////srv/history.sqlite or
+        postgresql://user:password@host/name. The default is a file in the user's data folder. With
+        "", no history is kept.
         """,
     ).tag(config=True)
 
-    keep_days = Integer(400, min=0, help="For how many days launches are kept; 0: for ever.").tag(
+    keep_days = Integer(400, min=0, help="Days that launches are kept; 0: no limit.").tag(
         config=True
     )
 
     max_waiting = Integer(
         10_000,
         min=1,
-        help="How many launches may wait to be written while the database is away; more are lost, "
-        "and counted.",
+        help="Maximum number of launches that wait while the database is unavailable. Further ones "
+        "are lost, and counted.",
     ).tag(config=True)
 
     def open(self) -> HistoryStore:
-        """Open it; it takes as long as the database does.
+        """Open the history. This blocks until the database responds.
 
         Raises
         ------
         ConfigError
-            If a database that is configured cannot be opened.
+            If the configured database cannot be opened.
         """
         if self.url == "":
             return NoHistory()
@@ -57,7 +57,7 @@ class History(LoggingConfigurable):
                 f"{' and '.join(missing)} is not installed. "
                 "Install it with: pip install 'binderprogress[history]'"
             )
-        # Only here: who keeps no history needs none of it.
+        # SQLAlchemy is needed only here.
         from .database import Database
 
         options: dict[str, Any] = {
@@ -71,11 +71,11 @@ class History(LoggingConfigurable):
         try:
             return Database(f"sqlite:///{path}", **options)
         except ConfigError as error:
-            # Nobody asked for this one: a home that is read-only is no reason not to serve.
+            # The default must not keep the server from starting, as with a read-only home folder.
             return self._without(str(error))
 
     def _without(self, why: str) -> HistoryStore:
         if self.url is not None:
             raise ConfigError(f"c.History.url cannot be used: {why}")
-        self.log.warning("No history of launches is kept: %s", why)
+        self.log.warning("The history of launches is disabled: %s", why)
         return NoHistory()

@@ -1,4 +1,4 @@
-"""Opens a database."""
+"""Connects to the database."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ from .schema import migrate
 __all__ = ["connect", "reason_of"]
 
 _BUSY = 30.0
-"""Seconds to wait for another process that writes into the same file."""
+"""Seconds to wait for another process that writes to the same SQLite file."""
 
-_AGAIN = 0.05
+_RETRY_DELAY = 0.05
 
-# Of several, the one that our extra brings.
+# The driver that the extra "postgresql" installs.
 _DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
 
 
 def connect(url: str) -> Engine:
-    """Open a database and bring it to our tables.
+    """Open a database and create or migrate its tables.
 
     Parameters
     ----------
     url : str
-        Of SQLAlchemy. A path of SQLite's may begin with ``~``; ``postgresql://`` is by psycopg.
+        A URL of SQLAlchemy. The path of a SQLite file may begin with ``~``. ``postgresql://`` uses
+        psycopg.
 
     Raises
     ------
     ConfigError
-        If that is no URL, its driver is not installed, or the database cannot be opened or used.
+        If the URL is not valid, its driver is not installed, or the database cannot be used.
     """
     address = _address(url)
     engine = _engine(address)
@@ -52,7 +53,7 @@ def connect(url: str) -> Engine:
         engine.dispose()
         raise ConfigError(
             f"The history cannot be opened at {address.render_as_string(hide_password=True)}: "
-            f'{reason_of(error)}. Name another database with c.History.url, or none with "".'
+            f'{reason_of(error)}. Set c.History.url to another database, or to "" for no history.'
         ) from error
     except ConfigError:
         engine.dispose()
@@ -61,7 +62,7 @@ def connect(url: str) -> Engine:
 
 
 def reason_of(error: Exception) -> str:
-    """Return what a database says of an error, without the values that it was given."""
+    """Return the database's message of an error, without the values of the statement."""
     return str(getattr(error, "orig", None) or error).strip().partition("\n")[0][:300]
 
 
@@ -69,9 +70,9 @@ def _address(url: str) -> URL:
     try:
         address = make_url(url)
     except ArgumentError as error:
-        # Not as it stands: it may have a password in it.
+        # Without the URL, which may contain a password.
         raise ConfigError(
-            "c.History.url is not the URL of a database, as sqlite:////srv/history.sqlite or "
+            "c.History.url is not the URL of a database, such as sqlite:////srv/history.sqlite or "
             "postgresql://user:password@host/name."
         ) from error
     address = address.set(drivername=_DRIVERS.get(address.drivername, address.drivername))
@@ -81,8 +82,8 @@ def _address(url: str) -> URL:
             make_private_folder(path.parent)
         except OSError as error:
             raise ConfigError(
-                f"The folder {path.parent} for the history cannot be made: {error.strerror}. Name "
-                'another place with c.History.url, or none with "".'
+                f"The folder {path.parent} for the history cannot be created: {error.strerror}. "
+                'Set c.History.url to another place, or to "" for no history.'
             ) from error
         address = address.set(database=str(path))
     return address
@@ -91,7 +92,7 @@ def _address(url: str) -> URL:
 def _make_private(address: URL) -> None:
     name = address.database
     if address.get_backend_name() == "sqlite" and name and not name.startswith((":", "file:")):
-        # SQLite gives its other files the mode of this one.
+        # SQLite creates its other files with the mode of this one.
         make_private_file(Path(name))
 
 
@@ -100,34 +101,34 @@ def _engine(address: URL) -> Engine:
         return create_engine(address, pool_pre_ping=True)
     except NoSuchModuleError as error:
         raise ConfigError(
-            f"c.History.url names a kind of database that is not known: {address.drivername}."
+            f"c.History.url has an unknown kind of database: {address.drivername}."
         ) from error
     except ModuleNotFoundError as error:
         module = error.name or address.get_driver_name()
         package = "binderprogress[postgresql]" if module == "psycopg" else module
         raise ConfigError(
-            f"{module} is not installed, which c.History.url needs. "
+            f"c.History.url needs {module}, which is not installed. "
             f"Install it with: pip install '{package}'"
         ) from error
 
 
 def _on_connect(connection: sqlite3.Connection, _: Any) -> None:
-    # The driver's own way of beginning transactions leaves out those of tables.
+    # The driver begins no transaction for statements that change tables, so `_on_begin` does.
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {int(_BUSY * 1000)}")
     _write_ahead(cursor)
-    # A crash of the machine may cost the last launches, and never the file.
+    # After a crash of the machine, the last launches may be lost, but the file is intact.
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
 
 
 def _write_ahead(cursor: sqlite3.Cursor) -> None:
-    """Let who reads not wait for who writes.
+    """Enable write-ahead logging, so that readers do not wait for writers.
 
-    When several servers open a new file at once, SQLite refuses this to all but one, without
-    waiting as it does elsewhere, since two that wait could wait for each other.
+    If several servers open a new file at the same time, SQLite returns an error to all but one. It
+    does not wait here, to avoid a deadlock.
     """
     until = time.monotonic() + _BUSY
     while True:
@@ -137,10 +138,11 @@ def _write_ahead(cursor: sqlite3.Cursor) -> None:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise
-        time.sleep(_AGAIN)
+        time.sleep(_RETRY_DELAY)
 
 
 def _on_begin(connection: Connection) -> None:
-    # Who is going to write says so at once, and waits for others; later it would be refused.
+    # A transaction that writes takes the lock immediately, because SQLite does not wait for it
+    # later.
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

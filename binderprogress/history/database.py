@@ -1,4 +1,4 @@
-"""The history in a database: SQLite, PostgreSQL, or another that SQLAlchemy knows."""
+"""The history in a database: SQLite, PostgreSQL, or another one that SQLAlchemy supports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..core.phases import Phase
 from ..core.timing.spans import PastLaunch, Span
 from ..errors import HistoryError
 from . import period_totals as periods
-from . import queries as aggregates
+from . import queries
 from .batch_writer import BatchWriter
 from .connection import connect, reason_of
 from .models import LaunchRow, Repository
@@ -29,7 +29,7 @@ __all__ = ["Database", "key_of", "row_of"]
 _SLICE = 1000
 _PAGE = 20_000
 _IN = 500
-"""As many values in one question: databases have a limit."""
+"""Maximum number of values in an IN clause, which databases limit."""
 _TIDY = 3600.0
 _CLOSE = 2.0
 
@@ -43,19 +43,19 @@ class Database:
     Parameters
     ----------
     url : str
-        Of SQLAlchemy; `engine.connect` says what else is taken.
+        A URL of SQLAlchemy, see `connection.connect`.
     keep_days : int
-        For how long launches are kept; 0: for ever.
+        Days that launches are kept; 0: no limit.
     max_waiting : int
-        How many launches may wait to be written.
+        Maximum number of launches that wait to be written.
     log : logging.Logger
     clock : callable
-        Seconds since 1970.
+        Returns seconds since 1970.
 
     Raises
     ------
     ConfigError
-        If it cannot be opened; the message says what to do.
+        If the database cannot be opened. The message says what to do.
     """
 
     def __init__(
@@ -73,78 +73,78 @@ class Database:
         self._clock = clock
         self._writer = BatchWriter(self.write, self.tidy, size=max_waiting, every=_TIDY, log=log)
 
-    # -- the protocol of `base.HistoryStore`
+    # -- the protocol of `store.HistoryStore`
 
     @property
     def lost(self) -> int:
-        """How many could not be kept."""
+        """Number of launches that could not be written."""
         return self._writer.lost
 
     def add(self, past: PastLaunch) -> None:
-        """Have a launch written; see `base.HistoryStore.add`."""
+        """Add a launch; see `store.HistoryStore.add`."""
         self._writer.add(past)
 
     def recent(self, limit: int) -> list[PastLaunch]:
-        """Return the newest launches; see `base.HistoryStore.recent`."""
+        """Return the newest launches; see `store.HistoryStore.recent`."""
         return self._read(_launches().order_by(LaunchRow.began.desc()).limit(limit))
 
     def of(self, repository: str, limit: int) -> list[PastLaunch]:
-        """Return the newest launches of a repository; see `base.HistoryStore.of`."""
+        """Return the newest launches of a repository; see `store.HistoryStore.of`."""
         wanted = select(Repository.id).where(Repository.key == key_of(_clean(repository)))
         with self.engine.connect() as connection:
-            found = connection.scalar(wanted)
-        if found is None:
+            repository_id = connection.scalar(wanted)
+        if repository_id is None:
             return []
-        rows = _launches().where(LaunchRow.repository_id == found)
+        rows = _launches().where(LaunchRow.repository_id == repository_id)
         return self._read(rows.order_by(LaunchRow.began.desc()).limit(limit))
 
     def stats(
         self, *, days: int, now: float, provider: str | None = None, host: str | None = None
     ) -> Stats:
-        """Say where the time went; see `base.HistoryStore.stats`."""
+        """Return statistics of the last days; see `store.HistoryStore.stats`."""
         with self.engine.connect() as connection:
-            return aggregates.stats(connection, days=days, now=now, provider=provider, host=host)
+            return queries.stats(connection, days=days, now=now, provider=provider, host=host)
 
     def names(self) -> Names:
-        """Return what there are launches of; see `base.HistoryStore.names`."""
+        """Return the providers and hosts with launches; see `store.HistoryStore.names`."""
         with self.engine.connect() as connection:
             return periods.names(connection)
 
     def popular(self, *, limit: int, now: float) -> list[Popular]:
-        """Return images worth having everywhere; see `base.HistoryStore.popular`."""
+        """Return images worth pulling in advance; see `store.HistoryStore.popular`."""
         with self.engine.connect() as connection:
-            return aggregates.popular(connection, limit=limit, now=now)
+            return queries.popular(connection, limit=limit, now=now)
 
     def close(self) -> None:
-        """Write what was added, and let go of the database."""
+        """Write pending launches, and disconnect from the database."""
         self._writer.close(timeout=_CLOSE)
         self.engine.dispose()
 
     # -- writing
 
     def flush(self) -> None:
-        """Wait until all that was added is written."""
+        """Wait until all pending launches are written or lost."""
         self._writer.flush()
 
     def write(self, launches: Iterable[PastLaunch]) -> None:
-        """Write launches and what they add to the sums, all or nothing; at once, in this thread."""
+        """Write launches and update the totals, all or nothing, in the calling thread."""
         cleaned = [_cleaned(past) for past in launches]
         sums = _sums(cleaned)
         rows = [row_of(past) for past in cleaned]
         with self._writing.begin() as connection:
-            # First what is counted up: it locks, in an order that is the same for all who write.
-            aggregates.add_repositories(connection, sums)
+            # First the statements that lock rows, in the same order in every transaction.
+            queries.add_repositories(connection, sums)
             ids = _ids(connection, list(sums.repositories))
             for row, past in zip(rows, cleaned, strict=True):
                 row["repository_id"] = ids[key_of(past.repository)]
             connection.execute(insert(LaunchRow), rows)
-            aggregates.add_counts(connection, sums, ids)
+            queries.add_counts(connection, sums, ids)
 
     def tidy(self, stop: threading.Event) -> None:
-        """Remove launches that are older than is kept, slice by slice, until `stop` is set."""
+        """Remove launches older than `keep_days`, slice by slice, until `stop` is set."""
         if not self._keep_days:
             return
-        # Whole days, as they are counted.
+        # Only complete days, because totals are those of days.
         first = int(self._clock() // DAY) - self._keep_days
         with self._writing.begin() as connection:
             periods.forget_before(connection, first)
@@ -152,33 +152,33 @@ class Database:
             pass
 
     def _remove_slice(self, before: float) -> bool:
-        """Remove some launches that began before; whether there may be more."""
+        """Remove a slice of launches that began before a time. Return whether more may follow."""
         old = select(LaunchRow.id).where(LaunchRow.began < before).limit(_SLICE)
         with self._writing.begin() as connection:
             ids = list(connection.scalars(old))
             if not ids:
                 return False
             rows = connection.execute(_launches().where(LaunchRow.id.in_(ids)))
-            aggregates.take_away(connection, _sums(map(_past, rows)))
+            queries.take_away(connection, _sums(map(_past, rows)))
             connection.execute(delete(LaunchRow).where(LaunchRow.id.in_(ids)))
-            aggregates.forget_empty(connection)
+            queries.forget_empty(connection)
         return len(ids) == _SLICE
 
-    def rebuild(self, told: Callable[[int], None] = lambda _: None) -> int:
-        """Make all sums anew from the launches; see `base.HistoryStore.rebuild`."""
+    def rebuild(self, progress: Callable[[int], None] = lambda _: None) -> int:
+        """Recompute all totals from the launches; see `store.HistoryStore.rebuild`."""
         try:
             with self._writing.begin() as connection:
-                return self._rebuild(connection, told)
+                return self._rebuild(connection, progress)
         except (SQLAlchemyError, msgspec.MsgspecError) as error:
             raise HistoryError(
-                f"The sums of {self} cannot be made anew, and are as before: {reason_of(error)}"
+                f"The totals of {self} could not be rebuilt, and are unchanged: {reason_of(error)}"
             ) from error
 
-    def _rebuild(self, connection: Connection, told: Callable[[int], None]) -> int:
+    def _rebuild(self, connection: Connection, progress: Callable[[int], None]) -> int:
         if connection.dialect.name == "postgresql":
-            # Nobody adds meanwhile; SQLite has one writer at a time anyway.
+            # No other transaction may add launches. SQLite has only one writer at a time.
             connection.execute(text("LOCK TABLE repositories IN EXCLUSIVE MODE"))
-        aggregates.forget_all(connection)
+        queries.forget_all(connection)
         count = last = 0
         while True:
             page = _launches().where(LaunchRow.id > last).order_by(LaunchRow.id)
@@ -187,11 +187,11 @@ class Database:
                 break
             last = rows[-1].id
             sums = _sums(map(_past, rows))
-            aggregates.add_repositories(connection, sums)
-            aggregates.add_counts(connection, sums, _ids(connection, list(sums.repositories)))
+            queries.add_repositories(connection, sums)
+            queries.add_counts(connection, sums, _ids(connection, list(sums.repositories)))
             count += len(rows)
-            told(count)
-        aggregates.forget_empty(connection)
+            progress(count)
+        queries.forget_empty(connection)
         return count
 
     def __str__(self) -> str:
@@ -225,7 +225,7 @@ def _past(row: Row[Any]) -> PastLaunch:
 
 
 def row_of(past: PastLaunch) -> dict[str, Any]:
-    """Return the columns of a launch, but for its repository's."""
+    """Return the columns of a launch, without the id of its repository."""
     return {
         "began": past.began,
         "provider": past.provider,
@@ -252,23 +252,23 @@ def _sums(launches: Iterable[PastLaunch]) -> Sums:
 
 
 def _ids(connection: Any, keys: list[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
+    ids: dict[str, int] = {}
     for start in range(0, len(keys), _IN):
         wanted = keys[start : start + _IN]
         rows = connection.execute(
             select(Repository.key, Repository.id).where(Repository.key.in_(wanted))
         )
-        found.update((row.key, row.id) for row in rows)
-    return found
+        ids.update((row.key, row.id) for row in rows)
+    return ids
 
 
 def key_of(name: str) -> str:
-    """Return what stands for a name that may be too long for an index."""
+    """Return a hash of a name that may be too long for an index."""
     return hashlib.sha256(name.encode()).hexdigest()
 
 
 def _cleaned(past: PastLaunch) -> PastLaunch:
-    """Return the launch as any database takes it: a name of 255 characters at most, and so on."""
+    """Return the launch with values that any database accepts, such as names of 255 characters."""
     names = ("provider", "commit", "host", "reason")
     texts = ("repository", "ref", "image")
     return msgspec.structs.replace(
@@ -283,5 +283,5 @@ def _cleaned(past: PastLaunch) -> PastLaunch:
 
 
 def _clean(value: str) -> str:
-    """Return text without what databases refuse: null characters, and halves of characters."""
+    """Return text without null characters and lone surrogates, which databases reject."""
     return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -1,8 +1,8 @@
-"""What the launches of some time come to: how they ended, and histograms of how long they took.
+"""Aggregates for a period: counts of outcomes, and histograms of durations.
 
 The bins of a histogram are those of DDSketch (Masson, Rim and Lee, VLDB 2019): each is wider than
-the one before by the same share, so that what is read from a bin's middle is off by no more than a
-share of itself, however many launches there are.
+the previous one by a constant factor. So the relative error of a value that is read from the middle
+of a bin is bounded, for any number of launches.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ = ["COLD", "WARM", "Ended", "Histogram", "Phases", "add_ended", "add_pha
 COLD, WARM = "cold", "warm"
 
 _SHORTEST = 0.01
-"""What takes less, in seconds, is in the first bin, and off by no more than half of this."""
+"""Upper bound of the first bin, in seconds."""
 _RISE = 1.02
-"""How much wider a bin is than the one before: its middle is off by less than one in a hundred."""
+"""Ratio of the widths of adjacent bins. The relative error is less than 1 %."""
 _LAST = 1000
-"""Seven weeks; what takes longer is in this bin, too, so that none has more."""
+"""The last bin, which also has all durations of more than seven weeks."""
 
 _MIDDLES = [
     _SHORTEST / 2,
@@ -33,27 +33,28 @@ _MIDDLES = [
 ]
 
 Ended = dict[str, dict[str, int]]
-"""How many launches there were, by outcome and reason; of the ready ones, `COLD` or `WARM`."""
+"""Number of launches by outcome and reason. The reason of ready ones is `COLD` or `WARM`."""
 
 
 def bin_of(seconds: float) -> int:
-    """Return the bin that a time is counted in."""
+    """Return the number of the bin of a duration."""
     if seconds <= _SHORTEST:
         return 0
     return min(ceil(log(seconds / _SHORTEST) / log(_RISE)), _LAST)
 
 
 class Histogram(msgspec.Struct, frozen=True, array_like=True):
-    """How many launches took about so long.
+    """A histogram of durations.
 
     Attributes
     ----------
     first : int
-        The first bin that has any.
+        Number of the first bin that is not empty.
     counts : list of int
-        Of this bin, and of all that follow to the last that has any.
+        Number of launches of each bin, from `first` to the last one that is not empty.
     least, most : float
-        The shortest and the longest time, so that of a single launch its own is told.
+        The shortest and the longest duration, in seconds. They bound the percentiles, which makes
+        those of a single launch exact.
     """
 
     first: int
@@ -63,71 +64,71 @@ class Histogram(msgspec.Struct, frozen=True, array_like=True):
 
     @classmethod
     def of(cls, times: Collection[float]) -> Histogram:
-        """Return one of some times, in seconds; there has to be one."""
+        """Return the histogram of at least one duration in seconds."""
         bins = Counter(map(bin_of, times))
         first = min(bins)
         counts = [bins[number] for number in range(first, max(bins) + 1)]
         return cls(first, counts, round(min(times), 3), round(max(times), 3))
 
     @classmethod
-    def sum(cls, found: Sequence[Histogram]) -> Histogram:
-        """Return the sum of some; there has to be one."""
-        if len(found) == 1:
-            return found[0]
-        first = min(one.first for one in found)
-        counts = [0] * (max(one.first + len(one.counts) for one in found) - first)
-        for one in found:
-            place = slice(one.first - first, one.first - first + len(one.counts))
-            counts[place] = map(add, counts[place], one.counts)
-        least, most = min(one.least for one in found), max(one.most for one in found)
+    def sum(cls, histograms: Sequence[Histogram]) -> Histogram:
+        """Return the sum of at least one histogram."""
+        if len(histograms) == 1:
+            return histograms[0]
+        first = min(each.first for each in histograms)
+        counts = [0] * (max(each.first + len(each.counts) for each in histograms) - first)
+        for each in histograms:
+            place = slice(each.first - first, each.first - first + len(each.counts))
+            counts[place] = map(add, counts[place], each.counts)
+        least = min(each.least for each in histograms)
+        most = max(each.most for each in histograms)
         return cls(first, counts, least, most)
 
-    def percentiles(self, wanted: Iterable[int]) -> tuple[int, list[float]]:
-        """Say how long launches took.
+    def percentiles(self, percents: Iterable[int]) -> tuple[int, list[float]]:
+        """Return percentiles of the durations.
 
         Parameters
         ----------
-        wanted : iterable of int
-            Shares of the launches, in percent.
+        percents : iterable of int
 
         Returns
         -------
         int
-            How many launches there are.
+            Number of launches.
         list of float
-            How many seconds each of these shares took at most, within one percent.
+            The percentiles in seconds, with a relative error of at most 1 %.
         """
         below = list(accumulate(self.counts))
         launches = below[-1]
-        # The rank of the launch that is meant, rounded up, without a detour by floats.
-        ranks = (max(-(-launches * share // 100), 1) for share in wanted)
+        # The rank is rounded up with integers, because floats are not exact.
+        ranks = (max(-(-launches * percent // 100), 1) for percent in percents)
         middles = (_MIDDLES[self.first + bisect_left(below, rank)] for rank in ranks)
         return launches, [min(max(middle, self.least), self.most) for middle in middles]
 
 
 Phases = dict[str, dict[str, Histogram]]
-"""How long launches took that are ready: by `COLD` and `WARM`, and by phase."""
+"""Durations of ready launches, by `COLD` or `WARM`, and by phase."""
 
 
-def add_ended(found: Iterable[Ended]) -> Ended:
-    """Return the sum of some."""
+def add_ended(parts: Iterable[Ended]) -> Ended:
+    """Return the sum of counts."""
     sums: Ended = {}
-    for one in found:
-        for outcome, reasons in one.items():
-            there = sums.setdefault(outcome, {})
+    for part in parts:
+        for outcome, reasons in part.items():
+            totals = sums.setdefault(outcome, {})
             for reason, launches in reasons.items():
-                there[reason] = there.get(reason, 0) + launches
+                totals[reason] = totals.get(reason, 0) + launches
     return sums
 
 
-def add_phases(found: Iterable[Phases]) -> Phases:
-    """Return the sum of some."""
+def add_phases(parts: Iterable[Phases]) -> Phases:
+    """Return the sum of histograms."""
     lists: dict[str, dict[str, list[Histogram]]] = {}
-    for one in found:
-        for kind, phases in one.items():
-            there = lists.setdefault(kind, {})
+    for part in parts:
+        for kind, phases in part.items():
+            by_phase = lists.setdefault(kind, {})
             for phase, histogram in phases.items():
-                there.setdefault(phase, []).append(histogram)
+                by_phase.setdefault(phase, []).append(histogram)
     return {
         kind: {phase: Histogram.sum(histograms) for phase, histograms in phases.items()}
         for kind, phases in lists.items()

@@ -1,4 +1,4 @@
-"""The tables. Whoever changes them adds a migration."""
+"""The tables. Every change of them needs a migration."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 __all__ = ["ALL", "Base", "ImageTotal", "LaunchRow", "PeriodTotal", "Repository"]
 
 ALL = "*"
-"""In place of provider and host: the sums of all, so that they need not be added up."""
+"""Provider or host of the totals over all of them."""
 
 MEAN = "CASE WHEN ready >= 3 THEN seconds / ready ELSE 0 END"
-"""How long a repository's launches take; one slow launch says little of its repository."""
+"""Mean duration of a repository's launches; 0 if there are too few to tell."""
 
 WORTH = "CASE WHEN pulls > 0 THEN weight * pulled / pulls ELSE 0 END"
-"""What having an image everywhere saves: what was never pulled is not missed anywhere."""
+"""The time that pulling an image in advance would save; 0 if it was never pulled."""
 
-# SQLite counts up only what it calls an INTEGER.
+# SQLite increments a primary key only if its type is INTEGER.
 _Id = BigInteger().with_variant(Integer, "sqlite")
 _NAME = String(255)
 _KEY = String(64)
 
 
 class Base(DeclarativeBase):
-    """All tables."""
+    """Base class of the tables."""
 
 
 class Repository(Base):
-    """A repository, and the sums over its launches.
+    """A repository, and the totals of its launches.
 
-    `key` stands for its address, which may be too long for an index. `seconds` is how long those
-    that are ready took; `weight` is the sum of all launches' weights, see `rollups.weight`.
+    `key` is a hash of the address, which may be too long for an index. `seconds` is the total
+    duration of ready launches. `weight` is the total weight of all launches, see `totals.weight`.
     """
 
     __tablename__ = "repositories"
@@ -54,7 +54,7 @@ class Repository(Base):
     seconds: Mapped[float] = mapped_column(Float(53))
     pulled: Mapped[float] = mapped_column(Float(53))
     weight: Mapped[float] = mapped_column(Float(53))
-    # The database's own, so that the slowest, of all or of one provider, are found at once.
+    # Computed by the database, for the indexes below.
     mean: Mapped[float] = mapped_column(Float(53), Computed(MEAN))
 
     __table_args__ = (
@@ -64,7 +64,7 @@ class Repository(Base):
 
 
 class ImageTotal(Base):
-    """An image on a host, and the sums over its launches."""
+    """An image on a host, and the totals of its launches."""
 
     __tablename__ = "images"
 
@@ -79,14 +79,14 @@ class ImageTotal(Base):
     pulls: Mapped[int] = mapped_column(Integer)
     pulled: Mapped[float] = mapped_column(Float(53))
     weight: Mapped[float] = mapped_column(Float(53))
-    # The database's own, so that the first few are found without a look at all.
+    # Computed by the database, for the index below.
     worth: Mapped[float] = mapped_column(Float(53), Computed(WORTH, persisted=True))
 
     __table_args__ = (Index("images_by_worth", "worth", "key"),)
 
 
 class LaunchRow(Base):
-    """A launch. Its spans are JSON: they are read as a whole, or not at all."""
+    """A launch. Its spans are JSON, because no query looks into them."""
 
     __tablename__ = "launches"
 
@@ -112,9 +112,9 @@ class LaunchRow(Base):
 
 
 class PeriodTotal(Base):
-    """What the launches of a day or a week come to, see `rollups.Period` and `tallies`.
+    """Totals of the launches of a day or a week, see `totals.Period` and `histogram`.
 
-    `ended` and `phases` are JSON: they are read as a whole, or not at all.
+    `ended` and `phases` are JSON, because no query looks into them.
     """
 
     __tablename__ = "periods"

@@ -1,4 +1,4 @@
-"""The sums over days and weeks in the database: written, and read."""
+"""Writes and reads the totals of days and weeks in the database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BUT_DAYS = ("provider", "host", "day")
 _KEY = ("provider", "host", "days", "day")
 _C = PeriodTotal.__table__.c
 _EACH = select(*(_C[name] for name in _KEY), _C.ended, _C.phases)
-# In one order: two who change the same wait for each other, and not for ever.
+# Sorted, so that two transactions with the same rows do not deadlock.
 _LOCKED = _EACH.order_by(*(_C[name] for name in _KEY)).with_for_update()
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _ended = msgspec.json.Decoder(Ended)
@@ -28,7 +28,7 @@ _phases = msgspec.json.Decoder(Phases)
 
 
 def add(connection: Connection, sums: Sums) -> None:
-    """Add what launches come to."""
+    """Add launches to the totals."""
     periods = sums.periods()
     if periods:
         nothing = {"ended": _NOTHING, "phases": _NOTHING}
@@ -41,7 +41,7 @@ def add(connection: Connection, sums: Sums) -> None:
         )
         changed = []
         for *key, ended, phases in connection.execute(query):
-            # It may be of a provider and a host that do not come together in these launches.
+            # The query also returns combinations of provider and host that no launch has.
             if (period := Period(*key)) in periods:
                 more_ended, more_phases = periods[period]
                 changed.append(
@@ -55,27 +55,27 @@ def add(connection: Connection, sums: Sums) -> None:
 
 
 def forget_before(connection: Connection, day: int) -> None:
-    """Remove what lies before a day; of its week, the days that are left count."""
-    gone = connection.execute(delete(PeriodTotal).where(_C.days == 1, _C.day < day))
-    if not gone.rowcount:
+    """Remove the totals before a day. The totals of its week are recomputed from the other days."""
+    deleted = connection.execute(delete(PeriodTotal).where(_C.days == 1, _C.day < day))
+    if not deleted.rowcount:
         return
     week = begin_of(day, 7)
     connection.execute(delete(PeriodTotal).where(_C.days == 7, _C.day < week))
     is_week = and_(_C.days == 7, _C.day == week)
-    # Who adds a launch to it has done so, or waits until this is done.
+    # Locked: a concurrent transaction has already added its launches, or waits.
     weeks = [Period(*key) for *key, _, _ in connection.execute(_LOCKED.where(is_week))]
-    left: defaultdict[Period, list[tuple[Ended, Phases]]] = defaultdict(list)
+    remaining: defaultdict[Period, list[tuple[Ended, Phases]]] = defaultdict(list)
     in_week = _EACH.where(_C.days == 1, _C.day.between(week, week + 6))
     for *key, ended, phases in connection.execute(in_week):
         period = Period(*key)._replace(days=7, day=week)
-        left[period].append((_ended.decode(ended), _phases.decode(phases)))
+        remaining[period].append((_ended.decode(ended), _phases.decode(phases)))
     _change(
         connection,
         [
             (
                 period,
-                add_ended(ended for ended, _ in left[period]),
-                add_phases(phases for _, phases in left[period]),
+                add_ended(ended for ended, _ in remaining[period]),
+                add_phases(phases for _, phases in remaining[period]),
             )
             for period in weeks
         ],
@@ -84,23 +84,23 @@ def forget_before(connection: Connection, day: int) -> None:
 
 
 def forget_all(connection: Connection) -> None:
-    """Begin them anew."""
+    """Remove all totals."""
     connection.execute(delete(PeriodTotal))
 
 
-def _change(connection: Connection, found: list[tuple[Period, Ended, Phases]]) -> None:
-    if not found:
+def _change(connection: Connection, totals: list[tuple[Period, Ended, Phases]]) -> None:
+    if not totals:
         return
-    is_it = [_C[name] == bindparam(f"of_{name}") for name in _KEY]
+    has_key = [_C[name] == bindparam(f"of_{name}") for name in _KEY]
     connection.execute(
-        update(PeriodTotal.__table__).where(*is_it),  # type: ignore[arg-type] # it is a Table
+        update(PeriodTotal.__table__).where(*has_key),  # type: ignore[arg-type] # it is a Table
         [
             {
                 **{f"of_{name}": value for name, value in period._asdict().items()},
                 "ended": _encode(ended).decode(),
                 "phases": _encode(phases).decode(),
             }
-            for period, ended, phases in found
+            for period, ended, phases in totals
         ],
     )
 
@@ -109,17 +109,17 @@ def _change(connection: Connection, found: list[tuple[Period, Ended, Phases]]) -
 
 
 def names(connection: Connection) -> Names:
-    """Return the providers and hosts that there are sums of."""
+    """Return the providers and hosts that have totals."""
     query = select(_C.provider, _C.host).distinct()
-    found = connection.execute(query).all()
-    providers, hosts = ({row[index] for row in found} - {ALL} for index in (0, 1))
+    rows = connection.execute(query).all()
+    providers, hosts = ({row[index] for row in rows} - {ALL} for index in (0, 1))
     return Names(providers=sorted(providers), hosts=sorted(hosts))
 
 
 def read_ended(
     connection: Connection, provider: str, host: str, first: int
 ) -> list[tuple[int, Ended]]:
-    """Return how launches ended, by the day, from the first on; `ALL` stands for all."""
+    """Return the number of launches by outcome for each day, beginning with `first`."""
     query = select(_C.day, _C.ended).where(_is(provider, host, 1), _C.day >= first)
     rows = connection.execute(query.order_by(_C.day))
     return [(day, _ended.decode(ended)) for day, ended in rows]
@@ -128,9 +128,9 @@ def read_ended(
 def read_phases(
     connection: Connection, provider: str, host: str, first: int, *, weeks: bool
 ) -> tuple[list[tuple[int, Phases]], Phases]:
-    """Return how long launches took, by the day or the week, from the first day on, and in all.
+    """Return durations for each day or week, beginning with the day `first`, and their total.
 
-    Of a week that begins before the first day, only the days that are meant count.
+    If a week begins before the first day, only its days from then on count.
     """
     query = select(_C.day, _C.phases).order_by(_C.day)
     week = begin_of(first, 7)
@@ -140,12 +140,12 @@ def read_phases(
     by_day = [(day, _phases.decode(phases)) for day, phases in rows]
     rows = connection.execute(query.where(_is(provider, host, 7), _C.day >= begin))
     by_week = [(day, _phases.decode(phases)) for day, phases in rows]
-    # As few as there can be.
+    # Weeks where possible, so that there are fewer histograms to add.
     before = [phases for day, phases in by_day if day < begin]
-    whole = add_phases([*before, *(phases for _, phases in by_week)])
+    total = add_phases([*before, *(phases for _, phases in by_week)])
     if not weeks:
-        return by_day, whole
-    return [(week, add_phases(before)), *by_week] if before else by_week, whole
+        return by_day, total
+    return [(week, add_phases(before)), *by_week] if before else by_week, total
 
 
 def _is(provider: str, host: str, days: int) -> ColumnElement[bool]:

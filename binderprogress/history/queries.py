@@ -1,4 +1,4 @@
-"""All sums in the database: written, and read for pages."""
+"""Writes and reads the totals in the database."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ _SHARES = (10, 25, 50, 75, 90)
 _MOST_REPOSITORIES = 20
 _MOST_REASONS = 50
 _MOST_DAYS = 92
-"""Over more, phases are told by the week: a picture has no room for more."""
+"""Maximum number of days that are shown by the day. More days are shown by the week."""
 _ORDER = (Phase.WAITING, Phase.FETCHING, Phase.BUILDING, Phase.PUSHING, Phase.LAUNCHING, TOTAL)
 
 # -- writing
 
 
 def add_repositories(connection: Connection, sums: Sums) -> None:
-    """Add to the sums of repositories."""
+    """Add to the totals of repositories."""
     count_up(connection, Repository, ("key",), _REPOSITORY_SUMS, [*sums.repositories.values()])
 
 
 def add_counts(connection: Connection, sums: Sums, ids: Mapping[str, int]) -> None:
-    """Add to all other sums and counts; `ids` are those of the repositories, by their keys."""
+    """Add to the totals of images and periods. `ids` are the ids of repositories by their keys."""
     images = [
         {
             **{k: v for k, v in row.items() if k != "repository"},
@@ -59,13 +59,13 @@ def add_counts(connection: Connection, sums: Sums, ids: Mapping[str, int]) -> No
 
 
 def take_away(connection: Connection, sums: Sums) -> None:
-    """Take from the sums of repositories and images what launches have added that are removed."""
+    """Subtract launches that are removed from the totals of repositories and images."""
     tables: list[tuple[type[Base], tuple[str, ...], Any]] = [
         (Repository, _REPOSITORY_SUMS, sums.repositories),
         (ImageTotal, _IMAGE_SUMS, sums.images),
     ]
-    for table, names, found in tables:
-        if not found:
+    for table, names, rows in tables:
+        if not rows:
             continue
         columns = table.__table__.c
         statement = (
@@ -76,8 +76,8 @@ def take_away(connection: Connection, sums: Sums) -> None:
         connection.execute(
             statement,
             [
-                {"of": key, **{f"less_{name}": found[key][name] for name in names}}
-                for key in sorted(found)
+                {"of": key, **{f"less_{name}": rows[key][name] for name in names}}
+                for key in sorted(rows)
             ],
         )
 
@@ -89,7 +89,7 @@ def forget_empty(connection: Connection) -> None:
 
 
 def forget_all(connection: Connection) -> None:
-    """Begin all sums and counts anew."""
+    """Reset all totals."""
     periods.forget_all(connection)
     connection.execute(delete(ImageTotal))
     connection.execute(update(Repository).values(dict.fromkeys(_REPOSITORY_SUMS, 0)))
@@ -101,14 +101,14 @@ def forget_all(connection: Connection) -> None:
 def stats(
     connection: Connection, *, days: int, now: float, provider: str | None, host: str | None
 ) -> Stats:
-    """Say where the time went in the last days."""
+    """Return statistics of the last days; see `store.HistoryStore.stats`."""
     first = int(now // DAY) - days + 1
     of = (ALL if provider is None else provider, ALL if host is None else host)
     ended = periods.read_ended(connection, *of, first)
     return Stats(
-        days=[_day(day, one) for day, one in ended],
+        days=[_day(day, counts) for day, counts in ended],
         phases=_phases(connection, *of, first, weeks=days > _MOST_DAYS),
-        reasons=_reasons(one for _, one in ended),
+        reasons=_reasons(counts for _, counts in ended),
         repositories=_slowest(connection, provider),
     )
 
@@ -122,20 +122,21 @@ def _day(day: int, ended: Ended) -> Day:
 
 
 def _reasons(ended: Iterable[Ended]) -> list[ReasonCount]:
-    found = [
+    counts = [
         ReasonCount(outcome=Phase(outcome), reason=reason, launches=launches)
         for outcome, reasons in add_ended(ended).items()
         if outcome != Phase.READY
         for reason, launches in reasons.items()
     ]
-    return sorted(found, key=lambda one: (-one.launches, one.outcome, one.reason))[:_MOST_REASONS]
+    counts.sort(key=lambda count: (-count.launches, count.outcome, count.reason))
+    return counts[:_MOST_REASONS]
 
 
 def _phases(
     connection: Connection, provider: str, host: str, first: int, *, weeks: bool
 ) -> list[Distribution]:
-    found, whole = periods.read_phases(connection, provider, host, first, weeks=weeks)
-    by_time = [("", whole), *((_date(day), phases) for day, phases in found)]
+    by_day, total = periods.read_phases(connection, provider, host, first, weeks=weeks)
+    by_time = [("", total), *((_date(day), phases) for day, phases in by_day)]
     return [
         _distribution(phase, date, histogram, cold=kind == COLD)
         for phase in _ORDER
@@ -183,7 +184,7 @@ def _slowest(connection: Connection, provider: str | None) -> list[SlowRepositor
 
 
 def popular(connection: Connection, *, limit: int, now: float) -> list[Popular]:
-    """Return the images that are most worth having on every node."""
+    """Return the images that are most worth pulling in advance, best first."""
     query = (
         select(ImageTotal.__table__, Repository.provider, Repository.address)
         .join(Repository, Repository.id == ImageTotal.repository_id)

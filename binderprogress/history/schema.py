@@ -1,4 +1,4 @@
-"""Brings a database to the tables of this version, by Alembic's scripts in `migrations`."""
+"""Creates and migrates the tables, with Alembic's scripts in `migrations`."""
 
 from __future__ import annotations
 
@@ -12,32 +12,31 @@ from ..errors import ConfigError
 
 __all__ = ["migrate"]
 
-# For a lock of PostgreSQL's: any number that nobody else takes.
+# Key of an advisory lock of PostgreSQL: an arbitrary number.
 _LOCK = 7_263_541_908
 
 
 def migrate(connection: Connection) -> None:
-    """Make the tables, or change them; in the transaction that the connection has begun.
+    """Create or migrate the tables, in the current transaction of the connection.
 
     Raises
     ------
     ConfigError
-        If a newer version has changed them already.
+        If a newer version has migrated them.
     """
     if connection.dialect.name == "postgresql":
-        # Two servers that start at once.
+        # Several servers may start at the same time.
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     config = Config()
     config.set_main_option("script_location", "binderprogress.history:migrations")
     config.attributes["connection"] = connection
     scripts = ScriptDirectory.from_config(config)
     known = {script.revision for script in scripts.walk_revisions()}
-    there = set(MigrationContext.configure(connection).get_current_heads())
-    if there - known:
+    unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
+    if unknown:
         raise ConfigError(
-            f"A newer version of binderprogress has changed the history's tables (to "
-            f"{', '.join(sorted(there - known))}; this one knows up to "
-            f"{scripts.get_current_head()}). Install that version, or name another database with "
-            "c.History.url."
+            f"The tables of the history are those of a newer version of binderprogress (revision "
+            f"{', '.join(sorted(unknown))}; this version has {scripts.get_current_head()}). "
+            "Install the newer version, or set c.History.url to another database."
         )
     command.upgrade(config, "head")

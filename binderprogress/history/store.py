@@ -1,6 +1,6 @@
-"""What a history offers; launches and the web know nothing else of it.
+"""The interface of the history, which is all that `launches` and `web` know about it.
 
-All of it but `add` may take as long as a database does: call it in a thread.
+Every method except `add` may block as long as a database does, so call it in a thread.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ __all__ = [
 
 
 class Distribution(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a phase took, in seconds.
+    """The durations of a phase.
 
     Attributes
     ----------
     phase : str
-        Or ``total``, for the whole launch.
+        A phase, or ``total`` for the full launch.
     cold : bool
-        Of launches that made the environment, or of those that found it.
+        Whether these launches built the environment.
     day : str
-        As 2026-11-25, in UTC; empty for all days together. Over more than 92 days, the Monday of a
-        week.
+        A date such as 2026-11-25, in UTC; empty for all days together. If there are more than 92
+        days, the Monday of a week.
     launches : int
-        How many went through it.
+        Number of launches with this phase.
     p10, p25, p50, p75, p90 : float
-        Quantiles.
+        Percentiles, in seconds.
     """
 
     phase: str
@@ -56,7 +56,7 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Day(msgspec.Struct, frozen=True, kw_only=True):
-    """How the launches of a day ended; `cold` is how many of those that are ready were cold."""
+    """Number of launches of a day by outcome. `cold` is the number of ready ones with a build."""
 
     day: str
     ready: int = 0
@@ -66,7 +66,7 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReasonCount(msgspec.Struct, frozen=True, kw_only=True):
-    """How many launches ended for a reason."""
+    """Number of launches that ended with a reason."""
 
     outcome: Phase
     reason: str
@@ -74,7 +74,18 @@ class ReasonCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SlowRepository(msgspec.Struct, frozen=True, kw_only=True):
-    """A repository whose launches take long; `seconds` is their mean, of those that are ready."""
+    """A repository whose launches take long.
+
+    Attributes
+    ----------
+    provider, repository : str
+    launches, ready, failed : int
+        Number of launches, and of those by outcome.
+    seconds : float
+        Mean duration of the ready launches.
+    pulled : float
+        Mean duration of pulling the image, over all launches.
+    """
 
     provider: str
     repository: str
@@ -86,26 +97,26 @@ class SlowRepository(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Names(msgspec.Struct, frozen=True, kw_only=True):
-    """Of which providers and hosts there are launches; the host "" is here."""
+    """The providers and hosts with launches. The host "" is this server."""
 
     providers: list[str] = []
     hosts: list[str] = []
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the time went, over some days.
+    """Statistics of a number of days.
 
     Attributes
     ----------
     days : list of Day
-        Those with launches, in their order.
+        The days with launches, in their order.
     phases : list of Distribution
-        For all days together, and for each. Of launches that are ready; of those that joined a
-        build, only what came after it.
+        For all days together, and for each day, of ready launches. Launches that joined a build
+        count only for the phases after it.
     reasons : list of ReasonCount
-        Of those that are not ready, the most frequent first.
+        Reasons of failed and cancelled launches, the most frequent first.
     repositories : list of SlowRepository
-        The slowest first, over all that is kept.
+        The slowest first, over the full history.
     """
 
     days: list[Day] = []
@@ -115,18 +126,18 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Popular(msgspec.Struct, frozen=True, kw_only=True):
-    """An image that is worth having on every node.
+    """An image that is worth pulling in advance.
 
     Attributes
     ----------
     image, provider, repository, ref, commit, host : str
-        What it is, and of what; `ref` is the one launched last.
+        The image, and what it was built from. `ref` is that of the last launch.
     launches : int
-        That are kept.
+        Number of launches in the history.
     seconds : float
-        How long it is pulled where it is not there yet.
+        Mean duration of pulling it.
     score : float
-        Launches, each half as much worth two weeks later, times these seconds.
+        `seconds` times the number of launches, whose weight halves every two weeks.
     """
 
     image: str
@@ -141,15 +152,15 @@ class Popular(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistoryStore(Protocol):
-    """Keeps launches that are over."""
+    """Keeps finished launches."""
 
     @property
     def lost(self) -> int:
-        """How many could not be kept."""
+        """Number of launches that could not be written."""
         ...
 
     def add(self, past: PastLaunch) -> None:
-        """Keep a launch. It returns at once, and never raises."""
+        """Add a launch. It returns immediately, and never raises."""
         ...
 
     def recent(self, limit: int) -> list[PastLaunch]:
@@ -163,44 +174,54 @@ class HistoryStore(Protocol):
     def stats(
         self, *, days: int, now: float, provider: str | None = None, host: str | None = None
     ) -> Stats:
-        """Say where the time went in the last days; with `provider` or `host`, of this one only."""
-        ...
-
-    def names(self) -> Names:
-        """Return what there are launches of."""
-        ...
-
-    def popular(self, *, limit: int, now: float) -> list[Popular]:
-        """Return the images that are most worth having on every node."""
-        ...
-
-    def rebuild(self, told: Callable[[int], None]) -> int:
-        """Make all sums anew from the launches; return how many there are.
+        """Return statistics of the last days.
 
         Parameters
         ----------
-        told : callable
-            Called now and then with how many have been read.
+        days : int
+            Number of days, including today.
+        now : float
+            Seconds since 1970.
+        provider, host : str, optional
+            Only launches of this provider or host.
+        """
+        ...
+
+    def names(self) -> Names:
+        """Return the providers and hosts with launches."""
+        ...
+
+    def popular(self, *, limit: int, now: float) -> list[Popular]:
+        """Return the images that are most worth pulling in advance, best first."""
+        ...
+
+    def rebuild(self, progress: Callable[[int], None]) -> int:
+        """Recompute all totals from the launches, and return the number of launches.
+
+        Parameters
+        ----------
+        progress : callable
+            Called from time to time with the number of launches that were read.
 
         Raises
         ------
         HistoryError
-            If the database cannot; then all is as before.
+            If the database reports an error. The totals are unchanged then.
         """
         ...
 
     def close(self) -> None:
-        """Write what was added, and let go of the database."""
+        """Write pending launches, and disconnect from the database."""
         ...
 
 
 class NoHistory:
-    """Keeps nothing."""
+    """A history that keeps nothing."""
 
     lost = 0
 
     def add(self, past: PastLaunch) -> None:
-        """Forget it."""
+        """Do nothing."""
 
     def recent(self, limit: int) -> list[PastLaunch]:
         """Return none."""
@@ -213,7 +234,7 @@ class NoHistory:
     def stats(
         self, *, days: int, now: float, provider: str | None = None, host: str | None = None
     ) -> Stats:
-        """Say that there was nothing."""
+        """Return empty statistics."""
         return Stats()
 
     def names(self) -> Names:
@@ -224,7 +245,7 @@ class NoHistory:
         """Return none."""
         return []
 
-    def rebuild(self, told: Callable[[int], None]) -> int:
+    def rebuild(self, progress: Callable[[int], None]) -> int:
         """Do nothing."""
         return 0
 

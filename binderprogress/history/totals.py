@@ -1,7 +1,7 @@
-"""Sums and counts over launches, kept up to date with each that is added.
+"""Totals of launches, which are updated with each launch.
 
-What a page asks for is read from these, in milliseconds, however many launches there are. All of
-them can be made anew from the launches.
+Pages read the totals, which takes milliseconds for any number of launches. All totals can be
+recomputed from the launches.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ __all__ = ["DAY", "PERIODS", "TOTAL", "Period", "Sums", "begin_of", "weight"]
 
 DAY = 86400.0
 TOTAL = "total"
-"""Stands for the whole launch among the phases."""
+"""The phase name of the full launch."""
 
 PERIODS = (1, 7)
-"""Launches are counted by the day and by the week: of many days, that are fewer to add up."""
+"""Lengths of periods in days. Weeks make it faster to add up many days."""
 
 _HALF_LIFE = 14 * DAY
 _START = 1_767_225_600.0  # 2026-01-01
 
 
 def weight(began: float) -> float:
-    """Return what a launch counts beside others: twice as much as one of two weeks before.
+    """Return the weight of a launch, which is twice that of a launch two weeks earlier.
 
-    Weights grow and never fade: so they can be added up in any order and are compared as they are.
-    Divided by the weight of a moment, a sum is in launches of that moment.
+    Weights do not change later, so they can be added in any order, and totals can be compared. A
+    total divided by the weight of a time is a number of launches at that time.
     """
-    # Held where floats end, for a clock that is wrong by decades.
+    # Limited to the range of floats, for a clock that is wrong by decades.
     return float(2.0 ** max(-1000.0, min((began - _START) / _HALF_LIFE, 1000.0)))
 
 
 class Period(NamedTuple):
-    """A day or a week of one provider and one host, or of all.
+    """A day or a week, for one provider and host or for all.
 
     Attributes
     ----------
     provider, host : str
-        Or `ALL`.
+        A name, or `ALL`.
     days : int
-        One of `PERIODS`.
+        Length of the period, one of `PERIODS`.
     day : int
-        The first, in days since 1970, UTC.
+        First day of the period, in days since 1970 (UTC).
     """
 
     provider: str
@@ -59,13 +59,13 @@ class Period(NamedTuple):
 
 
 def begin_of(day: int, days: int) -> int:
-    """Return the first day of the period that a day is in; weeks begin with a Monday."""
-    # The first day of all was a Thursday.
+    """Return the first day of the period that contains a day. Weeks begin on Monday."""
+    # Day 0 was a Thursday.
     return day - (day + 3) % 7 if days == 7 else day
 
 
 class Sums:
-    """What some launches add to the sums and counts."""
+    """The amounts that a number of launches add to the totals."""
 
     def __init__(self) -> None:
         self._ended: Counter[tuple[str, str, int, str, str]] = Counter()
@@ -74,7 +74,7 @@ class Sums:
         self.images: dict[str, dict[str, Any]] = {}
 
     def add(self, past: PastLaunch, *, repository: str, image: str) -> None:
-        """Add a launch; `repository` and `image` are the keys of these."""
+        """Add a launch. `repository` and `image` are the keys of its rows."""
         of = (past.provider, past.host, floor(past.began / DAY))
         kind = COLD if past.cold else WARM
         ready = past.outcome is Phase.READY
@@ -87,17 +87,17 @@ class Sums:
             self._add_image(past, repository, image)
 
     def periods(self) -> dict[Period, tuple[Ended, Phases]]:
-        """Return what they add to each period, of their provider and host and of all."""
+        """Return the amounts for each period."""
         ended: defaultdict[Period, list[Ended]] = defaultdict(list)
         for (provider, host, day, outcome, reason), launches in self._ended.items():
             for period in _periods(provider, host, day):
                 ended[period].append({outcome: {reason: launches}})
         phases: defaultdict[Period, list[Phases]] = defaultdict(list)
         for (provider, host, day, kind, phase), times in self._times.items():
-            one = {kind: {phase: Histogram.of(times)}}
+            part = {kind: {phase: Histogram.of(times)}}
             for period in _periods(provider, host, day):
-                phases[period].append(one)
-        # In one order: two who count up the same do not wait for each other for ever.
+                phases[period].append(part)
+        # Sorted, so that two transactions with the same periods do not deadlock.
         return {
             period: (add_ended(ended[period]), add_phases(phases[period]))
             for period in sorted(ended)
@@ -105,7 +105,7 @@ class Sums:
 
     def _add_repository(self, past: PastLaunch, key: str) -> None:
         ready = past.outcome is Phase.READY
-        found = self.repositories.setdefault(
+        row = self.repositories.setdefault(
             key,
             {
                 "key": key,
@@ -115,16 +115,16 @@ class Sums:
                 **dict.fromkeys(("seconds", "pulled", "weight"), 0.0),
             },
         )
-        found["launches"] += 1
-        found["ready"] += ready
-        found["failed"] += past.outcome is Phase.FAILED
-        found["seconds"] += past.seconds if ready else 0.0
-        found["pulled"] += past.pulled
-        found["weight"] += weight(past.began)
+        row["launches"] += 1
+        row["ready"] += ready
+        row["failed"] += past.outcome is Phase.FAILED
+        row["seconds"] += past.seconds if ready else 0.0
+        row["pulled"] += past.pulled
+        row["weight"] += weight(past.began)
 
     def _add_image(self, past: PastLaunch, repository: str, key: str) -> None:
         pulled = past.pulled
-        found = self.images.setdefault(
+        row = self.images.setdefault(
             key,
             {
                 "key": key,
@@ -136,12 +136,12 @@ class Sums:
                 **dict.fromkeys(("pulled", "weight"), 0.0),
             },
         )
-        if past.began >= found["last"]:
-            found.update(last=past.began, ref=past.ref, commit=past.commit)
-        found["launches"] += 1
-        found["pulls"] += pulled > 0
-        found["pulled"] += pulled
-        found["weight"] += weight(past.began)
+        if past.began >= row["last"]:
+            row.update(last=past.began, ref=past.ref, commit=past.commit)
+        row["launches"] += 1
+        row["pulls"] += pulled > 0
+        row["pulled"] += pulled
+        row["weight"] += weight(past.began)
 
 
 def _periods(provider: str, host: str, day: int) -> list[Period]:
@@ -152,7 +152,7 @@ def _periods(provider: str, host: str, day: int) -> list[Period]:
 
 
 def _durations(past: PastLaunch) -> dict[str, float]:
-    # Of a build that was under way, nobody knows here how long it took.
+    # A launch that joined a build did not see its beginning.
     wanted = {Phase.LAUNCHING} if past.joined else set(Phase) - {Phase.BUILT}
     phases = past.phase_seconds().items()
     return {TOTAL: past.seconds, **{p.value: seconds for p, seconds in phases if p in wanted}}

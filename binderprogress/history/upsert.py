@@ -1,4 +1,4 @@
-"""Rows that are counted up if they are there, and inserted if not."""
+"""Rows that are added to if they exist, and inserted if not."""
 
 from __future__ import annotations
 
@@ -21,20 +21,27 @@ def count_up(
     rows: list[dict[str, Any]],
     newest: Sequence[str] = (),
 ) -> None:
-    """Add to rows that are there, and insert the others.
+    """Add to existing rows, and insert the others.
 
     Parameters
     ----------
+    connection : Connection
+    table : type of Base
+    key : sequence of str
+        The columns of a unique index.
+    sums : sequence of str
+        The columns to add to.
+    rows : list of dict
     newest : sequence of str
-        Columns that are taken over from whichever has the greater `last`.
+        Columns whose value comes from the row with the greater `last`.
     """
     if not rows:
         return
-    # In one order: two who count up the same rows do not wait for each other for ever.
+    # Sorted, so that two transactions with the same rows do not deadlock.
     rows.sort(key=lambda row: [row[name] for name in key])
     statement = _insert(connection, table)
     if statement is None:
-        _plainly(connection, table, key, sums, rows, newest)
+        _count_up_each(connection, table, key, sums, rows, newest)
         return
     columns, new = table.__table__.c, statement.excluded
     values = {name: columns[name] + new[name] for name in sums}
@@ -44,7 +51,7 @@ def count_up(
 
 
 def _insert(connection: Connection, table: type[Base]) -> sqlite.Insert | postgresql.Insert | None:
-    """Return a statement that may update instead, if the database has one."""
+    """Return an insert statement that supports ON CONFLICT; None if the database has none."""
     if connection.dialect.name == "sqlite":
         return sqlite.insert(table)
     if connection.dialect.name == "postgresql":
@@ -52,7 +59,7 @@ def _insert(connection: Connection, table: type[Base]) -> sqlite.Insert | postgr
     return None
 
 
-def _plainly(
+def _count_up_each(
     connection: Connection,
     table: type[Base],
     key: Sequence[str],
@@ -60,15 +67,15 @@ def _plainly(
     rows: list[dict[str, Any]],
     newest: Sequence[str],
 ) -> None:
-    """Do the same where the database has no statement for it."""
+    """Update or insert the rows one by one, for databases without ON CONFLICT."""
     columns = table.__table__.c
     for row in rows:
         values: dict[str, Any] = {name: columns[name] + row[name] for name in sums}
         for name in newest:
             newer = columns["last"] <= row["last"]
             values[name] = case((newer, row[name]), else_=columns[name])
-        is_it = [columns[name] == row[name] for name in key]
-        done = connection.execute(update(table).where(*is_it).values(values))
+        has_key = [columns[name] == row[name] for name in key]
+        done = connection.execute(update(table).where(*has_key).values(values))
         if not done.rowcount:
             connection.execute(insert(table), row)
 
@@ -76,13 +83,13 @@ def _plainly(
 def insert_missing(
     connection: Connection, table: type[Base], key: Sequence[str], rows: list[dict[str, Any]]
 ) -> None:
-    """Insert those rows whose key is not there yet."""
+    """Insert the rows whose key does not exist yet."""
     statement = _insert(connection, table)
     if statement is not None:
         connection.execute(statement.on_conflict_do_nothing(index_elements=key), rows)
         return
     columns = table.__table__.c
     for row in rows:
-        is_it = [columns[name] == row[name] for name in key]
-        if connection.execute(select(columns[key[0]]).where(*is_it)).first() is None:
+        has_key = [columns[name] == row[name] for name in key]
+        if connection.execute(select(columns[key[0]]).where(*has_key)).first() is None:
             connection.execute(insert(table), row)

@@ -71,7 +71,7 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(file: Path, env: dict[s
     before = told(file)
     done = cli("history", "rebuild", "--url", f"sqlite:///{file}", env=env)
     assert (done.returncode, "Done" in done.stdout) == (1, False)
-    assert f"The sums of sqlite:///{file} cannot be made anew, and are as before" in done.stderr
+    assert f"The totals of sqlite:///{file} could not be rebuilt, and are unchanged" in done.stderr
     assert told(file) == before
     change(file, "DROP TABLE images")
     done = cli("history", "rebuild", "--url", f"sqlite:///{file}", env=env)

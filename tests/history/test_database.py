@@ -133,7 +133,7 @@ def test_too_many_that_wait_are_counted(
     for number in range(5):
         database.add(past(began=NOON + number))
     assert database.lost == 3
-    assert "too many wait" in caplog.text
+    assert "too many launches are waiting" in caplog.text
     database.close()
     # The one that was tried, and two that waited.
     assert database.lost == 6

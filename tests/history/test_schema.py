@@ -133,7 +133,7 @@ def test_a_history_of_the_version_before_goes_on(url: str, tmp_path: Path) -> No
     ("url", "said"),
     [
         ("not a url", r"sqlite:////srv/history\.sqlite"),
-        ("oracle7://x/y", "kind of database that is not known: oracle7"),
+        ("oracle7://x/y", "unknown kind of database: oracle7"),
         ("sqlite:////proc/history/history.sqlite", "folder /proc/history"),
         ("sqlite:////proc/history.sqlite", "cannot be opened"),
         ("postgresql://ada:secret@127.0.0.1:1/x", r"cannot be opened at .*\*\*\*"),
@@ -197,7 +197,7 @@ def test_a_folder_that_cannot_be_written_is_no_reason_not_to_serve(
     home.write_text("a file")
     with caplog.at_level(logging.WARNING):
         assert isinstance(History(log=LOG).open(), NoHistory)
-    assert "No history of launches is kept" in caplog.text
+    assert "The history of launches is disabled" in caplog.text
     with pytest.raises(ConfigError):
         History(url=f"sqlite:///{home}/history.sqlite").open()
 

@@ -1,1 +1,1 @@
-"""Alembic's scripts; they run when a history is opened."""
+"""Alembic's migration scripts, which run when the history is opened."""

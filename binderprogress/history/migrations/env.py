@@ -1,4 +1,4 @@
-"""What Alembic runs around the scripts: on the connection, and in the transaction, of `schema`."""
+"""Alembic's environment. It uses the connection and the transaction of `schema.migrate`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from alembic import context
 
 context.configure(
     connection=context.config.attributes["connection"],
-    # SQLite's drivers leave it out; ours begins its transactions itself.
+    # Alembic's default for SQLite is False, but `connection` begins transactions explicitly.
     transactional_ddl=True,
 )
 context.run_migrations()

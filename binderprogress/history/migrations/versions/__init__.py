@@ -1,1 +1,1 @@
-"""One file for each change of the tables."""
+"""One script for each change of the tables."""

@@ -16,7 +16,7 @@ _WORTH = "CASE WHEN pulls > 0 THEN weight * pulled / pulls ELSE 0 END"
 
 
 def upgrade() -> None:
-    """Make them."""
+    """Create the tables."""
     _launches()
     _counts()
 

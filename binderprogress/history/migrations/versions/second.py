@@ -1,7 +1,7 @@
-"""Sums by the day and the week, of each provider and host and of all, with finer histograms.
+"""Totals by day and by week, for each provider and host and for all, with finer histograms.
 
-What was counted in bins of a fifth is put in the middle of these: it stays as exact as it was,
-until all sums are made anew from the launches.
+The counts of the old bins are moved to the new bins at their middles. They stay as imprecise as
+they were, until all totals are recomputed from the launches.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _MEAN = "CASE WHEN ready >= 3 THEN seconds / ready ELSE 0 END"
 _ALL = "*"
 _MOST_ROWS = 1000
 
-# Nothing of the code beside: that one will change, and this must not.
+# This script imports nothing of ours, because our code will change, and the script must not.
 _Key = tuple[str, str, int, int]
 
 
 def upgrade() -> None:
-    """Change them."""
+    """Change the tables."""
     periods = op.create_table(
         "periods",
         sa.Column("provider", _NAME, primary_key=True),
@@ -39,12 +39,12 @@ def upgrade() -> None:
         sa.Column("ended", sa.Text, nullable=False),
         sa.Column("phases", sa.Text, nullable=False),
     )
-    # SQLite adds no column that is stored, and PostgreSQL before 18 none that is not.
+    # SQLite cannot add a stored computed column, and PostgreSQL before 18 has only stored ones.
     computed = sa.Computed(_MEAN, persisted=op.get_bind().dialect.name != "sqlite")
     op.add_column("repositories", sa.Column("mean", sa.Float(53), computed, nullable=False))
     op.create_index("repositories_by_mean", "repositories", ["mean", "id"])
     op.create_index("repositories_by_provider", "repositories", ["provider", "mean", "id"])
-    # By the week, so that all of it is never in memory.
+    # Week by week, to limit the memory.
     op.create_index("phase_counts_by_day", "phase_counts", ["day"])
     connection = op.get_bind()
     first, last = connection.execute(sa.text("SELECT min(day), max(day) FROM outcome_counts")).one()
@@ -58,7 +58,7 @@ def upgrade() -> None:
 
 
 def _week(connection: sa.Connection, week: int) -> Iterator[dict[str, Any]]:
-    """Yield what is to stand for the days of a week, and for the week."""
+    """Yield the rows for the days of a week, and for the week."""
     ended: defaultdict[_Key, defaultdict[str, Counter[str]]] = defaultdict(
         lambda: defaultdict(Counter)
     )
@@ -106,7 +106,7 @@ def _kind(cold: Any) -> str:
 
 
 def _histogram(old: Counter[int]) -> list[Any]:
-    """Return one of today's; of the old one, four bins were a doubling."""
+    """Return a new histogram. Four bins of the old one are a factor of two."""
     bins: Counter[int] = Counter()
     for number, launches in old.items():
         middle = 2 ** ((number + 0.5) / 4)
