@@ -311,7 +311,7 @@ async def test_an_answer_that_never_ends(double: ArchivesDouble, tmp_path: Path)
     with pytest.raises(LaunchFailedError):
         async for item in local.build(target):
             log += json.loads(str(getattr(item, "raw", "{}")))["message"]
-    assert "a list of files without an end" in log
+    assert "a list of files that is too long" in log
 
 
 @asynchronous(30)
@@ -363,7 +363,7 @@ async def test_compression_that_takes_as_much_memory_as_it_says(
     double.zenodo({})
     double.put("zenodo.org/api/records/3242074/files/penguins/content", buffer.getvalue())
     result = await launched(builder(tmp_path), SPECS["zenodo"])
-    assert "compressed in an unusual way" in result.log
+    assert "has an unsupported compression" in result.log
     assert result.folder is None
 
 

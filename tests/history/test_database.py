@@ -91,7 +91,7 @@ def test_one_that_cannot_be_written_costs_no_other(
     database.flush()
     assert len(database.recent(10)) == 2
     assert database.lost == 1
-    assert "1 launches are not kept" in caplog.text
+    assert "1 launches are missing" in caplog.text
 
 
 class Away:

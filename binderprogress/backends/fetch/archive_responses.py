@@ -1,4 +1,4 @@
-"""What archives answer: as much of it as `archives` reads, and checked when it is read."""
+"""The fields of archives' responses that `archives` reads."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class _Installation(msgspec.Struct):
 
 
 class Installations(msgspec.Struct):
-    """The list of all Dataverses."""
+    """The list of all Dataverse installations."""
 
     installations: list[_Installation]
 
@@ -90,7 +90,7 @@ class Dataverse(msgspec.Struct):
 
 class _HydroShareDate(msgspec.Struct):
     type: str
-    # Only of some types it is a time.
+    # It is a time only for some types.
     start_date: Any = None
 
 

@@ -1,6 +1,6 @@
-"""Looking up records in archives: what is there now, and where just that is fetched from.
+"""Resolves records of archives: their current version, and the address to fetch it from.
 
-The archives' public addresses are fixed: repo2docker, which fetches, knows no others.
+The public addresses of the archives are fixed, because repo2docker fetches from the same ones.
 """
 
 from __future__ import annotations
@@ -27,44 +27,44 @@ from ...core.specs import RECORDS, Spec
 from ...errors import LaunchFailedError, RefusedError
 from ..base import ResolvedSpec
 from ..connection_errors import explain
-from . import archive_responses as answers
+from . import archive_responses as responses
 from .network import Network
 from .proxy import FetchProxy
 
 __all__ = ["Archives"]
 
-_Answer = TypeVar("_Answer")
+_Response = TypeVar("_Response")
 
 _DOI_ORG = "https://doi.org/"
 _ZENODO = "https://zenodo.org/"
 _FIGSHARE = "https://api.figshare.com/v2/articles/"
 _HYDROSHARE = "https://www.hydroshare.org/hsapi/resource/"
-# Of which of them a DOI's Dataverse has to be one; repo2docker reads the same variable.
+# The list of known Dataverse installations. repo2docker reads the same variable.
 _INSTALLATIONS_VARIABLE = "R2D_DATAVERSE_INSTALLATIONS_URL"
 _INSTALLATIONS = "https://iqss.github.io/dataverse-installations/data/data.json"
 
 _ZENODO_PATH = re.compile(r"/records?/(\d+)/?", re.ASCII)
-# <anything>.<article>.v<version>; without a version, the latest is meant.
+# <anything>.<article>.v<version>; without a version, it is the latest one.
 _FIGSHARE_DOI = re.compile(r"(.+\.(\d+))(?:\.v(\d+))?", re.ASCII | re.IGNORECASE)
 _HEADERS = {"User-Agent": f"binderprogress/{__version__}"}
 _REDIRECTS = 5
-# The list of a dataset's files has some hundred bytes for each.
-_LONGEST_ANSWER = 32 * 2**20
+# The list of a dataset's files has some hundred bytes for each file.
+_LONGEST_RESPONSE = 32 * 2**20
 
 
 class Archives(LoggingConfigurable):
-    """Finds out which version of a record an archive has."""
+    """Resolves records to their current version."""
 
-    timeout = Float(30.0, help="Seconds that looking up a record may take.").tag(config=True)
+    timeout = Float(30.0, help="Timeout of resolving a record, in seconds.").tag(config=True)
 
     ckan_sites = List(
         Unicode(),
         help="""
-        Addresses of the CKANs whose datasets may be launched: ["https://demo.ckan.org/"]
+        Addresses of CKAN sites whose datasets may be launched: ["https://demo.ckan.org/"]
 
-        None by default. A dataset of a CKAN is a list of addresses, which may lead anywhere: this
-        machine fetches them, so that whoever may edit a dataset there and launch it here reads
-        what this machine can reach. "https://" allows all of them.
+        The default is none. A dataset of CKAN is a list of arbitrary addresses, which this machine
+        fetches. So everyone who can edit a dataset and launch it can read what this machine can
+        reach. "https://" allows all sites.
         """,
     ).tag(config=True)
 
@@ -78,18 +78,18 @@ class Archives(LoggingConfigurable):
                 )
         return proposal["value"]
 
-    network = Instance(Network, help="What may be connected to.")
+    network = Instance(Network, help="The hosts and addresses that may be connected to.")
 
     @default("network")
     def _default_network(self) -> Network:
         return Network(parent=self)
 
     def session(self) -> aiohttp.ClientSession:
-        """Open a session; proxies are those of the environment, as for git and repo2docker."""
+        """Open a session. It uses the proxies of the environment, as git and repo2docker do."""
         return aiohttp.ClientSession(trust_env=True, headers=_HEADERS)
 
     async def resolve(self, spec: Spec) -> ResolvedSpec:
-        """Look up what a record is now; see `base.Builder.resolve`."""
+        """Look up the current version of a record; see `base.Builder.resolve`."""
         if spec.provider == "ckan":
             self._check_site(spec)
         try:
@@ -98,14 +98,14 @@ class Archives(LoggingConfigurable):
         except TimeoutError:
             raise failure(
                 "host-unreachable",
-                f"{RECORDS[spec.provider]} did not answer within {self.timeout:g} seconds.",
+                f"{RECORDS[spec.provider]} did not respond within {self.timeout:g} seconds.",
             ) from None
 
     async def _look_up(self, spec: Spec, proxy: FetchProxy | None) -> ResolvedSpec:
         async with self.session() as session:
             try:
-                questions = _Questions(session, spec, proxy.url if proxy else None)
-                return await _LOOK_UPS[spec.provider](spec, questions)
+                client = _ArchiveClient(session, spec, proxy.url if proxy else None)
+                return await _LOOK_UPS[spec.provider](spec, client)
             except LaunchFailedError as error:
                 if proxy is None or proxy.refused is None:
                     raise
@@ -115,20 +115,20 @@ class Archives(LoggingConfigurable):
         sites = [site if site.endswith("/") else f"{site}/" for site in self.ckan_sites]
         if not spec.repo_url.startswith(tuple(sites)):
             raise RefusedError(
-                f"This server fetches nothing from {urlsplit(spec.repo_url).netloc}. Whoever runs "
-                "it can allow this CKAN with c.Archives.ckan_sites."
+                f"This server does not fetch from {urlsplit(spec.repo_url).netloc}. The "
+                "administrator can allow this CKAN site with c.Archives.ckan_sites."
             )
 
 
-class _Questions:
-    """What is asked about one record.
+class _ArchiveClient:
+    """Sends the requests about one record.
 
     Parameters
     ----------
     session : aiohttp.ClientSession
     spec : Spec
     proxy : str, optional
-        The address of a proxy.
+        Address of a proxy.
     """
 
     def __init__(self, session: aiohttp.ClientSession, spec: Spec, proxy: str | None) -> None:
@@ -137,37 +137,37 @@ class _Questions:
         self._archive = RECORDS[spec.provider]
         self._page = spec.repo_url
 
-    async def ask(self, address: str, kind: type[_Answer], **params: str) -> _Answer:
-        """Return the JSON that is at an address."""
+    async def get(self, address: str, kind: type[_Response], **params: str) -> _Response:
+        """Return the decoded JSON at an address."""
         _, body = await self._get(address, "application/json", params)
         try:
             return msgspec.json.decode(body, type=kind)
         except (msgspec.DecodeError, RecursionError, ValueError) as error:
-            # RecursionError: it is nested too deeply. ValueError: a number has too many digits.
+            # RecursionError: too deeply nested. ValueError: a number has too many digits.
             host = urlsplit(address).netloc
             raise LaunchFailedError(
-                f"What {host} says of {self._page} is not understood: {error}.",
+                f"The response of {host} about {self._page} is not valid: {error}.",
                 reason="internal",
                 advice="Try again later. If this keeps happening, contact the administrator.",
             ) from error
 
     async def follow(self, address: str) -> str:
-        """Return the address that one leads to in the end."""
+        """Return the address after all redirects."""
         return (await self._get(address, "text/html", {}))[0]
 
     async def doi(self, spec: Spec) -> SplitResult:
-        """Return the address that a DOI stands for."""
-        handle = spec.repo_url.removeprefix(_DOI_ORG)
-        found = await self.ask(f"{_DOI_ORG}api/handles/{handle}", answers.Handle)
-        for value in found.values:
+        """Return the address that a DOI resolves to."""
+        name = spec.repo_url.removeprefix(_DOI_ORG)
+        handle = await self.get(f"{_DOI_ORG}api/handles/{name}", responses.Handle)
+        for value in handle.values:
             if value.type == "URL" and isinstance(value.data.value, str):
                 with suppress(ValueError):
                     return urlsplit(value.data.value)
-        raise self.missing("leads nowhere")
+        raise self.missing("does not resolve to an address")
 
-    def missing(self, why: str) -> LaunchFailedError:
-        """Return the error that says why there is nothing to fetch."""
-        return failure("private-or-missing", f"{self._page} {why}.")
+    def missing(self, problem: str) -> LaunchFailedError:
+        """Return the error for a record that cannot be fetched."""
+        return failure("private-or-missing", f"{self._page} {problem}.")
 
     async def _get(self, address: str, kind: str, params: dict[str, str]) -> tuple[str, bytes]:
         host = urlsplit(address).netloc
@@ -180,36 +180,36 @@ class _Questions:
                 proxy=self._proxy,
             ) as response:
                 if response.status in {404, 410}:
-                    raise self.missing(f"is not there: {host} does not know it")
+                    raise self.missing(f"does not exist at {host}")
                 if response.status in {401, 403}:
-                    raise self.missing(f"is not for everyone: {self._archive} does not show it")
+                    raise self.missing(f"is not public at {self._archive}")
                 if response.status != 200:
-                    raise failure("host-unreachable", f"{host} answered {response.status}.")
+                    raise failure("host-unreachable", f"{host} returned {response.status}.")
                 body = bytearray()
                 async for chunk in response.content.iter_any():
                     body += chunk
-                    if len(body) > _LONGEST_ANSWER:
-                        raise self.missing("is too large: the list of its files has no end")
+                    if len(body) > _LONGEST_RESPONSE:
+                        raise self.missing("is too large: its list of files is too long")
                 return str(response.url), bytes(body)
         except (aiohttp.ClientError, ValueError) as error:
-            # ValueError: what is an address to us need not be one to aiohttp.
-            message = f"{host} did not answer: {explain(error)}."
+            # ValueError: aiohttp does not accept all addresses that we do.
+            message = f"{host} did not respond: {explain(error)}."
             raise failure("host-unreachable", message) from error
 
 
-async def _zenodo(spec: Spec, questions: _Questions) -> ResolvedSpec:
-    leads_to = await questions.doi(spec)
-    if leads_to.netloc not in {"zenodo.org", "www.zenodo.org"}:
-        raise questions.missing(f"is not at Zenodo, but at {leads_to.netloc[:100]}")
-    # Only its pages know which version a DOI of all versions is now; the API does not.
-    landed = urlsplit(await questions.follow(_ZENODO + leads_to.path.lstrip("/")))
-    found = _ZENODO_PATH.fullmatch(landed.path)
-    if landed.netloc != "zenodo.org" or not found:
-        raise questions.missing("leads to no record of Zenodo")
-    record = found[1]
-    files = await questions.ask(f"{_ZENODO}api/records/{record}/files", answers.ZenodoFiles)
+async def _zenodo(spec: Spec, client: _ArchiveClient) -> ResolvedSpec:
+    target = await client.doi(spec)
+    if target.netloc not in {"zenodo.org", "www.zenodo.org"}:
+        raise client.missing(f"is not at Zenodo, but at {target.netloc[:100]}")
+    # A DOI of all versions is redirected to the latest one by the page, but not by the API.
+    page = urlsplit(await client.follow(_ZENODO + target.path.lstrip("/")))
+    match = _ZENODO_PATH.fullmatch(page.path)
+    if page.netloc != "zenodo.org" or not match:
+        raise client.missing("is not a record of Zenodo")
+    record = match[1]
+    files = await client.get(f"{_ZENODO}api/records/{record}/files", responses.ZenodoFiles)
     if not files.entries:
-        raise questions.missing("has no files")
+        raise client.missing("has no files")
     prefix, _, suffix = _doi_of(spec).partition("/")
     own = suffix.lower().startswith("zenodo.")
     return ResolvedSpec(
@@ -220,23 +220,25 @@ async def _zenodo(spec: Spec, questions: _Questions) -> ResolvedSpec:
     )
 
 
-async def _figshare(spec: Spec, questions: _Questions) -> ResolvedSpec:
+async def _figshare(spec: Spec, client: _ArchiveClient) -> ResolvedSpec:
     doi = _FIGSHARE_DOI.fullmatch(_doi_of(spec))
     if not doi:
-        raise questions.missing("is no DOI of Figshare: it ends with no number of an article")
+        raise client.missing("is not a DOI of Figshare: it does not end with an article number")
     stem, article, version = doi.groups()
     if not version:
-        # repo2docker would take the first.
-        versions = await questions.ask(
-            f"{_FIGSHARE}{article}/versions", list[answers.FigshareVersion]
+        # Without one, repo2docker would fetch the first version.
+        versions = await client.get(
+            f"{_FIGSHARE}{article}/versions", list[responses.FigshareVersion]
         )
-        version = str(max((one.version for one in versions), default=1))
-    found = await questions.ask(f"{_FIGSHARE}{article}/versions/{version}", answers.FigshareArticle)
-    # Else a DOI of another archive that ends with the number of an article would do.
-    if re.sub(r"\.v\d+$", "", found.doi.lower()) != stem.lower():
-        raise questions.missing("is no DOI of Figshare")
-    if all(file.is_link_only for file in found.files):
-        raise questions.missing("has no files that anyone may read")
+        version = str(max((each.version for each in versions), default=1))
+    details = await client.get(
+        f"{_FIGSHARE}{article}/versions/{version}", responses.FigshareArticle
+    )
+    # A DOI of another archive may also end with an article number.
+    if re.sub(r"\.v\d+$", "", details.doi.lower()) != stem.lower():
+        raise client.missing("is not a DOI of Figshare")
+    if all(file.is_link_only for file in details.files):
+        raise client.missing("has no public files")
     return ResolvedSpec(
         spec,
         f"{article}.v{version}",
@@ -245,25 +247,25 @@ async def _figshare(spec: Spec, questions: _Questions) -> ResolvedSpec:
     )
 
 
-async def _dataverse(spec: Spec, questions: _Questions) -> ResolvedSpec:
-    url = await questions.doi(spec)
+async def _dataverse(spec: Spec, client: _ArchiveClient) -> ResolvedSpec:
+    url = await client.doi(spec)
     address = os.environ.get(_INSTALLATIONS_VARIABLE) or _INSTALLATIONS
-    known = await questions.ask(address, answers.Installations)
-    # Attack: a DOI may lead to what only this machine reaches.
-    if url.netloc not in {one.hostname for one in known.installations}:
-        raise questions.missing(f"is at no Dataverse that is known: {url.netloc[:100]}")
+    known = await client.get(address, responses.Installations)
+    # Attack: a DOI may resolve to an address that only this machine can reach.
+    if url.netloc not in {each.hostname for each in known.installations}:
+        raise client.missing(f"is not at a known Dataverse: {url.netloc[:100]}")
     persistent = parse_qs(url.query).get("persistentId", [""])[0]
     base = f"{url.scheme}://{url.netloc}"
     dataset = (
-        await questions.ask(
-            f"{base}/api/datasets/:persistentId", answers.Dataverse, persistentId=persistent
+        await client.get(
+            f"{base}/api/datasets/:persistentId", responses.Dataverse, persistentId=persistent
         )
     ).data
     latest = dataset.latest_version
     if not latest.files:
-        raise questions.missing("has no files")
+        raise client.missing("has no files")
     if any(file.restricted for file in latest.files):
-        raise questions.missing("has files that not everyone may read")
+        raise client.missing("has files that are not public")
     return ResolvedSpec(
         spec,
         f"{dataset.id}.v{latest.version_number}.{latest.version_minor_number}",
@@ -272,20 +274,20 @@ async def _dataverse(spec: Spec, questions: _Questions) -> ResolvedSpec:
     )
 
 
-async def _hydroshare(spec: Spec, questions: _Questions) -> ResolvedSpec:
+async def _hydroshare(spec: Spec, client: _ArchiveClient) -> ResolvedSpec:
     resource = spec.repo_url.rpartition("/")[2]
-    found = await questions.ask(
-        f"{_HYDROSHARE}{resource}/scimeta/elements", answers.HydroShareElements
+    elements = await client.get(
+        f"{_HYDROSHARE}{resource}/scimeta/elements", responses.HydroShareElements
     )
-    date = next((date.start_date for date in found.dates if date.type == "modified"), None)
+    date = next((date.start_date for date in elements.dates if date.type == "modified"), None)
     try:
         modified = msgspec.convert(date, datetime)
     except msgspec.ValidationError:
-        raise questions.missing("does not say when it was last changed") from None
+        raise client.missing("has no date of its last change") from None
     return ResolvedSpec(spec, f"{resource}.v{_epoch(modified)}", source=spec.repo_url, version=spec)
 
 
-async def _ckan(spec: Spec, questions: _Questions) -> ResolvedSpec:
+async def _ckan(spec: Spec, client: _ArchiveClient) -> ResolvedSpec:
     page = urlsplit(spec.repo_url)
     prefix, _, rest = page.path.partition("/dataset/")
     dataset, *more = rest.split("/")
@@ -294,19 +296,20 @@ async def _ckan(spec: Spec, questions: _Questions) -> ResolvedSpec:
         activity = more[1]
     api = f"{page.scheme}://{page.netloc}{prefix}/api/3/action/"
     if activity:
-        found = await questions.ask(
-            f"{api}activity_data_show", answers.Ckan, id=activity, object_type="package"
+        response = await client.get(
+            f"{api}activity_data_show", responses.Ckan, id=activity, object_type="package"
         )
     else:
-        found = await questions.ask(f"{api}package_show", answers.Ckan, id=unquote(dataset))
-    if not any(resource.url for resource in found.result.resources):
-        raise questions.missing("has no files")
+        response = await client.get(f"{api}package_show", responses.Ckan, id=unquote(dataset))
+    package = response.result
+    if not any(resource.url for resource in package.resources):
+        raise client.missing("has no files")
     return ResolvedSpec(
-        spec, f"v{_epoch(found.result.metadata_modified)}", source=spec.repo_url, version=spec
+        spec, f"v{_epoch(package.metadata_modified)}", source=spec.repo_url, version=spec
     )
 
 
-_LOOK_UPS: dict[str, Callable[[Spec, _Questions], Awaitable[ResolvedSpec]]] = {
+_LOOK_UPS: dict[str, Callable[[Spec, _ArchiveClient], Awaitable[ResolvedSpec]]] = {
     "zenodo": _zenodo,
     "figshare": _figshare,
     "dataverse": _dataverse,
@@ -320,5 +323,5 @@ def _doi_of(spec: Spec) -> str:
 
 
 def _epoch(date: datetime) -> int:
-    """Return a time in seconds; where it names no zone, it is UTC."""
+    """Return a time in seconds since 1970. Without a time zone, it is UTC."""
     return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())

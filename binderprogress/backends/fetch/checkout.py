@@ -1,8 +1,8 @@
-"""Checks what was fetched before anything reads it: nothing in it may lead outside.
+"""Checks a checkout before anything reads it: no link may point outside.
 
 Attack: repo2docker parses files of a repository (``runtime.txt``, ``apt.txt``, ``binder/…``) on the
-server. If one is a symbolic link to ``/proc/self/environ`` or to a key, what is behind it ends up
-in the launch's log, or in the image.
+server. If one is a symbolic link to ``/proc/self/environ`` or to a key, its target ends up in the
+launch's log, or in the image.
 """
 
 from __future__ import annotations
@@ -15,44 +15,44 @@ from pathlib import Path
 __all__ = ["Links", "UnsafeCheckoutError", "check_checkout", "leads_outside"]
 
 Links = Mapping[tuple[str, ...], str]
-"""The symbolic links of a folder: what each path inside it leads to."""
+"""The symbolic links of a folder: the target of each path."""
 
 _MOST_LINKS = 40
-"""The kernel follows no more than these; a longer chain leads nowhere."""
+"""Maximum length of a chain of links. The kernel follows no more."""
 _MOST_STEPS = 5_000_000
-"""Attack: 100,000 links of 4,000 characters each, which lead to each other."""
+"""Maximum number of steps. Attack: 100,000 links of 4,000 characters, which point to each other."""
 _DEEPEST = 200
-"""Folders in each other. Attack: a deeper tree exhausts descriptors, or the stack when removed."""
+"""Maximum depth of folders. Attack: a deeper tree exhausts file descriptors, or the stack."""
 _LARGEST = 16 * 2**20
-"""Bytes. Attack: a ``requirements.txt`` of 10 GB of zeros is read as a whole."""
+"""Maximum size of a configuration file in bytes. Attack: a ``requirements.txt`` of 10 GB."""
 _CONFIGURATION = {
     *("apt.txt", "environment.yaml", "environment.yml", "requirements.txt", "runtime.txt"),
     *("Pipfile", "Pipfile.lock", "pyproject.toml", "setup.cfg", "setup.py", "uv.toml"),
     *("DESCRIPTION", "JuliaProject.toml", "Manifest.toml", "Project.toml", "REQUIRE", "install.R"),
     *("Dockerfile", ".containerignore", ".dockerignore", "default.nix", "postBuild", "start"),
 }
-"""What is read on the server, in the root or in the binder folder."""
+"""The configuration files that are read on the server, in the root or in the binder folder."""
 
 
 class UnsafeCheckoutError(ValueError):
-    """Something in a checkout may not be read; the message names it, and not what is behind it."""
+    """A path in a checkout is not safe to read. The message has the path, but not its target."""
 
 
 def check_checkout(folder: Path) -> None:
-    """Refuse a checkout that has anything but files, folders and links that stay inside.
+    """Reject a checkout that has anything but files, folders and links to paths inside.
 
-    Nothing outside is looked at: a link to a file that exists is refused in the same words as one
-    to a file that does not.
+    The result does not depend on files outside: the error is the same whether a link's target
+    exists or not.
 
     Parameters
     ----------
     folder : Path
-        The checkout. Nobody else may be able to write there.
+        The checkout. No other user may have write permission.
 
     Raises
     ------
     UnsafeCheckoutError
-        It names the first path that is not allowed.
+        With the first path that is not allowed.
     OSError
         If the folder cannot be read.
     """
@@ -66,7 +66,7 @@ def check_checkout(folder: Path) -> None:
     steps = [_MOST_STEPS]
     real = os.path.realpath(folder)
     for path in walk.links:
-        # The second way to find out knows what the file system takes for the same name.
+        # The second check uses the file system, which may treat different names as equal.
         if leads_outside(path, walk.links, steps) or _really_leads_outside(real, path):
             raise UnsafeCheckoutError(
                 f"{_shown(path)} is a symbolic link that points outside the repository."
@@ -78,20 +78,20 @@ def check_checkout(folder: Path) -> None:
 
 
 def leads_outside(path: tuple[str, ...], links: Links, steps: list[int] | None = None) -> bool:
-    """Say whether a link leaves its checkout, or leads into a ``.git`` folder.
+    """Return whether a link points outside its checkout, or into a ``.git`` folder.
 
     Parameters
     ----------
     path : tuple of str
-        Where it is: the names of its folders, and its own.
+        The parts of the link's path.
     links : mapping
         All symbolic links of the checkout.
     steps : list of int, optional
-        One number, which is lowered by the steps that this takes; it ends when that is 0.
+        One number, from which the number of steps is subtracted. The check ends at 0.
 
     Notes
     -----
-    A name that is not there is taken for a folder, since it may be made later.
+    A name that does not exist is treated as a folder, because it may be created later.
     """
     steps = [_MOST_STEPS] if steps is None else steps
     place, pending, followed = list(path[:-1]), [path[-1]], 0
@@ -114,7 +114,7 @@ def leads_outside(path: tuple[str, ...], links: Links, steps: list[int] | None =
         followed += 1
         if followed > _MOST_LINKS:
             return False
-        # What is absolute leads elsewhere as soon as the checkout is copied into an image.
+        # An absolute target is outside as soon as the checkout is copied into an image.
         if target.startswith("/"):
             return True
         pending += reversed(target.split("/"))
@@ -130,11 +130,11 @@ def _really_leads_outside(root: str, path: tuple[str, ...]) -> bool:
 
 
 class _Walk:
-    """Goes through a tree by its folders' descriptors, so that no swap leads it elsewhere."""
+    """Walks a tree by file descriptors, so that replacing a folder cannot lead it outside."""
 
     def __init__(self) -> None:
         self.links: dict[tuple[str, ...], str] = {}
-        # By device and inode: how often it was seen, how many names it has, and one of them.
+        # By device and inode: the number of names seen, the number of links, and one name.
         self._hard: dict[tuple[int, int], tuple[int, int, tuple[str, ...]]] = {}
 
     def folder(self, descriptor: int, path: tuple[str, ...]) -> None:
@@ -181,7 +181,7 @@ class _Walk:
 
 
 def _shown(path: tuple[str, ...]) -> str:
-    """Return a path for a message: one line, without anything that a terminal would obey."""
+    """Return a path for a message, without control characters and not too long."""
     text = "/".join(path)
     text = text if len(text) <= 200 else f"{text[:99]}…{text[-100:]}"
     return text if text.isprintable() else ascii(text)

@@ -1,11 +1,11 @@
 """repo2docker's content providers, one for each provider of a spec.
 
-It is chosen by the spec: repo2docker would ask one after the other, and most of them the internet,
-whether they know an address.
+The spec determines the provider. repo2docker itself tries one after the other, and most of them
+send requests to find out whether they support an address.
 
-repo2docker's own providers write files under the names that an archive gives, and unpack whatever
-comes. Those here write through `safe_files`. This runs in a build's process, with the settings that
-the server put into its environment.
+repo2docker's own providers write files with any name that an archive gives, and unpack everything.
+The providers here write with `safe_files`. They run in the process of a build, with the settings
+that the server put into its environment.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from .size_limit import watched
 __all__ = ["content_provider"]
 
 _CHUNK = 2**16
-_LONGEST_ANSWER = 32 * 2**20
-"""Bytes of what an archive says about a record."""
+_LONGEST_RESPONSE = 32 * 2**20
+"""Maximum size of an archive's response about a record, in bytes."""
 _BAG_INTERVAL, _BAG_TIMEOUT = 10, 120
-"""Seconds: HydroShare makes an archive when it is asked for one."""
+"""Seconds. HydroShare creates an archive on request."""
 
 
 class _Record:
-    """What the providers of records have in common: bounded answers, and files below one folder."""
+    """Base class of the providers of records: limited responses, and files below one folder."""
 
     settings: FetchSettings
     session: Any
@@ -44,11 +44,11 @@ class _Record:
 
     def _request(self, url: str, **kwargs: Any) -> Any:
         stream = kwargs.pop("stream", False)
-        # Attack: what is sent compressed may be a thousand times larger than what arrives.
+        # Attack: a compressed response may be a thousand times larger after decompression.
         headers = {"Accept-Encoding": "identity", **(kwargs.pop("headers", None) or {})}
         response = self.session.get(url, stream=True, headers=headers, **kwargs)
         if not stream:
-            # The only way to let requests' json() read what was read here.
+            # The only way to make json() of requests use this body.
             response._content = _body(response.iter_content(_CHUNK))
         return response
 
@@ -63,7 +63,7 @@ class _Record:
         yield from self._save(url, name, output_dir, unzip=unzip)
 
     def _save(self, url: str, name: str, output_dir: str, *, unzip: bool = False) -> Iterator[str]:
-        """Fetch a file into the folder; if it is the only one, and an archive, what is in it."""
+        """Fetch a file into the folder. With `unzip`, unpack it if it is a ZIP file."""
         if self._folder is None:
             self._folder = SafeFolder(Path(output_dir), self.settings.limits)
         checked_path(name)
@@ -120,7 +120,7 @@ class Hydroshare(_Record, contentproviders.Hydroshare):  # type: ignore[misc] # 
         yield "Finished, cleaning up.\n"
 
     def _prepared(self, url: str, ready: str) -> Iterator[str]:
-        """Wait until HydroShare has made the archive: then it redirects to it."""
+        """Wait until HydroShare has created the archive and redirects to it."""
         for _ in range(_BAG_TIMEOUT // _BAG_INTERVAL):
             with self._request(url, stream=True) as response:
                 if response.status_code != 200:
@@ -165,7 +165,7 @@ class Git(contentproviders.Git):  # type: ignore[misc] # as above
     def fetch(
         self, spec: Mapping[str, Any], output_dir: str, yield_output: bool = False
     ) -> Iterator[str]:
-        """Clone a repository; it is stopped when it has become too large."""
+        """Clone a repository. git is ended if the repository becomes too large."""
         with watched(Path(output_dir), self.settings.limits):
             yield from super().fetch(spec, output_dir, yield_output=yield_output)
 
@@ -180,7 +180,7 @@ _RECORDS: dict[str, Any] = {
 
 
 def content_provider(settings: FetchSettings) -> Any:
-    """Return the class of what fetches, with its settings."""
+    """Return the class of the content provider, with its settings."""
     provider = _RECORDS.get(settings.provider, Git)
     return type(provider.__name__, (provider,), {"settings": settings})
 
@@ -189,6 +189,6 @@ def _body(chunks: Iterable[bytes]) -> bytes:
     body = bytearray()
     for chunk in chunks:
         body += chunk
-        if len(body) > _LONGEST_ANSWER:
-            raise TooLargeError("Too large for this server: a list of files without an end.")
+        if len(body) > _LONGEST_RESPONSE:
+            raise TooLargeError("Too large for this server: a list of files that is too long.")
     return bytes(body)

@@ -19,7 +19,7 @@ from .options import take_settings
 
 
 def main() -> int:
-    """Fetch what the first argument, a JSON object, names."""
+    """Fetch the repository or record that the first argument, a JSON object, describes."""
     task: dict[str, str] = json.loads(sys.argv[1])
     logging.getLogger("repo2docker").addHandler(MessageHandler())
     try:
@@ -38,12 +38,12 @@ def main() -> int:
         )
         return 1
     except (ContentProviderException, ValueError, RuntimeError, OSError) as error:
-        # ValueError and RuntimeError are how repo2docker refuses a ref.
+        # repo2docker raises ValueError or RuntimeError for an invalid ref.
         print_message(str(error), failed=True)
         return 1
     except Exception as error:  # noqa: BLE001 - said below, and the process ends
-        # How repo2docker fails at an answer that is none: LookupError, TypeError, BadZipFile, …
-        print_message(f"What the archive sent is not understood: {error!r}.", failed=True)
+        # repo2docker raises LookupError, TypeError, BadZipFile, … for an invalid response.
+        print_message(f"The response of the archive is not valid: {error!r}.", failed=True)
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""Looking up refs in git repositories, local and remote; records are looked up in `archives`."""
+"""Resolves refs of git repositories, local and remote. `archives` resolves records."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 def local_path(repo_url: str) -> Path:
     """Return the folder that git opens for a file:// address.
 
-    To git all of it is the path: "?" and "#" are characters like others there.
+    For git, all of it is the path, including "?" and "#".
 
     Raises
     ------
     ValueError
-        If no folder can have that name.
+        If it is not a valid path.
     """
     path = unquote_to_bytes(repo_url.removeprefix("file://").removeprefix("localhost"))
     if b"\0" in path or not path.startswith(b"/"):
@@ -53,14 +53,14 @@ def local_path(repo_url: str) -> Path:
 
 
 class GitResolver(LoggingConfigurable):
-    """Finds out which commit a ref is, with ``git ls-remote``."""
+    """Resolves refs to commits, with ``git ls-remote``."""
 
     local_folders = List(
         Unicode(),
         help="""
-        Folders below which local repositories (file:// addresses) may be launched.
+        Folders whose local repositories (file:// addresses) may be launched, with subfolders.
 
-        None by default: a server does not let strangers read its disk.
+        The default is none, so that visitors cannot read the server's disk.
         """,
     ).tag(config=True)
 
@@ -69,41 +69,41 @@ class GitResolver(LoggingConfigurable):
         help="""
         Whether git may use the ssh keys and credential helpers of the server's user.
 
-        Then whoever may launch here can launch, and so read, what that user can read.
+        If so, everyone who may launch can launch, and so read, all repositories of that user.
         """,
     ).tag(config=True)
 
-    timeout = Float(30.0, help="Seconds that a look-up may take.").tag(config=True)
+    timeout = Float(30.0, help="Timeout of resolving a ref, in seconds.").tag(config=True)
 
     max_files = Integer(
         100_000,
         min=1,
         help="""
-        Files and folders that a repository, with its submodules, or a record may have.
+        Maximum number of files and folders of a repository with its submodules, or of a record.
 
-        Files of records are counted as they are written. A repository is looked at twice a second
-        while git writes it, and git is ended when there is too much: until then, more may be there.
+        Files of records are counted while they are written. A repository is checked twice a second
+        while git writes it, so it may exceed the limit for a moment before git is ended.
         """,
     ).tag(config=True)
 
     max_bytes = Integer(
-        10 * 2**30, min=1, help="Bytes of all these files together; see `max_files`."
+        10 * 2**30, min=1, help="Maximum total size of these files, in bytes; see `max_files`."
     ).tag(config=True)
 
     max_ratio = Integer(
         200,
         min=1,
-        help="How many times larger than itself an archive may become when it is unpacked.",
+        help="Maximum ratio of the size of an unpacked archive to the size of the archive.",
     ).tag(config=True)
 
     pass_environment = List(
         Unicode(),
         help="""
-        Names of more environment variables that are passed to what fetches and builds.
+        Names of additional environment variables for the processes that fetch and build.
 
-        Only those that it is known to need are: PATH, the language, proxies, certificates, package
-        indexes, and where the container engine is. With the engine local, the code of repositories
-        reads what is named here. A "*" stands for any characters.
+        By default they get PATH, the language, proxies, certificates, package indexes, and the
+        settings of the container engine. With the engine local, the code of repositories can read
+        these variables. A "*" matches any characters.
         """,
     ).tag(config=True)
 
@@ -112,11 +112,11 @@ class GitResolver(LoggingConfigurable):
         value_trait=Integer(min=0),
         default_value={"core": 0, "fsize": 32 * 2**30, "nofile": 65536, "nproc": 16384},
         help="""
-        Resource limits of the processes that fetch, and of the builds of the engine local.
+        Resource limits of the processes that fetch, and of builds of the engine local.
 
-        By the names of getrlimit(2) in lower case: "as" (bytes of address space), "core", "cpu"
-        (seconds of each process), "fsize" (bytes of a file), "nofile", "nproc" (processes of the
-        user in all). Limits that are lower already stay.
+        The names are those of getrlimit(2) in lower case: "as" (bytes of address space), "core",
+        "cpu" (seconds of each process), "fsize" (bytes of a file), "nofile", "nproc" (all processes
+        of the user). Limits that are already lower are not changed.
         """,
     ).tag(config=True)
 
@@ -132,25 +132,25 @@ class GitResolver(LoggingConfigurable):
     ).tag(config=True)
 
     _sandbox_works: bool | None = None
-    network = Instance(Network, help="What may be connected to.")
+    network = Instance(Network, help="The hosts and addresses that may be connected to.")
 
     @default("network")
     def _default_network(self) -> Network:
         return Network(parent=self)
 
-    archives = Instance(Archives, help="Looks up records.")
+    archives = Instance(Archives, help="Resolves records.")
 
     @default("archives")
     def _default_archives(self) -> Archives:
         return Archives(parent=self, network=self.network)
 
     def fetch_settings(self, target: ResolvedSpec) -> FetchSettings:
-        """Return what the process that fetches a repository or record is told."""
+        """Return the settings of the process that fetches a repository or record."""
         limits = Limits(self.max_files, self.max_bytes, self.max_ratio)
         return FetchSettings(target.spec.provider, limits)
 
     def environment(self, proxy: FetchProxy | None) -> dict[str, str]:
-        """Return the environment of what fetches, which goes through a proxy if there is one."""
+        """Return the environment variables of processes that fetch, with the proxy if any."""
         env = git_environment(
             credentials=self.credentials,
             more=self.pass_environment,
@@ -160,17 +160,17 @@ class GitResolver(LoggingConfigurable):
         return with_proxy(env, proxy.url) if proxy is not None else env
 
     async def check(self) -> dict[str, Any]:
-        """Say whether what builds is there; raise if it is not."""
+        """Check that git is installed, and that there is a namespace if it is required."""
         await run(["git", "--version"], timeout=self.timeout)
         return {"sandbox": await self.uses_sandbox()}
 
     async def uses_sandbox(self) -> bool:
-        """Say whether repositories are fetched in a namespace.
+        """Return whether repositories are fetched in a namespace.
 
         Raises
         ------
         ConfigError
-            If they have to be, and there is none.
+            If the configuration requires a namespace, and there is none.
         """
         if self._sandbox_works is None:
             reason = await self._why_no_sandbox()
@@ -180,7 +180,7 @@ class GitResolver(LoggingConfigurable):
                     f"namespace: {reason}."
                 )
             if reason:
-                # Who has chosen so need not be told.
+                # Not worth a message if the configuration asks for it.
                 chosen = self.sandbox == "off" or self.credentials
                 level = logging.DEBUG if chosen else logging.INFO
                 self.log.log(level, "Repositories are fetched without a namespace: %s.", reason)
@@ -201,23 +201,23 @@ class GitResolver(LoggingConfigurable):
         return output.strip() or "bubblewrap does not work" if code else ""
 
     async def fetch_plan(self, target: ResolvedSpec, proxy: FetchProxy | None) -> FetchPlan:
-        """Return how a build fetches a repository or record."""
+        """Return the plan by which a build fetches a repository or record."""
         return FetchPlan(
             self.fetch_settings(target),
             env=self.environment(proxy),
             limits=self.resource_limits,
             sandbox=await self.uses_sandbox(),
-            # A local repository may have its objects elsewhere, but not out of what is allowed.
+            # A local repository may have its objects elsewhere in the allowed folders.
             readable=self._local_folders() if target.spec.is_local else [],
         )
 
     async def resolve(self, spec: Spec) -> ResolvedSpec:
-        """Look up what commit a ref is; see `base.Builder.resolve`."""
+        """Look up the commit of a ref; see `base.Builder.resolve`."""
         if spec.is_record:
             return await self.archives.resolve(spec)
         await self._check_access(spec)
         if _COMMIT.fullmatch(spec.ref.lower()):
-            # Servers do not list commits; whether it is there shows when it is fetched.
+            # Servers do not list commits. Fetching will show whether it exists.
             return ResolvedSpec(spec, spec.ref.lower())
         # "^{}" is the commit behind an annotated tag.
         refs = await self._ls_remote(spec, spec.ref, spec.ref + "^{}")
@@ -243,8 +243,8 @@ class GitResolver(LoggingConfigurable):
             self._check_local(spec)
         elif spec.is_ssh and not self.credentials:
             raise RefusedError(
-                "This server fetches nothing over ssh. Name the repository by its https:// "
-                "address; or whoever runs it can allow it with c.GitResolver.credentials."
+                "This server does not fetch over ssh. Use the https:// address of the repository. "
+                "The administrator can allow ssh with c.GitResolver.credentials."
             )
         await self._check_network(spec)
 
@@ -252,21 +252,21 @@ class GitResolver(LoggingConfigurable):
         return [str(Path(folder).expanduser().resolve()) for folder in self.local_folders]
 
     def _check_local(self, spec: Spec) -> None:
-        # Resolved, so that a link inside an allowed folder leads nowhere else.
+        # Resolved, so that a link in an allowed folder cannot point outside.
         try:
             path = local_path(spec.repo_url).resolve()
             is_allowed = any(path.is_relative_to(folder) for folder in self._local_folders())
             is_folder = is_allowed and path.is_dir()
         except (OSError, RuntimeError, ValueError):
-            # Too long, links in a circle, or not a path at all.
-            raise failure("private-or-missing", "There is no such folder.") from None
+            # Too long, circular links, or not a path at all.
+            raise failure("private-or-missing", "The folder does not exist.") from None
         if not is_allowed:
             raise RefusedError(
-                "This server does not launch local repositories from that folder. Whoever runs it "
-                "can allow it with c.GitResolver.local_folders."
+                "This server does not launch local repositories from this folder. The "
+                "administrator can allow it with c.GitResolver.local_folders."
             )
         if not is_folder:
-            raise failure("private-or-missing", f"There is no folder {path}.")
+            raise failure("private-or-missing", f"The folder {path} does not exist.")
 
     async def _ls_remote(self, spec: Spec, *patterns: str) -> dict[str, str]:
         output = await self._git(spec, ["ls-remote", "--", spec.repo_url, *patterns])
@@ -282,52 +282,52 @@ class GitResolver(LoggingConfigurable):
         except TimeoutError:
             raise failure(
                 "host-unreachable",
-                f"The host of {spec.repo_url} did not answer within {self.timeout:g} seconds.",
+                f"The host of {spec.repo_url} did not respond within {self.timeout:g} seconds.",
             ) from None
         except FileNotFoundError as error:
             raise LaunchFailedError(
                 "git is not installed on the server.",
                 reason="internal",
-                advice="Whoever runs it should install git.",
+                advice="Ask the administrator to install git.",
             ) from error
         if code:
-            # git repeats the address, with what the user's `url.<base>.insteadOf` put into it.
+            # git prints the address, which `url.<base>.insteadOf` of the user may have changed.
             output = redact(output)
             self.log.warning("git %s failed: %s", arguments[0], output.strip())
             raise await asyncio.to_thread(_refused_by_git, spec, output)
         return output
 
     async def _check_network(self, spec: Spec) -> None:
-        """Refuse an address that may not be connected to, before anything is started."""
+        """Reject an address that may not be connected to, before a process is started."""
         if spec.is_local or not self.network.is_restricted:
             return
         parts = urlsplit(spec.repo_url if "://" in spec.repo_url else f"ssh://{spec.repo_url}")
         if parts.scheme == "git":
             raise RefusedError(
-                "This server does not speak git://, which could lead anywhere. Name the repository "
-                "by its https:// address."
+                "This server does not support git:// addresses. Use the https:// address of the "
+                "repository."
             )
         try:
             await self.network.resolve(unquote(parts.hostname or ""), 0)
         except AddressRefusedError as error:
             raise RefusedError(str(error)) from error
         except OSError:
-            return  # git says it better, or a proxy knows the name
+            return  # git has a better message, or a proxy can resolve the name
 
     async def _no_such_ref(self, spec: Spec) -> LaunchFailedError:
         heads = await self._ls_remote(spec, "refs/heads/*")
         names = sorted(name.removeprefix("refs/heads/") for name in heads)
         if not names:
-            message = f"The repository {spec.repo_url} is empty: it has no commit yet."
-            advice = "Commit and push something, and try again."
+            message = f"The repository {spec.repo_url} is empty: it has no commits yet."
+            advice = "Push a commit, and try again."
             return LaunchFailedError(message, reason="bad-ref", advice=advice)
         advice = "Its branches are: " + ", ".join(names[:8])
         advice += f" and {len(names) - 8} more." if len(names) > 8 else "."
         if spec.ref == "HEAD":
-            message = f"The repository {spec.repo_url} has no default branch: name one."
+            message = f"The repository {spec.repo_url} has no default branch. Specify a branch."
         else:
-            message = f"There is no branch, tag or commit {spec.ref!r} in {spec.repo_url}."
-            advice += " A commit is named by all of its 40 digits."
+            message = f"The branch, tag or commit {spec.ref!r} does not exist in {spec.repo_url}."
+            advice += " A commit must be given with all 40 digits."
         subject = "" if spec.ref == "HEAD" else spec.ref
         return LaunchFailedError(message, reason="bad-ref", subject=subject, advice=advice)
 
@@ -337,8 +337,8 @@ def _refused_by_git(spec: Spec, output: str) -> LaunchFailedError:
         return LaunchFailedError(
             f"{local_path(spec.repo_url)} is not a git repository.",
             reason="private-or-missing",
-            advice="Make it one with git init, git add and git commit, or name the folder above "
-            "it that is one.",
+            advice="Create one with git init, git add and git commit, or use the parent folder "
+            "that is a git repository.",
         )
     if re.search(r"returned error: 30[1278]\b", output):
         return LaunchFailedError(
@@ -347,15 +347,15 @@ def _refused_by_git(spec: Spec, output: str) -> LaunchFailedError:
             advice="Use its new address. The administrator can allow redirects with "
             "c.Network.follow_redirects.",
         )
-    found = diagnose(output.splitlines(), otherwise="private-or-missing")
-    message = f"{found.message.removesuffix('.')} ({spec.repo_url})."
+    diagnosis = diagnose(output.splitlines(), otherwise="private-or-missing")
+    message = f"{diagnosis.message.removesuffix('.')} ({spec.repo_url})."
     return LaunchFailedError(
-        message, reason=found.reason, subject=found.subject, advice=found.advice
+        message, reason=diagnosis.reason, subject=diagnosis.subject, advice=diagnosis.advice
     )
 
 
 def _choose(refs: dict[str, str], ref: str) -> str | None:
-    """Pick, as git does, a tag before a branch, and the full name before either."""
+    """Pick a commit as git does: by the full name, then a tag, then a branch."""
     for name in (ref, f"refs/{ref}", f"refs/tags/{ref}", f"refs/heads/{ref}"):
         for candidate in (f"{name}^{{}}", name):
             if candidate in refs:

@@ -1,7 +1,7 @@
-"""Fetching in a process of its own, and the check of what was fetched.
+"""Fetches in a separate process, and checks the checkout.
 
-The process of a build calls this: `local.build_program`, or repo2docker as its content provider.
-The server decides how (see `GitResolver.fetch_plan`) and passes that in the environment.
+It is called by the process of a build: by `local.build_program`, or by repo2docker as its content
+provider. The server passes the plan in the environment, see `GitResolver.fetch_plan`.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ __all__ = ["fetch", "isolated_provider", "provider_name"]
 
 
 def fetch(plan: FetchPlan, repo_url: str, ref: str, checkout: Path) -> Iterator[str]:
-    """Fetch into a folder, then check that nothing in it leads outside.
+    """Fetch into a folder, and check that no link in it points outside.
 
     Parameters
     ----------
     plan : FetchPlan
     repo_url, ref : str
-        What to fetch.
+        The address and the commit to fetch.
     checkout : Path
-        An empty folder. Its parent is for this build only, and can be written to meanwhile.
+        An empty folder. Its parent is used only by this build, and is writable while fetching.
 
     Yields
     ------
@@ -45,11 +45,11 @@ def fetch(plan: FetchPlan, repo_url: str, ref: str, checkout: Path) -> Iterator[
     Raises
     ------
     ContentProviderException
-        It was not fetched; the message is a sentence.
+        If fetching fails. The message is a sentence.
     UnsafeCheckoutError
-        It leads outside.
+        If a path is not safe to read.
     """
-    # Nobody else is to change what is checked, until it has been read.
+    # No other user may change the checkout between the check and its use.
     checkout.chmod(0o700)
     # Archives are unpacked from the current folder.
     aside = checkout.with_name("fetching")
@@ -76,7 +76,7 @@ def fetch(plan: FetchPlan, repo_url: str, ref: str, checkout: Path) -> Iterator[
         try:
             check_checkout(checkout)
         except ValueError:
-            # rm, since Python's own way ends at trees that are too deep.
+            # shutil.rmtree fails for trees that are too deep.
             subprocess.run(["rm", "-rf", "--", str(checkout)], check=True)
             raise
     finally:
@@ -84,10 +84,10 @@ def fetch(plan: FetchPlan, repo_url: str, ref: str, checkout: Path) -> Iterator[
 
 
 def isolated_provider(plan: FetchPlan) -> type[ContentProvider]:
-    """Return the content provider for repo2docker that fetches as this plan says."""
+    """Return a content provider for repo2docker that fetches by a plan."""
 
     class Isolated(ContentProvider):  # type: ignore[misc] # repo2docker has no types
-        """Fetches in a process of its own."""
+        """Fetches in a separate process."""
 
         def detect(self, repo: str, ref: str | None = None, extra_args: Any = None) -> Any:
             return {"repo": repo, "ref": ref or "HEAD"}
@@ -95,11 +95,11 @@ def isolated_provider(plan: FetchPlan) -> type[ContentProvider]:
         def fetch(self, spec: Any, output_dir: str, yield_output: bool = False) -> Iterator[str]:
             yield from fetch(plan, spec["repo"], spec["ref"], Path(output_dir))
 
-    # repo2docker logs it, and the name is what people know.
+    # repo2docker logs this name.
     Isolated.__name__ = provider_name(plan)
     return Isolated
 
 
 def provider_name(plan: FetchPlan) -> str:
-    """Return what repo2docker calls what fetches."""
+    """Return repo2docker's name of the content provider."""
     return str(content_provider(plan.settings).__name__)

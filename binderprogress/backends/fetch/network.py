@@ -1,9 +1,9 @@
-"""Which hosts and addresses repositories and records may be fetched from.
+"""The hosts and addresses from which repositories and records may be fetched.
 
-Attack (server-side request forgery): a visitor names a repository at an address that only this
-machine reaches, or one whose server redirects to such an address: the metadata service of a cloud
-(169.254.169.254), a database on loopback, a page of the intranet. Names are no protection: a name
-of the attacker's may resolve to any address, and to another one a moment later.
+Attack (server-side request forgery): a visitor launches a repository at an address that only this
+machine can reach, or at a server that redirects there: the metadata service of a cloud
+(169.254.169.254), a database on loopback, a page of the intranet. Checking names is not enough: the
+attacker's name may resolve to any address, and to another one a moment later.
 """
 
 from __future__ import annotations
@@ -35,31 +35,31 @@ _Network = IPv4Network | IPv6Network
 
 
 def is_public(address: _Address) -> bool:
-    """Whether an address is one of the internet, and not of a machine, link or site.
+    """Whether an address is public on the internet.
 
-    Of an IPv6 address that contains an IPv4 address (mapped, NAT64, 6to4), that one counts.
+    If an IPv6 address contains an IPv4 address (mapped, NAT64, 6to4), the latter is checked.
     """
     if isinstance(address, IPv6Address):
         address = ipv4_of(address) or address
     if isinstance(address, IPv6Address) and address.is_site_local:
-        return False  # deprecated, and used all the same
+        return False  # deprecated, but still in use
     return address.is_global and not address.is_reserved and not address.is_multicast
 
 
 class Network(LoggingConfigurable):
-    """What may be connected to when a repository or record is fetched.
+    """The hosts and addresses that may be connected to while fetching.
 
-    It holds for git, with redirects and submodules, and for records, with all that they lead to.
-    It does not hold for what is built and run from them.
+    The rules apply to git with redirects and submodules, and to records with all their redirects
+    and files. They do not apply to builds and servers.
     """
 
     allowed_hosts = List(
         Unicode(),
         help="""
-        Hosts that repositories and records may be fetched from: ["github.com", "*.example.org"]
+        Hosts from which repositories and records may be fetched: ["github.com", "*.example.org"]
 
-        All by default. Submodules and what records lead to (doi.org, an archive's storage) count,
-        too.
+        The default is all. The hosts of submodules, and those that records need, such as doi.org
+        and the storage of an archive, must be included.
         """,
     ).tag(config=True)
 
@@ -67,19 +67,17 @@ class Network(LoggingConfigurable):
         True,
         help="""
         Whether addresses that are not public may be connected to: loopback, private networks,
-        link-local addresses (among them the metadata services of clouds), and others.
+        link-local addresses such as the metadata services of clouds, and others.
 
-        Off by default where strangers may launch: for a server that others can reach, and for a
-        service of a JupyterHub.
+        The default is False for servers that listen on other addresses than loopback, and for
+        services of JupyterHub.
         """,
     ).tag(config=True)
 
     allowed_networks = List(
         Unicode(),
         help="""
-        Networks that may be connected to although they are not public: ["10.1.2.0/28"]
-
-        For a git server of one's own.
+        Private networks that may be connected to, for example for your git server: ["10.1.2.0/28"]
         """,
     ).tag(config=True)
 
@@ -94,7 +92,7 @@ class Network(LoggingConfigurable):
     ).tag(config=True)
 
     denied_networks = List(
-        Unicode(), help="More networks that may not be connected to: public ones of one's own."
+        Unicode(), help="Networks that must not be connected to, for example your public ones."
     ).tag(config=True)
 
     @validate("allowed_networks", "denied_networks")
@@ -109,12 +107,12 @@ class Network(LoggingConfigurable):
 
     @property
     def is_restricted(self) -> bool:
-        """Whether there is anything that may not be connected to."""
+        """Whether any host or address may not be connected to."""
         return bool(self.allowed_hosts or self.denied_networks or not self.private_addresses)
 
     @asynccontextmanager
     async def proxy(self) -> AsyncIterator[FetchProxy | None]:
-        """Open a proxy that connects only to what is allowed; none where everything is."""
+        """Open a proxy that connects only to allowed addresses; None if all are allowed."""
         if not self.is_restricted:
             yield None
             return
@@ -122,17 +120,20 @@ class Network(LoggingConfigurable):
             yield proxy
 
     def check_host(self, host: str) -> None:
-        """Refuse a host by its name, or by its address if it is named by that.
+        """Check the name of a host, or its address if the name is an address.
 
         Raises
         ------
         AddressRefusedError
+            If it may not be connected to.
         """
         name = host.rstrip(".").lower()
-        if self.allowed_hosts and not any(_matches(name, one) for one in self.allowed_hosts):
-            raise AddressRefusedError(host, "which c.Network.allowed_hosts does not name")
+        if self.allowed_hosts and not any(
+            _matches(name, pattern) for pattern in self.allowed_hosts
+        ):
+            raise AddressRefusedError(host, "which is not in c.Network.allowed_hosts")
         try:
-            # As the system reads it: 127.1, 0x7f.1 and 2130706433 are addresses, too.
+            # As the system parses it: 127.1, 0x7f.1 and 2130706433 are addresses, too.
             literal: str | bytes = socket.inet_aton(name)
         except OSError:
             literal = name.partition("%")[0]
@@ -148,19 +149,20 @@ class Network(LoggingConfigurable):
         Raises
         ------
         AddressRefusedError
-            If none of them may.
+            If there are none.
         OSError
             If the name cannot be resolved.
         """
         self.check_host(host)
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return self._permitted(host, [str(entry[4][0]) for entry in found])
+        entries = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return self._permitted(host, [str(entry[4][0]) for entry in entries])
 
     def _permitted(self, host: str, addresses: Iterable[str]) -> list[str]:
-        permitted = [one for one in dict.fromkeys(addresses) if self._may_connect(one)]
+        unique = dict.fromkeys(addresses)
+        permitted = [address for address in unique if self._may_connect(address)]
         if not permitted:
-            raise AddressRefusedError(host, "which has no address that is allowed here")
+            raise AddressRefusedError(host, "which has no allowed address")
         return permitted
 
     def _may_connect(self, text: str) -> bool:
@@ -175,7 +177,7 @@ class Network(LoggingConfigurable):
 
 
 def _within(address: _Address, networks: Iterable[str]) -> bool:
-    return any(address in ip_network(one) for one in networks)
+    return any(address in ip_network(network) for network in networks)
 
 
 def _matches(host: str, pattern: str) -> bool:

@@ -1,4 +1,4 @@
-"""What builds, and the processes in which they fetch, are told by the server that starts them."""
+"""Settings that the server passes to builds, and to the processes in which they fetch."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _PLAN = "BINDERPROGRESS_FETCH_PLAN"
 
 
 class FetchSettings(msgspec.Struct, frozen=True):
-    """How one repository or record is fetched.
+    """Settings for fetching one repository or record.
 
     Attributes
     ----------
     provider : str
-        Of its spec.
+        The provider of its spec.
     limits : Limits
     """
 
@@ -37,14 +37,14 @@ class FetchSettings(msgspec.Struct, frozen=True):
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment variables that hand it to a child process."""
+        """The environment variables that pass the settings to a child process."""
         return {VARIABLE: msgspec.json.encode(self).decode()}
 
 
 def take_settings() -> FetchSettings:
-    """Return what the server put into the environment, and remove it from there.
+    """Return the settings in the environment, and remove them.
 
-    What is fetched runs later in the same process's children: it is not theirs to read.
+    Child processes of this one may run code of the repository, which must not read them.
     """
     return msgspec.json.decode(os.environ.pop(VARIABLE), type=FetchSettings)
 
@@ -56,13 +56,13 @@ class FetchPlan(msgspec.Struct, frozen=True):
     ----------
     settings : FetchSettings
     env : dict of str to str
-        The whole environment of that process, but for the settings.
+        All environment variables of that process, except the settings.
     limits : dict of str to int
-        Its resource limits, see `process.limited`.
+        Its resource limits, see `processes.child.limited`.
     sandbox : bool
         Whether it runs in a namespace.
     readable : list of str
-        What it may read there, beside the system.
+        Paths that it may read there, in addition to the system's.
     """
 
     settings: FetchSettings
@@ -73,19 +73,19 @@ class FetchPlan(msgspec.Struct, frozen=True):
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment variables that hand it to a build's process."""
+        """The environment variables that pass the plan to the process of a build."""
         return {_PLAN: msgspec.json.encode(self).decode()}
 
 
 def take_plan() -> FetchPlan:
-    """Return what the server put into a build's environment, and remove it from there."""
+    """Return the plan in the environment, and remove it."""
     return msgspec.json.decode(os.environ.pop(_PLAN), type=FetchPlan)
 
 
 def with_proxy(env: Mapping[str, str], proxy: str) -> dict[str, str]:
-    """Return an environment in which git and Python's clients go through a proxy, always."""
+    """Return an environment in which git and Python's HTTP clients always use a proxy."""
     made = {name: value for name, value in env.items() if name.lower() != "no_proxy"}
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         made[name] = made[name.upper()] = proxy
-    # A proxy that the user's own settings name is not asked: ours asks that of the environment.
+    # This overrides a proxy in git's configuration. Ours uses the proxy of the environment.
     return with_git_config(made, {"http.proxy": proxy, "http.proxyAuthMethod": "basic"})

@@ -1,8 +1,8 @@
-"""An HTTP proxy on loopback, for one fetch, that connects only to what is allowed.
+"""An HTTP proxy on loopback for one fetch, which connects only to allowed addresses.
 
-git, its submodules, redirects, and what content providers download all go through it. It resolves
-each name, checks the addresses, and connects to one of those that it has checked: there is no
-moment in which the name could come to mean another address.
+All connections go through it: those of git, of submodules, after redirects, and of content
+providers. It resolves each name, checks the addresses, and connects to one of the checked ones, so
+that the name cannot resolve to another address in between.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _CONNECT_TIMEOUT = 15.0
 
 
 class AddressRefusedError(Exception):
-    """A host that may not be connected to.
+    """A host may not be connected to.
 
     Parameters
     ----------
     host : str
-        As it was named.
+        The name of the host in the request.
     why : str
-        A relative clause.
+        A relative clause for the message.
     """
 
     def __init__(self, host: str, why: str) -> None:
@@ -42,7 +42,7 @@ class AddressRefusedError(Exception):
 
 
 class _BadRequestError(Exception):
-    """What was sent is not a request to a proxy."""
+    """The request is not valid for a proxy."""
 
 
 class _Request(NamedTuple):
@@ -58,15 +58,16 @@ class _Request(NamedTuple):
 
 
 class FetchProxy:
-    """The proxy; it listens while its context is entered.
+    """The proxy, which listens within its context.
 
-    A proxy that the environment names (``https_proxy`` and so on) is asked in turn. Then that one
-    resolves names: here only the name is checked, and its addresses if they can be found out.
+    It uses the proxy in the environment (``https_proxy`` and so on), if there is one. That one
+    resolves names itself. Then only the name is checked here, and its addresses if it can be
+    resolved.
 
     Parameters
     ----------
     check_host : callable
-        Raises `AddressRefusedError` for a host that is refused by its name.
+        Raises `AddressRefusedError` for the name of a host that is not allowed.
     resolve : coroutine function
         Returns the addresses of a host and port that may be connected to; or raises
         `AddressRefusedError` or OSError.
@@ -74,9 +75,9 @@ class FetchProxy:
     Attributes
     ----------
     refused : AddressRefusedError or None
-        The first that was.
+        The first host that was refused.
     problems : list of str
-        Sentences about connections that were refused or could not be made.
+        Sentences about refused and failed connections.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class FetchProxy:
     ) -> None:
         self._check_host = check_host
         self._resolve = resolve
-        # Attack: another user of this machine takes it for a proxy of theirs.
+        # Attack: another user of this machine uses the proxy.
         self._token = secrets.token_urlsafe(16)
         self._tasks: set[asyncio.Task[None]] = set()
         self.refused: AddressRefusedError | None = None
@@ -111,14 +112,14 @@ class FetchProxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - asyncio makes one for each connection
+        assert task is not None  # noqa: S101 - asyncio creates a task for each connection
         self._tasks.add(task)
         try:
             await self._serve(reader, writer)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            return  # the client has gone, or never said what it wants
+            return  # the client has disconnected, or sent no request
         except asyncio.CancelledError:
-            return  # the fetch has ended; asyncio would log this as an error
+            return  # the fetch has ended; asyncio would log it as an error
         finally:
             self._tasks.discard(task)
             writer.close()
@@ -141,7 +142,7 @@ class FetchProxy:
             self.problems.append(str(error))
             await _answer(writer, "403 Forbidden", str(error))
         except (OSError, TimeoutError) as error:
-            # In git's words, which are recognised.
+            # The wording of git, which has a reason.
             self.problems.append(f"Failed to connect to {request.host} port {request.port}")
             await _answer(writer, "502 Bad Gateway", f"{type(error).__name__}: {error}")
         else:
@@ -151,12 +152,12 @@ class FetchProxy:
                 upstream[1].close()
 
     def _read(self, head: str) -> _Request | None:
-        """Return the request; or nothing if it does not come from those that this proxy is for."""
+        """Parse the request. Return None if it has no valid token."""
         first, *fields = head.removesuffix("\r\n\r\n").split("\r\n")
         expected = f"Basic {b64encode(f'fetch:{self._token}'.encode()).decode()}"
         values = [
             value.strip()
-            for name, _, value in (one.partition(":") for one in fields)
+            for name, _, value in (field.partition(":") for field in fields)
             if name.lower() == "proxy-authorization"
         ]
         if len(values) != 1 or not secrets.compare_digest(values[0].encode(), expected.encode()):
@@ -166,17 +167,17 @@ class FetchProxy:
             parts = urlsplit(f"//{target}" if method == "CONNECT" else target)
             host, port = parts.hostname, parts.port
         except ValueError:
-            raise _BadRequestError("This is not understood.") from None
+            raise _BadRequestError("The request is not valid.") from None
         if not host or (method != "CONNECT" and parts.scheme != "http"):
             raise _BadRequestError("This is a proxy for http and https.")
         hop = ("proxy-", "connection:", "keep-alive:", "host:")
-        kept = [one for one in fields if not one.lower().startswith(hop)]
+        kept = [field for field in fields if not field.lower().startswith(hop)]
         return _Request(method, target, kept, host, port or (443 if method == "CONNECT" else 80))
 
     async def _open(
         self, request: _Request
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
-        """Connect; return the connection and what its client is sent first."""
+        """Connect. Return the connection, and the first bytes to send to the client."""
         proxy = _operators_proxy(request)
         if proxy is not None:
             return await self._open_through(proxy, request)
@@ -195,7 +196,7 @@ class FetchProxy:
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
         self._check_host(request.host)
         async with asyncio.timeout(_CONNECT_TIMEOUT):
-            # Perhaps only that proxy knows the name.
+            # The name may be known only to that proxy.
             with suppress(OSError):
                 await self._resolve(request.host, request.port)
             reader, writer = await asyncio.open_connection(
@@ -206,7 +207,7 @@ class FetchProxy:
             pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}".encode()
             login = [f"Proxy-Authorization: Basic {b64encode(pair).decode()}"]
         writer.write(_head(request, request.target, *login))
-        # It answers to CONNECT, and to all else, for itself.
+        # It sends the response, also to CONNECT.
         return reader, writer, b""
 
 
@@ -223,7 +224,7 @@ async def _connect(
 
 
 def _operators_proxy(request: _Request) -> SplitResult | None:
-    """Return the proxy that the environment names for a request, if it names one."""
+    """Return the proxy in the environment for a request, if there is one."""
     proxies = getproxies()
     url = proxies.get("https" if request.is_tunnel else "http") or proxies.get("all")
     if not url or proxy_bypass(request.host):
@@ -236,7 +237,7 @@ def _operators_proxy(request: _Request) -> SplitResult | None:
 
 def _head(request: _Request, target: str, *more: str) -> bytes:
     host = f"[{request.host}]" if ":" in request.host else request.host
-    # One request each: the next one may be for another host.
+    # One request per connection, because the next one may be for another host.
     close = () if request.is_tunnel else ("Connection: close",)
     lines = [
         f"{request.method} {target} HTTP/1.1",
@@ -266,7 +267,7 @@ async def _relay(
     back: asyncio.StreamWriter,
     first: bytes,
 ) -> None:
-    """Pass bytes on in both directions until one side has ended and the other has been told."""
+    """Forward bytes in both directions until both have ended."""
     writer.write(first)
     async with asyncio.TaskGroup() as group:
         group.create_task(_pump(reader, back))
@@ -280,5 +281,5 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
         writer.write_eof()
     except OSError:
-        # One direction is broken: the other side has nothing to wait for.
+        # One direction is broken, so the other one is closed, too.
         writer.close()

@@ -1,9 +1,8 @@
-"""Files that strangers name and fill, written below one folder and within limits.
+"""Writes untrusted files below one folder, within limits.
 
-All content providers write through this. Whoever publishes a record chooses the names of its files
-and what is in its archives, so nothing is written before its name is checked, and nothing is
-written past the limits. Sizes that are declared, in an archive or in an HTTP header, are not
-trusted: what arrives is counted.
+All content providers use it. The publisher of a record chooses the names of its files and the
+content of its archives. So names are checked before anything is written, and limits are enforced
+while writing. Sizes in an archive or in an HTTP header are not trusted: bytes are counted.
 """
 
 from __future__ import annotations
@@ -23,34 +22,34 @@ __all__ = ["Limits", "SafeFolder", "TooLargeError", "UnsafePathError", "checked_
 
 _CHUNK = 2**16
 _LONGEST_NAME = 255
-"""Bytes; what common file systems take."""
+"""Maximum number of bytes, as in common file systems."""
 _LONGEST_PATH = 1024
 _DEEPEST = 64
-"""Folders in each other."""
+"""Maximum depth of folders."""
 _RATIO_FROM = 64 * 2**20
-"""Bytes from which the ratio counts: a small file of zeros shrinks a thousandfold."""
+"""Bytes from which the ratio is checked: a small file of zeros is compressed a thousandfold."""
 _LONGEST_DIRECTORY = 64 * 2**20
-"""Bytes of a ZIP file's list of members, which is read into memory at once."""
+"""Maximum size of the list of members in a ZIP file, which is read into memory."""
 
 
 class UnsafePathError(ValueError):
-    """A file would be written where none of its folder's belongs."""
+    """The name of a file is not safe to write."""
 
 
 class TooLargeError(ValueError):
-    """There is more of it than the limits allow."""
+    """A repository or record exceeds the limits."""
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What one repository or record may hold.
+    """Limits of one repository or record.
 
     Attributes
     ----------
     max_files : int
     max_bytes : int
-        Of all files together, after decompression.
+        Total size of all files, after decompression.
     max_ratio : int
-        How many times larger than itself an archive may become.
+        Ratio of the size of an unpacked archive to the size of the archive.
     """
 
     max_files: int
@@ -66,7 +65,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 def checked_path(name: str) -> PurePosixPath:
-    r"""Return the relative path that a file's name stands for.
+    r"""Return the relative path of a file from its name.
 
     Raises
     ------
@@ -97,16 +96,16 @@ def checked_path(name: str) -> PurePosixPath:
 
 
 class SafeFolder:
-    """A folder that files are written into, each of them once.
+    """A folder to write files into. Each file can be written once.
 
-    Symbolic links are neither made nor followed.
+    Symbolic links are neither created nor followed.
 
     Parameters
     ----------
     root : Path
-        It exists, and nobody else writes into it.
+        An existing folder. No other user may have write permission.
     limits : Limits
-        For all that is written together.
+        Limits of all files together.
     """
 
     def __init__(self, root: Path, limits: Limits) -> None:
@@ -122,12 +121,12 @@ class SafeFolder:
         Raises
         ------
         UnsafePathError
-            If `name` does not fit, or names a file that is there already.
+            If the name is not safe, or the file exists.
         TooLargeError
-            As soon as a limit is reached.
+            As soon as a limit is exceeded.
         """
         path = checked_path(name)
-        # Attack: where case or the form of an accent does not count, one file replaces another.
+        # Attack: one file replaces another on file systems that ignore case or normalize accents.
         key = unicodedata.normalize("NFC", str(path)).casefold()
         if key in self._names:
             raise _unsafe(name, "it is the name of two files")
@@ -143,33 +142,37 @@ class SafeFolder:
     def unzip(self, archive: Path, *, below: str | None = None) -> None:
         """Write the files of a ZIP file.
 
-        Modes are not kept, and a link becomes a file that holds where it leads, as in Python's
-        `zipfile`. A ``.git`` folder is left out.
+        Modes are not kept, and a link becomes a file that contains its target, as in Python's
+        `zipfile`. A ``.git`` folder is skipped.
 
         Parameters
         ----------
         archive : Path
         below : str, optional
-            Take only what lies in this folder of it, and without the folder. By default, the one
-            folder that everything lies in, if there is one.
+            Write only the content of this folder. The default is the top-level folder, if there is
+            only one and it contains all files.
 
         Raises
         ------
         UnsafePathError, TooLargeError
-            As `save`; or if it becomes `Limits.max_ratio` times larger than it is.
+            As `save`, or if it becomes more than `Limits.max_ratio` times larger.
         BadZipFile, ValueError
             If it cannot be read.
         """
         size = archive.stat().st_size
         with _BoundedReads(archive) as file, ZipFile(file) as opened:
-            members = [one for one in opened.infolist() if not one.is_dir() and not _in_git(one)]
+            members = [
+                member
+                for member in opened.infolist()
+                if not member.is_dir() and not _in_git(member)
+            ]
             self._limits.check(self._files + len(members), self._bytes)
-            # All names before the first file: a hostile archive leaves nothing behind.
+            # All names are checked first, so that a hostile archive leaves no files behind.
             for member in members:
                 checked_path(member.filename)
                 if member.compress_type not in {ZIP_STORED, ZIP_DEFLATED}:
-                    # Attack: LZMA takes as much memory as the archive asks for.
-                    raise ValueError("An archive in it is compressed in an unusual way.")
+                    # Attack: the archive determines how much memory LZMA needs.
+                    raise ValueError("An archive in it has an unsupported compression.")
             folder = _common_folder(members) if below is None else below
             started = self._bytes
             for member in members:
@@ -184,13 +187,13 @@ class SafeFolder:
             written = self._bytes + len(chunk) - started
             if written > max(_RATIO_FROM, size * self._limits.max_ratio):
                 raise TooLargeError(
-                    "Too large for this server: an archive in it becomes more than "
-                    f"{self._limits.max_ratio} times larger when it is unpacked."
+                    "Too large for this server: unpacking makes an archive more than "
+                    f"{self._limits.max_ratio} times larger."
                 )
             yield chunk
 
     def _create(self, path: PurePosixPath) -> IO[bytes]:
-        """Create a file, and folders for it, without following a link."""
+        """Create a file and its parent folders without following links."""
         folder = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
         try:
             for part in path.parts[:-1]:
@@ -206,18 +209,18 @@ class SafeFolder:
 
 
 class _BoundedReads(FileIO):
-    """A file that is not read into memory at once."""
+    """A file that rejects large reads."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read; see `io.RawIOBase.read`."""
-        # Attack: millions of members; zipfile reads the whole list of them.
+        # Attack: millions of members. zipfile reads the full list into memory.
         if size is not None and size > _LONGEST_DIRECTORY:
             raise TooLargeError("Too large for this server: an archive with too many files.")
         return super().read(size) or b""
 
 
 def _open_folder(name: str, parent: int) -> int:
-    # It may be there, made for an earlier file; O_NOFOLLOW refuses everything but a folder.
+    # It may exist, created for an earlier file. With O_NOFOLLOW, only a folder can be opened.
     with suppress(FileExistsError):
         os.mkdir(name, dir_fd=parent)
     return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
@@ -229,7 +232,7 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _common_folder(members: list[ZipInfo]) -> str:
-    """Return the folder, with its slash, that all members lie in; or nothing."""
+    """Return the top-level folder of all members with a slash; empty if there are several."""
     tops = {member.filename.partition("/")[0] for member in members}
     inside = all("/" in member.filename for member in members)
     return f"{tops.pop()}/" if len(tops) == 1 and inside else ""
@@ -240,7 +243,7 @@ def _in_git(member: ZipInfo) -> bool:
 
 
 def _is_git(part: str) -> bool:
-    # As git compares it: some file systems ignore case, and dots and spaces at the end.
+    # As in git: some file systems ignore case, and trailing dots and spaces.
     return part.casefold().rstrip(". ") in {".git", "git~1"}
 
 

@@ -1,4 +1,4 @@
-"""Ends what fills a folder once there is too much in it."""
+"""Limits the size of a folder that child processes write to."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ from .safe_files import Limits, TooLargeError
 __all__ = ["watched"]
 
 _INTERVAL = 0.5
-"""Seconds between two looks; longer where a look takes long."""
+"""Minimum number of seconds between checks."""
 
 
 @contextmanager
 def watched(folder: Path, limits: Limits) -> Iterator[None]:
-    """Hold a folder to limits while programs that this process started write into it.
+    """Enforce limits on a folder while child processes write to it.
 
-    A program such as git cannot be told how much it may write, so this looks at the folder twice a
-    second and ends our child processes when there is too much. Until it looks again, more may be
-    written; at the end it looks once more.
+    Programs such as git have no option for that. So the folder is checked twice a second and at the
+    end, and child processes are ended if it is too large. Between checks, it may exceed the limits.
 
     Raises
     ------
     TooLargeError
-        On leaving, in place of the error that a program that was ended has caused.
+        On leaving the context, instead of the error of a program that was ended.
     """
     watch = _Watch(folder, limits)
     watch.start()
@@ -38,7 +37,7 @@ def watched(folder: Path, limits: Limits) -> Iterator[None]:
         yield
     finally:
         watch.end()
-        # In place of an error of git's: it failed because it was ended.
+        # Replaces the error of git, which failed because it was ended.
         watch.check()
 
 
@@ -58,7 +57,7 @@ class _Watch(threading.Thread):
                 self._look()
             except TooLargeError as error:
                 self._too_large = error
-                # git clones submodules one after the other: each that follows is ended, too.
+                # The thread continues, because git starts a process for each submodule.
                 _end_children()
             pause = max(_INTERVAL, 4 * (time.monotonic() - started))
 
@@ -79,7 +78,7 @@ class _Watch(threading.Thread):
                 try:
                     size += Path(parent, name).lstat().st_size
                 except FileNotFoundError:
-                    continue  # git has renamed or removed it meanwhile
+                    continue  # git has renamed or removed it
             self._limits.check(files, size)
 
 
@@ -88,4 +87,4 @@ def _end_children() -> None:
         try:
             child.kill()
         except psutil.NoSuchProcess:
-            continue  # it has ended: what was wanted
+            continue  # it has already ended

@@ -1,1 +1,1 @@
-"""Child processes: their environment, limits and namespaces."""
+"""Child processes, with their environment variables, limits and namespaces."""

@@ -1,9 +1,9 @@
-"""Which of the server's environment variables the programs that it starts may see.
+"""The environment variables of programs that the server starts.
 
-Attack: a server's environment holds tokens (``JUPYTERHUB_API_TOKEN``, cloud credentials), and so
-do files in its user's home (``.netrc``, ``.gitconfig``, ``.ssh``). A repository's ``setup.py``
-reads the first, and what git finds in the second is sent to hosts that strangers name. So variables
-are passed by name, and ``HOME`` is an empty folder.
+Attack: the server's environment contains secrets (``JUPYTERHUB_API_TOKEN``, cloud credentials), and
+so do files in its user's home folder (``.netrc``, ``.gitconfig``, ``.ssh``). A repository's
+``setup.py`` could read the variables, and git would send credentials to hosts that visitors choose.
+So variables are passed by name, and ``HOME`` is an empty folder.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SYSTEM = (
     *("GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "PIP_CERT", "NODE_EXTRA_CA_CERTS"),
     "R2D_DATAVERSE_INSTALLATIONS_URL",
 )
-"""What every program may see."""
+"""Variables that every program may see."""
 
 PACKAGES = (
     *("UV_CACHE_DIR", "UV_CONFIG_FILE", "UV_CONCURRENT_*", "UV_DEFAULT_INDEX", "UV_EXCLUDE_NEWER"),
@@ -49,7 +49,7 @@ PACKAGES = (
     *("PIP_CACHE_DIR", "PIP_CONFIG_FILE", "PIP_DEFAULT_TIMEOUT", "PIP_DISABLE_PIP_VERSION_CHECK"),
     *("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_NO_INDEX", "PIP_TRUSTED_HOST"),
 )
-"""What installing packages needs. The repository's code sees it, passwords in addresses too."""
+"""Variables for installing packages. Code of the repository can read them and their passwords."""
 
 ENGINE = (
     *("BUILDAH_ISOLATION", "CONTAINERS_CONF", "CONTAINERS_CONF_OVERRIDE"),
@@ -58,29 +58,28 @@ ENGINE = (
     *("DOCKER_HOST", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "REGISTRY_AUTH_FILE"),
     *("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "BINDERPROGRESS_ENGINE_HOME"),
 )
-"""Where the container engine is, and its storage. No code of a repository runs beside it."""
+"""Variables of the container engine. Code of a repository does not run with them."""
 
 PUSH = ("CONTAINER_ENGINE_REGISTRY_CREDENTIALS",)
-"""repo2docker's own: what it logs in to a registry with."""
+"""The variable with which repo2docker logs in to a registry."""
 
 USER = (
     *("HOME", "USER", "LOGNAME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"),
     *("SSH_AUTH_SOCK", "SSH_AGENT_PID", "GNUPGHOME", "DBUS_SESSION_BUS_ADDRESS"),
 )
-"""What git needs for the keys and credential helpers of the server's user."""
+"""Variables that git needs for the keys and credential helpers of the server's user."""
 
 
-# Attack: with "always", a repository from anywhere could have a submodule at file:///home/… and so
-# read what local_folders does not allow. "user" is: as the address that was named, not as one that
-# a repository names.
+# Attack: with "always", any repository could have a submodule at file:///home/… and read folders
+# that local_folders does not allow. "user" allows the address of the repository, but not those of
+# submodules.
 _PROTOCOLS = {
     "protocol.allow": "never",
     "protocol.file.allow": "user",
     **{f"protocol.{name}.allow": "always" for name in ("git", "http", "https")},
 }
-# Attack: hooks, and programs that git runs of its own accord, with which a repository would run
-# code while it is cloned (CVE-2025-48384 puts a hook where git looks for it). Nor does git leave
-# anything running.
+# Attack: with hooks and other programs that git runs, a repository would run code while it is
+# cloned (CVE-2025-48384 installs a hook). git must not leave processes running, either.
 _NO_PROGRAMS = {
     "core.hooksPath": os.devnull,
     "core.fsmonitor": "false",
@@ -88,7 +87,7 @@ _NO_PROGRAMS = {
     "gc.auto": "0",
     "maintenance.auto": "false",
 }
-# Without them, strangers read only what anyone may read, not what the server's user may.
+# Without credentials, visitors can read only public repositories.
 _CREDENTIALS = {
     True: {"protocol.ssh.allow": "always"},
     False: {"protocol.ssh.allow": "never", "credential.helper": ""},
@@ -103,14 +102,14 @@ _RESTRICTED = {True: {**_NO_DETOURS, "protocol.ssh.allow": "user"}, False: _NO_D
 
 
 def select(names: Iterable[str], environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment variables that have one of these names.
+    """Return the environment variables with these names.
 
     Parameters
     ----------
     names : iterable of str
         Names, or patterns with ``*``.
     environment : mapping, optional
-        Ours by default.
+        The default is our environment.
     """
     patterns = tuple(names)
     return {
@@ -121,7 +120,7 @@ def select(names: Iterable[str], environment: Mapping[str, str] | None = None) -
 
 
 def exclude(names: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables that have none of these names, or patterns with ``*``."""
+    """Return the environment variables without those with these names, or patterns with ``*``."""
     patterns = tuple(names)
     return {
         name: value
@@ -137,17 +136,17 @@ def git_environment(
     restricted: bool = False,
     follow_redirects: bool = False,
 ) -> dict[str, str]:
-    """Return the environment in which git never asks a person and speaks only safe protocols.
+    """Return an environment in which git never prompts, and uses only safe protocols.
 
-    There is no home in it but with `credentials`: git sends what ``.netrc`` says to the hosts that
-    strangers name, and runs what ``.gitconfig`` says.
+    It has a home folder only with `credentials`, because git sends passwords in ``.netrc`` to hosts
+    that visitors choose, and runs programs in ``.gitconfig``.
 
     Parameters
     ----------
     credentials : bool
-        Whether it may use this user's ssh keys and credential helpers.
+        Whether git may use this user's ssh keys and credential helpers.
     more : iterable of str
-        Names of more variables to pass on from our environment, see `select`.
+        Names of more variables to pass from our environment, see `select`.
     restricted : bool
         Whether there are addresses that it must not connect to; see `network.Network`.
     follow_redirects : bool
@@ -169,7 +168,7 @@ def git_environment(
 
 @contextmanager
 def private_home() -> Iterator[dict[str, str]]:
-    """Make an empty home folder, which is removed at the end; gives the variable that names it."""
+    """Create an empty home folder for a context. It yields the environment variable for it."""
     with tempfile.TemporaryDirectory(
         prefix="binderprogress-home-", ignore_cleanup_errors=True
     ) as folder:
@@ -177,7 +176,7 @@ def private_home() -> Iterator[dict[str, str]]:
 
 
 def engine_folders() -> dict[str, str]:
-    """Return where the container engines find what they keep in the user's real home."""
+    """Return variables with the folders of the container engines in the user's real home."""
     home = Path.home()
     folders = {
         "DOCKER_CONFIG": home / ".docker",
@@ -190,7 +189,7 @@ def engine_folders() -> dict[str, str]:
 
 
 def with_git_config(env: Mapping[str, str], config: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment in which git has more settings, which overrule those in files."""
+    """Return an environment with settings for git, which override those in files."""
     count = int(env.get("GIT_CONFIG_COUNT") or 0)
     made = {**env, "GIT_CONFIG_COUNT": str(count + len(config))}
     for number, (key, value) in enumerate(config.items(), count):

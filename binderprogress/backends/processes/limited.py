@@ -1,7 +1,7 @@
 """Runs a program with resource limits: ``python -I -S limited.py LIMITS PROGRAM [ARGUMENT …]``.
 
-A file of its own that imports nothing of ours: it starts in 10 ms. `preexec_fn` of `subprocess`
-may deadlock in a process that has threads.
+It imports none of our modules, so it starts in 10 ms. The `preexec_fn` of `subprocess` may deadlock
+in a process with threads.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import sys
 
 
 def set_limits(limits: dict[str, int]) -> None:
-    """Lower this process's limits, and those of what it starts.
+    """Lower the limits of this process and its children.
 
     Parameters
     ----------
     limits : dict of str to int
-        By the names of getrlimit(2) in lower case, without ``RLIMIT_``. None is raised.
+        Limits by the names of getrlimit(2) in lower case without ``RLIMIT_``. Lower limits are
+        kept.
     """
     for name, limit in limits.items():
         number = getattr(resource, f"RLIMIT_{name.upper()}", None)
@@ -31,13 +32,13 @@ def set_limits(limits: dict[str, int]) -> None:
 
 
 def main() -> None:
-    """Set the limits and become the program."""
+    """Set the limits, and replace this process by the program."""
     set_limits(json.loads(sys.argv[1]))
-    # Python ignores these two, and what is ignored stays so: then nothing ends at its limit.
+    # Python ignores these signals, and the program would inherit that and not end at its limit.
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(ignored, signal.SIG_DFL)
     try:
-        os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606 - no shell is wanted
+        os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606 - no shell is needed
     except OSError as error:
         sys.exit(f"{sys.argv[2]} cannot be started: {error.strerror}.")
 

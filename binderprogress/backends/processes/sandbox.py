@@ -1,7 +1,7 @@
-"""A namespace for what fetches repositories, made with bubblewrap where that works.
+"""A namespace for programs that read untrusted repositories, created with bubblewrap.
 
-In it are the system's folders, read-only, and one folder to write into: no home folders, no other
-process, no state of services. The network is the machine's.
+It contains the folders of the system, read-only, and one writable folder. It has no home folders,
+no other processes, and no state of services. The network is that of the machine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 __all__ = ["sandboxed", "why_no_sandbox"]
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix")
-# How names are looked up.
+# Files and sockets for resolving names.
 _RESOLVERS = ("/run/systemd/resolve", "/run/nscd", "/var/run/nscd")
 _CERTIFICATES = (
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
@@ -24,9 +24,9 @@ _CERTIFICATES = (
 
 
 def why_no_sandbox() -> str:
-    """Say why there can be none, or nothing if bubblewrap is there.
+    """Return why there can be no namespace; empty if bubblewrap is installed.
 
-    Whether it works shows when it runs.
+    It may still not work.
     """
     if sys.platform != "linux":
         return "namespaces need Linux"
@@ -44,9 +44,9 @@ def sandboxed(
     ----------
     argv : sequence of str
     writable : Path
-        The only folder that can be written to.
+        The only writable folder.
     folder : Path
-        Where it starts; within `writable`.
+        The current folder of the program.
     readable : iterable of str
         More files and folders that it may read.
     """
@@ -72,10 +72,10 @@ def _of_python() -> list[str]:
 
 
 def _of_git() -> list[str]:
-    found = shutil.which("git")
-    if found is None:
+    git = shutil.which("git")
+    if git is None:
         return []
-    folders = {path.parent for path in (Path(found), Path(found).resolve())}
+    folders = {path.parent for path in (Path(git), Path(git).resolve())}
     prefixes = {folder.parent for folder in folders if _may_be_shown(folder.parent)}
     return [str(path) for path in sorted(folders | prefixes)]
 
@@ -85,6 +85,6 @@ def _certificates() -> list[str]:
 
 
 def _may_be_shown(folder: Path) -> bool:
-    """Say whether it is none of those that hold home folders, nor a home itself."""
+    """Whether a folder is neither the home folder nor one of its parents."""
     home = Path.home()
     return folder.is_dir() and folder not in (home, *home.parents)

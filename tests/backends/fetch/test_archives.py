@@ -234,13 +234,13 @@ _ELEMENTS = f"www.hydroshare.org/hsapi/resource/{RESOURCE}/scimeta/elements"
             "zenodo/10.5281/zenodo.1",
             {f"{_HANDLES}10.5281/zenodo.1": (404, {"responseCode": 100})},
             "private-or-missing",
-            "https://doi.org/10.5281/zenodo.1 is not there: doi.org does not know it.",
+            "https://doi.org/10.5281/zenodo.1 does not exist at doi.org.",
         ),
         (
             "zenodo/10.5281/zenodo.3242074",
             {"zenodo.org/api/records/3242074/files": (403, {"status": 403})},
             "private-or-missing",
-            "https://doi.org/10.5281/zenodo.3242074 is not for everyone: Zenodo does not show it.",
+            "https://doi.org/10.5281/zenodo.3242074 is not public at Zenodo.",
         ),
         (
             "zenodo/10.5281/zenodo.3242074",
@@ -252,7 +252,7 @@ _ELEMENTS = f"www.hydroshare.org/hsapi/resource/{RESOURCE}/scimeta/elements"
             "zenodo/10.5281/zenodo.3242074",
             {"zenodo.org/records/3242074": (410, {})},
             "private-or-missing",
-            "is not there: zenodo.org does not know it.",
+            "does not exist at zenodo.org.",
         ),
         (
             "zenodo/10.5281/zenodo.3242074",
@@ -264,56 +264,56 @@ _ELEMENTS = f"www.hydroshare.org/hsapi/resource/{RESOURCE}/scimeta/elements"
             "zenodo/10.5281/zenodo.3242074",
             {"zenodo.org/api/records/3242074/files": (503, {})},
             "host-unreachable",
-            "zenodo.org answered 503.",
+            "zenodo.org returned 503.",
         ),
         (
             "zenodo/10.5281/zenodo.3242074",
             {"zenodo.org/api/records/3242074/files": (200, ["entries"])},
             "internal",
-            "What zenodo.org says of https://doi.org/10.5281/zenodo.3242074 is not understood",
+            "The response of zenodo.org about https://doi.org/10.5281/zenodo.3242074 is not valid",
         ),
         (
             "figshare/10.6084/m9.figshare.9782777",
             {_ARTICLE: (404, {})},
             "private-or-missing",
-            "is not there: api.figshare.com does not know it.",
+            "does not exist at api.figshare.com.",
         ),
         (
             "figshare/10.6084/m9.figshare.9782777",
             {f"{_ARTICLE}/3": (200, {"doi": "10.6084/m9.figshare.9782777.v3", "files": []})},
             "private-or-missing",
-            "has no files that anyone may read.",
+            "has no public files.",
         ),
         (
             # A DOI of another archive, with a number that some article of Figshare has.
             "figshare/10.5281/zenodo.9782777",
             {},
             "private-or-missing",
-            "https://doi.org/10.5281/zenodo.9782777 is no DOI of Figshare.",
+            "https://doi.org/10.5281/zenodo.9782777 is not a DOI of Figshare.",
         ),
         (
             "figshare/10.5281/penguins",
             {},
             "private-or-missing",
-            "is no DOI of Figshare: it ends with no number of an article.",
+            "is not a DOI of Figshare: it does not end with an article number.",
         ),
         (
             f"hydroshare/{RESOURCE}",
             {_ELEMENTS: (401, {})},
             "private-or-missing",
-            f"{RESOURCE} is not for everyone: HydroShare does not show it.",
+            f"{RESOURCE} is not public at HydroShare.",
         ),
         (
             f"hydroshare/{RESOURCE}",
             {_ELEMENTS: (200, {"dates": []})},
             "private-or-missing",
-            "does not say when it was last changed.",
+            "has no date of its last change.",
         ),
         (
             ckan_spec(),
             {"ckan.example.org/data/api/3/action/package_show?id=turtles": (404, {})},
             "private-or-missing",
-            f"{CKAN} is not there: ckan.example.org does not know it.",
+            f"{CKAN} does not exist at ckan.example.org.",
         ),
     ],
 )
@@ -343,8 +343,8 @@ async def test_what_cannot_be_fetched_is_said(
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("http://127.0.0.1:9/dataset.xhtml?persistentId=doi:x", "is at no Dataverse that is known"),
-        ("http://[::1", "leads nowhere"),
+        ("http://127.0.0.1:9/dataset.xhtml?persistentId=doi:x", "is not at a known Dataverse"),
+        ("http://[::1", "does not resolve to an address"),
     ],
 )
 @asynchronous(20)
@@ -367,7 +367,7 @@ async def test_a_doi_of_another_archive_is_not_zenodos(double: ArchivesDouble) -
 @asynchronous(20)
 async def test_a_dataset_with_restricted_files_is_said_to_have_some(double: ArchivesDouble) -> None:
     dataverse(double, restricted=True)
-    with pytest.raises(LaunchFailedError, match="has files that not everyone may read"):
+    with pytest.raises(LaunchFailedError, match="has files that are not public"):
         await resolver().resolve(parse("dataverse/10.7910/DVN/TJCLKP"))
 
 
@@ -377,7 +377,7 @@ async def test_an_archive_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) 
         # Nobody takes the connections.
         address = f"http://127.0.0.1:{server.getsockname()[1]}/dataset/a"
         archives = Archives(ckan_sites=["http://"], timeout=0.2)
-        with pytest.raises(LaunchFailedError, match=r"CKAN did not answer within 0\.2") as caught:
+        with pytest.raises(LaunchFailedError, match=r"CKAN did not respond within 0\.2") as caught:
             await archives.resolve(parse(ckan_spec(address)))
     assert caught.value.reason == "host-unreachable"
     archives = Archives(ckan_sites=["http://"])
@@ -472,7 +472,7 @@ async def test_a_record_becomes_an_environment(
             zenodo,
             "zenodo/10.5281/zenodo.3242074",
             {"zenodo.org/api/records/3242074": (200, {})},
-            "What the archive sent is not understood",
+            "The response of the archive is not valid",
         ),
         (
             dataverse,
@@ -484,7 +484,7 @@ async def test_a_record_becomes_an_environment(
             hydroshare,
             f"hydroshare/{RESOURCE}",
             {f"s3.hydroshare.org/bags/{RESOURCE}.zip": (200, {})},
-            "What the archive sent is not understood: BadZipFile",
+            "The response of the archive is not valid: BadZipFile",
         ),
         (
             ckan,

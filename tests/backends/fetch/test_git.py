@@ -116,7 +116,7 @@ async def test_a_full_commit_is_taken_as_it_is(folder: Path, resolver: GitResolv
 async def test_an_unknown_ref_names_the_branches(folder: Path, resolver: GitResolver) -> None:
     error = await failed(resolver, local(folder / "many", "mian"))
     assert error.reason == "bad-ref"
-    assert "no branch, tag or commit 'mian'" in str(error)
+    assert "The branch, tag or commit 'mian' does not exist" in str(error)
     assert "both, feature/with/slash, main." in error.advice
 
 
@@ -124,7 +124,7 @@ async def test_an_unknown_ref_names_the_branches(folder: Path, resolver: GitReso
 async def test_half_a_commit_is_told_from_a_whole_one(folder: Path, resolver: GitResolver) -> None:
     sha = git(folder / "many", "rev-parse", "main")
     error = await failed(resolver, local(folder / "many", sha[:7]))
-    assert "all of its 40 digits" in error.advice
+    assert "all 40 digits" in error.advice
 
 
 @asynchronous(20)
