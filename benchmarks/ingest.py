@@ -24,6 +24,7 @@ from traitlets.config import Config
 
 from binderprogress.backends.base import BuildResult, PairedBackend, Record, ResolvedSpec
 from binderprogress.backends.repo2docker.builder import Repo2dockerBuilder
+from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.specs import Spec, parse
 from binderprogress.launches import Caller, LaunchManager
 
@@ -78,13 +79,15 @@ class _Within(_Resolved):
 async def _ours(builder: _Resolved) -> int:
     limits = {"max_lines": builder.lines + 10, "max_log": 2**40, "memory_budget": 2**40}
     launches = LaunchManager(
-        backend=PairedBackend(builder, NoLauncher()), config=Config(LaunchManager=limits)
+        channels=MemoryChannelStore(),
+        backend=PairedBackend(builder, NoLauncher()),
+        config=Config(LaunchManager=limits),
     )
-    launch = launches.start(parse("gh/ada/penguins/HEAD"), Caller())
     over = asyncio.Event()
     launches.over.append(lambda *_: over.set())
+    launch = await launches.start(parse("gh/ada/penguins/HEAD"), Caller())
     await over.wait()
-    events = launch.read(0, limit=launch.end)
+    events = await launch.read(0, limit=launch.end)
     found = sum("<~" in encoded.event.message for encoded in events)
     await launches.close()
     return found

@@ -23,7 +23,7 @@ import msgspec
 from tornado.iostream import IOStream
 
 from binderprogress.backends.processes.child import Lines
-from binderprogress.channels.memory import MemoryChannel
+from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.events import Encoded, Event
 from binderprogress.core.log.reader import Normalizer, Record
 from binderprogress.core.log.steps import numbered
@@ -32,6 +32,7 @@ from binderprogress.core.specs import parse
 from binderprogress.core.timing.estimator import TYPICAL, Estimator
 from binderprogress.core.timing.priors import Expectation, Place
 from binderprogress.launches import Caller, Fanout, Launch
+from binderprogress.launches.channel import Channels
 from binderprogress.launches.event_writer import Clock, Limits, Writer
 from binderprogress.launches.fanout import Audience
 from binderprogress.web.viewers import EventStream, EventStreamViewer
@@ -84,7 +85,7 @@ def _clock() -> Clock:
 def _writer() -> Writer:
     clock = _clock()
     return Writer(
-        MemoryChannel(),
+        Channels(MemoryChannelStore()).make(),
         clock=clock,
         began=0.0,
         began_utc=clock.utc(),
@@ -101,7 +102,7 @@ def _written() -> list[Event]:
         note = normalizer.read(Record("repo2docker", line.decode()))
         assert note is not None
         writer.write(note, log=logging.getLogger("benchmarks"))
-    return [encoded.event for encoded in writer.channel.read(0, limit=COUNT)]
+    return [encoded.event for encoded in writer.channel.unstored]
 
 
 def plain() -> Operation:
@@ -145,14 +146,19 @@ def encode() -> Operation:
 def append() -> Operation:
     """Make a line of a process's output an event in a channel, the estimate included."""
     lines, log = _lines(), logging.getLogger("benchmarks")
+    loop = asyncio.new_event_loop()
 
-    def run(count: int) -> None:
+    async def write(count: int) -> None:
         writer, normalizer, reader = _writer(), Normalizer(), Lines(longest=2**22)
         for line in reader.feed(b"".join(lines[:count])):
             note = normalizer.read(Record("repo2docker", line))
             assert note is not None
             writer.write(note, log=log)
+        await writer.channel.flush()
         assert writer.channel.last == count
+
+    def run(count: int) -> None:
+        loop.run_until_complete(write(count))
 
     return run
 
@@ -207,10 +213,12 @@ def fanout() -> Operation:
         clock=clock,
         limits=Limits(),
         expectation=Expectation(None, Place(), dict(TYPICAL)),
+        channels=Channels(MemoryChannelStore()),
     )
     every = Fanout(_Settings())
 
     async def join() -> Audience:
+        await launch.open()
         for end in ours:
             viewer = EventStreamViewer(IOStream(end), log=log, launch=launch, form=form, linger=0)
             every.join(viewer, launch, launch.end, form)
@@ -225,6 +233,7 @@ def fanout() -> Operation:
     async def deliver(events: int) -> None:
         for _ in range(events):
             launch.notice("Looking up a commit")
+            await launch.flush()
             # At once: it would wait for the next tick.
             for _ in audience.send():
                 pass

@@ -135,7 +135,7 @@ class Recorder:
         psutil.cpu_percent()
         began = round(time.time(), 3)
         launches = self._standalone.launches
-        launch = launches.start(spec, Caller(base_url=self._standalone.url))
+        launch = await launches.start(spec, Caller(base_url=self._standalone.url))
         await _over(launch)
         last = launch.last
         if last.phase == "failed":

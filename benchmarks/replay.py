@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from binderprogress.channels.memory import MemoryChannel
+from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.events import Event
 from binderprogress.core.log.reader import BINDERHUB_PHASES, Normalizer
 from binderprogress.core.log.steps import Step
@@ -14,6 +14,7 @@ from binderprogress.core.phases import TERMINAL, Phase
 from binderprogress.core.timing.estimator import Estimate, Estimator
 from binderprogress.core.timing.priors import Expectation, Place, Priors
 from binderprogress.core.timing.spans import PastLaunch, spans
+from binderprogress.launches.channel import Channels
 from binderprogress.launches.event_writer import Clock, Limits, Writer
 
 from .traces import Line, Trace
@@ -85,7 +86,7 @@ def replay(
     now = 0.0
     estimator = _Heard(now=0.0, expectation=expectation)
     estimator.questions = [] if questions is None else questions
-    channel = MemoryChannel()
+    channel = Channels(MemoryChannelStore()).make()
     writer = Writer(
         channel,
         clock=Clock(monotonic=lambda: now, utc=lambda: trace.header.began + now),
@@ -112,7 +113,7 @@ def replay(
         if note is not None:
             writer.write(note, log=_log)
     writer.end(phase if phase is Phase.READY else Phase.FAILED, "")
-    return [encoded.event for encoded in channel.read(0, limit=channel.last)]
+    return [encoded.event for encoded in channel.unstored]
 
 
 def past(trace: Trace, events: list[Event]) -> PastLaunch:

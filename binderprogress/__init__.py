@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         ResolvedSpec,
         RunningServer,
     )
-    from .channels.base import Channel
+    from .channels.base import ChannelStore
     from .client import AsyncClient, Client
     from .core.events import Event
     from .core.phases import Phase
@@ -56,7 +56,7 @@ __all__ = [
     "BinderProgressError",
     "BuildResult",
     "Builder",
-    "Channel",
+    "ChannelStore",
     "Client",
     "ConfigError",
     "Event",
@@ -86,7 +86,7 @@ _MODULES = {
         *("Attempt", "Backend", "BackendProfile", "BuildResult", "Builder", "LaunchRequest"),
         *("Launcher", "PairedBackend", "Record", "ResolvedSpec", "RunningServer"),
     ],
-    "channels.base": ["Channel"],
+    "channels.base": ["ChannelStore"],
     "client": ["AsyncClient", "Client"],
     "core.events": ["Event"],
     "core.phases": ["Phase"],

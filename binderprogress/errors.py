@@ -15,6 +15,9 @@
     ├── RunFailedError            a Jupyter server failed to run a notebook
     ├── ServerUnreachableError    no binderprogress server responds at the address
     ├── IllegalTransitionError    a phase that may not follow the previous one
+    ├── StorageError              events cannot be stored or read               (503)
+    │   ├── ChannelConflictError  another writer has changed the channel
+    │   └── ChannelNotFoundError  the channel does not exist
     └── StreamError               an invalid event or event stream
 
 Every message is a sentence for the person who has to act on it.
@@ -27,6 +30,8 @@ from collections.abc import Sequence
 __all__ = [
     "BadRequestError",
     "BinderProgressError",
+    "ChannelConflictError",
+    "ChannelNotFoundError",
     "ConfigError",
     "ConflictError",
     "HistoryError",
@@ -37,6 +42,7 @@ __all__ = [
     "RunFailedError",
     "ServerUnreachableError",
     "SpecError",
+    "StorageError",
     "StreamError",
     "TooManyRequestsError",
 ]
@@ -183,3 +189,19 @@ class IllegalTransitionError(BinderProgressError):
 
 class StreamError(BinderProgressError):
     """An event or an event stream is invalid."""
+
+
+class StorageError(BinderProgressError):
+    """Events cannot be stored or read."""
+
+    status = 503
+    retry_after = 60.0
+    """Seconds after which to try again."""
+
+
+class ChannelConflictError(StorageError):
+    """A channel is not in the state that its writer expects. Nothing was changed."""
+
+
+class ChannelNotFoundError(StorageError):
+    """The store has no such channel."""

@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from binderprogress.backends.base import PairedBackend
 from binderprogress.backends.binderhub.upstreams import Upstream
+from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.launches import LaunchManager
 from binderprogress.web.metrics import LaunchCollector, UpstreamCollector, registry
 
@@ -79,7 +80,9 @@ SCHEMA = {
 @pytest.fixture(scope="module")
 def metrics() -> CollectorRegistry:
     """All numbers that a server may have."""
-    launches = LaunchManager(backend=PairedBackend(PlayedBuilder(), PlayedLauncher()))
+    launches = LaunchManager(
+        channels=MemoryChannelStore(), backend=PairedBackend(PlayedBuilder(), PlayedLauncher())
+    )
     hubs = UpstreamCollector([Upstream("https://binder.example.org/")])
     return registry(LaunchCollector(launches), hubs)
 

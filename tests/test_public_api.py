@@ -9,7 +9,7 @@ import binderprogress
 
 NAMES = """
     Access AsyncClient Attempt Backend BackendProfile BadRequestError BinderProgressError
-    BuildResult Builder Channel Client ConfigError Event HistoryStore LaunchFailedError
+    BuildResult Builder ChannelStore Client ConfigError Event HistoryStore LaunchFailedError
     LaunchManager LaunchRequest Launcher NoHistory NotFoundError PairedBackend PastLaunch Phase
     Record RefusedError ResolvedSpec RunningServer ServerUnreachableError Spec SpecError
     TooManyRequestsError __version__

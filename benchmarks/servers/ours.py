@@ -20,6 +20,7 @@ from binderprogress.backends.base import (
     ResolvedSpec,
     RunningServer,
 )
+from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec, parse
 from binderprogress.launches import Caller, LaunchManager
@@ -92,12 +93,15 @@ async def _serve(connection: Connection, streams: int) -> None:
     builder = OrderedBuilder(streams)
     limits = {"max_launches": streams, "abandon_after": 3600.0}
     launches = LaunchManager(
-        backend=PairedBackend(builder, NoLauncher()), config=Config(LaunchManager=limits)
+        channels=MemoryChannelStore(),
+        backend=PairedBackend(builder, NoLauncher()),
+        config=Config(LaunchManager=limits),
     )
     sockets = bind_sockets(0, "127.0.0.1")
     HTTPServer(make_app(Web(launches=launches))).add_sockets(sockets)
     started = [
-        launches.start(parse(f"gh/ada/penguins-{index}/HEAD"), Caller()) for index in range(streams)
+        await launches.start(parse(f"gh/ada/penguins-{index}/HEAD"), Caller())
+        for index in range(streams)
     ]
     for _ in started:
         await builder.begun.acquire()

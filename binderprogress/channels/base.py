@@ -1,17 +1,24 @@
-"""What a channel is; `memory` is one on this machine."""
+"""What a channel store is. `binderprogress.launches` knows nothing else of stores.
+
+A channel is an append-only, numbered sequence of encoded events with one writer. Events are shown
+to viewers only once they are stored.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from ..core.events import Encoded, Event
+from ..core.events import Encoded
 
-__all__ = ["Broadcast", "Channel", "Meter"]
+__all__ = ["Broadcast", "ChannelStore", "Listener", "Meter"]
+
+Listener = Callable[[int, bool], None]
+"""Called with the number of a channel's last event, and whether the channel is closed."""
 
 
 class Broadcast:
-    """Tells any number of listeners that something is new. It does not say what: they look."""
+    """Notifies any number of listeners of a change, without saying which."""
 
     def __init__(self) -> None:
         self._listeners: set[Callable[[], None]] = set()
@@ -20,21 +27,21 @@ class Broadcast:
         return len(self._listeners)
 
     def add(self, listener: Callable[[], None]) -> None:
-        """Have `listener` called from now on; adding it again changes nothing."""
+        """Add a listener. Adding it again changes nothing."""
         self._listeners.add(listener)
 
     def remove(self, listener: Callable[[], None]) -> None:
-        """Leave `listener` alone from now on."""
+        """Remove a listener, if it was added."""
         self._listeners.discard(listener)
 
     def notify(self) -> None:
-        """Call every listener; they must be quick and must not raise."""
+        """Call every listener. Listeners must be quick and must not raise."""
         for listener in tuple(self._listeners):
             listener()
 
 
 class Meter:
-    """Counts the bytes that are in use, and says when they are too many.
+    """Counts bytes in use.
 
     Parameters
     ----------
@@ -48,54 +55,111 @@ class Meter:
         self.limit = limit
         self.used = 0
         self.alarm = limit
-        """Whoever adds to `used` and goes above this has to make room; `Budget` sets it."""
+        """Room has to be made when `used` exceeds this. Set by `Budget`."""
 
 
-class Channel(Protocol):
-    """An append-only, numbered log of events.
+class ChannelStore(Protocol):
+    """Stores channels.
 
-    An event is encoded once, when it is appended. Viewers are positions in what is there.
+    All methods are called in one event loop. Calls for different channels may overlap. Calls for
+    one channel may overlap only if they read.
+
+    A method that cannot do what it should raises `StorageError` and changes nothing.
+    `tests/channels/conformance.py` has the tests that every store must pass.
     """
 
-    size: int
-    """About how many bytes of memory it takes."""
+    async def create(self, channel_id: str, *, first: int = 1) -> None:
+        """Create an empty channel.
 
-    changed: Broadcast
-    """Notified after every `append` and by `close`."""
-
-    @property
-    def first(self) -> int:
-        """The number of its first event."""
-        ...
-
-    @property
-    def last(self) -> int:
-        """The number of the event appended last; ``first - 1`` when it is empty."""
-        ...
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing will be appended any more."""
-        ...
-
-    def append(self, event: Event) -> Encoded:
-        """Add the event with the next number.
+        Parameters
+        ----------
+        channel_id : str
+        first : int
+            The number of its first event.
 
         Raises
         ------
-        StreamError
-            If the number is not the next one, or the channel is closed.
+        ChannelConflictError
+            If the channel exists.
         """
         ...
 
-    def read(self, after: int, *, limit: int) -> Sequence[Encoded]:
-        """Return what comes after the number `after`, at most `limit` events."""
+    async def append(self, channel_id: str, events: Sequence[Encoded], *, expected: int) -> None:
+        """Append a batch of events: all of them, or none.
+
+        When this returns, they are stored and can be read.
+
+        Parameters
+        ----------
+        channel_id : str
+        events : sequence of Encoded
+            At least one, numbered without gaps from ``expected + 1`` on.
+        expected : int
+            The number of the channel's last event, as its writer knows it; ``first - 1`` if the
+            channel is empty.
+
+        Raises
+        ------
+        ChannelConflictError
+            If the last event has another number, or the channel is closed. Nothing is changed.
+        ChannelNotFoundError
+            If there is no such channel.
+        """
         ...
 
-    def close(self) -> None:
-        """Say that nothing will be appended any more."""
+    def read_nowait(self, channel_id: str, after: int, *, limit: int) -> Sequence[Encoded] | None:
+        """Return the events after the number `after`, at most `limit`, if they are in memory.
+
+        Returns
+        -------
+        sequence of Encoded or None
+            None if they have to be awaited with `read`.
+
+        Raises
+        ------
+        ChannelNotFoundError
+            If there is no such channel. A store that does not know at once returns None.
+        """
         ...
 
-    def discard(self) -> None:
-        """Close it and give its memory back; it has no events any more."""
+    async def read(self, channel_id: str, after: int, *, limit: int) -> Sequence[Encoded]:
+        """Return the events after the number `after`, at most `limit`.
+
+        Raises
+        ------
+        ChannelNotFoundError
+            If there is no such channel.
+        """
+        ...
+
+    def watch(self, channel_id: str, listener: Listener) -> Callable[[], None]:
+        """Have a listener called, in the event loop, after each append and when it is closed.
+
+        Several changes may be reported in one call, and one change more than once. What is
+        reported can be read. Listeners must be quick and must not raise.
+
+        Returns
+        -------
+        callable
+            Ends it: the listener is not called any more.
+
+        Raises
+        ------
+        ChannelNotFoundError
+            If there is no such channel. A store that does not know at once may ignore it.
+        """
+        ...
+
+    async def close(self, channel_id: str) -> None:
+        """Close a channel: nothing can be appended to it any more. Closing it again is allowed.
+
+        Raises
+        ------
+        ChannelNotFoundError
+            If there is no such channel.
+        """
+        ...
+
+    async def discard(self, channel_id: str) -> None:
+        """Delete a channel and its events, if it exists. Nobody is notified."""
         ...

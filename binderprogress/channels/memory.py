@@ -1,70 +1,94 @@
-"""A channel in the memory of this process."""
+"""A channel store in the memory of this process."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from ..core.events import ENCODED_OVERHEAD, Encoded, Event
-from ..errors import StreamError
-from .base import Broadcast, Meter
+from ..core.events import Encoded
+from ..errors import ChannelConflictError, ChannelNotFoundError
+from .base import Listener
 
-__all__ = ["MemoryChannel"]
+__all__ = ["MemoryChannelStore"]
 
 
-class MemoryChannel:
-    """A list of encoded events; see `base.Channel`.
+class _Channel:
+    """A list of encoded events."""
 
-    Parameters
-    ----------
-    first : int
-        The number of its first event.
-    meter : Meter, optional
-        Counts the memory of several channels.
-    """
+    __slots__ = ("closed", "events", "first", "listeners")
 
-    def __init__(self, *, first: int = 1, meter: Meter | None = None) -> None:
-        self.changed = Broadcast()
+    def __init__(self, first: int) -> None:
         self.first = first
-        self.last = first - 1
-        self.size = 0
-        self._meter = meter or Meter()
-        self._events: list[Encoded] = []
-        self._closed = False
+        self.events: list[Encoded] = []
+        self.closed = False
+        self.listeners: set[Listener] = set()
 
     @property
-    def closed(self) -> bool:
-        """Whether nothing will be appended any more."""
-        return self._closed
+    def last(self) -> int:
+        """The number of the last event."""
+        return self.first + len(self.events) - 1
 
-    def append(self, event: Event) -> Encoded:
-        """Add the event with the next number; see `base.Channel.append`."""
-        if self._closed:
-            raise StreamError("The channel is closed.")
-        if event.id != self.last + 1:
-            raise StreamError(f"Event {event.id} cannot follow event {self.last}.")
-        encoded = Encoded.of(event)
-        self._events.append(encoded)
-        self.last = event.id
-        size = len(encoded.sse) + ENCODED_OVERHEAD
-        self.size += size
-        self._meter.used += size
-        self.changed.notify()
-        return encoded
+    def notify(self) -> None:
+        """Call the listeners."""
+        for listener in tuple(self.listeners):
+            listener(self.last, self.closed)
 
-    def read(self, after: int, *, limit: int) -> Sequence[Encoded]:
-        """Return what comes after the number `after`, at most `limit` events."""
-        start = max(after + 1 - self.first, 0)
-        return self._events[start : start + max(limit, 0)]
 
-    def close(self) -> None:
-        """Say that nothing will be appended any more."""
-        if not self._closed:
-            self._closed = True
-            self.changed.notify()
+class MemoryChannelStore:
+    """Keeps channels until they are discarded; see `base.ChannelStore`.
 
-    def discard(self) -> None:
-        """Close it and give its memory back; see `base.Channel.discard`."""
-        self._meter.used -= self.size
-        self.size = 0
-        self._events = []
-        self.close()
+    No method suspends. What is appended or closed is reported to watchers before that returns.
+    """
+
+    def __init__(self) -> None:
+        self._channels: dict[str, _Channel] = {}
+
+    async def create(self, channel_id: str, *, first: int = 1) -> None:
+        """Create an empty channel; see `base.ChannelStore.create`."""
+        if channel_id in self._channels:
+            raise ChannelConflictError(f"The channel {channel_id} exists already.")
+        self._channels[channel_id] = _Channel(first)
+
+    async def append(self, channel_id: str, events: Sequence[Encoded], *, expected: int) -> None:
+        """Append a batch of events; see `base.ChannelStore.append`."""
+        channel = self._channel(channel_id)
+        if channel.closed:
+            raise ChannelConflictError(f"The channel {channel_id} is closed.")
+        if channel.last != expected:
+            raise ChannelConflictError(
+                f"The last event of the channel {channel_id} is {channel.last}, not {expected}."
+            )
+        channel.events.extend(events)
+        channel.notify()
+
+    def read_nowait(self, channel_id: str, after: int, *, limit: int) -> Sequence[Encoded]:
+        """Return events; see `base.ChannelStore.read_nowait`. Everything is in memory."""
+        channel = self._channel(channel_id)
+        start = max(after + 1 - channel.first, 0)
+        return channel.events[start : start + max(limit, 0)]
+
+    async def read(self, channel_id: str, after: int, *, limit: int) -> Sequence[Encoded]:
+        """Return events; see `base.ChannelStore.read`."""
+        return self.read_nowait(channel_id, after, limit=limit)
+
+    def watch(self, channel_id: str, listener: Listener) -> Callable[[], None]:
+        """Have a listener called after each change; see `base.ChannelStore.watch`."""
+        listeners = self._channel(channel_id).listeners
+        listeners.add(listener)
+        return lambda: listeners.discard(listener)
+
+    async def close(self, channel_id: str) -> None:
+        """Close a channel; see `base.ChannelStore.close`."""
+        channel = self._channel(channel_id)
+        if not channel.closed:
+            channel.closed = True
+            channel.notify()
+
+    async def discard(self, channel_id: str) -> None:
+        """Delete a channel; see `base.ChannelStore.discard`."""
+        self._channels.pop(channel_id, None)
+
+    def _channel(self, channel_id: str) -> _Channel:
+        channel = self._channels.get(channel_id)
+        if channel is None:
+            raise ChannelNotFoundError(f"There is no channel {channel_id}.")
+        return channel

@@ -25,6 +25,7 @@ from ..backends.fetch.network import Network
 from ..backends.jupyterhub.launcher import HubLauncher
 from ..backends.local.builder import LocalBuilder
 from ..backends.repo2docker.builder import Repo2dockerBuilder
+from ..channels.memory import MemoryChannelStore
 from ..errors import ConfigError
 from ..history.config import History
 from ..launches import LaunchManager
@@ -104,7 +105,9 @@ class Standalone(LoggingConfigurable):
         self.launcher: HubLauncher | None = None
         """What starts servers in a JupyterHub; None in front of BinderHubs."""
         self.backend = self._make_backend()
-        self.launches = LaunchManager(backend=self.backend, parent=self)
+        self.launches = LaunchManager(
+            backend=self.backend, channels=MemoryChannelStore(), parent=self
+        )
         # Of one that is started here the port says nothing.
         self.launches.host = urlsplit(self.hub_url).netloc.rpartition("@")[2]
         self.history = History(parent=self)

@@ -9,16 +9,15 @@ from contextlib import aclosing
 from typing import Any
 
 from ..backends.base import AnyBackend, Attempt, BuildResult, ResolvedSpec
-from ..channels.base import Meter
-from ..channels.memory import MemoryChannel
 from ..core.log.reader import Normalizer
 from ..core.log.reasons import failure
 from ..core.log.steps import Step
 from ..core.phases import Phase
 from ..core.timing.estimator import Estimator
 from ..core.timing.priors import Expectation
-from ..errors import LaunchFailedError
+from ..errors import LaunchFailedError, StorageError
 from .build_log import BuildLog
+from .channel import Channels
 from .event_writer import Clock, Limits, Writer
 
 __all__ = ["FIRST", "Build"]
@@ -51,8 +50,8 @@ class Build:
         Where the whole log is written to.
     log : logging.Logger
         The operator's.
-    memory : Meter, optional
-        Counts the memory that its events take.
+    channels : Channels
+        Where its events are stored.
     grew : callable, optional
         Called after each record, to make room where there is none.
     """
@@ -68,11 +67,13 @@ class Build:
         timeout: float,
         full_log: BuildLog,
         log: logging.Logger | logging.LoggerAdapter[Any],
-        memory: Meter | None = None,
+        channels: Channels,
         grew: Callable[[], None] = lambda: None,
     ) -> None:
         self.resolved = resolved
-        self.channel = MemoryChannel(first=FIRST, meter=memory)
+        self.channel = channels.make(first=FIRST)
+        self.channel.on_failure = self._stop
+        self.channel.open()
         self.full_log = full_log
         self.users = 0
         """Launches that wait for it."""
@@ -121,9 +122,29 @@ class Build:
             # It is called off, and ends its processes still.
             self.task.add_done_callback(lambda _: self.forget())
 
+    def _stop(self) -> None:
+        """Stop a build whose events cannot be stored. One that has ended waits for them itself."""
+        if not self.channel.ended:
+            self.task.cancel()
+
     async def _run(self) -> BuildResult:
         try:
-            return await self._end()
+            result = await self._end()
+            try:
+                # Launches go on in their own channels, whose numbers follow the last one here.
+                await self.channel.flush()
+            except BaseException:
+                result.abandon()
+                raise
+            return result
+        except StorageError as error:
+            raise failure("storage") from error
+        except asyncio.CancelledError:
+            # By `_stop`, or the last launch left, or the server stops.
+            self.channel.end()
+            if self.channel.failure is not None:
+                raise failure("storage") from self.channel.failure
+            raise
         finally:
             self.full_log.close()
 
@@ -138,10 +159,6 @@ class Build:
             )
         except LaunchFailedError as known:
             error = known
-        except asyncio.CancelledError:
-            # Nobody watches any more: the last launch left, or the server stops.
-            self.channel.close()
-            raise
         except Exception:  # noqa: BLE001 - the log has it; viewers must see an end
             self._log.exception("Build of %s failed", self.resolved.key)
             error = failure("internal")
@@ -149,11 +166,8 @@ class Build:
             message = "Found" if built.found else "Built"
             self.writer.end(Phase.BUILT, f"{message} the environment.\n", imageName=built.image)
             return built
-        try:
-            await self.writer.fail(error)
-        except asyncio.CancelledError:
-            self.channel.close()
-            raise
+        await self.writer.fail(error)
+        await self.channel.flush()
         raise error
 
     async def _build(self) -> BuildResult:

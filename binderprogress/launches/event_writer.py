@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 
 from ..backends.base import Attempt
-from ..channels.base import Channel
 from ..core.events import Encoded, Event
 from ..core.log.diagnosis import Diagnosis, diagnose
 from ..core.log.reader import Note
@@ -23,6 +22,7 @@ from ..core.redact import redact
 from ..core.timing.estimator import Estimator
 from ..core.timing.spans import MOST_SPANS, StepChange
 from ..errors import LaunchFailedError
+from .channel import Channel
 
 __all__ = ["Clock", "Limits", "Writer"]
 
@@ -185,7 +185,7 @@ class Writer:
         estimate = self.estimator.update(phase, step, now=now)
         elapsed = now - self.began
         event = Event(
-            id=self.channel.last + 1,
+            id=self.channel.written + 1,
             phase=phase,
             # To the millisecond; `round` takes several times as long.
             time=int((self.began_utc + elapsed) * 1000 + 0.5) / 1000,
@@ -226,15 +226,15 @@ class Writer:
         )
 
     async def fail(self, error: LaunchFailedError) -> None:
-        """Append the end of what went wrong, and close the channel.
+        """Append the end of what went wrong, and end the channel.
 
-        If the channel is closed meanwhile, by a launch that is cancelled, it stays as it is.
+        If the channel ends meanwhile, by a launch that is cancelled, it stays as it is.
         """
         found = Diagnosis(error.reason, error.subject, str(error), error.advice, [])
         if error.reason in _UNTOLD:
             # The log is a stranger's; what reading it takes is not to hold up everybody else.
             found = await asyncio.to_thread(diagnose, list(self._tail), otherwise=error.reason)
-        if self.channel.closed:
+        if self.channel.ended:
             return
         # Errors repeat addresses, and an address may have a password.
         self.end(
@@ -247,17 +247,17 @@ class Writer:
         )
 
     def cancel(self, reason: str) -> None:
-        """Append the end of what was called off, and close the channel."""
+        """Append the end of what was called off, and end the channel."""
         self.end(Phase.CANCELLED, REASONS[reason].sentence + "\n", reason=reason)
 
     def end(self, phase: Phase, message: str, **fields: Any) -> None:
-        """Append the last event and close the channel."""
+        """Append the last event and end the channel."""
         if self._elided:
             left_out = f"[{self._elided:,} lines are left out here; the full log has them.]\n"
             self._elided = 0
             self.append(self.phase or Phase.WAITING, left_out)
         self.append(phase, message, **fields)
-        self.channel.close()
+        self.channel.end()
         self._tail.clear()
 
     @property
@@ -271,7 +271,7 @@ class Writer:
             return
         self.is_cut = True
         self._steps_told = self.limits.steps
-        if not self._elided and not self.channel.closed:
+        if not self._elided and not self.channel.ended:
             self._elide("[This server has no room for more of this log")
 
     def _within_line(self, message: str) -> str:

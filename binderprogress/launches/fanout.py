@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from time import monotonic
 from typing import Protocol
 
 from ..core.events import Encoded
 from .launch import Launch
+from .slices import SLICE_EVENTS, Slices
 
 __all__ = ["Fanout", "Format", "Settings", "Viewer"]
 
@@ -32,10 +31,6 @@ Where few watch, everything goes out at once; where hundreds do, once a tick.
 
 _BUDGET = 0.005
 """Seconds for which viewers are written to until everything else gets its turn."""
-
-_SLICE_EVENTS = 512
-_SLICE_BYTES = 128 * 1024
-"""How much is written to a viewer at once; what it has not taken yet is held by reference."""
 
 _FRAMES = 32
 """How many slices are kept for others who may want the same."""
@@ -143,6 +138,7 @@ class Audience:
         self.pending = False
         """Whether `send` is going to be called, or has not finished."""
         self._live: dict[Viewer, None] = {}
+        self._slices = Slices(launch)
         self._size = 0
         launch.changed.add(self._changed)
         self._keepalive: asyncio.TimerHandle | None = None
@@ -175,6 +171,7 @@ class Audience:
             self.launch.changed.remove(self._changed)
             if self._keepalive is not None:
                 self._keepalive.cancel()
+            self._slices.close()
             self.fanout.forget(self)
 
     @property
@@ -185,7 +182,9 @@ class Audience:
     def send(self) -> Iterator[None]:
         """Write what is new to all who have everything before it; stops between blocks of them."""
         while self.position < self.launch.end and not self.launch.forgotten:
-            events = _slice(self.launch, self.position, _SLICE_EVENTS)
+            events = self._slices.after(self.position, SLICE_EVENTS, self._resume)
+            if events is None:
+                return
             self.position = events[-1].id
             self.written = monotonic()
             yield from self._offer(self.fanout.frame(self.format, events))
@@ -198,6 +197,10 @@ class Audience:
             for viewer in tuple(self._live):
                 del self._live[viewer]
                 viewer.end()
+
+    def _resume(self) -> None:
+        """Go on with `send`: what it waited for was read."""
+        self.fanout.start(self.send())
 
     def _offer(self, data: bytes) -> Iterator[None]:
         # Who joins meanwhile has what is in `data`.
@@ -221,7 +224,11 @@ class Audience:
             return False
         behind = self.position - viewer.position
         if behind > 0:
-            events = _slice(self.launch, viewer.position, min(behind, _SLICE_EVENTS))
+            events = self._slices.after(
+                viewer.position, min(behind, SLICE_EVENTS), lambda: self.fanout.serve(viewer)
+            )
+            if events is None:
+                return False
             viewer.position = events[-1].id
             try:
                 if viewer.send(self.fanout.frame(self.format, events)):
@@ -366,12 +373,3 @@ def _mistaken(viewer: Viewer, error: Exception) -> None:
     problem = {"message": "A viewer could not be written to.", "exception": error}
     asyncio.get_running_loop().call_exception_handler(problem)
     viewer.drop()
-
-
-def _slice(launch: Launch, after: int, limit: int) -> Sequence[Encoded]:
-    """Return what comes after a number, as much as is written at once."""
-    events = launch.read(after, limit=limit)
-    sizes = [*accumulate([len(encoded.sse) for encoded in events])]
-    if sizes and sizes[-1] > _SLICE_BYTES:
-        return events[: max(bisect_right(sizes, _SLICE_BYTES), 1)]
-    return events

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from ..core.events import Encoded
 from ..core.phases import Phase
 from ..core.redact import redact
 from ..core.specs import Spec
 from ..core.timing.spans import PastLaunch, Span
 from .launch import Launch
 
-__all__ = ["address_of", "past_of"]
+__all__ = ["address_of", "image_bytes", "past_of"]
 
 _MAKING = {Phase.FETCHING, Phase.BUILDING, Phase.PUSHING}
 _SIZE = re.compile(r"Image size: (\d{1,15}) bytes")
-"""As a kubelet says it of an image that it has pulled."""
-_SIZE_SIGN = b"Image size: "
-_MOST_EVENTS = 10_000
-"""So many events of a start are looked through. Attack: a Hub that says it ever again."""
+"""As a kubelet reports it of an image that it has pulled."""
 _COMMIT = re.compile(r".*/([0-9a-f]{40})", re.DOTALL)
 
 
@@ -49,7 +44,7 @@ def past_of(launch: Launch, took: list[Span], *, host: str) -> PastLaunch:
         reason=last.reason,
         cold=not built.found if built else any(span.phase in _MAKING for span in took),
         joined=launch.joined,
-        image_bytes=_image_bytes(launch.own()),
+        image_bytes=launch.image_bytes,
         spans=took,
     )
 
@@ -74,11 +69,9 @@ def _commit(launch: Launch) -> str:
     return found[1] if found else ""
 
 
-def _image_bytes(events: Sequence[Encoded]) -> int | None:
-    for encoded in events[:_MOST_EVENTS]:
-        # Few events are decoded for it.
-        if _SIZE_SIGN in encoded.sse:
-            event = encoded.event
-            if event.phase is Phase.LAUNCHING and (found := _SIZE.search(event.message)):
-                return int(found[1])
-    return None
+def image_bytes(message: str) -> int | None:
+    """Return the size of a pulled image, if a message of its launch reports it."""
+    if "Image size: " not in message:
+        return None
+    match = _SIZE.search(message)
+    return int(match[1]) if match else None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
 import msgspec
 
 from ..backends.base import BuildResult, RunningServer
-from ..channels.base import Broadcast, Channel, Meter
-from ..channels.memory import MemoryChannel
+from ..channels.base import Broadcast
 from ..core.client_address import client_network
 from ..core.events import Encoded, Event
 from ..core.log.steps import Step
@@ -20,8 +19,10 @@ from ..core.timing.estimator import Estimator
 from ..core.timing.priors import Expectation
 from ..core.timing.spans import Span, StepChange, spans
 from ..core.traceparent import TraceParent
-from .build import FIRST, Build
+from ..errors import LaunchFailedError
+from .channel import Channel, Channels
 from .event_writer import Clock, Limits, Writer
+from .stream import LaunchStream
 
 __all__ = ["Caller", "Launch", "LaunchState"]
 
@@ -89,8 +90,8 @@ class LaunchState(msgspec.Struct, frozen=True, kw_only=True):
     viewers: int
 
 
-class Launch:
-    """A stream in up to three parts: its own events, its build's, and its own again.
+class Launch(LaunchStream):
+    """One request's path to one running server, and the stream of its events.
 
     Parameters
     ----------
@@ -102,8 +103,10 @@ class Launch:
     limits : Limits
     expectation : Expectation
         What its estimates begin with.
-    memory : Meter, optional
-        Counts the memory that it takes.
+    channels : Channels
+        Where its events are stored.
+    on_failure : callable, optional
+        Called if its own events cannot be stored.
     """
 
     def __init__(
@@ -115,48 +118,42 @@ class Launch:
         clock: Clock,
         limits: Limits,
         expectation: Expectation,
-        memory: Meter | None = None,
+        channels: Channels,
+        on_failure: Callable[[], None] = lambda: None,
     ) -> None:
+        super().__init__(channels, on_failure)
         self.id = id
         self.spec = spec
         self.caller = caller
         self.created = clock.utc()
-        self.changed = Broadcast()
-        """Notified when there is something to read."""
         self.watched = Broadcast()
         """Notified when a viewer comes or goes."""
         self.viewers = 0
         self.client = client_network(caller.ip)
         """What counts as one client where launches are limited."""
-        self.forgotten = False
-        """Whether its events and its log are gone; it must not be read any more."""
         self.span: TraceParent | None = None
         """What stands for it in a trace, where launches are traced."""
-        self.build: Build | None = None
         self.joined = False
         """Whether its build was begun by another launch."""
         self.built: BuildResult | None = None
         self.served: RunningServer | None = None
-        self._end: Event | None = None
-        """The last event of one that is forgotten, for logs."""
-        self._cut = 0
-        self._shift = 0
-        """By how much the numbers of its build's events are higher here: none, as a rule."""
+        self.image_bytes: int | None = None
+        """The size of its image, if it is pulled and the size is reported."""
         self._log_cut: int | None = None
         self._clock = clock
         self._limits = limits
         self._expectation = expectation
         self._began = clock.monotonic()
-        self._memory = memory or Meter()
-        self._memory.used += _LAUNCH_SIZE
-        self._head = MemoryChannel(meter=self._memory)
-        self._tail: Writer | None = None
+        self._meter = channels.meter
+        self._meter.used += _LAUNCH_SIZE
+        self._tail_writer: Writer | None = None
         self._head_writer = self._writer(self._head, None)
         what = f"{spec.ref} of {spec.repo_url}" if spec.ref else spec.repo_url
         self.notice(
             f"Looking up {what}",
             Step("resolving", f"Looking up {spec.ref or spec.title}"),
         )
+        self._first = self._head.unstored[0]
 
     # -- reading
 
@@ -170,59 +167,28 @@ class Launch:
         self.viewers -= 1
         self.watched.notify()
 
-    @property
-    def last(self) -> Event:
-        """The newest event."""
-        if self._end is not None:
-            return self._end
-        # A launch has at least its first event.
-        return self.read(self.end - 1, limit=1)[0].event
+    async def log(self) -> Iterator[bytes]:
+        """Return the log so far in chunks of UTF-8.
 
-    @property
-    def end(self) -> int:
-        """The number of the newest event."""
-        if self._tail is not None and self._tail.channel.last >= self._tail.channel.first:
-            return self._tail.channel.last
-        if self.build is not None:
-            return max((self._cut or self.build.channel.last) + self._shift, self._head.last)
-        return self._head.last
+        Its extent is fixed now; the chunks can be read later, and in another thread.
 
-    @property
-    def closed(self) -> bool:
-        """Whether the stream is complete."""
-        if self.forgotten:
-            return True
-        if self._tail is not None:
-            return self._tail.channel.closed
-        return self.build is not None and self.build.channel.closed and self.last.terminal
-
-    def read(self, after: int, *, limit: int = 1000) -> Sequence[Encoded]:
-        """Return what comes after the number `after`, at most `limit` events."""
-        if after >= self._head.last and self._tail is None:
-            # Where most are, most of the time.
-            return self._read_build(after, limit)
-        found = [*self._head.read(after, limit=limit)]
-        for events in (self._read_build, self._read_tail):
-            found.extend(events(after, limit - len(found)))
-        return found
-
-    def own(self) -> Sequence[Encoded]:
-        """Return the events so far that come after those of the build."""
-        return self._read_tail(0, self._tail.channel.last) if self._tail is not None else ()
-
-    def log(self) -> Iterator[bytes]:
-        """Return the whole log so far in chunks of UTF-8.
-
-        What it is is settled now; the chunks can be read later, and in another thread.
+        Raises
+        ------
+        StorageError
+            If the store cannot be read.
         """
-        parts = [_messages(self._head)]
+        parts = [_messages(await self._head.read(0, limit=self._head.last))]
         if self.build is not None:
+            channel = self.build.channel
             parts.append(self.build.full_log.read(self._log_cut))
-            # Who left before the build's end has an end of their own.
-            if self._log_cut is None and self.build.channel.closed:
-                parts.append(_messages(self.build.channel, self.build.channel.last - 1))
+            # A launch that left before the build's end has an end of its own.
+            if self._log_cut is None and channel.closed:
+                parts.append(_messages(await channel.read(channel.last - 1, limit=1)))
         if self._tail is not None:
-            parts.append(_messages(self._tail.channel))
+            tail = self._tail
+            parts.append(_messages(await tail.read(tail.first - 1, limit=tail.last)))
+        if self._lost is not None:
+            parts.append(_messages([self._lost]))
         return chain.from_iterable(parts)
 
     def state(self) -> LaunchState:
@@ -252,8 +218,9 @@ class Launch:
         if self.build is not None:
             last = self._cut or self.build.channel.last
             changes += [change for change in self.build.writer.changes if change.id <= last]
-        if self._tail is not None:
-            changes += self._tail.changes
+        if self._tail is not None and self._tail_writer is not None:
+            last = self._tail.last
+            changes += [change for change in self._tail_writer.changes if change.id <= last]
         return spans([*changes, self.last], began=self.created)
 
     def trace(self, took: Sequence[Span] | None = None) -> Trace:
@@ -289,48 +256,45 @@ class Launch:
         """Append an event before those of the build."""
         # The bar stands: the build's events, which are shared, begin at 0 whenever they come.
         self._head_writer.append(Phase.WAITING, f"{message}\n", step, progress=0.0, curve=None)
-        self.changed.notify()
-
-    def attach(self, build: Build) -> None:
-        """Go on with the events of a build."""
-        self._head.close()
-        self._shift = self._head.last + 1 - FIRST
-        self.build = build
-        build.users += 1
-        build.readers += 1
-        build.channel.changed.add(self.changed.notify)
-        self.changed.notify()
 
     def detach(self) -> None:
         """Take no more of the build's events from here on."""
-        if self.build is not None and not self._cut:
-            self._cut = self.build.channel.last
-            self._log_cut = None if self.build.channel.closed else self.build.full_log.size
-            self.build.users -= 1
-            self.build.channel.changed.remove(self.changed.notify)
+        build = self.build
+        if build is not None and not self._cut:
+            self._log_cut = None if build.channel.closed else build.full_log.size
+        super().detach()
+
+    def lose(self, error: LaunchFailedError) -> None:
+        """End a launch whose events cannot be stored, with an event that is in memory only."""
+        if self._lost is not None:
+            return
+        last = self.last
+        self._close_unstored(
+            Event(
+                id=self.end + 1,
+                phase=Phase.FAILED,
+                time=self.now,
+                elapsed=max(self.seconds, last.elapsed),
+                message=f"{error}\n",
+                progress=last.progress,
+                attempt=last.attempt,
+                reason=error.reason,
+                advice=error.advice,
+            )
+        )
 
     def forget(self) -> None:
         """Give its memory back, and its build's with the last launch that reads it.
 
-        Whoever watches it still is told by `changed`.
+        Viewers that are still connected are notified by `changed`.
         """
-        self._end = self.last
-        self.forgotten = True
-        self._memory.used -= _LAUNCH_SIZE
-        self._head.discard()
-        if self._tail is not None:
-            self._tail.channel.discard()
-        if self.build is not None:
-            self.build.readers -= 1
-            if self.build.readers == 0:
-                self.build.forget()
-        self.changed.notify()
+        self._meter.used -= _LAUNCH_SIZE
+        self._discard()
 
     @property
     def size(self) -> int:
         """About how many bytes of memory it takes, without its build."""
-        tail = self._tail.channel.size if self._tail is not None else 0
-        return _LAUNCH_SIZE + self._head.size + tail
+        return _LAUNCH_SIZE + self._own_size
 
     @property
     def held(self) -> list[Launch | Channel]:
@@ -340,22 +304,21 @@ class Launch:
     @property
     def writers(self) -> list[Writer]:
         """What may still write lines of a log for it."""
-        found = [self._tail] if self._tail is not None else []
+        writers = [self._tail_writer] if self._tail_writer is not None else []
         if self.build is not None and not self._cut:
-            found.append(self.build.writer)
-        return found
+            writers.append(self.build.writer)
+        return writers
 
     def tail(self) -> Writer:
         """Return what writes this launch's own events, after those of its build."""
-        if self._tail is None:
-            self.detach()
-            self._head.close()
-            channel = MemoryChannel(first=self.end + 1, meter=self._memory)
-            channel.changed.add(self.changed.notify)
-            self._tail = self._writer(channel, self.last.phase)
-        return self._tail
+        if self._tail_writer is None:
+            channel = self._begin_tail()
+            cut = self._cut_event
+            phase = self._head_writer.phase if cut is None else cut.event.phase
+            self._tail_writer = self._writer(channel, phase)
+        return self._tail_writer
 
-    def _writer(self, channel: MemoryChannel, phase: Phase | None) -> Writer:
+    def _writer(self, channel: Channel, phase: Phase | None) -> Writer:
         build = self.build.writer if self.build is not None else None
         return Writer(
             channel,
@@ -370,21 +333,6 @@ class Launch:
             phase=phase,
         )
 
-    # -- parts
-
-    def _read_build(self, after: int, limit: int) -> Sequence[Encoded]:
-        if self.build is None:
-            return ()
-        after -= self._shift
-        if self._cut:
-            limit = min(limit, self._cut - max(after, FIRST - 1))
-        events = self.build.channel.read(after, limit=limit)
-        # Whoever got a notice has numbers of their own; the others share the build's bytes.
-        return [encoded.moved(self._shift) for encoded in events] if self._shift else events
-
-    def _read_tail(self, after: int, limit: int) -> Sequence[Encoded]:
-        return self._tail.channel.read(after, limit=limit) if self._tail is not None else ()
-
     # -- for people
 
     def __repr__(self) -> str:
@@ -392,15 +340,9 @@ class Launch:
         return f"<Launch {self.id[:6]}… {self.spec} {self.last.phase}>"
 
 
-def _messages(channel: Channel, after: int = 0) -> Iterator[bytes]:
-    """Return the messages that a channel has now, after the number `after`, in chunks of UTF-8."""
-    last = channel.last
-
-    def chunks() -> Iterator[bytes]:
-        at = after
-        while events := channel.read(at, limit=min(_LOG_EVENTS, last - at)):
-            at = events[-1].id
-            if text := "".join([encoded.event.message for encoded in events]):
-                yield text.encode()
-
-    return chunks()
+def _messages(events: Sequence[Encoded]) -> Iterator[bytes]:
+    """Return the messages of events, in chunks of UTF-8."""
+    for start in range(0, len(events), _LOG_EVENTS):
+        chunk = events[start : start + _LOG_EVENTS]
+        if text := "".join([encoded.event.message for encoded in chunk]):
+            yield text.encode()

@@ -7,7 +7,7 @@ import secrets
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from ..backends.base import (
     ResolvedSpec,
     RunningServer,
 )
+from ..channels.base import ChannelStore
 from ..core.log.reader import Normalizer
 from ..core.log.reasons import failure
 from ..core.log.steps import Step
@@ -40,6 +41,7 @@ from ..errors import (
     LaunchFailedError,
     NotFoundError,
     RefusedError,
+    StorageError,
     TooManyRequestsError,
 )
 from ..history.store import HistoryStore, NoHistory
@@ -47,8 +49,9 @@ from .admission import Admission
 from .budget import Budgets
 from .build import Build
 from .build_log import BuildLog
+from .channel import Channels
 from .event_writer import Clock, Limits
-from .history_entry import address_of, past_of
+from .history_entry import address_of, image_bytes, past_of
 from .launch import Caller, Launch
 from .learner import Learner
 from .outcomes import Outcomes
@@ -63,6 +66,8 @@ class LaunchManager(LoggingConfigurable):
     Parameters
     ----------
     backend : Backend
+    channels : ChannelStore
+        Where events are stored.
     clock : Clock, optional
     """
 
@@ -139,7 +144,14 @@ class LaunchManager(LoggingConfigurable):
         100_000, help="Lines of one build's log in the stream; the full log has more."
     ).tag(config=True)
 
-    def __init__(self, *, backend: AnyBackend, clock: Clock | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        backend: AnyBackend,
+        channels: ChannelStore,
+        clock: Clock | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self._backend = backend
         self._clock = clock or Clock()
@@ -154,6 +166,9 @@ class LaunchManager(LoggingConfigurable):
             forget=self._forget,
         )
         """What launches take of memory and disk."""
+        self._channels = Channels(channels, meter=self.budgets.memory.meter, log=self.log)
+        self._opening: set[Launch] = set()
+        """Launches whose first event is being stored."""
         self._launches: dict[str, Launch] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -191,7 +206,7 @@ class LaunchManager(LoggingConfigurable):
     @property
     def running(self) -> int:
         """How many launches have not come to their end."""
-        return len(self._tasks)
+        return len(self._tasks) + len(self._opening)
 
     @property
     def waiting(self) -> int:
@@ -204,7 +219,8 @@ class LaunchManager(LoggingConfigurable):
 
     def under_way(self) -> list[Launch]:
         """List the launches that have not come to their end."""
-        return [launch for key, launch in self._launches.items() if key in self._tasks]
+        running = [launch for key, launch in self._launches.items() if key in self._tasks]
+        return [*self._opening, *running]
 
     @property
     def viewers(self) -> int:
@@ -220,16 +236,17 @@ class LaunchManager(LoggingConfigurable):
         """How many builds run."""
         return len(self._builds)
 
-    def start(self, spec: Spec, caller: Caller) -> Launch:
-        """Start a launch and return it at once.
+    async def start(self, spec: Spec, caller: Caller) -> Launch:
+        """Start a launch and return it once its first event is stored.
 
         Raises
         ------
         TooManyRequestsError
             If as many as allowed are running, or there is no memory for another.
+        StorageError
+            If it cannot be stored.
         """
-        if self._closing:
-            raise TooManyRequestsError("This server is being stopped.", retry_after=30)
+        self._refuse_if_closing()
         self._admission.check(caller, self.under_way())
         self.budgets.make_room()
         if self.budgets.memory.is_over:
@@ -245,15 +262,17 @@ class LaunchManager(LoggingConfigurable):
             clock=self._clock,
             limits=self._limits,
             expectation=self._expect(spec),
-            memory=self.budgets.memory.meter,
+            channels=self._channels,
+            on_failure=lambda: self._lose(launch),
         )
         if self.traced:
             launch.span = _span_below(caller.parent)
+        await self._open(launch)
         self._launches[launch.id] = launch
         task = asyncio.create_task(self._run(launch), name=repr(launch))
         self._tasks[launch.id] = task
         # Not at the end of `_run`: a task that is cancelled before its first step ends without it.
-        task.add_done_callback(lambda _: self._over(launch))
+        task.add_done_callback(lambda _: self._settle(launch))
         launch.watched.add(lambda: self._watch(launch))
         self._watch(launch)
         self.log.info("%r started", launch)
@@ -263,6 +282,26 @@ class LaunchManager(LoggingConfigurable):
         """Return the first of several refs that a repository has; empty if that is not known."""
         backend = self._backend
         return await backend.find_ref(spec, refs) if isinstance(backend, RefFinder) else ""
+
+    async def _open(self, launch: Launch) -> None:
+        """Store the first event of a launch. Nothing is done for it before."""
+        self._opening.add(launch)
+        try:
+            await launch.open()
+            self._refuse_if_closing()
+        except BaseException as error:
+            launch.forget()
+            if isinstance(error, StorageError):
+                raise StorageError(
+                    "This server cannot store launches at the moment. Try again in a minute."
+                ) from error
+            raise
+        finally:
+            self._opening.discard(launch)
+
+    def _refuse_if_closing(self) -> None:
+        if self._closing:
+            raise TooManyRequestsError("This server is being stopped.", retry_after=30)
 
     def get(self, launch_id: str, *, user: str = "") -> Launch:
         """Return a launch of a user; without users, whoever knows its id may have it.
@@ -292,7 +331,7 @@ class LaunchManager(LoggingConfigurable):
         One that has come to its end already is left as it is.
         """
         task = self._tasks.get(launch.id)
-        if task is None or launch.last.terminal:
+        if task is None or launch.ended:
             return
         launch.tail().cancel(reason)
         task.cancel()
@@ -300,12 +339,13 @@ class LaunchManager(LoggingConfigurable):
     async def close(self) -> None:
         """Cancel everything and wait until it is cleaned up."""
         self._closing = True
-        tasks = list(self._tasks.values())
         for launch in list(self._launches.values()):
             self.cancel(launch, "shutdown")
         builds = [*(build.task for build in self._builds.values()), *self._ending]
         try:
-            await asyncio.gather(*tasks, *builds, return_exceptions=True)
+            while tasks := [*self._tasks.values(), *builds]:
+                await asyncio.gather(*tasks, return_exceptions=True)
+                builds = []
         finally:
             # Also when whoever stops the server has no more time for the rest.
             self._outcomes.finish()
@@ -314,6 +354,7 @@ class LaunchManager(LoggingConfigurable):
             # Not discarded: viewers may still be on their way to the end of them.
             self._launches.clear()
             self._logs.cleanup()
+            await self._channels.close()
             await self._backend.close()
 
     # -- the way of a launch
@@ -340,16 +381,20 @@ class LaunchManager(LoggingConfigurable):
                 f"server running at {served.url}\n",
                 **ready_fields(launch, resolved, built, served),
             )
+            await launch.flush()
             request = None
         except LaunchFailedError as error:
             await self._fail(launch, error)
         except RefusedError as error:
             await self._fail(launch, failure("refused", str(error)))
+        except StorageError:
+            # `_lose` has ended it.
+            self.log.warning("%r: %s", launch, launch.last.message.strip())
         except TimeoutError:
             message = f"The server did not start within {self.launch_timeout:g} seconds."
             await self._fail(launch, failure("start-timeout", message))
         except asyncio.CancelledError:
-            # By `cancel`, which has said so to the viewers; here the task itself comes to its end.
+            # By `cancel` or `_lose`, which have written its end.
             self.log.info("%r is called off", launch)
         except Exception:
             self.log.exception("%r failed", launch)
@@ -382,7 +427,7 @@ class LaunchManager(LoggingConfigurable):
                     log=self.log,
                 ),
                 log=self.log,
-                memory=self.budgets.memory.meter,
+                channels=self._channels,
                 grew=self.budgets.grew,
             )
             self._builds[resolved.key] = build
@@ -409,12 +454,13 @@ class LaunchManager(LoggingConfigurable):
                 note = normalizer.read(item)
                 if note is not None:
                     writer.write(note, log=self.log)
+                    launch.image_bytes = launch.image_bytes or image_bytes(note.message)
                     self.budgets.grew()
         raise failure("internal", "The launcher ended without a result.")
 
     async def _fail(self, launch: Launch, error: LaunchFailedError) -> None:
         # A failed build has said so in its own channel, once for all its launches.
-        if not launch.last.terminal:
+        if not launch.ended:
             try:
                 await launch.tail().fail(error)
             except asyncio.CancelledError:
@@ -424,6 +470,28 @@ class LaunchManager(LoggingConfigurable):
         self.log.warning("%r: %s", launch, launch.last.message.strip())
 
     # -- cleaning up
+
+    def _lose(self, launch: Launch) -> None:
+        """End a launch whose events cannot be stored."""
+        task = None if launch.ended else self._tasks.get(launch.id)
+        launch.lose(failure("storage"))
+        # One that had its end already is past what could be cancelled.
+        if task is not None:
+            task.cancel()
+
+    def _settle(self, launch: Launch) -> None:
+        """Wait until the end of a launch is stored; its task is done."""
+        if launch.closed:
+            self._over(launch)
+        else:
+            task = asyncio.create_task(self._stored(launch), name=f"end of {launch!r}")
+            self._tasks[launch.id] = task
+            task.add_done_callback(lambda _: self._over(launch))
+
+    async def _stored(self, launch: Launch) -> None:
+        with suppress(StorageError):
+            # It has ended with the reason `storage` then.
+            await launch.flush()
 
     def _over(self, launch: Launch) -> None:
         """Count a launch that is over."""

@@ -129,7 +129,7 @@ class LaunchesHandler(_LaunchStateHandler):
         if request.repo or is_address(request.spec):
             target = await self.read_address(request.repo or request.spec, request.ref)
             spec, urlpath = str(target.spec), target.urlpath
-        launch = self.start_launch(self.read_spec(spec))
+        launch = await self.start_launch(self.read_spec(spec))
         links = launch_links(launch, self.caller.base_url, urlpath)
         self.set_status(201)
         self.set_header("Location", links.state_url)
@@ -161,7 +161,7 @@ class LogHandler(ApiHandler):
         memory, and none keeps the log of a forgotten launch on disk.
         """
         launch = self.launch(launch_id)
-        chunks = launch.log()
+        chunks = await launch.log()
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         # In a thread, because the disk may be slow.
         while chunk := await asyncio.to_thread(next, chunks, b""):

@@ -18,6 +18,7 @@ from ..errors import (
     BinderProgressError,
     ConflictError,
     RefusedError,
+    StorageError,
     TooManyRequestsError,
 )
 from ..launches import Caller, Launch
@@ -316,16 +317,18 @@ class ApiHandler(Handler):
             return False
         return True
 
-    def start_launch(self, spec: Spec) -> Launch:
+    async def start_launch(self, spec: Spec) -> Launch:
         """Start a launch for the user.
 
         Raises
         ------
         TooManyRequestsError
             If this client has started too many launches, or too many are in progress.
+        StorageError
+            If the launch cannot be stored.
         """
         self.web.limiter.take(self.caller.account)
-        return self.web.launches.start(spec, self.caller)
+        return await self.web.launches.start(spec, self.caller)
 
     def become_viewer(self) -> None:
         """Count this connection as a viewer. Without effect in a server that is not `HttpServer`.
@@ -352,14 +355,14 @@ class ApiHandler(Handler):
         error = kwargs.get("exc_info", (None, None, None))[1]
         message, status = _explain(status_code, kwargs.get("exc_info"))
         self.set_error_status(status)
-        if isinstance(error, TooManyRequestsError):
+        if isinstance(error, (StorageError, TooManyRequestsError)):
             self.set_header("Retry-After", str(math.ceil(error.retry_after)))
         self.write_json({"error": {"message": message, "status": status}})
 
 
 def _explain(status: int, exc_info: Any) -> tuple[str, int]:
     error = exc_info[1] if exc_info else None
-    if isinstance(error, BinderProgressError) and error.status < 500:
+    if isinstance(error, BinderProgressError) and error.status != 500:
         return redact(str(error)), error.status
     if isinstance(error, HTTPError) and error.log_message and status < 500:
         message = error.log_message % error.args if error.args else error.log_message

@@ -12,7 +12,7 @@ import msgspec
 from tornado.web import HTTPError
 
 from ..core.phases import Phase
-from ..errors import BinderProgressError, RefusedError, TooManyRequestsError
+from ..errors import BinderProgressError, RefusedError, StorageError, TooManyRequestsError
 from .origins import origin_of
 from .streams import StreamHandler, position
 from .viewers import END
@@ -74,7 +74,7 @@ class BuildHandler(StreamHandler):
             return site in {"same-origin", "none"}
         return self.is_allowed(origin_of(headers.get("Referer", "")))
 
-    def get(self, _: str) -> None:
+    async def get(self, _: str) -> None:
         """Start a launch and stream its events, or resume a stream."""
         last = self.request.headers.get("Last-Event-ID", "")
         try:
@@ -86,13 +86,13 @@ class BuildHandler(StreamHandler):
             else:
                 # Not decoded: a percent-encoded slash is part of a component.
                 text = self.request.path.removeprefix(f"{self.web.base_url}build/")
-                launch, after = self.start_launch(self.read_spec(text)), 0
+                launch, after = await self.start_launch(self.read_spec(text)), 0
         except BinderProgressError as error:
-            if error.status >= 500:
+            if error.status == 500:
                 raise
             # BinderHub's clients only understand errors that are events.
             self.start_stream()
-            if isinstance(error, TooManyRequestsError):
+            if isinstance(error, (StorageError, TooManyRequestsError)):
                 self.set_header("Retry-After", str(math.ceil(error.retry_after)))
             failed = {
                 "phase": Phase.FAILED,

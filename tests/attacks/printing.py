@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import inspect
 import json
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
@@ -19,6 +20,7 @@ from binderprogress.backends.base import (
     ResolvedSpec,
     RunningServer,
 )
+from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.log.reader import Record
 from binderprogress.core.log.reasons import failure
 from binderprogress.core.phases import Phase
@@ -92,14 +94,18 @@ class Server:
 
     def __init__(self, **settings: Any) -> None:
         self.builder = Printer()
-        self.manager = LaunchManager(backend=PairedBackend(self.builder, NoLauncher()), **settings)
+        self.manager = LaunchManager(
+            channels=MemoryChannelStore(),
+            backend=PairedBackend(self.builder, NoLauncher()),
+            **settings,
+        )
 
-    def start(self, number: int | str, ip: str = "") -> Launch:
-        return self.manager.start(spec(number), Caller(ip=ip))
+    async def start(self, number: int | str, ip: str = "") -> Launch:
+        return await self.manager.start(spec(number), Caller(ip=ip))
 
     async def run(self, number: int | str, output: Iterable[str]) -> Launch:
         """Start a launch whose build prints something and fails; return it when it is over."""
-        launch = self.start(number)
+        launch = await self.start(number)
         self.builder.print(launch.spec, output)
         self.builder.end(launch.spec)
         await self.over(launch)
@@ -113,10 +119,19 @@ class Server:
             await asyncio.sleep(0)
 
 
+async def logged(launch: Launch, text: bytes) -> bool:
+    """Whether the log of a launch has some text."""
+    return any(text in chunk for chunk in await launch.log())
+
+
+async def _value(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value
+
+
 async def reached(*launches: Launch, wanted: Any) -> None:
     """Await something of launches, without being one of their viewers."""
     async with asyncio.timeout(3 * WITHIN):
-        while not all(wanted(launch) for launch in launches):  # noqa: ASYNC110 - no event tells it
+        while not all([await _value(wanted(launch)) for launch in launches]):  # noqa: ASYNC110 - no event tells it
             await asyncio.sleep(0.01)
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from binderprogress.backends.base import BuildResult, PairedBackend
 from binderprogress.backends.local.builder import LocalBuilder
+from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.specs import parse
 from binderprogress.deploy.embedded_jupyterhub import EmbeddedJupyterHub
 from binderprogress.deploy.spawners.environment import _copy
@@ -66,7 +67,9 @@ def test_a_database_in_memory_has_no_file(tmp_path: Path, monkeypatch: pytest.Mo
 def test_logs_are_not_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are in a folder that everyone can list, and hold what a private build printed."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    manager = LaunchManager(backend=PairedBackend(LocalBuilder(), None))
+    manager = LaunchManager(
+        channels=MemoryChannelStore(), backend=PairedBackend(LocalBuilder(), None)
+    )
     assert len(list(tmp_path.iterdir())) == 1
     assert open_to_others(*tmp_path.iterdir()) == []
     del manager

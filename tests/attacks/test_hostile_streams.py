@@ -16,6 +16,7 @@ from binderprogress.backends.base import PairedBackend
 from binderprogress.backends.binderhub.backend import UpstreamBuilder, UpstreamLauncher
 from binderprogress.backends.binderhub.upstreams import Upstreams
 from binderprogress.backends.jupyterhub.launcher import HubLauncher
+from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.client import AsyncClient
 from binderprogress.client.jupyter import JupyterServer
 from binderprogress.client.models import Server
@@ -86,7 +87,8 @@ async def sending(answer: Callable[[str, Send], Awaitable[None]]) -> AsyncIterat
 async def in_front_of(hub: Sender) -> AsyncIterator[LaunchManager]:
     upstreams = Upstreams(urls=[hub.url], pauses=[0.01, 0.01])
     manager = LaunchManager(
-        backend=PairedBackend(UpstreamBuilder(upstreams), UpstreamLauncher(upstreams))
+        channels=MemoryChannelStore(),
+        backend=PairedBackend(UpstreamBuilder(upstreams), UpstreamLauncher(upstreams)),
     )
     try:
         yield manager
@@ -94,9 +96,9 @@ async def in_front_of(hub: Sender) -> AsyncIterator[LaunchManager]:
         await manager.close()
 
 
-def start(manager: LaunchManager) -> Launch:
+async def start(manager: LaunchManager) -> Launch:
     spec = parse("gh/ada/penguins/HEAD")
-    return manager.start(spec, Caller(base_url="http://here.invalid/", ip="::1"))
+    return await manager.start(spec, Caller(base_url="http://here.invalid/", ip="::1"))
 
 
 def spawner(hub: Sender) -> HubLauncher:
@@ -146,7 +148,7 @@ async def test_attack_upstream_stream_without_end(
     """A BinderHub sends a line, or an event, that never ends: it must not be held in memory."""
     async with sending(answer) as hub, in_front_of(hub) as manager:
         before = memory()
-        *_, last = await events_of(start(manager))
+        *_, last = await events_of(await start(manager))
     assert last.phase == "failed"
     assert last.reason == "host-unreachable"
     assert len(hub.sent) == 3
@@ -171,7 +173,7 @@ async def test_attack_compressed_upstream_stream() -> None:
 
     async with sending(answer) as hub, in_front_of(hub) as manager:
         before = memory()
-        *_, last = await events_of(start(manager))
+        *_, last = await events_of(await start(manager))
     assert last.phase == "failed"
     assert "compressed" in last.message
     assert memory() - before < 64 * MEBI
@@ -187,7 +189,7 @@ async def test_attack_upstream_header_flood() -> None:
             await send(b"X-Flood: x\r\n" * 1000)
 
     async with sending(answer) as hub, in_front_of(hub) as manager:
-        *_, last = await events_of(start(manager))
+        *_, last = await events_of(await start(manager))
     assert last.phase == "failed"
     assert last.reason in {"host-unreachable", "connection-lost"}
     assert sum(hub.sent) < 12 * MEBI

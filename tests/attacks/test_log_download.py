@@ -117,18 +117,18 @@ def test_attack_a_slow_reader_of_a_log_that_is_forgotten() -> None:
 async def test_attack_a_log_that_is_left_within_a_line_of_wide_characters() -> None:
     """A launch that is cancelled has the log up to there: whole characters, and its own end."""
     async with serving() as server:
-        leaves, stays = server.start("shared"), server.start("shared")
+        leaves, stays = await server.start("shared"), await server.start("shared")
         server.builder.print(leaves.spec, lines(1000, "ééé€\U0001f40d"))
         await reached(leaves, wanted=lambda one: one.last.id >= 1000)
         server.manager.cancel(leaves)
         server.builder.print(leaves.spec, lines(1000, "later"))
         server.builder.end(leaves.spec)
         await server.over(leaves, stays)
-        text = log_of(leaves)
+        text = await log_of(leaves)
         assert text.count("ééé€\U0001f40d") == 1000
         assert "later" not in text
         assert text.endswith("Cancelled.\n")
-        assert log_of(stays).count("later") == 1000
+        assert (await log_of(stays)).count("later") == 1000
 
 
 # -- the disk
@@ -151,14 +151,14 @@ async def test_attack_launch_after_launch_with_a_log_that_fills_the_disk() -> No
                     server.manager.get(launch.id)
             assert sum(file.stat().st_size for file in files(server)) <= 2 * MIB
         assert launches[0].forgotten
-        assert log_of(launches[-1]).count("x" * 1000) == 300
+        assert (await log_of(launches[-1])).count("x" * 1000) == 300
 
 
 @asynchronous(60)
 async def test_attack_running_builds_that_fill_the_disk_side_by_side() -> None:
     """Their logs are cut, the longest first, and say so; a short one goes on."""
     async with serving(disk_budget=MIB) as server:
-        small, *large = launches = [server.start(number) for number in range(4)]
+        small, *large = launches = [await server.start(number) for number in range(4)]
         server.builder.print(small.spec, lines(10, "small"))
         for done in range(50, 2001, 50):
             for launch in large:
@@ -169,7 +169,7 @@ async def test_attack_running_builds_that_fill_the_disk_side_by_side() -> None:
         await reached(small, wanted=lambda one: one.last.id >= before + 10)
         assert sum(file.stat().st_size for file in files(server)) <= MIB
         cut = "[The log is cut here: this server has no room for more of it.]\n"
-        logs = {launch: log_of(launch) for launch in launches}
+        logs = {launch: await log_of(launch) for launch in launches}
         for launch in launches:
             server.builder.end(launch.spec)
         await server.over(*launches)
@@ -223,11 +223,11 @@ async def test_attack_a_log_that_cannot_be_written_fails_no_build() -> None:
     Before, new builds failed, and one whose last launch left was never ended.
     """
     async with serving() as server:
-        launch = server.start("unlogged")
+        launch = await server.start("unlogged")
         server.builder.print(launch.spec, lines(100, "x" * 1000))
         await reached(launch, wanted=lambda one: one.last.id >= 100)
         shutil.rmtree(server.manager._logs.name)
-        other = server.start("after")
+        other = await server.start("after")
         server.builder.print(other.spec, lines(100, "x" * 1000))
         await reached(other, wanted=lambda one: one.last.id >= 100)
         server.manager.cancel(launch)
@@ -239,7 +239,7 @@ async def test_attack_a_log_that_cannot_be_written_fails_no_build() -> None:
         server.builder.end(other.spec)
         await server.over(other)
         assert (other.last.phase, other.last.reason) == (Phase.FAILED, "build-failed")
-        assert "could not be written" in log_of(other)
+        assert "could not be written" in await log_of(other)
         # It is removed at the end.
         os.mkdir(server.manager._logs.name)  # noqa: PTH102 - in a coroutine, as in a function
 

@@ -15,7 +15,7 @@ from binderprogress.launches import Fanout, Launch
 from ..launches.parts import WITHIN
 from ..launches.test_fanout import Kept, Numbers, Settings
 from ..support.asynchronous import asynchronous
-from .printing import lines, reached, serving, spec
+from .printing import lines, logged, reached, serving, spec
 
 MIB = 2**20
 LINES = 10_000
@@ -61,7 +61,7 @@ async def test_attack_launch_after_launch_with_a_long_log() -> None:
         # The newest is there, whole; the oldest went.
         newest = server.manager.get(launches[-1].id)
         assert newest.last.id > LINES // 5
-        assert len(newest.read(0, limit=LINES)) == newest.last.id
+        assert len(await newest.read(0, limit=LINES)) == newest.last.id
         with pytest.raises(NotFoundError):
             server.manager.get(launches[0].id)
 
@@ -84,7 +84,7 @@ async def test_attack_polling_does_not_keep_what_is_over() -> None:
 async def test_attack_others_logs_take_no_running_launch_with_them() -> None:
     """Somebody fills the memory; a launch that runs meanwhile keeps all that its viewers read."""
     async with serving(memory_budget=4 * MIB) as server:
-        running = server.start("innocent")
+        running = await server.start("innocent")
         server.builder.print(running.spec, lines(100, "innocent"))
         await reached(running, wanted=lambda launch: launch.last.id >= 100)
         for number in range(3):
@@ -93,7 +93,7 @@ async def test_attack_others_logs_take_no_running_launch_with_them() -> None:
         server.builder.print(running.spec, lines(100, "later"))
         server.builder.end(running.spec)
         await server.over(running)
-        text = "".join(encoded.event.message for encoded in running.read(0, limit=LINES))
+        text = "".join(encoded.event.message for encoded in await running.read(0, limit=LINES))
         assert text.count("innocent") > text.count("later") >= 100
         assert "no room" not in text
 
@@ -107,21 +107,21 @@ async def test_attack_builds_that_print_side_by_side() -> None:
     """
     budget = 4 * MIB
     async with serving(memory_budget=budget) as server:
-        small = server.start("small")
+        small = await server.start("small")
         server.builder.print(small.spec, lines(50, "small"))
-        large = [server.start(number) for number in range(4)]
+        large = [await server.start(number) for number in range(4)]
         for number in range(10):
             for launch in large:
                 server.builder.print(
                     launch.spec, [*lines(LINES // 10), f"round {number} is over\n"]
                 )
             over = f"round {number} is over".encode()
-            await reached(*large, wanted=lambda one, over=over: any(over in c for c in one.log()))
+            await reached(*large, wanted=lambda one, over=over: logged(one, over))
         meter = server.manager.budgets.memory.meter
         # They are cut at their share; what tells that they are is a bit more.
         assert meter.used < budget + MIB // 16
         for launch in large:
-            text = "".join(encoded.event.message for encoded in launch.read(0, limit=LINES))
+            text = "".join(encoded.event.message for encoded in await launch.read(0, limit=LINES))
             assert text.count("[This server has no room for more of this log; ") == 1
         # A log that is short goes on.
         server.builder.print(small.spec, lines(50, "small"))
@@ -140,14 +140,14 @@ async def test_attack_launches_that_are_refused_while_the_memory_is_full() -> No
         launches = []
         with pytest.raises(TooManyRequestsError, match="memory is full") as refused:
             for number in range(150):
-                launches.append(server.start(number))  # noqa: PERF401 - until it raises
+                launches.append(await server.start(number))  # noqa: PERF401 - until it raises
         assert refused.value.retry_after >= 1
         assert server.manager.budgets.memory.meter.used <= MIB
         for launch in launches[:5]:
             server.manager.cancel(launch)
         await server.over(*launches[:5])
         # It is over, and makes room.
-        server.start("another")
+        await server.start("another")
         assert launches[0].forgotten
 
 
@@ -156,11 +156,11 @@ async def test_attack_a_few_builds_with_long_logs_keep_nobody_else_out() -> None
     """One client prints as much as it may, in as many builds as it may: others can still launch."""
     async with serving(memory_budget=4 * MIB) as server:
         for number in range(30):
-            launch = server.start(number)
+            launch = await server.start(number)
             server.builder.print(launch.spec, [*lines(LINES // 4), "the last line\n"])
-            await reached(launch, wanted=lambda one: any(b"last line" in c for c in one.log()))
+            await reached(launch, wanted=lambda one: logged(one, b"last line"))
         assert not server.manager.budgets.memory.is_over
-        other = server.start("innocent")
+        other = await server.start("innocent")
         server.builder.print(other.spec, lines(5))
         await reached(other, wanted=lambda one: one.last.id > 5)
 
@@ -169,7 +169,7 @@ async def test_attack_a_few_builds_with_long_logs_keep_nobody_else_out() -> None
 async def test_attack_nothing_but_steps_when_the_memory_is_full() -> None:
     """A log whose lines are left out goes on in steps: none of them is told any more, either."""
     async with serving(memory_budget=MIB) as server:
-        launch = server.start("steps")
+        launch = await server.start("steps")
         server.builder.print(launch.spec, lines(LINES))
         await reached(launch, wanted=lambda one: one.writers and one.writers[0].is_cut)
         last = launch.last.id
@@ -187,10 +187,10 @@ async def test_attack_the_longest_lines_in_the_part_that_is_searched_for_reasons
     """400 lines are kept to find out why a build failed: of the longest, 6 MB for each build."""
     async with serving(max_log=10_000) as server:
         before = traced()
-        launch = server.start("long")
+        launch = await server.start("long")
         server.builder.print(launch.spec, lines(500, "\U0001f40d" * 4096))
         server.builder.print(launch.spec, ["the last line\n"])
-        await reached(launch, wanted=lambda one: any(b"last line" in c for c in one.log()))
+        await reached(launch, wanted=lambda one: logged(one, b"last line"))
         assert traced() - before < MIB
         server.builder.end(launch.spec)
         await server.over(launch)
@@ -213,7 +213,7 @@ async def test_attack_readers_that_hold_what_is_forgotten() -> None:
         assert launch.forgotten
         assert server.manager.budgets.memory.meter.used <= 4 * MIB
         assert held > MIB // 4
-        assert not launch.read(0)
+        assert not await launch.read(0)
         # When it reads on, its connection is closed: there is nothing more.
         slow.full = False
         slow.drained()
@@ -227,7 +227,7 @@ async def test_attack_a_launch_that_does_not_even_begin_takes_memory_too() -> No
     """Thousands of launches without a log: what each takes is counted, however little it is."""
     async with serving(memory_budget=MIB) as server:
         for number in range(200):
-            launch = server.start(number)
+            launch = await server.start(number)
             server.manager.cancel(launch)
             await server.over(launch)
         assert server.manager.budgets.memory.meter.used <= MIB

@@ -70,10 +70,10 @@ async def ended(server: Server, log: list[str]) -> tuple[list[Launch], list[Trac
     """Let a hundred launches share a build with this log; return the longest turn of its end."""
     traces: list[Trace] = []
     server.manager.over.append(lambda _, trace: traces.append(trace))
-    launches = [server.start("shared") for _ in range(LAUNCHES)]
+    launches = [await server.start("shared") for _ in range(LAUNCHES)]
     server.builder.print(launches[0].spec, log)
     server.builder.print(launches[0].spec, ["the last line\n"])
-    await reached(launches[0], wanted=lambda one: one.build is not None and printed(one))
+    await reached(launches[0], wanted=printed)
     with beating() as heart:
         server.builder.end(launches[0].spec)
         while len(traces) < LAUNCHES:  # noqa: ASYNC110 - the loop's turns are what is looked at
@@ -81,10 +81,11 @@ async def ended(server: Server, log: list[str]) -> tuple[list[Launch], list[Trac
     return launches, traces, heart.longest
 
 
-def printed(launch: Launch) -> bool:
+async def printed(launch: Launch) -> bool:
     """Whether the build has printed all: then nothing but its end is to come."""
-    assert launch.build is not None
-    last = launch.build.channel.read(launch.build.channel.last - 2, limit=2)
+    if launch.build is None:
+        return False
+    last = await launch.build.channel.read(launch.build.channel.last - 2, limit=2)
     return any(b"the last line" in encoded.sse or b"left out" in encoded.sse for encoded in last)
 
 
@@ -99,10 +100,11 @@ async def test_attack_a_hundred_launches_share_a_long_build() -> None:
         launches, traces, longest = await ended(server, list(lines(LINES, "x")))
         assert longest < STALL
         # It is the same as what is made out of all events.
-        events = [encoded.event for encoded in launches[0].read(0, limit=2 * LINES)]
+        events = [encoded.event for encoded in await launches[0].read(0, limit=2 * LINES)]
         assert len(events) > LINES
         whole = spans(events, began=launches[0].created)
-        assert [(span.phase, span.step, span.start, span.end) for span in traces[0].spans] == [
+        trace = next(trace for trace in traces if trace.id == launches[0].id)
+        assert [(span.phase, span.step, span.start, span.end) for span in trace.spans] == [
             (span.phase, span.step, span.start, span.end) for span in whole
         ]
         # Who asks for the trace makes nobody wait, either.
@@ -141,7 +143,7 @@ async def test_attack_the_server_stops_while_launches_are_noted_down() -> None:
     noted: list[str] = []
     async with serving() as server:
         server.manager.over.append(lambda launch, _: noted.append(launch.id))
-        launches = [server.start("shared") for _ in range(LAUNCHES)]
+        launches = [await server.start("shared") for _ in range(LAUNCHES)]
         server.builder.print(launches[0].spec, lines(100))
         await reached(*launches, wanted=lambda one: one.last.id > 100)
         await server.manager.close()

@@ -53,8 +53,8 @@ def launches(server: Stage, monkeypatch: pytest.MonkeyPatch) -> list[ServerLaunc
     started: list[ServerLaunch] = []
     start = server.launches.start
 
-    def noted(spec: Spec, caller: Caller) -> ServerLaunch:
-        started.append(start(spec, caller))
+    async def noted(spec: Spec, caller: Caller) -> ServerLaunch:
+        started.append(await start(spec, caller))
         return started[-1]
 
     monkeypatch.setattr(server.launches, "start", noted)

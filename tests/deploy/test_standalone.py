@@ -91,7 +91,7 @@ async def main():
     standalone = Standalone(config=config)
     try:
         await standalone.start()
-        standalone.launches.start(from_address("file:///not/allowed"), Caller())
+        await standalone.launches.start(from_address("file:///not/allowed"), Caller())
     finally:
         await standalone.stop()
     print(standalone.launches.host)

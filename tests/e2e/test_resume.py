@@ -146,5 +146,5 @@ def test_eventsource_in_a_browser(server: Running, browser: Browser, endpoint: s
     assert opened > 3
     (launch_id,) = set(server.standalone.launches._launches) - known
     launch = server.standalone.launches._launches[launch_id]
-    expected = [encoded.json.decode() for encoded in launch.read(0, limit=10_000)]
+    expected = [encoded.json.decode() for encoded in await launch.read(0, limit=10_000)]
     check(server, before, messages, expected)

@@ -1,4 +1,8 @@
-"""A manager with the real local builder, and a Hub that is not there unless a test brings one."""
+"""A manager with the real local builder, and a Hub that is not there unless a test brings one.
+
+Its channel store is never done at once: nothing here may depend on that. `tests/web` and others
+use the store in memory.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from binderprogress.backends.jupyterhub.launcher import HubLauncher
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.launches import LaunchManager
 
+from ..support.channels import SuspendingChannelStore
 from ..support.repositories import repository
 from .parts import NOTHING, io_loop
 
@@ -63,7 +68,13 @@ def make_manager(
     def make(
         builder: Builder = builder, spawner: Launcher = no_hub, **settings: Any
     ) -> LaunchManager:
-        managers.append(LaunchManager(backend=PairedBackend(builder, spawner), **settings))
+        managers.append(
+            LaunchManager(
+                channels=SuspendingChannelStore(),
+                backend=PairedBackend(builder, spawner),
+                **settings,
+            )
+        )
         return managers[-1]
 
     yield make

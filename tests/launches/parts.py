@@ -209,7 +209,7 @@ async def follow(launch: Launch) -> AsyncGenerator[Event, None]:
         with watching(launch):
             while not (launch.closed and launch.last.id <= position):
                 changed.clear()
-                for encoded in launch.read(position):
+                for encoded in await launch.read(position):
                     position = encoded.event.id
                     yield encoded.event
                 if launch.last.id <= position and not launch.closed:
@@ -230,7 +230,7 @@ async def until(launch: Launch, wanted: Callable[[Event], bool]) -> Event:
 async def events_of(launch: Launch) -> list[Event]:
     """Follow a launch to its end and return all its events."""
     await until(launch, lambda event: event.terminal)
-    return [encoded.event for encoded in launch.read(0, limit=10**6)]
+    return [encoded.event for encoded in await launch.read(0, limit=10**6)]
 
 
 async def unwatched(launch: Launch, wanted: Callable[[Launch], bool]) -> None:
@@ -265,9 +265,9 @@ def children_named(text: str) -> list[psutil.Process]:
     return found
 
 
-def log_of(launch: Launch) -> str:
+async def log_of(launch: Launch) -> str:
     """Return the full log of a launch."""
-    return b"".join(launch.log()).decode()
+    return b"".join(await launch.log()).decode()
 
 
 def keys(events: list[Event]) -> list[int]:

@@ -6,11 +6,13 @@ import gc
 import tracemalloc
 
 from binderprogress.channels.base import Meter
+from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import parse
 from binderprogress.core.timing.estimator import TYPICAL
 from binderprogress.core.timing.priors import Expectation, Place
 from binderprogress.launches import Caller, Launch
+from binderprogress.launches.channel import Channels
 from binderprogress.launches.event_writer import Clock, Limits
 
 
@@ -22,7 +24,7 @@ def launch(meter: Meter, number: int) -> Launch:
         clock=Clock(),
         limits=Limits(),
         expectation=Expectation(None, Place(), TYPICAL),
-        memory=meter,
+        channels=Channels(MemoryChannelStore(), meter=meter),
     )
     made.tail().append(Phase.BUILT, "Found the environment.\n")
     made.tail().cancel("cancelled")
@@ -61,7 +63,7 @@ def test_an_event_takes_what_is_counted() -> None:
         clock=Clock(),
         limits=Limits(),
         expectation=Expectation(None, Place(), TYPICAL),
-        memory=meter,
+        channels=Channels(MemoryChannelStore(), meter=meter),
     )
     other.notice("warm")
     tracemalloc.start()

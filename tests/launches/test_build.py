@@ -10,10 +10,12 @@ from pathlib import Path
 from binderprogress.backends.base import BackendProfile, BuildResult, Record, ResolvedSpec
 from binderprogress.backends.processes.child import Process, check_exit
 from binderprogress.channels.base import Meter
+from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.specs import Spec, parse
 from binderprogress.core.timing.priors import Expectation, Place
 from binderprogress.launches.build import Build
 from binderprogress.launches.build_log import BuildLog
+from binderprogress.launches.channel import Channels
 from binderprogress.launches.event_writer import Clock, Limits
 
 from ..support.asynchronous import asynchronous
@@ -58,6 +60,7 @@ async def test_attack_a_build_that_prints_without_end_does_not_keep_others_waiti
         timeout=50,
         full_log=full_log,
         log=log,
+        channels=Channels(MemoryChannelStore()),
     )
     most, before = 0, build.channel.last
     while not build.task.done():

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from binderprogress.channels.memory import MemoryChannel
+from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.events import Event
 from binderprogress.core.log.diagnosis import Diagnosis, diagnose
 from binderprogress.core.log.reader import Note
@@ -21,6 +21,7 @@ from binderprogress.core.phases import Phase
 from binderprogress.core.timing.estimator import Estimator
 from binderprogress.errors import IllegalTransitionError, LaunchFailedError, StreamError
 from binderprogress.launches import event_writer as writing
+from binderprogress.launches.channel import Channels
 from binderprogress.launches.event_writer import Clock, Limits, Writer
 
 from ..support.asynchronous import asynchronous
@@ -47,7 +48,7 @@ def writer() -> Writer:
 def make_writer(**limits: int) -> Writer:
     clock = Ticking()
     writer = Writer(
-        MemoryChannel(),
+        Channels(MemoryChannelStore()).make(),
         clock=Clock(monotonic=clock, utc=clock),
         began=clock.seconds,
         began_utc=1_700_000_000 + clock.seconds,
@@ -63,7 +64,7 @@ def write(writer: Writer, message: str = "", **fields: Any) -> None:
 
 
 def events(writer: Writer) -> list[Event]:
-    return [encoded.event for encoded in writer.channel.read(1, limit=10**6)]
+    return [encoded.event for encoded in writer.channel.unstored[1:]]
 
 
 def messages(writer: Writer) -> list[str]:
@@ -133,7 +134,7 @@ def test_attack_short_lines_without_end_are_cut_by_their_number() -> None:
     writer.end(Phase.BUILT, "Built.\n")
     assert messages(writer).count("y\n") == 50
     assert messages(writer)[-2].startswith("[450 lines are left out here")
-    assert writer.channel.last < 60
+    assert writer.channel.written < 60
 
 
 def test_attack_a_log_of_nothing_but_steps_is_cut_too() -> None:
@@ -143,7 +144,7 @@ def test_attack_a_log_of_nothing_but_steps_is_cut_too() -> None:
     for number in range(500):
         index = number % 2 + 1
         write(writer, f"Step {index}/2 : RUN\n", step=numbered(index, 2))
-    assert writer.channel.last < 30
+    assert writer.channel.written < 30
     write(writer, "done\n", phase=Phase.BUILDING, step=Step("pushing", "Pushing"))
     assert events(writer)[-1].phase is Phase.BUILDING
 
@@ -156,7 +157,7 @@ def test_attack_a_source_that_says_too_much_beside_its_message_is_cut() -> None:
     first, second = events(writer)
     assert first.source is not None
     assert set(first.source) == {"elided"}
-    assert len(writer.channel.read(1, limit=1)[0].json) < 1000
+    assert len(writer.channel.unstored[1].json) < 1000
     assert second.source == {"note": "kept"}
 
 
@@ -197,10 +198,10 @@ def test_attack_a_log_cannot_end_the_stream(writer: Writer, phase: Phase) -> Non
 
 
 def test_a_phase_that_cannot_follow_is_refused_and_nothing_is_changed(writer: Writer) -> None:
-    before = writer.channel.last
+    before = writer.channel.written
     with pytest.raises(IllegalTransitionError):
         writer.append(Phase.READY)
-    assert (writer.channel.last, writer.phase) == (before, Phase.WAITING)
+    assert (writer.channel.written, writer.phase) == (before, Phase.WAITING)
     assert writer.append(Phase.FETCHING).event.id == before + 1
 
 
@@ -233,7 +234,7 @@ async def test_numbers_times_and_the_bar_only_go_forward(writer: Writer) -> None
 
 def test_nothing_follows_the_end(writer: Writer) -> None:
     writer.cancel("cancelled")
-    assert writer.channel.closed
+    assert writer.channel.ended
     with pytest.raises((IllegalTransitionError, StreamError)):
         writer.append(Phase.WAITING)
     assert events(writer)[-1].phase is Phase.CANCELLED
@@ -284,11 +285,11 @@ async def test_a_failure_is_explained_off_the_loop(
     monkeypatch.setattr(writing, "diagnose", waiting)
     failing = asyncio.create_task(writer.fail(failure("build-failed")))
     await asyncio.sleep(0)
-    assert not writer.channel.closed
+    assert not writer.channel.ended
     released.set()
     await failing
     assert [event.phase for event in events(writer)] == [Phase.FAILED]
-    assert writer.channel.closed
+    assert writer.channel.ended
 
 
 @asynchronous(20)
@@ -321,4 +322,4 @@ def test_a_traceback_is_for_the_operator_only(
     with caplog.at_level(logging.DEBUG, logger="test"):
         write(writer, "It broke.\n", traceback='Traceback: File "/secret/path.py"')
     assert "/secret/path.py" in caplog.text
-    assert b"secret" not in writer.channel.read(1, limit=1)[0].json
+    assert b"secret" not in writer.channel.unstored[1].json

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import pytest
 from tornado.ioloop import IOLoop
 
+from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.events import Encoded
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import parse
 from binderprogress.core.timing.estimator import TYPICAL
 from binderprogress.core.timing.priors import Expectation, Place
-from binderprogress.launches import Caller, Fanout, Launch, Viewer, fanout
+from binderprogress.launches import Caller, Fanout, Launch, Viewer, fanout, slices
+from binderprogress.launches.channel import Channels
 from binderprogress.launches.event_writer import Clock, Limits
 
 from .parts import WITHIN, gen_test
@@ -84,15 +86,22 @@ def new_launch() -> Launch:
         clock=Clock(),
         limits=Limits(),
         expectation=Expectation(None, Place(), TYPICAL),
+        channels=Channels(MemoryChannelStore()),
     )
 
 
 @pytest.fixture
-def launch() -> Launch:
+def launch(io_loop: IOLoop) -> Launch:
     """A launch with 5 events that goes on."""
-    launch = new_launch()
-    say(launch, 4)
-    return launch
+
+    async def make() -> Launch:
+        launch = new_launch()
+        await launch.open()
+        await say(launch, 4)
+        return launch
+
+    made: Launch = io_loop.run_sync(make)
+    return made
 
 
 @pytest.fixture
@@ -108,9 +117,12 @@ def out(settings: Settings, io_loop: object) -> Iterator[Fanout]:
     assert not (made._work or made._behind or made._later)
 
 
-def say(launch: Launch, lines: int) -> None:
+async def say(launch: Launch, lines: int) -> None:
+    """Write lines and await that they are stored, which takes a turn of the loop."""
     for _ in range(lines):
         launch.tail().append(Phase.WAITING, "a line\n")
+    while launch.tail().channel.unstored:  # noqa: ASYNC110 - to miss none of the turns after it
+        await asyncio.sleep(0)
 
 
 def join(out: Fanout, launch: Launch, after: int = 0, form: Numbers | None = None) -> Kept:
@@ -143,7 +155,7 @@ async def test_it_gets_what_comes_after_a_number(
     # One from the future waits for the next event.
     viewer = join(out, launch, after)
     await asyncio.sleep(0)
-    say(launch, 1)
+    await say(launch, 1)
     launch.tail().cancel("cancelled")
     await ended(viewer)
     assert viewer.numbers == list(range(first, 8))
@@ -166,7 +178,7 @@ async def test_what_comes_at_once_goes_out_at_once_and_in_one_write(
 ) -> None:
     first, second = join(out, launch), join(out, launch, 5)
     await has(first, 5)
-    say(launch, 3)
+    await say(launch, 3)
     assert first.numbers == [1, 2, 3, 4, 5]
     await has(first, 8)
     assert second.writes == [b"6 7 8"]
@@ -183,12 +195,12 @@ async def test_a_busy_launch_is_written_once_a_pause_and_a_quiet_one_at_once(
     viewer = join(out, launch, 5)
     await asyncio.sleep(0)
     out._pause = 0.0
-    say(launch, 1)
+    await say(launch, 1)
     assert out._work and not out._later
     await has(viewer, 6)
     # Now nothing is quiet for as long as that.
     out._pause = 3600.0
-    say(launch, 3)
+    await say(launch, 3)
     assert len(out._later) == 1 and not out._work
     assert out._tick is not None
     # The pause is over.
@@ -217,13 +229,13 @@ async def test_a_pause_is_as_long_as_writing_is_costly(
         viewer.on_write = lambda: take(0.0001)
     now += 1
 
-    say(launch, 1)
+    await say(launch, 1)
     await asyncio.sleep(0)
     assert out._pause == pytest.approx(3 * 0.0001 / fanout.SHARE)
     for viewer in viewers:
         viewer.on_write = lambda: take(0.01)
     now += 1
-    say(launch, 1)
+    await say(launch, 1)
     # Over several turns, if it takes that long.
     await has(viewers[-1], 7)
     assert out._pause == fanout.TICK
@@ -242,14 +254,14 @@ async def test_launches_that_share_events_share_their_bytes(out: Fanout, launch:
         def __init__(self) -> None:
             self.changed, self.watched, self.viewers = launch.changed, launch.watched, 0
             self.forgotten = False
-            self.read = launch.read  # type: ignore[method-assign]
+            self.read_nowait = launch.read_nowait  # type: ignore[method-assign]
 
         closed = property(lambda self: launch.closed)
         end = property(lambda self: launch.end)
 
     viewers = [join(out, launch, 5), join(out, Shared(), 5), join(out, launch, 5, Numbers("x"))]
     await asyncio.sleep(0)
-    say(launch, 2)
+    await say(launch, 2)
     for viewer in viewers:
         await has(viewer, 7)
     first, other, of_other_format = (viewer.writes[0] for viewer in viewers)
@@ -268,7 +280,7 @@ async def test_one_that_is_full_holds_up_nobody_and_goes_on_where_it_was(
     await asyncio.sleep(0)
     slow.on_write = lambda: setattr(slow, "full", True)
     for number in range(6, 10):
-        say(launch, 1)
+        await say(launch, 1)
         await has(quick, number)
     assert slow.numbers == [6]
     slow.on_write = lambda: None
@@ -276,7 +288,7 @@ async def test_one_that_is_full_holds_up_nobody_and_goes_on_where_it_was(
     await has(slow, 9)
     assert slow.writes[1] == b"7 8 9"
     # And is one of the others again.
-    say(launch, 1)
+    await say(launch, 1)
     await has(slow, 10)
     assert slow.writes[-1] is quick.writes[-1]
     launch.tail().cancel("cancelled")
@@ -293,7 +305,7 @@ async def test_one_that_stays_full_is_dropped(
     for viewer in (slow, late):
         viewer.on_write = lambda viewer=viewer: setattr(viewer, "full", True)  # type: ignore[misc]
     await asyncio.sleep(0)
-    say(launch, 1)
+    await say(launch, 1)
     await ended(slow, late)
     assert slow.dropped and late.dropped
     assert launch.viewers == 0
@@ -314,7 +326,7 @@ async def test_one_that_empties_in_time_is_not_dropped(
     while asyncio.get_running_loop().time() < began + 0.7:
         number += 1
         viewer.on_write = lambda: setattr(viewer, "full", True)
-        say(launch, 1)
+        await say(launch, 1)
         while not viewer.full:  # noqa: ASYNC110 - it is called in the loop's next turns
             await asyncio.sleep(0)
         with pytest.raises(TimeoutError):
@@ -332,11 +344,11 @@ async def test_a_long_log_comes_in_slices_between_which_live_viewers_are_served(
     out: Fanout, launch: Launch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fanout, "TICK", 0.0)
-    monkeypatch.setattr(fanout, "_SLICE_EVENTS", 10)
+    monkeypatch.setattr(fanout, "SLICE_EVENTS", 10)
     monkeypatch.setattr(fanout, "_BUDGET", 0.0)
-    say(launch, 995)
+    await say(launch, 995)
     live, late, later = join(out, launch, 1000), join(out, launch), join(out, launch, 500)
-    say(launch, 1)
+    await say(launch, 1)
     await has(live, 1001)
     assert len(late.writes) < 50
     assert len(later.writes) < 50
@@ -351,7 +363,7 @@ async def test_a_long_log_comes_in_slices_between_which_live_viewers_are_served(
 async def test_slices_are_measured_in_bytes_too(
     out: Fanout, launch: Launch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fanout, "_SLICE_BYTES", 1)
+    monkeypatch.setattr(slices, "SLICE_BYTES", 1)
     viewer = join(out, launch)
     launch.tail().cancel("cancelled")
     await ended(viewer)
@@ -368,13 +380,13 @@ async def test_many_live_viewers_are_served_over_several_turns(
     live = out._audiences[launch, Numbers()]._live
     while len(live) < len(viewers):  # noqa: ASYNC110 - it takes some of the loop's turns
         await asyncio.sleep(0)
-    say(launch, 1)
+    await say(launch, 1)
     await has(viewers[0], 6)
     # In the middle of it: one goes, one comes, and something is new.
     assert not viewers[-1].numbers
     viewers[-1].left()
     new = join(out, launch, 0)
-    say(launch, 1)
+    await say(launch, 1)
     for viewer in viewers[:-1]:
         await has(viewer, 7)
     await has(new, 7)
@@ -390,9 +402,9 @@ async def test_many_live_viewers_are_served_over_several_turns(
 async def test_late_joiners_share_their_slices(
     out: Fanout, launch: Launch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fanout, "_SLICE_EVENTS", 10)
+    monkeypatch.setattr(fanout, "SLICE_EVENTS", 10)
     monkeypatch.setattr(fanout, "_FRAMES", 2)
-    say(launch, 95)
+    await say(launch, 95)
     viewers = [join(out, launch) for _ in range(3)]
     launch.tail().cancel("cancelled")
     await ended(*viewers)
@@ -422,7 +434,7 @@ async def test_a_mistake_in_one_viewer_does_not_stop_the_others(
     late = join(out, launch, 0)
     wrong.on_write = late.on_write = fail
     await ended(late)
-    say(launch, 1)
+    await say(launch, 1)
     await ended(wrong)
     await has(right, 6)
     launch.tail().cancel("cancelled")

@@ -24,6 +24,7 @@ from binderprogress.launches import Caller, Launch, LaunchManager
 from binderprogress.launches import launch as launch_module
 from binderprogress.launches import manager as manager_module
 
+from ..support.channels import SuspendingChannelStore
 from ..support.replay import PlayedBuilder, PlayedLauncher
 from .parts import WITHIN, events_of, said, until
 
@@ -47,12 +48,16 @@ class Played:
 
     def __init__(self) -> None:
         self.builder, self.launcher = PlayedBuilder(), PlayedLauncher()
-        self.manager = LaunchManager(backend=PairedBackend(self.builder, self.launcher))
+        self.manager = LaunchManager(
+            channels=SuspendingChannelStore(), backend=PairedBackend(self.builder, self.launcher)
+        )
         self.kept = Kept()
         self.manager.history = self.kept
 
-    def start(self, spec: str | Spec = SPEC, **caller: str) -> Launch:
-        return self.manager.start(parse(spec) if isinstance(spec, str) else spec, Caller(**caller))
+    async def start(self, spec: str | Spec = SPEC, **caller: str) -> Launch:
+        return await self.manager.start(
+            parse(spec) if isinstance(spec, str) else spec, Caller(**caller)
+        )
 
     async def past(self, launch: Launch) -> PastLaunch:
         """Follow a launch to its end, and return what is kept next."""
@@ -85,7 +90,7 @@ BUILD = [
 
 @played
 async def test_a_launch_that_is_ready(stage: Played) -> None:
-    launch = stage.start()
+    launch = await stage.start()
     for item in [*BUILD, BuildResult("registry.example.org/penguins:1")]:
         stage.builder.put(item)
     pulled = 'Successfully pulled image "x" in 3s. Image size: 123456789 bytes.'
@@ -104,7 +109,7 @@ async def test_a_launch_that_is_ready(stage: Played) -> None:
 
 @played
 async def test_one_whose_environment_was_there_is_warm(stage: Played) -> None:
-    launch = stage.start()
+    launch = await stage.start()
     stage.builder.put(BuildResult("/home/ada/environments/x", found=True))
     stage.launcher.put(RunningServer("http://127.0.0.1/", "secret"))
     past = await stage.past(launch)
@@ -114,7 +119,7 @@ async def test_one_whose_environment_was_there_is_warm(stage: Played) -> None:
 
 @played
 async def test_the_second_one_has_joined_the_build_of_the_first(stage: Played) -> None:
-    first, second = stage.start(), stage.start()
+    first, second = await stage.start(), await stage.start()
     await until(first, said(""))
     for item in [*BUILD, BuildResult("image:1")]:
         stage.builder.put(item)
@@ -128,7 +133,7 @@ async def test_the_second_one_has_joined_the_build_of_the_first(stage: Played) -
 
 @played
 async def test_one_that_failed_says_why_and_how_far_it_came(stage: Played) -> None:
-    launch = stage.start()
+    launch = await stage.start()
     for item in [*BUILD, failure("build-failed")]:
         stage.builder.put(item)
     past = await stage.past(launch)
@@ -140,7 +145,7 @@ async def test_one_that_failed_says_why_and_how_far_it_came(stage: Played) -> No
 
 @played
 async def test_one_that_nobody_wanted_any_more(stage: Played) -> None:
-    launch = stage.start()
+    launch = await stage.start()
     stage.builder.put(BUILD[0])
     await until(launch, lambda event: event.phase is Phase.FETCHING)
     stage.manager.cancel(launch)
@@ -151,7 +156,7 @@ async def test_one_that_nobody_wanted_any_more(stage: Played) -> None:
 
 @played
 async def test_one_that_was_cancelled_before_it_did_anything(stage: Played) -> None:
-    launch = stage.start()
+    launch = await stage.start()
     stage.manager.cancel(launch)
     past = await stage.past(launch)
     assert (past.outcome, past.cold, past.commit) == (Phase.CANCELLED, False, "")
@@ -159,7 +164,7 @@ async def test_one_that_was_cancelled_before_it_did_anything(stage: Played) -> N
 
 @played
 async def test_what_runs_when_the_server_stops_is_kept_too(stage: Played) -> None:
-    stage.start()
+    await stage.start()
     await stage.manager.close()
     assert [past.reason for past in stage.kept.launches] == ["shutdown"]
 
@@ -175,7 +180,7 @@ def test_what_cannot_be_kept_ends_as_any_other(
     async def run(stage: Played) -> None:
         over: asyncio.Queue[Trace] = asyncio.Queue()
         stage.manager.over.append(lambda _, trace: over.put_nowait(trace))
-        launch = stage.start()
+        launch = await stage.start()
         stage.builder.put(failure("build-failed", "The launch failed."))
         trace = await asyncio.wait_for(over.get(), WITHIN)
         assert (trace.phase, trace.reason) == (Phase.FAILED, "build-failed")
@@ -202,7 +207,7 @@ def test_where_the_time_went_is_made_out_once(monkeypatch: pytest.MonkeyPatch) -
     async def run(stage: Played) -> None:
         over: asyncio.Queue[Trace] = asyncio.Queue()
         stage.manager.over.append(lambda _, trace: over.put_nowait(trace))
-        launch = stage.start()
+        launch = await stage.start()
         stage.builder.put(failure("build-failed", "The launch failed."))
         past, trace = await stage.past(launch), await over.get()
         assert made == [past.spans]
@@ -217,7 +222,7 @@ async def test_where_it_was(stage: Played) -> None:
     """What a source says counts more than what is configured."""
     stage.manager.host = "hub.example.org"
     for host in ("", "a.example.org"):
-        launch = stage.start()
+        launch = await stage.start()
         stage.builder.put(BuildResult("image:1"))
         stage.launcher.put(RunningServer("http://127.0.0.1/", "secret", {}, host))
         await stage.past(launch)
@@ -233,7 +238,7 @@ async def test_what_only_a_binderhub_knows(stage: Played) -> None:
         return ResolvedSpec(spec, "")
 
     stage.builder.resolve = resolve  # type: ignore[method-assign]
-    launch = stage.start()
+    launch = await stage.start()
     stage.builder.put(BuildResult("ours:1"))
     stage.launcher.put(RunningServer("http://127.0.0.1/", "secret", fields))
     past = await stage.past(launch)
@@ -258,10 +263,10 @@ def test_nothing_of_who_launches_gets_into_the_database(tmp_path: Path) -> None:
     @played
     async def run(stage: Played) -> None:
         stage.manager.history = Database(f"sqlite:///{file}", log=logging.getLogger())
-        launch = stage.start(**PEOPLE)
+        launch = await stage.start(**PEOPLE)
         secrets.append(launch.id)
         with_login = Spec("git", "https://ada:pass-of-ada@git.example.org/x", "HEAD")
-        other = stage.start(with_login, **PEOPLE)
+        other = await stage.start(with_login, **PEOPLE)
         secrets.append("pass-of-ada")
         for _ in range(2):
             for item in [*BUILD, BuildResult("image:1")]:

@@ -38,8 +38,8 @@ from .parts import (
 Make = Callable[..., LaunchManager]
 
 
-def start(manager: LaunchManager, spec: Spec) -> Launch:
-    return manager.start(spec, Caller(base_url="http://here/", ip="127.0.0.1"))
+async def start(manager: LaunchManager, spec: Spec) -> Launch:
+    return await manager.start(spec, Caller(base_url="http://here/", ip="127.0.0.1"))
 
 
 def files(folder: Path) -> list[Path]:
@@ -64,7 +64,7 @@ async def over(manager: LaunchManager) -> None:
 @gen_test
 async def test_a_build_and_a_hub_that_is_not_there(make_manager: Make, shared: Path) -> None:
     manager = make_manager()
-    launch = start(manager, local(shared / "small"))
+    launch = await start(manager, local(shared / "small"))
     events = await events_of(launch)
     assert keys(events) == list(range(1, len(events) + 1))
     order = list(Phase)
@@ -84,8 +84,8 @@ async def test_a_later_launch_finds_the_environment_and_builds_nothing(
 ) -> None:
     manager = make_manager()
     repository(tmp_path / "small", NOTHING)
-    first = await events_of(start(manager, local(tmp_path / "small")))
-    second = await events_of(start(manager, local(tmp_path / "small")))
+    first = await events_of(await start(manager, local(tmp_path / "small")))
+    second = await events_of(await start(manager, local(tmp_path / "small")))
     assert [e.message for e in first if e.phase is Phase.BUILT] == ["Built the environment.\n"]
     assert [e.message for e in second if e.phase is Phase.BUILT] == ["Found the environment.\n"]
     assert {e.phase for e in second} == {
@@ -105,10 +105,13 @@ async def test_refs_of_one_commit_share_and_another_commit_does_not(
 ) -> None:
     manager = make_manager()
     async with Feed(tmp_path / "fed", status=1) as feed:
-        by_head, by_name = start(manager, feed.spec), start(manager, feed.spec.at("main"))
+        by_head, by_name = (
+            await start(manager, feed.spec),
+            await start(manager, feed.spec.at("main")),
+        )
         build = await feed.build()
         head = commit(feed.folder, {"more": "more"})
-        other = start(manager, feed.spec)
+        other = await start(manager, feed.spec)
         second = await feed.build()
         assert manager.building == 2
         assert by_head.build is by_name.build is not other.build
@@ -127,17 +130,19 @@ async def test_a_failed_build_is_told_once_in_the_same_bytes_to_all_its_launches
 ) -> None:
     manager = make_manager()
     async with Feed(tmp_path / "fed", status=3) as feed:
-        launches = [start(manager, feed.spec) for _ in range(3)]
+        launches = [await start(manager, feed.spec) for _ in range(3)]
         build = await feed.build()
         await build.write("almost\n")
         await until(launches[0], said("almost"))
-        launches.append(start(manager, feed.spec))  # it joins, and gets everything from the start
+        launches.append(
+            await start(manager, feed.spec)
+        )  # it joins, and gets everything from the start
         await until(launches[3], said("almost"))
         build.finish()
         streams = []
         for launch in launches:
             await events_of(launch)
-            streams.append(launch.read(0, limit=10**6))
+            streams.append(await launch.read(0, limit=10**6))
         for stream in streams:
             assert [encoded.event.id for encoded in stream] == list(range(1, len(stream) + 1))
             assert stream[-1].event.phase is Phase.FAILED
@@ -157,7 +162,7 @@ async def test_one_launch_is_cancelled_and_the_other_goes_on_with_the_build(
 ) -> None:
     manager = make_manager()
     async with Feed(tmp_path / "fed", status=1) as feed:
-        leaves, stays = start(manager, feed.spec), start(manager, feed.spec)
+        leaves, stays = await start(manager, feed.spec), await start(manager, feed.spec)
         build = await feed.build()
         await build.write("before\n")
         await until(leaves, said("before"))
@@ -172,17 +177,17 @@ async def test_one_launch_is_cancelled_and_the_other_goes_on_with_the_build(
         build.finish()
         assert (await events_of(stays))[-1].phase is Phase.FAILED
         # Each log ends as its launch did; what came later is not in the one that left.
-        assert log_of(leaves).endswith("before\nCancelled.\n")
-        assert log_of(leaves).count("before\n") == 1
-        assert "after\n" in log_of(stays)
-        assert log_of(stays).endswith(stays.last.message)
+        assert (await log_of(leaves)).endswith("before\nCancelled.\n")
+        assert (await log_of(leaves)).count("before\n") == 1
+        assert "after\n" in await log_of(stays)
+        assert (await log_of(stays)).endswith(stays.last.message)
 
 
 @gen_test
 async def test_the_last_one_who_leaves_ends_the_build(make_manager: Make, tmp_path: Path) -> None:
     manager = make_manager()
     async with Feed(tmp_path / "fed") as feed:
-        launches = [start(manager, feed.spec) for _ in range(2)]
+        launches = [await start(manager, feed.spec) for _ in range(2)]
         build = await feed.build()
         await build.write("the last line\n")
         await until(launches[0], said("the last line"))
@@ -192,7 +197,7 @@ async def test_the_last_one_who_leaves_ends_the_build(make_manager: Make, tmp_pa
         await over(manager)
         assert (manager.building, manager.ended[Phase.CANCELLED]) == (0, 2)
         for launch in launches:
-            assert log_of(launch).count("the last line\n") == 1
+            assert (await log_of(launch)).count("the last line\n") == 1
 
 
 @gen_test
@@ -202,7 +207,7 @@ async def test_attack_a_build_that_ignores_sigterm_is_ended_all_the_same(
     # Somebody's script must not go on mining after its launch was cancelled.
     manager = make_manager()
     async with Feed(tmp_path / "fed", before="trap '' TERM HUP INT") as feed:
-        launch = start(manager, feed.spec)
+        launch = await start(manager, feed.spec)
         build = await feed.build()
         manager.cancel(launch)
         assert await build.gone()
@@ -214,10 +219,10 @@ async def test_a_launch_right_after_does_not_join_the_build_that_is_being_ended(
 ) -> None:
     manager = make_manager()
     async with Feed(tmp_path / "fed", status=1) as feed:
-        first = start(manager, feed.spec)
+        first = await start(manager, feed.spec)
         ending = await feed.build()
         manager.cancel(first)
-        second = start(manager, feed.spec)
+        second = await start(manager, feed.spec)
         build = await feed.build()
         assert build.process.pid != ending.process.pid
         build.finish()
@@ -228,7 +233,7 @@ async def test_a_launch_right_after_does_not_join_the_build_that_is_being_ended(
 async def test_a_look_up_is_ended_with_its_launch(make_manager: Make) -> None:
     manager = make_manager()
     async with SilentHost() as host:
-        launch = start(manager, host.spec)
+        launch = await start(manager, host.spec)
         await host.asked()
         git = children_named(launch.spec.repo_url)
         assert git
@@ -243,7 +248,7 @@ async def test_cancelling_before_the_first_step_and_twice_is_counted_once(
     make_manager: Make, shared: Path
 ) -> None:
     manager = make_manager(forget_after=0.01)
-    launch = start(manager, local(shared / "small"))
+    launch = await start(manager, local(shared / "small"))
     manager.cancel(launch)
     manager.cancel(launch)
     await over(manager)
@@ -251,13 +256,13 @@ async def test_cancelling_before_the_first_step_and_twice_is_counted_once(
     await asyncio.sleep(0)
     assert manager.running == 0
     assert manager.ended[Phase.CANCELLED] == 1
-    assert [e.event.phase for e in launch.read(0)] == [Phase.WAITING, Phase.CANCELLED]
+    assert [e.event.phase for e in await launch.read(0)] == [Phase.WAITING, Phase.CANCELLED]
 
 
 @gen_test
 async def test_what_is_over_cannot_be_cancelled(make_manager: Make, shared: Path) -> None:
     manager = make_manager()
-    launch = start(manager, local(shared / "small", "no-such-branch"))
+    launch = await start(manager, local(shared / "small", "no-such-branch"))
     events = await events_of(launch)
     assert events[-1].reason == "bad-ref"
     manager.cancel(launch)
@@ -271,7 +276,7 @@ async def test_what_is_over_cannot_be_cancelled(make_manager: Make, shared: Path
 async def test_a_launch_that_nobody_watches_is_abandoned(make_manager: Make) -> None:
     manager = make_manager(abandon_after=0.1)
     async with SilentHost() as host:
-        launch = start(manager, host.spec)
+        launch = await start(manager, host.spec)
         await unwatched(launch, lambda launch: launch.last.terminal)
         assert (launch.last.phase, launch.last.reason) == (Phase.CANCELLED, "abandoned")
 
@@ -280,7 +285,7 @@ async def test_a_launch_that_nobody_watches_is_abandoned(make_manager: Make) -> 
 async def test_a_viewer_keeps_it_and_its_leaving_begins_the_time(make_manager: Make) -> None:
     manager = make_manager(abandon_after=0.2)
     async with SilentHost() as host:
-        launch = start(manager, host.spec)
+        launch = await start(manager, host.spec)
         with watching(launch), pytest.raises(TimeoutError):
             async with asyncio.timeout(0.6):
                 await unwatched(launch, lambda launch: launch.last.terminal)
@@ -294,7 +299,7 @@ async def test_a_viewer_keeps_it_and_its_leaving_begins_the_time(make_manager: M
 async def test_who_polls_its_state_keeps_it(make_manager: Make) -> None:
     manager = make_manager(abandon_after=0.5)
     async with SilentHost() as host:
-        launch = start(manager, host.spec)
+        launch = await start(manager, host.spec)
         loop = asyncio.get_running_loop()
         began = loop.time()
         while loop.time() < began + 1.2:
@@ -312,12 +317,12 @@ async def test_what_is_over_is_forgotten_and_its_log_leaves_the_disk(
 ) -> None:
     manager = make_manager(forget_after=0.3)
     async with Feed(tmp_path / "fed", status=1) as feed:
-        first, second = start(manager, feed.spec), start(manager, feed.spec)
+        first, second = await start(manager, feed.spec), await start(manager, feed.spec)
         (await feed.build()).finish()
         await events_of(first)
         await events_of(second)
     assert len(logs(temporary)) == 1
-    assert "postBuild" in log_of(second)
+    assert "postBuild" in await log_of(second)
     # Whoever watches what is over does not keep it.
     with watching(second):
         await gone(manager, first)
@@ -341,14 +346,14 @@ async def gone(manager: LaunchManager, launch: Launch) -> None:
 async def test_as_many_as_allowed_run(make_manager: Make) -> None:
     manager = make_manager(max_launches=2)
     async with SilentHost() as host:
-        first, _ = start(manager, host.spec), start(manager, host.spec)
+        first, _ = await start(manager, host.spec), await start(manager, host.spec)
         with pytest.raises(TooManyRequestsError) as refused:
-            start(manager, host.spec)
+            await start(manager, host.spec)
         assert refused.value.retry_after > 0
         manager.cancel(first)
         await unwatched(first, lambda launch: launch.closed)
         await asyncio.wait([manager._tasks[first.id]])
-        start(manager, host.spec)
+        await start(manager, host.spec)
         assert manager.running == 2
 
 
@@ -359,12 +364,12 @@ async def test_attack_a_log_without_end_does_not_fill_the_disk(
     """A postBuild may run `yes`."""
     manager = make_manager(max_full_log=2000)
     async with Feed(tmp_path / "fed", status=1) as feed:
-        launch = start(manager, feed.spec)
+        launch = await start(manager, feed.spec)
         build = await feed.build()
         await build.write("".join(f"filling {number}\n" for number in range(1000)))
         build.finish()
         await events_of(launch)
-    log = log_of(launch)
+    log = await log_of(launch)
     assert len(log) < 2500
     assert log.count("[The log is cut here: it is longer than this server keeps.]\n") == 1
     assert "filling 0\n" in log
@@ -376,7 +381,7 @@ async def test_the_stream_is_cut_and_the_full_log_is_not(
 ) -> None:
     manager = make_manager(max_line=20, max_log=2000)
     async with Feed(tmp_path / "fed", status=1) as feed:
-        launch = start(manager, feed.spec)
+        launch = await start(manager, feed.spec)
         build = await feed.build()
         long = "a long line " * 20
         await build.write(f"{long}\n10%\r20%\r100%\n")
@@ -390,7 +395,7 @@ async def test_the_stream_is_cut_and_the_full_log_is_not(
     assert "[The log is too long to be shown" in shown
     assert "lines are left out here; the full log has them.]" in shown
     assert len(shown) < 2600
-    log = log_of(launch)
+    log = await log_of(launch)
     assert f"{long}\n10%\r20%\r100%\nfilling 0\n" in log
     assert all(f"filling {number}\n" in log for number in range(1000))
     assert "left out" not in log
@@ -401,7 +406,7 @@ async def test_the_stream_is_cut_and_the_full_log_is_not(
 @gen_test
 async def test_a_build_that_takes_too_long_is_ended(make_manager: Make, tmp_path: Path) -> None:
     manager = make_manager(build_timeout=0.2)
-    launch = start(manager, local(repository(tmp_path / "slow", NOTHING)))
+    launch = await start(manager, local(repository(tmp_path / "slow", NOTHING)))
     end = (await events_of(launch))[-1]
     assert (end.phase, end.reason) == (Phase.FAILED, "build-timeout")
     assert end.message == "The build took longer than 0.2 seconds.\n"
@@ -415,7 +420,7 @@ async def test_a_hub_that_does_not_answer_in_time(
     async with SilentHost() as hub:
         spawner = HubLauncher(url=hub.url, api_token="x", retries=1)
         manager = make_manager(spawner=spawner, launch_timeout=0.2, cleanup_timeout=0.2)
-        end = (await events_of(start(manager, local(shared / "small"))))[-1]
+        end = (await events_of(await start(manager, local(shared / "small"))))[-1]
         assert (end.phase, end.reason) == (Phase.FAILED, "start-timeout")
         await over(manager)
         assert manager.running == 0
@@ -451,10 +456,10 @@ async def test_a_mistake_of_ours_is_told_without_its_traceback(
     builder = BrokenBuilder(local_folders=[str(shared)])
     builder.broken = broken
     manager = make_manager(builder=builder)
-    launch = start(manager, local(shared / "small"))
+    launch = await start(manager, local(shared / "small"))
     end = (await events_of(launch))[-1]
     assert (end.phase, end.reason) == (Phase.FAILED, "internal")
-    assert b"secret" not in b"".join(encoded.json for encoded in launch.read(0))
+    assert b"secret" not in b"".join(encoded.json for encoded in await launch.read(0))
     await over(manager)
     assert (manager.running, manager.building) == (0, 0)
     if broken != "nothing":
@@ -469,7 +474,7 @@ async def test_a_hub_that_is_not_configured_leaves_nothing_running(
     # Cleaning up after the spawn fails for the same reason; the launch must be over all the same.
     monkeypatch.delenv("JUPYTERHUB_API_TOKEN", raising=False)
     manager = make_manager(spawner=HubLauncher(url="http://127.0.0.1:1/"))
-    end = (await events_of(start(manager, local(shared / "small"))))[-1]
+    end = (await events_of(await start(manager, local(shared / "small"))))[-1]
     assert (end.phase, end.reason) == (Phase.FAILED, "internal")
     await over(manager)
     assert manager.running == 0
@@ -484,9 +489,9 @@ async def test_closing_cancels_everything_and_leaves_nothing(
 ) -> None:
     manager = make_manager()
     async with SilentHost() as host, Feed(tmp_path / "fed") as feed:
-        looking = start(manager, host.spec)
-        building = start(manager, feed.spec)
-        failed = start(manager, local(shared / "small", "no-such-branch"))
+        looking = await start(manager, host.spec)
+        building = await start(manager, feed.spec)
+        failed = await start(manager, local(shared / "small", "no-such-branch"))
         await host.asked()
         build = await feed.build()
         await events_of(failed)
@@ -500,7 +505,7 @@ async def test_closing_cancels_everything_and_leaves_nothing(
     assert [launch.last.reason for launch in (looking, building)] == ["shutdown", "shutdown"]
     assert failed.last.reason == "bad-ref"
     with pytest.raises(TooManyRequestsError):
-        start(manager, local(shared / "small"))
+        await start(manager, local(shared / "small"))
 
 
 @gen_test
@@ -510,7 +515,7 @@ async def test_closing_waits_for_builds_that_were_cancelled_before(
     """Else the event loop ends before their processes do."""
     async with Feed(tmp_path / "fed", before="trap '' TERM HUP INT") as feed:
         manager = make_manager()
-        launch = start(manager, feed.spec)
+        launch = await start(manager, feed.spec)
         await feed.build()
         build = launch.build
         assert build is not None
@@ -529,7 +534,7 @@ async def test_closing_in_a_hurry_still_removes_the_files(
     async with SilentHost() as hub:
         spawner = HubLauncher(url=hub.url, api_token="x")
         manager = make_manager(spawner=spawner)
-        launch = start(manager, local(shared / "small"))
+        launch = await start(manager, local(shared / "small"))
         await until(launch, lambda event: event.phase is Phase.LAUNCHING)
         await hub.asked()
         with pytest.raises(TimeoutError):
@@ -550,7 +555,9 @@ def test_an_id_is_unguessable_and_not_in_logs(
     async def launches() -> list[Launch]:
         manager = make_manager()
         manager.log.setLevel(logging.DEBUG)
-        started = [start(manager, local(shared / "small", "no-such-branch")) for _ in range(20)]
+        started = [
+            await start(manager, local(shared / "small", "no-such-branch")) for _ in range(20)
+        ]
         for launch in started:
             await events_of(launch)
         await over(manager)

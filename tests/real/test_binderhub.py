@@ -18,6 +18,7 @@ import pytest
 from binderprogress.backends.base import PairedBackend
 from binderprogress.backends.binderhub.backend import UpstreamBuilder, UpstreamLauncher
 from binderprogress.backends.binderhub.upstreams import Upstreams
+from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core import specs
 from binderprogress.core.events import Event
 from binderprogress.core.phases import Phase
@@ -46,11 +47,14 @@ class Front:
         path = urlsplit(URL).path
         self.upstreams = Upstreams(urls=[f"http://127.0.0.1:{proxy.port}{path}"])
         self.manager = LaunchManager(
-            backend=PairedBackend(UpstreamBuilder(self.upstreams), UpstreamLauncher(self.upstreams))
+            channels=MemoryChannelStore(),
+            backend=PairedBackend(
+                UpstreamBuilder(self.upstreams), UpstreamLauncher(self.upstreams)
+            ),
         )
 
-    def start(self, spec: str) -> Launch:
-        return self.manager.start(specs.parse(spec), Caller(base_url="http://here/"))
+    async def start(self, spec: str) -> Launch:
+        return await self.manager.start(specs.parse(spec), Caller(base_url="http://here/"))
 
 
 @asynccontextmanager
@@ -93,7 +97,7 @@ async def use(last: Event) -> None:
 @asynchronous(WITHIN)
 async def test_fifty_viewers_of_a_build_cost_it_one_connection() -> None:
     async with front() as made:
-        launch = made.start(new_spec())
+        launch = await made.start(new_spec())
         seen = await asyncio.gather(*(watch(launch) for _ in range(50)))
         assert all(events == seen[0] for events in seen)
         await use(seen[0][-1])
@@ -106,7 +110,7 @@ async def test_fifty_viewers_of_a_build_cost_it_one_connection() -> None:
 async def test_launches_share_a_build() -> None:
     async with front() as made:
         spec = new_spec()
-        launches = [made.start(spec) for _ in range(3)]
+        launches = [await made.start(spec) for _ in range(3)]
         ends = [(await watch(launch))[-1] for launch in launches]
         assert len({end.url for end in ends}) == 3
         assert made.proxy.connections == 3
@@ -117,7 +121,7 @@ async def test_launches_share_a_build() -> None:
 @asynchronous(WITHIN)
 async def test_a_build_that_is_cut_goes_on() -> None:
     async with front() as made:
-        launch = made.start(new_spec())
+        launch = await made.start(new_spec())
         await watch(launch, until=os.environ.get("BINDERPROGRESS_REAL_LINE", "Step 5/"))
         made.proxy.cut()
         seen = await watch(launch)
@@ -133,7 +137,7 @@ async def test_a_build_that_is_cut_goes_on() -> None:
 @asynchronous(WITHIN)
 async def test_a_launch_that_is_cut_says_so() -> None:
     async with front() as made:
-        launch = made.start(new_spec())
+        launch = await made.start(new_spec())
         await watch(launch, until="Spawning server")
         made.proxy.cut()
         last = (await watch(launch))[-1]

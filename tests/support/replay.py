@@ -29,6 +29,7 @@ from binderprogress.backends.base import (
     ResolvedSpec,
     RunningServer,
 )
+from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.log.reader import Record
 from binderprogress.core.log.reasons import failure
 from binderprogress.core.phases import Phase
@@ -109,7 +110,9 @@ class Stage:
         self.builder = PlayedBuilder()
         self.launcher = PlayedLauncher()
         self.launches = LaunchManager(
-            backend=PairedBackend(self.builder, self.launcher), config=config
+            channels=MemoryChannelStore(),
+            backend=PairedBackend(self.builder, self.launcher),
+            config=config,
         )
         web = Web(launches=self.launches, config=config)
         self._loop = loop

@@ -20,9 +20,10 @@ from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler, StaticFileHandler
 
-from binderprogress.channels.memory import MemoryChannel
+from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.events import Curve, Event
 from binderprogress.core.phases import Phase
+from binderprogress.launches.channel import Channel, Channels
 from binderprogress.web.base import content_security_policy
 from binderprogress.web.streams import position
 
@@ -51,7 +52,7 @@ class Wire:
         self.page = page
         self.loop = asyncio.new_event_loop()
         self.url = ""
-        self._channel = MemoryChannel()
+        self._channel = Channels(MemoryChannelStore()).make()
         self._began = time.time()
         self._append()
 
@@ -63,9 +64,13 @@ class Wire:
         """Begin to send so many messages a second; return a future of their end."""
         return asyncio.run_coroutine_threadsafe(self._stream(messages, rate), self.loop)
 
+    def open(self) -> None:
+        """Begin to store what is said; in the loop."""
+        self._channel.open()
+
     def end(self) -> None:
         """End the streams; in the loop."""
-        self._channel.close()
+        self._channel.end()
 
     def _call(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
@@ -86,7 +91,7 @@ class Wire:
         now = time.time()
         self._channel.append(
             Event(
-                id=self._channel.last + 1,
+                id=self._channel.written + 1,
                 phase=Phase.BUILDING,
                 time=now,
                 elapsed=now - self._began,
@@ -115,8 +120,8 @@ class Wire:
 
 class _Handler(RequestHandler):
     @property
-    def channel(self) -> MemoryChannel:
-        channel: MemoryChannel = self.settings["channel"]
+    def channel(self) -> Channel:
+        channel: Channel = self.settings["channel"]
         return channel
 
 
@@ -151,7 +156,7 @@ class EventsHandler(_Handler):
         try:
             while not self.channel.closed:
                 appended.clear()
-                while events := self.channel.read(after, limit=1000):
+                while events := await self.channel.read(after, limit=1000):
                     self.write(b"".join([e.sse for e in events]))
                     await self.flush()
                     after = events[-1].event.id
@@ -163,9 +168,9 @@ class EventsHandler(_Handler):
 
 
 class LogHandler(_Handler):
-    def get(self) -> None:
+    async def get(self) -> None:
         self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.write("".join(e.event.message for e in self.channel.read(0, limit=10**6)))
+        self.write("".join(e.event.message for e in await self.channel.read(0, limit=10**6)))
 
 
 @contextmanager
@@ -178,6 +183,7 @@ def wire(page: str = PAGE) -> Iterator[Wire]:
     async def start() -> HTTPServer:
         sockets = bind_sockets(0, "127.0.0.1")
         launch.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}/"
+        launch.open()
         server = HTTPServer(launch.app())
         server.add_sockets(sockets)
         return server

@@ -17,6 +17,7 @@ from traitlets.config import Config
 from binderprogress.backends.base import PairedBackend
 from binderprogress.backends.jupyterhub.launcher import HubLauncher
 from binderprogress.backends.local.builder import LocalBuilder
+from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.specs import Spec
 from binderprogress.deploy.embedded_jupyterhub import EmbeddedJupyterHub
 from binderprogress.launches import LaunchManager
@@ -96,7 +97,9 @@ def spawner() -> HubLauncher:
 def launches(
     io_loop: IOLoop, builder: LocalBuilder, spawner: HubLauncher, settings: Config
 ) -> Iterator[LaunchManager]:
-    launches = LaunchManager(backend=PairedBackend(builder, spawner), config=settings)
+    launches = LaunchManager(
+        channels=MemoryChannelStore(), backend=PairedBackend(builder, spawner), config=settings
+    )
     yield launches
     io_loop.run_sync(launches.close, timeout=20)
 

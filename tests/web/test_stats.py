@@ -123,7 +123,7 @@ async def test_what_runs_now(api: Api, launches: LaunchManager) -> None:
     async with SilentHost() as host:
         from binderprogress.launches import Caller
 
-        launches.start(host.spec, Caller())
+        await launches.start(host.spec, Caller())
         live = json.loads((await api.fetch("/api/stats")).body)["live"]
         assert live == {"running": 1, "building": 0, "capacity": 200, "phases": {"waiting": 1}}
 

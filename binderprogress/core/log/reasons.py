@@ -367,6 +367,12 @@ _OWN_REASONS = [
     Reason("cancelled", "", "Cancelled.", "Launch again if you still need it."),
     Reason("abandoned", "", "Cancelled, because nobody was watching.", "Launch again."),
     Reason("shutdown", "", "The server shut down during the launch.", "Launch again."),
+    Reason(
+        "storage",
+        "",
+        "The server could not store this launch.",
+        "Try again in a minute. If this keeps happening, contact the administrator.",
+    ),
     Reason("unknown", "", "The launch failed.", "See the log for details."),
 ]
 

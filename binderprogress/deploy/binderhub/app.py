@@ -20,6 +20,7 @@ from traitlets.config import LoggingConfigurable
 
 from ..._share import share_path
 from ...backends.base import PairedBackend
+from ...channels.memory import MemoryChannelStore
 from ...errors import ConfigError
 from ...history.config import History
 from ...launches import LaunchManager
@@ -77,6 +78,7 @@ class BinderProgress(LoggingConfigurable):
             backend=PairedBackend(
                 BinderHubBuilder(settings, parent=self), BinderHubLauncher(settings, parent=self)
             ),
+            channels=MemoryChannelStore(),
             parent=self,
         )
         self._take_over_limits(hub)

@@ -159,9 +159,9 @@ class Starting(Guarded):
         """Refuse a build token that is not for this."""
         self.check_build_token(self.get_query_argument("build_token", None), spec)
 
-    def start_launch(self, spec: Spec) -> Launch:
+    async def start_launch(self, spec: Spec) -> Launch:
         """Start a launch; `read_spec` has counted it."""
-        launch: Launch = self.web.launches.start(spec, self.caller)
+        launch: Launch = await self.web.launches.start(spec, self.caller)
         return launch
 
 
@@ -220,7 +220,7 @@ class BinderHubBuildHandler(Starting, BuildHandler):
     # asks for a stream, and of scripts the Hub's login wants the token of the page.
     get_acts = False
 
-    def get(self, _: str) -> None:
+    async def get(self, _: str) -> None:
         """Start a launch and stream it, or go on with one that this client has begun."""
         last = self.request.headers.get("Last-Event-ID", "")
         if last:
@@ -228,7 +228,7 @@ class BinderHubBuildHandler(Starting, BuildHandler):
             launch, after = self.launch(launch_id), position(number)
         else:
             text = self.request.path.removeprefix(f"{self.web.base_url}build/")
-            launch, after = self.start_launch(self.read_spec(text)), 0
+            launch, after = await self.start_launch(self.read_spec(text)), 0
         self.stream(launch, after, id_prefix=f"{launch.id}.", linger=self.web.linger)
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:

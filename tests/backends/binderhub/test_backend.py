@@ -14,6 +14,7 @@ from aiohttp import web
 from binderprogress.backends.base import PairedBackend
 from binderprogress.backends.binderhub.backend import UpstreamBuilder, UpstreamLauncher
 from binderprogress.backends.binderhub.upstreams import Upstreams
+from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core import specs
 from binderprogress.core.events import Event
 from binderprogress.core.phases import Phase
@@ -35,7 +36,10 @@ class Front:
         urls = [hub.url for hub in hubs]
         self.upstreams = Upstreams(urls=urls, **{"pauses": PAUSES, **settings})
         self.manager = LaunchManager(
-            backend=PairedBackend(UpstreamBuilder(self.upstreams), UpstreamLauncher(self.upstreams))
+            channels=MemoryChannelStore(),
+            backend=PairedBackend(
+                UpstreamBuilder(self.upstreams), UpstreamLauncher(self.upstreams)
+            ),
         )
 
     def spec(self, first: BinderHub | None = None) -> Spec:
@@ -46,8 +50,8 @@ class Front:
                 return spec
         raise AssertionError
 
-    def start(self, first: BinderHub | None = None) -> Launch:
-        return self.manager.start(self.spec(first), Caller(base_url="http://here/", ip="::1"))
+    async def start(self, first: BinderHub | None = None) -> Launch:
+        return await self.manager.start(self.spec(first), Caller(base_url="http://here/", ip="::1"))
 
 
 @asynccontextmanager
@@ -82,7 +86,7 @@ def trying(events: list[Event]) -> list[Event]:
 async def test_one_stream_leads_from_the_build_to_the_server() -> None:
     hub = BinderHub()
     async with front(hub) as made:
-        events = await events_of(made.start())
+        events = await events_of(await made.start())
         expected = [event["message"] for event in LOG if event["message"].strip()]
         assert messages(events)[1 : len(expected) + 1] == expected
         last = events[-1]
@@ -106,7 +110,7 @@ async def test_launches_share_a_build_and_get_a_server_each() -> None:
     hub = BinderHub()
     async with front(hub) as made:
         hub.go_on.clear()
-        launches = [made.start() for _ in range(20)]
+        launches = [await made.start() for _ in range(20)]
         for launch in launches:
             await until(launch, lambda event: "Waiting for build" in event.message)
         assert len(hub.requests) == 1
@@ -116,7 +120,7 @@ async def test_launches_share_a_build_and_get_a_server_each() -> None:
         await hub.idle.wait()
         assert (hub.builds, hub.launches, len(hub.requests)) == (1, 20, 20)
         # One that comes later finds the image.
-        events = await events_of(made.start())
+        events = await events_of(await made.start())
         assert "Found the environment.\n" in messages(events)
         assert (hub.builds, hub.launches) == (1, 21)
 
@@ -126,7 +130,7 @@ async def test_launches_share_a_build_and_get_a_server_each() -> None:
 async def test_a_cut_build_goes_on_without_gaps_or_repeats(cuts: dict[int, int]) -> None:
     hub = BinderHub(cuts=cuts, pace=0.02)
     async with front(hub) as made:
-        events = await events_of(made.start())
+        events = await events_of(await made.start())
         again = [text for text in messages(events) if "Reconnecting" in text]
         assert len(again) == len(cuts)
         assert all(text.startswith("127.0.0.1:") for text in again)
@@ -141,7 +145,7 @@ async def test_a_cut_build_goes_on_without_gaps_or_repeats(cuts: dict[int, int])
 async def test_an_image_that_came_while_the_connection_was_cut_is_not_called_found() -> None:
     hub = BinderHub(cuts={1: 10})
     async with front(hub, pauses=[0.3]) as made:
-        events = await events_of(made.start())
+        events = await events_of(await made.start())
         assert hub.builds == 1
         assert "Built the environment.\n" in messages(events)
 
@@ -153,7 +157,7 @@ async def test_a_launch_that_is_cut_is_not_made_twice(count: int) -> None:
     # After `built`, `launching`, and what follows.
     hub = BinderHub(cuts={1: len(LOG) + 1 + count})
     async with front(hub, BinderHub()) as made:
-        launch = made.start(first=hub)
+        launch = await made.start(first=hub)
         last = (await events_of(launch))[-1]
         assert (last.phase, last.reason) == (Phase.FAILED, "connection-lost")
         assert len(hub.requests) == 1
@@ -164,7 +168,7 @@ async def test_a_launch_that_is_cut_is_not_made_twice(count: int) -> None:
 async def test_a_first_request_that_is_cut_unheard_is_made_again_with_a_word() -> None:
     hub = BinderHub(cuts={1: 0})
     async with front(hub) as made:
-        events = await events_of(made.start())
+        events = await events_of(await made.start())
         assert events[-1].phase is Phase.READY
         assert any("an unused server may be starting" in event.message for event in events)
         # Once, and not unseen: to send a GET again is a client's habit.
@@ -176,7 +180,7 @@ async def test_an_own_request_that_is_cut_unheard_may_have_a_server() -> None:
     hub = BinderHub(cuts={2: 0})
     async with front(hub) as made:
         hub.gate["launching"] = asyncio.Event()
-        launches = [made.start(), made.start()]
+        launches = [await made.start(), await made.start()]
         for launch in launches:
             await until(launch, reached(Phase.LAUNCHING))
         hub.gate["launching"].set()
@@ -189,7 +193,7 @@ async def test_an_own_request_that_is_cut_unheard_may_have_a_server() -> None:
 async def test_a_failed_build_is_explained_and_its_connection_closed() -> None:
     hub, other = BinderHub("badbuild"), BinderHub()
     async with front(hub, other) as made:
-        events = await events_of(made.start(first=hub))
+        events = await events_of(await made.start(first=hub))
         last = events[-1]
         assert (last.phase, last.reason) == (Phase.FAILED, "unsatisfiable-requirement")
         assert last.evidence
@@ -213,7 +217,7 @@ async def test_what_is_wrong_with_a_repository_is_wrong_everywhere(
     hub, other = BinderHub(), BinderHub()
     hub.refusal = {"phase": "failed", "message": f"{message}\n"}
     async with front(hub, other) as made:
-        last = (await events_of(made.start(first=hub)))[-1]
+        last = (await events_of(await made.start(first=hub)))[-1]
         assert last.reason == reason
         assert other.requests == []
 
@@ -235,7 +239,7 @@ async def test_a_server_that_does_not_come_up_is_not_sought_elsewhere(
     hub, other = BinderHub(), BinderHub()
     hub.instead["ready"] = {"phase": "failed", **event}
     async with front(hub, other) as made:
-        last = (await events_of(made.start(first=hub)))[-1]
+        last = (await events_of(await made.start(first=hub)))[-1]
         assert (last.phase, last.reason) == (Phase.FAILED, reason)
         assert other.requests == []
 
@@ -246,7 +250,7 @@ async def test_attack_a_server_elsewhere_than_on_the_web(url: str) -> None:
     hub = BinderHub()
     hub.server_url = url
     async with front(hub) as made:
-        last = (await events_of(made.start()))[-1]
+        last = (await events_of(await made.start()))[-1]
         assert (last.phase, last.reason, last.url) == (Phase.FAILED, "spawn-failed", "")
         assert "address that is not http" in last.message
 
@@ -256,7 +260,7 @@ async def test_folders_of_this_machine_are_not_asked_for() -> None:
     hub = BinderHub()
     async with front(hub) as made:
         spec = specs.from_address("file:///srv/secret")
-        last = (await events_of(made.manager.start(spec, Caller())))[-1]
+        last = (await events_of(await made.manager.start(spec, Caller())))[-1]
         assert (last.reason, hub.requests) == ("refused", [])
 
 
@@ -267,7 +271,7 @@ async def test_folders_of_this_machine_are_not_asked_for() -> None:
 async def test_when_all_leave_a_build_its_stream_is_closed() -> None:
     hub = BinderHub(pace=0.01)
     async with front(hub) as made:
-        launches = [made.start(), made.start()]
+        launches = [await made.start(), await made.start()]
         for launch in launches:
             await until(launch, reached(Phase.BUILDING))
         for launch in launches:
@@ -284,7 +288,7 @@ async def test_when_all_leave_as_it_is_built_nobody_takes_the_server(
     hub = BinderHub()
     hub.gate["launching"] = asyncio.Event()
     async with front(hub) as made:
-        launch = made.start()
+        launch = await made.start()
 
         def leave() -> None:
             if launch.last.phase is Phase.BUILT:
@@ -305,7 +309,7 @@ async def test_who_leaves_while_launching_leaves_a_word(caplog: pytest.LogCaptur
     hub = BinderHub()
     hub.gate["ready"] = asyncio.Event()
     async with front(hub) as made:
-        launch = made.start()
+        launch = await made.start()
         await until(launch, lambda event: event.message == "Spawning server...\n")
         made.manager.cancel(launch)
         with caplog.at_level(logging.WARNING):
@@ -323,7 +327,7 @@ async def test_one_that_is_gone_before() -> None:
     one, two = BinderHub(), BinderHub()
     async with front(one, two) as made:
         await one.kill()
-        events = await events_of(made.start(first=one))
+        events = await events_of(await made.start(first=one))
         (event,) = trying(events)
         assert event.step == f"Trying another BinderHub: {two.url.split('/')[2]}"
         assert "Connection refused" in event.message
@@ -336,7 +340,7 @@ async def test_one_that_is_gone_before() -> None:
 async def test_one_that_is_gone_while_building() -> None:
     one, two = BinderHub(pace=0.01), BinderHub()
     async with front(one, two) as made:
-        launch = made.start(first=one)
+        launch = await made.start(first=one)
         await until(launch, reached(Phase.BUILDING))
         await one.kill()
         events = await events_of(launch)
@@ -350,7 +354,7 @@ async def test_one_that_is_gone_while_building() -> None:
 async def test_one_that_comes_back_while_building() -> None:
     one, two = BinderHub(pace=0.01), BinderHub()
     async with front(one, two, pauses=[0.05] * 5) as made:
-        launch = made.start(first=one)
+        launch = await made.start(first=one)
         await until(launch, reached(Phase.BUILDING))
         await one.kill()
         await until(launch, lambda event: "Reconnecting" in event.message)
@@ -369,7 +373,7 @@ async def test_one_that_is_gone_after_building() -> None:
     one, two = BinderHub(), BinderHub()
     one.gate["ready"] = asyncio.Event()
     async with front(one, two) as made:
-        launch = made.start(first=one)
+        launch = await made.start(first=one)
         await until(launch, reached(Phase.LAUNCHING))
         await one.kill()
         last = (await events_of(launch))[-1]
@@ -399,7 +403,7 @@ async def test_one_that_refuses(refusal: int | dict[str, Any], why: str) -> None
     one, two = BinderHub(), BinderHub()
     one.refusal = refusal
     async with front(one, two) as made:
-        events = await events_of(made.start(first=one))
+        events = await events_of(await made.start(first=one))
         (event,) = trying(events)
         assert why in event.message
         assert events[-1].phase is Phase.READY
@@ -411,7 +415,7 @@ async def test_one_that_is_full_once_it_has_built() -> None:
     one, two = BinderHub(), BinderHub()
     one.instead["launching"] = FULL
     async with front(one, two) as made:
-        events = await events_of(made.start(first=one))
+        events = await events_of(await made.start(first=one))
         (event,) = trying(events)
         assert (event.phase, event.attempt) == (Phase.LAUNCHING, 2)
         assert "limit on running servers" in event.message
@@ -425,7 +429,7 @@ async def test_when_none_does_it_each_says_why() -> None:
     one.refusal, two.refusal = 503, FULL
     async with front(one, two, three) as made:
         await three.kill()
-        last = (await events_of(made.start()))[-1]
+        last = (await events_of(await made.start()))[-1]
         assert (last.phase, last.reason) == (Phase.FAILED, "quota")
         one_host, two_host, three_host = (hub.host for hub in made.upstreams.hubs)
         for part in (
@@ -443,12 +447,12 @@ async def test_more_than_our_own_limit_goes_to_another() -> None:
     one, two = BinderHub(), BinderHub()
     one.gate["ready"] = two.gate["ready"] = asyncio.Event()
     async with front(one, two, max_running=1) as made:
-        launches = [made.start(first=one)]
+        launches = [await made.start(first=one)]
         await until(launches[0], reached(Phase.LAUNCHING))
-        launches.append(made.start(first=one))
+        launches.append(await made.start(first=one))
         await until(launches[1], reached(Phase.LAUNCHING))
         assert (len(one.requests), len(two.requests)) == (1, 1)
-        full = (await events_of(made.start(first=one)))[-1]
+        full = (await events_of(await made.start(first=one)))[-1]
         assert full.reason == "quota"
         assert full.message.count("already has 1 launches there") == 2
         one.gate["ready"].set()
@@ -482,7 +486,7 @@ async def test_a_federation_sends_on() -> None:
     async with front(hub) as made:
         async with redirecting(lambda request: hub.url + request.path[1:]) as url:
             made.upstreams.hubs[0].url = url
-            last = (await events_of(made.start()))[-1]
+            last = (await events_of(await made.start()))[-1]
         assert (last.phase, hub.launches) == (Phase.READY, 1)
 
 
@@ -493,7 +497,7 @@ async def test_attack_redirects_elsewhere_or_without_end(location: str) -> None:
     async with front(hub, pauses=[]) as made:
         async with redirecting(lambda _: location) as url:
             made.upstreams.hubs[0].url = url
-            last = (await events_of(made.start()))[-1]
+            last = (await events_of(await made.start()))[-1]
         assert (last.phase, last.reason) == (Phase.FAILED, "host-unreachable")
 
 
@@ -516,7 +520,7 @@ async def test_a_record_is_forwarded_as_it_is(text: str) -> None:
     async with front(hub) as made:
         hub.go_on.clear()
         spec, caller = specs.parse(text), Caller(base_url="http://here/", ip="::1")
-        launches = [made.manager.start(spec, caller) for _ in range(3)]
+        launches = [await made.manager.start(spec, caller) for _ in range(3)]
         for launch in launches:
             await until(launch, lambda event: "Waiting for build" in event.message)
         # One build is shared.

@@ -1,0 +1,286 @@
+"""A channel as its writer uses it: events are written at once, stored in batches, and then shown.
+
+Writing never waits. A task of each channel stores what was written since its last turn, so that
+many lines of a log that come at once are one batch. A viewer reads only what is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from ..channels.base import Broadcast, ChannelStore, Meter
+from ..core.events import ENCODED_OVERHEAD, Encoded, Event
+from ..errors import StorageError, StreamError
+
+__all__ = ["Channel", "Channels"]
+
+
+class Channel:
+    """One channel of a store, with a single writer.
+
+    Parameters
+    ----------
+    store : ChannelStore
+    channel_id : str
+    first : int
+        The number of its first event.
+    meter : Meter
+        Counts the memory of its events.
+    tasks : _Tasks
+        Runs what stores and discards.
+    log : logging.Logger
+        The operator's.
+    """
+
+    def __init__(
+        self,
+        store: ChannelStore,
+        channel_id: str,
+        *,
+        first: int,
+        meter: Meter,
+        tasks: _Tasks,
+        log: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
+        self.id = channel_id
+        self.first = first
+        self.written = first - 1
+        """The number of the event written last."""
+        self.last = first - 1
+        """The number of the event stored last, which is what viewers have."""
+        self.newest: Encoded | None = None
+        """The event stored last."""
+        self.unstored: list[Encoded] = []
+        """Events that are written, but not being stored yet."""
+        self.ended = False
+        """Whether nothing more will be written."""
+        self.closed = False
+        """Whether nothing more will be stored."""
+        self.failure: StorageError | None = None
+        """Why events could not be stored. What is written after that is lost."""
+        self.on_failure: Callable[[], None] = lambda: None
+        """Called once if events could not be stored."""
+        self.size = 0
+        """About how many bytes of memory its events take."""
+        self.changed = Broadcast()
+        """Notified when events are stored, when it is closed, and when storing fails."""
+        self._store = store
+        self._meter = meter
+        self._tasks = tasks
+        self._log = log
+        self._storing: Sequence[Encoded] = ()
+        self._dirty = asyncio.Event()
+        self._storer: asyncio.Task[None] | None = None
+        self._is_created = False
+        self._unwatch: Callable[[], None] = lambda: None
+
+    # -- writing
+
+    def append(self, event: Event) -> Encoded:
+        """Write the event with the next number. It is stored soon.
+
+        Raises
+        ------
+        StreamError
+            If the number is not the next one, or the channel has ended.
+        """
+        if self.ended:
+            raise StreamError("The channel is closed.")
+        if event.id != self.written + 1:
+            raise StreamError(f"Event {event.id} cannot follow event {self.written}.")
+        encoded = Encoded.of(event)
+        self.written = event.id
+        if self.failure is None:
+            self.unstored.append(encoded)
+            size = len(encoded.sse) + ENCODED_OVERHEAD
+            self.size += size
+            self._meter.used += size
+            self._dirty.set()
+        return encoded
+
+    def end(self) -> None:
+        """End the channel. It is closed once everything is stored."""
+        self.ended = True
+        self._dirty.set()
+
+    # -- storing
+
+    def open(self) -> None:
+        """Begin to store what is written."""
+        if self._storer is None:
+            self._storer = self._tasks.start(self._store_all(), name=f"channel {self.id}")
+
+    async def flush(self) -> None:
+        """Wait until everything written so far is stored, and the channel is closed if it ended.
+
+        Raises
+        ------
+        StorageError
+            If it could not be stored.
+        """
+        self.open()
+        written, ended = self.written, self.ended
+        changed = asyncio.Event()
+        self.changed.add(changed.set)
+        try:
+            while self.failure is None and (self.last < written or (ended and not self.closed)):
+                changed.clear()
+                await changed.wait()
+        finally:
+            self.changed.remove(changed.set)
+        if self.failure is not None:
+            raise StorageError(str(self.failure)) from self.failure
+
+    def discard(self) -> None:
+        """Give the memory back, and delete the channel from the store."""
+        self.ended = True
+        self._meter.used -= self.size
+        self.size = 0
+        self.unstored.clear()
+        self._unwatch()
+        self.on_failure = lambda: None
+        if self._storer is not None:
+            self._is_created = False
+            self._tasks.start(self._discard(self._storer), name=f"discard channel {self.id}")
+        self.changed.notify()
+
+    async def _store_all(self) -> None:
+        try:
+            await self._store.create(self.id, first=self.first)
+            self._is_created = True
+            self._unwatch = self._store.watch(self.id, self._advance)
+            while True:
+                if self.unstored:
+                    batch, self.unstored = self.unstored, []
+                    self._storing = batch
+                    await self._store.append(self.id, batch, expected=batch[0].id - 1)
+                    self._advance(batch[-1].id, False)
+                    self._storing = ()
+                elif self.ended:
+                    await self._store.close(self.id)
+                    self._advance(self.last, True)
+                    return
+                else:
+                    self._dirty.clear()
+                    await self._dirty.wait()
+        except asyncio.CancelledError:
+            self._fail(StorageError("The server was stopped before all events were stored."))
+            raise
+        except StorageError as error:
+            self._log.error("Events cannot be stored: %s", error)
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, its launch must end
+            self._log.exception("Events cannot be stored")
+            self._fail(StorageError(f"{type(error).__name__}: {error}"))
+
+    def _advance(self, last: int, closed: bool) -> None:
+        """Show what is stored. A store may report it before and after `append` returns."""
+        if self.last < last <= self.written:
+            self.last = last
+            self.newest = self._storing[last - self._storing[0].id]
+        elif not closed or self.closed:
+            return
+        self.closed = closed
+        self.changed.notify()
+
+    def _fail(self, error: StorageError) -> None:
+        self.failure = error
+        lost = [*self._storing, *self.unstored]
+        size = sum(len(each.sse) + ENCODED_OVERHEAD for each in lost if each.id > self.last)
+        self.size -= size
+        self._meter.used -= size
+        self.unstored.clear()
+        self.on_failure()
+        self.changed.notify()
+
+    async def _discard(self, storer: asyncio.Task[None]) -> None:
+        # The store would see a writer that goes on otherwise.
+        storer.cancel()
+        await asyncio.wait([storer])
+        try:
+            await self._store.discard(self.id)
+        except Exception:  # noqa: BLE001 - whatever a store raises, it is the operator's to know
+            self._log.exception("The channel %s cannot be removed from the store", self.id)
+
+    # -- reading
+
+    def read_nowait(self, after: int, *, limit: int) -> Sequence[Encoded] | None:
+        """Return stored events after the number `after`; None if they have to be awaited."""
+        if limit <= 0 or not self._is_created:
+            return ()
+        return self._store.read_nowait(self.id, after, limit=limit)
+
+    async def read(self, after: int, *, limit: int) -> Sequence[Encoded]:
+        """Return stored events after the number `after`.
+
+        Raises
+        ------
+        StorageError
+            If the store cannot be read.
+        """
+        if limit <= 0 or not self._is_created:
+            return ()
+        return await self._store.read(self.id, after, limit=limit)
+
+
+class Channels:
+    """Makes channels in a store.
+
+    Parameters
+    ----------
+    store : ChannelStore
+    meter : Meter, optional
+        Counts the memory of all events.
+    log : logging.Logger, optional
+        The operator's.
+    """
+
+    def __init__(
+        self,
+        store: ChannelStore,
+        *,
+        meter: Meter | None = None,
+        log: logging.Logger | logging.LoggerAdapter[Any] | None = None,
+    ) -> None:
+        self.meter = meter or Meter()
+        self._store = store
+        self._log = log or logging.getLogger(__name__)
+        self._tasks = _Tasks()
+
+    def make(self, *, first: int = 1) -> Channel:
+        """Return a new channel. It is created in the store when it is opened."""
+        return Channel(
+            self._store,
+            secrets.token_hex(16),
+            first=first,
+            meter=self.meter,
+            tasks=self._tasks,
+            log=self._log,
+        )
+
+    async def close(self) -> None:
+        """Cancel what is still being stored."""
+        await self._tasks.cancel()
+
+
+class _Tasks:
+    """Tasks in the background."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def cancel(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

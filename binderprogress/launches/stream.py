@@ -1,0 +1,272 @@
+"""The stream of a launch: its own events, its build's, and its own again.
+
+Viewers see only what is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from ..channels.base import Broadcast
+from ..core.events import Encoded, Event
+from ..core.phases import TERMINAL
+from .build import FIRST, Build
+from .channel import Channel, Channels
+
+__all__ = ["LaunchStream"]
+
+
+class LaunchStream:
+    """Up to three channels, read as one: the head, the build's, and the tail.
+
+    Parameters
+    ----------
+    channels : Channels
+        Where events are stored.
+    on_failure : callable
+        Called if the launch's own events cannot be stored.
+    """
+
+    def __init__(self, channels: Channels, on_failure: Callable[[], None]) -> None:
+        self.changed = Broadcast()
+        """Notified when there is something to read."""
+        self.forgotten = False
+        """Whether its events are gone; it must not be read any more."""
+        self.build: Build | None = None
+        self._channels = channels
+        self._on_failure = on_failure
+        self._head = self._make_channel(first=1)
+        self._tail: Channel | None = None
+        self._is_open = False
+        self._cut = 0
+        """The number of the build's last event that belongs to it; 0: not known yet."""
+        self._cut_event: Encoded | None = None
+        self._shift = 0
+        """By how much the numbers of its build's events are higher here: none, as a rule."""
+        self._lost: Encoded | None = None
+        """The end of a launch whose events cannot be stored: neither can its end."""
+        self._first: Encoded | None = None
+        """The first event, which is the newest one before any is stored."""
+        self._end: Event | None = None
+        """The last event of a launch that is forgotten, for logs."""
+
+    # -- reading
+
+    @property
+    def last(self) -> Event:
+        """The newest event. Before `open` returns, it is not stored yet."""
+        return self._end or self._newest.event
+
+    @property
+    def end(self) -> int:
+        """The number of the newest event."""
+        return self._stored if self._lost is None else self._lost.id
+
+    @property
+    def closed(self) -> bool:
+        """Whether the stream is complete."""
+        if self.forgotten or self._lost is not None:
+            return True
+        if self._tail is not None:
+            return self._tail.closed
+        return self.build is not None and self.build.channel.closed and self.last.terminal
+
+    @property
+    def ended(self) -> bool:
+        """Whether its end is written; it may not be stored yet."""
+        if self._lost is not None:
+            return True
+        if self._tail is not None:
+            return self._tail.ended
+        build = self.build
+        if build is None or self._cut or build.channel.failure is not None:
+            return False
+        return build.writer.phase in TERMINAL
+
+    def read_nowait(self, after: int, *, limit: int = 1000) -> Sequence[Encoded] | None:
+        """Return at most `limit` events after the number `after`; None if they must be awaited."""
+        events: list[Encoded] = []
+        for part in self._parts(after, limit):
+            read = part.channel.read_nowait(part.after, limit=part.limit)
+            if read is None:
+                return None
+            events += part.moved(read)
+        return self._with_lost(events, after, limit)
+
+    async def read(self, after: int, *, limit: int = 1000) -> Sequence[Encoded]:
+        """Return at most `limit` events after the number `after`.
+
+        Raises
+        ------
+        StorageError
+            If the store cannot be read.
+        """
+        events: list[Encoded] = []
+        for part in self._parts(after, limit):
+            events += part.moved(await part.channel.read(part.after, limit=part.limit))
+        return self._with_lost(events, after, limit)
+
+    # -- writing
+
+    async def open(self) -> None:
+        """Begin to store its events, and wait until the first one is stored.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be stored.
+        """
+        self._is_open = True
+        if self._tail is not None:
+            self._tail.open()
+        await self._head.flush()
+
+    async def flush(self) -> None:
+        """Wait until its own events written so far are stored.
+
+        Raises
+        ------
+        StorageError
+            If they cannot be stored.
+        """
+        await self._head.flush()
+        if self._tail is not None:
+            await self._tail.flush()
+
+    def attach(self, build: Build) -> None:
+        """Go on with the events of a build."""
+        self._head.end()
+        self._shift = self._head.written + 1 - FIRST
+        self.build = build
+        build.users += 1
+        build.readers += 1
+        build.channel.changed.add(self.changed.notify)
+        self.changed.notify()
+
+    def detach(self) -> None:
+        """Take no more of the build's events from here on."""
+        if self.build is not None and not self._cut:
+            channel = self.build.channel
+            self._cut, self._cut_event = channel.last, channel.newest
+            self.build.users -= 1
+            channel.changed.remove(self.changed.notify)
+
+    def _begin_tail(self) -> Channel:
+        """Return the channel for its own events after the build's."""
+        self.detach()
+        self._head.end()
+        first = max(self._cut + self._shift, self._head.written) + 1
+        self._tail = self._make_channel(first=first)
+        if self._is_open:
+            self._tail.open()
+        return self._tail
+
+    def _close_unstored(self, event: Event) -> None:
+        """End the stream with an event that is in memory only."""
+        self._lost = Encoded.of(event)
+        for channel in (self._head, self._tail):
+            if channel is not None:
+                channel.end()
+        self.changed.notify()
+
+    def _discard(self) -> None:
+        """Give its memory back, and its build's with the last launch that reads it."""
+        self._end = self.last
+        self.forgotten = True
+        self._head.discard()
+        if self._tail is not None:
+            self._tail.discard()
+        if self.build is not None:
+            self.build.readers -= 1
+            if self.build.readers == 0:
+                self.build.forget()
+        self.changed.notify()
+
+    @property
+    def _own_size(self) -> int:
+        """About how many bytes of memory its own events take."""
+        return self._head.size + (self._tail.size if self._tail is not None else 0)
+
+    def _make_channel(self, *, first: int) -> Channel:
+        channel = self._channels.make(first=first)
+        channel.on_failure = self._on_failure
+        channel.changed.add(self.changed.notify)
+        return channel
+
+    # -- parts
+
+    @property
+    def _is_head_stored(self) -> bool:
+        return self._head.last == self._head.written
+
+    @property
+    def _stored(self) -> int:
+        """The number of the newest event that is stored, and all before it."""
+        if not self._is_head_stored:
+            return self._head.last
+        if self._tail is not None and self._tail.newest is not None:
+            return self._tail.last
+        if self.build is not None:
+            return max((self._cut or self.build.channel.last) + self._shift, self._head.last)
+        return self._head.last
+
+    @property
+    def _newest(self) -> Encoded:
+        if self._lost is not None:
+            return self._lost
+        if self._is_head_stored:
+            if self._tail is not None and self._tail.newest is not None:
+                return self._tail.newest
+            if self.build is not None:
+                event = self._cut_event if self._cut else self.build.channel.newest
+                if event is not None:
+                    return event.moved(self._shift) if self._shift else event
+        newest = self._head.newest or self._first
+        assert newest is not None  # noqa: S101 - for the type checker: a launch has its first event
+        return newest
+
+    def _parts(self, after: int, limit: int) -> Iterator[_Part]:
+        """Say which channels have the next events, in their order."""
+        limit = min(limit, self._stored - after)
+        count = min(limit, self._head.last - after)
+        if count > 0:
+            yield _Part(self._head, after, count)
+            after, limit = after + count, limit - count
+        if self.build is not None and limit > 0:
+            last = (self._cut or self.build.channel.last) + self._shift
+            count = min(limit, last - after)
+            if count > 0:
+                yield _Part(self.build.channel, after - self._shift, count, self._shift)
+                after, limit = after + count, limit - count
+        if self._tail is not None and limit > 0:
+            yield _Part(self._tail, after, limit)
+
+    def _with_lost(self, events: list[Encoded], after: int, limit: int) -> list[Encoded]:
+        if self._lost is not None and after < self._lost.id and len(events) < limit:
+            events.append(self._lost)
+        return events
+
+
+class _Part(msgspec.Struct, frozen=True):
+    """Some events of one channel.
+
+    Attributes
+    ----------
+    channel : Channel
+    after : int
+        In the channel's numbers.
+    limit : int
+    shift : int
+        By how much their numbers are higher in the launch.
+    """
+
+    channel: Channel
+    after: int
+    limit: int
+    shift: int = 0
+
+    def moved(self, events: Sequence[Encoded]) -> Sequence[Encoded]:
+        """Return events with the launch's numbers."""
+        return [event.moved(self.shift) for event in events] if self.shift else events

@@ -1,0 +1,170 @@
+"""A writer's channel: written at once, stored in batches, shown once it is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import pytest
+
+from binderprogress.channels.base import ChannelStore, Meter
+from binderprogress.channels.memory import MemoryChannelStore
+from binderprogress.core.events import Encoded, Event
+from binderprogress.core.phases import Phase
+from binderprogress.errors import ChannelConflictError, StorageError, StreamError
+from binderprogress.launches.channel import Channel, Channels
+
+from ..support.asynchronous import asynchronous
+from ..support.channels import FailingChannelStore, SuspendingChannelStore
+
+
+def event(number: int) -> Event:
+    return Event(id=number, phase=Phase.WAITING, time=0.0, elapsed=0.0, progress=0.0)
+
+
+def write(channel: Channel, last: int) -> None:
+    for number in range(channel.written + 1, last + 1):
+        channel.append(event(number))
+
+
+async def numbers(channel: Channel) -> list[int]:
+    return [encoded.id for encoded in await channel.read(0, limit=1000)]
+
+
+class Batches(MemoryChannelStore):
+    """Notes what is appended at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    async def append(self, channel_id: str, events: Sequence[Encoded], *, expected: int) -> None:
+        self.sizes.append(len(events))
+        await super().append(channel_id, events, expected=expected)
+
+
+@pytest.mark.parametrize("store", [MemoryChannelStore, SuspendingChannelStore])
+@asynchronous(30)
+async def test_what_is_written_is_shown_once_it_is_stored(store: type[ChannelStore]) -> None:
+    channel = Channels(store()).make(first=2)
+    heard: list[tuple[int, bool]] = []
+    channel.changed.add(lambda: heard.append((channel.last, channel.closed)))
+    channel.open()
+    write(channel, 4)
+    assert (channel.written, channel.last, channel.newest) == (4, 1, None)
+    assert channel.read_nowait(0, limit=10) == ()
+    await channel.flush()
+    assert (channel.last, heard) == (4, [(4, False)])
+    assert channel.newest is not None and channel.newest.id == 4
+    write(channel, 5)
+    channel.end()
+    assert not channel.closed
+    await channel.flush()
+    assert heard == [(4, False), (5, False), (5, True)]
+    assert await numbers(channel) == [2, 3, 4, 5]
+
+
+@asynchronous(30)
+async def test_what_comes_at_once_is_one_batch() -> None:
+    store = Batches()
+    channel = Channels(store).make()
+    channel.open()
+    write(channel, 1000)
+    await channel.flush()
+    write(channel, 1001)
+    await channel.flush()
+    assert store.sizes == [1000, 1]
+
+
+@pytest.mark.parametrize("number", [2, 3, 5, 0])
+def test_a_number_that_is_not_the_next_one_is_refused(number: int) -> None:
+    channel = Channels(MemoryChannelStore()).make()
+    write(channel, 3)
+    with pytest.raises(StreamError, match=f"Event {number} cannot follow event 3"):
+        channel.append(event(number))
+    assert [encoded.id for encoded in channel.unstored] == [1, 2, 3]
+
+
+def test_nothing_is_written_after_the_end() -> None:
+    channel = Channels(MemoryChannelStore()).make()
+    write(channel, 2)
+    channel.end()
+    with pytest.raises(StreamError, match="closed"):
+        channel.append(event(3))
+
+
+@asynchronous(30)
+async def test_a_store_that_is_full_fails_once_and_gives_the_memory_back() -> None:
+    store, meter, failures = FailingChannelStore(), Meter(), []
+    channel = Channels(store, meter=meter).make()
+    channel.on_failure = lambda: failures.append(channel.failure)
+    channel.open()
+    write(channel, 3)
+    await channel.flush()
+    used = meter.used
+    store.full = True
+    write(channel, 5)
+    for _ in range(2):
+        with pytest.raises(StorageError, match="No space left"):
+            await channel.flush()
+    # What is written now is lost, and takes no memory.
+    write(channel, 7)
+    channel.end()
+    assert len(failures) == 1
+    assert meter.used == channel.size == used
+    assert await numbers(channel) == [1, 2, 3]
+    assert (channel.last, channel.closed) == (3, False)
+
+
+@asynchronous(30)
+async def test_another_writer_is_a_conflict(caplog: pytest.LogCaptureFixture) -> None:
+    store = SuspendingChannelStore()
+    channel = Channels(store).make()
+    write(channel, 2)
+    await channel.flush()
+    await store.append(channel.id, [Encoded.of(event(3))], expected=2)
+    write(channel, 3)
+    with caplog.at_level(logging.ERROR), pytest.raises(StorageError) as error:
+        await channel.flush()
+    assert isinstance(error.value.__cause__, ChannelConflictError)
+    assert "The last event of the channel" in caplog.text
+
+
+@asynchronous(30)
+async def test_discarding_gives_the_memory_back() -> None:
+    store, meter = SuspendingChannelStore(), Meter()
+    channels = Channels(store, meter=meter)
+    channel = channels.make()
+    write(channel, 10)
+    await channel.flush()
+    # It is still being written.
+    write(channel, 20)
+    channel.discard()
+    assert meter.used == 0
+    assert await channel.read(0, limit=10) == channel.read_nowait(0, limit=10) == ()
+    async with asyncio.timeout(10):
+        while store._store._channels:  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0)
+    await channels.close()
+
+
+@asynchronous(30)
+async def test_closing_cancels_what_is_being_stored() -> None:
+    class Hanging(MemoryChannelStore):
+        """A database that does not answer."""
+
+        async def append(
+            self, channel_id: str, events: Sequence[Encoded], *, expected: int
+        ) -> None:
+            await asyncio.Event().wait()
+
+    channels = Channels(Hanging())
+    channel = channels.make()
+    write(channel, 1)
+    waiting = asyncio.create_task(channel.flush())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await channels.close()
+    with pytest.raises(StorageError, match="stopped"):
+        await waiting
