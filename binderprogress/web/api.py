@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from tornado.web import HTTPError
 
 from ..core.events import json_schema
 from ..core.specs import is_address
-from ..errors import BadRequestError, NotFoundError
+from ..errors import BadRequestError, NotFoundError, StorageError
 from ..launches import Launch
 from .base import ApiHandler
 from .links import launch_link
@@ -143,10 +144,13 @@ class LaunchHandler(_LaunchStateHandler):
         """Send the state of a launch."""
         self.write_json(self.describe(self.launch(launch_id)))
 
-    def delete(self, launch_id: str) -> None:
+    async def delete(self, launch_id: str) -> None:
         """Cancel a launch. Its server and processes are cleaned up after the response."""
         launch = self.launch(launch_id)
         self.web.launches.cancel(launch)
+        with suppress(StorageError):
+            # The launch has failed with the reason `storage` then, and its state says so.
+            await launch.flush()
         self.set_status(202)
         self.write_json(launch.state())
 

@@ -468,7 +468,7 @@ async def test_without_keepalives_a_silent_launch_is_left_alone(
     for _ in range(100):
         await asyncio.sleep(0)
     assert viewer.writes == []
-    say(launch, 1)
+    await say(launch, 1)
     await has(viewer, 6)
     launch.tail().cancel("cancelled")
     await ended(viewer)
