@@ -1,4 +1,4 @@
-// Writes src/wire/event.ts from src/wire/event.schema.json, which Python makes from its types.
+// Writes src/wire/event.ts from src/wire/event.schema.json, which is generated from Python's types.
 import { readFile, writeFile } from "node:fs/promises";
 import { compile } from "json-schema-to-typescript";
 
@@ -6,10 +6,10 @@ const source = new URL("../src/wire/event.schema.json", import.meta.url);
 const target = new URL("../src/wire/event.ts", import.meta.url);
 
 const { $ref: _root, ...schema } = JSON.parse(await readFile(source, "utf8"));
-// What a source adds is an object of anything, the only one without named fields.
+// `source` is an object with any fields, the only one without named fields.
 schema.$defs.Event.properties.source.anyOf[0].additionalProperties = true;
 
-// Not `Event`: that is the browser's own.
+// Not `Event`, which is a type of the DOM.
 const root = { ...schema, ...schema.$defs.Event, title: "LaunchEvent" };
 const types = await compile(root, "LaunchEvent", {
   additionalProperties: false,

@@ -1,5 +1,5 @@
-// The element with all it needs to start a launch stays small: its script and what that imports
-// statically. What it imports when wanted does not count. The classic script has all of it.
+// Checks the size of the element's script with its static imports, which can start and watch a launch.
+// Parts that are imported on demand do not count. The classic script contains all parts.
 import { gzipSync } from "node:zlib";
 import { build } from "vite";
 
@@ -25,7 +25,7 @@ function check(names, size, limit) {
 const pages = await chunks("production");
 const needed = new Set(["binder-progress.js"]);
 let size = 0;
-// A set goes on with what is added meanwhile.
+// The loop also visits names that are added meanwhile.
 for (const name of needed) {
   const chunk = pages.get(name);
   size += zipped(chunk);

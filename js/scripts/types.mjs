@@ -1,5 +1,5 @@
-// Writes the types of the npm package. What TypeScript writes is for bundlers: here relative
-// imports get their file's name, as Node's own resolution wants it, and JSON becomes its type.
+// Writes the types of the npm package. TypeScript's output is for bundlers. For Node.js, relative imports
+// need the file extension, and imported JSON is replaced by its type.
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";

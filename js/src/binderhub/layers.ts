@@ -34,16 +34,16 @@ export class LayerReader {
 
   /** Read a line such as `4f50a35f1c79: Pull complete`. */
   docker(line: string): Layers | undefined {
-    const [whole, name = ""] = DOCKER.exec(line) ?? [];
-    if (!whole) return undefined;
-    const entry = LINES.find(([beginning]) => line.startsWith(beginning, whole.length));
+    const [prefix, name = ""] = DOCKER.exec(line) ?? [];
+    if (!prefix) return undefined;
+    const entry = LINES.find(([beginning]) => line.startsWith(beginning, prefix.length));
     return entry && this.#counts.get(entry[1])?.take(name, entry[2]);
   }
 
   /** Read a line of BuildKit about a blob, or a layer that it extracts or pushes. */
   buildx(line: string): Layers | undefined {
-    const [whole, doing, name = "", size, time, done] = BUILDX.exec(line) ?? [];
-    if (!whole) return undefined;
+    const [prefix, doing, name = "", size, time, done] = BUILDX.exec(line) ?? [];
+    if (!prefix) return undefined;
     // A download: the layer is done when it is extracted.
     if (!doing) return size && time ? this.#counts.get(PULLING)?.take(name, "begun") : undefined;
     const key = doing.startsWith("extracting") ? PULLING : PUSHING;
@@ -54,8 +54,8 @@ export class LayerReader {
   podman(line: string, key: string): Layers | undefined {
     const count = this.#counts.get(key);
     if (line.startsWith("Copying config ")) return count?.finish();
-    const [whole, name = "", end = ""] = PODMAN.exec(line) ?? [];
-    return whole ? count?.take(name, PODMANS[end] ?? "begun") : undefined;
+    const [prefix, name = "", end = ""] = PODMAN.exec(line) ?? [];
+    return prefix ? count?.take(name, PODMANS[end] ?? "begun") : undefined;
   }
 }
 

@@ -3,7 +3,7 @@
  * and is validated. Loaded when a launch starts.
  */
 import type { LaunchEvent } from "../wire/event";
-import { UnusableError } from "../wire/server-url";
+import { InvalidValueError } from "../wire/server-url";
 
 /**
  * Join the address of a Jupyter server with the path to open, and add the token.
@@ -11,7 +11,7 @@ import { UnusableError } from "../wire/server-url";
  * @param event - the `ready` event, or its `url` and `token`
  * @param urlpath - a path below the server, optionally with query and fragment, such as
  *   `lab/tree/index.ipynb?x=1`
- * @throws UnusableError if the address is not http or https, or the path leaves the server
+ * @throws InvalidValueError if the address is not http or https, or the path leaves the server
  */
 export function jupyterServerUrl(event: Pick<LaunchEvent, "url" | "token">, urlpath = ""): string {
   const server = httpUrl(event.url ?? "");
@@ -35,7 +35,7 @@ export function jupyterServerUrl(event: Pick<LaunchEvent, "url" | "token">, urlp
 function httpUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol !== "http:" && url?.protocol !== "https:") {
-    throw new UnusableError(
+    throw new InvalidValueError(
       "unusable.url",
       "The server's address must start with http:// or https://.",
     );
@@ -64,6 +64,6 @@ function checkBelow(path: string, urlpath: string): void {
     plain.includes("\\") ||
     /[\u0000-\u001f\u007f]/.test(urlpath); // browsers drop tabs: `.\t.` is `..`
   if (leaves) {
-    throw new UnusableError("unusable.urlpath", "The path to open must be below the server's address.");
+    throw new InvalidValueError("unusable.urlpath", "The path to open must be below the server's address.");
   }
 }

@@ -27,7 +27,7 @@ const MIN_CONTRAST = 4.5;
 /** A part of a line in one style. */
 export interface Run {
   text: string;
-  /** Class names of log-view.css. */
+  /** Class names of ansi.css. */
   classes: string[];
   /** Properties that no class has. */
   style: [property: string, value: string][];

@@ -8,6 +8,7 @@ import { LogRows } from "./rows";
 import { LogSearch } from "./search";
 import { type LogActions, logTemplate } from "./template";
 import { copyText, plainLog, save } from "./text";
+import ansi from "./ansi.css?inline";
 import styles from "./log-view.css?inline";
 import { addEnglish, type Words } from "../i18n/words";
 
@@ -73,7 +74,7 @@ export class LogView {
     this.#options = options;
     this.#words = options.words;
     const sheet = new CSSStyleSheet();
-    sheet.replaceSync(styles);
+    sheet.replaceSync(styles + ansi);
     shadow.adoptedStyleSheets.push(sheet);
     this.#rows = new LogRows({
       changed: () => this.#schedule(),

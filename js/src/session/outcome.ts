@@ -3,7 +3,7 @@
  */
 import { ApiError } from "../wire/client";
 import type { LaunchEvent } from "../wire/event";
-import { serverUrl, UnusableError } from "../wire/server-url";
+import { serverUrl, InvalidValueError } from "../wire/server-url";
 import type { LocalizedText, TextKey } from "../i18n/words";
 
 /** What is shown when a launch ends without a server. */
@@ -96,7 +96,7 @@ export function isForeign(server: string): boolean {
 
 /** Explain an error. To a page, a request that CORS forbids looks like a lost connection. */
 export function messageOf(error: unknown, server: string): LocalizedText {
-  if (error instanceof UnusableError) return error.localized;
+  if (error instanceof InvalidValueError) return error.localized;
   if (error instanceof ApiError) return { text: error.message };
   if (error instanceof SyntaxError) {
     return {

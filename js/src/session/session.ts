@@ -4,7 +4,7 @@
 import { ApiError, cancel, getState, startLaunch, watch } from "../wire/client";
 import { serverKind } from "../wire/detect";
 import type { LaunchEvent, Phase } from "../wire/event";
-import { serverUrl, UnusableError } from "../wire/server-url";
+import { serverUrl, InvalidValueError } from "../wire/server-url";
 import type { LocalizedText, TextKey } from "../i18n/words";
 import {
   ASK,
@@ -118,7 +118,7 @@ export class LaunchSession {
     if (this.source) return this.#follow(this.source, "lost");
     try {
       if (!this.spec) {
-        throw new UnusableError("unusable.spec", "There is nothing to launch: no spec is given.");
+        throw new InvalidValueError("unusable.spec", "There is nothing to launch: no spec is given.");
       }
       const server = checkedServer(this.server);
       // Ask only a server on another site for its kind. On the page's own site, a BinderHub would
@@ -324,7 +324,7 @@ export class LaunchSession {
   }
 
   #fail(title: TextKey, error: unknown): void {
-    const isKnown = error instanceof ApiError || error instanceof UnusableError;
+    const isKnown = error instanceof ApiError || error instanceof InvalidValueError;
     if (!isKnown) console.error(error);
     this.#end(outcomeOfError(title, error, this.server, "retry"));
     if (error instanceof ApiError) this.#failed(error.reason || "refused");
@@ -369,7 +369,7 @@ export class LaunchSession {
 function checkedServer(server: string): string {
   const url = serverUrl(server);
   if (url) return url;
-  throw new UnusableError(
+  throw new InvalidValueError(
     "unusable.server",
     "The server's address (server) must start with http:// or https://.",
   );

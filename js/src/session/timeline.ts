@@ -6,8 +6,8 @@ import type { LaunchEvent, Phase } from "../wire/event";
 /** The maximum number of steps. Later ones count towards the last. */
 const MAX_STEPS = 1000;
 
-/** A period of a launch: one step of one phase. */
-export interface Period {
+/** An entry of a timeline: one step of one phase. */
+export interface TimelineEntry {
   phase: Phase;
   /** The server's label; empty if the phase has no steps. */
   step: string;
@@ -18,24 +18,24 @@ export interface Period {
   start: number;
 }
 
-/** The periods of a launch, in order. */
+/** The timeline of a launch. */
 export class Timeline {
-  readonly periods: Period[] = [];
-  /** The time of the latest event, which ends the last period. */
+  readonly entries: TimelineEntry[] = [];
+  /** The time of the latest event, which ends the last entry. */
   end = 0;
 
   /** Take the next event. */
   accept({ phase, time, step = "", step_key = "", ...event }: LaunchEvent): void {
     this.end = Math.max(this.end, time);
-    const last = this.periods.at(-1);
+    const last = this.entries.at(-1);
     const same = last?.phase === phase && (!step || last.step === step);
-    if (same || (last?.phase === phase && this.periods.length >= MAX_STEPS)) return;
+    if (same || (last?.phase === phase && this.entries.length >= MAX_STEPS)) return;
     const { step_index = 0, step_total = 0 } = event;
     if (last?.phase === phase && last.step_key === step_key && step_index && last.step_index === step_index) {
       // The total grows as more layers become known.
       Object.assign(last, { step, step_total });
       return;
     }
-    this.periods.push({ phase, step, step_key, step_index, step_total, start: time });
+    this.entries.push({ phase, step, step_key, step_index, step_total, start: time });
   }
 }

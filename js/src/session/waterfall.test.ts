@@ -17,7 +17,7 @@ function shown(made: Timeline): [string, number, number][] {
   return waterfallRows(made).rows.map(({ phase, step, start, duration }) => [step?.step ?? phase, start, duration]);
 }
 
-test("a step whose total grows is one period", () => {
+test("a step whose total grows is one entry", () => {
   const made = new Timeline();
   const event = { phase: "pushing", elapsed: 0, progress: 0, step_key: "pushing" } as const;
   const layer = (id: number, time: number, index: number, total: number) => {
@@ -28,7 +28,7 @@ test("a step whose total grows is one period", () => {
   for (const [id, [time, index, total]] of [[1, 1, 1], [1, 1, 2], [1, 1, 3], [5, 2, 3], [9, 3, 3]].entries()) {
     layer(id + 2, time!, index!, total!);
   }
-  const named = made.periods.map(({ step, start, step_total }) => [step, start, step_total]);
+  const named = made.entries.map(({ step, start, step_total }) => [step, start, step_total]);
   expect(named).toEqual([
     ["Pushing the image", 0, 0],
     ["Layer 1 of 3", 1, 3],
@@ -77,12 +77,12 @@ test("no events, or a clock that went back: no time", () => {
   expect(waterfallRows(timeline([5, "waiting"], [3, "failed"])).total).toBe(0);
 });
 
-test("the number of periods is bounded", () => {
+test("the number of entries is bounded", () => {
   const made = timeline([0, "building"]);
   for (let id = 2; id < 5000; id += 1) {
     made.accept({ id, time: id, phase: "building", step: `${id}`, elapsed: 0, progress: 0 });
   }
   made.accept({ id: 5000, time: 5000, phase: "built", elapsed: 0, progress: 0 });
-  expect(made.periods).toHaveLength(1001);
-  expect(made.periods.at(-1)!.phase).toBe("built");
+  expect(made.entries).toHaveLength(1001);
+  expect(made.entries.at(-1)!.phase).toBe("built");
 });

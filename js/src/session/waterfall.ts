@@ -2,7 +2,7 @@
  * The rows of the waterfall chart. No DOM.
  */
 import type { Phase } from "../wire/event";
-import type { Period, Timeline } from "./timeline";
+import type { Timeline, TimelineEntry } from "./timeline";
 
 /** The maximum number of steps. The longest are shown. */
 const MAX_STEPS = 8;
@@ -17,7 +17,7 @@ const MIN_DURATION = 0.05;
 export interface Row {
   phase: Phase;
   /** The step; nothing in the row of the phase itself. */
-  step?: Period;
+  step?: TimelineEntry;
   /** Seconds since the launch began. */
   start: number;
   /** Seconds. */
@@ -25,12 +25,12 @@ export interface Row {
 }
 
 /** Return each phase that took time, followed by its longest steps, and the duration of all. */
-export function waterfallRows({ periods, end }: Timeline): { rows: Row[]; total: number } {
-  const first = periods[0]?.start ?? end;
+export function waterfallRows({ entries, end }: Timeline): { rows: Row[]; total: number } {
+  const first = entries[0]?.start ?? end;
   const total = Math.max(end - first, 0);
-  const timed = periods.map((step, index) => {
+  const timed = entries.map((step, index) => {
     const start = step.start - first;
-    const stop = (periods[index + 1]?.start ?? end) - first;
+    const stop = (entries[index + 1]?.start ?? end) - first;
     return { phase: step.phase, step, start, duration: Math.max(stop - start, 0) };
   });
   const long = new Set(

@@ -4,7 +4,7 @@
 import type { LocalizedText, TextKey } from "../i18n/words";
 
 /** An attribute of the element, or the response of a server, is not valid. */
-export class UnusableError extends Error {
+export class InvalidValueError extends Error {
   /** The message for users of all languages. */
   readonly localized: LocalizedText;
 
