@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         RunningServer,
     )
     from .channels.base import ChannelStore
+    from .channels.memory import MemoryChannelStore
     from .client import AsyncClient, Client
     from .core.events import Event
     from .core.phases import Phase
@@ -65,6 +66,7 @@ __all__ = [
     "LaunchManager",
     "LaunchRequest",
     "Launcher",
+    "MemoryChannelStore",
     "NoHistory",
     "NotFoundError",
     "PairedBackend",
@@ -87,6 +89,7 @@ _MODULES = {
         *("Launcher", "PairedBackend", "Record", "ResolvedSpec", "RunningServer"),
     ],
     "channels.base": ["ChannelStore"],
+    "channels.memory": ["MemoryChannelStore"],
     "client": ["AsyncClient", "Client"],
     "core.events": ["Event"],
     "core.phases": ["Phase"],

@@ -10,8 +10,8 @@ import binderprogress
 NAMES = """
     Access AsyncClient Attempt Backend BackendProfile BadRequestError BinderProgressError
     BuildResult Builder ChannelStore Client ConfigError Event HistoryStore LaunchFailedError
-    LaunchManager LaunchRequest Launcher NoHistory NotFoundError PairedBackend PastLaunch Phase
-    Record RefusedError ResolvedSpec RunningServer ServerUnreachableError Spec SpecError
+    LaunchManager LaunchRequest Launcher MemoryChannelStore NoHistory NotFoundError
+    PairedBackend PastLaunch Phase Record RefusedError ResolvedSpec RunningServer ServerUnreachableError Spec SpecError
     TooManyRequestsError __version__
 """
 

@@ -18,7 +18,13 @@ import pytest
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
-from binderprogress import AsyncClient, LaunchFailedError, LaunchManager, PastLaunch
+from binderprogress import (
+    AsyncClient,
+    LaunchFailedError,
+    LaunchManager,
+    MemoryChannelStore,
+    PastLaunch,
+)
 from binderprogress.core.phases import Phase
 from binderprogress.core.timing.spans import Span
 from binderprogress.web.app import make_app
@@ -41,7 +47,7 @@ async def serving(
 ) -> AsyncIterator[tuple[str, Any]]:
     """A server on loopback with the example's backend; its address and the backend."""
     backend = example("static_backend")["StaticBackend"](folder)
-    launches = LaunchManager(backend=backend)
+    launches = LaunchManager(backend=backend, channels=MemoryChannelStore())
     if history is not None:
         launches.learn_from(history)
     web = Web(launches=launches)

@@ -16,6 +16,7 @@ from traitlets.config import Configurable
 from binderprogress.backends.fetch.git import GitResolver
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.backends.repo2docker.builder import Repo2dockerBuilder
+from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.cli.check import CheckApp
 from binderprogress.cli.launch import LaunchApp
 from binderprogress.core.events import Event
@@ -201,7 +202,7 @@ def test_errors_are_those_of_the_code() -> None:
         parse("swhid/x")
     assert str(caught.value) in page
     with pytest.raises(NotFoundError) as missing:
-        LaunchManager(backend=LocalBuilder()).get("nope")
+        LaunchManager(backend=LocalBuilder(), channels=MemoryChannelStore()).get("nope")
     assert str(missing.value) in page
 
 
