@@ -6,6 +6,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Without bytecode, each process of the tests would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 STATIC := share/binderprogress/static
 JS_SOURCES := $(shell find js/src js/scripts js/public -type f 2>/dev/null) js/package.json js/package-lock.json \

@@ -33,6 +33,9 @@ CHROMIUM_ARGUMENTS = [
 ]
 
 
+# Without bytecode, each process that a test starts would compile what it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # The history of the one who runs the tests stays as it is; uv's Pythons are where they always are.
 _pythons = subprocess.check_output([BIN / "uv", "python", "dir"], text=True).strip()
 os.environ.setdefault("UV_PYTHON_INSTALL_DIR", _pythons)

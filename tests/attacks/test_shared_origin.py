@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def hub(folder: Path) -> Iterator[Service]:
     """The Hub, with the service and eve's server."""
-    with service(folder, "As a service of the Hub") as running:
+    with service(folder, "Named servers") as running:
         server = folder / "hub" / "server.py"
         server.write_text(SERVER.format(page=str(folder / "page.html")))
         running.ask("POST", "users/eve/server", status=202)

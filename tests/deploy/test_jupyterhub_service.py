@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def named(folder: Path) -> Iterator[Service]:
-    with service(folder, "As a service of the Hub") as running:
+    with service(folder, "Named servers") as running:
         yield running
 
 
@@ -314,7 +314,7 @@ def test_launches_as_temporary_users(tmp_path: Path) -> None:
 
 def test_started_by_hand(tmp_path: Path) -> None:
     repository(tmp_path / "small", NOTHING)
-    with service(tmp_path, "As a service of the Hub", by_hand=True) as running:
+    with service(tmp_path, "Named servers", by_hand=True) as running:
         ada, eve = (Person(running).log_in(name) for name in ("ada", "eve"))
         assert {person.go().status_code for person in (ada, eve)} == {200}
         links = ada.start(local(tmp_path / "small"))

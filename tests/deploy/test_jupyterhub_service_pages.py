@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def named(folder: Path) -> Iterator[Service]:
-    with service(folder, "As a service of the Hub") as running:
+    with service(folder, "Named servers") as running:
         yield running
 
 

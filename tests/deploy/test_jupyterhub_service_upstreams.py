@@ -26,7 +26,7 @@ def binderhub() -> Iterator[BinderHub]:
 def running(tmp_path_factory: pytest.TempPathFactory, binderhub: BinderHub) -> Iterator[Service]:
     config = f"c.Upstreams.urls = [{binderhub.url!r}]\nc.Upstreams.health_interval = 0.1\n"
     folder = tmp_path_factory.mktemp("service")
-    with service(folder, "At BinderHubs elsewhere", config) as running:
+    with service(folder, "With BinderHubs elsewhere", config) as running:
         yield running
 
 
