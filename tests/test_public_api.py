@@ -11,8 +11,8 @@ NAMES = """
     Access AsyncClient Attempt Backend BackendProfile BadRequestError BinderProgressError
     BuildResult Builder ChannelStore Client ConfigError Event HistoryStore LaunchFailedError
     LaunchManager LaunchRequest Launcher MemoryChannelStore NoHistory NotFoundError
-    PairedBackend PastLaunch Phase Record RefusedError ResolvedSpec RunningServer ServerUnreachableError Spec SpecError
-    TooManyRequestsError __version__
+    PairedBackend PastLaunch Phase Record RefusedError ResolvedSpec RunningServer
+    ServerUnreachableError Spec SpecError TooManyRequestsError __version__
 """
 
 

@@ -127,7 +127,7 @@ def eventually(true: Callable[[], bool], log: Path) -> None:
 def answers(url: str, running: Program) -> bool:
     assert running.process.poll() is None, f"It ended, before it answered at {url}."
     try:
-        return requests.get(url, timeout=5).status_code == 200
+        return requests.get(url, timeout=30).status_code == 200
     except requests.ConnectionError:
         return False
 
@@ -262,7 +262,7 @@ def test_a_launch_to_the_server_and_the_end_of_all(folder: Path, env: dict[str, 
         assert len(family) >= 3, "the Hub and its proxy"
         server.program.signal(signal.SIGTERM)
         assert server.program.wait(20) == 0
-    assert gone(family, timeout=5)
+    assert gone(family, timeout=30)
     with pytest.raises(requests.ConnectionError):
         requests.get(ready["url"], timeout=5)
 

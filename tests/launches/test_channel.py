@@ -143,7 +143,7 @@ async def test_discarding_gives_the_memory_back() -> None:
     channel.discard()
     assert meter.used == 0
     assert await channel.read(0, limit=10) == channel.read_nowait(0, limit=10) == ()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while store._store._channels:  # noqa: ASYNC110 - no event tells it
             await asyncio.sleep(0)
     await channels.close()

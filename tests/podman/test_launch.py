@@ -104,7 +104,7 @@ def test_from_a_repository_to_a_container(
     family = [*running.family(), *(p for p in podman.processes() if p.pid not in others)]
     running.signal(signal.SIGTERM)
     assert running.wait(5) == 0
-    assert gone(family, timeout=1)
+    assert gone(family, timeout=30)
     assert not podman.run("ps", "--quiet").split()
 
 

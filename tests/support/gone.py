@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 
-def gone(processes: Iterable[psutil.Process], timeout: float = 5) -> bool:
+def gone(processes: Iterable[psutil.Process], timeout: float = 30) -> bool:
     """Whether all of them end in time.
 
     A zombie has ended: its parent may be an init that takes its time.

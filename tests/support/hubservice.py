@@ -299,6 +299,6 @@ def _by_hand(hub_url: str, managed: dict[str, Any]) -> dict[str, str]:
 def _answers(url: str, log: Path) -> None:
     """Await that the service does; the Hub does not say when."""
     until = time.monotonic() + 30
-    while requests.get(url, timeout=5).status_code != 200:
+    while requests.get(url, timeout=30).status_code != 200:
         assert time.monotonic() < until, log.read_text()
         time.sleep(0.1)

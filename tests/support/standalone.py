@@ -43,7 +43,7 @@ class Running:
             f"{self.standalone.launcher.api_url}{path}",
             headers={"Authorization": f"token {self.standalone.launcher.api_token}"},
         )
-        with urlopen(request, timeout=10) as response:
+        with urlopen(request, timeout=60) as response:
             return json.load(response)
 
 
@@ -52,7 +52,7 @@ def post(url: str, body: Any) -> dict[str, Any]:
     request = Request(
         url, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
     )
-    with urlopen(request, timeout=10) as response:
+    with urlopen(request, timeout=60) as response:
         answer: dict[str, Any] = json.load(response)
         return answer
 

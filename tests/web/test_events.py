@@ -145,7 +145,7 @@ async def test_who_resumes_where_nothing_is_new_is_answered_at_once(api: Api, we
     web.keepalive = 3600
     async with SilentHost() as host:
         links = await api.start(host.spec)
-        async with asyncio.timeout(5), api.watch(links["events_url"], Last_Event_ID="1") as stream:
+        async with asyncio.timeout(60), api.watch(links["events_url"], Last_Event_ID="1") as stream:
             assert stream.status == 200
             await stream.until(HEAD)
             assert stream.ids == []

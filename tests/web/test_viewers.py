@@ -243,7 +243,7 @@ async def test_one_that_goes_before_it_is_known_is_no_viewer(
     async with SilentHost() as host:
         links = await api.start(host.spec)
         client = await ask(int(api.url.rpartition(":")[2]), links["events_url"])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await asked.wait()
             client.close()
             await done.wait()

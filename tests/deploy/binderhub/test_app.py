@@ -295,7 +295,7 @@ def test_pages_of_other_sites_need_binderhubs_cors_allow_origin() -> None:
         assert refused(server, "build/gh/a/b/HEAD", **other)["status_code"] == 403
     with inside(BinderHub={"cors_allow_origin": "https://other.example.org"}) as server:
         there(server)
-        asked = requests.options(f"{server.url}api/launches", headers=other, timeout=9)
+        asked = requests.options(f"{server.url}api/launches", headers=other, timeout=60)
         assert "Content-Type" in asked.headers["Access-Control-Allow-Headers"]
         answer = server.start(headers=other)
         assert answer.status_code == 201
@@ -357,7 +357,7 @@ def test_a_default_branch_that_is_gone_is_launched_at_head_with_a_notice(ref: st
         build.say("a line\n")
         build.end()
         events, others = server.watch(old), server.watch(plain)
-        log = requests.get(old.json()["log_url"], timeout=9).text
+        log = requests.get(old.json()["log_url"], timeout=60).text
         for after in range(len(events) - 1):
             address = f"api/launches/{old.json()['id']}/events?after={after}"
             assert [event for _, event in server.stream(address)] == events[after:]
@@ -437,7 +437,7 @@ def test_a_build_that_nobody_waits_for_is_not_watched_any_more() -> None:
     with inside() as server:
         started = server.start().json()
         server.build()
-        requests.delete(started["state_url"], timeout=9)
+        requests.delete(started["state_url"], timeout=60)
         events = [event for _, event in server.stream(f"api/launches/{started['id']}/events")]
     assert events[-1]["phase"] == "cancelled"
     # The thread that reads its log may begin only now; nobody takes what it reads.
@@ -471,7 +471,7 @@ def test_a_launch_that_is_cancelled_leaves_no_server_and_no_user() -> None:
         launch_id = next(
             identifier for identifier, event in stream if "raw_event" in event.get("source", {})
         ).partition(".")[0]
-        requests.delete(f"{server.url}api/launches/{launch_id}", timeout=9)
+        requests.delete(f"{server.url}api/launches/{launch_id}", timeout=60)
         assert [event["phase"] for _, event in stream][-1] == "cancelled"
     assert server.launcher.deleted == ["DELETE users/b-0/servers/", "DELETE users/b-0"]
 
@@ -521,19 +521,19 @@ def test_our_page_launches_with_a_build_token_of_its_own() -> None:
     with inside(BinderProgress={"page": "ours"}, RateLimiter={"limit": 1}) as server:
         there(server)
         with requests.Session() as browser:
-            page = browser.get(f"{server.url}v2/gh/a/b/HEAD?urlpath=lab", timeout=9)
+            page = browser.get(f"{server.url}v2/gh/a/b/HEAD?urlpath=lab", timeout=60)
             assert 'spec="gh/a/b/HEAD"' in page.text
             assert "default-src 'none'" in page.headers["Content-Security-Policy"]
             assert "static/binder-progress.js" in page.text
-            script = browser.get(f"{server.url}binderprogress/static/launch.js", timeout=9)
+            script = browser.get(f"{server.url}binderprogress/static/launch.js", timeout=60)
             assert script.status_code == 200
             url, body = f"{server.url}api/launches", {"spec": "gh/a/b/HEAD"}
             for _ in range(3):
-                assert browser.post(url, json=body, timeout=9).status_code == 201
+                assert browser.post(url, json=body, timeout=60).status_code == 201
             # It is for this repository, and an old one is no reason to refuse.
             body["spec"] = "gh/a/other/HEAD"
-            assert browser.post(url, json=body, timeout=9).status_code == 201
-            assert browser.post(url, json=body, timeout=9).status_code == 429
+            assert browser.post(url, json=body, timeout=60).status_code == 201
+            assert browser.post(url, json=body, timeout=60).status_code == 429
 
 
 def test_settings_are_documented() -> None:

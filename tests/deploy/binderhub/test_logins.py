@@ -59,7 +59,7 @@ def test_without_a_login_nothing_is_started_or_seen() -> None:
             for what in ("", "/events", "/log", "/socket"):
                 assert server.get(address + what, headers=who).status_code == status
             assert (
-                requests.delete(server.url + address, headers=who, timeout=9).status_code == status
+                requests.delete(server.url + address, headers=who, timeout=60).status_code == status
             )
         ((_, event),) = server.stream(
             "build/gh/a/b/HEAD", **bob, **{"Last-Event-ID": f"{started.json()['id']}.1"}
@@ -212,18 +212,18 @@ def test_the_page_asks_where_a_link_elsewhere_would_start_a_users_server() -> No
     with inside(**OURS) as server:
         visitor = logged_in(server, "ann")
         foreign = {**NAVIGATE, "Sec-Fetch-Site": "cross-site"}
-        page = visitor.session.get(server.url + PAGE, headers=foreign, timeout=9)
+        page = visitor.session.get(server.url + PAGE, headers=foreign, timeout=60)
         assert "<binder-progress autostart ask " in page.text
         # An address that was typed may be from a mail.
         assert "<binder-progress autostart ask " in visitor.go(PAGE).text
         own = {**NAVIGATE, "Sec-Fetch-Dest": "document"}
-        form = visitor.session.get(f"{server.url}link?repo=a/b", headers=own, timeout=9).text
+        form = visitor.session.get(f"{server.url}link?repo=a/b", headers=own, timeout=60).text
         [link] = re.findall(r'href="([^"]+ticket=[^"]+)"', form)
-        page = visitor.session.get(html.unescape(link), headers=own, timeout=9)
+        page = visitor.session.get(html.unescape(link), headers=own, timeout=60)
         assert "<binder-progress autostart server" in page.text
     with inside(**OURS, Web={"confirm_foreign": False}) as server:
         visitor = logged_in(server, "ann")
-        page = visitor.session.get(server.url + PAGE, headers=foreign, timeout=9)
+        page = visitor.session.get(server.url + PAGE, headers=foreign, timeout=60)
         assert "<binder-progress autostart server" in page.text
 
 
@@ -236,9 +236,9 @@ def test_ones_own_launches_are_listed_and_cancelled_without_a_script() -> None:
         assert f"#launch={launch}" in ann.go("launches").text
         assert launch not in logged_in(server, "bob").go("launches").text
         url, form = f"{server.url}launches", {"cancel": launch}
-        assert ann.session.post(url, data=form, headers=NAVIGATE, timeout=9).status_code == 403
+        assert ann.session.post(url, data=form, headers=NAVIGATE, timeout=60).status_code == 403
         form["_xsrf"] = ann.xsrf
-        page = ann.session.post(url, data=form, headers=NAVIGATE, timeout=9)
+        page = ann.session.post(url, data=form, headers=NAVIGATE, timeout=60)
         assert (page.status_code, "Cancelled" in page.text) == (200, True)
     with inside(BinderProgress={"page": "ours"}) as server:
         assert "Your launches" not in server.get(PAGE).text
