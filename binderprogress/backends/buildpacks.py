@@ -1,4 +1,4 @@
-"""Which of repo2docker's buildpacks a repository needs."""
+"""Picks repo2docker's buildpack for a repository."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ __all__ = ["pick_buildpack"]
 def pick_buildpack(base_image: str = "") -> Any:
     """Return repo2docker's buildpack for the repository in the current folder.
 
-    It reads files that strangers wrote, so call it only in a process of its own.
+    It reads untrusted files, so call it only in a separate process.
 
     Parameters
     ----------
     base_image : str
-        What its Dockerfile begins with.
+        The base image of the Dockerfile.
 
     Raises
     ------
     ValueError, RuntimeError
         If the repository asks for something that repo2docker does not support.
     """
-    # Imported here, since the process of a build needs none of it.
+    # Imported here, because the process of a build does not need it.
     from repo2docker.app import Repo2Docker
 
     for buildpack_class in Repo2Docker.buildpacks.default():

@@ -41,7 +41,7 @@ def main() -> int:
         # repo2docker raises ValueError or RuntimeError for an invalid ref.
         print_message(str(error), failed=True)
         return 1
-    except Exception as error:  # noqa: BLE001 - said below, and the process ends
+    except Exception as error:  # noqa: BLE001 - reported, and the process ends
         # repo2docker raises LookupError, TypeError, BadZipFile, … for an invalid response.
         print_message(f"The response of the archive is not valid: {error!r}.", failed=True)
         return 1

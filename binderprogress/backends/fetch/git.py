@@ -232,10 +232,10 @@ class GitResolver(LoggingConfigurable):
             return ""
         try:
             await self._check_access(spec)
-            found = await self._ls_remote(spec, *refs)
+            existing = await self._ls_remote(spec, *refs)
         except (LaunchFailedError, RefusedError):
             return ""  # `resolve` says what is wrong
-        return next((ref for ref in refs if _choose(found, ref)), "")
+        return next((ref for ref in refs if _choose(existing, ref)), "")
 
     async def _check_access(self, spec: Spec) -> None:
         """Refuse a repository that is not allowed here, before anything is started."""

@@ -263,15 +263,15 @@ async def _answer(writer: asyncio.StreamWriter, status: str, text: str) -> None:
 async def _relay(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
-    there: asyncio.StreamReader,
-    back: asyncio.StreamWriter,
+    upstream_reader: asyncio.StreamReader,
+    upstream_writer: asyncio.StreamWriter,
     first: bytes,
 ) -> None:
     """Forward bytes in both directions until both have ended."""
     writer.write(first)
     async with asyncio.TaskGroup() as group:
-        group.create_task(_pump(reader, back))
-        group.create_task(_pump(there, writer))
+        group.create_task(_pump(reader, upstream_writer))
+        group.create_task(_pump(upstream_reader, writer))
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

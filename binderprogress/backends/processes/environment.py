@@ -92,9 +92,9 @@ _CREDENTIALS = {
     True: {"protocol.ssh.allow": "always"},
     False: {"protocol.ssh.allow": "never", "credential.helper": ""},
 }
-# Attack: a server that strangers choose leads git to another one. git:// and ssh do not go through
-# the proxy that checks addresses. An ssh address that was named is checked before; one that a
-# repository names, for a submodule, is not.
+# Attack: a server that a visitor chooses redirects git to another one. git:// and ssh do not use
+# the proxy that checks addresses. The ssh address of a repository is checked before, but those of
+# submodules are not.
 _NO_DETOURS = {"protocol.git.allow": "never", "http.followRedirects": "false"}
 # Redirects do go through the proxy. They are off unless they are needed.
 _REDIRECTS = {"http.followRedirects": "initial"}

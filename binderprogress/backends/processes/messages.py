@@ -1,4 +1,4 @@
-"""How a program that runs in a process of its own reports to the build that started it.
+"""The messages that a program in a separate process sends to the build that started it.
 
 It prints JSON lines with a ``message``. The last line of a failure also has ``"failed": true``.
 """
@@ -23,7 +23,7 @@ _LONGEST_LINE = 2**20
 
 
 class ProgramError(Exception):
-    """The program failed; the message is a sentence."""
+    """The program failed. The message is a sentence."""
 
 
 def print_message(message: str, *, failed: bool = False) -> None:
@@ -33,7 +33,7 @@ def print_message(message: str, *, failed: bool = False) -> None:
     ----------
     message : str
     failed : bool
-        Whether this says why the program fails.
+        Whether this is the reason why the program fails.
     """
     record: dict[str, Any] = {"message": message} | ({"failed": True} if failed else {})
     print(json.dumps(record), flush=True)  # noqa: T201 - its output
@@ -56,15 +56,15 @@ def program_messages(
     ----------
     argv : sequence of str
     env : mapping of str to str
-        Its whole environment.
+        All environment variables.
     cwd : Path
     activity : str
-        What it does, as the subject of a sentence: ``Fetching``.
+        The subject of error messages: ``Fetching``.
 
     Yields
     ------
     str
-        Messages, and lines that are none.
+        Messages, and other lines of its output.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def program_messages(
 
 
 def _parse(line: str) -> tuple[str, bool]:
-    """Return the message of a line, and whether it says why the program fails."""
+    """Return the message of a line, and whether it is the reason of a failure."""
     try:
         record: Any = json.loads(line)
         return str(record["message"]), bool(record.get("failed"))
@@ -104,7 +104,7 @@ def _parse(line: str) -> tuple[str, bool]:
 
 
 def _how_it_ended(code: int) -> str:
-    # A process that a signal ends in a namespace ends with 128 more.
+    # In a namespace, the code of a process that was ended by a signal is higher by 128.
     number = -code if code < 0 else code - 128
     try:
         return f"was stopped by {signal.Signals(number).name}"

@@ -1,1 +1,1 @@
-"""The backend's part that builds images with repo2docker."""
+"""The builder that runs repo2docker."""

@@ -1,4 +1,4 @@
-"""Images, built by the real repo2docker with docker or podman."""
+"""Builds images with repo2docker and docker or podman."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _ENGINES = {"docker": "docker", "podman": "binderprogress-podman"}
 
 
 _DIGEST = 32
-"""Hexadecimal digits. Attack: of 32 bits, an address with the digest of another repository's is
-found within a minute, and then its image is run under that repository's name."""
+"""Number of hexadecimal digits. Attack: with 32 bits, an address with the digest of another
+repository is found within a minute, and its image is run in the name of that repository."""
 
 
 class Repo2dockerBuilder(GitResolver):
@@ -40,22 +40,22 @@ class Repo2dockerBuilder(GitResolver):
 
     image_prefix = Unicode(
         "localhost/binderprogress-",
-        help="What the names of images begin with. With a registry: registry.example.org/prefix-",
+        help="Prefix of the names of images. With a registry: registry.example.org/prefix-",
     ).tag(config=True)
 
     push = Bool(False, help="Whether images are pushed to their registry.").tag(config=True)
 
-    user_id = Integer(1000, help="The user id in the image; 0 is not permitted.").tag(config=True)
+    user_id = Integer(1000, help="The user id in the image. It must not be 0.").tag(config=True)
 
-    user_name = Unicode("jovyan", help="The user's name in the image.").tag(config=True)
+    user_name = Unicode("jovyan", help="The user name in the image.").tag(config=True)
 
     extra_args = List(
-        Unicode(), help="More arguments for jupyter-repo2docker, before the repository."
+        Unicode(), help="Additional arguments for jupyter-repo2docker, before the repository."
     ).tag(config=True)
 
     @property
     def profile(self) -> BackendProfile:
-        """Without a registry, everything is on this machine: nothing waits or is pushed."""
+        """Properties of the backend. Without a registry, nothing is pushed."""
         typical = {
             Phase.WAITING: 0.5,
             Phase.FETCHING: 2.0,
@@ -67,7 +67,13 @@ class Repo2dockerBuilder(GitResolver):
         )
 
     async def check(self) -> dict[str, Any]:
-        """Say which engine builds; raise if it does not answer."""
+        """Check that the container engine responds, and return its name.
+
+        Raises
+        ------
+        LaunchFailedError
+            If it does not.
+        """
         await super().check()
         code, _ = await run([self.engine, "version"], timeout=self.timeout)
         if code:
@@ -104,7 +110,7 @@ class Repo2dockerBuilder(GitResolver):
     async def build(
         self, resolved: ResolvedSpec
     ) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
-        """Build the image, or find it; see `base.Builder.build`."""
+        """Build the image, or find an existing one; see `base.Builder.build`."""
         async with self.network.proxy() as proxy, aclosing(self._build(resolved, proxy)) as items:
             async for item in items:
                 yield item
@@ -121,7 +127,7 @@ class Repo2dockerBuilder(GitResolver):
             "LC_ALL": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
         }
-        # The checkout is made in it, for nobody else to see or to write to.
+        # The checkout is created in this folder, which no other user can read or write.
         with (
             private_home() as home,
             tempfile.TemporaryDirectory(
@@ -129,13 +135,13 @@ class Repo2dockerBuilder(GitResolver):
             ) as folder,
         ):
             env |= home
-            # An engine has limits of its own, and this one's would be those of its steps.
+            # Other limits would apply to the engine. It has its own settings for them.
             limits = {"core": 0}
             async with Process(
                 self.arguments(resolved), env=env, cwd=folder, limits=limits
             ) as process:
                 async for line in process.lines():
-                    # repo2docker's own words; it has fetched the repository by then.
+                    # Printed by repo2docker after it has fetched the repository.
                     found = found or "Reusing existing image" in line
                     yield Record("repo2docker", line)
                 code = await process.wait()

@@ -1,10 +1,10 @@
-"""The buildpack for repo2docker that examines repositories in a process of its own.
+"""The buildpack for repo2docker that examines repositories in a separate process.
 
-Attack: repo2docker parses files of a repository in the process that also talks to the container
-engine, and that is as good as being root. So the real buildpack runs in another process, in a
-namespace where that works. The namespace has the checkout, Python and the system's folders, all
-read-only. It has neither the engine's socket and storage nor the server's files and variables. What
-comes out is a build context, which is checked before the engine reads it.
+Attack: repo2docker parses files of a repository in the process that connects to the container
+engine, which is as powerful as root. So the real buildpack runs in another process, in a namespace
+where that works. The namespace has the checkout, Python and the folders of the system, all
+read-only. It has neither the socket and storage of the engine nor the files and variables of the
+server. The result is a build context, which is checked before the engine reads it.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ _LONGEST_RESULT = 4096
 
 
 class BuildContext(msgspec.Struct, frozen=True):
-    """What the container engine builds.
+    """A build context for the container engine.
 
     Attributes
     ----------
     buildpack : str
-        The name of the buildpack that was picked.
+        The name of the buildpack.
     path : Path
         The folder of the context.
     dockerfile : Path
-        In `path`.
+        The Dockerfile in `path`.
     is_own : bool
-        Whether the Dockerfile is the repository's own.
+        Whether the Dockerfile comes from the repository.
     """
 
     buildpack: str
@@ -56,30 +56,31 @@ class BuildContext(msgspec.Struct, frozen=True):
 def render(
     plan: FetchPlan, task: RenderTask, *, source: Path, checkout: Path, folder: Path
 ) -> Iterator[str | BuildContext]:
-    """Run `render_program` on a repository that was checked, and check what it has made.
+    """Run `render_program` on a checkout that was checked, and check its result.
 
     Parameters
     ----------
     plan : FetchPlan
-        How the repository was fetched: this gets the same limits and namespace.
+        The plan of the fetch. The program has the same limits and namespace.
     task : RenderTask
     source : Path
-        What to build: the checkout, or a folder in it.
+        The folder to build: the checkout, or a folder in it.
     checkout : Path
     folder : Path
-        Where the context is made. It must not exist yet, and nobody else may write to its parent.
+        A folder for the context, which must not exist. No other user may have write permission for
+        its parent.
 
     Yields
     ------
     str or BuildContext
-        Messages; then, at the end, the context.
+        Messages, and finally the context.
 
     Raises
     ------
     ProgramError
-        If the repository cannot be built; the message says why.
+        If the repository cannot be built. The message says why.
     UnsafeCheckoutError
-        If something in the context leads outside.
+        If a path in the context is not safe to read.
     """
     folder.mkdir(mode=0o700)
     (folder / TASK).write_bytes(msgspec.json.encode(task))
@@ -99,7 +100,7 @@ def render(
 
 
 def _checked_context(folder: Path, source: Path, checkout: Path) -> BuildContext:
-    """Read what the program has left. It may be a stranger's program by now."""
+    """Return the result of the program, which is not trusted."""
     check_checkout(folder)
     result = folder / RESULT
     if result.stat().st_size > _LONGEST_RESULT:
@@ -119,78 +120,85 @@ def _checked_context(folder: Path, source: Path, checkout: Path) -> BuildContext
     return BuildContext(rendered.buildpack, path, dockerfile, is_own)
 
 
+class _IsolatedBuildpack:
+    """Stands for the buildpack that the separate process picks."""
+
+    plan: FetchPlan
+    checkout: Path
+
+    def __init__(self, base_image: str) -> None:
+        # repo2docker sets these.
+        self.base_image = base_image
+        self.labels: dict[str, Any] = {}
+        self.platform = ""
+        self.appendix = ""
+        self._context: BuildContext | None = None
+
+    def detect(self) -> bool:
+        """Return True: it is the only buildpack."""
+        return True
+
+    def render(self, build_args: Mapping[str, str] | None = None) -> str:
+        """Return the Dockerfile."""
+        return self._render(build_args or {}).dockerfile.read_text(errors="replace")
+
+    def build(
+        self,
+        client: Any,
+        image_spec: str,
+        memory_limit: int,
+        build_args: Mapping[str, str],
+        cache_from: Sequence[str],
+        extra_build_kwargs: Mapping[str, Any],
+        platform: str | None = None,
+    ) -> Iterator[Any]:
+        """Build the image; see `repo2docker.buildpacks.BuildPack.build`."""
+        context = self._render(build_args)
+        limits = {"memory": memory_limit, "memswap": memory_limit} if memory_limit else {}
+        yield from client.build(
+            path=str(context.path),
+            dockerfile=str(context.dockerfile),
+            tag=image_spec,
+            buildargs=build_args,
+            container_limits=limits,
+            cache_from=cache_from,
+            # Dockerfiles of repo2docker already contain them.
+            labels=self.labels if context.is_own else {},
+            platform=platform,
+            **extra_build_kwargs,
+        )
+
+    def _render(self, build_args: Mapping[str, str]) -> BuildContext:
+        if self._context is None:
+            task = RenderTask(
+                base_image=self.base_image,
+                platform=self.platform,
+                appendix=self.appendix,
+                labels={name: str(value) for name, value in self.labels.items()},
+                build_args=build_args,
+            )
+            folder = self.checkout.with_name("rendered")
+            for item in render(
+                self.plan, task, source=Path.cwd(), checkout=self.checkout, folder=folder
+            ):
+                if isinstance(item, BuildContext):
+                    self._context = item
+                    # repo2docker logs this name.
+                    type(self).__name__ = item.buildpack
+                else:
+                    logging.getLogger("repo2docker").info(item)
+        if self._context is None:
+            raise ProgramError("Examining the repository gave no result.")
+        return self._context
+
+
 def isolated_buildpack(plan: FetchPlan, checkout: Path) -> type:
-    """Return the buildpack for ``c.Repo2Docker.buildpacks``, the only one.
+    """Return the only buildpack for ``c.Repo2Docker.buildpacks``.
 
     Parameters
     ----------
     plan : FetchPlan
     checkout : Path
-        Where the repository is fetched to. Nobody else may be able to write to its parent.
+        Where the repository is fetched to. No other user may have write permission for its parent.
     """
-
-    class Isolated:
-        """Stands for the buildpack that a process of its own picks."""
-
-        def __init__(self, base_image: str) -> None:
-            # These are set by repo2docker.
-            self.base_image = base_image
-            self.labels: dict[str, Any] = {}
-            self.platform = ""
-            self.appendix = ""
-            self._context: BuildContext | None = None
-
-        def detect(self) -> bool:
-            return True
-
-        def render(self, build_args: Mapping[str, str] | None = None) -> str:
-            """Return the Dockerfile."""
-            return self._render(build_args or {}).dockerfile.read_text(errors="replace")
-
-        def build(
-            self,
-            client: Any,
-            image_spec: str,
-            memory_limit: int,
-            build_args: Mapping[str, str],
-            cache_from: Sequence[str],
-            extra_build_kwargs: Mapping[str, Any],
-            platform: str | None = None,
-        ) -> Iterator[Any]:
-            context = self._render(build_args)
-            limits = {"memory": memory_limit, "memswap": memory_limit} if memory_limit else {}
-            yield from client.build(
-                path=str(context.path),
-                dockerfile=str(context.dockerfile),
-                tag=image_spec,
-                buildargs=build_args,
-                container_limits=limits,
-                cache_from=cache_from,
-                # Other Dockerfiles have them already.
-                labels=self.labels if context.is_own else {},
-                platform=platform,
-                **extra_build_kwargs,
-            )
-
-        def _render(self, build_args: Mapping[str, str]) -> BuildContext:
-            if self._context is None:
-                task = RenderTask(
-                    base_image=self.base_image,
-                    platform=self.platform,
-                    appendix=self.appendix,
-                    labels={name: str(value) for name, value in self.labels.items()},
-                    build_args=build_args,
-                )
-                folder = checkout.with_name("rendered")
-                for item in render(plan, task, source=Path.cwd(), checkout=checkout, folder=folder):
-                    if isinstance(item, BuildContext):
-                        self._context = item
-                        # repo2docker logs it, and the name is what people know.
-                        type(self).__name__ = item.buildpack
-                    else:
-                        logging.getLogger("repo2docker").info(item)
-            if self._context is None:
-                raise ProgramError("Examining the repository gave no result.")
-            return self._context
-
-    return Isolated
+    return type("Isolated", (_IsolatedBuildpack,), {"plan": plan, "checkout": checkout})

@@ -1,9 +1,9 @@
-"""The program that picks a buildpack and makes its build context: ``python -m … FOLDER``.
+"""The program that picks a buildpack and creates its build context: ``python -m … FOLDER``.
 
-It examines the repository in the current folder, with repo2docker's code. Strangers wrote what it
-reads, so it runs where fetching does: in a namespace, where that works; see `isolated_buildpack`.
-In ``FOLDER`` it finds a `RenderTask` and leaves a `Rendered`, and the context beside it. Its output
-is read by `processes.messages`.
+It examines the repository in the current folder with repo2docker's code. The repository is not
+trusted, so the program runs in a namespace where that works, as fetching does; see
+`isolated_buildpack`. It reads a `RenderTask` from ``FOLDER``, and writes a `Rendered` and the
+context there. `processes.messages` reads its output.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CONTEXT, RESULT, TASK = "context", "result.json", "task.json"
 
 
 class RenderTask(msgspec.Struct, frozen=True):
-    """How repo2docker is configured, as far as buildpacks need to know."""
+    """The configuration of repo2docker that buildpacks need."""
 
     base_image: str
     platform: str
@@ -37,15 +37,15 @@ class RenderTask(msgspec.Struct, frozen=True):
 
 
 class Rendered(msgspec.Struct, frozen=True):
-    """What was made of a repository.
+    """The result of rendering a repository.
 
     Attributes
     ----------
     buildpack : str
         The name of the buildpack's class.
     dockerfile : str
-        For a repository that brings its own: where that is in the repository, which is the context.
-        Empty if there is a context with a Dockerfile that repo2docker wrote.
+        Path of the repository's own Dockerfile, if it has one. The repository is the context then.
+        Empty: repo2docker has written a context with a Dockerfile.
     """
 
     buildpack: str
@@ -53,7 +53,7 @@ class Rendered(msgspec.Struct, frozen=True):
 
 
 class _ContextWriter:
-    """Takes the place of a container engine and unpacks the context that it is given."""
+    """Replaces the container engine, and unpacks the context instead of building it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -67,7 +67,7 @@ class _ContextWriter:
             self.dockerfile = dockerfile
         else:
             with tarfile.open(fileobj=fileobj) as tar:
-                # "data" does not try to set owners, which a namespace does not permit.
+                # The filter "data" does not set owners, which a namespace does not permit.
                 tar.extractall(self._folder, filter="data")
         return iter(())
 
