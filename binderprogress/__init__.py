@@ -28,19 +28,22 @@ if TYPE_CHECKING:
     from .channels.base import ChannelStore
     from .channels.memory import MemoryChannelStore
     from .client import AsyncClient, Client
-    from .core.events import Event
+    from .core.events import Encoded, Event
     from .core.phases import Phase
     from .core.specs import Spec
     from .core.timing.spans import PastLaunch
     from .errors import (
         BadRequestError,
         BinderProgressError,
+        ChannelConflictError,
+        ChannelNotFoundError,
         ConfigError,
         LaunchFailedError,
         NotFoundError,
         RefusedError,
         ServerUnreachableError,
         SpecError,
+        StorageError,
         TooManyRequestsError,
     )
     from .history.store import HistoryStore, NoHistory
@@ -57,9 +60,12 @@ __all__ = [
     "BinderProgressError",
     "BuildResult",
     "Builder",
+    "ChannelConflictError",
+    "ChannelNotFoundError",
     "ChannelStore",
     "Client",
     "ConfigError",
+    "Encoded",
     "Event",
     "HistoryStore",
     "LaunchFailedError",
@@ -79,6 +85,7 @@ __all__ = [
     "ServerUnreachableError",
     "Spec",
     "SpecError",
+    "StorageError",
     "TooManyRequestsError",
     "__version__",
 ]
@@ -91,13 +98,13 @@ _MODULES = {
     "channels.base": ["ChannelStore"],
     "channels.memory": ["MemoryChannelStore"],
     "client": ["AsyncClient", "Client"],
-    "core.events": ["Event"],
+    "core.events": ["Encoded", "Event"],
     "core.phases": ["Phase"],
     "core.specs": ["Spec"],
     "errors": [
         *("BadRequestError", "BinderProgressError", "ConfigError", "LaunchFailedError"),
         *("NotFoundError", "RefusedError", "ServerUnreachableError", "SpecError"),
-        "TooManyRequestsError",
+        *("TooManyRequestsError", "StorageError", "ChannelConflictError", "ChannelNotFoundError"),
     ],
     "core.timing.spans": ["PastLaunch"],
     "history.store": ["HistoryStore", "NoHistory"],

@@ -8,11 +8,12 @@ import sys
 import binderprogress
 
 NAMES = """
-    Access AsyncClient Attempt Backend BackendProfile BadRequestError BinderProgressError
-    BuildResult Builder ChannelStore Client ConfigError Event HistoryStore LaunchFailedError
+    Access AsyncClient Attempt Backend BackendProfile BadRequestError
+    BinderProgressError BuildResult Builder ChannelConflictError ChannelNotFoundError
+    ChannelStore Client ConfigError Encoded Event HistoryStore LaunchFailedError
     LaunchManager LaunchRequest Launcher MemoryChannelStore NoHistory NotFoundError
     PairedBackend PastLaunch Phase Record RefusedError ResolvedSpec RunningServer
-    ServerUnreachableError Spec SpecError TooManyRequestsError __version__
+    ServerUnreachableError Spec SpecError StorageError TooManyRequestsError __version__
 """
 
 

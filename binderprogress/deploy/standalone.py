@@ -34,6 +34,7 @@ from ..web.config import Web
 from ..web.health_check import HealthCheck
 from ..web.metrics import UpstreamCollector
 from ..web.server import HttpServer
+from .extensions import Extensions
 from .tracing import Tracing
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ CONFIGURABLES: list[type[Configurable]] = [
     Archives,
     Upstreams,
     Tracing,
+    Extensions,
 ]
 """What can be configured in it."""
 
@@ -98,6 +100,7 @@ class Standalone(LoggingConfigurable):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.upstreams = Upstreams(parent=self)
+        self.extensions = Extensions(parent=self)
         self._checks: list[HealthCheck] = []
         self.hub: EmbeddedJupyterHub | None = None
         self.builder: LocalBuilder | Repo2dockerBuilder | None = None
@@ -105,8 +108,9 @@ class Standalone(LoggingConfigurable):
         self.launcher: HubLauncher | None = None
         """What starts servers in a JupyterHub; None in front of BinderHubs."""
         self.backend = self._make_backend()
+        make_channel_store = self.extensions.make_channel_store or MemoryChannelStore
         self.launches = LaunchManager(
-            backend=self.backend, channels=MemoryChannelStore(), parent=self
+            backend=self.backend, channels=make_channel_store(), parent=self
         )
         # Of one that is started here the port says nothing.
         self.launches.host = urlsplit(self.hub_url).netloc.rpartition("@")[2]
@@ -115,6 +119,8 @@ class Standalone(LoggingConfigurable):
         self.tracing.attach(self.launches)
         self.web = Web(launches=self.launches, parent=self)
         self.web.checks = self._checks
+        if self.extensions.make_access is not None:
+            self.web.access = self.extensions.make_access()
         if self.upstreams.hubs:
             self.web.metrics.register(UpstreamCollector(self.upstreams.hubs))
         # What is configured counts; else what is safe where it is.
@@ -215,7 +221,8 @@ class Standalone(LoggingConfigurable):
         ConfigError
             If that is not possible as it is configured.
         """
-        history = await asyncio.to_thread(self.history.open)
+        make_history = self.extensions.make_history or self.history.open
+        history = await asyncio.to_thread(make_history)
         await asyncio.to_thread(self.launches.learn_from, history)
 
     async def stop(self) -> None:
@@ -237,6 +244,9 @@ class Standalone(LoggingConfigurable):
         await self._server.close()
 
     def _make_backend(self) -> AnyBackend:
+        if self.extensions.make_backend is not None:
+            backend: AnyBackend = self.extensions.make_backend()
+            return backend
         if self.upstreams.hubs:
             self._checks = [HealthCheck("BinderHubs", self.upstreams.health, every=0.0)]
             return PairedBackend(UpstreamBuilder(self.upstreams), UpstreamLauncher(self.upstreams))

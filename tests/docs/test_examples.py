@@ -15,20 +15,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
+from traitlets.config import Config
 
-from binderprogress import (
-    AsyncClient,
-    LaunchFailedError,
-    LaunchManager,
-    MemoryChannelStore,
-    PastLaunch,
-)
+from binderprogress import AsyncClient, LaunchFailedError, PastLaunch
 from binderprogress.core.phases import Phase
 from binderprogress.core.timing.spans import Span
-from binderprogress.web.app import make_app
-from binderprogress.web.config import Web
+from binderprogress.deploy.standalone import Standalone
 
 from ..support.repositories import repository
 
@@ -42,26 +34,26 @@ def example(name: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def serving(
-    folder: Path, *, access: Any = None, history: Any = None
-) -> AsyncIterator[tuple[str, Any]]:
-    """A server on loopback with the example's backend; its address and the backend."""
-    backend = example("static_backend")["StaticBackend"](folder)
-    launches = LaunchManager(backend=backend, channels=MemoryChannelStore())
-    if history is not None:
-        launches.learn_from(history)
-    web = Web(launches=launches)
-    if access is not None:
-        web.access = access
-    sockets = bind_sockets(0, "127.0.0.1")
-    server = HTTPServer(make_app(web))
-    server.add_sockets(sockets)
+async def serving(folder: Path, **extensions: Callable[[], Any]) -> AsyncIterator[tuple[str, Any]]:
+    """A server with the example's backend and other extensions; its address and the backend."""
+    await asyncio.to_thread(folder.mkdir)
+    backends: list[Any] = []
+
+    def make_backend() -> Any:
+        backends.append(example("static_backend")["StaticBackend"](folder))
+        return backends[0]
+
+    config = Config()
+    config.Standalone.port = 0
+    config.History.url = ""
+    config.Extensions.make_backend = make_backend
+    config.Extensions.update(extensions)
+    server = Standalone(config=config)
+    await server.start()
     try:
-        yield f"http://127.0.0.1:{sockets[0].getsockname()[1]}/", backend
+        yield server.url, backends[0]
     finally:
-        server.stop()
-        await launches.close()
-        await server.close_all_connections()
+        await server.stop()
 
 
 def spec(folder: Path, ref: str = "HEAD") -> str:
@@ -117,15 +109,40 @@ def test_a_backend_says_why_it_fails(tmp_path: Path) -> None:
     run(scenario)
 
 
+# -- a channel store
+
+
+def test_a_channel_store_keeps_launches_in_files(tmp_path: Path) -> None:
+    """`test_file_channels.py` has the tests of all stores."""
+    files = tmp_path / "channels"
+    files.mkdir()
+    store_class = example("file_channels")["FileChannelStore"]
+
+    async def scenario() -> None:
+        name = spec(tmp_path / "repository")
+        stored = serving(tmp_path / "clones", make_channel_store=lambda: store_class(files))
+        async with stored as (url, _), AsyncClient(url) as client:
+            launch = await client.start(name)
+            events = [event async for event in client.watch(launch)]
+            assert events[-1].phase is Phase.READY
+            assert [event.id for event in events] == list(range(1, len(events) + 1))
+            again = [event async for event in client.watch(launch, after=2)]
+            assert [event.id for event in again] == [event.id for event in events[2:]]
+            written = b"".join(path.read_bytes() for path in files.iterdir())
+            assert b"Cloning into" in written
+
+    run(scenario)
+
+
 # -- an access rule
 
 
 def test_an_access_rule_tells_users_apart(tmp_path: Path) -> None:
-    access = example("proxy_access")["ProxyAccess"]()
+    make_access = example("proxy_access")["ProxyAccess"]
 
     async def scenario() -> None:
         name = spec(tmp_path / "repository")
-        async with serving(tmp_path / "clones", access=access) as (url, _):
+        async with serving(tmp_path / "clones", make_access=make_access) as (url, _):
             assert (await read(f"{url}api/launches"))[0] == 403
             headers = {"X-Remote-User": "ada"}
             async with (
@@ -147,19 +164,22 @@ def test_an_access_rule_tells_users_apart(tmp_path: Path) -> None:
 
 def test_a_history_keeps_launches(tmp_path: Path) -> None:
     history_class = example("jsonl_history")["JsonLinesHistory"]
-    history = history_class(tmp_path / "history.jsonl")
+
+    def make_history() -> Any:
+        return history_class(tmp_path / "history.jsonl")
 
     async def scenario() -> None:
         name = spec(tmp_path / "repository")
         async with (
-            serving(tmp_path / "clones", history=history) as (url, _),
+            serving(tmp_path / "clones", make_history=make_history) as (url, _),
             AsyncClient(url) as client,
         ):
             await client.launch(name)
 
     run(scenario)
+    history = make_history()
+    (past,) = history.recent(10)
     history.close()
-    (past,) = history_class(tmp_path / "history.jsonl").recent(10)
     assert past.outcome is Phase.READY
     assert past.repository.startswith("file://")
 
