@@ -153,12 +153,19 @@ class Handler(RedactedLogHandler):
         launch = self.launch(launch_id)
         # Attack: a link to the page of a trusted repository, with the id of another repository's
         # launch in its fragment.
-        if spec and self.canonical_spec(spec) != str(launch.spec):
+        if spec and str(launch.spec) not in self.named_specs(spec):
             raise ConflictError(
                 "This launch is of another repository than the page shows. Do not trust "
                 "whoever gave you this link."
             )
         return launch
+
+    def named_specs(self, text: str) -> set[str]:
+        """Return the canonical forms of all specs that a spec or an address may mean."""
+        if not specs.is_address(text):
+            return {self.canonical_spec(text)}
+        target = specs.read_address(text)
+        return {str(target.spec), *(str(target.at(ref).spec) for ref in target.refs)}
 
     def canonical_spec(self, text: str) -> str:
         """Return the canonical form of a spec."""

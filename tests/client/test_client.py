@@ -7,7 +7,7 @@ import gc
 import json
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from urllib.parse import urlsplit
@@ -106,6 +106,37 @@ async def test_start_watch_state_log(server: Stage) -> None:
 )
 def test_what_people_copy_is_read(repository: str, spec: str) -> None:
     assert str(read_target(repository).spec) == spec
+
+
+@pytest.mark.parametrize(
+    ("address", "spec", "urlpath"),
+    [
+        ("https://github.com/ada/penguins", "gh/ada/penguins/HEAD", ""),
+        (
+            "https://github.com/ada/penguins/blob/main/a.ipynb",
+            "gh/ada/penguins/main",
+            "lab/tree/a.ipynb",
+        ),
+        # Where its ref ends is the server's to look up.
+        (
+            "https://github.com/ada/penguins/tree/feature/x/notes",
+            "gh/ada/penguins/feature/x",
+            "lab/tree/notes",
+        ),
+    ],
+)
+@asynchronous(20)
+async def test_what_an_address_opens(
+    server: Stage, monkeypatch: pytest.MonkeyPatch, address: str, spec: str, urlpath: str
+) -> None:
+    async def find_ref(_: Spec, refs: Sequence[str]) -> str:
+        return next(ref for ref in refs if ref == "feature/x")
+
+    monkeypatch.setattr(server.launches, "find_ref", find_ref)
+    async with AsyncClient(server.url) as client:
+        launch = await client.start(address)
+        assert (launch.spec, launch.urlpath) == (spec, urlpath)
+        await client.cancel(launch)
 
 
 @asynchronous(20)

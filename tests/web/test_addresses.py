@@ -158,3 +158,15 @@ async def test_a_page_without_files_is_refused_with_what_would_work(api: Api) ->
     for answer in (await api.post({"repo": address}), await sent(api, repo=address)):
         assert answer.code == 400
         assert b"Use the address of the repository: https://github.com/kim/demo" in answer.body
+
+
+@gen_test
+async def test_a_page_that_names_an_address_may_watch_its_launch(api: Api, site: str) -> None:
+    """And no other: somebody else's link may name any launch."""
+    address = f"{site}ada/demo/tree/feature/x/notes"
+    links = json.loads((await api.post({"spec": address})).body)
+    watched = await api.whole(f"{links['events_url']}?{urlencode({'spec': address})}")
+    assert watched.status == 200
+    other = f"{site}ada/another/tree/feature/x/notes"
+    refused = await api.fetch(f"{links['events_url']}?{urlencode({'spec': other})}")
+    assert refused.code == 409

@@ -51,6 +51,13 @@ test("a launch is successful", async () => {
   await vi.waitFor(() => expect(binderhub.closed()).toBe(1));
 });
 
+test("attack: a password in an address gets into no URL", async () => {
+  const binderhub = await startBinderHub(hold(recorded("real-ok")));
+  const { end } = await launch(binderhub.url, "https://kim:s3cr3t@github.com/kim/demo");
+  expect(end).toMatchObject({ message: expect.stringContaining("needs a spec") });
+  expect(binderhub.requests).toEqual([]);
+});
+
 test("the states of a build pod are not phases", async () => {
   const { events } = await launch((await startBinderHub(hold(recorded("fake-launch")))).url);
   expect(events.slice(1, 4).map(({ phase, message }) => [phase, message])).toEqual([

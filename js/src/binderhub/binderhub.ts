@@ -133,6 +133,11 @@ async function requestBuild(options: BinderHubOptions, signal: AbortSignal): Pro
 
 /** The address that starts a launch. */
 function buildUrl({ binderhub, spec }: BinderHubOptions): string {
+  if (/^\s*[a-z]+:/i.test(spec)) {
+    // An address may have a password in it, which must not get into a URL.
+    const message = "A BinderHub needs a spec, such as gh/binder-examples/requirements/HEAD.";
+    throw new ApiError(message, 400, "unusable");
+  }
   const build = `${binderhub}build/`;
   // These characters have a meaning in an address, but not in a spec.
   const url = new URL(build + spec.replace(/[?#\\\s]/g, encodeURIComponent));

@@ -100,6 +100,26 @@ test("autostart starts one launch", async () => {
   expect(source.closed).toBe(false);
 });
 
+test.each([
+  [undefined, "lab/tree/a.ipynb"],
+  ["tree", "tree"],
+])("an address opens what it shows, unless urlpath is %s", async (urlpath, opened) => {
+  const started = { id: "key", spec: "gh/a/b/main", urlpath: "lab/tree/a.ipynb" };
+  const handler = fetched.getMockImplementation()!;
+  fetched.mockImplementation(async (address, request) =>
+    request?.method === "POST" ? Response.json(started, { status: 201 }) : handler(address, request),
+  );
+  const spec = "https://github.com/a/b/blob/main/a.ipynb";
+  const source = await put({ spec, ...(urlpath && { urlpath }) });
+  expect(fetched.mock.calls.some(([, request]) => request?.body === JSON.stringify({ spec }))).toBe(true);
+  source.send({ id: 1, phase: "ready", progress: 100, url: "https://hub.example/u/", token: "t" });
+  await pass();
+  expect(told.at(-1)).toEqual([
+    "ready",
+    { url: `https://hub.example/u/${opened}?token=t`, launch: "key" },
+  ]);
+});
+
 test("without autostart, there is a button", async () => {
   element = document.createElement("binder-progress");
   element.spec = "gh/a/b/HEAD";

@@ -1,7 +1,7 @@
 /**
  * One launch at a time: starts or resumes it, watches it and keeps its state. No DOM.
  */
-import { ApiError, cancel, getState, startLaunch, watch } from "../wire/client";
+import { ApiError, cancel, getState, type Started, startLaunch, watch } from "../wire/client";
 import { serverKind } from "../wire/detect";
 import type { LaunchEvent, Phase } from "../wire/event";
 import { serverUrl, InvalidValueError } from "../wire/server-url";
@@ -118,7 +118,7 @@ export class LaunchSession {
     if (this.source) return this.#follow(this.source, "lost");
     try {
       if (!this.spec) {
-        throw new InvalidValueError("unusable.spec", "There is nothing to launch: no spec is given.");
+        throw new InvalidValueError("unusable.spec", "Nothing to launch: no spec is given.");
       }
       const server = checkedServer(this.server);
       // Ask only a server on another site for its kind. On the page's own site, a BinderHub would
@@ -205,22 +205,24 @@ export class LaunchSession {
   }
 
   async #start(server: string, attempt: number): Promise<void> {
-    let id: string;
+    let started: Started;
     try {
-      ({ id } = await startLaunch(server, { spec: this.spec }));
+      started = await startLaunch(server, { spec: this.spec });
     } catch (error) {
       // It may be a BinderHub on the page's own site.
-      const isUnknown = error instanceof ApiError && (error.status === 404 || error.status === 405);
+      const isUnknown = error instanceof ApiError && [404, 405].includes(error.status);
       if (!isUnknown || (await serverKind(server)) !== "binderhub") throw error;
       if (attempt === this.#attempt) await this.#startOnBinderHub(server, attempt);
       return;
     }
+    const { id, urlpath } = started;
     if (attempt !== this.#attempt) {
       // It was cancelled meanwhile, and nobody else knows its id.
       await cancel(`${server}api/launches/${encodeURIComponent(id)}`).catch(console.error);
       return;
     }
     this.id = id;
+    this.urlpath ||= urlpath;
     this.#callbacks.started(id);
     this.#watch();
   }

@@ -19,6 +19,8 @@ export interface Started extends Links {
   /** A secret: anyone who has it can watch the launch, cancel it and open its Jupyter server. */
   id: string;
   spec: string;
+  /** The path that the launched address opens in the Jupyter server. */
+  urlpath: string;
 }
 
 /** The current state of a launch. */
