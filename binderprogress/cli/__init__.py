@@ -12,7 +12,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run the ``binderprogress`` command."""
     if sys.argv[1:] == ["--version"]:
-        # Scripts ask for this; it needs none of what commands are made with.
+        # Handled here because importing the commands takes much longer.
         print(__version__)
         return
     from . import app

@@ -1,4 +1,4 @@
-"""The entry point: finds the command and starts it."""
+"""The ``binderprogress`` command, which runs its subcommands."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from .base import USAGE, CommandGroup, launch_command
 __all__ = ["BinderProgressApp", "main"]
 
 _EXTRAS = {"junitparser": "check", "rich": "cli", "websockets": "check"}
-"""Modules that only some commands need, and the extra that installs each."""
+"""Optional modules, and the extra that installs each."""
 
 
 class BinderProgressApp(CommandGroup):
-    """See a launch happen: from a repository to a running Jupyter server."""
+    """Launch repositories as Jupyter servers, and show the progress."""
 
     name = "binderprogress"
     description = __doc__ or ""
     examples = """
-    binderprogress demo                        # a Hub, the server, and examples in a browser
-    binderprogress launch ./my-repository      # launch a repository, with a bar in the terminal
-    binderprogress check ./my-repository       # does it still run? for people and for CI
-    binderprogress serve --generate-config     # a config file to start from
+    binderprogress demo                        # start everything, with examples in a browser
+    binderprogress launch ./my-repository      # launch a repository from the terminal
+    binderprogress check ./my-repository       # check that its notebooks still run
+    binderprogress serve --generate-config     # write a config file
     """
-    # By name, so that a command imports only what it uses.
+    # As strings, so that each command only imports what it needs.
     subcommands = {  # noqa: RUF012 - traitlets' way
         "serve": ("binderprogress.cli.serve.ServeApp", "Run the server."),
         "hub-service": (
@@ -32,8 +32,8 @@ class BinderProgressApp(CommandGroup):
         ),
         "launch": ("binderprogress.cli.launch.LaunchApp", "Launch a repository."),
         "check": ("binderprogress.cli.check.CheckApp", "Check whether a repository runs."),
-        "history": ("binderprogress.cli.history.HistoryApp", "Look after the history."),
-        "demo": ("binderprogress.cli.demo.DemoApp", "Run everything, with examples."),
+        "history": ("binderprogress.cli.history.HistoryApp", "Maintain the history database."),
+        "demo": ("binderprogress.cli.demo.DemoApp", "Run everything on this machine."),
     }
 
 
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         if module not in _EXTRAS:
             raise
         print(
-            f"{module} is not installed, which this command needs. "
+            f"This command needs {module}, which is not installed. "
             f"Install it with: pip install 'binderprogress[{_EXTRAS[module]}]'",
             file=sys.stderr,
         )

@@ -1,4 +1,4 @@
-"""What commands on a person's own machine have in common."""
+"""Shared code of the commands."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ __all__ = [
     "allow_folder",
     "launch_command",
     "open_in_browser",
+    "run_until_stopped",
     "stop_event",
-    "unless",
 ]
 
 _T = TypeVar("_T")
 
 
 class CommandGroup(Command):
-    """A command that only has others below it."""
+    """A command that only has subcommands."""
 
     def start(self) -> None:
-        """Start the command that was named; without one, say which there are."""
+        """Run the subcommand. Without one, print the help."""
         if self.subapp is not None:
             self.subapp.start()
             return
         if self.generate_config:
-            self.usage("It is a command that has a config: binderprogress serve --generate-config")
+            self.usage("Name a command, as in: binderprogress serve --generate-config")
         if self.extra_args:
-            self.usage(f"There is no command {self.extra_args[0]!r}.")
+            self.usage(f"Unknown command: {self.extra_args[0]!r}.")
         self.print_help()
         sys.exit(USAGE)
 
 
 def allow_folder(config: Config, folder: Path) -> None:
-    """Let local repositories below a folder be launched, beside those that are configured."""
+    """Allow launches of local repositories in a folder, besides the configured folders."""
     allowed = config.GitResolver.get("local_folders", [])
     for builder in ("LocalBuilder", "Repo2dockerBuilder"):
         section = config[builder]
@@ -63,23 +63,23 @@ def allow_folder(config: Config, folder: Path) -> None:
 
 
 def open_in_browser(address: str) -> None:
-    """Open an address, unless the only browser is one that would take over this terminal."""
+    """Open a URL in a browser, but not in one that runs in this terminal."""
     try:
         browser = webbrowser.get()
     except webbrowser.Error:
-        return  # the address stands above
+        return  # the command has printed the URL
     if type(browser) is not webbrowser.GenericBrowser:
         browser.open(address)
 
 
-async def unless(stop: asyncio.Event, what: Coroutine[Any, Any, _T]) -> _T | None:
-    """Await `what` and return its result; None if the stop comes first, which ends it."""
-    stopped, task = asyncio.create_task(stop.wait()), asyncio.create_task(what)
+async def run_until_stopped(stop: asyncio.Event, coroutine: Coroutine[Any, Any, _T]) -> _T | None:
+    """Return the result of a coroutine. If `stop` is set first, cancel it and return None."""
+    stopped, task = asyncio.create_task(stop.wait()), asyncio.create_task(coroutine)
     try:
         await asyncio.wait({stopped, task}, return_when=asyncio.FIRST_COMPLETED)
         return task.result() if task.done() else None
     finally:
         stopped.cancel()
         task.cancel()
-        # Not for long: a connection that is closed politely waits for the other side.
+        # Only briefly, because closing a connection may wait for the other side.
         await asyncio.wait({stopped, task}, timeout=1)

@@ -13,7 +13,7 @@ from traitlets import Bool, Float, List, Unicode
 
 from ..core.printable import escape_json, printable
 from ..errors import BadRequestError, ServerUnreachableError
-from .base import FAILED, INTERRUPTED, UNREACHABLE, USAGE, stop_event, unless
+from .base import FAILED, INTERRUPTED, UNREACHABLE, USAGE, run_until_stopped, stop_event
 from .check_report import Case, Report, Status, summary
 from .display import Display, PlainDisplay, QuietDisplay, TerminalDisplay, duration
 from .repository_command import LaunchingCommand
@@ -158,7 +158,7 @@ async def _run(check: RepositoryCheck, display: Display, stop: asyncio.Event) ->
 
     try:
         with display:
-            if await unless(stop, run()) is None:
+            if await run_until_stopped(stop, run()) is None:
                 check.abort("interrupted", "Interrupted.")
     finally:
         await _clean_up(check)

@@ -22,16 +22,16 @@ from ..deploy.application import serve
 from ..deploy.standalone import CONFIGURABLES, Standalone
 from ..errors import ConfigError
 from ..web.gallery import load_entries, make_gallery
-from .base import Command, allow_folder, open_in_browser, stop_event, unless
+from .base import Command, allow_folder, open_in_browser, run_until_stopped, stop_event
 
 __all__ = ["DemoApp", "examples"]
 
 
 class DemoApp(Command):
-    """Run everything on this machine: a JupyterHub, the server, and a page with examples.
+    """Run JupyterHub, the server and a page with examples on this machine.
 
-    The engine "local" needs neither docker nor a network beyond the package index. It runs the
-    examples as this user, without isolation.
+    The default engine "local" does not need Docker. It installs packages from PyPI, and runs the
+    examples with your rights and without isolation.
     """
 
     name = "demo"
@@ -45,45 +45,45 @@ class DemoApp(Command):
     flags = {  # noqa: RUF012
         **Command.flags,
         "no-browser": ({"DemoApp": {"open_browser": False}}, "Do not open a browser."),
-        "json": ({"DemoApp": {"json": True}}, "Print one line of JSON when all is up."),
+        "json": ({"DemoApp": {"json": True}}, "Print one line of JSON when the demo is ready."),
     }
 
     open_browser = Bool(True, help="Whether to open a browser.").tag(config=True)
 
-    json = Bool(False, help="Print one line of JSON when all is up, and open no browser.").tag(
-        config=True
-    )
+    json = Bool(
+        False, help="Print one line of JSON when the demo is ready, and do not open a browser."
+    ).tag(config=True)
 
     folder = Unicode(
         str(user_cache_path("binderprogress") / "examples"),
-        help="Where the examples are made into git repositories.",
+        help="Folder for the git repositories of the examples.",
     ).tag(config=True)
 
     async def main(self) -> int:
-        """Bring everything up, and serve until Ctrl-C or SIGTERM."""
+        """Start everything, and serve until Ctrl-C or SIGTERM."""
         stop = stop_event()
-        folder = await asyncio.to_thread(_folder, self.folder)
+        folder = await asyncio.to_thread(_make_folder, self.folder)
         entries = await examples(folder)
         allow_folder(self.config, folder)
-        # The examples lie on this machine, where no BinderHub of the config file can get at them.
+        # Upstream BinderHubs from the config file cannot read the examples on this machine.
         self.config.pop("Upstreams", None)
         standalone = Standalone(parent=self)
-        # What is configured counts; the examples are what there is without.
+        # A configured gallery takes precedence over the examples.
         if not standalone.web.gallery:
             standalone.web.gallery_items = make_gallery(entries, _gallery())
         standalone.web.front_page["engine"] = standalone.engine
         try:
             await standalone.start()
             if standalone.hub is not None:
-                await unless(stop, standalone.hub.available())
+                await run_until_stopped(stop, standalone.hub.available())
             if not stop.is_set():
-                self._say(standalone)
+                self._announce(standalone)
             await serve(standalone, stop)
         finally:
             await standalone.stop()
         return 0
 
-    def _say(self, standalone: Standalone) -> None:
+    def _announce(self, standalone: Standalone) -> None:
         if self.json:
             items = standalone.web.gallery_items.items.values()
             line = {
@@ -98,12 +98,12 @@ class DemoApp(Command):
             return
         print(f"The demo is at {standalone.url}", flush=True)
         print(f"Its JupyterHub is at {standalone.hub_url}", flush=True)
-        print("Ctrl-C stops everything.", flush=True)
+        print("Press Ctrl-C to stop everything.", flush=True)
         if self.open_browser:
             open_in_browser(standalone.url)
 
 
-def _folder(name: str) -> Path:
+def _make_folder(name: str) -> Path:
     folder = Path(name).expanduser().resolve()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -114,15 +114,15 @@ def _gallery() -> Path:
 
 
 async def examples(folder: Path) -> list[dict[str, Any]]:
-    """Make the examples into git repositories below a folder, and return the gallery's entries."""
+    """Create git repositories of the examples in a folder, and return the gallery's entries."""
     return [await _example(entry, folder) for entry in load_entries(_gallery())]
 
 
 async def _example(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Make the files that an entry names into a git repository, unless that was done before.
+    """Create the git repository of an entry, unless it exists already.
 
-    Its folder, author and date are always the same, and so are its commit and its environment,
-    which is reused.
+    Path, author and date are always the same. So the commit is the same, too, and its environment
+    can be reused.
     """
     source = share_path("examples", entry["repo"])
     digest = hashlib.sha256()
@@ -130,15 +130,15 @@ async def _example(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     repository = folder / digest.hexdigest()[:12] / entry["repo"]
     if not repository.is_dir():
-        with tempfile.TemporaryDirectory(dir=folder) as making:
-            made = Path(making) / "repository"
-            shutil.copytree(source, made)
-            await _commit(made)
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            copy = Path(temporary) / "repository"
+            shutil.copytree(source, copy)
+            await _commit(copy)
             repository.parent.mkdir(exist_ok=True)
             try:
-                made.rename(repository)
+                copy.rename(repository)
             except OSError:
-                if not repository.is_dir():  # else another demo was faster
+                if not repository.is_dir():  # otherwise, another demo has just created it
                     raise
     return {**entry, "repo": repository.as_uri()}
 
@@ -148,7 +148,7 @@ async def _commit(folder: Path) -> None:
     date = "2026-01-01T00:00:00Z"
     env = {
         **os.environ,
-        # Neither the user's hooks nor a signing key have a say in it.
+        # Ignore the user's hooks and signing keys.
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_SYSTEM": os.devnull,
         **{f"GIT_{who}_{k}": v for who in ("AUTHOR", "COMMITTER") for k, v in person.items()},
@@ -163,4 +163,4 @@ async def _commit(folder: Path) -> None:
         code, output = await run(["git", "-C", str(folder), *arguments], env=env, timeout=30)
         if code:
             print(printable(output), file=sys.stderr)
-            raise ConfigError(f"git {arguments[0]} failed; the demo needs git 2.28 or newer.")
+            raise ConfigError(f"git {arguments[0]} failed. The demo needs git 2.28 or newer.")

@@ -1,4 +1,4 @@
-"""How a launch looks in a terminal, in a file, and to a program."""
+"""Show the progress of a launch: in a terminal, as plain text, or as JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
     "QuietDisplay",
     "TerminalDisplay",
     "duration",
-    "time_left",
+    "remaining_text",
 ]
 
 LABELS = {
@@ -41,7 +41,7 @@ LABELS = {
 
 
 class Display(Protocol):
-    """Shows a launch."""
+    """Shows the events of a launch."""
 
     def __enter__(self) -> Display: ...
 
@@ -53,7 +53,7 @@ class Display(Protocol):
 
 
 class QuietDisplay:
-    """Nothing."""
+    """Shows nothing."""
 
     def __enter__(self) -> QuietDisplay:
         return self
@@ -62,11 +62,11 @@ class QuietDisplay:
         return None
 
     def show(self, event: Event) -> None:
-        """Show nothing."""
+        """Do nothing."""
 
 
 class JsonDisplay:
-    """One event a line, as JSON."""
+    """Prints each event as one line of JSON."""
 
     def __enter__(self) -> JsonDisplay:
         return self
@@ -75,14 +75,14 @@ class JsonDisplay:
         return None
 
     def show(self, event: Event) -> None:
-        """Print the event's JSON."""
+        """Print the event. If the launch failed, print the reason to stderr, too."""
         print(escape_json(encode(event).decode()), flush=True)
         if event.phase in {Phase.FAILED, Phase.CANCELLED}:
-            print(failure(event), file=sys.stderr)
+            print(failure_text(event), file=sys.stderr)
 
 
 class PlainDisplay:
-    """Lines for a file or a pipe: each phase once, and the log."""
+    """Prints phases, steps and the log as lines, for files and pipes."""
 
     def __init__(self, out: TextIO = sys.stdout) -> None:
         self._out = out
@@ -96,18 +96,18 @@ class PlainDisplay:
         return None
 
     def show(self, event: Event) -> None:
-        """Print what is new."""
+        """Print the phase and the step if they have changed, and the message."""
         if event.phase is not self._phase:
             self._phase = event.phase
             print(f"== {LABELS[event.phase]} ({duration(event.elapsed)})", file=self._out)
-        # Layers become known one by one, by lines of the log; at the first one all are.
+        # Not the step of the first layer, because the number of layers is still unknown then.
         if event.step and event.step != self._step and not _is_first_layer(event):
             self._step = event.step
             print(f"-- {printable(event.step)}", file=self._out)
         if event.phase is Phase.FAILED:
-            print(failure(event), file=self._out)
+            print(failure_text(event), file=self._out)
         elif event.message and not event.message.endswith("\r"):
-            # A line that overwrites itself is for a terminal.
+            # Lines that end in \r, such as progress bars, only make sense in a terminal.
             print(printable(event.message.rstrip()), file=self._out)
         self._out.flush()
 
@@ -117,16 +117,16 @@ def _is_first_layer(event: Event) -> bool:
 
 
 class TerminalDisplay:
-    """The log, scrolling, and below it a bar that moves between events too."""
+    """Shows the log, and below it a progress bar that also moves between events."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
         self._event: Event | None = None
-        self._came = 0.0
-        self._shown = 0.0
-        self._began = time.monotonic()
-        self._overwritten = ""
-        # Last: it renders at once.
+        self._received = 0.0
+        self._progress = 0.0
+        self._started = time.monotonic()
+        self._transient = ""
+        # Must be last, because it renders at once.
         self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=12)
 
     def __enter__(self) -> TerminalDisplay:
@@ -137,17 +137,16 @@ class TerminalDisplay:
         self._live.stop()
 
     def show(self, event: Event) -> None:
-        """Take in an event; the bar draws itself."""
-        self._event, self._came = event, time.monotonic()
+        """Print the message of an event, and update the bar."""
+        self._event, self._received = event, time.monotonic()
         if event.phase is Phase.FAILED:
-            # What the log says of it stands above; the reason comes last, where one looks.
-            self._console.print(Text(failure(event), style="red"))
+            self._console.print(Text(failure_text(event), style="red"))
             return
         message = printable(event.message)
         if event.message.endswith("\r"):
-            self._overwritten = message.rstrip()
+            self._transient = message.rstrip()
             return
-        self._overwritten = ""
+        self._transient = ""
         if message.strip():
             self._console.print(Text(message.rstrip(), style="dim"))
 
@@ -156,8 +155,9 @@ class TerminalDisplay:
         if event is None:
             return Text("Connecting …")
         now = time.monotonic()
-        at = event.curve.at(now - self._came) if event.curve else event.progress
-        self._shown = max(self._shown, at)
+        since = now - self._received
+        progress = event.curve.at(since) if event.curve else event.progress
+        self._progress = max(self._progress, progress)
         color = {Phase.READY: "green", Phase.FAILED: "red", Phase.CANCELLED: "yellow"}.get(
             event.phase, "cyan"
         )
@@ -168,41 +168,41 @@ class TerminalDisplay:
         row.add_row(
             Text(LABELS[event.phase], style=f"bold {color}"),
             ProgressBar(
-                total=100, completed=self._shown, complete_style=color, finished_style=color
+                total=100, completed=self._progress, complete_style=color, finished_style=color
             ),
-            f"{self._shown:.0f}%",
+            f"{self._progress:.0f}%",
         )
         below = Table.grid(padding=(0, 1), expand=True)
         below.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         below.add_column(justify="right", no_wrap=True)
-        left = "" if event.terminal else time_left(event, now - self._came)
-        elapsed = duration(event.elapsed if event.terminal else now - self._began)
+        remaining = "" if event.terminal else remaining_text(event, since)
+        elapsed = duration(event.elapsed if event.terminal else now - self._started)
         below.add_row(
-            Text(self._overwritten or printable(event.step)),
-            Text(f"{elapsed} · {left}" if left else elapsed, style="dim"),
+            Text(self._transient or printable(event.step)),
+            Text(f"{elapsed} · {remaining}" if remaining else elapsed, style="dim"),
         )
         return Group(row, below)
 
 
-def failure(event: Event) -> str:
-    """Say why it failed, and what to do, in words."""
+def failure_text(event: Event) -> str:
+    """Return the message and the advice of a failed launch."""
     return " ".join(
         part for part in (printable(event.message).strip(), printable(event.advice)) if part
     )
 
 
 def duration(seconds: float) -> str:
-    """Write a duration as people say it: 8 s, 1 min 20 s, 1 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    """Format a duration for people: ``8 s``, ``1 min 20 s``, ``1 h 5 min``."""
+    rounded = round(seconds)
+    if rounded < 60:
+        return f"{rounded} s"
+    if rounded < 3600:
+        return f"{rounded // 60} min {rounded % 60} s"
+    return f"{rounded // 3600} h {rounded % 3600 // 60} min"
 
 
-def time_left(event: Event, since: float) -> str:
-    """Write how long it will still take, `since` seconds after the event."""
+def remaining_text(event: Event, since: float) -> str:
+    """Format the estimated remaining time, `since` seconds after the event."""
     if event.eta is None or event.eta_low is None or event.eta_high is None:
         return ""
     low, high = event.eta_low - since, event.eta_high - since

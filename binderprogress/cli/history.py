@@ -15,12 +15,12 @@ __all__ = ["HistoryApp", "RebuildApp"]
 
 
 class RebuildApp(Command):
-    """Make all sums of a history anew from the launches that it keeps.
+    """Recompute the totals of a history from its launches.
 
-    What pages show is read from sums. This is for when launches were removed or changed by hand, or
-    to have those of an earlier version as exact as today's. Servers may go on: they show the sums
-    from before until it is done, and write what ends meanwhile after that. Exit codes: 0 all is
-    done, 1 it cannot be done and all is as before, 2 wrong usage, 130 interrupted, likewise.
+    The statistics pages read precomputed totals. Recompute them after you removed or changed
+    launches by hand, or after an upgrade. Servers may keep running: until this command is done,
+    they show the old totals and delay writing new launches. Exit codes: 0 if it succeeded, 1 if it
+    failed, 2 for wrong usage, 130 if interrupted. Unless it succeeds, nothing is changed.
     """
 
     name = "history rebuild"
@@ -34,33 +34,33 @@ class RebuildApp(Command):
     aliases = {**Command.aliases, "url": "History.url"}  # noqa: RUF012
 
     async def main(self) -> int:
-        """Do it, and tell how far it is."""
-        # There is nothing else to do here, and no thread that could not be interrupted.
+        """Recompute the totals, and print the progress."""
+        # Let Ctrl-C interrupt the database at once, instead of cancelling this task.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        # What is too old is for the server to remove.
+        # Removing old launches is up to the server.
         history = History(parent=self, keep_days=0).open()
         try:
             if isinstance(history, NoHistory):
-                raise ConfigError("There is no history. Name its database with --url.")
-            print(f"Making the sums of {history} anew.", flush=True)
-            began = time.monotonic()
-            launches = history.rebuild(_tell)
-            print(f"Done: {launches:,} launches, in {time.monotonic() - began:.0f} s.")
+                raise ConfigError("No history is configured. Name its database with --url.")
+            print(f"Recomputing the totals of {history}.", flush=True)
+            started = time.monotonic()
+            launches = history.rebuild(_print_progress)
+            print(f"Done: {launches:,} launches in {time.monotonic() - started:.0f} s.")
         finally:
             history.close()
         return 0
 
 
-def _tell(launches: int) -> None:
-    print(f"{launches:,} launches are read.", file=sys.stderr, flush=True)
+def _print_progress(launches: int) -> None:
+    print(f"Read {launches:,} launches.", file=sys.stderr, flush=True)
 
 
 class HistoryApp(CommandGroup):
-    """Look after the history: what launches took that are over."""
+    """Maintain the history, a database of finished launches."""
 
     name = "history"
     description = __doc__ or ""
     examples = "binderprogress history rebuild --help"
     subcommands = {  # noqa: RUF012 - traitlets' way
-        "rebuild": ("binderprogress.cli.history.RebuildApp", "Make all sums of it anew."),
+        "rebuild": ("binderprogress.cli.history.RebuildApp", "Recompute all totals."),
     }

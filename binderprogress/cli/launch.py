@@ -8,8 +8,8 @@ from contextlib import aclosing
 
 from traitlets import Bool, Unicode
 
-from ..client import AsyncClient, Launch
-from ..client.models import served
+from ..client import AsyncClient, LaunchHandle
+from ..client.models import server_from
 from ..core import specs
 from ..core.events import Event
 from ..core.phases import Phase
@@ -21,25 +21,25 @@ from .base import (
     UNREACHABLE,
     USAGE,
     open_in_browser,
+    run_until_stopped,
     stop_event,
-    unless,
 )
 from .display import Display, JsonDisplay, PlainDisplay, TerminalDisplay
 from .repository_command import LaunchingCommand
-from .summary import Seen, print_rows, rows
+from .summary import TraceRecorder, print_rows, summarize
 
 __all__ = ["LaunchApp"]
 
-# An interrupted launch is cancelled politely, but Ctrl-C means now.
+# Waiting longer would delay the exit after Ctrl-C.
 _CANCEL_TIMEOUT = 2.0
 
 
 class LaunchApp(LaunchingCommand):
-    """Launch a repository: any address of it, the path of a local git repository, or a spec.
+    """Launch a repository: a URL, the path of a local git repository, or a spec.
 
-    Without --server it starts what it needs on this machine, and keeps the server running until
-    Ctrl-C when it runs in a terminal. Exit codes: 0 ready, 1 failed, 2 wrong usage, 3 no server
-    reached, 130 interrupted.
+    Without --server, everything runs on this machine, and in a terminal keeps running until Ctrl-C.
+    Exit codes: 0 if the server is ready, 1 if the launch failed, 2 for wrong usage, 3 if the server
+    is unreachable, 130 if interrupted.
     """
 
     name = "launch"
@@ -59,18 +59,20 @@ class LaunchApp(LaunchingCommand):
     }
     flags = {  # noqa: RUF012
         **LaunchingCommand.flags,
-        "json": ({"LaunchApp": {"json": True}}, "Print one event a line, as JSON."),
+        "json": ({"LaunchApp": {"json": True}}, "Print each event as one line of JSON."),
         "no-open": ({"LaunchApp": {"open_browser": False}}, "Do not open a browser."),
     }
 
-    urlpath = Unicode(help="What to open in the server, as lab/tree/index.ipynb").tag(config=True)
+    urlpath = Unicode(help="Path to open in the Jupyter server, such as lab/tree/index.ipynb.").tag(
+        config=True
+    )
 
-    json = Bool(False, help="Print one event a line, as JSON.").tag(config=True)
+    json = Bool(False, help="Print each event as one line of JSON.").tag(config=True)
 
     open_browser = Bool(True, help="Whether to open the server in a browser.").tag(config=True)
 
     async def main(self) -> int:
-        """Launch, show it, and return the exit code."""
+        """Launch the repository, show the progress, and return the exit code."""
         target = self.target()
         stop = stop_event()
         try:
@@ -87,23 +89,23 @@ class LaunchApp(LaunchingCommand):
             return FAILED
 
     async def _launch(self, client: AsyncClient, target: specs.Target, stop: asyncio.Event) -> int:
-        launch = await unless(stop, client.start(self.to_start(target)))
+        launch = await run_until_stopped(stop, client.start(self.to_start(target)))
         if launch is None:
             print("Interrupted.", file=sys.stderr)
             return INTERRUPTED
-        seen = Seen()
+        recorder = TraceRecorder()
         with self._display() as display:
-            last = await unless(stop, _follow(client, launch, display, seen))
+            last = await run_until_stopped(stop, _watch(client, launch, display, recorder))
         if last is None:
-            print(f"Interrupted; {await _cancel(client, launch)}", file=sys.stderr)
+            print(f"Interrupted. {await _cancel(client, launch)}", file=sys.stderr)
             return INTERRUPTED
         if last.phase is not Phase.READY:
-            # Why stands last, where one looks.
+            # The display has printed the reason as the last line.
             return FAILED
         if not self.json:
-            print_rows(rows(seen.trace()))
+            print_rows(summarize(recorder.trace()))
         urlpath = self.urlpath or (launch.urlpath if target.refs else target.urlpath)
-        await self._open(served(last).address(urlpath), stop)
+        await self._open(server_from(last).address(urlpath), stop)
         return 0
 
     async def _open(self, address: str, stop: asyncio.Event) -> None:
@@ -115,10 +117,10 @@ class LaunchApp(LaunchingCommand):
             open_in_browser(address)
         if not self.server:
             if sys.stdout.isatty():
-                print("It runs until you press Ctrl-C.", flush=True)
+                print("The server runs until you press Ctrl-C.", flush=True)
                 await stop.wait()
             else:
-                print("It is stopped now: it was started for this command only.", flush=True)
+                print("The server stops now, because this is not a terminal.", flush=True)
 
     def _display(self) -> Display:
         if self.json:
@@ -126,24 +128,26 @@ class LaunchApp(LaunchingCommand):
         return TerminalDisplay() if sys.stdout.isatty() else PlainDisplay()
 
 
-async def _follow(client: AsyncClient, launch: Launch, display: Display, seen: Seen) -> Event:
+async def _watch(
+    client: AsyncClient, launch: LaunchHandle, display: Display, recorder: TraceRecorder
+) -> Event:
     last = None
     async with aclosing(client.watch(launch)) as events:
         async for last in events:
             display.show(last)
-            seen.add(last)
+            recorder.add(last)
     if last is None:
-        raise ServerUnreachableError("The launch told nothing.")
+        raise ServerUnreachableError("The server sent no events.")
     return last
 
 
-async def _cancel(client: AsyncClient, launch: Launch) -> str:
-    """Cancel a launch, and say what became of that."""
+async def _cancel(client: AsyncClient, launch: LaunchHandle) -> str:
+    """Cancel a launch, and return a sentence about the result."""
     try:
         async with asyncio.timeout(_CANCEL_TIMEOUT):
             await client.cancel(launch)
     except (BinderProgressError, TimeoutError):
-        return "the server does not answer. It cancels a launch that nobody watches."
+        return "The server does not respond. It cancels launches that nobody watches."
     if client.kind == "binderhub":
-        return "the launch is left: a build goes on, and a server that was asked for may come up."
-    return "the launch is cancelled."
+        return "BinderHub cannot cancel launches: the build continues, and a server may start."
+    return "The launch was cancelled."

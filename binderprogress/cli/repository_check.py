@@ -7,10 +7,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 
-from ..client import AsyncClient, Launch, Server
-from ..client.jupyter import JupyterServer
+from ..client import AsyncClient, JupyterServer, LaunchHandle
+from ..client.jupyter import JupyterClient
 from ..client.kernel import Kernel
-from ..client.models import served
+from ..client.models import server_from
 from ..core.binderhub.stream import SPAWN_PHASES
 from ..core.events import Event
 from ..core.phases import Phase
@@ -86,8 +86,8 @@ class RepositoryCheck:
         self._timeout = timeout
         self._on_event = on_event
         self._on_case = on_case
-        self._launch: Launch | None = None
-        self._server: Server | None = None
+        self._launch: LaunchHandle | None = None
+        self._server: JupyterServer | None = None
         self._build_case = Case(name="build")
         self._launch_case = Case(name="launch")
         names = [_normalized(path) for path in notebooks] if self._runs_notebooks else ["kernel"]
@@ -106,7 +106,7 @@ class RepositoryCheck:
             async with asyncio.timeout(self._timeout):
                 await self._launch_repository()
                 if self._server is not None:
-                    async with JupyterServer(self._server) as server:
+                    async with JupyterClient(self._server) as server:
                         await self._run_cases_in(server)
         except TimeoutError:
             self.abort("timeout", f"The check timed out after {self._timeout:g} s.")
@@ -152,7 +152,7 @@ class RepositoryCheck:
             if self._server is not None:
                 async with (
                     asyncio.timeout(_CLEAN_UP_TIMEOUT),
-                    JupyterServer(self._server) as server,
+                    JupyterClient(self._server) as server,
                 ):
                     await server.stop()
         except TimeoutError as error:
@@ -169,7 +169,7 @@ class RepositoryCheck:
             return False
         return (await self._client.state(self._launch)).phase in SPAWN_PHASES
 
-    async def _cancel(self, launch: Launch) -> None:
+    async def _cancel(self, launch: LaunchHandle) -> None:
         """Cancel a launch, and set the server if it became ready in the meantime."""
         must_wait = await self.must_await_server()
         async with asyncio.timeout(_SPAWN_TIMEOUT if must_wait else _CLEAN_UP_TIMEOUT):
@@ -179,7 +179,7 @@ class RepositoryCheck:
             async with aclosing(self._client.watch(launch, after=last - 1)) as events:
                 async for event in events:
                     if event.phase is Phase.READY:
-                        self._server = served(event)
+                        self._server = server_from(event)
                     elif event.reason == "connection-lost":
                         raise ServerUnreachableError(plain(event.message).strip())
 
@@ -196,7 +196,7 @@ class RepositoryCheck:
                         self._pass(started)
                         self._current, started = self._launch_case, time.monotonic()
                     if event.terminal:
-                        self._server = served(event)
+                        self._server = server_from(event)
             self._pass(started)
         except LaunchFailedError as error:
             self._launch = None  # nothing is left to cancel
@@ -226,7 +226,7 @@ class RepositoryCheck:
 
     # -- notebooks and code
 
-    async def _run_cases_in(self, server: JupyterServer) -> None:
+    async def _run_cases_in(self, server: JupyterClient) -> None:
         if self._all_notebooks and not await self._list_notebooks(server):
             return
         for case in self._run_cases:
@@ -242,7 +242,7 @@ class RepositoryCheck:
             if case.kind == "server-lost":
                 return
 
-    async def _list_notebooks(self, server: JupyterServer) -> bool:
+    async def _list_notebooks(self, server: JupyterClient) -> bool:
         """Make a case for each notebook; return False after noting a failure instead."""
         self._current = case = Case(name="notebooks")
         self._run_cases = [case]
@@ -273,7 +273,7 @@ class RepositoryCheck:
         finally:
             case.seconds = _seconds_since(started)
 
-    async def _run_notebook(self, server: JupyterServer, case: Case) -> None:
+    async def _run_notebook(self, server: JupyterClient, case: Case) -> None:
         notebook = await server.notebook(case.name)
         cells = [(cell.code, cell.may_raise) for cell in notebook.cells if cell.code]
         async with (

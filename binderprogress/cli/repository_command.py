@@ -1,4 +1,4 @@
-"""What the commands that launch a repository have in common."""
+"""Base class of the commands that launch a repository."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ __all__ = ["LaunchingCommand"]
 
 
 class LaunchingCommand(Command):
-    """A command that launches one repository, on a server that is named or on one of its own."""
+    """A command that launches one repository, on a given server or on one that it starts."""
 
     takes_arguments = True
     classes = [Standalone, *CONFIGURABLES]  # noqa: RUF012 - traitlets' way
 
-    ref = Unicode(help="Branch, tag or commit; the default branch if left out.").tag(config=True)
+    ref = Unicode(help="Branch, tag or commit. By default, the default branch.").tag(config=True)
 
-    server = Unicode(help="The address of a binderprogress server, or of any BinderHub.").tag(
+    server = Unicode(help="URL of a binderprogress server or a BinderHub to launch on.").tag(
         config=True
     )
 
     token = Unicode(
-        help="A token of the server's JupyterHub, where one has to be logged in; by default what "
-        "BINDERPROGRESS_TOKEN holds. Other users of this machine may see what is typed."
+        help="JupyterHub token, if the server requires a login. By default, it is read from the "
+        "environment variable BINDERPROGRESS_TOKEN. Prefer that, because other users of this "
+        "machine can see command lines."
     ).tag(config=True)
 
     @default("token")
@@ -43,13 +44,13 @@ class LaunchingCommand(Command):
         return os.environ.get("BINDERPROGRESS_TOKEN", "")
 
     def _log_level_default(self) -> int:
-        # Among what the command itself says there is no room for the server's log.
+        # The log of the server that it starts would mix with the command's own output.
         return 50
 
     def target(self) -> specs.Target:
-        """Return what was named; end with a sentence if that is not understood."""
+        """Parse the REPO argument. If it is invalid, exit with a message."""
         if len(self.extra_args) != 1:
-            self.usage("Name one repository.")
+            self.usage("Give exactly one repository.")
         try:
             return _target(self.extra_args[0], self.ref)
         except SpecError as error:
@@ -57,24 +58,21 @@ class LaunchingCommand(Command):
             raise
 
     def to_start(self, target: specs.Target) -> str:
-        """Return what the server is asked to launch.
-
-        It is the address itself where only the server can look up where its ref ends.
-        """
+        """Return the spec to launch, or the URL if only the server can find its ref."""
         return self.extra_args[0] if target.refs else str(target.spec)
 
     @asynccontextmanager
     async def serving(self, spec: specs.Spec) -> AsyncIterator[AsyncClient]:
-        """Yield a client of the server: of the one that was named, or of one of our own."""
+        """Yield a client of the given server, or of one that runs until the end of the block."""
         if self.server:
             async with AsyncClient(self.server, token=self.token) as client:
                 yield client
             return
         self.config.Standalone.port = 0
         if spec.is_local:
-            # Who names a folder of their own allows it by that.
+            # The user named this folder, so it may be launched.
             allow_folder(self.config, local_path(spec.repo_url))
-        # It is for the user of this machine, who may launch what they may read.
+        # The server is for this user only, who may launch whatever they can read.
         self.config.GitResolver.setdefault("credentials", True)
         self.config.Archives.setdefault("ckan_sites", ["https://", "http://"])
         standalone = Standalone(parent=self)
@@ -87,17 +85,17 @@ class LaunchingCommand(Command):
 
 
 def _target(repository: str, ref: str) -> specs.Target:
-    """Read REPO: the path of a folder that is there, a spec, or an address."""
+    """Parse the REPO argument: the path of a folder, a spec, or a URL."""
     try:
         path = Path(repository).expanduser().resolve()
         is_folder = path.is_dir()
     except (OSError, RuntimeError):
-        is_folder = False  # too long for a path, or of nobody's home
+        is_folder = False  # not a valid path, or the home of an unknown user
     if is_folder:
         return specs.read_address(path.as_uri(), ref)
     if not (specs.looks_like_spec(repository) or specs.looks_like_address(repository)):
         raise SpecError(
-            f"{redact_address(repository)!r} is neither a folder nor a spec nor an address. An "
-            "address begins with https://, a spec reads gh/<user>/<repository>/<ref>."
+            f"{redact_address(repository)!r} is not a folder, a URL or a spec. URLs start with "
+            "https://, and specs look like gh/<user>/<repository>/<ref>."
         )
     return read_target(repository, ref)

@@ -11,8 +11,8 @@ __all__ = ["ServeApp"]
 class ServeApp(ServerCommand):
     """Run the server.
 
-    Without a configured JupyterHub (c.HubLauncher.url) it starts one of its own on this machine,
-    unless BinderHubs build and launch for it (--upstream).
+    It launches on the JupyterHub in c.HubLauncher.url, or on upstream BinderHubs (--upstream).
+    Without either, it starts a JupyterHub on this machine.
     """
 
     name = "serve"

@@ -1,4 +1,4 @@
-"""Where the time of a launch went, for the end of what a terminal shows."""
+"""The time summary that `binderprogress launch` prints at the end."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from ..core.printable import printable
 from ..core.timing.breakdown import Trace, TracedSpan, trace
 from .display import LABELS, duration
 
-__all__ = ["Row", "Seen", "print_rows", "rows"]
+__all__ = ["Row", "TraceRecorder", "print_rows", "summarize"]
 
-_LONGEST = 5
-"""Steps that are named; there may be a hundred."""
+_MAX_STEPS = 5
+"""Maximum number of steps to show. A launch may have a hundred."""
 
-_SHORT = 0.05
-"""Seconds; what took less is shown as nothing, so it is not shown."""
+_MIN_SECONDS = 0.05
+"""Shorter phases and steps are not shown, because they would be rounded to zero."""
 
 
-class Seen:
-    """The events of a launch that say where its time went; a log has many that do not."""
+class TraceRecorder:
+    """Records the events of a launch that its trace is made of, without those that only log."""
 
     def __init__(self) -> None:
         self._events: list[Event] = []
         self._last: Event | None = None
 
     def add(self, event: Event) -> None:
-        """Take in an event."""
-        if self._last is None or _place(event) != _place(self._last):
+        """Record an event if the phase or the step has changed."""
+        if self._last is None or _step_of(event) != _step_of(self._last):
             self._events.append(msgspec.structs.replace(event, message="", source=None))
         self._last = event
 
     def trace(self) -> Trace:
-        """Say where the time went; there must have been an event."""
+        """Return the trace. At least one event must have been added."""
         return trace(self._events, began=self._events[0].time)
 
 
-def _place(event: Event) -> tuple[object, ...]:
+def _step_of(event: Event) -> tuple[object, ...]:
     return (
         event.phase,
         event.attempt,
@@ -64,91 +64,97 @@ class Row(msgspec.Struct, frozen=True):
     ----------
     label : str
     seconds : float
-    part : bool
+    is_step : bool
         Whether it is a step of the phase above it.
     """
 
     label: str
     seconds: float
-    part: bool = False
+    is_step: bool = False
 
 
-def rows(found: Trace) -> list[Row]:
-    """Return the phases, and below each those of the longest steps that are its own.
+def summarize(trace: Trace) -> list[Row]:
+    """Return a row for each phase, followed by rows for its steps if they are among the longest.
 
-    Steps that were there already are summed up.
+    The cached steps of a phase share one row.
     """
     phases: dict[Phase, dict[str, float]] = {}
     cached: dict[Phase, int] = {}
-    for span in found.spans:
+    for span in trace.spans:
         steps = phases.setdefault(span.phase, {})
         cached[span.phase] = cached.get(span.phase, 0) + span.cached
         label = _label(span)
         steps[label] = steps.get(label, 0.0) + span.seconds
-    named = _longest(phases)
-    lines: list[Row] = []
+    longest = _longest_steps(phases)
+    rows: list[Row] = []
     for phase, steps in phases.items():
-        whole = sum(steps.values())
-        if whole < _SHORT:
+        total = sum(steps.values())
+        if total < _MIN_SECONDS:
             continue
-        lines.append(Row(LABELS[phase], whole))
+        rows.append(Row(LABELS[phase], total))
         for label, seconds in steps.items():
-            if (phase, label) in named:
-                text = label or f"Cached steps: {cached[phase]}"
-                lines.append(Row(text, seconds, part=True))
-    return lines
+            if (phase, label) in longest:
+                text = label or _cached_label(cached[phase])
+                rows.append(Row(text, seconds, is_step=True))
+    return rows
 
 
 def _label(span: TracedSpan) -> str:
-    # No step is called nothing: that is for those that were cached.
+    # Cached steps share the empty label.
     return "" if span.cached else printable(span.label) or "Other"
 
 
-def _longest(phases: dict[Phase, dict[str, float]]) -> set[tuple[Phase, str]]:
-    steps = [
+def _cached_label(count: int) -> str:
+    return f"{count} cached {'step' if count == 1 else 'steps'}"
+
+
+def _longest_steps(phases: dict[Phase, dict[str, float]]) -> set[tuple[Phase, str]]:
+    candidates = [
         (seconds, phase, label)
-        for phase, found in phases.items()
-        for label, seconds in found.items()
-        # The only one of a phase says no more than the phase.
-        if len(found) > 1 and seconds >= _SHORT
+        for phase, steps in phases.items()
+        for label, seconds in steps.items()
+        # A phase's only step would repeat the phase.
+        if len(steps) > 1 and seconds >= _MIN_SECONDS
     ]
-    steps.sort(key=lambda step: -step[0])
-    longest = {(phase, label) for _, phase, label in steps[:_LONGEST]}
-    return longest | {(phase, label) for _, phase, label in steps if not label}
+    candidates.sort(key=lambda step: -step[0])
+    longest = {(phase, label) for _, phase, label in candidates[:_MAX_STEPS]}
+    return longest | {(phase, label) for _, phase, label in candidates if not label}
 
 
-def print_rows(lines: Sequence[Row], *, out: TextIO | None = None) -> None:
-    """Print the summary: with bars on a terminal, and as plain lines elsewhere."""
-    if not lines:
+def print_rows(rows: Sequence[Row], *, out: TextIO | None = None) -> None:
+    """Print the summary, with bars in a terminal and as plain lines elsewhere."""
+    if not rows:
         return
     console = Console(file=out or sys.stdout, highlight=False)
-    total = sum(row.seconds for row in lines if not row.part)
-    title = f"Where the time went ({_took(total)})"
+    total = sum(row.seconds for row in rows if not row.is_step)
+    title = f"Where the time went ({_precise_duration(total)})"
     if not console.is_terminal:
         print(f"== {title}", file=console.file)
-        for row in lines:
-            indent = "   " if row.part else ""
-            print(f"{indent}{row.label}: {_took(row.seconds)}", file=console.file)
+        for row in rows:
+            indent = "   " if row.is_step else ""
+            print(f"{indent}{row.label}: {_precise_duration(row.seconds)}", file=console.file)
         return
     console.print(Text(title, style="bold"))
-    # Labels keep at most half the line, so that there is a bar in a narrow terminal, too.
+    # Labels take at most half of the line, so that narrow terminals have room for the bar.
     table = Table.grid(padding=(0, 1))
     table.add_column(max_width=console.width // 2, no_wrap=True, overflow="ellipsis")
     table.add_column(width=max(min(30, console.width // 2 - 16), 4))
     table.add_column(justify="right", no_wrap=True)
-    for row in lines:
+    for row in rows:
         table.add_row(
-            Text(f"  {row.label}" if row.part else row.label, style="dim" if row.part else ""),
+            Text(
+                f"  {row.label}" if row.is_step else row.label, style="dim" if row.is_step else ""
+            ),
             ProgressBar(
                 total=total,
                 completed=row.seconds,
-                complete_style="blue" if row.part else "cyan",
+                complete_style="blue" if row.is_step else "cyan",
                 finished_style="cyan",
             ),
-            _took(row.seconds),
+            _precise_duration(row.seconds),
         )
     console.print(table)
 
 
-def _took(seconds: float) -> str:
+def _precise_duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 9.95 else duration(seconds)

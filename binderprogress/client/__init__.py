@@ -1,4 +1,4 @@
-"""A client for a binderprogress server or a plain BinderHub: asynchronous and synchronous.
+"""Clients for a binderprogress server or a plain BinderHub, asynchronous and synchronous.
 
 ::
 
@@ -8,12 +8,12 @@
         server = client.launch("gh/binder-examples/requirements/HEAD")
         print(server.address("lab/tree/index.ipynb"))
 
-`AsyncClient` has the same methods, to be awaited. Neither starts anything twice: a connection that
-is cut is opened again and goes on after the last event it brought.
+`AsyncClient` has the same methods as coroutines. Both reconnect when the connection is lost and
+continue after the last event. They never start a launch twice.
 """
 
 from .asynchronous import PAUSES, AsyncClient
-from .models import Launch, LaunchState, Server
+from .models import JupyterServer, LaunchHandle, LaunchSnapshot
 from .synchronous import Client
 
-__all__ = ["PAUSES", "AsyncClient", "Client", "Launch", "LaunchState", "Server"]
+__all__ = ["PAUSES", "AsyncClient", "Client", "JupyterServer", "LaunchHandle", "LaunchSnapshot"]

@@ -1,16 +1,16 @@
-"""What addresses say."""
+"""URLs of servers."""
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-__all__ = ["is_near"]
+__all__ = ["is_loopback"]
 
 
-def is_near(address: str) -> bool:
-    """Whether an address is on this machine: $HTTPS_PROXY is for the world outside."""
+def is_loopback(address: str) -> bool:
+    """Whether a URL is on this machine, where $HTTPS_PROXY must not be used."""
     try:
         host = urlsplit(address).hostname
     except ValueError:
-        return False  # no address; said where it is used
+        return False  # not a URL; reported when it is used
     return host in {"localhost", "127.0.0.1", "::1"}

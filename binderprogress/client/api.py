@@ -1,4 +1,4 @@
-"""Launches on a binderprogress server."""
+"""The API of a binderprogress server."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ from .._responses import read_text
 from ..core import sse
 from ..core.events import Event, decode
 from ..errors import ServerUnreachableError, StreamError
-from .connection import JITTER, LONGEST_LOG, LONGEST_RESPONSE, Connection
-from .models import Launch, LaunchState
+from .http_client import JITTER, LONGEST_LOG, LONGEST_RESPONSE, HttpClient
+from .models import LaunchHandle, LaunchSnapshot
 
-__all__ = ["Api"]
+__all__ = ["BinderProgressApi"]
 
-# The server says something every 15 s, if only that it is there.
+# The server sends a keepalive every 15 s.
 _IDLE = 60.0
 
 
-class Api:
-    """A binderprogress server, by its API.
+class BinderProgressApi:
+    """The API of a binderprogress server.
 
     Parameters
     ----------
-    connection : Connection
+    http : HttpClient
+        Sends the requests.
     pauses : sequence of float
-        Seconds before each try to connect again.
+        Seconds to wait before each attempt to reconnect.
     """
 
-    def __init__(self, connection: Connection, pauses: Sequence[float]) -> None:
-        self._connection = connection
+    def __init__(self, http: HttpClient, pauses: Sequence[float]) -> None:
+        self._http = http
         self._pauses = tuple(pauses)
 
-    async def start(self, request: dict[str, str]) -> Launch:
-        """Start a launch; see `binderprogress.web.api.StartRequest` for the request."""
-        text = await self._connection.request("POST", "api/launches", request)
-        return self._connection.read(text, Launch)
+    async def start(self, request: dict[str, str]) -> LaunchHandle:
+        """Start a launch. `request` is the body of ``POST /api/launches``."""
+        text = await self._http.request("POST", "api/launches", request)
+        return self._http.read(text, LaunchHandle)
 
     async def watch(self, launch_id: str, after: int) -> AsyncGenerator[Event, None]:
         """Iterate over the events of a launch; see `AsyncClient.watch`."""
@@ -58,45 +59,42 @@ class Api:
                 problem = str(error) or type(error).__name__
             if failures == len(self._pauses):
                 raise ServerUnreachableError(
-                    f"The connection to {self._connection.server} was lost for good: {problem}"
+                    f"Lost the connection to {self._http.server}, and could not reconnect: "
+                    f"{problem}"
                 )
             pause = self._pauses[failures]
             failures += 1
             await asyncio.sleep(pause * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - no secret
 
-    async def state(self, launch_id: str) -> LaunchState:
-        """Say how a launch stands."""
-        text = await self._connection.request("GET", _path(launch_id))
-        return self._connection.read(text, LaunchState)
+    async def state(self, launch_id: str) -> LaunchSnapshot:
+        """Return the state of a launch."""
+        text = await self._http.request("GET", _path(launch_id))
+        return self._http.read(text, LaunchSnapshot)
 
     async def log(self, launch_id: str) -> str:
-        """Return the whole log so far."""
-        return await self._connection.request("GET", _path(launch_id, "/log"), limit=LONGEST_LOG)
+        """Return the log so far."""
+        return await self._http.request("GET", _path(launch_id, "/log"), limit=LONGEST_LOG)
 
     async def cancel(self, launch_id: str) -> None:
         """Cancel a launch."""
-        await self._connection.request("DELETE", _path(launch_id))
+        await self._http.request("DELETE", _path(launch_id))
 
     async def _stream(self, path: str, after: int) -> AsyncGenerator[Event, None]:
-        """Read one connection's worth of events, from the number after `after`."""
-        connection = self._connection
+        """Iterate over the events of one connection, after the number `after`."""
+        http = self._http
         headers = {"Accept": "text/event-stream"}
         if after:
             headers["Last-Event-ID"] = str(after)
-        timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=connection.timeout, sock_read=_IDLE
-        )
-        async with connection.session().get(
-            connection.url(path), headers=headers, timeout=timeout
-        ) as response:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=http.timeout, sock_read=_IDLE)
+        async with http.session().get(http.url(path), headers=headers, timeout=timeout) as response:
             if response.status != 200:
                 text = await read_text(response, LONGEST_RESPONSE)
-                error = connection.error(response.status, text, response.headers)
+                error = http.error_from(response.status, text, response.headers)
                 if response.status < 500 and response.status != 429:
                     raise error
                 raise _TryAgainError(str(error))
             if response.content_type != "text/event-stream":
-                raise connection.stranger(response.status)
+                raise http.unknown_server(response.status)
             decoder = sse.Decoder(last_event_id=str(after or ""))
             async for chunk in response.content.iter_any():
                 for block in decoder.feed(chunk):
@@ -107,7 +105,7 @@ class Api:
 
 
 class _TryAgainError(Exception):
-    """The server is in trouble, or busy; the launch may go on all the same."""
+    """A temporary error response. The launch may still be in progress."""
 
 
 def _path(launch_id: str, more: str = "") -> str:

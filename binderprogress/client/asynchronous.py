@@ -1,4 +1,4 @@
-"""The client, for programs with an event loop."""
+"""The asynchronous client."""
 
 from __future__ import annotations
 
@@ -12,43 +12,45 @@ import msgspec
 from ..core.events import Event
 from ..core.redact import without_credentials
 from ..errors import BinderProgressError
-from .api import Api
-from .binderhub import BinderHub
-from .connection import Connection
-from .models import Launch, LaunchState, Server, read_target, served
+from .api import BinderProgressApi
+from .binderhub import BinderHubApi
+from .http_client import HttpClient
+from .models import JupyterServer, LaunchHandle, LaunchSnapshot, read_target, server_from
 
-__all__ = ["PAUSES", "AsyncClient", "Kind"]
+__all__ = ["PAUSES", "AsyncClient", "ServerKind"]
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
-"""Seconds before each try to connect again; with the last one it is given up."""
+"""Seconds to wait before each attempt to reconnect. After the last one, the client gives up."""
 
-Kind = Literal["binderprogress", "binderhub"]
-"""What a server speaks."""
+ServerKind = Literal["binderprogress", "binderhub"]
+"""The kinds of servers that the client supports."""
 
-# A launch that nobody waits for is cancelled politely, but not at any price.
+# Waiting longer would delay the exception that ended the launch.
 _CANCEL_TIMEOUT = 2.0
 
 
 class AsyncClient:
-    """One server: of binderprogress, or a plain BinderHub.
+    """An asynchronous client of a binderprogress server or a plain BinderHub.
 
     Parameters
     ----------
     server : str
-        Its address.
+        URL of the server.
     token : str
-        What it wants to see, if it stands behind a Hub's login; sent to it only.
+        JupyterHub token, for servers that require a login. It is sent to this server only.
     pauses : sequence of float
-        Seconds before each try to connect again.
+        Seconds to wait before each attempt to reconnect.
     timeout : float
-        Seconds that an answer may take; a stream takes as long as its launch.
+        Maximum time for a response, in seconds. Event streams have no maximum time.
     kind : str, optional
-        ``binderprogress`` or ``binderhub``; by default the server is asked, by its ``/versions``.
+        ``binderprogress`` or ``binderhub``. By default, it is detected from ``/versions``.
 
     Attributes
     ----------
+    server : str
+        URL of the server, without credentials.
     kind : str or None
-        None until it is known.
+        The kind of the server; None until it is known.
     """
 
     def __init__(
@@ -58,13 +60,13 @@ class AsyncClient:
         token: str = "",
         pauses: Sequence[float] = PAUSES,
         timeout: float = 30.0,
-        kind: Kind | None = None,
+        kind: ServerKind | None = None,
     ) -> None:
         self.server = without_credentials(server).rstrip("/")
         self.kind = kind
-        self._connection = Connection(server, token=token, timeout=timeout)
-        self._api = Api(self._connection, pauses)
-        self._binderhub = BinderHub(self._connection, pauses)
+        self._http = HttpClient(server, token=token, timeout=timeout)
+        self._api = BinderProgressApi(self._http, pauses)
+        self._binderhub = BinderHubApi(self._http, pauses)
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -73,123 +75,144 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections. Launches go on as long as somebody watches them."""
+        """Close all connections. Launches continue while another viewer watches them."""
         self._binderhub.close()
-        await self._connection.close()
+        await self._http.close()
 
-    async def find_out(self) -> Kind:
-        """Find out what the server speaks, unless it is known.
+    async def detect_kind(self) -> ServerKind:
+        """Detect the kind of the server, unless it is known already.
 
         Raises
         ------
         ServerUnreachableError
-            If it is neither.
+            If the server does not respond, or is neither binderprogress nor BinderHub.
         """
         if self.kind is None:
-            text = await self._connection.request("GET", "versions")
-            versions = self._connection.read(text, dict[str, Any])
+            text = await self._http.request("GET", "versions")
+            versions = self._http.read(text, dict[str, Any])
             if "binderprogress" in versions:
                 self.kind = "binderprogress"
             elif "binderhub" in versions:
                 self.kind = "binderhub"
             else:
-                raise self._connection.stranger(200)
+                raise self._http.unknown_server(200)
         return self.kind
 
-    # -- what it does
+    # -- launches
 
-    async def start(self, repository: str, ref: str = "") -> Launch:
+    async def start(self, repository: str, ref: str = "") -> LaunchHandle:
         """Start a launch.
 
         Parameters
         ----------
         repository : str
-            A spec, as ``gh/binder-examples/requirements/HEAD``, or any address of a repository,
-            as people copy it from a browser.
+            A spec, such as ``gh/binder-examples/requirements/HEAD``, or the URL of a repository,
+            for example as copied from a browser.
         ref : str
-            Branch, tag or commit; by default the spec's, or the default branch.
+            Branch, tag or commit; by default that of the spec, or the default branch.
 
         Raises
         ------
         SpecError
-            If the repository is not understood.
+            If `repository` is invalid.
         ServerUnreachableError
-            If no server answers. It is not tried again: the launch may have begun.
+            If no server responds. The request is not repeated, because the launch may have started.
         BinderProgressError
-            If the server refuses, with its sentence.
+            If the server refuses the launch, with its message.
         """
         target = read_target(repository, ref)
-        if await self.find_out() == "binderhub":
+        if await self.detect_kind() == "binderhub":
             launch = await self._binderhub.start(target.spec)
         elif target.refs:
-            # The address does not say where its ref ends: the server looks it up.
+            # The server looks up where the ref ends in this URL.
             return await self._api.start({"repo": repository})
         else:
             launch = await self._api.start({"spec": str(target.spec)})
         return msgspec.structs.replace(launch, urlpath=target.urlpath)
 
-    def watch(self, launch: Launch | str, *, after: int = 0) -> AsyncGenerator[Event, None]:
-        """Iterate over the events of a launch, to its end, over as many connections as it takes.
+    def watch(self, launch: LaunchHandle | str, *, after: int = 0) -> AsyncGenerator[Event, None]:
+        """Iterate over the events of a launch until its end, reconnecting as needed.
 
-        Each event comes once, in order; the last one is `ready`, `failed` or `cancelled`.
+        Each event is yielded once, in order. The last one is `ready`, `failed` or `cancelled`.
 
         Parameters
         ----------
-        launch : Launch or str
-            What `start` returned, or its id. A BinderHub's is known to this client only.
+        launch : LaunchHandle or str
+            The return value of `start`, or its id. Launches of a plain BinderHub can only be
+            watched by the client that started them.
         after : int
-            The number of the last event that is had already.
+            Number of the last event that you have already.
 
         Raises
         ------
         NotFoundError
-            If the server knows nothing of this launch, or has forgotten it.
+            If the launch does not exist, or has expired.
         ServerUnreachableError
-            If it cannot be reached again.
+            If the connection was lost, and the client could not reconnect.
         """
-        where, launch_id = self._where(launch)
-        return where.watch(launch_id, after)
+        api, launch_id = self._api_of(launch)
+        return api.watch(launch_id, after)
 
-    async def state(self, launch: Launch | str) -> LaunchState:
-        """Say how a launch stands."""
-        where, launch_id = self._where(launch)
-        return await where.state(launch_id)
+    async def state(self, launch: LaunchHandle | str) -> LaunchSnapshot:
+        """Return the state of a launch.
 
-    async def log(self, launch: Launch | str) -> str:
-        """Return the whole log so far.
-
-        It is what the build printed: do not write it to a terminal as it is.
+        Raises
+        ------
+        NotFoundError
+            If the launch does not exist, or has expired.
         """
-        where, launch_id = self._where(launch)
-        return await where.log(launch_id)
+        api, launch_id = self._api_of(launch)
+        return await api.state(launch_id)
 
-    async def cancel(self, launch: Launch | str) -> None:
-        """Cancel a launch. A server that is ready already goes on.
+    async def log(self, launch: LaunchHandle | str) -> str:
+        """Return the log so far.
 
-        A plain BinderHub cannot be told: its launch is only left. A build that is under way goes
-        on; a server that was asked for may come up, and is stopped when it is idle long enough.
+        It may contain any characters that the build printed, including control sequences. Remove
+        them before you print it to a terminal.
+
+        Raises
+        ------
+        NotFoundError
+            If the launch does not exist, or has expired.
         """
-        where, launch_id = self._where(launch)
-        await where.cancel(launch_id)
+        api, launch_id = self._api_of(launch)
+        return await api.log(launch_id)
+
+    async def cancel(self, launch: LaunchHandle | str) -> None:
+        """Cancel a launch. A Jupyter server that is ready already keeps running.
+
+        A plain BinderHub cannot cancel launches, so the client only disconnects. A build in
+        progress continues, and a server may still start. It is stopped when it has been idle for
+        long enough.
+
+        Raises
+        ------
+        NotFoundError
+            If the launch does not exist, or has expired.
+        """
+        api, launch_id = self._api_of(launch)
+        await api.cancel(launch_id)
 
     async def launch(
         self, repository: str, ref: str = "", *, on_event: Callable[[Event], None] | None = None
-    ) -> Server:
-        """Start a launch and wait for its server. If the waiting is cancelled, so is the launch.
+    ) -> JupyterServer:
+        """Start a launch and wait until its Jupyter server is ready.
+
+        If this task is cancelled, or `on_event` raises an exception, the launch is cancelled.
 
         Parameters
         ----------
         repository, ref : str
-            As for `start`.
+            See `start`.
         on_event : callable, optional
-            Gets each event as it comes.
+            Called with each event.
 
         Raises
         ------
         LaunchFailedError
-            If there is no server at its end: with reason, advice and evidence.
+            If the launch failed or was cancelled. It has the reason, advice and evidence.
         BinderProgressError
-            As `start` and `watch` do.
+            See `start` and `watch`.
         """
         launch = await self.start(repository, ref)
         last: Event | None = None
@@ -202,17 +225,17 @@ class AsyncClient:
             if last is None or not last.terminal:
                 await self._leave(launch)
             raise
-        assert last is not None  # noqa: S101 - `watch` ends with the last event, or raises
-        return served(last)
+        assert last is not None  # noqa: S101 - `watch` yields the last event, or raises
+        return server_from(last)
 
-    async def _leave(self, launch: Launch) -> None:
+    async def _leave(self, launch: LaunchHandle) -> None:
         try:
             async with asyncio.timeout(_CANCEL_TIMEOUT):
                 await self.cancel(launch)
         except (BinderProgressError, TimeoutError):
-            return  # the server cancels a launch that nobody watches
+            return  # the server cancels launches without viewers
 
-    def _where(self, launch: Launch | str) -> tuple[Api | BinderHub, str]:
+    def _api_of(self, launch: LaunchHandle | str) -> tuple[BinderProgressApi | BinderHubApi, str]:
         launch_id = launch if isinstance(launch, str) else launch.id
         if self.kind == "binderhub" or self._binderhub.has(launch_id):
             return self._binderhub, launch_id

@@ -1,8 +1,8 @@
-"""Launches on a plain BinderHub: its ``/build/`` only.
+"""The API of a plain BinderHub, of which only ``/build/`` is used.
 
-One GET there acts and streams, and its events have no ids. While something is built, whoever asks
-again joins that build. Once there is an image, whoever asks again gets a second server: so after
-that it is never asked again.
+One GET request starts a launch and streams its events, which have no ids. Repeating the request
+during a build joins that build. Once the image exists, repeating it would start a second server, so
+the client does not reconnect then.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ from ..errors import (
     StreamError,
     TooManyRequestsError,
 )
-from .connection import JITTER, Connection, retry_after
-from .models import Launch, LaunchState
+from .http_client import JITTER, HttpClient, retry_after
+from .models import LaunchHandle, LaunchSnapshot
 
-__all__ = ["BinderHub"]
+__all__ = ["BinderHubApi"]
 
-# Exactly this: a BinderHub takes no other. And nothing in between is to hold it back to pack it.
+# BinderHub accepts exactly this Accept header. Compression would delay the events.
 _HEADERS = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
 # A BinderHub sends a comment every 25 s.
 _IDLE = 90.0
 _REDIRECTS = 5
-"""How often a request is sent on: a federation does so once."""
+"""Maximum number of redirects. A federation redirects once."""
 _NOT_CONNECTED = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
@@ -57,141 +57,141 @@ _NOT_CONNECTED = (
 )
 
 
-class BinderHub:
-    """A plain BinderHub. It gives launches no names, so only this client can go on with its own.
+class BinderHubApi:
+    """The API of a plain BinderHub. Launches have no ids there, so the client makes up its own.
 
     Parameters
     ----------
-    connection : Connection
+    http : HttpClient
+        Sends the requests.
     pauses : sequence of float
-        Seconds before each try to connect again.
+        Seconds to wait before each attempt to reconnect.
     """
 
-    def __init__(self, connection: Connection, pauses: Sequence[float]) -> None:
-        self._connection = connection
+    def __init__(self, http: HttpClient, pauses: Sequence[float]) -> None:
+        self._http = http
         self._pauses = tuple(pauses)
-        self._launches: dict[str, _Watched] = {}
+        self._launches: dict[str, _LaunchReader] = {}
 
     def has(self, launch_id: str) -> bool:
-        """Whether a launch was started here."""
+        """Whether this client started a launch."""
         return launch_id in self._launches
 
-    async def start(self, spec: Spec) -> Launch:
+    async def start(self, spec: Spec) -> LaunchHandle:
         """Start a launch; see `AsyncClient.start`."""
-        watched = _Watched(self._connection, spec, self._pauses)
-        await watched.begin()
-        launch = Launch(uuid.uuid4().hex, str(spec))
-        self._launches[launch.id] = watched
+        reader = _LaunchReader(self._http, spec, self._pauses)
+        await reader.start()
+        launch = LaunchHandle(uuid.uuid4().hex, str(spec))
+        self._launches[launch.id] = reader
         return launch
 
     async def watch(self, launch_id: str, after: int) -> AsyncGenerator[Event, None]:
         """Iterate over the events of a launch; see `AsyncClient.watch`."""
-        watched = self._find(launch_id)
-        watched.viewers += 1
+        reader = self._reader(launch_id)
+        reader.viewers += 1
         try:
             while True:
-                for event in watched.launch.events[max(after, 0) :]:
+                for event in reader.launch.events[max(after, 0) :]:
                     after = event.id
                     yield event
-                if after < len(watched.launch.events):
+                if after < len(reader.launch.events):
                     continue
-                if watched.over:
-                    watched.check()
+                if reader.over:
+                    reader.raise_error()
                     return
-                await watched.changed.wait()
+                await reader.changed.wait()
         finally:
-            watched.viewers -= 1
+            reader.viewers -= 1
 
-    async def state(self, launch_id: str) -> LaunchState:
-        """Say how a launch stands."""
-        return self._find(launch_id).state(launch_id)
+    async def state(self, launch_id: str) -> LaunchSnapshot:
+        """Return the state of a launch."""
+        return self._reader(launch_id).state(launch_id)
 
     async def log(self, launch_id: str) -> str:
-        """Return the whole log so far."""
-        return "".join(event.message for event in self._find(launch_id).launch.events)
+        """Return the log so far."""
+        return "".join(event.message for event in self._reader(launch_id).launch.events)
 
     async def cancel(self, launch_id: str) -> None:
-        """Leave a launch: a BinderHub cannot be told to stop it."""
-        self._find(launch_id).leave()
+        """Disconnect from a launch. BinderHub has no way to cancel it."""
+        self._reader(launch_id).disconnect()
 
     def close(self) -> None:
-        """Leave all launches."""
-        for watched in self._launches.values():
-            watched.leave()
+        """Disconnect from all launches."""
+        for reader in self._launches.values():
+            reader.disconnect()
 
-    def _find(self, launch_id: str) -> _Watched:
+    def _reader(self, launch_id: str) -> _LaunchReader:
         if launch_id not in self._launches:
             raise NotFoundError(
-                "A BinderHub knows no launches by name: only the client that has started one can "
-                "go on with it."
+                "This launch is unknown. Launches on a BinderHub can only be watched by the client "
+                "that started them."
             )
         return self._launches[launch_id]
 
 
-class _Watched:
-    """One launch, read in the background over as many connections as it takes."""
+class _LaunchReader:
+    """Reads the events of one launch in the background, and reconnects while that is safe."""
 
-    def __init__(self, connection: Connection, spec: Spec, pauses: Sequence[float]) -> None:
+    def __init__(self, http: HttpClient, spec: Spec, pauses: Sequence[float]) -> None:
         self.created = time.time()
-        self.launch = BinderHubLaunch(
-            connection.url(""), began=time.monotonic(), began_utc=self.created
-        )
+        self.launch = BinderHubLaunch(http.url(""), began=time.monotonic(), began_utc=self.created)
         self.changed = asyncio.Event()
         self.viewers = 0
-        self._connection = connection
+        self._http = http
         self._spec = spec
         self._pauses = pauses
-        # As it is: a quoted slash is part of a component.
-        self._url = URL(connection.url(f"build/{spec}"), encoded=True)
+        # Already encoded: a percent-encoded slash is part of a component.
+        self._url = URL(http.url(f"build/{spec}"), encoded=True)
         self._repeats = Repeats()
         self._response: aiohttp.ClientResponse | None = None
-        # Of the present connection: whether it may have come to the hub, and has brought anything.
-        self._is_asked = False
-        self._is_heard = False
+        self._may_have_arrived = False
+        """Whether the last request may have reached the BinderHub."""
+        self._has_event = False
+        """Whether the current connection has received an event."""
         self._failures = 0
         self._problem = ""
         self._task: asyncio.Task[None] | None = None
 
-    async def begin(self) -> None:
-        """Connect, and read in the background from then on.
+    async def start(self) -> None:
+        """Start the launch, and read its events in the background.
 
         Raises
         ------
         BinderProgressError
-            If nothing answers, or what answers refuses. It is not tried again.
+            If the server does not respond, or refuses the launch. The request is not repeated.
         """
         await self._connect()
-        self._task = asyncio.create_task(self._follow())
+        self._task = asyncio.create_task(self._read_all())
         self._task.add_done_callback(self._done)
 
     @property
     def over(self) -> bool:
-        """Whether no event comes any more."""
+        """Whether there will be no more events."""
         return self.launch.over or self._task is None or self._task.done()
 
-    def check(self) -> None:
-        """Raise what has ended it, if that was no event."""
+    def raise_error(self) -> None:
+        """Raise the error that ended the reading, if there was one."""
         if not self.launch.over and self._task is not None:
             self._task.result()
 
-    def leave(self) -> None:
-        """Close its connection."""
+    def disconnect(self) -> None:
+        """Stop reading, and close the connection."""
         if not self.over:
             self.launch.cancel(now=time.monotonic())
-            self._tell()
+            self._notify()
         if self._task is not None:
             self._task.cancel()
-        # It may not have begun yet, and then ends without a word.
+        # A task that has not run yet would not close it when cancelled.
         self._close()
 
-    def state(self, launch_id: str) -> LaunchState:
-        """Say how it stands."""
+    def state(self, launch_id: str) -> LaunchSnapshot:
+        """Return the state of the launch."""
         now = time.time()
         last = self.launch.events[-1] if self.launch.events else None
         progress = last.progress if last is not None else 0.0
         if last is not None and last.curve is not None:
             progress = last.curve.at(now - last.time)
-        return LaunchState(
+        return LaunchSnapshot(
             id=launch_id,
             phase=self.launch.phase,
             progress=progress,
@@ -209,41 +209,41 @@ class _Watched:
 
     # -- in the background
 
-    async def _follow(self) -> None:
+    async def _read_all(self) -> None:
         try:
             while True:
-                await self._read()
+                await self._read_connection()
                 if self.launch.over:
                     return
                 if self._may_have_server:
                     self.launch.fail("connection-lost", now=time.monotonic())
                     return
                 self._repeats.begin()
-                await self._connect_again()
+                await self._reconnect()
         finally:
-            # A BinderHub keeps it open: 60 s after the server is ready, else for ever.
+            # BinderHub keeps it open for 60 s after the server is ready, and otherwise forever.
             self._close()
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        # Taken note of, whether somebody watches or not: else asyncio would complain.
+        # Retrieve the exception: asyncio logs those that are never retrieved.
         if not task.cancelled():
             task.exception()
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self.changed.set()
         self.changed = asyncio.Event()
 
     @property
     def _may_have_server(self) -> bool:
-        """Whether a server may have been asked for: then asking again would start another one."""
+        """Whether a server may be starting. A new request could then start a second one."""
         if self.launch.phase in SPAWN_PHASES:
             return True
-        # Where there is an image, a server is asked for at once: what was said of it may be lost.
-        return self._is_asked and not self._is_heard
+        # If the image exists, the server starts at once, and the events may have been lost.
+        return self._may_have_arrived and not self._has_event
 
-    async def _read(self) -> None:
-        """Read one connection to its end, whatever end that is."""
+    async def _read_connection(self) -> None:
+        """Read events until the launch ends or the connection is lost."""
         if self._response is None:
             return
         decoder = sse.Decoder()
@@ -251,7 +251,7 @@ class _Watched:
             async for chunk in self._response.content.iter_any():
                 for block in decoder.feed(chunk):
                     self._take(read_record(block.data))
-                self._tell()
+                self._notify()
                 if self.launch.over:
                     return
             self._problem = "it was closed early"
@@ -261,23 +261,23 @@ class _Watched:
     def _take(self, record: dict[str, Any]) -> None:
         now = time.monotonic()
         phase, message = phase_of(record), message_of(record)
-        is_first, self._is_heard = not self.launch.events, True
+        is_first, self._has_event = not self.launch.events, True
         if is_first and record.get("status_code") == 403 and message.strip() == "Forbidden":
-            # What it says instead of the address of its login.
-            self.launch.fail("refused", now=now, **_login(self._connection.token))
+            # BinderHub sends this instead of a redirect to its login.
+            self.launch.fail("refused", now=now, **_login_advice(self._http.token))
         elif phase not in PHASES_BEFORE_LAUNCH or not self._repeats.has(
             message, status=phase is Phase.WAITING
         ):
             self._failures = 0
             self.launch.take(record, now=now)
 
-    async def _connect_again(self) -> None:
-        """Connect again, after a pause or some; without a connection if a server may be asked for.
+    async def _reconnect(self) -> None:
+        """Reconnect after a pause. This gives up without an error if a server may be starting.
 
         Raises
         ------
         ServerUnreachableError
-            If that was tried often enough.
+            If all attempts failed.
         """
         self._close()
         while self._failures < len(self._pauses):
@@ -289,19 +289,17 @@ class _Watched:
                 return
             except BinderProgressError as error:
                 self._problem = str(error)
-                if self._is_asked:
+                if self._may_have_arrived:
                     return
         raise ServerUnreachableError(
-            f"The connection to {self._connection.server} was lost for good: {self._problem}"
+            f"Lost the connection to {self._http.server}, and could not reconnect: {self._problem}"
         )
 
     async def _connect(self) -> None:
-        self._is_asked, self._is_heard = True, False
-        timeout = aiohttp.ClientTimeout(
-            total=None, connect=self._connection.timeout, sock_read=_IDLE
-        )
+        self._may_have_arrived, self._has_event = True, False
+        timeout = aiohttp.ClientTimeout(total=None, connect=self._http.timeout, sock_read=_IDLE)
         try:
-            response = await self._connection.session().get(
+            response = await self._http.session().get(
                 self._url,
                 headers=_HEADERS,
                 timeout=timeout,
@@ -309,16 +307,16 @@ class _Watched:
                 middlewares=[send_once],
             )
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            self._is_asked = not isinstance(error, _NOT_CONNECTED)
-            raise self._connection.silent(error) from error
+            self._may_have_arrived = not isinstance(error, _NOT_CONNECTED)
+            raise self._http.unreachable(error) from error
         if response.status == 200 and response.content_type == "text/event-stream":
             self._response = response
-            # The one of a federation that builds it is the one to join again.
+            # After a federation's redirect, reconnect to the member that builds the image.
             self._url = response.url
             return
         response.close()
-        # It has answered, and not with a stream: so there is no launch.
-        self._is_asked = False
+        # The response is not a stream, so there is no launch.
+        self._may_have_arrived = False
         raise self._refusal(response)
 
     def _close(self) -> None:
@@ -327,31 +325,33 @@ class _Watched:
             self._response = None
 
     def _refusal(self, response: aiohttp.ClientResponse) -> BinderProgressError:
-        server, status = self._connection.server, response.status
+        server, status = self._http.server, response.status
         if status == 429:
             seconds = retry_after(response.headers)
             return TooManyRequestsError(
-                f"The BinderHub {server} was asked too often. Try again in {seconds:g} s.",
+                f"Too many requests to the BinderHub {server}. Try again in {seconds:g} s.",
                 retry_after=seconds,
             )
         if status in {401, 403}:
-            return RefusedError(f"The BinderHub {server} does not allow it (status {status}).")
+            return RefusedError(
+                f"The BinderHub {server} does not allow this launch (status {status})."
+            )
         if status == 404:
             return NotFoundError(f"The BinderHub {server} has no /build/ (status {status}).")
         if status >= 400:
-            return ServerUnreachableError(f"The BinderHub {server} answers with status {status}.")
-        return self._connection.stranger(status)
+            return ServerUnreachableError(f"The BinderHub {server} responded with status {status}.")
+        return self._http.unknown_server(status)
 
 
-def _login(token: str) -> dict[str, str]:
-    """Return what is said of a BinderHub that wants to know who asks."""
+def _login_advice(token: str) -> dict[str, str]:
+    """Return message and advice for a BinderHub that requires a login."""
     if token:
         return {
-            "message": "This BinderHub does not take the token.",
-            "advice": "Make another one in its JupyterHub, on the page Token.",
+            "message": "This BinderHub does not accept the token.",
+            "advice": "Create a new one on the Token page of its JupyterHub.",
         }
     return {
-        "message": "This BinderHub is for those who are logged in.",
-        "advice": "Give a token of its JupyterHub: token= in Python, $BINDERPROGRESS_TOKEN for "
+        "message": "This BinderHub requires a login.",
+        "advice": "Pass a token of its JupyterHub: token= in Python, or $BINDERPROGRESS_TOKEN for "
         "the commands.",
     }

@@ -18,12 +18,12 @@ import msgspec
 from .._responses import read_text
 from ..core.printable import plain
 from ..errors import RunFailedError, ServerUnreachableError, StreamError
-from .addresses import is_near
-from .connection import LONGEST_RESPONSE
-from .models import Server
+from .addresses import is_loopback
+from .http_client import LONGEST_RESPONSE
+from .models import JupyterServer
 from .notebook import Notebook
 
-__all__ = ["JupyterServer"]
+__all__ = ["JupyterClient"]
 
 # A folder may be a link to one of its parents.
 _MAX_DEPTH = 8
@@ -72,27 +72,27 @@ class _Message(msgspec.Struct):
     message: str | None = None
 
 
-class JupyterServer:
+class JupyterClient:
     """A running Jupyter server.
 
     Parameters
     ----------
-    server : Server
+    server : JupyterServer
         Its address and token.
     timeout : float
         Maximum time for a request, in seconds.
     """
 
-    def __init__(self, server: Server, *, timeout: float = 30.0) -> None:
+    def __init__(self, server: JupyterServer, *, timeout: float = 30.0) -> None:
         self.url = server.url
         self.headers = {"Authorization": f"token {server.token}"} if server.token else {}
         self._session = aiohttp.ClientSession(
             headers=self.headers,
             timeout=aiohttp.ClientTimeout(total=timeout),
-            trust_env=not is_near(server.url),
+            trust_env=not is_loopback(server.url),
         )
 
-    async def __aenter__(self) -> JupyterServer:
+    async def __aenter__(self) -> JupyterClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -26,9 +26,9 @@ from websockets.protocol import State
 
 from ..core.printable import plain
 from ..errors import RunFailedError
-from .addresses import is_near
-from .connection import JITTER
-from .jupyter import JupyterServer
+from .addresses import is_loopback
+from .http_client import JITTER
+from .jupyter import JupyterClient
 
 __all__ = ["Kernel"]
 
@@ -84,13 +84,13 @@ class Kernel:
 
     Parameters
     ----------
-    server : JupyterServer
+    server : JupyterClient
         The server that the kernel runs in.
     kernel_id : str
         The kernel's id.
     """
 
-    def __init__(self, server: JupyterServer, kernel_id: str) -> None:
+    def __init__(self, server: JupyterClient, kernel_id: str) -> None:
         self._server = server
         self._id = kernel_id
         # The server sends what it has buffered to the same session only.
@@ -115,7 +115,7 @@ class Kernel:
         return self
 
     async def _first_reply(self) -> _Reply:
-        """Ask until the kernel answers: it may take a while until it listens."""
+        """Send requests until the kernel replies. It may take a while to start."""
         while True:
             await self._connected()
             with suppress(TimeoutError):
@@ -272,7 +272,7 @@ class Kernel:
             max_size=_MAX_MESSAGE,
             open_timeout=_CONNECT_TIMEOUT,
             close_timeout=_CLOSE_TIMEOUT,
-            proxy=None if is_near(url) else True,
+            proxy=None if is_loopback(url) else True,
         )
 
 

@@ -1,4 +1,4 @@
-"""What a server answers, and what a launch ends in."""
+"""Launches, their states, and the Jupyter servers that they end in."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from ..core.phases import Phase
 from ..core.printable import plain
 from ..errors import LaunchFailedError, SpecError
 
-__all__ = ["Launch", "LaunchState", "Server", "read_target", "served"]
+__all__ = ["JupyterServer", "LaunchHandle", "LaunchSnapshot", "read_target", "server_from"]
 
 
-class Launch(msgspec.Struct, frozen=True):
+class LaunchHandle(msgspec.Struct, frozen=True):
     """A launch that was started.
 
     Attributes
     ----------
     id : str
-        The key to it: whoever has it may watch and cancel it.
+        Id of the launch. Whoever has it may watch and cancel the launch.
     spec : str
-        What is launched.
+        The spec that is launched.
     page_url : str
-        The page that shows it, for people.
+        URL of the page that shows the launch; empty for a plain BinderHub.
     urlpath : str
-        What the address that was launched says to open in the server; empty if it does not.
+        Path to open in the Jupyter server, if the launched URL names one.
     """
 
     id: str
@@ -37,31 +37,31 @@ class Launch(msgspec.Struct, frozen=True):
     urlpath: str = ""
 
     def __repr__(self) -> str:
-        # The id is a key; a program's output is read by more people than may open the launch.
+        # Without the full id, which gives access to the launch.
         return f"<Launch {self.id[:6]}… {self.spec}>"
 
 
-class LaunchState(msgspec.Struct, frozen=True, kw_only=True):
-    """How a launch stands.
+class LaunchSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a launch at one moment.
 
     Attributes
     ----------
     id, spec : str
     phase : Phase
     progress : float
-        Percent.
+        Progress in percent.
     step, message : str
-        What goes on, and the last line of the log.
+        The current step, and the message of the newest event.
     repo_url, ref, commit : str
-        What is launched; the commit is empty until it is looked up.
+        The repository. The commit is empty until the ref is resolved.
     attempt : int
-        Which try at starting the server.
+        Number of the attempt to start the server, from 1.
     created, now : float
-        Seconds since 1970, by the server's clock.
+        Start of the launch and time of this state, in seconds since 1970 (UTC).
     last : int
-        The number of the newest event.
+        Number of the newest event.
     viewers : int
-        How many connections watch it.
+        Number of connections that watch the launch.
     """
 
     id: str
@@ -80,17 +80,17 @@ class LaunchState(msgspec.Struct, frozen=True, kw_only=True):
     viewers: int = 0
 
 
-class Server(msgspec.Struct, frozen=True):
-    """A Jupyter server that answers.
+class JupyterServer(msgspec.Struct, frozen=True):
+    """A running Jupyter server.
 
     Attributes
     ----------
     url : str
-        Its address, http or https, with a slash at its end.
+        URL of the server, with a trailing slash.
     token : str
-        What opens it; empty if it needs none.
+        Its token; empty if it needs none.
     ready : Event
-        The event that said so, with everything else that is known: image, repository, ref.
+        The last event of the launch, which also has the image, repository and ref.
     """
 
     url: str
@@ -98,12 +98,12 @@ class Server(msgspec.Struct, frozen=True):
     ready: Event
 
     def address(self, urlpath: str = "") -> str:
-        """Return what a browser opens: the server, or `urlpath` in it, with the token.
+        """Return a URL with the token that opens the server in a browser.
 
         Parameters
         ----------
         urlpath : str
-            As ``lab/tree/index.ipynb``; it may have a query of its own.
+            Path to open in the server, such as ``lab/tree/index.ipynb``. It may have a query.
         """
         path, _, query = urlpath.lstrip("/").partition("?")
         token = urlencode({"token": self.token}) if self.token else ""
@@ -112,11 +112,11 @@ class Server(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         # Without the token.
-        return f"<Server {self.url}>"
+        return f"<JupyterServer {self.url}>"
 
 
-def served(last: Event) -> Server:
-    """Make of a launch's last event the server, or the error that says why there is none.
+def server_from(last: Event) -> JupyterServer:
+    """Return the server of the last event of a launch.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def served(last: Event) -> Server:
     """
     if last.phase is Phase.READY:
         url = last.url if last.url.endswith("/") or "?" in last.url else f"{last.url}/"
-        return Server(url, last.token, last)
+        return JupyterServer(url, last.token, last)
     reason = REASONS.get(last.reason, REASONS["unknown"])
     raise LaunchFailedError(
         plain(last.message).strip() or reason.sentence,
@@ -137,16 +137,23 @@ def served(last: Event) -> Server:
 
 
 def read_target(repository: str, ref: str = "") -> specs.Target:
-    """Read what a person calls a repository: a spec, or any address of it.
+    """Parse a spec or the URL of a repository.
+
+    Parameters
+    ----------
+    repository : str
+        A spec, or a URL.
+    ref : str
+        Branch, tag or commit; by default that of the spec, or the default branch.
 
     Raises
     ------
     SpecError
-        If it is neither.
+        If `repository` is neither, or invalid.
     """
     if not (specs.looks_like_spec(repository) or specs.looks_like_address(repository)):
         raise SpecError(
-            f"{repository!r} is neither a spec nor an address. An address begins with https://, a "
-            "spec reads gh/<user>/<repository>/<ref>."
+            f"{repository!r} is not a URL or a spec. URLs start with https://, and specs look like "
+            "gh/<user>/<repository>/<ref>."
         )
     return specs.read_address(repository, ref)

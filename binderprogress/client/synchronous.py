@@ -1,4 +1,4 @@
-"""The client, for programs without an event loop, and for notebooks, where one runs already."""
+"""The synchronous client. It also works in notebooks, where an event loop is already running."""
 
 from __future__ import annotations
 
@@ -9,35 +9,37 @@ from concurrent.futures import CancelledError, wait
 from typing import Any, TypeVar
 
 from ..core.events import Event
-from .asynchronous import PAUSES, AsyncClient, Kind
-from .models import Launch, LaunchState, Server
+from .asynchronous import PAUSES, AsyncClient, ServerKind
+from .models import JupyterServer, LaunchHandle, LaunchSnapshot
 
 __all__ = ["Client"]
 
 _WAKE = 1.0
-"""Seconds after which a waiting thread looks whether Ctrl-C was pressed."""
+"""Seconds after which a waiting thread checks whether Ctrl-C was pressed."""
 
-_LEAVE_TIMEOUT = 3.0
-"""Seconds that what is interrupted may take to clean up."""
+_CLEAN_UP_TIMEOUT = 3.0
+"""Maximum number of seconds for an interrupted call to clean up."""
 
 _T = TypeVar("_T")
 
 
 class Client:
-    """One server. It is `AsyncClient`, in an event loop of its own, in a thread of its own.
+    """A client of a binderprogress server or a plain BinderHub.
+
+    It runs an `AsyncClient` in an event loop in its own thread.
 
     Parameters
     ----------
     server : str
-        Its address.
+        URL of the server.
     token : str
-        What it wants to see, if it stands behind a Hub's login; sent to it only.
+        JupyterHub token, for servers that require a login. It is sent to this server only.
     pauses : sequence of float
-        Seconds before each try to connect again.
+        Seconds to wait before each attempt to reconnect.
     timeout : float
-        Seconds that an answer may take; a stream takes as long as its launch.
+        Maximum time for a response, in seconds. Event streams have no maximum time.
     kind : str, optional
-        ``binderprogress`` or ``binderhub``; by default the server is asked, by its ``/versions``.
+        ``binderprogress`` or ``binderhub``. By default, it is detected from ``/versions``.
     """
 
     def __init__(
@@ -47,11 +49,11 @@ class Client:
         token: str = "",
         pauses: Sequence[float] = PAUSES,
         timeout: float = 30.0,
-        kind: Kind | None = None,
+        kind: ServerKind | None = None,
     ) -> None:
         self._client = AsyncClient(server, token=token, pauses=pauses, timeout=timeout, kind=kind)
         self._loop = asyncio.new_event_loop()
-        # A daemon: a program that forgets to close it can end all the same.
+        # A daemon thread, so that programs can exit without closing the client.
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="binderprogress client", daemon=True
         )
@@ -65,7 +67,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections. Iterators end; launches continue while somebody watches them."""
+        """Close all connections and iterators. Launches continue while another viewer watches."""
         if self._closed:
             return
         self._closed = True
@@ -75,7 +77,7 @@ class Client:
         self._loop.close()
 
     async def _shut_down(self) -> None:
-        """End what other threads wait for, and the iterators that were left open."""
+        """Cancel the calls of other threads, and close open iterators."""
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
@@ -83,72 +85,72 @@ class Client:
         await self._loop.shutdown_asyncgens()
         await self._client.close()
 
-    def start(self, repository: str, ref: str = "") -> Launch:
+    def start(self, repository: str, ref: str = "") -> LaunchHandle:
         """Start a launch; see `AsyncClient.start`."""
         return self._call(self._client.start(repository, ref))
 
-    def watch(self, launch: Launch | str, *, after: int = 0) -> Iterator[Event]:
-        """Iterate over the events of a launch, to its end; see `AsyncClient.watch`."""
+    def watch(self, launch: LaunchHandle | str, *, after: int = 0) -> Iterator[Event]:
+        """Iterate over the events of a launch until its end; see `AsyncClient.watch`."""
         events = self._client.watch(launch, after=after)
 
-        async def following() -> Event | None:
+        async def next_event() -> Event | None:
             return await anext(events, None)
 
         try:
-            while (event := self._call(following())) is not None:
+            while (event := self._call(next_event())) is not None:
                 yield event
         finally:
-            # Otherwise the connection stays open, and the launch keeps a viewer. A client that was
-            # closed has closed it already.
+            # Otherwise the connection would stay open, and the launch would keep a viewer. `close`
+            # has closed it already.
             if not self._closed:
                 self._call(events.aclose())
 
-    def state(self, launch: Launch | str) -> LaunchState:
-        """Say how a launch stands; see `AsyncClient.state`."""
+    def state(self, launch: LaunchHandle | str) -> LaunchSnapshot:
+        """Return the state of a launch; see `AsyncClient.state`."""
         return self._call(self._client.state(launch))
 
-    def log(self, launch: Launch | str) -> str:
-        """Return the whole log so far; see `AsyncClient.log`."""
+    def log(self, launch: LaunchHandle | str) -> str:
+        """Return the log so far; see `AsyncClient.log`."""
         return self._call(self._client.log(launch))
 
-    def cancel(self, launch: Launch | str) -> None:
+    def cancel(self, launch: LaunchHandle | str) -> None:
         """Cancel a launch; see `AsyncClient.cancel`."""
         self._call(self._client.cancel(launch))
 
     def launch(
         self, repository: str, ref: str = "", *, on_event: Callable[[Event], None] | None = None
-    ) -> Server:
-        """Start a launch and wait for its server; see `AsyncClient.launch`.
+    ) -> JupyterServer:
+        """Start a launch and wait until its server is ready; see `AsyncClient.launch`.
 
-        Ctrl-C, or an exception of `on_event`, cancels the launch. `on_event` is called in the
+        Ctrl-C, or an exception in `on_event`, cancels the launch. `on_event` is called in the
         client's thread.
         """
         return self._call(self._client.launch(repository, ref, on_event=on_event))
 
-    def _call(self, work: Coroutine[Any, Any, _T]) -> _T:
+    def _call(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         if self._closed:
-            work.close()
+            coroutine.close()
             raise RuntimeError("This client is closed.")
         ended = threading.Event()
 
-        async def noted() -> _T:
+        async def run() -> _T:
             try:
-                return await work
+                return await coroutine
             finally:
                 ended.set()
 
-        task = asyncio.run_coroutine_threadsafe(noted(), self._loop)
+        task = asyncio.run_coroutine_threadsafe(run(), self._loop)
         try:
-            # A signal that comes just before this thread waits is noticed when it wakes up.
+            # A signal that arrives just before this thread waits is handled when it wakes up.
             while not task.done():
                 wait([task], _WAKE)
             return task.result()
         except CancelledError:
-            # Only `close`, called by another thread, cancels it.
+            # Another thread called `close`.
             raise RuntimeError("This client was closed while it was in use.") from None
         except BaseException:
-            # Ctrl-C arrives in this thread. The work runs in the other, and may have a launch to
-            # cancel.
+            # Ctrl-C arrives in this thread, while the coroutine runs in the other one. It may have
+            # to cancel a launch.
             task.cancel()
-            ended.wait(_LEAVE_TIMEOUT)
+            ended.wait(_CLEAN_UP_TIMEOUT)
             raise

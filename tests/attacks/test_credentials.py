@@ -415,10 +415,10 @@ async def test_attack_password_of_the_server_of_a_client() -> None:
     hub.start()
     async with AsyncClient(with_credentials(hub.url)) as client:
         assert client.server == hub.url.rstrip("/")
-        assert await client.find_out() == "binderhub"
+        assert await client.detect_kind() == "binderhub"
     await hub.stop()
     async with AsyncClient(with_credentials(hub.url)) as client:
         with pytest.raises((ServerUnreachableError, RefusedError)) as caught:
-            await client.find_out()
+            await client.detect_kind()
     assert PASSWORD not in str(caught.value)
     assert hub.refused == 0

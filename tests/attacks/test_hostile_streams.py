@@ -18,8 +18,8 @@ from binderprogress.backends.binderhub.upstreams import Upstreams
 from binderprogress.backends.jupyterhub.launcher import HubLauncher
 from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.client import AsyncClient
-from binderprogress.client.jupyter import JupyterServer
-from binderprogress.client.models import Server
+from binderprogress.client.jupyter import JupyterClient
+from binderprogress.client.models import JupyterServer
 from binderprogress.core.events import Event
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import parse
@@ -307,15 +307,15 @@ async def test_attack_client_of_a_server_that_never_ends() -> None:
 
     async with sending(answer) as hub, AsyncClient(hub.url, timeout=50.0) as client:
         with pytest.raises(ServerUnreachableError, match="longer than"):
-            await client.find_out()
+            await client.detect_kind()
         assert sum(hub.sent) < 24 * MEBI
 
 
-def at(hub: Sender) -> Server:
+def at(hub: Sender) -> JupyterServer:
     ready = Event(
         id=1, phase=Phase.READY, time=0.0, elapsed=0.0, progress=100.0, url=hub.url, token="t"
     )
-    return Server(hub.url, "t", ready)
+    return JupyterServer(hub.url, "t", ready)
 
 
 @asynchronous(60)
@@ -327,7 +327,7 @@ async def test_attack_client_of_a_jupyter_server_that_never_ends() -> None:
         while True:
             await send(CHUNK)
 
-    async with sending(answer) as hub, JupyterServer(at(hub), timeout=50.0) as server:
+    async with sending(answer) as hub, JupyterClient(at(hub), timeout=50.0) as server:
         with pytest.raises(RunFailedError, match="longer than"):
             await server.notebooks()
         assert sum(hub.sent) < 24 * MEBI

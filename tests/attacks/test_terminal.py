@@ -24,7 +24,7 @@ import pytest
 from rich.console import Console
 
 from binderprogress.cli.display import JsonDisplay, PlainDisplay, TerminalDisplay
-from binderprogress.cli.summary import Seen, print_rows, rows
+from binderprogress.cli.summary import TraceRecorder, print_rows, summarize
 from binderprogress.core.events import Event
 from binderprogress.core.phases import Phase
 
@@ -113,14 +113,14 @@ def test_a_log_as_json(text: str, phase: Phase, capsys: pytest.CaptureFixture[st
 def test_the_summary(text: str) -> None:
     """A step is named by a line of the log."""
     out = io.TextIOWrapper(io.BytesIO(), "utf-8", newline="\n")
-    seen = Seen()
+    seen = TraceRecorder()
     for number, step in enumerate([f"step {text}", "other", "other"], 1):
         at = msgspec.structs.replace(
             event(text), id=number, time=9.0 * number, step=step, step_key=f"key-{number}"
         )
         seen.add(at)
     seen.add(msgspec.structs.replace(at, phase=Phase.READY, time=30.0))
-    print_rows(rows(seen.trace()), out=out)
+    print_rows(summarize(seen.trace()), out=out)
     out.seek(0)
     shown = out.read()
     assert "step" in shown, shown

@@ -49,7 +49,7 @@ def test_sums_are_those_of_the_launches_again(file: Path, env: dict[str, str]) -
     config.write_text(f"c.History.url = 'sqlite:///{file}'")
     config.chmod(0o600)
     done = cli("history", "rebuild", "-f", str(config), env=env)
-    assert (done.returncode, done.stderr) == (0, "3 launches are read.\n")
+    assert (done.returncode, done.stderr) == (0, "Read 3 launches.\n")
     assert f"sqlite:///{file}" in done.stdout
     assert "Done: 3 launches" in done.stdout
     assert told(file) == before

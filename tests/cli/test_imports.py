@@ -119,6 +119,6 @@ def test_a_command_names_the_extra_that_is_missing(module: str, command: str, ex
     )
     assert done.returncode == 2
     assert done.stderr == (
-        f"{module} is not installed, which this command needs. "
+        f"This command needs {module}, which is not installed. "
         f"Install it with: pip install 'binderprogress[{extra}]'\n"
     )

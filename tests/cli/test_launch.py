@@ -409,7 +409,7 @@ def test_interrupted(
         running.signal(number)
         assert running.wait(5) == 130
     assert gone(build), "the launch is cancelled on the server, and its build with it"
-    assert (tmp_path / "log").read_text() == "Interrupted; the launch is cancelled.\n"
+    assert (tmp_path / "log").read_text() == "Interrupted. The launch was cancelled.\n"
     deadline = time.monotonic() + 5
     while ended(server, "cancelled") == before:
         assert time.monotonic() < deadline
@@ -427,7 +427,7 @@ def test_interrupted_while_the_server_does_not_answer(
         finally:
             server.running.signal(signal.SIGCONT)
     said = (tmp_path / "log").read_text()
-    assert said.startswith("Interrupted; the server does not answer."), said
+    assert said.startswith("Interrupted. The server does not respond."), said
     assert "Traceback" not in said
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from binderprogress.cli.summary import Row, Seen, print_rows, rows
+from binderprogress.cli.summary import Row, TraceRecorder, print_rows, summarize
 from binderprogress.core.events import Event
 from binderprogress.core.log.steps import Step, numbered
 from binderprogress.core.phases import Phase
@@ -49,10 +49,10 @@ BUILD = [
 
 
 def seen(events: list[Event]) -> list[Row]:
-    found = Seen()
+    found = TraceRecorder()
     for one in events:
         found.add(one)
-    return rows(found.trace())
+    return summarize(found.trace())
 
 
 def test_phases_with_their_longest_steps_and_what_was_cached() -> None:
@@ -60,23 +60,23 @@ def test_phases_with_their_longest_steps_and_what_was_cached() -> None:
         Row("Waiting", 1.0),
         Row("Fetching", 2.0),
         Row("Building", 122.0),
-        Row("Building with Python", pytest.approx(1.1), part=True),
-        Row("Cached steps: 8", pytest.approx(9.9), part=True),
-        Row("Step 9 of 20", 1.0, part=True),
-        Row("Step 20 of 20", 100.0, part=True),
+        Row("Building with Python", pytest.approx(1.1), is_step=True),
+        Row("8 cached steps", pytest.approx(9.9), is_step=True),
+        Row("Step 9 of 20", 1.0, is_step=True),
+        Row("Step 20 of 20", 100.0, is_step=True),
         Row("Launching", 11.0),
         # A label may come from another server: it does not write to the terminal.
-        Row("Pulling the image", 10.0, part=True),
+        Row("Pulling the image", 10.0, is_step=True),
     ]
 
 
 def test_a_log_is_not_kept() -> None:
     lines = [event(1 + n / 1000, "building", message="a line\n") for n in range(1000)]
-    found = Seen()
+    found = TraceRecorder()
     for one in [event(0, "waiting"), *lines, event(3, "ready")]:
         found.add(one)
     assert len(found._events) == 3
-    assert rows(found.trace()) == [Row("Waiting", 1.0), Row("Building", 2.0)]
+    assert summarize(found.trace()) == [Row("Waiting", 1.0), Row("Building", 2.0)]
 
 
 def test_nothing_is_said_of_nothing() -> None:

@@ -48,7 +48,7 @@ def test_help_names_the_commands_and_their_options(env: dict[str, str]) -> None:
         assert f"\n{word}\n" in done.stdout
     done = cli("launch", "--help", env=env)
     assert done.returncode == 0
-    for word in ("--ref", "--server", "--json", "--no-open", "--engine", "130 interrupted"):
+    for word in ("--ref", "--server", "--json", "--no-open", "--engine", "130 if interrupted"):
         assert word in done.stdout
 
 
@@ -107,9 +107,9 @@ def test_an_address_that_is_not_ours(env: dict[str, str]) -> None:
 WRONG = {
     "no command": ([], ""),
     "no command of the history": (["history"], ""),
-    "unknown command of the history": (["history", "erase"], "There is no command 'erase'."),
+    "unknown command of the history": (["history", "erase"], "Unknown command: 'erase'."),
     "rebuild takes no argument": (["history", "rebuild", "x"], "'x' is not understood here."),
-    "unknown command": (["lunch"], "There is no command 'lunch'."),
+    "unknown command": (["lunch"], "Unknown command: 'lunch'."),
     "unknown option": (["--nonsense"], "unknown option: --nonsense"),
     "unknown option of a command": (["serve", "--prot=1"], "unknown option: --prot"),
     "option without its value": (["launch", "x", "--ref"], "expected one argument"),
@@ -119,15 +119,15 @@ WRONG = {
     "no port": (["serve", "--port", "99999"], "should not be greater than 65535"),
     "no engine": (["launch", "gh/a/b/c", "--engine=rkt"], "any of ['local', 'docker', 'podman']"),
     "no config file": (["serve", "-f", "/nowhere.py"], "There is no config file /nowhere.py"),
-    "no repository": (["launch"], "Name one repository."),
-    "two repositories": (["launch", "a", "b"], "Name one repository."),
-    "no folder": (["launch", "./nothing"], "'./nothing' is neither a folder nor a spec"),
-    "nobody's home": (["launch", "~nobody-at-all/x"], "neither a folder"),
-    "no path at all": (["launch", "x" * 5000], "neither a folder"),
+    "no repository": (["launch"], "Give exactly one repository."),
+    "two repositories": (["launch", "a", "b"], "Give exactly one repository."),
+    "no folder": (["launch", "./nothing"], "'./nothing' is not a folder, a URL or a spec"),
+    "nobody's home": (["launch", "~nobody-at-all/x"], "is not a folder, a URL"),
+    "no path at all": (["launch", "x" * 5000], "is not a folder, a URL"),
     "no address": (["launch", "ext::sh"], "not the address of a repository"),
     "a password": (["launch", "https://a:b@example.org/c"], "password"),
     "no ref": (["launch", "gh/a/b/c", "--ref=-x"], "not a valid branch"),
-    "nothing to check": (["check"], "Name one repository."),
+    "nothing to check": (["check"], "Give exactly one repository."),
     "some notebooks and all": (
         ["check", "gh/a/b/c", "--notebook", "x.ipynb", "--all-notebooks"],
         "--notebook and --all-notebooks cannot be used together.",
@@ -167,7 +167,7 @@ def test_wrong_usage(
 def test_wrong_usage_of_the_real_command(env: dict[str, str]) -> None:
     done = cli("launch", "./nothing", env=env)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "neither a folder" in done.stderr
+    assert "is not a folder, a URL" in done.stderr
 
 
 BROKEN = {

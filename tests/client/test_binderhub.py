@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from binderprogress.client import AsyncClient, Client, Launch
+from binderprogress.client import AsyncClient, Client, LaunchHandle
 from binderprogress.core.events import Event
 from binderprogress.core.phases import Phase
 from binderprogress.errors import (
@@ -38,7 +38,7 @@ async def a_hub(stream: str = "ok", **options: Any) -> AsyncIterator[tuple[Binde
         await hub.stop()
 
 
-async def all_of(client: AsyncClient, launch: Launch | str, after: int = 0) -> list[Event]:
+async def all_of(client: AsyncClient, launch: LaunchHandle | str, after: int = 0) -> list[Event]:
     async with aclosing(client.watch(launch, after=after)) as events:
         return [event async for event in events]
 
@@ -93,7 +93,7 @@ async def test_no_second_server_is_started(cut: int, built: bool) -> None:
 async def test_it_gives_up_when_the_hub_is_gone() -> None:
     async with a_hub(pace=0.02) as (hub, client):
         launch = await client.start(SPEC)
-        with pytest.raises(ServerUnreachableError, match="lost for good"):
+        with pytest.raises(ServerUnreachableError, match="could not reconnect"):
             async with aclosing(client.watch(launch)) as events:
                 async for event in events:
                     if event.phase is Phase.BUILDING:

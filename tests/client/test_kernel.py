@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from binderprogress.client import Client, Server
+from binderprogress.client import Client, JupyterServer
 from binderprogress.client import kernel as module
-from binderprogress.client.jupyter import JupyterServer
+from binderprogress.client.jupyter import JupyterClient
 from binderprogress.client.kernel import Kernel
 from binderprogress.core.specs import from_address
 from binderprogress.errors import RunFailedError
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.hub
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
     folder = tmp_path_factory.mktemp("kernel")
     made = repository(folder / "notebooks", {"a/b.ipynb": "{}"})
     with running(folder) as site, Client(site.url) as client:
@@ -39,7 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 class Cut:
     """A kernel behind a proxy, and a connection to its server that bypasses the proxy."""
 
-    def __init__(self, proxy: CuttingProxy, jupyter: JupyterServer, kernel_id: str) -> None:
+    def __init__(self, proxy: CuttingProxy, jupyter: JupyterClient, kernel_id: str) -> None:
         self.proxy = proxy
         self.jupyter = jupyter
         self.kernel_id = kernel_id
@@ -71,19 +71,19 @@ class Cut:
 
 @asynccontextmanager
 async def cutting(
-    server: Server, hears: Callable[[bytes], bool] = lambda _: True
+    server: JupyterServer, hears: Callable[[bytes], bool] = lambda _: True
 ) -> AsyncIterator[tuple[Cut, Kernel]]:
     port = urlsplit(server.url).port
     assert port is not None
     async with CuttingProxy(port) as proxy:
         proxy.hears = hears
-        behind = Server(
+        behind = JupyterServer(
             server.url.replace(f":{port}/", f":{proxy.port}/"), server.token, server.ready
         )
         async with (
-            JupyterServer(server) as beside,
+            JupyterClient(server) as beside,
             beside.kernel() as kernel_id,
-            JupyterServer(behind) as jupyter,
+            JupyterClient(behind) as jupyter,
             Kernel(jupyter, kernel_id) as kernel,
         ):
             yield Cut(proxy, beside, kernel_id), kernel
@@ -126,7 +126,7 @@ class Cell:
 
 
 @asynchronous(60)
-async def test_a_cut_before_a_cell(server: Server, tmp_path: Path) -> None:
+async def test_a_cut_before_a_cell(server: JupyterServer, tmp_path: Path) -> None:
     cell = Cell(tmp_path)
     cell.end()
     async with cutting(server) as (cut, kernel):
@@ -138,7 +138,7 @@ async def test_a_cut_before_a_cell(server: Server, tmp_path: Path) -> None:
 
 
 @asynchronous(60)
-async def test_a_cell_that_ends_after_the_cut(server: Server, tmp_path: Path) -> None:
+async def test_a_cell_that_ends_after_the_cut(server: JupyterServer, tmp_path: Path) -> None:
     cell = Cell(tmp_path, meanwhile="print('…')")
     async with cutting(server) as (cut, kernel):
         ran = asyncio.create_task(kernel.execute(cell.code, timeout=30))
@@ -162,7 +162,7 @@ async def test_a_cell_that_ends_after_the_cut(server: Server, tmp_path: Path) ->
 )
 @asynchronous(60)
 async def test_a_cell_that_ends_while_nobody_is_connected(
-    server: Server, tmp_path: Path, meanwhile: str, at_last: str, kind: str
+    server: JupyterServer, tmp_path: Path, meanwhile: str, at_last: str, kind: str
 ) -> None:
     cell = Cell(tmp_path, meanwhile=meanwhile, at_last=at_last)
     async with cutting(server) as (cut, kernel):
@@ -200,7 +200,7 @@ class Ear:
 
 @pytest.mark.parametrize("begun", [True, False])
 @asynchronous(60)
-async def test_a_reply_that_is_lost(server: Server, tmp_path: Path, begun: bool) -> None:
+async def test_a_reply_that_is_lost(server: JupyterServer, tmp_path: Path, begun: bool) -> None:
     """It cannot be recovered. The error says what is known, and the cell is not run again."""
     cell = Cell(tmp_path)
     async with cutting(server) as (cut, kernel):
@@ -224,7 +224,9 @@ async def test_a_reply_that_is_lost(server: Server, tmp_path: Path, begun: bool)
 
 
 @asynchronous(60)
-async def test_a_first_reply_that_is_lost(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_first_reply_that_is_lost(
+    server: JupyterServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A kernel that is only starting may miss a request: it is asked again."""
     monkeypatch.setattr(module, "_ASK_AGAIN", 1.0)
     dropped: list[bytes] = []
@@ -242,7 +244,7 @@ async def test_a_first_reply_that_is_lost(server: Server, monkeypatch: pytest.Mo
 
 @asynchronous(60)
 async def test_somebody_else_is_connected(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server does not buffer then. The client reconnects all the same."""
     monkeypatch.setattr(module, "_DISCONNECT_TIMEOUT", 0.3)
@@ -259,7 +261,7 @@ async def test_somebody_else_is_connected(
 @pytest.mark.parametrize("again", [True, False])
 @asynchronous(60)
 async def test_a_kernel_that_dies_while_nobody_is_connected(
-    server: Server, tmp_path: Path, again: bool
+    server: JupyterServer, tmp_path: Path, again: bool
 ) -> None:
     """Both before and after the server has restarted it."""
     cell = Cell(tmp_path)
@@ -283,7 +285,7 @@ async def test_a_kernel_that_dies_while_nobody_is_connected(
 
 @asynchronous(60)
 async def test_a_server_that_is_lost_for_good(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_PAUSES", (0.0, 0.01, 0.02))
     cell = Cell(tmp_path)
@@ -298,8 +300,8 @@ async def test_a_server_that_is_lost_for_good(
 
 
 @asynchronous(60)
-async def test_a_kernel_that_does_not_exist(server: Server) -> None:
-    async with JupyterServer(server) as jupyter:
+async def test_a_kernel_that_does_not_exist(server: JupyterServer) -> None:
+    async with JupyterClient(server) as jupyter:
         with pytest.raises(RunFailedError) as failed:
             async with Kernel(jupyter, "00000000-0000-0000-0000-000000000000"):
                 pass
@@ -308,7 +310,7 @@ async def test_a_kernel_that_does_not_exist(server: Server) -> None:
 
 
 @asynchronous(60)
-async def test_a_wrong_token(server: Server) -> None:
-    async with JupyterServer(Server(server.url, "wrong", server.ready)) as jupyter:
+async def test_a_wrong_token(server: JupyterServer) -> None:
+    async with JupyterClient(JupyterServer(server.url, "wrong", server.ready)) as jupyter:
         with pytest.raises(RunFailedError, match="Forbidden"):
             await jupyter.notebooks()

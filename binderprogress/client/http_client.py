@@ -1,4 +1,4 @@
-"""Requests to one server, and what its answers mean."""
+"""Send requests to one server, and turn error responses into exceptions."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from ..errors import (
     StreamError,
     TooManyRequestsError,
 )
-from .addresses import is_near
+from .addresses import is_loopback
 
-__all__ = ["JITTER", "LONGEST_LOG", "LONGEST_RESPONSE", "Connection", "retry_after"]
+__all__ = ["JITTER", "LONGEST_LOG", "LONGEST_RESPONSE", "HttpClient", "retry_after"]
 
 LONGEST_RESPONSE = 16 * 2**20
 """Maximum size of a response, in bytes. A notebook with images may have several MiB."""
@@ -32,26 +32,27 @@ LONGEST_LOG = 2**30
 """Maximum size of a log, in bytes. A server keeps up to 256 Mi characters of each log."""
 
 JITTER = 0.25
-"""Of a pause, to either side: clients that were cut together do not come back together."""
+"""Pauses vary by this fraction, so that clients do not all reconnect at the same time."""
 
 _T = TypeVar("_T")
 
 
-class Connection:
-    """What requests to one server have in common.
+class HttpClient:
+    """An HTTP client for one server.
 
     Parameters
     ----------
     server : str
-        Its address; it may have a user and a password, which are sent to it only.
+        URL of the server. It may contain a user name and a password, which are sent to this server
+        only.
     token : str
-        What it wants to see; empty if nothing.
+        Token for the server; empty if it needs none.
     timeout : float
-        Seconds that an answer may take.
+        Maximum time for a response, in seconds.
     """
 
     def __init__(self, server: str, *, token: str, timeout: float) -> None:
-        # Both would be shown: in errors, and by whoever shows where it is connected to.
+        # `self.server` is shown in error messages, so it must not contain the password.
         server, user, password = split_credentials(server)
         self.server = server.rstrip("/")
         self._authorization = f"token {token}" if token else ""
@@ -64,87 +65,101 @@ class Connection:
         self._closed = False
 
     async def close(self) -> None:
-        """Close all connections, for good."""
+        """Close all connections. The client cannot be used again."""
         self._closed = True
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     def url(self, path: str) -> str:
-        """Return the address of a path below the server's."""
-        # Not the addresses that the server names: behind a proxy it may not know its own.
+        """Return the URL of a path on the server."""
+        # URLs in responses are not used: behind a proxy, the server may not know its own URL.
         return f"{self.server}/{path}"
 
     def session(self) -> aiohttp.ClientSession:
-        """Return what connections are made with.
+        """Return the session for requests to this server.
 
         Raises
         ------
         RuntimeError
-            If the connections were closed.
+            If the client is closed.
         """
         if self._closed:
             raise RuntimeError("This client is closed.")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self.timeout),
-                # aiohttp leaves it out where it is sent on to another host.
+                # aiohttp does not send it to other hosts after a redirect.
                 headers={"Authorization": self._authorization} if self._authorization else None,
-                trust_env=not is_near(self.server),
+                trust_env=not is_loopback(self.server),
             )
         return self._session
 
     async def request(
         self, method: str, path: str, body: Any = None, *, limit: int = LONGEST_RESPONSE
     ) -> str:
-        """Send a request and return the text of its answer.
+        """Send a request, and return the body of the response.
+
+        Parameters
+        ----------
+        method, path : str
+            The path is relative to the server's URL.
+        body : object, optional
+            Sent as JSON.
+        limit : int
+            Maximum size of the response, in bytes.
 
         Raises
         ------
         ServerUnreachableError
-            If nothing answers, or not what we know.
+            If the server does not respond, or is not a binderprogress server.
         BinderProgressError
-            If the server refuses, with its sentence.
+            If the response is an error, with its message.
         """
         try:
             async with self.session().request(method, self.url(path), json=body) as response:
                 text = await read_text(response, limit)
                 if response.status < 400:
                     return text
-                raise self.error(response.status, text, response.headers)
+                raise self.error_from(response.status, text, response.headers)
         except (aiohttp.ClientError, TimeoutError, ValueError, StreamError) as error:
-            raise self.silent(error) from error
+            raise self.unreachable(error) from error
 
     def read(self, text: str, kind: type[_T]) -> _T:
-        """Read an answer."""
+        """Decode a JSON response.
+
+        Raises
+        ------
+        ServerUnreachableError
+            If it does not have the expected type.
+        """
         try:
             return msgspec.json.decode(text, type=kind)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise self.stranger(200) from error
+            raise self.unknown_server(200) from error
 
-    # -- what went wrong
+    # -- errors
 
-    def silent(self, error: Exception) -> ServerUnreachableError:
-        """Return the error for a server that does not answer."""
+    def unreachable(self, error: Exception) -> ServerUnreachableError:
+        """Return the error for a server that does not respond."""
         return ServerUnreachableError(
-            f"No binderprogress server and no BinderHub answers at {self.server}. Is it running, "
-            f"and is the address right? ({redact(str(error)) or type(error).__name__})"
+            f"Cannot reach the server {self.server}. Check that its URL is correct and that it is "
+            f"running. ({redact(str(error)) or type(error).__name__})"
         )
 
-    def stranger(self, status: int) -> ServerUnreachableError:
-        """Return the error for an answer that is not of a server that we know."""
+    def unknown_server(self, status: int) -> ServerUnreachableError:
+        """Return the error for a server that is neither binderprogress nor BinderHub."""
         return ServerUnreachableError(
-            f"What answers at {self.server} is no binderprogress server and no BinderHub "
-            f"(status {status})."
+            f"{self.server} is neither a binderprogress server nor a BinderHub (status {status})."
         )
 
-    def error(self, status: int, text: str, headers: Mapping[str, str]) -> BinderProgressError:
-        """Return the error that a binderprogress server's answer stands for."""
+    def error_from(self, status: int, text: str, headers: Mapping[str, str]) -> BinderProgressError:
+        """Return the error that an error response of a binderprogress server describes."""
         try:
             message = msgspec.json.decode(text, type=_Refusal).error.message
         except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return self.stranger(status)
-        # It is printed, and whose server that is nobody knows.
+            return self.unknown_server(status)
+        # The message may be printed to a terminal, and the server is not trusted.
         message = plain(message)
         if status == 429:
             return TooManyRequestsError(message, retry_after=retry_after(headers))
@@ -155,7 +170,7 @@ class Connection:
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Return after how many seconds a server wants to be asked again."""
+    """Return the number of seconds in a Retry-After header; 60 if there is none."""
     seconds = headers.get("Retry-After", "")
     return float(seconds) if seconds.isdecimal() and seconds.isascii() else 60.0
 
