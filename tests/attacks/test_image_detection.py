@@ -38,8 +38,7 @@ from ..support.repositories import repository
 needs_sandbox = pytest.mark.skipif(bool(why_no_sandbox()), reason="needs bubblewrap")
 TASK = RenderTask("docker.io/library/buildpack-deps:jammy", "linux/amd64", "", {}, {})
 
-# Python imports this module in each process that has its folder on the path: it stands for code
-# that an exploit runs.
+# Python imports a module with this code in each process, as if an exploit ran it there.
 EXPLOIT = """\
 import glob, json, os, sys
 lines = [f"{name}={value}" for name, value in os.environ.items()]
@@ -73,7 +72,7 @@ def plan(*, sandbox: bool) -> FetchPlan:
 
 
 def rendered(checkout: Path, *, sandbox: bool) -> tuple[list[str], BuildContext]:
-    """The messages of examining a repository, and the context that comes out."""
+    """Examine a repository; return the messages and the context."""
     folder = checkout.with_name(f"rendered-{sandbox}")
     *said, context = render(
         plan(sandbox=sandbox), TASK, source=checkout, checkout=checkout, folder=folder
@@ -87,7 +86,7 @@ def rendered(checkout: Path, *, sandbox: bool) -> tuple[list[str], BuildContext]
 async def test_an_exploited_parser_sees_neither_the_engine_nor_the_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a real build, code in the process that examines finds no key, variable or process."""
+    """In a real build, code in the examining process sees no key, variable or other process."""
     key, written = tmp_path / "key", tmp_path / "written"
     key.write_text(SECRET)
     code = EXPLOIT.replace("SECRET", repr(str(key))).replace("WRITTEN", repr(str(written)))
@@ -116,14 +115,14 @@ async def test_an_exploited_parser_sees_neither_the_engine_nor_the_server(
     assert f"{key}: No such file or directory" in examining["lines"]
     assert f"{written}: Read-only file system" in examining["lines"]
     assert SECRET not in json.dumps(examining)
-    # The exploit itself works: outside, it has the engine's address.
+    # The exploit itself works: outside the namespace, it sees the engine's address.
     (outside,) = (each for name, each in programs.items() if "-m repo2docker" in name)
     assert SECRET in json.dumps(outside)
     assert set(outside["namespaces"]).isdisjoint(examining["namespaces"])
 
 
 def message(line: str) -> str:
-    """The message of a line of the log of a build."""
+    """Return the message in a line of a build's log."""
     try:
         return str(json.loads(line)["message"])
     except (ValueError, TypeError, KeyError):
@@ -132,13 +131,13 @@ def message(line: str) -> str:
 
 @needs_sandbox
 def test_examining_follows_no_link_that_comes_later(checkout: Path, tmp_path: Path) -> None:
-    """Somebody who can write into a checkout after it was checked puts a link there."""
+    """An attacker who can write into a checked checkout adds a link."""
     secret = tmp_path / "secret"
     secret.write_text(f"{SECRET}\n")
     (checkout / "apt.txt").symlink_to(secret)
-    # The link itself must not be in the context, where it would be refused.
+    # Keeps the link itself out of the context, where it would be refused.
     (checkout / ".dockerignore").write_text("apt.txt\n")
-    # Without a namespace, it is followed: what is behind it is in the Dockerfile.
+    # Without a namespace, the link is followed, and its target ends up in the Dockerfile.
     _, context = rendered(checkout, sandbox=False)
     assert SECRET in contents(context.path)
     said, context = rendered(checkout, sandbox=True)
@@ -146,12 +145,12 @@ def test_examining_follows_no_link_that_comes_later(checkout: Path, tmp_path: Pa
 
 
 def contents(folder: Path) -> str:
-    """What a container engine would copy."""
+    """Return what a container engine would copy."""
     files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     return "".join(path.read_text(errors="replace") for path in files)
 
 
-# -- an exploit that answers for the program
+# -- an exploit that forges the result
 
 
 def _result_elsewhere(folder: Path, secret: Path) -> None:
@@ -180,7 +179,7 @@ def _hard_link(folder: Path, secret: Path) -> None:
 
 
 def _pipe(folder: Path, secret: Path) -> None:
-    # Whoever opens it waits for ever.
+    # Opening it would block.
     os.mkfifo(folder / CONTEXT)
 
 
@@ -224,7 +223,7 @@ def test_the_engine_gets_no_context_that_leads_outside(
     monkeypatch: pytest.MonkeyPatch,
     answer: Callable[[Path, Path], None],
 ) -> None:
-    """Links in what the program leaves would have files copied into an image."""
+    """Through links in the result, files of the host would be copied into an image."""
     secret = tmp_path / "build" / "secret"
     secret.mkdir()
     for name in ("Dockerfile", "result.json"):
