@@ -31,6 +31,8 @@ CLASSES = [
     *CONFIGURABLES,
     *(ContainerSpawner, EnvironmentSpawner, LaunchApp, CheckApp, DemoApp),
 ]
+# On a busy machine, Sphinx takes minutes.
+pytestmark = pytest.mark.timeout(600)
 ENTRY = re.compile(r'<dt[^>]*id="configtrait-([\w.]+)">.*?</dt>\s*<dd>(.*?)</dd>', re.DOTALL)
 
 
