@@ -1,4 +1,4 @@
-"""Servers started by a real JupyterHub, behind a connection that is cut."""
+"""Servers started by a real JupyterHub, over connections that are lost."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ HUB = {
 
 
 class Hub:
-    """A Hub of ours, and what it can be seen doing."""
+    """A JupyterHub of the test, and access to its state."""
 
     def __init__(self, server: Running, folder: Path, image: str) -> None:
         standalone = server.standalone
@@ -201,7 +201,7 @@ async def test_a_server_that_ends_is_not_waited_for(hub: Hub) -> None:
 
 @asynchronous(60)
 async def test_a_connection_that_is_cut_all_the_time(hub: Hub) -> None:
-    """The Hub replays its stream; there are no records twice, and there is one spawn."""
+    """JupyterHub replays its stream. No record is repeated, and there is one spawn."""
     request = hub.request("cut")
     user = f"cut-{request.key}"
     async with CuttingProxy(hub.port, every=0.25) as proxy:
@@ -218,7 +218,7 @@ async def test_a_connection_that_is_cut_all_the_time(hub: Hub) -> None:
 
 @asynchronous(60)
 async def test_a_named_server_of_a_hub_that_is_away_twice(hub: Hub) -> None:
-    """At first, and then in the middle of the stream."""
+    """At the beginning, and in the middle of the stream."""
     assert (await hub.ask("POST", "users/grace@example.org"))[0] == 201
     request = hub.request("One more")
     name = f"one-more-{request.key}"
@@ -306,7 +306,7 @@ async def test_settings_that_are_missing(hub: Hub, monkeypatch: pytest.MonkeyPat
 
 @asynchronous(60)
 async def test_a_spawn_that_fails_is_tried_again_and_then_given_up(hub: Hub) -> None:
-    """Also an attack: an image that is no environment, but a folder with programs in it."""
+    """Attack: the image is not an environment, but a folder with programs."""
     request = hub.request("fails", image="/usr")
     user = f"fails-{request.key}"
     spawner = hub.spawner()
@@ -349,7 +349,7 @@ async def test_cancel_during_the_spawn_leaves_nothing(after: str, hub: Hub) -> N
 
 @asynchronous(90)
 async def test_a_hub_that_starts_one_at_a_time(hub: Hub) -> None:
-    """The second waits in a queue, and is told so; it is no failure."""
+    """The second one waits in a queue, which is reported and not a failure."""
     spawner = hub.spawner()
     requests = [hub.request("queue"), hub.request("queue")]
     both = await asyncio.gather(*(spawn(spawner, request) for request in requests))
@@ -407,16 +407,16 @@ def test_names_of_users_are_harmless() -> None:
         assert spawner._names(request) == (f"{slug}-key", "")
 
 
-# -- a Hub that is not to be trusted, or has lost its mind
+# -- a JupyterHub that is hostile or broken
 
 
 @asynccontextmanager
 async def hostile(
     stream: list[bytes], *, told: list[str] | None = None
 ) -> AsyncIterator[tuple[str, list[str]]]:
-    """Run what passes for a Hub; its n-th progress stream is the n-th item, then it breaks off.
+    """Run a fake JupyterHub whose n-th progress stream is the n-th item, and then ends.
 
-    `told` gets the ``traceparent`` of each request.
+    The ``traceparent`` of each request is added to `told`.
     """
     seen: list[str] = []
 
@@ -463,7 +463,7 @@ async def spawn_at(url: str, **settings: Any) -> Items:
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "file:///etc/passwd", "data:text/html,a"])
 @asynchronous(20)
 async def test_an_address_that_must_not_be_opened(url: str) -> None:
-    """Attack: the Hub's answer ends up behind a button."""
+    """Attack: a button links to the address in JupyterHub's response."""
     async with hostile([event(ready=True, url=url)]) as (address, _):
         with pytest.raises(LaunchFailedError, match="not http"):
             await spawn_at(address)
@@ -487,7 +487,7 @@ async def test_streams_that_break_off_are_read_again_without_duplicates() -> Non
 
 
 class RecordingLauncher(HubLauncher):
-    """Notes which progress streams were closed."""
+    """Records which progress streams were closed."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -504,7 +504,7 @@ class RecordingLauncher(HubLauncher):
 
 @asynchronous(20)
 async def test_closing_a_launch_closes_its_stream_first() -> None:
-    """Not some time later, when Python finalizes the generators below."""
+    """Not later, when Python finalizes the inner generators."""
     async with hostile([event(message="one")]) as (address, _):
         launcher = RecordingLauncher(url=address, api_token="a")
         items = launcher.launch(launch_request())

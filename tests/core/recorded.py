@@ -18,12 +18,12 @@ BINDERHUB = sorted(path.name for path in FOLDER.glob("binderhub-build-*.txt"))
 
 
 def lines(name: str) -> list[str]:
-    """Return the output of a process, line by line, line ends included."""
+    """Return the lines of the output of a process, with line ends."""
     return (FOLDER / name).read_bytes().decode().splitlines(keepends=True)
 
 
 def records(name: str) -> list[dict[str, Any]]:
-    """Return what the events of an HTTP answer hold."""
+    """Return the data of the events in an HTTP response."""
     header, _, body = (FOLDER / name).read_bytes().partition(b"\r\n\r\n")
     assert b"text/event-stream" in header
     # Some were recorded by a client that joins the chunks itself.
@@ -33,7 +33,7 @@ def records(name: str) -> list[dict[str, Any]]:
 
 
 def notes(name: str) -> list[Note]:
-    """Return what the normalizer makes of a stream."""
+    """Return the notes of a stream."""
     normalizer = Normalizer()
     if name.startswith("repo2docker"):
         made = [normalizer.read(Record("repo2docker", line)) for line in lines(name)]

@@ -1,4 +1,4 @@
-"""Addresses that people paste: what they mean, or why they are refused."""
+"""Addresses that people paste: their specs, or the reason why they are rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Specs of records: providers that have no ref."""
+"""Specs of archive records, which have no ref."""
 
 from __future__ import annotations
 

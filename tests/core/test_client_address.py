@@ -1,4 +1,4 @@
-"""Whose requests are counted together."""
+"""The network that counts as one client."""
 
 from __future__ import annotations
 

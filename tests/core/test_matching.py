@@ -1,4 +1,4 @@
-"""The fast way finds what `re.search` finds."""
+"""`Matcher` finds the same matches as `re.search`."""
 
 from __future__ import annotations
 

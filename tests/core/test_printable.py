@@ -1,4 +1,4 @@
-"""Text that is shown in logs and terminals does nothing there."""
+"""Text in logs and terminals has no control characters."""
 
 from __future__ import annotations
 

@@ -201,7 +201,7 @@ HOSTILE = [
 @pytest.mark.parametrize("piece", HOSTILE)
 @pytest.mark.parametrize("start", ["", "://x:y", "%2F%2Fx%3Ay"])
 def test_hostile_text_takes_linear_time(piece: str, start: str) -> None:
-    """Attack: whoever is logged chooses the text, and the log is written in the event loop."""
+    """Attack: a client chooses the text, and the log is written in the event loop."""
     text = start + piece * (100_000 // len(piece)) + "@"
     seconds = []
     for _ in range(3):

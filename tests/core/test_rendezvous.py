@@ -1,4 +1,4 @@
-"""Who takes what: always the same, evenly, and with as little change as can be."""
+"""Rendezvous hashing is stable, even, and moves as few keys as possible."""
 
 from __future__ import annotations
 

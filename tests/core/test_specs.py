@@ -19,7 +19,7 @@ class Case(NamedTuple):
     repo_url: str
     ref: str
     spec: str
-    """As it is written again."""
+    """The spec as it is written again."""
 
 
 def q(text: str) -> str:

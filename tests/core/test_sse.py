@@ -22,7 +22,7 @@ class Case(NamedTuple):
     wire: bytes
     result: Result
     writes: tuple[dict[str, Any], ...] = ()
-    """What `encode` is given to write `wire`; nothing, if it would not write it so."""
+    """Arguments of `encode` that produce `wire`; None if there are none."""
 
 
 def reads(wire: str | bytes, *events: E, last: str | None = None, retry: int | None = None) -> Case:
@@ -183,7 +183,7 @@ def cut(wire: bytes, places: list[int]) -> list[bytes]:
 
 
 def by_the_book(wire: bytes) -> Result:
-    """Read a whole stream as the standard tells it: decode first, then split."""
+    """Decode a complete stream as in the standard: decode first, then split."""
     text = wire.decode("utf-8", "replace").removeprefix("\ufeff")
     *lines, _ = re.split("\r\n|\r|\n", text)
     events, data, kind, identity, last, retry = [], "", "", "", "", None

@@ -23,13 +23,13 @@ def postgresql_url() -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Of a database without tables."""
+    """The URL of a database without tables."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/history.sqlite"
         return
-    found: str = request.getfixturevalue("postgresql_url")
-    yield found
-    engine = create_engine(found.replace("postgresql:", "postgresql+psycopg:"))
+    url: str = request.getfixturevalue("postgresql_url")
+    yield url
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
     with engine.begin() as connection:
         connection.execute(text("DROP SCHEMA public CASCADE"))
         connection.execute(text("CREATE SCHEMA public"))

@@ -1,4 +1,4 @@
-"""Launches that are over, made up."""
+"""Finished launches for tests."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from binderprogress.core.phases import Phase
 from binderprogress.core.timing.spans import PastLaunch, Span
 
 NOON = 1_795_435_200.0
-"""Of 2026-11-23, in seconds since 1970."""
+"""Noon of 2026-11-23, in seconds since 1970."""
 
 
 def past(**fields: Any) -> PastLaunch:
-    """A launch of 65 seconds, cold, with a build step and a pull, but for what is said."""
+    """A cold launch of 65 seconds with a build step and a pull, unless `fields` says otherwise."""
     known = {
         "began": NOON,
         "provider": "gh",
@@ -28,7 +28,7 @@ def past(**fields: Any) -> PastLaunch:
 
 
 def spans(building: float = 40.0, pulling: float = 10.0) -> list[Span]:
-    """As of a launch whose build and pull take so long."""
+    """The spans of a launch whose build and pull take this long."""
     built, pulled = 10.0 + building, 10.0 + building + pulling
     return [
         Span(Phase.WAITING, 0.0, 4.0, step="resolving", label="Looking up HEAD"),

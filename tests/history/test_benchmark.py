@@ -1,4 +1,4 @@
-"""The benchmark runs, and what it makes is the same each time."""
+"""The benchmark runs, and generates the same data each time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept is found again: in SQLite and in PostgreSQL."""
+"""Launches are written and read in SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_of_one_repository(database: Database) -> None:
 def test_what_repositories_name_is_kept_whatever_it_is(
     database: Database, hostile: dict[str, Any]
 ) -> None:
-    """Attack: names that a database refuses, so that nothing is kept any more."""
+    """Attack: names that a database rejects, so that the history stops."""
     launch = past(**hostile)
     database.add(launch)
     database.add(past(began=NOON + 1))
@@ -79,7 +79,7 @@ def test_what_repositories_name_is_kept_whatever_it_is(
     assert database.lost == 0
 
 
-# -- what cannot be written
+# -- launches that cannot be written
 
 
 def test_one_that_cannot_be_written_costs_no_other(
@@ -95,7 +95,7 @@ def test_one_that_cannot_be_written_costs_no_other(
 
 
 class Away:
-    """A database that is away until it is told to come back."""
+    """A database that is unavailable until it is switched on."""
 
     def __init__(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
         self.tried = threading.Event()
@@ -145,7 +145,7 @@ def test_after_the_end_it_is_counted_too(database: Database) -> None:
     assert database.lost == 1
 
 
-# -- how long it is kept
+# -- removing old launches
 
 
 def test_what_is_older_than_is_kept_is_removed_with_all_that_it_counted(url: str) -> None:
@@ -186,7 +186,7 @@ def test_removing_stops_when_the_server_does(url: str) -> None:
     database.close()
 
 
-# -- several at once
+# -- several writers
 
 
 def test_two_servers_write_into_the_same(database: Database, url: str) -> None:
@@ -208,7 +208,7 @@ def test_two_servers_write_into_the_same(database: Database, url: str) -> None:
 
 
 def test_what_is_old_is_removed_while_others_write(url: str) -> None:
-    """Attack: the week that is counted anew is the one that another server adds to."""
+    """Another server adds to the week that is recomputed."""
     database = Database(url, log=LOG)
     tuesday = NOON + DAY
     other = Database(url, keep_days=1, log=LOG, clock=lambda: tuesday + DAY)

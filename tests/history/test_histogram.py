@@ -1,4 +1,4 @@
-"""Histograms: how true what is read from them is."""
+"""The precision of histograms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TIMES = st.lists(st.floats(0.0, 1e6), min_size=1, max_size=200)
 
 
 def true(times: list[float], share: int) -> float:
-    """The shortest time that so many in a hundred took at most."""
+    """The exact percentile of durations."""
     return sorted(times)[max(-(-len(times) * share // 100), 1) - 1]
 
 

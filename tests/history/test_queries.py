@@ -1,4 +1,4 @@
-"""What pages ask for."""
+"""Queries of the pages."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_phases_over_all_days_and_by_day(database: Database) -> None:
 
 
 def test_over_many_days_phases_are_told_by_the_week(database: Database) -> None:
-    """The day of NOON is a Monday."""
+    """NOON is on a Monday."""
     database.write([past(began=NOON + day * DAY) for day in (-8, -7, -1, 0)])
     found = stats(database, days=93)
     total = [(d.day, d.launches) for d in found.phases if d.phase == "total"]
@@ -72,7 +72,7 @@ def test_over_many_days_phases_are_told_by_the_week(database: Database) -> None:
 
 
 def test_a_period_that_begins_within_a_week_has_no_more_than_its_days(database: Database) -> None:
-    """The day of NOON is a Monday."""
+    """NOON is on a Monday."""
     database.write([past(began=NOON - day * DAY) for day in range(150)])
     for days in (1, 2, 7, 8, 30, 90, 92, 93, 94, 99, 100, 106):
         found = stats(database, days=days)

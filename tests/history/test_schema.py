@@ -1,4 +1,4 @@
-"""Opening a database: its tables, and what can be wrong with it."""
+"""Opening a database: its tables, and errors."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_migration_that_fails_leaves_nothing_half_made(
 
 
 def of_version_1(url: str) -> None:
-    """Make a history as the first tables had it, with what that version wrote into them."""
+    """Create a history with the first tables, and with rows of that version."""
     engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
     with engine.begin() as connection:
         config = Config()
@@ -168,7 +168,7 @@ def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch
         connect("mysql+pymysql://127.0.0.1/x")
 
 
-# -- what is configured
+# -- configuration
 
 
 @pytest.fixture(autouse=True)
@@ -214,6 +214,6 @@ def test_without_sqlalchemy_there_is_none_and_the_extra_is_named(
 
 
 def test_launches_are_not_columns_of_people() -> None:
-    """Who adds a column reads here that none may be about a person."""
+    """No column may be about a person."""
     text_of_it = str(CreateTable(LaunchRow.__table__)).lower()  # type: ignore[arg-type]
     assert not [word for word in ("ip", "user", "token", "launch_id") if f"\t{word} " in text_of_it]

@@ -1,4 +1,4 @@
-"""Sums and counts: the same whether they are kept up to date or made anew."""
+"""Totals are the same whether they are updated or rebuilt."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DAY = 86_400.0
 
 
 def everything(database: Database) -> list[list[dict[str, Any]]]:
-    """All sums and counts, without what depends on the order of insertion."""
+    """All totals, without values that depend on the order of insertion."""
     found = []
     with database.engine.connect() as connection:
         for table in (Repository, ImageTotal, PeriodTotal):

@@ -1,4 +1,4 @@
-"""In front of BinderHubs: doubles that are as strict as the real one, on real connections."""
+"""BinderHub upstreams, with doubles that are as strict as the real one, over real connections."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOG = [event for event in recorded("ok") if event.get("phase") not in {"launchin
 
 
 class Front:
-    """What is in front of some BinderHubs."""
+    """A server in front of BinderHubs."""
 
     def __init__(self, hubs: tuple[BinderHub, ...], settings: dict[str, Any]) -> None:
         urls = [hub.url for hub in hubs]
@@ -153,7 +153,7 @@ async def test_an_image_that_came_while_the_connection_was_cut_is_not_called_fou
 @pytest.mark.parametrize("count", [0, 1, 2])
 @asynchronous(20)
 async def test_a_launch_that_is_cut_is_not_made_twice(count: int) -> None:
-    """Attack on patience: the hub has a server that nobody knows of; it must be said."""
+    """The BinderHub may have started a server that nobody uses. This must be reported."""
     # After `built`, `launching`, and what follows.
     hub = BinderHub(cuts={1: len(LOG) + 1 + count})
     async with front(hub, BinderHub()) as made:
@@ -264,7 +264,7 @@ async def test_folders_of_this_machine_are_not_asked_for() -> None:
         assert (last.reason, hub.requests) == ("refused", [])
 
 
-# -- who leaves
+# -- cancelled launches
 
 
 @asynchronous(20)
@@ -319,7 +319,7 @@ async def test_who_leaves_while_launching_leaves_a_word(caplog: pytest.LogCaptur
         assert f"unused server of {launch.spec} may be starting" in caplog.text
 
 
-# -- several
+# -- several BinderHubs
 
 
 @asynchronous(20)

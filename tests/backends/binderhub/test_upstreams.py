@@ -1,4 +1,4 @@
-"""How the BinderHubs behind us are, and which takes what."""
+"""The health of upstream BinderHubs, and their order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def order(upstreams: Upstreams, spec: Spec = SPEC) -> list[int]:
     return [upstreams.hubs.index(hub) for hub in upstreams.ordered(spec)]
 
 
-# -- what is said
+# -- health checks
 
 
 def test_one_failure_may_be_a_hiccup() -> None:
@@ -109,7 +109,7 @@ def test_attack_checks_of_any_shape(checks: Any) -> None:
     assert hub.has_room
 
 
-# -- who takes what
+# -- order
 
 
 def test_the_ref_does_not_matter_and_the_repository_does() -> None:
@@ -156,7 +156,7 @@ def test_the_same_one_twice_is_one() -> None:
     assert [hub.url for hub in Upstreams(urls=urls).hubs] == [urls[1]]
 
 
-# -- watching
+# -- watching the health
 
 
 @asynccontextmanager
@@ -198,7 +198,7 @@ async def test_each_is_watched(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def state(reached: Any) -> None:
-    """Await something of a hub; bounded by the test's own time."""
+    """Wait for a condition of an upstream, limited by the timeout of the test."""
     while not reached():  # noqa: ASYNC110 - what a watch finds tells nobody
         await asyncio.sleep(0.005)
 

@@ -1,4 +1,4 @@
-"""Records, looked up at a double of the archives and fetched from it by the real repo2docker."""
+"""Records, resolved at a double of the archives, and fetched from it by the real repo2docker."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def double(made: Certificates, monkeypatch: pytest.MonkeyPatch) -> Iterator[Arch
         yield double
 
 
-# -- what is there
+# -- the double
 
 
 def zenodo(double: ArchivesDouble, key: str = "ada/penguins-v1.zip") -> None:
@@ -128,7 +128,7 @@ def ckan_spec(address: str = CKAN) -> str:
     return f"ckan/{quote(address, safe='')}"
 
 
-# -- looking up
+# -- resolving
 
 
 @pytest.mark.parametrize(
@@ -381,14 +381,14 @@ async def test_an_archive_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) 
             await archives.resolve(parse(ckan_spec(address)))
     assert caught.value.reason == "host-unreachable"
     archives = Archives(ckan_sites=["http://"])
-    with pytest.raises(LaunchFailedError, match="did not answer: Connection refused"):
+    with pytest.raises(LaunchFailedError, match="did not respond: Connection refused"):
         await archives.resolve(parse(ckan_spec(address)))
 
 
 @pytest.mark.parametrize("sites", [[], ["https://ckan.example.or"], ["https://ckan.example.org/x"]])
 @asynchronous(20)
 async def test_a_ckan_is_asked_only_where_it_is_allowed(sites: list[str]) -> None:
-    with pytest.raises(RefusedError, match=r"nothing from ckan\.example\.org\..*ckan_sites"):
+    with pytest.raises(RefusedError, match=r"not fetch from ckan\.example\.org\..*ckan_sites"):
         await Archives(ckan_sites=sites).resolve(parse(ckan_spec()))
 
 
@@ -402,7 +402,7 @@ def builder(folder: Path) -> LocalBuilder:
 
 
 async def fetched(builder: LocalBuilder, spec: str) -> tuple[str, Path]:
-    """Build what is at an archive; return the log and the folder of the repository."""
+    """Build a record; return the log and the folder of the repository."""
     target = await builder.resolve(parse(spec))
     log = []
     async for item in builder.build(target):
@@ -536,7 +536,7 @@ async def test_a_fetch_that_fails_says_why(
 async def test_repo2docker_fetches_a_record(
     there: Callable[[ArchivesDouble], None], spec: str, lines: list[str], double: ArchivesDouble
 ) -> None:
-    """As the engines docker and podman run it, up to where an engine would build."""
+    """As with the engines docker and podman, up to the build."""
     there(double)
     images = Repo2dockerBuilder(extra_args=["--no-build"])
     target, log, reader = await images.resolve(parse(spec)), "", LogReader()

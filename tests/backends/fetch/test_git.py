@@ -22,7 +22,7 @@ from ...support.repositories import commit, git, repository
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a repository that has all kinds of refs, and others that are none."""
+    """A folder with a repository that has all kinds of refs, and folders without a repository."""
     folder = tmp_path_factory.mktemp("git")
     many = repository(folder / "many")
     git(many, "tag", "light")
@@ -56,7 +56,7 @@ def local(path: Path, ref: str = "") -> Spec:
 
 
 def unchecked(repo_url: str, ref: str = "HEAD") -> Spec:
-    """A spec that no parser looked at: the resolver stands for itself."""
+    """A spec that was not checked by the parser."""
     return Spec("git", repo_url, ref)
 
 
@@ -142,12 +142,12 @@ async def test_an_empty_repository(folder: Path, resolver: GitResolver) -> None:
         error = await failed(resolver, local(folder / "empty", ref))
         assert error.reason == "bad-ref"
         assert "empty" in str(error)
-        assert "Commit" in error.advice
+        assert "Push a commit" in error.advice
 
 
 @asynchronous(20)
 async def test_a_repository_without_a_default_branch(tmp_path: Path) -> None:
-    """Its HEAD names a branch that is not there; empty it is not."""
+    """Its HEAD is a branch that does not exist, but it has commits."""
     folder = repository(tmp_path / "renamed")
     git(folder, "branch", "--move", "main", "trunk")
     git(folder, "symbolic-ref", "HEAD", "refs/heads/main")
@@ -173,7 +173,7 @@ async def test_a_folder_that_is_not_there(folder: Path, resolver: GitResolver) -
 
 @asynchronous(20)
 async def test_a_missing_and_a_private_repository(server: str, resolver: GitResolver) -> None:
-    """Neither asks for a password: nobody could type one."""
+    """git does not prompt for a password."""
     for name in ("nothing", "private/one"):
         error = await failed(resolver, from_address(f"{server}{name}"))
         assert error.reason == "private-or-missing"
@@ -197,7 +197,7 @@ async def test_a_host_that_cannot_be_reached(resolver: GitResolver) -> None:
 
 @asynchronous(20)
 async def test_a_host_that_never_answers() -> None:
-    """It takes the connection and then says nothing: only our own clock ends that."""
+    """It accepts the connection and sends nothing, so that only our timeout ends it."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/a"
         began = time.monotonic()
@@ -214,7 +214,7 @@ async def test_git_is_not_installed(monkeypatch: pytest.MonkeyPatch, server: str
     assert "git is not installed" in str(error)
 
 
-# -- what a server does not let strangers read
+# -- local repositories that must not be read
 
 
 @asynchronous(20)
@@ -225,7 +225,7 @@ async def test_no_folder_is_allowed_by_default(folder: Path) -> None:
 
 @asynchronous(30)
 async def test_folders_beside_the_allowed_ones_are_refused(folder: Path, tmp_path: Path) -> None:
-    """Attack: reading another folder of the server, by its name or by a way around it."""
+    """Attack: reading another folder of the server, by its name or indirectly."""
     allowed = tmp_path / "allowed"
     inside = repository(allowed / "in side")
     secret = repository(tmp_path / "secret")
@@ -255,7 +255,7 @@ async def test_folders_beside_the_allowed_ones_are_refused(folder: Path, tmp_pat
 
 @asynchronous(20)
 async def test_addresses_that_are_no_path(folder: Path, resolver: GitResolver) -> None:
-    """Attack: whatever stands in the address, the answer is a sentence and not a traceback."""
+    """Attack: for any address, the error is a sentence and not a traceback."""
     (folder / "circle").unlink(missing_ok=True)
     (folder / "circle").symlink_to(folder / "circle")
     for address in (
@@ -270,7 +270,7 @@ async def test_addresses_that_are_no_path(folder: Path, resolver: GitResolver) -
 
 @asynchronous(20)
 async def test_percent_encoded_names(tmp_path: Path) -> None:
-    """What is checked is the very folder that git opens."""
+    """The folder that is checked is the one that git opens."""
     resolver = GitResolver(local_folders=[str(tmp_path)])
     for name in ("with space", "with#hash", "with?mark", "with%25", "ünï"):
         path = repository(tmp_path / name)
@@ -298,7 +298,7 @@ async def test_the_allowed_folder_may_be_the_repository_or_a_link(tmp_path: Path
 async def test_submodules_do_not_reach_the_servers_own_folders(
     tmp_path: Path, server: str, folder: Path
 ) -> None:
-    """Attack: a repository from anywhere whose submodule is file:///home/…/private."""
+    """Attack: a repository with a submodule at file:///home/…/private."""
     secret = repository(tmp_path / "secret", {"key": "secret"})
     outer = repository(folder / "outer")
     git(outer, "-c", "protocol.file.allow=always", "submodule", "add", "--quiet", secret.as_uri())
@@ -326,7 +326,7 @@ async def test_only_safe_protocols() -> None:
 
 @asynchronous(20)
 async def test_strangers_do_not_use_the_servers_keys(resolver: GitResolver) -> None:
-    """Attack: what the server's user may read over ssh or by a credential helper, all could."""
+    """Attack: visitors read what the server's user can read over ssh or a credential helper."""
     for address in ("ssh://git@127.0.0.1/private.git", "git@127.0.0.1:private.git"):
         with pytest.raises(RefusedError, match=r"https://.*GitResolver\.credentials"):
             await resolver.resolve(from_address(address))
@@ -384,7 +384,7 @@ async def test_the_longest_ref_that_exists(
 async def test_no_ref_is_found_where_there_is_nothing_to_see(
     folder: Path, resolver: GitResolver
 ) -> None:
-    """What is wrong is said when the launch resolves it."""
+    """Errors are reported when the launch resolves the spec."""
     assert await resolver.find_ref(local(folder / "plain"), ["a/b", "a"]) == ""
     assert await resolver.find_ref(local(Path("/etc")), ["a/b", "a"]) == ""
     assert await resolver.find_ref(from_address("10.5281/zenodo.1"), ["a/b", "a"]) == ""

@@ -1,4 +1,4 @@
-"""Real environments, made with uv from real repositories."""
+"""Real environments, created with uv from real repositories."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ async def build_files(builder: LocalBuilder, make: Make, files: Mapping[str, str
 async def build_all(
     builder: LocalBuilder, make: Make, cases: Mapping[str, Mapping[str, str]]
 ) -> dict[str, Result]:
-    """Build many side by side, which takes less time."""
+    """Build several repositories in parallel, which takes less time."""
     folders = [make(f"repository-{number}", files) for number, files in enumerate(cases.values())]
     targets = [await resolve(builder, folder) for folder in folders]
     results = await asyncio.gather(*(build(builder, target) for target in targets))
@@ -110,11 +110,11 @@ async def build_all(
 
 
 def made(builder: LocalBuilder, name: str) -> list[Path]:
-    """Find files of a name in all environments."""
+    """Return the files with a name in all environments."""
     return [path for path in Path(builder.environments).rglob(name) if path.is_file()]
 
 
-# -- what it honours
+# -- supported files
 
 
 @asynchronous(60)
@@ -241,7 +241,7 @@ async def test_nothing_to_install(builder: LocalBuilder, make_repository: Make) 
 
 
 def other_python() -> tuple[str, str]:
-    """Find another Python on this machine: its version and the folder that it is in."""
+    """Return the version and the folder of another Python on this machine."""
     here = f"{sys.version_info[0]}.{sys.version_info[1]}"
     folders = [Path(folder) for folder in os.environ["PATH"].split(os.pathsep)]
     folders += Path.home().glob(".pyenv/versions/3.*/bin")
@@ -334,7 +334,7 @@ async def test_a_postbuild_that_fails(builder: LocalBuilder, make_repository: Ma
 async def test_a_postbuild_that_leaves_something_running(
     builder: LocalBuilder, make_repository: Make
 ) -> None:
-    """It holds the log open; the build ends all the same, and ends it."""
+    """It keeps the log open. The build ends nevertheless, and ends it."""
     script = "#!/bin/sh\nsleep 613 &\necho $! > pid\nprintf 'the last line'\n"
     result = await build_files(builder, make_repository, {"postBuild": script})
     assert result.log.endswith("the last line\n")
@@ -346,7 +346,7 @@ async def test_a_postbuild_that_leaves_something_running(
 async def test_a_postbuild_with_one_endless_line(
     builder: LocalBuilder, make_repository: Make
 ) -> None:
-    """Attack: a line that is longer than memory; as it is cut, it is JSON all the same."""
+    """Attack: a line that is larger than the memory. Its parts are valid JSON."""
     script = "#!/bin/sh\nhead -c 3000000 /dev/zero | tr '\\0' '\\33'\necho; echo after\n"
     result = await build_files(builder, make_repository, {"postBuild": script})
     assert result.log.count("\33") == 3_000_000
@@ -358,7 +358,7 @@ async def test_a_postbuild_with_one_endless_line(
 async def test_a_builds_secrets_are_its_own(
     builder: LocalBuilder, make_repository: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Attack: a postBuild that reads the server's token for the Hub from its environment."""
+    """Attack: a postBuild script reads the server's token for JupyterHub from its environment."""
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "f00dfeed")
     monkeypatch.setenv("PYTHONPATH", "/ours")
     result = await build_files(builder, make_repository, {"postBuild": "#!/bin/sh\nenv > env\n"})
@@ -367,7 +367,7 @@ async def test_a_builds_secrets_are_its_own(
     assert "/ours" not in env
 
 
-# -- what it refuses
+# -- unsupported files
 
 UNSUPPORTED = {
     "apt.txt": "gcc\n",
@@ -449,7 +449,7 @@ async def test_a_commit_that_is_not_there(builder: LocalBuilder, make_repository
 async def test_over_http_a_submodule_of_a_local_folder_is_refused(
     builder: LocalBuilder, tmp_path: Path
 ) -> None:
-    """Attack: the repository names file:///…; what local_folders does not allow would be read."""
+    """Attack: a submodule at file:///… reads what local_folders does not allow."""
     secret = repository(tmp_path / "secret", {"key": "secret"})
     outer = repository(tmp_path / "served" / "outer")
     git(outer, "-c", "protocol.file.allow=always", "submodule", "add", "--quiet", secret.as_uri())
@@ -462,7 +462,7 @@ async def test_over_http_a_submodule_of_a_local_folder_is_refused(
     assert not made(builder, "key")
 
 
-# -- side by side, and called off
+# -- parallel and cancelled builds
 
 # Says where it is, once; then it waits.
 WAITING = "#!/bin/sh\necho built >> {count}\necho waiting\n[ -e {go} ] || sleep 600\n"
@@ -535,7 +535,7 @@ async def test_closing_a_build_ends_its_processes_first(
 async def test_run_in_a_repository_with_modules_of_its_own(
     builder: LocalBuilder, make_repository: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Attack, or bad luck: `binderprogress launch .` where there is a json.py."""
+    """Attack, or bad luck: `binderprogress launch .` in a folder with a json.py."""
     folder = make_repository(files={"json.py": "raise SystemExit('not this one')\n"})
     monkeypatch.chdir(folder)
     result = await build(builder, await resolve(builder, folder))

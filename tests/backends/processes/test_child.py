@@ -94,7 +94,7 @@ async def test_stdout_and_stderr_are_one_log() -> None:
 
 @asynchronous(30)
 async def test_a_line_of_5_mb_is_cut() -> None:
-    """Attack: a build that writes a line without end must not fill the server's memory."""
+    """Attack: a build writes an endless line, to fill the server's memory."""
     script = "import sys; sys.stdout.write('x' * 5_000_000 + '\\nafter\\n')"
     async with Process(process(script)) as child:
         lines = [line async for line in child.lines()]
@@ -157,7 +157,7 @@ async def test_leaving_ends_grandchildren_that_ignore_sigterm() -> None:
 
 @asynchronous(20)
 async def test_what_a_process_left_behind_is_ended() -> None:
-    """A build whose own process is over may have started a daemon."""
+    """A build may have started a daemon before its own process ended."""
     async with Process(["sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $!"]) as child:
         lines = [line async for line in child.lines()]
         assert await child.wait() == 0
@@ -188,7 +188,7 @@ async def test_cancel_in_the_middle_leaves_nothing() -> None:
 
 
 def test_a_loop_that_ends_leaves_nothing(tmp_path: Path) -> None:
-    """Cancelled twice, the second time by the loop's own end: the wait for SIGTERM is cut short."""
+    """Cancelled twice, the second time by the end of the event loop: SIGKILL follows at once."""
     pids: list[int] = []
 
     async def work(running: asyncio.Event) -> None:

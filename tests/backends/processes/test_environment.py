@@ -1,4 +1,4 @@
-"""Which environment variables programs get, and their resource limits."""
+"""Environment variables and resource limits of programs."""
 
 from __future__ import annotations
 

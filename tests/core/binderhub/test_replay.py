@@ -1,4 +1,4 @@
-"""What is new of what is said, in connection after connection."""
+"""Messages that are repeated after a reconnect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our events of a BinderHub's records."""
+"""Events of the records of a BinderHub."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..recorded import records
 
 
 def launch_of(*said: dict[str, Any]) -> BinderHubLaunch:
-    """Take in records that come a second apart."""
+    """Process records at intervals of a second."""
     launch = BinderHubLaunch("http://hub/", began=50, began_utc=1000)
     for second, record in enumerate(said, 1):
         launch.take(record, now=50 + second)

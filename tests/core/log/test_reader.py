@@ -45,12 +45,12 @@ def binderhub(*records: dict[str, Any]) -> list[Note | None]:
 
 
 def phases(notes: list[Note]) -> str:
-    """Return the phases that are named, in order."""
+    """Return the phases of the notes, in order."""
     return " ".join(phase for phase, _ in groupby(note.phase for note in notes if note.phase))
 
 
 def steps(notes: list[Note]) -> str:
-    """Return the keys of the steps, or their numbers, with a star on those that are cached."""
+    """Return the keys or numbers of the steps, with a star for cached ones."""
     words = [
         f"{step.index}/{step.total}{'*' * step.cached}" if step.total else step.key
         for step in (note.step for note in notes)
@@ -121,7 +121,7 @@ def test_phases_and_steps_of_a_stream(name: str) -> None:
 
 
 def said(name: str) -> list[str]:
-    """Return the messages of a stream as they stand in it, each ended."""
+    """Return the messages of a stream, each with a line end."""
     if name in recorded.REPO2DOCKER:
         raw = [
             json.loads(line)["message"] if line.startswith("{") else line

@@ -21,7 +21,7 @@ def read(*lines: str) -> list[Step | None]:
 
 
 def said(step: Step | None) -> dict[str, Any] | None:
-    """A step as the shared cases write it."""
+    """A step in the format of the shared cases."""
     if step is None:
         return None
     text: dict[str, Any] = {"label": step.label}
@@ -102,7 +102,7 @@ def test_any_line_is_read(line: str) -> None:
 
 
 def test_attack_a_log_that_begins_ever_new_vertices_does_not_fill_the_memory() -> None:
-    """Who owns the repository writes the log, and may go on for an hour."""
+    """Attack: the owner of the repository writes the log, and may write for an hour."""
     reader = StepReader()
     for number in range(100_000):
         assert reader.read(f"#{number} [1/9] RUN {number}") is not None

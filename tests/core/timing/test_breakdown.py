@@ -202,7 +202,7 @@ def test_steps_that_are_sorted_in_are_steps_that_there_are() -> None:
 
 
 def complete(found: Trace) -> list[dict[str, Any]]:
-    """Return its complete events, once all of it fits the format."""
+    """Check the format of a trace, and return its complete events."""
     drawn = chrome(found)
     Draft202012Validator(SCHEMA).validate(drawn)
     return [event for event in drawn["traceEvents"] if event["ph"] == "X"]

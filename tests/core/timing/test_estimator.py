@@ -54,7 +54,7 @@ advances = st.sampled_from([0.0, 1e-6, 0.3, 5.0, 1000.0, 1e8]) | st.floats(0, 30
 
 @st.composite
 def launches(draw: st.DrawFn) -> list[tuple[Phase, Step | None, float]]:
-    """Draw what the events of a launch say: phase, step, seconds since the one before."""
+    """Generate the events of a launch: phase, step, seconds since the previous one."""
     events, phase = [], Phase.WAITING
     for _ in range(draw(st.integers(1, 40))):
         events.append((phase, draw(steps), draw(advances)))
@@ -133,7 +133,7 @@ def test_time_left_as_in_the_browser(case: dict[str, float]) -> None:
 
 
 def run(estimator: Estimator, *says: Any, start: float = 0.0, every: float = 1.0) -> list[Estimate]:
-    """Let events come at equal distances."""
+    """Send events at equal intervals."""
     return [
         estimator.update(*(says_it if isinstance(says_it, tuple) else (says_it, None)), now=now)
         for now, says_it in ((start + count * every, says_it) for count, says_it in enumerate(says))
@@ -222,7 +222,7 @@ def test_between_two_estimates_of_a_busy_log_the_time_goes_on() -> None:
 
 
 def etas(*steps: Step, phase: Phase = Phase.BUILDING, at: float = 60.0) -> list[float]:
-    """Estimate after each step; they come at equal distances, the last one `at`."""
+    """Estimate after each step. Steps come at equal intervals, the last one `at`."""
     estimator = Estimator(now=0, expectation={Phase.BUILDING: 100})
     estimator.update(phase, None, now=0)
     told = [
@@ -441,7 +441,7 @@ def layer(key: str, index: int, total: int, existing: int = 0) -> Step:
 
 
 def pushing(*events: tuple[float, int, int, int]) -> tuple[Estimator, list[Estimate]]:
-    """Push an image: seconds, layer, layers, and how many were there."""
+    """Push an image: seconds, layer, number of layers, and how many existed."""
     estimator = Estimator(now=0.0)
     estimator.update(Phase.PUSHING, Step("pushing", ""), now=0.0)
     told = [
@@ -524,7 +524,7 @@ def test_a_copy_counts_for_itself() -> None:
 
 
 def test_attack_a_log_that_begins_ever_new_steps_does_not_fill_the_memory() -> None:
-    """Who owns the repository writes the log, and may go on for an hour."""
+    """Attack: the owner of the repository writes the log, and may write for an hour."""
     estimator = Estimator(now=0.0)
     for number in range(20 * MOST_STEPS):
         # What has no number in between lets the next one begin anew.

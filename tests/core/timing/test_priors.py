@@ -26,7 +26,7 @@ def past(
     outcome: str = "ready",
     **fields: Any,
 ) -> PastLaunch:
-    """A launch whose spans follow each other: phase, seconds and, if wanted, step."""
+    """A launch with consecutive spans: phase, seconds and an optional step."""
     made, clock = [], 0.0
     for phase, seconds, *more in spans:
         step = more[0] if more else Step("", "")

@@ -1,4 +1,4 @@
-"""How it went lately, on a clock that the test has."""
+"""Statistics of recent launches, with a clock of the test."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def test_a_launch_is_cut_into_its_steps() -> None:
 
 
 def test_changes_of_steps_say_as_much_as_all_events() -> None:
-    """A log has many lines and few steps: they are all that is kept for it."""
+    """A log has many lines and few steps, and only the steps are kept."""
     first, second = numbered(1, 2, digest="a"), numbered(2, 2, digest="b", cached=True)
     steps = [
         (0.0, "waiting", Step("looking", "Looking")),
