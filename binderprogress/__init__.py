@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from .channels.base import ChannelStore
     from .channels.memory import MemoryChannelStore
-    from .client import AsyncClient, Client
+    from .client import AsyncClient, Client, JupyterServer, LaunchHandle, LaunchSnapshot
     from .core.events import Encoded, Event
     from .core.phases import Phase
     from .core.specs import Spec
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         TooManyRequestsError,
     )
     from .history.store import HistoryStore, NoHistory
-    from .launches import LaunchManager
+    from .launches import Caller, LaunchManager
     from .web.access import Access
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "BinderProgressError",
     "BuildResult",
     "Builder",
+    "Caller",
     "ChannelConflictError",
     "ChannelNotFoundError",
     "ChannelStore",
@@ -68,9 +69,12 @@ __all__ = [
     "Encoded",
     "Event",
     "HistoryStore",
+    "JupyterServer",
     "LaunchFailedError",
+    "LaunchHandle",
     "LaunchManager",
     "LaunchRequest",
+    "LaunchSnapshot",
     "Launcher",
     "MemoryChannelStore",
     "NoHistory",
@@ -97,7 +101,7 @@ _MODULES = {
     ],
     "channels.base": ["ChannelStore"],
     "channels.memory": ["MemoryChannelStore"],
-    "client": ["AsyncClient", "Client"],
+    "client": ["AsyncClient", "Client", "JupyterServer", "LaunchHandle", "LaunchSnapshot"],
     "core.events": ["Encoded", "Event"],
     "core.phases": ["Phase"],
     "core.specs": ["Spec"],
@@ -108,7 +112,7 @@ _MODULES = {
     ],
     "core.timing.spans": ["PastLaunch"],
     "history.store": ["HistoryStore", "NoHistory"],
-    "launches": ["LaunchManager"],
+    "launches": ["Caller", "LaunchManager"],
     "web.access": ["Access"],
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

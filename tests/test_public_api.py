@@ -9,10 +9,11 @@ import binderprogress
 
 NAMES = """
     Access AsyncClient Attempt Backend BackendProfile BadRequestError
-    BinderProgressError BuildResult Builder ChannelConflictError ChannelNotFoundError
-    ChannelStore Client ConfigError Encoded Event HistoryStore LaunchFailedError
-    LaunchManager LaunchRequest Launcher MemoryChannelStore NoHistory NotFoundError
-    PairedBackend PastLaunch Phase Record RefusedError ResolvedSpec RunningServer
+    BinderProgressError BuildResult Builder Caller ChannelConflictError
+    ChannelNotFoundError ChannelStore Client ConfigError Encoded Event HistoryStore
+    JupyterServer LaunchFailedError LaunchHandle LaunchManager LaunchRequest
+    LaunchSnapshot Launcher MemoryChannelStore NoHistory NotFoundError PairedBackend
+    PastLaunch Phase Record RefusedError ResolvedSpec RunningServer
     ServerUnreachableError Spec SpecError StorageError TooManyRequestsError __version__
 """
 
