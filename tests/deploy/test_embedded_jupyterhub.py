@@ -19,21 +19,9 @@ from binderprogress.errors import ConfigError
 
 from ..support.asynchronous import asynchronous
 from ..support.gone import gone, within
+from ..support.hubservice import SERVER
 
 pytestmark = pytest.mark.hub
-
-# What a Hub takes for a single-user server, in a fraction of the time that Jupyter needs.
-SERVER = """
-import os
-from http.server import HTTPServer, SimpleHTTPRequestHandler
-from urllib.parse import urlsplit
-class Handler(SimpleHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-port = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"]).port
-HTTPServer(("127.0.0.1", port), Handler).serve_forever()
-"""
 
 
 def make(folder: Path, config: Mapping[str, Mapping[str, Any]] | None = None) -> EmbeddedJupyterHub:

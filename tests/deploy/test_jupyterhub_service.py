@@ -25,26 +25,11 @@ from ..support.hubservice import (
 )
 from ..support.processes import BIN
 from ..support.repositories import repository
+from .conftest import ENDLESS
 
 pytestmark = pytest.mark.hub
 
-# A build that goes on until it is called off.
 STREAM = {"Accept": "text/event-stream"}
-ENDLESS = {**NOTHING, "postBuild": "#!/bin/sh\nexec tail -f /dev/null\n"}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("service")
-    repository(folder / "small", NOTHING)
-    repository(folder / "endless", ENDLESS)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def named(folder: Path) -> Iterator[Service]:
-    with service(folder, "Named servers") as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

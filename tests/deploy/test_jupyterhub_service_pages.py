@@ -8,29 +8,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from ..launches.parts import NOTHING, local
+from ..launches.parts import local
 from ..support import axe
-from ..support.hubservice import Service, service
-from ..support.repositories import repository
+from ..support.hubservice import Service
 
 pytestmark = [pytest.mark.hub, pytest.mark.browser]
 
-ENDLESS = {**NOTHING, "postBuild": "#!/bin/sh\nexec tail -f /dev/null\n"}
 COLD = 60_000
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("service")
-    repository(folder / "small", NOTHING)
-    repository(folder / "endless", ENDLESS)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def named(folder: Path) -> Iterator[Service]:
-    with service(folder, "Named servers") as running:
-        yield running
 
 
 @pytest.fixture

@@ -285,7 +285,7 @@ def service(
 
 def _by_hand(hub_url: str, managed: dict[str, Any]) -> dict[str, str]:
     """Return the environment that the documentation asks for, with our own addresses."""
-    text = DOCS.read_text().split("## Started by hand\n", 1)[1]
+    text = DOCS.read_text().split("## Starting the service yourself\n", 1)[1]
     named = dict(re.findall(r"(?m)^export (\w+)=(.*)$", text))
     own = {
         "JUPYTERHUB_API_TOKEN": managed["api_token"],
