@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -105,7 +106,10 @@ def test_a_cut_while_building_joins_the_build(page: Page, launching: Launching) 
 
 def test_a_cut_while_launching_starts_no_second_server(page: Page, launching: Launching) -> None:
     asked = [event.get("phase") for event in recorded("ok")].index("launching")
-    with launching(pace=0.01, cuts={1: asked + 1}) as hub:
+    may_cut = threading.Event()
+    with launching(pace=0.01, cuts={1: asked + 1}, may_cut=may_cut) as hub:
+        expect(page.locator("[part=phase]")).to_have_text("Launching", timeout=20_000)
+        may_cut.set()
         expect(page.locator("[part=outcome]")).to_contain_text("The connection was lost")
         expect(page.get_by_role("button", name="Try again")).to_be_visible()
         # Longer than it would wait before it tried again.
@@ -126,7 +130,7 @@ def test_to_cancel_is_to_leave_it(page: Page, launching: Launching) -> None:
         expect(page.locator("[data-step=building]")).to_have_attribute("data-state", "current")
         page.get_by_role("button", name="Cancel").click()
         expect(page.locator("[part=phase]")).to_have_text("Cancelled")
-        expect(page.locator("[part=outcome]")).to_contain_text("goes on")
+        expect(page.locator("[part=outcome]")).to_contain_text("continues")
         assert hub.launches == 0
 
 

@@ -40,6 +40,8 @@ class BinderHub:
         but the versions.
     cuts : mapping of int to int
         Of which GET, from 1, the connection is cut, and after how many events.
+    may_cut : threading.Event, optional
+        Awaited before a connection is cut: a browser drops data that it has not read by then.
     keepalive, hold : float
         Seconds between keepalives, and for which a connection is kept when the server is ready.
 
@@ -70,12 +72,14 @@ class BinderHub:
         pace: float = 0.0,
         allow_origin: str = "",
         cuts: dict[int, int] | None = None,
+        may_cut: threading.Event | None = None,
         keepalive: float = 25.0,
         hold: float = 60.0,
     ) -> None:
         self.pace = pace
         self.allow_origin = allow_origin
         self.cuts = cuts or {}
+        self.may_cut = may_cut
         self.keepalive = keepalive
         self.hold = hold
         self.requests: list[str] = []
@@ -346,6 +350,8 @@ class _Build(_Handler):
                 await self.emit(event)
                 sent += 1
         if sent == cut:
+            if self.hub.may_cut:
+                await asyncio.to_thread(self.hub.may_cut.wait, 30)
             self.detach().close()
             return
         with suppress(TimeoutError):
