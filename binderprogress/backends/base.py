@@ -85,7 +85,7 @@ class ResolvedSpec(msgspec.Struct, frozen=True):
     @property
     def address(self) -> str:
         """The address from which it is fetched."""
-        return self.source or self.spec.repo_url
+        return self.source or self.spec.clone_url
 
     @property
     def title(self) -> str:

@@ -114,6 +114,11 @@ class Spec(msgspec.Struct, frozen=True):
         return "".join(filter(str.isprintable, title)) or self.repo_url
 
     @property
+    def clone_url(self) -> str:
+        """The address that git clones. GitLab redirects git from the address of the page."""
+        return f"{_without_git(self.repo_url)}.git" if self.provider == "gl" else self.repo_url
+
+    @property
     def is_record(self) -> bool:
         """Whether this is a record of an archive, and not a git repository."""
         return self.provider in RECORDS

@@ -23,7 +23,7 @@ from ...core.specs import Spec
 from ...errors import ConfigError, LaunchFailedError, RefusedError
 from ..base import ResolvedSpec
 from ..processes.child import run
-from ..processes.environment import git_environment
+from ..processes.environment import git_environment, with_git_config
 from ..processes.sandbox import sandboxed, why_no_sandbox
 from .archives import Archives
 from .network import Network
@@ -202,9 +202,11 @@ class GitResolver(LoggingConfigurable):
 
     async def fetch_plan(self, target: ResolvedSpec, proxy: FetchProxy | None) -> FetchPlan:
         """Return the plan by which a build fetches a repository or record."""
+        refspec = _extra_refspec(target.spec.ref)
+        config = {"remote.origin.fetch": refspec} if refspec else {}
         return FetchPlan(
             self.fetch_settings(target),
-            env=self.environment(proxy),
+            env=with_git_config(self.environment(proxy), config),
             limits=self.resource_limits,
             sandbox=await self.uses_sandbox(),
             # A local repository may have its objects elsewhere in the allowed folders.
@@ -243,8 +245,8 @@ class GitResolver(LoggingConfigurable):
             self._check_local(spec)
         elif spec.is_ssh and not self.credentials:
             raise RefusedError(
-                "This server does not fetch over ssh. Use the https:// address of the repository. "
-                "The administrator can allow ssh with c.GitResolver.credentials."
+                "This server does not fetch over ssh. Use the https:// address of the repository, "
+                f"such as {_https_url(spec.repo_url)}. The administrator can allow ssh with c.GitResolver.credentials."
             )
         await self._check_network(spec)
 
@@ -269,7 +271,7 @@ class GitResolver(LoggingConfigurable):
             raise failure("private-or-missing", f"The folder {path} does not exist.")
 
     async def _ls_remote(self, spec: Spec, *patterns: str) -> dict[str, str]:
-        output = await self._git(spec, ["ls-remote", "--", spec.repo_url, *patterns])
+        output = await self._git(spec, ["ls-remote", "--", spec.clone_url, *patterns])
         rows = (line.split("\t", 1) for line in output.splitlines() if "\t" in line)
         return {name.strip(): commit for commit, name in rows if _COMMIT.fullmatch(commit)}
 
@@ -330,6 +332,24 @@ class GitResolver(LoggingConfigurable):
             advice += " A commit must be given with all 40 digits."
         subject = "" if spec.ref == "HEAD" else spec.ref
         return LaunchFailedError(message, reason="bad-ref", subject=subject, advice=advice)
+
+
+def _https_url(repo_url: str) -> str:
+    """Return the https address that most hosts have for an ssh address."""
+    return re.sub(r"^(?:ssh://)?(?:[^@/]*@)?([^:/]+)(?::\d+(?=/))?[:/]+", r"https://\1/", repo_url)
+
+
+def _extra_refspec(ref: str) -> str:
+    """Return what git has to clone besides branches and tags; empty if the ref is one of these.
+
+    Such as ``refs/pull/12/head``, the commit of a pull request. It is a pattern, because
+    submodules are cloned with the same settings and must not be required to have this ref.
+    """
+    kind, _, name = ref.removeprefix("refs/").partition("/")
+    if not ref.startswith("refs/") or kind in {"heads", "tags"} or "/" not in name:
+        return ""
+    folder = f"{kind}/{name.rpartition('/')[0]}"
+    return f"+refs/{folder}/*:refs/remotes/origin/{folder}/*"
 
 
 def _refused_by_git(spec: Spec, output: str) -> LaunchFailedError:

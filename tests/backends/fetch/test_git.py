@@ -10,7 +10,9 @@ from urllib.parse import quote
 
 import pytest
 
+from binderprogress.backends.base import ResolvedSpec
 from binderprogress.backends.fetch.git import GitResolver, git_environment, local_path
+from binderprogress.backends.fetch.isolated import fetch
 from binderprogress.backends.processes.child import run
 from binderprogress.core.specs import Spec, from_address
 from binderprogress.errors import LaunchFailedError, RefusedError
@@ -388,3 +390,44 @@ async def test_no_ref_is_found_where_there_is_nothing_to_see(
     assert await resolver.find_ref(local(folder / "plain"), ["a/b", "a"]) == ""
     assert await resolver.find_ref(local(Path("/etc")), ["a/b", "a"]) == ""
     assert await resolver.find_ref(from_address("10.5281/zenodo.1"), ["a/b", "a"]) == ""
+
+
+@asynchronous(60)
+async def test_a_pull_request_is_fetched(folder: Path, server: str, tmp_path: Path) -> None:
+    """Its commit is in no branch; a submodule has no such ref."""
+    repository(folder / "part")
+    outer = repository(folder / "requested")
+    git(outer, "submodule", "--quiet", "add", f"{server}part/.git", "sub")
+    git(outer, "commit", "--quiet", "--message=A submodule")
+    git(outer, "switch", "--quiet", "--create", "theirs")
+    commit(outer, {"theirs.txt": "a change"})
+    git(outer, "update-ref", "refs/pull/12/head", "HEAD")
+    git(outer, "switch", "--quiet", "main")
+    git(outer, "branch", "--quiet", "-D", "theirs")
+    resolver = GitResolver(local_folders=[str(folder)], sandbox="off")
+    resolved = await resolver.resolve(local(outer, "refs/pull/12/head"))
+    plan = await resolver.fetch_plan(resolved, None)
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    log = list(fetch(plan, resolved.address, resolved.commit, checkout))
+    assert (checkout / "theirs.txt").read_text() == "a change"
+    assert any((checkout / "sub").iterdir()), log
+
+
+def test_gitlab_is_not_asked_at_the_address_of_a_page() -> None:
+    """It redirects git from there, and a restricted git follows no redirects."""
+    spec = from_address("https://gitlab.com/group/demo/-/tree/main")
+    assert spec.repo_url == "https://gitlab.com/group/demo"
+    assert ResolvedSpec(spec, "0" * 40).address == "https://gitlab.com/group/demo.git"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["git@github.com:kim/demo.git", "ssh://git@github.com:22/kim/demo.git"],
+)
+@asynchronous(20)
+async def test_an_ssh_address_is_refused_with_the_one_that_works(
+    resolver: GitResolver, address: str
+) -> None:
+    with pytest.raises(RefusedError, match=r"https://github\.com/kim/demo\.git"):
+        await resolver.resolve(unchecked(address))
