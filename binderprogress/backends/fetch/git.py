@@ -246,7 +246,8 @@ class GitResolver(LoggingConfigurable):
         elif spec.is_ssh and not self.credentials:
             raise RefusedError(
                 "This server does not fetch over ssh. Use the https:// address of the repository, "
-                f"such as {_https_url(spec.repo_url)}. The administrator can allow ssh with c.GitResolver.credentials."
+                f"such as {_https_url(spec.repo_url)}. The administrator can allow ssh with "
+                "c.GitResolver.credentials."
             )
         await self._check_network(spec)
 
