@@ -43,7 +43,12 @@ _data = tempfile.TemporaryDirectory(prefix="binderprogress-data-", ignore_cleanu
 os.environ["XDG_DATA_HOME"] = _data.name
 
 # How long an example takes depends on what else runs on the machine.
-hypothesis.settings.register_profile("tests", parent=hypothesis.settings(), deadline=None)
+hypothesis.settings.register_profile(
+    "tests",
+    parent=hypothesis.settings(),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("tests")
 
 # Where the real BinderHub is not installed, a double of its package stands in.

@@ -17,7 +17,7 @@ import psutil
 
 from ..support.processes import Program, program
 
-WITHIN = 20.0
+WITHIN = 60.0
 """Seconds in which everything that is awaited must come; two shared processors can be slow."""
 
 

@@ -20,7 +20,7 @@ from ..support.standalone import Running, post, running
 
 pytestmark = [pytest.mark.hub, pytest.mark.browser]
 
-COLD = 60_000
+COLD = 120_000
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from ..support.hubservice import Service
 
 pytestmark = [pytest.mark.hub, pytest.mark.browser]
 
-COLD = 60_000
+COLD = 120_000
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from ..support.hubservice import SERVER
 
 pytestmark = [pytest.mark.hub, pytest.mark.browser]
 
-COLD = 30_000
+COLD = 120_000
 
 # A spawner that tells what a test wants, and waits until a file is there.
 SPAWNER = """

@@ -15,7 +15,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-WITHIN = 15.0
+WITHIN = 60.0
 
 
 class Collector:
