@@ -182,21 +182,21 @@ class Handler(RedactedLogHandler):
         return specs.parse(text)
 
     async def read_address(self, address: str, ref: str = "") -> Target:
-        """Read an address. If it does not say where its ref ends, the repository is asked.
+        """Parse the URL of a repository. If its ref is ambiguous, look it up in the repository.
 
         Raises
         ------
         SpecError
             If nothing at the address can be launched.
         TooManyRequestsError
-            If the rate limit is exceeded: a look-up counts as a launch.
+            If the rate limit is exceeded. A look-up counts as a launch.
         """
         target = specs.read_address(address, ref)
         if not target.refs:
             return target
         self.web.limiter.take(self.caller.account)
-        found = await self.web.launches.find_ref(target.spec, target.refs)
-        return target.at(found or target.spec.ref)
+        resolved = await self.web.launches.find_ref(target.spec, target.refs)
+        return target.at(resolved or target.spec.ref)
 
     def set_default_headers(self) -> None:
         """Set the headers of all responses."""

@@ -1,4 +1,4 @@
-"""A server to launch on, started as a person does."""
+"""A server that `binderprogress serve` runs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..support.processes import BIN, Program, program
 class Server(NamedTuple):
     url: str
     folder: Path
-    """Below it are the repositories that it launches."""
+    """The folder of the repositories that it may launch."""
     running: Program
     log: Path
 
 
 @pytest.fixture(scope="session")
 def env(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The variables of all tests, without the settings of whoever runs them."""
+    """The environment variables of all tests, without the user's settings."""
     return {**env, "JUPYTER_CONFIG_DIR": str(tmp_path_factory.mktemp("jupyter"))}
 
 
@@ -34,7 +34,7 @@ def server(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Ite
     config.write_text(
         f"c.LocalBuilder.local_folders = [{str(folder)!r}]\n"
         f"c.LocalBuilder.environments = {str(folder / 'environments')!r}\n"
-        # Only what is meant to be ready says that it needs Jupyter; the others take less time.
+        # Without Jupyter by default, to save time.
         "c.LocalBuilder.base_packages = []\n"
         "c.GitResolver.timeout = 5.0\n"
     )
@@ -42,8 +42,8 @@ def server(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Ite
     log = folder / "log"
     with program(*arguments, env=env, log=log) as running:
         line = running.line(timeout=30)
-        said, _, url = line.strip().rpartition(" ")
-        assert said == "binderprogress listens on", log.read_text()
+        prefix, _, url = line.strip().rpartition(" ")
+        assert prefix == "binderprogress listens on", log.read_text()
         yield Server(url, folder, running, log)
 
 
@@ -54,7 +54,7 @@ class Checked(NamedTuple):
 
     @property
     def report(self) -> dict[str, Any]:
-        """What `--json` prints."""
+        """The parsed output of `--json`."""
         (line,) = self.out.splitlines()
         report: dict[str, Any] = json.loads(line)
         return report
@@ -69,7 +69,7 @@ Check = Callable[..., Checked]
 
 @pytest.fixture
 def check(env: dict[str, str]) -> Check:
-    """Run the command to its end."""
+    """Run the command until it exits."""
 
     def run(*arguments: object) -> Checked:
         done = subprocess.run(

@@ -53,8 +53,13 @@ def notebook(
         for number, cell in enumerate(cells, 1)
     ]
     metadata = {"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}}
-    whole = {"cells": [text, *code], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
-    return json.dumps(whole)
+    notebook_json = {
+        "cells": [text, *code],
+        "metadata": metadata,
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    return json.dumps(notebook_json)
 
 
 class Site(NamedTuple):
@@ -85,12 +90,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "waits.ipynb": notebook("0", WAITING.format(path=str(folder / "waits"))),
         "no-notebook.ipynb": "{",
     }
-    made = repository(folder / "notebooks", files)
+    path_to_repository = repository(folder / "notebooks", files)
     # JupyterHub polls to notice that a server has stopped.
     more = {"hub_config": {"Spawner": {"poll_interval": 1}}}
     with running(folder, Standalone=more) as server:
         server.call(server.standalone.hub.available())  # type: ignore[union-attr]
-        yield Site(server, folder, made)
+        yield Site(server, folder, path_to_repository)
 
 
 def left(server: Running) -> list[str]:
@@ -167,7 +172,7 @@ def test_notebooks_that_run(check: Check, site: Site) -> None:
     assert lines[-1].startswith("Check passed (")
 
 
-def test_a_line_in_a_server_of_its_own(check: Check, site: Site) -> None:
+def test_code_on_a_server_that_the_command_starts(check: Check, site: Site) -> None:
     config = site.folder / "config.py"
     config.write_text(f"c.LocalBuilder.environments = {str(site.folder / 'environments')!r}\n")
     done = check(site.repository, "--json", "-f", config)
@@ -194,7 +199,7 @@ FAILING = {
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_ways_to_fail_are_told_apart(check: Check, site: Site, tmp_path: Path) -> None:
+def test_kinds_of_failures(check: Check, site: Site, tmp_path: Path) -> None:
     named = [word for name in FAILING for word in ("--notebook", name)]
     xml = tmp_path / "report.xml"
     done = check(site.repository, "--server", site.server.url, *named, "--json", "--junit", xml)
@@ -342,7 +347,7 @@ def test_interrupted_while_a_cell_runs(site: Site, env: dict[str, str], tmp_path
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_interrupted_while_it_is_built(site: Site, env: dict[str, str], tmp_path: Path) -> None:
+def test_interrupted_during_the_build(site: Site, env: dict[str, str], tmp_path: Path) -> None:
     folder = repository(site.folder / "blocking", {"postBuild": "#!/bin/sh\necho on\nsleep 600\n"})
     arguments = [str(folder), "--server", site.server.url]
     log = tmp_path / "log"

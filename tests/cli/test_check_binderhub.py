@@ -20,7 +20,7 @@ BANNED = "Sorry, binder-examples/requirements is not allowed to launch.\n"
 FORBIDDEN = {"phase": "failed", "status_code": 403, "message": "Forbidden\n"}
 
 
-def test_interrupted_while_it_launches(env: dict[str, str], tmp_path: Path) -> None:
+def test_interrupted_during_the_launch(env: dict[str, str], tmp_path: Path) -> None:
     """BinderHub starts the server anyway, so the command waits for it and stops it."""
     log = tmp_path / "log"
     with binderhub_in_thread() as hub:
@@ -42,7 +42,7 @@ def test_interrupted_while_it_launches(env: dict[str, str], tmp_path: Path) -> N
     assert log.read_text().splitlines()[1:] == ["Check failed: launch: Interrupted."]
 
 
-def test_interrupted_while_it_is_built(env: dict[str, str], tmp_path: Path) -> None:
+def test_interrupted_during_the_build(env: dict[str, str], tmp_path: Path) -> None:
     """BinderHub starts no server for a client that left during the build."""
     log = tmp_path / "log"
     with binderhub_in_thread() as hub:

@@ -14,7 +14,7 @@ def report(*cases: Case) -> Report:
     return Report(spec="gh/a/b/HEAD", time=1795600000.5, seconds=1.5, cases=list(cases))
 
 
-def test_a_case_in_one_line() -> None:
+def test_the_summary_of_a_case() -> None:
     assert summary(Case(name="build", status=Status.PASSED, seconds=61)) == "build: ok (1 min 1 s)"
     passed = Case(name="a.ipynb", status=Status.PASSED, seconds=2, cells=3)
     assert summary(passed) == "a.ipynb: ok (3 cells, 2 s)"

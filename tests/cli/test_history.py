@@ -39,7 +39,7 @@ def told(file: Path) -> object:
         database.close()
 
 
-def test_sums_are_those_of_the_launches_again(file: Path, env: dict[str, str]) -> None:
+def test_totals_are_recomputed(file: Path, env: dict[str, str]) -> None:
     before = told(file)
     change(file, "DELETE FROM periods WHERE day % 2 = 0 OR provider = 'gl'")
     change(file, "UPDATE repositories SET launches = 99, seconds = 9999")
@@ -55,9 +55,7 @@ def test_sums_are_those_of_the_launches_again(file: Path, env: dict[str, str]) -
     assert told(file) == before
 
 
-def test_a_launch_that_was_removed_by_hand_is_in_none_of_them(
-    file: Path, env: dict[str, str]
-) -> None:
+def test_a_launch_that_was_removed_is_not_counted(file: Path, env: dict[str, str]) -> None:
     change(file, "DELETE FROM launches WHERE provider = 'gl'")
     done = cli("history", "rebuild", "--url", f"sqlite:///{file}", env=env)
     assert "Done: 2 launches" in done.stdout
@@ -66,7 +64,7 @@ def test_a_launch_that_was_removed_by_hand_is_in_none_of_them(
     database.close()
 
 
-def test_what_cannot_be_done_is_said_and_changes_nothing(file: Path, env: dict[str, str]) -> None:
+def test_a_failure_changes_nothing(file: Path, env: dict[str, str]) -> None:
     change(file, "UPDATE launches SET spans = 'no JSON' WHERE provider = 'gl'")
     before = told(file)
     done = cli("history", "rebuild", "--url", f"sqlite:///{file}", env=env)
@@ -78,7 +76,7 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(file: Path, env: dict[s
     assert (done.returncode, "no such table: images" in done.stderr) == (1, True)
 
 
-def test_without_a_history_it_says_how_to_name_one(env: dict[str, str]) -> None:
+def test_without_a_history(env: dict[str, str]) -> None:
     done = cli("history", "rebuild", "--url=", env=env)
     assert (done.returncode, done.stdout) == (1, "")
     assert "Name its database with --url." in done.stderr

@@ -1,4 +1,4 @@
-"""What commands do not import, so that they start fast, and what they say if it is missing."""
+"""Commands only import what they need, and report missing extras."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NOT_IMPORTED = {
     "--version": OPTIONAL | SERVER | {"asyncio", "jupyter_core", "msgspec", "rich", "traitlets"},
     "--help": OPTIONAL | SERVER | {"msgspec", "rich", "binderprogress.launches"},
     "serve --help": OPTIONAL | {"jinja2", "rich", "websockets", "binderprogress.client"},
-    # It uses JupyterHub's login, and JupyterHub its own database.
+    # It imports JupyterHub, which uses SQLAlchemy.
     "hub-service --help": (OPTIONAL - {"alembic", "jupyterhub", "sqlalchemy"})
     | {"rich", "websockets", "binderprogress.client"},
     "launch --help": OPTIONAL | {"jinja2", "websockets"},
@@ -50,7 +50,7 @@ NOT_IMPORTED = {
 
 
 def modules(code: str, *arguments: str) -> set[str]:
-    """Return the modules that are there at the end of a process."""
+    """Return the modules that a process has imported."""
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
     )
@@ -71,7 +71,7 @@ from traitlets.config import Config
 from binderprogress.deploy.standalone import Standalone
 
 async def main():
-    # Nobody listens there; that is what /health says.
+    # Nothing listens there, so /health reports a failure.
     hub = {"url": "http://127.0.0.1:9/", "api_token": "none"}
     config = {"Standalone": {"port": 0}, "History": {"url": ""}, "HubLauncher": hub}
     server = Standalone(config=Config(config))

@@ -43,7 +43,7 @@ Launch = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def launch(env: dict[str, str]) -> Launch:
-    """Run the command to its end."""
+    """Run the command until it exits."""
 
     def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -70,13 +70,13 @@ def make(server: Server, name: str, files: Mapping[str, str] | None = None) -> s
 
 
 def events(stdout: str) -> list[Event]:
-    """Read what --json prints, and check what is true of every launch."""
-    found = [decode(line) for line in stdout.splitlines()]
-    assert [event.id for event in found] == list(range(1, len(found) + 1))
-    assert [event.terminal for event in found] == [False] * (len(found) - 1) + [True]
-    progress = [event.progress for event in found]
+    """Parse the output of --json, and check the ids and the last event."""
+    received = [decode(line) for line in stdout.splitlines()]
+    assert [event.id for event in received] == list(range(1, len(received) + 1))
+    assert [event.terminal for event in received] == [False] * (len(received) - 1) + [True]
+    progress = [event.progress for event in received]
     assert progress == sorted(progress)
-    return found
+    return received
 
 
 def sentences(text: str) -> list[str]:
@@ -89,20 +89,20 @@ def sentences(text: str) -> list[str]:
 def test_a_server_of_its_own(
     launch: Launch, server: Server, make_repository: Callable[..., Path]
 ) -> None:
-    """Without --server. With a proxy for the world outside, which is not asked for loopback."""
+    """Without --server, and with a proxy, which is not used for loopback."""
     folder = make_repository(files=LAB)
     config = server.folder / "config.py"
-    # The package registry is reached by https.
+    # Only https is set, for the package index.
     proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy"), "http://127.0.0.1:9")
     done = launch(".", "--json", "-f", str(config), cwd=folder, variables=proxies)
     assert done.returncode == 0, done.stderr
-    found = events(done.stdout)
-    assert found[-1].phase is Phase.READY
-    assert found[-1].progress == 100
-    assert found[-1].token
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/user/repository-\w+/", found[-1].url)
-    assert found[-1].repo_url == folder.as_uri()
-    phases = list(dict.fromkeys(event.phase.value for event in found))
+    received = events(done.stdout)
+    assert received[-1].phase is Phase.READY
+    assert received[-1].progress == 100
+    assert received[-1].token
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/user/repository-\w+/", received[-1].url)
+    assert received[-1].repo_url == folder.as_uri()
+    phases = list(dict.fromkeys(event.phase.value for event in received))
     assert phases == ["waiting", "fetching", "building", "built", "launching", "ready"]
     assert done.stderr == ""
     assert not within(folder), "it is stopped with the command"
@@ -111,7 +111,7 @@ def test_a_server_of_its_own(
 def test_a_doi_on_a_server_of_its_own(
     launch: Launch, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From what an archive has to a running server; the archive is a double."""
+    """From a record to a running server. The archive is simulated."""
     with archives(certificates(tmp_path), monkeypatch) as double:
         double.zenodo({f"penguins-1/{name}": text for name, text in LAB.items()})
         names = ("HTTPS_PROXY", "https_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
@@ -124,14 +124,14 @@ def test_a_doi_on_a_server_of_its_own(
     assert [event.phase for event in events(done.stdout)][-1] is Phase.READY
     ready = json.loads(done.stdout.splitlines()[-1])
     assert ready["repo_url"] == "https://doi.org/10.5281/zenodo.3242073"
-    # Of all versions, the one that was launched.
+    # The version that was launched.
     assert ready["binder_ref_url"] == "https://doi.org/10.5281/zenodo.3242074"
     assert ready["binder_request"] == "v2/zenodo/10.5281/zenodo.3242073"
     assert ready["binder_persistent_request"] == "v2/zenodo/10.5281/zenodo.3242074"
 
 
 def test_a_ckan_is_allowed_by_who_names_it(launch: Launch, server: Server) -> None:
-    """Without --server; a server that is there refuses it, and says what allows it."""
+    """Without --server. A running server refuses it, and names the setting."""
     spec = "ckan/http%3A%2F%2F127.0.0.1%3A9%2Fdataset%2Fpenguins"
     for arguments, reason, sentence in (
         ([], "host-unreachable", "127.0.0.1:9 did not answer: Connection refused."),
@@ -145,7 +145,7 @@ def test_a_ckan_is_allowed_by_who_names_it(launch: Launch, server: Server) -> No
 
 
 def test_on_a_server_in_plain_text(launch: Launch, server: Server) -> None:
-    """There is no terminal. The server goes on when the command has ended."""
+    """Without a terminal. The server keeps running after the command has exited."""
     folder = make(server, "good", LAB)
     done = launch(folder, "--server", server.url, "--ref", "main", "--urlpath", "lab/tree/a.ipynb")
     assert (done.returncode, done.stderr) == (0, "")
@@ -219,7 +219,7 @@ def test_a_failure_in_plain_text(launch: Launch, server: Server) -> None:
 
 
 class NoBinder(BaseHTTPRequestHandler):
-    """Answers everything with `content`, as some other server would."""
+    """Respond to all requests with `content`, like an unrelated server."""
 
     content = b"<h1>Hello</h1>"
     status = 200
@@ -285,7 +285,7 @@ async def test_what_answers_makes_no_sense(status: int, content: bytes) -> None:
 
 
 def test_a_server_that_answers_with_control_characters(launch: Launch) -> None:
-    """Attack: a server's sentence is printed; it must not speak to the terminal."""
+    """Attack: an error message with control characters for the terminal."""
     content = json.dumps({"error": {"message": "No\x1b]0;evil\x07\x1b[2J\x9b2J.", "status": 403}})
     with answering(403, content.encode()) as address:
         done = launch("gh/a/b/c", "--server", address)
@@ -304,7 +304,7 @@ SHOWY = (
 
 
 def in_terminal(arguments: list[str], env: dict[str, str], timeout: float = 60) -> tuple[int, str]:
-    """Run the command in a terminal of 100 columns; return its exit code and all that it wrote."""
+    """Run the command in a terminal of 100 columns, and return its exit code and output."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
     process = subprocess.Popen(
@@ -334,7 +334,7 @@ def in_terminal(arguments: list[str], env: dict[str, str], timeout: float = 60) 
 
 
 def in_words(written: str) -> str:
-    """Leave out what moves the cursor and colours; what overwrites a line becomes the next one."""
+    """Remove escape sequences, and turn carriage returns into line breaks."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written).replace("\r", "\n")
 
 
@@ -342,20 +342,20 @@ def test_the_display_in_a_terminal(env: dict[str, str], server: Server) -> None:
     folder = make(server, "showy", {**LAB, "postBuild": SHOWY})
     code, written = in_terminal(["launch", folder, "--server", server.url, "--no-open"], env)
     assert code == 0, written
-    # Labels, steps, percent, how long it took and how long it will take.
+    # Labels, steps, percent, elapsed and remaining time.
     text = in_words(written)
-    # Not the first ones: the bar is drawn twelve times a second, and they may be over sooner.
+    # Not the first phases, which may be shorter than the refresh interval.
     for label in ("Building", "Launching", "Ready"):
         assert re.search(rf"^{label} .*\d+%$", text, re.MULTILINE), label
     assert "Running postBuild" in text
     assert re.search(r"\d+ s · .*\d.* left", text)
     assert "100%" in text
     assert "done with it" in text
-    # A line that is to be overwritten stands below the bar, and not in the log.
+    # Lines that end in \r are shown below the bar, and not in the log.
     assert re.search(r"10 percent +\d+ s", text)
     assert not re.search(r"^10 percent$", text, re.MULTILINE)
     assert re.search(r"Open http://127\.0\.0\.1:\d+/user/\S+token=", text)
-    # Attack: what the log says to the terminal does not reach it; the words do.
+    # Attack: control characters in the log are removed.
     assert "before" in text
     assert "after" in text
     for sequence in ("\x1b]", "\x07", "\x1b[2J", "\x1b[H", "\x9b", "\x1bP", "owned"):
@@ -380,14 +380,14 @@ BLOCKING = {"postBuild": "#!/bin/sh\necho blocking\nsleep 600\n"}
 
 def ended(server: Server, phase: str) -> int:
     text = requests.get(f"{server.url}metrics", timeout=60).text
-    found = re.search(rf'launches_ended_total{{phase="{phase}"}} (\d+)', text)
-    assert found is not None, text
-    return int(found[1])
+    match = re.search(rf'launches_ended_total{{phase="{phase}"}} (\d+)', text)
+    assert match is not None, text
+    return int(match[1])
 
 
 @contextmanager
 def blocked(server: Server, name: str, env: dict[str, str], log: Path) -> Iterator[Any]:
-    """Launch what never ends, and wait until it is in the middle of that."""
+    """Run a launch whose build never ends, and wait until the build has started."""
     folder = make(server, name, BLOCKING)
     arguments = ["binderprogress", "launch", folder, "--server", server.url, "--json"]
     with program(*arguments, env=env, log=log) as running:

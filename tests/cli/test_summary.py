@@ -1,4 +1,4 @@
-"""Where the time went, at the end of what a terminal shows."""
+"""The time summary at the end of `binderprogress launch`."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ BUILD = [
 
 
 def seen(events: list[Event]) -> list[Row]:
-    found = TraceRecorder()
+    recorder = TraceRecorder()
     for one in events:
-        found.add(one)
-    return summarize(found.trace())
+        recorder.add(one)
+    return summarize(recorder.trace())
 
 
 def test_phases_with_their_longest_steps_and_what_was_cached() -> None:
@@ -65,18 +65,18 @@ def test_phases_with_their_longest_steps_and_what_was_cached() -> None:
         Row("Step 9 of 20", 1.0, is_step=True),
         Row("Step 20 of 20", 100.0, is_step=True),
         Row("Launching", 11.0),
-        # A label may come from another server: it does not write to the terminal.
+        # Labels may come from an untrusted server.
         Row("Pulling the image", 10.0, is_step=True),
     ]
 
 
 def test_a_log_is_not_kept() -> None:
     lines = [event(1 + n / 1000, "building", message="a line\n") for n in range(1000)]
-    found = TraceRecorder()
+    recorder = TraceRecorder()
     for one in [event(0, "waiting"), *lines, event(3, "ready")]:
-        found.add(one)
-    assert len(found._events) == 3
-    assert summarize(found.trace()) == [Row("Waiting", 1.0), Row("Building", 2.0)]
+        recorder.add(one)
+    assert len(recorder._events) == 3
+    assert summarize(recorder.trace()) == [Row("Waiting", 1.0), Row("Building", 2.0)]
 
 
 def test_nothing_is_said_of_nothing() -> None:
@@ -100,7 +100,7 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
 
 
 class Terminal(io.StringIO):
-    """A terminal that remembers."""
+    """A terminal that records its output."""
 
     def isatty(self) -> bool:
         return True
@@ -117,7 +117,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, columns: int, **env: str) -> str:
 
 @pytest.mark.parametrize("columns", [40, 60, 200])
 def test_bars_fit_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
-    # Without colours what is left of a bar is empty.
+    # Without colors, the rest of a bar is blank.
     text = shown(monkeypatch, columns, NO_COLOR="1")
     lines = re.sub(r"\x1b\[[\d;]*m", "", text).splitlines()
     assert lines[0] == "Where the time went (2 min 16 s)"

@@ -1,4 +1,4 @@
-"""What is typed, right and wrong: exit codes and sentences."""
+"""Options, exit codes and error messages."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_generated_config_is_read_again(env: dict[str, str], tmp_path: Path) -
     config = tmp_path / "binderprogress_config.py"
     assert (done.returncode, str(config) in done.stdout) == (0, True)
     assert "# c.Standalone.port = 8585" in config.read_text()
-    # Written once, it is the operator's: there is nobody to be asked.
+    # An existing file is not overwritten without a terminal to confirm it.
     done = cli("serve", "--generate-config", env=env)
     assert (done.returncode, "there already" in done.stderr) == (2, True)
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -181,7 +181,7 @@ BROKEN = {
 def test_a_config_that_is_broken_is_not_ignored(
     text: str, sentence: str, env: dict[str, str], tmp_path: Path
 ) -> None:
-    """Else a server would run without the limits that its operator has written down."""
+    """Otherwise, a server would run without its configured limits."""
     config = tmp_path / "config.py"
     config.write_text(f"c.Standalone.port = 0\n{text}\n")
     done = cli("serve", "-f", str(config), env=env)

@@ -1,4 +1,4 @@
-"""The client at a plain BinderHub: recorded streams, over real connections."""
+"""The client with a plain BinderHub, which replays recorded streams."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def all_of(client: AsyncClient, launch: LaunchHandle | str, after: int = 0
 
 
 @asynchronous(20)
-async def test_it_is_found_out_and_comes_to_a_server() -> None:
+async def test_the_kind_is_detected_and_a_launch_ends_in_a_server() -> None:
     async with a_hub() as (hub, client):
         launch = await client.start(SPEC)
         assert client.kind == "binderhub"
@@ -57,7 +57,7 @@ async def test_it_is_found_out_and_comes_to_a_server() -> None:
         assert (state.phase, state.progress, state.last) == (Phase.READY, 100, len(events))
         assert "STEP 11/11" in await client.log(launch)
         assert (hub.requests, hub.launches) == ([SPEC], 1)
-        # The hub would keep the connection for a minute.
+        # BinderHub would keep the connection open for a minute.
         await hub.idle.wait()
 
 
@@ -68,14 +68,14 @@ async def test_a_cut_while_building_joins_the_build() -> None:
         assert events[-1].phase is Phase.READY
         assert (len(hub.requests), hub.builds, hub.launches) == (3, 1, 1)
     async with a_hub() as (_, client):
-        whole = await all_of(client, await client.start(SPEC))
-    assert [event.message for event in events[:-1]] == [event.message for event in whole[:-1]]
+        all_events = await all_of(client, await client.start(SPEC))
+    assert [event.message for event in events[:-1]] == [event.message for event in all_events[:-1]]
 
 
 @pytest.mark.parametrize(("cut", "built"), [(LAUNCHING + 1, False), (0, True)])
 @asynchronous(20)
 async def test_no_second_server_is_started(cut: int, built: bool) -> None:
-    """Nor where what was said of an image that is there was lost."""
+    """Not even if the events of an existing image were lost."""
     async with a_hub() as (hub, client):
         if built:
             await all_of(client, await client.start(SPEC))
@@ -90,7 +90,7 @@ async def test_no_second_server_is_started(cut: int, built: bool) -> None:
 
 
 @asynchronous(20)
-async def test_it_gives_up_when_the_hub_is_gone() -> None:
+async def test_it_gives_up_when_the_binderhub_is_gone() -> None:
     async with a_hub(pace=0.02) as (hub, client):
         launch = await client.start(SPEC)
         with pytest.raises(ServerUnreachableError, match="could not reconnect"):
@@ -102,7 +102,7 @@ async def test_it_gives_up_when_the_hub_is_gone() -> None:
 
 
 @asynchronous(20)
-async def test_cancelled_it_is_left() -> None:
+async def test_cancelling_disconnects() -> None:
     async with a_hub(pace=0.02) as (hub, client):
         launch = await client.start(SPEC)
         watching = asyncio.create_task(all_of(client, launch))

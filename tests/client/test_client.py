@@ -1,4 +1,4 @@
-"""The Python client, on the real server with builds and spawns that the test plays."""
+"""The Python client with a real server whose builds and spawns are simulated."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def server() -> Iterator[Stage]:
 
 @pytest.fixture
 def launches(server: Stage, monkeypatch: pytest.MonkeyPatch) -> list[Launch]:
-    """The launches that the server starts, as it knows them."""
+    """The server's own objects of the launches that it starts."""
     started: list[Launch] = []
     start = server.launches.start
 
@@ -61,7 +61,7 @@ def launches(server: Stage, monkeypatch: pytest.MonkeyPatch) -> list[Launch]:
 
 
 def play(server: Stage) -> None:
-    """Have everything happen, to the end."""
+    """Let builds and spawns succeed."""
     server.say("Cloning", "fetching")
     server.log("one\n", "two\n", "three\n")
     server.built()
@@ -91,7 +91,7 @@ async def test_start_watch_state_log(server: Stage) -> None:
         assert (state.id, state.phase, state.progress) == (launch.id, Phase.READY, 100.0)
         assert state.last == len(events)
         assert "one\ntwo\nthree\n" in await client.log(launch)
-        # By its id, and from where somebody else has come to.
+        # By its id, and from a later event on.
         assert await all_of(client, launch.id, after=3) == events[3:]
 
 
@@ -103,7 +103,7 @@ async def test_start_watch_state_log(server: Stage) -> None:
         ("https://github.com/ada/penguins", "gh/ada/penguins/HEAD"),
     ],
 )
-def test_what_people_copy_is_read(repository: str, spec: str) -> None:
+def test_urls_copied_from_a_browser(repository: str, spec: str) -> None:
     assert str(read_target(repository).spec) == spec
 
 
@@ -116,7 +116,7 @@ def test_what_people_copy_is_read(repository: str, spec: str) -> None:
             "gh/ada/penguins/main",
             "lab/tree/a.ipynb",
         ),
-        # Where its ref ends is the server's to look up.
+        # The server looks up where the ref ends.
         (
             "https://github.com/ada/penguins/tree/feature/x/notes",
             "gh/ada/penguins/feature/x",
@@ -125,7 +125,7 @@ def test_what_people_copy_is_read(repository: str, spec: str) -> None:
     ],
 )
 @asynchronous(20)
-async def test_what_an_address_opens(
+async def test_the_path_that_a_url_opens(
     server: Stage, monkeypatch: pytest.MonkeyPatch, address: str, spec: str, urlpath: str
 ) -> None:
     async def find_ref(_: Spec, refs: Sequence[str]) -> str:
@@ -150,8 +150,8 @@ async def test_launch_goes_to_the_server(server: Stage) -> None:
     assert made.ready.repo_url == "https://github.com/ada/penguins"
 
 
-def test_keys_are_not_shown() -> None:
-    """A program's output and its tracebacks are read by more people than may open the server."""
+def test_ids_and_tokens_are_not_in_reprs() -> None:
+    """More people can read a program's output and tracebacks than may use the launch."""
     ready = Event(id=1, phase=Phase.READY, time=0, elapsed=0, progress=100)
     assert "secret" not in repr(JupyterServer("http://a/", "secret", ready))
     assert "secret" not in repr(LaunchHandle("12345678secret"))
@@ -161,7 +161,7 @@ def test_keys_are_not_shown() -> None:
 
 
 @asynchronous(20)
-async def test_a_failure_says_why(server: Stage) -> None:
+async def test_a_failed_launch_has_a_reason(server: Stage) -> None:
     server.log("ERROR: No matching distribution found for six==99\n")
     server.fail("build-failed")
     async with AsyncClient(server.url) as client:
@@ -174,8 +174,8 @@ async def test_a_failure_says_why(server: Stage) -> None:
     assert error.evidence == ["ERROR: No matching distribution found for six==99"]
 
 
-def test_what_a_failure_says_does_not_speak_to_a_terminal() -> None:
-    """Attack: an exception is printed, and whose server sent it nobody knows."""
+def test_attack_control_characters_in_error_messages() -> None:
+    """Attack: an untrusted server sends an error message, which is printed."""
     evil = "\x1b]0;evil\x07No\x1b[2J."
     last = Event(
         id=1, phase=Phase.FAILED, time=0, elapsed=0, progress=0, message=evil, evidence=[evil]
@@ -195,7 +195,9 @@ async def test_cancel(server: Stage) -> None:
 
 
 @asynchronous(20)
-async def test_who_stops_waiting_cancels_the_launch(server: Stage, launches: list[Launch]) -> None:
+async def test_cancelling_the_task_cancels_the_launch(
+    server: Stage, launches: list[Launch]
+) -> None:
     begun = asyncio.Event()
     async with AsyncClient(server.url) as client:
         waiting = asyncio.create_task(client.launch(SPEC, on_event=lambda _: begun.set()))
@@ -207,7 +209,7 @@ async def test_who_stops_waiting_cancels_the_launch(server: Stage, launches: lis
 
 
 @asynchronous(20)
-async def test_what_is_not_understood_or_not_there(server: Stage) -> None:
+async def test_invalid_specs_and_unknown_launches(server: Stage) -> None:
     async with AsyncClient(server.url) as client:
         with pytest.raises(SpecError, match="is not a URL or a spec"):
             await client.start("penguins")
@@ -219,7 +221,7 @@ async def test_what_is_not_understood_or_not_there(server: Stage) -> None:
 
 
 @asynchronous(20)
-async def test_a_server_that_wants_to_be_left_alone() -> None:
+async def test_too_many_requests() -> None:
     with stage(Web={"rate_limit": 1}) as server:
         async with AsyncClient(server.url) as client:
             await client.start(SPEC)
@@ -232,7 +234,7 @@ async def test_a_server_that_wants_to_be_left_alone() -> None:
 
 
 @asynchronous(30)
-async def test_a_cut_loses_nothing_and_starts_nothing(server: Stage) -> None:
+async def test_after_a_lost_connection_it_resumes(server: Stage) -> None:
     port = urlsplit(server.url).port
     assert port is not None
     async with (
@@ -245,7 +247,7 @@ async def test_a_cut_loses_nothing_and_starts_nothing(server: Stage) -> None:
         async with aclosing(client.watch(launch)) as events:
             async for event in events:
                 got.append(event)
-                # In the middle of the build, and of the start.
+                # During the build, and during the spawn.
                 if event.message == "two\n":
                     proxy.cut()
                     server.log("three\n")
@@ -263,7 +265,7 @@ async def test_a_cut_loses_nothing_and_starts_nothing(server: Stage) -> None:
 
 
 class Odd:
-    """A server that answers each GET with the next of some answers: status, headers, body."""
+    """A server with a list of responses (status, headers, body), one for each GET."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, str, bytes]] = []
@@ -306,12 +308,12 @@ STREAM = "text/event-stream"
 
 
 @asynchronous(20)
-async def test_whatever_comes_each_event_comes_once() -> None:
+async def test_each_event_is_yielded_once() -> None:
     async with odd_server() as odd, AsyncClient(odd.url, pauses=SOON, token="key") as client:
         odd.answers = [
             (200, STREAM, block(1) + block(2)),
             (502, "text/html", b"<h1>Bad Gateway</h1>"),
-            # Sent again, and cut in the middle of an event.
+            # Repeated events, and a connection lost in the middle of an event.
             (200, STREAM, block(1) + block(2) + block(3) + block(4)[:20]),
             (429, "application/json", json.dumps({"error": {"message": "Later."}}).encode()),
             (200, STREAM, b"data: no event\n\n"),
@@ -323,7 +325,7 @@ async def test_whatever_comes_each_event_comes_once() -> None:
 
 
 @asynchronous(20)
-async def test_it_gives_up_after_five_tries_in_a_row() -> None:
+async def test_it_gives_up_after_five_attempts() -> None:
     async with odd_server() as odd, AsyncClient(odd.url, pauses=SOON) as client:
         odd.answers = [(200, STREAM, block(1))]
         with pytest.raises(ServerUnreachableError, match="could not reconnect"):
@@ -332,7 +334,7 @@ async def test_it_gives_up_after_five_tries_in_a_row() -> None:
 
 
 @asynchronous(20)
-async def test_what_answers_is_no_stream() -> None:
+async def test_a_response_that_is_not_a_stream() -> None:
     async with odd_server() as odd, AsyncClient(odd.url, pauses=SOON) as client:
         odd.answers = [(200, "text/html", b"<h1>Log in</h1>")]
         with pytest.raises(ServerUnreachableError, match="no binderprogress"):
@@ -359,14 +361,14 @@ def test_the_synchronous_client(server: Stage) -> None:
 
 
 @asynchronous(20)
-async def test_where_an_event_loop_runs_already(server: Stage) -> None:
+async def test_with_a_running_event_loop(server: Stage) -> None:
     """As in a notebook."""
     play(server)
     with Client(server.url) as client:
         assert client.launch(SPEC).token == "secret-token"
 
 
-def test_who_stops_iterating_watches_no_longer(server: Stage) -> None:
+def test_closing_the_iterator_disconnects_the_viewer(server: Stage) -> None:
     with Client(server.url) as client:
         launch = client.start(SPEC)
         events = client.watch(launch)
@@ -386,14 +388,14 @@ def test_ctrl_c_cancels_the_launch(server: Stage, launches: list[Launch]) -> Non
         assert [launch.last.phase for launch in launches] == [Phase.CANCELLED]
 
 
-def test_closed_twice(server: Stage) -> None:
+def test_closing_twice(server: Stage) -> None:
     client = Client(server.url)
     client.close()
     client.close()
 
 
 @pytest.mark.parametrize("left", ["closed", "iterated", "collected"])
-def test_an_iterator_that_outlives_its_client(server: Stage, left: str) -> None:
+def test_closing_an_iterator_after_its_client(server: Stage, left: str) -> None:
     client = Client(server.url)
     launch = client.start(SPEC)
     events = client.watch(launch)
@@ -411,8 +413,8 @@ def test_an_iterator_that_outlives_its_client(server: Stage, left: str) -> None:
             continue
 
 
-def test_a_client_that_is_closed_while_another_thread_waits(server: Stage) -> None:
-    """The other thread would wait for ever: the loop that its result comes from has stopped."""
+def test_closing_while_another_thread_waits(server: Stage) -> None:
+    """The other thread must not wait forever for a loop that has stopped."""
     client = Client(server.url)
     launch = client.start(SPEC)
     server.log("one\n")
@@ -435,7 +437,7 @@ def test_a_client_that_is_closed_while_another_thread_waits(server: Stage) -> No
             waiting.result(10)
 
 
-def test_a_closed_client_says_so(server: Stage) -> None:
+def test_using_a_closed_client(server: Stage) -> None:
     client = Client(server.url)
     client.close()
     with pytest.raises(RuntimeError, match="This client is closed"):
@@ -444,8 +446,8 @@ def test_a_closed_client_says_so(server: Stage) -> None:
 
 
 @asynchronous(20)
-async def test_an_asynchronous_client_that_is_closed(server: Stage) -> None:
-    """A request would open connections again, and nobody would close them."""
+async def test_using_a_closed_asynchronous_client(server: Stage) -> None:
+    """Otherwise, the request would open connections that nobody closes."""
     client = AsyncClient(server.url, pauses=SOON)
     launch = await client.start(SPEC)
     events = client.watch(launch)

@@ -227,7 +227,7 @@ async def test_a_reply_that_is_lost(server: JupyterServer, tmp_path: Path, begun
 async def test_a_first_reply_that_is_lost(
     server: JupyterServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A kernel that is only starting may miss a request: it is asked again."""
+    """A kernel may miss a request while it starts. The client repeats it."""
     monkeypatch.setattr(module, "_ASK_AGAIN", 1.0)
     dropped: list[bytes] = []
 
@@ -243,7 +243,7 @@ async def test_a_first_reply_that_is_lost(
 
 
 @asynchronous(60)
-async def test_somebody_else_is_connected(
+async def test_another_client_is_connected(
     server: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server does not buffer then. The client reconnects all the same."""
@@ -284,7 +284,7 @@ async def test_a_kernel_that_dies_while_nobody_is_connected(
 
 
 @asynchronous(60)
-async def test_a_server_that_is_lost_for_good(
+async def test_a_server_that_does_not_come_back(
     server: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_PAUSES", (0.0, 0.01, 0.02))

@@ -1,4 +1,4 @@
-"""Clients as they are out there: requests, EventSource's bytes, WebSockets, raw sockets."""
+"""HTTP, event stream, WebSocket and raw socket clients for tests."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Stream:
         self.status = response.status
         self.headers = response.headers
         self.raw = b""
-        """All that came so far."""
+        """Everything received so far."""
         self._content = response.content
 
     async def until(self, text: bytes, count: int = 1) -> bytes:
-        """Read on until `text` has come `count` times."""
+        """Read until `text` has been received `count` times."""
         async with asyncio.timeout(WITHIN):
             while self.raw.count(text) < count:
                 chunk = await self._content.readany()
@@ -62,12 +62,12 @@ class Stream:
 
     @property
     def ids(self) -> list[str]:
-        """The ids that came so far."""
+        """The event ids received so far."""
         return ids(self.raw)
 
     @property
     def events(self) -> list[Any]:
-        """The data of the whole events that came so far."""
+        """The data of the complete events received so far."""
         return events(self.raw)
 
 
@@ -96,7 +96,7 @@ class Api:
         body: bytes | str | None = None,
         headers: dict[str, str] | None = None,
     ) -> HTTPResponse:
-        """Send a request; any status is an answer."""
+        """Send a request. Error responses do not raise an exception."""
         request = HTTPRequest(
             path if path.startswith("http") else self.url + path,
             method=method,
@@ -109,7 +109,7 @@ class Api:
         return await self._client.fetch(request, raise_error=False)
 
     async def post(self, body: Any, **headers: str) -> HTTPResponse:
-        """Ask for a launch."""
+        """Request a launch, and return the response."""
         return await self.fetch(
             "/api/launches", method="POST", body=json.dumps(body), headers={**JSON, **headers}
         )
@@ -122,7 +122,7 @@ class Api:
         return links
 
     async def state(self, links: dict[str, Any]) -> dict[str, Any]:
-        """Say how a launch stands."""
+        """Return the state of a launch."""
         response = await self.fetch(links["state_url"])
         assert response.code == 200, response.body
         state: dict[str, Any] = json.loads(response.body)
@@ -134,7 +134,7 @@ class Api:
         async with (
             aiohttp.ClientSession() as session,
             session.get(
-                # As it stands: quoted slashes stay quoted.
+                # Not encoded again: percent-encoded slashes stay as they are.
                 URL(url if url.startswith("http") else self.url + url, encoded=True),
                 headers={
                     "Accept": "text/event-stream",
@@ -159,15 +159,15 @@ class Api:
 
 async def messages(socket: WebSocketClientConnection) -> list[Any]:
     """Read a WebSocket to its end."""
-    found = []
+    received = []
     async with asyncio.timeout(WITHIN):
         while (message := await socket.read_message()) is not None:
-            found.append(json.loads(message))
-    return found
+            received.append(json.loads(message))
+    return received
 
 
 def sentence(response: HTTPResponse) -> str:
-    """Return what an error says, after a look at its shape."""
+    """Return the message of an error response, and check its format."""
     assert response.headers["Content-Type"] == "application/json"
     body = json.loads(response.body)
     assert body.keys() == {"error"}
@@ -182,7 +182,7 @@ def sentence(response: HTTPResponse) -> str:
 
 @asynccontextmanager
 async def narrow(app: Application) -> AsyncIterator[int]:
-    """Serve with small buffers, so that a viewer that does not read is noticed soon."""
+    """Serve with small buffers, so that a viewer that does not read blocks soon."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     listener.bind(("127.0.0.1", 0))
@@ -198,7 +198,7 @@ async def narrow(app: Application) -> AsyncIterator[int]:
 
 
 async def ask(port: int, url: str, *, version: str = "1.1", **headers: str) -> socket.socket:
-    """Send a request from a socket that receives little and reads nothing."""
+    """Send a request from a socket with a small receive buffer that does not read."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.setblocking(False)
@@ -211,7 +211,7 @@ async def ask(port: int, url: str, *, version: str = "1.1", **headers: str) -> s
 
 
 async def read_all(client: socket.socket) -> bytes:
-    """Read what is left in a connection, until it is closed."""
+    """Read from a connection until it is closed."""
     loop = asyncio.get_running_loop()
     received = b""
     async with asyncio.timeout(WITHIN):
@@ -226,11 +226,11 @@ async def read_all(client: socket.socket) -> bytes:
 
 @asynccontextmanager
 async def logged(log: Any, text: str) -> AsyncIterator[None]:
-    """Await on leaving that something has been logged since entering."""
-    found = asyncio.Event()
+    """Wait at the end of the block for a log message."""
+    event = asyncio.Event()
     listener = logging.Handler()
     listener.emit = (  # type: ignore[method-assign] # a class for one line would say no more
-        lambda record: found.set() if text in record.getMessage() else None
+        lambda record: event.set() if text in record.getMessage() else None
     )
     level = log.level
     log.addHandler(listener)
@@ -238,7 +238,7 @@ async def logged(log: Any, text: str) -> AsyncIterator[None]:
     try:
         yield
         async with asyncio.timeout(WITHIN):
-            await found.wait()
+            await event.wait()
     finally:
         log.removeHandler(listener)
         log.setLevel(level)

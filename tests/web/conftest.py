@@ -1,4 +1,4 @@
-"""The real handlers on a real port, with the local builder; and one real Hub for all tests."""
+"""The real handlers on a real port with the local builder, and one JupyterHub for all tests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["io_loop"]
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a repository, `small`, and the environments that tests have made."""
+    """A folder with the repository `small` and the environments of all tests."""
     folder = tmp_path_factory.mktemp("shared")
     repository(folder / "small", NOTHING)
     return folder
@@ -41,7 +41,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def hub(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedJupyterHub]:
-    """A real JupyterHub that starts what was built in the shared folder."""
+    """A JupyterHub that starts servers from environments in the shared folder."""
     folder = tmp_path_factory.mktemp("hub")
     hub = EmbeddedJupyterHub(
         folder,
@@ -74,7 +74,7 @@ def hub(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embe
 
 @pytest.fixture
 def settings() -> Config:
-    """What a test configures; to be overridden."""
+    """The configuration. Tests may override it."""
     return Config()
 
 
@@ -89,7 +89,7 @@ def builder(shared: Path, tmp_path: Path, settings: Config) -> LocalBuilder:
 
 @pytest.fixture
 def spawner() -> HubLauncher:
-    """Where its Hub should be, nobody listens; to be overridden where that matters."""
+    """A launcher for a JupyterHub that does not run. Tests may override it."""
     return HubLauncher(url="http://127.0.0.1:1/", api_token="none", retries=1)
 
 
@@ -121,7 +121,7 @@ def api(http_client: AsyncHTTPClient, base_url: str) -> Api:
 
 @pytest.fixture(autouse=True)
 def nothing_uncaught(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No test may make a handler raise what it does not expect, whatever the client saw."""
+    """Fail if a handler raised an unexpected exception."""
     yield
     uncaught = [
         record
@@ -134,5 +134,5 @@ def nothing_uncaught(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 @pytest.fixture
 def failing(shared: Path) -> Spec:
-    """What fails at once, without a build."""
+    """A spec whose launch fails at once, without a build."""
     return local(shared / "small", "no-such-branch")

@@ -1,4 +1,4 @@
-"""Who may ask: other sites' pages only by leave, and only by a name that is ours."""
+"""CORS, and requests with unexpected host names."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class TestAllowList:
         started = await api.post({"spec": str(failing)}, Origin=OURS)
         assert started.code == 201
         assert started.headers["Access-Control-Allow-Origin"] == OURS
-        # Without this a page could not read where its launch is, or when to try again.
+        # Otherwise, pages could not read these headers.
         assert started.headers["Access-Control-Expose-Headers"] == "Location, Retry-After"
         links = json.loads(started.body)
         for url in (links["state_url"], links["log_url"], links["trace_url"]):
@@ -78,7 +78,7 @@ class TestAllowList:
 
     @gen_test
     async def test_errors_can_be_read_by_an_allowed_page_too(self, api: Api) -> None:
-        # Else it could only say that something went wrong.
+        # Otherwise, the page could not show the reason.
         for response, code in (
             (await api.post({"spec": "nonsense"}, Origin=OURS), 400),
             (await api.fetch("/api/launches/nope", headers={"Origin": OURS}), 404),
@@ -93,7 +93,7 @@ class TestAllowList:
     async def test_attack_pages_of_other_sites_are_refused(
         self, api: Api, launches: LaunchManager, failing: Spec, origin: str
     ) -> None:
-        # What they ask for is done in their visitor's name, also when they cannot read the answer.
+        # Such requests have side effects even if the page cannot read the response.
         responses = [
             await api.fetch(
                 "/api/launches",
@@ -138,7 +138,7 @@ class TestEveryone:
         response = await api.post({"spec": str(failing)}, Origin=origin)
         assert response.code == 201
         assert response.headers["Access-Control-Allow-Origin"] == "*"
-        # Never with cookies: there are none, and there must be none.
+        # Never with credentials.
         assert "Access-Control-Allow-Credentials" not in response.headers
 
 

@@ -1,4 +1,4 @@
-"""Watching a launch by server-sent events: whole, in order, resumed, and never for ever."""
+"""Watching a launch over server-sent events."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ async def test_a_stream_from_its_first_event_to_its_end(api: Api, tmp_path: Path
             assert stream.headers["Cache-Control"] == "no-store, no-transform"
             assert stream.headers["X-Accel-Buffering"] == "no"
             assert "Content-Encoding" not in stream.headers
-            # Before anything has been built.
+            # Before the build.
             await stream.until(b"\n\n", 2)
             assert stream.raw.startswith(HEAD + b"id: 1\ndata: {")
             build = await feed.build()
             for number in range(3):
-                # Each line goes out when it is there, not when a buffer is full.
+                # Lines are sent at once, and not when a buffer is full.
                 await build.write(f"fed {number}\n")
                 await stream.until(b"fed %d" % number)
             build.finish()
@@ -51,11 +51,11 @@ async def test_a_stream_from_its_first_event_to_its_end(api: Api, tmp_path: Path
         assert stream.raw.endswith(b"\n\n" + END)
         assert (last["phase"], last["reason"]) == ("failed", "postbuild-failed")
         assert [e for e in stream.events if e["phase"] == "failed"] == [last]
-        # Our own decoder and a browser's read the same.
+        # Our decoder and that of a browser yield the same.
         decoded = sse.Decoder().feed(stream.raw)
         assert [json.loads(event.data) for event in decoded] == stream.events
 
-        # Who comes later gets it all, byte for byte.
+        # Later viewers get the same bytes.
         assert (await api.whole(links["events_url"])).raw == stream.raw
         for after in (1, 5, last["id"] - 1):
             by_header = await api.whole(links["events_url"], Last_Event_ID=str(after))
@@ -75,7 +75,7 @@ async def test_a_viewer_that_is_cut_again_and_again_misses_nothing(
         kept: list[str] = []
         connections = 0
         while "failed" not in "".join(kept[-1:]):
-            # Cut as a network cuts: after some bytes, in the middle of an event.
+            # The connection is lost in the middle of an event.
             connections += 1
             async with api.watch(links["events_url"], Last_Event_ID=str(len(kept))) as stream:
                 await stream.some(8000)
@@ -106,7 +106,7 @@ async def test_a_client_that_comes_back_after_the_end_gets_the_end_and_starts_no
 
 @gen_test
 async def test_the_header_counts_more_than_the_query(api: Api, failing: Spec) -> None:
-    # A browser that reconnects keeps the address that it first came with.
+    # A browser reconnects to the same URL.
     links = await api.start(failing)
     await api.whole(links["events_url"])
     stream = await api.whole(f"{links['events_url']}?after=0", Last_Event_ID="1")
@@ -117,7 +117,7 @@ async def test_the_header_counts_more_than_the_query(api: Api, failing: Spec) ->
     "position", ["x", "-1", "1.5", "0x10", "1e3", "9" * 16, "id.5", "+3", "1_0"]
 )
 @gen_test
-async def test_a_position_that_is_none_is_refused(api: Api, failing: Spec, position: str) -> None:
+async def test_an_invalid_position_is_refused(api: Api, failing: Spec, position: str) -> None:
     links = await api.start(failing)
     for response in (
         await api.fetch(links["events_url"], headers={"Last-Event-ID": position}),
@@ -128,20 +128,20 @@ async def test_a_position_that_is_none_is_refused(api: Api, failing: Spec, posit
 
 
 @gen_test
-async def test_silence_is_filled_with_comments(api: Api, web: Web) -> None:
+async def test_comments_keep_the_connection_alive(api: Api, web: Web) -> None:
     web.keepalive = 0.05
     async with SilentHost() as host:
         links = await api.start(host.spec)
         async with api.watch(links["events_url"]) as stream:
             await stream.until(b":\n\n", 3)
             assert stream.ids == ["1"]
-            # Readers see nothing of it.
+            # Decoders ignore comments.
             assert len(sse.Decoder().feed(stream.raw)) == 1
 
 
 @gen_test
-async def test_who_resumes_where_nothing_is_new_is_answered_at_once(api: Api, web: Web) -> None:
-    # Without headers a browser calls the connection lost, and the page says so.
+async def test_resuming_at_the_newest_event_responds_at_once(api: Api, web: Web) -> None:
+    # Until the headers arrive, browsers treat the connection as lost.
     web.keepalive = 3600
     async with SilentHost() as host:
         links = await api.start(host.spec)
@@ -152,7 +152,7 @@ async def test_who_resumes_where_nothing_is_new_is_answered_at_once(api: Api, we
 
 
 @gen_test
-async def test_a_viewer_that_leaves_is_counted_out(api: Api, launches: LaunchManager) -> None:
+async def test_disconnected_viewers_are_not_counted(api: Api, launches: LaunchManager) -> None:
     async with SilentHost() as host:
         links = await api.start(host.spec)
         launch = launches.get(links["id"])
@@ -173,7 +173,7 @@ async def test_a_viewer_that_leaves_is_counted_out(api: Api, launches: LaunchMan
 async def test_attack_a_viewer_that_does_not_read_is_dropped_and_can_resume(
     api: Api, app: Application, web: Web, launches: LaunchManager, tmp_path: Path
 ) -> None:
-    # Each would hold a connection and what waits in it for ever; a thousand would stop the server.
+    # Otherwise, such viewers could keep connections and their buffers forever.
     web.viewer_timeout = 0.3
     async with Feed(tmp_path / "fed", status=1) as feed, narrow(app) as port:
         links = await api.start(feed.spec)
@@ -189,14 +189,14 @@ async def test_attack_a_viewer_that_does_not_read_is_dropped_and_can_resume(
 
         got = await read_all(client)
         _, _, body = got.partition(b"\r\n\r\n")
-        seen = ids(body.rpartition(b"\n\n")[0])
-        assert 0 < len(seen) < 200
-        rest = await api.whole(links["events_url"], Last_Event_ID=seen[-1])
-        assert seen + rest.ids == numbered(launch.last.id)
+        received = ids(body.rpartition(b"\n\n")[0])
+        assert 0 < len(received) < 200
+        rest = await api.whole(links["events_url"], Last_Event_ID=received[-1])
+        assert received + rest.ids == numbered(launch.last.id)
 
 
 @gen_test
-async def test_attack_a_reader_of_the_log_that_does_not_read_is_dropped(
+async def test_attack_a_slow_reader_of_the_log_is_disconnected(
     api: Api, app: Application, web: Web, tmp_path: Path
 ) -> None:
     web.viewer_timeout = 0.2
@@ -211,7 +211,7 @@ async def test_attack_a_reader_of_the_log_that_does_not_read_is_dropped(
         assert len(await read_all(client)) < 200_000
         whole = await api.fetch(links["log_url"])
         assert len(whole.body) > 200_000
-        # And one that goes away in the middle is no error of ours.
+        # A client that disconnects is not an error.
         web.viewer_timeout = 30
         client = await ask(port, links["log_url"])
         await asyncio.get_running_loop().sock_recv(client, 100)
@@ -232,7 +232,7 @@ async def test_two_viewers_get_the_same_bytes_and_a_slow_one_holds_up_nobody(
         build.finish()
         quick = await api.whole(links["events_url"])
         assert quick.events[-1]["phase"] == "failed"
-        # The slow one goes on reading now, within its time.
+        # The slow viewer reads again before its timeout.
         raw = b""
         async with asyncio.timeout(WITHIN):
             while END not in raw:

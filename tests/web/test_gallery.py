@@ -1,4 +1,4 @@
-"""The gallery, the vanity addresses, and the page that makes links."""
+"""The gallery, the short links, and the link page."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write(folder: Path, text: str) -> Path:
 
 @pytest.fixture
 def text() -> str:
-    """The gallery; to be overridden."""
+    """The file of the gallery. Tests may override it."""
     return GALLERY
 
 
@@ -68,7 +68,7 @@ def settings(tmp_path: Path, text: str) -> Config:
 # -- the file
 
 
-def test_an_entry_is_read_with_all_it_has(tmp_path: Path) -> None:
+def test_all_fields_of_an_entry_are_read(tmp_path: Path) -> None:
     gallery = read_gallery(write(tmp_path, GALLERY))
     assert list(gallery.items) == ["requirements", "ca-va-tres-bien", "third"]
     first, second, third = gallery.items.values()
@@ -86,7 +86,7 @@ def test_a_gallery_may_be_empty(tmp_path: Path) -> None:
     assert read_gallery(write(tmp_path, "[]")) == Gallery()
 
 
-def test_the_demos_gallery_is_whole() -> None:
+def test_the_demo_gallery_is_complete() -> None:
     text = share_path("examples", "gallery.yaml").read_text()
     for folder in re.findall(r"repo: (\w+)", text):
         assert share_path("examples", folder).is_dir()
@@ -158,7 +158,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("text", "sentence"), BROKEN.items(), ids=range(len(BROKEN)))
-def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str, sentence: str) -> None:
+def test_error_messages_name_entry_and_field(tmp_path: Path, text: str, sentence: str) -> None:
     folder = tmp_path / "gallery"
     folder.mkdir()
     (tmp_path / "outside.svg").write_bytes(SVG)
@@ -174,7 +174,7 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str, sentence: 
     assert "\n" not in message
 
 
-def test_a_gallery_that_is_not_there_is_said_at_the_start(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     path = tmp_path / "none.yaml"
     with pytest.raises(ConfigError, match=r"none\.yaml cannot be read: No such file or directory"):
         read_gallery(path)
@@ -183,8 +183,8 @@ def test_a_gallery_that_is_not_there_is_said_at_the_start(tmp_path: Path) -> Non
 # -- the front page
 
 
-def told(page: Page) -> set[str | None]:
-    """What a page tells its script, somewhere in its attributes."""
+def attribute_values(page: Page) -> set[str | None]:
+    """The values of all attributes of a page."""
     return {value for _, attributes in page.tags for value in attributes.values()}
 
 
@@ -208,11 +208,13 @@ async def test_the_front_page_is_the_gallery(api: Api) -> None:
         if link.startswith("/"):
             assert (await api.fetch(link)).code == 200, link
     launched = Page((await api.fetch(opened)).body)
-    assert {"gh/binder-examples/requirements/HEAD", "lab/tree/a b.ipynb"} <= told(launched)
+    assert {"gh/binder-examples/requirements/HEAD", "lab/tree/a b.ipynb"} <= attribute_values(
+        launched
+    )
 
 
 @gen_test
-async def test_pictures_come_from_where_the_gallery_says_and_nowhere_else(api: Api) -> None:
+async def test_pictures_are_only_allowed_from_origins_in_the_gallery(api: Api) -> None:
     response = await api.fetch("/")
     pictures = [a["src"] for tag, a in Page(response.body).tags if tag == "img"]
     assert pictures == [
@@ -220,17 +222,17 @@ async def test_pictures_come_from_where_the_gallery_says_and_nowhere_else(api: A
         "https://Pictures.example.org:8443/a;b.png",
         "/gallery/third.png",
     ]
-    said = policy(response.headers["Content-Security-Policy"])
-    assert said["img-src"] == ["'self'", "data:", "https://pictures.example.org:8443"]
-    assert said["script-src"] == ["'self'"]
-    # Only there: other pages show no pictures of other sites.
+    parsed = policy(response.headers["Content-Security-Policy"])
+    assert parsed["img-src"] == ["'self'", "data:", "https://pictures.example.org:8443"]
+    assert parsed["script-src"] == ["'self'"]
+    # Other pages do not allow pictures of other sites.
     for path in ("/link", "/v2/gh/a/b/HEAD", "/go/nothing"):
         other = (await api.fetch(path)).headers["Content-Security-Policy"]
         assert policy(other)["img-src"] == ["'self'", "data:"]
 
 
 @gen_test
-async def test_a_card_knows_what_it_launches(api: Api) -> None:
+async def test_cards_have_the_spec_and_the_urlpath(api: Api) -> None:
     page = Page((await api.fetch("/")).body)
     cards = [a for tag, a in page.tags if tag == "li" and a.get("class") == "card"]
     assert [card["data-slug"] for card in cards] == ["requirements", "ca-va-tres-bien", "third"]
@@ -246,7 +248,7 @@ async def test_a_card_knows_what_it_launches(api: Api) -> None:
 @pytest.mark.parametrize(
     ("path", "title", "picture"),
     [
-        # An SVG is shown by no network.
+        # Social networks do not show SVG.
         ("gh/binder-examples/requirements/HEAD", "Requirements", "{api}/static/social.png"),
         (
             "gl/group%2Fsub%2Fproject/feature/x",
@@ -257,17 +259,15 @@ async def test_a_card_knows_what_it_launches(api: Api) -> None:
     ],
 )
 @gen_test
-async def test_an_entry_gives_the_preview_of_its_launch(
-    api: Api, path: str, title: str, picture: str
-) -> None:
-    said = previewed(Page((await api.fetch(f"/v2/{path}")).body))
-    assert said["og:title"] == f"Launch {title}"
-    assert said["og:image"] == picture.format(api=api.url)
+async def test_the_link_preview_of_an_entry(api: Api, path: str, title: str, picture: str) -> None:
+    parsed = previewed(Page((await api.fetch(f"/v2/{path}")).body))
+    assert parsed["og:title"] == f"Launch {title}"
+    assert parsed["og:image"] == picture.format(api=api.url)
     if title == "Requirements":
-        assert said["og:description"] == "Numpy from a requirements.txt."
-    assert said["og:description"]
+        assert parsed["og:description"] == "Numpy from a requirements.txt."
+    assert parsed["og:description"]
     if picture.startswith("{api}"):
-        assert (await api.fetch(said["og:image"])).headers["Content-Type"] == "image/png"
+        assert (await api.fetch(parsed["og:image"])).headers["Content-Type"] == "image/png"
 
 
 TWICE = """
@@ -282,9 +282,7 @@ TWICE = """
 
 @pytest.mark.parametrize("text", [TWICE])
 @gen_test
-async def test_of_two_entries_of_a_repository_the_one_that_opens_the_same(
-    api: Api, text: str
-) -> None:
+async def test_the_entry_with_the_same_urlpath_is_preferred(api: Api, text: str) -> None:
     for query, title in (
         ("?urlpath=voila", "Launch A dashboard"),
         ("?urlpath=lab", "Launch A notebook"),
@@ -297,7 +295,7 @@ async def test_of_two_entries_of_a_repository_the_one_that_opens_the_same(
 
 @pytest.mark.parametrize("text", ["[]"])
 @gen_test
-async def test_without_entries_the_front_page_says_so(api: Api, text: str) -> None:
+async def test_the_front_page_without_entries(api: Api, text: str) -> None:
     assert "This server has no gallery yet." in Page((await api.fetch("/")).body).text
     assert "this server has no gallery" in Page((await api.fetch("/go/x")).body).text
 
@@ -317,8 +315,8 @@ ATTACK = json.dumps(
 
 @pytest.mark.parametrize("text", [ATTACK])
 @gen_test
-async def test_attack_what_the_gallery_says_is_text(api: Api, text: str) -> None:
-    """Who writes the file may not be who runs the server."""
+async def test_attack_html_in_the_gallery(api: Api, text: str) -> None:
+    """The author of the file may not be the administrator."""
     for path in ("/", "/go/nothing", "/v2/gh/a/b/HEAD"):
         response = await api.fetch(path)
         assert b"<script>alert" not in response.body
@@ -339,7 +337,7 @@ ATTACK_PICTURE = 'https://x.org/"><script>alert(1)</script>.png'
     "text", [json.dumps([{"title": "A", "spec": "gh/a/b/HEAD", "picture": ATTACK_PICTURE}])]
 )
 @gen_test
-async def test_attack_the_address_of_a_previews_picture_is_text(api: Api, text: str) -> None:
+async def test_attack_html_in_the_url_of_a_preview_picture(api: Api, text: str) -> None:
     page = Page((await api.fetch("/v2/gh/a/b/HEAD")).body)
     check_nothing_runs(page)
     assert previewed(page)["og:image"] == ATTACK_PICTURE
@@ -349,7 +347,7 @@ async def test_attack_the_address_of_a_previews_picture_is_text(api: Api, text: 
 
 
 @gen_test
-async def test_a_picture_is_sent_as_what_it_is(api: Api) -> None:
+async def test_pictures_have_their_content_type(api: Api) -> None:
     for name, kind, data in (
         ("requirements.svg", "image/svg+xml", SVG),
         ("third.png", "image/png", PNG),
@@ -359,11 +357,11 @@ async def test_a_picture_is_sent_as_what_it_is(api: Api) -> None:
         assert response.headers["Content-Type"] == kind
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert response.body == data
-        # Opened by itself, an SVG is a document.
-        said = policy(response.headers["Content-Security-Policy"])
-        assert said["default-src"] == ["'none'"]
-        assert "script-src" not in said
-        assert "sandbox" in said
+        # An SVG that is opened directly could run scripts.
+        parsed = policy(response.headers["Content-Security-Policy"])
+        assert parsed["default-src"] == ["'none'"]
+        assert "script-src" not in parsed
+        assert "sandbox" in parsed
         again = {"If-None-Match": response.headers["ETag"]}
         assert (await api.fetch(f"/gallery/{name}", headers=again)).code == 304
 
@@ -388,7 +386,7 @@ async def test_a_picture_is_sent_as_what_it_is(api: Api) -> None:
     ],
 )
 @gen_test
-async def test_attack_nothing_else_of_the_folder_is_reached(api: Api, path: str) -> None:
+async def test_attack_no_other_file_of_the_folder_is_served(api: Api, path: str) -> None:
     response = await api.fetch(f"/gallery/{path}")
     assert response.code in {400, 404}
     for secret in (b"secret</svg>", b"outside</svg>", b"title:", b"root:"):
@@ -407,7 +405,7 @@ async def test_attack_nothing_else_of_the_folder_is_reached(api: Api, path: str)
     ],
 )
 @gen_test
-async def test_a_vanity_address_leads_to_the_launch(api: Api, slug: str, address: str) -> None:
+async def test_short_links_redirect_to_the_launch_page(api: Api, slug: str, address: str) -> None:
     response = await api.fetch(f"/go/{slug}")
     assert response.code == 302
     assert response.headers["Cache-Control"] == "no-store"
@@ -431,7 +429,7 @@ async def test_a_vanity_address_leads_to_the_launch(api: Api, slug: str, address
     ],
 )
 @gen_test
-async def test_attack_an_unknown_name_leads_nowhere(api: Api, slug: str) -> None:
+async def test_attack_unknown_short_links_do_not_redirect(api: Api, slug: str) -> None:
     response = await api.fetch(f"/go/{slug}")
     assert response.code == 404
     assert "Location" not in response.headers
@@ -451,18 +449,18 @@ def query(**fields: str) -> str:
 
 
 @gen_test
-async def test_the_form_leads_to_the_launch(api: Api) -> None:
+async def test_the_form_redirects_to_the_launch_page(api: Api) -> None:
     typed = {"repo": "gh/a/b", "ref": "dev", "app": "lab", "urlpath": "n.ipynb", "launch": "1"}
     response = await api.fetch(query(**typed))
     assert response.code == 303
     assert response.headers["Location"] == "/v2/gh/a/b/dev?urlpath=lab/tree/n.ipynb"
-    # What is not understood leads nowhere.
+    # Invalid input does not redirect.
     response = await api.fetch(query(**typed | {"urlpath": "https://evil.example"}))
     assert response.code == 400
 
 
 @gen_test
-async def test_the_empty_form_makes_nothing_and_complains_of_nothing(api: Api) -> None:
+async def test_the_empty_form_shows_no_errors(api: Api) -> None:
     response = await api.fetch("/link")
     assert response.code == 200
     page = Page(response.body)
@@ -489,7 +487,7 @@ async def test_the_empty_form_makes_nothing_and_complains_of_nothing(api: Api) -
     ],
 )
 @gen_test
-async def test_the_form_makes_what_launches(api: Api, repo: str, ref: str, spec: str) -> None:
+async def test_the_snippets_launch_the_repository(api: Api, repo: str, ref: str, spec: str) -> None:
     response = await api.fetch(query(repo=repo, ref=ref, urlpath="/lab/tree/ü&b.ipynb"))
     assert response.code == 200
     page = Page(response.body)
@@ -500,8 +498,8 @@ async def test_the_form_makes_what_launches(api: Api, repo: str, ref: str, spec:
     assert urlsplit(made.link).path == f"/v2/{spec}"
     assert parse_qs(urlsplit(made.link).query) == {"urlpath": ["lab/tree/ü&b.ipynb"]}
     launched = Page((await api.fetch(made.link)).body)
-    assert {spec, "lab/tree/ü&b.ipynb"} <= told(launched)
-    # Markdown would end the address at a bracket.
+    assert {spec, "lab/tree/ü&b.ipynb"} <= attribute_values(launched)
+    # In Markdown, a bracket would end the URL.
     assert not re.search(r"[()\s]", made.link)
     [(_, script), (_, element)] = Page(made.embed.encode()).tags
     assert script["src"] == f"{api.url}/static/binder-progress.js"
@@ -528,7 +526,7 @@ async def test_the_form_makes_what_launches(api: Api, repo: str, ref: str, spec:
     ],
 )
 @gen_test
-async def test_the_form_asks_what_opens_a_file(api: Api, how: str, typed: str, opened: str) -> None:
+async def test_the_form_offers_apps(api: Api, how: str, typed: str, opened: str) -> None:
     page = Page((await api.fetch(query(repo="gh/a/b", app=how, urlpath=typed))).body)
     check_nothing_runs(page)
     made = snippets(f"{api.url}/", specs.parse("gh/a/b/HEAD"), opened)
@@ -543,7 +541,7 @@ async def test_the_form_asks_what_opens_a_file(api: Api, how: str, typed: str, o
     ("path", "chosen"), [("/link", "lab"), ("/link?repo=gh/a/b&urlpath=tree", "path")]
 )
 @gen_test
-async def test_what_opens_a_file_where_nobody_chose(api: Api, path: str, chosen: str) -> None:
+async def test_the_default_app_of_the_form(api: Api, path: str, chosen: str) -> None:
     page = Page((await api.fetch(path)).body)
     radios = {a["value"] for _, a in page.tags if a.get("type") == "radio" and "checked" in a}
     assert radios == {chosen}
@@ -565,7 +563,7 @@ async def test_what_opens_a_file_where_nobody_chose(api: Api, path: str, chosen:
     ],
 )
 @gen_test
-async def test_what_is_wrong_stands_beside_its_field(
+async def test_errors_are_shown_next_to_their_field(
     api: Api, fields: dict[str, str], wrong: dict[str, str]
 ) -> None:
     response = await api.fetch(query(**fields))
@@ -585,8 +583,8 @@ async def test_what_is_wrong_stands_beside_its_field(
 
 @pytest.mark.parametrize("field", ["repo", "ref", "urlpath", "app"])
 @gen_test
-async def test_attack_what_is_typed_is_text(api: Api, field: str) -> None:
-    # A link is all that it takes to have somebody open the form filled in.
+async def test_attack_html_in_the_form(api: Api, field: str) -> None:
+    # A link can open the form with any values.
     response = await api.fetch(query(**{"repo": "gh/a/b/HEAD", field: XSS}))
     assert b"<script>alert" not in response.body
     page = Page(response.body)
@@ -597,20 +595,20 @@ async def test_attack_what_is_typed_is_text(api: Api, field: str) -> None:
 
 
 @gen_test
-async def test_the_badge_is_a_picture_that_can_be_read(api: Api) -> None:
+async def test_the_badge_is_a_legible_svg(api: Api) -> None:
     response = await api.fetch("/badge.svg")
     assert response.code == 200
     assert response.headers["Content-Type"] == "image/svg+xml"
     svg = response.body.decode()
     assert "<script" not in svg
     assert "<title>launch</title>" in svg
-    # The text stands on the last of the two grounds.
+    # The second background color is that of the text.
     text, ground = "#ffffff", re.findall(r'fill="(#[0-9a-f]{6})"', svg)[-1]
     assert contrast(text, ground) >= 4.5
 
 
 def contrast(one: str, other: str) -> float:
-    """WCAG 2.2's ratio of two colours."""
+    """Return the contrast ratio of two colors (WCAG 2.2)."""
 
     def luminance(colour: str) -> float:
         parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
@@ -625,8 +623,8 @@ def contrast(one: str, other: str) -> float:
 
 
 @gen_test
-async def test_below_a_base_url_everything_stays_below(api: Api, web: Web) -> None:
-    # The rules are made when the application is; what is said in pages comes from the setting.
+async def test_all_links_are_under_the_base_url(api: Api, web: Web) -> None:
+    # Set before the application is created, because it defines the routes.
     web.base_url = "/progress"
     page = Page((await api.fetch("/")).body)
     ours = [a.get("src") or a.get("href") or "" for _, a in page.tags]
@@ -637,7 +635,7 @@ async def test_below_a_base_url_everything_stays_below(api: Api, web: Web) -> No
 
 
 @gen_test
-async def test_the_form_says_that_a_record_has_no_ref(api: Api) -> None:
+async def test_archive_records_have_no_ref(api: Api) -> None:
     response = await api.fetch(query(repo="https://doi.org/10.5281/zenodo.1", ref="main"))
     assert response.code == 400
     page = Page(response.body)

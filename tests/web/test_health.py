@@ -1,4 +1,4 @@
-"""What a load balancer reads."""
+"""The health endpoint and its checks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .clients import Api
 
 
 class Part:
-    """What is asked how it is."""
+    """A service that is checked."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -48,7 +48,7 @@ def check(part: Callable[[], Awaitable[dict[str, Any]]], time: Time, **more: Any
 
 
 @asynchronous(10)
-async def test_an_answer_holds_for_a_while() -> None:
+async def test_a_success_is_cached() -> None:
     part, time = Part(), Time()
     asked = check(part, time, every=10.0)
     assert await asked.result() == {"service": "part", "ok": True, "latency": 0.0, "rooms": 3}
@@ -59,7 +59,7 @@ async def test_an_answer_holds_for_a_while() -> None:
 
 
 @asynchronous(10)
-async def test_a_bad_answer_is_soon_asked_again() -> None:
+async def test_a_failure_is_cached_for_a_second() -> None:
     part, time = Part(), Time()
     part.error = failure("hub-unreachable")
     asked = check(part, time, every=10.0)
@@ -70,7 +70,7 @@ async def test_a_bad_answer_is_soon_asked_again() -> None:
 
 
 @asynchronous(10)
-async def test_who_asks_at_the_same_time_asks_once_and_may_go() -> None:
+async def test_concurrent_requests_share_a_check_and_may_be_cancelled() -> None:
     part = Part()
     part.go_on.clear()
     asked = check(part, Time())
@@ -84,7 +84,7 @@ async def test_who_asks_at_the_same_time_asks_once_and_may_go() -> None:
 
 @pytest.mark.parametrize("error", [None, FileNotFoundError(2, "No such file", "git")])
 @asynchronous(10)
-async def test_what_does_not_answer_or_is_not_there(error: Exception | None) -> None:
+async def test_a_service_that_fails_or_times_out(error: Exception | None) -> None:
     part = Part()
     part.error = error
     if error is None:
@@ -95,7 +95,7 @@ async def test_what_does_not_answer_or_is_not_there(error: Exception | None) -> 
 
 
 @gen_test
-async def test_all_must_be_well(api: Api, web: Web) -> None:
+async def test_health_needs_all_checks(api: Api, web: Web) -> None:
     part, time = Part(), Time()
     web.checks = [check(part, time, every=0.0)]
     for error, status in ((None, 200), (failure("no-engine"), 503), (None, 200)):

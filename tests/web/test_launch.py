@@ -1,4 +1,4 @@
-"""How a launch stands, its whole log, and calling it off."""
+"""The state, log, trace and cancellation of a launch."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_the_state_follows_the_launch(api: Api, launches: LaunchManager) -
 
 
 @gen_test
-async def test_the_log_is_whole_while_it_runs_and_afterwards(
+async def test_the_log_during_and_after_the_launch(
     api: Api, launches: LaunchManager, tmp_path: Path
 ) -> None:
     async with Feed(tmp_path / "fed", status=1) as feed:
@@ -66,7 +66,7 @@ async def test_the_log_is_whole_while_it_runs_and_afterwards(
         assert running.headers["Cache-Control"] == "no-store"
         assert running.headers["X-Content-Type-Options"] == "nosniff"
         assert running.body.startswith(b"Looking up HEAD of file://")
-        # Lines that overwrite themselves still do.
+        # Carriage returns are kept.
         assert running.body.endswith("Umlauts: äöü 👍\n10%\r20%\n".encode())
         assert (await api.state(links))["commit"] == git(feed.folder, "rev-parse", "HEAD")
 
@@ -80,7 +80,7 @@ async def test_the_log_is_whole_while_it_runs_and_afterwards(
 
 
 @gen_test
-async def test_cancelling_tells_the_viewers_and_ends_the_build(api: Api, tmp_path: Path) -> None:
+async def test_cancelling_notifies_viewers_and_ends_the_build(api: Api, tmp_path: Path) -> None:
     async with Feed(tmp_path / "fed") as feed:
         links = await api.start(feed.spec)
         async with api.watch(links["events_url"]) as stream:
@@ -99,13 +99,13 @@ async def test_cancelling_tells_the_viewers_and_ends_the_build(api: Api, tmp_pat
         assert "curve" not in end
         assert stream.ids == [str(number) for number in range(1, end["id"] + 1)]
         assert await build.gone()
-        # Again is no mistake, and changes nothing.
+        # Cancelling again changes nothing.
         again = await api.fetch(links["state_url"], method="DELETE")
         assert (again.code, json.loads(again.body)["last"]) == (202, end["id"])
 
 
 @gen_test
-async def test_other_launches_of_the_same_build_go_on(api: Api, tmp_path: Path) -> None:
+async def test_other_launches_of_the_same_build_continue(api: Api, tmp_path: Path) -> None:
     async with Feed(tmp_path / "fed", status=1) as feed:
         leaves, stays = await api.start(feed.spec), await api.start(feed.spec)
         build = await feed.build()
@@ -124,7 +124,7 @@ async def test_other_launches_of_the_same_build_go_on(api: Api, tmp_path: Path) 
 
 
 @gen_test
-async def test_cancelling_what_has_failed_changes_nothing(api: Api, failing: Spec) -> None:
+async def test_cancelling_a_failed_launch_changes_nothing(api: Api, failing: Spec) -> None:
     links = await api.start(failing)
     await api.whole(links["events_url"])
     response = await api.fetch(links["state_url"], method="DELETE")
@@ -132,10 +132,10 @@ async def test_cancelling_what_has_failed_changes_nothing(api: Api, failing: Spe
 
 
 @gen_test
-async def test_attack_the_key_to_a_launch_is_in_no_log(
+async def test_attack_launch_ids_are_not_logged(
     api: Api, failing: Spec, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Logs are read by more people than may have the token of a server.
+    # More people can read the log than may use the launch.
     caplog.set_level(logging.DEBUG)
     for name in ("tornado.access", "tornado.general", "traitlets"):
         caplog.set_level(logging.DEBUG, logger=name)
@@ -156,7 +156,7 @@ async def test_attack_the_key_to_a_launch_is_in_no_log(
 
 
 @gen_test
-async def test_where_the_time_goes_and_went(api: Api, tmp_path: Path) -> None:
+async def test_the_trace_during_and_after_the_launch(api: Api, tmp_path: Path) -> None:
     async with Feed(tmp_path / "fed", status=1) as feed:
         links = await api.start(feed.spec)
         build = await feed.build()
@@ -172,7 +172,7 @@ async def test_where_the_time_goes_and_went(api: Api, tmp_path: Path) -> None:
     assert (trace["phase"], trace["reason"]) == ("failed", "postbuild-failed")
     assert trace["seconds"] >= running["seconds"]
     assert trace["totals"]["build"] > 0
-    # It is over: its time stands still.
+    # The launch has ended, so its duration does not change.
     assert (await api.fetch(links["trace_url"])).body == over.body
 
     drawn = await api.fetch(f"{links['trace_url']}?format=chrome")

@@ -1,4 +1,4 @@
-"""Pages: what they carry, what they keep out, and what they say when there is nothing."""
+"""The pages: content, link previews, hostile input, and errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ XSS = "\"><script>alert(1)</script><img src=x onerror=alert(1)>'{{7*7}}"
 
 
 class Page(HTMLParser):
-    """What a browser makes of a page, as far as these tests look."""
+    """A parsed page."""
 
     def __init__(self, body: bytes) -> None:
         super().__init__()
@@ -28,22 +28,22 @@ class Page(HTMLParser):
         self.feed(body.decode())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag."""
+        """Record a tag."""
         self.tags.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
-        """Note text."""
+        """Record text."""
         self.text += data
 
     @property
     def element(self) -> dict[str, str | None]:
-        """What the launch page tells its element."""
+        """The attributes of the element on the launch page."""
         [element] = [attributes for tag, attributes in self.tags if tag == "binder-progress"]
         return element
 
 
 def check_nothing_runs(page: Page) -> None:
-    """Only our own script is there, and no attribute is one."""
+    """Check that the page only has our scripts, and no inline scripts."""
     for tag, attributes in page.tags:
         assert not [name for name in attributes if name.startswith("on")]
         assert "style" not in attributes
@@ -55,7 +55,7 @@ def check_nothing_runs(page: Page) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/v2/gh/a/b/HEAD", "/nothing/here"])
 @gen_test
-async def test_a_page_runs_only_what_comes_from_here(api: Api, path: str) -> None:
+async def test_pages_only_run_our_scripts(api: Api, path: str) -> None:
     response = await api.fetch(path)
     assert response.headers["Content-Type"].startswith("text/html")
     policy = {
@@ -74,7 +74,7 @@ async def test_a_page_runs_only_what_comes_from_here(api: Api, path: str) -> Non
 
 
 @gen_test
-async def test_everything_that_a_page_names_is_there(api: Api) -> None:
+async def test_all_links_of_the_pages_work(api: Api) -> None:
     for path in ("/", "/v2/gh/a/b/HEAD"):
         page = Page((await api.fetch(path)).body)
         ours = [
@@ -89,7 +89,7 @@ async def test_everything_that_a_page_names_is_there(api: Api) -> None:
 
 
 @gen_test
-async def test_the_launch_page_knows_what_to_launch(api: Api) -> None:
+async def test_the_launch_page_has_the_spec(api: Api) -> None:
     response = await api.fetch("/v2/gl/group%2Fsub%2Fproject/feature/x?urlpath=lab/tree/a%20b")
     assert response.code == 200
     page = Page(response.body)
@@ -101,7 +101,7 @@ async def test_the_launch_page_knows_what_to_launch(api: Api) -> None:
 
 
 @gen_test
-async def test_it_asks_only_where_that_is_wanted(api: Api, web: Web) -> None:
+async def test_confirmation_is_optional(api: Api, web: Web) -> None:
     for confirm in (True, False):
         web.confirm_foreign = confirm
         response = await api.fetch("/v2/gh/a/b/HEAD")
@@ -121,13 +121,13 @@ async def test_it_asks_only_where_that_is_wanted(api: Api, web: Web) -> None:
     ],
 )
 @gen_test
-async def test_what_is_opened_when_it_is_ready(api: Api, query: str, expected: str) -> None:
+async def test_the_path_to_open(api: Api, query: str, expected: str) -> None:
     page = Page((await api.fetch(f"/v2/gh/a/b/HEAD?{query}")).body)
     assert page.element["urlpath"] == expected
 
 
 def previewed(page: Page) -> dict[str, str]:
-    """What a page says to search engines and social networks."""
+    """Return the metadata for search engines and social networks."""
     return {
         attributes.get("name") or attributes.get("property") or "": attributes.get("content") or ""
         for tag, attributes in page.tags
@@ -137,26 +137,26 @@ def previewed(page: Page) -> dict[str, str]:
 
 @pytest.mark.parametrize("path", ["/", "/link", "/v2/gh/binder-examples/requirements/HEAD"])
 @gen_test
-async def test_a_link_to_a_page_has_a_preview(api: Api, path: str) -> None:
-    said = previewed(Page((await api.fetch(path)).body))
-    assert said["og:title"]
-    assert said["og:description"] == said["description"] != ""
-    assert said["og:url"] == api.url + path
-    assert said["twitter:card"] == "summary_large_image"
-    # Of nobody's own: those who read it are elsewhere.
-    assert said["og:image"] == f"{api.url}/static/social.png"
-    picture = await api.fetch(said["og:image"])
+async def test_pages_have_link_previews(api: Api, path: str) -> None:
+    preview = previewed(Page((await api.fetch(path)).body))
+    assert preview["og:title"]
+    assert preview["og:description"] == preview["description"] != ""
+    assert preview["og:url"] == api.url + path
+    assert preview["twitter:card"] == "summary_large_image"
+    # Absolute URLs, because they are read on other sites.
+    assert preview["og:image"] == f"{api.url}/static/social.png"
+    picture = await api.fetch(preview["og:image"])
     assert picture.headers["Content-Type"] == "image/png"
-    assert ("robots" in said) == path.startswith("/v2/")
+    assert ("robots" in preview) == path.startswith("/v2/")
 
 
 @gen_test
-async def test_the_preview_of_a_launch_says_what_is_launched(api: Api) -> None:
+async def test_the_link_preview_of_a_launch_page(api: Api) -> None:
     path = "/v2/gh/binder-examples/requirements/HEAD?urlpath=lab/tree/a%20b"
-    said = previewed(Page((await api.fetch(path)).body))
-    assert said["og:title"] == "Launch binder-examples/requirements"
-    assert said["og:url"] == f"{api.url}{path.replace('%20', '+')}"
-    assert said["robots"] == "noindex"
+    preview = previewed(Page((await api.fetch(path)).body))
+    assert preview["og:title"] == "Launch binder-examples/requirements"
+    assert preview["og:url"] == f"{api.url}{path.replace('%20', '+')}"
+    assert preview["robots"] == "noindex"
 
 
 @pytest.mark.parametrize(
@@ -167,9 +167,7 @@ async def test_the_preview_of_a_launch_says_what_is_launched(api: Api) -> None:
     ],
 )
 @gen_test
-async def test_without_javascript_the_launch_page_says_what_can_be_done(
-    api: Api, spec: str, address: str
-) -> None:
+async def test_the_launch_page_without_javascript(api: Api, spec: str, address: str) -> None:
     response = await api.fetch(f"/v2/{spec}")
     _, _, notice = response.body.decode().partition("<noscript>")
     page = Page(notice.partition("</noscript>")[0].encode())
@@ -182,8 +180,8 @@ async def test_without_javascript_the_launch_page_says_what_can_be_done(
 
 @pytest.mark.parametrize("argument", ["urlpath", "labpath", "filepath"])
 @gen_test
-async def test_attack_a_path_to_open_is_text(api: Api, argument: str) -> None:
-    # A link is all that it takes to have somebody open a page with this in it.
+async def test_attack_html_in_the_path_to_open(api: Api, argument: str) -> None:
+    # A link can open the page with any values.
     response = await api.fetch(f"/v2/gh/a/b/HEAD?{argument}={quote(XSS)}")
     assert response.code == 200
     assert b"<script>alert" not in response.body
@@ -204,7 +202,7 @@ async def test_attack_a_path_to_open_is_text(api: Api, argument: str) -> None:
     ],
 )
 @gen_test
-async def test_attack_a_spec_is_text(api: Api, spec: str) -> None:
+async def test_attack_html_in_the_spec(api: Api, spec: str) -> None:
     response = await api.fetch(f"/v2/{spec}")
     assert response.code in {200, 400}
     assert b"<script>alert" not in response.body
@@ -218,7 +216,7 @@ async def test_attack_a_spec_is_text(api: Api, spec: str) -> None:
 
 
 @gen_test
-async def test_attack_an_address_that_is_a_script_is_no_link(api: Api) -> None:
+async def test_attack_javascript_urls_are_not_links(api: Api) -> None:
     response = await api.fetch(f"/v2/git/{quote('javascript:alert(1)', safe='')}/HEAD")
     assert response.code == 400
     check_nothing_runs(Page(response.body))
@@ -228,7 +226,7 @@ async def test_attack_an_address_that_is_a_script_is_no_link(api: Api) -> None:
     "path", ["/v2/nonsense", "/v2/gh/a", "/v2/gh/a/b/--x", "/v2/git/%ff/HEAD", "/v2/%00/a/b"]
 )
 @gen_test
-async def test_a_spec_that_is_not_understood_is_a_page_that_says_so(api: Api, path: str) -> None:
+async def test_the_error_page_for_an_invalid_spec(api: Api, path: str) -> None:
     response = await api.fetch(path)
     assert response.code == 400
     assert response.headers["Content-Type"].startswith("text/html")
@@ -241,25 +239,25 @@ async def test_a_spec_that_is_not_understood_is_a_page_that_says_so(api: Api, pa
 
 @pytest.mark.parametrize("path", ["/nothing/here", "/v2/", "/api/nothing", "/api/launches/a.b"])
 @gen_test
-async def test_where_there_is_nothing_a_page_says_so(api: Api, path: str) -> None:
+async def test_not_found(api: Api, path: str) -> None:
     response = await api.fetch(path)
     assert response.code == 404
     assert "There is nothing at this URL." in Page(response.body).text
 
 
 @gen_test
-async def test_a_page_takes_no_post(api: Api) -> None:
+async def test_pages_do_not_allow_post(api: Api) -> None:
     response = await api.fetch("/", method="POST", body="x=1")
     assert response.code == 405
     assert "method is not allowed" in Page(response.body).text
 
 
 @gen_test
-async def test_static_files_and_nothing_beside_them(api: Api) -> None:
+async def test_static_files(api: Api) -> None:
     response = await api.fetch("/static/launch.js")
     assert response.code == 200
     assert "javascript" in response.headers["Content-Type"]
-    # They are public, and a page elsewhere embeds the element by its script.
+    # Pages of other sites may embed the element.
     assert response.headers["Access-Control-Allow-Origin"] == "*"
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     for path in (
@@ -277,10 +275,10 @@ async def test_static_files_and_nothing_beside_them(api: Api) -> None:
 
 
 @gen_test
-async def test_the_page_of_a_launch_is_where_the_launch_says(api: Api, failing: Spec) -> None:
+async def test_the_page_url_of_a_launch_works(api: Api, failing: Spec) -> None:
     links = await api.start(failing)
     path, _, key = links["page_url"].partition("#launch=")
-    # The key is behind the #, which browsers send to no server.
+    # The id is in the fragment, which browsers do not send.
     assert key == links["id"]
     page = await api.fetch(path)
     assert page.code == 200
@@ -288,7 +286,7 @@ async def test_the_page_of_a_launch_is_where_the_launch_says(api: Api, failing: 
 
 
 @gen_test
-async def test_the_page_of_a_record_names_no_ref(api: Api) -> None:
+async def test_the_launch_page_of_an_archive_record_has_no_ref(api: Api) -> None:
     page = Page((await api.fetch("/v2/zenodo/10.5281/zenodo.3242074")).body)
     assert page.element["spec"] == "zenodo/10.5281/zenodo.3242074"
     links = [a.get("href") for tag, a in page.tags if tag == "a"]

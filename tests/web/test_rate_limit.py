@@ -1,4 +1,4 @@
-"""How many launches one client may start, whatever number of addresses it has."""
+"""The rate limit."""
 
 from __future__ import annotations
 
@@ -45,28 +45,26 @@ def test_a_window_begins_with_a_clients_first_request(limiter: RateLimiter, cloc
     assert not taken(limiter, "10.0.0.1")
     clock.seconds += 0.1
     assert [taken(limiter, "10.0.0.1") for _ in range(3)] == [True, True, False]
-    # The other's window is its own.
+    # Each client has its own window.
     assert [taken(limiter, "10.0.0.2") for _ in range(2)] == [True, False]
 
 
-def test_attack_who_goes_on_asking_is_not_kept_out_for_ever(
-    limiter: RateLimiter, clock: Clock
-) -> None:
-    # A page that retries in a loop would never get through if refused requests counted.
+def test_refused_requests_do_not_extend_the_window(limiter: RateLimiter, clock: Clock) -> None:
+    # Otherwise, a page that retries in a loop would never succeed.
     assert [taken(limiter, "10.0.0.1") for _ in range(50)].count(True) == 2
     clock.seconds += 60
     assert taken(limiter, "10.0.0.1")
 
 
-def test_attack_the_addresses_of_one_ipv6_network_are_one_client(limiter: RateLimiter) -> None:
-    # Every household has 2^64 of them.
+def test_attack_ipv6_addresses_of_one_network_are_one_client(limiter: RateLimiter) -> None:
+    # Each household has 2^64 addresses.
     assert taken(limiter, "2001:db8:1:1::1")
     assert taken(limiter, "2001:db8:1:1:ffff::2")
     assert not taken(limiter, "2001:db8:1:1::3")
     assert taken(limiter, "2001:db8:1:2::1")
 
 
-def test_attack_clients_that_never_come_back_are_not_remembered(
+def test_attack_clients_are_forgotten_after_their_window(
     limiter: RateLimiter, clock: Clock
 ) -> None:
     for number in range(1000):

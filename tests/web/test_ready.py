@@ -1,4 +1,4 @@
-"""To the end, with a real Hub: servers that answer, tokens that open them, and no one else's."""
+"""Complete launches with a real JupyterHub."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def builder(shared: Path) -> LocalBuilder:
 
 @pytest.fixture
 def settings() -> Config:
-    # Who reads a stream to its end does not wait for more.
+    # The streams close as soon as the server is ready.
     return Config({"Web": {"linger": 0.0}})
 
 
@@ -43,12 +43,12 @@ def spawner(hub: EmbeddedJupyterHub) -> HubLauncher:
 
 @pytest.fixture(scope="module")
 def notebook(shared: Path) -> Spec:
-    """A repository whose environment is made by the first test that launches it."""
+    """A repository. The first test that launches it builds its environment."""
     return local(repository(shared / "notebook", {"hello.txt": "hello\n"}))
 
 
 async def users(api: Api, hub: EmbeddedJupyterHub) -> dict[str, Any]:
-    """Return the Hub's users by their names."""
+    """Return JupyterHub's users by name."""
     response = await api.fetch(
         f"{hub.url}hub/api/users", headers={"Authorization": f"token {hub.api_token}"}
     )
@@ -56,7 +56,7 @@ async def users(api: Api, hub: EmbeddedJupyterHub) -> dict[str, Any]:
 
 
 async def opens(api: Api, ready: dict[str, Any], token: str) -> int:
-    """Ask a server for a file of its repository; return the status."""
+    """Request a file from a server, and return the status."""
     response = await api.fetch(
         f"{ready['url']}api/contents/hello.txt", headers={"Authorization": f"token {token}"}
     )
@@ -72,7 +72,7 @@ async def test_two_launches_of_a_cold_repository(
     before = await users(api, hub)
     links = await api.start(notebook)
     socket = await api.socket(links["socket_url"])
-    # The other comes as BinderHub's clients do, and is cut on the way.
+    # The second launch uses BinderHub's endpoint, and its connection is lost.
     async with api.watch(f"/build/{notebook}") as cut:
         await cut.until(b'"building"')
     build, mine = await asyncio.gather(
@@ -95,7 +95,7 @@ async def test_two_launches_of_a_cold_repository(
         assert ready["binder_persistent_request"] == f"v2/{notebook.at(commit)}"
         assert ready["image"].startswith("/")
 
-    # One build, two servers, two keys.
+    # One build, two servers, two tokens.
     assert mine[-1]["image"] == theirs["image"]
     assert [e["message"] for e in mine if e["phase"] == "built"] == ["Built the environment.\n"]
     assert mine[-1]["url"] != theirs["url"]
@@ -107,7 +107,7 @@ async def test_two_launches_of_a_cold_repository(
     assert len(started) == 2
     assert launches.ended[Phase.READY] == 2
 
-    # The whole stream, from its first number; the bar never goes back.
+    # The stream is complete, and its progress never decreases.
     assert [event["id"] for event in mine] == list(range(1, mine[-1]["id"] + 1))
     bars = [event["progress"] for event in mine]
     assert bars == sorted(bars)
@@ -117,24 +117,24 @@ async def test_two_launches_of_a_cold_repository(
     for event in [*mine, *build.events]:
         validator.validate(event)
 
-    # The token is in the one event that is for the one who launched, and nowhere else.
+    # The token is only in the last event.
     token = mine[-1]["token"]
     for path in (links["state_url"], links["log_url"], "/metrics", "/health", "/"):
         assert token.encode() not in (await api.fetch(path)).body
     assert token.encode() not in build.raw
     assert [event for event in mine if token in json.dumps(event)] == mine[-1:]
 
-    # Whoever comes back with the key gets the end again, and starts nothing.
+    # Reconnecting yields the last event again, and starts nothing.
     again = await api.whole(links["events_url"], Last_Event_ID=str(mine[-1]["id"]))
     assert again.events == mine[-1:]
-    # What is ready is not ended by calling the launch off.
+    # Cancelling a launch does not stop its ready server.
     assert (await api.fetch(links["state_url"], method="DELETE")).code == 202
     assert await opens(api, mine[-1], token) == 200
     assert len(await users(api, hub)) == len(before) + 2
 
 
 @gen_test
-async def test_cancelling_while_the_server_starts_leaves_nothing_on_the_hub(
+async def test_cancelling_during_the_spawn_cleans_up_jupyterhub(
     api: Api, hub: EmbeddedJupyterHub, launches: LaunchManager, notebook: Spec
 ) -> None:
     before = await users(api, hub)
@@ -143,7 +143,7 @@ async def test_cancelling_while_the_server_starts_leaves_nothing_on_the_hub(
         await stream.until(b"Spawning server")
         assert len(await users(api, hub)) == len(before) + 1
         await api.fetch(links["state_url"], method="DELETE")
-        # Told at once; cleaning up goes on.
+        # The event is sent before the cleanup.
         await stream.end()
     end = stream.events[-1]
     assert (end["phase"], end["reason"]) == ("cancelled", "cancelled")

@@ -1,4 +1,4 @@
-"""Watching a launch over WebSocket: the same events, one a message."""
+"""Watching a launch over a WebSocket."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UPGRADE = {
 
 
 @gen_test
-async def test_each_message_is_one_event_and_the_end_closes_it(api: Api, tmp_path: Path) -> None:
+async def test_one_event_per_message_and_a_closing_handshake(api: Api, tmp_path: Path) -> None:
     async with Feed(tmp_path / "fed", status=1) as feed:
         links = await api.start(feed.spec)
         socket = await api.socket(links["socket_url"])
@@ -36,27 +36,27 @@ async def test_each_message_is_one_event_and_the_end_closes_it(api: Api, tmp_pat
         assert json.loads(first)["id"] == 1
         build = await feed.build()
         await build.write("fed\n")
-        seen: list[Any] = [json.loads(first)]
-        while seen[-1].get("message") != "fed\n":
+        received: list[Any] = [json.loads(first)]
+        while received[-1].get("message") != "fed\n":
             message = await socket.read_message()
             assert message is not None
-            seen.append(json.loads(message))
+            received.append(json.loads(message))
         build.finish()
-        seen += await messages(socket)
+        received += await messages(socket)
         assert (socket.close_code, socket.close_reason) == (1000, "The launch has ended.")
-        assert [event["id"] for event in seen] == list(range(1, len(seen) + 1))
-        # The same as over the other way.
-        assert seen == (await api.whole(links["events_url"])).events
-        for after in (1, 5, len(seen) - 1):
+        assert [event["id"] for event in received] == list(range(1, len(received) + 1))
+        # The same events as over server-sent events.
+        assert received == (await api.whole(links["events_url"])).events
+        for after in (1, 5, len(received) - 1):
             resumed = await messages(await api.socket(f"{links['socket_url']}?after={after}"))
-            assert resumed == seen[after:]
-        for after in (len(seen), len(seen) + 7):
+            assert resumed == received[after:]
+        for after in (len(received), len(received) + 7):
             resumed = await messages(await api.socket(f"{links['socket_url']}?after={after}"))
-            assert resumed == seen[-1:]
+            assert resumed == received[-1:]
 
 
 @gen_test
-async def test_a_viewer_that_leaves_is_counted_out(api: Api, launches: LaunchManager) -> None:
+async def test_disconnected_viewers_are_not_counted(api: Api, launches: LaunchManager) -> None:
     async with SilentHost() as host:
         links = await api.start(host.spec)
         socket = await api.socket(links["socket_url"])
@@ -67,7 +67,7 @@ async def test_a_viewer_that_leaves_is_counted_out(api: Api, launches: LaunchMan
 
 
 @gen_test
-async def test_silence_is_filled_with_pings(api: Api, web: Web) -> None:
+async def test_pings_keep_the_connection_alive(api: Api, web: Web) -> None:
     web.keepalive = 0.05
     async with SilentHost() as host:
         links = await api.start(host.spec)
@@ -89,8 +89,10 @@ async def test_silence_is_filled_with_pings(api: Api, web: Web) -> None:
 
 
 @gen_test
-async def test_attack_a_client_that_talks_is_closed(api: Api, launches: LaunchManager) -> None:
-    # There is nothing to say; what would come is only there to fill buffers.
+async def test_attack_a_client_that_sends_messages_is_disconnected(
+    api: Api, launches: LaunchManager
+) -> None:
+    # Messages from viewers would only fill buffers.
     async with SilentHost() as host:
         links = await api.start(host.spec)
         socket = await api.socket(links["socket_url"])
@@ -99,12 +101,12 @@ async def test_attack_a_client_that_talks_is_closed(api: Api, launches: LaunchMa
         assert await messages(socket) == []
         assert socket.close_code == 1008
         await unwatched(launches.get(links["id"]), lambda launch: launch.viewers == 0)
-        # The launch is none of its business.
+        # The launch continues.
         assert (await api.state(links))["phase"] == "waiting"
 
 
 @gen_test
-async def test_attack_a_viewer_that_does_not_read_is_dropped(
+async def test_attack_a_viewer_that_does_not_read_is_disconnected(
     api: Api, app: Application, web: Web, launches: LaunchManager, tmp_path: Path
 ) -> None:
     web.viewer_timeout = 0.3
@@ -124,7 +126,7 @@ async def test_attack_a_viewer_that_does_not_read_is_dropped(
 
 @pytest.mark.parametrize("after", ["x", "-1", "9" * 20])
 @gen_test
-async def test_a_position_that_is_none_is_refused(api: Api, failing: Spec, after: str) -> None:
+async def test_an_invalid_position_is_refused(api: Api, failing: Spec, after: str) -> None:
     links = await api.start(failing)
     with pytest.raises(HTTPClientError) as refused:
         await api.socket(f"{links['socket_url']}?after={after}")
@@ -139,7 +141,7 @@ async def test_an_unknown_launch_is_not_found(api: Api) -> None:
 
 
 @gen_test
-async def test_a_plain_request_is_told_that_it_is_a_socket(api: Api, failing: Spec) -> None:
+async def test_a_plain_request_to_the_socket_is_refused(api: Api, failing: Spec) -> None:
     links = await api.start(failing)
     response = await api.fetch(links["socket_url"].replace("ws", "http", 1))
     assert response.code == 426
@@ -163,11 +165,11 @@ class TestOrigin:
         ],
     )
     @gen_test
-    async def test_attack_another_sites_page_cannot_watch(
+    async def test_attack_pages_of_other_sites_cannot_watch(
         self, api: Api, failing: Spec, origin: str
     ) -> None:
-        # WebSockets know no CORS: without a look at the origin any page could read the token in
-        # the `ready` event of a launch whose id it got hold of.
+        # CORS does not apply to WebSockets. Without this check, any page that knows the id of a
+        # launch could read the token in its `ready` event.
         links = await api.start(failing)
         response = await api.fetch(
             links["socket_url"].replace("ws", "http", 1), headers={**UPGRADE, "Origin": origin}

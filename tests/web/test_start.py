@@ -1,4 +1,4 @@
-"""POST /api/launches, and what every address of a launch says when there is none."""
+"""Starting launches, and requests for unknown launches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .clients import JSON, Api, events, sentence
 
 
 @gen_test
-async def test_a_launch_is_started_and_says_where_it_is(api: Api, failing: Spec) -> None:
+async def test_starting_a_launch_returns_its_urls(api: Api, failing: Spec) -> None:
     response = await api.post({"spec": str(failing)})
     assert response.code == 201
     links = json.loads(response.body)
@@ -53,19 +53,19 @@ async def test_a_launch_is_started_and_says_where_it_is(api: Api, failing: Spec)
     ],
 )
 @gen_test
-async def test_an_address_with_or_without_a_ref(
+async def test_a_url_with_or_without_a_ref(
     api: Api, launches: LaunchManager, body: dict[str, str], spec: str
 ) -> None:
     response = await api.post(body)
     assert response.code == 201
     links = json.loads(response.body)
     assert links["spec"] == spec
-    # No look-up of a host out there in a test.
+    # Tests must not access the network.
     launches.cancel(launches.get(links["id"]))
 
 
 @gen_test
-async def test_a_local_repository_by_its_address(api: Api, shared: Path) -> None:
+async def test_a_local_repository_by_its_url(api: Api, shared: Path) -> None:
     response = await api.post({"repo": (shared / "small").as_uri(), "ref": "nope"})
     links = json.loads(response.body)
     assert links["spec"] == str(local(shared / "small", "nope"))
@@ -100,7 +100,7 @@ async def test_a_local_repository_by_its_address(api: Api, shared: Path) -> None
     ],
 )
 @gen_test
-async def test_what_is_not_understood_is_said_in_a_sentence(
+async def test_invalid_requests_get_an_error_message(
     api: Api, launches: LaunchManager, body: bytes, says: str
 ) -> None:
     response = await api.fetch("/api/launches", method="POST", body=body, headers=JSON)
@@ -124,10 +124,10 @@ _FORM = '--x\r\nContent-Disposition: form-data; name="spec"\r\n\r\ngh/a/b/HEAD\r
     ],
 )
 @gen_test
-async def test_attack_what_a_form_can_send_starts_nothing(
+async def test_attack_forms_of_other_sites_start_nothing(
     api: Api, launches: LaunchManager, content_type: str, body: str
 ) -> None:
-    # Any page can make its visitor's browser send these without asking; JSON it cannot.
+    # Any page can send forms without a CORS preflight, but not JSON.
     response = await api.fetch(
         "/api/launches",
         method="POST",
@@ -151,10 +151,10 @@ async def test_json_with_a_charset_is_json(api: Api, failing: Spec) -> None:
 
 
 @gen_test
-async def test_attack_a_folder_that_is_not_allowed_is_not_read(
+async def test_attack_folders_must_be_allowed(
     api: Api, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    # Strangers must not read the server's disk.
+    # Otherwise, anyone could read the server's disk.
     private = repository(tmp_path_factory.mktemp("private") / "secret", {"password": "x"})
     links = await api.start(local(private))
     end = (await api.whole(links["events_url"])).events[-1]
@@ -163,10 +163,10 @@ async def test_attack_a_folder_that_is_not_allowed_is_not_read(
 
 
 @gen_test
-async def test_attack_a_link_out_of_an_allowed_folder_leads_nowhere(
+async def test_attack_symbolic_links_out_of_an_allowed_folder(
     api: Api, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    # Who may put something into the folder could otherwise open all others.
+    # Otherwise, whoever can write to this folder could read all others.
     private = repository(tmp_path_factory.mktemp("private") / "secret", {"password": "x"})
     (tmp_path / "link").symlink_to(private)
     for address in ("link", "../" * 30 + str(private)[1:]):
@@ -181,9 +181,9 @@ class TestRateLimit:
         return Config({"Web": {"rate_limit": 2, "rate_period": 30.0}})
 
     @gen_test
-    async def test_one_too_many_is_told_when_to_come_back(self, api: Api, failing: Spec) -> None:
+    async def test_the_rate_limit_sends_retry_after(self, api: Api, failing: Spec) -> None:
         await api.start(failing)
-        # What is not understood is not counted.
+        # Invalid requests are not counted.
         assert (await api.post({"spec": "nonsense"})).code == 400
         await api.start(failing)
         for _ in range(2):
@@ -191,7 +191,7 @@ class TestRateLimit:
             assert response.code == 429
             assert 1 <= int(response.headers["Retry-After"]) <= 30
             assert "2 launches in 30 seconds" in sentence(response)
-        # BinderHub's endpoint starts launches too.
+        # BinderHub's endpoint starts launches, too.
         stream = await api.whole(f"/build/{failing}")
         assert stream.events[0]["status_code"] == 429
         assert stream.headers["Retry-After"]
@@ -203,7 +203,7 @@ class TestCap:
         return Config({"LaunchManager": {"max_launches": 2}})
 
     @gen_test
-    async def test_as_many_as_allowed_run_and_health_says_so(self, api: Api) -> None:
+    async def test_the_maximum_number_of_launches(self, api: Api) -> None:
         async with SilentHost() as host:
             links = [await api.start(host.spec) for _ in range(2)]
             response = await api.post({"spec": str(host.spec)})
@@ -216,7 +216,7 @@ class TestCap:
             (check,) = health["checks"]
             assert (health["ok"], check["ok"]) == (False, False)
             assert (check["running"], check["capacity"], check["building"]) == (2, 2, 0)
-            # Watching is not starting.
+            # Watching is not limited.
             assert (await api.fetch(links[0]["state_url"])).code == 200
             await api.fetch(links[0]["state_url"], method="DELETE")
             await api.whole(links[0]["events_url"])
@@ -236,7 +236,7 @@ async def test_an_unknown_launch_is_not_found(api: Api, method: str) -> None:
 
 @pytest.mark.parametrize("what", ["events", "events?after=3", "socket", "log"])
 @gen_test
-async def test_what_an_unknown_launch_has_is_not_found(api: Api, what: str) -> None:
+async def test_urls_of_an_unknown_launch_are_not_found(api: Api, what: str) -> None:
     response = await api.fetch(f"/api/launches/nope/{what}")
     assert response.code == 404
     assert "start a new one" in sentence(response)
@@ -263,7 +263,7 @@ async def test_other_methods_are_refused(api: Api, method: str, path: str) -> No
 
 
 @gen_test
-async def test_a_launch_id_is_the_key_and_ids_differ(api: Api, failing: Spec) -> None:
+async def test_launch_ids_are_long_and_unique(api: Api, failing: Spec) -> None:
     ids: set[Any] = {(await api.start(failing))["id"] for _ in range(5)}
     assert len(ids) == 5
     assert all(len(launch_id) >= 32 for launch_id in ids)

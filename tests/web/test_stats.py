@@ -1,4 +1,4 @@
-"""/api/stats and /api/popular: numbers for everybody, names only of what is public."""
+"""Statistics of past launches."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REPOSITORY = "https://github.com/ada/penguins"
 
 @pytest.fixture(autouse=True)
 def history(launches: LaunchManager, tmp_path: Path) -> Iterator[Database]:
-    """Three launches of today, of three kinds of addresses."""
+    """A history of three launches, with three kinds of URLs."""
     made = Database(f"sqlite:///{tmp_path}/history.sqlite", log=logging.getLogger())
     addresses = [REPOSITORY, "file:///home/ada/secret-penguins", "git@example.org:ada/secret"]
     made.write([past(began=time.time(), repository=one) for one in addresses for _ in range(3)])
@@ -39,7 +39,7 @@ def history(launches: LaunchManager, tmp_path: Path) -> Iterator[Database]:
 
 
 def fits(body: bytes, schema: str) -> Any:
-    """Return the answer, which the OpenAPI document describes."""
+    """Return the response, and check it against the OpenAPI document."""
     answer = json.loads(body)
     jsonschema.validate(
         answer,
@@ -70,12 +70,12 @@ async def test_only_public_repositories_are_named(api: Api) -> None:
 
 
 @gen_test
-async def test_of_one_provider_or_host(api: Api, history: Database) -> None:
+async def test_statistics_of_one_provider_or_host(api: Api, history: Database) -> None:
     history.write([past(began=time.time(), provider="gl", host="b.example.org")])
     for query, ready in (
         ("provider=gh", 9),
         ("provider=gl", 1),
-        # It is known, and nobody has launched from it.
+        # A known provider without launches.
         ("provider=zenodo", 0),
         ("host=b.example.org", 1),
         ("host=here", 9),
@@ -91,7 +91,7 @@ async def test_of_one_provider_or_host(api: Api, history: Database) -> None:
 
 @pytest.mark.parametrize("path", ["/api/stats", "/stats"])
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "expected"),
     [
         ("provider=svn", "provider 'svn'. Use one of gh, or omit it."),
         ("provider=*", "provider '*'."),
@@ -99,16 +99,16 @@ async def test_of_one_provider_or_host(api: Api, history: Database) -> None:
         (f"host={'x' * 5000}", "host 'xxx"),
     ],
 )
-def test_what_nobody_knows_is_refused(
-    api: Api, path: str, query: str, said: str, io_loop: Any
+def test_unknown_providers_and_hosts_are_refused(
+    api: Api, path: str, query: str, expected: str, io_loop: Any
 ) -> None:
     response = io_loop.run_sync(lambda: api.fetch(f"{path}?{query}"))
     assert response.code == 404
-    assert said in html.unescape(response.body.decode())
+    assert expected in html.unescape(response.body.decode())
     assert len(response.body) < 5000
 
 
-def test_where_nothing_is_kept_nothing_can_be_chosen(
+def test_without_a_history_nothing_can_be_selected(
     api: Api, launches: LaunchManager, io_loop: Any
 ) -> None:
     launches.history = NoHistory()
@@ -119,7 +119,7 @@ def test_where_nothing_is_kept_nothing_can_be_chosen(
 
 
 @gen_test
-async def test_what_runs_now(api: Api, launches: LaunchManager) -> None:
+async def test_launches_in_progress(api: Api, launches: LaunchManager) -> None:
     async with SilentHost() as host:
         from binderprogress.launches import Caller
 
@@ -142,7 +142,7 @@ async def test_what_runs_now(api: Api, launches: LaunchManager) -> None:
         "/api/popular?limit=100000000000000000000",
     ],
 )
-def test_a_number_that_is_none_is_refused(api: Api, path: str, io_loop: Any) -> None:
+def test_an_invalid_number_is_refused(api: Api, path: str, io_loop: Any) -> None:
     response = io_loop.run_sync(lambda: api.fetch(path))
     assert response.code == 400
     assert "` must be a number from 1 to " in sentence(response)
@@ -154,7 +154,7 @@ class TestPrivate:
         return Config({"Web": {"name_repositories": False}})
 
     @gen_test
-    async def test_numbers_are_told_and_no_names(self, api: Api) -> None:
+    async def test_statistics_without_names_of_repositories(self, api: Api) -> None:
         stats, popular = await api.fetch("/api/stats"), await api.fetch("/api/popular")
         answer = fits(stats.body, "StatsAnswer")
         assert answer["days"][-1]["ready"] == 9
@@ -165,7 +165,7 @@ class TestPrivate:
 
 
 @gen_test
-async def test_a_launch_is_in_it_once_it_is_over(
+async def test_finished_launches_are_counted(
     api: Api, launches: LaunchManager, history: Database, failing: Spec
 ) -> None:
     started = await api.start(failing)

@@ -1,4 +1,4 @@
-"""For those who run it: health, versions, metrics, and the documents that describe it all."""
+"""Metrics, versions, the OpenAPI document and the JSON Schema."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ COUNTED = {name: 0.0 for name in ZERO if name not in {*RETAINED, "binderprogress
 
 @gen_test
 async def test_names_follow_the_rule(api: Api) -> None:
-    # What `promtool check metrics` looks at, and our own rule.
+    # The rules of `promtool check metrics`, and our own naming rule.
     text = (await api.fetch("/metrics")).body.decode()
     families = [
         family
@@ -96,10 +96,10 @@ async def test_names_follow_the_rule(api: Api) -> None:
 
 
 @gen_test
-async def test_metrics_are_there_from_the_start_and_count(
+async def test_metrics_exist_from_the_start_and_count(
     api: Api, failing: Spec, tmp_path: Path
 ) -> None:
-    # Dashboards see zero, not nothing.
+    # Dashboards show zero instead of no data.
     assert await metrics(api) == ZERO
     failed = await api.whole((await api.start(failing))["events_url"])
     async with Feed(tmp_path / "fed", status=1) as feed, SilentHost() as host:
@@ -110,7 +110,7 @@ async def test_metrics_are_there_from_the_start_and_count(
             await stream.until(b"postBuild")
             now = await metrics(api)
         counted = now.pop("binderprogress_events_total")
-        # Two launches see the same build.
+        # Two launches share the build.
         assert counted == (await api.state(looking))["last"] + 2 * (await api.state(links[0]))[
             "last"
         ] + len(failed.events)
@@ -174,7 +174,7 @@ async def test_metrics_are_there_from_the_start_and_count(
 
 
 async def histogram(api: Api, name: str) -> dict[str, float]:
-    """Return how many were observed in each series."""
+    """Return the number of observations of each series."""
     text = (await api.fetch("/metrics")).body.decode()
     return {
         ",".join(sample.labels.values()): sample.value
@@ -185,7 +185,7 @@ async def histogram(api: Api, name: str) -> dict[str, float]:
 
 
 @gen_test
-async def test_durations_have_all_their_series_and_are_observed(api: Api, failing: Spec) -> None:
+async def test_histograms_have_all_series_and_are_observed(api: Api, failing: Spec) -> None:
     assert await histogram(api, "launches_duration") == {"ready": 0, "failed": 0, "cancelled": 0}
     phases = await histogram(api, "phases_duration")
     assert set(phases) == {
@@ -198,11 +198,11 @@ async def test_durations_have_all_their_series_and_are_observed(api: Api, failin
     await api.whole((await api.start(failing))["events_url"])
     assert await histogram(api, "launches_duration") == {"ready": 0, "failed": 1, "cancelled": 0}
     assert (await histogram(api, "kinds_duration"))["check"] == 1
-    # It says nothing of how long a phase takes.
+    # A failed launch is not counted in the durations of phases.
     assert await histogram(api, "phases_duration") == phases
 
 
-def test_launches_that_became_ready_are_told_by_whether_there_was_a_build() -> None:
+def test_cold_and_warm_starts_are_separate_series() -> None:
     launches = Ended()
     collector = LaunchCollector(launches)  # type: ignore[arg-type] # all that it needs of them
     warm = [Span(Phase.WAITING, 0, 1), Span(Phase.BUILT, 1, 1), Span(Phase.LAUNCHING, 1, 21)]
@@ -224,12 +224,12 @@ def test_launches_that_became_ready_are_told_by_whether_there_was_a_build() -> N
     assert samples["phases_duration_seconds_bucket", "building", "cold", "120.0"] == 0
     assert samples["phases_duration_seconds_bucket", "building", "cold", "300.0"] == 2
     assert samples["launches_duration_seconds_count", "ready"] == 3
-    # A reason that is not in the list would make a series of its own.
+    # An unlisted reason would create another series.
     assert samples["launches_failed_total", "unknown"] == 1
 
 
 class Ended:
-    """As much of the launches as their numbers need, when all are over."""
+    """A stand-in for `LaunchManager` with finished launches only."""
 
     def __init__(self) -> None:
         self.over: list[Any] = []
@@ -251,7 +251,7 @@ class Ended:
 
 
 @gen_test
-async def test_answers_say_how_long_they_took(api: Api, failing: Spec) -> None:
+async def test_responses_have_server_timing(api: Api, failing: Spec) -> None:
     started = await api.post({"spec": str(failing)})
     links = json.loads(started.body)
     answers = [started, *[await api.fetch(links[name]) for name in ("state_url", "trace_url")]]
@@ -259,7 +259,7 @@ async def test_answers_say_how_long_they_took(api: Api, failing: Spec) -> None:
         took = re.fullmatch(r"app;dur=(\d+\.\d)", answer.headers["Server-Timing"])
         assert took is not None
         assert 0 <= float(took[1]) <= 1000 * answer.request_time
-        # Who is not of another origin that is allowed has no need of it.
+        # Only allowed origins get the header.
         assert "Timing-Allow-Origin" not in answer.headers
 
 
@@ -299,19 +299,19 @@ async def test_the_openapi_document_is_valid(api: Api) -> None:
 
 
 def schema_of(openapi: dict[str, Any], path: str, method: str, status: str) -> dict[str, Any]:
-    """Return the schema of an answer, by its own references."""
+    """Return the schema of a response with its references."""
     answer = openapi["paths"][path][method]["responses"][status]
     schema = answer["content"]["application/json"]["schema"]
     return {**schema, "components": openapi["components"]}
 
 
 @gen_test
-async def test_answers_are_as_the_document_says(api: Api, tmp_path: Path, failing: Spec) -> None:
+async def test_responses_match_the_document(api: Api, tmp_path: Path, failing: Spec) -> None:
     openapi = await document(api, "/api/openapi.json")
 
     def check(response: Any, path: str, method: str, status: str) -> None:
         assert str(response.code)[0] == status[0]
-        # Nothing that the document does not name, either.
+        # No fields that are not in the document.
         schema = schema_of(openapi, path, method, status)
         schema = {**schema, "unevaluatedProperties": False}
         Draft202012Validator(schema).validate(json.loads(response.body))
@@ -333,7 +333,7 @@ async def test_answers_are_as_the_document_says(api: Api, tmp_path: Path, failin
 
 
 @gen_test
-async def test_the_document_knows_which_bodies_are_taken(api: Api, failing: Spec) -> None:
+async def test_request_bodies_match_the_document(api: Api, failing: Spec) -> None:
     openapi = await document(api, "/api/openapi.json")
     body = openapi["paths"]["/api/launches"]["post"]["requestBody"]
     schema = {
@@ -359,7 +359,7 @@ async def test_the_document_knows_which_bodies_are_taken(api: Api, failing: Spec
 
 
 @gen_test
-async def test_the_events_of_a_real_stream_fit_their_schema(api: Api, tmp_path: Path) -> None:
+async def test_the_events_of_a_real_stream_match_the_schema(api: Api, tmp_path: Path) -> None:
     schema = await document(api, "/api/schema/event.json")
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)

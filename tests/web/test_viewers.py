@@ -1,4 +1,4 @@
-"""What a viewer is on a connection: frames, TLS, HTTP/1.0, and what of Tornado it relies on."""
+"""Viewers: formats, TLS, HTTP/1.0, and the behaviour of Tornado that they rely on."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def encoded(number: int, message: str = "") -> Encoded:
     return Encoded.of(event)
 
 
-def test_an_event_stream_is_chunks_of_whole_blocks() -> None:
+def test_event_streams_are_chunks_of_complete_blocks() -> None:
     both = [encoded(1, "ä\n"), encoded(20)]
     plain, chunked = EventStream(chunked=False), EventStream(chunked=True)
     data = plain.frame(both)
@@ -65,7 +65,7 @@ def test_an_event_stream_is_chunks_of_whole_blocks() -> None:
 
 @pytest.mark.parametrize("size", [200, (1 << 16) - 1, 1 << 16, 100_000])
 def test_a_socket_has_one_text_frame_for_each_event(size: int) -> None:
-    # As another implementation reads them.
+    # Parsed by another implementation.
     filler = size - len(encoded(1, "-").json) + 1
     both = [encoded(1, "x" * filler), encoded(2)]
     reader = StreamReader()
@@ -76,7 +76,7 @@ def test_a_socket_has_one_text_frame_for_each_event(size: int) -> None:
     assert [frame.opcode for frame in frames] == [Opcode.TEXT, Opcode.TEXT, Opcode.PING]
 
 
-def test_a_short_message_has_a_short_head() -> None:
+def test_a_short_message_has_a_short_header() -> None:
     class Short:
         json = b"{}"
 
@@ -125,7 +125,7 @@ async def test_tls(api: Api, app: Application, files: Certificates, tmp_path: Pa
         path = links["events_url"].removeprefix(api.url)
         async with session.get(f"https://127.0.0.1:{port}{path}", ssl=False) as response:
             build = await feed.build()
-            # More than a socket takes at once.
+            # More than fits into the socket's buffer.
             await build.write("".join(f"fed {number} {'x' * 1000}\n" for number in range(2000)))
             build.finish()
             raw = await response.read()
@@ -136,7 +136,7 @@ async def test_tls(api: Api, app: Application, files: Certificates, tmp_path: Pa
 
 
 @gen_test
-async def test_an_application_that_compresses_holds_nothing_back(web: Web, io_loop: object) -> None:
+async def test_compression_does_not_delay_events(web: Web, io_loop: object) -> None:
     app = Application(
         make_app(web).default_router.rules, binderprogress=web, compress_response=True
     )
@@ -158,14 +158,14 @@ async def test_an_application_that_compresses_holds_nothing_back(web: Web, io_lo
 
 
 @gen_test
-async def test_of_an_idle_viewer_neither_handler_nor_request_is_left(
+async def test_an_idle_viewer_keeps_neither_handler_nor_request(
     api: Api, launches: LaunchManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[weakref.ref[Any]] = []
+    references: list[weakref.ref[Any]] = []
     stream = EventsHandler.stream
 
     def note(handler: EventsHandler, *args: Any, **kwargs: Any) -> None:
-        seen.extend(map(weakref.ref, (handler, handler.request, handler.request.connection)))
+        references.extend(map(weakref.ref, (handler, handler.request, handler.request.connection)))
         stream(handler, *args, **kwargs)
 
     monkeypatch.setattr(EventsHandler, "stream", note)
@@ -174,16 +174,16 @@ async def test_of_an_idle_viewer_neither_handler_nor_request_is_left(
         async with api.watch(links["events_url"]) as watched:
             await watched.until(b"id: 1")
             gc.collect()
-            assert len(seen) == 3
-            assert [ref() for ref in seen] == [None, None, None]
+            assert len(references) == 3
+            assert [ref() for ref in references] == [None, None, None]
             assert launches.get(links["id"]).viewers == 1
 
 
 @gen_test
-async def test_what_a_socket_takes_does_not_go_through_tornados_buffers(
+async def test_writes_bypass_the_buffer_of_tornado(
     api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # That is what makes it fast. `IOStream.socket`, `writing` and `write` are what it rests on.
+    # For speed. This relies on `IOStream.socket`, `writing` and `write`.
     async with Feed(tmp_path / "fed", status=1) as feed:
         links = await api.start(feed.spec)
         build = await feed.build()
@@ -213,7 +213,7 @@ async def test_what_a_socket_takes_does_not_go_through_tornados_buffers(
 
 
 @gen_test
-async def test_one_that_goes_before_it_is_known_is_no_viewer(
+async def test_a_client_that_disconnects_during_authentication(
     api: Api, web: Web, launches: LaunchManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, gone, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -251,7 +251,7 @@ async def test_one_that_goes_before_it_is_known_is_no_viewer(
 
 
 @gen_test
-async def test_attack_a_viewer_that_goes_on_talking_is_closed(
+async def test_attack_a_viewer_that_keeps_sending_is_disconnected(
     api: Api, launches: LaunchManager, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with SilentHost() as host:
@@ -264,7 +264,7 @@ async def test_attack_a_viewer_that_goes_on_talking_is_closed(
                 await asyncio.get_running_loop().sock_sendall(client, b"x" * 65536)
         client.close()
         await unwatched(launch, lambda launch: launch.viewers == 0)
-        # Tornado says so as an error; it is none of ours.
+        # Tornado logs this as an error.
         said = [r for r in caplog.records if "read buffer" in r.getMessage()]
         assert said and all(record.name == "tornado.general" for record in said)
         for record in said:
@@ -303,5 +303,5 @@ async def test_a_stream_is_in_the_access_log(api: Api, caplog: pytest.LogCapture
         lines = [r.getMessage() for r in caplog.records if r.name == "tornado.access"]
         [line] = [line for line in lines if "/events" in line]
         assert line.startswith("200 GET ")
-        # The id is a key.
+        # The id gives access to the launch.
         assert links["id"] not in line
