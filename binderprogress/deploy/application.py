@@ -23,7 +23,7 @@ from ..errors import BinderProgressError
 from .logs import LogFormatter, RepeatFilter, last_resort
 
 if TYPE_CHECKING:
-    from .standalone import Standalone
+    from .standalone import Server
 
 __all__ = [
     "FAILED",
@@ -194,7 +194,7 @@ def launch_command(command: type[Command], argv: list[str] | None) -> None:
 class ServerCommand(Command):
     """A command that runs a server until it is stopped."""
 
-    server_class: type[Standalone]
+    server_class: type[Server]
 
     async def main(self) -> int:
         """Serve until Ctrl-C or SIGTERM."""
@@ -212,7 +212,7 @@ class ServerCommand(Command):
         return 0
 
 
-async def serve(standalone: Standalone, stop: asyncio.Event) -> None:
+async def serve(standalone: Server, stop: asyncio.Event) -> None:
     """Wait for the end.
 
     Raises

@@ -20,7 +20,7 @@ from ..web.app import handlers
 from ..web.base import ApiHandler, Handler
 from ..web.launch_ids import without_launch_ids
 from .logs import SafeLogger
-from .standalone import CONFIGURABLES, Standalone
+from .standalone import CONFIGURABLES, OwnHubServer
 
 __all__ = ["ServerExtension", "ServerParts"]
 
@@ -63,7 +63,7 @@ class ServerAccess:
         return ""
 
 
-class ServerParts(Standalone):
+class ServerParts(OwnHubServer):
     """Builder, Hub and launches; the Jupyter server listens, and a Hub starts when it is wanted.
 
     With BinderHubs there is no Hub: they launch.
@@ -76,25 +76,26 @@ class ServerParts(Standalone):
         return SafeLogger(self.parent.log)
 
     def __init__(self, *, base_url: str, **kwargs: Any) -> None:
+        self._base_url = base_url
+        self._starting = asyncio.Lock()
         super().__init__(**kwargs)
-        self.web.base_url = base_url
-        self.web.access = ServerAccess()
-        if "local_only" not in self.config.Web:
+
+    def _defaults(self) -> dict[str, dict[str, Any]]:
+        web = {
             # The Jupyter server looks at the name itself.
-            self.web.local_only = False
-        if "hsts_max_age" not in self.config.Web:
+            "local_only": False,
             # The host is the Jupyter server's.
-            self.web.hsts_max_age = 0
-        if "trust_proxy" not in self.config.Web:
+            "hsts_max_age": 0,
             # Whether a proxy in front speaks https is only in its headers. Scripts cannot set them
             # for another site's pages, and the client's address is for the Jupyter server to read.
-            self.web.trust_proxy = True
-        self._starting = asyncio.Lock()
-        if self.launcher is not None:
-            if "confirm_foreign" not in self.config.Web:
-                self.web.confirm_foreign = True
-            if not self.launcher.url:
-                self.launcher.available = self._available
+            "trust_proxy": True,
+        }
+        if not self.upstreams.hubs:
+            web["confirm_foreign"] = True
+        return {"Web": web, "Network": {"private_addresses": True}}
+
+    def _web_options(self) -> dict[str, Any]:
+        return {"base_url": self._base_url, "access": ServerAccess()}
 
     async def open_history(self) -> None:
         """Keep launches that are over, if that is possible."""
@@ -112,6 +113,8 @@ class ServerParts(Standalone):
         return await super()._check_hub(launcher) if launcher.url else {"started": False}
 
     async def _available(self) -> None:
+        if self._own is None:
+            return
         async with self._starting:
             if self.hub is not None and self.hub.has_ended:
                 self.log.warning("The JupyterHub of binderprogress has ended; starting another.")

@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuthenticated
 from tornado.web import Application
 from traitlets import Bool, default
+from traitlets.config import Config
 
+from ..backends.jupyterhub.launcher import HubLauncher
 from ..core.redact import redact_address, without_credentials
 from ..errors import ConfigError
 from ..web.app import handlers
@@ -18,12 +20,12 @@ from ..web.base import Handler
 from ..web.pages import NotFoundHandler
 from .application import Command, ServerCommand, launch_command
 from .jupyterhub_access import JupyterHubAccess
-from .standalone import CONFIGURABLES, Standalone
+from .standalone import CONFIGURABLES, Server
 
 __all__ = ["JupyterHubService", "JupyterHubServiceApp"]
 
 
-class JupyterHubService(Standalone):
+class JupyterHubService(Server):
     """The server as a service that a JupyterHub starts, or that is started beside it.
 
     It reads what the Hub sets for its services: JUPYTERHUB_SERVICE_PREFIX, JUPYTERHUB_SERVICE_URL,
@@ -48,34 +50,43 @@ class JupyterHubService(Standalone):
         return self._listen().port or 8585
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.auth = HubOAuth(parent=self)
+        # Before the rest, which needs what it reads from its environment.
+        self.auth = HubOAuth(parent=kwargs.get("parent"), config=kwargs.get("config"))
         _check(self.auth)
-        web, launcher, configured = self.web, self.launcher, self.config.Web
-        named = False
-        # Without one, BinderHubs launch, and none of it is in this Hub.
-        if launcher is not None:
-            named = launcher.named = self.named_servers
-            launcher.api_url, launcher.api_token = self.auth.api_url, self.auth.api_token
-            if "confirm_foreign" not in configured:
-                # What is launched becomes a server with its user's rights.
-                web.confirm_foreign = True
-        web.base_url = self.auth.base_url
-        web.access = JupyterHubAccess(self.auth, named=named)
-        if "local_only" not in configured:
-            web.local_only = False
-        if "hsts_max_age" not in configured:
+        super().__init__(**kwargs)
+
+    def _defaults(self) -> dict[str, dict[str, Any]]:
+        web = {
+            "local_only": False,
             # The host is the Hub's.
-            web.hsts_max_age = 0
-        if "trust_proxy" not in configured:
+            "hsts_max_age": 0,
             # The Hub's proxy is in front, and tells what it sees.
-            web.trust_proxy = True
+            "trust_proxy": True,
+        }
+        if not self.upstreams.hubs:
+            # What is launched becomes a server with its user's rights.
+            web["confirm_foreign"] = True
+        return {"Web": web}
+
+    def _make_launcher(self, settings: Config) -> HubLauncher:
+        return HubLauncher(
+            parent=self,
+            config=settings,
+            named=self.named_servers,
+            api_url=self.auth.api_url,
+            api_token=self.auth.api_token,
+        )
+
+    def _web_options(self) -> dict[str, Any]:
+        # BinderHubs launch nothing in this JupyterHub.
+        named = self.named_servers and self.launcher is not None
+        return {
+            "base_url": self.auth.base_url,
+            "access": JupyterHubAccess(self.auth, named=named),
+        }
 
     def _listen(self) -> Any:
         return urlsplit(os.environ.get("JUPYTERHUB_SERVICE_URL", ""))
-
-    async def _start_hub(self) -> None:
-        """Start none: there is one."""
 
     def _make_app(self) -> Application:
         rules = [

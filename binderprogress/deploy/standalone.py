@@ -1,67 +1,52 @@
-"""On its own: a server with a builder and a Hub, one of ours unless another is configured."""
+"""On its own: a server that listens, with a JupyterHub of its own unless another is configured."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import ipaddress
 import logging
-import tempfile
+from abc import abstractmethod
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tornado.web import Application
 from traitlets import Bool, Dict, Enum, Integer, Unicode
-from traitlets.config import Configurable, LoggingConfigurable
+from traitlets.config import Config, LoggingConfigurable
 
-from ..backends.base import AnyBackend, PairedBackend
-from ..backends.binderhub.backend import UpstreamBuilder, UpstreamLauncher
 from ..backends.binderhub.upstreams import Upstreams
-from ..backends.fetch.archives import Archives
-from ..backends.fetch.network import Network
 from ..backends.jupyterhub.launcher import HubLauncher
 from ..backends.local.builder import LocalBuilder
-from ..backends.repo2docker.builder import Repo2dockerBuilder
-from ..channels.memory import MemoryChannelStore
 from ..errors import ConfigError
 from ..history.config import History
-from ..launches import LaunchManager
 from ..web.app import make_app
 from ..web.config import Web
-from ..web.health_check import HealthCheck
-from ..web.metrics import UpstreamCollector
 from ..web.server import HttpServer
+from .composition import (
+    CONFIGURABLES,
+    Parts,
+    build_backend,
+    build_launches,
+    setting,
+    upstream_backend,
+    with_defaults,
+)
 from .extensions import Extensions
+from .own_jupyterhub import OwnJupyterHub
 from .tracing import Tracing
 
 if TYPE_CHECKING:
-    from .container_engine import ContainerHost
     from .embedded_jupyterhub import EmbeddedJupyterHub
 
-__all__ = ["CONFIGURABLES", "Standalone"]
-
-CONFIGURABLES: list[type[Configurable]] = [
-    LaunchManager,
-    History,
-    Web,
-    HttpServer,
-    HubLauncher,
-    LocalBuilder,
-    Repo2dockerBuilder,
-    Network,
-    Archives,
-    Upstreams,
-    Tracing,
-    Extensions,
-]
-"""What can be configured in it."""
+__all__ = ["CONFIGURABLES", "Server", "Standalone"]
 
 
-class Standalone(LoggingConfigurable):
-    """The whole thing in one process, with a Hub beside it, or in front of BinderHubs."""
+class Server(LoggingConfigurable):
+    """A server that listens, and launches in a JupyterHub or in front of BinderHubs.
+
+    Its subclasses say which JupyterHub, and how visitors are identified.
+    """
 
     engine = Enum(
         ["local", "docker", "podman"],
@@ -90,50 +75,93 @@ class Standalone(LoggingConfigurable):
         """,
     ).tag(config=True)
 
-    hub_config = Dict(
-        help="""
-        More settings for the JupyterHub that is started here, section by section:
-        {"ContainerSpawner": {"mem_limit": "2G"}}
-        """
-    ).tag(config=True)
-
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.upstreams = Upstreams(parent=self)
         self.extensions = Extensions(parent=self)
-        self._checks: list[HealthCheck] = []
-        self.hub: EmbeddedJupyterHub | None = None
-        self.builder: LocalBuilder | Repo2dockerBuilder | None = None
+        local_only = {"Web": {"local_only": self.on_loopback}}
+        settings = with_defaults(with_defaults(self.config, self._defaults()), local_only)
+        self._local_only = bool(setting(settings, Web, "local_only"))
+        # Attack: a visitor's repository is at an address that only this machine reaches.
+        network = {"Network": {"private_addresses": not self.is_reachable}}
+        settings = with_defaults(settings, network)
+        parts = self._make_parts(settings)
+        self.backend = parts.backend
+        self.builder = parts.builder
         """What builds here; None in front of BinderHubs."""
-        self.launcher: HubLauncher | None = None
+        self.launcher = parts.launcher
         """What starts servers in a JupyterHub; None in front of BinderHubs."""
-        self.backend = self._make_backend()
-        make_channel_store = self.extensions.make_channel_store or MemoryChannelStore
-        self.launches = LaunchManager(
-            backend=self.backend, channels=make_channel_store(), parent=self
-        )
-        # Of one that is started here the port says nothing.
-        self.launches.host = urlsplit(self.hub_url).netloc.rpartition("@")[2]
-        self.history = History(parent=self)
         self.tracing = Tracing(parent=self)
-        self.tracing.attach(self.launches)
-        self.web = Web(launches=self.launches, parent=self)
-        self.web.checks = self._checks
-        if self.extensions.make_access is not None:
-            self.web.access = self.extensions.make_access()
-        if self.upstreams.hubs:
-            self.web.metrics.register(UpstreamCollector(self.upstreams.hubs))
-        # What is configured counts; else what is safe where it is.
-        if "local_only" not in self.config.Web:
-            self.web.local_only = self._on_loopback
-        if "confirm_foreign" not in self.config.Web:
-            self.web.confirm_foreign = self.backend.profile.runs_on_host
-        if "name_repositories" not in self.config.Web:
-            # With keys, or the login of a git host, private ones can be launched.
-            self.web.name_repositories = not self.backend.profile.reads_private
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._containers: ContainerHost | None = None
+        self.launches = build_launches(
+            self,
+            self.backend,
+            self.tracing,
+            make_store=self.extensions.make_channel_store,
+            # Of a JupyterHub that is started here the port says nothing.
+            host=urlsplit(self.hub_url).netloc.rpartition("@")[2],
+        )
+        self.history = History(parent=self)
+        profile = self.backend.profile
+        web = {
+            "confirm_foreign": profile.runs_on_host,
+            # With keys, or the login of a git host, private repositories can be launched.
+            "name_repositories": not profile.reads_private,
+        }
+        self.web = Web(
+            launches=self.launches,
+            checks=parts.checks,
+            collectors=parts.collectors,
+            parent=self,
+            config=with_defaults(settings, {"Web": web}),
+            **self._web_options(),
+        )
         self._server = HttpServer(parent=self)
+
+    # -- what the ways of running differ in
+
+    @property
+    def hub(self) -> EmbeddedJupyterHub | None:
+        """The JupyterHub that was started here, if there is one."""
+        return None
+
+    @abstractmethod
+    def _make_launcher(self, settings: Config) -> HubLauncher:
+        """Return what starts servers in JupyterHub."""
+
+    def _defaults(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return defaults of settings that differ from those of their classes."""
+        return {}
+
+    def _web_options(self) -> dict[str, Any]:
+        """Return further arguments of `Web`."""
+        make_access = self.extensions.make_access
+        return {"access": make_access() if make_access is not None else None}
+
+    def _make_app(self) -> Application:
+        return make_app(self.web)
+
+    async def _start_hub(self) -> None:
+        """Start a JupyterHub, if it is ours."""
+
+    async def _stop_hub(self) -> None:
+        """Stop the JupyterHub that was started."""
+
+    async def _check_hub(self, launcher: HubLauncher) -> dict[str, Any]:
+        return await launcher.check()
+
+    def _make_parts(self, settings: Config) -> Parts:
+        if self.extensions.make_backend is not None:
+            return Parts(backend=self.extensions.make_backend())
+        if self.upstreams.hubs:
+            return upstream_backend(self.upstreams)
+        launcher = self._make_launcher(settings)
+        return build_backend(
+            self,
+            settings,
+            engine=self.engine,
+            launcher=launcher,
+            hub_check=partial(self._check_hub, launcher),
+        )
 
     @property
     def url(self) -> str:
@@ -142,7 +170,8 @@ class Standalone(LoggingConfigurable):
         return f"http://{host}:{self.port}{self.web.base_url}"
 
     @property
-    def _on_loopback(self) -> bool:
+    def on_loopback(self) -> bool:
+        """Whether it listens on a loopback address."""
         try:
             return ipaddress.ip_address(self.ip).is_loopback
         except ValueError:
@@ -150,19 +179,14 @@ class Standalone(LoggingConfigurable):
             return self.ip == "localhost"
 
     @property
-    def _is_reachable(self) -> bool:
+    def is_reachable(self) -> bool:
         """Whether others than this machine's users may reach it."""
-        return not (self._on_loopback and self.web.local_only)
-
-    def _restrict_network(self) -> None:
-        # Attack: a visitor's repository is at an address that only this machine reaches.
-        if self.builder is not None and "private_addresses" not in self.config.Network:
-            self.builder.network.private_addresses = not self._is_reachable
+        return not (self.on_loopback and self._local_only)
 
     def _refuse_strangers(self) -> None:
         # Attack: anyone who reaches the port launches a repository whose postBuild reads this
         # user's files. A server that answers to public names has a proxy in front of it.
-        if self._is_reachable and self.backend.profile.runs_on_host and not self.trust_visitors:
+        if self.is_reachable and self.backend.profile.runs_on_host and not self.trust_visitors:
             raise ConfigError(
                 "The engine 'local' runs a repository's code as this user, without isolation, and "
                 "others can reach this server. Use the engine 'docker' or 'podman', or listen on "
@@ -188,7 +212,6 @@ class Standalone(LoggingConfigurable):
         self._refuse_strangers()
         if self.builder is not None and self.builder.sandbox == "on":
             await self.builder.uses_sandbox()
-        self._restrict_network()
         app = self._make_app()
         try:
             sockets = self._server.bind(self.port, self.ip)
@@ -243,110 +266,50 @@ class Standalone(LoggingConfigurable):
         await asyncio.to_thread(self.launches.history.close)
         await self._server.close()
 
-    def _make_backend(self) -> AnyBackend:
-        if self.extensions.make_backend is not None:
-            backend: AnyBackend = self.extensions.make_backend()
-            return backend
-        if self.upstreams.hubs:
-            self._checks = [HealthCheck("BinderHubs", self.upstreams.health, every=0.0)]
-            return PairedBackend(UpstreamBuilder(self.upstreams), UpstreamLauncher(self.upstreams))
-        builder = self.builder = self._make_builder()
-        launcher = self.launcher = HubLauncher(parent=self)
-        self._checks = [
-            HealthCheck("JupyterHub API", partial(self._check_hub, launcher)),
-            HealthCheck("builder", builder.check, every=30.0),
-        ]
-        return PairedBackend(builder, launcher)
 
-    def _make_app(self) -> Application:
-        return make_app(self.web)
+class OwnHubServer(Server):
+    """A server that starts a JupyterHub of its own, unless one is configured."""
 
-    async def _check_hub(self, launcher: HubLauncher) -> dict[str, Any]:
-        return await launcher.check()
+    hub_config = Dict(
+        help="""
+        More settings for the JupyterHub that is started here, section by section:
+        {"ContainerSpawner": {"mem_limit": "2G"}}
+        """
+    ).tag(config=True)
 
-    def _make_builder(self) -> LocalBuilder | Repo2dockerBuilder:
-        if self.engine == "local":
-            _require("local", "filelock", "repo2docker", "uv")
-            return LocalBuilder(parent=self)
-        _require("repo2docker", "repo2docker")
-        builder = Repo2dockerBuilder(parent=self)
-        builder.engine = self.engine
-        return builder
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._own: OwnJupyterHub | None = None
+        if self.launcher is not None and not self.launcher.url:
+            builder = self.builder
+            self._own = OwnJupyterHub(
+                engine=self.engine,
+                environments=builder.environments if isinstance(builder, LocalBuilder) else "",
+                config=self.hub_config,
+                log=self.log,
+            )
+
+    @property
+    def hub(self) -> EmbeddedJupyterHub | None:
+        """The JupyterHub that was started here, if there is one."""
+        return self._own.hub if self._own is not None else None
+
+    def _make_launcher(self, settings: Config) -> HubLauncher:
+        return HubLauncher(parent=self, config=settings, available=self._available)
 
     async def _start_hub(self) -> None:
-        """Start a Hub of our own, unless one is configured."""
-        launcher = self.launcher
-        if launcher is None or launcher.url:
-            return
-        _require("hub", "jupyterhub", "psutil")
-        if self.engine != "local":
-            _require("containers", "dockerspawner")
-        # Only here: a server in front of a Hub that is there already needs none of it.
-        from .container_engine import ContainerHost
-        from .embedded_jupyterhub import EmbeddedJupyterHub
-
-        self._folder = tempfile.TemporaryDirectory(
-            prefix="binderprogress-hub-", ignore_cleanup_errors=True
-        )
-        folder = Path(self._folder.name)
-        config, env = _local_config(self.builder, folder), {}
-        if self.engine != "local":
-            self._containers = ContainerHost(self.engine, folder=folder, log=self.log)
-            await self._containers.start()
-            config, env = self._containers.config, self._containers.env
-        self.hub = EmbeddedJupyterHub(folder, config=_merged(config, self.hub_config), env=env)
-        await self.hub.start()
-        launcher.url = self.hub.url
-        launcher.api_url = self.hub.api_url
-        launcher.api_token = self.hub.api_token
-        launcher.available = self._available
+        if self._own is not None and self.launcher is not None:
+            await self._own.start(self.launcher)
 
     async def _available(self) -> None:
-        """Wait until the JupyterHub of our own answers."""
-        assert self.hub is not None  # noqa: S101 - `_start_hub` made it
-        await self.hub.available()
+        """Wait until the JupyterHub of our own answers, if there is one."""
+        if self._own is not None:
+            await self._own.available()
 
     async def _stop_hub(self) -> None:
-        """Stop the JupyterHub of our own, if there is one, and remove its files."""
-        if self.hub is not None:
-            await self.hub.stop()
-            self.hub = None
-            if self.launcher is not None:
-                # The next one has another address and another token.
-                self.launcher.url = ""
-                await self.launcher.close()
-        if self._containers is not None:
-            await self._containers.stop()
-            self._containers = None
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+        if self._own is not None and self.launcher is not None:
+            await self._own.stop(self.launcher)
 
 
-def _require(extra: str, *modules: str) -> None:
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigError(
-            f"{' and '.join(missing)} is not installed, which this way of running needs. "
-            f"Install it with: pip install 'binderprogress[{extra}]'"
-        )
-
-
-def _local_config(builder: object, folder: Path) -> Mapping[str, Mapping[str, Any]]:
-    if not isinstance(builder, LocalBuilder):
-        return {}
-    return {
-        "JupyterHub": {
-            "spawner_class": "binderprogress.deploy.spawners.environment.EnvironmentSpawner"
-        },
-        "EnvironmentSpawner": {
-            "environments": str(Path(builder.environments).expanduser()),
-            "homes": str(folder / "homes"),
-        },
-    }
-
-
-def _merged(
-    config: Mapping[str, Mapping[str, Any]], more: Mapping[str, Mapping[str, Any]]
-) -> dict[str, dict[str, Any]]:
-    return {name: {**config.get(name, {}), **more.get(name, {})} for name in {*config, *more}}
+class Standalone(OwnHubServer):
+    """The whole thing in one process, with a JupyterHub beside it, or in front of BinderHubs."""

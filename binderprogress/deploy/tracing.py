@@ -47,7 +47,7 @@ class Tracing(LoggingConfigurable):
         return bool(self.endpoint or any(os.environ.get(name) for name in _VARIABLES))
 
     def attach(self, launches: LaunchManager) -> None:
-        """Trace all launches from now on, if there is somewhere to send to.
+        """Send the traces of launches, which must be traced, if there is somewhere to send them to.
 
         Raises
         ------
@@ -64,7 +64,6 @@ class Tracing(LoggingConfigurable):
                 "Install it with: pip install 'binderprogress[otel]'"
             ) from error
         self._parts = Exporter(self.endpoint, version=__version__, log=self.log)
-        launches.traced = True
         launches.over.append(self._send)
 
     async def close(self, within: float = 1.0) -> None:

@@ -68,6 +68,10 @@ class LaunchManager(LoggingConfigurable):
     backend : Backend
     channels : ChannelStore
         Where events are stored.
+    host : str, optional
+        Where servers are started, for the history. Empty: on this machine.
+    traced : bool, optional
+        Whether each launch is a span of a trace.
     clock : Clock, optional
     """
 
@@ -149,6 +153,8 @@ class LaunchManager(LoggingConfigurable):
         *,
         backend: AnyBackend,
         channels: ChannelStore,
+        host: str = "",
+        traced: bool = False,
         clock: Clock | None = None,
         **kwargs: Any,
     ) -> None:
@@ -179,8 +185,7 @@ class LaunchManager(LoggingConfigurable):
         self._closing = False
         self.ended: Counter[Phase] = Counter()
         """How many launches came to which end."""
-        self.traced = False
-        """Whether each launch is a span of a trace."""
+        self._traced = traced
         self.over: list[Callable[[Launch, Trace], None]] = []
         """Called with each launch that is over, and where its time went; they must be quick."""
         self._outcomes = Outcomes(
@@ -190,7 +195,7 @@ class LaunchManager(LoggingConfigurable):
         self.history: HistoryStore = NoHistory()
         """Gets every launch that is over."""
         self._learner = Learner(self.log)
-        self.host = ""
+        self.host = host
         """Where servers are started, for the history; empty: here."""
 
     def learn_from(self, history: HistoryStore) -> None:
@@ -265,7 +270,7 @@ class LaunchManager(LoggingConfigurable):
             channels=self._channels,
             on_failure=lambda: self._lose(launch),
         )
-        if self.traced:
+        if self._traced:
             launch.span = _span_below(caller.parent)
         await self._open(launch)
         self._launches[launch.id] = launch

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prometheus_client.registry import Collector
 from traitlets import Bool, Float, Integer, List, Unicode, validate
 from traitlets.config import LoggingConfigurable
 
@@ -33,6 +35,18 @@ class Web(LoggingConfigurable):
     ----------
     launches : LaunchManager
         The launches that the handlers start, show and cancel.
+    access : Access, optional
+        Identifies users and decides what they may do. The default is everyone.
+    checks : sequence of HealthCheck, optional
+        The health checks that ``/health`` runs, besides that of the launches.
+    collectors : sequence of Collector, optional
+        Further metrics.
+    front_page : mapping, optional
+        Additional variables for the template of the front page.
+    static_path, badge_path : str, optional
+        Paths of the static files and of the badge, relative to the base URL.
+    origins_setting : str, optional
+        The setting that error messages name for allowing other sites.
     """
 
     base_url = Unicode("/", help="The URL path under which everything is served.").tag(config=True)
@@ -131,12 +145,24 @@ class Web(LoggingConfigurable):
         path = str(proposal["value"]).strip("/")
         return f"/{path}/" if path else "/"
 
-    def __init__(self, *, launches: LaunchManager, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        launches: LaunchManager,
+        access: Access | None = None,
+        checks: Sequence[HealthCheck] = (),
+        collectors: Sequence[Collector] = (),
+        front_page: Mapping[str, Any] | None = None,
+        static_path: str = "static/",
+        badge_path: str = "badge.svg",
+        origins_setting: str = "c.Web.allowed_origins",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.launches = launches
         self.fanout = Fanout(self)
         """Sends events to the viewers."""
-        self.access: Access = Everyone()
+        self.access: Access = access or Everyone()
         """Identifies users and decides what they may do."""
         self.limiter = RateLimiter(limit=self.rate_limit, period=self.rate_period)
         self.tickets = Tickets()
@@ -145,19 +171,19 @@ class Web(LoggingConfigurable):
             read_gallery(Path(self.gallery).expanduser()) if self.gallery else Gallery()
         )
         """The entries of the front page."""
-        self.checks: list[HealthCheck] = []
+        self.checks = list(checks)
         """The health checks that ``/health`` runs, besides that of the launches."""
-        self.front_page: dict[str, Any] = {"engine": "", "hub_url": ""}
+        self.front_page: dict[str, Any] = {"engine": "", "hub_url": "", **(front_page or {})}
         """Additional variables for the template of the front page."""
-        self.static_path = "static/"
+        self.static_path = static_path
         """Path of the static files, relative to the base URL."""
         self.collector = LaunchCollector(launches)
         """Prometheus metrics of the launches."""
-        self.metrics = registry(self.collector)
+        self.metrics = registry(self.collector, *collectors)
         """The Prometheus registry that ``/metrics`` serves."""
-        self.badge_path = "badge.svg"
+        self.badge_path = badge_path
         """Path of the badge, relative to the base URL."""
-        self.origins_setting = "c.Web.allowed_origins"
+        self.origins_setting = origins_setting
         """The setting that error messages name for allowing other sites."""
 
     @cached_property

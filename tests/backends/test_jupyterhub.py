@@ -59,7 +59,8 @@ class Hub:
         self.token = standalone.hub.api_token
         self.image = image
         self.folder = folder
-        self._logs = Path(str(standalone._folder.name if standalone._folder else ""))
+        folder = standalone._own.folder if standalone._own else None
+        self._logs = Path(folder.name if folder else "")
         self._keys = iter(range(1, 100))
 
     def spawner(self, port: int | None = None, **settings: Any) -> HubLauncher:

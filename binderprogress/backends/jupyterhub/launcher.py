@@ -116,11 +116,22 @@ class HubLauncher(LoggingConfigurable):
 
     stop_timeout = Float(60.0, help="Timeout of stopping a server, in seconds.").tag(config=True)
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(
+        self, *, available: Callable[[], Awaitable[None]] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self._session: aiohttp.ClientSession | None = None
-        self.available: Callable[[], Awaitable[None]] | None = None
+        self.available = available
         """Awaited before a launch and before each retry, while a JupyterHub of our own starts."""
+
+    def connect(self, url: str, *, api_url: str, api_token: str) -> None:
+        """Use a JupyterHub that was started for this launcher."""
+        self.url, self.api_url, self.api_token = url, api_url, api_token
+
+    async def disconnect(self) -> None:
+        """Close the connections to that JupyterHub. The next one has another address and token."""
+        self.url = ""
+        await self.close()
 
     # -- the protocol of `base.Launcher`
 

@@ -20,13 +20,12 @@ from traitlets.config import LoggingConfigurable
 
 from ..._share import share_path
 from ...backends.base import PairedBackend
-from ...channels.memory import MemoryChannelStore
 from ...errors import ConfigError
 from ...history.config import History
-from ...launches import LaunchManager
 from ...web.config import Web
 from ...web.launch_ids import without_launch_ids
 from ...web.static import StaticHandler
+from ..composition import build_launches, with_defaults
 from ..jupyterhub_access import JupyterHubAccess
 from ..logs import SafeLogger
 from ..tracing import Tracing
@@ -74,37 +73,37 @@ class BinderProgress(LoggingConfigurable):
     def __init__(self, hub: Any, **kwargs: Any) -> None:
         super().__init__(parent=hub, **kwargs)
         settings = hub.tornado_app.settings
-        self.launches = LaunchManager(
-            backend=PairedBackend(
-                BinderHubBuilder(settings, parent=self), BinderHubLauncher(settings, parent=self)
-            ),
-            channels=MemoryChannelStore(),
-            parent=self,
+        web = {
+            # The host is BinderHub's, and it trusts its proxy.
+            "hsts_max_age": 0,
+            "trust_proxy": True,
+            # Its providers may have tokens for private repositories.
+            "name_repositories": False,
+            # With logins, what is launched becomes a server with its user's rights.
+            "confirm_foreign": bool(hub.auth_enabled),
+        }
+        limits = _limits(hub)
+        self.config = with_defaults(self.config, {"Web": web, "LaunchManager": limits})
+        backend = PairedBackend(
+            BinderHubBuilder(settings, parent=self), BinderHubLauncher(settings, parent=self)
         )
-        self._take_over_limits(hub)
-        self.launches.learn_from(History(parent=self).open())
         self.tracing = Tracing(parent=self)
-        self.tracing.attach(self.launches)
-        self.web = Web(launches=self.launches, parent=self)
-        self.web.base_url = hub.base_url
-        if "hsts_max_age" not in self.config.Web:
-            # The host is BinderHub's.
-            self.web.hsts_max_age = 0
-        if "trust_proxy" not in self.config.Web:
-            # BinderHub trusts its proxy.
-            self.web.trust_proxy = True
-        self.web.static_path = "binderprogress/static/"
-        if "name_repositories" not in self.config.Web:
-            # Its providers may have tokens for private ones.
-            self.web.name_repositories = False
-        # BinderHub has a badge of its own.
-        self.web.badge_path = f"{self.web.static_path}badge.svg"
-        self.web.origins_setting = "c.BinderHub.cors_allow_origin"
+        self.launches = build_launches(self, backend, self.tracing)
+        self.launches.learn_from(History(parent=self).open())
         # What BinderHub allows to pages of other sites, it allows here.
         origin = settings.get("headers", {}).get("Access-Control-Allow-Origin")
-        self.web.allowed_origins = [origin] if origin else []
-        if hub.auth_enabled:
-            self._ask_for_login(settings)
+        static_path = "binderprogress/static/"
+        self.web = Web(
+            launches=self.launches,
+            parent=self,
+            base_url=hub.base_url,
+            allowed_origins=[origin] if origin else [],
+            static_path=static_path,
+            # BinderHub has a badge of its own.
+            badge_path=f"{static_path}badge.svg",
+            origins_setting="c.BinderHub.cors_allow_origin",
+            **_login(hub, settings),
+        )
 
     def attach(self, app: Application) -> None:
         """Put our addresses before BinderHub's."""
@@ -156,30 +155,6 @@ class BinderProgress(LoggingConfigurable):
                 rules.append((r"launches", pages.BinderHubOwnLaunchesPageHandler))
         return [(re.escape(self.web.base_url) + path, *rest) for path, *rest in rules]
 
-    def _ask_for_login(self, settings: Mapping[str, Any]) -> None:
-        """Let BinderHub's login say who asks."""
-        # BinderHub's handlers have the same one.
-        auth = HubOAuth.instance(config=settings["traitlets_config"])
-        self.web.access = JupyterHubAccess(auth, named=False)
-        self.web.front_page["hub_url"] = settings["launcher"].hub_url
-        if "confirm_foreign" not in self.config.Web:
-            # What is launched becomes a server with its user's rights.
-            self.web.confirm_foreign = True
-
-    def _take_over_limits(self, hub: Any) -> None:
-        """Let BinderHub's limits hold, where no others are configured."""
-        launcher = hub.launcher
-        pauses = launcher.retry_delay * 2**launcher.retries
-        limits = {
-            "max_launches": _MANY,
-            "build_timeout": float(hub.build_max_age),
-            # The launcher ends each of its attempts itself.
-            "launch_timeout": (launcher.launch_timeout + 60.0) * launcher.retries + pauses,
-        }
-        for name, value in limits.items():
-            if name not in self.config.LaunchManager:
-                setattr(self.launches, name, value)
-
 
 class BinderProgressHub(BinderHub):
     """BinderHub with launches that can be resumed, watched by many, and seen progressing."""
@@ -226,3 +201,27 @@ def main() -> None:
         BinderProgressHub.launch_instance()
     except ConfigError as error:
         sys.exit(str(error))
+
+
+def _login(hub: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `Web` with which BinderHub's login says who asks."""
+    if not hub.auth_enabled:
+        return {}
+    # BinderHub's handlers have the same one.
+    auth = HubOAuth.instance(config=settings["traitlets_config"])
+    return {
+        "access": JupyterHubAccess(auth, named=False),
+        "front_page": {"hub_url": settings["launcher"].hub_url},
+    }
+
+
+def _limits(hub: Any) -> dict[str, Any]:
+    """Return BinderHub's limits, which hold where no others are configured."""
+    launcher = hub.launcher
+    pauses = launcher.retry_delay * 2**launcher.retries
+    return {
+        "max_launches": _MANY,
+        "build_timeout": float(hub.build_max_age),
+        # The launcher ends each of its attempts itself.
+        "launch_timeout": (launcher.launch_timeout + 60.0) * launcher.retries + pauses,
+    }

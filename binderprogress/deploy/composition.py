@@ -1,0 +1,208 @@
+"""The composition root: builds the parts of a server from its configuration.
+
+The ways of running differ in where they listen, who logs in, and where JupyterHub is. They share
+the parts that are built here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from prometheus_client.registry import Collector
+from traitlets.config import Config, Configurable, LoggingConfigurable
+from traitlets.config.loader import DeferredConfigString
+
+from ..backends.base import AnyBackend, PairedBackend
+from ..backends.binderhub.backend import UpstreamBuilder, UpstreamLauncher
+from ..backends.binderhub.upstreams import Upstreams
+from ..backends.fetch.archives import Archives
+from ..backends.fetch.network import Network
+from ..backends.jupyterhub.launcher import HubLauncher
+from ..backends.local.builder import LocalBuilder
+from ..backends.repo2docker.builder import Repo2dockerBuilder
+from ..channels.base import ChannelStore
+from ..channels.memory import MemoryChannelStore
+from ..errors import ConfigError
+from ..history.config import History
+from ..launches import LaunchManager
+from ..web.config import Web
+from ..web.health_check import HealthCheck
+from ..web.metrics import UpstreamCollector
+from ..web.server import HttpServer
+from .extensions import Extensions
+from .tracing import Tracing
+
+__all__ = [
+    "CONFIGURABLES",
+    "Parts",
+    "build_backend",
+    "build_launches",
+    "require",
+    "setting",
+    "upstream_backend",
+    "with_defaults",
+]
+
+CONFIGURABLES: list[type[Configurable]] = [
+    LaunchManager,
+    History,
+    Web,
+    HttpServer,
+    HubLauncher,
+    LocalBuilder,
+    Repo2dockerBuilder,
+    Network,
+    Archives,
+    Upstreams,
+    Tracing,
+    Extensions,
+]
+"""The classes that have settings, besides the server's own."""
+
+AnyBuilder = LocalBuilder | Repo2dockerBuilder
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What resolves, builds and launches.
+
+    Attributes
+    ----------
+    backend : Backend
+    builder : LocalBuilder, Repo2dockerBuilder or None
+        None in front of BinderHubs.
+    launcher : HubLauncher or None
+        None in front of BinderHubs.
+    checks : sequence of HealthCheck
+        What ``/health`` checks.
+    collectors : sequence of Collector
+        Further metrics.
+    """
+
+    backend: AnyBackend
+    builder: AnyBuilder | None = None
+    launcher: HubLauncher | None = None
+    checks: Sequence[HealthCheck] = ()
+    collectors: Sequence[Collector] = ()
+
+
+def upstream_backend(upstreams: Upstreams) -> Parts:
+    """Return a backend in front of BinderHubs."""
+    return Parts(
+        backend=PairedBackend(UpstreamBuilder(upstreams), UpstreamLauncher(upstreams)),
+        checks=[HealthCheck("BinderHubs", upstreams.health, every=0.0)],
+        collectors=[UpstreamCollector(upstreams.hubs)],
+    )
+
+
+def build_backend(
+    parent: LoggingConfigurable,
+    config: Config,
+    *,
+    engine: str,
+    launcher: HubLauncher,
+    hub_check: Callable[[], Awaitable[dict[str, Any]]],
+) -> Parts:
+    """Return a backend that builds here, and launches in a JupyterHub.
+
+    Parameters
+    ----------
+    parent : LoggingConfigurable
+    config : Config
+    engine : str
+        "local", "docker" or "podman".
+    launcher : HubLauncher
+    hub_check : callable
+        Checks JupyterHub.
+    """
+    builder: AnyBuilder
+    if engine == "local":
+        require("local", "filelock", "repo2docker", "uv")
+        builder = LocalBuilder(parent=parent, config=config)
+    else:
+        require("repo2docker", "repo2docker")
+        builder = Repo2dockerBuilder(parent=parent, config=config, engine=engine)
+    return Parts(
+        backend=PairedBackend(builder, launcher),
+        builder=builder,
+        launcher=launcher,
+        checks=[
+            HealthCheck("JupyterHub API", hub_check),
+            HealthCheck("builder", builder.check, every=30.0),
+        ],
+    )
+
+
+def build_launches(
+    parent: LoggingConfigurable,
+    backend: AnyBackend,
+    tracing: Tracing,
+    *,
+    make_store: Callable[[], ChannelStore] | None = None,
+    host: str = "",
+) -> LaunchManager:
+    """Return the launches of a backend.
+
+    Parameters
+    ----------
+    parent : LoggingConfigurable
+        Has the configuration.
+    backend : Backend
+    tracing : Tracing
+    make_store : callable, optional
+        Makes the channel store. The default is in memory.
+    host : str
+        Where servers are started, for the history; empty: here.
+    """
+    launches = LaunchManager(
+        backend=backend,
+        channels=(make_store or MemoryChannelStore)(),
+        host=host,
+        traced=tracing.enabled,
+        parent=parent,
+    )
+    tracing.attach(launches)
+    return launches
+
+
+def with_defaults(config: Config, defaults: Mapping[str, Mapping[str, Any]]) -> Config:
+    """Return a configuration with other defaults. What is configured keeps its value.
+
+    This is for defaults that depend on how a server runs.
+
+    Parameters
+    ----------
+    config : Config
+    defaults : mapping
+        Settings by class and name: ``{"Web": {"trust_proxy": True}}``.
+    """
+    merged = Config({name: Config(settings) for name, settings in defaults.items()})
+    merged.merge(config)
+    return merged
+
+
+def setting(config: Config, cls: type[Configurable], name: str) -> Any:
+    """Return the value that a configuration has for a setting, which must be in it."""
+    value = config[cls.__name__][name]
+    if isinstance(value, DeferredConfigString):
+        # From the command line: its trait says how to read it.
+        return value.get_value(cls.class_traits()[name])
+    return value
+
+
+def require(extra: str, *modules: str) -> None:
+    """Check that what an extra of the package installs is installed.
+
+    Raises
+    ------
+    ConfigError
+        If it is not.
+    """
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"{' and '.join(missing)} is not installed, which this way of running needs. "
+            f"Install it with: pip install 'binderprogress[{extra}]'"
+        )

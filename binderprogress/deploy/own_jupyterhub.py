@@ -1,0 +1,124 @@
+"""A JupyterHub of our own, with what its servers need."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..backends.jupyterhub.launcher import HubLauncher
+from ..errors import ConfigError
+from .composition import require
+
+if TYPE_CHECKING:
+    from .container_engine import ContainerHost
+    from .embedded_jupyterhub import EmbeddedJupyterHub
+
+__all__ = ["OwnJupyterHub"]
+
+Sections = Mapping[str, Mapping[str, Any]]
+
+
+class OwnJupyterHub:
+    """Starts a JupyterHub for a launcher, stops it, and starts another if wanted.
+
+    Parameters
+    ----------
+    engine : str
+        What its servers run in: "local", "docker" or "podman".
+    environments : str
+        The folder of the environments, with the engine "local".
+    config : mapping
+        Further settings of JupyterHub, by section.
+    log : logging.Logger
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: str,
+        environments: str,
+        config: Sections,
+        log: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
+        self.hub: EmbeddedJupyterHub | None = None
+        """The JupyterHub, while there is one."""
+        self.folder: tempfile.TemporaryDirectory[str] | None = None
+        """Its files."""
+        self._engine = engine
+        self._environments = environments
+        self._config = config
+        self._log = log
+        self._containers: ContainerHost | None = None
+
+    async def start(self, launcher: HubLauncher) -> None:
+        """Start a JupyterHub, and have a launcher use it.
+
+        Raises
+        ------
+        ConfigError
+            If something that it needs is not installed.
+        """
+        require("hub", "jupyterhub", "psutil")
+        if self._engine != "local":
+            require("containers", "dockerspawner")
+        # Only here: a server in front of an existing JupyterHub needs none of it.
+        from .container_engine import ContainerHost
+        from .embedded_jupyterhub import EmbeddedJupyterHub
+
+        self.folder = tempfile.TemporaryDirectory(
+            prefix="binderprogress-hub-", ignore_cleanup_errors=True
+        )
+        folder = Path(self.folder.name)
+        config: Sections = _local_config(self._environments, folder)
+        env: Mapping[str, str] = {}
+        if self._engine != "local":
+            self._containers = ContainerHost(self._engine, folder=folder, log=self._log)
+            await self._containers.start()
+            config, env = self._containers.config, self._containers.env
+        self.hub = EmbeddedJupyterHub(folder, config=_merged(config, self._config), env=env)
+        await self.hub.start()
+        launcher.connect(self.hub.url, api_url=self.hub.api_url, api_token=self.hub.api_token)
+
+    async def available(self) -> None:
+        """Wait until it answers.
+
+        Raises
+        ------
+        ConfigError
+            If it was not started, or has ended.
+        """
+        if self.hub is None:
+            raise ConfigError("JupyterHub was not started.")
+        await self.hub.available()
+
+    async def stop(self, launcher: HubLauncher) -> None:
+        """Stop it, if it runs, and remove its files."""
+        if self.hub is not None:
+            await self.hub.stop()
+            self.hub = None
+            await launcher.disconnect()
+        if self._containers is not None:
+            await self._containers.stop()
+            self._containers = None
+        if self.folder is not None:
+            self.folder.cleanup()
+            self.folder = None
+
+
+def _local_config(environments: str, folder: Path) -> Sections:
+    return {
+        "JupyterHub": {
+            "spawner_class": "binderprogress.deploy.spawners.environment.EnvironmentSpawner"
+        },
+        "EnvironmentSpawner": {
+            "environments": str(Path(environments).expanduser()),
+            "homes": str(folder / "homes"),
+        },
+    }
+
+
+def _merged(config: Sections, more: Sections) -> dict[str, dict[str, Any]]:
+    return {name: {**config.get(name, {}), **more.get(name, {})} for name in {*config, *more}}
