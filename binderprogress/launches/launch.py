@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
@@ -60,6 +61,13 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     def account(self) -> str:
         """What stands for the caller where launches are counted."""
         return self.user or self.ip
+
+    def span(self) -> TraceParent:
+        """Return a new span of the request's trace, or the first of a new trace."""
+        span_id = secrets.token_hex(8)
+        if self.parent is None:
+            return TraceParent(secrets.token_hex(16), span_id)
+        return msgspec.structs.replace(self.parent, span_id=span_id)
 
 
 class LaunchState(msgspec.Struct, frozen=True, kw_only=True):

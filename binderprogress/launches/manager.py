@@ -1,4 +1,4 @@
-"""Starts launches, shares their builds, and cleans up after them."""
+"""Starts, lists, cancels and forgets launches."""
 
 from __future__ import annotations
 
@@ -7,40 +7,28 @@ import secrets
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
 from ..backends.base import (
-    TRACE,
     AnyBackend,
-    Attempt,
-    BuildResult,
-    LaunchRequest,
     RefFinder,
     ResolvedSpec,
-    RunningServer,
 )
 from ..channels.base import ChannelStore
-from ..core.log.reader import Normalizer
 from ..core.log.reasons import failure
-from ..core.log.steps import Step
 from ..core.phases import Phase
 from ..core.specs import Spec
 from ..core.timing.breakdown import Trace
 from ..core.timing.priors import Expectation, Place
 from ..core.timing.recent import Ended, Recent, Window
 from ..core.timing.spans import Span
-from ..core.traceparent import TraceParent
 from ..errors import (
-    BinderProgressError,
-    LaunchFailedError,
     NotFoundError,
-    RefusedError,
     StorageError,
     TooManyRequestsError,
 )
@@ -51,17 +39,18 @@ from .build import Build
 from .build_log import BuildLog
 from .channel import Channels
 from .event_writer import Clock, Limits
-from .history_entry import address_of, image_bytes, past_of
+from .history_entry import address_of, past_of
 from .launch import Caller, Launch
 from .learner import Learner
 from .outcomes import Outcomes
-from .ready_event import launch_request, ready_fields
+from .runner import LaunchRunner, Timeouts
+from .shared_builds import SharedBuilds
 
 __all__ = ["LaunchManager"]
 
 
 class LaunchManager(LoggingConfigurable):
-    """All launches of one server.
+    """All launches of a server.
 
     Parameters
     ----------
@@ -75,78 +64,77 @@ class LaunchManager(LoggingConfigurable):
     clock : Clock, optional
     """
 
-    max_launches = Integer(200, help="How many launches may run at the same time.").tag(config=True)
+    max_launches = Integer(200, help="Maximum number of running launches.").tag(config=True)
 
     max_launches_per_client = Integer(
         50,
         help="""
-        How many of them may be of one client: an IPv4 address, or a /64 network with IPv6; 0: no
-        limit. Behind a proxy this needs Web.trust_proxy, or all clients are one.
+        Maximum number of running launches of a client: an IPv4 address, or a /64 network with
+        IPv6. 0 disables the limit. Behind a proxy, enable Web.trust_proxy; otherwise all clients
+        count as one.
         """,
     ).tag(config=True)
 
     max_launches_per_user = Integer(
         10,
         help="""
-        … of one user, where users have names; they are not counted by their addresses then. 0: no
-        limit.
+        Maximum number of running launches of a user, where users log in. Their addresses do not
+        count then. 0 disables the limit.
         """,
     ).tag(config=True)
 
     abandon_after = Float(
-        60.0, help="Seconds that a launch goes on while nobody watches it; then it is cancelled."
+        60.0, help="Seconds without viewers after which a launch is cancelled."
     ).tag(config=True)
 
     forget_after = Float(
         3600.0,
         help="""
-        Seconds after its end for which a launch can still be looked at, unless its memory or its
-        disk is needed before.
+        Seconds for which a launch is kept after its end. It is forgotten earlier if its memory or
+        disk space is needed.
         """,
     ).tag(config=True)
 
     memory_budget = Integer(
         256 * 2**20,
         help="""
-        Bytes of memory for the events of all launches. When they are used up, launches that are
-        over are forgotten, the oldest first; then long logs are cut in the streams of those that
-        run; then no more are started.
+        Memory for the events of all launches, in bytes. When it is used up, finished launches are
+        forgotten, the oldest first. Then the streams of running launches with long logs are cut.
+        Then no more launches are started.
         """,
     ).tag(config=True)
 
     disk_budget = Integer(
         2**30,
         help="""
-        Bytes on the disk for the full logs of all builds. When they are used up, launches that are
-        over are forgotten, the oldest first; then the longest logs of running builds are cut.
+        Disk space for the full logs of all builds, in bytes. When it is used up, finished launches
+        are forgotten, the oldest first. Then the longest logs of running builds are cut.
         """,
     ).tag(config=True)
 
-    build_timeout = Float(3600.0, help="Seconds that a build may take.").tag(config=True)
+    build_timeout = Float(3600.0, help="Timeout of a build, in seconds.").tag(config=True)
 
     launch_timeout = Float(
-        900.0, help="Seconds that starting the server may take, with all attempts."
+        900.0, help="Timeout of starting the server, with all attempts, in seconds."
     ).tag(config=True)
 
     cleanup_timeout = Float(
-        90.0, help="Seconds that stopping the server of a cancelled launch may take."
+        90.0, help="Timeout of stopping the server of a cancelled launch, in seconds."
     ).tag(config=True)
 
-    max_line = Integer(4096, help="Characters of one line of the log in the stream.").tag(
+    max_line = Integer(4096, help="Maximum characters of a line in the stream.").tag(config=True)
+
+    max_log = Integer(8 * 2**20, help="Maximum characters of a build's log in the stream.").tag(
         config=True
     )
 
-    max_log = Integer(
-        8 * 2**20, help="Characters of one build's log in the stream; the full log has more."
-    ).tag(config=True)
-
     max_full_log = Integer(
-        256 * 2**20, help="Bytes of one build's full log, which is kept on the disk."
+        256 * 2**20, help="Maximum size of a build's full log on disk, in bytes."
     ).tag(config=True)
 
-    max_lines = Integer(
-        100_000, help="Lines of one build's log in the stream; the full log has more."
-    ).tag(config=True)
+    max_lines = Integer(100_000, help="Maximum lines of a build's log in the stream.").tag(
+        config=True
+    )
 
     def __init__(
         self,
@@ -171,37 +159,43 @@ class LaunchManager(LoggingConfigurable):
             under_way=self.under_way,
             forget=self._forget,
         )
-        """What launches take of memory and disk."""
+        """The memory and disk space that launches use."""
         self._channels = Channels(channels, meter=self.budgets.memory.meter, log=self.log)
         self._opening: set[Launch] = set()
         """Launches whose first event is being stored."""
         self._launches: dict[str, Launch] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._builds: dict[str, Build] = {}
-        self._ending: set[asyncio.Task[BuildResult]] = set()
-        """Builds that were cancelled, while they end their processes."""
+        self._builds = SharedBuilds(self._start_build, log=self.log)
         self._logs = tempfile.TemporaryDirectory(prefix="binderprogress-")
         self._closing = False
         self.ended: Counter[Phase] = Counter()
-        """How many launches came to which end."""
+        """The number of ended launches by their last phase."""
         self._traced = traced
         self.over: list[Callable[[Launch, Trace], None]] = []
-        """Called with each launch that is over, and where its time went; they must be quick."""
+        """Called with each ended launch and where its time went. They must be quick."""
         self._outcomes = Outcomes(
             self.over, keep=self._keep, done=self._keep_for_a_while, log=self.log
         )
         self._recent = Window()
         self.history: HistoryStore = NoHistory()
-        """Gets every launch that is over."""
+        """Keeps ended launches."""
         self._learner = Learner(self.log)
+        self._runner = LaunchRunner(
+            backend,
+            builds=self._builds,
+            learner=self._learner,
+            timeouts=Timeouts(launch=self.launch_timeout, cleanup=self.cleanup_timeout),
+            grew=self.budgets.grew,
+            log=self.log,
+        )
         self.host = host
-        """Where servers are started, for the history; empty: here."""
+        """Where servers are started, for the history. Empty: on this machine."""
 
     def learn_from(self, history: HistoryStore) -> None:
-        """Keep launches that are over in a history, and learn from what it has.
+        """Keep ended launches in a history, and learn from those that it has.
 
-        It takes as long as the database does: call it in a thread.
+        Call it in a thread: it reads the database.
         """
         self._learner.open(history)
         self.history = history
@@ -210,35 +204,35 @@ class LaunchManager(LoggingConfigurable):
 
     @property
     def running(self) -> int:
-        """How many launches have not come to their end."""
+        """The number of launches that have not ended."""
         return len(self._tasks) + len(self._opening)
 
     @property
     def waiting(self) -> int:
-        """How many of them wait: nothing is built or launched for them yet."""
+        """The number of launches that wait: nothing is built or launched for them yet."""
         return self.phases()[Phase.WAITING]
 
     def phases(self) -> Counter[Phase]:
-        """Return how many of those that are not over are in which phase."""
+        """Return the number of running launches by phase."""
         return Counter(launch.last.phase for launch in self.under_way())
 
     def under_way(self) -> list[Launch]:
-        """List the launches that have not come to their end."""
+        """List the launches that have not ended."""
         running = [launch for key, launch in self._launches.items() if key in self._tasks]
         return [*self._opening, *running]
 
     @property
     def viewers(self) -> int:
-        """How many connections watch a launch."""
+        """The number of viewers of all launches."""
         return sum(launch.viewers for launch in self._launches.values())
 
     def recent(self) -> Recent:
-        """Say how the launches of the last minutes went."""
+        """Return how the launches of the last minutes ended."""
         return self._recent.look(self._clock.monotonic())
 
     @property
     def building(self) -> int:
-        """How many builds run."""
+        """The number of running builds."""
         return len(self._builds)
 
     async def start(self, spec: Spec, caller: Caller) -> Launch:
@@ -247,7 +241,8 @@ class LaunchManager(LoggingConfigurable):
         Raises
         ------
         TooManyRequestsError
-            If as many as allowed are running, or there is no memory for another.
+            If too many launches are running, there is no memory for another one, or the server is
+            shutting down.
         StorageError
             If it cannot be stored.
         """
@@ -271,12 +266,12 @@ class LaunchManager(LoggingConfigurable):
             on_failure=lambda: self._lose(launch),
         )
         if self._traced:
-            launch.span = _span_below(caller.parent)
+            launch.span = caller.span()
         await self._open(launch)
         self._launches[launch.id] = launch
-        task = asyncio.create_task(self._run(launch), name=repr(launch))
+        task = asyncio.create_task(self._runner.run(launch), name=repr(launch))
         self._tasks[launch.id] = task
-        # Not at the end of `_run`: a task that is cancelled before its first step ends without it.
+        # Not at the end of its run: a task that is cancelled before its first step never runs.
         task.add_done_callback(lambda _: self._settle(launch))
         launch.watched.add(lambda: self._watch(launch))
         self._watch(launch)
@@ -284,7 +279,7 @@ class LaunchManager(LoggingConfigurable):
         return launch
 
     async def find_ref(self, spec: Spec, refs: Sequence[str]) -> str:
-        """Return the first of several refs that a repository has; empty if that is not known."""
+        """Return the first of several refs that a repository has. Empty if it is not known."""
         backend = self._backend
         return await backend.find_ref(spec, refs) if isinstance(backend, RefFinder) else ""
 
@@ -309,20 +304,21 @@ class LaunchManager(LoggingConfigurable):
             raise TooManyRequestsError("This server is being stopped.", retry_after=30)
 
     def get(self, launch_id: str, *, user: str = "") -> Launch:
-        """Return a launch of a user; without users, whoever knows its id may have it.
+        """Return a launch of a user. Without users, everyone who knows its id has access.
 
         Raises
         ------
         NotFoundError
-            If there is none, or no more, or it is somebody else's: that makes no difference.
+            If there is no such launch, it was forgotten, or it belongs to another user. Callers
+            cannot tell which.
         """
         launch = self._launches.get(launch_id)
         if launch is None or launch.caller.user != user:
             raise NotFoundError(
                 "There is no such launch. It may be over and forgotten; start a new one."
             )
-        # Polling a launch under way keeps it from being cancelled. One that is over is not kept
-        # longer for it. Attack: who polls thousands of them would fill the memory.
+        # Polling keeps a running launch from being cancelled. It does not keep a finished one.
+        # Attack: a client that polls thousands of finished launches would fill the memory.
         self._watch(launch)
         return launch
 
@@ -331,10 +327,7 @@ class LaunchManager(LoggingConfigurable):
         return [one for one in reversed(self._launches.values()) if one.caller.user == user]
 
     def cancel(self, launch: Launch, reason: str = "cancelled") -> None:
-        """Call a launch off; what belongs to it is cleaned up in the background.
-
-        One that has come to its end already is left as it is.
-        """
+        """Cancel a launch, unless it has ended. It is cleaned up in the background."""
         task = self._tasks.get(launch.id)
         if task is None or launch.ended:
             return
@@ -342,137 +335,51 @@ class LaunchManager(LoggingConfigurable):
         task.cancel()
 
     async def close(self) -> None:
-        """Cancel everything and wait until it is cleaned up."""
+        """Cancel all launches and wait until they are cleaned up."""
         self._closing = True
         for launch in list(self._launches.values()):
             self.cancel(launch, "shutdown")
-        builds = [*(build.task for build in self._builds.values()), *self._ending]
+        builds = self._builds.tasks
         try:
             while tasks := [*self._tasks.values(), *builds]:
                 await asyncio.gather(*tasks, return_exceptions=True)
                 builds = []
         finally:
-            # Also when whoever stops the server has no more time for the rest.
+            # Also if this is cancelled, because stopping takes too long.
             self._outcomes.finish()
             for timer in self._timers.values():
                 timer.cancel()
-            # Not discarded: viewers may still be on their way to the end of them.
+            # Not discarded: viewers may still be reading their last events.
             self._launches.clear()
             self._logs.cleanup()
             await self._channels.close()
             await self._backend.close()
 
-    # -- the way of a launch
-
-    async def _run(self, launch: Launch) -> None:
-        request: LaunchRequest[Any, Any] | None = None
-        # Who does not trace hands on what there was.
-        TRACE.set(launch.span or launch.caller.parent)
-        try:
-            resolved = await self._backend.resolve(launch.spec)
-            if resolved.notice:
-                launch.notice(resolved.notice)
-            await self._learner.look_up(address_of(launch.spec))
-            built = launch.built = await self._build(launch, resolved)
-            if resolved.build_only:
-                message = "Done! Found built image\n" if built.found else "Done! Image built\n"
-                launch.tail().end(Phase.READY, message, imageName=built.image)
-                return
-            request = launch_request(launch, resolved, built)
-            async with asyncio.timeout(self.launch_timeout):
-                served = launch.served = await self._spawn(launch, request, found=built.found)
-            launch.tail().end(
-                Phase.READY,
-                f"server running at {served.url}\n",
-                **ready_fields(launch, resolved, built, served),
-            )
-            await launch.flush()
-            request = None
-        except LaunchFailedError as error:
-            await self._fail(launch, error)
-        except RefusedError as error:
-            await self._fail(launch, failure("refused", str(error)))
-        except StorageError:
-            # `_lose` has ended it.
-            self.log.warning("%r: %s", launch, launch.last.message.strip())
-        except TimeoutError:
-            message = f"The server did not start within {self.launch_timeout:g} seconds."
-            await self._fail(launch, failure("start-timeout", message))
-        except asyncio.CancelledError:
-            # By `cancel` or `_lose`, which have written its end.
-            self.log.info("%r is called off", launch)
-        except Exception:
-            self.log.exception("%r failed", launch)
-            await self._fail(launch, failure("internal"))
-        finally:
-            self._release(launch)
-            if request is not None:
-                await self._clean_up(request)
+    # -- parts of a launch
 
     def _expect(self, spec: Spec, commit: str = "") -> Expectation:
         place = Place(self.host, address_of(spec), commit)
         profile = self._backend.profile
         return self._learner.about(place, profile.typical, first_start=profile.first_start)
 
-    async def _build(self, launch: Launch, resolved: ResolvedSpec) -> BuildResult:
-        build = self._builds.get(resolved.key)
-        launch.joined = build is not None
-        if build is None:
-            build = Build(
-                resolved,
-                self._backend,
-                expectation=self._expect(launch.spec, resolved.commit or launch.spec.ref),
-                clock=self._clock,
-                limits=self._limits,
-                timeout=self.build_timeout,
-                full_log=BuildLog(
-                    Path(self._logs.name) / f"{secrets.token_hex(8)}.log",
-                    limit=self.max_full_log,
-                    meter=self.budgets.disk.meter,
-                    log=self.log,
-                ),
+    def _start_build(self, launch: Launch, resolved: ResolvedSpec) -> Build:
+        return Build(
+            resolved,
+            self._backend,
+            expectation=self._expect(launch.spec, resolved.commit or launch.spec.ref),
+            clock=self._clock,
+            limits=self._limits,
+            timeout=self.build_timeout,
+            full_log=BuildLog(
+                Path(self._logs.name) / f"{secrets.token_hex(8)}.log",
+                limit=self.max_full_log,
+                meter=self.budgets.disk.meter,
                 log=self.log,
-                channels=self._channels,
-                grew=self.budgets.grew,
-            )
-            self._builds[resolved.key] = build
-            # A build that is over is not joined: the next launch looks whether its result is there.
-            build.task.add_done_callback(lambda _: self._drop(build))
-        launch.attach(build)
-        return await build.result()
-
-    async def _spawn(
-        self, launch: Launch, request: LaunchRequest[Any, Any], *, found: bool
-    ) -> RunningServer:
-        writer = launch.tail()
-        normalizer = Normalizer()
-        writer.append(
-            Phase.LAUNCHING, "Launching server...\n", Step("requested", "Requesting a server")
+            ),
+            log=self.log,
+            channels=self._channels,
+            grew=self.budgets.grew,
         )
-        async with aclosing(self._backend.launch(request)) as items:
-            async for item in items:
-                if isinstance(item, RunningServer):
-                    return item
-                if isinstance(item, Attempt):
-                    writer.try_again(item)
-                    continue
-                note = normalizer.read(item)
-                if note is not None:
-                    writer.write(note, log=self.log)
-                    launch.image_bytes = launch.image_bytes or image_bytes(note.message)
-                    self.budgets.grew()
-        raise failure("internal", "The launcher ended without a result.")
-
-    async def _fail(self, launch: Launch, error: LaunchFailedError) -> None:
-        # A failed build has said so in its own channel, once for all its launches.
-        if not launch.ended:
-            try:
-                await launch.tail().fail(error)
-            except asyncio.CancelledError:
-                # By `cancel`, which has said so to the viewers.
-                self.log.info("%r is called off", launch)
-                return
-        self.log.warning("%r: %s", launch, launch.last.message.strip())
 
     # -- cleaning up
 
@@ -480,7 +387,7 @@ class LaunchManager(LoggingConfigurable):
         """End a launch whose events cannot be stored."""
         task = None if launch.ended else self._tasks.get(launch.id)
         launch.lose(failure("storage"))
-        # One that had its end already is past what could be cancelled.
+        # A launch that had ended is not cancelled: its task is about to end, or cleans up.
         if task is not None:
             task.cancel()
 
@@ -499,7 +406,7 @@ class LaunchManager(LoggingConfigurable):
             await launch.flush()
 
     def _over(self, launch: Launch) -> None:
-        """Count a launch that is over."""
+        """Count a launch that has ended."""
         del self._tasks[launch.id]
         last = launch.last
         self.ended[last.phase] += 1
@@ -515,43 +422,13 @@ class LaunchManager(LoggingConfigurable):
         self._learner.add(past)
 
     def _keep_for_a_while(self, launch: Launch) -> None:
-        """Leave a launch that is over to be looked at."""
+        """Keep a finished launch until `forget_after` has passed."""
         loop = asyncio.get_running_loop()
         self._timers[launch.id] = loop.call_later(self.forget_after, self._forget, launch)
         self.budgets.keep(launch)
 
-    def _release(self, launch: Launch) -> None:
-        launch.detach()
-        build = launch.build
-        if build is not None and build.users == 0:
-            if not build.task.done():
-                self.log.info("Build of %s is called off: nobody waits for it", build.resolved.key)
-                self._ending.add(build.task)
-                build.task.add_done_callback(self._ending.discard)
-            build.release()
-            # A new launch of it must not join one that is being ended.
-            self._drop(build)
-
-    def _drop(self, build: Build) -> None:
-        if self._builds.get(build.resolved.key) is build:
-            del self._builds[build.resolved.key]
-        if not build.task.cancelled() and build.task.done():
-            # Its launches have seen how it ended; without this, asyncio says that nobody has.
-            build.task.exception()
-
-    async def _clean_up(self, request: LaunchRequest[Any, Any]) -> None:
-        try:
-            async with asyncio.timeout(self.cleanup_timeout):
-                await self._backend.stop(request)
-        except (BinderProgressError, TimeoutError) as error:
-            self.log.error(  # noqa: TRY400 - the sentence says it all
-                "The server for %s may be left running: %s", request.name, error
-            )
-        except Exception:
-            self.log.exception("The server for %s may be left running", request.name)
-
     def _watch(self, launch: Launch) -> None:
-        """Set the timer that cancels a launch without viewers."""
+        """Set the timer that cancels a launch without viewers, or stop it."""
         if launch.id in self._tasks:
             self._stop_timer(launch)
             if not launch.viewers:
@@ -569,11 +446,3 @@ class LaunchManager(LoggingConfigurable):
         del self._launches[launch.id]
         self.budgets.drop(launch)
         launch.forget()
-
-
-def _span_below(parent: TraceParent | None) -> TraceParent:
-    """Return a new span of the same trace, or the first of a new one."""
-    span_id = secrets.token_hex(8)
-    if parent is None:
-        return TraceParent(secrets.token_hex(16), span_id)
-    return msgspec.structs.replace(parent, span_id=span_id)

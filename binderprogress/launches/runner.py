@@ -1,0 +1,159 @@
+"""Runs one launch: resolve, build, start a server, and clean up after a failure."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+
+from ..backends.base import TRACE, AnyBackend, Attempt, LaunchRequest, RunningServer
+from ..core.log.reader import Normalizer
+from ..core.log.reasons import failure
+from ..core.log.steps import Step
+from ..core.phases import Phase
+from ..errors import BinderProgressError, LaunchFailedError, RefusedError, StorageError
+from .history_entry import address_of, image_bytes
+from .launch import Launch
+from .learner import Learner
+from .ready_event import launch_request, ready_fields
+from .shared_builds import SharedBuilds
+
+__all__ = ["LaunchRunner", "Timeouts"]
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """Timeouts of a launch, in seconds.
+
+    Attributes
+    ----------
+    launch : float
+        Of starting the server, with all attempts.
+    cleanup : float
+        Of stopping the server of a launch that failed or was cancelled.
+    """
+
+    launch: float
+    cleanup: float
+
+
+class LaunchRunner:
+    """Takes launches from their start to their end.
+
+    Parameters
+    ----------
+    backend : Backend
+    builds : SharedBuilds
+    learner : Learner
+    timeouts : Timeouts
+    grew : callable
+        Called after each record, to make room in memory.
+    log : logging.Logger
+    """
+
+    def __init__(
+        self,
+        backend: AnyBackend,
+        *,
+        builds: SharedBuilds,
+        learner: Learner,
+        timeouts: Timeouts,
+        grew: Callable[[], None],
+        log: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
+        self._backend = backend
+        self._builds = builds
+        self._learner = learner
+        self._timeouts = timeouts
+        self._grew = grew
+        self._log = log
+
+    async def run(self, launch: Launch) -> None:
+        """Run a launch to its end. Errors become its last event."""
+        request: LaunchRequest[Any, Any] | None = None
+        # If tracing is off, forward the caller's traceparent.
+        TRACE.set(launch.span or launch.caller.parent)
+        try:
+            resolved = await self._backend.resolve(launch.spec)
+            if resolved.notice:
+                launch.notice(resolved.notice)
+            await self._learner.look_up(address_of(launch.spec))
+            built = launch.built = await self._builds.build(launch, resolved)
+            if resolved.build_only:
+                message = "Done! Found built image\n" if built.found else "Done! Image built\n"
+                launch.tail().end(Phase.READY, message, imageName=built.image)
+                return
+            request = launch_request(launch, resolved, built)
+            async with asyncio.timeout(self._timeouts.launch):
+                served = launch.served = await self._spawn(launch, request)
+            launch.tail().end(
+                Phase.READY,
+                f"server running at {served.url}\n",
+                **ready_fields(launch, resolved, built, served),
+            )
+            # A server whose address is lost is stopped.
+            await launch.flush()
+            request = None
+        except LaunchFailedError as error:
+            await self._fail(launch, error)
+        except RefusedError as error:
+            await self._fail(launch, failure("refused", str(error)))
+        except StorageError:
+            # The channel's failure has ended the launch.
+            self._log.warning("%r: %s", launch, launch.last.message.strip())
+        except TimeoutError:
+            message = f"The server did not start within {self._timeouts.launch:g} seconds."
+            await self._fail(launch, failure("start-timeout", message))
+        except asyncio.CancelledError:
+            # The last event was written before the task was cancelled.
+            self._log.info("%r was cancelled", launch)
+        except Exception:  # noqa: BLE001 - whatever a backend raises; viewers must see an end
+            self._log.exception("%r failed", launch)
+            await self._fail(launch, failure("internal"))
+        finally:
+            self._builds.release(launch)
+            if request is not None:
+                await self._clean_up(request)
+
+    async def _spawn(self, launch: Launch, request: LaunchRequest[Any, Any]) -> RunningServer:
+        writer = launch.tail()
+        normalizer = Normalizer()
+        writer.append(
+            Phase.LAUNCHING, "Launching server...\n", Step("requested", "Requesting a server")
+        )
+        async with aclosing(self._backend.launch(request)) as items:
+            async for item in items:
+                if isinstance(item, RunningServer):
+                    return item
+                if isinstance(item, Attempt):
+                    writer.try_again(item)
+                    continue
+                note = normalizer.read(item)
+                if note is not None:
+                    writer.write(note, log=self._log)
+                    launch.image_bytes = launch.image_bytes or image_bytes(note.message)
+                    self._grew()
+        raise failure("internal", "The launcher ended without a result.")
+
+    async def _fail(self, launch: Launch, error: LaunchFailedError) -> None:
+        # A failed build ends with this event in its own channel, once for all its launches.
+        if not launch.ended:
+            try:
+                await launch.tail().fail(error)
+            except asyncio.CancelledError:
+                # The last event was written before the task was cancelled.
+                self._log.info("%r was cancelled", launch)
+                return
+        self._log.warning("%r: %s", launch, launch.last.message.strip())
+
+    async def _clean_up(self, request: LaunchRequest[Any, Any]) -> None:
+        try:
+            async with asyncio.timeout(self._timeouts.cleanup):
+                await self._backend.stop(request)
+        except (BinderProgressError, TimeoutError) as error:
+            self._log.error("The server for %s may be left running: %s", request.name, error)
+        except Exception:  # noqa: BLE001 - whatever a backend raises; the launch is over
+            self._log.exception("The server for %s may be left running", request.name)
