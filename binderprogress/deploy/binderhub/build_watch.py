@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Executor, Future
 from typing import Any
 
 from binderhub.build import ProgressEvent
@@ -24,6 +24,9 @@ _Status = ProgressEvent.BuildStatus
 
 _PATIENCE = 10.0
 """Seconds that a status may be behind the log that has told of a failure."""
+
+_STOP = 2.0
+"""Seconds that threads have to notice that they should stop."""
 
 _LAST_LINES = 2.0
 """Seconds that the log may be behind the status that tells of the end."""
@@ -45,9 +48,10 @@ class BuildWatch:
         self._pool = pool
         self._queue: Queue[Any] = executor.q
         self._logs: asyncio.Future[Any] | None = None
-        self._running: list[asyncio.Future[Any]] = []
+        self._submitted: list[Future[Any]] = []
+        self._stopped = False
 
-    async def lines(self) -> AsyncIterator[str]:
+    async def lines(self) -> AsyncGenerator[str, None]:
         """Build, and iterate over the lines of the log: repo2docker's JSON.
 
         Raises
@@ -79,22 +83,34 @@ class BuildWatch:
         if failed:
             raise failure("build-failed")
 
-    def stop(self) -> None:
-        """Stop watching."""
+    async def stop(self) -> None:
+        """Stop watching, and wait until the threads are free."""
+        self._stopped = True
         self._executor.stop()
-        # What waits for a thread is not begun any more.
-        for future in self._running:
-            future.cancel()
+        # What still waits for a thread is cancelled.
+        running = [
+            asyncio.wrap_future(future)
+            for future in self._submitted
+            if not future.cancel() and not future.done()
+        ]
+        if running:
+            ended, busy = await asyncio.wait(running, timeout=_STOP)
+            for future in ended:
+                # Stopping it may be the reason of an error.
+                future.exception()
+            if busy:
+                _log.warning("Build %s does not stop being watched", self._executor.name)
 
     def _run(self, work: Callable[[], None]) -> asyncio.Future[Any]:
-        future = asyncio.wrap_future(self._pool.submit(work))
-        self._running.append(future)
+        submitted = self._pool.submit(work)
+        self._submitted.append(submitted)
+        future = asyncio.wrap_future(submitted)
         future.add_done_callback(self._check)
         return future
 
     def _check(self, future: asyncio.Future[Any]) -> None:
-        if future.cancelled() or (error := future.exception()) is None:
-            # To submit may be over long before the build is; its status comes by the queue.
+        if future.cancelled() or (error := future.exception()) is None or self._stopped:
+            # `submit` may return long before the build ends; its status comes by the queue.
             return
         _log.error("Build %s cannot be watched", self._executor.name, exc_info=error)
         sentence = "Unhandled error watching for build events. Please try again."
@@ -104,7 +120,7 @@ class BuildWatch:
         async with asyncio.timeout(timeout):
             return await self._queue.get()
 
-    async def _rest(self) -> AsyncIterator[str]:
+    async def _rest(self) -> AsyncGenerator[str, None]:
         """Iterate over what the log still has: its end is what tells why a build failed."""
         if self._logs is not None:
             await asyncio.wait([self._logs], timeout=_LAST_LINES)

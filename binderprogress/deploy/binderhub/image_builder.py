@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -104,15 +105,16 @@ class BinderHubBuilder(LoggingConfigurable):
         with BUILDS_INPROGRESS.track_inprogress():
             yield _waiting("Waiting for build to start...\n")
             try:
-                async for line in watch.lines():
-                    yield Record("repo2docker", line)
+                async with aclosing(watch.lines()) as lines:
+                    async for line in lines:
+                        yield Record("repo2docker", line)
                 outcome = "success"
             except LaunchFailedError:
                 outcome = "failure"
                 raise
             finally:
                 # It frees BinderHub's threads. A build in the cluster goes on by itself.
-                watch.stop()
+                await watch.stop()
                 if outcome:
                     BUILD_TIME.labels(status=outcome).observe(time.perf_counter() - began)
                     BUILD_COUNT.labels(status=outcome, **resolved.labels).inc()

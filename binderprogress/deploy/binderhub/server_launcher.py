@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import quote
 
@@ -62,10 +63,11 @@ class BinderHubLauncher(LoggingConfigurable):
             for attempt in range(1, retries + 1):
                 began = time.perf_counter()
                 try:
-                    async for item in self._attempt(request, target):
-                        if isinstance(item, RunningServer):
-                            self._succeeded(request, target, began, attempt)
-                        yield item
+                    async with aclosing(self._attempt(request, target)) as items:
+                        async for item in items:
+                            if isinstance(item, RunningServer):
+                                self._succeeded(request, target, began, attempt)
+                            yield item
                     return
                 except Exception as error:
                     # What refuses will refuse again.
@@ -115,6 +117,8 @@ class BinderHubLauncher(LoggingConfigurable):
             started = await task
         finally:
             task.cancel()
+            # Closing this ends it before it returns; its error, if any, was raised above.
+            await asyncio.wait([task])
         yield RunningServer(started["url"], started["token"])
 
     def _name(self, target: BinderHubResolvedSpec) -> _Server:
