@@ -49,9 +49,9 @@ def test_what_says_nothing_is_nothing_said_again() -> None:
 
 def test_attack_a_log_of_one_line_without_end_takes_neither_memory_nor_time() -> None:
     log = ["y"] * 30_000
-    began = time.monotonic()
+    began = time.thread_time()
     assert len(news(log, log)) < 60_001
-    assert time.monotonic() - began < 5
+    assert time.thread_time() - began < 5
 
 
 def test_attack_states_without_end_are_not_kept() -> None:
