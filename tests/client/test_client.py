@@ -337,7 +337,7 @@ async def test_it_gives_up_after_five_attempts() -> None:
 async def test_a_response_that_is_not_a_stream() -> None:
     async with odd_server() as odd, AsyncClient(odd.url, pauses=SOON) as client:
         odd.answers = [(200, "text/html", b"<h1>Log in</h1>")]
-        with pytest.raises(ServerUnreachableError, match="no binderprogress"):
+        with pytest.raises(ServerUnreachableError, match="neither a binderprogress server"):
             await all_of(client, "x")
         assert len(odd.asked) == 1
 

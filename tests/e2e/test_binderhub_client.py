@@ -119,7 +119,7 @@ def test_a_failure(page: Path) -> None:
             failed = [event["message"] for event in events if event["phase"] == "failed"]
         assert failed[0] == "The build failed.\n"
         with watching(page, server.url, "nonsense/ada/penguins/HEAD") as events:
-            assert "known are gh, gl, gist, git" in next(events)["message"]
+            assert "providers are gh, gl, gist, git" in next(events)["message"]
 
 
 @pytest.mark.parametrize("while_launching", [False, True])

@@ -68,7 +68,7 @@ async def test_each_request_without_an_id_starts_a_launch(
     ("path", "says"),
     [
         ("nonsense", "'nonsense'"),
-        ("swhid/10.5281/x/HEAD", "known are gh, gl, gist, git"),
+        ("swhid/10.5281/x/HEAD", "providers are gh, gl, gist, git"),
         ("gh/a", "gh/<user>/<repository>/<ref>"),
         ("git/ext%3A%3Ash/HEAD", "https://"),
         ("gh/a/b/--upload-pack=sh", "branch"),
