@@ -53,7 +53,7 @@ export class Tab {
   }
 }
 
-/** A ring that fills. At the end, it has a symbol in it, so that colour alone does not matter. */
+/** A ring that fills. At the end, it has a symbol, so that the state does not depend on colour alone. */
 function icon(mode: ViewState["mode"], percent: number): string {
   const colour = COLOURS[mode] ?? "#1a8a8f";
   const symbols: Partial<Record<ViewState["mode"], string>> = {

@@ -88,7 +88,7 @@ export class LaunchSession {
   #earlyEvents: LaunchEvent[] = [];
   #stop: () => void = () => undefined;
   #cancel: FollowedLaunch["cancel"];
-  /** Increases when what is under way is not wanted any more. */
+  /** Increases when a start or a watch is abandoned: its results are ignored then. */
   #attempt = 0;
 
   constructor(callbacks: SessionCallbacks) {
