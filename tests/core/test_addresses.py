@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from binderprogress.core.specs import looks_like_address, looks_like_spec, parse, read_address
+from binderprogress.core.specs import (
+    has_host,
+    is_address,
+    looks_like_address,
+    looks_like_spec,
+    parse,
+    read_address,
+)
 from binderprogress.errors import SpecError
 
 CASES: list[dict[str, Any]] = json.loads(
@@ -55,3 +62,35 @@ def test_a_ref_with_slashes_is_read_as_the_ref_that_exists(
     assert target.refs == ["feature/x/nb", "feature/x", "feature"]
     chosen = target.at(ref)
     assert (str(chosen.spec), chosen.urlpath, chosen.refs) == (spec, urlpath, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "host"),
+    [
+        ("https://github.com/kim/demo", True, True),
+        (" <https://github.com/kim/demo>", True, True),
+        ("github.com/kim/demo", False, True),
+        ("zenodo.org/records/3242074", False, True),
+        ("doi:10.5281/zenodo.3242074", True, False),
+        ("10.5281/zenodo.3242074", False, False),
+        ("kim/demo", False, False),
+        ("gh/kim/demo/HEAD", False, False),
+        # A spec of a provider that only a BinderHub knows.
+        ("own/https%3A%2F%2Fgit.example.org%2Fa/HEAD", False, False),
+    ],
+)
+def test_what_has_a_scheme_or_a_host(text: str, *, scheme: bool, host: bool) -> None:
+    assert is_address(text) is scheme
+    assert has_host(text) is host
+
+
+@pytest.mark.parametrize(
+    ("spec", "clone_url"),
+    [
+        ("gl/group%2Fdemo/HEAD", "https://gitlab.com/group/demo.git"),
+        ("gh/kim/demo/HEAD", "https://github.com/kim/demo"),
+        ("git/https%3A%2F%2Fgit.example.org%2Fa/HEAD", "https://git.example.org/a"),
+    ],
+)
+def test_what_git_clones(spec: str, clone_url: str) -> None:
+    assert parse(spec).clone_url == clone_url
