@@ -227,8 +227,7 @@ def json_schema() -> dict[str, Any]:
     schema = msgspec.json.schema(Event)
     for definition in schema["$defs"].values():
         # Docstrings. Python before 3.13 with msgspec before 0.23 does not dedent them.
-        if "description" in definition:
-            definition["description"] = cleandoc(definition["description"])
+        definition["description"] = cleandoc(definition["description"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A binderprogress event",
