@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from inspect import cleandoc
 
 from .base import USAGE, CommandGroup, launch_command
 
@@ -17,12 +18,12 @@ class BinderProgressApp(CommandGroup):
 
     name = "binderprogress"
     description = __doc__ or ""
-    examples = """
+    examples = cleandoc("""
     binderprogress demo                        # start everything, with examples in a browser
     binderprogress launch ./my-repository      # launch a repository from the terminal
     binderprogress check ./my-repository       # check that its notebooks still run
     binderprogress serve --generate-config     # write a config file
-    """
+    """)
     # As strings, so that each command only imports what it needs.
     subcommands = {  # noqa: RUF012 - traitlets' way
         "serve": ("binderprogress.cli.serve.ServeApp", "Run the server."),

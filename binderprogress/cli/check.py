@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import textwrap
+from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,12 +35,12 @@ class CheckApp(LaunchingCommand):
 
     name = "check"
     description = __doc__ or ""
-    examples = """
+    examples = cleandoc("""
     binderprogress check ./my-repository --all-notebooks
     binderprogress check gh/binder-examples/requirements/HEAD --notebook index.ipynb
     binderprogress check https://github.com/user/repo --server https://binder.example.org \\
         --junit report.xml
-    """
+    """)
     aliases = {  # noqa: RUF012 - traitlets' way
         **LaunchingCommand.aliases,
         "ref": "CheckApp.ref",

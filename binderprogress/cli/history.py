@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from inspect import cleandoc
 
 from ..errors import ConfigError
 from ..history.config import History
@@ -25,11 +26,11 @@ class RebuildApp(Command):
 
     name = "history rebuild"
     description = __doc__ or ""
-    examples = """
+    examples = cleandoc("""
     binderprogress history rebuild
     binderprogress history rebuild -f /etc/binderprogress_config.py
     binderprogress history rebuild --url sqlite:////srv/binderprogress/history.sqlite
-    """
+    """)
     classes = [History]  # noqa: RUF012 - traitlets' way
     aliases = {**Command.aliases, "url": "History.url"}  # noqa: RUF012
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import aclosing
+from inspect import cleandoc
 
 from traitlets import Bool, Unicode
 
@@ -44,11 +45,11 @@ class LaunchApp(LaunchingCommand):
 
     name = "launch"
     description = __doc__ or ""
-    examples = """
+    examples = cleandoc("""
     binderprogress launch ./my-repository
     binderprogress launch https://github.com/binder-examples/requirements --ref master
     binderprogress launch gh/binder-examples/requirements/HEAD --server https://binder.example.org
-    """
+    """)
     aliases = {  # noqa: RUF012 - traitlets' way
         **LaunchingCommand.aliases,
         "ref": "LaunchApp.ref",

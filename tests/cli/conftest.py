@@ -41,7 +41,7 @@ def server(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Ite
     arguments = ["binderprogress", "serve", "--port", "0", "-f", str(config)]
     log = folder / "log"
     with program(*arguments, env=env, log=log) as running:
-        line = running.line(timeout=30)
+        line = running.line(timeout=120)
         prefix, _, url = line.strip().rpartition(" ")
         assert prefix == "binderprogress listens on", log.read_text()
         yield Server(url, folder, running, log)

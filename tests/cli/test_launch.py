@@ -52,7 +52,7 @@ def launch(env: dict[str, str]) -> Launch:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=150,
             check=False,
             **more,
         )
@@ -303,7 +303,7 @@ SHOWY = (
 )
 
 
-def in_terminal(arguments: list[str], env: dict[str, str], timeout: float = 60) -> tuple[int, str]:
+def in_terminal(arguments: list[str], env: dict[str, str], timeout: float = 150) -> tuple[int, str]:
     """Run the command in a terminal of 100 columns, and return its exit code and output."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
@@ -391,7 +391,7 @@ def blocked(server: Server, name: str, env: dict[str, str], log: Path) -> Iterat
     folder = make(server, name, BLOCKING)
     arguments = ["binderprogress", "launch", folder, "--server", server.url, "--json"]
     with program(*arguments, env=env, log=log) as running:
-        while decode(running.line(timeout=30)).message != "blocking\n":
+        while decode(running.line(timeout=120)).message != "blocking\n":
             continue
         yield running
 
