@@ -576,3 +576,12 @@ def test_a_record_that_has_no_ref() -> None:
     assert ready["binder_request"] == f"v2/{text}"
     assert ready["binder_persistent_request"] == "v2/zenodo/10.5281/zenodo.2"
     assert ready["binder_ref_url"] == "https://doi.org/10.5281/zenodo.2"
+
+
+def test_a_configuration_imports_from_the_public_path() -> None:
+    # Written into configuration files: whoever renames it breaks them.
+    from binderprogress.deploy import binderhub
+
+    assert binderhub.__all__ == ["BinderProgress", "BinderProgressHub"]
+    assert binderhub.BinderProgress is BinderProgress
+    assert not hasattr(binderhub, "install_everything")

@@ -230,7 +230,7 @@ def test_the_page_asks_where_a_link_elsewhere_would_start_a_users_server() -> No
 def test_ones_own_launches_are_listed_and_cancelled_without_a_script() -> None:
     with inside(**OURS) as server:
         ann = logged_in(server, "ann", "launches")
-        assert "There are none" in ann.go("launches").text
+        assert "You have no launches" in ann.go("launches").text
         launch = start(ann).json()["id"]
         server.build()
         assert f"#launch={launch}" in ann.go("launches").text
