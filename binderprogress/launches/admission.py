@@ -1,4 +1,4 @@
-"""How many launches may be under way: in all, of one user, of one client."""
+"""Limits of running launches: in total, per user, and per client."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _BUSY_CLIENT = 30.0
 
 
 class Admission(msgspec.Struct, frozen=True):
-    """Refuses launches that are too many.
+    """Refuses launches above the limits.
 
     Attributes
     ----------
     in_all : int
-        How many may be under way.
+        Maximum number of running launches.
     of_user, of_client : int
-        … of one user, where users have names, and of one client elsewhere; 0: no limit. Attack: one
-        client takes all of them, and keeps everybody else out.
+        Maximum per user where users log in, and per client elsewhere. 0 disables the limit. Attack:
+        one client takes all launches, and keeps everyone else out.
     """
 
     in_all: int
@@ -33,12 +33,12 @@ class Admission(msgspec.Struct, frozen=True):
     of_client: int
 
     def check(self, caller: Caller, under_way: Collection[Launch]) -> None:
-        """Refuse a launch if it would be one too many.
+        """Check whether another launch may start.
 
         Raises
         ------
         TooManyRequestsError
-            If it is.
+            If a limit is reached.
         """
         if len(under_way) >= self.in_all:
             raise TooManyRequestsError(

@@ -1,7 +1,7 @@
-"""How much memory and disk launches may take, and what goes when it is too much.
+"""Budgets for the memory and disk space of launches, and what is freed when they are exceeded.
 
-Attack: without a budget, launch after launch with a long log fills the memory and the disk. Whoever
-asks for a launch that is over does not make it stay.
+Attack: without a budget, many launches with long logs fill the memory and the disk. Requests for
+finished launches do not keep them.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from .launch import Launch
 __all__ = ["Budget", "Budgets", "Part"]
 
 _RESERVE = 8
-"""One part in so many of a budget is never filled by launches that are over, nor by logs."""
+"""This fraction (1/8) of a budget is reserved: finished launches and logs do not use it."""
 
 _LOGS = 5 / 8
-"""As much of a budget is for logs under way. The rest is for many launches with short ones."""
+"""Share of a budget for the logs of running builds. The rest is for launches with short logs."""
 
 _SHARE = 2
-"""A log under way may take one part in so many of what is left free of that.
+"""The log of a running build may use this fraction (1/2) of what is free of that share.
 
-So the first ones may be long, and there is always room for one more: no fixed share would do both.
-(Known from switches as the dynamic threshold of Choudhury and Hahne, 1998.)
+The first logs may thus be long, and there is always room for another one. A fixed share cannot do
+both. (Network switches call this a dynamic threshold: Choudhury and Hahne, 1998.)
 """
 
 _LEAST = 1024
-"""… but always one part in so many of the budget."""
+"""… but always at least this fraction (1/1024) of the budget."""
 
 _STEPS = 64
-"""A budget is looked at again after one part in so many, or before if less is free."""
+"""A budget is checked again after this fraction (1/64) was used, or earlier if less is free."""
 
 
 class Sized(Protocol):
-    """What takes a part of a budget."""
+    """What uses a budget."""
 
     @property
     def size(self) -> int:
@@ -45,29 +45,29 @@ class Sized(Protocol):
 
 
 class Part(Sized, Protocol):
-    """The log of a launch under way, which grows."""
+    """The log of a running launch, which grows."""
 
     @property
     def is_cut(self) -> bool:
-        """Whether it takes nothing more."""
+        """Whether it was cut."""
         ...
 
     def cut(self) -> None:
-        """Have it take nothing more."""
+        """Stop it from growing."""
         ...
 
 
 class Budget:
-    """One of the two.
+    """One budget: memory or disk.
 
     Parameters
     ----------
     limit : int
         Bytes.
     held : callable
-        Return what a launch takes of it.
+        Return what a launch uses of it.
     parts : callable
-        Return what of this grows, and can be cut.
+        Return the growing parts of a launch, which can be cut.
     """
 
     def __init__(
@@ -85,8 +85,8 @@ class Budget:
         self._step = limit // _STEPS
         self._most = limit - limit // _RESERVE
         self.low = self._most - self._step
-        """As much is left once launches were forgotten, so that they are not again soon."""
-        # What says that logs are cut, and how launches end, has to fit in, too.
+        """Launches are forgotten down to this, so that the next ones are not forgotten soon."""
+        # Leaves room for the notes about cut logs, and for the last events of launches.
         self._full = limit - self._step
         self.meter.alarm = min(self._step, self._most)
 
@@ -96,7 +96,7 @@ class Budget:
         return self.meter.used > self._most
 
     def cut(self, under_way: Collection[Launch]) -> None:
-        """Cut logs of launches under way that take too much, and say when to look again."""
+        """Cut logs of running launches that are too long, and set when to check again."""
         held = {id(one): one for launch in under_way for one in self._held(launch)}
         free = self._logs - sum(one.size for one in held.values())
         most = max(free // _SHARE, self._least)
@@ -113,16 +113,16 @@ class Budget:
 
 
 class Budgets:
-    """Memory for events and disk for full logs, and the launches that are over and take them.
+    """The budgets for memory and disk, and the finished launches that use them.
 
     Parameters
     ----------
     memory, disk : int
         Bytes.
     under_way : callable
-        Return the launches that are not over.
+        Return the running launches.
     forget : callable
-        Forget a launch that is over; it calls `drop`.
+        Forget a finished launch. It calls `drop`.
     """
 
     def __init__(
@@ -142,30 +142,30 @@ class Budgets:
         self._over: dict[str, Launch] = {}
 
     def __len__(self) -> int:
-        """Return how many launches are over and kept."""
+        """Return the number of finished launches that are kept."""
         return len(self._over)
 
     def keep(self, launch: Launch) -> None:
-        """Keep a launch that is over as long as there is room for it."""
+        """Keep a finished launch as long as there is room for it."""
         self._over[launch.id] = launch
         self.make_room()
 
     def drop(self, launch: Launch) -> None:
-        """Leave a launch alone that is forgotten."""
+        """Remove a launch that was forgotten."""
         self._over.pop(launch.id, None)
 
     def grew(self) -> None:
-        """Make room if there is none; called with every line, and quick."""
+        """Make room if needed. This is called with every line, and is quick."""
         memory, disk = self.memory.meter, self.disk.meter
         if memory.used > memory.alarm or disk.used > disk.alarm:
             self.make_room()
 
     def make_room(self) -> None:
-        """Forget launches that are over, the oldest first; then cut the logs of those that run."""
+        """Forget finished launches, the oldest first. Then cut the logs of running ones."""
         for budget in (self.memory, self.disk):
             if budget.is_over:
                 for launch in list(self._over.values()):
-                    # Without a build it takes nothing of the disk.
+                    # Without a build, a launch uses no disk space.
                     if budget is self.memory or launch.build is not None:
                         self._forget(launch)
                     if budget.meter.used <= budget.low:

@@ -1,4 +1,4 @@
-"""A build: the making of one commit's environment, shared by all launches that want it."""
+"""A build: makes the environment of a commit, shared by all launches that need it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ __all__ = ["FIRST", "Build"]
 FIRST = 2
 """The number of a build's first event.
 
-Number 1 is in every launch the launch's own. Numbering the rest here, once, lets all launches of a
-build share the very bytes of its events.
+Number 1 is the launch's own event. The build's events have the same numbers in all launches, which
+therefore share their bytes.
 """
 
 _TURN = 0.003
-"""Seconds after which a build that prints without a pause lets others have their turn."""
+"""Seconds after which a build that prints without a pause lets other tasks run."""
 
 
 class Build:
@@ -41,19 +41,19 @@ class Build:
     resolved : ResolvedSpec
     backend : Backend
     expectation : Expectation
-        What its estimates begin with.
+        What its estimates start from.
     clock : Clock
     limits : Limits
     timeout : float
-        Seconds that it may take.
+        Seconds.
     full_log : BuildLog
-        Where the whole log is written to.
+        The file with the full log.
     log : logging.Logger
         The operator's.
     channels : Channels
         Where its events are stored.
     grew : callable, optional
-        Called after each record, to make room where there is none.
+        Called after each record, to make room in memory.
     """
 
     def __init__(
@@ -76,9 +76,9 @@ class Build:
         self.channel.open()
         self.full_log = full_log
         self.users = 0
-        """Launches that wait for it."""
+        """The number of launches that wait for it."""
         self.readers = 0
-        """Launches whose log begins with it."""
+        """The number of launches whose stream contains it."""
         self._backend = backend
         self._timeout = timeout
         self._log = log
@@ -101,25 +101,25 @@ class Build:
         Raises
         ------
         LaunchFailedError
-            If it failed. Its channel ends with that already.
+            If it failed. Its channel ends with the same failure.
         """
-        # Shielded: one launch that is cancelled does not end the build of the others.
+        # Shielded: cancelling one launch does not cancel the build of others.
         return await asyncio.shield(self.task)
 
     def release(self) -> None:
-        """Call it off, or what it has left: no launch waits for it, and none is to."""
+        """Cancel it, or release its result: no launch waits for it."""
         if not self.task.done():
             self.task.cancel()
         elif not self.task.cancelled() and self.task.exception() is None:
             self.task.result().abandon()
 
     def forget(self) -> None:
-        """Give back what it has in memory and on the disk, once it has come to its end."""
+        """Free its memory and disk space, once it has ended."""
         if self.task.done():
             self.channel.discard()
             self.full_log.delete()
         else:
-            # It is called off, and ends its processes still.
+            # It was cancelled, and is still ending its processes.
             self.task.add_done_callback(lambda _: self.forget())
 
     def _stop(self) -> None:
@@ -149,7 +149,7 @@ class Build:
             self.full_log.close()
 
     async def _end(self) -> BuildResult:
-        """Build, and write the end into the channel."""
+        """Build, and write the last event."""
         try:
             async with asyncio.timeout(self._timeout):
                 built = await self._build()
@@ -187,7 +187,7 @@ class Build:
                     self.full_log.write(note.message)
                     self.writer.write(note, log=self._log)
                     self._grew()
-                # Lines that have come already are read without a wait, thousands of them.
+                # Buffered lines are read without suspending, thousands at a time.
                 if loop.time() > turn:
                     await asyncio.sleep(0)
                     turn = loop.time() + _TURN

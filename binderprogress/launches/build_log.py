@@ -21,12 +21,12 @@ _BUFFER = 64 * 1024
 class BuildLog:
     """A file that is only appended to.
 
-    A disk that is full, or any other trouble with the file, ends the log and never the build.
+    A full disk, or any other error of the file, ends the log and never the build.
 
     Parameters
     ----------
     path : Path
-        The file; it is made with the first bytes, and open only while the build runs.
+        The file. It is created with the first bytes, and open only while the build runs.
     limit : int
         Bytes after which the log is cut.
     meter : Meter
@@ -44,7 +44,7 @@ class BuildLog:
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self.size = 0
-        """Bytes so far; where the file ends once all is written."""
+        """Bytes so far, including those that are not written yet."""
         self.is_cut = False
         """Whether nothing more is taken."""
         self._path = path
@@ -56,7 +56,7 @@ class BuildLog:
         self._problem = b""
 
     def write(self, text: str) -> None:
-        """Append text, whole lines as a rule, unless the log was cut."""
+        """Append text, usually whole lines, unless the log was cut."""
         if self.is_cut:
             return
         self._add(text)
@@ -64,21 +64,21 @@ class BuildLog:
             self._end("[The log is cut here: it is longer than this server keeps.]\n")
 
     def cut(self) -> None:
-        """Take nothing more: there is no room for it on the disk."""
+        """Take nothing more, because disk space is short."""
         if not self.is_cut:
             self._end("[The log is cut here: this server has no room for more of it.]\n")
 
     def close(self) -> None:
-        """Write what is left, and close the file; it can be read still.
+        """Write the rest, and close the file. It can still be read.
 
-        A server keeps many logs of builds that are over, and may open few files.
+        A server keeps the logs of many finished builds, and may open few files.
         """
         self.flush()
         self.is_cut = True
         self._close_file()
 
     def flush(self) -> None:
-        """Write what was held back."""
+        """Write the buffer."""
         if not self._buffer:
             return
         data = bytes(self._buffer)
@@ -97,7 +97,7 @@ class BuildLog:
     def read(self, until: int | None = None) -> Iterator[bytes]:
         """Return the log so far in chunks, or its first `until` bytes.
 
-        What it is is settled now; the chunks can be read later, and in another thread.
+        Its extent is fixed now. The chunks can be read later, and in another thread.
         """
         self.flush()
         end = self.size if until is None else min(until, self.size)
@@ -113,7 +113,7 @@ class BuildLog:
         try:
             self._path.unlink(missing_ok=True)
         except OSError as error:
-            self._log.error("A log that nobody needs any more cannot be removed: %s", error)
+            self._log.error("The log of a forgotten build cannot be removed: %s", error)
 
     def _add(self, text: str) -> None:
         data = text.encode("utf-8", "replace")
@@ -129,7 +129,7 @@ class BuildLog:
         self.is_cut = True
 
     def _fail(self, error: OSError, written: int) -> None:
-        """End the log where all of it is on the disk, and say so once."""
+        """End the log at the last byte on disk, and report it once."""
         self.is_cut = True
         self._meter.used -= self.size - written
         self.size = written
@@ -138,10 +138,10 @@ class BuildLog:
         self._log.error("The full log of a build ends early: %s", error)
         if self._file >= 0:
             try:
-                # A part may have been written, which can end within a character.
+                # Part of the buffer may have been written, up to the middle of a character.
                 os.ftruncate(self._file, written)
             except OSError as also:
-                self._log.error("… and what was written in part stays: %s", also)
+                self._log.error("The last part of the log cannot be removed: %s", also)
 
     def _close_file(self) -> None:
         if self._file >= 0:

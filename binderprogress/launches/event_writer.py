@@ -1,4 +1,4 @@
-"""Writes notes into a channel as events: numbered, timed, with the bar's place in each."""
+"""Writes notes into a channel as events, with number, time, progress and estimate."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ _NO_STEP = Step("", "")
 
 
 class Clock(msgspec.Struct, frozen=True):
-    """Where the time comes from.
+    """The clock of a launch.
 
     Attributes
     ----------
     monotonic, utc : callable
-        Seconds: ones that never jump, and since 1970.
+        Seconds: monotonic, and since 1970.
     """
 
     monotonic: Callable[[], float] = time.monotonic
@@ -55,18 +55,18 @@ class Clock(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What is too much for a stream; the full log has it all.
+    """Limits of a stream. The full log has everything.
 
     Attributes
     ----------
     line : int
-        Characters of one line.
+        Maximum characters of a line.
     log : int
-        Characters of all lines of one build.
+        Maximum characters of all lines of a build.
     lines : int
-        All lines of one build, since the shortest takes a kilobyte of memory as an event.
+        Maximum lines of a build: as an event, even the shortest takes a kilobyte of memory.
     steps : int
-        Steps that are told when there are no more lines.
+        Maximum steps that are shown after lines are cut.
     """
 
     line: int = 4096
@@ -76,19 +76,19 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Writer:
-    """Appends what notes say to one channel.
+    """Appends notes to one channel.
 
     Parameters
     ----------
     channel : Channel
     clock : Clock
     began, began_utc : float
-        When the build or launch began, in monotonic seconds and in seconds since 1970. Events get
-        their time from these, so that it fits their curves however the clock is set meanwhile.
+        When the build or launch began, in monotonic seconds and in seconds since 1970. Times of
+        events are computed from these, so that they match the curves even if the clock is set.
     estimator : Estimator
     limits : Limits
     phase : Phase or None
-        That of the event before the channel's first.
+        The phase before the channel's first event.
     """
 
     def __init__(
@@ -111,9 +111,9 @@ class Writer:
         self.phase = phase
         self.attempt = 1
         self.changes: list[StepChange] = []
-        """What `core.past.spans` needs of the channel's events, but for the last one."""
+        """What `core.timing.spans` needs of the events, except for the last one."""
         self.is_cut = False
-        """Whether no more lines of the log are taken for want of memory."""
+        """Whether no more lines are taken because memory is short."""
         self._step = _NO_STEP
         self._tail: deque[str] = deque(maxlen=_TAIL)
         self._tail_size = 0
@@ -124,7 +124,7 @@ class Writer:
         self._elided = 0
 
     def write(self, note: Note, *, log: logging.Logger | logging.LoggerAdapter[Any]) -> None:
-        """Append one note, as far as the limits allow it."""
+        """Append a note, within the limits."""
         if note.traceback:
             log.debug("A source's traceback:\n%s", note.traceback)
         message = note.message
@@ -134,8 +134,8 @@ class Writer:
             if len(message) > self.limits.line:
                 message = self._within_line(message)
         phase = note.phase
-        # An earlier phase does not come back: what is said of it is told under the present one. And
-        # how it ends is for the source's end to say, not for its log.
+        # An earlier phase does not come back: such notes are shown in the current phase. Only the
+        # end of a source may end the launch, never its log.
         if phase is not self.phase and (phase not in TRANSITIONS[self.phase] or phase in _ENDS):
             phase = None
         if self._within_log(message):
@@ -160,16 +160,16 @@ class Writer:
         phase : Phase
         message : str
         step : Step or None
-            None: the present one goes on.
+            None continues the current step.
         source : dict or None
-            What the source said beyond this.
+            Further data of the source.
         fields
-            More fields of the event; they count more than what is known here.
+            More fields of the event, which override those set here.
 
         Raises
         ------
         IllegalTransitionError
-            If the phase cannot follow the one before; nothing is changed.
+            If the phase cannot follow the previous one. Nothing is changed.
         """
         check_transition(self.phase, phase)
         now = self.clock.monotonic()
@@ -187,7 +187,7 @@ class Writer:
         event = Event(
             id=self.channel.written + 1,
             phase=phase,
-            # To the millisecond; `round` takes several times as long.
+            # To the millisecond. `round` takes several times as long.
             time=int((self.began_utc + elapsed) * 1000 + 0.5) / 1000,
             elapsed=int(elapsed * 1000 + 0.5) / 1000,
             message=message,
@@ -213,11 +213,11 @@ class Writer:
         return encoded
 
     def try_again(self, attempt: Attempt) -> Encoded:
-        """Append that another attempt begins, and why."""
+        """Append that another attempt starts, and why."""
         self.attempt = attempt.number
-        # What the one before printed is not why this one fails.
+        # The output of the previous attempt does not explain a failure of this one.
         self._tail.clear()
-        # It may begin with the same step, which is another one now.
+        # It may start with the same step, which counts as another one.
         self._step = _NO_STEP
         return self.append(
             self.phase or Phase.WAITING,
@@ -226,17 +226,17 @@ class Writer:
         )
 
     async def fail(self, error: LaunchFailedError) -> None:
-        """Append the end of what went wrong, and end the channel.
+        """Append a failure as the last event, and end the channel.
 
-        If the channel ends meanwhile, by a launch that is cancelled, it stays as it is.
+        If the launch is cancelled meanwhile, nothing is appended.
         """
         found = Diagnosis(error.reason, error.subject, str(error), error.advice, [])
         if error.reason in _UNTOLD:
-            # The log is a stranger's; what reading it takes is not to hold up everybody else.
+            # In a thread: the log is untrusted, and searching it must not block the event loop.
             found = await asyncio.to_thread(diagnose, list(self._tail), otherwise=error.reason)
         if self.channel.ended:
             return
-        # Errors repeat addresses, and an address may have a password.
+        # Errors contain addresses, and an address may contain a password.
         self.end(
             Phase.FAILED,
             redact(found.message) + "\n",
@@ -247,7 +247,7 @@ class Writer:
         )
 
     def cancel(self, reason: str) -> None:
-        """Append the end of what was called off, and end the channel."""
+        """Append a cancellation as the last event, and end the channel."""
         self.end(Phase.CANCELLED, REASONS[reason].sentence + "\n", reason=reason)
 
     def end(self, phase: Phase, message: str, **fields: Any) -> None:
@@ -266,7 +266,7 @@ class Writer:
         return self.channel.size
 
     def cut(self) -> None:
-        """Take no more lines of the log: there is no memory for them."""
+        """Take no more lines of the log, because memory is short."""
         if self.is_cut:
             return
         self.is_cut = True
@@ -283,17 +283,17 @@ class Writer:
         return f"{text[: self.limits.line]}… [{more:,} more characters in the full log]{end}"
 
     def _within_line_of_source(self, source: dict[str, Any]) -> dict[str, Any]:
-        """Return what a source says beside its message, unless it is more than a line may be."""
+        """Return the data of a source, unless it is longer than a line may be."""
         size = len(msgspec.json.encode(source))
         self._written += size
         return source if size <= self.limits.line else {"elided": size}
 
     def _is_progress(self, phase: Phase | None, step: Step | None) -> bool:
-        """Whether there is something to tell even when no more lines are."""
+        """Whether a note is shown even after lines are cut."""
         if phase not in {None, self.phase}:
             return True
         if step is None or step == self._step or self._steps_told >= self.limits.steps:
-            # Attack: a log that is nothing but steps.
+            # Attack: a log that consists of steps.
             return False
         self._steps_told += 1
         return True
@@ -317,13 +317,13 @@ class Writer:
         )
 
     def _shorten_tail(self, more: int) -> None:
-        # At most: lines that the deque has dropped meanwhile are counted, too.
+        # An upper bound: lines that the deque has dropped are counted, too.
         self._tail_size += more
         if self._tail_size <= _TAIL_CHARACTERS:
             return
         size = sum(map(len, self._tail))
         if size > _TAIL_CHARACTERS:
-            # By a quarter, or it would be summed up again with the next line.
+            # By a quarter, so that it is not summed up again with the next line.
             while size > _TAIL_CHARACTERS * 3 // 4 and len(self._tail) > 1:
                 size -= len(self._tail.popleft())
         self._tail_size = size

@@ -1,8 +1,8 @@
-"""Fan-out: what is new in a launch goes to each of its viewers, in one write a tick at most.
+"""Fan-out: new events of a launch go to each of its viewers, in at most one write per tick.
 
-A viewer is a position. Those who have everything so far are alike: what is new is read once, put
-into bytes once, and the same bytes are offered to each. The others, who came later or read slowly,
-get slices of what is there, each at its own pace and in turns, so that nobody waits for them.
+A viewer is a position. Viewers that are up to date form a group: new events are read once, encoded
+once, and the same bytes are offered to each. Viewers that joined late or read slowly get slices,
+each at its own pace and in turns, so that no other viewer waits for them.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ from .slices import SLICE_EVENTS, Slices
 __all__ = ["Fanout", "Format", "Settings", "Viewer"]
 
 TICK = 0.02
-"""Seconds from one write to a viewer to the next, at most: what comes in between goes together."""
+"""Maximum seconds between two writes to a viewer. Events in between are written together."""
 
 SHARE = 0.05
-"""The part of all time that writing to viewers takes before they wait for each other.
+"""Share of the time that writing to viewers may take before writes are delayed.
 
-Where few watch, everything goes out at once; where hundreds do, once a tick.
+With few viewers, each event is written at once; with hundreds, once per tick.
 """
 
 _BUDGET = 0.005
-"""Seconds for which viewers are written to until everything else gets its turn."""
+"""Seconds of writing to viewers after which other tasks get a turn."""
 
 _FRAMES = 32
-"""How many slices are kept for others who may want the same."""
+"""Maximum number of encoded slices that are kept for other viewers."""
 
 _BLOCK = 32
-"""How many viewers are written to between two looks at the clock."""
+"""Number of viewers that are written to between two checks of the clock."""
 
 
 class Format(Protocol):
-    """How events go over a kind of connection. Equal ones share their bytes."""
+    """How events are sent over a kind of connection. Equal formats share their bytes."""
 
     @property
     def keepalive(self) -> bytes:
-        """What says nothing, and keeps proxies from cutting a silent connection."""
+        """Bytes without meaning, which keep proxies from closing a silent connection."""
         ...
 
     def frame(self, events: Sequence[Encoded]) -> bytes:
-        """Return the bytes of some events, one after the other."""
+        """Return the bytes of events."""
         ...
 
 
 class Settings(Protocol):
-    """What may change while it runs."""
+    """Settings that may change at runtime."""
 
     keepalive: float
     """Seconds of silence after which a keepalive is sent; 0 turns keepalives off."""
@@ -69,7 +69,7 @@ class Viewer(ABC):
 
     def __init__(self) -> None:
         self.position = 0
-        """The number of the last event that it has, or that is on its way to it."""
+        """The number of the last event that was sent to it."""
         self.audience: Audience | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -80,30 +80,30 @@ class Viewer(ABC):
         Returns
         -------
         bool
-            Whether the system has taken all of it. If not, the rest is kept and `drained` is
-            called when it has; nothing more is sent until then.
+            Whether the operating system has taken all of it. If not, the rest is buffered, and
+            nothing more is sent until `drained` is called.
         """
 
     @abstractmethod
     def end(self) -> None:
-        """Say that the stream is complete, and close the connection."""
+        """Send the end of the stream, and close the connection."""
 
     @abstractmethod
     def drop(self) -> None:
-        """Close the connection of one that does not read. It can resume."""
+        """Close the connection of a viewer that does not read. It can resume."""
 
     @abstractmethod
     def forget(self) -> None:
-        """Close the connection: the launch is forgotten, and there is nothing to resume."""
+        """Close the connection: the launch was forgotten and cannot be resumed."""
 
     @property
     def settings(self) -> Settings:
-        """Those of its server, while it watches."""
+        """The settings of the fan-out, while it watches."""
         assert self.audience is not None  # noqa: S101 - for the type checker
         return self.audience.fanout.settings
 
     def drained(self) -> None:
-        """Go on: what was kept has been taken."""
+        """Continue: the buffer is empty."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -111,7 +111,7 @@ class Viewer(ABC):
             self.audience.fanout.serve(self)
 
     def left(self) -> None:
-        """Forget the viewer: its connection is closed."""
+        """Remove the viewer: its connection is closed."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -120,23 +120,23 @@ class Viewer(ABC):
             self.audience = None
 
     def blocked(self) -> None:
-        """Drop it unless it is `drained` in time."""
+        """Drop it unless `drained` is called in time."""
         timeout = self.settings.viewer_timeout
         self._deadline = asyncio.get_running_loop().call_later(timeout, self.drop)
 
 
 class Audience:
-    """The viewers of a launch whose connections are of one kind."""
+    """The viewers of a launch whose connections have the same format."""
 
     def __init__(self, fanout: Fanout, launch: Launch, form: Format) -> None:
         self.fanout = fanout
         self.launch = launch
         self.format = form
         self.position = launch.end
-        """The number of the last event that those have who have everything."""
+        """The number of the last event that the live viewers have."""
         self.written = monotonic()
         self.pending = False
-        """Whether `send` is going to be called, or has not finished."""
+        """Whether `send` is scheduled or has not finished."""
         self._live: dict[Viewer, None] = {}
         self._slices = Slices(launch)
         self._size = 0
@@ -150,12 +150,12 @@ class Audience:
             self.fanout.changed(self)
 
     def add(self, viewer: Viewer, after: int) -> None:
-        """Take a viewer in, from a number on."""
+        """Add a viewer that has the events up to a number."""
         end = self.launch.end
         if self.launch.closed and after >= end:
-            # Who comes back after the end gets the end again, and does not wait for ever.
+            # A viewer that reconnects after the end gets the end again. It would wait for ever.
             after = end - 1
-        # A number from the future would wait for ever.
+        # A viewer with a number beyond the last would wait for ever.
         viewer.position = min(max(after, 0), end)
         viewer.audience = self
         self._size += 1
@@ -163,7 +163,7 @@ class Audience:
         self.fanout.serve(viewer)
 
     def remove(self, viewer: Viewer) -> None:
-        """Forget a viewer."""
+        """Remove a viewer."""
         self._live.pop(viewer, None)
         self._size -= 1
         self.launch.leave()
@@ -176,11 +176,11 @@ class Audience:
 
     @property
     def complete(self) -> bool:
-        """Whether there is nothing after `position`, and never will be."""
+        """Whether the live viewers have the whole stream."""
         return self.launch.closed and self.position >= self.launch.end
 
     def send(self) -> Iterator[None]:
-        """Write what is new to all who have everything before it; stops between blocks of them."""
+        """Write new events to the live viewers. Pauses between blocks of viewers."""
         while self.position < self.launch.end and not self.launch.forgotten:
             events = self._slices.after(self.position, SLICE_EVENTS, self._resume)
             if events is None:
@@ -188,7 +188,7 @@ class Audience:
             self.position = events[-1].id
             self.written = monotonic()
             yield from self._offer(self.fanout.frame(self.format, events))
-        # From here on, what is new is told anew.
+        # New events are notified again from here on.
         self.pending = False
         if self.launch.forgotten:
             for viewer in tuple(self._live):
@@ -203,7 +203,7 @@ class Audience:
         self.fanout.start(self.send())
 
     def _offer(self, data: bytes) -> Iterator[None]:
-        # Who joins meanwhile has what is in `data`.
+        # A viewer that joins meanwhile already has `data`.
         position, live = self.position, self._live
         for number, viewer in enumerate(tuple(live), 1):
             if viewer in live:
@@ -212,13 +212,13 @@ class Audience:
                         del live[viewer]
                         viewer.position = position
                         viewer.blocked()
-                except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+                except Exception as error:  # noqa: BLE001 - whatever it is, other viewers continue
                     _mistaken(viewer, error)
             if not number % _BLOCK:
                 yield
 
     def catch_up(self, viewer: Viewer) -> bool:
-        """Write a slice to a viewer that has not everything; True if it wants another at once."""
+        """Write a slice to a viewer that is behind. Return whether it can take another at once."""
         if self.launch.forgotten:
             viewer.forget()
             return False
@@ -234,7 +234,7 @@ class Audience:
                 if viewer.send(self.fanout.frame(self.format, events)):
                     return True
                 viewer.blocked()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+            except Exception as error:  # noqa: BLE001 - whatever it is, other viewers continue
                 _mistaken(viewer, error)
             return False
         if self.complete:
@@ -260,11 +260,11 @@ class Audience:
 
 
 class Fanout:
-    """All audiences of a server, and whose turn it is.
+    """All audiences of a server.
 
-    A launch that was silent for a pause is written to at once, else after the next one. A pause is
-    as long as the last writes were costly, and never longer than a tick. All run in the event loop
-    that `join` is called in.
+    The viewers of a launch that was silent are written to at once, otherwise after a pause. The
+    pause grows with the cost of the last writes, up to a tick. Everything runs in the event loop in
+    which `join` is called.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -276,23 +276,23 @@ class Fanout:
         self._framed: dict[tuple[Format, Encoded, Encoded], bytes] = {}
         self._pause = 0.0
         self._took = 0.0
-        """Seconds for which live viewers have been written to, since there was nothing to write."""
+        """Seconds of writing to live viewers since the queue was last empty."""
         self._turn: asyncio.Handle | None = None
         self._tick: asyncio.TimerHandle | None = None
 
     def join(self, viewer: Viewer, launch: Launch, after: int, form: Format) -> None:
-        """Send a viewer what comes after the number `after`, until its `Viewer.left` is called."""
+        """Send a viewer the events after the number `after`, until `Viewer.left` is called."""
         audience = self._audiences.get((launch, form))
         if audience is None:
             audience = self._audiences[launch, form] = Audience(self, launch, form)
         audience.add(viewer, after)
 
     def forget(self, audience: Audience) -> None:
-        """Forget an audience of nobody."""
+        """Remove an audience without viewers."""
         del self._audiences[audience.launch, audience.format]
 
     def changed(self, audience: Audience) -> None:
-        """Have what is new sent, now or after a pause."""
+        """Schedule sending new events, now or after a pause."""
         if monotonic() - audience.written >= self._pause:
             self.start(audience.send())
         else:
@@ -301,7 +301,7 @@ class Fanout:
                 self._tick = asyncio.get_running_loop().call_later(self._pause, self._on_tick)
 
     def serve(self, viewer: Viewer) -> None:
-        """Send more to a viewer that has not everything, when it is its turn."""
+        """Send more to a viewer that is behind, when it is its turn."""
         self._behind.append(viewer)
         self._schedule()
 
@@ -311,9 +311,9 @@ class Fanout:
         self._schedule()
 
     def frame(self, form: Format, events: Sequence[Encoded]) -> bytes:
-        """Return the bytes of events, made once for all who get them at about the same time.
+        """Return the bytes of events, encoded once for all viewers that need them now.
 
-        Launches that share their build share its events, too.
+        Launches that share a build share these bytes, too.
         """
         key = (form, events[0], events[-1])
         data = self._framed.get(key)
@@ -342,7 +342,7 @@ class Fanout:
         if not self._work:
             self._pause = min(self._took / SHARE, TICK)
             self._took = 0.0
-        # These have a time of their own, or they would starve where live ones need all of it.
+        # These have a budget of their own. Otherwise, busy live viewers would starve them.
         self._behind_turn(now + _BUDGET)
         if self._work or self._behind:
             self._schedule()
@@ -369,7 +369,7 @@ class Fanout:
 
 
 def _mistaken(viewer: Viewer, error: Exception) -> None:
-    """Tell of a mistake of ours, and let the viewer come back."""
+    """Report a bug of ours, and let the viewer reconnect."""
     problem = {"message": "A viewer could not be written to.", "exception": error}
     asyncio.get_running_loop().call_exception_handler(problem)
     viewer.drop()

@@ -1,4 +1,4 @@
-"""Makes of a launch that is over what its history keeps: nothing of who launched."""
+"""Makes the history entry of an ended launch. It contains nothing about the user."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _COMMIT = re.compile(r".*/([0-9a-f]{40})", re.DOTALL)
 
 
 def past_of(launch: Launch, took: list[Span], *, host: str) -> PastLaunch:
-    """Return what is kept of a launch.
+    """Return the history entry of a launch.
 
     Parameters
     ----------
     took : list of Span
-        Where its time went, as `Launch.spans` says it.
+        Where its time went, from `Launch.spans`.
     host : str
-        Where its server was started, unless its sources know better.
+        Where its server was started, unless its sources name a host.
     """
     last, built, served = launch.last, launch.built, launch.served
     image = (served.fields.get("image") if served else "") or (built.image if built else "")
@@ -38,7 +38,7 @@ def past_of(launch: Launch, took: list[Span], *, host: str) -> PastLaunch:
         ref=launch.spec.ref,
         commit=_commit(launch),
         host=(served.host if served else "") or (built.host if built else "") or host,
-        # The folder of an environment is no image, and says whose home it is in.
+        # The folder of an environment is not an image, and contains the name of a user.
         image="" if image.startswith("/") else image,
         outcome=last.phase,
         reason=last.reason,
@@ -50,7 +50,7 @@ def past_of(launch: Launch, took: list[Span], *, host: str) -> PastLaunch:
 
 
 def address_of(spec: Spec) -> str:
-    """Return the repository's address without a login, which some providers let through."""
+    """Return the address of the repository without credentials, which some providers allow."""
     try:
         parts = urlsplit(spec.repo_url)
     except ValueError:
@@ -63,7 +63,7 @@ def address_of(spec: Spec) -> str:
 def _commit(launch: Launch) -> str:
     if launch.build is not None and launch.build.resolved.commit:
         return launch.build.resolved.commit
-    # A BinderHub names the commit only in the link to what it has launched.
+    # A BinderHub reports the commit only in the persistent link.
     link = launch.served.fields.get("binder_persistent_request", "") if launch.served else ""
     found = _COMMIT.fullmatch(link)
     return found[1] if found else ""

@@ -1,4 +1,4 @@
-"""A launch: one person's way to one running server."""
+"""A launch: one request's path to one running server."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ from .stream import LaunchStream
 __all__ = ["Caller", "Launch", "LaunchState"]
 
 _LAUNCH_SIZE = 16 * 1024
-"""About how many bytes of memory a launch takes beside its events and its log.
+"""Approximate memory of a launch in bytes, without its events and its log.
 
-Most is its estimators and its spec; `tests/launches/test_budget.py` measures it.
+Most is for its estimators and its spec. `tests/launches/test_budget.py` measures it.
 """
 
 _LOG_EVENTS = 64
-"""As many events are read at once where their messages are a part of the log."""
+"""Number of events that are decoded at once for the log."""
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks for a launch, as far as the server's answer needs it.
+    """Who requests a launch.
 
     Attributes
     ----------
     base_url : str
-        The server's address as the caller sees it, with a slash at its end.
+        The server's address as the caller sees it, with a trailing slash.
     ip : str
         The caller's address.
     user : str
-        The caller's name, to whom the launch belongs; empty where nobody has one.
+        The caller's name, who owns the launch. Empty where users do not log in.
     parent : TraceParent or None
-        The trace that the caller's request is a part of.
+        The trace that the caller's request belongs to.
     """
 
     base_url: str = ""
@@ -59,7 +59,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def account(self) -> str:
-        """What stands for the caller where launches are counted."""
+        """The key by which the launches of the caller are counted."""
         return self.user or self.ip
 
     def span(self) -> TraceParent:
@@ -71,7 +71,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LaunchState(msgspec.Struct, frozen=True, kw_only=True):
-    """What `GET /api/launches/{id}` tells.
+    """The state of a launch, as in `GET /api/launches/{id}`.
 
     Attributes
     ----------
@@ -104,13 +104,13 @@ class Launch(LaunchStream):
     Parameters
     ----------
     id : str
-        Unguessable; the key to the launch.
+        Unguessable. Whoever knows it has access to the launch.
     spec : Spec
     caller : Caller
     clock : Clock
     limits : Limits
     expectation : Expectation
-        What its estimates begin with.
+        What its estimates start from.
     channels : Channels
         Where its events are stored.
     on_failure : callable, optional
@@ -135,14 +135,14 @@ class Launch(LaunchStream):
         self.caller = caller
         self.created = clock.utc()
         self.watched = Broadcast()
-        """Notified when a viewer comes or goes."""
+        """Notified when a viewer joins or leaves."""
         self.viewers = 0
         self.client = client_network(caller.ip)
-        """What counts as one client where launches are limited."""
+        """The network that counts as one client in limits."""
         self.span: TraceParent | None = None
-        """What stands for it in a trace, where launches are traced."""
+        """Its span, where launches are traced."""
         self.joined = False
-        """Whether its build was begun by another launch."""
+        """Whether its build was started by another launch."""
         self.built: BuildResult | None = None
         self.served: RunningServer | None = None
         self.image_bytes: int | None = None
@@ -166,12 +166,12 @@ class Launch(LaunchStream):
     # -- reading
 
     def join(self) -> None:
-        """Count a viewer that comes."""
+        """Count a viewer that joins."""
         self.viewers += 1
         self.watched.notify()
 
     def leave(self) -> None:
-        """Count a viewer that goes."""
+        """Count a viewer that leaves."""
         self.viewers -= 1
         self.watched.notify()
 
@@ -200,7 +200,7 @@ class Launch(LaunchStream):
         return chain.from_iterable(parts)
 
     def state(self) -> LaunchState:
-        """Say how it stands."""
+        """Return the current state."""
         last = self.last
         return LaunchState(
             id=self.id,
@@ -221,7 +221,7 @@ class Launch(LaunchStream):
         )
 
     def spans(self) -> list[Span]:
-        """Say where the time went, in all or so far; it takes as long as there are steps."""
+        """Return where the time went so far. The cost grows with the number of steps."""
         changes: list[StepChange] = [*self._head_writer.changes]
         if self.build is not None:
             last = self._cut or self.build.channel.last
@@ -232,12 +232,12 @@ class Launch(LaunchStream):
         return spans([*changes, self.last], began=self.created)
 
     def trace(self, took: Sequence[Span] | None = None) -> Trace:
-        """Say where the time went, in all or so far, and on what.
+        """Return where the time went so far, and on what.
 
         Parameters
         ----------
         took : sequence of Span, optional
-            As `spans` returned them, if it was asked already.
+            The result of `spans`, if it is already known.
         """
         return trace(
             [self.last],
@@ -250,19 +250,19 @@ class Launch(LaunchStream):
 
     @property
     def now(self) -> float:
-        """The time by the clock that its events are timed by, in seconds since 1970."""
+        """The current time in seconds since 1970, by the clock of its events."""
         return self.created + self.seconds
 
     @property
     def seconds(self) -> float:
-        """How long ago it was started."""
+        """Seconds since its start."""
         return self._clock.monotonic() - self._began
 
     # -- writing
 
     def notice(self, message: str, step: Step | None = None) -> None:
-        """Append an event before those of the build."""
-        # The bar stands: the build's events, which are shared, begin at 0 whenever they come.
+        """Append an event before the build's."""
+        # The bar does not move: the build's events are shared, and start at 0.
         self._head_writer.append(Phase.WAITING, f"{message}\n", step, progress=0.0, curve=None)
 
     def detach(self) -> None:
@@ -301,24 +301,24 @@ class Launch(LaunchStream):
 
     @property
     def size(self) -> int:
-        """About how many bytes of memory it takes, without its build."""
+        """Approximate memory in bytes, without its build."""
         return _LAUNCH_SIZE + self._own_size
 
     @property
     def held(self) -> list[Launch | Channel]:
-        """What takes memory for it, itself among it; a build's channel is shared."""
+        """What uses memory for it, including itself. A build's channel is shared."""
         return [self, self.build.channel] if self.build is not None else [self]
 
     @property
     def writers(self) -> list[Writer]:
-        """What may still write lines of a log for it."""
+        """The writers that may still add lines to its log."""
         writers = [self._tail_writer] if self._tail_writer is not None else []
         if self.build is not None and not self._cut:
             writers.append(self.build.writer)
         return writers
 
     def tail(self) -> Writer:
-        """Return what writes this launch's own events, after those of its build."""
+        """Return the writer of this launch's own events after the build's."""
         if self._tail_writer is None:
             channel = self._begin_tail()
             cut = self._cut_event
@@ -333,7 +333,7 @@ class Launch(LaunchStream):
             clock=self._clock,
             began=build.began if build else self._began,
             began_utc=build.began_utc if build else self.created,
-            # From here on it goes its own way; the build's is shared.
+            # A copy: the build's estimator is shared.
             estimator=build.estimator.copy()
             if build
             else Estimator(now=self._began, expectation=self._expectation),
@@ -344,7 +344,7 @@ class Launch(LaunchStream):
     # -- for people
 
     def __repr__(self) -> str:
-        # The id is a key; logs are read by more people than may open the launch.
+        # The id gives access to the launch. More people may read logs.
         return f"<Launch {self.id[:6]}… {self.spec} {self.last.phase}>"
 
 

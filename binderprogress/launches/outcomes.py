@@ -1,4 +1,4 @@
-"""What is noted down of launches that are over, without keeping others waiting."""
+"""Records ended launches, without keeping others waiting."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from .launch import Launch
 __all__ = ["Outcomes"]
 
 _TURN = 0.005
-"""Seconds after which those that are left wait for the loop's next turn.
+"""Seconds after which the rest waits for the next turn of the loop.
 
-Attack: a hundred launches share a build whose log is nothing but steps, and end all at once.
+Attack: a hundred launches share a build whose log consists of steps, and all end at once.
 """
 
 
 class Outcomes:
-    """Takes launches that are over, in their order.
+    """Records ended launches in their order.
 
     Parameters
     ----------
     told : list of callable
-        Called with each launch, and where its time went; they must be quick.
+        Called with each launch and where its time went. They must be quick.
     keep : callable
-        Called with each launch, and where its time went, to keep it in the history.
+        Keeps each launch, and where its time went, in the history.
     done : callable
-        Called with each launch once all is noted down.
+        Called with each launch once it is recorded.
     log : logging.Logger
         The operator's.
     """
@@ -52,13 +52,13 @@ class Outcomes:
         self._turn: asyncio.Handle | None = None
 
     def add(self, launch: Launch) -> None:
-        """Note a launch down, now or in one of the loop's next turns."""
+        """Record a launch, now or in one of the next turns of the loop."""
         self._waiting.append(launch)
         if self._turn is None:
             self._take_turn()
 
     def finish(self) -> None:
-        """Note down at once all that wait."""
+        """Record all waiting launches now."""
         while self._waiting:
             self._note(self._waiting.popleft())
 
@@ -72,15 +72,15 @@ class Outcomes:
             self._note(self._waiting.popleft())
             if loop.time() >= end:
                 break
-        # Others that end in this turn of the loop wait for the next one.
+        # Launches that end in this turn of the loop wait for the next one.
         self._turn = loop.call_soon(self._take_turn)
 
     def _note(self, launch: Launch) -> None:
         took = launch.spans()
         try:
             self._keep(launch, took)
-        except Exception:  # noqa: BLE001 - whatever a history raises: others are noted down
-            self._log.exception("%r is over, but its history could not keep it", launch)
+        except Exception:  # noqa: BLE001 - whatever a history raises: others are recorded
+            self._log.exception("%r could not be kept in the history", launch)
         if self._told:
             trace = launch.trace(took)
             for told in self._told:
@@ -90,5 +90,5 @@ class Outcomes:
     def _tell(self, told: Callable[[Launch, Trace], None], launch: Launch, trace: Trace) -> None:
         try:
             told(launch, trace)
-        except Exception:  # noqa: BLE001 - it must not disturb the next one
-            self._log.exception("%r could not be noted down", launch)
+        except Exception:  # noqa: BLE001 - it must not affect other listeners
+            self._log.exception("A listener for the end of %r failed", launch)

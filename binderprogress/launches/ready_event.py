@@ -1,4 +1,4 @@
-"""What the spawner is asked for, and the fields of the `ready` event, as in BinderHub."""
+"""The request to a launcher, and the fields of the `ready` event, as in BinderHub."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["launch_request", "ready_fields"]
 def launch_request(
     launch: Launch, resolved: ResolvedSpec, built: BuildResult
 ) -> LaunchRequest[Any, Any]:
-    """Return what a spawner is asked for."""
+    """Return the request to a launcher."""
     return LaunchRequest(
         name=launch.spec.title,
         key=secrets.token_hex(4),
@@ -29,7 +29,7 @@ def launch_request(
 def ready_fields(
     launch: Launch, resolved: ResolvedSpec, built: BuildResult, served: RunningServer
 ) -> dict[str, str]:
-    """Return the fields of the `ready` event; what its sources say counts more."""
+    """Return the fields of the `ready` event. Those of the launcher have priority."""
     return {
         "image": built.image,
         "repo_url": launch.spec.repo_url,

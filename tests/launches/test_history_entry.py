@@ -190,7 +190,7 @@ def test_what_cannot_be_kept_ends_as_any_other(
         assert stage.kept.launches == []
 
     played(run)()
-    assert f"{SPEC} failed> is over, but its history could not keep it" in caplog.text
+    assert f"{SPEC} failed> could not be kept in the history" in caplog.text
     assert "an answer that nobody has seen before" in caplog.text
 
 
