@@ -1,4 +1,4 @@
-"""As a service of a JupyterHub: with the Hub's login, its tokens and scopes, and its servers."""
+"""As a service of JupyterHub: with its login, tokens, scopes and servers."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ __all__ = ["JupyterHubService", "JupyterHubServiceApp"]
 class JupyterHubService(Server):
     """The server as a service that a JupyterHub starts, or that is started beside it.
 
-    It reads what the Hub sets for its services: JUPYTERHUB_SERVICE_PREFIX, JUPYTERHUB_SERVICE_URL,
-    JUPYTERHUB_API_TOKEN, JUPYTERHUB_API_URL and so on. Who starts it otherwise sets the same.
+    It reads the environment variables of services: JUPYTERHUB_SERVICE_PREFIX,
+    JUPYTERHUB_SERVICE_URL, JUPYTERHUB_API_TOKEN, JUPYTERHUB_API_URL and others. Set them yourself
+    if JupyterHub does not start the service.
     """
 
     named_servers = Bool(
         True,
         help="""
-        Start named servers of the user who launches; c.JupyterHub.allow_named_servers must be on.
-        Otherwise each launch makes a user of its own, which has this one server. With BinderHubs
-        (c.Upstreams.urls) it has no meaning: they start the servers.
+        Start named servers of the user who launches. This requires
+        c.JupyterHub.allow_named_servers. Otherwise, each launch creates a user with one server.
+        The setting has no effect in front of BinderHubs (c.Upstreams.urls).
         """,
     ).tag(config=True)
 
@@ -50,7 +51,7 @@ class JupyterHubService(Server):
         return self._listen().port or 8585
 
     def __init__(self, **kwargs: Any) -> None:
-        # Before the rest, which needs what it reads from its environment.
+        # First: other parts need what it reads from the environment.
         self.auth = HubOAuth(parent=kwargs.get("parent"), config=kwargs.get("config"))
         _check(self.auth)
         super().__init__(**kwargs)
@@ -58,13 +59,13 @@ class JupyterHubService(Server):
     def _defaults(self) -> dict[str, dict[str, Any]]:
         web = {
             "local_only": False,
-            # The host is the Hub's.
+            # The host is JupyterHub's.
             "hsts_max_age": 0,
-            # The Hub's proxy is in front, and tells what it sees.
+            # JupyterHub's proxy is in front, and sets the headers.
             "trust_proxy": True,
         }
         if not self.upstreams.hubs:
-            # What is launched becomes a server with its user's rights.
+            # A launch becomes a server with its user's rights.
             web["confirm_foreign"] = True
         return {"Web": web}
 
@@ -102,21 +103,21 @@ class JupyterHubService(Server):
             binderprogress=self.web,
             default_handler_class=NotFoundHandler,
             compress_response=False,
-            # Of one run: after the next start browsers are sent through the login, which is quick.
+            # For one run. After a restart, browsers go through the login again, which is quick.
             cookie_secret=secrets.token_bytes(32),
         )
 
     def _with_login(self, handler: type) -> type:
-        """Return a handler that the Hub's login works in; files have none."""
+        """Return a handler with JupyterHub's login. Static files have none."""
         if not issubclass(handler, Handler):
             return handler
         return type(handler.__name__, (HubOAuthenticated, handler), {"_hub_auth": self.auth})
 
 
 class JupyterHubServiceApp(ServerCommand):
-    """Run the server as a service of a JupyterHub, which starts it by this command.
+    """Run the server as a service of JupyterHub, which starts it with this command.
 
-    It reads the variables that the Hub sets for its services: JUPYTERHUB_SERVICE_PREFIX and others.
+    It reads the environment variables of services: JUPYTERHUB_SERVICE_PREFIX and others.
     """
 
     name = "hub-service"
@@ -133,7 +134,7 @@ class JupyterHubServiceApp(ServerCommand):
 
 
 def _check(auth: HubOAuth) -> None:
-    """Refuse to run open to everyone, or for nobody."""
+    """Check that JupyterHub can be asked who may use the service."""
     if not auth.api_token:
         raise ConfigError(
             "JUPYTERHUB_API_TOKEN is not set: the Hub starts this, or you set what it would set. "

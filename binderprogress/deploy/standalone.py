@@ -54,14 +54,14 @@ class Server(LoggingConfigurable):
         help="""
         What builds and runs environments.
 
-        local: virtual environments and plain processes of this user, without any isolation.
+        local: virtual environments and processes of this user, without isolation.
         docker, podman: images and containers.
         """,
     ).tag(config=True)
 
-    ip = Unicode("127.0.0.1", help="The address to listen on.").tag(config=True)
+    ip = Unicode("127.0.0.1", help="Address to listen on.").tag(config=True)
 
-    port = Integer(8585, min=0, max=65535, help="The port to listen on; 0: any that is free.").tag(
+    port = Integer(8585, min=0, max=65535, help="Port to listen on. 0 chooses a free port.").tag(
         config=True
     )
 
@@ -165,7 +165,7 @@ class Server(LoggingConfigurable):
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The address of the server."""
         host = f"[{self.ip}]" if ":" in self.ip else self.ip
         return f"http://{host}:{self.port}{self.web.base_url}"
 
@@ -175,17 +175,17 @@ class Server(LoggingConfigurable):
         try:
             return ipaddress.ip_address(self.ip).is_loopback
         except ValueError:
-            # Any other name may resolve to more than loopback.
+            # Any other name may resolve to other addresses, too.
             return self.ip == "localhost"
 
     @property
     def is_reachable(self) -> bool:
-        """Whether others than this machine's users may reach it."""
+        """Whether it can be reached from other machines."""
         return not (self.on_loopback and self._local_only)
 
     def _refuse_strangers(self) -> None:
         # Attack: anyone who reaches the port launches a repository whose postBuild reads this
-        # user's files. A server that answers to public names has a proxy in front of it.
+        # user's files. A server that answers to public names is behind a proxy.
         if self.is_reachable and self.backend.profile.runs_on_host and not self.trust_visitors:
             raise ConfigError(
                 "The engine 'local' runs a repository's code as this user, without isolation, and "
@@ -196,18 +196,18 @@ class Server(LoggingConfigurable):
 
     @property
     def hub_url(self) -> str:
-        """Where the JupyterHub is, if there is one."""
+        """The address of JupyterHub, if there is one."""
         return self.launcher.url if self.launcher is not None else ""
 
     async def start(self) -> None:
-        """Listen. The Hub starts meanwhile; launches wait for it.
+        """Listen. JupyterHub starts in the background; launches wait for it.
 
         Raises
         ------
         ConfigError
-            If the port is taken, the history cannot be opened, something that is needed is not
-            installed, fetching has to be in a namespace but cannot be, or visitors who are
-            not trusted could run code as this user.
+            If the port is in use, the history cannot be opened, a requirement is not installed,
+            the sandbox is required but not available, or untrusted visitors could run code as
+            this user.
         """
         self._refuse_strangers()
         if self.builder is not None and self.builder.sandbox == "on":
@@ -217,8 +217,8 @@ class Server(LoggingConfigurable):
             sockets = self._server.bind(self.port, self.ip)
         except OSError as error:
             raise ConfigError(
-                f"{self.ip}:{self.port} cannot be listened on: {error.strerror}. Name another port "
-                "with --port, or 0 for any that is free."
+                f"Cannot listen on {self.ip}:{self.port}: {error.strerror}. Choose another port "
+                "with --port, or 0 for a free port."
             ) from error
         self.port = sockets[0].getsockname()[1]
         try:
@@ -226,23 +226,23 @@ class Server(LoggingConfigurable):
                 self.upstreams.start()
             else:
                 await self._start_hub()
-            # A JupyterHub of our own comes up meanwhile.
+            # A JupyterHub of our own starts meanwhile.
             await self.open_history()
         except BaseException:
             for opened in sockets:
                 opened.close()
             raise
-        # Last: the history would miss launches that end before it is open. Clients that connect
-        # earlier wait in the sockets' queue.
+        # Last: launches that end before the history is open would be lost to it. Clients that
+        # connect earlier wait in the queue of the sockets.
         self._server.listen(app, sockets, trust_proxy=self.web.trust_proxy)
 
     async def open_history(self) -> None:
-        """Let launches that are over be kept from now on.
+        """Open the history, and keep ended launches in it.
 
         Raises
         ------
         ConfigError
-            If that is not possible as it is configured.
+            If the configured history cannot be opened.
         """
         make_history = self.extensions.make_history or self.history.open
         history = await asyncio.to_thread(make_history)
@@ -251,7 +251,7 @@ class Server(LoggingConfigurable):
     async def stop(self) -> None:
         """Stop everything, within 5 seconds."""
         self._server.stop()
-        # With a Hub of our own all servers end with it; another's have to be stopped one by one.
+        # Servers end with a JupyterHub of our own. Those of another are stopped one by one.
         patience = 2.0 if self.hub is not None else 4.0
         try:
             async with asyncio.timeout(patience):
@@ -262,7 +262,7 @@ class Server(LoggingConfigurable):
         await self._stop_hub()
         await self.tracing.close()
         await self.backend.close()
-        # After the last launch has come to its end.
+        # After the last launch has ended.
         await asyncio.to_thread(self.launches.history.close)
         await self._server.close()
 
@@ -272,7 +272,7 @@ class OwnHubServer(Server):
 
     hub_config = Dict(
         help="""
-        More settings for the JupyterHub that is started here, section by section:
+        Further settings of the JupyterHub that is started here, by section:
         {"ContainerSpawner": {"mem_limit": "2G"}}
         """
     ).tag(config=True)

@@ -25,15 +25,15 @@ _VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT
 
 
 class Tracing(LoggingConfigurable):
-    """Sends where the time of each launch went to a collector."""
+    """Sends the trace of each launch to a collector."""
 
     endpoint = Unicode(
         help="""
-        Where traces of launches are sent: an OTLP/HTTP collector's address for traces, as
+        Address to which traces of launches are sent, of an OTLP/HTTP collector, such as
         http://collector:4318/v1/traces.
 
-        Empty: what OpenTelemetry's own variables say, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or
-        OTEL_EXPORTER_OTLP_ENDPOINT; without these nothing is sent. Its other variables hold, too.
+        The default is $OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or $OTEL_EXPORTER_OTLP_ENDPOINT. Without
+        these, nothing is sent. OpenTelemetry's other variables apply, too.
         """
     ).tag(config=True)
 
@@ -41,7 +41,7 @@ class Tracing(LoggingConfigurable):
 
     @property
     def enabled(self) -> bool:
-        """Whether there is somewhere to send to."""
+        """Whether traces are sent."""
         if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
             return False
         return bool(self.endpoint or any(os.environ.get(name) for name in _VARIABLES))

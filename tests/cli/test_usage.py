@@ -78,11 +78,11 @@ def test_a_generated_config_is_read_again(env: dict[str, str], tmp_path: Path) -
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         config.write_text(f"{config.read_text()}\nc.Standalone.port = {port}\n")
-        assert f"127.0.0.1:{port} cannot be listened on" in cli("serve", env=env).stderr
+        assert f"Cannot listen on 127.0.0.1:{port}:" in cli("serve", env=env).stderr
         other = config.rename(tmp_path / "mine.py")
         for name in (str(other), "mine.py", "mine"):
             done = cli("serve", "-f", name, env=env, folder=tmp_path)
-            assert f"127.0.0.1:{port} cannot be listened on" in done.stderr
+            assert f"Cannot listen on 127.0.0.1:{port}:" in done.stderr
 
 
 def test_a_port_that_is_taken(env: dict[str, str]) -> None:
@@ -93,15 +93,15 @@ def test_a_port_that_is_taken(env: dict[str, str]) -> None:
             assert done.returncode == 1
             assert done.stdout == ""
             assert done.stderr == (
-                f"127.0.0.1:{port} cannot be listened on: Address already in use. Name another "
-                "port with --port, or 0 for any that is free.\n"
+                f"Cannot listen on 127.0.0.1:{port}: Address already in use. Choose another "
+                "port with --port, or 0 for a free port.\n"
             )
 
 
 def test_an_address_that_is_not_ours(env: dict[str, str]) -> None:
     done = cli("serve", "--engine", "podman", "--ip", "192.0.2.1", "--port", "0", env=env)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "192.0.2.1:0 cannot be listened on" in done.stderr
+    assert "Cannot listen on 192.0.2.1:0:" in done.stderr
 
 
 WRONG = {

@@ -39,10 +39,10 @@ __all__ = ["BinderProgress", "BinderProgressHub", "main"]
 _ID = r"([A-Za-z0-9_-]{1,64})"
 
 _SHUTDOWN = 5.0
-"""Seconds for what runs to be cleaned up when the server is stopped."""
+"""Seconds for cleaning up when the server is stopped."""
 
 _MANY = 10_000
-"""Launches at the same time: how many may run is BinderHub's quota to say."""
+"""Maximum of running launches. BinderHub's quotas are the actual limit."""
 
 
 class BinderProgress(LoggingConfigurable):
@@ -58,9 +58,9 @@ class BinderProgress(LoggingConfigurable):
         ["binderhub", "ours"],
         "binderhub",
         help="""
-        Whose page shows a launch, at /v2/, and what can be launched, at the front and /link.
+        Which pages are shown at /v2/, at the front and at /link.
 
-        binderhub: BinderHub's own. ours: those with <binder-progress>.
+        binderhub: BinderHub's own pages. ours: pages with <binder-progress>.
         """,
     ).tag(config=True)
 
@@ -106,11 +106,11 @@ class BinderProgress(LoggingConfigurable):
         )
 
     def attach(self, app: Application) -> None:
-        """Put our addresses before BinderHub's."""
+        """Add our endpoints in front of BinderHub's."""
         app.settings["binderprogress"] = self.web
         app.settings["log_function"] = without_launch_ids(app.settings["log_function"])
         app.add_handlers(".*", self._rules(app.settings))
-        # /metrics shows all that is registered.
+        # /metrics shows everything that is registered.
         REGISTRY.register(self.web.collector)
 
     async def close(self) -> None:
@@ -160,7 +160,7 @@ class BinderProgressHub(BinderHub):
     """BinderHub with launches that can be resumed, watched by many, and seen progressing."""
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
-        """Initialize BinderHub, then put ours in front."""
+        """Initialize BinderHub, then add our endpoints in front."""
         super().initialize(*args, **kwargs)
         settings = self.tornado_app.settings
         self.launcher = settings["launcher"] = traced(settings["launcher"])
@@ -168,7 +168,7 @@ class BinderProgressHub(BinderHub):
         self.progress.attach(self.tornado_app)
 
     def start(self, run_loop: bool = True) -> None:
-        """Listen, until a signal stops it."""
+        """Listen until a signal stops it."""
         super().start(run_loop=False)
         if run_loop:
             IOLoop.current().add_callback(self._heed_signals)
@@ -179,7 +179,7 @@ class BinderProgressHub(BinderHub):
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
 
     def _on_signal(self, number: int) -> None:
-        # The next one ends it at once.
+        # The next signal ends it at once.
         asyncio.get_running_loop().remove_signal_handler(number)
         self._ending = asyncio.create_task(self._end(number))
 
@@ -190,7 +190,7 @@ class BinderProgressHub(BinderHub):
                 await self.progress.close()
         except TimeoutError:
             self.log.warning("Not all launches could be cleaned up in time.")
-        # As without us: BinderHub's threads may hang at a log that says nothing any more.
+        # As BinderHub does: its threads may hang at a silent log.
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
