@@ -20,7 +20,7 @@ from ..web.app import handlers
 from ..web.base import ApiHandler, Handler
 from ..web.launch_ids import without_launch_ids
 from .logs import SafeLogger
-from .standalone import CONFIGURABLES, OwnHubServer
+from .standalone import CONFIGURABLES, Standalone
 
 __all__ = ["ServerExtension", "ServerParts"]
 
@@ -63,7 +63,7 @@ class ServerAccess:
         return ""
 
 
-class ServerParts(OwnHubServer):
+class ServerParts(Standalone):
     """Builder, Hub and launches; the Jupyter server listens, and a Hub starts when it is wanted.
 
     With BinderHubs there is no Hub: they launch.

@@ -267,7 +267,7 @@ class Server(LoggingConfigurable):
         await self._server.close()
 
 
-class OwnHubServer(Server):
+class Standalone(Server):
     """A server that starts a JupyterHub of its own, unless one is configured."""
 
     hub_config = Dict(
@@ -309,7 +309,3 @@ class OwnHubServer(Server):
     async def _stop_hub(self) -> None:
         if self._own is not None and self.launcher is not None:
             await self._own.stop(self.launcher)
-
-
-class Standalone(OwnHubServer):
-    """The whole thing in one process, with a JupyterHub beside it, or in front of BinderHubs."""
