@@ -82,7 +82,8 @@ def used(name: str) -> Iterator[Use]:
     unknown = []
     for variable, value in vars(module).items():
         for pattern in patterns_in(value):
-            known = methods.get(variable, set()) & METHODS
+            # In one order: the processes that share the tests have to collect the same.
+            known = sorted(methods.get(variable, set()) & METHODS)
             yield from (Use(pattern, method) for method in known)
             unknown += [] if known else [pattern]
     # Those that are kept in a table only, where nobody knows how they are used.
