@@ -147,7 +147,9 @@ def test_attack_the_servers_answer_does_not_depend_on_how_a_spec_is_written(
     for spec, status in (
         (own, 200),
         (f"{own}/", 200),
-        ((folder / "evil").as_uri(), 400),
+        # An address without a ref: that is the default branch.
+        ((folder / "evil").as_uri(), 409),
+        ("evil", 400),
         (own.replace("evil", "Evil"), 409),
         (own.replace("evil", "trusted"), 409),
         (own.replace("main", "mai"), 409),

@@ -172,6 +172,8 @@ async def test_attack_nothing_but_steps_when_the_memory_is_full() -> None:
         launch = await server.start("steps")
         server.builder.print(launch.spec, lines(LINES))
         await reached(launch, wanted=lambda one: one.writers and one.writers[0].is_cut)
+        assert launch.build is not None
+        await launch.build.channel.flush()
         last = launch.last.id
         steps = (f"Step {1 + number % 9999}/9999 : RUN {number}\n" for number in range(LINES))
         server.builder.print(launch.spec, steps)

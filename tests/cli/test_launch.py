@@ -134,7 +134,7 @@ def test_a_ckan_is_allowed_by_who_names_it(launch: Launch, server: Server) -> No
     """Without --server. A running server refuses it, and names the setting."""
     spec = "ckan/http%3A%2F%2F127.0.0.1%3A9%2Fdataset%2Fpenguins"
     for arguments, reason, sentence in (
-        ([], "host-unreachable", "127.0.0.1:9 did not answer: Connection refused."),
+        ([], "host-unreachable", "127.0.0.1:9 did not respond: Connection refused."),
         (["--server", server.url], "refused", "c.Archives.ckan_sites"),
     ):
         done = launch(spec, "--json", *arguments)

@@ -379,6 +379,15 @@ def test_closing_the_iterator_disconnects_the_viewer(server: Stage) -> None:
             continue
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt, whatever an event loop of another test has left."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_cancels_the_launch(server: Stage, launches: list[Launch]) -> None:
     main = threading.main_thread().ident
     assert main is not None

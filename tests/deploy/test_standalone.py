@@ -122,7 +122,7 @@ def test_it_keeps_launches_from_run_to_run(tmp_path: Path) -> None:
 def test_a_history_that_cannot_be_opened_is_said_instead_of_a_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     said = with_history(f"sqlite:///{tmp_path}/file/history.sqlite")
-    assert f"The folder {tmp_path}/file for the history cannot be made" in said
+    assert f"The folder {tmp_path}/file for the history cannot be created" in said
 
 
 @pytest.mark.parametrize(("credentials", "named"), [(True, False), (False, True)])

@@ -337,7 +337,7 @@ class GitResolver(LoggingConfigurable):
 
 def _https_url(repo_url: str) -> str:
     """Return the https address that most hosts have for an ssh address."""
-    return re.sub(r"^(?:ssh://)?(?:[^@/]*@)?([^:/]+)(?::\d+(?=/))?[:/]+", r"https://\1/", repo_url)
+    return re.sub(r"^(?:ssh://)?(?:[^@/]*@)?([^:/]++)(?::\d+(?=/))?[:/]+", r"https://\1/", repo_url)
 
 
 def _extra_refspec(ref: str) -> str:
