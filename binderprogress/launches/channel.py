@@ -191,6 +191,8 @@ class Channel:
         self.failure = error
         lost = [*self._storing, *self.unstored]
         size = sum(len(each.sse) + ENCODED_OVERHEAD for each in lost if each.id > self.last)
+        # `discard` has given all of it back already.
+        size = min(size, self.size)
         self.size -= size
         self._meter.used -= size
         self.unstored.clear()

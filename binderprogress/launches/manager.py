@@ -21,7 +21,7 @@ from ..backends.base import (
 )
 from ..channels.base import ChannelStore
 from ..core.log.reasons import failure
-from ..core.phases import TERMINAL, Phase
+from ..core.phases import Phase
 from ..core.specs import Spec
 from ..core.timing.breakdown import Trace
 from ..core.timing.priors import Expectation, Place
@@ -331,11 +331,8 @@ class LaunchManager(LoggingConfigurable):
         task = self._tasks.get(launch.id)
         if task is None or launch.ended:
             return
-        writer = launch.tail()
-        # It may have failed, and its last event may not have been stored yet.
-        if writer.phase not in TERMINAL:
-            writer.cancel(reason)
-            task.cancel()
+        launch.tail().cancel(reason)
+        task.cancel()
 
     async def close(self) -> None:
         """Cancel all launches and wait until they are cleaned up."""

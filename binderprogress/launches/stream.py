@@ -80,8 +80,11 @@ class LaunchStream:
             return True
         if self._tail is not None:
             return self._tail.ended
+        if self._cut_event is not None:
+            # It has let the build go, perhaps because the build failed.
+            return self._cut_event.event.terminal
         build = self.build
-        if build is None or self._cut or build.channel.failure is not None:
+        if build is None or build.channel.failure is not None:
             return False
         return build.writer.phase in TERMINAL
 

@@ -132,6 +132,21 @@ async def test_another_writer_is_a_conflict(caplog: pytest.LogCaptureFixture) ->
 
 
 @asynchronous(30)
+async def test_discarding_while_events_are_being_stored_gives_the_memory_back_once() -> None:
+    meter = Meter()
+    channels = Channels(SuspendingChannelStore(), meter=meter)
+    channel = channels.make()
+    channel.open()
+    write(channel, 3)
+    while channel.unstored:
+        await asyncio.sleep(0)
+    assert channel.last == 0  # the store has them, and is not done
+    channel.discard()
+    await channels.close()
+    assert (meter.used, channel.size) == (0, 0)
+
+
+@asynchronous(30)
 async def test_discarding_gives_the_memory_back() -> None:
     store, meter = SuspendingChannelStore(), Meter()
     channels = Channels(store, meter=meter)

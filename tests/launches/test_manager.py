@@ -16,6 +16,7 @@ from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec
 from binderprogress.errors import NotFoundError, TooManyRequestsError
 from binderprogress.launches import Caller, Launch, LaunchManager
+from binderprogress.launches.shared_builds import SharedBuilds
 
 from ..support.repositories import commit, repository
 from .parts import (
@@ -267,6 +268,28 @@ async def test_what_is_over_cannot_be_cancelled(make_manager: Make, shared: Path
     assert events[-1].reason == "bad-ref"
     manager.cancel(launch)
     assert await events_of(launch) == events
+
+
+@gen_test
+async def test_a_launch_that_has_just_let_go_of_a_failed_build_cannot_be_cancelled(
+    make_manager: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its task has not ended yet, but its last event is written."""
+    manager = make_manager()
+    release = SharedBuilds.release
+
+    def release_and_cancel(builds: SharedBuilds, launch: Launch) -> None:
+        release(builds, launch)
+        assert launch.ended
+        manager.cancel(launch)
+
+    monkeypatch.setattr(SharedBuilds, "release", release_and_cancel)
+    async with Feed(tmp_path / "fed", status=1) as feed:
+        launch = await start(manager, feed.spec)
+        (await feed.build()).finish()
+        assert (await events_of(launch))[-1].phase is Phase.FAILED
+    await over(manager)
+    assert manager.ended == {Phase.FAILED: 1}
 
 
 # -- nobody watches
