@@ -32,3 +32,11 @@ def page(context: BrowserContext) -> Iterator[Page]:
     page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
     yield page
     assert not problems
+
+
+@pytest.fixture
+def started(page: Page) -> list[str]:
+    """The requests that start a launch, of all pages."""
+    addresses: list[str] = []
+    page.context.on("request", lambda r: addresses.append(r.url) if r.method == "POST" else None)
+    return addresses

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 pytestmark = [pytest.mark.hub, pytest.mark.browser]
 
 # A cold environment is downloaded, built and started within this, in milliseconds.
 COLD = 120_000
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    problems: list[str] = []
-    page = context.new_page()
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-    yield page
-    context.close()
-    assert not problems
-
-
-@pytest.fixture
-def started(page: Page) -> list[str]:
-    """The requests that start a launch."""
-    found: list[str] = []
-    page.on("request", lambda r: found.append(r.url) if r.method == "POST" else None)
-    return found
 
 
 def start(page: Page, demo: dict[str, Any], title: str) -> None:

@@ -52,27 +52,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield server
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page of which the browser must not complain."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    problems: list[str] = []
-    page = context.new_page()
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-    yield page
-    context.close()
-    assert not problems
-
-
-@pytest.fixture
-def started(page: Page) -> list[str]:
-    """The requests that start a launch, of all pages."""
-    found: list[str] = []
-    page.context.on("request", lambda r: found.append(r.url) if r.method == "POST" else None)
-    return found
-
-
 def card(page: Page, title: str) -> Locator:
     return page.get_by_role("listitem").filter(has=page.get_by_role("heading", name=title))
 

@@ -73,19 +73,6 @@ def filled(history: Database) -> Database:
     return history
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page of which the browser must not complain, not even of its policy."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    problems: list[str] = []
-    page = context.new_page()
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-    yield page
-    context.close()
-    assert not problems
-
-
 def open_page(page: Page, server: Stage, query: str = "") -> None:
     page.goto(f"{server.url}stats{query}")
     expect(part(page, "updated")).to_contain_text("As of")
