@@ -1,4 +1,4 @@
-"""Pages of archives, and DOIs as people copy them: which record they show."""
+"""Reads DOIs and addresses of pages of archives, as people copy them."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _FIGSHARE_PAGE = re.compile(r"(?:/account)?/articles/(?:[^/]+/){0,2}(\d+)(?:/(\d
 _DATAVERSE_PAGE = re.compile(r"/(?:dataset|file|dataverse)\.xhtml$|/api/access/datafile/")
 _DATAVERSE_FILE = re.compile(r"(10\.\d+/[^/]+/[0-9A-Z]{6})/[0-9A-Z]{6}", re.ASCII)
 _CKAN_PAGE = re.compile(r"/dataset/[^/]")
-# Where one ZIP file is all of a record, it is unpacked.
+# If a record consists of one archive file, it is unpacked, so there is no such file to open.
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What a page shows.
+    """The record that a page shows.
 
     Attributes
     ----------
     spec : str
         The spec of the record.
     path : str
-        A file of the record; empty for all of it.
+        A file of the record. Empty for the record itself.
     """
 
     spec: str
@@ -44,7 +44,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 def looks_like_record(text: str) -> bool:
-    """Whether `text` is a DOI or the page of a record, without a scheme."""
+    """Whether `text` is a DOI, or the address of a record's page without its scheme."""
     if DOI.fullmatch(text):
         return True
     try:
@@ -60,19 +60,19 @@ def read_record(address: str) -> Record | None:
     Raises
     ------
     SpecError
-        If it names no record, or a DOI that does not say which archive it belongs to.
+        If the page shows no record, or the archive of the DOI is not known.
     """
     doi = DOI.fullmatch(address)
     if doi:
         prefix, name = doi.groups()
         if prefix and "/" in prefix:
-            # A DOI that is copied from an address is quoted, and a query is not part of it.
+            # In an address, the DOI is percent-encoded, and may be followed by a query.
             name = unquote(re.split(r"[?#]", name, maxsplit=1)[0])
         return Record(spec_of_doi(name.rstrip(".,;")))
     try:
         return _read_page(urlsplit(address))
     except ValueError:
-        return None  # not an address, and refused as one
+        return None  # not an address; the caller rejects it
 
 
 def _read_page(parts: SplitResult) -> Record | None:
@@ -104,7 +104,8 @@ def _doi(path: str) -> Record:
     match = DOI.fullmatch(path)
     if match is None:
         raise SpecError(
-            "This is not the address of a DOI. That reads https://doi.org/10.5281/zenodo.3242074."
+            "This is not the address of a DOI. Use an address such as "
+            "https://doi.org/10.5281/zenodo.3242074."
         )
     return Record(spec_of_doi(match[2]))
 
@@ -120,8 +121,7 @@ def _zenodo(path: str) -> Record:
     if doi:
         return Record(f"zenodo/{doi[1]}")
     raise SpecError(
-        "This is not the address of a record of Zenodo. That reads "
-        "https://zenodo.org/records/<number>."
+        "This is not the address of a record of Zenodo. Use https://zenodo.org/records/<number>."
     )
 
 
@@ -129,8 +129,8 @@ def _figshare(host: str, path: str) -> Record:
     match = _FIGSHARE_PAGE.fullmatch(path)
     if match is None or host != "figshare.com":
         raise SpecError(
-            "This address does not name an article of Figshare that can be launched. Use the "
-            "article's DOI: figshare/<DOI>, as figshare/10.6084/m9.figshare.9782777.v1."
+            "This is not the address of an article of Figshare that can be launched. Use the "
+            "article's DOI: figshare/<DOI>, such as figshare/10.6084/m9.figshare.9782777.v1."
         )
     article, version = match.groups()
     return Record(f"figshare/10.6084/m9.figshare.{article}" + (f".v{version}" if version else ""))
@@ -140,8 +140,8 @@ def _hydroshare(path: str) -> Record:
     match = _HYDROSHARE_PAGE.fullmatch(path)
     if match is None:
         raise SpecError(
-            "This is not the address of a resource of HydroShare. That reads "
-            "https://www.hydroshare.org/resource/<id>; the id has 32 digits, 0 to f."
+            "This is not the address of a resource of HydroShare. Use "
+            "https://www.hydroshare.org/resource/<id>. The id has 32 hexadecimal digits."
         )
     return Record(f"hydroshare/{match[1]}", (match[2] or "").strip("/"))
 
@@ -150,16 +150,16 @@ def _dataverse(query: Mapping[str, str]) -> Record:
     match = DOI.fullmatch(query.get("persistentId", ""))
     if match is None:
         raise SpecError(
-            "This address does not name a dataset of a Dataverse by a DOI. Use the DOI of the "
-            "dataset: dataverse/<DOI>, as dataverse/10.7910/DVN/TJCLKP."
+            "This address has no DOI of a dataset of a Dataverse. Use the DOI of the dataset: "
+            "dataverse/<DOI>, such as dataverse/10.7910/DVN/TJCLKP."
         )
-    # A file has the DOI of its dataset, and a name of its own behind it.
+    # The DOI of a file is that of its dataset, followed by another name.
     doi = _DATAVERSE_FILE.sub(r"\1", match[2].rstrip("/"))
     return Record(f"dataverse/{quote(doi, safe='/')}")
 
 
 def _ckan(parts: SplitResult) -> Record:
-    # A page of one of its files, or about it.
+    # The page of a file, or a page about the dataset.
     path = re.sub(r"/dataset/(?:activity|groups|showcases)/", "/dataset/", parts.path)
     path = re.sub(r"(/dataset/[^/]+)/(?!history/).*", r"\1", path).rstrip("/")
     query = {name: value for name, value in parse_qsl(parts.query) if name == "activity_id"}

@@ -1,4 +1,4 @@
-"""What the page of a site that hosts git repositories shows."""
+"""Parts of the addresses of pages that show git repositories: repository, ref and path."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ __all__ = [
     "candidate_refs",
     "divide",
     "divide_either",
-    "whole_ref",
+    "joined_ref",
 ]
 
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
 _ARCHIVE_SUFFIX = re.compile(r"\.(?:zip|tar|tar\.gz|tar\.bz2|tgz|bundle)$")
 
-# Where one of these is a branch or a tag, no other ref continues it with a slash: git allows none.
+# If one of these is a branch or a tag, git allows no other ref that continues it with a slash.
 _CERTAIN_REF = re.compile(r"HEAD|main|master|trunk|gh-pages|v?\d+\.\d[\w.+-]*", re.ASCII)
-# Mostly branches by themselves; but dev/x may be one, too.
+# Usually a branch, but dev/x may be one, too.
 _LIKELY_REF = re.compile(r"dev|devel|develop|development|staging|production", re.ASCII)
 
 Query = Mapping[str, str]
@@ -39,7 +39,7 @@ Fields = dict[str, Any]
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """What a page shows.
+    """The repository, ref and path that a page shows.
 
     Attributes
     ----------
@@ -50,9 +50,9 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     ref : str
         Branch, tag or commit; empty for the default branch.
     path : str
-        A file or folder of the repository; empty for all of it.
+        A file or folder of the repository. Empty for the repository itself.
     undivided : str
-        Ref and path together, where the address does not say where the ref ends; else empty.
+        Ref and path together, if the address does not say where the ref ends. Otherwise empty.
     is_file : bool
         Whether `undivided` ends with a file, so that the ref is not all of it.
     """
@@ -89,26 +89,36 @@ _PAGES = {
 
 
 class Site(msgspec.Struct, frozen=True):
-    """A site: how its repositories are named in specs, and in addresses."""
+    """A site that hosts repositories.
+
+    Attributes
+    ----------
+    provider : str
+        The provider of its specs.
+    root : str
+        Its address, with a trailing slash.
+    suffix : str
+        Appended to the path of a repository to clone it.
+    """
 
     provider: str
     root: str
     suffix: str = ""
 
     def page(self, repository: Segments, **fields: Any) -> Page:
-        """Return a page of a repository, whose path on the site is still quoted."""
+        """Return a page of a repository. The segments of its path are percent-encoded."""
         path = "/".join(repository)
         if self.provider in {"gh", "gist"}:
-            named = path
+            name = path
         elif self.provider == "gl":
-            named = quote(unquote(path), safe="")
+            name = quote(unquote(path), safe="")
         else:
             suffix = "" if path.endswith(".git") else self.suffix
-            named = quote(f"{self.root}{path}{suffix}", safe="")
-        return Page(provider=self.provider, repository=named, **fields)
+            name = quote(f"{self.root}{path}{suffix}", safe="")
+        return Page(provider=self.provider, repository=name, **fields)
 
     def refuse(self, kind: str, repository: Segments) -> NoReturn:
-        """Refuse a page of a repository that shows no files."""
+        """Reject a page of a repository that shows no files."""
         what = _PAGES.get(kind, f"a page about {unquote(kind)[:40]!r}")
         raise SpecError(
             f"This is the address of {what}, not of files that can be launched. Use the address of "
@@ -117,11 +127,11 @@ class Site(msgspec.Struct, frozen=True):
         )
 
     def check_repository(self, segments: Segments, reserved: frozenset[str]) -> None:
-        """Refuse what is no page of a repository: a profile, a search."""
+        """Reject pages that are not of a repository, such as profiles and searches."""
         if segments and (segments[0] in reserved or segments[0] == "-"):
             raise SpecError(
                 f"{self.root}{segments[0][:40]} is not the address of a repository. "
-                f"That reads {self.root}<user>/<repository>."
+                f"Use {self.root}<user>/<repository>."
             )
         if len(segments) < 2:
             owner = segments[0][:100] if segments else "<user>"
@@ -132,17 +142,18 @@ class Site(msgspec.Struct, frozen=True):
 
 
 def candidate_refs(undivided: str, *, is_file: bool) -> list[str]:
-    """Return the refs that an undivided ref and path may begin with, the longest first."""
+    """Return all refs that an undivided ref and path may start with, the longest first."""
     parts = undivided.split("/")
     longest = len(parts) - 1 if is_file else len(parts)
     return ["/".join(parts[:count]) for count in range(longest, 0, -1)]
 
 
 def divide(segments: Segments, *, is_file: bool = False) -> Fields:
-    """Divide what stands behind ``tree/`` or ``blob/``.
+    """Divide what follows ``tree/`` or ``blob/`` into ref and path.
 
-    A file's ref is taken to have no slash, and a folder's ref to be all of it, unless it begins
-    with a name that only a ref has. Where another reading is possible, it is kept undivided.
+    The ref of a file is assumed to have no slash. For a folder, everything is assumed to be the
+    ref, unless it starts with a typical name of a branch or tag. If this may be wrong, the result
+    also has the undivided text.
     """
     parts = [unquote(segment) for segment in segments]
     if parts[:2] in (["refs", "heads"], ["refs", "tags"]):
@@ -159,14 +170,14 @@ def divide(segments: Segments, *, is_file: bool = False) -> Fields:
 
 
 def divide_either(segments: Segments) -> Fields:
-    """Divide what stands behind ``src/``: only a suffix tells a file from a folder."""
+    """Divide what follows ``src/``. It is a file if its name has a suffix."""
     fields = divide(segments)
     is_file = len(segments) > 1 and re.search(r"\.\w+$", segments[-1])
     return divide(segments, is_file=True) if is_file and not fields["path"] else fields
 
 
-def whole_ref(segments: Segments) -> Fields:
-    """Read a ref that is all that is left."""
+def joined_ref(segments: Segments) -> Fields:
+    """Read a ref that consists of all segments."""
     return {"ref": unquote("/".join(segments))}
 
 

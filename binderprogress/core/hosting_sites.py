@@ -1,8 +1,7 @@
-"""Pages of sites that host git repositories: which repository, ref and file they show.
+"""Reads the addresses of pages of git hosting sites, as people copy them from a browser.
 
-People copy these addresses from a browser. GitHub, GitLab, Bitbucket and Codeberg are known by
-their hosts; other sites that run GitLab, Gitea, Forgejo, Bitbucket Server or GitHub Enterprise are
-known by the paths of their pages.
+GitHub, GitLab, Bitbucket and Codeberg are recognized by their hosts. Other sites that run GitLab,
+Gitea, Forgejo, Bitbucket Server or GitHub Enterprise are recognized by the paths of their pages.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from .hosting_pages import (
     archive_ref,
     divide,
     divide_either,
-    whole_ref,
+    joined_ref,
 )
 
 __all__ = ["KNOWN_HOSTS", "host_of", "read_page", "refuse_other_pages"]
@@ -57,7 +56,7 @@ _GITLAB_RESERVED = _words(
 _OTHER_RESERVED = _words("account dashboard explore issues pulls user users workspace")
 _GITEA_REFS = (["branch"], ["tag"], ["commit"])
 _GITHUB_KINDS = frozenset({"tree", "blob", "raw", "commit", "pull"})
-# GitLab allows no project of these names, so older addresses without /-/ are clear.
+# GitLab allows no projects with these names, so old addresses without /-/ are unambiguous.
 _GITLAB_OLD_KINDS = frozenset({"blob", "tree", "raw", "blame", "edit", "commits", "wikis"})
 
 
@@ -72,19 +71,19 @@ def read_page(parts: SplitResult) -> Page | None:
     Returns
     -------
     Page or None
-        None if the address may be one that git clones.
+        None if it is not a known page. git may be able to clone the address.
 
     Raises
     ------
     SpecError
-        If the page shows no files of a repository, with the form that would work.
+        If the page shows no files of a repository. The message suggests another address.
     """
     segments = [segment for segment in parts.path.split("/") if segment]
     query = dict(parse_qsl(parts.query, errors="replace"))
     host = host_of(parts)
     if host in _SITES:
         site, read = _SITES[host]
-        # Over ssh, a key may read what nobody reads over https.
+        # With ssh, keys may give access to private repositories. Keep the address.
         if parts.scheme in {"http", "https"} or site.provider != "git":
             return read(site, segments, query)
     if parts.scheme not in {"http", "https"}:
@@ -93,12 +92,12 @@ def read_page(parts: SplitResult) -> Page | None:
 
 
 def refuse_other_pages(parts: SplitResult) -> None:
-    """Refuse the address of a page that is known not to be a repository.
+    """Reject an address that is known not to be a repository.
 
     Raises
     ------
     SpecError
-        With the form that would work.
+        The message suggests another address.
     """
     host, path = host_of(parts), parts.path.strip("/ ")
     user, _, domain = host.partition(".")
@@ -107,11 +106,11 @@ def refuse_other_pages(parts: SplitResult) -> None:
         name = path.partition("/")[0][:100] or host
         raise SpecError(
             f"This is a page that a repository publishes. Use the address of the repository, "
-            f"which may be https://{site}/{user}/{name}."
+            f"probably https://{site}/{user}/{name}."
         )
     if host == "mybinder.org" or domain == "mybinder.org":
         raise SpecError(
-            "This is not a launch link of a BinderHub. That reads "
+            "This is not a launch link of a BinderHub. A launch link has the form "
             "https://mybinder.org/v2/gh/<user>/<repository>/<ref>."
         )
     query = parse_qs(parts.query, errors="replace")
@@ -127,7 +126,7 @@ def refuse_other_pages(parts: SplitResult) -> None:
         )
     if not path or host in _NO_REPOSITORIES or query.keys() & {"q", "query"}:
         raise SpecError(
-            "This is not the address of a repository. That reads, for example, "
+            "This is not the address of a repository. Use an address such as "
             "https://github.com/<user>/<repository>."
         )
 
@@ -142,7 +141,7 @@ def _github(site: Site, segments: Segments, _: Query) -> Page:
 
 
 def _github_fields(kind: str, rest: Segments) -> Fields | None:
-    """Return what a page of GitHub shows of its repository; None if it shows no files."""
+    """Return the ref and path that a page of GitHub shows. None if it shows no files."""
     match kind, *rest:
         case ["" | "tree" | "blob"]:
             return {}
@@ -151,13 +150,13 @@ def _github_fields(kind: str, rest: Segments) -> Fields | None:
         case ["blob" | "raw" | "blame" | "edit", _, *_]:
             return divide(rest, is_file=True)
         case ["commit", commit, *_]:
-            return whole_ref([commit])
+            return joined_ref([commit])
         case ["pull", _, "commits" | "changes", commit, *_] if COMMIT.fullmatch(commit):
-            return whole_ref([commit])
+            return joined_ref([commit])
         case ["pull", number, *_] if _NUMBER.fullmatch(number):
             return {"ref": f"refs/pull/{number}/head"}
         case ["releases", "tag", _, *_]:
-            return whole_ref(rest[1:])
+            return joined_ref(rest[1:])
         case ["archive" | "zipball" | "tarball", _, *_]:
             return archive_ref(rest)
     return None
@@ -178,7 +177,7 @@ def _github_archive(site: Site, segments: Segments, _: Query) -> Page:
 def _gist(site: Site, segments: Segments, _: Query) -> Page:
     match segments:
         case [gist] if _GIST_ID.fullmatch(gist.removesuffix(".git")):
-            # Its owner is not named, but git can clone it.
+            # The owner is missing, but git can clone it.
             return Site("git", site.root).page(segments)
         case [_, _]:
             return site.page(segments)
@@ -191,10 +190,8 @@ def _gist(site: Site, segments: Segments, _: Query) -> Page:
         case [user, gist, ("revisions" | "stargazers" | "forks")]:
             return site.page([user, gist])
         case [user, gist, ref]:
-            return site.page([user, gist], **whole_ref([ref]))
-    raise SpecError(
-        "This is not the address of one gist. That reads https://gist.github.com/<user>/<id>."
-    )
+            return site.page([user, gist], **joined_ref([ref]))
+    raise SpecError("This is not the address of a gist. Use https://gist.github.com/<user>/<id>.")
 
 
 def _gitlab(site: Site, segments: Segments, _: Query) -> Page:
@@ -203,8 +200,8 @@ def _gitlab(site: Site, segments: Segments, _: Query) -> Page:
         cut = segments.index("-")
         kind, rest = "".join(segments[cut + 1 : cut + 2]), segments[cut + 2 :]
     else:
-        numbers = (n for n, one in enumerate(segments) if n > 1 and one in _GITLAB_OLD_KINDS)
-        cut = next(numbers, len(segments))
+        indexes = (n for n, name in enumerate(segments) if n > 1 and name in _GITLAB_OLD_KINDS)
+        cut = next(indexes, len(segments))
         kind, rest = "".join(segments[cut : cut + 1]), segments[cut + 1 :]
     fields = _gitlab_fields(kind, rest)
     if fields is None:
@@ -221,14 +218,14 @@ def _gitlab_fields(kind: str, rest: Segments) -> Fields | None:
         case ["blob" | "raw" | "blame" | "edit", _, *_]:
             return divide(rest, is_file=True)
         case ["commit", commit, *_]:
-            return whole_ref([commit])
+            return joined_ref([commit])
         case ["merge_requests", number, *_] if _NUMBER.fullmatch(number):
             return {"ref": f"refs/merge-requests/{number}/head"}
         case ["tags" | "releases", _, *_]:
-            return whole_ref(rest)
+            return joined_ref(rest)
         case ["archive", _, _, *_]:
-            # The last one is the name of the file.
-            return whole_ref(rest[:-1])
+            # The last segment is the name of the file.
+            return joined_ref(rest[:-1])
     return None
 
 
@@ -246,16 +243,16 @@ def _bitbucket(site: Site, segments: Segments, query: Query) -> Page:
         case ["raw" | "annotate", _, *_]:
             fields = divide(rest, is_file=True)
         case ["branch", _, *_]:
-            fields = whole_ref(rest)
+            fields = joined_ref(rest)
         case ["commits", "branch" | "tag", _, *_]:
-            fields = whole_ref(rest[1:])
+            fields = joined_ref(rest[1:])
         case ["commits", commit, *_]:
-            fields = whole_ref([commit])
+            fields = joined_ref([commit])
         case ["get", _, *_]:
             fields = archive_ref(rest)
         case ["pull-requests", *_]:
             raise SpecError(
-                "Bitbucket does not let git fetch a pull request. Use the address of its branch: "
+                "git cannot fetch pull requests of Bitbucket. Use the address of the branch: "
                 f"{site.root}{'/'.join(repository)}/branch/<branch>."[:400]
             )
         case _:
@@ -283,44 +280,44 @@ def _gitea_fields(kind: str, rest: Segments) -> Fields | None:
         case ["src" | "commits", "branch" | "tag", _, *_]:
             return divide_either(rest[1:])
         case ["commit", commit, *_]:
-            return whole_ref([commit])
+            return joined_ref([commit])
         case ["pulls", number, "commits", commit, *_] if _NUMBER.fullmatch(number):
-            return whole_ref([commit])
+            return joined_ref([commit])
         case ["pulls", number, *_] if _NUMBER.fullmatch(number):
             return {"ref": f"refs/pull/{number}/head"}
         case ["releases", "tag", _, *_]:
-            return whole_ref(rest[1:])
+            return joined_ref(rest[1:])
         case ["archive", _, *_]:
             return archive_ref(rest)
     return None
 
 
 def _notebook_viewer(site: Site, segments: Segments, query: Query) -> Page:
-    """Read nbviewer's and Colab's addresses, which repeat those of GitHub."""
+    """Read addresses of nbviewer and Colab, which contain those of GitHub."""
     match segments:
         case ["github", *rest] if len(rest) >= 2:
             return _github(_GITHUB, rest, query)
         case ["gist", user, gist, *_]:
             return _GIST.page([user, gist])
     raise SpecError(
-        f"{site.root} shows notebooks of other sites. Use the address of the repository that the "
-        "notebook is in, as https://github.com/<user>/<repository>."
+        f"{site.root} shows notebooks of other sites. Use the address of the notebook's "
+        "repository, such as https://github.com/<user>/<repository>."
     )
 
 
 def _by_path(root: str, segments: Segments, query: Query) -> Page | None:
-    """Read a page of a site that is known by its pages' paths only."""
+    """Read a page of an unknown site, by its path."""
     if "-" in segments[2:]:
         cut = segments.index("-", 2)
         fields = _gitlab_fields("".join(segments[cut + 1 : cut + 2]), segments[cut + 2 :])
-        # Without the suffix, GitLab redirects git, which does not follow everywhere.
+        # Without the suffix, GitLab redirects. git does not always follow redirects.
         return Site("git", root, ".git").page(segments[:cut], **fields) if fields else None
     if segments[2:3] in (["src"], ["raw"], ["media"]) and segments[3:4] in _GITEA_REFS:
         return _gitea(Site("git", root), segments, query)
     if segments[-1:] == ["browse"] or "browse" in segments[4:]:
         return _bitbucket_server(root, segments, query)
-    kinds = (n for n, one in enumerate(segments) if n > 1 and one in _GITHUB_KINDS)
-    cut = next(kinds, 0)
+    indexes = (n for n, name in enumerate(segments) if n > 1 and name in _GITHUB_KINDS)
+    cut = next(indexes, 0)
     fields = _github_fields(segments[cut], segments[cut + 1 :]) if cut else None
     return Site("git", root).page(segments[:cut], **fields) if fields else None
 
@@ -357,4 +354,4 @@ _SITES: dict[str, tuple[Site, _Reader]] = {
 }
 
 KNOWN_HOSTS = frozenset(_SITES)
-"""Sites whose addresses are known without ``https://`` in front."""
+"""Hosts whose addresses are recognized without ``https://``."""

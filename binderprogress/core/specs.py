@@ -57,15 +57,15 @@ _REF = re.compile(r"[^\s~^:?*\[\\]+")
 _LONGEST = 2048
 # <user>/<repository>, as GitHub allows them.
 _IN_GITHUB = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[\w.-]+", re.ASCII)
-# Without a scheme, only what looks like a host that has repositories is one.
+# Without a scheme, only typical hosts of repositories are recognized.
 _GIT_HOST = re.compile(r"(?:www|git[\w-]*|forgejo|code)\.[\w.-]+\w", re.ASCII)
 _BINDERHUB = re.compile(
     rf"[\w.-]+(?::\d+)?/(?:[^?#]+/)?v2/((?:{'|'.join(PROVIDERS)})/[^?#]+)", re.ASCII
 )
 _SCHEME = re.compile(r"(?:https?|git|ssh|file|doi|swh):", re.IGNORECASE)
 _HAS_CREDENTIALS = (
-    "An address with a password or token in it is not taken: it would end up in links and logs. "
-    "Use the address without it."
+    "The address contains a password or token, which would appear in links and logs. Use the "
+    "address without it."
 )
 
 
@@ -152,18 +152,18 @@ class Spec(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What an address names: a repository at a ref, and what to open in its server.
+    """A repository at a ref, and what to open in its server, as named by an address.
 
     Attributes
     ----------
     spec : Spec
-        If the address does not say where its ref ends, with the ref that is most likely.
+        The repository. If it is not clear where the ref ends, it has the most likely ref.
     path : str
-        A file or folder of the repository; empty if none is named.
+        A file or folder of the repository. Empty if the address names none.
     requested : str
-        The path in the server that a link to a BinderHub names.
+        The path in the server, from a BinderHub link.
     undivided : str
-        Ref and path together, where the address does not say where the ref ends; else empty.
+        Ref and path together, if the address does not say where the ref ends. Otherwise empty.
     is_file : bool
         Whether `undivided` ends with a file.
     """
@@ -176,20 +176,20 @@ class Target(msgspec.Struct, frozen=True):
 
     @property
     def urlpath(self) -> str:
-        """What to open in the server; empty if the address does not say."""
+        """The path to open in the server. Empty if the address names none."""
         path = self.path.strip().strip("/")
         return self.requested or (file_urlpath(path) if path else "")
 
     @property
     def refs(self) -> list[str]:
-        """The refs that may be meant, the longest first; empty if the address is clear."""
+        """The possible refs, the longest first. Empty if the address is unambiguous."""
         if not self.undivided:
             return []
         refs = candidate_refs(self.undivided, is_file=self.is_file)
         return [ref for ref in refs if _REF.fullmatch(ref)]
 
     def at(self, ref: str) -> Target:
-        """Return the target with one of `refs`, or with any ref that was given besides."""
+        """Return the target at another ref. If it is one of `refs`, the path is what follows it."""
         path = self.path
         if self.undivided.startswith(f"{ref}/"):
             path = self.undivided.removeprefix(f"{ref}/")
@@ -214,12 +214,12 @@ def looks_like_address(text: str) -> bool:
 
 
 def is_address(text: str) -> bool:
-    """Whether `text` has the scheme of an address, so that it is no spec of any provider."""
+    """Whether `text` has the scheme of an address, and so cannot be a spec."""
     return _SCHEME.match(text.lstrip(" <")) is not None
 
 
 def has_host(text: str) -> bool:
-    """Whether `text` is an address that names its host, with or without a scheme."""
+    """Whether `text` is an address with a host, with or without a scheme."""
     text = text.strip()
     return "://" in _tidy(text) and not _IN_GITHUB.fullmatch(text)
 
@@ -260,7 +260,7 @@ def parse(text: str) -> Spec:
     address = unquote(quoted)
     if provider == "git" and _SCHEME.fullmatch(address):
         raise SpecError(
-            "In a git spec, the address is quoted: "
+            "In a git spec, the address is percent-encoded: "
             "git/https%3A%2F%2Fgit.example.org%2F<repository>/<ref>."
         )
     if provider == "gl":
@@ -285,13 +285,12 @@ def read_address(address: str, ref: str = "") -> Target:
         What git clones, the address of a page of a site that hosts repositories, a link to a
         BinderHub, a DOI, the page of an archive, or ``<user>/<repository>`` of GitHub.
     ref : str
-        Branch, tag or commit; by default what the address says, or the default branch.
+        Branch, tag or commit. The default is the ref in the address, or the default branch.
 
     Raises
     ------
     SpecError
-        If it is none of these, has a password or token in it, or is a page that shows nothing that
-        can be launched.
+        If it is none of these, contains a password or token, or shows nothing that can be launched.
     """
     if len(address) + len(ref) > _LONGEST:
         raise SpecError(f"This address is longer than {_LONGEST} characters.")
@@ -308,7 +307,7 @@ def read_address(address: str, ref: str = "") -> Target:
 
 
 def _tidy(text: str) -> str:
-    """Return an address with a scheme, and without what people copy along with it."""
+    """Return an address with a scheme, and without text that people copy along with it."""
     text = text.strip()
     if text.startswith("<") and text.endswith(">"):
         text = text[1:-1].strip()
@@ -325,11 +324,11 @@ def _tidy(text: str) -> str:
 
 
 def _read(address: str) -> Target:
-    """Read an address that is tidy."""
+    """Read the result of `_tidy`."""
     is_id = DOI.fullmatch(address) or looks_like_swhid(address)
     if is_id and redact(address) != address:
         raise SpecError(_HAS_CREDENTIALS)
-    # Before anything is ignored: a token in a part that is ignored is one, too.
+    # Check before parts of the address are ignored: they may contain a token, too.
     address = address if is_id else _check_address(address)
     record = read_record(address)
     if record is not None:
@@ -342,7 +341,7 @@ def _read(address: str) -> Target:
 
 
 def _read_page(address: str) -> Target:
-    """Read an address of the web, or one that git clones."""
+    """Read the address of a web page, or one that git clones."""
     parts = urlsplit(address)
     host = host_of(parts)
     is_web = parts.scheme in {"http", "https"}
@@ -357,7 +356,7 @@ def _read_page(address: str) -> Target:
         return Target(_bounded(Spec("git", address, "HEAD")))
     ref, path, undivided = page.ref, page.path, page.undivided
     if undivided:
-        # The name of a folder may have what no ref has.
+        # The name of a folder may contain characters that are not allowed in a ref.
         refs = candidate_refs(undivided, is_file=page.is_file)
         ref = ref if _REF.fullmatch(ref) else next(filter(_REF.fullmatch, refs), ref)
         path = undivided.removeprefix(ref).removeprefix("/")
@@ -395,7 +394,7 @@ def _check_address(address: str) -> str:
         # Attack: the password in "https://user:pass/word@host" is parsed as a port.
         parts.port  # noqa: B018 - raises if it is not a number
     except ValueError as error:
-        # Without the message of the error, which repeats the password.
+        # Without the message of the error, which contains the password.
         raise SpecError(f"{_shown(address)} has a malformed host or port.") from error
     # git would take a leading dash as an option, and "ext::" as a command.
     if parts.scheme not in _SCHEMES:
@@ -426,7 +425,7 @@ def _check_local(address: str, parts: SplitResult) -> str:
             "The address of a local repository has the form file:///path/of/the/repository."
         )
     if "?" in address or "#" in address:
-        # They are part of the path for git, but end it for urlsplit: another path would be checked.
+        # For git, they are part of the path. urlsplit cuts the path there.
         raise SpecError("In the path of a local repository, write %3F for ? and %23 for #.")
     # git would take "localhost" as a folder.
     return f"file://{parts.path}"

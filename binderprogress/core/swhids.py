@@ -1,4 +1,4 @@
-"""Software Heritage ids (SWHIDs): which repository and commit they were archived from.
+"""Reads Software Heritage ids (SWHIDs), which name the original repository and commit.
 
 Source: https://swhid.org/specification/v1.2/
 """
@@ -16,13 +16,13 @@ __all__ = ["Origin", "looks_like_swhid", "read_origin"]
 _HOST = "archive.softwareheritage.org"
 _SWHID = re.compile(r"swh:1:(ori|cnt|rev|dir|snp|rel):([0-9a-f]{40})((?:;.*)?)", re.DOTALL)
 _FORM = (
-    "Use the address of the repository that it was archived from, or a Software Heritage id that "
-    "names both: swh:1:rev:<commit>;origin=https://github.com/<user>/<repository>."
+    "Use the address of the original repository, or a Software Heritage id with a commit and an "
+    "origin: swh:1:rev:<commit>;origin=https://github.com/<user>/<repository>."
 )
 
 
 class Origin(NamedTuple):
-    """Where a repository was archived from."""
+    """The repository, ref and path that were archived."""
 
     address: str
     ref: str
@@ -30,17 +30,17 @@ class Origin(NamedTuple):
 
 
 def looks_like_swhid(text: str) -> bool:
-    """Whether `text` begins as a Software Heritage id does."""
+    """Whether `text` starts like a Software Heritage id."""
     return text.startswith("swh:")
 
 
 def read_origin(text: str) -> Origin | None:
-    """Read an id, or a page of Software Heritage's archive; None if it is something else.
+    """Read an id, or the address of a page of Software Heritage. None for other addresses.
 
     Raises
     ------
     SpecError
-        If it does not say which commit of which repository it names.
+        If the repository or the commit is missing.
     """
     if not looks_like_swhid(text):
         parts = urlsplit(text)
@@ -56,12 +56,12 @@ def read_origin(text: str) -> Origin | None:
     kind, commit, more = match.groups()
     qualifiers = dict(part.partition("=")[::2] for part in more.split(";") if part)
     if kind != "rev":
-        # The commit that a file or a folder was found in.
+        # For files and folders, the qualifier "anchor" names the commit.
         anchor = _SWHID.fullmatch(unquote(qualifiers.get("anchor", "")))
         commit = anchor[2] if anchor and anchor[1] == "rev" else ""
     origin = unquote(qualifiers.get("origin", ""))
     if not origin or not commit:
-        raise SpecError(f"Nothing is fetched from the Software Heritage archive here. {_FORM}")
+        raise SpecError(f"This server does not fetch from the Software Heritage archive. {_FORM}")
     return Origin(origin, commit, unquote(qualifiers.get("path", "")).strip("/"))
 
 

@@ -25,7 +25,7 @@ def check_urlpath(text: str) -> str:
     """
     text = text.strip()
     path = text.lstrip("/")
-    # Decoded, as a browser, a proxy or the server may read it.
+    # Decoded as browsers, proxies and the server may do.
     plain = re.split(r"[?#]", text, maxsplit=1)[0]
     for quoted, character in (("%2e", "."), ("%2f", "/"), ("%5c", "\\")):
         plain = re.sub(quoted, lambda _, to=character: to, plain, flags=re.IGNORECASE)
@@ -49,7 +49,7 @@ def file_urlpath(path: str, prefix: str = "lab/tree/") -> str:
 
 
 def requested_urlpath(query: Mapping[str, str]) -> str:
-    """Return what the query of a BinderHub link opens: ``urlpath``, ``labpath`` or ``filepath``.
+    """Return the path that a BinderHub link opens, from ``urlpath``, ``labpath`` or ``filepath``.
 
     Parameters
     ----------
