@@ -1,4 +1,4 @@
-"""Writes notes into a channel as events, with number, time, progress and estimate."""
+"""Appends notes to a channel as numbered events, with time, progress and estimate."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from .channel import Channel
 
 __all__ = ["Clock", "Limits", "Writer"]
 
-# As many of the last lines are searched for the reason of a failure,
+# Maximum number of last lines that are searched for the reason of a failure.
 _TAIL = 400
-# … and as many characters. Attack: the longest lines, in each of many builds at once.
+# Maximum characters of these lines. Attack: many builds at once, all with the longest lines.
 _TAIL_CHARACTERS = 64 * 1024
-# Lines that are shorter cannot be more than that.
+# If all lines are this short, they cannot exceed _TAIL_CHARACTERS.
 _SHORT = _TAIL_CHARACTERS // _TAIL
-# Attack: a log that is nothing but steps. As many changes are kept as `spans` looks at, and some
-# more for launches that join late.
+# Attack: a log that consists of steps. `spans` uses MOST_SPANS changes. Launches that join late
+# need some more.
 _MOST_CHANGES = 2 * MOST_SPANS
-# A failure that was only found to be one by its process's exit code.
+# Reasons that only say that a process failed. The log may say why.
 _UNTOLD = {"unknown", "build-failed"}
 _ENDS = TERMINAL | {Phase.BUILT}
 _NO_STEP = Step("", "")
@@ -47,7 +47,7 @@ class Clock(msgspec.Struct, frozen=True):
     Attributes
     ----------
     monotonic, utc : callable
-        Seconds: monotonic, and since 1970.
+        Return monotonic seconds, and seconds since 1970.
     """
 
     monotonic: Callable[[], float] = time.monotonic
@@ -55,7 +55,7 @@ class Clock(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Limits of a stream. The full log has everything.
+    """Limits of a stream. The full log is not limited by them.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Limits(msgspec.Struct, frozen=True):
     log : int
         Maximum characters of all lines of a build.
     lines : int
-        Maximum lines of a build: as an event, even the shortest takes a kilobyte of memory.
+        Maximum lines of a build. Even the shortest line takes a kilobyte of memory as an event.
     steps : int
         Maximum steps that are shown after lines are cut.
     """
@@ -111,16 +111,16 @@ class Writer:
         self.phase = phase
         self.attempt = 1
         self.changes: list[StepChange] = []
-        """What `core.timing.spans` needs of the events, except for the last one."""
+        """Changes of phase and step, for `core.timing.spans`. The last event is not included."""
         self.is_cut = False
-        """Whether no more lines are taken because memory is short."""
+        """Whether the rest of the log is dropped because memory is short."""
         self._step = _NO_STEP
         self._tail: deque[str] = deque(maxlen=_TAIL)
         self._tail_size = 0
         self._short = min(_SHORT, limits.line)
         self._written = 0
         self._lines = 0
-        self._steps_told = 0
+        self._steps_shown = 0
         self._elided = 0
 
     def write(self, note: Note, *, log: logging.Logger | logging.LoggerAdapter[Any]) -> None:
@@ -134,8 +134,7 @@ class Writer:
             if len(message) > self.limits.line:
                 message = self._within_line(message)
         phase = note.phase
-        # An earlier phase does not come back: such notes are shown in the current phase. Only the
-        # end of a source may end the launch, never its log.
+        # Notes of an earlier phase are shown in the current phase. A log cannot end the launch.
         if phase is not self.phase and (phase not in TRANSITIONS[self.phase] or phase in _ENDS):
             phase = None
         if self._within_log(message):
@@ -172,31 +171,41 @@ class Writer:
             If the phase cannot follow the previous one. Nothing is changed.
         """
         check_transition(self.phase, phase)
-        now = self.clock.monotonic()
         changed = False
         if phase is not self.phase:
             self._step = _NO_STEP
             changed = True
-        if step is None:
-            shown = self._step
-        else:
+        if step is not None:
             changed = changed or step != self._step
-            self._step = shown = step
+            self._step = step
+        event = self._event(phase, message, step, source)
+        encoded = self.channel.append(msgspec.structs.replace(event, **fields) if fields else event)
+        if changed and (phase is not self.phase or len(self.changes) < _MOST_CHANGES):
+            self.changes.append(StepChange(event.id, phase, event.time, self._step, self.attempt))
+        self.phase = phase
+        return encoded
+
+    def _event(
+        self, phase: Phase, message: str, step: Step | None, source: dict[str, Any] | None
+    ) -> Event:
+        """Return the next event, in the current step. The estimator gets the new `step` only."""
+        now = self.clock.monotonic()
         estimate = self.estimator.update(phase, step, now=now)
         elapsed = now - self.began
-        event = Event(
+        current = self._step
+        return Event(
             id=self.channel.written + 1,
             phase=phase,
             # To the millisecond. `round` takes several times as long.
             time=int((self.began_utc + elapsed) * 1000 + 0.5) / 1000,
             elapsed=int(elapsed * 1000 + 0.5) / 1000,
             message=message,
-            step=shown.label,
-            step_key=shown.key,
-            step_index=shown.index,
-            step_total=shown.total,
-            step_digest=shown.digest,
-            step_cached=shown.cached,
+            step=current.label,
+            step_key=current.key,
+            step_index=current.index,
+            step_total=current.total,
+            step_digest=current.digest,
+            step_cached=current.cached,
             progress=estimate.progress,
             curve=estimate.curve,
             eta=estimate.eta,
@@ -206,18 +215,13 @@ class Writer:
             attempt=self.attempt,
             source=source,
         )
-        encoded = self.channel.append(msgspec.structs.replace(event, **fields) if fields else event)
-        if changed and (phase is not self.phase or len(self.changes) < _MOST_CHANGES):
-            self.changes.append(StepChange(event.id, phase, event.time, shown, self.attempt))
-        self.phase = phase
-        return encoded
 
     def try_again(self, attempt: Attempt) -> Encoded:
-        """Append that another attempt starts, and why."""
+        """Append an event for the next attempt, with its reason."""
         self.attempt = attempt.number
         # The output of the previous attempt does not explain a failure of this one.
         self._tail.clear()
-        # It may start with the same step, which counts as another one.
+        # The attempt may start with the same step, which then counts as a new one.
         self._step = _NO_STEP
         return self.append(
             self.phase or Phase.WAITING,
@@ -253,24 +257,24 @@ class Writer:
     def end(self, phase: Phase, message: str, **fields: Any) -> None:
         """Append the last event and end the channel."""
         if self._elided:
-            left_out = f"[{self._elided:,} lines are left out here; the full log has them.]\n"
+            note = f"[{self._elided:,} lines are left out here; the full log has them.]\n"
             self._elided = 0
-            self.append(self.phase or Phase.WAITING, left_out)
+            self.append(self.phase or Phase.WAITING, note)
         self.append(phase, message, **fields)
         self.channel.end()
         self._tail.clear()
 
     @property
     def size(self) -> int:
-        """About how many bytes of memory the channel takes."""
+        """Approximate memory of the channel in bytes."""
         return self.channel.size
 
     def cut(self) -> None:
-        """Take no more lines of the log, because memory is short."""
+        """Drop the rest of the log, because memory is short."""
         if self.is_cut:
             return
         self.is_cut = True
-        self._steps_told = self.limits.steps
+        self._steps_shown = self.limits.steps
         if not self._elided and not self.channel.ended:
             self._elide("[This server has no room for more of this log")
 
@@ -283,19 +287,19 @@ class Writer:
         return f"{text[: self.limits.line]}… [{more:,} more characters in the full log]{end}"
 
     def _within_line_of_source(self, source: dict[str, Any]) -> dict[str, Any]:
-        """Return the data of a source, unless it is longer than a line may be."""
+        """Return the data of a source, or its size if it is longer than a line may be."""
         size = len(msgspec.json.encode(source))
         self._written += size
         return source if size <= self.limits.line else {"elided": size}
 
     def _is_progress(self, phase: Phase | None, step: Step | None) -> bool:
-        """Whether a note is shown even after lines are cut."""
+        """Whether a note is shown even when the log is cut."""
         if phase not in {None, self.phase}:
             return True
-        if step is None or step == self._step or self._steps_told >= self.limits.steps:
+        if step is None or step == self._step or self._steps_shown >= self.limits.steps:
             # Attack: a log that consists of steps.
             return False
-        self._steps_told += 1
+        self._steps_shown += 1
         return True
 
     def _within_log(self, message: str) -> bool:
@@ -317,13 +321,13 @@ class Writer:
         )
 
     def _shorten_tail(self, more: int) -> None:
-        # An upper bound: lines that the deque has dropped are counted, too.
+        # An upper bound: it includes lines that the deque has dropped.
         self._tail_size += more
         if self._tail_size <= _TAIL_CHARACTERS:
             return
         size = sum(map(len, self._tail))
         if size > _TAIL_CHARACTERS:
-            # By a quarter, so that it is not summed up again with the next line.
+            # Remove a quarter, so that the sum is not computed for each line.
             while size > _TAIL_CHARACTERS * 3 // 4 and len(self._tail) > 1:
                 size -= len(self._tail.popleft())
         self._tail_size = size

@@ -1,8 +1,8 @@
-"""Fan-out: new events of a launch go to each of its viewers, in at most one write per tick.
+"""Fan-out: sends new events of a launch to all of its viewers, in at most one write per tick.
 
-A viewer is a position. Viewers that are up to date form a group: new events are read once, encoded
-once, and the same bytes are offered to each. Viewers that joined late or read slowly get slices,
-each at its own pace and in turns, so that no other viewer waits for them.
+Each viewer has a position in the stream. For viewers that are up to date, new events are read and
+encoded once, and all get the same bytes. Viewers that joined late or read slowly get slices in
+turn, each at its own pace, so that other viewers do not wait for them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Format(Protocol):
 
     @property
     def keepalive(self) -> bytes:
-        """Bytes without meaning, which keep proxies from closing a silent connection."""
+        """Bytes that clients ignore. They keep proxies from closing an idle connection."""
         ...
 
     def frame(self, events: Sequence[Encoded]) -> bytes:
@@ -80,8 +80,8 @@ class Viewer(ABC):
         Returns
         -------
         bool
-            Whether the operating system has taken all of it. If not, the rest is buffered, and
-            nothing more is sent until `drained` is called.
+            Whether everything was written. If not, the rest is buffered, and nothing more is sent
+            until `drained` is called.
         """
 
     @abstractmethod
@@ -110,8 +110,8 @@ class Viewer(ABC):
         if self.audience is not None:
             self.audience.fanout.serve(self)
 
-    def left(self) -> None:
-        """Remove the viewer: its connection is closed."""
+    def leave(self) -> None:
+        """Remove the viewer, whose connection is closed."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -120,7 +120,7 @@ class Viewer(ABC):
             self.audience = None
 
     def blocked(self) -> None:
-        """Drop it unless `drained` is called in time."""
+        """Drop the viewer unless `drained` is called in time."""
         timeout = self.settings.viewer_timeout
         self._deadline = asyncio.get_running_loop().call_later(timeout, self.drop)
 
@@ -153,9 +153,10 @@ class Audience:
         """Add a viewer that has the events up to a number."""
         end = self.launch.end
         if self.launch.closed and after >= end:
-            # A viewer that reconnects after the end gets the end again. It would wait for ever.
+            # A viewer that reconnects after the end gets the last event again, or it would wait
+            # forever.
             after = end - 1
-        # A viewer with a number beyond the last would wait for ever.
+        # A viewer with a number beyond the last event would also wait forever.
         viewer.position = min(max(after, 0), end)
         viewer.audience = self
         self._size += 1
@@ -180,7 +181,7 @@ class Audience:
         return self.launch.closed and self.position >= self.launch.end
 
     def send(self) -> Iterator[None]:
-        """Write new events to the live viewers. Pauses between blocks of viewers."""
+        """Write new events to the live viewers. Yields between blocks of viewers."""
         while self.position < self.launch.end and not self.launch.forgotten:
             events = self._slices.after(self.position, SLICE_EVENTS, self._resume)
             if events is None:
@@ -188,7 +189,7 @@ class Audience:
             self.position = events[-1].id
             self.written = monotonic()
             yield from self._offer(self.fanout.frame(self.format, events))
-        # New events are notified again from here on.
+        # From here on, new events schedule this again.
         self.pending = False
         if self.launch.forgotten:
             for viewer in tuple(self._live):
@@ -199,7 +200,7 @@ class Audience:
                 viewer.end()
 
     def _resume(self) -> None:
-        """Go on with `send`: what it waited for was read."""
+        """Continue `send`, once the events that it waited for are read."""
         self.fanout.start(self.send())
 
     def _offer(self, data: bytes) -> Iterator[None]:
@@ -212,13 +213,13 @@ class Audience:
                         del live[viewer]
                         viewer.position = position
                         viewer.blocked()
-                except Exception as error:  # noqa: BLE001 - whatever it is, other viewers continue
-                    _mistaken(viewer, error)
+                except Exception as error:  # noqa: BLE001 - other viewers must not be affected
+                    _report_bug(viewer, error)
             if not number % _BLOCK:
                 yield
 
     def catch_up(self, viewer: Viewer) -> bool:
-        """Write a slice to a viewer that is behind. Return whether it can take another at once."""
+        """Write a slice to a viewer that is behind. Return whether to continue at once."""
         if self.launch.forgotten:
             viewer.forget()
             return False
@@ -234,8 +235,8 @@ class Audience:
                 if viewer.send(self.fanout.frame(self.format, events)):
                     return True
                 viewer.blocked()
-            except Exception as error:  # noqa: BLE001 - whatever it is, other viewers continue
-                _mistaken(viewer, error)
+            except Exception as error:  # noqa: BLE001 - other viewers must not be affected
+                _report_bug(viewer, error)
             return False
         if self.complete:
             viewer.end()
@@ -262,9 +263,9 @@ class Audience:
 class Fanout:
     """All audiences of a server.
 
-    The viewers of a launch that was silent are written to at once, otherwise after a pause. The
-    pause grows with the cost of the last writes, up to a tick. Everything runs in the event loop in
-    which `join` is called.
+    If a launch was silent, its events are sent at once, otherwise after a pause. The pause grows
+    with the cost of the last writes, up to a tick. Everything runs in the event loop in which
+    `join` is called.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -281,7 +282,7 @@ class Fanout:
         self._tick: asyncio.TimerHandle | None = None
 
     def join(self, viewer: Viewer, launch: Launch, after: int, form: Format) -> None:
-        """Send a viewer the events after the number `after`, until `Viewer.left` is called."""
+        """Send a viewer the events after the number `after`, until `Viewer.leave` is called."""
         audience = self._audiences.get((launch, form))
         if audience is None:
             audience = self._audiences[launch, form] = Audience(self, launch, form)
@@ -301,19 +302,19 @@ class Fanout:
                 self._tick = asyncio.get_running_loop().call_later(self._pause, self._on_tick)
 
     def serve(self, viewer: Viewer) -> None:
-        """Send more to a viewer that is behind, when it is its turn."""
+        """Schedule the next slice for a viewer that is behind."""
         self._behind.append(viewer)
         self._schedule()
 
     def start(self, work: Iterator[None]) -> None:
-        """Write to viewers, block after block."""
+        """Schedule writes to viewers, block by block."""
         self._work.append(work)
         self._schedule()
 
     def frame(self, form: Format, events: Sequence[Encoded]) -> bytes:
-        """Return the bytes of events, encoded once for all viewers that need them now.
+        """Return the bytes of events. They are encoded once for all current viewers.
 
-        Launches that share a build share these bytes, too.
+        Launches that share a build also share these bytes.
         """
         key = (form, events[0], events[-1])
         data = self._framed.get(key)
@@ -342,7 +343,7 @@ class Fanout:
         if not self._work:
             self._pause = min(self._took / SHARE, TICK)
             self._took = 0.0
-        # These have a budget of their own. Otherwise, busy live viewers would starve them.
+        # Viewers that are behind have a separate budget, so that live viewers cannot starve them.
         self._behind_turn(now + _BUDGET)
         if self._work or self._behind:
             self._schedule()
@@ -368,8 +369,8 @@ class Fanout:
                 return
 
 
-def _mistaken(viewer: Viewer, error: Exception) -> None:
-    """Report a bug of ours, and let the viewer reconnect."""
+def _report_bug(viewer: Viewer, error: Exception) -> None:
+    """Report an unexpected error, and let the viewer reconnect."""
     problem = {"message": "A viewer could not be written to.", "exception": error}
     asyncio.get_running_loop().call_exception_handler(problem)
     viewer.drop()

@@ -65,8 +65,8 @@ def _commit(launch: Launch) -> str:
         return launch.build.resolved.commit
     # A BinderHub reports the commit only in the persistent link.
     link = launch.served.fields.get("binder_persistent_request", "") if launch.served else ""
-    found = _COMMIT.fullmatch(link)
-    return found[1] if found else ""
+    match = _COMMIT.fullmatch(link)
+    return match[1] if match else ""
 
 
 def image_bytes(message: str) -> int | None:

@@ -34,7 +34,7 @@ Most is for its estimators and its spec. `tests/launches/test_budget.py` measure
 """
 
 _LOG_EVENTS = 64
-"""Number of events that are decoded at once for the log."""
+"""Number of events that are decoded at a time for the log."""
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,7 +140,7 @@ class Launch(LaunchStream):
         self.client = client_network(caller.ip)
         """The network that counts as one client in limits."""
         self.span: TraceParent | None = None
-        """Its span, where launches are traced."""
+        """Its span, if launches are traced."""
         self.joined = False
         """Whether its build was started by another launch."""
         self.built: BuildResult | None = None
@@ -176,9 +176,9 @@ class Launch(LaunchStream):
         self.watched.notify()
 
     async def log(self) -> Iterator[bytes]:
-        """Return the log so far in chunks of UTF-8.
+        """Return the log so far, in chunks of UTF-8.
 
-        Its extent is fixed now; the chunks can be read later, and in another thread.
+        The chunks can be read later, and in another thread. Later events are not included.
 
         Raises
         ------
@@ -189,7 +189,7 @@ class Launch(LaunchStream):
         if self.build is not None:
             channel = self.build.channel
             parts.append(self.build.full_log.read(self._log_cut))
-            # A launch that left before the build's end has an end of its own.
+            # A launch that was detached before the end of the build has its own end.
             if self._log_cut is None and channel.closed:
                 parts.append(_messages(await channel.read(channel.last - 1, limit=1)))
         if self._tail is not None:
@@ -221,7 +221,7 @@ class Launch(LaunchStream):
         )
 
     def spans(self) -> list[Span]:
-        """Return where the time went so far. The cost grows with the number of steps."""
+        """Return where the time went so far. This takes longer the more steps there are."""
         changes: list[StepChange] = [*self._head_writer.changes]
         if self.build is not None:
             last = self._cut or self.build.channel.last
@@ -232,7 +232,7 @@ class Launch(LaunchStream):
         return spans([*changes, self.last], began=self.created)
 
     def trace(self, took: Sequence[Span] | None = None) -> Trace:
-        """Return where the time went so far, and on what.
+        """Return the trace of the launch so far.
 
         Parameters
         ----------
@@ -261,19 +261,19 @@ class Launch(LaunchStream):
     # -- writing
 
     def notice(self, message: str, step: Step | None = None) -> None:
-        """Append an event before the build's."""
-        # The bar does not move: the build's events are shared, and start at 0.
+        """Append an event before those of the build."""
+        # The bar stays at 0, because the events of the build are shared and start at 0.
         self._head_writer.append(Phase.WAITING, f"{message}\n", step, progress=0.0, curve=None)
 
     def detach(self) -> None:
-        """Take no more of the build's events from here on."""
+        """Detach from the build. Its later events are not part of this launch."""
         build = self.build
         if build is not None and not self._cut:
             self._log_cut = None if build.channel.closed else build.full_log.size
         super().detach()
 
     def lose(self, error: LaunchFailedError) -> None:
-        """End a launch whose events cannot be stored, with an event that is in memory only."""
+        """End a launch whose events cannot be stored. The last event is only in memory."""
         if self._lost is not None:
             return
         last = self.last
@@ -292,9 +292,9 @@ class Launch(LaunchStream):
         )
 
     def forget(self) -> None:
-        """Give its memory back, and its build's with the last launch that reads it.
+        """Free its memory, and that of its build if no other launch uses it.
 
-        Viewers that are still connected are notified by `changed`.
+        `changed` notifies viewers that are still connected.
         """
         self._meter.used -= _LAUNCH_SIZE
         self._discard()
@@ -306,12 +306,12 @@ class Launch(LaunchStream):
 
     @property
     def held(self) -> list[Launch | Channel]:
-        """What uses memory for it, including itself. A build's channel is shared."""
+        """The objects that use memory for it, and itself. The channel of a build is shared."""
         return [self, self.build.channel] if self.build is not None else [self]
 
     @property
     def writers(self) -> list[Writer]:
-        """The writers that may still add lines to its log."""
+        """The writers that may still append to its log."""
         writers = [self._tail_writer] if self._tail_writer is not None else []
         if self.build is not None and not self._cut:
             writers.append(self.build.writer)
@@ -344,7 +344,7 @@ class Launch(LaunchStream):
     # -- for people
 
     def __repr__(self) -> str:
-        # The id gives access to the launch. More people may read logs.
+        # The id gives access to the launch, and more people can read the server's log.
         return f"<Launch {self.id[:6]}… {self.spec} {self.last.phase}>"
 
 

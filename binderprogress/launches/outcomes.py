@@ -1,4 +1,4 @@
-"""Records ended launches, without keeping others waiting."""
+"""Records ended launches without blocking the event loop."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from .launch import Launch
 __all__ = ["Outcomes"]
 
 _TURN = 0.005
-"""Seconds after which the rest waits for the next turn of the loop.
+"""Seconds after which the remaining launches wait for the next turn of the loop.
 
 Attack: a hundred launches share a build whose log consists of steps, and all end at once.
 """
 
 
 class Outcomes:
-    """Records ended launches in their order.
+    """Records ended launches in order.
 
     Parameters
     ----------
-    told : list of callable
-        Called with each launch and where its time went. They must be quick.
+    listeners : list of callable
+        Called with each launch and its trace. They must be quick.
     keep : callable
-        Keeps each launch, and where its time went, in the history.
+        Stores each launch and its spans in the history.
     done : callable
         Called with each launch once it is recorded.
     log : logging.Logger
@@ -38,13 +38,13 @@ class Outcomes:
 
     def __init__(
         self,
-        told: list[Callable[[Launch, Trace], None]],
+        listeners: list[Callable[[Launch, Trace], None]],
         *,
         keep: Callable[[Launch, list[Span]], None],
         done: Callable[[Launch], None],
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
-        self._told = told
+        self._listeners = listeners
         self._keep = keep
         self._done = done
         self._log = log
@@ -60,7 +60,7 @@ class Outcomes:
     def finish(self) -> None:
         """Record all waiting launches now."""
         while self._waiting:
-            self._note(self._waiting.popleft())
+            self._record(self._waiting.popleft())
 
     def _take_turn(self) -> None:
         loop = asyncio.get_running_loop()
@@ -69,26 +69,28 @@ class Outcomes:
             return
         end = loop.time() + _TURN
         while self._waiting:
-            self._note(self._waiting.popleft())
+            self._record(self._waiting.popleft())
             if loop.time() >= end:
                 break
         # Launches that end in this turn of the loop wait for the next one.
         self._turn = loop.call_soon(self._take_turn)
 
-    def _note(self, launch: Launch) -> None:
+    def _record(self, launch: Launch) -> None:
         took = launch.spans()
         try:
             self._keep(launch, took)
-        except Exception:  # noqa: BLE001 - whatever a history raises: others are recorded
+        except Exception:  # noqa: BLE001 - any error of a history store; other launches are recorded
             self._log.exception("%r could not be kept in the history", launch)
-        if self._told:
+        if self._listeners:
             trace = launch.trace(took)
-            for told in self._told:
-                self._tell(told, launch, trace)
+            for listener in self._listeners:
+                self._notify(listener, launch, trace)
         self._done(launch)
 
-    def _tell(self, told: Callable[[Launch, Trace], None], launch: Launch, trace: Trace) -> None:
+    def _notify(
+        self, listener: Callable[[Launch, Trace], None], launch: Launch, trace: Trace
+    ) -> None:
         try:
-            told(launch, trace)
+            listener(launch, trace)
         except Exception:  # noqa: BLE001 - it must not affect other listeners
             self._log.exception("A listener for the end of %r failed", launch)

@@ -129,7 +129,7 @@ class SocketHandler(ApiHandler, WebSocketHandler):
         """Close the connection: viewers must not send messages."""
         if self._viewer is not None:
             # No frame may follow a close frame (RFC 6455, section 5.5.1).
-            self._viewer.left()
+            self._viewer.leave()
         self.close(1008, "Viewers must not send messages.")
 
     def on_ping(self, data: bytes) -> None:
@@ -146,4 +146,4 @@ class SocketHandler(ApiHandler, WebSocketHandler):
     def on_close(self) -> None:
         """Stop sending events."""
         if self._viewer is not None:
-            self._viewer.left()
+            self._viewer.leave()

@@ -231,4 +231,4 @@ class SocketViewer(_StreamViewer):
     def _close(self, code: int, reason: str) -> None:
         self._handler.close(code, reason)
         # No frame may follow a close frame, even if the viewer starts to read now.
-        self.left()
+        self.leave()

@@ -68,7 +68,7 @@ class Kept(Viewer):
     def end(self) -> None:
         assert not self.ended.is_set()
         self.ended.set()
-        self.left()
+        self.leave()
 
     def drop(self) -> None:
         self.dropped = True
@@ -384,7 +384,7 @@ async def test_many_live_viewers_are_served_over_several_turns(
     await has(viewers[0], 6)
     # In the middle of it: one goes, one comes, and something is new.
     assert not viewers[-1].numbers
-    viewers[-1].left()
+    viewers[-1].leave()
     new = join(out, launch, 0)
     await say(launch, 1)
     for viewer in viewers[:-1]:
@@ -481,9 +481,9 @@ async def test_viewers_are_counted_and_their_coming_and_going_is_told(
     told: list[int] = []
     launch.watched.add(lambda: told.append(launch.viewers))
     first, second = join(out, launch), join(out, launch, 0, Numbers("x"))
-    first.left()
-    first.left()
-    second.left()
+    first.leave()
+    first.leave()
+    second.leave()
     assert told == [1, 2, 1, 0]
     await asyncio.sleep(0)
     assert (first.writes, second.writes) == ([], [])

@@ -73,7 +73,7 @@ async def test_viewers_get_everything_from_a_store_that_must_be_awaited(
         stage.build(100)
         late = [join(out, launch) for _ in range(5)]
         resumed, gone = join(out, launch, 77), join(out, launch)
-        gone.left()
+        gone.leave()
         stage.builder.put(BuildResult("image"))
         stage.launcher.put(RunningServer("http://127.0.0.1/", "secret"))
         await ended(live)
