@@ -1,16 +1,15 @@
-"""Inside a BinderHub: its application, with our launches and addresses in front.
+"""Runs BinderHub with our launches and endpoints in front of its own.
 
-Start it in place of BinderHub, with the same options and the same configuration::
+Start it instead of BinderHub, with the same options and the same configuration::
 
     python -m binderprogress.deploy.binderhub --config binderhub_config.py
 
-BinderHub's own parts do the work: repo providers, registry, quota, build class, launcher, metrics,
-event log, and the checks of a request. What is one long request there (`BuildHandler.get`) is split
-here: `handlers` checks the request, `image_builder` resolves and builds, `server_launcher`
-launches.
-`binderprogress.launches` shares the streams.
+BinderHub's own code does the work: repo providers, registry, quota, build class, launcher, metrics,
+event log, and the checks of requests. BinderHub has one long method for all of it,
+`BuildHandler.get`. Here, `handlers` checks the request, `image_builder` resolves and builds,
+`server_launcher` starts the server, and `binderprogress.launches` streams the events.
 
-This module is the public path. Its names are imported when they are used.
+Import the public names from this module. They are imported lazily.
 """
 
 from __future__ import annotations

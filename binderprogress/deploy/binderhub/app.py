@@ -1,4 +1,4 @@
-"""BinderHub's application, with ours in front."""
+"""BinderHub's application, with our handlers in front of its own."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ __all__ = ["BinderProgress", "BinderProgressHub", "main"]
 _ID = r"([A-Za-z0-9_-]{1,64})"
 
 _SHUTDOWN = 5.0
-"""Seconds for cleaning up when the server is stopped."""
+"""Maximum seconds for cleaning up when the server is stopped."""
 
 _MANY = 10_000
-"""Maximum of running launches. BinderHub's quotas are the actual limit."""
+"""Maximum number of running launches. BinderHub's quotas are the actual limit."""
 
 
 class BinderProgress(LoggingConfigurable):
-    """What is added to a BinderHub.
+    """Adds launches, endpoints and pages to a BinderHub.
 
     Parameters
     ----------
     hub : BinderHub
-        Initialized.
+        Already initialized.
     """
 
     page = Enum(
         ["binderhub", "ours"],
         "binderhub",
         help="""
-        Which pages are shown at /v2/, at the front and at /link.
+        Which pages are shown at /v2/, /link and the front page.
 
         binderhub: BinderHub's own pages. ours: pages with <binder-progress>.
         """,
@@ -66,7 +66,7 @@ class BinderProgress(LoggingConfigurable):
 
     @default("log")
     def _safe_log(self) -> SafeLogger:
-        # The log is BinderHub's, and so is its formatter.
+        # BinderHub's logger has a formatter that does not escape messages.
         assert isinstance(self.parent, LoggingConfigurable)  # noqa: S101 - for the type checker
         return SafeLogger(self.parent.log)
 
@@ -74,12 +74,12 @@ class BinderProgress(LoggingConfigurable):
         super().__init__(parent=hub, **kwargs)
         settings = hub.tornado_app.settings
         web = {
-            # The host is BinderHub's, and it trusts its proxy.
+            # The operator of BinderHub sets HSTS. BinderHub trusts its proxy.
             "hsts_max_age": 0,
             "trust_proxy": True,
-            # Its providers may have tokens for private repositories.
+            # Repo providers may have tokens for private repositories.
             "name_repositories": False,
-            # With logins, what is launched becomes a server with its user's rights.
+            # With logins, launched code runs with the rights of the user.
             "confirm_foreign": bool(hub.auth_enabled),
         }
         limits = _limits(hub)
@@ -90,7 +90,7 @@ class BinderProgress(LoggingConfigurable):
         self.tracing = Tracing(parent=self)
         self.launches = build_launches(self, backend, self.tracing)
         self.launches.learn_from(History(parent=self).open())
-        # What BinderHub allows to pages of other sites, it allows here.
+        # Allow the same origins as BinderHub.
         origin = settings.get("headers", {}).get("Access-Control-Allow-Origin")
         static_path = "binderprogress/static/"
         self.web = Web(
@@ -99,7 +99,7 @@ class BinderProgress(LoggingConfigurable):
             base_url=hub.base_url,
             allowed_origins=[origin] if origin else [],
             static_path=static_path,
-            # BinderHub has a badge of its own.
+            # BinderHub serves its own badge at /badge.svg.
             badge_path=f"{static_path}badge.svg",
             origins_setting="c.BinderHub.cors_allow_origin",
             **_login(hub, settings),
@@ -114,7 +114,7 @@ class BinderProgress(LoggingConfigurable):
         REGISTRY.register(self.web.collector)
 
     async def close(self) -> None:
-        """Cancel all launches and clean up after them."""
+        """Cancel all launches and clean up."""
         REGISTRY.unregister(self.web.collector)
         await self.launches.close()
         await asyncio.to_thread(self.launches.history.close)
@@ -143,13 +143,13 @@ class BinderProgress(LoggingConfigurable):
         if not settings["enable_api_only_mode"]:
             rules.append((r"stats", handlers.BinderHubStatsPageHandler))
         if self.page == "ours" and not settings["enable_api_only_mode"]:
-            known = "|".join(map(re.escape, settings["repo_providers"]))
+            prefixes = "|".join(map(re.escape, settings["repo_providers"]))
             rules += [
                 (r"", pages.BinderHubFrontHandler),
                 (r"link", pages.BinderHubLinkHandler),
                 (r"gallery/(.*)", pages.BinderHubPictureHandler),
                 (r"go/(.*)", pages.BinderHubGoHandler),
-                (rf"v2/((?:{known})/.+)", pages.BinderHubLaunchPageHandler),
+                (rf"v2/((?:{prefixes})/.+)", pages.BinderHubLaunchPageHandler),
             ]
             if self.web.access.lists:
                 rules.append((r"launches", pages.BinderHubOwnLaunchesPageHandler))
@@ -157,7 +157,7 @@ class BinderProgress(LoggingConfigurable):
 
 
 class BinderProgressHub(BinderHub):
-    """BinderHub with launches that can be resumed, watched by many, and seen progressing."""
+    """BinderHub with launches that can be resumed and shared, and that show their progress."""
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         """Initialize BinderHub, then add our endpoints in front."""
@@ -168,35 +168,35 @@ class BinderProgressHub(BinderHub):
         self.progress.attach(self.tornado_app)
 
     def start(self, run_loop: bool = True) -> None:
-        """Listen until a signal stops it."""
+        """Serve until SIGINT or SIGTERM."""
         super().start(run_loop=False)
         if run_loop:
-            IOLoop.current().add_callback(self._heed_signals)
+            IOLoop.current().add_callback(self._handle_signals)
             IOLoop.current().start()
 
-    def _heed_signals(self) -> None:
+    def _handle_signals(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
 
     def _on_signal(self, number: int) -> None:
-        # The next signal ends it at once.
+        # A second signal ends the process at once.
         asyncio.get_running_loop().remove_signal_handler(number)
-        self._ending = asyncio.create_task(self._end(number))
+        self._shutdown = asyncio.create_task(self._shut_down(number))
 
-    async def _end(self, number: int) -> None:
+    async def _shut_down(self, number: int) -> None:
         self.http_server.stop()
         try:
             async with asyncio.timeout(_SHUTDOWN):
                 await self.progress.close()
         except TimeoutError:
             self.log.warning("Not all launches could be cleaned up in time.")
-        # As BinderHub does: its threads may hang at a silent log.
+        # As in BinderHub: a thread may be blocked, waiting for a build's log.
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
 
 def main() -> None:
-    """Run it."""
+    """Run BinderHub with binderprogress."""
     try:
         BinderProgressHub.launch_instance()
     except ConfigError as error:
@@ -204,10 +204,10 @@ def main() -> None:
 
 
 def _login(hub: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `Web` with which BinderHub's login says who asks."""
+    """Return the arguments of `Web` for BinderHub's login."""
     if not hub.auth_enabled:
         return {}
-    # BinderHub's handlers have the same one.
+    # The same instance as in BinderHub's handlers.
     auth = HubOAuth.instance(config=settings["traitlets_config"])
     return {
         "access": JupyterHubAccess(auth, named=False),
@@ -216,12 +216,12 @@ def _login(hub: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _limits(hub: Any) -> dict[str, Any]:
-    """Return BinderHub's limits, which hold where no others are configured."""
+    """Return BinderHub's limits, as defaults for ours."""
     launcher = hub.launcher
     pauses = launcher.retry_delay * 2**launcher.retries
     return {
         "max_launches": _MANY,
         "build_timeout": float(hub.build_max_age),
-        # The launcher ends each of its attempts itself.
+        # The launcher has its own timeout for each attempt.
         "launch_timeout": (launcher.launch_timeout + 60.0) * launcher.retries + pauses,
     }

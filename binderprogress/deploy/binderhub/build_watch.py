@@ -1,4 +1,4 @@
-"""One of BinderHub's build executors, read once."""
+"""Runs a build executor of BinderHub, and reads its log."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ _log = SafeLogger(logging.getLogger(__name__))
 
 _Status = ProgressEvent.BuildStatus
 
-_PATIENCE = 10.0
-"""Seconds that a status may be behind the log that has told of a failure."""
+_STATUS_TIMEOUT = 10.0
+"""Seconds to wait for the status once the log reports a failure."""
 
-_STOP = 2.0
-"""Seconds that threads have to notice that they should stop."""
+_STOP_TIMEOUT = 2.0
+"""Seconds to wait for the threads to stop."""
 
-_LAST_LINES = 2.0
-"""Seconds that the log may be behind the status that tells of the end."""
+_LOG_TIMEOUT = 2.0
+"""Seconds to wait for the rest of the log once the status reports the end."""
 
 
 class BuildWatch:
-    """Runs a build executor in BinderHub's threads and reads what it puts into its queue.
+    """Runs a build executor in BinderHub's threads, and reads its queue.
 
     Parameters
     ----------
     executor : binderhub.build.BuildExecutor
-        Made with an empty queue of its own.
+        With an empty queue that no other executor uses.
     pool : concurrent.futures.Executor
-        BinderHub's, for builds: one thread submits and watches, another reads the log.
+        BinderHub's pool for builds. One thread submits and watches the build, another reads its
+        log.
     """
 
     def __init__(self, executor: Any, *, pool: Executor) -> None:
@@ -52,7 +53,7 @@ class BuildWatch:
         self._stopped = False
 
     async def lines(self) -> AsyncGenerator[str, None]:
-        """Build, and iterate over the lines of the log: repo2docker's JSON.
+        """Run the build, and iterate over the lines of its log, in repo2docker's JSON.
 
         Raises
         ------
@@ -63,43 +64,43 @@ class BuildWatch:
         self._run(self._executor.submit)
         while True:
             try:
-                item = await self._next(_PATIENCE if failed else None)
+                item = await self._next(_STATUS_TIMEOUT if failed else None)
             except TimeoutError:
                 break
             if isinstance(item, LaunchFailedError):
                 raise item
             payload = item.payload
             if not isinstance(payload, _Status):
-                failed = failed or _tells_failure(payload)
+                failed = failed or _reports_failure(payload)
                 yield payload
             elif payload is _Status.RUNNING and self._logs is None:
                 self._logs = self._run(self._executor.stream_logs)
             elif payload in {_Status.BUILT, _Status.FAILED}:
                 failed = failed or payload is _Status.FAILED
-                async for line in self._rest():
-                    failed = failed or _tells_failure(line)
+                async for line in self._remaining_lines():
+                    failed = failed or _reports_failure(line)
                     yield line
                 break
         if failed:
             raise failure("build-failed")
 
     async def stop(self) -> None:
-        """Stop watching, and wait until the threads are free."""
+        """Stop watching the build, and wait for the threads."""
         self._stopped = True
         self._executor.stop()
-        # What still waits for a thread is cancelled.
+        # Work that has not started yet is cancelled.
         running = [
             asyncio.wrap_future(future)
             for future in self._submitted
             if not future.cancel() and not future.done()
         ]
         if running:
-            ended, busy = await asyncio.wait(running, timeout=_STOP)
+            ended, busy = await asyncio.wait(running, timeout=_STOP_TIMEOUT)
             for future in ended:
-                # Stopping it may be the reason of an error.
+                # Ignore the error: stopping may have caused it.
                 future.exception()
             if busy:
-                _log.warning("Build %s does not stop being watched", self._executor.name)
+                _log.warning("The threads that watch build %s did not stop", self._executor.name)
 
     def _run(self, work: Callable[[], None]) -> asyncio.Future[Any]:
         submitted = self._pool.submit(work)
@@ -110,7 +111,7 @@ class BuildWatch:
 
     def _check(self, future: asyncio.Future[Any]) -> None:
         if future.cancelled() or (error := future.exception()) is None or self._stopped:
-            # `submit` may return long before the build ends; its status comes by the queue.
+            # `submit` may return long before the build ends. The queue reports its end.
             return
         _log.error("Build %s cannot be watched", self._executor.name, exc_info=error)
         sentence = "Unhandled error watching for build events. Please try again."
@@ -120,17 +121,17 @@ class BuildWatch:
         async with asyncio.timeout(timeout):
             return await self._queue.get()
 
-    async def _rest(self) -> AsyncGenerator[str, None]:
-        """Iterate over what the log still has: its end is what tells why a build failed."""
+    async def _remaining_lines(self) -> AsyncGenerator[str, None]:
+        """Iterate over the rest of the log, which says why a build failed."""
         if self._logs is not None:
-            await asyncio.wait([self._logs], timeout=_LAST_LINES)
+            await asyncio.wait([self._logs], timeout=_LOG_TIMEOUT)
         while self._queue.qsize():
             item = self._queue.get_nowait()
             if isinstance(getattr(item, "payload", None), str):
                 yield item.payload
 
 
-def _tells_failure(line: str) -> bool:
+def _reports_failure(line: str) -> bool:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):

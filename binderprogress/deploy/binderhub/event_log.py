@@ -16,7 +16,7 @@ _SCHEMA = "binderhub.jupyter.org/launch"
 
 
 def emit_launch(event_log: Any, target: BinderHubResolvedSpec) -> None:
-    """Write down that a launch went well."""
+    """Record a successful launch."""
     schemas = {
         version: schema for (name, version), schema in event_log.schemas.items() if name == _SCHEMA
     }
@@ -31,9 +31,9 @@ def emit_launch(event_log: Any, target: BinderHubResolvedSpec) -> None:
         "request_origin": visit.origin,
     }
     version = max(schemas)
-    known = schemas[version]["properties"]
+    properties = schemas[version]["properties"]
     try:
-        event_log.emit(_SCHEMA, version, {key: event[key] for key in event if key in known})
-    except Exception:  # noqa: BLE001 - the log has it
-        # As a provider that the schema does not know: the server runs all the same.
-        _log.exception("The launch of %s is not in the event log", target.spec.repo_url)
+        event_log.emit(_SCHEMA, version, {key: event[key] for key in event if key in properties})
+    except Exception:  # noqa: BLE001 - it is logged, and the server runs anyway
+        # For example, the schema may not have the provider.
+        _log.exception("Could not write the launch of %s to the event log", target.spec.repo_url)

@@ -1,8 +1,7 @@
-"""Our addresses, behind BinderHub's checks.
+"""Our handlers, with BinderHub's checks.
 
-Every handler is one of ours and one of BinderHub's at once: whom BinderHub refuses (a banned
-network, somebody without login, a wrong build token, too many requests) it refuses here, by its
-own code.
+Each handler inherits from one of ours and from BinderHub's base handler. BinderHub's own code
+rejects banned networks, requests without a login, wrong build tokens, and too many requests.
 """
 
 from __future__ import annotations
@@ -36,8 +35,8 @@ from ...web.viewers import END
 from ..jupyterhub_access import SERVICE
 from .requests import ProviderSpec, Visit
 
-TOKEN_COOKIE = "binder-build-token"  # noqa: S105 - its name
-"""Set by our page for the launch that it starts."""
+TOKEN_COOKIE = "binder-build-token"  # noqa: S105 - the name of a cookie
+"""The cookie in which our launch page keeps the build token for its launch."""
 
 __all__ = [
     "TOKEN_COOKIE",
@@ -55,24 +54,24 @@ __all__ = [
     "BinderHubTraceHandler",
     "BinderHubVersionsHandler",
     "Guarded",
-    "Keyed",
+    "LaunchResource",
 ]
 
 
 class Guarded(BaseHandler):
-    """BinderHub's checks, for one of our handlers; `Web.access` has its login."""
+    """Adds BinderHub's checks to one of our handlers. `Web.access` checks the login."""
 
-    # Whom it asks to log in is told nothing before, not even how the API is.
+    # With a login, nothing is public, not even the description of the API.
     public = False
 
     def set_default_headers(self) -> None:
         """Set BinderHub's headers and ours."""
         super().set_default_headers()
-        # BinderHub's stops there.
+        # BinderHub's method does not call ours.
         super(BaseHandler, self).set_default_headers()
 
     def options(self, *arguments: str) -> None:
-        """Answer a browser that asks whether another site's page may."""
+        """Answer a CORS preflight request."""
         super(BaseHandler, self).options(*arguments)
         self.set_header(
             "Access-Control-Allow-Headers",
@@ -80,13 +79,13 @@ class Guarded(BaseHandler):
         )
 
     async def prepare(self) -> None:
-        """Refuse whom BinderHub refuses."""
-        # BinderHub's own `prepare` does this and calls ours, but does not await it.
+        """Run BinderHub's checks, then ours."""
+        # BinderHub's `prepare` does the same, but does not await ours.
         self.check_request_ip()
         await super(BaseHandler, self).prepare()
 
     def canonical_spec(self, text: str) -> str:
-        """Return the one form of a spec."""
+        """Return the canonical form of a spec."""
         prefix, _, rest = text.partition("/")
         return str(self.find_spec(prefix, rest))
 
@@ -96,7 +95,7 @@ class Guarded(BaseHandler):
         Raises
         ------
         BadRequestError, RefusedError
-            If BinderHub does not take it.
+            If BinderHub rejects it.
         """
         text = text.rstrip("/")
         provider = self._provider(prefix, text)
@@ -133,47 +132,47 @@ class Guarded(BaseHandler):
         )
 
 
-class Starting(Guarded):
-    """BinderHub's checks of what is to be launched, in its order."""
+class LaunchStarter(Guarded):
+    """Adds BinderHub's checks of a new launch, in BinderHub's order."""
 
     def read_spec(self, text: str) -> Spec:
-        """Read a spec, once the request for it is checked.
+        """Check the request, then read its spec.
 
         Raises
         ------
         HTTPError
-            If BinderHub refuses the request.
+            If BinderHub rejects the request.
         BadRequestError, RefusedError
-            If it refuses the repository, or who asks has no servers.
+            If BinderHub rejects the repository, or if the caller is a service.
         """
         prefix, _, text = text.partition("/")
         self.check_token(f"{prefix}/{text}")
         self.check_rate_limit()
         build_only = bool(OriginalBuildHandler._get_build_only(self))
         if self.user.startswith(SERVICE) and not build_only:
-            # Attack: BinderHub would start the server of a user who has this service's name.
-            raise RefusedError("Launches here become a user's servers, and a service has none.")
+            # Attack: BinderHub would start a server for a user with the same name as the service.
+            raise RefusedError("Launches start servers of users. A service cannot have servers.")
         return msgspec.structs.replace(self.find_spec(prefix, text), build_only=build_only)
 
     def check_token(self, spec: str) -> None:
-        """Refuse a build token that is not for this."""
+        """Reject a build token that is not for this spec."""
         self.check_build_token(self.get_query_argument("build_token", None), spec)
 
     async def start_launch(self, spec: Spec) -> Launch:
-        """Start a launch; `read_spec` has counted it."""
+        """Start a launch. `read_spec` has already counted it for the rate limit."""
         launch: Launch = await self.web.launches.start(spec, self.caller)
         return launch
 
 
-class Keyed(Guarded):
-    """Its address has the id of a launch, which is a key where nobody logs in."""
+class LaunchResource(Guarded):
+    """A handler whose URL has the id of a launch. Without logins, the id alone gives access."""
 
 
-class BinderHubLaunchesHandler(Starting, LaunchesHandler):
+class BinderHubLaunchesHandler(LaunchStarter, LaunchesHandler):
     """/api/launches."""
 
     def check_token(self, spec: str) -> None:
-        """Refuse a wrong build token; our page has one in a cookie, which may be an older one."""
+        """Reject a wrong build token. The cookie of our page may have expired, and is optional."""
         super().check_token(spec)
         cookie = self.get_cookie(TOKEN_COOKIE)
         if cookie and not self._have_build_token:
@@ -181,19 +180,19 @@ class BinderHubLaunchesHandler(Starting, LaunchesHandler):
                 self.check_build_token(cookie, spec)
 
 
-class BinderHubLaunchHandler(Keyed, LaunchHandler):
+class BinderHubLaunchHandler(LaunchResource, LaunchHandler):
     """/api/launches/{id}."""
 
 
-class BinderHubEventsHandler(Keyed, EventsHandler):
+class BinderHubEventsHandler(LaunchResource, EventsHandler):
     """/api/launches/{id}/events."""
 
 
-class BinderHubSocketHandler(Keyed, SocketHandler):
+class BinderHubSocketHandler(LaunchResource, SocketHandler):
     """/api/launches/{id}/socket."""
 
 
-class BinderHubLogHandler(Keyed, LogHandler):
+class BinderHubLogHandler(LaunchResource, LogHandler):
     """/api/launches/{id}/log."""
 
 
@@ -209,19 +208,20 @@ class BinderHubPopularHandler(Guarded, PopularHandler):
     """/api/popular."""
 
 
-class BinderHubTraceHandler(Keyed, TraceHandler):
+class BinderHubTraceHandler(LaunchResource, TraceHandler):
     """/api/launches/{id}/trace."""
 
 
-class BinderHubBuildHandler(Starting, BuildHandler):
-    """/build/{provider}/{spec}: BinderHub's address, with launches that can be resumed."""
+class BinderHubBuildHandler(LaunchStarter, BuildHandler):
+    """/build/{provider}/{spec}: BinderHub's endpoint, with launches that can be resumed."""
 
-    # BinderHub's page comes with no more than its cookies. No address that a browser is led to
-    # asks for a stream, and of scripts the Hub's login wants the token of the page.
+    # GET starts a launch here, but a cookie is enough: BinderHub's page sends nothing else. Links
+    # and redirects do not ask for an event stream, and JupyterHub's login requires an XSRF token
+    # from scripts.
     get_acts = False
 
     async def get(self, _: str) -> None:
-        """Start a launch and stream it, or go on with one that this client has begun."""
+        """Start a launch and stream its events, or resume a stream."""
         last = self.request.headers.get("Last-Event-ID", "")
         if last:
             launch_id, _, number = last.rpartition(".")
@@ -232,7 +232,7 @@ class BinderHubBuildHandler(Starting, BuildHandler):
         self.stream(launch, after, id_prefix=f"{launch.id}.", linger=self.web.linger)
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
-        """Say it as an event, as BinderHub does: its clients know no other way."""
+        """Send the error as an event, as BinderHub does, because its clients expect one."""
         error = kwargs.get("exc_info", (None, None, None))[1]
         if isinstance(error, BinderProgressError):
             status_code, message = error.status, str(error)
@@ -247,10 +247,10 @@ class BinderHubBuildHandler(Starting, BuildHandler):
 
 
 class BinderHubVersionsHandler(VersionHandler):
-    """/versions, of both."""
+    """/versions: BinderHub's versions and ours."""
 
     def write(self, chunk: Any) -> None:
-        """Add ours to what BinderHub writes."""
+        """Add our version to BinderHub's response."""
         super().write(json.dumps({**json.loads(chunk), "binderprogress": __version__}))
 
 

@@ -1,4 +1,4 @@
-"""BinderHub's repo providers, registry and build class as a source of builds."""
+"""Builds images with BinderHub's repo providers, registry and build class."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ __all__ = ["BinderHubBuilder"]
 
 
 class BinderHubBuilder(LoggingConfigurable):
-    """Finds and builds images as BinderHub does.
+    """Looks up and builds images as BinderHub does.
 
     Parameters
     ----------
     settings : mapping
-        Those of BinderHub's Tornado application.
+        Settings of BinderHub's Tornado application.
     """
 
     def __init__(self, settings: Mapping[str, Any], **kwargs: Any) -> None:
@@ -48,7 +48,7 @@ class BinderHubBuilder(LoggingConfigurable):
 
     @property
     def profile(self) -> BackendProfile:
-        """Without a registry, nothing is pushed."""
+        """The profile of builds. Without a registry, nothing is pushed."""
         typical = dict(TYPICAL)
         if not self._settings["use_registry"]:
             del typical[Phase.PUSHING]
@@ -56,29 +56,30 @@ class BinderHubBuilder(LoggingConfigurable):
         return BackendProfile(typical=typical, reads_private=True)
 
     def provider(self, prefix: str, text: str) -> Any:
-        """Return BinderHub's object for a spec.
+        """Return BinderHub's repo provider for a spec.
 
         Raises
         ------
         Exception
-            Of any kind: a provider says so what is wrong with the spec.
+            If the spec is not valid. Providers raise exceptions of any class.
         """
-        found = self._settings["repo_providers"][prefix]
-        return found(config=self._settings["traitlets_config"], spec=text)
+        provider_class = self._settings["repo_providers"][prefix]
+        return provider_class(config=self._settings["traitlets_config"], spec=text)
 
     # -- the protocol of `base.Builder`
 
     async def resolve(self, spec: ProviderSpec) -> BinderHubResolvedSpec:
-        """Ask the provider what a ref is; see `base.Builder.resolve`."""
+        """Resolve the ref with the provider; see `base.Builder.resolve`."""
         provider = self.provider(spec.provider, spec.text)
-        ref, notice = await self._ref(provider, spec), ""
+        ref, notice = await self._resolve_ref(provider, spec), ""
         if ref is None:
-            message, gone = _unresolved(provider, spec), provider.unresolved_ref
+            message, missing_ref = _unresolved(provider, spec), provider.unresolved_ref
             spec, provider, ref = await self._at_head(provider, spec)
             if ref is None:
                 raise await asyncio.to_thread(_diagnosed, message)
             notice = (
-                f"{message}\nTrying again with HEAD instead of {gone}. Please update your links."
+                f"{message}\n"
+                f"Trying again with HEAD instead of {missing_ref}. Please update your links."
             )
         return BinderHubResolvedSpec(
             spec=spec,
@@ -95,15 +96,15 @@ class BinderHubBuilder(LoggingConfigurable):
     async def build(
         self, resolved: BinderHubResolvedSpec
     ) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
-        """Find the image, or build it; see `base.Builder.build`."""
-        if await self._is_there(resolved.image):
+        """Use the existing image, or build it; see `base.Builder.build`."""
+        if await self._image_exists(resolved.image):
             yield BuildResult(resolved.image, found=True)
             return
         await check_quota(self._settings, resolved)
         watch = BuildWatch(await self._executor(resolved), pool=self._settings["build_pool"])
         began, outcome = time.perf_counter(), ""
         with BUILDS_INPROGRESS.track_inprogress():
-            yield _waiting("Waiting for build to start...\n")
+            yield _waiting_record("Waiting for build to start...\n")
             try:
                 async with aclosing(watch.lines()) as lines:
                     async for line in lines:
@@ -113,7 +114,7 @@ class BinderHubBuilder(LoggingConfigurable):
                 outcome = "failure"
                 raise
             finally:
-                # It frees BinderHub's threads. A build in the cluster goes on by itself.
+                # This frees BinderHub's threads. The build itself continues in the cluster.
                 await watch.stop()
                 if outcome:
                     BUILD_TIME.labels(status=outcome).observe(time.perf_counter() - began)
@@ -122,11 +123,11 @@ class BinderHubBuilder(LoggingConfigurable):
 
     # -- refs
 
-    async def _ref(self, provider: Any, spec: ProviderSpec) -> str | None:
+    async def _resolve_ref(self, provider: Any, spec: ProviderSpec) -> str | None:
         try:
             ref = await provider.get_resolved_ref()
         except Exception as error:
-            self.log.warning("%s could not be looked up: %r", spec, error)
+            self.log.warning("Could not resolve %s: %r", spec, error)
             message = f"Error resolving ref for {_key(spec)}: {error}"
             raise await asyncio.to_thread(_diagnosed, message) from error
         return None if ref is None else str(ref)
@@ -134,9 +135,9 @@ class BinderHubBuilder(LoggingConfigurable):
     async def _at_head(
         self, provider: Any, spec: ProviderSpec
     ) -> tuple[ProviderSpec, Any, str | None]:
-        """Try the default branch in place of one that GitHub has renamed.
+        """Try HEAD if a default branch on GitHub may have been renamed.
 
-        BinderHub then waits 10 s with the link's visitor; here the notice stays to be read.
+        BinderHub delays the build by 10 s so that people read the notice. Here, it stays visible.
         """
         if provider.name != "GitHub" or provider.unresolved_ref not in {"master", "main"}:
             return spec, provider, None
@@ -144,14 +145,14 @@ class BinderHubBuilder(LoggingConfigurable):
         provider = self.provider(spec.provider, text)
         head = msgspec.structs.replace(spec, text=text, ref="HEAD")
         try:
-            return head, provider, await self._ref(provider, head)
+            return head, provider, await self._resolve_ref(provider, head)
         except LaunchFailedError:
-            # What there is to say is of the branch that was asked for.
+            # Report the error of the requested branch instead.
             return head, provider, None
 
     # -- images
 
-    async def _is_there(self, image: str) -> bool:
+    async def _image_exists(self, image: str) -> bool:
         if not self._settings["use_registry"]:
             return await asyncio.wrap_future(self._settings["executor"].submit(_is_local, image))
         for _ in range(3):
@@ -165,7 +166,7 @@ class BinderHubBuilder(LoggingConfigurable):
         return False
 
     async def _executor(self, target: BinderHubResolvedSpec) -> Any:
-        """Return one of BinderHub's build executors, with what it needs to push."""
+        """Return a build executor of BinderHub, with the credentials for the registry."""
         executor = self._settings["build_class"](
             parent=self._settings["traitlets_parent"],
             q=Queue(),
@@ -187,7 +188,7 @@ class BinderHubBuilder(LoggingConfigurable):
 
 
 def _is_local(image: str) -> bool:
-    import docker  # BinderHub has it; only needed without a registry
+    import docker  # a dependency of BinderHub; only needed without a registry
 
     try:
         docker.from_env(version="auto").images.get(image)
@@ -196,7 +197,7 @@ def _is_local(image: str) -> bool:
     return True
 
 
-def _waiting(message: str) -> Record:
+def _waiting_record(message: str) -> Record:
     return Record("binderhub", {"phase": "waiting", "message": message})
 
 
@@ -217,8 +218,8 @@ def _unresolved(provider: Any, spec: ProviderSpec) -> str:
 
 
 def _diagnosed(message: str) -> LaunchFailedError:
-    """Return the failure with BinderHub's sentence, which its clients know, and our reason."""
-    found = diagnose([message], otherwise="unresolved")
+    """Return the failure with BinderHub's message, which its clients expect, and our reason."""
+    diagnosis = diagnose([message], otherwise="unresolved")
     return LaunchFailedError(
-        message, reason=found.reason, subject=found.subject, advice=found.advice
+        message, reason=diagnosis.reason, subject=diagnosis.subject, advice=diagnosis.advice
     )

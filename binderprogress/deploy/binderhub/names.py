@@ -10,13 +10,13 @@ __all__ = ["build_name", "image_name"]
 
 
 def build_name(provider: Any, ref: str) -> str:
-    """Return the name of what builds a repository's image."""
+    """Return the name of the build of a repository."""
     return str(_generate_build_name(provider.get_build_slug(), ref, prefix="build-"))
 
 
 def image_name(provider: Any, ref: str, prefix: str) -> str:
     """Return the name of a repository's image."""
-    # BinderHub has this inside its handler. A name that differs finds none of the images that
-    # are there already.
+    # BinderHub has no function for this, only code in its handler. The name must be the same, or
+    # existing images are not found.
     slug = _safe_build_slug(provider.get_build_slug(), limit=255 - len(prefix))
     return f"{prefix}{slug}:{ref}".replace("_", "-").lower()

@@ -1,4 +1,4 @@
-"""Our pages, in a BinderHub."""
+"""Our pages, in BinderHub."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class BinderHubLaunchPageHandler(Guarded, LaunchPageHandler):
     """/v2/{provider}/{spec}."""
 
     def read_spec(self, text: str) -> Spec:
-        """Read the spec, and let the page launch it."""
+        """Read the spec, and set the build token for its launch."""
         prefix, _, text = text.partition("/")
         spec = self.find_spec(prefix, text)
-        self._give_token(str(spec))
+        self._set_build_token(str(spec))
         return spec
 
-    def _give_token(self, spec: str) -> None:
-        """Give a build token to this page, as BinderHub's has one: it is not held for a robot."""
+    def _set_build_token(self, spec: str) -> None:
+        """Set a build token, as BinderHub's page does, so that the rate limit does not apply."""
         seconds = self.settings["build_token_expires_seconds"]
         content = {"exp": int(time.time()) + seconds, "aud": spec, "origin": self.token_origin()}
         self.set_cookie(
@@ -63,10 +63,10 @@ class BinderHubOwnLaunchesPageHandler(Guarded, OwnLaunchesPageHandler):
 
 
 class BinderHubFrontHandler(Guarded, FrontHandler):
-    """/: the gallery, and the form where there is none."""
+    """/: the gallery, or the form if the gallery is empty."""
 
     def get(self) -> None:
-        """Show what can be launched."""
+        """Show the gallery, or redirect to the form."""
         if self.web.gallery_items.items:
             super().get()
         else:
@@ -82,38 +82,41 @@ class BinderHubGoHandler(Guarded, GoHandler):
 
 
 class BinderHubLinkHandler(Guarded, LinkHandler):
-    """/link: for what BinderHub's repo providers have, each with its own form of a spec."""
+    """/link: the form, with BinderHub's repo providers, each with its own form of a spec."""
 
     @property
     def site(self) -> str:
-        """Where links lead to: BinderHub says so."""
+        """The address that links start with, from BinderHub's configuration."""
         return str(self.get_badge_base_url() or self.caller.base_url)
 
     def choices(self) -> dict[str, Any]:
-        """Return the providers, and which is chosen."""
+        """Return the providers, and the selected one."""
         providers = self.settings["repo_providers"]
         names = {
             prefix: _display(provider).get("displayName") or provider.name.default_value or prefix
             for prefix, provider in providers.items()
         }
-        chosen = self.get_argument("provider", "")
-        return {"providers": names, "provider": chosen if chosen in names else next(iter(names))}
+        selected = self.get_argument("provider", "")
+        return {
+            "providers": names,
+            "provider": selected if selected in names else next(iter(names)),
+        }
 
     async def read_repository(self, repo: str, ref: str) -> tuple[Target | None, dict[str, str]]:
-        """Read what was typed as the provider that was chosen takes it."""
+        """Read what was typed, in the form that the selected provider expects."""
         prefix = self.choices()["provider"]
         try:
             if prefix in specs.PROVIDERS and specs.has_host(repo):
-                # Its host says better whose it is than what was left chosen.
+                # The host of an address takes precedence over the selected provider.
                 target = specs.read_address(repo, ref)
                 spec = self.find_spec(target.spec.provider, str(target.spec).partition("/")[2])
                 return msgspec.structs.replace(target, spec=spec), {}
-            return Target(self.find_spec(*self._named(prefix, repo, ref))), {}
+            return Target(self.find_spec(*self._spec_parts(prefix, repo, ref))), {}
         except BinderProgressError as error:
             return None, {"repo": str(error)}
 
-    def _named(self, prefix: str, repo: str, ref: str) -> tuple[str, str]:
-        """Return the provider, and what stands behind its prefix in a spec."""
+    def _spec_parts(self, prefix: str, repo: str, ref: str) -> tuple[str, str]:
+        """Return the prefix of the provider, and the rest of the spec."""
         display = _display(self.settings["repo_providers"][prefix])
         text = re.sub(r"^https?://(?:dx\.)?doi\.org/", "", repo).strip("/")
         if display.get("repo", {}).get("urlEncode"):
@@ -125,6 +128,6 @@ class BinderHubLinkHandler(Guarded, LinkHandler):
 
 
 def _display(provider: Any) -> dict[str, Any]:
-    """Return what BinderHub's own form knows of a provider; those of before 2025 say nothing."""
-    found: dict[str, Any] = getattr(provider, "display_config", {})
-    return found
+    """Return how BinderHub's form shows a provider. BinderHub has this since 2025."""
+    display_config: dict[str, Any] = getattr(provider, "display_config", {})
+    return display_config

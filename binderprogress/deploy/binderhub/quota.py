@@ -19,12 +19,12 @@ _log = SafeLogger(logging.getLogger(__name__))
 
 
 async def check_quota(settings: Mapping[str, Any], target: BinderHubResolvedSpec) -> None:
-    """Ask whether another server of this repository may run.
+    """Check that another server of this repository may run.
 
     Raises
     ------
     LaunchFailedError
-        If not, with BinderHub's sentence.
+        If a quota is exceeded, with BinderHub's message.
     """
     repo_url = target.spec.repo_url
     try:
@@ -36,7 +36,7 @@ async def check_quota(settings: Mapping[str, Any], target: BinderHubResolvedSpec
         raise failure("quota", exceeded.message) from exceeded
     if check:
         level = logging.INFO
-        # A total quota without one for each repository has nothing to compare with here.
+        # There may be a total quota, but none for each repository.
         if check.quota and check.matching >= 0.5 * check.quota:
             level = logging.WARNING
         _log.log(

@@ -1,4 +1,4 @@
-"""What a request asks BinderHub for, and what it is found to be."""
+"""Specs of BinderHub's repo providers, and the requests they come from."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["BinderHubResolvedSpec", "ProviderSpec", "Visit"]
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
-    """What is needed of a request after it was answered.
+    """Details of a request that are needed after its handler has finished.
 
     Attributes
     ----------
     user : str
-        Who is logged in; empty where nobody has to be.
+        The user who is logged in. Empty if BinderHub has no login.
     launch_host : str
-        The address that badges and the `ready` event name, with a slash at its end.
+        The address of this BinderHub in badges and in the `ready` event, with a trailing slash.
     build_token : bool
-        Whether it came with a build token.
+        Whether the request had a valid build token.
     host, origin : str
-        For the launch event: where it came to, and from.
+        The host and the origin of the request, for the event log.
     """
 
     user: str
@@ -40,10 +40,10 @@ class ProviderSpec(Spec, frozen=True, kw_only=True):
     Attributes
     ----------
     text : str
-        What stands behind the provider's prefix, quoted as it was.
+        The spec after the provider's prefix, quoted as in the request.
     visit : Visit
     build_only : bool
-        Whether no server is wanted.
+        Whether to build only, and start no server.
     """
 
     text: str
@@ -55,17 +55,17 @@ class ProviderSpec(Spec, frozen=True, kw_only=True):
 
 
 class BinderHubResolvedSpec(ResolvedSpec, frozen=True, kw_only=True):
-    """A repository at one ref, with the names that BinderHub gives to it.
+    """A repository at one commit, with BinderHub's names for it.
 
     Attributes
     ----------
     spec : ProviderSpec
     provider : binderhub.repoproviders.RepoProvider
-        It knows the repository's quota and credentials.
+        Has the repository's quota and credentials.
     image, build_name : str
-        Of the image, and of what builds it.
+        The names of the image and of the build.
     ref_url, resolved_spec : str
-        Where the repository can be looked at, and its spec, both at this ref.
+        The web page and the spec of the repository at this commit.
     """
 
     spec: ProviderSpec
@@ -77,7 +77,7 @@ class BinderHubResolvedSpec(ResolvedSpec, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """The image's name: what BinderHub tells builds apart by."""
+        """The image's name, which identifies a build in BinderHub."""
         return self.image
 
     @property
@@ -86,10 +86,10 @@ class BinderHubResolvedSpec(ResolvedSpec, frozen=True, kw_only=True):
         return {"provider": self.provider.name, "repo": self.spec.repo_url}
 
     def binder_fields(self, *, launch_host: str, client_ip: str) -> dict[str, str]:
-        """Return the fields as BinderHub's providers know them."""
+        """Return the fields of the `ready` event, from BinderHub's repo provider."""
         return {
             "binder_ref_url": self.ref_url,
-            # BinderHub may be configured to name another host than the one that was asked.
+            # BinderHub may be configured with another host than the one in the request.
             "binder_launch_host": self.spec.visit.launch_host,
             "binder_request": f"v2/{self.spec}",
             "binder_persistent_request": f"v2/{self.spec.provider}/{self.resolved_spec}",

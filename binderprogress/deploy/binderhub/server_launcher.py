@@ -1,4 +1,4 @@
-"""BinderHub's launcher as a source of servers."""
+"""Starts servers with BinderHub's launcher."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BinderHubRequest = LaunchRequest[BinderHubResolvedSpec, BuildResult]
 
 
 class _Server:
-    """One that was asked for, and whether it is surely ours to stop."""
+    """A requested server, and whether this launch has started it and may stop it."""
 
     def __init__(self, user: str, name: str, *, ours: bool) -> None:
         self.user = user
@@ -43,7 +43,7 @@ class BinderHubLauncher(LoggingConfigurable):
     Parameters
     ----------
     settings : mapping
-        Those of BinderHub's Tornado application.
+        Settings of BinderHub's Tornado application.
     """
 
     def __init__(self, settings: Mapping[str, Any], **kwargs: Any) -> None:
@@ -70,12 +70,14 @@ class BinderHubLauncher(LoggingConfigurable):
                             yield item
                     return
                 except Exception as error:
-                    # What refuses will refuse again.
+                    # Trying again does not help if the request was refused.
                     last = attempt == retries or _is_refusal(error)
                     self._failed(target, began, error, last=last)
                     if last:
                         raise await asyncio.to_thread(_failure, error) from error
-                    yield Attempt(attempt + 1, f"Launch attempt {attempt} failed: {_told(error)}")
+                    yield Attempt(
+                        attempt + 1, f"Launch attempt {attempt} failed: {_message(error)}"
+                    )
                 await asyncio.sleep(delay)
                 delay *= 2
 
@@ -89,14 +91,14 @@ class BinderHubLauncher(LoggingConfigurable):
                 await self._delete(f"users/{user}")
 
     async def close(self) -> None:
-        """Let go of nothing: the connections are BinderHub's."""
+        """Do nothing: the connections belong to BinderHub."""
 
     # -- one attempt
 
     async def _attempt(
         self, request: BinderHubRequest, target: BinderHubResolvedSpec
     ) -> AsyncGenerator[Record | RunningServer, None]:
-        server = self._name(target)
+        server = self._new_server(target)
         self._servers.setdefault(request.key, []).append(server)
         events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         task = asyncio.create_task(
@@ -117,34 +119,34 @@ class BinderHubLauncher(LoggingConfigurable):
             started = await task
         finally:
             task.cancel()
-            # Closing this ends it before it returns; its error, if any, was raised above.
+            # Wait for the cancelled task. Its error, if any, was already raised above.
             await asyncio.wait([task])
         yield RunningServer(started["url"], started["token"])
 
-    def _name(self, target: BinderHubResolvedSpec) -> _Server:
-        """Name user and server as BinderHub does, anew for each attempt."""
+    def _new_server(self, target: BinderHubResolvedSpec) -> _Server:
+        """Return user and server names as BinderHub chooses them: new ones for each attempt."""
         unique = self._launcher.unique_name_from_repo(target.spec.repo_url)
         if not self._settings["auth_enabled"]:
             return _Server(unique, "", ours=True)
         user = target.spec.visit.user
         if self._launcher.allow_named_servers:
             return _Server(user, unique, ours=True)
-        # A user's only server: if it runs already, the launcher refuses, and it must go on.
+        # The user's only server. If it is already running, the launch fails and must not stop it.
         return _Server(user, "", ours=False)
 
     # -- stopping
 
     async def _stop_server(self, user: str, name: str) -> None:
-        """Stop a server and wait for that; `LaunchManager.cleanup_timeout` says how long."""
-        # The entry of a named server stays otherwise, and counts against the user's limit.
+        """Stop a server and wait for its end. `LaunchManager.cleanup_timeout` limits the wait."""
+        # Otherwise, the entry of a named server remains, and counts toward the user's limit.
         body = b'{"remove": true}' if name else None
         await self._delete(
             f"users/{user}/servers/{name}", body=body, allow_nonstandard_methods=True
         )
-        while await self._runs(user, name):  # noqa: ASYNC110 - the Hub has no event for it
+        while await self._is_running(user, name):  # noqa: ASYNC110 - JupyterHub has no event for it
             await asyncio.sleep(0.5)
 
-    async def _runs(self, user: str, name: str) -> bool:
+    async def _is_running(self, user: str, name: str) -> bool:
         try:
             return name in (await self._launcher.get_user_data(user)).get("servers", {})
         except HTTPClientError as error:
@@ -156,11 +158,11 @@ class BinderHubLauncher(LoggingConfigurable):
         try:
             await self._launcher.api_request(path, method="DELETE", **request)
         except HTTPClientError as error:
-            # It is gone, or was never there.
+            # It does not exist any more, or never did.
             if error.code != 404:
                 raise
 
-    # -- what is told of it
+    # -- metrics and logs
 
     def _succeeded(
         self, request: BinderHubRequest, target: BinderHubResolvedSpec, began: float, attempt: int
@@ -177,7 +179,7 @@ class BinderHubLauncher(LoggingConfigurable):
     ) -> None:
         seconds = time.perf_counter() - began
         status = "failure" if last else "retry"
-        # As in BinderHub: how often was tried counts only where it went well in the end.
+        # As in BinderHub: only successful launches are labeled with their number of retries.
         LAUNCH_TIME.labels(status=status, retries=-1).observe(seconds)
         if last:
             LAUNCH_COUNT.labels(status=status, **target.labels).inc()
@@ -190,16 +192,16 @@ def _is_refusal(error: Exception) -> bool:
     return isinstance(error, HTTPError) and error.status_code < 500
 
 
-def _told(error: Exception) -> str:
-    """Return what an error says to people; what is no sentence stays in the log."""
+def _message(error: Exception) -> str:
+    """Return an error's message for users. Other errors are only logged."""
     if isinstance(error, HTTPError) and error.log_message:
         return str(error.log_message % error.args)
-    return "the Hub could not be asked to start a server"
+    return "JupyterHub could not be reached"
 
 
 def _failure(error: Exception) -> LaunchFailedError:
-    message = _told(error)
-    found = diagnose([message], otherwise="spawn-failed")
+    message = _message(error)
+    diagnosis = diagnose([message], otherwise="spawn-failed")
     return LaunchFailedError(
-        message, reason=found.reason, subject=found.subject, advice=found.advice
+        message, reason=diagnosis.reason, subject=diagnosis.subject, advice=diagnosis.advice
     )

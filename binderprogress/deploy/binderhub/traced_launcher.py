@@ -1,4 +1,4 @@
-"""BinderHub's launcher, whose requests to the Hub say which trace they belong to."""
+"""BinderHub's launcher, with a ``traceparent`` header in its requests to JupyterHub."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from ...backends.base import trace_headers
 __all__ = ["traced"]
 
 
-class _Traced:
-    """Goes in front of a class of launchers."""
+class _TracedRequests:
+    """A mixin for launcher classes."""
 
     async def api_request(self, url: str, *args: Any, **kwargs: Any) -> Any:
-        """Ask the Hub, with a ``traceparent`` where there is one."""
+        """Send a request to JupyterHub, with a ``traceparent`` if the launch is traced."""
         headers = {**trace_headers(), **(kwargs.pop("headers", None) or {})}
         parent: Any = super()
         return await parent.api_request(url, *args, headers=headers, **kwargs)
 
 
 def traced(launcher: Any) -> Any:
-    """Return a launcher like this one, whose requests have the header of the launch.
+    """Return a copy of a launcher, with the header of the launch in its requests.
 
-    BinderHub makes its launcher itself, of a class that nobody can configure; all of its requests
-    go through one method, but nothing that calls it gives it headers.
+    The class of BinderHub's launcher cannot be configured. All of its requests go through one
+    method, but its callers pass no headers.
     """
-    kind = type(launcher)
-    # Of the same name, for its section of the configuration and its log.
-    made = type(kind.__name__, (_Traced, kind), {"__doc__": kind.__doc__})
+    original = type(launcher)
+    # Keep the name, which is used in the configuration and in the log.
+    subclass = type(original.__name__, (_TracedRequests, original), {"__doc__": original.__doc__})
     values = launcher.trait_values()
-    return made(**{name: value for name, value in values.items() if name not in {"config", "log"}})
+    return subclass(
+        **{name: value for name, value in values.items() if name not in {"config", "log"}}
+    )

@@ -419,7 +419,7 @@ def test_what_the_log_has_still_to_say_when_the_build_ends_is_told() -> None:
 
 
 def test_a_failure_that_only_the_log_tells_of_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("binderprogress.deploy.binderhub.build_watch._PATIENCE", 0.1)
+    monkeypatch.setattr("binderprogress.deploy.binderhub.build_watch._STATUS_TIMEOUT", 0.1)
     with inside() as server:
         started = server.start()
         server.build().say("Error during build\n", "failure")

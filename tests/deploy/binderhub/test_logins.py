@@ -48,7 +48,7 @@ def test_without_a_login_nothing_is_started_or_seen() -> None:
         there(server)
         ((_, event),) = server.stream("build/gh/a/b/HEAD")
         assert (event["phase"], event["status_code"]) == ("failed", 403)
-        assert "Log in with JupyterHub" in event["message"]
+        assert "Log in to JupyterHub" in event["message"]
         assert server.start().status_code == 403
         assert server.start(headers=by_token("nobody")).status_code == 403
         ann, bob = by_token("ann"), by_token("bob")
@@ -87,7 +87,7 @@ def test_who_may_not_use_the_service_is_told_so() -> None:
         assert "access:services!service=binder" in message(answer)
         page = server.visitor("eve").go(PAGE)
         assert page.status_code == 403
-        assert "You may not use this service" in page.text
+        assert "You are not allowed to use this service" in page.text
 
 
 def test_a_service_builds_and_gets_no_users_server() -> None:
@@ -98,7 +98,7 @@ def test_a_service_builds_and_gets_no_users_server() -> None:
         # It has the name of a user.
         answer = server.start(headers=robot)
         assert answer.status_code == 403
-        assert "a service has none" in message(answer)
+        assert "A service cannot have servers" in message(answer)
         started = server.start(headers=robot, params={"build_only": "true"})
         assert server.watch(started, **robot)[-1]["imageName"] == image
         assert server.launcher.launched == []
