@@ -1,30 +1,31 @@
-"""Plain podman as an engine of repo2docker: ``repo2docker --engine binderprogress-podman``.
+"""An engine of repo2docker that uses podman: ``repo2docker --engine binderprogress-podman``.
 
-repo2docker's own engine speaks to docker with its buildx plugin. It can be pointed at podman, but
-asks for ``buildx version``, ``--progress`` and ``--load``, which podman 4.3 (Debian 12) does not
-have. This engine needs the ``podman`` command, version 4 or later, and nothing else: no daemon, no
-socket, no plugin.
+repo2docker's own engine uses docker with the buildx plugin. With podman, it would need
+``buildx version``, ``--progress`` and ``--load``, which podman 4.3 (Debian 12) does not have. This
+engine needs only the ``podman`` command, version 4 or later: no daemon, no socket, no plugin.
 
-podman reads its settings from the environment, which repo2docker hands on as it is:
+podman reads its settings from environment variables, which repo2docker passes on:
 
 ``CONTAINERS_CONF``, ``CONTAINERS_STORAGE_CONF``
-    Files with podman's settings and with where images are kept. Whoever runs the image (see
+    Files with the settings of podman and of its image storage. The program that runs the image (see
     `binderprogress.deploy.spawners.container`) must use the same storage.
 ``BUILDAH_ISOLATION``
-    How the steps of a build are kept apart from the machine. ``oci``, the default as root, runs
-    each in a container. ``chroot`` isolates less (a step sees the machine's processes and network)
-    and works where containers do not.
+    How the steps of a build are isolated. ``oci``, the default as root, runs each step in a
+    container. ``chroot`` isolates less: steps see the processes and the network of the machine. It
+    works on machines that cannot run containers.
 ``CONTAINER_ENGINE_REGISTRY_CREDENTIALS``
-    repo2docker's own: a JSON object with ``registry``, ``username`` and ``password``, for pushing.
+    A variable of repo2docker: a JSON object with ``registry``, ``username`` and ``password``, for
+    pushing.
 ``TMPDIR``
-    Where podman keeps a build's temporary files (``/var/tmp`` otherwise).
+    The folder for temporary files of a build. The default is ``/var/tmp``.
 
-To stop a build, send SIGTERM to the process group of repo2docker, and leave it a second: podman
-itself would end and leave the running step behind, so the engine ends that too. After SIGKILL it
-cannot, and a step in a container (``oci``) goes on.
+To stop a build, send SIGTERM to the process group of repo2docker, and wait a second. podman does
+not stop the running step of a build, so the engine does. After SIGKILL, it cannot, and a step in a
+container (``oci``) continues.
 
-A stopped build leaves its working containers and their mounts in the storage. While nothing is
-being built, ``podman rm --force`` removes what ``podman ps --all --external`` lists as ``Storage``.
+A stopped build leaves its working containers and their mounts in the storage. ``podman ps --all
+--external`` lists them as ``Storage``, and ``podman rm --force`` removes them. Do this only while
+nothing is being built.
 
 This is the only file that imports repo2docker's engine classes.
 """
@@ -55,27 +56,27 @@ __all__ = ["PodmanEngine", "PodmanError"]
 
 
 class PodmanError(ContainerEngineException):
-    """podman is missing, or ended with an error.
+    """podman is not installed, or failed.
 
-    It is none of repo2docker's ``BuildError`` and ``ImageLoadError``, which it swallows: any other
-    exception ends its log with a line of phase ``failed``, and the process with exit code 1.
+    It is not a ``BuildError`` or ``ImageLoadError``, because repo2docker swallows those. For any
+    other exception, repo2docker logs a line of phase ``failed`` and exits with code 1.
     """
 
 
 class PodmanEngine(ContainerEngine):
     """Builds, inspects and pushes images with the ``podman`` command.
 
-    It does not run them (use ``--no-run``): a Hub does.
+    It does not run them, so use ``--no-run``. JupyterHub runs them.
 
     Parameters
     ----------
     parent : repo2docker.app.Repo2Docker
-        The application; its configuration is ours.
+        The application, which also has the engine's configuration.
 
     Raises
     ------
     PodmanError
-        There is no such command.
+        If the command is not installed.
     """
 
     string_output = True
@@ -84,7 +85,7 @@ class PodmanEngine(ContainerEngine):
 
     extra_build_args = List(
         Unicode(),
-        help="More arguments for `podman build`, such as `--memory=2g` or `--network=host`.",
+        help="Additional arguments for `podman build`, such as `--memory=2g` or `--network=host`.",
         config=True,
     )
 
@@ -92,7 +93,7 @@ class PodmanEngine(ContainerEngine):
         super().__init__(parent=parent)
         if shutil.which(self.command) is None:
             raise PodmanError(
-                f"podman is not installed: there is no command {self.command!r}. "
+                f"podman is not installed: the command {self.command!r} was not found. "
                 "Install podman 4 or later, or choose another engine."
             )
 
@@ -113,34 +114,27 @@ class PodmanEngine(ContainerEngine):
         platform: str | None = None,
         **kwargs: Any,
     ) -> Iterator[str]:
-        """Build an image, and push it if asked to.
+        """Build an image, and push it if requested.
+
+        The parameters are repo2docker's. `load`, `cache_from`, `container_limits` and
+        `custom_context` are ignored.
 
         Parameters
         ----------
         push : bool
-            Push the image when it is built; needs a `tag`.
-        load : bool
-            Without meaning here: what podman builds is in its storage.
+            Whether to push the image. This requires a `tag`.
         buildargs, labels : mapping of str to str, optional
             Build arguments, and labels of the image.
-        cache_from : sequence of str, optional
-            Not used; see the notes.
-        container_limits : mapping, optional
-            Not used: repo2docker refuses to set any. Use `extra_build_args`.
         tag : str
             The image's name.
-        custom_context : bool
-            Without meaning here: `fileobj` always is the context.
         dockerfile : str
-            The Dockerfile, relative to the working directory; of `fileobj`, the one at its root.
-        fileobj : binary file, optional
-            The build context as an uncompressed tar file.
-        path : str
-            The build context as a folder; used without `fileobj`.
+            The Dockerfile, relative to the root of `fileobj` or to the working directory.
+        fileobj, path : binary file or str
+            The build context as an uncompressed tar file, or as a folder.
         platform : str, optional
             Such as ``linux/arm64``.
         **kwargs
-            ``extra_build_kwargs`` of repo2docker, in the words of docker's API: refused.
+            ``extra_build_kwargs`` of repo2docker, which are options of docker. They are rejected.
 
         Yields
         ------
@@ -150,51 +144,21 @@ class PodmanEngine(ContainerEngine):
         Raises
         ------
         PodmanError
-            podman failed, or was stopped.
-
-        Notes
-        -----
-        podman finds the layers of earlier builds in its storage by itself. Its ``--cache-from``
-        takes repositories of layers, not images, and refuses a tag; so repo2docker's names cannot
-        be handed on.
+            If podman failed or was stopped.
         """
-        if kwargs:
-            raise PodmanError(
-                f"podman build has no {', '.join(sorted(kwargs))}; "
-                "remove it from Repo2Docker.extra_build_kwargs, or use "
-                "PodmanEngine.extra_build_args."
-            )
-        if cache_from:
-            self.log.warning(
-                "Ignoring --cache-from: podman takes the layers from its own storage.\n"
-            )
+        self._check_options(kwargs, cache_from)
         # Dockerfiles use SHELL and HEALTHCHECK, which podman's default format drops.
         args = ["build", "--format=docker"]
         args += [f"--build-arg={name}={value}" for name, value in (buildargs or {}).items()]
         args += [f"--label={name}={value}" for name, value in (labels or {}).items()]
         args += [f"--platform={platform}"] if platform else []
         args += [f"--tag={tag}"] if tag else []
-
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(_temporary_folder()))
-            built = folder / "image-id"
-            args.append(f"--iidfile={built}")
-            if fileobj is not None:
-                path = str(folder / "context")
-                with tarfile.open(fileobj=fileobj) as tar:
-                    # "data" would refuse the absolute links that a repository may well contain.
-                    tar.extractall(path, filter="tar")
-                dockerfile = str(folder / "context" / (dockerfile or "Dockerfile"))
-            args += [f"--file={dockerfile}"] if dockerfile else []
-            yield from self._lines([*args, *self.extra_build_args, "--", path])
-            # Stopped by SIGTERM, podman 4.3 exits with 0, but then it has written no id.
-            if not built.exists():
-                raise PodmanError("podman build was stopped before the image was complete.")
+        yield from self._build(args, fileobj=fileobj, path=path, dockerfile=dockerfile)
         if push and tag:
             yield from self._push(tag)
 
     def inspect_image(self, image: str) -> Image | None:
-        """Look an image up in podman's storage; nothing is pulled.
+        """Return an image in podman's storage. Nothing is pulled.
 
         Parameters
         ----------
@@ -204,30 +168,62 @@ class PodmanEngine(ContainerEngine):
         Returns
         -------
         repo2docker.engine.Image or None
-            `None` if it is not there.
+            None if it does not exist.
 
         Raises
         ------
         PodmanError
-            podman itself does not work.
+            If podman itself does not work.
         """
-        # "exists" tells "no" (1) from "podman is broken" (125); "inspect" says 125 to both.
+        # "exists" returns 1 for a missing image and 125 if podman is broken. "inspect" returns 125
+        # for both.
         exists = self._run(["image", "exists", "--", image])
         if exists.returncode == 1:
             return None
         inspected = exists if exists.returncode else self._run(["image", "inspect", "--", image])
         if inspected.returncode:
             raise PodmanError(f"podman does not work: {inspected.stderr.strip()}")
-        found = json.loads(inspected.stdout)[0]
-        # repo2docker reads WorkingDir; podman leaves it out where the image has none.
-        return Image(tags=found["RepoTags"], config={"WorkingDir": "", **found["Config"]})
+        details = json.loads(inspected.stdout)[0]
+        # repo2docker requires WorkingDir. podman omits it if the image has none.
+        return Image(tags=details["RepoTags"], config={"WorkingDir": "", **details["Config"]})
+
+    def _check_options(
+        self, docker_options: Mapping[str, Any], cache_from: Sequence[str] | None
+    ) -> None:
+        """Reject or ignore options that podman does not have."""
+        if docker_options:
+            raise PodmanError(
+                f"podman build has no option {', '.join(sorted(docker_options))}. Remove it from "
+                "Repo2Docker.extra_build_kwargs, or use PodmanEngine.extra_build_args."
+            )
+        if cache_from:
+            # podman's own --cache-from takes repositories of layers, and rejects images with a tag.
+            self.log.warning("Ignoring --cache-from: podman uses the layers in its storage.\n")
+
+    def _build(
+        self, args: list[str], *, fileobj: IO[bytes] | None, path: str, dockerfile: str
+    ) -> Iterator[str]:
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(_temporary_folder()))
+            image_id = folder / "image-id"
+            if fileobj is not None:
+                path = str(folder / "context")
+                with tarfile.open(fileobj=fileobj) as tar:
+                    # The filter "data" would reject absolute links, which repositories may contain.
+                    tar.extractall(path, filter="tar")
+                dockerfile = str(folder / "context" / (dockerfile or "Dockerfile"))
+            args = [*args, f"--iidfile={image_id}"]
+            args += [f"--file={dockerfile}"] if dockerfile else []
+            yield from self._lines([*args, *self.extra_build_args, "--", path])
+            # After SIGTERM, podman 4.3 exits with 0, but has not written the id.
+            if not image_id.exists():
+                raise PodmanError("podman build was stopped before the image was complete.")
 
     def _push(self, tag: str) -> Iterator[str]:
         with ExitStack() as stack:
             args = ["push"]
             if self.registry_credentials:
-                # A file of our own: the user's logins stay as they are, and no password is on a
-                # command line.
+                # A separate file, so that the user's logins do not change.
                 folder = Path(stack.enter_context(_temporary_folder()))
                 auth = f"--authfile={folder / 'auth.json'}"
                 self._login(auth, **self.registry_credentials)
@@ -261,16 +257,16 @@ class PodmanEngine(ContainerEngine):
             )
             with process:
                 try:
-                    # A "\r" ends a line too, and line ends are left as they are.
+                    # "\r" ends a line, too. Line ends are not translated.
                     yield from io.TextIOWrapper(
                         _pipe(process.stdout), encoding="utf-8", errors="replace", newline=""
                     )
                 except BaseException:
-                    _end_children()
+                    _kill_children()
                     raise
         if process.returncode:
-            # No arguments in the message: those of the build may be nobody's business.
-            raise PodmanError(f"podman {args[0]} ended with {process.returncode}.")
+            # Without the arguments, which may be confidential.
+            raise PodmanError(f"podman {args[0]} exited with code {process.returncode}.")
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
@@ -280,9 +276,9 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 
 
 def _environment() -> dict[str, str]:
-    """Return podman's environment: its storage, settings and logins are in its user's home.
+    """Return podman's environment, with the home that has its storage, settings and logins.
 
-    repo2docker, which reads what repositories contain, is given an empty one.
+    repo2docker reads untrusted repositories, so it runs with an empty home.
     """
     home = os.environ.get("BINDERPROGRESS_ENGINE_HOME")
     return {**os.environ, **({"HOME": home} if home else {})}
@@ -294,17 +290,17 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
 
 @contextmanager
 def _sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM end us by an exception, so that what is in `finally` happens."""
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield  # it is not ours to handle
+    """Turn SIGTERM into an exception, so that `finally` blocks run."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield  # the application handles it
         return
 
-    def end(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_IGN)  # once is enough
+    def leave(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # ignore further signals
         raise SystemExit(128 + number)
 
-    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGTERM, leave)
     try:
         yield
     finally:
@@ -313,7 +309,7 @@ def _sigterm_raises() -> Iterator[None]:
 
 @contextmanager
 def _adopting_orphans() -> Iterator[None]:
-    """Become the parent of what podman leaves behind, in place of the machine's first process."""
+    """Become the parent of processes whose parent ends, instead of init."""
     if sys.platform != "linux":
         yield  # elsewhere, podman builds in a virtual machine
         return
@@ -327,22 +323,22 @@ def _adopting_orphans() -> Iterator[None]:
         prctl(set_child_subreaper, 0, 0, 0, 0)
 
 
-def _end_children() -> None:
-    """End the processes that we are the parent of, and those that we become the parent of by it."""
+def _kill_children() -> None:
+    """Kill all child processes, including those that are adopted meanwhile."""
     while children := _children():
         for pid in children:
-            os.kill(pid, signal.SIGKILL)  # not reaped yet, so it is still the one we mean
+            os.kill(pid, signal.SIGKILL)  # not waited for yet, so the id was not reused
             os.waitpid(pid, 0)
 
 
 def _children() -> list[int]:
-    found = []
+    children = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             text = stat.read_text(errors="replace")
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it has ended meanwhile
-        # "pid (name) state parent …"; a name may have anything in it.
+            continue  # it has ended
+        # "pid (name) state parent …". The name may contain any character.
         if int(text.rpartition(")")[2].split()[1]) == os.getpid():
-            found.append(int(stat.parent.name))
-    return found
+            children.append(int(stat.parent.name))
+    return children

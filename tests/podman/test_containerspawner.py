@@ -219,12 +219,18 @@ def test_a_server_opens_with_its_token_and_only_with_it(
         ({"image": "binderprogress-x/evil:1"}, "is not allowed here"),
         ({"image": "binderprogress-x:1\n"}, "is not allowed here"),
         ({"image": ["binderprogress-x:1"]}, "is not allowed here"),
-        ({}, "No image was named"),
+        ({}, "The option image is missing"),
         ({"image": "binderprogress-no-such-image:1"}, "is not there"),
         # It would be a server that anyone may use.
-        ({"image": "binderprogress-x:1", "token": ""}, "A token is needed"),
-        ({"image": "binderprogress-x:1", "token": None}, "A token is needed"),
-        ({"image": "binderprogress-x:1", "token": "a b"}, "A token is needed"),
+        ({"image": "binderprogress-x:1", "token": ""}, "The option token is missing or not valid"),
+        (
+            {"image": "binderprogress-x:1", "token": None},
+            "The option token is missing or not valid",
+        ),
+        (
+            {"image": "binderprogress-x:1", "token": "a b"},
+            "The option token is missing or not valid",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(

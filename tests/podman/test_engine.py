@@ -59,7 +59,7 @@ def test_a_failing_step_fails_the_build(podman: Podman, failing_repository: Repo
     assert any("No module named 'no_such_module'" in line for line in messages(records))
     assert any("building at STEP" in line for line in messages(records))
     (failed,) = messages(records, phase="failed")
-    assert re.fullmatch(r"Error during build: podman build ended with \d+\.", failed)
+    assert re.fullmatch(r"Error during build: podman build exited with code \d+\.", failed)
     assert not podman.exists("image", name)
 
 

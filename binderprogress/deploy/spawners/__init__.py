@@ -1,1 +1,1 @@
-"""JupyterHub spawners that start what a launch built."""
+"""JupyterHub spawners for built environments and images."""

@@ -1,16 +1,16 @@
-"""A JupyterHub spawner that runs the image of a launch, open to whoever has the launch's token.
+"""A JupyterHub spawner that runs the image of a launch, protected by the launch's token.
 
-It is DockerSpawner, with docker or with podman's service behind it. What BinderHub's mixin does for
-KubeSpawner is done here for containers on one machine: the image and the token come with the
-request that starts the server, and the server asks for that token instead of a Hub login. So
-images need JupyterLab, Jupyter Notebook or Jupyter Server, but nothing of JupyterHub.
+It extends DockerSpawner, and works with docker or podman's service. It is for one machine what
+BinderHub's mixin for KubeSpawner is for a cluster: the request that starts the server names the
+image and the token, and the server requires that token instead of a login. Images need JupyterLab,
+Jupyter Notebook or Jupyter Server, but not JupyterHub.
 
-A Hub for it, in ``jupyterhub_config.py``::
+Example of a ``jupyterhub_config.py``::
 
     c.JupyterHub.spawner_class = "binderprogress.deploy.spawners.container.ContainerSpawner"
     c.JupyterHub.allow_named_servers = True
     c.JupyterHub.cleanup_servers = True
-    # Answer the POST at once; what goes on then is in the progress stream.
+    # Answer the POST at once. The progress stream has the rest.
     c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
     c.JupyterHub.services = [{"name": "binderprogress", "api_token": "…"}]
     c.JupyterHub.load_roles = [
@@ -20,17 +20,17 @@ A Hub for it, in ``jupyterhub_config.py``::
             "scopes": ["admin:users", "admin:servers"],
         }
     ]
-    # Nobody logs in; the users are those that the service makes.
+    # Nobody logs in. The service creates the users.
     c.JupyterHub.authenticator_class = "null"
     c.ContainerSpawner.http_timeout = 120
 
-The Hub's environment says where the engine is: ``DOCKER_HOST``, such as
-``unix:///run/podman/podman.sock`` for ``podman system service --time=0`` on that address; without
-it, docker's own socket is used. Images must be in the storage of that engine.
+JupyterHub's environment variable ``DOCKER_HOST`` has the address of the engine. For podman, run
+``podman system service --time=0 unix:///run/podman/podman.sock``, and use that address. By default,
+docker's socket is used. Images must be in the storage of the engine.
 
 The service then sends ``POST /hub/api/users/{name}/servers/{server}`` with ``{"image": …,
-"token": …, "repo_url": …, "binder_…": …}``. As with BinderHub, the Hub keeps these options in its
-database.
+"token": …, "repo_url": …, "binder_…": …}``. As with BinderHub, JupyterHub stores these options in
+its database.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ from .readiness import until_it_answers
 
 __all__ = ["ContainerSpawner"]
 
-# The best of what the image has; exec, so that the container's first process is the server and gets
-# the signals. What follows in the command are its arguments.
+# Starts the first of these that the image has, with the arguments that follow in the command. With
+# exec, the server is the container's first process and gets the signals.
 _SERVE = """\
 for kind in lab notebook server; do
   if command -v "jupyter-$kind" > /dev/null; then exec "jupyter-$kind" "$@"; fi
@@ -59,25 +59,25 @@ echo "This image has no JupyterLab, Jupyter Notebook or Jupyter Server." >&2
 exit 127
 """
 
-# Only these of the user's options become environment variables; "LD_PRELOAD" must not.
+# Only these options become environment variables. Attack: an option named "LD_PRELOAD".
 _BINDER_OPTION = re.compile(r"binder_[a-z_]+")
 
-# What cannot be in an environment variable or in a URL's query is no token.
+# Characters that are allowed in environment variables and in the query of a URL.
 _TOKEN = re.compile(r"[A-Za-z0-9._~=-]+")
 
 
 class ContainerSpawner(DockerSpawner):
-    """Runs the image that the request names, with the token that the request brings."""
+    """Runs the image that the request names, with the token of the request."""
 
-    # DockerSpawner has a list here; launches make image names as they go.
+    # A list in DockerSpawner, but launches create new image names.
     allowed_images = Unicode(
         r"(localhost/)?binderprogress-[a-z0-9._-]+(:[A-Za-z0-9._-]+)?",
         config=True,
         help="""
-        A regular expression that the whole name of an image must match to be run.
+        Regular expression that matches the full names of images that may be run.
 
-        The default allows what binderprogress has built on this machine, and nothing of a registry
-        (no further slash). Anybody who may start servers on the Hub may run what matches.
+        The default allows images that binderprogress has built on this machine, and no images of
+        registries. Everyone who may start servers in JupyterHub can run the allowed images.
         """,
     )
 
@@ -85,24 +85,25 @@ class ContainerSpawner(DockerSpawner):
         False,
         config=True,
         help="""
-        Run containers in the network of the machine, each on 127.0.0.1 and a free port of its own.
+        Run containers in the network of the machine, each on 127.0.0.1 and a free port.
 
-        For machines where containers cannot have networks of their own. The code in the container
-        then reaches all that listens on the machine: not for strangers' repositories.
+        This is for machines on which containers cannot have their own networks. The code in the
+        container can then reach everything that listens on this machine. Do not use it for
+        untrusted repositories.
         """,
     )
 
     idle_timeout = Integer(
         3600,
         config=True,
-        help="Seconds after which a server that nobody uses ends itself; 0: never.",
+        help="Seconds after which an idle server stops. 0 means never.",
     )
 
     cors_allow_origin = Unicode(
         "",
         config=True,
         help="""
-        The origin whose pages may use the servers: their Access-Control-Allow-Origin. "*" is all.
+        Origin whose pages may use the servers (Access-Control-Allow-Origin). "*" allows all.
         """,
     )
 
@@ -123,7 +124,7 @@ class ContainerSpawner(DockerSpawner):
 
     @default("apply_user_options")
     def _default_apply_user_options(self) -> Callable[[Any, Any], None]:
-        # start() reads them; without a hook, JupyterHub 6 warns that nobody does.
+        # start() reads the options. Without a hook, JupyterHub 6 warns that they are ignored.
         return lambda _spawner, _options: None
 
     @default("cmd")
@@ -140,7 +141,7 @@ class ContainerSpawner(DockerSpawner):
 
     @default("pull_policy")
     def _default_pull_policy(self) -> str:
-        # The images of the default pattern are in no registry.
+        # Images that match the default pattern are not in a registry.
         return "never"
 
     @default("ip")
@@ -153,7 +154,7 @@ class ContainerSpawner(DockerSpawner):
 
     @default("use_internal_ip")
     def _default_use_ip(self) -> bool:
-        # Nothing is published in the network of the machine.
+        # In these networks, ports are not published on the machine.
         return self.host_network or self.network_name not in {"bridge", "host"}
 
     async def start(self) -> tuple[str, int]:
@@ -162,19 +163,22 @@ class ContainerSpawner(DockerSpawner):
         Returns
         -------
         tuple of str and int
-            Where its server will listen.
+            Address and port of its server.
 
         Raises
         ------
         tornado.web.HTTPError
-            400: no image, no token, or an image that is not allowed. 404: the image is gone.
+            400 without an image or a token, or if the image is not allowed. 404 if the image does
+            not exist.
         """
         if not self.user_options.get("image"):
-            raise _refusal(400, "No image was named.")
+            raise _refusal(400, "The option image is missing.")
         token = self.user_options.get("token")
-        # An empty token would switch authentication off.
+        # An empty token would turn off authentication.
         if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-            raise _refusal(400, "A token is needed: letters, digits and any of . _ ~ = -")
+            raise _refusal(
+                400, "The option token is missing or not valid. Use letters, digits and . _ ~ = -"
+            )
         if self.host_network:
             self.port = random_port()
         ip, port = await super().start()
@@ -182,12 +186,12 @@ class ContainerSpawner(DockerSpawner):
         return ip, port
 
     async def check_allowed(self, image: Any) -> str:
-        """Say whether an image may be run.
+        """Check that an image may be run.
 
         Parameters
         ----------
         image : str
-            Its name, as the request has it: anything at all.
+            Its name in the request, which may be any JSON value.
 
         Returns
         -------
@@ -197,7 +201,7 @@ class ContainerSpawner(DockerSpawner):
         Raises
         ------
         tornado.web.HTTPError
-            400: it may not.
+            400 if it may not.
         """
         if not isinstance(image, str) or not re.fullmatch(self.allowed_images, image):
             raise _refusal(
@@ -208,7 +212,7 @@ class ContainerSpawner(DockerSpawner):
         return image
 
     async def pull_image(self, image: str) -> None:
-        """Get the image if `pull_policy` says so.
+        """Pull the image, depending on `pull_policy`.
 
         Parameters
         ----------
@@ -218,15 +222,15 @@ class ContainerSpawner(DockerSpawner):
         Raises
         ------
         tornado.web.HTTPError
-            404: there is no such image.
+            404 if the image does not exist.
         """
         try:
             await super().pull_image(image)
         except NotFound as error:
-            raise _refusal(404, f"The image {image} is not there (any more).") from error
+            raise _refusal(404, f"The image {image} does not exist (any more).") from error
 
     async def get_ip_and_port(self) -> tuple[str, int]:
-        """Say where the container's server listens, as the Hub sees it.
+        """Return where the container's server listens, as JupyterHub reaches it.
 
         Returns
         -------
@@ -239,7 +243,7 @@ class ContainerSpawner(DockerSpawner):
         return address
 
     def get_args(self) -> list[str]:
-        """Make the arguments of the server; the token is none of them, since anyone can list those.
+        """Return the arguments of the server, without the token: all users can list arguments.
 
         Returns
         -------
@@ -249,9 +253,9 @@ class ContainerSpawner(DockerSpawner):
         settings = {
             "base_url": self.server.base_url,
             "trust_xheaders": "True",
-            # The proxy hands the Host header on, and names of the Hub are not local ones.
+            # The proxy forwards the Host header, which has JupyterHub's name and not a local one.
             "allow_remote_access": "True",
-            # Another port than the one we know is no use.
+            # Fail if the port is in use: no other port would be found.
             "port_retries": "0",
             "shutdown_no_activity_timeout": str(self.idle_timeout),
         }
@@ -260,7 +264,7 @@ class ContainerSpawner(DockerSpawner):
         if self.cors_allow_origin:
             settings["allow_origin"] = self.cors_allow_origin
         if self.cors_allow_origin == "*":
-            # For single files, the servers look at the pattern alone.
+            # For single files, servers check only the pattern.
             settings["allow_origin_pat"] = ".*"
         args = [f"--ip={self.ip}", f"--port={self.port}", "--no-browser"]
         if self.notebook_dir:
@@ -271,15 +275,16 @@ class ContainerSpawner(DockerSpawner):
         return [*args, *self.args]
 
     def get_env(self) -> dict[str, str]:
-        """Make the environment of the server.
+        """Return the environment variables of the server.
 
         Returns
         -------
         dict of str to str
-            JupyterHub's, without its API token; the launch's token; and BinderHub's variables.
+            JupyterHub's variables without its API token, the launch's token, and BinderHub's
+            variables.
         """
         env: dict[str, str] = super().get_env()
-        # The server does not speak to the Hub, and its code is a stranger's.
+        # The server does not use JupyterHub's API, and its code is untrusted.
         for name in ("JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN"):
             env.pop(name, None)
         env["JUPYTER_TOKEN"] = self.user_options["token"]
@@ -294,7 +299,7 @@ class ContainerSpawner(DockerSpawner):
         return env
 
     def docker(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Call the engine; a container that is made gets our labels.
+        """Call the engine. New containers get our labels.
 
         Parameters
         ----------
@@ -308,7 +313,7 @@ class ContainerSpawner(DockerSpawner):
         asyncio.Future
             Its result.
         """
-        # The one place where the arguments are complete: extra_create_kwargs stays the operator's.
+        # Not in extra_create_kwargs, which is for operators.
         if method == "create_container":
             kwargs["labels"] = {
                 **(kwargs.get("labels") or {}),
@@ -320,6 +325,6 @@ class ContainerSpawner(DockerSpawner):
 
 def _refusal(status: int, message: str) -> web.HTTPError:
     error = web.HTTPError(status, message)
-    # What the Hub shows; the exception's own text has the status in front.
+    # JupyterHub shows this text. The exception's own text starts with the status.
     error.jupyterhub_message = message  # type: ignore[attr-defined]  # JupyterHub's convention
     return error

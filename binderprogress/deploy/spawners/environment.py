@@ -1,7 +1,7 @@
-"""A JupyterHub spawner for environments that `LocalBuilder` made.
+"""A JupyterHub spawner for environments of `LocalBuilder`.
 
-It runs inside the Hub. Servers are processes of the Hub's own user: there is no isolation between
-them, nor from this machine. It is for demonstrations, and for people who launch what they trust.
+It runs in JupyterHub's process. Servers run as JupyterHub's user, and are not isolated from each
+other or from this machine. Use it for demos and for repositories that you trust.
 """
 
 from __future__ import annotations
@@ -25,25 +25,23 @@ from .readiness import until_it_answers
 
 __all__ = ["EnvironmentSpawner"]
 
-# Where repo2docker looks for it.
+# As in repo2docker.
 _STARTS = ("start", "binder/start", ".binder/start")
 
 
 class EnvironmentSpawner(LocalProcessSpawner):
-    """Starts JupyterLab of the environment named in ``user_options``, in a copy of its repository.
+    """Starts JupyterLab of an environment, in a copy of its repository.
 
-    ``user_options`` are ``image`` (the environment's folder) and ``token`` (what opens the server).
+    ``user_options`` are ``image`` (the environment's folder) and ``token`` (the server's token).
     """
 
-    environments = Unicode(help="The folder where environments are kept.").tag(config=True)
+    environments = Unicode(help="Folder of the environments.").tag(config=True)
 
-    homes = Unicode(help="The folder where the copies of repositories are put.").tag(config=True)
+    homes = Unicode(help="Folder for the copies of repositories.").tag(config=True)
 
-    idle_timeout = Integer(
-        3600, help="Seconds after which a server that nobody uses ends itself."
-    ).tag(config=True)
+    idle_timeout = Integer(3600, help="Seconds after which an idle server stops.").tag(config=True)
 
-    # Jupyter asks a person whether Ctrl-C was meant; TERM it understands.
+    # On SIGINT, Jupyter asks for confirmation. SIGTERM stops it.
     term_timeout = 3
     kill_timeout = 2
 
@@ -51,34 +49,34 @@ class EnvironmentSpawner(LocalProcessSpawner):
 
     async def start(self) -> Any:
         """Copy the repository and start the server."""
-        environment, made = self._environment()
+        environment, details = self._environment()
         home = self._home()
         copy = asyncio.to_thread(_copy, environment / "repository", home)
         self._copying = asyncio.ensure_future(copy)
         await asyncio.shield(self._copying)
         self.cmd = [str(environment / "venv" / "bin" / "jupyter-lab")]
-        if made["start"]:
-            # The repository's own: it ends in `exec "$@"`.
-            self.cmd = [str(_start_script(home, made["start"])), *self.cmd]
+        if details["start"]:
+            # The repository's start script, which runs its arguments: `exec "$@"`.
+            self.cmd = [str(_start_script(home, details["start"])), *self.cmd]
         ip, port = await super().start()
         await until_it_answers(self, ip, port)
         return ip, port
 
     async def stop(self, now: bool = False) -> None:
-        """Stop the server, and a start script's children with it."""
+        """Stop the server, and the children of a start script."""
         group = self.pid
         await super().stop(now=True)
         if group:
             try:
                 os.killpg(group, signal.SIGKILL)
             except ProcessLookupError:
-                return  # all have ended: what was wanted
+                return  # all have ended
 
     async def run_post_stop_hook(self) -> None:
-        """Remove the copy: whatever has ended the server, the Hub comes here."""
+        """Remove the copy. JupyterHub calls this however the server ended."""
         await maybe_future(super().run_post_stop_hook())
         if self._copying is not None:
-            # A thread goes on when its start is called off, and must not come after this.
+            # If the start is cancelled, the thread continues. It must not write after the removal.
             await asyncio.wait([self._copying])
         await asyncio.to_thread(_remove, self._home())
 
@@ -91,7 +89,7 @@ class EnvironmentSpawner(LocalProcessSpawner):
             f"--ServerApp.base_url={self.server.base_url}",
             f"--ServerApp.root_dir={self._home()}",
             "--ServerApp.open_browser=False",
-            # The proxy in front keeps the name it was called by; the token guards the server.
+            # The proxy forwards the Host header. The token protects the server.
             "--ServerApp.allow_remote_access=True",
             f"--ServerApp.shutdown_no_activity_timeout={self.idle_timeout}",
         ]
@@ -100,14 +98,14 @@ class EnvironmentSpawner(LocalProcessSpawner):
         return arguments
 
     def get_env(self) -> dict[str, str]:
-        """Return the server's environment."""
+        """Return the environment variables of the server."""
         env: dict[str, str] = super().get_env()
-        # Not on the command line, which everybody on this machine can read.
+        # Not on the command line, which all users of this machine can read.
         env["JUPYTER_TOKEN"] = str(self.user_options.get("token", ""))
         return env
 
     def user_env(self, env: dict[str, str]) -> dict[str, str]:
-        """Let the server live in its copy, and see nothing of its owner's settings."""
+        """Use the copy as the home folder, so that the server ignores the settings of our user."""
         environment, _ = self._environment()
         venv = environment / "venv"
         env.update(
@@ -120,7 +118,7 @@ class EnvironmentSpawner(LocalProcessSpawner):
         return env
 
     def make_preexec_fn(self, name: str) -> Callable[[], None]:
-        """Start in the copy; users of the Hub need not be users of this machine."""
+        """Start in the copy. JupyterHub's users do not exist on this machine."""
         home = self._home()
         return lambda: os.chdir(home)
 
@@ -128,27 +126,27 @@ class EnvironmentSpawner(LocalProcessSpawner):
         return Path(self.homes, self.user.name, self.name or "default")
 
     def _environment(self) -> tuple[Path, dict[str, Any]]:
-        """Return the environment's folder and what its builder noted.
+        """Return the environment's folder, and the contents of its marker.
 
-        It comes over the Hub's API: only what lies right in the folder of environments is run.
+        Attack: a request to JupyterHub's API names another folder.
         """
         environment = Path(str(self.user_options.get("image", ""))).resolve()
         marker = environment / MARKER
         if environment.parent != Path(self.environments).resolve() or not marker.is_file():
-            raise ValueError("The environment does not exist; launch the repository again.")
-        made: dict[str, Any] = json.loads(marker.read_text())
-        return environment, made
+            raise ValueError("The environment does not exist. Launch the repository again.")
+        details: dict[str, Any] = json.loads(marker.read_text())
+        return environment, details
 
 
 def _start_script(home: Path, name: str) -> Path:
     """Make the start script executable.
 
-    Attack: the repository's code could change the checkout and the environment's marker, and have
-    us change the mode of a file elsewhere.
+    Attack: the repository's code changes the checkout and the environment's marker, so that another
+    file is made executable.
     """
     script = home / name
     if name not in _STARTS or not script.resolve().is_relative_to(home.resolve()):
-        raise ValueError("The repository's start script lies outside of the repository.")
+        raise ValueError("The start script is outside of the repository.")
     script.chmod(0o755)
     return script
 
@@ -162,11 +160,11 @@ def _remove(home: Path) -> None:
 
 
 def _copy(repository: Path, home: Path) -> None:
-    # Attack: a postBuild that puts a link to its owner's home in the checkout's place.
+    # Attack: a postBuild replaces the checkout with a link to the user's home.
     if repository.is_symlink():
-        raise ValueError("The environment's repository is a link; launch the repository again.")
+        raise ValueError("The environment's repository is a link. Launch the repository again.")
     shutil.rmtree(home, ignore_errors=True)
     make_private_folder(home.parent)
-    # Copies, never hard links: what is written here is not for the next launch.
+    # Never hard links: changes must not appear in the next launch.
     shutil.copytree(repository, home, symlinks=True)
     home.chmod(0o700)

@@ -1,8 +1,7 @@
-"""Waits for a server that starts, and looks often.
+"""Waits until a server answers, with short intervals between checks.
 
-JupyterHub looks at intervals that it doubles up to 5 s and draws by chance, so it notices a server
-seconds after it answers. A spawner that comes back when its server answers starts it sooner, and
-in a time that can be foreseen.
+JupyterHub checks at random intervals of up to 5 s, so it may notice a server seconds late. If the
+spawner waits for its server, launches are faster, and their times are easier to predict.
 """
 
 from __future__ import annotations
@@ -13,50 +12,50 @@ from typing import Any
 
 import aiohttp
 
-__all__ = ["PATIENCE", "until_it_answers"]
+__all__ = ["TIMEOUT", "until_it_answers"]
 
-PATIENCE = 30.0
-"""Seconds; what takes longer is the Hub's to wait for, with its own limits."""
+TIMEOUT = 30.0
+"""Maximum seconds to wait. After that, JupyterHub waits, with its own limits."""
 
-_EVERY = 0.1
-# An engine takes longer to say whether a container runs.
-_SELDOM = 10
+_INTERVAL = 0.1
+# Number of intervals between two calls of `poll`, which is slow for containers.
+_POLL_INTERVALS = 10
 
 
 async def until_it_answers(spawner: Any, ip: str, port: int) -> None:
-    """Wait until the server of a spawner answers, or takes long.
+    """Wait until the server of a spawner answers, or for at most `TIMEOUT` seconds.
 
     Parameters
     ----------
     spawner : jupyterhub.spawner.Spawner
-        At the end of its `start`.
+        The end of its `start` calls this.
     ip : str
-        Where it is to answer.
+        The address of the server.
     port : int
 
     Raises
     ------
     RuntimeError
-        If it has ended; the Hub would wait for it all the same.
+        If the server has ended.
     """
     if spawner.internal_ssl:
-        return  # it answers to nobody but the Hub
+        return  # it accepts only connections from JupyterHub
     host = f"[{ip}]" if ":" in ip else ip
     url = f"http://{host}:{port}{spawner.server.base_url}api"
     try:
-        async with asyncio.timeout(PATIENCE), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(TIMEOUT), aiohttp.ClientSession() as session:
             for count in itertools.count(1):
                 if await _answers(session, url):
                     return
-                if count % _SELDOM == 0 and (status := await spawner.poll()) is not None:
+                if count % _POLL_INTERVALS == 0 and (status := await spawner.poll()) is not None:
                     raise RuntimeError(f"The server ended before it answered ({status}).")
-                await asyncio.sleep(_EVERY)
+                await asyncio.sleep(_INTERVAL)
     except TimeoutError:
-        return  # the Hub goes on waiting
+        return  # JupyterHub continues to wait
 
 
 async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
-    """Say whether a server answers, and not with an error of its own."""
+    """Return whether the server answers, without an error."""
     try:
         async with session.get(url, allow_redirects=False) as response:
             return response.status < 500
