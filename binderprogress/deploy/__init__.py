@@ -1,1 +1,1 @@
-"""The ways to run binderprogress; each is a thin assembly of the layers below."""
+"""The ways to run binderprogress. Each assembles the layers below."""

@@ -1,4 +1,4 @@
-"""What all commands have in common, and those that run a server."""
+"""Base classes of the commands."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ __all__ = [
 ]
 
 FAILED, USAGE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
-"""Exit codes beside 0."""
+"""Exit codes other than 0."""
 
 
 class _Loader(KVArgParseConfigLoader):
-    """Takes a mistyped option for what it is: an error."""
+    """Reports mistyped options as errors."""
 
     def _create_parser(self) -> None:
         super()._create_parser()
         error = self.parser.error
 
         def explain(message: str) -> NoReturn:
-            # For traitlets any option may be one that wants a value. Known ones stand here by
-            # their trait's name, which has a dot.
+            # traitlets takes an unknown option for one that needs a value. The message names known
+            # options by their trait, which contains a dot.
             unknown = re.match(r"argument (--?[\w-]+): expected one argument", message)
             error(f"unknown option: {unknown[1]}" if unknown else message)
 
@@ -61,18 +61,18 @@ class _Loader(KVArgParseConfigLoader):
 
 
 class Command(JupyterApp):
-    """A command: a traitlets application that ends with an exit code."""
+    """A command: a traitlets application with an exit code."""
 
     version = __version__
     aliases = {**base_aliases, "f": "JupyterApp.config_file"}  # noqa: RUF012 - traitlets' way
     flags = {k: v for k, v in base_flags.items() if k != "y"}  # noqa: RUF012
-    # One file for all commands: an operator has one server.
+    # All commands share one config file.
     config_file_name = "binderprogress_config"
     takes_arguments = False
     raise_config_file_errors = True
 
     def get_default_logging_config(self) -> dict[str, Any]:
-        """Return how to log: safely, also what Tornado and others say, who have no handler."""
+        """Return the logging configuration. Loggers of libraries are covered, too."""
         logging.lastResort = last_resort(self.log_level)
         config: dict[str, Any] = super().get_default_logging_config()
         config["filters"] = {"repeats": {"()": RepeatFilter}}
@@ -87,27 +87,27 @@ class Command(JupyterApp):
         )
 
     def exit(self, exit_status: int | str | None = 0) -> None:
-        """End; traitlets calls this with 1 for a value that does not fit, which is wrong usage."""
+        """Exit. traitlets calls this with 1 if an option is not valid, which is a usage error."""
         super().exit(USAGE if exit_status == 1 else exit_status)
 
-    def load_config_file(  # type: ignore[override] # as JupyterApp has it
+    def load_config_file(  # type: ignore[override] # same signature as JupyterApp
         self, suppress_errors: bool = True
     ) -> None:
-        """Load the config file; Jupyter's applications go on without one that is not there."""
+        """Load the config file. Unlike in JupyterApp, a missing file is an error."""
         file = self.config_file
         if file and not self.generate_config and not _is_config(file):
-            self.usage(f"There is no config file {file}")
+            self.usage(f"The config file {file} does not exist.")
         try:
             super().load_config_file(suppress_errors=False)
-            self._look_at_modes()
-        except Exception as error:  # it is a program: anything may come
-            self.log.debug("The config file:", exc_info=True)
-            sentence = f"The config file cannot be used. {type(error).__name__}: {error}"
+            self._warn_if_readable()
+        except Exception as error:  # it is Python code, which may raise anything
+            self.log.debug("The config file could not be loaded", exc_info=True)
+            sentence = f"The config file could not be loaded. {type(error).__name__}: {error}"
             print(printable(sentence), file=sys.stderr)
             self.exit(USAGE)
 
-    def _look_at_modes(self) -> None:
-        """Say so where other users of this machine can read a token or password."""
+    def _warn_if_readable(self) -> None:
+        """Warn if other users of this machine can read a token or password in the config file."""
         secrets = [
             f"{section}.{name}"
             for section, name in (("HubLauncher", "api_token"), ("History", "url"))
@@ -116,24 +116,24 @@ class Command(JupyterApp):
         for file in self.loaded_config_files if secrets else ():
             if readable_by_others(Path(file)):
                 self.log.warning(
-                    "%s has %s, and others on this machine can read it: chmod 600 %s",
+                    "%s contains %s, and other users of this machine can read it: chmod 600 %s",
                     file,
                     " and ".join(secrets),
                     file,
                 )
 
     def write_default_config(self) -> None:
-        """Write a config file to start from; where nobody can be asked, it replaces none."""
+        """Write a config file with the defaults. Without a terminal, never overwrite a file."""
         file = self.config_file or str(Path(self.config_dir, f"{self.config_file_name}.py"))
         if Path(file).exists() and not sys.stdin.isatty():
-            self.usage(f"{file} is there already; name another with -f.")
-        # Tokens and passwords are going to be written into it.
+            self.usage(f"{file} already exists. Choose another file with -f.")
+        # Operators will add tokens and passwords to it.
         path = Path(file)
         super().write_default_config()
         path.chmod(0o600)
 
     def usage(self, message: str) -> None:
-        """End with a sentence about what was typed."""
+        """Exit with a message about a usage error."""
         command = " ".join(dict.fromkeys(["binderprogress", self.name]))
         print(f"{printable(message)}\nTry: {command} --help", file=sys.stderr)
         self.exit(USAGE)
@@ -142,7 +142,7 @@ class Command(JupyterApp):
         """Run `main` and end with its exit code."""
         super().start()
         if self.extra_args and not self.takes_arguments:
-            self.usage(f"{self.extra_args[0]!r} is not understood here.")
+            self.usage(f"Unexpected argument: {self.extra_args[0]!r}.")
         sys.exit(run(self.main()))
 
     async def main(self) -> int:
@@ -151,19 +151,19 @@ class Command(JupyterApp):
 
 
 def _is_config(name: str) -> bool:
-    # As traitlets finds them.
+    # The suffixes that traitlets tries.
     return any(Path(name).with_suffix(suffix).is_file() for suffix in (".py", ".json"))
 
 
 def run(main: Coroutine[Any, Any, int]) -> int:
-    """Run a command's work; errors that are for its user become sentences."""
+    """Run the main coroutine of a command. Errors for its user are printed without a traceback."""
     try:
         return asyncio.run(main)
     except BinderProgressError as error:
         print(printable(str(error)), file=sys.stderr)
         return FAILED
     except TraitError as error:
-        print(f"A setting does not fit: {error}", file=sys.stderr)
+        print(f"Invalid setting: {error}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -179,7 +179,7 @@ def stop_event() -> asyncio.Event:
 
 
 def launch_command(command: type[Command], argv: list[str] | None) -> None:
-    """Run a command; `NoStart` is how Jupyter's applications say that all is done."""
+    """Run a command. Jupyter's applications raise `NoStart` if nothing is left to do."""
     try:
         app = command.instance()
         app.initialize(argv)
@@ -187,7 +187,7 @@ def launch_command(command: type[Command], argv: list[str] | None) -> None:
     except NoStart:
         return
     except KeyboardInterrupt:
-        # Before the command could say what it means to it.
+        # The command has not installed its own handler yet.
         sys.exit(INTERRUPTED)
 
 
@@ -203,8 +203,8 @@ class ServerCommand(Command):
         try:
             await standalone.start()
             print(f"binderprogress listens on {standalone.url}", flush=True)
-            # Modules and settings stay. To look through them again with each full collection keeps
-            # everyone waiting for a tenth of a second.
+            # Modules and settings are never freed. Without this, each full collection would scan
+            # them and block the server for about 0.1 s.
             gc.freeze()
             await serve(standalone, stop)
         finally:
@@ -213,13 +213,13 @@ class ServerCommand(Command):
 
 
 async def serve(standalone: Server, stop: asyncio.Event) -> None:
-    """Wait for the end.
+    """Wait until the server is stopped.
 
     Raises
     ------
     ConfigError
-        If a JupyterHub of our own does not start, or ends. Without it nothing can be launched, and
-        whoever supervises this process can start it again.
+        If our own JupyterHub does not start, or ends. Without it, nothing can be launched. A
+        supervisor can restart this process.
     """
     stopped = asyncio.create_task(stop.wait())
     tasks: set[asyncio.Task[object]] = {stopped}

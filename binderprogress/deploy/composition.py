@@ -184,21 +184,21 @@ def with_defaults(config: Config, defaults: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def setting(config: Config, cls: type[Configurable], name: str) -> Any:
-    """Return the value that a configuration has for a setting, which must be in it."""
+    """Return the value of a setting, which must be in the configuration."""
     value = config[cls.__name__][name]
     if isinstance(value, DeferredConfigString):
-        # From the command line: its trait says how to read it.
+        # From the command line, as a string that the trait parses.
         return value.get_value(cls.class_traits()[name])
     return value
 
 
 def require(extra: str, *modules: str) -> None:
-    """Check that what an extra of the package installs is installed.
+    """Check that the packages of an extra are installed.
 
     Raises
     ------
     ConfigError
-        If it is not.
+        If one is not.
     """
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:

@@ -1,4 +1,4 @@
-"""What an embedded Hub needs to run containers: the engine, and an end for all of them."""
+"""Prepares docker or podman for an embedded JupyterHub, and removes its containers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["ContainerHost"]
 
 
 class ContainerHost:
-    """docker or podman on this machine, for one run of a Hub.
+    """docker or podman on this machine, for one run of JupyterHub.
 
     Parameters
     ----------
     engine : str
         ``docker`` or ``podman``.
     folder : Path
-        For podman's socket. Its path is short: a socket's has at most 107 characters.
+        For podman's socket. Its path must be short: that of a socket has at most 107 characters.
     log : logging.Logger
     """
 
@@ -35,15 +35,15 @@ class ContainerHost:
         self._engine = engine
         self._socket = folder / "podman.sock"
         self._log = log
-        # Containers of this run are told from all others by their names.
+        # The prefix of the names of this run's containers.
         self._prefix = f"binderprogress-{secrets.token_hex(4)}"
         self._service: Process | None = None
         self.env: dict[str, str] = {}
-        """Environment variables for the Hub."""
+        """Environment variables for JupyterHub."""
 
     @property
     def config(self) -> Mapping[str, Mapping[str, Any]]:
-        """Settings for the Hub."""
+        """Settings for JupyterHub."""
         return {
             "JupyterHub": {
                 "spawner_class": "binderprogress.deploy.spawners.container.ContainerSpawner"
@@ -52,12 +52,12 @@ class ContainerHost:
         }
 
     async def start(self) -> None:
-        """See that the engine answers; podman's service is started, unless DOCKER_HOST names one.
+        """Check that the engine answers. Start podman's service unless DOCKER_HOST is set.
 
         Raises
         ------
         ConfigError
-            If it does not.
+            If the engine is not installed or does not answer.
         """
         if shutil.which(self._engine) is None:
             raise ConfigError(
@@ -73,12 +73,14 @@ class ContainerHost:
             )
 
     async def stop(self) -> None:
-        """End the containers of this run, and podman's service."""
+        """Stop and remove the containers of this run, and stop podman's service."""
         try:
-            await self._end_containers()
+            await self._remove_containers()
         except TimeoutError:
             self._log.error(
-                "%s did not answer; containers named %s… may be left.", self._engine, self._prefix
+                "%s did not answer. Containers named %s… may still be running.",
+                self._engine,
+                self._prefix,
             )
         if self._service is not None:
             await self._service.__aexit__(None, None, None)
@@ -91,25 +93,25 @@ class ContainerHost:
         try:
             async with asyncio.timeout(20):
                 while not await asyncio.to_thread(self._socket.is_socket):
-                    # podman has no other way to say that it listens.
+                    # podman cannot notify us when it listens.
                     if (await asyncio.wait([ended], timeout=0.05))[0]:
                         raise ConfigError(
-                            "podman's service ended at once. Run it by hand to see why: "
+                            "podman's service exited at once. Run it by hand to see why: "
                             + " ".join(argv)
                         )
         except TimeoutError:
             raise ConfigError("podman's service did not start within 20 seconds.") from None
         finally:
             ended.cancel()
-        # Whoever talks to it is root in containers. Its folder is private, too.
+        # Access to the socket gives control over all containers. Its folder is private, too.
         await asyncio.to_thread(self._socket.chmod, 0o600)
         self.env["DOCKER_HOST"] = address
 
-    async def _end_containers(self) -> None:
+    async def _remove_containers(self) -> None:
         listing = [self._engine, "ps", "--all", "--quiet", f"--filter=name={self._prefix}"]
         _, output = await run(listing, timeout=2)
         names = output.split()
         if names:
-            # At once: their time to end by themselves was while the Hub stopped.
+            # Kill them: they had time to stop while JupyterHub stopped.
             await run([self._engine, "kill", *names], timeout=2)
             await run([self._engine, "rm", "--force", *names], timeout=2)

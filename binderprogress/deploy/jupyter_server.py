@@ -1,4 +1,4 @@
-"""As an extension of a Jupyter server: launches from there, below ``<base_url>binderprogress/``."""
+"""Runs binderprogress as an extension of a Jupyter server, at ``<base_url>binderprogress/``."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _ACTIONS = {"GET": "read", "HEAD": "read", "POST": "execute", "DELETE": "write"}
 
 
 class ServerAccess:
-    """Who is logged in to the Jupyter server; all of them are one user to us."""
+    """Uses the login of the Jupyter server. All who are logged in count as one user."""
 
     lists = True
     form_action = "'self'"
-    # Attack: below a Hub, a page of another user's server has the same origin.
+    # Attack: in JupyterHub, a page of another user's server has the same origin.
     frame_ancestors = "'none'"
 
     async def identify(self, handler: Any) -> str:
-        """Ask the Jupyter server who it is; send a person to its login."""
+        """Check the login. Redirect pages to the login of the Jupyter server."""
         await JupyterHandler.prepare(handler)
         if handler._finished:
             return ""
@@ -53,25 +53,23 @@ class ServerAccess:
         ):
             raise RefusedError("You are not allowed to do this on this Jupyter server.")
         if handler.get_acts and not handler.token_authenticated:
-            # Attack: that other user's page leads the browser there, with our cookie.
-            raise RefusedError(
-                "This address takes tokens only: `token …` in the header Authorization."
-            )
+            # Attack: a page of another user's server sends the browser here, with our cookie.
+            raise RefusedError("This endpoint requires a token: send `Authorization: token …`.")
         if page:
-            # Read for what it does: the page gets the cookie that its requests have to prove.
+            # Reading it sets the XSRF cookie, which the page's requests need.
             handler.xsrf_token  # noqa: B018
         return ""
 
 
 class ServerParts(Standalone):
-    """Builder, Hub and launches; the Jupyter server listens, and a Hub starts when it is wanted.
+    """The parts of the server, without a port of its own.
 
-    With BinderHubs there is no Hub: they launch.
+    JupyterHub starts with the first launch. In front of BinderHubs, there is no JupyterHub.
     """
 
     @default("log")
     def _safe_log(self) -> SafeLogger:
-        # The log is the Jupyter server's, and so is its formatter.
+        # The Jupyter server's logger has a formatter that does not escape messages.
         assert isinstance(self.parent, LoggingConfigurable)  # noqa: S101 - for the type checker
         return SafeLogger(self.parent.log)
 
@@ -82,12 +80,12 @@ class ServerParts(Standalone):
 
     def _defaults(self) -> dict[str, dict[str, Any]]:
         web = {
-            # The Jupyter server looks at the name itself.
+            # The Jupyter server checks the Host header.
             "local_only": False,
-            # The host is the Jupyter server's.
+            # The operator of the Jupyter server sets HSTS.
             "hsts_max_age": 0,
-            # Whether a proxy in front speaks https is only in its headers. Scripts cannot set them
-            # for another site's pages, and the client's address is for the Jupyter server to read.
+            # Only the headers of a proxy say whether clients use https. Scripts of other sites
+            # cannot set them. The Jupyter server itself reads the client's address.
             "trust_proxy": True,
         }
         if not self.upstreams.hubs:
@@ -98,18 +96,18 @@ class ServerParts(Standalone):
         return {"base_url": self._base_url, "access": ServerAccess()}
 
     async def open_history(self) -> None:
-        """Keep launches that are over, if that is possible."""
+        """Open the history, if possible."""
         try:
             await super().open_history()
         except ConfigError as error:
-            self.log.warning("binderprogress keeps no history: %s", error)
+            self.log.warning("binderprogress cannot open its history: %s", error)
 
     async def start(self) -> None:
-        """Begin to watch the BinderHubs, if there are any."""
+        """Start monitoring the BinderHubs, if any are configured."""
         self.upstreams.start()
 
     async def _check_hub(self, launcher: HubLauncher) -> dict[str, Any]:
-        # It starts with the first launch: that it does not run yet is no fault.
+        # It starts with the first launch. Until then, this is no error.
         return await super()._check_hub(launcher) if launcher.url else {"started": False}
 
     async def _available(self) -> None:
@@ -117,7 +115,9 @@ class ServerParts(Standalone):
             return
         async with self._starting:
             if self.hub is not None and self.hub.has_ended:
-                self.log.warning("The JupyterHub of binderprogress has ended; starting another.")
+                self.log.warning(
+                    "The JupyterHub of binderprogress has ended. Starting another one."
+                )
                 await self._stop_hub()
             if self.hub is None:
                 await self._start_hub()
@@ -136,24 +136,24 @@ class ServerExtension(ExtensionApp):
     parts: ServerParts | None = None
 
     def initialize_settings(self) -> None:
-        """Make the parts."""
+        """Create the parts of the server."""
         assert self.serverapp is not None  # noqa: S101 - for the type checker
         base_url = url_path_join(self.serverapp.web_app.settings["base_url"], self.extension_url)
         try:
             self.parts = ServerParts(base_url=base_url, parent=self)
         except (ConfigError, TraitError) as error:
-            # The Jupyter server does not fail for the sake of an extension.
-            self.log.warning("binderprogress is not there: %s", error)
+            # The Jupyter server must start even if this extension cannot.
+            self.log.warning("binderprogress is not available: %s", error)
             return
         self.settings["binderprogress"] = self.parts.web
         self.settings["log_function"] = without_launch_ids(self.settings["log_function"])
-        # Not before: it would keep the Jupyter server from coming up.
+        # Later: now, it would delay the start of the Jupyter server.
         self.serverapp.io_loop.add_callback(self.parts.open_history)
-        # Its loop does not run yet. (Newer Jupyter servers have a method for this.)
+        # The loop is not running yet. (Newer Jupyter servers have a method for this.)
         self.serverapp.io_loop.add_callback(self.parts.start)
 
     def initialize_handlers(self) -> None:
-        """Serve all that the server has, behind the login of the Jupyter server."""
+        """Add all handlers, with the login of the Jupyter server."""
         if self.parts is None:
             return
         web = self.parts.web
@@ -162,28 +162,28 @@ class ServerExtension(ExtensionApp):
             self.handlers.append((f"{self.extension_url}{path}", _with_login(handler), *rest))
 
     async def stop_extension(self) -> None:
-        """Cancel what runs, and end the Hub that was started here."""
+        """Cancel all launches, and stop our JupyterHub."""
         if self.parts is not None:
             await self.parts.stop()
 
 
 def _with_login(handler: type) -> type:
-    """Return a handler that the Jupyter server's login works in; files need none."""
+    """Return a handler with the Jupyter server's login. Static files have none."""
     if issubclass(handler, Handler):
         bases: tuple[type, ...] = (handler, JupyterHandler)
-        everyone = handler.public
+        is_public = handler.public
     else:
-        bases, everyone = (handler,), True
-    made = type(handler.__name__, bases, {})
-    if everyone:
-        # Says so to a Jupyter server that looks whether something was forgotten.
+        bases, is_public = (handler,), True
+    subclass = type(handler.__name__, bases, {})
+    if is_public:
+        # The Jupyter server can be configured to reject handlers without a login or this mark.
         for name in ("head", "get"):
-            setattr(made, name, _open(getattr(made, name)))
-    return made
+            setattr(subclass, name, _without_login(getattr(subclass, name)))
+    return subclass
 
 
-def _open(method: Any) -> Any:
-    """Return the method, marked, without a mark on that of the class it comes from."""
+def _without_login(method: Any) -> Any:
+    """Return a copy of a method that is marked to need no login."""
 
     @allow_unauthenticated
     def marked(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Who may, where a JupyterHub knows who asks."""
+"""Access control with the login of JupyterHub."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from ..web.base import ApiHandler
 __all__ = ["SERVICE", "JupyterHubAccess"]
 
 SERVICE = "service/"
-"""What stands in front of a service's name: no user has a slash in theirs, so none is meant."""
+"""Prefix of a service's name. Names of users cannot contain a slash."""
 
 
 class JupyterHubAccess:
-    """Those whom the Hub knows, and who have the scope to use this service.
+    """Allows users and services that have the scope to access this service.
 
     Parameters
     ----------
     auth : HubOAuth
     named : bool
-        Whether launches become servers of those who ask: a service then cannot.
+        Whether launches start servers of the caller. Services cannot have servers.
     """
 
     lists = True
-    # Attack: a page of another user's server has the same origin. In a frame it could read ours.
+    # Attack: a page of another user's server has the same origin. It could read ours in a frame.
     frame_ancestors = "'none'"
 
     def __init__(self, auth: HubOAuth, *, named: bool) -> None:
         self._named = named
         login = urlsplit(auth.login_url)
-        # A form that comes when the login is over leads there.
-        there = f" {login.scheme}://{login.netloc}" if login.netloc else ""
-        self.form_action = f"'self'{there}"
+        # If the login has expired, submitting a form redirects to JupyterHub.
+        hub_origin = f" {login.scheme}://{login.netloc}" if login.netloc else ""
+        self.form_action = f"'self'{hub_origin}"
 
     async def identify(self, handler: Any) -> str:
-        """Ask the Hub who it is; send a person to its login."""
+        """Identify the user. Redirect pages to the login of JupyterHub."""
         model = await handler.hub_auth.get_user(handler, sync=False)
         handler.current_user = model
         if model is None:
             if isinstance(handler, ApiHandler) or handler.request.method != "GET":
                 raise RefusedError(
-                    "Log in with JupyterHub, or send `token …` in the header Authorization. Pages "
-                    "send their _xsrf cookie as X-XSRFToken, too."
+                    "Log in to JupyterHub, or send `Authorization: token …`. Pages must also send "
+                    "their _xsrf cookie as X-XSRFToken."
                 )
             handler.redirect(handler.get_login_url())
             return ""
@@ -53,21 +53,19 @@ class JupyterHubAccess:
             handler.check_hub_user(model)
         except UserNotAllowed as error:
             raise RefusedError(
-                "You may not use this service. Whoever runs the Hub can allow it, with the scope "
-                f"{' or '.join(sorted(handler.hub_auth.access_scopes))}."
+                "You are not allowed to use this service. Ask the administrator of JupyterHub for "
+                f"the scope {' or '.join(sorted(handler.hub_auth.access_scopes))}."
             ) from error
         by_token = getattr(handler, "_token_authenticated", False)
         if handler.get_acts and not by_token:
-            # Attack: a page of another user's server leads the browser there, with our cookie. For
-            # the browser it is the same site.
-            raise RefusedError(
-                "This address takes tokens only: `token …` in the header Authorization."
-            )
+            # Attack: a page of another user's server sends the browser here, with our cookie. It
+            # has the same origin.
+            raise RefusedError("This endpoint requires a token: send `Authorization: token …`.")
         if not isinstance(handler, ApiHandler):
-            # Read for what it does: the page gets the cookie that its requests have to prove.
+            # Reading it sets the XSRF cookie, which the page's requests need.
             handler.xsrf_token  # noqa: B018
         if model["kind"] == "user":
             return str(model["name"])
         if self._named:
-            raise RefusedError("Launches here become a user's servers, and a service has none.")
+            raise RefusedError("Launches start servers of users. A service cannot have servers.")
         return f"{SERVICE}{model['name']}"

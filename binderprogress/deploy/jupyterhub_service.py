@@ -1,4 +1,4 @@
-"""As a service of JupyterHub: with its login, tokens, scopes and servers."""
+"""Runs binderprogress as a service of JupyterHub, with its login, tokens, scopes and servers."""
 
 from __future__ import annotations
 
@@ -137,21 +137,21 @@ def _check(auth: HubOAuth) -> None:
     """Check that JupyterHub can be asked who may use the service."""
     if not auth.api_token:
         raise ConfigError(
-            "JUPYTERHUB_API_TOKEN is not set: the Hub starts this, or you set what it would set. "
-            "See the documentation, JupyterHub."
+            "JUPYTERHUB_API_TOKEN is not set. Let JupyterHub start this service, or set the "
+            "variables of services yourself. See the documentation, JupyterHub."
         )
     for name in ("api_url", "hub_host"):
         url = str(getattr(auth, name))
         if without_credentials(url) != url:
-            # It would be shown in errors, and pages of the login lead there.
+            # It would be visible in errors and in redirects to the login.
             raise ConfigError(
-                f"HubOAuth.{name} has a user or a password in it, which would be shown: "
+                f"HubOAuth.{name} must not contain a user name or a password: "
                 f"{redact_address(url)!r}. Use JUPYTERHUB_API_TOKEN."
             )
     if not auth.access_scopes:
         raise ConfigError(
-            "JUPYTERHUB_SERVICE_NAME is not set, nor JUPYTERHUB_OAUTH_ACCESS_SCOPES: without them "
-            "everybody whom the Hub knows could launch."
+            "Set JUPYTERHUB_SERVICE_NAME or JUPYTERHUB_OAUTH_ACCESS_SCOPES. Otherwise, every user "
+            "of JupyterHub could launch."
         )
 
 

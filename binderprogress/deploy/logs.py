@@ -1,4 +1,4 @@
-"""Logging that text from outside cannot forge, fill or turn against who reads it."""
+"""Safe logging: untrusted text cannot forge lines, fill the disk, or control a terminal."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ..core.redact import redact
 __all__ = ["LogFormatter", "RepeatFilter", "SafeLogger", "last_resort"]
 
 _LONGEST = 8192
-"""Characters of a message: a request's address alone may have 32,000."""
+"""Maximum characters of a message. A request's URL alone may have 32,000."""
 
 
 class LogFormatter(LevelFormatter):
-    """Writes a record as one line; the lines of a traceback follow, indented."""
+    """Writes a record as one line, followed by the indented lines of its traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return all lines."""
-        # Without what other formatters have made of its traceback: logging keeps that in it.
+        """Return the formatted record."""
+        # Other formatters cache their text of the traceback in the record. Ignore it.
         record = logging.makeLogRecord({**record.__dict__, "exc_text": None})
         exc_info, stack_info = record.exc_info, record.stack_info
         record.msg, record.args = _safe(record.getMessage()), None
@@ -39,18 +39,18 @@ class LogFormatter(LevelFormatter):
 
 
 class RepeatFilter(logging.Filter):
-    """Leaves out what one place in the code says again and again.
+    """Drops records if one line of code logs too many.
 
-    Attack: a client that causes a warning with each request fills the disk.
+    Attack: a client causes a warning with each request, which fills the disk.
 
     Parameters
     ----------
     limit : int
-        Records of one place in each period.
+        Maximum records of one line of code in a period.
     period : float
-        Seconds.
+        Length of a period in seconds.
     clock : callable
-        Monotonic seconds.
+        Returns monotonic seconds.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class RepeatFilter(logging.Filter):
         self._places: dict[tuple[str, str, int], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to log a record; the first one of a period says how many were left out."""
+        """Whether to log a record. The first one of a period reports how many were dropped."""
         now, place = self._clock(), (record.name, record.pathname, record.lineno)
         end, count = self._places.get(place, (0.0, 0))
         if now >= end:
-            left_out = count - self._limit
-            if left_out > 0:
-                record.msg = f"{record.getMessage()} ({left_out} more like this were left out)"
+            dropped = count - self._limit
+            if dropped > 0:
+                record.msg = f"{record.getMessage()} ({dropped} similar messages were dropped)"
                 record.args = None
             end, count = now + self._period, 0
         self._places[place] = (end, count + 1)
@@ -81,10 +81,10 @@ class RepeatFilter(logging.Filter):
 
 
 class SafeLogger(logging.LoggerAdapter[Any]):
-    """Says things to the logger of a host, whose formatter is not ours."""
+    """Logs safely to the logger of another application, whose formatter is not ours."""
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        """Log a message, on one line, and a traceback below it."""
+        """Log a message on one line, followed by its traceback."""
         if not self.isEnabledFor(level):
             return
         record = logging.LogRecord("", level, "", 0, msg, args, None)
@@ -96,7 +96,7 @@ class SafeLogger(logging.LoggerAdapter[Any]):
 
 
 def last_resort(level: Any) -> logging.Handler:
-    """Return a handler for the libraries' loggers that have none, as `logging.lastResort`."""
+    """Return a replacement of `logging.lastResort`, for loggers of libraries without handlers."""
     handler = logging.StreamHandler()
     handler.setLevel(level)  # a number or a name
     handler.setLevel(max(handler.level, logging.WARNING))
@@ -106,7 +106,7 @@ def last_resort(level: Any) -> logging.Handler:
 
 
 def _error(exc_info: Any) -> BaseException | None:
-    """Return the exception that is meant by an argument of logging's functions."""
+    """Return the exception for the `exc_info` argument of logging's functions."""
     if isinstance(exc_info, BaseException):
         return exc_info
     if isinstance(exc_info, tuple):
@@ -115,6 +115,6 @@ def _error(exc_info: Any) -> BaseException | None:
 
 
 def _safe(message: str) -> str:
-    # Before it is cut: without its end, an address may not be known for one.
+    # Redact before cutting: half a URL may not be recognized as one.
     message = redact(message)
     return message_lines(message[:_LONGEST] + "…" if len(message) > _LONGEST else message)

@@ -1,4 +1,4 @@
-"""What needs OpenTelemetry's packages."""
+"""Sends traces with OpenTelemetry. This is the only module that needs its packages."""
 
 from __future__ import annotations
 
@@ -25,43 +25,43 @@ _STATUS = {Phase.READY: api.StatusCode.OK, Phase.FAILED: api.StatusCode.ERROR}
 
 
 class Exporter:
-    """Makes spans of launches and has them sent, in a thread of its own.
+    """Creates spans of launches, and sends them in a separate thread.
 
     Parameters
     ----------
     endpoint : str
-        Empty: what OpenTelemetry's variables say.
+        URL of the collector. If empty, OpenTelemetry's environment variables apply.
     version : str
-        Ours.
+        The version of binderprogress.
     log : logging.Logger
     """
 
     def __init__(
         self, endpoint: str, *, version: str, log: logging.Logger | logging.LoggerAdapter[Any]
     ) -> None:
-        # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES count before our names.
+        # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES take precedence.
         ours = {"service.name": "binderprogress", "service.version": version}
         self._ids = _PlannedIds()
         self._provider = TracerProvider(
             resource=Resource.create(ours).merge(OTELResourceDetector().detect()),
-            # Whoever asked for the launch decides; who is not to be sampled does not come here.
+            # The caller has decided on sampling. Launches that are not sampled are not sent here.
             sampler=ALWAYS_ON,
             id_generator=self._ids,
             shutdown_on_exit=False,
         )
         exporter = OTLPSpanExporter(endpoint=endpoint or None)
-        self._provider.add_span_processor(BatchSpanProcessor(_Once(exporter, log)))
+        self._provider.add_span_processor(BatchSpanProcessor(_QuietExporter(exporter, log)))
         self._tracer = self._provider.get_tracer("binderprogress", version)
 
     def send(self, span: TraceParent, parent: TraceParent | None, trace: Trace) -> None:
-        """Have a launch sent that is over.
+        """Queue the trace of an ended launch.
 
         Parameters
         ----------
         span : TraceParent
-            The launch's own, which the Hub may have been told.
+            The span of the launch. JupyterHub may have received it already.
         parent : TraceParent or None
-            Whoever asked for the launch.
+            The span of the request.
         trace : Trace
         """
         self._ids.plan(span)
@@ -73,13 +73,13 @@ class Exporter:
             start_time=_nanoseconds(trace.began),
         )
         inside = api.set_span_in_context(root)
-        for one in trace.spans:
+        for child in trace.spans:
             self._tracer.start_span(
-                one.step or one.phase,
+                child.step or child.phase,
                 context=inside,
-                attributes=_attributes(one),
-                start_time=_nanoseconds(trace.began + one.start),
-            ).end(_nanoseconds(trace.began + one.end))
+                attributes=_attributes(child),
+                start_time=_nanoseconds(trace.began + child.start),
+            ).end(_nanoseconds(trace.began + child.end))
         if trace.reason:
             root.set_attribute("binderprogress.reason", trace.reason)
         status = _STATUS.get(trace.phase, api.StatusCode.UNSET)
@@ -88,12 +88,12 @@ class Exporter:
         root.end(_nanoseconds(trace.began + trace.seconds))
 
     def close(self) -> None:
-        """Send what is left; it takes as long as the collector does."""
+        """Send all queued spans. Blocks until the collector has answered."""
         self._provider.shutdown()
 
 
 class _PlannedIds(RandomIdGenerator):
-    """Gives the next span the ids that were planned for it; all others get random ones."""
+    """Gives the next span the planned ids. All others get random ids."""
 
     _trace_id: int | None = None
     _span_id: int | None = None
@@ -110,8 +110,8 @@ class _PlannedIds(RandomIdGenerator):
         return planned or super().generate_span_id()
 
 
-class _Once(SpanExporter):
-    """Says once that the collector does not take what is sent, and once that it does again."""
+class _QuietExporter(SpanExporter):
+    """Logs one warning when sending starts to fail, and one when it works again."""
 
     def __init__(
         self, exporter: SpanExporter, log: logging.Logger | logging.LoggerAdapter[Any]
@@ -119,14 +119,14 @@ class _Once(SpanExporter):
         self._exporter = exporter
         self._log = log
         self._failed = False
-        # It says so with every try.
+        # It logs every failure.
         logging.getLogger("opentelemetry.exporter.otlp.proto.http").setLevel(logging.CRITICAL)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         try:
             result = self._exporter.export(spans)
-        except Exception as error:  # noqa: BLE001 - it says so below, once
-            # It names the endpoint, which may have a password.
+        except Exception as error:  # noqa: BLE001 - logged once below
+            # The message includes the endpoint, which may contain a password.
             result, why = SpanExportResult.FAILURE, f": {redact(str(error))}"
         else:
             why = "."
@@ -155,7 +155,7 @@ def _within(parent: TraceParent | None) -> Any:
 
 
 def _attributes(span: TracedSpan) -> dict[str, str | int | bool]:
-    found: dict[str, str | int | bool] = {
+    attributes: dict[str, str | int | bool] = {
         "binderprogress.phase": span.phase,
         "binderprogress.kind": span.kind,
         "binderprogress.step": span.label,
@@ -163,10 +163,10 @@ def _attributes(span: TracedSpan) -> dict[str, str | int | bool]:
         "binderprogress.attempt": span.attempt,
     }
     if span.total:
-        found |= {"binderprogress.index": span.index, "binderprogress.total": span.total}
-    return found
+        attributes |= {"binderprogress.index": span.index, "binderprogress.total": span.total}
+    return attributes
 
 
 def _nanoseconds(seconds: float) -> int:
-    # By way of milliseconds, which is what there is: nanoseconds are more than a float holds.
+    # Rounded to milliseconds, as in events. A float cannot hold nanoseconds.
     return round(seconds * 1000) * 1_000_000

@@ -1,4 +1,4 @@
-"""A JupyterHub of our own, with what its servers need."""
+"""Starts and stops our own JupyterHub, and the container engine for its servers."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Sections = Mapping[str, Mapping[str, Any]]
 
 
 class OwnJupyterHub:
-    """Starts a JupyterHub for a launcher, stops it, and starts another if wanted.
+    """Starts and stops a JupyterHub for a launcher. It can be started again.
 
     Parameters
     ----------
     engine : str
-        What its servers run in: "local", "docker" or "podman".
+        Where its servers run: "local", "docker" or "podman".
     environments : str
         The folder of the environments, with the engine "local".
     config : mapping
@@ -44,9 +44,9 @@ class OwnJupyterHub:
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self.hub: EmbeddedJupyterHub | None = None
-        """The JupyterHub, while there is one."""
+        """The JupyterHub. None if it is not running."""
         self.folder: tempfile.TemporaryDirectory[str] | None = None
-        """Its files."""
+        """The folder of its files."""
         self._engine = engine
         self._environments = environments
         self._config = config
@@ -54,17 +54,17 @@ class OwnJupyterHub:
         self._containers: ContainerHost | None = None
 
     async def start(self, launcher: HubLauncher) -> None:
-        """Start a JupyterHub, and have a launcher use it.
+        """Start JupyterHub, and connect the launcher to it.
 
         Raises
         ------
         ConfigError
-            If something that it needs is not installed.
+            If a requirement is not installed.
         """
         require("hub", "jupyterhub", "psutil")
         if self._engine != "local":
             require("containers", "dockerspawner")
-        # Only here: a server in front of an existing JupyterHub needs none of it.
+        # Imported here, because a server with an existing JupyterHub does not need them.
         from .container_engine import ContainerHost
         from .embedded_jupyterhub import EmbeddedJupyterHub
 
@@ -83,7 +83,7 @@ class OwnJupyterHub:
         launcher.connect(self.hub.url, api_url=self.hub.api_url, api_token=self.hub.api_token)
 
     async def available(self) -> None:
-        """Wait until it answers.
+        """Wait until it is ready.
 
         Raises
         ------

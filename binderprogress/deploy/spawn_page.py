@@ -1,4 +1,4 @@
-"""The element in JupyterHub's own page while a server starts; for any spawner, without a service.
+"""Shows the element in JupyterHub's spawn page. Works with any spawner, and without a service.
 
 In ``jupyterhub_config.py``::
 
@@ -17,22 +17,22 @@ __all__ = ["show_spawns"]
 
 
 def show_spawns(c: Any, *, static_url: str = "") -> None:
-    """Let a JupyterHub use our template, and find the element's files.
+    """Configure JupyterHub to use our template, and to serve the element's files.
 
     Parameters
     ----------
     c : Config
-        The Hub's.
+        The configuration of JupyterHub.
     static_url : str
-        Where browsers find the files, with a slash at the end, as
-        ``/services/binderprogress/static/``. By default the Hub serves them itself.
+        The URL of the files, with a trailing slash, such as ``/services/binderprogress/static/``.
+        By default, JupyterHub serves them.
 
     Raises
     ------
     ConfigError
         If the files are not installed.
     """
-    # Before the Hub's own, which it finds there too.
+    # First, so that our template takes precedence over JupyterHub's.
     c.JupyterHub.template_paths.insert(0, str(share_path("hub-templates")))
     if static_url:
         c.JupyterHub.template_vars.update({"binderprogress_static": static_url})

@@ -1,4 +1,4 @@
-"""On its own: a server that listens, with a JupyterHub of its own unless another is configured."""
+"""Runs the server, with its own JupyterHub unless another is configured."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ __all__ = ["CONFIGURABLES", "Server", "Standalone"]
 
 
 class Server(LoggingConfigurable):
-    """A server that listens, and launches in a JupyterHub or in front of BinderHubs.
+    """A server that launches in JupyterHub, or in front of BinderHubs.
 
-    Its subclasses say which JupyterHub, and how visitors are identified.
+    Subclasses choose the JupyterHub, and identify visitors.
     """
 
     engine = Enum(
@@ -82,29 +82,29 @@ class Server(LoggingConfigurable):
         local_only = {"Web": {"local_only": self.on_loopback}}
         settings = with_defaults(with_defaults(self.config, self._defaults()), local_only)
         self._local_only = bool(setting(settings, Web, "local_only"))
-        # Attack: a visitor's repository is at an address that only this machine reaches.
+        # Attack: a visitor launches a repository at an address that only this machine can reach.
         network = {"Network": {"private_addresses": not self.is_reachable}}
         settings = with_defaults(settings, network)
         parts = self._make_parts(settings)
         self.backend = parts.backend
         self.builder = parts.builder
-        """What builds here; None in front of BinderHubs."""
+        """The builder. None in front of BinderHubs."""
         self.launcher = parts.launcher
-        """What starts servers in a JupyterHub; None in front of BinderHubs."""
+        """The launcher of JupyterHub. None in front of BinderHubs."""
         self.tracing = Tracing(parent=self)
         self.launches = build_launches(
             self,
             self.backend,
             self.tracing,
             make_store=self.extensions.make_channel_store,
-            # Of a JupyterHub that is started here the port says nothing.
+            # Empty for our own JupyterHub, whose port changes with each run.
             host=urlsplit(self.hub_url).netloc.rpartition("@")[2],
         )
         self.history = History(parent=self)
         profile = self.backend.profile
         web = {
             "confirm_foreign": profile.runs_on_host,
-            # With keys, or the login of a git host, private repositories can be launched.
+            # With credentials, private repositories can be launched. Do not list their names.
             "name_repositories": not profile.reads_private,
         }
         self.web = Web(
@@ -117,7 +117,7 @@ class Server(LoggingConfigurable):
         )
         self._server = HttpServer(parent=self)
 
-    # -- what the ways of running differ in
+    # -- what subclasses override
 
     @property
     def hub(self) -> EmbeddedJupyterHub | None:
@@ -126,10 +126,10 @@ class Server(LoggingConfigurable):
 
     @abstractmethod
     def _make_launcher(self, settings: Config) -> HubLauncher:
-        """Return what starts servers in JupyterHub."""
+        """Return the launcher of JupyterHub."""
 
     def _defaults(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return defaults of settings that differ from those of their classes."""
+        """Return defaults that differ from those of the classes."""
         return {}
 
     def _web_options(self) -> dict[str, Any]:
@@ -232,8 +232,8 @@ class Server(LoggingConfigurable):
             for opened in sockets:
                 opened.close()
             raise
-        # Last: launches that end before the history is open would be lost to it. Clients that
-        # connect earlier wait in the queue of the sockets.
+        # Last: launches that end before the history is open would not be recorded. Clients that
+        # connect earlier wait in the queue of the socket.
         self._server.listen(app, sockets, trust_proxy=self.web.trust_proxy)
 
     async def open_history(self) -> None:
@@ -251,7 +251,7 @@ class Server(LoggingConfigurable):
     async def stop(self) -> None:
         """Stop everything, within 5 seconds."""
         self._server.stop()
-        # Servers end with a JupyterHub of our own. Those of another are stopped one by one.
+        # Our own JupyterHub stops its servers. Those of another one are stopped one by one.
         patience = 2.0 if self.hub is not None else 4.0
         try:
             async with asyncio.timeout(patience):

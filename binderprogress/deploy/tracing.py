@@ -1,6 +1,6 @@
-"""Traces of launches for OpenTelemetry: one trace a launch, sent when it is over.
+"""Traces of launches for OpenTelemetry. Each launch is one trace, sent after its end.
 
-Nothing is measured here: spans are made from the launch's own events, once, after its end.
+Nothing is measured here. The spans are created from the events of the launch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Tracing(LoggingConfigurable):
 
     endpoint = Unicode(
         help="""
-        Address to which traces of launches are sent, of an OTLP/HTTP collector, such as
+        URL of an OTLP/HTTP collector to which traces of launches are sent, such as
         http://collector:4318/v1/traces.
 
         The default is $OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or $OTEL_EXPORTER_OTLP_ENDPOINT. Without
@@ -47,7 +47,7 @@ class Tracing(LoggingConfigurable):
         return bool(self.endpoint or any(os.environ.get(name) for name in _VARIABLES))
 
     def attach(self, launches: LaunchManager) -> None:
-        """Send the traces of launches, which must be traced, if there is somewhere to send them to.
+        """Send the traces of ended launches, if tracing is enabled.
 
         Raises
         ------
@@ -67,18 +67,18 @@ class Tracing(LoggingConfigurable):
         launches.over.append(self._send)
 
     async def close(self, within: float = 1.0) -> None:
-        """Send what is left, if the collector takes it at once."""
+        """Send the remaining traces, and wait at most `within` seconds."""
         if self._parts is None:
             return
         loop, sent = asyncio.get_running_loop(), asyncio.Event()
 
         def shut_down() -> None:
             self._parts.close()
-            # Later than anyone waits for it, the loop may be closed.
+            # After the timeout, the loop may be closed.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(sent.set)
 
-        # Not one of the loop's own threads: those are waited for, however long the collector takes.
+        # Not in the loop's thread pool: its threads delay the exit until the collector answers.
         threading.Thread(target=shut_down, daemon=True).start()
         with suppress(TimeoutError):
             async with asyncio.timeout(within):

@@ -184,7 +184,7 @@ def test_one_warning_again_and_again_does_not_fill_the_disk() -> None:
     now = 60.0
     later = record("%s", 1)
     assert repeats.filter(later)
-    assert later.getMessage() == "1 (90 more like this were left out)"
+    assert later.getMessage() == "1 (90 similar messages were dropped)"
 
 
 def test_10000_bad_requests_do_not_fill_the_disk(tmp_path: Path, env: dict[str, str]) -> None:

@@ -150,7 +150,7 @@ async def test_a_config_that_cannot_work(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         await hub.available()
     first, *log = str(caught.value).splitlines()
-    assert first == "JupyterHub ended at once."
+    assert first == "JupyterHub exited at once."
     assert "no.such.Spawner" in "\n".join(log)
     assert len(log) <= 8
     await hub.stop()

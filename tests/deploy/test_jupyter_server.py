@@ -374,6 +374,6 @@ def test_an_address_that_is_none_is_said(folder: Path, env: dict[str, str]) -> N
     with jupyter_server(own, env, path="api", upstreams=["binder.example.org"]) as server:
         assert server.ask("health").status_code == 404
     log = server.log.read_text()
-    assert "binderprogress is not there: " in log
+    assert "binderprogress is not available: " in log
     assert "'binder.example.org/' is not the address of a BinderHub" in log
     assert "Traceback" not in log
