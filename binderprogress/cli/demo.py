@@ -67,11 +67,10 @@ class DemoApp(Command):
         allow_folder(self.config, folder)
         # Upstream BinderHubs from the config file cannot read the examples on this machine.
         self.config.pop("Upstreams", None)
-        standalone = Standalone(parent=self)
+        standalone = Standalone(parent=self, show_engine=True)
         # A configured gallery takes precedence over the examples.
         if not standalone.web.gallery:
             standalone.web.gallery_items = make_gallery(entries, _gallery())
-        standalone.web.front_page["engine"] = standalone.engine
         try:
             await standalone.start()
             if standalone.hub is not None:

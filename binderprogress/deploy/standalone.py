@@ -268,7 +268,13 @@ class Server(LoggingConfigurable):
 
 
 class Standalone(Server):
-    """A server that starts a JupyterHub of its own, unless one is configured."""
+    """A server that starts a JupyterHub of its own, unless one is configured.
+
+    Parameters
+    ----------
+    show_engine : bool
+        Whether the front page names the engine.
+    """
 
     hub_config = Dict(
         help="""
@@ -277,7 +283,8 @@ class Standalone(Server):
         """
     ).tag(config=True)
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, show_engine: bool = False, **kwargs: Any) -> None:
+        self._show_engine = show_engine
         super().__init__(**kwargs)
         self._own: OwnJupyterHub | None = None
         if self.launcher is not None and not self.launcher.url:
@@ -293,6 +300,12 @@ class Standalone(Server):
     def hub(self) -> EmbeddedJupyterHub | None:
         """The JupyterHub that was started here, if there is one."""
         return self._own.hub if self._own is not None else None
+
+    def _web_options(self) -> dict[str, Any]:
+        options = super()._web_options()
+        if self._show_engine:
+            options["front_page"] = {"engine": self.engine}
+        return options
 
     def _make_launcher(self, settings: Config) -> HubLauncher:
         return HubLauncher(parent=self, config=settings, available=self._available)
