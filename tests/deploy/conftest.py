@@ -1,4 +1,4 @@
-"""A service of a real JupyterHub, and tracing that nothing on the machine configures."""
+"""A service in a real JupyterHub, and an environment without OpenTelemetry settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..launches.parts import NOTHING
 from ..support.hubservice import Service, service
 from ..support.repositories import repository
 
-# A build that goes on until it is cancelled.
+# A build that runs until it is cancelled.
 ENDLESS = {**NOTHING, "postBuild": "#!/bin/sh\nexec tail -f /dev/null\n"}
 
 
@@ -26,14 +26,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def named(folder: Path) -> Iterator[Service]:
-    """The service, which launches named servers from that folder."""
+    """The service, which launches named servers from `folder`."""
     with service(folder, "Named servers") as running:
         yield running
 
 
 @pytest.fixture
 def no_tracing_configured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the OpenTelemetry settings of the machine, and with spans exported at once."""
+    """Remove the OpenTelemetry settings of the machine, and export spans at once."""
     for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("OTEL_SDK_DISABLED", raising=False)

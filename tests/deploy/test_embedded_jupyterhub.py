@@ -1,4 +1,4 @@
-"""The JupyterHub that we start ourselves, and that nothing of it is left."""
+"""Our own JupyterHub: it starts, answers, and leaves no processes or files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ async def start_server(hub: EmbeddedJupyterHub, folder: Path) -> psutil.Process:
     assert await ask(hub, "POST", "api/users/ada") == 201
     assert await ask(hub, "POST", "api/users/ada/server") in {201, 202}
     program = str(folder / "server.py")
-    return (await appeared(folder, lambda found: program in " ".join(found[-1].cmdline())))[-1]
+    processes = await appeared(folder, lambda started: program in " ".join(started[-1].cmdline()))
+    return processes[-1]
 
 
 def _by_age(folder: Path) -> list[psutil.Process]:
@@ -60,11 +61,11 @@ def _by_age(folder: Path) -> list[psutil.Process]:
 async def appeared(
     folder: Path, wanted: Callable[[list[psutil.Process]], bool]
 ) -> list[psutil.Process]:
-    """Await processes of a folder, in the order in which they were started."""
+    """Wait for processes in a folder. Return them in the order in which they started."""
     async with asyncio.timeout(30):
-        while not wanted(found := _by_age(folder)):  # noqa: ASYNC110 - there is no event for it
+        while not wanted(processes := _by_age(folder)):  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.02)
-    return found
+    return processes
 
 
 @asynchronous(60)
@@ -73,14 +74,14 @@ async def test_it_starts_answers_and_leaves_nothing(tmp_path: Path) -> None:
     await hub.start()
     try:
         await hub.available()
-        await hub.available()  # as often as one likes
+        await hub.available()  # can be called again
         assert await ask(hub, "GET", "api/users") == 200
         server = await start_server(hub, tmp_path)
         family = within(tmp_path)
         assert any("configurable-http-proxy" in " ".join(p.cmdline()) for p in family)
         assert server in family
         assert len(family) >= 3
-        # Others on this machine must not become its administrators.
+        # Other users of this machine must not get its tokens.
         assert await ask(hub, "GET", "api/users", token="wrong") == 403
         assert await ask(hub, "GET", "login", token="") == 403
         config = tmp_path / "jupyterhub_config.json"
@@ -90,7 +91,7 @@ async def test_it_starts_answers_and_leaves_nothing(tmp_path: Path) -> None:
         await hub.stop()
     assert gone(family, timeout=30)
     assert not within(tmp_path)
-    await hub.stop()  # again: it is gone, which is what was wanted
+    await hub.stop()  # can be called again
 
 
 @asynchronous(60)
@@ -111,7 +112,7 @@ async def test_it_starts_within_a_service_of_another_hub(
 
 @asynchronous(60)
 async def test_a_hub_that_was_killed_leaves_nothing(tmp_path: Path) -> None:
-    """By the kernel when memory is short: proxy and servers then have no parent that knows them."""
+    """The kernel may kill it if memory is short. Its proxy and servers keep running."""
     hub = make(tmp_path)
     await hub.start()
     try:
@@ -135,7 +136,7 @@ async def test_stopped_while_it_starts(when: str, tmp_path: Path) -> None:
     await hub.start()
     waiting = asyncio.create_task(hub.available())
     least = 1 if when == "at once" else 2
-    family = await appeared(tmp_path, lambda found: len(found) >= least)
+    family = await appeared(tmp_path, lambda processes: len(processes) >= least)
     await hub.stop()
     assert gone(family, timeout=30)
     assert not within(tmp_path)

@@ -1,4 +1,4 @@
-"""The whole server in front of BinderHubs: its pages, streams and health."""
+"""The server in front of BinderHubs: pages, streams and health."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def test_binderhubs_own_endpoint() -> None:
         assert events[-1]["url"] == f"{hub.url}user/someone/"
         assert events[-1]["binder_request"] == f"v2/{SPEC}"
         assert hub.requests == [SPEC]
-        # A quoted slash is part of a component.
+        # A percent-encoded slash is part of a segment.
         await watch(session, await start(session, "git/https%3A%2F%2Fexample.org%2Fa/main"))
         assert hub.requests[1] == "git/https%3A%2F%2Fexample.org%2Fa/main"
 
@@ -91,7 +91,7 @@ async def test_health_tells_of_each() -> None:
         await watch(session, await start(session))
         await two.kill()
         assert standalone.upstreams.hubs[1].host in two.url
-        while standalone.upstreams.hubs[1].healthy:  # noqa: ASYNC110 - a watch tells nobody
+        while standalone.upstreams.hubs[1].healthy:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
         async with session.get("/health") as response:
             assert response.status == 200
@@ -102,7 +102,7 @@ async def test_health_tells_of_each() -> None:
         assert (hubs["service"], hubs["ok"]) == ("BinderHubs", True)
         assert [hub["ok"] for hub in hubs["upstreams"]] == [True, False]
         await one.kill()
-        while standalone.upstreams.hubs[0].healthy:  # noqa: ASYNC110 - a watch tells nobody
+        while standalone.upstreams.hubs[0].healthy:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
         async with session.head("/health") as response:
             assert response.status == 503

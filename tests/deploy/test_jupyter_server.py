@@ -1,4 +1,4 @@
-"""A real Jupyter server with our extension: who gets in, and a launch from there."""
+"""Our extension in a real Jupyter server: access control, and launches."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Server:
         self.program: Program | None = None
 
     def start(self, folder: Path) -> dict[str, Any]:
-        """Start a launch with the server's token; return its links."""
+        """Start a launch with the server's token, and return its links."""
         body = {"spec": str(local(folder / "small"))}
         answer = self.ask("api/launches", "POST", json=body)
         assert answer.status_code == 201, answer.text
@@ -63,19 +63,19 @@ def jupyter_server(
     path: str = "binderprogress/health",
     upstreams: Sequence[str] = (),
 ) -> Iterator[Server]:
-    """Run one that has its files in a folder, until it answers at a path.
+    """Run a Jupyter server with its files in a folder, and wait until it answers at a path.
 
-    With `upstreams`, the addresses of BinderHubs, these launch.
+    With `upstreams`, it runs in front of these BinderHubs.
     """
     (port,) = free_ports(1)
     log = folder / "log"
     config = folder / "config"
-    # As the wheel installs it, but for this server only.
+    # As installed by the wheel, but for this server only.
     shutil.copytree(ROOT / "jupyter-config", config)
     server = Server(port, log)
     fake = folder / "server.py"
     fake.write_text(SERVER)
-    # The servers of the Hub that it starts: theirs come up in no time.
+    # A fast spawner for its JupyterHub.
     hub_config = {
         "JupyterHub": {"spawner_class": "simple"},
         "SimpleLocalProcessSpawner": {
@@ -117,7 +117,7 @@ def jupyter_server(
 
 
 def eventually(true: Callable[[], bool], log: Path) -> None:
-    """Ask until it is true: what another process does, nobody tells."""
+    """Poll until a condition is true: other processes send no events."""
     until = time.monotonic() + 60
     while not true():
         assert time.monotonic() < until, log.read_text()
@@ -146,7 +146,7 @@ def server(folder: Path, env: dict[str, str]) -> Iterator[Server]:
 
 
 def test_attack_without_a_login_nothing_is_seen(server: Server, folder: Path) -> None:
-    """Somebody on this machine, or a page of another site, knows the address."""
+    """Another user of this machine, or a page of another site, knows the URL."""
     links = server.start(folder)
     for nobody in ({}, {"Authorization": "token wrong"}, {"Cookie": "username-x=y"}):
         for method, url in (
@@ -174,12 +174,12 @@ def test_attack_without_a_login_nothing_is_seen(server: Server, folder: Path) ->
             assert answer.status_code == 302
             assert answer.headers["Location"].startswith("/base-url/login?next=")
             assert not answer.text
-    # It went on.
+    # It is still running.
     assert '"phase":"ready"' in server.ask(links["events_url"]).text
 
 
 def test_attack_a_cookie_alone_starts_nothing(server: Server, folder: Path) -> None:
-    """A page elsewhere makes the browser send it; it cannot read what has to come with it."""
+    """A page of another site can make the browser send the cookie, but cannot read _xsrf."""
     browser = requests.Session()
     page = browser.get(server.url, params={"token": TOKEN}, timeout=20)
     assert page.status_code == 200
@@ -191,12 +191,12 @@ def test_attack_a_cookie_alone_starts_nothing(server: Server, folder: Path) -> N
     assert browser.get(f"{server.url}build/{spec}", timeout=20).status_code == 403
     asked = browser.get(
         f"{server.url}v2/{spec}",
-        # Another page of this origin may have any path, and so any Referer.
+        # Another page of this origin can have any path and Referer.
         headers={"Sec-Fetch-Site": "same-origin", "Referer": server.url},
         timeout=20,
     )
     assert " ask " in asked.text
-    # As the element does it.
+    # As the element does.
     xsrf = {"X-XSRFToken": browser.cookies["_xsrf"]}
     started = browser.post(url, json=body, headers=xsrf, timeout=20)
     assert started.status_code == 201
@@ -207,7 +207,7 @@ def test_attack_a_cookie_alone_starts_nothing(server: Server, folder: Path) -> N
 
 
 def test_attack_the_jupyter_servers_log_has_no_key(server: Server, folder: Path) -> None:
-    """It logs addresses and Referers by a function of its own; who reads them gets the launch."""
+    """It logs URLs and Referers with its own function. They must not contain ids of launches."""
     links = server.start(folder)
     odd = server.url.rstrip("/") + f"//api//launches/{links['id']}"
     referrer = {**AUTHORIZED, "Referer": f"{server.url}?launch={links['id']}"}
@@ -222,12 +222,12 @@ def test_attack_the_jupyter_servers_log_has_no_key(server: Server, folder: Path)
 
 
 def test_a_launch_to_the_server_and_the_end_of_all(folder: Path, env: dict[str, str]) -> None:
-    repository(folder / "whole" / "small", NOTHING)
-    with jupyter_server(folder / "whole", env) as server:
+    repository(folder / "complete" / "small", NOTHING)
+    with jupyter_server(folder / "complete", env) as server:
         assert server.program is not None
-        # A Hub is started by the first launch, not by every Jupyter server.
+        # JupyterHub starts with the first launch, not with the Jupyter server.
         assert len(server.program.family()) == 1
-        links = server.start(folder / "whole")
+        links = server.start(folder / "complete")
         assert links["page_url"].startswith(f"{server.url}v2/git/file")
         events = server.ask(links["events_url"]).text
         ready = json.loads(events.rstrip().rpartition("data: ")[2].partition("\n")[0])
@@ -236,23 +236,23 @@ def test_a_launch_to_the_server_and_the_end_of_all(folder: Path, env: dict[str, 
         listed = server.ask("api/launches").json()["launches"]
         assert [one["id"] for one in listed] == [links["id"]]
         assert "small" in server.ask("launches").text
-        # It is written after its end.
+        # The history is written after the end of the launch.
         until = time.monotonic() + 10
         while not any(day["ready"] for day in server.ask("api/stats").json()["days"]):
             assert time.monotonic() < until, server.log.read_text()
             time.sleep(0.1)
-        # A JupyterHub that dies is started again by the next launch.
+        # If JupyterHub dies, the next launch starts it again.
         (hub,) = [one for one in server.program.family() if "jupyterhub" in one.cmdline()]
-        # Its home is the test's: binderprogress does not know it for one of its own.
+        # Its home is the test's folder, so binderprogress does not find it there.
         orphans = [
-            one for one in hub.children() if str(folder / "whole") in " ".join(one.cmdline())
+            one for one in hub.children() if str(folder / "complete") in " ".join(one.cmdline())
         ]
         hub.kill()
         for orphan in orphans:
             orphan.kill()
-        again = server.ask(server.start(folder / "whole")["events_url"]).text
+        again = server.ask(server.start(folder / "complete")["events_url"]).text
         assert '"phase":"ready"' in again, server.log.read_text()
-        # BinderHub's clients, with the server's token.
+        # As BinderHub's clients, with the server's token.
         stream = {**AUTHORIZED, "Accept": "text/event-stream"}
         with requests.get(
             f"{server.url}build/{links['spec']}", headers=stream, timeout=20, stream=True
@@ -285,7 +285,7 @@ def test_the_element_in_a_jupyter_server(browser: Browser, server: Server, folde
 
 
 def test_a_server_that_wants_a_login_for_everything(folder: Path, env: dict[str, str]) -> None:
-    """It refuses to start with handlers of which it cannot tell."""
+    """It refuses to start if handlers have no login and are not marked."""
     strict = "--ServerApp.allow_unauthenticated_access=False"
     (folder / "strict").mkdir()
     with jupyter_server(folder / "strict", env, strict) as server:
@@ -296,7 +296,7 @@ def test_a_server_that_wants_a_login_for_everything(folder: Path, env: dict[str,
 
 
 def without(folder: Path, env: dict[str, str], *modules: str) -> dict[str, str]:
-    """Return the variables under which modules are not there."""
+    """Return environment variables with which modules cannot be imported."""
     (folder / "modules").mkdir(parents=True)
     text = f"import sys; sys.modules.update(dict.fromkeys({modules!r}))\n"
     (folder / "modules" / "sitecustomize.py").write_text(text)
@@ -304,7 +304,7 @@ def without(folder: Path, env: dict[str, str], *modules: str) -> dict[str, str]:
 
 
 def test_without_what_it_needs_the_jupyter_server_runs(folder: Path, env: dict[str, str]) -> None:
-    """It is installed with the package, also where only another part of it is wanted."""
+    """The extension is installed with the package, even if its requirements are not."""
     lacking = folder / "lacking"
     with jupyter_server(lacking, without(lacking, env, "uv"), path="api") as server:
         assert server.ask("health").status_code == 404
@@ -312,7 +312,7 @@ def test_without_what_it_needs_the_jupyter_server_runs(folder: Path, env: dict[s
 
 
 def test_launches_at_a_binderhub(folder: Path, env: dict[str, str]) -> None:
-    """It needs neither a Hub nor an engine, and nothing more to be installed."""
+    """In front of a BinderHub, it needs no JupyterHub, no engine and no extra."""
     own = folder / "upstreams"
     lacking = without(own, env, "jupyterhub", "psutil", "repo2docker", "uv", "filelock")
     spec = "gh/ada/penguins/HEAD"
@@ -324,7 +324,7 @@ def test_launches_at_a_binderhub(folder: Path, env: dict[str, str]) -> None:
         url = f"{server.url}api/launches"
         assert server.ask(url, "POST", headers={}, json={"spec": spec}).status_code == 403
         assert hub.requests == []
-        # What is launched there has no rights here: a link's page starts it without a question.
+        # Launched code has no rights here, so links need no confirmation.
         elsewhere = {**AUTHORIZED, "Sec-Fetch-Site": "cross-site"}
         assert " ask " not in server.ask(f"v2/{spec}", headers=elsewhere).text
 
@@ -332,7 +332,7 @@ def test_launches_at_a_binderhub(folder: Path, env: dict[str, str]) -> None:
         events = server.ask(links["events_url"]).text
         ready = json.loads(events.rstrip().rpartition("data: ")[2].partition("\n")[0])
         assert (ready["phase"], ready["url"]) == ("ready", f"{hub.url}user/someone/")
-        # Looked at again, it is no second launch.
+        # Opening the page again starts no second launch.
         assert server.ask(links["events_url"]).text == events
         assert hub.requests == [spec]
 
@@ -351,7 +351,7 @@ def test_launches_at_a_binderhub(folder: Path, env: dict[str, str]) -> None:
         assert [one["phase"] for one in listed] == ["cancelled", "ready"]
         assert [one["id"] for one in listed] == [cancelled["id"], links["id"]]
 
-        # It is watched.
+        # The BinderHub is monitored.
         assert server.ask("health").status_code == 200
         hub.health = {"ok": False, "checks": []}
         eventually(lambda: server.ask("health").status_code == 503, server.log)

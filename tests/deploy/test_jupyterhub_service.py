@@ -1,4 +1,4 @@
-"""The service of a real JupyterHub: who sees what, and whose servers come of it."""
+"""The service in a real JupyterHub: access to launches, and whose servers they start."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def eve(named: Service) -> Person:
 
 @pytest.fixture
 def adas(ada: Person, folder: Path) -> Iterator[dict[str, Any]]:
-    """The links of a launch of ada's that is under way."""
+    """The links of a running launch of ada."""
     links = ada.start(local(folder / "endless"))
     yield links
     ada.fetch(links["state_url"], "DELETE")
@@ -59,7 +59,7 @@ def phase(person: Person, links: dict[str, Any]) -> str:
 
 
 def test_attack_without_a_login_nothing_is_seen(named: Service, adas: dict[str, Any]) -> None:
-    """Somebody was sent, or has found, the address of a launch."""
+    """The URL of a launch was sent or leaked to someone."""
     nobody = Person(named)
     refused_alike(lambda url, method: nobody.fetch(url, method, xsrf=False), adas, 403)
     for path in ("api/launches", "api/stats", "api/popular"):
@@ -88,7 +88,7 @@ def test_attack_a_guessed_cookie_is_none(named: Service, adas: dict[str, Any]) -
 def test_attack_another_user_sees_and_cancels_nothing(
     ada: Person, eve: Person, adas: dict[str, Any]
 ) -> None:
-    """Eve may use the service, and has learned the launch's id."""
+    """Eve may use the service, and knows the id of the launch."""
     refused_alike(lambda url, method: eve.fetch(url, method), adas, 404)
     assert eve.fetch("api/launches").json() == {"launches": []}
     assert "endless" not in eve.go("launches").text
@@ -112,7 +112,7 @@ def test_attack_another_user_resumes_nothing_as_binderhubs_clients_do(
 def test_attack_a_token_without_the_scope_sees_nothing(
     named: Service, ada: Person, adas: dict[str, Any]
 ) -> None:
-    """A token of ada herself, which she made for something else."""
+    """Ada's own token, which she created for another purpose."""
 
     def ask(headers: dict[str, str]) -> Callable[[str, str], requests.Response]:
         return lambda url, method: requests.request(method, url, headers=headers, timeout=20)
@@ -125,14 +125,14 @@ def test_attack_a_token_without_the_scope_sees_nothing(
 
 
 def test_attack_a_token_in_an_address_is_none(named: Service, adas: dict[str, Any]) -> None:
-    """Addresses are in logs and histories."""
+    """URLs appear in logs and browser histories."""
     token = named.token("ada", SCOPE)["Authorization"].removeprefix("token ")
     answer = requests.get(adas["state_url"], params={"token": token}, timeout=20)
     assert answer.status_code == 403
 
 
 def test_attack_who_may_not_use_the_service_does_not_get_in(named: Service) -> None:
-    """Mallory has a login at the Hub, and is in no group that may."""
+    """Mallory can log in to JupyterHub, but is not in a group that may use the service."""
     mallory = Person(named).log_in("mallory")
     answer = mallory.go()
     assert answer.status_code == 403
@@ -146,7 +146,7 @@ def test_attack_who_may_not_use_the_service_does_not_get_in(named: Service) -> N
 def test_attack_a_page_of_another_users_server_starts_nothing(
     ada: Person, folder: Path, adas: dict[str, Any]
 ) -> None:
-    """It has the service's origin, so ada's browser sends her cookie; it cannot read _xsrf."""
+    """The page has the service's origin, so the browser sends ada's cookie, but not _xsrf."""
     spec = str(local(folder / "small"))
     before = len(ada.fetch("api/launches").json()["launches"])
     answer = ada.fetch("api/launches", "POST", xsrf=False, json={"spec": spec})
@@ -156,14 +156,14 @@ def test_attack_a_page_of_another_users_server_starts_nothing(
     form = {"cancel": adas["id"]}
     answer = ada.session.post(f"{ada.service.url}launches", form, headers=NAVIGATE, timeout=20)
     assert answer.status_code == 403
-    # A link, a form or a frame of it leads to BinderHub's address, which starts what it names.
-    there = {"Sec-Fetch-Site": "same-origin", "Referer": f"{ada.service.hub_url}user/eve/"}
-    assert ada.go(f"build/{spec}", headers=there).status_code == 403
+    # A link, form or frame of the page uses BinderHub's endpoint, which starts launches.
+    headers = {"Sec-Fetch-Site": "same-origin", "Referer": f"{ada.service.hub_url}user/eve/"}
+    assert ada.go(f"build/{spec}", headers=headers).status_code == 403
     assert len(ada.fetch("api/launches").json()["launches"]) == before
 
 
 def test_attack_a_link_on_another_users_server_is_asked_about(ada: Person, adas: Any) -> None:
-    """What is launched gets the rights of who launches it; the Referer is the attacker's choice."""
+    """Launched code runs with the user's rights, and the attacker chooses the Referer."""
 
     def asks(referrer: str, site: str = "same-origin") -> bool:
         headers = {"Sec-Fetch-Site": site, "Referer": referrer}
@@ -179,7 +179,7 @@ def test_attack_a_link_on_another_users_server_is_asked_about(ada: Person, adas:
 
 
 def test_attack_no_page_shows_ours_in_a_frame(ada: Person) -> None:
-    """In a frame of the same origin, a script could read the page, and press its buttons."""
+    """A script of the same origin could read a page in a frame, and click its buttons."""
     for page in ("", "launches", "link", "v2/gh/a/b/HEAD"):
         policy = ada.go(page).headers["Content-Security-Policy"]
         assert "frame-ancestors 'none'" in policy
@@ -222,7 +222,7 @@ def test_a_launch_becomes_a_named_server_of_its_user(
         assert event["url"] == f"{named.hub_url}user/ada/{name}/"
         assert servers[name]["user_options"]["image"].startswith(str(folder))
     assert named.servers("eve") == {}
-    # It can be opened again from the list, and by whoever is ada: with a token, too.
+    # Ada can open it again from the list, and with a token.
     page = ada.go("launches").text
     assert first["page_url"] in page
     token = named.token("ada", SCOPE)
@@ -254,13 +254,13 @@ def test_tokens_start_launches_also_at_binderhubs_address(named: Service, folder
         assert "data: " in "".join(
             line for line, _ in zip(answer.iter_lines(decode_unicode=True), range(6), strict=False)
         )
-    # A service of the Hub may use this one, but has no servers that a launch could become.
+    # Another service may use this one, but cannot have servers.
     answer = requests.get(f"{named.url}api/launches", headers=named.headers["robot"], timeout=20)
     assert answer.status_code == 403
 
 
 def test_the_services_own_token_may_no_more_than_documented(named: Service) -> None:
-    """Who takes it over starts and stops servers of the group, and nothing else."""
+    """An attacker who controls the service can start and stop servers of the group only."""
     Person(named).log_in("mallory")
     named.ask("POST", "users/mallory/servers/x", {}, status=404, who="own")
     named.ask("GET", "users/mallory", status=404, who="own")
@@ -285,7 +285,7 @@ def test_launches_as_temporary_users(tmp_path: Path) -> None:
         (made,) = temporary.users() - before
         assert made.startswith("small-")
         assert temporary.servers("ada") == {}
-        # Here a service can launch, as itself: it is not the user who has its name.
+        # Here, a service can launch. It is not the user with the same name.
         Person(temporary).log_in("robot")
         robot = temporary.headers["robot"]
         body = {"spec": str(local(tmp_path / "endless"))}
@@ -318,7 +318,7 @@ def test_started_by_hand(tmp_path: Path) -> None:
 def test_without_what_the_hub_sets_it_says_what_is_missing(
     given: dict[str, str], missing: str
 ) -> None:
-    """It must not run open to everybody instead."""
+    """It must not start without access control instead."""
     done = subprocess.run(
         [BIN / "binderprogress", "hub-service", "--port", "0"],
         env={"PATH": os.environ["PATH"], **given},

@@ -1,4 +1,4 @@
-"""The service's pages in a real browser: the Hub's login, a launch, and one's own launches."""
+"""The service's pages in a real browser: the login, a launch, and the list of own launches."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def test_from_the_login_to_the_server(page: Page, named: Service, folder: Path) 
     page.get_by_label("Username").fill("ada")
     page.get_by_label("Password").fill("secret")
     page.get_by_role("button", name="Sign in").click()
-    # It is asked: the browser cannot tell our link from that of another user's server.
+    # The page asks for confirmation: the link may come from another user's server.
     page.wait_for_url(f"{named.url}v2/**")
     page.get_by_role("button", name="Launch").click()
     link = page.get_by_role("link", name="Open")
     expect(link).to_be_visible(timeout=COLD)
     assert str(link.get_attribute("href")).startswith(f"{named.hub_url}user/ada/small-")
-    # A reload goes on with this launch; it starts no other.
+    # Reloading the page resumes the same launch.
     page.reload()
     expect(page.get_by_role("link", name="Open")).to_be_visible()
     assert len(named.servers("ada")) == 1
@@ -58,7 +58,7 @@ def test_a_launch_is_found_again_and_cancelled(page: Page, named: Service, folde
     page.wait_for_url(f"{named.url}link")
     page.get_by_label("Repository").fill((folder / "endless").as_uri())
     page.get_by_role("button", name="Create link").click()
-    # From our own page: nothing is asked.
+    # A link on our own page needs no confirmation.
     page.get_by_role("link", name="Try the link").click()
     expect(page.get_by_text("Running postBuild")).to_be_visible(timeout=COLD)
     page.get_by_role("link", name="Your launches").click()

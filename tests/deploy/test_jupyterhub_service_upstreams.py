@@ -1,4 +1,4 @@
-"""The service of a JupyterHub in front of a BinderHub: the Hub's users, no server of the Hub."""
+"""The service in front of a BinderHub: JupyterHub's users, but servers of the BinderHub."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def eve(running: Service) -> Person:
 
 @pytest.fixture
 def adas(ada: Person, binderhub: BinderHub) -> Iterator[dict[str, Any]]:
-    """The links of a launch of ada's that is under way, and stays so."""
+    """The links of a launch of ada that does not end."""
     binderhub.pause()
     binderhub.joined.clear()
     links = ada.start(SPEC)
@@ -70,14 +70,14 @@ def test_a_launch_becomes_a_server_there_and_none_here(
     assert events[-1]["url"] == f"{binderhub.url}user/someone/"
     assert running.users() == people
     assert running.servers("ada") == {}
-    # It is opened again from the list; that is no other launch.
+    # Opening it again from the list starts no other launch.
     page = ada.go("launches").text
     assert links["page_url"] in page
     assert ada.events(links) == events
     token = running.token("ada", SCOPE)
     assert requests.get(links["state_url"], headers=token, timeout=20).json()["phase"] == "ready"
     assert len(binderhub.requests) == requested + 1
-    # The token in it is ada's.
+    # The event has a token, which only ada may see.
     refused_alike(lambda url, method: eve.fetch(url, method), links, 404)
     assert links["page_url"] not in eve.go("launches").text
 
@@ -124,7 +124,7 @@ def test_a_launch_is_cancelled_from_the_list(
     assert answer.status_code == 200
     assert f'value="{adas["id"]}"' not in answer.text
     assert ada.events(adas)[-1]["phase"] == "cancelled"
-    # Nobody is there any more, so there will be no server.
+    # No viewer is left, so no server is started.
     binderhub.wait_for(binderhub.left)
     binderhub.resume()
     binderhub.wait_for(binderhub.idle)
@@ -132,9 +132,9 @@ def test_a_launch_is_cancelled_from_the_list(
 
 
 def test_a_link_of_another_page_starts_without_a_question(ada: Person) -> None:
-    """What it starts has nobody's rights in this Hub."""
-    there = {"Sec-Fetch-Site": "cross-site"}
-    assert " ask " not in ada.go(f"v2/{SPEC}", headers=there).text
+    """Servers of the BinderHub have no rights in this JupyterHub."""
+    headers = {"Sec-Fetch-Site": "cross-site"}
+    assert " ask " not in ada.go(f"v2/{SPEC}", headers=headers).text
 
 
 def test_services_of_the_hub_launch_as_themselves(running: Service, binderhub: BinderHub) -> None:
@@ -144,14 +144,14 @@ def test_services_of_the_hub_launch_as_themselves(running: Service, binderhub: B
     assert started.status_code == 201
     links = started.json()
     assert requests.get(links["events_url"], headers=robot, timeout=20).status_code == 200
-    # A user of that name is somebody else.
+    # A user with the same name is not the service.
     Person(running).log_in("robot")
     namesake = running.token("robot", "inherit")
     assert requests.get(links["state_url"], headers=namesake, timeout=20).status_code == 404
 
 
 def test_its_own_token_may_nothing(running: Service, ada: Person) -> None:
-    """Who takes it over has nothing in the Hub."""
+    """An attacker who controls the service gets no rights in JupyterHub."""
     running.ask("GET", "users", status=403, who="own")
     running.ask("GET", "users/ada", status=403, who="own")
     running.ask("POST", "users/ada/server", {}, status=403, who="own")

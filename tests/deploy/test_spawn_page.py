@@ -1,4 +1,4 @@
-"""JupyterHub's own page while a server starts, with the element in it."""
+"""JupyterHub's spawn page with the element."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.hub, pytest.mark.browser]
 
 COLD = 120_000
 
-# A spawner that tells what a test wants, and waits until a file is there.
+# A spawner whose progress a test controls. It waits until a file exists.
 SPAWNER = """
 import asyncio
 from pathlib import Path
@@ -51,14 +51,14 @@ show_spawns(get_config())
 
 
 class Hub:
-    """The Hub, and when its servers come up."""
+    """JupyterHub, with a spawner that a test controls."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url = url
         self._folder = folder
 
     def let(self, server: str, problem: str = "") -> None:
-        """Let a server come up, or fail with a problem."""
+        """Let a server start, or fail with a message."""
         made = self._folder / "written"
         made.write_text(problem)
         made.rename(self._folder / f"gate-{server}")
@@ -103,7 +103,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 @pytest.fixture
 def page(browser: Browser, hub: Hub) -> Iterator[Page]:
-    """A page of ada, who is logged in."""
+    """A page in which ada is logged in."""
     context = browser.new_context()
     page = context.new_page()
     page.goto(f"{hub.url}hub/login?next=/hub/home")
@@ -124,7 +124,7 @@ def test_it_shows_the_start_and_leads_to_the_server(page: Page, hub: Hub) -> Non
     expect(page.get_by_role("progressbar")).to_be_visible()
     page.locator("binder-progress summary").click()
     log = page.get_by_role("region", name="Log", exact=True)
-    # Attack: what a spawner tells is text, and its HTML is not looked at.
+    # Attack: a spawner's message contains HTML. It is shown as text.
     expect(log).to_contain_text("<img src=x onerror=alert(1)>")
     assert page.locator("binder-progress #markup, binder-progress img").count() == 0
     hub.let("good")

@@ -15,7 +15,7 @@ from binderprogress.history.config import History
 from binderprogress.history.database import Database
 from binderprogress.history.store import NoHistory
 
-# Each way of running needs only its own extra; what is blocked here is not installed there.
+# Each way of running needs only its own extra. The blocked modules are not installed with it.
 BLOCKED = """
 import asyncio, sys
 for name in {blocked!r}:
@@ -49,7 +49,7 @@ HUB = "http://127.0.0.1:1/"
 @pytest.mark.parametrize(
     ("blocked", "engine", "hub", "expected"),
     [
-        # In front of a Hub that is there already.
+        # With an existing JupyterHub.
         (["jupyterhub", "psutil", "rich", "uv", "filelock"], "podman", HUB, "it runs"),
         (["jupyterhub", "psutil", "dockerspawner", "rich"], "local", HUB, "it runs"),
         (["uv", "filelock"], "local", HUB, "pip install 'binderprogress[local]'"),
@@ -157,7 +157,7 @@ def test_all_of_loopback_counts_as_local_and_nothing_else(ip: str, only: bool) -
 
 
 def test_nobody_is_answered_before_the_history_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A launch that ended before would be missing in the history."""
+    """Launches that end before the history is open would not be recorded."""
     opening, go_on = threading.Event(), threading.Event()
 
     def open_later(history: History) -> NoHistory:

@@ -1,4 +1,4 @@
-"""Traces of launches, at a collector that decodes what it is sent."""
+"""Traces of launches, received and decoded by a collector."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def serving(
 
 
 async def launched(session: aiohttp.ClientSession, traceparent: str = "") -> str:
-    """Launch, follow it to its end, and return how it ended."""
+    """Launch, wait for the end, and return the last phase."""
     headers = {"traceparent": traceparent} if traceparent else {}
     async with session.post("/api/launches", json={"spec": SPEC}, headers=headers) as response:
         links = await response.json()
@@ -60,8 +60,8 @@ async def launched(session: aiohttp.ClientSession, traceparent: str = "") -> str
 
 
 def one(spans: list[Span], name: str) -> Span:
-    (found,) = (span for span in spans if span.name == name)
-    return found
+    (match,) = (span for span in spans if span.name == name)
+    return match
 
 
 def attributes(span: Span) -> dict[str, object]:
@@ -86,7 +86,7 @@ async def test_a_launch_is_one_trace_below_the_callers() -> None:
         assert root.kind == Span.SPAN_KIND_SERVER
         assert root.status.code == Status.STATUS_CODE_OK
         assert attributes(root) == {"binderprogress.spec": SPEC, "binderprogress.phase": "ready"}
-        # The hub was told of the launch, not of the caller.
+        # JupyterHub gets the span of the launch, not that of the caller.
         assert parse(hub.traceparents[0]) == launch.span
         assert launch.span is not None
         assert launch.span.span_id == root.span_id.hex()
@@ -94,7 +94,7 @@ async def test_a_launch_is_one_trace_below_the_callers() -> None:
         assert len(children) == len(trace.spans)
         assert {span.parent_span_id for span in children} == {root.span_id}
         assert len({span.span_id for span in spans}) == len(spans)
-        # Times are those of the launch, without gaps.
+        # The spans cover the launch without gaps.
         children.sort(key=lambda span: (span.start_time_unix_nano, span.end_time_unix_nano))
         assert children[0].start_time_unix_nano == root.start_time_unix_nano
         assert abs(root.start_time_unix_nano / 1e9 - trace.began) < 0.002
@@ -123,9 +123,9 @@ async def test_the_callers_not_to_sample_holds() -> None:
         await launched(session)
         await collector.until(launches=1)
         assert TRACE not in {span.trace_id.hex() for span in collector.spans}
-        told = parse(hub.traceparents[0])
-        assert told is not None
-        assert (told.trace_id, told.sampled) == (TRACE, False)
+        traceparent = parse(hub.traceparents[0])
+        assert traceparent is not None
+        assert (traceparent.trace_id, traceparent.sampled) == (TRACE, False)
 
 
 @asynchronous(30)

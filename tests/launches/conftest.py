@@ -1,7 +1,7 @@
-"""A manager with the real local builder, and a Hub that is not there unless a test brings one.
+"""A manager with the real local builder. JupyterHub does not answer unless a test starts one.
 
-Its channel store is never done at once: nothing here may depend on that. `tests/web` and others
-use the store in memory.
+Its channel store always suspends, so tests cannot depend on immediate results. `tests/web` and
+others use the store in memory.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def builder(tmp_path: Path, shared: Path) -> LocalBuilder:
 
 @pytest.fixture
 def no_hub() -> HubLauncher:
-    """Where it should be, nobody listens."""
+    """A JupyterHub address at which nothing listens."""
     return HubLauncher(url="http://127.0.0.1:1/", api_token="none", retries=1)
 
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary folders are made."""
+    """The parent of temporary folders."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -62,7 +62,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def make_manager(
     io_loop: IOLoop, builder: LocalBuilder, no_hub: HubLauncher, temporary: Path
 ) -> Iterator[Callable[..., LaunchManager]]:
-    """Make a manager with settings; it is closed afterwards."""
+    """Return a function that makes a manager with settings. All are closed afterwards."""
     managers: list[LaunchManager] = []
 
     def make(

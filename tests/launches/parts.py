@@ -1,4 +1,4 @@
-"""Real parts whose pace a test controls: a repository's postBuild, and a host that is silent."""
+"""Real parts that tests control: a repository's postBuild, and a host that does not answer."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from binderprogress.launches import Launch
 from ..support.repositories import repository
 
 WITHIN = 120.0
-"""Seconds in which everything that is awaited must come; two shared processors can be slow."""
+"""Maximum seconds to wait for anything. Machines may be slow."""
 
 gen_test = pytest.mark.gen_test(timeout=240)
 
-# A repository that needs nothing: uv refuses to install nothing at all.
+# A repository without requirements. uv refuses to install nothing at all.
 NOTHING = {"requirements.txt": ""}
 
 _POST_BUILD = """\
@@ -40,17 +40,17 @@ exit {status}
 
 @pytest.fixture
 def io_loop() -> Iterator[IOLoop]:
-    """pytest-tornado's, without what Tornado has deprecated; nothing may go wrong unseen in it."""
+    """pytest-tornado's loop, without deprecated calls. Unhandled errors fail the test."""
     io_loop = IOLoop(make_current=False)
     loop = io_loop.asyncio_loop
     asyncio.set_event_loop(loop)
     problems: list[str] = []
     loop.set_exception_handler(lambda _, context: problems.append(str(context)))
     yield io_loop
-    left = asyncio.all_tasks(loop)
-    for task in left:
+    remaining = asyncio.all_tasks(loop)
+    for task in remaining:
         task.cancel()
-    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    loop.run_until_complete(asyncio.gather(*remaining, return_exceptions=True))
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.run_until_complete(loop.shutdown_default_executor())
     io_loop.close(all_fds=True)
@@ -59,29 +59,29 @@ def io_loop() -> Iterator[IOLoop]:
 
 
 class FedBuild:
-    """A build that prints what it is given until it is finished."""
+    """A build that prints the lines that a test sends, until `finish`."""
 
     def __init__(self, pid: int, writer: asyncio.StreamWriter) -> None:
         self.process = psutil.Process(pid)
         self._writer = writer
 
     async def write(self, text: str | bytes) -> None:
-        """Have its postBuild print something."""
+        """Have its postBuild print a text."""
         self._writer.write(text.encode() if isinstance(text, str) else text)
         await asyncio.wait_for(self._writer.drain(), WITHIN)
 
     def finish(self) -> None:
-        """Have its postBuild come to its end."""
+        """Have its postBuild end."""
         self._writer.close()
 
     async def gone(self) -> bool:
-        """Await the end of its process."""
+        """Wait for the end of its process."""
         _, alive = await asyncio.to_thread(psutil.wait_procs, [self.process], WITHIN)
         return not alive
 
 
 class Feed:
-    """A repository whose postBuild connects here and prints what comes.
+    """A repository whose postBuild connects to the test, and prints what it receives.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ class Feed:
 
     @property
     def spec(self) -> Spec:
-        """Of the repository."""
+        """The spec of the repository."""
         return local(self.folder)
 
     async def __aenter__(self) -> Feed:
@@ -125,12 +125,12 @@ class Feed:
         self._server.close()
 
     async def build(self) -> FedBuild:
-        """Await the next build that runs its postBuild."""
+        """Wait for the next build that runs its postBuild."""
         return await asyncio.wait_for(self._builds.get(), WITHIN)
 
     @property
     def waiting(self) -> int:
-        """How many builds have come that nobody asked for."""
+        """The number of builds that the test has not waited for."""
         return self._builds.qsize()
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -138,7 +138,7 @@ class Feed:
 
 
 class SilentHost:
-    """A host that takes connections and never says anything: what it is asked goes on."""
+    """A host that accepts connections and never answers, so that requests do not end."""
 
     def __init__(self) -> None:
         self._writers: list[asyncio.StreamWriter] = []
@@ -160,21 +160,21 @@ class SilentHost:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Its address."""
         assert self._server is not None
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/"
 
     @property
     def spec(self) -> Spec:
-        """Of another repository there each time: looking it up takes until `hang_up`."""
+        """A spec of another repository with each call. Resolving it takes until `hang_up`."""
         return from_address(f"{self.url}repository-{next(self._numbers)}")
 
     async def asked(self) -> None:
-        """Await the first question."""
+        """Wait for the first request."""
         await asyncio.wait_for(self._asked.wait(), WITHIN)
 
     def hang_up(self) -> None:
-        """Close all connections, and take no more."""
+        """Close all connections, and accept no more."""
         assert self._server is not None
         self._server.close()
         while self._writers:
@@ -192,7 +192,7 @@ def local(folder: Path, ref: str = "") -> Spec:
 
 @contextmanager
 def watching(launch: Launch) -> Iterator[None]:
-    """Be one of a launch's viewers."""
+    """Count as a viewer of a launch."""
     launch.join()
     try:
         yield
@@ -201,7 +201,7 @@ def watching(launch: Launch) -> Iterator[None]:
 
 
 async def follow(launch: Launch) -> AsyncGenerator[Event, None]:
-    """Watch a launch: all its events, to its end."""
+    """Watch a launch, and iterate over all of its events."""
     changed = asyncio.Event()
     launch.changed.add(changed.set)
     position = 0
@@ -219,7 +219,7 @@ async def follow(launch: Launch) -> AsyncGenerator[Event, None]:
 
 
 async def until(launch: Launch, wanted: Callable[[Event], bool]) -> Event:
-    """Watch a launch until an event that is wanted, which is returned."""
+    """Watch a launch until an event matches, and return it."""
     async with asyncio.timeout(WITHIN), aclosing(follow(launch)) as events:
         async for event in events:
             if wanted(event):
@@ -228,13 +228,13 @@ async def until(launch: Launch, wanted: Callable[[Event], bool]) -> Event:
 
 
 async def events_of(launch: Launch) -> list[Event]:
-    """Follow a launch to its end and return all its events."""
+    """Watch a launch to its end, and return all of its events."""
     await until(launch, lambda event: event.terminal)
     return [encoded.event for encoded in await launch.read(0, limit=10**6)]
 
 
 async def unwatched(launch: Launch, wanted: Callable[[Launch], bool]) -> None:
-    """Await something of a launch without being one of its viewers."""
+    """Wait for a condition of a launch, without being a viewer."""
     changed = asyncio.Event()
     launch.changed.add(changed.set)
     launch.watched.add(changed.set)
@@ -249,20 +249,20 @@ async def unwatched(launch: Launch, wanted: Callable[[Launch], bool]) -> None:
 
 
 def said(message: str) -> Callable[[Event], bool]:
-    """Whether an event says something."""
+    """Return a condition: whether an event contains a text."""
     return lambda event: message in event.message
 
 
 def children_named(text: str) -> list[psutil.Process]:
     """Return our child processes with `text` in their command line."""
-    found = []
+    processes = []
     for process in psutil.Process().children(recursive=True):
         try:
             if text in " ".join(process.cmdline()):
-                found.append(process)
+                processes.append(process)
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
-    return found
+    return processes
 
 
 async def log_of(launch: Launch) -> str:
@@ -276,7 +276,7 @@ def keys(events: list[Event]) -> list[int]:
 
 
 def config(**sections: Mapping[str, Any]) -> Any:
-    """Return a configuration, section by section."""
+    """Return a configuration from its sections."""
     from traitlets.config import Config
 
     return Config({name: Config(values) for name, values in sections.items()})

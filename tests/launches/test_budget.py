@@ -1,4 +1,4 @@
-"""What is counted of memory is what there is."""
+"""The memory that is counted is about the memory that is used."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ LINES = 100_000
 
 
 class Shell:
-    """Builds with a line of the shell, as the real ones do with their program."""
+    """A builder that runs a shell command, as the real builders run their program."""
 
     profile = BackendProfile(typical={})
 
@@ -46,8 +46,8 @@ class Shell:
 async def test_attack_a_build_that_prints_without_end_does_not_keep_others_waiting(
     tmp_path: Path,
 ) -> None:
-    # A pipe's 64 KiB are 32,000 lines of `yes`, which are there at once: read in one go, nobody
-    # else's request would be answered for half a second, again and again.
+    # A pipe's 64 KiB hold 32,000 lines of `yes`. If they were read at once, the server would block
+    # for half a second, again and again.
     builder = Shell(f"yes | head -n {LINES}")
     log = logging.getLogger("test")
     full_log = BuildLog(tmp_path / "log", limit=2**20, meter=Meter(), log=log)

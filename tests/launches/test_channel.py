@@ -1,4 +1,4 @@
-"""A writer's channel: written at once, stored in batches, shown once it is stored."""
+"""A writer's channel: events are stored in batches, and shown once they are stored."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def numbers(channel: Channel) -> list[int]:
 
 
 class Batches(MemoryChannelStore):
-    """Notes what is appended at once."""
+    """A store that records the batches."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ async def test_a_store_that_is_full_fails_once_and_gives_the_memory_back() -> No
     for _ in range(2):
         with pytest.raises(StorageError, match="No space left"):
             await channel.flush()
-    # What is written now is lost, and takes no memory.
+    # Later events are dropped, and take no memory.
     write(channel, 7)
     channel.end()
     assert len(failures) == 1
@@ -153,13 +153,13 @@ async def test_discarding_gives_the_memory_back() -> None:
     channel = channels.make()
     write(channel, 10)
     await channel.flush()
-    # It is still being written.
+    # A batch is still being stored.
     write(channel, 20)
     channel.discard()
     assert meter.used == 0
     assert await channel.read(0, limit=10) == channel.read_nowait(0, limit=10) == ()
     async with asyncio.timeout(60):
-        while store._store._channels:  # noqa: ASYNC110 - no event tells it
+        while store._store._channels:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0)
     await channels.close()
 
@@ -167,7 +167,7 @@ async def test_discarding_gives_the_memory_back() -> None:
 @asynchronous(30)
 async def test_closing_cancels_what_is_being_stored() -> None:
     class Hanging(MemoryChannelStore):
-        """A database that does not answer."""
+        """A store that does not answer."""
 
         async def append(
             self, channel_id: str, events: Sequence[Encoded], *, expected: int

@@ -1,4 +1,4 @@
-"""What a log may do to a stream: be long, wide, wild; and what it may not."""
+"""Logs with long lines, many lines and forged events, and what the stream shows of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOG = logging.getLogger("test")
 
 
 class Ticking:
-    """A clock that goes on by a second with each look."""
+    """A clock that advances by a second with each call."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0
@@ -117,8 +117,8 @@ def test_steps_and_phases_are_told_even_when_the_log_is_too_long() -> None:
     write(writer, "Step 2/3 : RUN\n", step=numbered(2, 3))
     write(writer, "a line\n")
     write(writer, "pushing\n", phase=Phase.PUSHING)
-    told = events(writer)[1:]
-    assert [(e.phase, e.step_index, e.message) for e in told] == [
+    shown = events(writer)[1:]
+    assert [(e.phase, e.step_index, e.message) for e in shown] == [
         (Phase.BUILDING, 1, ""),
         (Phase.BUILDING, 2, ""),
         (Phase.PUSHING, 0, ""),
@@ -126,8 +126,8 @@ def test_steps_and_phases_are_told_even_when_the_log_is_too_long() -> None:
 
 
 def test_attack_short_lines_without_end_are_cut_by_their_number() -> None:
-    # `yes` writes two characters a line: counted by characters alone, the eight million that a log
-    # may have would be four million events, which take gigabytes.
+    # `yes` writes two characters a line. With a limit of eight million characters only, this would
+    # be four million events, which take gigabytes.
     writer = make_writer(lines=50)
     for _ in range(500):
         write(writer, "y\n")
@@ -138,8 +138,8 @@ def test_attack_short_lines_without_end_are_cut_by_their_number() -> None:
 
 
 def test_attack_a_log_of_nothing_but_steps_is_cut_too() -> None:
-    # Steps are shown beyond the log's limit; a script that prints "Step 1/2 :" forever must not
-    # use that to fill the memory.
+    # Steps are shown beyond the limit of the log. A script that prints "Step 1/2 :" forever must
+    # not fill the memory.
     writer = make_writer(log=5, steps=20)
     for number in range(500):
         index = number % 2 + 1
@@ -150,7 +150,7 @@ def test_attack_a_log_of_nothing_but_steps_is_cut_too() -> None:
 
 
 def test_attack_a_source_that_says_too_much_beside_its_message_is_cut() -> None:
-    # The limits of lines are no limits if the same can be said under another name.
+    # Other fields of an event must not bypass the limit of a line.
     writer = make_writer(line=100)
     write(writer, "short\n", source={"html_message": "x" * 5000})
     write(writer, "short\n", source={"note": "kept"})
@@ -162,7 +162,7 @@ def test_attack_a_source_that_says_too_much_beside_its_message_is_cut() -> None:
 
 
 def test_attack_long_lines_that_are_kept_for_the_diagnosis_take_no_memory() -> None:
-    # 400 lines of 4 MiB, which is what a process may print, would be 1.6 GB.
+    # A process may print lines of 4 MiB. 400 of them would take 1.6 GB.
     writer = make_writer()
     tracemalloc.start()
     try:
@@ -189,7 +189,7 @@ def test_what_is_said_of_an_earlier_phase_is_told_under_the_present_one(writer: 
 
 @pytest.mark.parametrize("phase", [Phase.READY, Phase.FAILED, Phase.CANCELLED, Phase.BUILT])
 def test_attack_a_log_cannot_end_the_stream(writer: Writer, phase: Phase) -> None:
-    # A script could print what looks like a source's last word, and nothing could follow it.
+    # A script could print what looks like the last event of a source.
     write(writer, "building\n", phase=Phase.BUILDING)
     write(writer, "I am the end\n", phase=phase)
     assert events(writer)[-1].phase is Phase.BUILDING
@@ -222,11 +222,11 @@ async def test_numbers_times_and_the_bar_only_go_forward(writer: Writer) -> None
     write(writer, "b\n", phase=Phase.BUILDING, step=numbered(3, 4))
     write(writer, "c\n", step=numbered(1, 4))
     await writer.fail(failure("build-failed"))
-    told = events(writer)
-    assert [e.id for e in told] == [2, 3, 4, 5]
-    assert all(a.time < b.time and a.elapsed < b.elapsed for a, b in pairwise(told))
-    assert all(a.progress <= b.progress < 100 for a, b in pairwise(told))
-    assert told[-1].curve is None
+    written = events(writer)
+    assert [e.id for e in written] == [2, 3, 4, 5]
+    assert all(a.time < b.time and a.elapsed < b.elapsed for a, b in pairwise(written))
+    assert all(a.progress <= b.progress < 100 for a, b in pairwise(written))
+    assert written[-1].curve is None
 
 
 # -- ends
@@ -275,7 +275,7 @@ async def test_a_failure_with_a_reason_keeps_it_whatever_the_log_says(writer: Wr
 async def test_a_failure_is_explained_off_the_loop(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The log is a stranger's: reading it is not to hold up everybody else.
+    # The log is untrusted. Searching it must not block the event loop.
     released = threading.Event()
 
     def waiting(*args: Any, **options: Any) -> Diagnosis:

@@ -1,4 +1,4 @@
-"""Fan-out: nothing is missed, nothing told twice, and who is slow holds up nobody."""
+"""Fan-out: no event is lost or sent twice, and slow viewers do not delay others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Numbers:
-    """A format of which little is to be read: the numbers."""
+    """A format that has only the numbers of events."""
 
     name: str = ""
     keepalive = b"."
@@ -40,7 +40,7 @@ class Numbers:
 
 
 class Kept(Viewer):
-    """A connection that keeps what comes, and may be full."""
+    """A connection that records writes. Its buffer can be full."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ def new_launch() -> Launch:
 
 @pytest.fixture
 def launch(io_loop: IOLoop) -> Launch:
-    """A launch with 5 events that goes on."""
+    """A running launch with 5 events."""
 
     async def make() -> Launch:
         launch = new_launch()
@@ -118,10 +118,10 @@ def out(settings: Settings, io_loop: object) -> Iterator[Fanout]:
 
 
 async def say(launch: Launch, lines: int) -> None:
-    """Write lines and await that they are stored, which takes a turn of the loop."""
+    """Write lines, and wait until they are stored, which takes a turn of the loop."""
     for _ in range(lines):
         launch.tail().append(Phase.WAITING, "a line\n")
-    while launch.tail().channel.unstored:  # noqa: ASYNC110 - to miss none of the turns after it
+    while launch.tail().channel.unstored:  # noqa: ASYNC110 - to see each following turn
         await asyncio.sleep(0)
 
 
@@ -132,7 +132,7 @@ def join(out: Fanout, launch: Launch, after: int = 0, form: Numbers | None = Non
 
 
 async def has(viewer: Kept, last: int) -> None:
-    """Await that a viewer has an event."""
+    """Wait until a viewer has an event."""
     came = asyncio.Event()
     viewer.on_write = came.set
     async with asyncio.timeout(WITHIN):
@@ -152,7 +152,7 @@ async def ended(*viewers: Kept) -> None:
 async def test_it_gets_what_comes_after_a_number(
     out: Fanout, launch: Launch, after: int, first: int
 ) -> None:
-    # One from the future waits for the next event.
+    # A viewer with a later number waits for the next event.
     viewer = join(out, launch, after)
     await asyncio.sleep(0)
     await say(launch, 1)
@@ -182,7 +182,7 @@ async def test_what_comes_at_once_goes_out_at_once_and_in_one_write(
     assert first.numbers == [1, 2, 3, 4, 5]
     await has(first, 8)
     assert second.writes == [b"6 7 8"]
-    # Not copied for each of them.
+    # The bytes are not copied for each viewer.
     assert first.writes[-1] is second.writes[-1]
     launch.tail().cancel("cancelled")
     await ended(first, second)
@@ -198,7 +198,7 @@ async def test_a_busy_launch_is_written_once_a_pause_and_a_quiet_one_at_once(
     await say(launch, 1)
     assert out._work and not out._later
     await has(viewer, 6)
-    # Now nothing is quiet for as long as that.
+    # With this pause, no launch counts as quiet.
     out._pause = 3600.0
     await say(launch, 3)
     assert len(out._later) == 1 and not out._work
@@ -236,7 +236,7 @@ async def test_a_pause_is_as_long_as_writing_is_costly(
         viewer.on_write = lambda: take(0.01)
     now += 1
     await say(launch, 1)
-    # Over several turns, if it takes that long.
+    # Over several turns of the loop, if necessary.
     await has(viewers[-1], 7)
     assert out._pause == fanout.TICK
     for viewer in viewers:
@@ -249,7 +249,7 @@ async def test_a_pause_is_as_long_as_writing_is_costly(
 @gen_test
 async def test_launches_that_share_events_share_their_bytes(out: Fanout, launch: Launch) -> None:
     class Shared(Launch):
-        """Another's launch with the same events."""
+        """A launch with the same events."""
 
         def __init__(self) -> None:
             self.changed, self.watched, self.viewers = launch.changed, launch.watched, 0
@@ -287,7 +287,7 @@ async def test_one_that_is_full_holds_up_nobody_and_goes_on_where_it_was(
     slow.drain()
     await has(slow, 9)
     assert slow.writes[1] == b"7 8 9"
-    # And is one of the others again.
+    # Then it is live again.
     await say(launch, 1)
     await has(slow, 10)
     assert slow.writes[-1] is quick.writes[-1]
@@ -301,7 +301,7 @@ async def test_one_that_stays_full_is_dropped(
 ) -> None:
     settings.viewer_timeout = 0.01
     slow, late = join(out, launch, 5), join(out, launch, 0)
-    # One is full of what is new, the other of what was.
+    # One is blocked by new events, the other by old ones.
     for viewer in (slow, late):
         viewer.on_write = lambda viewer=viewer: setattr(viewer, "full", True)  # type: ignore[misc]
     await asyncio.sleep(0)
@@ -309,7 +309,7 @@ async def test_one_that_stays_full_is_dropped(
     await ended(slow, late)
     assert slow.dropped and late.dropped
     assert launch.viewers == 0
-    # Whoever was full and has gone is not served again.
+    # A blocked viewer that has left is not served again.
     slow.drained()
     await asyncio.sleep(0)
 
@@ -327,7 +327,7 @@ async def test_one_that_empties_in_time_is_not_dropped(
         number += 1
         viewer.on_write = lambda: setattr(viewer, "full", True)
         await say(launch, 1)
-        while not viewer.full:  # noqa: ASYNC110 - it is called in the loop's next turns
+        while not viewer.full:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(viewer.ended.wait(), 0.1)
@@ -378,11 +378,11 @@ async def test_many_live_viewers_are_served_over_several_turns(
     monkeypatch.setattr(fanout, "_BLOCK", 2)
     viewers = [join(out, launch, 5) for _ in range(9)]
     live = out._audiences[launch, Numbers()]._live
-    while len(live) < len(viewers):  # noqa: ASYNC110 - it takes some of the loop's turns
+    while len(live) < len(viewers):  # noqa: ASYNC110 - there is no event for it
         await asyncio.sleep(0)
     await say(launch, 1)
     await has(viewers[0], 6)
-    # In the middle of it: one goes, one comes, and something is new.
+    # Meanwhile, a viewer leaves, another joins, and there is a new event.
     assert not viewers[-1].numbers
     viewers[-1].leave()
     new = join(out, launch, 0)
@@ -411,7 +411,7 @@ async def test_late_joiners_share_their_slices(
     for viewer in viewers:
         assert viewer.numbers == list(range(1, 102))
     assert [id(data) for data in viewers[0].writes] == [id(data) for data in viewers[2].writes]
-    # Not for longer than somebody may want them.
+    # They are kept no longer than a viewer may need them.
     await asyncio.sleep(0)
     assert not out._framed
 
@@ -421,7 +421,7 @@ async def test_a_mistake_in_one_viewer_does_not_stop_the_others(
     io_loop: IOLoop, out: Fanout, launch: Launch
 ) -> None:
     class MistakeError(Exception):
-        """Ours."""
+        """Raised by the test."""
 
     def fail() -> None:
         raise MistakeError
@@ -478,12 +478,12 @@ async def test_without_keepalives_a_silent_launch_is_left_alone(
 async def test_viewers_are_counted_and_their_coming_and_going_is_told(
     out: Fanout, launch: Launch
 ) -> None:
-    told: list[int] = []
-    launch.watched.add(lambda: told.append(launch.viewers))
+    counts: list[int] = []
+    launch.watched.add(lambda: counts.append(launch.viewers))
     first, second = join(out, launch), join(out, launch, 0, Numbers("x"))
     first.leave()
     first.leave()
     second.leave()
-    assert told == [1, 2, 1, 0]
+    assert counts == [1, 2, 1, 0]
     await asyncio.sleep(0)
     assert (first.writes, second.writes) == ([], [])

@@ -1,4 +1,4 @@
-"""What is kept of a launch that is over."""
+"""The history entry of an ended launch."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Kept(NoHistory):
 
 
 class Played:
-    """A manager whose builds and spawns a test plays."""
+    """A manager whose builds and spawns a test controls."""
 
     def __init__(self) -> None:
         self.builder, self.launcher = PlayedBuilder(), PlayedLauncher()
@@ -60,13 +60,13 @@ class Played:
         )
 
     async def past(self, launch: Launch) -> PastLaunch:
-        """Follow a launch to its end, and return what is kept next."""
+        """Watch a launch to its end, and return the next history entry."""
         await events_of(launch)
         return await asyncio.wait_for(self.kept.new.get(), WITHIN)
 
 
 def played(test: Callable[[Played], Awaitable[None]]) -> Callable[[], None]:
-    """Run a test in a loop of its own, with a manager that is closed at the end."""
+    """Run a test in its own loop, with a manager that is closed at the end."""
 
     def run() -> None:
         async def main() -> None:
@@ -114,7 +114,7 @@ async def test_one_whose_environment_was_there_is_warm(stage: Played) -> None:
     stage.launcher.put(RunningServer("http://127.0.0.1/", "secret"))
     past = await stage.past(launch)
     assert not past.cold
-    assert past.image == ""  # a folder is none, and would name a user
+    assert past.image == ""  # a folder is not an image, and may contain the name of a user
 
 
 @played
@@ -211,15 +211,15 @@ def test_where_the_time_went_is_made_out_once(monkeypatch: pytest.MonkeyPatch) -
         stage.builder.put(failure("build-failed", "The launch failed."))
         past, trace = await stage.past(launch), await over.get()
         assert made == [past.spans]
-        told = [(span.phase, span.start, span.end) for span in trace.spans]
-        assert told == [(span.phase, span.start, span.end) for span in past.spans] != []
+        traced = [(span.phase, span.start, span.end) for span in trace.spans]
+        assert traced == [(span.phase, span.start, span.end) for span in past.spans] != []
 
     played(run)()
 
 
 @played
 async def test_where_it_was(stage: Played) -> None:
-    """What a source says counts more than what is configured."""
+    """The host that a source reports takes precedence over the configured one."""
     stage.manager.host = "hub.example.org"
     for host in ("", "a.example.org"):
         launch = await stage.start()
@@ -245,7 +245,7 @@ async def test_what_only_a_binderhub_knows(stage: Played) -> None:
     assert (past.image, past.commit) == ("theirs:1", commit)
 
 
-# -- nobody is in it
+# -- no personal data
 
 
 PEOPLE = {
@@ -256,7 +256,7 @@ PEOPLE = {
 
 
 def test_nothing_of_who_launches_gets_into_the_database(tmp_path: Path) -> None:
-    """No address, no user, no token, no key to the launch: in none of its bytes."""
+    """The file contains no IP address, user, token, or id of a launch."""
     file = tmp_path / "history.sqlite"
     secrets = [*PEOPLE.values(), "token-of-the-server", "/user/grace"]
 
@@ -279,7 +279,7 @@ def test_nothing_of_who_launches_gets_into_the_database(tmp_path: Path) -> None:
         stage.manager.history.close()
 
     run()
-    # The log is written back at the end; what is beside it counts, too.
+    # The write-ahead log is merged at the end. Its file counts, too.
     stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert b"https://github.com/ada/penguins" in stored
     assert b"https://git.example.org/x" in stored

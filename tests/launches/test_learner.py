@@ -1,4 +1,4 @@
-"""What past launches taught, from a history and from those that end."""
+"""Priors from the history, and from launches that end."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def median(learner: Learner, repository: str) -> float:
 
 
 class Played(NoHistory):
-    """A history whose answers a test plays."""
+    """A history whose answers a test controls."""
 
     def __init__(self, *launches: PastLaunch) -> None:
         self.launches = launches
@@ -124,7 +124,7 @@ async def test_a_slow_history_delays_no_launch_and_still_teaches_the_next(
     finally:
         go_on.set()
     assert "The history of a takes long; the launch goes on without" in caplog.messages
-    # The query goes on: the next launch waits for the same one.
+    # The query continues, and the next launch uses its result.
     await learner.look_up("a")
     assert median(learner, "a") < before / 3
     assert history.asked == ["a"]
@@ -134,10 +134,10 @@ async def test_a_slow_history_delays_no_launch_and_still_teaches_the_next(
 async def test_a_history_that_failed_once_is_asked_again() -> None:
     class Flaky(Played):
         def of(self, repository: str, limit: int) -> list[PastLaunch]:
-            found = super().of(repository, limit)
+            launches = super().of(repository, limit)
             if len(self.asked) == 1:
                 raise OSError("The connection is gone")
-            return found
+            return launches
 
     history = Flaky(*[past("a", 12.0, at=count) for count in range(5)])
     learner = Learner(LOG)

@@ -1,4 +1,4 @@
-"""Launches with real builds: shared, cancelled, abandoned, forgotten, and cleaned up after."""
+"""Launches with real builds: shared, cancelled, abandoned, forgotten, and cleaned up."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def logs(folder: Path) -> list[Path]:
 
 
 async def over(manager: LaunchManager) -> None:
-    """Await that all launches have been cleaned up after."""
+    """Wait until all launches are cleaned up."""
     async with asyncio.timeout(WITHIN):
-        # No event tells it; the tasks do.
+        # There is no event for it, so look at the tasks.
         while manager._tasks:
             await asyncio.wait(list(manager._tasks.values()))
 
 
-# -- one stream from end to end
+# -- complete streams
 
 
 @gen_test
@@ -137,7 +137,7 @@ async def test_a_failed_build_is_told_once_in_the_same_bytes_to_all_its_launches
         await until(launches[0], said("almost"))
         launches.append(
             await start(manager, feed.spec)
-        )  # it joins, and gets everything from the start
+        )  # it joins the build, and gets all of its events
         await until(launches[3], said("almost"))
         build.finish()
         streams = []
@@ -147,7 +147,7 @@ async def test_a_failed_build_is_told_once_in_the_same_bytes_to_all_its_launches
         for stream in streams:
             assert [encoded.event.id for encoded in stream] == list(range(1, len(stream) + 1))
             assert stream[-1].event.phase is Phase.FAILED
-            # The very objects: encoded once.
+            # The same objects: they are encoded once.
             assert all(a is b for a, b in zip(stream[1:], streams[0][1:], strict=True))
         assert feed.waiting == 0
     await over(manager)
@@ -177,7 +177,7 @@ async def test_one_launch_is_cancelled_and_the_other_goes_on_with_the_build(
         assert leaves.last == end
         build.finish()
         assert (await events_of(stays))[-1].phase is Phase.FAILED
-        # Each log ends as its launch did; what came later is not in the one that left.
+        # Each log ends like its launch. The log of the cancelled one has no later lines.
         assert (await log_of(leaves)).endswith("before\nCancelled.\n")
         assert (await log_of(leaves)).count("before\n") == 1
         assert "after\n" in await log_of(stays)
@@ -205,7 +205,7 @@ async def test_the_last_one_who_leaves_ends_the_build(make_manager: Make, tmp_pa
 async def test_attack_a_build_that_ignores_sigterm_is_ended_all_the_same(
     make_manager: Make, tmp_path: Path
 ) -> None:
-    # Somebody's script must not go on mining after its launch was cancelled.
+    # A script must not continue to mine after its launch is cancelled.
     manager = make_manager()
     async with Feed(tmp_path / "fed", before="trap '' TERM HUP INT") as feed:
         launch = await start(manager, feed.spec)
@@ -253,7 +253,7 @@ async def test_cancelling_before_the_first_step_and_twice_is_counted_once(
     manager.cancel(launch)
     manager.cancel(launch)
     await over(manager)
-    # Its task never ran: nothing of it may stay, or the server would be full of such one day.
+    # Its task never ran. Nothing of it may remain, or it counts toward the limit forever.
     await asyncio.sleep(0)
     assert manager.running == 0
     assert manager.ended[Phase.CANCELLED] == 1
@@ -292,7 +292,7 @@ async def test_a_launch_that_has_just_let_go_of_a_failed_build_cannot_be_cancell
     assert manager.ended == {Phase.FAILED: 1}
 
 
-# -- nobody watches
+# -- without viewers
 
 
 @gen_test
@@ -312,9 +312,9 @@ async def test_a_viewer_keeps_it_and_its_leaving_begins_the_time(make_manager: M
         with watching(launch), pytest.raises(TimeoutError):
             async with asyncio.timeout(0.6):
                 await unwatched(launch, lambda launch: launch.last.terminal)
-        left = asyncio.get_running_loop().time()
+        left_at = asyncio.get_running_loop().time()
         await unwatched(launch, lambda launch: launch.last.terminal)
-        assert asyncio.get_running_loop().time() - left > 0.15
+        assert asyncio.get_running_loop().time() - left_at > 0.15
         assert launch.last.reason == "abandoned"
 
 
@@ -346,7 +346,7 @@ async def test_what_is_over_is_forgotten_and_its_log_leaves_the_disk(
         await events_of(second)
     assert len(logs(temporary)) == 1
     assert "postBuild" in await log_of(second)
-    # Whoever watches what is over does not keep it.
+    # Viewers of an ended launch do not keep it.
     with watching(second):
         await gone(manager, first)
         await gone(manager, second)
@@ -354,9 +354,9 @@ async def test_what_is_over_is_forgotten_and_its_log_leaves_the_disk(
 
 
 async def gone(manager: LaunchManager, launch: Launch) -> None:
-    """Await that a launch is forgotten, without asking for it: that would keep it."""
+    """Wait until a launch is forgotten, without reading its state, which would keep it."""
     async with asyncio.timeout(WITHIN):
-        while launch.id in manager._launches:  # noqa: ASYNC110 - no event tells it
+        while launch.id in manager._launches:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.02)
     with pytest.raises(NotFoundError, match="start a new one"):
         manager.get(launch.id)
@@ -384,7 +384,7 @@ async def test_as_many_as_allowed_run(make_manager: Make) -> None:
 async def test_attack_a_log_without_end_does_not_fill_the_disk(
     make_manager: Make, tmp_path: Path
 ) -> None:
-    """A postBuild may run `yes`."""
+    """For example, a postBuild that runs `yes`."""
     manager = make_manager(max_full_log=2000)
     async with Feed(tmp_path / "fed", status=1) as feed:
         launch = await start(manager, feed.spec)
@@ -450,22 +450,22 @@ async def test_a_hub_that_does_not_answer_in_time(
         assert "may be left running" in caplog.text
 
 
-# -- mistakes of ours
+# -- bugs
 
 
 class BrokenBuilder(LocalBuilder):
-    """A builder with a mistake in it."""
+    """A builder with a bug."""
 
     broken = ""
 
     async def resolve(self, spec: Spec) -> ResolvedSpec:
-        """Look up, or break."""
+        """Resolve the spec, or raise the bug's exception."""
         if self.broken == "resolve":
             raise KeyError("/secret/resolve")
         return await super().resolve(spec)
 
     async def build(self, target: ResolvedSpec) -> AsyncGenerator[Record | BuildResult, None]:
-        """Break, or end without a result."""
+        """Raise the bug's exception, or end without a result."""
         yield Record("repo2docker", '{"message": "fine so far\\n", "phase": "building"}')
         if self.broken == "build":
             raise KeyError("/secret/build")
@@ -486,7 +486,7 @@ async def test_a_mistake_of_ours_is_told_without_its_traceback(
     await over(manager)
     assert (manager.running, manager.building) == (0, 0)
     if broken != "nothing":
-        # The operator has it all.
+        # The server's log has the traceback.
         assert any(r.exc_info for r in caplog.records if r.levelno >= logging.ERROR)
 
 
@@ -494,7 +494,7 @@ async def test_a_mistake_of_ours_is_told_without_its_traceback(
 async def test_a_hub_that_is_not_configured_leaves_nothing_running(
     make_manager: Make, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Cleaning up after the spawn fails for the same reason; the launch must be over all the same.
+    # The cleanup fails for the same reason. The launch must end anyway.
     monkeypatch.delenv("JUPYTERHUB_API_TOKEN", raising=False)
     manager = make_manager(spawner=HubLauncher(url="http://127.0.0.1:1/"))
     end = (await events_of(await start(manager, local(shared / "small"))))[-1]
@@ -535,7 +535,7 @@ async def test_closing_cancels_everything_and_leaves_nothing(
 async def test_closing_waits_for_builds_that_were_cancelled_before(
     make_manager: Make, tmp_path: Path
 ) -> None:
-    """Else the event loop ends before their processes do."""
+    """Otherwise, the event loop would end before their processes."""
     async with Feed(tmp_path / "fed", before="trap '' TERM HUP INT") as feed:
         manager = make_manager()
         launch = await start(manager, feed.spec)
@@ -553,7 +553,7 @@ async def test_closing_waits_for_builds_that_were_cancelled_before(
 async def test_closing_in_a_hurry_still_removes_the_files(
     make_manager: Make, temporary: Path, shared: Path
 ) -> None:
-    # Cleaning up at a Hub that does not answer takes longer than a server has to stop.
+    # With a JupyterHub that does not answer, the cleanup takes longer than the stop timeout.
     async with SilentHost() as hub:
         spawner = HubLauncher(url=hub.url, api_token="x")
         manager = make_manager(spawner=spawner)
@@ -567,7 +567,7 @@ async def test_closing_in_a_hurry_still_removes_the_files(
         assert manager.running == 0
 
 
-# -- the key
+# -- ids
 
 
 def test_an_id_is_unguessable_and_not_in_logs(

@@ -1,4 +1,4 @@
-"""Launches whose store is never done at once, or fails."""
+"""Launches whose store is slow, or fails."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .test_fanout import Kept, Settings, ended, has, join
 
 
 class Played:
-    """A manager whose builds and spawns a test plays, and its store."""
+    """A manager whose builds and spawns a test controls, and its store."""
 
     def __init__(self, store: ChannelStore, **settings: object) -> None:
         self.builder, self.launcher = PlayedBuilder(), PlayedLauncher()
@@ -49,13 +49,13 @@ class Played:
             self.builder.put(Record("repo2docker", line))
 
     async def over(self, launch: Launch) -> None:
-        """Await that a launch is over and cleaned up after."""
+        """Wait until a launch has ended and is cleaned up."""
         async with asyncio.timeout(WITHIN):
-            while launch.id in self.manager._tasks:  # noqa: ASYNC110 - no event tells it
+            while launch.id in self.manager._tasks:  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0.01)
 
 
-# -- viewers of a store that must be awaited
+# -- viewers with a slow store
 
 
 @asynchronous(60)
@@ -92,7 +92,7 @@ async def test_viewers_get_everything_from_a_store_that_must_be_awaited(
 @asynchronous(60)
 async def test_viewers_at_the_same_number_share_one_read() -> None:
     class Counting(SuspendingChannelStore):
-        """Counts how often it is read."""
+        """A store that counts its reads."""
 
         reads = 0
 
@@ -109,7 +109,7 @@ async def test_viewers_at_the_same_number_share_one_read() -> None:
         viewers = [join(out, launch) for _ in range(50)]
         for viewer in viewers:
             await has(viewer, launch.end)
-        # One of the head, and one of the build.
+        # One read of the head, and one of the build.
         assert store.reads == 2
         stage.manager.cancel(launch)
         await ended(*viewers)
@@ -140,7 +140,7 @@ async def fail_when(stage: Played, store: FailingChannelStore, ready: Callable[[
 
 
 async def check_end(launch: Launch) -> None:
-    """Follow a launch to the one end that its viewers see."""
+    """Watch a launch to its end. It must have exactly one."""
     events = await events_of(launch)
     assert keys(events) == list(range(1, len(events) + 1))
     assert [event.phase for event in events if event.terminal] == [Phase.FAILED]
@@ -161,7 +161,7 @@ async def test_a_launch_that_cannot_be_stored_is_not_started() -> None:
         assert (error.value.status, error.value.retry_after) == (503, 60.0)
         assert stage.manager.running == 0 and not stage.manager.under_way()
         assert stage.manager.budgets.memory.meter.used == 0
-        # It recovers by itself.
+        # The manager recovers without a restart.
         store.full = False
         launch = await stage.start()
         stage.manager.cancel(launch)
@@ -198,7 +198,7 @@ async def test_a_build_whose_end_cannot_be_stored_is_let_go() -> None:
     abandoned: list[str] = []
 
     class Result(BuildResult, frozen=True):
-        """Holds something for the launch after it."""
+        """A result that must be abandoned if it is not used."""
 
         def abandon(self) -> None:
             abandoned.append(self.image)
@@ -228,7 +228,7 @@ async def test_a_spawn_whose_events_cannot_be_stored_is_stopped() -> None:
 
 @asynchronous(60)
 async def test_a_server_whose_address_cannot_be_stored_is_stopped() -> None:
-    # Nobody would ever learn where it is.
+    # No viewer would get its address.
     store = FailingChannelStore()
     async with Played(store) as stage:
         launch = await stage.start()
@@ -263,7 +263,7 @@ async def test_a_viewer_waits_until_the_store_can_be_read_again(
     monkeypatch.setattr(slices_module, "_RETRY", 0.01)
 
     class Unreadable(SuspendingChannelStore):
-        """A database that is away for three reads."""
+        """A store of which three reads fail."""
 
         errors = 3
 

@@ -1,4 +1,4 @@
-"""Our extension inside a BinderHub: the double of one, or the real one where it is installed."""
+"""Our extension in BinderHub: a test double, or the real one if it is installed."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ LABELS = {"provider": "GitHub", "repo": "https://github.com/a/b"}
 
 
 def phases(events: list[dict[str, Any]]) -> list[str]:
-    """The phases, each once."""
-    found: list[str] = []
+    """Return the phases, without repetitions."""
+    result: list[str] = []
     for event in events:
-        if not found or event["phase"] != found[-1]:
-            found.append(event["phase"])
-    return found
+        if not result or event["phase"] != result[-1]:
+            result.append(event["phase"])
+    return result
 
 
 def sample(name: str, **labels: str) -> float:
@@ -59,7 +59,7 @@ def token(spec: str, origin: str, **more: Any) -> str:
     return jwt.encode(content, key=SECRET, algorithm="HS256")
 
 
-# -- the whole path
+# -- from the request to the server
 
 
 def test_a_repository_goes_to_a_running_server_with_all_that_the_hub_says() -> None:
@@ -124,8 +124,8 @@ def test_a_launch_can_be_watched_over_websocket() -> None:
         there(server)
         started = server.start().json()
         with connect(started["socket_url"]) as socket:
-            told = [json.loads(message) for message in socket]
-    assert told[-1]["phase"] == "ready"
+            events = [json.loads(message) for message in socket]
+    assert events[-1]["phase"] == "ready"
 
 
 def test_fifty_viewers_and_twenty_launches_cost_one_build_watch() -> None:
@@ -168,7 +168,7 @@ def test_without_a_registry_the_images_of_this_machine_count(
     assert PlayedRegistry.asked == []
 
 
-# -- what is kept
+# -- history
 
 
 def test_a_launch_is_kept_with_all_but_who_launched(tmp_path: Path) -> None:
@@ -178,14 +178,15 @@ def test_a_launch_is_kept_with_all_but_who_launched(tmp_path: Path) -> None:
         server.watch(server.start())
         assert server.get("api/stats").json()["repositories"] == []
         assert "binderprogress/static/stats.js" in server.get("stats").text
-        assert error(server.get("api/popular"))[0] == 403  # it may have tokens for private ones
+        # It may have tokens for private repositories.
+        assert error(server.get("api/popular"))[0] == 403
     history = Database(url, log=logging.getLogger())
     (past,) = history.recent(10)
     history.close()
     assert (past.provider, past.repository) == ("gh", "https://github.com/a/b")
     assert (past.ref, past.commit, past.image) == ("HEAD", COMMIT, image)
     assert (past.outcome, past.cold) == (Phase.READY, False)
-    # The Hub told of it.
+    # JupyterHub reported it.
     assert "pulling" in [span.step for span in past.spans]
     kept = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert b"t0ken" not in kept
@@ -201,11 +202,11 @@ def test_the_api_is_described_to_whom_it_is_open() -> None:
         assert server.get("api/openapi.json", headers=by_token("ann")).status_code == 200
 
 
-# -- what BinderHub refuses
+# -- requests that BinderHub rejects
 
 
 def refused(server: Inside, path: str, **headers: str) -> dict[str, Any]:
-    """Ask by /build/, and return the only event."""
+    """Request /build/, and return the only event."""
     ((_, event),) = server.stream(path, **headers)
     assert event["phase"] == "failed"
     assert not server.launcher.launched
@@ -227,7 +228,7 @@ def test_a_banned_network_gets_nothing() -> None:
         assert server.get("api/launches/x/log").status_code == 403
         assert server.get("api/stats").status_code == 403
         assert server.get("stats").status_code == 403
-        # BinderHub leaves these open to other BinderHubs.
+        # In BinderHub, these are open for other BinderHubs.
         assert server.get("versions").status_code == 200
 
 
@@ -275,7 +276,7 @@ def test_binderhubs_rate_limit_counts_both_ways_to_start() -> None:
         ((_, event),) = server.stream("build/gh/a/b/HEAD")
         assert event["status_code"] == 429
         assert event["message"] == "Rate limit exceeded. Try again in 60 seconds.\n"
-        # To watch is not to start; a build token is BinderHub's own page.
+        # Watching does not count, nor do requests with a build token, from BinderHub's own page.
         assert server.watch(first)[-1]["phase"] == "ready"
         given = token("gh/a/b/HEAD", server.host)
         assert server.start(params={"build_token": given}).status_code == 201
@@ -331,7 +332,7 @@ def test_in_the_api_only_mode_an_image_can_be_all_that_is_wanted() -> None:
     with inside(BinderHub={"enable_api_only_mode": True}) as server:
         stream = server.stream("build/gh/a/b/HEAD?build_only=true")
         next(stream)
-        # Who wants a server as well shares the build.
+        # A launch with a server shares the build.
         other = server.start()
         build = server.build()
         build.end()
@@ -366,7 +367,7 @@ def test_a_default_branch_that_is_gone_is_launched_at_head_with_a_notice(ref: st
     assert ("has changed default branches" in events[1]["message"]) is (ref == "master")
     assert events[1]["phase"] == "waiting"
     assert [event["id"] for event in events] == list(range(1, len(events) + 1))
-    # One build for both, each with its own numbers.
+    # Both share one build, but number their events separately.
     assert PlayedBuild.calls.count("submit") == 1
     assert [e["message"] for e in events[2:-2] if "message" in e] == [
         e["message"] for e in others[1:-2] if "message" in e
@@ -395,7 +396,7 @@ def test_a_build_that_fails_says_why_and_is_counted_once() -> None:
     with inside() as server:
         started = server.start()
         build = server.build()
-        # repo2docker says so twice.
+        # repo2docker reports it twice.
         build.say("ERROR: No matching distribution found for nonsense==9\n", "failed")
         build.say("Error during build\n", "failed")
         build.end(Status.FAILED)
@@ -440,7 +441,7 @@ def test_a_build_that_nobody_waits_for_is_not_watched_any_more() -> None:
         requests.delete(started["state_url"], timeout=60)
         events = [event for _, event in server.stream(f"api/launches/{started['id']}/events")]
     assert events[-1]["phase"] == "cancelled"
-    # The thread that reads its log may begin only now; nobody takes what it reads.
+    # The thread that reads the log may start only now. Its lines are dropped.
     assert "stop" in PlayedBuild.calls
 
 
@@ -454,9 +455,9 @@ def test_a_launch_is_tried_as_often_as_binderhub_tries() -> None:
         events = server.watch(server.start())
         assert events[-1]["attempt"] == 3
         assert len({asked["username"] for asked in server.launcher.launched}) == 3
-        told = "".join(event.get("message", "") for event in events)
-        assert "Launch attempt 2 failed: Spawn failed: 100% wrong" in told
-        assert "lost" not in told
+        messages = "".join(event.get("message", "") for event in events)
+        assert "Launch attempt 2 failed: Spawn failed: 100% wrong" in messages
+        assert "lost" not in messages
         server.launcher.failures = [HTTPError(500, "Image x took too long to launch")] * 3
         events = server.watch(server.start())
     assert events[-1]["phase"] == "failed"
@@ -476,7 +477,7 @@ def test_a_launch_that_is_cancelled_leaves_no_server_and_no_user() -> None:
     assert server.launcher.deleted == ["DELETE users/b-0/servers/", "DELETE users/b-0"]
 
 
-# -- what else BinderHub does with a launch
+# -- event log, metrics and pages
 
 
 def test_a_launch_is_written_into_binderhubs_event_log() -> None:
@@ -530,7 +531,7 @@ def test_our_page_launches_with_a_build_token_of_its_own() -> None:
             url, body = f"{server.url}api/launches", {"spec": "gh/a/b/HEAD"}
             for _ in range(3):
                 assert browser.post(url, json=body, timeout=60).status_code == 201
-            # It is for this repository, and an old one is no reason to refuse.
+            # The token is only for this repository, and an expired one is ignored.
             body["spec"] = "gh/a/other/HEAD"
             assert browser.post(url, json=body, timeout=60).status_code == 201
             assert browser.post(url, json=body, timeout=60).status_code == 429
@@ -579,7 +580,7 @@ def test_a_record_that_has_no_ref() -> None:
 
 
 def test_a_configuration_imports_from_the_public_path() -> None:
-    # Written into configuration files: whoever renames it breaks them.
+    # Configuration files use these names, so they must not change.
     from binderprogress.deploy import binderhub
 
     assert binderhub.__all__ == ["BinderProgress", "BinderProgressHub"]

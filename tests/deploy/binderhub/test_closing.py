@@ -1,4 +1,4 @@
-"""Closing a build or a launch inside a BinderHub ends what it started before it returns."""
+"""Closing a build or a launch in BinderHub waits for its threads and tasks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ...support.inside import PlayedBuild
 
 
 class SlowToStop(PlayedBuild):
-    """A build whose log is read until some time after it is stopped."""
+    """A build whose log thread ends some time after it is stopped."""
 
     ended = False
 
@@ -30,7 +30,7 @@ class SlowToStop(PlayedBuild):
         line()
         while self._lines.get() is not None:
             pass
-        # `stop` has returned by now.
+        # `stop` has already returned.
         threading.Event().wait(0.1)
         self.ended = True
 
@@ -58,7 +58,7 @@ async def test_the_threads_of_a_build_are_free_when_its_log_is_closed(how: str) 
 @asynchronous(30)
 async def test_an_error_while_it_stops_is_not_reported(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(SlowToStop):
-        """Its connection breaks when it is stopped."""
+        """A build whose connection breaks when it is stopped."""
 
         def stream_logs(self) -> None:
             super().stream_logs()
@@ -75,7 +75,7 @@ async def test_an_error_while_it_stops_is_not_reported(caplog: pytest.LogCapture
 
 
 class SlowLauncher:
-    """BinderHub's launcher; it takes a moment to end when it is cancelled."""
+    """A launcher that takes a moment to end when it is cancelled."""
 
     def __init__(self) -> None:
         self.ended = False

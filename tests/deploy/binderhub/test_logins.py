@@ -1,4 +1,4 @@
-"""Our extension inside a BinderHub with logins: whose a launch is, and who gets which page."""
+"""Our extension in a BinderHub with logins: owners of launches, and access to pages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGE = "v2/gh/a/b/HEAD"
 
 
 def logged_in(server: Inside, name: str, page: str = PAGE) -> Visitor:
-    """Go to a page; the Hub's login leads back to it."""
+    """Open a page, and log in to JupyterHub, which redirects back to it."""
     visitor = server.visitor(name)
     answer = visitor.go(page)
     assert (answer.status_code, answer.url) == (200, server.url + page), answer.text
@@ -95,7 +95,7 @@ def test_a_service_builds_and_gets_no_users_server() -> None:
     only = {"BinderHub": {"auth_enabled": True, "enable_api_only_mode": True}}
     with inside(**only) as server:
         image = there(server)
-        # It has the name of a user.
+        # The service has the name of a user.
         answer = server.start(headers=robot)
         assert answer.status_code == 403
         assert "A service cannot have servers" in message(answer)
@@ -139,13 +139,13 @@ def test_pages_lead_to_the_login_and_it_leads_back() -> None:
             asked = parse_qs(urlsplit(answer.headers["Location"]).query)
             assert asked["redirect_uri"] == [f"{server.url}oauth_callback"]
         made = logged_in(server, "ann", "link?repo=a%2Fb").go("link?repo=a%2Fb").text
-        # Another site's page cannot log in.
+        # A page of another site cannot log in.
         assert "Badge" in made
         assert "Embed" not in made
         visitor = logged_in(server, "ann", f"{PAGE}?urlpath=lab")
         page = visitor.go(PAGE)
         assert 'spec="gh/a/b/HEAD"' in page.text
-        # Where else could it be shown, and where may its forms lead when the login is over.
+        # The page is not shown in frames. Forms may redirect to JupyterHub's login.
         policy = page.headers["Content-Security-Policy"]
         assert "frame-ancestors 'none'" in policy
         assert f"form-action 'self' {server.login.url.rstrip('/')}" in policy
@@ -155,18 +155,18 @@ def test_a_page_launches_for_who_is_logged_in_with_the_pages_own_cookie() -> Non
     with inside(**OURS, RateLimiter={"limit": 1}) as server:
         there(server)
         ann, bob = logged_in(server, "ann"), logged_in(server, "bob")
-        # Attack: a page of another user's server has no such cookie, but sends the login along.
+        # Attack: a page of another user's server sends the login cookie, but cannot read _xsrf.
         refused = start(ann, xsrf=False)
         assert (refused.status_code, server.launcher.launched) == (403, [])
         assert "_xsrf" in message(refused)
         assert start(ann, xsrf=False, headers={"X-XSRFToken": bob.xsrf}).status_code == 403
         started = start(ann)
         assert started.status_code == 201
-        # No rate limit for people who log in.
+        # The rate limit does not apply to users who log in.
         assert start(ann).status_code == 201
         address = f"api/launches/{started.json()['id']}"
-        told = ann.fetch("GET", f"{address}/events").text
-        assert '"phase":"ready"' in told
+        stream = ann.fetch("GET", f"{address}/events").text
+        assert '"phase":"ready"' in stream
         assert {asked["username"] for asked in server.launcher.launched} == {"ann"}
         for what in ("", "/events", "/log"):
             assert ann.fetch("GET", address + what).status_code == 200
@@ -214,7 +214,7 @@ def test_the_page_asks_where_a_link_elsewhere_would_start_a_users_server() -> No
         foreign = {**NAVIGATE, "Sec-Fetch-Site": "cross-site"}
         page = visitor.session.get(server.url + PAGE, headers=foreign, timeout=60)
         assert "<binder-progress autostart ask " in page.text
-        # An address that was typed may be from a mail.
+        # A URL that was typed or pasted may come from an attacker.
         assert "<binder-progress autostart ask " in visitor.go(PAGE).text
         own = {**NAVIGATE, "Sec-Fetch-Dest": "document"}
         form = visitor.session.get(f"{server.url}link?repo=a/b", headers=own, timeout=60).text
@@ -274,7 +274,7 @@ def test_from_the_form_by_the_login_to_a_launch_that_is_cancelled(browser: Brows
         build = server.build()
         build.say("Step 1/2 : FROM x\n")
         expect(page.get_by_text("Step 1 of 2").first).to_be_visible()
-        # A reload goes on with this launch.
+        # Reloading the page resumes the same launch.
         page.reload()
         expect(page.get_by_text("Step 1 of 2").first).to_be_visible()
         page.get_by_role("button", name="Cancel").click()

@@ -1,4 +1,4 @@
-"""Our front page and the form that makes links, inside a BinderHub."""
+"""Our front page and the link form, in BinderHub."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ...support.inside import PlayedProvider, inside
 
 
 class PlayedArchive(PlayedProvider):
-    """Is named by a DOI, and has no refs."""
+    """A provider whose specs are a DOI without a ref."""
 
-    display_config = {  # noqa: RUF012 - BinderHub's way
+    display_config = {  # noqa: RUF012 - as in BinderHub
         "displayName": "Archive",
         "id": "archive",
         "repo": {"urlEncode": False},
@@ -27,7 +27,7 @@ class PlayedArchive(PlayedProvider):
 
 
 class PlayedHost(PlayedProvider):
-    """Takes an address, quoted."""
+    """A provider whose specs are a percent-encoded address."""
 
     display_config = {"displayName": "Host", "repo": {"urlEncode": True}}  # noqa: RUF012
 
@@ -69,7 +69,7 @@ def test_the_link_form_takes_what_binderhubs_providers_take(
         launched = server.get("link", params={**typed, "launch": "1"}, allow_redirects=False)
         assert launched.status_code == 303
         assert launched.headers["Location"] == f"/v2/{spec}?urlpath=lab/tree/n.ipynb"
-        # It is what our page and BinderHub's providers understand.
+        # Our page and BinderHub's providers accept the spec.
         assert server.get(launched.headers["Location"][1:]).status_code == 200
 
 
@@ -89,7 +89,7 @@ def test_the_link_form_says_what_binderhub_does_not_take() -> None:
 def test_the_pages_name_only_files_that_are_there() -> None:
     with inside(**PAGES) as server:
         front = server.get("")
-        # There is no gallery.
+        # The gallery is empty.
         assert front.url == f"{server.url}link"
         assert '<option value="doi">Archive</option>' in front.text
         made = server.get("link", params={"repo": "a/b"}).text

@@ -1,4 +1,4 @@
-"""Traces of launches inside a BinderHub, at a collector that decodes what it is sent."""
+"""Traces of launches in a BinderHub, received and decoded by a collector."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("no_tracing_configured")
 
 
 def launch(server: Inside, spec: str, traceparent: str = "") -> str:
-    """Launch a repository that has to be built; return how that ended."""
+    """Launch a repository that must be built, and return the last phase."""
     headers = {"traceparent": traceparent} if traceparent else {}
     started = server.start(spec, headers=headers)
     build = server.build()
@@ -31,10 +31,10 @@ def launch(server: Inside, spec: str, traceparent: str = "") -> str:
 
 
 def by_launch(spans: list[Span]) -> dict[bytes, list[Span]]:
-    found: dict[bytes, list[Span]] = {}
+    traces: dict[bytes, list[Span]] = {}
     for span in spans:
-        found.setdefault(span.trace_id, []).append(span)
-    return found
+        traces.setdefault(span.trace_id, []).append(span)
+    return traces
 
 
 @asynchronous(60)
@@ -48,7 +48,7 @@ async def test_each_launch_is_one_trace_and_the_hub_is_told_of_it() -> None:
             return server.launcher.traceparents
 
     async with Collector() as collector:
-        told = await asyncio.to_thread(launches, collector.endpoint)
+        traceparents = await asyncio.to_thread(launches, collector.endpoint)
         await collector.until(launches=3)
     traces = by_launch(collector.spans)
     assert len(traces) == 3
@@ -64,14 +64,14 @@ async def test_each_launch_is_one_trace_and_the_hub_is_told_of_it() -> None:
         assert {span.parent_span_id for span in children} == {root.span_id}
         assert len({span.span_id for span in spans}) == len(spans)
         assert Counter(span.name for span in children)["step"] == 2
-        # Its spans are all of its time.
+        # The spans cover the whole launch.
         assert children[0].start_time_unix_nano == root.start_time_unix_nano
         assert children[-1].end_time_unix_nano == root.end_time_unix_nano
     (below,) = (span for span in traces[bytes.fromhex(TRACE)] if span.name == "launch")
     assert below.parent_span_id.hex() == PARENT
-    # Each attempt asked the Hub as a part of its launch: the last was tried three times.
-    assert set(told) == ids
-    assert sorted(Counter(told).values()) == [1, 1, 3]
+    # The requests of each attempt belong to its launch. The last launch had three attempts.
+    assert set(traceparents) == ids
+    assert sorted(Counter(traceparents).values()) == [1, 1, 3]
 
 
 def test_without_a_collector_the_callers_trace_is_handed_on() -> None:
