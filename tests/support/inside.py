@@ -301,8 +301,8 @@ class Inside:
         self.hub.executor.shutdown()
 
 
-def there(server: Inside, slug: str = "a-b") -> str:
-    """Have the image of a repository in the registry; return its name."""
+def add_image(server: Inside, slug: str = "a-b") -> str:
+    """Add the image of a repository to the registry, and return its name."""
 
     class Named:
         def get_build_slug(self) -> str:

@@ -34,8 +34,8 @@ from ...support.inside import (
     PlayedRecords,
     PlayedRegistry,
     Status,
+    add_image,
     inside,
-    there,
 )
 
 LABELS = {"provider": "GitHub", "repo": "https://github.com/a/b"}
@@ -121,7 +121,7 @@ def test_binderhubs_clients_start_and_resume_by_build() -> None:
 
 def test_a_launch_can_be_watched_over_websocket() -> None:
     with inside() as server:
-        there(server)
+        add_image(server)
         started = server.start().json()
         with connect(started["socket_url"]) as socket:
             events = [json.loads(message) for message in socket]
@@ -146,7 +146,7 @@ def test_fifty_viewers_and_twenty_launches_cost_one_build_watch() -> None:
 
 def test_an_image_that_is_there_is_not_built() -> None:
     with inside() as server:
-        image = there(server)
+        image = add_image(server)
         events = server.watch(server.start())
     assert phases(events) == ["waiting", "built", "launching", "ready"]
     assert events[-1]["image"] == image
@@ -174,7 +174,7 @@ def test_without_a_registry_the_images_of_this_machine_count(
 def test_a_launch_is_kept_with_all_but_who_launched(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/history.sqlite"
     with inside(History={"url": url}) as server:
-        image = there(server)
+        image = add_image(server)
         server.watch(server.start())
         assert server.get("api/stats").json()["repositories"] == []
         assert "binderprogress/static/stats.js" in server.get("stats").text
@@ -268,7 +268,7 @@ def test_a_wrong_build_token_is_refused(wrong: str) -> None:
 def test_binderhubs_rate_limit_counts_both_ways_to_start() -> None:
     limits = {"limit": 2, "period_seconds": 60}
     with inside(RateLimiter=limits) as server:
-        there(server)
+        add_image(server)
         first = server.start()
         assert (first.status_code, first.headers["x-ratelimit-remaining"]) == (201, "1")
         list(server.stream("build/gh/a/b/HEAD"))
@@ -295,7 +295,7 @@ def test_pages_of_other_sites_need_binderhubs_cors_allow_origin() -> None:
         assert server.start(headers=other).status_code == 403
         assert refused(server, "build/gh/a/b/HEAD", **other)["status_code"] == 403
     with inside(BinderHub={"cors_allow_origin": "https://other.example.org"}) as server:
-        there(server)
+        add_image(server)
         asked = requests.options(f"{server.url}api/launches", headers=other, timeout=60)
         assert "Content-Type" in asked.headers["Access-Control-Allow-Headers"]
         answer = server.start(headers=other)
@@ -311,7 +311,7 @@ def test_the_quota_is_asked_before_a_build_and_before_a_launch() -> None:
         PlayedQuota.exceeded = True
         events = server.watch(server.start())
         assert (events[-1]["reason"], events[-1]["message"]) == ("quota", sentence)
-        there(server)
+        add_image(server)
         events = server.watch(server.start())
         assert phases(events) == ["waiting", "built", "launching", "failed"]
         assert events[-1]["message"] == sentence
@@ -450,7 +450,7 @@ def test_a_build_that_nobody_waits_for_is_not_watched_any_more() -> None:
 
 def test_a_launch_is_tried_as_often_as_binderhub_tries() -> None:
     with inside() as server:
-        there(server)
+        add_image(server)
         server.launcher.failures = [OSError("lost"), HTTPError(500, "Spawn failed: 100% wrong")]
         events = server.watch(server.start())
         assert events[-1]["attempt"] == 3
@@ -466,7 +466,7 @@ def test_a_launch_is_tried_as_often_as_binderhub_tries() -> None:
 
 def test_a_launch_that_is_cancelled_leaves_no_server_and_no_user() -> None:
     with inside() as server:
-        there(server)
+        add_image(server)
         server.call(lambda: setattr(server.launcher, "hold", asyncio.Event()))
         stream = server.stream("build/gh/a/b/HEAD")
         launch_id = next(
@@ -482,7 +482,7 @@ def test_a_launch_that_is_cancelled_leaves_no_server_and_no_user() -> None:
 
 def test_a_launch_is_written_into_binderhubs_event_log() -> None:
     with inside(BinderHub={"normalized_origin": "binder.example.org"}) as server:
-        there(server)
+        add_image(server)
         given = token("gh/a/b/HEAD", server.host)
         server.watch(
             server.start(params={"build_token": given}, headers={"Sec-Fetch-Site": "same-origin"})
@@ -504,7 +504,7 @@ def test_a_launch_is_written_into_binderhubs_event_log() -> None:
 
 def test_metrics_versions_health_and_page_are_binderhubs_with_ours_beside() -> None:
     with inside() as server:
-        there(server)
+        add_image(server)
         server.watch(server.start())
         metrics = server.get("metrics").text
         assert "binderprogress_launches_running 0.0" in metrics
@@ -520,7 +520,7 @@ def test_metrics_versions_health_and_page_are_binderhubs_with_ours_beside() -> N
 
 def test_our_page_launches_with_a_build_token_of_its_own() -> None:
     with inside(BinderProgress={"page": "ours"}, RateLimiter={"limit": 1}) as server:
-        there(server)
+        add_image(server)
         with requests.Session() as browser:
             page = browser.get(f"{server.url}v2/gh/a/b/HEAD?urlpath=lab", timeout=60)
             assert 'spec="gh/a/b/HEAD"' in page.text
@@ -545,7 +545,7 @@ def test_settings_are_documented() -> None:
 
 def test_it_all_is_below_binderhubs_base_url() -> None:
     with inside(BinderHub={"base_url": "/services/binder/"}) as server:
-        there(server)
+        add_image(server)
         assert server.url.endswith("/services/binder/")
         assert server.watch(server.start())[-1]["binder_launch_host"] == server.url
         assert list(server.stream("build/gh/a/b/HEAD"))[-1][1]["phase"] == "ready"
@@ -555,7 +555,7 @@ def test_the_access_log_does_not_have_the_keys_of_launches(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with inside() as server, caplog.at_level("INFO"):
-        there(server)
+        add_image(server)
         started = server.start()
         server.watch(started)
         server.get(f"api/launches/{started.json()['id']}")

@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 
 from ...support import axe
 from ...support.hublogin import NAVIGATE, Visitor, by_token
-from ...support.inside import Inside, PlayedBuild, inside, there
+from ...support.inside import Inside, PlayedBuild, add_image, inside
 
 LOGINS: dict[str, Any] = {"BinderHub": {"auth_enabled": True}}
 OURS: dict[str, Any] = {**LOGINS, "BinderProgress": {"page": "ours"}}
@@ -45,7 +45,7 @@ def message(answer: requests.Response) -> str:
 
 def test_without_a_login_nothing_is_started_or_seen() -> None:
     with inside(**LOGINS) as server:
-        there(server)
+        add_image(server)
         ((_, event),) = server.stream("build/gh/a/b/HEAD")
         assert (event["phase"], event["status_code"]) == ("failed", 403)
         assert "Log in to JupyterHub" in event["message"]
@@ -70,7 +70,7 @@ def test_without_a_login_nothing_is_started_or_seen() -> None:
 
 def test_one_sees_the_list_of_ones_own_launches() -> None:
     with inside(**LOGINS) as server:
-        there(server)
+        add_image(server)
         launch = server.start(headers=by_token("ann")).json()["id"]
         listed = server.get("api/launches", headers=by_token("ann")).json()["launches"]
         assert [one["id"] for one in listed] == [launch]
@@ -94,7 +94,7 @@ def test_a_service_builds_and_gets_no_users_server() -> None:
     robot = by_token("robot")
     only = {"BinderHub": {"auth_enabled": True, "enable_api_only_mode": True}}
     with inside(**only) as server:
-        image = there(server)
+        image = add_image(server)
         # The service has the name of a user.
         answer = server.start(headers=robot)
         assert answer.status_code == 403
@@ -109,7 +109,7 @@ def test_a_service_builds_and_gets_no_users_server() -> None:
 
 def test_named_servers_are_started_where_the_hub_has_them() -> None:
     with inside(**LOGINS, PlayedLauncher={"allow_named_servers": True}) as server:
-        there(server)
+        add_image(server)
         server.watch(server.start(headers=by_token("ann")), **by_token("ann"))
         (asked,) = server.launcher.launched
     assert (asked["username"], asked["server_name"]) == ("ann", "b-0")
@@ -118,7 +118,7 @@ def test_named_servers_are_started_where_the_hub_has_them() -> None:
 def test_a_users_running_server_is_told_of_once_and_goes_on() -> None:
     ann = by_token("ann")
     with inside(**LOGINS) as server:
-        there(server)
+        add_image(server)
         sentence = "User ann already has a running server."
         server.launcher.failures = [HTTPError(409, sentence)]
         events = server.watch(server.start(headers=ann), **ann)
@@ -153,7 +153,7 @@ def test_pages_lead_to_the_login_and_it_leads_back() -> None:
 
 def test_a_page_launches_for_who_is_logged_in_with_the_pages_own_cookie() -> None:
     with inside(**OURS, RateLimiter={"limit": 1}) as server:
-        there(server)
+        add_image(server)
         ann, bob = logged_in(server, "ann"), logged_in(server, "bob")
         # Attack: a page of another user's server sends the login cookie, but cannot read _xsrf.
         refused = start(ann, xsrf=False)
@@ -180,7 +180,7 @@ def test_a_page_launches_for_who_is_logged_in_with_the_pages_own_cookie() -> Non
 
 def test_a_websocket_of_a_page_shows_only_ones_own() -> None:
     with inside(**OURS) as server:
-        there(server)
+        add_image(server)
         ann, bob = logged_in(server, "ann"), logged_in(server, "bob")
         url = start(ann).json()["socket_url"]
 
@@ -198,7 +198,7 @@ def test_a_websocket_of_a_page_shows_only_ones_own() -> None:
 
 def test_binderhubs_own_page_starts_by_its_cookie() -> None:
     with inside(**LOGINS) as server:
-        there(server)
+        add_image(server)
         ann = logged_in(server, "ann")
         accept = {"Accept": "text/event-stream"}
         answer = ann.fetch("GET", "build/gh/a/b/HEAD", headers=accept)
@@ -248,7 +248,7 @@ def test_all_of_it_is_below_binderhubs_base_url() -> None:
     config = Config(OURS)
     config.BinderHub.base_url = "/services/binder/"
     with inside(**config, HubOAuth={"base_url": "/services/binder/"}) as server:
-        there(server)
+        add_image(server)
         ann = logged_in(server, "ann")
         assert start(ann).status_code == 201
         (cookie,) = [one for one in ann.session.cookies if one.name == "_xsrf"]
