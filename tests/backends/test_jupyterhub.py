@@ -321,7 +321,7 @@ async def test_a_spawn_that_fails_is_tried_again_and_then_given_up(hub: Hub) -> 
             assert "The environment does not exist" in item.message
     assert caught.value.reason == "spawn-failed"
     assert str(caught.value) == (
-        "The server could not be started: The environment does not exist; launch the repository "
+        "The server could not be started: The environment does not exist. Launch the repository "
         "again."
     )
     assert caught.value.advice

@@ -438,7 +438,7 @@ def test_a_spec_that_is_not_whole(spec: str) -> None:
 
 @pytest.mark.parametrize("address", ["https://gitlab.com/-/x", "https://github.com/../x"])
 def test_an_address_of_a_site_that_names_no_repository(address: str) -> None:
-    with pytest.raises(SpecError, match=r"reads|has the form"):
+    with pytest.raises(SpecError, match=r"is not the address|has the form"):
         from_address(address)
 
 

@@ -259,7 +259,7 @@ def test_a_launch_to_the_server_and_the_end_of_all(folder: Path, env: dict[str, 
         ) as answer:
             assert answer.status_code == 200
         family = server.program.family()
-        assert len(family) >= 3, "the Hub and its proxy"
+        assert len(family) >= 3, "JupyterHub and its proxy"
         server.program.signal(signal.SIGTERM)
         assert server.program.wait(20) == 0
     assert gone(family, timeout=30)

@@ -312,7 +312,7 @@ def test_started_by_hand(tmp_path: Path) -> None:
     ("given", "missing"),
     [
         ({}, "JUPYTERHUB_API_TOKEN is not set"),
-        ({"JUPYTERHUB_API_TOKEN": "x"}, "JUPYTERHUB_SERVICE_NAME is not set"),
+        ({"JUPYTERHUB_API_TOKEN": "x"}, "Set JUPYTERHUB_SERVICE_NAME"),
     ],
 )
 def test_without_what_the_hub_sets_it_says_what_is_missing(
