@@ -437,8 +437,7 @@ class LaunchManager(LoggingConfigurable):
                 )
 
     def _stop_timer(self, launch: Launch) -> None:
-        timer = self._timers.pop(launch.id, None)
-        if timer is not None:
+        if (timer := self._timers.pop(launch.id, None)) is not None:
             timer.cancel()
 
     def _forget(self, launch: Launch) -> None:
