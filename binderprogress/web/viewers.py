@@ -180,7 +180,7 @@ class EventStreamViewer(_StreamViewer):
         self._linger = linger
         # Attack: a client keeps sending data to fill the read buffer.
         stream.max_buffer_size = 4096
-        stream.set_close_callback(self.left)
+        stream.set_close_callback(self.leave)
 
     def end(self) -> None:
         """Send the end of the stream, and close the connection, maybe after `linger` seconds."""
