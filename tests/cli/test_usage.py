@@ -74,7 +74,7 @@ def test_a_generated_config_is_read_again(env: dict[str, str], tmp_path: Path) -
     assert "# c.Standalone.port = 8585" in config.read_text()
     # An existing file is not overwritten without a terminal to confirm it.
     done = cli("serve", "--generate-config", env=env)
-    assert (done.returncode, "there already" in done.stderr) == (2, True)
+    assert (done.returncode, "already exists" in done.stderr) == (2, True)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         config.write_text(f"{config.read_text()}\nc.Standalone.port = {port}\n")
