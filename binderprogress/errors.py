@@ -124,6 +124,15 @@ class LaunchFailedError(BinderProgressError):
         One sentence: what to do.
     evidence : sequence of str
         The lines of the log that show the reason, if known.
+    fault : str
+        Who can fix it: ``repository``, ``request``, ``server``, ``network`` or ``unknown``. Empty:
+        see the reason.
+    retry : bool or None
+        Whether launching again can help. None: see the reason.
+    file : str
+        The file in the repository to change, if known.
+    line : int
+        The line in `file`, from 1; 0 if unknown.
     """
 
     def __init__(
@@ -134,8 +143,16 @@ class LaunchFailedError(BinderProgressError):
         subject: str = "",
         advice: str = "",
         evidence: Sequence[str] = (),
+        fault: str = "",
+        retry: bool | None = None,
+        file: str = "",
+        line: int = 0,
     ) -> None:
         super().__init__(message)
+        self.fault = fault
+        self.retry = retry
+        self.file = file
+        self.line = line
         self.reason = reason
         self.subject = subject
         self.advice = advice

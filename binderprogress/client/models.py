@@ -8,7 +8,7 @@ import msgspec
 
 from ..core import specs
 from ..core.events import Event
-from ..core.log.reasons import REASONS
+from ..core.log.reasons import REASONS, failure
 from ..core.phases import Phase
 from ..core.printable import plain
 from ..errors import LaunchFailedError, SpecError
@@ -126,13 +126,17 @@ def server_from(last: Event) -> JupyterServer:
     if last.phase is Phase.READY:
         url = last.url if last.url.endswith("/") or "?" in last.url else f"{last.url}/"
         return JupyterServer(url, last.token, last)
-    reason = REASONS.get(last.reason, REASONS["unknown"])
+    known = failure(last.reason if last.reason in REASONS else "unknown")
     raise LaunchFailedError(
-        plain(last.message).strip() or reason.sentence,
-        reason=last.reason or reason.key,
+        plain(last.message).strip() or str(known),
+        reason=last.reason or known.reason,
         subject=plain(last.subject),
-        advice=plain(last.advice) or reason.advice,
+        advice=plain(last.advice) or known.advice,
         evidence=[plain(line) for line in last.evidence],
+        fault=last.fault,
+        retry=last.retry,
+        file=plain(last.file),
+        line=last.line,
     )
 
 

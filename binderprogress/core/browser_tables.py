@@ -10,21 +10,21 @@ import re
 from typing import Any
 
 from . import printable
-from .log import diagnosis, layers, reader, reasons, steps
+from .log import diagnosis, layers, reader, reasons, segments, steps
 from .phases import Phase
 from .timing import estimator, lognormal, observations, priors
 
 __all__ = ["javascript", "tables"]
 
-_TOKEN = re.compile(r"\\.|[\[\]]", re.DOTALL)
+_TOKEN = re.compile(r"\\.|\(\?P<|[\[\]]", re.DOTALL)
 _SPACE = r" \t\n\r\f\v"
 
 
 def javascript(pattern: str) -> str:
     r"""Return a JavaScript pattern that matches the same as a pattern of Python's with `re.ASCII`.
 
-    Only ``\s`` and ``\S`` are translated, because they include more than ASCII in JavaScript. The
-    rest of the pattern must use only syntax that both languages share.
+    Named groups are written differently, and ``\s`` and ``\S`` include more than ASCII in
+    JavaScript. The rest of the pattern must use only syntax that both languages share.
 
     Raises
     ------
@@ -36,6 +36,8 @@ def javascript(pattern: str) -> str:
     def translate(match: re.Match[str]) -> str:
         nonlocal in_set
         part = match[0]
+        if part == "(?P<":
+            return "(?<"
         if part in "[]":
             in_set = part == "["
         elif part == r"\s":
@@ -52,23 +54,29 @@ def javascript(pattern: str) -> str:
 def tables() -> dict[str, Any]:
     """Return all tables as one object, for JSON."""
     return {
-        "reasons": [
-            {
-                "key": reason.key,
-                "pattern": javascript(reason.pattern),
-                "below": javascript(reason.below),
-                "named": bool(reason.named),
-            }
-            for reason in reasons.PATTERN_REASONS
-        ],
+        "reasons": {reason.key: _reason(reason) for reason in reasons.REASONS.values()},
+        "rules": [_rule(rule) for rule in reasons.RULES.rules],
+        "segments": {
+            "patterns": {name: javascript(text) for name, text in segments.PATTERNS.items()},
+            "starts": [list(start) for start in segments.STARTS],
+            "commands": [[kind, javascript(text)] for kind, text in segments.COMMANDS],
+            "files": [javascript(text) for text in segments.FILES],
+            "usual": sorted(reasons.USUAL_KINDS),
+        },
+        "warning": javascript(diagnosis.WARNING),
         "escapes": printable.ESCAPES,
-        "drawn": diagnosis.LINE_DRAWING,
+        "drawn": diagnosis.DRAWN,
         "limits": {
             "line": diagnosis.LONGEST_LINE,
             "lines": diagnosis.MOST_LINES,
             "log": diagnosis.LONGEST_LOG,
             "subject": diagnosis.LONGEST_SUBJECT,
             "evidence": diagnosis.EVIDENCE,
+            "evidenceLine": diagnosis.LONGEST_EVIDENCE,
+            "before": diagnosis.BEFORE,
+            "causes": diagnosis.CAUSES,
+            "near": diagnosis.NEAR,
+            "sentence": diagnosis.LONGEST_SENTENCE,
         },
         "steps": {
             "patterns": {name: javascript(text) for name, text in steps.PATTERNS.items()},
@@ -115,3 +123,40 @@ def _estimates() -> dict[str, Any]:
         "build": list(observations.BUILD_PHASES),
         "pullTold": sorted(estimator.PULL_STEPS),
     }
+
+
+def _reason(reason: reasons.Reason) -> dict[str, Any]:
+    return {
+        "fault": reason.fault,
+        "retry": reason.retry,
+        "file": reason.file,
+        "defaultFile": reason.default_file,
+        "named": bool(reason.named),
+        "detailed": reason.detailed,
+    }
+
+
+def _rule(rule: reasons.Rule) -> dict[str, Any]:
+    """Return what the browser needs of a rule, without what is empty."""
+    table = {
+        "id": rule.id,
+        "reason": rule.reason,
+        "patterns": [javascript(pattern) for pattern in rule.patterns],
+        "kinds": sorted(rule.kinds),
+        **{name: javascript(getattr(rule, name)) for name in reasons.DETAILS},
+        "requiresAbove": rule.requires_above,
+        "requiresNearby": rule.requires_nearby,
+        "furthest": rule.furthest,
+        "warnings": rule.warnings,
+        "printed": rule.printed,
+        "evidenceAbove": rule.evidence_above,
+        "evidenceBelow": rule.evidence_below,
+        "sentence": rule.sentence,
+        "advice": rule.advice,
+        "file": rule.file,
+        "fault": rule.fault,
+        "retry": rule.retry,
+    }
+    return {
+        name: value for name, value in table.items() if value not in (None, "", [], 0, False)
+    } | ({} if rule.retry is None else {"retry": rule.retry})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from inspect import cleandoc
 from math import exp
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -111,6 +111,20 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     evidence: Annotated[
         list[str], Meta(description="On failed: the lines of the log that show the reason.")
     ] = []
+    fault: Annotated[
+        Literal["", "repository", "request", "server", "network", "unknown"],
+        Meta(
+            description="On failed: who can fix it. The author of the repository, the person who "
+            "launched it, the operator of the server, or nobody (network)."
+        ),
+    ] = ""
+    retry: Annotated[
+        bool | None, Meta(description="On failed: whether launching again can help.")
+    ] = None
+    file: Annotated[str, Meta(description="On failed: the file in the repository to change.")] = ""
+    line: Annotated[
+        int, Meta(ge=0, description="On failed: the line in `file`, from 1; 0 if unknown.")
+    ] = 0
     imageName: Annotated[str, Meta(description="On built: the image or environment.")] = ""  # noqa: N815 - BinderHub's name
     url: Annotated[
         str, Meta(description="On ready: the address of the Jupyter server, http or https.")

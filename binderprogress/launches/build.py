@@ -138,12 +138,12 @@ class Build:
                 raise
             return result
         except StorageError as error:
-            raise failure("storage") from error
+            raise failure("store-failed") from error
         except asyncio.CancelledError:
             # By `_stop`, or the last launch left, or the server stops.
             self.channel.end()
             if self.channel.failure is not None:
-                raise failure("storage") from self.channel.failure
+                raise failure("store-failed") from self.channel.failure
             raise
         finally:
             self.full_log.close()

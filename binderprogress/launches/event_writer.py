@@ -13,7 +13,7 @@ import msgspec
 
 from ..backends.base import Attempt
 from ..core.events import Encoded, Event
-from ..core.log.diagnosis import Diagnosis, diagnose
+from ..core.log.diagnosis import Diagnosis, diagnose, diagnosis_of
 from ..core.log.reader import Note
 from ..core.log.reasons import REASONS
 from ..core.log.steps import Step
@@ -35,8 +35,10 @@ _SHORT = _TAIL_CHARACTERS // _TAIL
 # Attack: a log that consists of steps. `spans` uses MOST_SPANS changes. Launches that join late
 # need some more.
 _MOST_CHANGES = 2 * MOST_SPANS
-# Reasons that only say that a process failed. The log may say why.
-_UNTOLD = {"unknown", "build-failed"}
+# Failures of which nothing is known but the exit code of a process.
+_UNKNOWN = {"unknown", "build-failed"}
+# Reasons that say how a launch failed, but not why.
+_SYMPTOMS = {*_UNKNOWN, "spawn-failed", "start-timeout", "server-did-not-answer", "no-node"}
 _ENDS = TERMINAL | {Phase.BUILT}
 _NO_STEP = Step("", "")
 
@@ -234,21 +236,38 @@ class Writer:
 
         If the launch is cancelled meanwhile, nothing is appended.
         """
-        found = Diagnosis(error.reason, error.subject, str(error), error.advice, [])
-        if error.reason in _UNTOLD:
-            # In a thread: the log is untrusted, and searching it must not block the event loop.
-            found = await asyncio.to_thread(diagnose, list(self._tail), otherwise=error.reason)
+        diagnosis = await self._diagnosed(error)
         if self.channel.ended:
             return
         # Errors contain addresses, and an address may contain a password.
         self.end(
             Phase.FAILED,
-            redact(found.message) + "\n",
-            reason=found.reason,
-            subject=redact(found.subject),
-            advice=redact(found.advice),
-            evidence=[redact(line) for line in found.evidence],
+            redact(diagnosis.message) + "\n",
+            reason=diagnosis.reason,
+            subject=redact(diagnosis.subject),
+            advice=redact(diagnosis.advice),
+            evidence=[redact(line) for line in diagnosis.evidence],
+            fault=diagnosis.fault,
+            retry=diagnosis.retry,
+            file=diagnosis.file,
+            line=diagnosis.line,
         )
+
+    async def _diagnosed(self, error: LaunchFailedError) -> Diagnosis:
+        """Look in the log for the cause of an error that does not name one."""
+        diagnosis = diagnosis_of(error)
+        if error.reason not in _SYMPTOMS:
+            return diagnosis
+        log, kind = list(self._tail), ""
+        if self.phase is Phase.LAUNCHING:
+            # A spawn ends with a message about time; the events before it say what it waited for.
+            log.append(str(error))
+            kind = "spawn"
+        # Whoever owns the repository writes the log. Reading it must not hold up other launches.
+        cause = await asyncio.to_thread(diagnose, log, otherwise=error.reason, kind=kind)
+        if cause.rule or error.reason in _UNKNOWN:
+            return cause
+        return msgspec.structs.replace(diagnosis, evidence=cause.evidence)
 
     def cancel(self, reason: str) -> None:
         """Append a cancellation as the last event, and end the channel."""

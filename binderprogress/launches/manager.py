@@ -386,7 +386,7 @@ class LaunchManager(LoggingConfigurable):
     def _lose(self, launch: Launch) -> None:
         """End a launch whose events cannot be stored."""
         task = None if launch.ended else self._tasks.get(launch.id)
-        launch.lose(failure("storage"))
+        launch.lose(failure("store-failed"))
         # A launch that had ended is not cancelled: its task is about to end, or cleans up.
         if task is not None:
             task.cancel()

@@ -21,10 +21,9 @@ from typing import Any, NamedTuple
 import pytest
 
 import binderprogress
-from binderprogress.core.log.diagnosis import FLAGS, LONGEST_LINE, diagnose
-from binderprogress.core.log.matching import Matcher
+from binderprogress.core.log.diagnosis import LONGEST_LINE, diagnose
 from binderprogress.core.log.reader import LogReader
-from binderprogress.core.log.reasons import REASONS
+from binderprogress.core.log.reasons import RULES
 from binderprogress.core.specs import from_address, parse
 from binderprogress.errors import SpecError
 
@@ -102,15 +101,21 @@ def patterns_in(value: object) -> Iterator[re.Pattern[Any]]:
 
 
 def tried_alone() -> Iterator[Use]:
-    """Iterate over the alternatives of the reasons' patterns; they are tried where they begin."""
-    for reason in REASONS.values():
-        if reason.pattern:
-            for alternative in Matcher(reason.pattern, FLAGS).alternatives:
-                yield Use(alternative.pattern, "search")
+    """Iterate over the alternatives of the rules' patterns; they are tried where they begin."""
+    for rule in RULES.rules:
+        for alternative in rule.matcher.alternatives:
+            yield Use(alternative.pattern, "search")
+
+
+def details() -> Iterator[Use]:
+    """Iterate over the patterns that are tried once a rule has matched."""
+    for rule in RULES.rules:
+        for pattern in rule.detail.values():
+            yield Use(pattern, "search")
 
 
 USES = {str(use): use for name in MODULES for use in used(name)}
-USES |= {str(use): use for use in tried_alone()}
+USES |= {str(use): use for use in [*tried_alone(), *details()]}
 
 
 def seconds(work: Callable[[], object], *, enough: float = MOST) -> float:
@@ -150,12 +155,7 @@ def test_attack_a_line_of_100_kb_keeps_a_pattern_busy(use: Use) -> None:
 # -- the whole way, as the server goes it
 
 ALTERNATIVES = [use.pattern for use in tried_alone()]
-NEEDLES = [
-    alternative.literal
-    for reason in REASONS.values()
-    if reason.pattern
-    for alternative in Matcher(reason.pattern, FLAGS).alternatives
-]
+NEEDLES = [each.literal for rule in RULES.rules for each in rule.matcher.alternatives]
 
 
 def test_attack_a_crafted_log_of_long_lines_keeps_the_diagnosis_busy() -> None:

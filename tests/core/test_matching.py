@@ -9,19 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binderprogress.core.log.diagnosis import FLAGS
-from binderprogress.core.log.matching import Log, Matcher
-from binderprogress.core.log.reasons import REASONS
+from binderprogress.core.log.matching import Matcher, Text
+from binderprogress.core.log.reasons import FLAGS, RULES
 
-PATTERNS = [reason.pattern for reason in REASONS.values() if reason.pattern]
-ALTERNATIVES = [
-    alternative for pattern in PATTERNS for alternative in Matcher(pattern, FLAGS).alternatives
-]
+PATTERNS = [pattern for rule in RULES.rules for pattern in rule.patterns]
+ALTERNATIVES = [alternative for rule in RULES.rules for alternative in rule.matcher.alternatives]
 TEXT = st.text(st.sampled_from("aK\u212a\u0130ſ '\"`0-─:") | st.characters())
 
 
 def spans(pattern: str, lines: list[str]) -> list[tuple[int, tuple[int, int], tuple[object, ...]]]:
-    found = Matcher(pattern, FLAGS).find(Log(lines))
+    found = Matcher([pattern], FLAGS).find(Text(lines))
     return [(at, match.span(), match.groups()) for at, match in found]
 
 
@@ -42,7 +39,7 @@ def test_it_finds_what_re_finds(pattern: str, data: st.DataObject, texts: list[s
     for at, line in enumerate(lines):
         if match := re.search(pattern, line, FLAGS):
             expected.append((at, match.span()))
-    found = Matcher(pattern, FLAGS).find(Log(lines))
+    found = Matcher([pattern], FLAGS).find(Text(lines))
     assert [(at, match.start()) for at, match in found] == [(at, s[0]) for at, s in expected]
 
 
@@ -73,7 +70,7 @@ def test_the_leftmost_match_of_a_line_counts() -> None:
 def test_the_text_that_is_looked_for(pattern: str, literal: str, is_prefix: bool) -> None:
     if "|or" in pattern:
         with pytest.raises(ValueError, match="no literal of 5 characters"):
-            Matcher(pattern, FLAGS)
+            Matcher([pattern], FLAGS)
         pattern = pattern.removesuffix("|or")
-    (alternative,) = Matcher(pattern, FLAGS).alternatives
+    (alternative,) = Matcher([pattern], FLAGS).alternatives
     assert (alternative.literal, alternative.is_prefix) == (literal, is_prefix)

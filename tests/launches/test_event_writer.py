@@ -297,7 +297,12 @@ async def test_what_is_cancelled_while_it_is_explained_ends_once(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released = threading.Event()
-    monkeypatch.setattr(writing, "diagnose", lambda *_, **__: released.wait(10))
+
+    def explain(*_: object, **__: object) -> Diagnosis:
+        assert released.wait(10)
+        return diagnose([])
+
+    monkeypatch.setattr(writing, "diagnose", explain)
     failing = asyncio.create_task(writer.fail(failure("build-failed")))
     await asyncio.sleep(0)
     writer.cancel("cancelled")

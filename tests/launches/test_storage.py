@@ -144,7 +144,7 @@ async def check_end(launch: Launch) -> None:
     events = await events_of(launch)
     assert keys(events) == list(range(1, len(events) + 1))
     assert [event.phase for event in events if event.terminal] == [Phase.FAILED]
-    assert events[-1].reason == "storage"
+    assert events[-1].reason == "store-failed"
     assert events[-1].message == "The server could not store this launch.\n"
     assert "contact the administrator" in events[-1].advice
     assert (await log_of(launch)).endswith(events[-1].message)

@@ -176,14 +176,7 @@ class BinderStream:
         if diagnosis.reason == "quota" or (
             diagnosis.reason in _HOST_REASONS and not self._launching
         ):
-            return UnusableError(
-                LaunchFailedError(
-                    diagnosis.message,
-                    reason=diagnosis.reason,
-                    subject=diagnosis.subject,
-                    advice=diagnosis.advice,
-                )
-            )
+            return UnusableError(diagnosis.error())
         if self._launching and not is_known:
             return failure("spawn-failed")
         # The launch will diagnose the log, and has the lines for the evidence.

@@ -368,11 +368,9 @@ def _refused_by_git(spec: Spec, output: str) -> LaunchFailedError:
             advice="Use its new address. The administrator can allow redirects with "
             "c.Network.follow_redirects.",
         )
-    diagnosis = diagnose(output.splitlines(), otherwise="private-or-missing")
+    diagnosis = diagnose(output.splitlines(), otherwise="private-or-missing", kind="fetch")
     message = f"{diagnosis.message.removesuffix('.')} ({spec.repo_url})."
-    return LaunchFailedError(
-        message, reason=diagnosis.reason, subject=diagnosis.subject, advice=diagnosis.advice
-    )
+    return diagnosis.error(message)
 
 
 def _choose(refs: dict[str, str], ref: str) -> str | None:

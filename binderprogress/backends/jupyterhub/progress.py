@@ -133,20 +133,11 @@ def servers_of_user(body: str) -> dict[str, Any]:
 def spawn_failure(message: str) -> LaunchFailedError:
     """Return the error for a spawn that failed with a message."""
     message = redact(message)
-    diagnosis = diagnose([message], otherwise="spawn-failed")
+    diagnosis = diagnose([message], otherwise="spawn-failed", kind="spawn")
+    if diagnosis.rule:
+        return diagnosis.error()
     sentence = message.removeprefix("Spawn failed: ").strip().rstrip(".")
-    if diagnosis.reason == "spawn-failed":
-        return LaunchFailedError(
-            f"The server could not be started: {sentence}.",
-            reason=diagnosis.reason,
-            advice=diagnosis.advice,
-        )
-    return LaunchFailedError(
-        f"{diagnosis.message} ({sentence})",
-        reason=diagnosis.reason,
-        subject=diagnosis.subject,
-        advice=diagnosis.advice,
-    )
+    return diagnosis.error(f"The server could not be started: {sentence}.")
 
 
 def retry_after(text: str | None) -> float:

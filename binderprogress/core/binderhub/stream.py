@@ -13,9 +13,9 @@ from urllib.parse import urljoin, urlsplit
 
 from ...errors import LaunchFailedError
 from ..events import Event, is_http_url
-from ..log.diagnosis import Diagnosis, diagnose
+from ..log.diagnosis import Diagnosis, diagnose, diagnosis_of
 from ..log.reader import BINDERHUB_PHASES, LogReader, clean, from_binderhub
-from ..log.reasons import REASONS, failure
+from ..log.reasons import failure
 from ..log.steps import Step
 from ..phases import Phase
 from ..redact import redact_address, without_credentials
@@ -229,8 +229,9 @@ class BinderHubLaunch:
 
         `message` and `advice` replace those of the reason.
         """
-        known = REASONS[reason]
-        self._end(Diagnosis(reason, "", message or known.sentence, advice or known.advice, []), now)
+        known = failure(reason, message)
+        known.advice = advice or known.advice
+        self._end(diagnosis_of(known), now)
 
     def cancel(self, *, now: float) -> None:
         """End the launch because the caller stopped watching it."""
@@ -254,7 +255,8 @@ class BinderHubLaunch:
             usual = reason_of_status(record.get("status_code"))
         else:
             usual = "build-failed" if self.phase in PHASES_BEFORE_LAUNCH else "spawn-failed"
-        self._end(diagnose(self._tail, otherwise=usual), now)
+        kind = "spawn" if self.phase is Phase.LAUNCHING else ""
+        self._end(diagnose(self._tail, otherwise=usual, kind=kind), now)
 
     def _end(self, diagnosis: Diagnosis, now: float) -> None:
         self._append(
@@ -266,6 +268,10 @@ class BinderHubLaunch:
             subject=diagnosis.subject,
             advice=diagnosis.advice,
             evidence=diagnosis.evidence,
+            fault=diagnosis.fault,
+            retry=diagnosis.retry,
+            file=diagnosis.file,
+            line=diagnosis.line,
         )
 
     def _append_line(

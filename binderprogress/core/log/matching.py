@@ -8,14 +8,16 @@ literals a hundred times as fast.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
-__all__ = ["Log", "Matcher"]
+__all__ = ["Matcher", "Text"]
 
 _TOKEN = re.compile(
     r"""
-      (?P<group> \( (?: \?[:=!] )? )
+      (?P<group> \( (?: \?[:=!] | \?P<\w+> )? )
     | (?P<end> \) )
     | (?P<or> \| )
     | (?P<repeat> [*+?]\?? | \{\d+(?:,\d*)?\}\?? )
@@ -30,7 +32,7 @@ _TOKEN = re.compile(
 _LONG_ENOUGH = 5
 
 
-class Log:
+class Text:
     """Lines of a log, prepared for `Matcher.find`.
 
     Parameters
@@ -42,17 +44,27 @@ class Log:
     def __init__(self, lines: list[str]) -> None:
         self.lines = lines
         self.lowered = [_lower(line) for line in lines]
-        self.text = "\n".join(self.lowered)
+        self._text = "\n".join(self.lowered)
+        self._starts = list(accumulate((len(line) + 1 for line in self.lowered), initial=0))
+
+    def lines_with(self, literal: str) -> Iterator[int]:
+        """Iterate over the indexes of the lines that contain a text in lower case."""
+        at = self._text.find(literal)
+        while at >= 0:
+            # Most literals are in no line, so looking for them in all lines at once is fast.
+            index = bisect_right(self._starts, at) - 1
+            yield index
+            at = self._text.find(literal, self._starts[index + 1])
 
 
 class Matcher:
-    """A case-insensitive pattern that finds the same matches as ``re.search``.
+    """Case-insensitive patterns that find the same matches as ``re.search``.
 
     Parameters
     ----------
-    pattern : str
-        It may contain plain and non-capturing groups and lookaheads. Each alternative needs a
-        literal of 5 characters outside of groups.
+    patterns : iterable of str
+        They may contain plain, named and non-capturing groups and lookaheads. Each alternative
+        needs a literal of 5 characters outside of groups.
     flags : re.RegexFlag
         Must include `re.IGNORECASE`.
 
@@ -62,22 +74,22 @@ class Matcher:
         If an alternative has no such literal.
     """
 
-    def __init__(self, pattern: str, flags: re.RegexFlag) -> None:
+    def __init__(self, patterns: Iterable[str], flags: re.RegexFlag) -> None:
         self.alternatives = [
-            _Alternative(*_literal(text), re.compile(text, flags)) for text in _split(pattern)
+            _Alternative(*_literal(text), re.compile(text, flags))
+            for pattern in patterns
+            for text in _split(pattern)
         ]
 
-    def find(self, log: Log) -> list[tuple[int, re.Match[str]]]:
-        """Return the matching lines: each line's index in the log, and its leftmost match."""
-        possible = [each for each in self.alternatives if each.literal in log.text]
-        if not possible:
-            return []
-        hits = []
-        for index, (line, lowered) in enumerate(zip(log.lines, log.lowered, strict=True)):
-            matches = [match for each in possible if (match := each.search(line, lowered))]
-            if matches:
-                hits.append((index, min(matches, key=re.Match.start)))
-        return hits
+    def find(self, text: Text) -> list[tuple[int, re.Match[str]]]:
+        """Return the matching lines: each line's index in the text, and its leftmost match."""
+        hits: dict[int, re.Match[str]] = {}
+        for each in self.alternatives:
+            for index in text.lines_with(each.literal):
+                match = each.search(text.lines[index], text.lowered[index])
+                if match and (index not in hits or match.start() < hits[index].start()):
+                    hits[index] = match
+        return sorted(hits.items())
 
 
 class _Alternative(NamedTuple):

@@ -1,386 +1,299 @@
-"""The reasons why a launch fails, as data: patterns, a sentence and advice.
+"""Reasons and rules: why launches fail, and what a log says when they do.
 
-`diagnosis` searches a log for them. The browser uses the same patterns, see `browser_tables`.
+The data is in ``rules.toml``, which the browser shares (see `core.browser_tables`). Operators add
+files of their own in the same format.
 """
 
 from __future__ import annotations
 
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cached_property
+from importlib.resources import files
+from typing import Any, Literal
+
 import msgspec
 
-from ...errors import LaunchFailedError
+from ...errors import ConfigError, LaunchFailedError
+from .matching import Matcher
 
-__all__ = ["PATTERN_REASONS", "REASONS", "Reason", "failure"]
+__all__ = [
+    "DETAILS",
+    "FLAGS",
+    "KINDS",
+    "REASONS",
+    "RULES",
+    "USUAL_KINDS",
+    "Example",
+    "Fault",
+    "Reason",
+    "Rule",
+    "RuleSet",
+    "failure",
+    "fill",
+    "is_full",
+    "read_rules",
+]
+
+Fault = Literal["repository", "request", "server", "network", "unknown"]
+"""Who can mend it: the author of the repository, the person who launched it, the operator of the
+server or the Hub, or nobody but time."""
+
+_PLACE = re.compile(r"\{(\w+)\}")
+
+FLAGS = re.IGNORECASE | re.ASCII
+"""How patterns are meant. ASCII: as JavaScript takes ``\\w``, ``\\d`` and the case of letters."""
+
+BUILD_KINDS = (
+    "detect",
+    "from",
+    "copy",
+    "apt",
+    "conda",
+    "pip",
+    "r",
+    "julia",
+    "nix",
+    "npm",
+    "postbuild",
+    "run",
+)
+KINDS = ("fetch", "submodule", *BUILD_KINDS, "push", "spawn")
+"""The kinds of steps that a log has."""
+
+USUAL_KINDS = {"fetch", *BUILD_KINDS}
+"""The kinds whose rules are tried where the kind of a step is not known."""
+
+DETAILS = ("above", "below", "nearby", "title", "cause", "overcome")
+"""The fields of a rule that are one more pattern each."""
 
 
-class Reason(msgspec.Struct, frozen=True):
-    """One known cause of a failure.
+class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What people are told about one way to fail.
 
     Attributes
     ----------
-    key : str
-        For programs and translations.
-    pattern : str
-        A regular expression that is searched for in each line. Empty: never searched for.
-    sentence : str
-        What happened.
+    sentence, named : str
+        What happened, without and with the subject: ``{subject}``, and ``{name}`` for any other
+        group of the pattern that matched.
     advice : str
-        What to do.
-    named : str
-        What happened, naming the subject: ``{0}`` is the first group of `pattern` that matched.
-    below : str
-        A regular expression with one group, searched for in the matching line joined with the
-        lines below it, because some programs wrap their messages. It gives ``{0}`` if `pattern`
-        does not.
+        What to do. ``{file}`` is the file to change.
+    fault : str
+        Who can mend it; see `Fault`.
+    retry : bool
+        Whether trying again can help.
+    file : str
+        The file to change, if it is always the same one.
+    detailed : str
+        What happened, with the subject and other values; used where all of them are known.
+    default_file : str
+        The file to change, if neither the log nor the step that failed says which.
     """
 
-    key: str
-    pattern: str
     sentence: str
     advice: str
+    fault: Fault
+    retry: bool
     named: str = ""
+    file: str = ""
+    default_file: str = ""
+    detailed: str = ""
+    key: str = ""
+
+
+class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A log that a rule recognises, and what it makes of it; the tests try it.
+
+    `kind` is the kind of step that the log is of, if it does not say so itself.
+    """
+
+    log: str
+    kind: str = ""
+    subject: str = ""
+    file: str = ""
+    line: int = 0
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
+    """How a reason is recognised in the lines of the step that failed.
+
+    Attributes
+    ----------
+    id : str
+    reason : str
+        The key of a reason.
+    patterns : list of str
+        Regular expressions; a line that one of them is found in makes the rule match. Groups that
+        are called ``subject``, ``file`` and ``line`` say what it is about, and where.
+    where : list of str
+        The kinds of steps that it applies to (`KINDS`); ``build`` is short for all those of a
+        build. Empty: all.
+    above, below, nearby : str
+        Patterns for more groups. `above` is looked for in the line that matched and then in those
+        before it, `below` in that line and those after it, joined, `nearby` in the whole step.
+    requires_above, requires_nearby : bool
+        Whether the rule matches only if that pattern is found, too.
+    furthest : bool
+        Whether `above` is the first line of the step that it is found in, not the nearest.
+    title : str
+        A pattern for more groups, looked for in the instruction that failed.
+    cause : str
+        A pattern: up to three of the lines of the step that it is found in are evidence, too.
+    overcome : str
+        A pattern: where it is found in a later line, the failure was overcome and does not count.
+    warnings : bool
+        Whether lines that are only warnings count.
+    printed : bool
+        Whether the last lines that the step printed are the evidence, and not the line that
+        matched.
+    evidence_above, evidence_below : int
+        Number of lines before and after the one that matched which are evidence, too.
+    sentence, advice, file, fault, retry
+        In place of the reason's.
+    examples : list of Example
+    """
+
+    id: str
+    reason: str
+    patterns: list[str]
+    where: list[str] = []
+    above: str = ""
+    requires_above: bool = False
+    furthest: bool = False
     below: str = ""
+    nearby: str = ""
+    requires_nearby: bool = False
+    title: str = ""
+    cause: str = ""
+    overcome: str = ""
+    warnings: bool = False
+    printed: bool = False
+    evidence_above: int = 0
+    evidence_below: int = 0
+    sentence: str = ""
+    advice: str = ""
+    file: str = ""
+    fault: Fault | None = None
+    retry: bool | None = None
+    examples: list[Example] = []
+
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of steps that it applies to; empty: all."""
+        kinds = set(self.where)
+        if "build" in kinds:
+            kinds.update(BUILD_KINDS)
+        return frozenset(kinds)
+
+    def applies_to(self, kind: str) -> bool:
+        """Whether it is for steps of this kind; an empty kind is one that is not known."""
+        if not self.kinds:
+            return True
+        return kind in self.kinds if kind else not self.kinds.isdisjoint(USUAL_KINDS)
+
+    @cached_property
+    def matcher(self) -> Matcher:
+        """Finds the lines that match."""
+        return Matcher(self.patterns, FLAGS)
+
+    @cached_property
+    def detail(self) -> Mapping[str, re.Pattern[str]]:
+        """The compiled patterns for more groups, and `overcome`, by the name of their field."""
+        texts = {name: getattr(self, name) for name in DETAILS}
+        return {name: re.compile(text, FLAGS) for name, text in texts.items() if text}
 
 
-# The first reason that matches any line wins, so causes come before their consequences.
-#
-# Attack: the owner of the repository writes the log, so each pattern must take linear time. Each
-# alternative begins with fixed text or `^`. A repetition after that stops before the next
-# occurrence of the same text, or after a bounded number of characters. `.*` is allowed only after
-# `^`. `tests/attacks/test_patterns.py` measures the time.
-PATTERN_REASONS = [
-    Reason(
-        "no-engine",
-        r"Cannot connect to the Docker daemon|Cannot connect to Podman|podman is not installed"
-        r"|Docker client initialization error|commandline client must be installed"
-        r"|The buildx plugin must be installed|Check if docker is running"
-        r"|No such file or directory: '(?:docker|podman)'"
-        r"|Container engine '[^']*' not found|podman does not work",
-        "The container engine is not responding.",
-        "Start Docker or Podman on the server, or use the engine 'local'.",
-    ),
-    Reason(
-        "quota",
-        r"Too many users running (\S+?)! Try again soon|Too many users on this BinderHub"
-        r"|already has (?:the maximum of \d+ named servers|a running server)"
-        r"|Active user limit exceeded|forbidden: exceeded quota: ",
-        "The limit on running servers has been reached.",
-        "Stop a server that you no longer need, or try again in a few minutes.",
-        "The limit on running servers for {0} has been reached.",
-    ),
-    Reason(
-        "rate-limited",
-        # The waiting time is not shown: BinderHub gives the full period, not the remaining time.
-        r"^Rate limit exceeded\. Try again in \d|GitHub rate limit exceeded|\btoomanyrequests: ",
-        "Too many requests in a short time.",
-        "Try again later.",
-    ),
-    Reason(
-        "banned",
-        r"^Sorry, (\S+) is not allowed to launch",
-        "Launching this repository is not allowed here.",
-        "Contact the administrator.",
-        "Launching {0} is not allowed here.",
-    ),
-    Reason(
-        "bad-spec",
-        r"^No provider found for prefix (\S+)"
-        r"|Spec is not of the form \"[^\"]+\", provided: \"([^\"]*)\""
-        r"|Unsupported git url ([^\s,]+), protocol|^An unresolved ref is required"
-        r"|`unresolved_ref` must be specified in the url",
-        "The launch link is not valid.",
-        "Check the link. It must name a provider, a repository and a branch, tag or commit.",
-        "The launch link is not valid: {0}.",
-    ),
-    Reason(
-        "unresolved",
-        # BinderHub does not tell these cases apart.
-        r"Could not resolve ref for (\S+?)\. Double check",
-        "The repository does not exist or is private, or it has no such branch, tag or commit.",
-        "Check the address for typos, and that the repository is public.",
-        "{0} was not found: the repository does not exist or is private, or it has no such "
-        "branch, tag or commit.",
-    ),
-    Reason(
-        "bad-ref",
-        r"Failed to check out ref '?([^\s']+)|not our ref ([0-9a-f]+)"
-        r"|couldn't find remote ref (\S+)|unable to read tree \(?([0-9a-f]+)"
-        r"|reference is not a tree: (\S+)"
-        r"|Could not parse object '([^']+)'"
-        r"|Remote branch (\S+) not found|pathspec '([^']+)' did not match",
-        "The branch, tag or commit does not exist in the repository.",
-        "Check its spelling, or leave it out to use the default branch.",
-        "The branch, tag or commit {0} does not exist in the repository.",
-    ),
-    Reason(
-        "unsafe-path",
-        r"\bUnsafe file name ('[^']{1,150}'|\"[^\"]{1,150}\"): it ",
-        "The name of a file is not safe to write.",
-        "Ask the author to rename the file.",
-        "The file name {0} is not safe to write.",
-    ),
-    Reason(
-        "too-large",
-        r"\bToo large for this server: ([^.]{1,100})\.",
-        "The repository is too large for this server.",
-        "Launch something smaller, or ask the administrator to raise the limit.",
-        "The repository is too large for this server: {0}.",
-    ),
-    Reason(
-        "address-refused",
-        r"\bThis server may not connect to ([^\s,]{1,255})",
-        "The repository is at an address that this server may not connect to.",
-        "Use a public address, or ask the administrator to allow this one.",
-        "This server may not connect to {0}.",
-    ),
-    Reason(
-        "private-or-missing",
-        r"Repository not found|does not appear to be a git repository|Authentication failed for '"
-        r"|could not read (?:Username|Password)|Permission denied \(publickey"
-        r"|The requested URL returned error: 40[134]|Host key verification failed"
-        r"|\bfatal: repository '[^']*' (?:not found|does not exist)|want to use a secret Gist",
-        "The repository does not exist, or it is private.",
-        "Check the address for typos, and that the repository is public.",
-    ),
-    Reason(
-        "python-unavailable",
-        r"No interpreter found for Python (\S+)"
-        r"|No download found for request: (?:cpython-)?([\w.]+)"
-        r"|Invalid version request: Python \S{1,20} is not supported but (\S+) was requested"
-        r"|Invalid version request: Python|Invalid runtime\.txt"
-        r"|runtime\.txt version not supported|Python version compatible with pyproject\.toml"
-        r"|^pyproject\.toml: requires-python .* is not valid"
-        r"|python-build-standalone/releases/download/[^/]+/cpython-(\d+\.\d+\.\d+)",
-        "The Python version that the repository asks for is not available here.",
-        "Ask for a different version in runtime.txt or pyproject.toml, or remove the version.",
-        "Python {0} is not available here.",
-    ),
-    Reason(
-        "host-unreachable",
-        r"Could not resolve host(?:name)?:? ([^\s;,]+)|unable to look up ([^\s:]+)"
-        r"|Failed to connect to (\S+) port|connect to host (\S+) port"
-        r"|fatal: unable to connect to ([^\s:]+)|Failed to resolve '([^']+)'"
-        r"|Network is unreachable|No route to host"
-        r"|Connection timed out|Operation timed out|Temporary failure in name resolution"
-        r"|Name or service not known",
-        "A host cannot be reached.",
-        "Check the address, and that the host is up. Then try again.",
-        "The host {0} cannot be reached.",
-    ),
-    Reason(
-        "outside-link",
-        r"^(?:Error during build: )?(\S.{0,300}) is a (?:symbolic|hard) link that points outside",
-        "A link in the repository points outside of it.",
-        "Replace the link with a copy of the file, or with a relative link to a file in the "
-        "repository.",
-        "{0} is a link that points outside the repository.",
-    ),
-    Reason(
-        "unsafe-file",
-        r"^(?:Error during build: )?(\S.{0,300}) is neither a file, a folder nor"
-        r"|^(?:Error during build: )?(\S.{0,300}) has folders that are nested more than"
-        r"|^(?:Error during build: )?(\S.{0,300}) is larger than the \d+ MiB that are read"
-        r"|^(?:Error during build: )?(\S.{0,300}) is one of too many symbolic links",
-        "Something in the repository cannot be read safely.",
-        "Remove it from the repository. The log says what is wrong with it.",
-        "{0} cannot be read safely.",
-    ),
-    Reason(
-        "resource-limit",
-        r"File size limit exceeded|CPU time limit exceeded|Errno 27\] File too large"
-        r"|Too many open files|fork: (?:retry: )?Resource temporarily unavailable"
-        r"|was stopped by SIGXFSZ|was stopped by SIGXCPU",
-        "The build exceeded a resource limit.",
-        "Use smaller files or fewer processes, or ask the administrator to raise the limit.",
-    ),
-    Reason(
-        "unsupported-file",
-        r"^(?!\w+BuildPack )(\S+) is not supported without a container engine"
-        r"|BuildPack is not supported without a container engine",
-        "The repository has a file that is not supported without a container engine.",
-        "Launch it with Docker or Podman (--engine docker), or list what it needs in "
-        "requirements.txt.",
-        "The repository has {0}, which is not supported without a container engine.",
-    ),
-    Reason(
-        "out-of-memory",
-        r"OOMKilled|\bOut of memory\b|Cannot allocate memory|\bMemoryError\b"
-        r"|Killed signal terminated program"
-        r"|exit (?:code|status):? (?:137|-9)\b|exited with (?:code|status):? (?:137|-9)\b"
-        r"|non-zero (?:code|status):? (?:137|-9)\b",
-        "There was not enough memory.",
-        "Use fewer or smaller packages, or a larger machine.",
-    ),
-    Reason(
-        "disk-full",
-        r"No space left on device|disk quota exceeded",
-        "The disk is full.",
-        "Try again later. If this keeps happening, contact the administrator.",
-    ),
-    Reason(
-        "conda-conflict",
-        r"─ ([^\s─]+) [^─]*does not exist \(perhaps a typo|nothing provides requested (\S+)"
-        r"|LibMambaUnsatisfiableError|Could not solve for environment specs"
-        r"|ResolvePackageNotFound|UnsatisfiableError|PackagesNotFoundError",
-        "Some packages in environment.yml do not exist, or they conflict with each other.",
-        "Correct or relax the versions that the log names, and try again.",
-        "environment.yml asks for {0}, which is not in its channels.",
-        below=r"(?:NotFoundError: The following packages are [^-:]{0,60}:"
-        r"|ResolvePackageNotFound: ?) - (\S+)",
-    ),
-    Reason(
-        "unsatisfiable-requirement",
-        r"No matching distribution found for (.+)$"
-        r"|No solution found when resolving dependencies"
-        r"|Could not find a version that satisfies the requirement (\S+)"
-        r"|ResolutionImpossible|these package versions have conflicting dependencies"
-        r"|we can conclude that",
-        "The requirements cannot all be satisfied.",
-        "Correct the name or the version in requirements.txt, and try again.",
-        "The requirement {0} cannot be satisfied.",
-        # uv prints its derivation. The last requirement in it is the one that conflicts.
-        below=r"you require ([\w.\[\]-][^\s,]*(?:,[<>=!~][^\s,]+)*),"
-        r" we can conclude that your requirements",
-    ),
-    Reason(
-        "bad-requirement-file",
-        r"Couldn't parse requirement|Invalid requirement|Could not open requirements file"
-        r"|File not found: `[^`]*requirements",
-        "requirements.txt is not valid.",
-        "Correct the line that the log names. pip expects one requirement per line.",
-    ),
-    Reason(
-        "package-build-failed",
-        r"Failed building wheel for (\S+)|Could not build wheels for ([^\s,]+)"
-        r"|Failed to build installable wheels for [^(]{0,60}\(([^\s,)]+)|Failed to build `([^`\s]+)"
-        r"|^(?:ERROR: )?Failed to build (?!installable|image|the\b)([\w.-]+)$"
-        r"|subprocess-exited-with-error|metadata-generation-failed",
-        "A package could not be built.",
-        "Use a version that has a wheel, or add what the package needs to build.",
-        "The package {0} could not be built.",
-    ),
-    Reason(
-        "postbuild-failed",
-        r"postBuild (?:failed|exited|returned)"
-        r"|postBuild[\"']? (?:returned a non-zero code|did not complete)"
-        r"|postBuild\": while running runtime: exit status",
-        "The repository's postBuild script failed.",
-        "Run the script in a fresh clone to find out why. The log has its output.",
-    ),
-    Reason(
-        "image-pull-failed",
-        r"failed to find image (\S+): |pull access denied for ([^\s,]+)"
-        r"|Back-off pulling image \"([^\"]+)\"|initializing source docker://([^\s]+): "
-        r"|failed to resolve source metadata for (\S+): "
-        r"|image pull back-off(?:: no such image (\S+))?|ImagePullBackOff|ErrImagePull"
-        r"|manifest unknown",
-        "An image could not be found or pulled.",
-        "Check the image name after FROM, and that the registry is up. Then try again.",
-        "The image {0} could not be found or pulled.",
-    ),
-    Reason(
-        "no-jupyter",
-        r"exec: \"(?:jupyter[\w-]*)\": executable file not found",
-        "Jupyter is not installed in the image.",
-        "Install jupyterlab in the image.",
-    ),
-    Reason(
-        "server-did-not-answer",
-        r"didn't respond in \d+ seconds|failed to respond",
-        "The server started but did not respond in time.",
-        "Try again. If this keeps happening, check what in the repository keeps Jupyter from "
-        "starting.",
-    ),
-    Reason(
-        "no-node",
-        r"Insufficient (?:cpu|memory)|0/\d+ nodes are available|Timeout waiting for.{0,60}Pending",
-        "No machine had room for the server in time.",
-        "Try again in a few minutes.",
-    ),
-    Reason(
-        "start-timeout",
-        r"did not start (?:with)?in \d+|failed to start in \d+ seconds"
-        r"|Timeout.{0,30}spawn|Spawn failed: Timeout|took too long to launch",
-        "The server did not start in time.",
-        "Try again. If this keeps happening, contact the administrator.",
-    ),
-    Reason(
-        "build-step-failed",
-        r"building at STEP|returned a non-zero code|did not complete successfully"
-        r"|^\S+ exited with status [1-9]\d*\.$",
-        "A step of the build failed.",
-        "The log shows which one. Correct it and try again.",
-    ),
-    Reason(
-        "spawn-failed",
-        r"^Failed to (?:launch image|create temporary user for) |^Image \S+ for user \S+ failed to",
-        "The server could not be started.",
-        "Try again. See the log for details.",
-    ),
-    Reason(
-        "refused",
-        r"^Requests from .+ are not allowed$|^Invalid build token$",
-        "This is not allowed here.",
-        "Contact the administrator.",
-    ),
-    Reason(
-        "internal",
-        r"^Unhandled error watching for build events",
-        "Something went wrong on the server.",
-        "Contact the administrator. The server's log has the details.",
-    ),
-]
-"""The reasons with a pattern, in the order in which they are tried."""
+class RuleSet(msgspec.Struct, frozen=True):
+    """Reasons by their key, and rules in the order in which they are tried."""
 
-# Set by our own code, never searched for in a log.
-_OWN_REASONS = [
-    # The first two are set by the browser, when its connection fails.
-    Reason(
-        "unreachable",
-        "",
-        "The server is no longer responding.",
-        "Check that you are online, and try again. A finished build is not repeated.",
-    ),
-    Reason(
-        "connection-lost",
-        "",
-        "The connection was lost while the server was starting. It may be running by now, and "
-        "launching again starts another one.",
-        "Launch again if you need a server now. Servers that nobody uses are usually stopped.",
-    ),
-    Reason(
-        "left",
-        "",
-        "This page stopped watching the launch. A build that is running continues.",
-        "Launch again if you still need it.",
-    ),
-    Reason("hub-unreachable", "", "JupyterHub is not responding.", "Try again in a minute."),
-    Reason(
-        "build-timeout",
-        "",
-        "The build took too long.",
-        "Use fewer packages, or ask the administrator to raise the limit.",
-    ),
-    Reason(
-        "build-failed", "", "The build failed.", "The log shows where. Correct it and try again."
-    ),
-    Reason("build-interrupted", "", "The build was interrupted.", "Try again."),
-    Reason("cancelled", "", "Cancelled.", "Launch again if you still need it."),
-    Reason("abandoned", "", "Cancelled, because nobody was watching.", "Launch again."),
-    Reason("shutdown", "", "The server shut down during the launch.", "Launch again."),
-    Reason(
-        "storage",
-        "",
-        "The server could not store this launch.",
-        "Try again in a minute. If this keeps happening, contact the administrator.",
-    ),
-    Reason("unknown", "", "The launch failed.", "See the log for details."),
-]
+    reasons: dict[str, Reason]
+    rules: list[Rule]
 
-REASONS = {reason.key: reason for reason in [*PATTERN_REASONS, *_OWN_REASONS]}
+    def extended(self, more: RuleSet) -> RuleSet:
+        """Return a set in which the rules of `more` come first."""
+        return RuleSet({**self.reasons, **more.reasons}, [*more.rules, *self.rules])
+
+
+def read_rules(text: str, *, name: str, known: Mapping[str, Reason] | None = None) -> RuleSet:
+    """Read a file of rules.
+
+    Parameters
+    ----------
+    text : str
+        TOML with tables ``[reasons.KEY]`` and ``[[rules]]``; see `Reason` and `Rule`.
+    name : str
+        What it is called in errors.
+    known : mapping, optional
+        Reasons that rules may name beside those in the file.
+
+    Raises
+    ------
+    ConfigError
+        If it is not valid; the message says where and why.
+    """
+    try:
+        data = tomllib.loads(text)
+        reasons = {
+            key: msgspec.structs.replace(msgspec.convert(value, Reason), key=key)
+            for key, value in _table(data.pop("reasons", {})).items()
+        }
+        rules = msgspec.convert(data.pop("rules", []), list[Rule])
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{name} is not a valid file of rules: {error}.") from error
+    if data:
+        raise ConfigError(f"{name}: {min(data)!r} is unknown; use [reasons.KEY] and [[rules]].")
+    keys = {*reasons, *(known or {})}
+    for rule in rules:
+        _check(rule, keys, name)
+    return RuleSet(reasons, rules)
+
+
+def _table(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise msgspec.ValidationError("`reasons` has to be a table")
+    return value
+
+
+def _check(rule: Rule, keys: set[str], name: str) -> None:
+    problem = ""
+    if rule.reason not in keys:
+        problem = f"there is no reason {rule.reason!r}"
+    elif unknown := rule.kinds - {*KINDS, "build"}:
+        problem = f"there is no kind of step {min(unknown)!r}; there are {', '.join(KINDS)}"
+    elif not rule.patterns:
+        problem = "it needs at least one pattern"
+    else:
+        try:
+            _ = rule.matcher, rule.detail
+        except (re.error, ValueError) as error:
+            problem = str(error)
+    if problem:
+        raise ConfigError(f"{name}, rule {rule.id!r}: {problem}.")
+
+
+RULES = read_rules(
+    files(__package__).joinpath("rules.toml").read_text(encoding="utf-8"), name="rules.toml"
+)
+"""The rules that come with the package."""
+
+REASONS = RULES.reasons
 """All reasons by their key."""
 
 
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Return a sentence with values in place of ``{name}``; what is not known is "the file"."""
+    # Not `format`: a value from a log may have braces, too.
+    return _PLACE.sub(lambda match: values.get(match[1]) or "the file", template)
+
+
+def is_full(template: str, values: Mapping[str, str]) -> bool:
+    """Whether there is a sentence, and a value for each of its places."""
+    return bool(template) and all(values.get(name) for name in _PLACE.findall(template))
+
+
 def failure(key: str, message: str = "") -> LaunchFailedError:
-    """Return the error for a reason, with the reason's own sentence unless `message` is given."""
+    """Return the error for a reason that is known, with its own sentence or another."""
     reason = REASONS[key]
-    return LaunchFailedError(message or reason.sentence, reason=key, advice=reason.advice)
+    advice = fill(reason.advice, {"file": reason.file or reason.default_file})
+    return LaunchFailedError(message or reason.sentence, reason=key, advice=advice)

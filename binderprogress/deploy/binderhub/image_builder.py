@@ -219,7 +219,4 @@ def _unresolved(provider: Any, spec: ProviderSpec) -> str:
 
 def _diagnosed(message: str) -> LaunchFailedError:
     """Return the failure with BinderHub's message, which its clients expect, and our reason."""
-    diagnosis = diagnose([message], otherwise="unresolved")
-    return LaunchFailedError(
-        message, reason=diagnosis.reason, subject=diagnosis.subject, advice=diagnosis.advice
-    )
+    return diagnose([message], otherwise="unresolved").error(message)

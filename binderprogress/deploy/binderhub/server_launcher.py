@@ -201,7 +201,4 @@ def _message(error: Exception) -> str:
 
 def _failure(error: Exception) -> LaunchFailedError:
     message = _message(error)
-    diagnosis = diagnose([message], otherwise="spawn-failed")
-    return LaunchFailedError(
-        message, reason=diagnosis.reason, subject=diagnosis.subject, advice=diagnosis.advice
-    )
+    return diagnose([message], otherwise="spawn-failed", kind="spawn").error(message)

@@ -130,7 +130,8 @@ export class BinderHubLaunch {
     if (text.trim()) this.#append(this.phase, asLine(text), undefined, now);
     const { status_code: code } = record;
     const status = typeof code === "number" ? STATUSES[code] : undefined;
-    this.#end(diagnose(this.#tail, this.#defaultReason ?? status ?? "unknown"), now);
+    const kind = this.phase === "launching" ? "spawn" : "";
+    this.#end(diagnose(this.#tail, this.#defaultReason ?? status ?? "unknown", kind), now);
   }
 
   /** The reason if the log does not tell; nothing if nothing has begun. */
@@ -140,8 +141,17 @@ export class BinderHubLaunch {
   }
 
   #end(diagnosis: Diagnosis, now: number): void {
-    const { reason, subject, message, advice, evidence } = diagnosis;
-    const fields = { reason, ...(subject && { subject }), advice, evidence };
+    const { reason, subject, message, advice, evidence, fault, retry, file, line } = diagnosis;
+    const fields: Partial<LaunchEvent> = {
+      reason,
+      ...(subject && { subject }),
+      advice,
+      evidence,
+      fault,
+      retry,
+      ...(file && { file }),
+      ...(line && { line }),
+    };
     this.#append("failed", `${message}\n`, undefined, now, fields);
   }
 

@@ -15,7 +15,7 @@ const MOST = 5; // ms
 // The additional time for each match.
 const PER_MATCH = 0.001;
 
-const ATOM = /\\.|\[(?:\\.|[^\]\\])*\]|\(\?<?[:=!]|[()|^$]|[*+?]\??|\{\d+(?:,\d*)?\}\??|[^]/g;
+const ATOM = /\\.|\[(?:\\.|[^\]\\])*\]|\(\?<?[:=!]|\(\?<\w+>|[()|^$]|[*+?]\??|\{\d+(?:,\d*)?\}\??|[^]/g;
 const SAMPLES: Record<string, string> = {
   "\\d": "0",
   "\\w": "a",
@@ -79,16 +79,23 @@ function* hostileLines(source: string): Generator<string> {
   }
 }
 
+/** All patterns of the rules, also those that are tried once a rule has matched. */
+function rulePatterns(): string[] {
+  const names = ["above", "below", "nearby", "title", "cause", "overcome"] as const;
+  return (tables.rules as ({ patterns: string[] } & Partial<Record<(typeof names)[number], string>>)[]).flatMap(
+    (rule) => [...rule.patterns, ...names.flatMap((name) => rule[name] ?? [])],
+  );
+}
+
 /** All patterns of the tables, as they are used, and of the sources. */
 function patterns(): Map<string, RegExp> {
   const found = new Map<string, RegExp>();
   const add = (pattern: RegExp) => found.set(String(pattern), pattern);
-  for (const { pattern, below } of tables.reasons) {
-    add(new RegExp(pattern, "is"));
-    if (below) add(new RegExp(below, "is"));
-  }
+  for (const pattern of rulePatterns()) add(new RegExp(pattern, "is"));
   add(new RegExp(tables.escapes, "g"));
-  const begun = [tables.steps.patterns, tables.layers.patterns, { stamp: tables.launch.stamp }];
+  for (const pattern of tables.segments.commands) add(new RegExp(pattern[1]!));
+  for (const pattern of tables.segments.files) add(new RegExp(pattern));
+  const begun = [tables.segments.patterns, tables.steps.patterns, tables.layers.patterns, { stamp: tables.launch.stamp }];
   for (const pattern of begun.flatMap((each) => Object.values<string>(each))) {
     add(new RegExp(`^(?:${pattern})`));
   }
@@ -130,7 +137,7 @@ test.each([...patterns()])("attack: a line of 100 kB keeps a pattern busy: %s", 
 });
 
 test("attack: a log of long lines, each with what reasons begin with, keeps the diagnosis busy", () => {
-  for (const { pattern } of tables.reasons) {
+  for (const pattern of rulePatterns()) {
     for (const parts of partsOf(pattern)) {
       const line = parts.join("").repeat(100).slice(0, 4096);
       expect(fastest(() => diagnose(Array<string>(400).fill(line)), 20)).toBeLessThan(20);

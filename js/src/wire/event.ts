@@ -106,6 +106,22 @@ export interface LaunchEvent {
    */
   evidence?: string[];
   /**
+   * On failed: who can fix it. The author of the repository, the person who launched it, the operator of the server, or nobody (network).
+   */
+  fault?: "" | "network" | "repository" | "request" | "server" | "unknown";
+  /**
+   * On failed: whether launching again can help.
+   */
+  retry?: boolean | null;
+  /**
+   * On failed: the file in the repository to change.
+   */
+  file?: string;
+  /**
+   * On failed: the line in `file`, from 1; 0 if unknown.
+   */
+  line?: number;
+  /**
    * On built: the image or environment.
    */
   imageName?: string;
