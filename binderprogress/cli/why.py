@@ -11,9 +11,11 @@ import msgspec
 from traitlets import Bool
 
 from ..core.log.diagnosis import Diagnosis, diagnose
+from ..core.log.reasons import RuleSet
 from ..core.log.sources import ReadLog, read_source
 from ..core.printable import escape_json, printable
 from ..core.redact import redact
+from ..errors import ConfigError
 from ..launches.reasons import Reasons
 from .base import Command
 
@@ -62,8 +64,8 @@ class WhyApp(Command):
         """Read the log and print what it says."""
         if len(self.extra_args) > 1:
             self.usage("Name one log file.")
-        rules = Reasons(parent=self).rules()
         log = await asyncio.to_thread(self._read)
+        rules = self._rules()
         otherwise = "spawn-failed" if log.kind == "spawn" else "build-failed"
         diagnosis = diagnose(log.lines, otherwise=otherwise, kind=log.kind, rules=rules)
         if not (diagnosis.failed if log.failed is None else log.failed):
@@ -72,6 +74,14 @@ class WhyApp(Command):
         numbers = [log.numbers[place] for place in diagnosis.numbers]
         print(_as_json(diagnosis, numbers) if self.json else _as_text(diagnosis, numbers))
         return 0 if diagnosis.rule else UNEXPLAINED
+
+    def _rules(self) -> RuleSet:
+        try:
+            return Reasons(parent=self).rules()
+        except ConfigError as error:
+            # Exit code 1 means something else here.
+            self.usage(str(error))
+            raise
 
     def _read(self) -> ReadLog:
         if not self.extra_args or self.extra_args[0] == "-":
