@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +69,18 @@ def test_failure(key: str) -> None:
     assert "{" not in error.advice
     assert str(failure(key, "In other words.")) == "In other words."
     assert failure(key, "In other words.").advice == error.advice
+
+
+def test_the_table_of_rules_in_the_documentation() -> None:
+    rows = [
+        f"| `{rule.id}` | `{rule.reason}` | {rule.fault or reason.fault} "
+        f"| {'yes' if (reason.retry if rule.retry is None else rule.retry) else 'no'} "
+        f"| {len(rule.examples)} |"
+        for rule in RULES.rules
+        for reason in [REASONS[rule.reason]]
+    ]
+    page = (Path(__file__).parents[3] / "docs" / "reasons.md").read_text()
+    assert "\n".join(rows) in page
 
 
 # -- files of operators
