@@ -19,6 +19,7 @@ from ...errors import ConfigError, LaunchFailedError
 from .matching import Matcher
 
 __all__ = [
+    "BUILD_KINDS",
     "DETAILS",
     "FLAGS",
     "KINDS",

@@ -45,7 +45,7 @@ interface RuleTable {
   id: string;
   reason: string;
   patterns: string[];
-  kinds?: string[];
+  where?: string[];
   above?: string;
   below?: string;
   nearby?: string;
@@ -160,9 +160,11 @@ function best(log: Log): Match | undefined {
   return far;
 }
 
-function appliesTo({ kinds }: Rule, kind: string): boolean {
-  if (!kinds) return true;
-  return kind ? kinds.includes(kind) : kinds.some((one) => tables.segments.usual.includes(one));
+function appliesTo({ where }: Rule, kind: string): boolean {
+  if (!where) return true;
+  const kinds = where.flatMap((one) => (one === "build" ? tables.segments.build : [one]));
+  const usual = ["fetch", ...tables.segments.build];
+  return kind ? kinds.includes(kind) : kinds.some((one) => usual.includes(one));
 }
 
 function matched(rule: Rule, log: Log): Match | undefined {
