@@ -5,6 +5,8 @@
 import { html, nothing, svg, type TemplateResult } from "lit";
 import more from "../i18n/catalogs/more/en.json";
 import styles from "./ending.css?inline";
+import { copyText } from "../log/text";
+import { editUrl } from "../session/edit-url";
 import { phaseLabel } from "../session/phases";
 import type { Outcome } from "../session/outcome";
 import type { LaunchSession } from "../session/session";
@@ -29,17 +31,22 @@ export function ending(
   const { mode, outcome, transcript } = session;
   const hasEnded = mode === "ready" || mode === "failed" || mode === "cancelled";
   return {
-    outcome: outcome ? outcomeSection(outcome, words) : nothing,
+    outcome: outcome ? outcomeSection(outcome, session, words) : nothing,
     waterfall: hasEnded && transcript ? waterfall(transcript, session.launchUrl, words) : nothing,
   };
 }
 
-function outcomeSection(outcome: Outcome, words: Words): TemplateResult {
-  const { title, message, advice, evidence } = outcome;
-  const [messageText, adviceText] = [words.localize(message), words.localize(advice)];
+function outcomeSection(outcome: Outcome, { spec }: LaunchSession, words: Words): TemplateResult {
+  const { title, message, advice, evidence, event } = outcome;
+  const { fault, file = "", line, subject = "" } = event ?? {};
+  const edit = fault === "repository" && file ? editUrl(spec, file, line) : "";
+  const [messageText, adviceText] = [
+    words.localize(message),
+    words.localize({ ...advice, values: { file, subject } }),
+  ];
   // The server's own message may be more specific than its translation.
   const hasOriginal = message.text && message.text !== messageText && !message.values?.subject;
-  return html`<section class="outcome" part="outcome">
+  return html`<section class="outcome ${event?.retry === false ? "final" : ""}" part="outcome">
     <h2 part="outcome-title">${words.say(title)}</h2>
     ${messageText ? html`<p part="outcome-message" dir="auto">${messageText}</p>` : nothing}
     ${hasOriginal ? html`<p class="original" lang="en" dir="ltr">${message.text}</p>` : nothing}
@@ -56,7 +63,37 @@ function outcomeSection(outcome: Outcome, words: Words): TemplateResult {
           >${evidence.join("\n")}</pre>`
         : nothing
     }
+    ${
+      edit
+        ? html`<p><a class="button primary" part="button edit" href=${edit} target="_blank" rel="noopener"
+            >${words.say("edit", { file })}</a></p>`
+        : nothing
+    }
+    ${
+      fault === "server"
+        ? html`<p><button
+            class="button"
+            part="button report"
+            type="button"
+            @click=${(event: Event) => void copyReport(event, outcome, spec, words)}
+          >${words.say("report")}</button></p>`
+        : nothing
+    }
   </section>`;
+}
+
+/** Copy what an administrator needs to know, and say so on the button. */
+async function copyReport(
+  { currentTarget }: Event,
+  { message, advice, evidence }: Outcome,
+  spec: string,
+  words: Words,
+): Promise<void> {
+  const button = currentTarget as HTMLElement;
+  const lines = [spec, new Date().toISOString(), message.text, advice.text, "", ...evidence];
+  const report = new Blob([lines.filter((line) => line !== undefined).join("\n")], { type: "text/plain" });
+  const copied = await copyText(Promise.resolve(report), button.parentElement!);
+  button.textContent = words.say(copied ? "log.copied" : "log.copy.failed");
 }
 
 /** @param launchUrl - the launch's address; empty on a plain BinderHub */

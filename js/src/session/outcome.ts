@@ -15,6 +15,8 @@ export interface Outcome {
   evidence: readonly string[];
   /** The label of the button that starts a new launch. */
   again: TextKey;
+  /** The event that says who can fix it, and where. */
+  event?: LaunchEvent;
 }
 
 /** Why there is no server, as the detail of the element's event `failed`. */
@@ -76,6 +78,7 @@ export function outcomeOf(event: LaunchEvent): Outcome {
     advice: { key: `advice.${reason}`, text: advice },
     evidence,
     again: failed ? "retry" : "launch.again",
+    event,
   };
 }
 
