@@ -28,6 +28,7 @@ from ..channels.memory import MemoryChannelStore
 from ..errors import ConfigError
 from ..history.config import History
 from ..launches import LaunchManager
+from ..launches.reasons import Reasons
 from ..web.config import Web
 from ..web.health_check import HealthCheck
 from ..web.metrics import UpstreamCollector
@@ -48,6 +49,7 @@ __all__ = [
 
 CONFIGURABLES: list[type[Configurable]] = [
     LaunchManager,
+    Reasons,
     History,
     Web,
     HttpServer,
@@ -161,6 +163,7 @@ def build_launches(
         channels=(make_store or MemoryChannelStore)(),
         host=host,
         traced=tracing.enabled,
+        rules=Reasons(parent=parent).rules(),
         parent=parent,
     )
     tracing.attach(launches)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..backends.base import AnyBackend, Attempt, BuildResult, ResolvedSpec
 from ..core.log.reader import Normalizer
-from ..core.log.reasons import failure
+from ..core.log.reasons import RULES, RuleSet, failure
 from ..core.log.steps import Step
 from ..core.phases import Phase
 from ..core.timing.estimator import Estimator
@@ -44,6 +44,7 @@ class Build:
         What its estimates start from.
     clock : Clock
     limits : Limits
+    rules : RuleSet
     timeout : float
         Seconds.
     full_log : BuildLog
@@ -64,6 +65,7 @@ class Build:
         expectation: Expectation,
         clock: Clock,
         limits: Limits,
+        rules: RuleSet = RULES,
         timeout: float,
         full_log: BuildLog,
         log: logging.Logger | logging.LoggerAdapter[Any],
@@ -91,6 +93,7 @@ class Build:
             began_utc=clock.utc(),
             estimator=Estimator(now=began, expectation=expectation),
             limits=limits,
+            rules=rules,
             phase=Phase.WAITING,
         )
         self.task = asyncio.create_task(self._run(), name=f"build {resolved.key}")

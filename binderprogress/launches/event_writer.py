@@ -15,7 +15,7 @@ from ..backends.base import Attempt
 from ..core.events import Encoded, Event
 from ..core.log.diagnosis import Diagnosis, diagnose, diagnosis_of
 from ..core.log.reader import Note
-from ..core.log.reasons import REASONS
+from ..core.log.reasons import REASONS, RULES, RuleSet
 from ..core.log.steps import Step
 from ..core.phases import TERMINAL, TRANSITIONS, Phase, check_transition
 from ..core.redact import redact
@@ -89,6 +89,8 @@ class Writer:
         events are computed from these, so that they match the curves even if the clock is set.
     estimator : Estimator
     limits : Limits
+    rules : RuleSet
+        What recognises why a launch failed.
     phase : Phase or None
         The phase before the channel's first event.
     """
@@ -102,6 +104,7 @@ class Writer:
         began_utc: float,
         estimator: Estimator,
         limits: Limits,
+        rules: RuleSet = RULES,
         phase: Phase | None = None,
     ) -> None:
         self.channel = channel
@@ -110,6 +113,7 @@ class Writer:
         self.began_utc = began_utc
         self.estimator = estimator
         self.limits = limits
+        self._rules = rules
         self.phase = phase
         self.attempt = 1
         self.changes: list[StepChange] = []
@@ -264,7 +268,9 @@ class Writer:
             log.append(str(error))
             kind = "spawn"
         # Whoever owns the repository writes the log. Reading it must not hold up other launches.
-        cause = await asyncio.to_thread(diagnose, log, otherwise=error.reason, kind=kind)
+        cause = await asyncio.to_thread(
+            diagnose, log, otherwise=error.reason, kind=kind, rules=self._rules
+        )
         if cause.rule or error.reason in _UNKNOWN:
             return cause
         return msgspec.structs.replace(diagnosis, evidence=cause.evidence)

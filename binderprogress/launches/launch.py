@@ -12,6 +12,7 @@ from ..backends.base import BuildResult, RunningServer
 from ..channels.base import Broadcast
 from ..core.client_address import client_network
 from ..core.events import Encoded, Event
+from ..core.log.reasons import RULES, RuleSet
 from ..core.log.steps import Step
 from ..core.phases import Phase
 from ..core.specs import Spec
@@ -109,6 +110,7 @@ class Launch(LaunchStream):
     caller : Caller
     clock : Clock
     limits : Limits
+    rules : RuleSet
     expectation : Expectation
         What its estimates start from.
     channels : Channels
@@ -125,6 +127,7 @@ class Launch(LaunchStream):
         caller: Caller,
         clock: Clock,
         limits: Limits,
+        rules: RuleSet = RULES,
         expectation: Expectation,
         channels: Channels,
         on_failure: Callable[[], None] = lambda: None,
@@ -150,6 +153,7 @@ class Launch(LaunchStream):
         self._log_cut: int | None = None
         self._clock = clock
         self._limits = limits
+        self._rules = rules
         self._expectation = expectation
         self._began = clock.monotonic()
         self._meter = channels.meter
@@ -338,6 +342,7 @@ class Launch(LaunchStream):
             if build
             else Estimator(now=self._began, expectation=self._expectation),
             limits=self._limits,
+            rules=self._rules,
             phase=phase,
         )
 

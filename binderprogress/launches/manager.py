@@ -20,7 +20,7 @@ from ..backends.base import (
     ResolvedSpec,
 )
 from ..channels.base import ChannelStore
-from ..core.log.reasons import failure
+from ..core.log.reasons import RULES, RuleSet, failure
 from ..core.phases import Phase
 from ..core.specs import Spec
 from ..core.timing.breakdown import Trace
@@ -61,6 +61,8 @@ class LaunchManager(LoggingConfigurable):
         Where servers are started, for the history. Empty: on this machine.
     traced : bool, optional
         Whether each launch is a span of a trace.
+    rules : RuleSet, optional
+        What recognises why a launch failed.
     clock : Clock, optional
     """
 
@@ -143,12 +145,14 @@ class LaunchManager(LoggingConfigurable):
         channels: ChannelStore,
         host: str = "",
         traced: bool = False,
+        rules: RuleSet = RULES,
         clock: Clock | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self._backend = backend
         self._clock = clock or Clock()
+        self._rules = rules
         self._limits = Limits(line=self.max_line, log=self.max_log, lines=self.max_lines)
         self._admission = Admission(
             self.max_launches, self.max_launches_per_user, self.max_launches_per_client
@@ -261,6 +265,7 @@ class LaunchManager(LoggingConfigurable):
             caller=caller,
             clock=self._clock,
             limits=self._limits,
+            rules=self._rules,
             expectation=self._expect(spec),
             channels=self._channels,
             on_failure=lambda: self._lose(launch),
@@ -369,6 +374,7 @@ class LaunchManager(LoggingConfigurable):
             expectation=self._expect(launch.spec, resolved.commit or launch.spec.ref),
             clock=self._clock,
             limits=self._limits,
+            rules=self._rules,
             timeout=self.build_timeout,
             full_log=BuildLog(
                 Path(self._logs.name) / f"{secrets.token_hex(8)}.log",
