@@ -118,7 +118,7 @@ STARTS = [
     ("Cloning into ", "fetch"),
     ("Submodule ", "submodule"),
     ("Cloning submodule ", "submodule"),
-    ("Making an environment ", "pip"),
+    ("Creating an environment ", "pip"),
     ("Installing Jupyter", "pip"),
     ("Installing packages", "pip"),
     ("Running postBuild", "postbuild"),
