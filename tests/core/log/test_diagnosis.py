@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binderprogress.core.log.diagnosis import diagnose
+from binderprogress.core.log.diagnosis import diagnose, diagnosis_of
 from binderprogress.core.log.reasons import REASONS, RULES
 from binderprogress.core.printable import plain
 
@@ -249,6 +249,16 @@ def test_a_cause_near_the_end_counts_more_than_one_long_before() -> None:
     log += ["E: Unable to locate package nosuch"]
     assert diagnose(log).reason == "apt-package-missing"
     assert diagnose(log[:-1]).reason == "disk-full"
+
+
+def test_a_diagnosis_as_an_error() -> None:
+    diagnosis = diagnose(["E: Unable to locate package nosuch"])
+    error = diagnosis.error()
+    assert str(error) == diagnosis.message
+    assert (error.fault, error.retry, error.file) == ("repository", False, "apt.txt")
+    assert str(diagnosis.error("In other words.")) == "In other words."
+    again = diagnosis_of(error)
+    assert (again.reason, again.fault, again.retry) == ("apt-package-missing", "repository", False)
 
 
 # -- the evidence
