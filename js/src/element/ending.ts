@@ -15,7 +15,7 @@ import { stepText } from "./view-state";
 import type { Parts } from "./template";
 import { shortDuration } from "../i18n/times";
 import { waterfallRows } from "../session/waterfall";
-import { addEnglish, type Words } from "../i18n/words";
+import { addEnglish, type LocalizedText, type Words } from "../i18n/words";
 
 addEnglish(more);
 
@@ -40,12 +40,15 @@ function outcomeSection(outcome: Outcome, { spec }: LaunchSession, words: Words)
   const { title, message, advice, evidence, event } = outcome;
   const { fault, file = "", line, subject = "" } = event ?? {};
   const edit = fault === "repository" && file ? editUrl(spec, file, line) : "";
-  const [messageText, adviceText] = [
-    words.localize(message),
-    words.localize({ ...advice, values: { file, subject } }),
-  ];
-  // The server's own message may be more specific than its translation.
-  const hasOriginal = message.text && message.text !== messageText && !message.values?.subject;
+  const isGeneral = isEnglishOf(message, words);
+  const { key = "" } = message;
+  // A rule's own sentence is more specific than the translation of its reason: show both.
+  const messageText = isGeneral
+    ? words.localize(message)
+    : words.localize({ ...message, key: key.replace(/\.named$/, "") });
+  const hasOriginal = !isGeneral && message.text && message.text !== messageText;
+  const general = { ...advice, values: { file, subject } };
+  const adviceText = isEnglishOf(general, words) ? words.localize(general) : advice.text;
   return html`<section class="outcome ${event?.retry === false ? "final" : ""}" part="outcome">
     <h2 part="outcome-title">${words.say(title)}</h2>
     ${messageText ? html`<p part="outcome-message" dir="auto">${messageText}</p>` : nothing}
@@ -80,6 +83,12 @@ function outcomeSection(outcome: Outcome, { spec }: LaunchSession, words: Words)
         : nothing
     }
   </section>`;
+}
+
+/** Whether a text is the English one with its key, so that its translation says the same. */
+function isEnglishOf({ key = "", text, values = {} }: LocalizedText, words: Words): boolean {
+  const english = words.english(key).replace(/\{(\w+)\}/g, (_, name: string) => values[name] ?? "");
+  return text === undefined || !words.has(key) || text === english;
 }
 
 /** Copy what an administrator needs to know, and say so on the button. */
