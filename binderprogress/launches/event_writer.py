@@ -271,7 +271,8 @@ class Writer:
         cause = await asyncio.to_thread(
             diagnose, log, otherwise=error.reason, kind=kind, rules=self._rules
         )
-        if cause.rule or error.reason in _UNKNOWN:
+        is_deeper = cause.rule and cause.reason != error.reason
+        if is_deeper or error.reason in _UNKNOWN:
             return cause
         return msgspec.structs.replace(diagnosis, evidence=cause.evidence)
 

@@ -41,7 +41,7 @@ def assert_serves(server: Target, source: str = STRANGER) -> None:
     status, seconds = server.get("/versions", source)
     assert status == 200
     # Seconds of the server's own work: here other tests may run, too. It must not wait, either.
-    assert server.cpu - used < 2.0
+    assert server.cpu - used < 3.0
     assert seconds < 5.0, server.log[-3000:]
     for path in ("/", "/static/badge.svg", "/versions"):
         status, seconds = server.get(path, source)
