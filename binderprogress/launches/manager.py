@@ -211,11 +211,6 @@ class LaunchManager(LoggingConfigurable):
         """The number of launches that have not ended."""
         return len(self._tasks) + len(self._opening)
 
-    @property
-    def waiting(self) -> int:
-        """The number of launches that wait: nothing is built or launched for them yet."""
-        return self.phases()[Phase.WAITING]
-
     def phases(self) -> Counter[Phase]:
         """Return the number of running launches by phase."""
         return Counter(launch.last.phase for launch in self.under_way())
@@ -429,8 +424,8 @@ class LaunchManager(LoggingConfigurable):
 
     def _keep_for_a_while(self, launch: Launch) -> None:
         """Keep a finished launch until `forget_after` has passed."""
-        loop = asyncio.get_running_loop()
-        self._timers[launch.id] = loop.call_later(self.forget_after, self._forget, launch)
+        later = asyncio.get_running_loop().call_later
+        self._timers[launch.id] = later(self.forget_after, self._forget, launch)
         self.budgets.keep(launch)
 
     def _watch(self, launch: Launch) -> None:
@@ -438,7 +433,8 @@ class LaunchManager(LoggingConfigurable):
         if launch.id in self._tasks:
             self._stop_timer(launch)
             if not launch.viewers:
-                self._timers[launch.id] = asyncio.get_running_loop().call_later(
+                later = asyncio.get_running_loop().call_later
+                self._timers[launch.id] = later(
                     self.abandon_after, self.cancel, launch, "abandoned"
                 )
 

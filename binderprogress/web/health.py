@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ..core.phases import Phase
 from ..launches import LaunchManager
 from .base import ApiHandler
 
@@ -40,7 +41,7 @@ def _check_launches(launches: LaunchManager) -> dict[str, Any]:
         "ok": room > 0 and not memory.is_over,
         "latency": 0.0,
         "running": launches.running,
-        "waiting": launches.waiting,
+        "waiting": launches.phases()[Phase.WAITING],
         "building": launches.building,
         "capacity": launches.max_launches,
         "retained": len(launches.budgets),
