@@ -197,10 +197,7 @@ class LaunchManager(LoggingConfigurable):
         """Where servers are started, for the history. Empty: on this machine."""
 
     def learn_from(self, history: HistoryStore) -> None:
-        """Keep ended launches in a history, and learn from those that it has.
-
-        Call it in a thread: it reads the database.
-        """
+        """Keep ended launches in a history, and learn from it. Call it in a thread: it does I/O."""
         self._learner.open(history)
         self.history = history
 
@@ -424,8 +421,7 @@ class LaunchManager(LoggingConfigurable):
 
     def _keep_for_a_while(self, launch: Launch) -> None:
         """Keep a finished launch until `forget_after` has passed."""
-        later = asyncio.get_running_loop().call_later
-        self._timers[launch.id] = later(self.forget_after, self._forget, launch)
+        self._set_timer(launch, self.forget_after, self._forget)
         self.budgets.keep(launch)
 
     def _watch(self, launch: Launch) -> None:
@@ -433,10 +429,11 @@ class LaunchManager(LoggingConfigurable):
         if launch.id in self._tasks:
             self._stop_timer(launch)
             if not launch.viewers:
-                later = asyncio.get_running_loop().call_later
-                self._timers[launch.id] = later(
-                    self.abandon_after, self.cancel, launch, "abandoned"
-                )
+                self._set_timer(launch, self.abandon_after, self.cancel, "abandoned")
+
+    def _set_timer(self, launch: Launch, after: float, call: Callable[..., None], *a: str) -> None:
+        later = asyncio.get_running_loop().call_later
+        self._timers[launch.id] = later(after, call, launch, *a)
 
     def _stop_timer(self, launch: Launch) -> None:
         if (timer := self._timers.pop(launch.id, None)) is not None:

@@ -94,7 +94,7 @@ class SlowLauncher:
 async def test_a_launch_has_ended_when_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     launcher = SlowLauncher()
     ours = BinderHubLauncher({"launcher": launcher})
-    monkeypatch.setattr(ours, "_name", lambda _: _Server("user", "", ours=True))
+    monkeypatch.setattr(ours, "_new_server", lambda _: _Server("user", "", ours=True))
     request: LaunchRequest[Any, Any] = LaunchRequest(
         name="a",
         key="key",
