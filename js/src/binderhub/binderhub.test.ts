@@ -75,7 +75,7 @@ test("a failed build is explained, although its last event is empty", async () =
     reason: "unsatisfiable-requirement",
     subject: "six==99.99",
     message: "The requirement six==99.99 cannot be satisfied.\n",
-    advice: "Correct the name or the version in requirements.txt, and try again.",
+    advice: "Correct the name or the version in the Dockerfile.",
   });
   expect((end as LaunchEvent).evidence?.at(-1)).toBe(
     "ERROR: No matching distribution found for six==99.99",
