@@ -16,6 +16,7 @@ from binderprogress.core.log.reader import (
     Normalizer,
     Note,
     Record,
+    clean,
     from_binderhub,
     from_jupyterhub,
 )
@@ -608,3 +609,11 @@ def test_a_password_in_an_address_that_git_prints_stays_out_of_the_log() -> None
     assert note is not None
     assert "secret" not in note.message
     assert "git.example.org/a/" in note.message
+
+
+def test_a_list_is_cleaned_as_a_whole() -> None:
+    assert clean([HALF, [10**400, {"a": HALF}], 1.5]) == [
+        "\ufffd",
+        [str(10**400), {"a": "\ufffd"}],
+        1.5,
+    ]
