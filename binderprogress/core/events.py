@@ -107,6 +107,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
             "be satisfied."
         ),
     ] = ""
+    problem: Annotated[
+        str,
+        Meta(
+            description="While launching: what keeps the server from starting, in one sentence. "
+            "The fields from `reason` to `line` have then the values that they would have on "
+            "failed. The Hub still tries, and the next event without it says that it succeeded."
+        ),
+    ] = ""
     advice: Annotated[str, Meta(description="On failed: what to do, in one sentence.")] = ""
     evidence: Annotated[
         list[str], Meta(description="On failed: the lines of the log that show the reason.")

@@ -113,7 +113,7 @@ class Writer:
         self.began_utc = began_utc
         self.estimator = estimator
         self.limits = limits
-        self._rules = rules
+        self.rules = rules
         self.phase = phase
         self.attempt = 1
         self.changes: list[StepChange] = []
@@ -128,12 +128,16 @@ class Writer:
         self._lines = 0
         self._steps_shown = 0
         self._elided = 0
+        self._pod = ""
+        self._problem: dict[str, Any] = {}
 
     def write(self, note: Note, *, log: logging.Logger | logging.LoggerAdapter[Any]) -> None:
         """Append a note, within the limits."""
         if note.traceback:
             log.debug("A source's traceback:\n%s", note.traceback)
         message = note.message
+        if note.pod:
+            self._begin_pod(note.pod)
         self._tail.append(message[: self.limits.line])
         if len(message) > self._short:
             self._shorten_tail(len(self._tail[-1]))
@@ -184,6 +188,8 @@ class Writer:
         if step is not None:
             changed = changed or step != self._step
             self._step = step
+        if self._problem:
+            fields = {**self._problem, **fields}
         event = self._event(phase, message, step, source)
         encoded = self.channel.append(msgspec.structs.replace(event, **fields) if fields else event)
         if changed and (phase is not self.phase or len(self.changes) < _MOST_CHANGES):
@@ -227,6 +233,7 @@ class Writer:
         self.attempt = attempt.number
         # The output of the previous attempt does not explain a failure of this one.
         self._tail.clear()
+        self._problem = {}
         # The attempt may start with the same step, which then counts as a new one.
         self._step = _NO_STEP
         return self.append(
@@ -243,18 +250,20 @@ class Writer:
         diagnosis = await self._diagnosed(error)
         if self.channel.ended:
             return
-        # Errors contain addresses, and an address may contain a password.
-        self.end(
-            Phase.FAILED,
-            redact(diagnosis.message) + "\n",
-            reason=diagnosis.reason,
-            subject=redact(diagnosis.subject),
-            advice=redact(diagnosis.advice),
-            evidence=[redact(line) for line in diagnosis.evidence],
-            fault=diagnosis.fault,
-            retry=diagnosis.retry,
-            file=diagnosis.file,
-            line=diagnosis.line,
+        self.end(Phase.FAILED, redact(diagnosis.message) + "\n", **_fields(diagnosis))
+
+    def show_problem(self, diagnosis: Diagnosis | None) -> None:
+        """Tell viewers what keeps the server from starting; None: nothing does.
+
+        Each event says so until it is over, so that viewers who come later see it, too.
+        """
+        self._problem = {}
+        if diagnosis is None or self.channel.ended:
+            return
+        problem = redact(diagnosis.message)
+        self._problem = {"problem": problem, **_fields(diagnosis)}
+        self.append(
+            self.phase or Phase.LAUNCHING, f"{problem} JupyterHub still tries to start it.\n"
         )
 
     async def _diagnosed(self, error: LaunchFailedError) -> Diagnosis:
@@ -269,7 +278,7 @@ class Writer:
             kind = "spawn"
         # Whoever owns the repository writes the log. Reading it must not hold up other launches.
         cause = await asyncio.to_thread(
-            diagnose, log, otherwise=error.reason, kind=kind, rules=self._rules
+            diagnose, log, otherwise=error.reason, kind=kind, rules=self.rules
         )
         is_deeper = cause.rule and cause.reason != error.reason
         if is_deeper or error.reason in _UNKNOWN:
@@ -282,6 +291,7 @@ class Writer:
 
     def end(self, phase: Phase, message: str, **fields: Any) -> None:
         """Append the last event and end the channel."""
+        self._problem = {}
         if self._elided:
             note = f"[{self._elided:,} lines are left out here; the full log has them.]\n"
             self._elided = 0
@@ -303,6 +313,12 @@ class Writer:
         self._steps_shown = self.limits.steps
         if not self._elided and not self.channel.ended:
             self._elide("[This server has no room for more of this log")
+
+    def _begin_pod(self, pod: str) -> None:
+        """Note which pod the next lines are about; those about an earlier one do not count."""
+        if self._pod and pod != self._pod:
+            self._tail.clear()
+        self._pod = pod
 
     def _within_line(self, message: str) -> str:
         text = message.rstrip("\r\n")
@@ -357,3 +373,18 @@ class Writer:
             while size > _TAIL_CHARACTERS * 3 // 4 and len(self._tail) > 1:
                 size -= len(self._tail.popleft())
         self._tail_size = size
+
+
+def _fields(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Return the fields of an event that say why a launch fails."""
+    # Errors contain addresses, and an address may contain a password.
+    return {
+        "reason": diagnosis.reason,
+        "subject": redact(diagnosis.subject),
+        "advice": redact(diagnosis.advice),
+        "evidence": [redact(line) for line in diagnosis.evidence],
+        "fault": diagnosis.fault,
+        "retry": diagnosis.retry,
+        "file": diagnosis.file,
+        "line": diagnosis.line,
+    }

@@ -14,11 +14,7 @@ from typing import Any
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
-from ..backends.base import (
-    AnyBackend,
-    RefFinder,
-    ResolvedSpec,
-)
+from ..backends.base import AnyBackend, RefFinder, ResolvedSpec
 from ..channels.base import ChannelStore
 from ..core.log.reasons import RULES, RuleSet, failure
 from ..core.phases import Phase
@@ -27,11 +23,7 @@ from ..core.timing.breakdown import Trace
 from ..core.timing.priors import Expectation, Place
 from ..core.timing.recent import Ended, Recent, Window
 from ..core.timing.spans import Span
-from ..errors import (
-    NotFoundError,
-    StorageError,
-    TooManyRequestsError,
-)
+from ..errors import NotFoundError, StorageError, TooManyRequestsError
 from ..history.store import HistoryStore, NoHistory
 from .admission import Admission
 from .budget import Budgets
@@ -120,6 +112,14 @@ class LaunchManager(LoggingConfigurable):
         900.0, help="Timeout of starting the server, with all attempts, in seconds."
     ).tag(config=True)
 
+    stuck_after = Float(
+        60.0,
+        help="""
+        Seconds after which viewers are told that a server cannot start, such as because its image
+        cannot be pulled. JupyterHub still tries to start it, until its own timeout.
+        """,
+    ).tag(config=True)
+
     cleanup_timeout = Float(
         90.0, help="Timeout of stopping the server of a cancelled launch, in seconds."
     ).tag(config=True)
@@ -189,7 +189,9 @@ class LaunchManager(LoggingConfigurable):
             backend,
             builds=self._builds,
             learner=self._learner,
-            timeouts=Timeouts(launch=self.launch_timeout, cleanup=self.cleanup_timeout),
+            timeouts=Timeouts(
+                launch=self.launch_timeout, stuck=self.stuck_after, cleanup=self.cleanup_timeout
+            ),
             grew=self.budgets.grew,
             log=self.log,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
 import msgspec
@@ -21,6 +21,7 @@ from .launch import Launch
 from .learner import Learner
 from .ready_event import launch_request, ready_fields
 from .shared_builds import SharedBuilds
+from .stuck_spawn import StuckSpawn
 
 __all__ = ["LaunchRunner", "Timeouts"]
 
@@ -32,11 +33,14 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     launch : float
         Of starting the server, with all attempts.
+    stuck : float
+        Until viewers are told that a server cannot start.
     cleanup : float
         Of stopping the server of a launch that failed or was cancelled.
     """
 
     launch: float
+    stuck: float
     cleanup: float
 
 
@@ -124,15 +128,22 @@ class LaunchRunner:
         writer.append(
             Phase.LAUNCHING, "Launching server...\n", Step("requested", "Requesting a server")
         )
-        async with aclosing(self._backend.launch(request)) as items:
+        async with AsyncExitStack() as resources:
+            stuck = resources.enter_context(
+                StuckSpawn(writer.rules, patience=self._timeouts.stuck, report=writer.show_problem)
+            )
+            items = await resources.enter_async_context(aclosing(self._backend.launch(request)))
             async for item in items:
                 if isinstance(item, RunningServer):
                     return item
                 if isinstance(item, Attempt):
+                    stuck.restart()
                     writer.try_again(item)
                     continue
                 note = normalizer.read(item)
                 if note is not None:
+                    # Before the note's event, which tells that a problem was overcome.
+                    stuck.read(note)
                     writer.write(note, log=self._log)
                     launch.image_bytes = launch.image_bytes or image_bytes(note.message)
                     self._grew()

@@ -211,7 +211,7 @@ def test_a_failure_in_plain_text(launch: Launch, server: Server) -> None:
     assert "== Failed" in done.stdout
     assert sentences(done.stdout)[-1] == (
         "The requirement six==99.99 cannot be satisfied. Correct the name or the version in "
-        "requirements.txt, and try again."
+        "requirements.txt."
     )
 
 

@@ -85,7 +85,7 @@ def test_a_failure_is_recognised_in_the_browser(page: Page, launching: Launching
     with launching(stream="badbuild"):
         outcome = page.locator("[part=outcome]")
         expect(outcome).to_contain_text("The requirement six==99.99 cannot be satisfied.")
-        expect(outcome).to_contain_text("Correct the name or the version in requirements.txt")
+        expect(outcome).to_contain_text("Correct the name or the version in the Dockerfile")
         expect(page.locator("[part=evidence]")).to_contain_text("No matching distribution")
         expect(page.get_by_role("button", name="Try again")).to_be_visible()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from binderprogress.backends.base import Attempt
 from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.events import Event
 from binderprogress.core.log.diagnosis import Diagnosis, diagnose
@@ -328,3 +329,64 @@ def test_a_traceback_is_for_the_operator_only(
         write(writer, "It broke.\n", traceback='Traceback: File "/secret/path.py"')
     assert "/secret/path.py" in caplog.text
     assert b"secret" not in writer.channel.unstored[1].json
+
+
+# -- a server that cannot start
+
+
+def launching(writer: Writer) -> None:
+    writer.append(Phase.BUILT)
+    writer.append(Phase.LAUNCHING)
+
+
+def stuck() -> Diagnosis:
+    return diagnose(
+        ['Failed to pull image "https://kim:secret@example.org/lab:2": not found\n'], kind="spawn"
+    )
+
+
+def test_a_problem_is_in_each_event_until_it_is_overcome(writer: Writer) -> None:
+    launching(writer)
+    writer.show_problem(stuck())
+    write(writer, "Back-off pulling image\n")
+    writer.show_problem(None)
+    write(writer, "Started container\n")
+    first, second, third = events(writer)[2:]
+    assert first.phase is Phase.LAUNCHING
+    assert first.message == f"{first.problem} JupyterHub still tries to start it.\n"
+    assert "secret" not in first.message + "".join(first.evidence)
+    for event in (first, second):
+        assert event.reason == "image-pull-failed"
+        assert event.problem == first.problem
+        assert (event.fault, event.retry) == ("server", False)
+        assert event.advice
+        assert event.evidence
+    assert (third.problem, third.reason, third.evidence) == ("", "", [])
+
+
+@asynchronous(10)
+async def test_a_failure_has_its_own_reason_not_that_of_the_problem(writer: Writer) -> None:
+    launching(writer)
+    writer.show_problem(stuck())
+    await writer.fail(failure("hub-unreachable"))
+    last = events(writer)[-1]
+    assert (last.reason, last.problem, last.evidence) == ("hub-unreachable", "", [])
+    writer.show_problem(stuck())
+    assert events(writer)[-1] == last
+
+
+def test_the_next_attempt_begins_without_the_problem(writer: Writer) -> None:
+    launching(writer)
+    writer.show_problem(stuck())
+    writer.try_again(Attempt(2, "The server could not be started."))
+    assert events(writer)[-1].problem == ""
+
+
+@asynchronous(10)
+async def test_lines_about_an_earlier_pod_do_not_explain_a_failure(writer: Writer) -> None:
+    launching(writer)
+    write(writer, "0/2 nodes are available: 2 Insufficient nvidia.com/gpu.\n", pod="first")
+    write(writer, "Successfully assigned default/kim to node-1\n", pod="second")
+    write(writer, 'MountVolume.SetUp failed for volume "home" : mount failed\n', pod="second")
+    await writer.fail(failure("start-timeout"))
+    assert events(writer)[-1].reason == "storage"

@@ -220,7 +220,7 @@ def test_a_server_opens_with_its_token_and_only_with_it(
         ({"image": "binderprogress-x:1\n"}, "is not allowed here"),
         ({"image": ["binderprogress-x:1"]}, "is not allowed here"),
         ({}, "The option image is missing"),
-        ({"image": "binderprogress-no-such-image:1"}, "is not there"),
+        ({"image": "binderprogress-no-such-image:1"}, "does not exist"),
         # It would be a server that anyone may use.
         ({"image": "binderprogress-x:1", "token": ""}, "The option token is missing or not valid"),
         (

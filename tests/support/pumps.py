@@ -6,22 +6,35 @@ import re
 from collections.abc import Iterator
 from re import _constants as c  # type: ignore[attr-defined] - there is no public parser
 from re import _parser as parser  # type: ignore[attr-defined] - there is no public parser
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["hostile_lines"]
+__all__ = ["HostileLine", "hostile_lines"]
 
 # What some pattern goes round in, whatever else it asks for.
 _GENERIC = ["a", " ", "0", "'", '"', "/", "-", ".", "\\", "\x1b", "\x1b[", "\r", "é", "a ", "aA0 "]
 
 
-def hostile_lines(pattern: re.Pattern[Any], length: int) -> Iterator[str]:
-    """Iterate over lines of `length` characters.
+class HostileLine(NamedTuple):
+    """A line of any length: `piece` is repeated between `head` and `tail`."""
+
+    head: str
+    piece: str
+    tail: str
+
+    def of(self, length: int) -> str:
+        """Return the line with `length` characters."""
+        room = max(length - len(self.head) - len(self.tail), 0)
+        return self.head + (self.piece * (room // len(self.piece) + 1))[:room] + self.tail
+
+
+def hostile_lines(pattern: re.Pattern[Any]) -> Iterator[HostileLine]:
+    """Iterate over lines that may keep a pattern busy.
 
     A pattern takes more than linear time where it can start, or go on, at many places and fails at
     each of them only after it has read much. So each run of its parts is repeated, behind the parts
     that come before it, with an end that fits and one that does not.
     """
-    lines = {(piece * length)[:length] for piece in _GENERIC}
+    lines = {HostileLine("", piece, "") for piece in _GENERIC}
     for parts in _sequences(parser.parse(pattern.pattern, pattern.flags)):
         texts = [_sample(part) for part in parts]
         for begin in range(len(texts)):
@@ -31,8 +44,7 @@ def hostile_lines(pattern: re.Pattern[Any], length: int) -> Iterator[str]:
                     continue
                 for head in {"", "".join(texts[:begin])}:
                     for tail in ("", "\0", "".join(texts[end:])):
-                        room = max(length - len(head) - len(tail), 0)
-                        lines.add(head + (piece * (room // len(piece) + 1))[:room] + tail)
+                        lines.add(HostileLine(head, piece, tail))
     yield from lines
 
 

@@ -552,7 +552,7 @@ async def test_the_default_app_of_the_form(api: Api, path: str, chosen: str) -> 
     [
         ({"repo": "nonsense"}, {"repo": "'nonsense' is not the address of a repository"}),
         ({"repo": "gh/a/b/--x"}, {"repo": "'--x' is not a valid branch"}),
-        ({"repo": "https://u:p@x.org/a"}, {"repo": "An address with a password or token in it"}),
+        ({"repo": "https://u:p@x.org/a"}, {"repo": "The address contains a password or token"}),
         ({"repo": "gh/a/b", "ref": "a..b"}, {"ref": "'a..b' is not a valid branch"}),
         ({"ref": "main"}, {"repo": "Enter a repository, such as https://"}),
         ({"repo": "gh/a/b", "urlpath": "//x.org"}, {"urlpath": "The path to open must be a path"}),

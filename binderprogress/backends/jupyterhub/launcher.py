@@ -36,6 +36,7 @@ from .progress import (
     LONGEST_EVENT,
     LONGEST_MESSAGE,
     NotStartingError,
+    Pods,
     Replay,
     SpawnFailedError,
     error_message,
@@ -149,13 +150,15 @@ class HubLauncher(LoggingConfigurable):
         if not self._owner(request):
             await self._request("POST", f"users/{user}", expect={201, 409})
         token = secrets.token_urlsafe(24)
+        pods = Pods()
         for attempt in range(1, self.attempts + 1):
             try:
-                async with aclosing(self._attempt(request, user, server, token)) as items:
+                async with aclosing(self._attempt(request, user, server, token, pods)) as items:
                     async for item in items:
                         yield item
                 return
             except SpawnFailedError as error:
+                pods.begin_attempt()
                 self.log.warning("Spawn of %s failed (attempt %d): %s", user, attempt, error)
                 if attempt == self.attempts:
                     raise await asyncio.to_thread(spawn_failure, str(error)) from error
@@ -198,7 +201,12 @@ class HubLauncher(LoggingConfigurable):
     # -- one attempt
 
     async def _attempt(
-        self, request: LaunchRequest[ResolvedSpec, BuildResult], user: str, server: str, token: str
+        self,
+        request: LaunchRequest[ResolvedSpec, BuildResult],
+        user: str,
+        server: str,
+        token: str,
+        pods: Pods,
     ) -> AsyncGenerator[Record | RunningServer, None]:
         options = {
             **request.options,
@@ -225,7 +233,8 @@ class HubLauncher(LoggingConfigurable):
         progress = f"{path}/progress" if server else f"users/{user}/server/progress"
         async with aclosing(self._progress(progress)) as records:
             async for record in records:
-                yield Record("jupyterhub", record)
+                if not pods.is_earlier(record):
+                    yield Record("jupyterhub", record)
                 if record.get("failed"):
                     raise SpawnFailedError(str(record.get("message") or "the spawn failed"))
                 if record.get("ready"):

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import Any
 
 from ...core.log.diagnosis import diagnose
-from ...core.log.reader import clean
+from ...core.log.reader import clean, pod_of
 from ...core.log.reasons import failure
 from ...core.redact import redact
 from ...errors import LaunchFailedError, StreamError
@@ -21,6 +21,7 @@ __all__ = [
     "LONGEST_EVENT",
     "LONGEST_MESSAGE",
     "NotStartingError",
+    "Pods",
     "Replay",
     "SpawnFailedError",
     "error_message",
@@ -83,6 +84,31 @@ class Replay:
             return False
         self._seen[key] += 1
         return True
+
+
+class Pods:
+    """The pods of a server, one for each attempt to start it.
+
+    A JupyterHub that was restarted sends the events of all pods of the same name.
+    """
+
+    def __init__(self) -> None:
+        self._earlier: set[str] = set()
+        self._current: set[str] = set()
+
+    def begin_attempt(self) -> None:
+        """Begin the next attempt, which has another pod."""
+        self._earlier |= self._current
+        self._current.clear()
+
+    def is_earlier(self, record: dict[str, Any]) -> bool:
+        """Whether a progress event is about the pod of an earlier attempt."""
+        pod = pod_of(record)
+        if pod in self._earlier:
+            return True
+        if pod:
+            self._current.add(pod)
+        return False
 
 
 def progress_event(data: str) -> dict[str, Any]:

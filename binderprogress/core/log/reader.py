@@ -28,6 +28,7 @@ __all__ = [
     "clean",
     "from_binderhub",
     "from_jupyterhub",
+    "pod_of",
 ]
 
 
@@ -64,6 +65,8 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
         For the operator's log, never for viewers.
     source : dict or None
         Other fields of the record, under their own names.
+    pod : str
+        The uid of the pod that an event of Kubernetes is about, if it is known.
     """
 
     message: str = ""
@@ -72,6 +75,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     error: bool = False
     traceback: str = ""
     source: dict[str, Any] | None = None
+    pod: str = ""
 
 
 _REPO2DOCKER_PHASES = {
@@ -306,7 +310,19 @@ def from_jupyterhub(record: dict[str, Any]) -> Note:
         step=step or _launch_step(message),
         error=fields.get("failed") is True,
         source=fields or None,
+        pod=pod_of(record),
     )
+
+
+def pod_of(record: dict[str, Any]) -> str:
+    """Return the uid of the pod that a progress event of JupyterHub is about, if it is known.
+
+    A JupyterHub that was restarted repeats the events of an earlier pod of the same name.
+    """
+    raw = record.get("raw_event")
+    pod = raw.get("involvedObject") if isinstance(raw, dict) else None
+    uid = pod.get("uid") if isinstance(pod, dict) else None
+    return uid if isinstance(uid, str) else ""
 
 
 BINDERHUB_PHASES = {

@@ -150,6 +150,10 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         matched.
     evidence_above, evidence_below : int
         Number of lines before and after the one that matched which are evidence, too.
+    stuck : str
+        For servers that are starting. ``now``: the server cannot start once this is
+        printed. ``later``: unless it is overcome within ``c.LaunchManager.stuck_after``. Viewers
+        are told then, while the Hub still tries. Empty: not before the Hub gives up.
     sentence, advice, file, fault, retry
         In place of the reason's.
     examples : list of Example
@@ -172,6 +176,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     printed: bool = False
     evidence_above: int = 0
     evidence_below: int = 0
+    stuck: Literal["", "now", "later"] = ""
     sentence: str = ""
     advice: str = ""
     file: str = ""

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from .reader import pod_of
+
 __all__ = ["ReadLog", "read_source"]
 
 # curl prints an event stream with its field names.
@@ -67,7 +69,7 @@ class _Reader:
         text = line[len(_SSE_DATA) :].lstrip() if line.startswith(_SSE_DATA) else line
         record = _record(text)
         if record is None:
-            self._add(number, _CI_PREFIX.sub("", text))
+            self._add(number, _without_prefix(text))
         elif "POST" in record:
             self._answer(number, record["POST"])
         elif "progress" in record or "raw_event" in record:
@@ -90,7 +92,7 @@ class _Reader:
 
     def _of_jupyterhub(self, number: int, record: dict[str, Any]) -> None:
         self._begin_spawn()
-        pod = _pod(record)
+        pod = pod_of(record)
         if pod and self._pod and pod != self._pod:
             # A JupyterHub repeats the events of an earlier pod of the same name.
             self._clear()
@@ -122,6 +124,11 @@ class _Reader:
         self.log.numbers.clear()
 
 
+def _without_prefix(text: str) -> str:
+    match = _CI_PREFIX.match(text)
+    return text if match is None else text[match.end() :]
+
+
 def _record(text: str) -> dict[str, Any] | None:
     if not text.startswith("{"):
         return None
@@ -130,11 +137,3 @@ def _record(text: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
-
-
-def _pod(record: dict[str, Any]) -> str:
-    """Return the identity of the pod that an event of Kubernetes is about, if it is known."""
-    raw = record.get("raw_event")
-    about = raw.get("involvedObject") if isinstance(raw, dict) else None
-    uid = about.get("uid") if isinstance(about, dict) else None
-    return uid if isinstance(uid, str) else ""

@@ -227,7 +227,7 @@ class ContainerSpawner(DockerSpawner):
         try:
             await super().pull_image(image)
         except NotFound as error:
-            raise _refusal(404, f"The image {image} does not exist (any more).") from error
+            raise _refusal(404, f"The image {image} does not exist on this machine.") from error
 
     async def get_ip_and_port(self) -> tuple[str, int]:
         """Return where the container's server listens, as JupyterHub reaches it.

@@ -1,6 +1,6 @@
 /**
- * Templates for the end of a launch: why there is no server, and where the time went. Loaded when a
- * launch starts.
+ * Templates for why there is no server, or not yet, and for where the time went. Loaded when a launch
+ * starts.
  */
 import { html, nothing, svg, type TemplateResult } from "lit";
 import more from "../i18n/catalogs/more/en.json";
@@ -8,11 +8,12 @@ import styles from "./ending.css?inline";
 import { copyText } from "../log/text";
 import { editUrl } from "../session/edit-url";
 import { phaseLabel } from "../session/phases";
-import type { Outcome } from "../session/outcome";
+import { type Outcome, outcomeOf } from "../session/outcome";
 import type { LaunchSession } from "../session/session";
 import type { LaunchTranscript } from "../session/transcript";
 import { stepText } from "./view-state";
 import type { Parts } from "./template";
+import type { LaunchEvent } from "../wire/event";
 import { shortDuration } from "../i18n/times";
 import { waterfallRows } from "../session/waterfall";
 import { addEnglish, type LocalizedText, type Words } from "../i18n/words";
@@ -28,7 +29,8 @@ export function ending(
   session: LaunchSession,
   words: Words,
 ): Pick<Parts, "outcome" | "waterfall"> {
-  const { mode, outcome, transcript } = session;
+  const { mode, model, transcript } = session;
+  const outcome = session.outcome ?? (mode === "running" ? problemOf(model.event) : undefined);
   const hasEnded = mode === "ready" || mode === "failed" || mode === "cancelled";
   return {
     outcome: outcome ? outcomeSection(outcome, session, words) : nothing,
@@ -54,6 +56,7 @@ function outcomeSection(outcome: Outcome, { spec }: LaunchSession, words: Words)
     ${messageText ? html`<p part="outcome-message" dir="auto">${messageText}</p>` : nothing}
     ${hasOriginal ? html`<p class="original" lang="en" dir="ltr">${message.text}</p>` : nothing}
     ${adviceText ? html`<p class="advice" part="advice" dir="auto">${adviceText}</p>` : nothing}
+    ${event?.problem ? html`<p part="trying">${words.say("problem.trying")}</p>` : nothing}
     ${
       evidence.length
         ? html`<pre
@@ -83,6 +86,13 @@ function outcomeSection(outcome: Outcome, { spec }: LaunchSession, words: Words)
         : nothing
     }
   </section>`;
+}
+
+/** What keeps a server from starting, while the Hub still tries. */
+function problemOf(event: LaunchEvent | undefined): Outcome | undefined {
+  return event?.problem
+    ? { ...outcomeOf({ ...event, message: event.problem }), title: "problem" }
+    : undefined;
 }
 
 /** Whether a text is the English one with its key, so that its translation says the same. */

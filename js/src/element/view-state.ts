@@ -64,7 +64,7 @@ export function viewState(
     notify,
     url: session.url,
     lines: countText(words, "log.lines", transcript?.log.end ?? 0),
-    live: event ? label : "",
+    live: event?.problem ? `${label}. ${words.say("problem")}` : event ? label : "",
   };
 }
 

@@ -98,6 +98,10 @@ export interface LaunchEvent {
    */
   subject?: string;
   /**
+   * While launching: what keeps the server from starting, in one sentence. The fields from `reason` to `line` have then the values that they would have on failed. The Hub still tries, and the next event without it says that it succeeded.
+   */
+  problem?: string;
+  /**
    * On failed: what to do, in one sentence.
    */
   advice?: string;
