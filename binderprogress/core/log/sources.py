@@ -18,6 +18,7 @@ _SSE_DATA = "data:"
 _SSE_OTHER = ("event:", "id:", "retry:", ":")
 # GitHub Actions puts the job and the step in front of each line.
 _CI_PREFIX = re.compile(r"[^\t]{1,200}\t[^\t]{1,200}\t\ufeff?(?=\d{4}-\d\d-\d\dT)", re.ASCII)
+_PHASES = {"fetching", "building", "pushing", "built", "launching"}
 _LAUNCH_PHASES = {"built", "launching", "ready"}
 
 
@@ -108,6 +109,9 @@ class _Reader:
             self._begin_spawn()
         if phase in {"ready", "failed"}:
             self.log.failed = phase == "failed"
+        elif phase in _PHASES and self.log.failed is None:
+            # repo2docker and BinderHub report each failure with a record of its own.
+            self.log.failed = False
         message = record.get("message")
         if isinstance(message, str):
             for line in message.splitlines():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from binderprogress.core.log.diagnosis import diagnose
-from binderprogress.core.log.sources import read_source
+from binderprogress.core.log.sources import ReadLog, read_source
 
 
 def records(*made: dict[str, Any], prefix: str = "") -> list[str]:
@@ -110,3 +111,30 @@ def test_odd_json(line: str) -> None:
     log = read_source([line])
     assert log.failed is None
     assert log.lines in ([], [line])
+
+
+# -- recorded logs of builds that ended well, see the README beside them
+
+LOGS = sorted((Path(__file__).parents[2] / "data" / "logs").glob("*/*.*"))
+OVERCOME = [path for path in LOGS if path.parent.name == "overcome"]
+
+
+def read(path: Path) -> ReadLog:
+    return read_source(path.read_text().splitlines(keepends=True))
+
+
+@pytest.mark.parametrize("path", LOGS, ids=lambda path: path.stem)
+def test_no_failure_is_seen_in_a_log_that_ended_well(path: Path) -> None:
+    log = read(path)
+    assert log.failed is not True
+    diagnosis = diagnose(log.lines)
+    # Without records that say how it ended, no line may look like a reason.
+    assert log.failed is False or (diagnosis.rule, diagnosis.failed) == ("", False)
+
+
+@pytest.mark.parametrize("path", OVERCOME, ids=lambda path: path.stem)
+def test_what_was_overcome_does_not_explain_a_later_failure(path: Path) -> None:
+    failing = ["Step 9/9 : RUN ./analyse", "The command './analyse' returned a non-zero code: 3"]
+    diagnosis = diagnose([*read(path).lines, *failing])
+    assert (diagnosis.reason, diagnosis.rule) == ("build-step-failed", "")
+    assert diagnosis.message == "The command ./analyse failed with exit code 3."
