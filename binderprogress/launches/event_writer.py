@@ -269,7 +269,7 @@ class Writer:
     async def _diagnosed(self, error: LaunchFailedError) -> Diagnosis:
         """Look in the log for the cause of an error that does not name one."""
         diagnosis = diagnosis_of(error)
-        if error.reason not in _SYMPTOMS:
+        if error.reason not in _SYMPTOMS and self.phase is not Phase.LAUNCHING:
             return diagnosis
         log, kind = list(self._tail), ""
         if self.phase is Phase.LAUNCHING:
@@ -280,6 +280,9 @@ class Writer:
         cause = await asyncio.to_thread(
             diagnose, log, otherwise=error.reason, kind=kind, rules=self.rules
         )
+        if error.reason not in _SYMPTOMS:
+            # The launcher has recognised it in the last message alone. The log has more lines.
+            return cause if cause.rule and cause.reason == error.reason else diagnosis
         is_deeper = cause.rule and cause.reason != error.reason
         if is_deeper or error.reason in _UNKNOWN:
             return cause

@@ -194,7 +194,9 @@ async def test_a_server_that_ends_is_not_waited_for(hub: Hub) -> None:
     spawner = hub.spawner(attempts=1)
     request = hub.request("ends", image=str(image))
     # The Hub by itself would wait for two minutes.
-    with pytest.raises(LaunchFailedError, match=r"The server ended before it answered \(3\)\."):
+    with pytest.raises(
+        LaunchFailedError, match=r"The server ended before it answered \(exit code 3\)\."
+    ):
         await spawn(spawner, request)
     await spawner.stop(request)
     await spawner.close()

@@ -44,7 +44,7 @@ def dockerfile(*lines: str) -> dict[str, str]:
 
 FAILURES = {
     "a file that is not in the repository": Failure(
-        dockerfile("COPY intro.ipynb /srv/"), "dockerfile-copy", "intro.ipynb"
+        dockerfile("COPY intro.ipynb /srv/"), "copy-missing", "intro.ipynb"
     ),
     "an instruction that does not exist": Failure(
         dockerfile("RUNN true"), "dockerfile-syntax", evidence="RUNN"
@@ -77,14 +77,15 @@ FAILURES = {
         evidence="this is why",
     ),
     "a program that the image lacks": Failure(
-        dockerfile("RUN cargo build"), "library-missing", "cargo"
+        dockerfile("RUN cargo build"), "program-missing", "cargo"
     ),
     "a script with the line ends of Windows": Failure(
         {
             **dockerfile("COPY setup.sh /srv/", "RUN chmod +x /srv/setup.sh && /srv/setup.sh"),
             "setup.sh": "#!/bin/sh\r\ntrue\r\n",
         },
-        "windows-line-endings",
+        "program-missing",
+        "/srv/setup.sh",
     ),
     "a user that the image lacks": Failure(dockerfile("USER kim", "RUN true"), "image-user", "kim"),
     "a file of conda that is no YAML": Failure(
@@ -97,10 +98,10 @@ FAILURES = {
     ),
     "a server that ends at once": Failure(
         dockerfile('ENTRYPOINT ["sh", "-c", "echo my own start failed >&2; exit 3"]'),
-        "spawn-failed",
+        "crash-loop",
         file="",
         fault="unknown",
-        retry=True,
+        evidence="my own start failed",
     ),
 }
 

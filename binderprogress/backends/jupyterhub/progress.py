@@ -162,7 +162,8 @@ def spawn_failure(message: str) -> LaunchFailedError:
     diagnosis = diagnose([message], otherwise="spawn-failed", kind="spawn")
     if diagnosis.rule:
         return diagnosis.error()
-    sentence = message.removeprefix("Spawn failed: ").strip().rstrip(".")
+    # The output of the server may follow.
+    sentence = message.removeprefix("Spawn failed: ").strip().partition("\n")[0].rstrip(".")
     return diagnosis.error(f"The server could not be started: {sentence}.")
 
 

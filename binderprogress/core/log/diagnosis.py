@@ -339,6 +339,9 @@ def _file(reason: Reason, groups: dict[str, str], log: Log, rule: Rule | None) -
     fixed = groups.get("file") or (rule.file if rule is not None else "") or reason.file
     if fixed:
         return fixed, fixed
+    if rule is None and log.command and log.dockerfile:
+        # A step of the repository's own Dockerfile.
+        return "Dockerfile", "the Dockerfile"
     if not reason.default_file or log.segment.kind in {"push", "spawn"}:
         return "", ""
     if log.dockerfile:

@@ -39,7 +39,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 from dockerspawner import DockerSpawner
 from jupyterhub.utils import random_port
 from tornado import web
@@ -65,6 +65,12 @@ _BINDER_OPTION = re.compile(r"binder_[a-z_]+")
 # Characters that are allowed in environment variables and in the query of a URL.
 _TOKEN = re.compile(r"[A-Za-z0-9._~=-]+")
 
+_EXIT_CODE = re.compile(r"ExitCode=(\d+)")
+
+# How much of the output of a server that ended is reported.
+_LAST_LINES = 20
+_LONGEST_OUTPUT = 3000
+
 
 class ContainerSpawner(DockerSpawner):
     """Runs the image that the request names, with the token of the request."""
@@ -80,6 +86,8 @@ class ContainerSpawner(DockerSpawner):
         registries. Everyone who may start servers in JupyterHub can run the allowed images.
         """,
     )
+
+    _is_starting = False
 
     host_network = Bool(
         False,
@@ -181,9 +189,34 @@ class ContainerSpawner(DockerSpawner):
             )
         if self.host_network:
             self.port = random_port()
-        ip, port = await super().start()
-        await until_it_answers(self, ip, port)
+        self._is_starting = True
+        try:
+            ip, port = await super().start()
+            await until_it_answers(self, ip, port, output=self._last_lines)
+        finally:
+            self._is_starting = False
         return ip, port
+
+    async def poll(self) -> int | str | None:
+        """Return None while the container runs, else its exit code. Remove it once it has ended.
+
+        The engine does not remove it, because its output says why it ended.
+        """
+        status: int | str | None = await super().poll()
+        if status is None or self._is_starting:
+            return _exit_code(status)
+        if self.remove and self.container_id:
+            await self.remove_object()
+        return _exit_code(status)
+
+    async def _last_lines(self) -> str:
+        """Return the last lines that the server printed."""
+        try:
+            printed: bytes = await self.docker("logs", self.container_id, tail=_LAST_LINES)
+        except APIError as error:
+            self.log.warning("The output of a server cannot be read: %s", error)
+            return ""
+        return printed[-_LONGEST_OUTPUT:].decode("utf-8", "replace")
 
     async def check_allowed(self, image: Any) -> str:
         """Check that an image may be run.
@@ -299,7 +332,7 @@ class ContainerSpawner(DockerSpawner):
         return env
 
     def docker(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Call the engine. New containers get our labels.
+        """Call the engine. New containers get our labels, and are kept until we remove them.
 
         Parameters
         ----------
@@ -315,12 +348,19 @@ class ContainerSpawner(DockerSpawner):
         """
         # Not in extra_create_kwargs, which is for operators.
         if method == "create_container":
+            kwargs["host_config"]["AutoRemove"] = False
             kwargs["labels"] = {
                 **(kwargs.get("labels") or {}),
                 "binderprogress.user": self.user.name,
                 "binderprogress.server": self.name,
             }
         return super().docker(method, *args, **kwargs)
+
+
+def _exit_code(status: int | str | None) -> int | str | None:
+    """Return the exit code in a status of DockerSpawner, which is a text."""
+    match = _EXIT_CODE.match(str(status))
+    return int(match[1]) if match else status
 
 
 def _refusal(status: int, message: str) -> web.HTTPError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -22,7 +23,13 @@ _INTERVAL = 0.1
 _POLL_INTERVALS = 10
 
 
-async def until_it_answers(spawner: Any, ip: str, port: int) -> None:
+async def until_it_answers(
+    spawner: Any,
+    ip: str,
+    port: int,
+    *,
+    output: Callable[[], Awaitable[str]] | None = None,
+) -> None:
     """Wait until the server of a spawner answers, or for at most `TIMEOUT` seconds.
 
     Parameters
@@ -32,11 +39,13 @@ async def until_it_answers(spawner: Any, ip: str, port: int) -> None:
     ip : str
         The address of the server.
     port : int
+    output : callable, optional
+        Returns the last lines that the server printed.
 
     Raises
     ------
     RuntimeError
-        If the server has ended.
+        If the server has ended. The message is followed by its output.
     """
     if spawner.internal_ssl:
         return  # it accepts only connections from JupyterHub
@@ -48,7 +57,9 @@ async def until_it_answers(spawner: Any, ip: str, port: int) -> None:
                 if await _answers(session, url):
                     return
                 if count % _POLL_INTERVALS == 0 and (status := await spawner.poll()) is not None:
-                    raise RuntimeError(f"The server ended before it answered ({status}).")
+                    message = f"The server ended before it answered (exit code {status})."
+                    printed = await output() if output is not None else ""
+                    raise RuntimeError(f"{message}\n{printed}".strip())
                 await asyncio.sleep(_INTERVAL)
     except TimeoutError:
         return  # JupyterHub continues to wait

@@ -306,11 +306,12 @@ function told(key: string, groups: Groups, lines: readonly Line[], log: Log, rul
 function fileToChange(
   reason: ReasonTable,
   groups: Groups,
-  { dockerfile, segment }: Log,
+  { command, dockerfile, segment }: Log,
   rule?: Rule,
 ): { file: string; place: string } {
   const fixed = groups.file || rule?.file || reason.file;
   if (fixed) return { file: fixed, place: fixed };
+  if (!rule && command && dockerfile) return { file: "Dockerfile", place: "the Dockerfile" };
   if (!reason.defaultFile || segment.kind === "push" || segment.kind === "spawn") {
     return { file: "", place: "" };
   }
