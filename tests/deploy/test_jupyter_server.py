@@ -16,7 +16,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, expect
 
-from binderprogress.deploy.embedded_jupyterhub import free_ports
+from binderprogress.deploy.embedded_jupyterhub import HUB_PROGRAM, free_ports
 
 from ..launches.parts import NOTHING, local
 from ..support.binderhub import binderhub_in_thread, healthy
@@ -242,7 +242,7 @@ def test_a_launch_to_the_server_and_the_end_of_all(folder: Path, env: dict[str, 
             assert time.monotonic() < until, server.log.read_text()
             time.sleep(0.1)
         # If JupyterHub dies, the next launch starts it again.
-        (hub,) = [one for one in server.program.family() if "jupyterhub" in one.cmdline()]
+        (hub,) = [one for one in server.program.family() if HUB_PROGRAM in one.cmdline()]
         # Its home is the test's folder, so binderprogress does not find it there.
         orphans = [
             one for one in hub.children() if str(folder / "complete") in " ".join(one.cmdline())

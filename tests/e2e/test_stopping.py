@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from binderprogress.core.specs import from_address
+from binderprogress.deploy.embedded_jupyterhub import HUB_PROGRAM
 
 from ..support.gone import gone
 from ..support.processes import Program, program
@@ -100,7 +101,7 @@ def test_the_server_ends_when_its_jupyterhub_dies(env: dict[str, str], tmp_path:
         while not requests.get(f"{url}health", timeout=20).json()["ok"]:
             assert time.monotonic() < until, log.read_text()
             time.sleep(0.1)
-        (hub,) = [one for one in running.family() if "jupyterhub" in one.cmdline()]
+        (hub,) = [one for one in running.family() if HUB_PROGRAM in one.cmdline()]
         family = running.family()
         hub.kill()
         assert running.wait(WITHIN) == 1

@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,18 @@ from ...backends.local.builder import MARKER
 from .readiness import until_it_answers
 
 __all__ = ["EnvironmentSpawner"]
+
+# jupyter_server imports jsonschema, which imports rfc3987_syntax if it is installed. That compiles
+# a grammar, which takes more than a second, a third of the start. It is for strings of the format
+# "iri", which the server does not validate. If it is None here, importing it raises ImportError.
+_RUN_SCRIPT = """\
+import sys
+sys.modules["rfc3987_syntax"] = None
+sys.argv[:] = sys.argv[1:]
+sys.path[0] = sys.argv[0].rpartition("/")[0]
+import runpy
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 # As in repo2docker.
 _STARTS = ("start", "binder/start", ".binder/start")
@@ -54,10 +67,10 @@ class EnvironmentSpawner(LocalProcessSpawner):
         copy = asyncio.to_thread(_copy, environment / "repository", home)
         self._copying = asyncio.ensure_future(copy)
         await asyncio.shield(self._copying)
-        self.cmd = [str(environment / "venv" / "bin" / "jupyter-lab")]
+        self.cmd = _command(environment / "venv" / "bin")
         if details["start"]:
             # The repository's start script, which runs its arguments: `exec "$@"`.
-            self.cmd = [str(_start_script(home, details["start"])), *self.cmd]
+            self.cmd = [str(_start_script(home, details["start"])), *self.cmd[-1:]]
         ip, port = await super().start()
         await until_it_answers(self, ip, port)
         return ip, port
@@ -136,6 +149,17 @@ class EnvironmentSpawner(LocalProcessSpawner):
             raise ValueError("The environment does not exist. Launch the repository again.")
         details: dict[str, Any] = json.loads(marker.read_text())
         return environment, details
+
+
+def _command(folder: Path) -> list[str]:
+    """Return the command of JupyterLab, which ends with the path of its script."""
+    script = folder / "jupyter-lab"
+    # A postBuild may have replaced it with a script of another language, or removed it.
+    with suppress(OSError), script.open("rb") as file:
+        # If the path is too long for "#!", uv writes a script that is for sh and for Python.
+        if b"python" in file.readline() or file.readline().startswith(b"'''exec' "):
+            return [str(folder / "python"), "-c", _RUN_SCRIPT, str(script)]
+    return [str(script)]
 
 
 def _start_script(home: Path, name: str) -> Path:

@@ -1,0 +1,45 @@
+"""The command that starts an environment's JupyterLab."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from binderprogress.deploy.spawners.environment import _command
+
+_SCRIPT = """\
+import importlib.util, json, sys
+import beside
+print(json.dumps([__name__, *sys.argv, sys.modules["rfc3987_syntax"]]))
+"""
+_LONG_PATH = "#!/bin/sh\n'''exec' {python} \"$0\" \"$@\"\n' '''\n"
+
+
+@pytest.mark.parametrize("head", ["#!{python}\n", _LONG_PATH])
+def test_a_script_runs_as_if_it_was_started_itself(head: str, tmp_path: Path) -> None:
+    (tmp_path / "python").symlink_to(sys.executable)
+    (tmp_path / "beside.py").touch()
+    script = tmp_path / "jupyter-lab"
+    script.write_text(head.format(python=sys.executable) + _SCRIPT)
+    cwd = tmp_path / "repository"
+    cwd.mkdir()
+    (cwd / "json.py").write_text("raise SystemExit('the repository is not on the path')")
+    command = [*_command(tmp_path), "--ServerApp.port=1"]
+    output = subprocess.check_output(command, cwd=cwd, text=True)
+    assert json.loads(output) == ["__main__", str(script), "--ServerApp.port=1", None]
+
+
+def test_a_script_of_another_language_is_run(tmp_path: Path) -> None:
+    script = tmp_path / "jupyter-lab"
+    script.write_text('#!/bin/sh\necho "$1"\n')
+    script.chmod(0o755)
+    assert subprocess.check_output([*_command(tmp_path), "hello"], text=True) == "hello\n"
+
+
+def test_without_a_script_its_name_is_said(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="jupyter-lab"):
+        subprocess.run(_command(tmp_path), check=True)
