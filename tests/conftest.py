@@ -18,6 +18,7 @@ import hypothesis
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from .support.packages import uv_cache
 from .support.processes import BIN, environment, program
 from .support.repositories import repository
 
@@ -35,6 +36,8 @@ CHROMIUM_ARGUMENTS = [
 
 # Without bytecode, each process that a test starts would compile what it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+os.environ["UV_CACHE_DIR"] = str(uv_cache())
 
 # The history of the one who runs the tests stays as it is; uv's Pythons are where they always are.
 _pythons = subprocess.check_output([BIN / "uv", "python", "dir"], text=True).strip()

@@ -34,6 +34,8 @@ from pathlib import Path
 import psutil
 from filelock import FileLock
 
+from ..support.packages import kept_folder
+
 BASE_IMAGE = "localhost/binderprogress-test-base:1"
 
 CONTAINERS_CONF = """\
@@ -183,19 +185,9 @@ def await_unix_socket(path: Path, process: subprocess.Popen[bytes], *, timeout: 
     raise TimeoutError(f"Nothing listens at {path} after {timeout} s.")
 
 
-def _cache_folder() -> Path:
-    """Return a folder for what is kept between runs, outside of the user's home."""
-    folder = Path("/var/tmp", f"binderprogress-tests-{os.getuid()}")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    # Attack: another user has made it before.
-    if folder.lstat().st_uid != os.getuid():
-        raise RuntimeError(f"{folder} belongs to another user; remove it.")
-    return folder
-
-
 def base_tar() -> Path:
     """Make the base image's tar file, or take it from the cache: Debian, Python and JupyterLab."""
-    folder = _cache_folder()
+    folder = kept_folder()
     parts = [_codename() or "", platform.machine(), *_DEBIAN, *_PYPI, str(_RECIPE)]
     cached = folder / (re.sub(r"[^a-z0-9.]+", "-", "base-" + "-".join(parts).lower()) + ".tar")
     # Tests run side by side: one that made it anew would take it from under another's import.

@@ -16,6 +16,8 @@ from typing import IO
 
 import psutil
 
+from .packages import compile_jupyter
+
 MARK = "BINDERPROGRESS_TEST"
 BIN = Path(sys.executable).parent
 
@@ -92,17 +94,19 @@ def program(*arguments: str, env: dict[str, str], log: Path) -> Iterator[Program
 
 
 def environment(cache: Path) -> dict[str, str]:
-    """Return variables under which our caches are empty, and uv's is the user's.
+    """Return variables under which our caches are empty, and uv's is that of the tests.
 
+    Environments share files, to save time: none of the tests changes an installed package in them.
     Builds see the mark of their `Program`, too, so that its family is found whole.
     """
     config = cache / "config" / "binderprogress_config.py"
     config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(f"c.GitResolver.pass_environment = [{MARK!r}]\n")
-    uv_cache = subprocess.check_output([BIN / "uv", "cache", "dir"], text=True).strip()
+    config.write_text(
+        f"c.GitResolver.pass_environment = [{MARK!r}]\nc.LocalBuilder.link_mode = 'hardlink'\n"
+    )
+    compile_jupyter()
     return {
         **os.environ,
         "XDG_CACHE_HOME": str(cache),
-        "UV_CACHE_DIR": uv_cache,
         "JUPYTER_CONFIG_PATH": str(config.parent),
     }

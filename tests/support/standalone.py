@@ -15,6 +15,8 @@ from traitlets.config import Config
 
 from binderprogress.deploy.standalone import Standalone
 
+from .packages import compile_jupyter
+
 T = TypeVar("T")
 
 
@@ -61,9 +63,13 @@ def post(url: str, body: Any) -> dict[str, Any]:
 def running(folder: Path, **more: Any) -> Iterator[Running]:
     """Run a server with the local engine that launches what is below `folder`.
 
-    Unless `more` says otherwise, the page of a launch starts it without asking.
+    Unless `more` says otherwise, the page of a launch starts it without asking, and environments
+    share files, which saves time.
     """
+    compile_jupyter()
     config = Config(more)
+    if "link_mode" not in config.LocalBuilder:
+        config.LocalBuilder.link_mode = "hardlink"
     if "confirm_foreign" not in config.Web:
         config.Web.confirm_foreign = False
     config.LocalBuilder.local_folders = [str(folder)]

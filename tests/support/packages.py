@@ -1,0 +1,59 @@
+"""The packages that tests install with uv: a cache of their own, with the bytecode of Jupyter.
+
+uv's cache has no bytecode, so Python compiles JupyterLab for each new environment, which takes
+longer than the start of its server. With hard links, uv installs what is next to the modules, too.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from filelock import FileLock
+
+_UV = Path(sys.executable).with_name("uv")
+# The default of `LocalBuilder.base_packages`, and what the demo's examples need.
+_PACKAGES = ["jupyterlab>=4", "notebook>=7", "ipywidgets>=8", "matplotlib>=3.8", "voila>=0.5"]
+_MAX_AGE = 86400.0
+"""Seconds. There may be new versions then."""
+
+
+def kept_folder() -> Path:
+    """Return a folder for what is kept between runs, outside of the user's home."""
+    folder = Path("/var/tmp", f"binderprogress-tests-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    # Attack: another user has made it before.
+    if folder.lstat().st_uid != os.getuid():
+        raise RuntimeError(f"{folder} belongs to another user; remove it.")
+    return folder
+
+
+def uv_cache() -> Path:
+    """Return the folder of uv's cache."""
+    return kept_folder() / "uv"
+
+
+@functools.cache
+def compile_jupyter() -> None:
+    """Fill the cache with Jupyter and its bytecode, if that was not done today."""
+    cache = uv_cache()
+    compiled = kept_folder() / f"compiled-{sys.implementation.cache_tag}"
+    # Tests run in several processes.
+    with FileLock(kept_folder() / "uv.lock"):
+        if compiled.exists() and time.time() - compiled.stat().st_mtime < _MAX_AGE:
+            return
+        env = {**os.environ, "UV_CACHE_DIR": str(cache), "UV_LINK_MODE": "hardlink"}
+        with tempfile.TemporaryDirectory(dir=kept_folder()) as venv:
+            _run(_UV, "venv", "--quiet", "--clear", "--python", sys.executable, venv, env=env)
+            _run(_UV, "pip", "install", "--quiet", "--python", venv, *_PACKAGES, env=env)
+        _run(sys.executable, "-m", "compileall", "-q", cache / "archive-v0", env=env)
+        compiled.touch()
+
+
+def _run(*command: str | Path, env: dict[str, str]) -> None:
+    subprocess.run(command, env=env, check=True, timeout=280)
