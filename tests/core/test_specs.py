@@ -215,7 +215,8 @@ addresses = st.one_of(
     st.builds(
         "https://{}/{}".format,
         st.sampled_from(["github.com", "gitlab.com", "gist.github.com"]),
-        st.lists(names, min_size=2, max_size=2).map("/".join),
+        # Without the prefix, it may be a page of the site: gitlab.com/s, github.com/explore.
+        st.builds("kim-{}/{}".format, names, names),
     ),
 )
 

@@ -12,7 +12,7 @@ from ...errors import LaunchFailedError
 from ..printable import plain
 from .matching import Text
 from .reasons import REASONS, RULES, Reason, Rule, RuleSet, failure, fill, is_full
-from .segments import Line, Log, is_noise, read_log
+from .segments import Line, Log, is_noise, read_log, without_stamp
 
 __all__ = [
     "DRAWN",
@@ -310,11 +310,13 @@ def _said(
     sentences = (rule.sentence if rule else "", reason.detailed, reason.named, reason.sentence)
     sentence = _filled(sentences, texts)
     advice = _filled((rule.advice if rule else "", reason.advice), texts)
-    evidence: dict[str, int] = {}
+    evidence: dict[str, tuple[str, int]] = {}
     for line in lines:
-        if not is_noise(line.text):
-            evidence.setdefault(line.text.strip(_BLANK), line.number)
-    shown = list(evidence.items())[:EVIDENCE]
+        text = line.text.strip(_BLANK)
+        if not is_noise(text):
+            # Kubernetes repeats its events.
+            evidence.setdefault(without_stamp(text), (text, line.number))
+    shown = list(evidence.values())[:EVIDENCE]
     line_number = groups.get("line", "")
     in_dockerfile = log.dockerfile_line if file.endswith("Dockerfile") else 0
     retry = rule.retry if rule is not None and rule.retry is not None else reason.retry

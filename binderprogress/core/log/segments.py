@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-__all__ = ["Line", "Log", "Segment", "read_log"]
+__all__ = ["Line", "Log", "Segment", "is_noise", "read_log", "without_stamp"]
 
 
 class Line(NamedTuple):
@@ -95,6 +95,7 @@ PATTERNS = {
     "vertex": r"#(\d{1,5}) (\d{1,7}\.\d{1,4} ?)?(.*)",
     "stamp": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d) "
     r"(?!\[(?:Normal|Warning)\])(.*)",
+    "event": r"\S{1,40}Z \[(?:Normal|Warning)\] ",
     "instruction": r"(?:(?:\[\d{1,4}/\d{1,4}\] )?STEP|Step) \d{1,4}/\d{1,4} ?: (.*)",
     "vertex_title": r"\[(?:internal\] |[^\]]{0,60}\] )(.*)",
     "context": r" {0,6}\d{1,6} \|(?: |$)",
@@ -170,6 +171,12 @@ def kind_of(instruction: str) -> str:
     if instruction.startswith(("exporting to ", "pushing ")):
         return "push"
     return next((kind for kind, pattern in _KINDS if pattern.search(instruction)), "run")
+
+
+def without_stamp(text: str) -> str:
+    """Return an event of Kubernetes without its time; other lines as they are."""
+    match = _COMPILED["event"].match(text)
+    return text if match is None else text[match.end() :]
 
 
 def is_noise(text: str) -> bool:

@@ -12,6 +12,7 @@ import {
   type Log,
   readLog,
   stripped,
+  withoutStamp,
 } from "./segments";
 import tables from "./tables.json";
 import type { Catalog } from "../i18n/words";
@@ -284,7 +285,13 @@ function told(key: string, groups: Groups, lines: readonly Line[], log: Log, rul
   const { file, place } = fileToChange(reason, groups, log, rule);
   const values = { ...groups, file: place };
   const line = /^\d{1,6}$/.test(groups.line ?? "") ? Number(groups.line) : 0;
-  const shown = lines.filter(({ text }) => !isNoise(text)).map(({ text }) => stripped(text, " \t"));
+  const shown = new Map<string, string>();
+  for (const line of lines) {
+    const text = stripped(line.text, " \t");
+    // Kubernetes repeats its events.
+    const key = withoutStamp(text);
+    if (!isNoise(text) && !shown.has(key)) shown.set(key, text);
+  }
   return {
     reason: key,
     subject: reason.named || rule?.sentence ? (groups.subject ?? "") : "",
@@ -293,7 +300,7 @@ function told(key: string, groups: Groups, lines: readonly Line[], log: Log, rul
       values,
     ),
     advice: filled([rule?.advice, texts[`advice.${key}`]], values),
-    evidence: [...new Set(shown)].slice(0, limits.evidence),
+    evidence: [...shown.values()].slice(0, limits.evidence),
     fault: rule?.fault ?? reason.fault,
     retry: rule?.retry ?? reason.retry,
     file,

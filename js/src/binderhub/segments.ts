@@ -62,6 +62,11 @@ export function fileOf({ title }: Segment): string {
   return "";
 }
 
+/** An event of Kubernetes without its time; other lines as they are. */
+export function withoutStamp(text: string): string {
+  return text.replace(AT_START.event, "");
+}
+
 /** Whether a line says nothing to people. */
 export function isNoise(text: string): boolean {
   const shown = text.slice(lengthOf(text, " \t"));

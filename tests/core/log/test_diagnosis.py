@@ -203,6 +203,16 @@ def test_the_step_that_failed_counts_not_one_before() -> None:
     assert diagnosis.numbers == [4]
 
 
+def test_a_step_of_a_repositorys_own_dockerfile_that_nothing_explains() -> None:
+    step = ["STEP 2/2: RUN ./analyse", "analyse: no data"]
+    end = 'Error: building at STEP "RUN ./analyse": while running runtime: exit status 3'
+    diagnosis = diagnose(["Using DockerBuildPack builder", *step, end])
+    assert (diagnosis.reason, diagnosis.file) == ("build-step-failed", "Dockerfile")
+    assert diagnosis.message == "The command ./analyse failed with exit code 3."
+    assert diagnosis.evidence == ["analyse: no data"]
+    assert diagnose([*step, end]).file == ""
+
+
 def test_a_failure_of_a_repositorys_own_dockerfile_names_its_line() -> None:
     log = [
         "Using DockerBuildPack builder",
