@@ -10,7 +10,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from ..support import axe
 from ..support.cutting import cutting_in_thread
-from ..support.replay import Stage
+from ..support.replay import Stage, stage
 from ..support.widget import SPEC, embed, open_launch, percent, phase, play_ready, until
 
 pytestmark = pytest.mark.browser
@@ -161,6 +161,25 @@ def test_a_failure_says_why_what_to_do_and_tries_again(page: Page, play: Stage) 
     play.serve()
     expect(page.get_by_role("link", name="Open the server")).to_be_visible()
     assert len(play.launcher.requests) == 1
+
+
+def test_a_server_that_cannot_start_is_told_while_jupyterhub_tries(page: Page) -> None:
+    with stage(LaunchManager={"stuck_after": 0.1}) as play:
+        open_launch(page, play)
+        play.built(found=True)
+        play.hub(progress=50, message='Failed to pull image "kim/lab:2": not found')
+        outcome = page.locator("[part=outcome]")
+        expect(outcome).to_contain_text("The server cannot start yet")
+        expect(outcome).to_contain_text("The image kim/lab:2 could not be found or pulled.")
+        expect(outcome).to_contain_text("JupyterHub still tries to start it.")
+        expect(page.locator("[part=evidence]")).to_contain_text("Failed to pull image")
+        expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+        expect(page.get_by_role("button", name="Try again")).to_be_hidden()
+        axe.check(page)
+        play.hub(progress=60, message='Successfully pulled image "kim/lab:2" in 4.2s')
+        expect(outcome).to_have_count(0)
+        play.serve()
+        expect(page.get_by_role("link", name="Open the server")).to_be_visible()
 
 
 def test_at_the_end_it_says_where_the_time_went(page: Page, play: Stage) -> None:
