@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -50,6 +51,26 @@ def test_help_names_the_commands_and_their_options(env: dict[str, str]) -> None:
     assert done.returncode == 0
     for word in ("--ref", "--server", "--json", "--no-open", "--engine", "130 if interrupted"):
         assert word in done.stdout
+
+
+@pytest.mark.parametrize("command", [["--version"], ["launch", "--help"], ["why", "-"]])
+def test_a_reader_that_has_ended_is_no_error(command: list[str], env: dict[str, str]) -> None:
+    """As with ``binderprogress --help | head -1``."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [BIN / "binderprogress", *command],
+            env=env,
+            input=b"ERROR: No matching distribution found for nosuch\n",
+            stdout=write,
+            stderr=subprocess.PIPE,
+            timeout=30,
+            check=False,
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_help_all_has_every_setting(env: dict[str, str]) -> None:

@@ -58,7 +58,7 @@ export function viewState(
         ? spoken
         : words.say("bar.value", { percent: percentText(words, percent), words: spoken }),
     elapsed: elapsed ? words.say(isTerminal(event) ? "elapsed.after" : "elapsed.so-far", elapsed) : "",
-    left: cancelling ? "" : timeLeft(words, model.left(time)),
+    left: cancelling || event?.problem ? "" : timeLeft(words, model.left(time)),
     phases: transcript?.phases.states() ?? NONE,
     cancelling,
     notify,
