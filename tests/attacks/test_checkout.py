@@ -28,7 +28,8 @@ from binderprogress.backends.fetch.checkout import (
     check_checkout,
     leads_outside,
 )
-from binderprogress.backends.local.builder import MARKER, LocalBuilder
+from binderprogress.backends.local.builder import LocalBuilder
+from binderprogress.backends.local.marker import MARKER
 from binderprogress.core.log.reader import Record
 from binderprogress.core.specs import from_address
 from binderprogress.errors import LaunchFailedError

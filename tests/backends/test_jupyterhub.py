@@ -23,7 +23,7 @@ from binderprogress.backends.base import (
     RunningServer,
 )
 from binderprogress.backends.jupyterhub.launcher import HubLauncher
-from binderprogress.backends.local.builder import MARKER
+from binderprogress.backends.local.marker import MARKER
 from binderprogress.core.specs import from_address
 from binderprogress.core.traceparent import parse
 from binderprogress.deploy.embedded_jupyterhub import free_ports

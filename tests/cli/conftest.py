@@ -36,6 +36,7 @@ def server(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Ite
         f"c.LocalBuilder.environments = {str(folder / 'environments')!r}\n"
         # Without Jupyter by default, to save time.
         "c.LocalBuilder.base_packages = []\n"
+        "c.LocalBuilder.link_mode = 'hardlink'\n"
         "c.GitResolver.timeout = 5.0\n"
     )
     arguments = ["binderprogress", "serve", "--port", "0", "-f", str(config)]

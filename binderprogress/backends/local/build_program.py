@@ -28,8 +28,8 @@ from ..._private import make_private_folder
 from ..fetch.isolated import fetch, provider_name
 from ..fetch.options import FetchPlan, take_plan
 from ..processes.child import Lines
-from .builder import MARKER
 from .detect_program import OURS, Detected, detect
+from .marker import MARKER
 
 # The capacity of a pipe.
 _CHUNK = 65536

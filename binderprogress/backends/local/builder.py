@@ -26,11 +26,9 @@ from ..fetch.options import FetchPlan
 from ..fetch.proxy import FetchProxy
 from ..processes.child import Process, check_exit, run
 from ..processes.environment import PACKAGES, private_home
+from .marker import MARKER
 
-__all__ = ["MARKER", "LocalBuilder"]
-
-MARKER = "binderprogress.json"
-"""The file that marks a complete environment."""
+__all__ = ["LocalBuilder"]
 
 # Increased when environments are built differently, so that old ones are not reused.
 _LAYOUT = "2"

@@ -11,8 +11,6 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from ...core.log.reasons import failure
-
 __all__ = ["Lines", "Process", "check_exit", "limited", "run"]
 
 _CHUNK = 65536
@@ -212,6 +210,9 @@ def check_exit(code: int) -> None:
     The launch will look for a more specific reason in the log.
     """
     if code:
+        # Imported here, because the processes of a build do not need it.
+        from ...core.log.reasons import failure
+
         if -code in _AT_A_LIMIT:
             raise failure("resource-limit")
         # repo2docker exits with 1. Other signals come from outside.

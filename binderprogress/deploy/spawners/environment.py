@@ -21,7 +21,7 @@ from jupyterhub.utils import maybe_future
 from traitlets import Integer, Unicode
 
 from ..._private import make_private_folder
-from ...backends.local.builder import MARKER
+from ...backends.local.marker import MARKER
 from .readiness import until_it_answers
 
 __all__ = ["EnvironmentSpawner"]

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import pytest
 
 from binderprogress.backends.base import BuildResult, Record, ResolvedSpec
-from binderprogress.backends.local.builder import MARKER, LocalBuilder
+from binderprogress.backends.local.builder import LocalBuilder
+from binderprogress.backends.local.marker import MARKER
 from binderprogress.core.log.diagnosis import Diagnosis, diagnose
 from binderprogress.core.log.reader import LogReader
 from binderprogress.core.phases import Phase
