@@ -81,6 +81,8 @@ def test_the_table_of_rules_in_the_documentation() -> None:
     ]
     page = (Path(__file__).parents[3] / "docs" / "reasons.md").read_text()
     assert "\n".join(rows) in page
+    examples = sum(len(rule.examples) for rule in RULES.rules)
+    assert f"{len(RULES.rules)} rules are tried on {examples} examples" in page
 
 
 # -- files of operators
