@@ -287,7 +287,7 @@ async def test_a_wrong_token(hub: Hub) -> None:
     spawner = hub.spawner(api_token="wrong", retry_delay=30.0)
     with pytest.raises(LaunchFailedError) as caught:
         await spawn(spawner, hub.request())
-    assert caught.value.reason == "hub-unreachable"
+    assert caught.value.reason == "hub-refused"
     assert "A request to JupyterHub failed: JupyterHub answered 403" in str(caught.value)
     await spawner.close()
 

@@ -320,6 +320,7 @@ class HubLauncher(LoggingConfigurable):
     ) -> tuple[int, str, Any]:
         """Send a request. Retry if JupyterHub cannot be reached, or answers with a 5xx status."""
         problem = ""
+        reason = "hub-unreachable"
         for attempt in range(self.retries):
             if attempt:
                 await asyncio.sleep(self.retry_delay * 2 ** (attempt - 1))
@@ -339,12 +340,13 @@ class HubLauncher(LoggingConfigurable):
                         return response.status, text, response.headers
                     problem = f"JupyterHub answered {response.status}: {error_message(text)}"
                     if response.status < 500:
+                        reason = "hub-refused"
                         break
             except (aiohttp.ClientError, TimeoutError, StreamError) as error:
                 problem = redact(str(error))[:LONGEST_MESSAGE] or type(error).__name__
             self.log.warning("%s %s: %s", method, path, problem)
         self.log.error("%s %s failed: %s", method, path, problem)
-        raise failure("hub-unreachable", f"A request to JupyterHub failed: {problem}")
+        raise failure(reason, f"A request to JupyterHub failed: {problem}")
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:

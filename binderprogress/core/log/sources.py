@@ -87,9 +87,12 @@ class _Reader:
         """Read what a JupyterHub answered to the request for a server: status and body."""
         status, body = answer if isinstance(answer, list) and len(answer) == 2 else (0, None)
         self.log.kind = "spawn"
+        message = body.get("message") if isinstance(body, dict) else None
         if isinstance(status, int) and status >= 400:
             self.log.failed = True
-        self._add(number, body.get("message") if isinstance(body, dict) else None)
+            if status < 500 and isinstance(message, str):
+                message = f"JupyterHub answered {status}: {message}"
+        self._add(number, message)
 
     def _of_jupyterhub(self, number: int, record: dict[str, Any]) -> None:
         self._begin_spawn()
