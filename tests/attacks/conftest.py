@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from ..conftest import CHROMIUM_ARGUMENTS
+from ..conftest import CHROMIUM_ARGUMENTS, chromium_path
 from ..web.conftest import (
     api,
     app,
@@ -46,13 +45,10 @@ def named_browser() -> Iterator[Browser]:
 
     By such a name, plain http is not "potentially trustworthy": it sends no `Sec-Fetch-*` there.
     """
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.skip("chromium is not installed, and this user could not install it")
     rules = "--host-resolver-rules=MAP *.example 127.0.0.1"
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
-            executable_path=path, args=[*CHROMIUM_ARGUMENTS, rules]
+            executable_path=chromium_path(), args=[*CHROMIUM_ARGUMENTS, rules]
         )
         yield chromium
         chromium.close()
