@@ -14,16 +14,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from repo2docker.contentproviders.base import ContentProvider, ContentProviderException
-
 from ..processes.child import limited
 from ..processes.messages import ProgramError, program_messages
 from ..processes.sandbox import sandboxed
 from .checkout import check_checkout
-from .content_providers import content_provider
 from .options import FetchPlan
 
 __all__ = ["fetch", "isolated_provider", "provider_name"]
+
+# repo2docker's names of the content providers of records.
+_NAMES = {
+    "zenodo": "Zenodo",
+    "figshare": "Figshare",
+    "dataverse": "Dataverse",
+    "hydroshare": "Hydroshare",
+    "ckan": "CKAN",
+}
 
 
 def fetch(plan: FetchPlan, repo_url: str, ref: str, checkout: Path) -> Iterator[str]:
@@ -44,7 +50,7 @@ def fetch(plan: FetchPlan, repo_url: str, ref: str, checkout: Path) -> Iterator[
 
     Raises
     ------
-    ContentProviderException
+    ProgramError
         If fetching fails. The message is a sentence.
     UnsafeCheckoutError
         If a path is not safe to read.
@@ -69,10 +75,7 @@ def fetch(plan: FetchPlan, repo_url: str, ref: str, checkout: Path) -> Iterator[
     env = {**plan.env, **plan.settings.environment, "TMPDIR": str(aside)}
     try:
         argv = limited(argv, plan.limits)
-        try:
-            yield from program_messages(argv, env=env, cwd=aside, activity="Fetching")
-        except ProgramError as error:
-            raise ContentProviderException(str(error)) from None
+        yield from program_messages(argv, env=env, cwd=aside, activity="Fetching")
         try:
             check_checkout(checkout)
         except ValueError:
@@ -83,8 +86,10 @@ def fetch(plan: FetchPlan, repo_url: str, ref: str, checkout: Path) -> Iterator[
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def isolated_provider(plan: FetchPlan) -> type[ContentProvider]:
+def isolated_provider(plan: FetchPlan) -> type:
     """Return a content provider for repo2docker that fetches by a plan."""
+    # Imported here, because the process of a local build does not need it.
+    from repo2docker.contentproviders.base import ContentProvider, ContentProviderException
 
     class Isolated(ContentProvider):  # type: ignore[misc] # repo2docker has no types
         """Fetches in a separate process."""
@@ -93,7 +98,10 @@ def isolated_provider(plan: FetchPlan) -> type[ContentProvider]:
             return {"repo": repo, "ref": ref or "HEAD"}
 
         def fetch(self, spec: Any, output_dir: str, yield_output: bool = False) -> Iterator[str]:
-            yield from fetch(plan, spec["repo"], spec["ref"], Path(output_dir))
+            try:
+                yield from fetch(plan, spec["repo"], spec["ref"], Path(output_dir))
+            except ProgramError as error:
+                raise ContentProviderException(str(error)) from None
 
     # repo2docker logs this name.
     Isolated.__name__ = provider_name(plan)
@@ -102,4 +110,4 @@ def isolated_provider(plan: FetchPlan) -> type[ContentProvider]:
 
 def provider_name(plan: FetchPlan) -> str:
     """Return repo2docker's name of the content provider."""
-    return str(content_provider(plan.settings).__name__)
+    return _NAMES.get(plan.settings.provider, "Git")

@@ -16,18 +16,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from repo2docker.contentproviders.base import ContentProviderException
-from repo2docker.utils import chdir
 from uv import find_uv_bin
 
 from ..._private import make_private_folder
 from ..fetch.isolated import fetch, provider_name
 from ..fetch.options import FetchPlan, take_plan
 from ..processes.child import Lines
+from ..processes.messages import ProgramError
 from .detect_program import OURS, Detected, detect
 from .marker import MARKER
 
@@ -70,8 +70,8 @@ def main() -> int:
     except subprocess.CalledProcessError as error:
         print_line(f"{Path(error.cmd[0]).name} exited with status {error.returncode}.\n", "failed")
         return 1
-    except (BuildError, ContentProviderException, ValueError, RuntimeError, OSError) as error:
-        # repo2docker raises ValueError or RuntimeError for an invalid ref or runtime.txt.
+    except (BuildError, ProgramError, ValueError, RuntimeError, OSError) as error:
+        # ValueError: a path in the checkout is not safe. RuntimeError: it could not be examined.
         print_line(f"{error}\n", "failed")
         return 1
     return 0
@@ -94,7 +94,7 @@ def _build(task: dict[str, Any], plan: FetchPlan, folder: Path) -> None:
     if detected.problem:
         raise BuildError(detected.problem)
     print_line("Using PythonBuildPack builder\n", "building")
-    with chdir(str(checkout)):
+    with chdir(checkout):
         for title, command in _commands(detected, task["base_packages"], venv):
             print_line(f"{title}\n", "building")
             print_lines(_output(command, _environment(venv, task["link_mode"])), "building")

@@ -12,6 +12,8 @@ import pytest
 
 from binderprogress.backends.base import BuildResult, ResolvedSpec
 from binderprogress.backends.fetch.archives import Archives
+from binderprogress.backends.fetch.content_providers import _RECORDS
+from binderprogress.backends.fetch.isolated import _NAMES
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.backends.repo2docker.builder import Repo2dockerBuilder
 from binderprogress.core.log.reader import LogReader
@@ -546,3 +548,7 @@ async def test_repo2docker_fetches_a_record(
         elif (note := reader.read(str(item.raw))) is not None:
             log += note.message
     assert [line for line in lines if line not in log] == []
+
+
+def test_the_names_of_the_providers_are_those_of_repo2docker() -> None:
+    assert {key: provider.__name__ for key, provider in _RECORDS.items()} == _NAMES
