@@ -280,12 +280,12 @@ class Writer:
         cause = await asyncio.to_thread(
             diagnose, log, otherwise=error.reason, kind=kind, rules=self.rules
         )
-        if error.reason not in _SYMPTOMS:
-            # The launcher has recognised it in the last message alone. The log has more lines.
-            return cause if cause.rule and cause.reason == error.reason else diagnosis
-        is_deeper = cause.rule and cause.reason != error.reason
-        if is_deeper or error.reason in _UNKNOWN:
+        is_same = cause.reason == error.reason
+        if error.reason not in _SYMPTOMS and not (is_same and cause.rule):
+            return diagnosis
+        if error.reason in _UNKNOWN or (cause.rule and not is_same):
             return cause
+        # The error has the better sentence, and the log the lines that show why.
         return msgspec.structs.replace(diagnosis, evidence=cause.evidence)
 
     def cancel(self, reason: str) -> None:
