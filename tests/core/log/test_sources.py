@@ -113,6 +113,14 @@ def test_odd_json(line: str) -> None:
     assert log.lines in ([], [line])
 
 
+def test_a_jupyterhub_that_refuses_the_request() -> None:
+    log = read_source(records({"POST": [403, {"status": 403, "message": "Forbidden"}]}))
+    assert (log.kind, log.failed) == ("spawn", True)
+    diagnosis = diagnose(log.lines, kind=log.kind)
+    assert (diagnosis.reason, diagnosis.retry) == ("hub-refused", False)
+    assert diagnosis.message == "JupyterHub refuses to start the server: Forbidden."
+
+
 # -- recorded logs of builds that ended well, see the README beside them
 
 LOGS = sorted((Path(__file__).parents[2] / "data" / "logs").glob("*/*.*"))
