@@ -194,9 +194,7 @@ async def test_a_server_that_ends_is_not_waited_for(hub: Hub) -> None:
     spawner = hub.spawner(attempts=1)
     request = hub.request("ends", image=str(image))
     # The Hub by itself would wait for two minutes.
-    with pytest.raises(
-        LaunchFailedError, match="The server crashes when it starts"
-    ):
+    with pytest.raises(LaunchFailedError, match="The server crashes when it starts"):
         await spawn(spawner, request)
     await spawner.stop(request)
     await spawner.close()
