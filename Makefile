@@ -54,7 +54,7 @@ test-py:
 	@log=$$(mktemp); nice -n 19 $(BIN)/python -m tests.fuzz --jobs 1 >"$$log" 2>&1 & fuzz=$$!; \
 	trap 'kill $$fuzz 2>/dev/null || true; rm -f "$$log"' EXIT; \
 	$(BIN)/python -m pytest tests/core --numprocesses=2 --cov --cov-fail-under=100; \
-	$(BIN)/python -m pytest --ignore=tests/core --numprocesses=6 --dist=loadfile --no-loadscope-reorder \
+	$(BIN)/python -m pytest --ignore=tests/core --numprocesses=4 --dist=loadfile --no-loadscope-reorder \
 	  $(PYTEST_ARGS); \
 	wait $$fuzz || { cat "$$log"; exit 1; }; \
 	cat "$$log"

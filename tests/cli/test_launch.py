@@ -299,7 +299,7 @@ EVIL = "\033]0;owned\007before\033[2J\033[Hafter\302\2332J \033P1;2qdcs\033\\end
 SHOWY = (
     "#!/bin/sh\nprintf '"
     + EVIL.replace("\033", "\\033").replace("\007", "\\007")
-    + "'\nprintf '10 percent\\r'\nsleep 0.6\necho done with it\n"
+    + "'\nprintf '10 percent\\r'\nsleep 3\necho done with it\n"
 )
 
 
