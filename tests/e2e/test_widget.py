@@ -64,8 +64,8 @@ RIBS = """
   const speeds = [];
   for (let i = 1; i < samples.length; i += 1) {
     const [[t0, , x0], [t1, at, x1]] = [samples[i - 1], samples[i]];
-    // But for the frame in which they begin their period again.
-    if (x0 !== undefined && x1 < x0 && t1 > t0) speeds.push([at, (x0 - x1) / (t1 - t0) * 1000]);
+    // But for frames without the bar, and the one in which the ribs begin their period again.
+    if (at !== undefined && x0 !== undefined && x1 < x0 && t1 > t0) speeds.push([at, (x0 - x1) / (t1 - t0) * 1000]);
   }
   return speeds;
 }
