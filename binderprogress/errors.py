@@ -17,7 +17,9 @@
     ├── IllegalTransitionError    a phase that may not follow the previous one
     ├── StorageError              events cannot be stored or read               (503)
     │   ├── ChannelConflictError  another writer has changed the channel
-    │   └── ChannelNotFoundError  the channel does not exist
+    │   ├── ChannelNotFoundError  the channel does not exist
+    │   ├── LeaseLostError        another replica runs the launch or build now
+    │   └── LeaseTakenError       another replica has begun the launch or build
     └── StreamError               an invalid event or event stream
 
 Every message is a sentence for the person who has to act on it.
@@ -37,6 +39,8 @@ __all__ = [
     "HistoryError",
     "IllegalTransitionError",
     "LaunchFailedError",
+    "LeaseLostError",
+    "LeaseTakenError",
     "NotFoundError",
     "RefusedError",
     "RunFailedError",
@@ -222,3 +226,11 @@ class ChannelConflictError(StorageError):
 
 class ChannelNotFoundError(StorageError):
     """The store has no such channel."""
+
+
+class LeaseLostError(StorageError):
+    """A launch or a build is run by another replica now, or has ended. Nothing was changed."""
+
+
+class LeaseTakenError(StorageError):
+    """Another replica has begun this launch or build. Nothing was changed."""

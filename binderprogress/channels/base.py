@@ -68,7 +68,7 @@ class ChannelStore(Protocol):
     `tests/channels/conformance.py` has the tests that every store must pass.
     """
 
-    async def create(self, channel_id: str, *, first: int = 1) -> None:
+    async def create(self, channel_id: str, *, first: int = 1, lease: str = "") -> None:
         """Create an empty channel.
 
         Parameters
@@ -76,6 +76,9 @@ class ChannelStore(Protocol):
         channel_id : str
         first : int
             The number of its first event.
+        lease : str
+            The launch or build that it belongs to; see `durable.DurableStore`. Other stores ignore
+            it.
 
         Raises
         ------

@@ -42,7 +42,7 @@ class MemoryChannelStore:
     def __init__(self) -> None:
         self._channels: dict[str, _Channel] = {}
 
-    async def create(self, channel_id: str, *, first: int = 1) -> None:
+    async def create(self, channel_id: str, *, first: int = 1, lease: str = "") -> None:
         """Create an empty channel; see `base.ChannelStore.create`."""
         if channel_id in self._channels:
             raise ChannelConflictError(f"The channel {channel_id} exists already.")

@@ -47,7 +47,7 @@ class FileChannelStore:
         self.folder = folder
         self.channels: dict[str, FileChannel] = {}
 
-    async def create(self, channel_id: str, *, first: int = 1) -> None:
+    async def create(self, channel_id: str, *, first: int = 1, lease: str = "") -> None:
         if channel_id in self.channels:
             raise ChannelConflictError(f"The channel {channel_id} exists already.")
         channel = self.channels[channel_id] = FileChannel(self.folder / channel_id, first)

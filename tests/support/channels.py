@@ -24,7 +24,7 @@ class SuspendingChannelStore:
         self._store = MemoryChannelStore()
         self._writing: set[str] = set()
 
-    async def create(self, channel_id: str, *, first: int = 1) -> None:
+    async def create(self, channel_id: str, *, first: int = 1, lease: str = "") -> None:
         await asyncio.sleep(0)
         await self._store.create(channel_id, first=first)
         await asyncio.sleep(0)
@@ -93,7 +93,7 @@ class FailingChannelStore(SuspendingChannelStore):
         super().__init__()
         self.full = False
 
-    async def create(self, channel_id: str, *, first: int = 1) -> None:
+    async def create(self, channel_id: str, *, first: int = 1, lease: str = "") -> None:
         self._check()
         await super().create(channel_id, first=first)
 

@@ -1,0 +1,197 @@
+"""What a store is that outlives its process: it keeps launches, and who runs them.
+
+A **lease** is what is stored of a launch or of a build: its state, which only `launches` reads, and
+the replica that owns it. Every change of owner has a higher fencing number. A replica that lost a
+lease, such as one that was paused, can change neither the lease nor the channels that belong to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+from .base import ChannelStore
+
+__all__ = ["ChannelState", "DurableStore", "Lease"]
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """A launch or a build, as it is stored.
+
+    Attributes
+    ----------
+    name : str
+        Unique: ``launch/…`` or ``build/…``.
+    state : bytes
+        What a successor needs to go on. It contains tokens.
+    owner : str
+        The replica that runs it, or did so last.
+    fence : int
+        The fencing number: 1 for the first owner, and higher for each further one.
+    key : str
+        What others find it by while it has not ended; unique. Empty: nothing.
+    user : str
+        Whose it is. Empty where users do not log in.
+    ended : bool
+        Whether there is nothing left to do.
+    """
+
+    name: str
+    state: bytes
+    owner: str
+    fence: int
+    key: str = ""
+    user: str = ""
+    ended: bool = False
+
+
+class ChannelState(msgspec.Struct, frozen=True):
+    """The extent of a channel.
+
+    Attributes
+    ----------
+    first, last : int
+        Numbers of its first and last event; `last` is ``first - 1`` if it is empty.
+    closed : bool
+    """
+
+    first: int
+    last: int
+    closed: bool
+
+
+@runtime_checkable
+class DurableStore(ChannelStore, Protocol):
+    """A channel store that keeps launches, too.
+
+    Its channels belong to leases: `create` gets the name of one. Only the owner of the lease can
+    append to such a channel, close or discard it; for others, these methods raise `LeaseLostError`
+    and change nothing.
+
+    Changes are made in the order in which they are requested, by all methods together. So whoever
+    sees a change sees all that were requested before it by the same replica.
+    """
+
+    @property
+    def replica(self) -> str:
+        """The name of this process among all that use the store. No other has ever had it."""
+        ...
+
+    async def open(self) -> None:
+        """Connect, and be a replica until `shutdown`.
+
+        Raises
+        ------
+        StorageError
+            If the store cannot be reached.
+        ConfigError
+            If it can never be used as it is configured.
+        """
+        ...
+
+    async def shutdown(self) -> None:
+        """Finish what was requested, and stop being a replica. Others may take its leases now."""
+        ...
+
+    async def lease(self, name: str, state: bytes, *, key: str = "", user: str = "") -> None:
+        """Create a lease, which this replica owns.
+
+        Raises
+        ------
+        LeaseTakenError
+            If there is one of this name or key.
+        """
+        ...
+
+    async def renew(self, name: str, state: bytes) -> None:
+        """Replace the state of a lease.
+
+        Raises
+        ------
+        LeaseLostError
+            If this replica does not own it, or it has ended.
+        """
+        ...
+
+    async def end(self, name: str, state: bytes, *, expires: float) -> None:
+        """Replace the state of a lease for the last time. Its key is free again.
+
+        Parameters
+        ----------
+        name : str
+        state : bytes
+        expires : float
+            When the lease and its channels may be deleted, in seconds since 1970.
+
+        Raises
+        ------
+        LeaseLostError
+            If this replica does not own it. Ending it again is allowed, to expire later or earlier.
+        """
+        ...
+
+    async def drop(self, name: str) -> None:
+        """Delete a lease and its channels, if this replica owns it or it has ended."""
+        ...
+
+    async def take(self, name: str) -> Lease:
+        """Become the owner of an abandoned lease, and of its channels.
+
+        Raises
+        ------
+        LeaseLostError
+            If its owner is alive, it has ended, or there is none of this name.
+        """
+        ...
+
+    async def find(self, name: str) -> Lease | None:
+        """Return the lease of a name."""
+        ...
+
+    async def find_key(self, key: str) -> Lease | None:
+        """Return the lease of a key that has not ended."""
+        ...
+
+    async def leases(
+        self, prefix: str, *, ended: bool | None = None, user: str | None = None
+    ) -> list[Lease]:
+        """List leases whose names begin with a prefix, the oldest first.
+
+        Parameters
+        ----------
+        prefix : str
+        ended : bool, optional
+            Only those that have ended, or have not.
+        user : str, optional
+            Only those of a user.
+        """
+        ...
+
+    async def abandoned(self) -> list[Lease]:
+        """List the leases that have not ended and whose owner is gone, the oldest first."""
+        ...
+
+    async def describe(self, channel_id: str) -> ChannelState:
+        """Return the extent of a channel.
+
+        Raises
+        ------
+        ChannelNotFoundError
+            If there is no such channel.
+        """
+        ...
+
+    def watch_lease(self, name: str, listener: Callable[[], None]) -> Callable[[], None]:
+        """Have a listener called, in the event loop, after a lease has changed or was deleted.
+
+        Several changes may be reported in one call, and one change more than once. Listeners must
+        be quick and must not raise.
+
+        Returns
+        -------
+        callable
+            Ends it: the listener is not called any more.
+        """
+        ...
