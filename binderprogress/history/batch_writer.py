@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from ..core.timing.spans import PastLaunch
-from .connection import reason_of
+from ..database.connection import reason_of
 
 __all__ = ["BATCH", "BatchWriter"]
 

@@ -15,11 +15,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..core.phases import Phase
 from ..core.timing.spans import PastLaunch, Span
+from ..database.connection import reason_of
 from ..errors import HistoryError
 from . import period_totals as periods
 from . import queries
 from .batch_writer import BatchWriter
-from .connection import connect, reason_of
+from .connection import connect
 from .models import LaunchRow, Repository
 from .store import Names, Popular, Stats
 from .totals import DAY, Sums

@@ -1,4 +1,4 @@
-"""Alembic's environment. It uses the connection and the transaction of `schema.migrate`."""
+"""Alembic's environment. It uses the connection and the transaction of `database.migration`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Creates and migrates the tables, with Alembic's scripts in `migrations`."""
+"""Creates and migrates tables, with Alembic's scripts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from ..errors import ConfigError
+from .purpose import Purpose
 
 __all__ = ["migrate"]
 
@@ -16,7 +17,7 @@ __all__ = ["migrate"]
 _LOCK = 7_263_541_908
 
 
-def migrate(connection: Connection) -> None:
+def migrate(connection: Connection, purpose: Purpose) -> None:
     """Create or migrate the tables, in the current transaction of the connection.
 
     Raises
@@ -28,15 +29,18 @@ def migrate(connection: Connection) -> None:
         # Several servers may start at the same time.
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     config = Config()
-    config.set_main_option("script_location", "binderprogress.history:migrations")
+    config.set_main_option("script_location", purpose.migrations)
     config.attributes["connection"] = connection
     scripts = ScriptDirectory.from_config(config)
     known = {script.revision for script in scripts.walk_revisions()}
-    unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
-    if unknown:
+    context = MigrationContext.configure(connection, opts={"version_table": purpose.version_table})
+    current = set(context.get_current_heads())
+    if current - known:
         raise ConfigError(
-            f"The tables of the history are those of a newer version of binderprogress (revision "
-            f"{', '.join(sorted(unknown))}; this version has {scripts.get_current_head()}). "
-            "Install the newer version, or set c.History.url to another database."
+            f"The tables of the {purpose.name} are those of a newer version of binderprogress "
+            f"(revision {', '.join(sorted(current - known))}; this version has "
+            f"{scripts.get_current_head()}). Install the newer version, or set {purpose.setting} "
+            "to another database."
         )
-    command.upgrade(config, "head")
+    if current != set(scripts.get_heads()):
+        command.upgrade(config, "head")

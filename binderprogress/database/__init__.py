@@ -1,0 +1,1 @@
+"""Opens databases with SQLAlchemy, and migrates their tables with Alembic."""
