@@ -66,7 +66,7 @@ class ContainerHost:
         if self._engine == "podman" and "DOCKER_HOST" not in os.environ:
             await self._start_service()
             return
-        code, output = await run([self._engine, "version"], timeout=20)
+        code, output = await run([self._engine, "version"], timeout=20, keep_daemons=True)
         if code:
             raise ConfigError(
                 f"{self._engine} does not answer. Start it, or use another --engine.\n{output}"
@@ -88,7 +88,7 @@ class ContainerHost:
     async def _start_service(self) -> None:
         address = f"unix://{self._socket}"
         argv = ["podman", "system", "service", "--time=0", address]
-        self._service = await Process(argv).__aenter__()
+        self._service = await Process(argv, keep_daemons=True).__aenter__()
         ended = asyncio.create_task(self._service.wait())
         try:
             async with asyncio.timeout(20):
@@ -109,9 +109,9 @@ class ContainerHost:
 
     async def _remove_containers(self) -> None:
         listing = [self._engine, "ps", "--all", "--quiet", f"--filter=name={self._prefix}"]
-        _, output = await run(listing, timeout=2)
+        _, output = await run(listing, timeout=2, keep_daemons=True)
         names = output.split()
         if names:
             # Kill them: they had time to stop while JupyterHub stopped.
-            await run([self._engine, "kill", *names], timeout=2)
-            await run([self._engine, "rm", "--force", *names], timeout=2)
+            for command in (["kill"], ["rm", "--force"]):
+                await run([self._engine, *command, *names], timeout=2, keep_daemons=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -18,10 +21,15 @@ _CHUNK = 65536
 _LONGEST_LINE = 4 * 2**20
 # The signals that end a process at its limit of CPU time or file size.
 _AT_A_LIMIT = (signal.SIGXCPU, signal.SIGXFSZ)
+# Seconds beyond the `stop_timeout` for the supervisor to end. It may have been stopped (SIGSTOP).
+_MARGIN = 5.0
 
 
 class Process:
-    r"""A process in its own session. All processes of the session end with the context.
+    r"""A process in its own session, below a `supervisor`. Its processes end with it.
+
+    They also end with the context, and if the server ends, even by SIGKILL. On Linux, this includes
+    processes that have left the session.
 
     Parameters
     ----------
@@ -33,6 +41,8 @@ class Process:
         Resource limits of the process and its children, see `limited`.
     stop_timeout : float
         Seconds between SIGTERM and SIGKILL.
+    keep_daemons : bool
+        Whether processes that have left the session stay, as those of podman must.
 
     Raises
     ------
@@ -48,17 +58,27 @@ class Process:
         cwd: str | None = None,
         limits: Mapping[str, int] | None = None,
         stop_timeout: float = 2.0,
+        keep_daemons: bool = False,
     ) -> None:
-        self._argv = limited(argv, limits or {})
+        self._program = argv[0]
+        program = Path(__file__).with_name("supervisor.py")
+        kind = "group" if keep_daemons else "all"
+        supervisor = [sys.executable, "-I", "-S", str(program), str(stop_timeout), kind]
+        self._argv = [*supervisor, *limited(argv, limits or {})]
         self._env = env
         self._cwd = cwd
         self._stop_timeout = stop_timeout
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Process:
+        env = os.environ if self._env is None else self._env
+        if shutil.which(self._program, path=env.get("PATH", os.defpath)) is None:
+            # The supervisor could not raise it.
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._program)
         self._process = await asyncio.create_subprocess_exec(
             *self._argv,
-            stdin=asyncio.subprocess.DEVNULL,
+            # Open as long as this process runs. Programs themselves have no input.
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env=self._env,
@@ -102,28 +122,29 @@ class Process:
             return
         try:
             if process.returncode is None:
-                self._signal(signal.SIGTERM)
-                try:
-                    await asyncio.wait_for(process.wait(), self._stop_timeout)
-                except TimeoutError:
-                    self._signal(signal.SIGKILL)
-                    await process.wait()
+                process.terminate()
+                await asyncio.wait_for(process.wait(), self._stop_timeout + _MARGIN)
+        except TimeoutError:
+            self._kill_group()
+            await process.wait()
         except asyncio.CancelledError:
             # The event loop is closing.
-            self._signal(signal.SIGKILL)
-            await process.wait()
+            if process.returncode is None:
+                process.send_signal(signal.SIGUSR1)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), _MARGIN)
             raise
         finally:
-            # Its children may still be running in the session.
-            self._signal(signal.SIGKILL)
+            # If the supervisor was killed, or is not on Linux, some may be left in the session.
+            self._kill_group()
             # Unread output would keep the pipe open after the event loop has ended. asyncio has no
             # public way to close it.
             process._transport.close()  # type: ignore[attr-defined]
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _kill_group(self) -> None:
         if self._process is not None:
             try:
-                os.killpg(self._process.pid, number)
+                os.killpg(self._process.pid, signal.SIGKILL)
             except ProcessLookupError:
                 return  # it has already ended
 
@@ -190,16 +211,23 @@ def limited(argv: Sequence[str], limits: Mapping[str, int]) -> list[str]:
 
 
 async def run(
-    argv: Sequence[str], *, env: Mapping[str, str] | None = None, timeout: float
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    timeout: float,
+    keep_daemons: bool = False,
 ) -> tuple[int, str]:
-    """Run a program and return its exit code and output.
+    """Run a program and return its exit code and output; see `Process` for the parameters.
 
     Raises
     ------
     TimeoutError
         If it takes longer than `timeout` seconds. The program is ended then.
     """
-    async with asyncio.timeout(timeout), Process(argv, env=env) as process:
+    async with (
+        asyncio.timeout(timeout),
+        Process(argv, env=env, keep_daemons=keep_daemons) as process,
+    ):
         output = "".join([line async for line in process.lines()])
         return await process.wait(), output
 

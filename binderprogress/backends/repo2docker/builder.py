@@ -75,7 +75,7 @@ class Repo2dockerBuilder(GitResolver):
             If it does not.
         """
         await super().check()
-        code, _ = await run([self.engine, "version"], timeout=self.timeout)
+        code, _ = await run([self.engine, "version"], timeout=self.timeout, keep_daemons=True)
         if code:
             raise failure("no-engine")
         return {"engine": self.engine}

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -155,15 +156,124 @@ async def test_leaving_ends_grandchildren_that_ignore_sigterm() -> None:
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize("session", ["", "setsid "], ids=["in its session", "in another session"])
 @asynchronous(20)
-async def test_what_a_process_left_behind_is_ended() -> None:
+async def test_what_a_process_left_behind_is_ended(session: str) -> None:
     """A build may have started a daemon before its own process ended."""
-    async with Process(["sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $!"]) as child:
-        lines = [line async for line in child.lines()]
-        assert await child.wait() == 0
-        left = psutil.Process(int(lines[0]))
+    async with Process(["sh", "-c", f"{session}sleep 600 & echo $!; wait"]) as child:
+        lines = child.lines()
+        left = psutil.Process(int(await anext(lines)))
         assert left.is_running()
     assert gone([left])
+
+
+@asynchronous(20)
+async def test_what_a_process_leaves_ends_with_it() -> None:
+    """It has the output open, which would never end."""
+    async with Process(["sh", "-c", "setsid sleep 600 & exit 3"]) as child:
+        assert [line async for line in child.lines()] == []
+        assert await child.wait() == 3
+
+
+@asynchronous(20)
+async def test_daemons_of_an_engine_are_kept() -> None:
+    shell = "setsid sleep 600 > /dev/null 2>&1 & echo $!; sleep 600 > /dev/null 2>&1 & echo $!"
+    async with Process(["sh", "-c", shell], keep_daemons=True) as child:
+        kept, ended = [psutil.Process(int(line)) async for line in child.lines()]
+        assert await child.wait() == 0
+    assert gone([ended])
+    assert kept.is_running()
+    kept.kill()
+    assert gone([kept])
+
+
+# A server that has started a process, and says which ones there are then.
+SERVER = """
+import asyncio, os, sys
+from binderprogress.backends.processes.child import Process
+
+async def main():
+    async with Process(["sh", "-c", sys.argv[1]], stop_timeout=0.2) as child:
+        async for line in child.lines():
+            print(line, end="", flush=True)
+
+asyncio.run(main())
+"""
+DETACHED = f"""
+setsid sleep 600 & echo $!
+setsid sh -c 'setsid sleep 600 & echo $!; wait' &
+{STUBBORN}
+"""
+
+
+def test_a_server_that_is_killed_leaves_nothing() -> None:
+    command = [sys.executable, "-c", SERVER, DETACHED]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        family = [psutil.Process(int(server.stdout.readline())) for _ in range(5)]
+        family += psutil.Process(server.pid).children(recursive=True)
+        server.kill()
+    assert len(family) >= 6
+    assert gone(family)
+
+
+def test_a_server_that_is_stopped_for_a_while_loses_nothing() -> None:
+    command = [sys.executable, "-c", SERVER, "echo $$; sleep 1; echo ended"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        child = psutil.Process(int(server.stdout.readline()))
+        server.send_signal(signal.SIGSTOP)
+        assert gone([child])
+        server.send_signal(signal.SIGCONT)
+        assert server.stdout.readline() == "ended\n"
+
+
+@asynchronous(20)
+async def test_a_supervisor_that_is_killed_takes_its_process_along(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Until Python 3.12, asyncio waits for the end of the output, which others have open.
+    monkeypatch.setattr("binderprogress.backends.processes.child._MARGIN", 0.2)
+    async with Process(["sh", "-c", STUBBORN], stop_timeout=0.1) as child:
+        family, _ = await started(child)
+        assert child._process is not None
+        supervisor = child._process.pid
+        programs = [process for process in family if process.ppid() == supervisor]
+        assert len(programs) == 1
+        child._process.kill()
+        assert gone(programs)
+    assert gone(family)
+
+
+@asynchronous(20)
+async def test_a_supervisor_that_is_stopped_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attack: a build stops the supervisor, so that the server waits for ever."""
+    monkeypatch.setattr("binderprogress.backends.processes.child._MARGIN", 0.2)
+    async with Process(["sh", "-c", STUBBORN], stop_timeout=0.1) as child:
+        family, _ = await started(child)
+        assert child._process is not None
+        child._process.send_signal(signal.SIGSTOP)
+    assert gone(family)
+
+
+@pytest.mark.parametrize("number", [signal.SIGXCPU, signal.SIGSEGV, signal.SIGTERM])
+@asynchronous(20)
+async def test_it_ends_by_the_signal_that_ended_its_program(number: signal.Signals) -> None:
+    code, _ = await run(["sh", "-c", f"kill -{number.value} $$"], timeout=10)
+    assert code == -number
+
+
+@asynchronous(20)
+async def test_orphans_are_waited_for() -> None:
+    """Otherwise, a build that starts many daemons fills the table of processes."""
+    shell = "for i in 1 2 3 4 5; do (sleep 0 &); done; sleep 0.3; echo $$; sleep 600"
+    async with Process(["sh", "-c", shell]) as child:
+        pid = int(await anext(child.lines()))
+        supervisor = psutil.Process(pid).parent()
+        assert supervisor is not None
+        async with asyncio.timeout(10):
+            while len(supervisor.children()) > 1:  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(0.02)
 
 
 @asynchronous(20)
