@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._steps import take_steps
 from ..backends.jupyterhub.launcher import HubLauncher
 from ..errors import ConfigError
 from .composition import require
@@ -96,16 +97,18 @@ class OwnJupyterHub:
 
     async def stop(self, launcher: HubLauncher) -> None:
         """Stop it, if it runs, and remove its files."""
-        if self.hub is not None:
-            await self.hub.stop()
-            self.hub = None
-            await launcher.disconnect()
-        if self._containers is not None:
-            await self._containers.stop()
-            self._containers = None
-        if self.folder is not None:
-            self.folder.cleanup()
-            self.folder = None
+        hub, containers, folder = self.hub, self._containers, self.folder
+        self.hub = self._containers = self.folder = None
+        if hub is not None:
+            await take_steps(
+                self._log,
+                ("ending JupyterHub", hub.stop),
+                ("closing connections to JupyterHub", launcher.disconnect),
+            )
+        if containers is not None:
+            await take_steps(self._log, ("removing containers", containers.stop))
+        if folder is not None:
+            await take_steps(self._log, ("removing JupyterHub's files", folder.cleanup))
 
 
 def _local_config(environments: str, folder: Path) -> Sections:

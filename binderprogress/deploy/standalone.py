@@ -15,6 +15,7 @@ from tornado.web import Application
 from traitlets import Bool, Dict, Enum, Integer, Unicode
 from traitlets.config import Config, LoggingConfigurable
 
+from .._steps import take_steps
 from ..backends.binderhub.upstreams import Upstreams
 from ..backends.jupyterhub.launcher import HubLauncher
 from ..backends.local.builder import LocalBuilder
@@ -250,7 +251,19 @@ class Server(LoggingConfigurable):
 
     async def stop(self) -> None:
         """Stop everything, within 5 seconds."""
-        self._server.stop()
+        await take_steps(
+            self.log,
+            ("closing the port", self._server.stop),
+            ("cancelling launches", self._stop_launches),
+            ("stopping JupyterHub", self._stop_hub),
+            ("closing the traces", self.tracing.close),
+            ("closing the backend", self.backend.close),
+            # After the last launch has ended.
+            ("closing the history", partial(asyncio.to_thread, self.launches.history.close)),
+            ("closing connections", self._server.close),
+        )
+
+    async def _stop_launches(self) -> None:
         # Our own JupyterHub stops its servers. Those of another one are stopped one by one.
         patience = 2.0 if self.hub is not None else 4.0
         try:
@@ -259,12 +272,6 @@ class Server(LoggingConfigurable):
         except TimeoutError:
             level = logging.DEBUG if self.hub is not None else logging.WARNING
             self.log.log(level, "Not all launches could be cleaned up in time.")
-        await self._stop_hub()
-        await self.tracing.close()
-        await self.backend.close()
-        # After the last launch has ended.
-        await asyncio.to_thread(self.launches.history.close)
-        await self._server.close()
 
 
 class Standalone(Server):

@@ -14,6 +14,7 @@ from typing import Any
 from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
+from .._steps import take_steps
 from ..backends.base import AnyBackend, RefFinder, ResolvedSpec
 from ..channels.base import ChannelStore
 from ..core.log.reasons import RULES, RuleSet, failure
@@ -345,14 +346,16 @@ class LaunchManager(LoggingConfigurable):
                 builds = []
         finally:
             # Also if this is cancelled, because stopping takes too long.
-            self._outcomes.finish()
-            for timer in self._timers.values():
-                timer.cancel()
-            # Not discarded: viewers may still be reading their last events.
-            self._launches.clear()
-            self._logs.cleanup()
-            await self._channels.close()
-            await self._backend.close()
+            await take_steps(
+                self.log,
+                ("recording launches", self._outcomes.finish),
+                ("stopping timers", self._stop_timers),
+                # Not discarded: viewers may still be reading their last events.
+                ("forgetting launches", self._launches.clear),
+                ("removing logs", self._logs.cleanup),
+                ("closing the channels", self._channels.close),
+                ("closing the backend", self._backend.close),
+            )
 
     # -- parts of a launch
 
@@ -439,6 +442,10 @@ class LaunchManager(LoggingConfigurable):
 
     def _stop_timer(self, launch: Launch) -> None:
         if (timer := self._timers.pop(launch.id, None)) is not None:
+            timer.cancel()
+
+    def _stop_timers(self) -> None:
+        for timer in self._timers.values():
             timer.cancel()
 
     def _forget(self, launch: Launch) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -187,3 +189,46 @@ def test_nobody_is_answered_before_the_history_is_open(monkeypatch: pytest.Monke
             await standalone.stop()
 
     asyncio.run(main())
+
+
+def test_every_step_of_a_stop_is_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A full disk must not keep the server from closing its history, and JupyterHub from ending."""
+    taken: list[str] = []
+    config = Config({"Standalone": {"port": 0}, "HubLauncher": {"url": HUB}})
+    standalone = Standalone(config=config)
+
+    def failing(name: str) -> Callable[[], None]:
+        def fail() -> None:
+            taken.append(name)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        return fail
+
+    parts = {
+        "port": (standalone._server, "stop"),
+        "logs": (standalone.launches._logs, "cleanup"),
+        "channels": (standalone.launches._channels, "close"),
+        "Hub": (standalone, "_stop_hub"),
+        "traces": (standalone.tracing, "close"),
+        "backend": (standalone.backend, "close"),
+        "connections": (standalone._server, "close"),
+    }
+    for name, (part, method) in parts.items():
+        monkeypatch.setattr(part, method, failing(name))
+    closed: list[str] = []
+    monkeypatch.setattr(standalone.launches.history, "close", lambda: closed.append("history"))
+    asyncio.run(standalone.stop())
+    assert taken == [
+        "port",
+        "logs",
+        "channels",
+        "backend",
+        "Hub",
+        "traces",
+        "backend",
+        "connections",
+    ]
+    assert closed == ["history"]
+    assert caplog.text.count("No space left on device") == len(taken)

@@ -21,8 +21,8 @@ from ...core.phases import Phase
 from ...core.printable import plain
 from ...errors import LaunchFailedError
 from ..base import Attempt, BackendProfile, BuildResult, ResolvedSpec
+from ..disk import full_disk_fails
 from ..fetch.git import GitResolver, git_environment
-from ..fetch.options import FetchPlan
 from ..fetch.proxy import FetchProxy
 from ..processes.child import Process, check_exit, run
 from ..processes.environment import PACKAGES, private_home
@@ -111,9 +111,11 @@ class LocalBuilder(GitResolver):
             "link_mode": self.link_mode,
         }
         try:
-            async with self.network.proxy() as proxy:
-                plan = await self.fetch_plan(resolved, proxy)
-                async with aclosing(self._run(task, plan, proxy)) as records:
+            with full_disk_fails():
+                async with (
+                    self.network.proxy() as proxy,
+                    aclosing(self._run(task, resolved, proxy)) as records,
+                ):
                     async for record in records:
                         yield record
         finally:
@@ -122,8 +124,9 @@ class LocalBuilder(GitResolver):
         yield BuildResult(str(folder))
 
     async def _run(
-        self, task: Mapping[str, Any], plan: FetchPlan, proxy: FetchProxy | None
+        self, task: Mapping[str, Any], resolved: ResolvedSpec, proxy: FetchProxy | None
     ) -> AsyncGenerator[Record, None]:
+        plan = await self.fetch_plan(resolved, proxy)
         program = "binderprogress.backends.local.build_program"
         # -P: the current folder may be a repository with its own json.py.
         argv = [sys.executable, "-P", "-u", "-m", program, json.dumps(task)]

@@ -18,6 +18,7 @@ from ...core.log.reasons import failure
 from ...core.phases import Phase
 from ...core.timing.estimator import TYPICAL
 from ..base import Attempt, BackendProfile, BuildResult, ResolvedSpec
+from ..disk import full_disk_fails
 from ..fetch.git import GitResolver
 from ..fetch.proxy import FetchProxy
 from ..processes.child import Process, check_exit, run
@@ -111,9 +112,13 @@ class Repo2dockerBuilder(GitResolver):
         self, resolved: ResolvedSpec
     ) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
         """Build the image, or find an existing one; see `base.Builder.build`."""
-        async with self.network.proxy() as proxy, aclosing(self._build(resolved, proxy)) as items:
-            async for item in items:
-                yield item
+        with full_disk_fails():
+            async with (
+                self.network.proxy() as proxy,
+                aclosing(self._build(resolved, proxy)) as items,
+            ):
+                async for item in items:
+                    yield item
 
     async def _build(
         self, resolved: ResolvedSpec, proxy: FetchProxy | None
