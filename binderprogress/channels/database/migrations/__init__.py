@@ -1,0 +1,1 @@
+"""Alembic's migration scripts, which run when the store is opened."""

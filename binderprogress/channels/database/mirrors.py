@@ -1,0 +1,102 @@
+"""Brings windows up to date with the database."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, MutableMapping
+from typing import Any
+
+from ...errors import StorageError
+from .reader import News, Reader
+from .window import Window
+
+__all__ = ["Mirrors"]
+
+_RETRY = 1.0
+"""Seconds after which the database is asked again if it failed."""
+
+_UNKNOWN = 2**62
+
+
+class Mirrors:
+    """Reads what is new in watched channels that others write, as one query for all of them.
+
+    Parameters
+    ----------
+    windows : mutable mapping
+        Of channels, by name.
+    reader : Reader
+    size : int
+        Bytes of events that a window keeps.
+    log : logging.Logger
+    """
+
+    def __init__(
+        self,
+        windows: MutableMapping[str, Window],
+        reader: Reader,
+        *,
+        size: int,
+        log: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
+        self._windows = windows
+        self._reader = reader
+        self._size = size
+        self._log = log
+        self._stale: set[str] = set()
+        self._wake = asyncio.Event()
+        self._task = asyncio.create_task(self._run(), name="channel mirrors")
+
+    def refresh(self, ids: Iterable[str]) -> None:
+        """Bring windows up to date soon."""
+        self._stale.update(ids)
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Stop."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            stale, self._stale = self._stale, set()
+            try:
+                await self._refresh(stale)
+            except StorageError as error:
+                self._log.warning("Events of other replicas cannot be read: %s", error)
+                self.refresh(stale)
+                await asyncio.sleep(_RETRY)
+
+    async def _refresh(self, stale: set[str]) -> None:
+        known = {}
+        for channel_id in stale:
+            window = self._windows.get(channel_id)
+            if window is not None:
+                # Of a channel that is new here, only the extent is wanted.
+                known[channel_id] = _UNKNOWN if window.first is None else window.last
+        if not known:
+            return
+        for channel_id, news in (await self._reader.news(known, self._size)).items():
+            window = self._windows.get(channel_id)
+            if window is not None and _update(window, news):
+                self._notify(channel_id, window)
+
+    def _notify(self, channel_id: str, window: Window) -> None:
+        try:
+            window.notify()
+        except Exception:  # noqa: BLE001 - a listener must not keep others from their events
+            self._log.exception("A listener of a channel failed")
+        if window.closed and not window.listeners:
+            self._windows.pop(channel_id, None)
+
+
+def _update(window: Window, news: News) -> bool:
+    """Add news to a window. Return whether there was any."""
+    last = window.last
+    if window.first is not None and news.events:
+        window.extend(news.events)
+    state = news.state
+    return window.describe(state.first, state.last, closed=state.closed) or window.last > last

@@ -1,0 +1,216 @@
+"""Reads from the database, in threads of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import Connection, Engine, bindparam, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from ...core.events import Encoded
+from ...errors import ChannelNotFoundError, StorageError
+from ..durable import ChannelState, Lease
+from .cipher import Cipher
+from .failures import storage_error
+from .requests import alive, hash_of, lease_of
+from .tables import batches, channels, from_text, leases, to_text
+
+__all__ = ["THREADS", "News", "Reader"]
+
+THREADS = 4
+
+_T = TypeVar("_T")
+
+_CHANNEL = select(channels).where(channels.c.id == bindparam("channel"))
+_BATCHES = (
+    select(batches)
+    .where(batches.c.channel == bindparam("channel"), batches.c.last > bindparam("after"))
+    .order_by(batches.c.last)
+)
+_PAGE = 8
+"""Batches that are read at first: a slice may need one, or hundreds."""
+
+
+class News(msgspec.Struct, frozen=True):
+    """What happened in a channel.
+
+    Attributes
+    ----------
+    state : ChannelState
+    events : sequence of Encoded
+        The newest, up to the last that `state` says.
+    """
+
+    state: ChannelState
+    events: Sequence[Encoded]
+
+
+class Reader:
+    """Reads channels and leases.
+
+    Parameters
+    ----------
+    engine : Engine
+    cipher : Cipher
+    where : str
+        What the database is called in errors.
+    """
+
+    def __init__(self, engine: Engine, *, cipher: Cipher, where: str) -> None:
+        self._engine = engine
+        self._cipher = cipher
+        self._where = where
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="channel store")
+        self._closed = False
+
+    def close(self) -> None:
+        """Begin nothing more. Threads end with what they do."""
+        self._closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def run(self, work: Callable[[Connection], _T]) -> _T:
+        """Call a function with a connection, in a thread.
+
+        Raises
+        ------
+        StorageError
+            If the database reports an error.
+        """
+        if self._closed:
+            raise StorageError("The server is stopping.")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._call, work)
+
+    def _call(self, work: Callable[[Connection], _T]) -> _T:
+        try:
+            with self._engine.connect() as connection:
+                return work(connection)
+        except (SQLAlchemyError, OSError) as error:
+            raise storage_error(error, self._where) from error
+
+    # -- channels
+
+    async def events(self, channel_id: str, after: int, limit: int) -> Sequence[Encoded]:
+        """Return the events after a number; see `base.ChannelStore.read`."""
+
+        def read(connection: Connection) -> Sequence[Encoded]:
+            state = _state(connection, channel_id)
+            first = max(after + 1, state.first)
+            return self._events(connection, channel_id, first, min(state.last, first + limit - 1))
+
+        return await self.run(read)
+
+    async def describe(self, channel_id: str) -> ChannelState:
+        """Return the extent of a channel; see `durable.DurableStore.describe`."""
+        return await self.run(lambda connection: _state(connection, channel_id))
+
+    async def news(self, known: dict[str, int], size: int) -> dict[str, News]:
+        """Return the state of channels, with what came after the numbers that are known.
+
+        Parameters
+        ----------
+        known : dict
+            By channel, the number of the last event that is known.
+        size : int
+            Bytes of events that are wanted of a channel, at most.
+        """
+
+        def read(connection: Connection) -> dict[str, News]:
+            found: dict[str, News] = {}
+            names = {to_text(channel_id): channel_id for channel_id in known}
+            for row in connection.execute(select(channels).where(channels.c.id.in_(names))):
+                channel_id = names[row.id]
+                state = ChannelState(row.first, row.last, row.closed)
+                after = max(known[channel_id], state.first - 1)
+                events = self._newest(connection, row.id, after, state.last, size)
+                found[channel_id] = News(state, events)
+            return found
+
+        return await self.run(read)
+
+    def _events(
+        self, connection: Connection, channel_id: str, first: int, last: int
+    ) -> Sequence[Encoded]:
+        events: list[Encoded] = []
+        after, page = first - 1, _PAGE
+        while after < last:
+            values = {"channel": to_text(channel_id), "after": after}
+            rows = connection.execute(_BATCHES.limit(page), values).all()
+            page *= 4
+            if not rows:
+                # It was deleted meanwhile.
+                raise ChannelNotFoundError(f"There is no channel {channel_id}.")
+            for row in rows:
+                found = self._decode(row)
+                events += found[after + 1 - row.first : last + 1 - row.first]
+                after = row.last
+                if after >= last:
+                    break
+        return events
+
+    def _newest(
+        self, connection: Connection, name: str, after: int, last: int, size: int
+    ) -> Sequence[Encoded]:
+        """Return the events after a number, or the newest of them, without gaps."""
+        if after >= last:
+            return ()
+        newest = (
+            select(batches)
+            .where(batches.c.channel == name, batches.c.last > after, batches.c.last <= last)
+            .order_by(batches.c.last.desc())
+        )
+        rows: list[Any] = []
+        with connection.execution_options(yield_per=_PAGE).execute(newest) as found:
+            for row in found:
+                rows.append(row)
+                size -= len(row.data)
+                if size <= 0:
+                    break
+        events = [each for row in reversed(rows) for each in self._decode(row)]
+        return [each for each in events if each.id > after]
+
+    def _decode(self, row: Any) -> list[Encoded]:
+        data = self._cipher.unseal(row.data) if row.sealed else row.data
+        blocks = bytes(data).split(b"\n\n")
+        # After the last event, there is nothing.
+        if len(blocks) != row.last - row.first + 2 or blocks.pop():
+            raise StorageError(
+                f"The events {row.first} to {row.last} of the channel {from_text(row.channel)} in "
+                f"{self._where} are damaged."
+            )
+        return [Encoded(row.first + n, block + b"\n\n") for n, block in enumerate(blocks)]
+
+    # -- leases
+
+    async def lease(self, name: str) -> Lease | None:
+        """Return the lease of a name."""
+        return await self._one(leases.c.name == to_text(name))
+
+    async def lease_of_key(self, key: str) -> Lease | None:
+        """Return the lease of a key that has not ended."""
+        return await self._one(leases.c.key_hash == hash_of(key)) if key else None
+
+    async def leases(self, *conditions: Any) -> list[Lease]:
+        """Return leases, the oldest first."""
+        query = select(leases).where(*conditions).order_by(leases.c.number)
+        return await self.run(
+            lambda connection: [lease_of(row, self._cipher) for row in connection.execute(query)]
+        )
+
+    async def abandoned(self) -> list[Lease]:
+        """Return the leases that have not ended, and whose owner is gone."""
+        return await self.leases(leases.c.ended.is_(None), ~alive(leases.c.owner))
+
+    async def _one(self, condition: Any) -> Lease | None:
+        found = await self.leases(condition)
+        return found[0] if found else None
+
+
+def _state(connection: Connection, channel_id: str) -> ChannelState:
+    row = connection.execute(_CHANNEL, {"channel": to_text(channel_id)}).one_or_none()
+    if row is None:
+        raise ChannelNotFoundError(f"There is no channel {channel_id}.")
+    return ChannelState(row.first, row.last, row.closed)

@@ -1,0 +1,239 @@
+"""A transaction of the writer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Insert,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ...errors import ChannelConflictError, ChannelNotFoundError, LeaseLostError, StorageError
+from .cipher import Cipher
+from .tables import batches, channels, leases, to_text
+
+__all__ = ["NO_LEASE", "Batch", "Session"]
+
+_T = TypeVar("_T")
+
+NO_LEASE = "~"
+"""Before the name of a replica: what channels without a lease belong to. They end with it."""
+
+# No parameter has the name of a column: SQLAlchemy would set that column.
+_UPDATE = (
+    update(channels)
+    .where(
+        channels.c.id == bindparam("b_channel"),
+        channels.c.last == bindparam("b_expected"),
+        channels.c.closed.is_(False),
+        channels.c.fence == bindparam("b_fence"),
+    )
+    .values(last=bindparam("b_last"), size=channels.c.size + bindparam("b_size"))
+)
+_INSERT = insert(batches).values(
+    channel=bindparam("b_channel"),
+    first=bindparam("b_first"),
+    last=bindparam("b_last"),
+    sealed=bindparam("b_sealed"),
+    data=bindparam("b_data"),
+)
+_FENCE = (
+    select(channels.c.fence)
+    .outerjoin(leases, leases.c.name == channels.c.lease)
+    .where(
+        channels.c.id == bindparam("channel"),
+        (channels.c.lease == bindparam("own")) | (leases.c.owner == bindparam("replica")),
+    )
+)
+_STATE = (
+    select(channels.c.last, channels.c.closed, channels.c.lease, leases.c.owner)
+    .outerjoin(leases, leases.c.name == channels.c.lease)
+    .where(channels.c.id == bindparam("channel"))
+)
+_NOTIFY = select(func.pg_notify(bindparam("topic"), bindparam("payload")))
+
+
+class Batch(msgspec.Struct):
+    """Events to be stored as one row.
+
+    Attributes
+    ----------
+    channel : str
+    first, last : int
+        Numbers of the first and the last event.
+    data : bytes
+        All events, as they are sent.
+    """
+
+    channel: str
+    first: int
+    last: int
+    data: bytes
+
+
+class Session:
+    """A transaction of the writer, and what the requests in it have changed.
+
+    Parameters
+    ----------
+    connection : Connection
+        In a transaction.
+    replica : str
+        The name of this process.
+    cipher : Cipher
+    fences : mutable mapping
+        Fencing numbers by channel, as this replica has them. They are kept between transactions:
+        a number that is out of date is refused by the database.
+    doubts : mapping
+        Requests, by type and subject, of which nobody knows whether they were committed: the
+        connection was lost meanwhile. They may be requested again.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        replica: str,
+        cipher: Cipher,
+        fences: MutableMapping[str, int],
+        doubts: Mapping[tuple[type[Any], str], Any],
+    ) -> None:
+        self.connection = connection
+        self.replica = replica
+        self.cipher = cipher
+        self.fences = fences
+        self._doubts = doubts
+        self.settled: list[tuple[type[Any], str]] = []
+        """Requests that were in doubt."""
+        self.channels: dict[str, tuple[int, bool]] = {}
+        """The last number of each changed channel, and whether it is closed."""
+        self.leases: set[str] = set()
+        """The names of changed leases."""
+        self.freed = False
+        """Whether something was deleted that takes space."""
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether other processes may use the database at the same time."""
+        return self.connection.dialect.name == "postgresql"
+
+    @property
+    def own_lease(self) -> str:
+        """What channels belong to that were created without a lease."""
+        return NO_LEASE + self.replica
+
+    def execute(self, statement: Any, **values: Any) -> CursorResult[Any]:
+        """Execute a statement."""
+        return self.connection.execute(statement, values)
+
+    def insert_new(self, table: Any) -> Insert:
+        """Return an INSERT that does nothing if the row exists. It waits for other replicas."""
+        if self.is_postgresql:
+            return postgresql.insert(table).on_conflict_do_nothing()
+        return sqlite.insert(table).on_conflict_do_nothing()
+
+    def in_doubt(self, kind: type[_T], subject: str) -> _T | None:
+        """Return an earlier request of this replica that may have been committed."""
+        request: _T | None = self._doubts.get((kind, subject))
+        if request is not None:
+            self.settled.append((kind, subject))
+        return request
+
+    # -- channels
+
+    def append(self, rows: Sequence[Batch]) -> bool:
+        """Store batches of different channels. Return whether all were stored."""
+        fences = [self.fence_of(row.channel) for row in rows]
+        if None in fences:
+            return False
+        sealed = [self.cipher.seals(row.data) for row in rows]
+        values: list[dict[str, Any]] = [
+            {
+                "b_channel": to_text(row.channel),
+                "b_first": row.first,
+                "b_expected": row.first - 1,
+                "b_last": row.last,
+                "b_fence": fence,
+                "b_size": len(row.data),
+                "b_sealed": seals,
+                "b_data": self.cipher.seal(row.data) if seals else row.data,
+            }
+            for row, fence, seals in zip(rows, fences, sealed, strict=True)
+        ]
+        # In the same order in all transactions, so that replicas do not wait for each other.
+        values.sort(key=lambda value: value["b_channel"])
+        if self.connection.execute(_UPDATE, values).rowcount != len(rows):
+            return False
+        self.connection.execute(_INSERT, values)
+        self.channels.update((row.channel, (row.last, False)) for row in rows)
+        return True
+
+    def fence_of(self, channel_id: str) -> int | None:
+        """Return the fencing number of a channel; None if this replica may not write to it."""
+        fence = self.fences.get(channel_id)
+        if fence is None:
+            values = {
+                "channel": to_text(channel_id),
+                "replica": self.replica,
+                "own": self.own_lease,
+            }
+            fence = self.connection.scalar(_FENCE, values)
+            if fence is not None:
+                self.fences[channel_id] = fence
+        return fence
+
+    def last_of(self, channel_id: str) -> int | None:
+        """Return the number of a channel's last event; None if this replica may not write to it."""
+        self.fences.pop(channel_id, None)
+        if self.fence_of(channel_id) is None:
+            return None
+        last = select(channels.c.last).where(channels.c.id == to_text(channel_id))
+        return self.connection.scalar(last)
+
+    def refusal(self, channel_id: str, expected: int | None = None) -> StorageError:
+        """Return why a channel could not be changed."""
+        self.fences.pop(channel_id, None)
+        state = self.execute(_STATE, channel=to_text(channel_id)).one_or_none()
+        if state is None:
+            return ChannelNotFoundError(f"There is no channel {channel_id}.")
+        if self.replica != state.owner and self.own_lease != state.lease:
+            return LeaseLostError(f"Another replica writes to the channel {channel_id} now.")
+        if state.closed:
+            return ChannelConflictError(f"The channel {channel_id} is closed.")
+        return ChannelConflictError(
+            f"The last event of the channel {channel_id} is {state.last}, not {expected}."
+        )
+
+    def delete_channels(self, ids: Iterable[str]) -> None:
+        """Delete channels and their events. The names are as in the tables."""
+        for channel_id in ids:
+            self.connection.execute(delete(channels).where(channels.c.id == channel_id))
+            self.connection.execute(delete(batches).where(batches.c.channel == channel_id))
+            self.freed = True
+
+    # -- before the end
+
+    def finish(self) -> None:
+        """Give space back, and tell other replicas what has changed."""
+        if self.freed and not self.is_postgresql:
+            # Each step of the statement frees a page.
+            cursor = self.connection.connection.cursor()
+            cursor.execute("PRAGMA incremental_vacuum").fetchall()
+            cursor.close()
+
+    def notify(self, topic: str, payloads: Sequence[str]) -> None:
+        """Tell other replicas when the transaction is committed."""
+        values = [{"topic": topic, "payload": payload} for payload in payloads]
+        for value in values:
+            self.connection.execute(_NOTIFY, value)

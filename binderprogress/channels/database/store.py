@@ -1,0 +1,399 @@
+"""A durable store in a database, see `durable.DurableStore`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from filelock import FileLock, Timeout
+from sqlalchemy import event, func
+from sqlalchemy.exc import SQLAlchemyError
+
+from ...core.events import Encoded
+from ...database.connection import make_engine, prepare
+from ...database.purpose import Purpose
+from ...errors import ConfigError, StorageError
+from ..base import Broadcast, Listener
+from ..durable import ChannelState, Lease
+from .cipher import Cipher, Plain
+from .failures import is_unusable, storage_error
+from .mirrors import Mirrors
+from .reader import THREADS, Reader
+from .requests import (
+    Append,
+    Close,
+    Create,
+    CreateLease,
+    Discard,
+    Drop,
+    End,
+    Join,
+    Leave,
+    Renew,
+    Take,
+    Taken,
+)
+from .retention import Tidied, Tidy
+from .tables import VERSION_TABLE, leases, to_text
+from .window import Window
+from .writer import Writer
+
+__all__ = ["DatabaseStore"]
+
+_PURPOSE = Purpose(
+    name="launches",
+    setting="c.Storage.url",
+    instead='to another database, or to "memory" to keep launches in memory only',
+    file="launches.sqlite",
+    migrations="binderprogress.channels.database:migrations",
+    version_table=VERSION_TABLE,
+)
+
+_INTERVAL = 0.004
+"""Seconds between commits, at least."""
+
+_TIDY = 60.0
+"""Seconds after which expired launches are looked for."""
+
+_FINISH = 3.0
+_STOP = 1.0
+"""Seconds of a shutdown: to finish what was requested, and to end the thread then."""
+
+_FOR_EVER = 1e12
+"""Seconds that the only process of a file is a replica."""
+
+
+class DatabaseStore:
+    """Keeps channels and leases in SQLite; see `durable.DurableStore`.
+
+    Parameters
+    ----------
+    url : str
+        Of SQLAlchemy.
+    window : int
+        Bytes of the newest events of a channel that are kept in memory.
+    timeout : float
+        Seconds after which a database that does not answer is an error.
+    budget : int
+        Bytes of events that are kept. Ended launches are deleted earlier if there are more.
+    log : logging.Logger
+
+    Raises
+    ------
+    ConfigError
+        If the database can never be used as it is configured.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        window: int = 256 * 1024,
+        timeout: float = 10.0,
+        budget: int = 2**62,
+        log: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
+        self._window = window
+        self._budget = budget
+        self._log = log
+        self._replica = f"{socket.gethostname()}/{secrets.token_hex(6)}"
+        self._stopping = threading.Event()
+        # One connection for each thread that reads, and that of the writer.
+        self._engine = make_engine(
+            url,
+            _PURPOSE,
+            timeout=timeout,
+            stopping=self._stopping,
+            pool_size=THREADS + 1,
+            max_overflow=0,
+            pool_timeout=timeout,
+        )
+        event.listen(self._engine, "connect", _on_connect, insert=True)
+        self._where = self._engine.url.database or ""
+        if self._where in {"", ":memory:"}:
+            raise ConfigError('c.Storage.url needs a file. For launches in memory, set "memory".')
+        self._lock = FileLock(f"{self._where}.lock", mode=0o600, timeout=0, thread_local=False)
+        self._cipher: Cipher = Plain()
+        self._windows: dict[str, Window] = {}
+        self._lease_watchers: dict[str, Broadcast] = {}
+        self._reader = Reader(self._engine, cipher=self._cipher, where=self._where)
+        self._writer: Writer
+        self._mirrors: Mirrors
+        self._tidying: asyncio.Task[None]
+        self._appended = 0
+        self._tidy_wanted: asyncio.Event
+
+    @property
+    def replica(self) -> str:
+        """The name of this process; see `durable.DurableStore.replica`."""
+        return self._replica
+
+    # -- opening and shutting down
+
+    async def open(self) -> None:
+        """Connect; see `durable.DurableStore.open`."""
+        await asyncio.to_thread(self._prepare)
+        try:
+            self._writer = Writer(
+                self._engine,
+                replica=self._replica,
+                cipher=self._cipher,
+                where=self._where,
+                interval=_INTERVAL,
+                on_leases=self._notify_leases,
+                log=self._log,
+            )
+            self._mirrors = Mirrors(self._windows, self._reader, size=self._window, log=self._log)
+            await self._writer.submit(Join(lasts=_FOR_EVER, alone=True))
+        except BaseException:
+            self._lock.release()
+            raise
+        self._tidy_wanted = asyncio.Event()
+        self._tidying = asyncio.create_task(self._tidy(), name="retention")
+
+    async def shutdown(self) -> None:
+        """Finish and stop; see `durable.DurableStore.shutdown`. It takes 5 s at most."""
+        until = time.monotonic() + _FINISH
+        try:
+            async with asyncio.timeout(_FINISH):
+                await self._writer.submit(Leave())
+        except (StorageError, TimeoutError) as error:
+            self._log.error(
+                "Other replicas do not know that this one has stopped: %s",
+                error or "the database does not answer",
+            )
+        await self._stop(max(until - time.monotonic(), 0.1))
+
+    async def _stop(self, patience: float) -> None:
+        """End everything, without being noticed by other replicas."""
+        self._tidying.cancel()
+        await asyncio.gather(self._tidying, return_exceptions=True)
+        await self._mirrors.close()
+        self._reader.close()
+        closing = asyncio.create_task(self._writer.close(timeout=patience + _STOP))
+        await asyncio.wait([closing], timeout=patience)
+        self._stopping.set()
+        await closing
+        self._engine.dispose()
+        self._lock.release()
+
+    def _prepare(self) -> None:
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise ConfigError(
+                f"{self._where} is used by another process. A SQLite file is for one process: stop "
+                "the other one, or set c.Storage.url to another file, or to PostgreSQL."
+            ) from error
+        try:
+            prepare(self._engine, _PURPOSE)
+        except (SQLAlchemyError, OSError) as error:
+            self._lock.release()
+            self._engine.dispose()
+            failure = storage_error(error, self._where)
+            if is_unusable(error):
+                raise ConfigError(f"{failure} {_PURPOSE.advice}") from error
+            raise failure from error
+        except BaseException:
+            self._lock.release()
+            self._engine.dispose()
+            raise
+
+    # -- channels
+
+    async def create(self, channel_id: str, *, first: int = 1, lease: str = "") -> None:
+        """Create an empty channel; see `base.ChannelStore.create`."""
+        done = partial(self._created, channel_id, first, lease)
+        await self._writer.submit(Create(channel_id, first, lease), done)
+
+    def _created(self, channel_id: str, first: int, lease: str, _: None) -> None:
+        self._own(channel_id, lease, ChannelState(first, first - 1, closed=False))
+
+    def _own(self, channel_id: str, lease: str, state: ChannelState) -> None:
+        """Keep a window of a channel, because this process writes to it."""
+        window = self._windows.setdefault(channel_id, Window(self._window))
+        window.describe(state.first, state.last, closed=state.closed)
+        window.mine, window.lease = True, lease
+
+    async def append(self, channel_id: str, events: Sequence[Encoded], *, expected: int) -> None:
+        """Append a batch of events; see `base.ChannelStore.append`."""
+        done = partial(self._appended_to, channel_id, events)
+        await self._writer.submit(Append(channel_id, events, expected), done)
+
+    def _appended_to(self, channel_id: str, events: Sequence[Encoded], _: None) -> None:
+        window = self._windows.get(channel_id)
+        if window is not None:
+            self._appended += window.extend(events)
+            window.notify()
+        if self._appended > self._budget // 16:
+            self._appended = 0
+            self._tidy_wanted.set()
+
+    def read_nowait(self, channel_id: str, after: int, *, limit: int) -> Sequence[Encoded] | None:
+        """Return events from memory; see `base.ChannelStore.read_nowait`."""
+        window = self._windows.get(channel_id)
+        return None if window is None else window.read(after, limit)
+
+    async def read(self, channel_id: str, after: int, *, limit: int) -> Sequence[Encoded]:
+        """Return events; see `base.ChannelStore.read`."""
+        found = self.read_nowait(channel_id, after, limit=limit)
+        return await self._reader.events(channel_id, after, limit) if found is None else found
+
+    async def describe(self, channel_id: str) -> ChannelState:
+        """Return the extent of a channel; see `durable.DurableStore.describe`."""
+        window = self._windows.get(channel_id)
+        if window is None or window.first is None or not window.mine:
+            return await self._reader.describe(channel_id)
+        return ChannelState(window.first, window.last, window.closed)
+
+    def watch(self, channel_id: str, listener: Listener) -> Callable[[], None]:
+        """Have a listener called after each change; see `base.ChannelStore.watch`.
+
+        If another process writes to the channel, the first call may be for what was there before.
+        """
+        window = self._windows.get(channel_id)
+        if window is None:
+            window = self._windows[channel_id] = Window(self._window)
+            self._mirrors.refresh([channel_id])
+        window.listeners.add(listener)
+        return partial(self._unwatch, channel_id, window, listener)
+
+    def _unwatch(self, channel_id: str, window: Window, listener: Listener) -> None:
+        window.listeners.discard(listener)
+        if not window.listeners and (window.closed or not window.mine):
+            self._forget(channel_id, window)
+
+    def _forget(self, channel_id: str, window: Window | None = None) -> None:
+        if window in {None, self._windows.get(channel_id)}:
+            self._windows.pop(channel_id, None)
+
+    async def close(self, channel_id: str) -> None:
+        """Close a channel; see `base.ChannelStore.close`."""
+        await self._writer.submit(Close(channel_id), partial(self._closed, channel_id))
+
+    def _closed(self, channel_id: str, last: int) -> None:
+        window = self._windows.get(channel_id)
+        if window is None:
+            return
+        if not window.closed:
+            window.closed = True
+            window.notify()
+        if not window.listeners:
+            self._forget(channel_id, window)
+
+    async def discard(self, channel_id: str) -> None:
+        """Delete a channel; see `base.ChannelStore.discard`."""
+        await self._writer.submit(Discard(channel_id), lambda _: self._forget(channel_id))
+
+    # -- leases
+
+    async def lease(self, name: str, state: bytes, *, key: str = "", user: str = "") -> None:
+        """Create a lease; see `durable.DurableStore.lease`."""
+        await self._writer.submit(CreateLease(name, state, key, user))
+
+    async def renew(self, name: str, state: bytes) -> None:
+        """Replace the state of a lease; see `durable.DurableStore.renew`."""
+        await self._writer.submit(Renew(name, state))
+
+    async def end(self, name: str, state: bytes, *, expires: float) -> None:
+        """End a lease; see `durable.DurableStore.end`."""
+        await self._writer.submit(End(name, state, expires))
+        if expires <= time.time():
+            self._tidy_wanted.set()
+
+    async def drop(self, name: str) -> None:
+        """Delete a lease and its channels; see `durable.DurableStore.drop`."""
+        await self._writer.submit(Drop(name), self._deleted)
+
+    def _deleted(self, ids: list[str]) -> None:
+        for channel_id in ids:
+            self._forget(channel_id)
+
+    async def take(self, name: str) -> Lease:
+        """Become the owner of an abandoned lease; see `durable.DurableStore.take`."""
+        taken: Taken = await self._writer.submit(Take(name), partial(self._taken, name))
+        return taken.lease
+
+    def _taken(self, name: str, taken: Taken) -> None:
+        for channel_id, state in taken.channels.items():
+            if not state.closed:
+                self._own(channel_id, name, state)
+
+    async def find(self, name: str) -> Lease | None:
+        """Return the lease of a name; see `durable.DurableStore.find`."""
+        return await self._reader.lease(name)
+
+    async def find_key(self, key: str) -> Lease | None:
+        """Return the lease of a key; see `durable.DurableStore.find_key`."""
+        return await self._reader.lease_of_key(key)
+
+    async def leases(
+        self, prefix: str, *, ended: bool | None = None, user: str | None = None
+    ) -> list[Lease]:
+        """List leases; see `durable.DurableStore.leases`."""
+        begin = to_text(prefix)
+        # Not LIKE, which ignores the case in SQLite.
+        conditions: list[Any] = [func.substr(leases.c.name, 1, len(begin)) == begin]
+        if ended is not None:
+            conditions.append(leases.c.ended.is_not(None) if ended else leases.c.ended.is_(None))
+        if user is not None:
+            conditions.append(leases.c.user == to_text(user))
+        return await self._reader.leases(*conditions)
+
+    async def abandoned(self) -> list[Lease]:
+        """List leases whose owner is gone; see `durable.DurableStore.abandoned`."""
+        return await self._reader.abandoned()
+
+    def watch_lease(self, name: str, listener: Callable[[], None]) -> Callable[[], None]:
+        """Have a listener called after a change; see `durable.DurableStore.watch_lease`."""
+        watchers = self._lease_watchers.setdefault(name, Broadcast())
+        watchers.add(listener)
+
+        def unwatch() -> None:
+            watchers.remove(listener)
+            if not len(watchers) and self._lease_watchers.get(name) is watchers:
+                del self._lease_watchers[name]
+
+        return unwatch
+
+    def _notify_leases(self, names: set[str]) -> None:
+        for name in names:
+            watchers = self._lease_watchers.get(name)
+            if watchers is not None:
+                watchers.notify()
+
+    # -- retention
+
+    async def _tidy(self) -> None:
+        """Delete what has expired, and what is too much."""
+        while True:
+            try:
+                tidied: Tidied = await self._writer.submit(Tidy(self._budget), alone=True)
+            except StorageError:
+                tidied = Tidied()  # the writer has logged it
+            self._deleted(tidied.channels)
+            if tidied.exceeded:
+                self._log.warning(
+                    "The events of running launches exceed c.Storage.disk_budget by %d MB.",
+                    tidied.exceeded // 10**6,
+                )
+            if not tidied.more:
+                self._tidy_wanted.clear()
+                try:
+                    async with asyncio.timeout(_TIDY):
+                        await self._tidy_wanted.wait()
+                except TimeoutError:
+                    continue
+
+
+def _on_connect(connection: Any, _: Any) -> None:
+    # Of a new file only: what is deleted can be given back to the system.
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute(f"PRAGMA journal_size_limit = {16 * 1024 * 1024}")

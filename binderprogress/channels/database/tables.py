@@ -1,0 +1,129 @@
+"""The tables. Every change of them needs a migration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import ColumnElement
+
+__all__ = [
+    "VERSION_TABLE",
+    "Now",
+    "batches",
+    "channels",
+    "from_text",
+    "leases",
+    "metadata",
+    "replicas",
+    "to_text",
+]
+
+VERSION_TABLE = "channels_version"
+"""Where Alembic notes the version. The history may be in the same database."""
+
+metadata = MetaData()
+# SQLite increments a primary key only if its type is INTEGER.
+_ID = BigInteger().with_variant(Integer, "sqlite")
+_SECONDS = Float(53)
+
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("name", Text, primary_key=True),
+    # When it is gone unless it says something before.
+    Column("until", _SECONDS, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    # In the order in which they were created.
+    Column("number", _ID, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("key", Text, nullable=False),
+    # The hash of the key, which may be too long for an index; null if it has none, or has ended.
+    Column("key_hash", String(64), unique=True),
+    Column("owner", Text, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+    Column("created", _SECONDS, nullable=False),
+    # Null while it has not ended.
+    Column("ended", _SECONDS),
+    Column("expires", _SECONDS),
+    Index("leases_by_expiry", "expires"),
+)
+
+channels = Table(
+    "channels",
+    metadata,
+    Column("id", Text, primary_key=True),
+    # A channel without a lease has the name of its replica here, see `session.NO_LEASE`.
+    Column("lease", Text, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("closed", Boolean, nullable=False),
+    # That of its lease. Only `take` raises it.
+    Column("fence", BigInteger, nullable=False),
+    # Bytes of its batches.
+    Column("size", BigInteger, nullable=False),
+    Index("channels_by_lease", "lease"),
+    sqlite_with_rowid=False,
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("last", BigInteger, primary_key=True, autoincrement=False),
+    Column("first", BigInteger, nullable=False),
+    # Whether the data is encrypted.
+    Column("sealed", Boolean, nullable=False),
+    # The events as they are sent, one after the other.
+    Column("data", LargeBinary, nullable=False),
+)
+
+
+class Now(ColumnElement[float]):
+    """The time of the database, in seconds since 1970. Clocks of replicas may differ."""
+
+    inherit_cache = True
+    type = _SECONDS
+
+
+@compiles(Now, "sqlite")
+def _sqlite(element: Now, compiler: Any, **options: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(Now, "postgresql")
+def _postgresql(element: Now, compiler: Any, **options: Any) -> str:
+    # Not that of the transaction, which may have waited for a lock.
+    return "CAST(extract(epoch FROM clock_timestamp()) AS float8)"
+
+
+def to_text(value: str) -> str:
+    """Return any text as ASCII that every database accepts, with the prefixes that it has.
+
+    PostgreSQL rejects null characters, and both reject lone surrogates.
+    """
+    return value.encode("unicode_escape").decode("ascii")
+
+
+def from_text(value: str) -> str:
+    """Return the text of `to_text`."""
+    return value.encode("ascii").decode("unicode_escape")
