@@ -75,6 +75,8 @@ class Command(JupyterApp):
         """Return the logging configuration. Loggers of libraries are covered, too."""
         logging.lastResort = last_resort(self.log_level)
         config: dict[str, Any] = super().get_default_logging_config()
+        # What is retried is logged where it is known what that means.
+        config["loggers"] = {**config.get("loggers", {}), "stamina": {"level": "ERROR"}}
         config["filters"] = {"repeats": {"()": RepeatFilter}}
         formatter = config["formatters"]["console"]
         formatter["class"] = f"{LogFormatter.__module__}.{LogFormatter.__qualname__}"

@@ -31,7 +31,7 @@ from ..launches import LaunchManager
 from ..launches.reasons import Reasons
 from ..web.config import Web
 from ..web.health_check import HealthCheck
-from ..web.metrics import UpstreamCollector
+from ..web.metrics import CleanupCollector, UpstreamCollector
 from ..web.server import HttpServer
 from .extensions import Extensions
 from .tracing import Tracing
@@ -134,6 +134,7 @@ def build_backend(
             HealthCheck("JupyterHub API", hub_check),
             HealthCheck("builder", builder.check, every=30.0),
         ],
+        collectors=[CleanupCollector(lambda: len(launcher.cleanups.outstanding()))],
     )
 
 

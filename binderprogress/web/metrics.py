@@ -8,7 +8,7 @@ values, and all series exist from the start, so that dashboards show zero instea
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 
 from prometheus_client import CollectorRegistry, GCCollector, Histogram, Metric
@@ -23,7 +23,7 @@ from ..core.phases import TERMINAL, Phase
 from ..core.timing.breakdown import Kind, Trace
 from ..launches import Launch, LaunchManager
 
-__all__ = ["BUCKETS", "LaunchCollector", "UpstreamCollector", "registry"]
+__all__ = ["BUCKETS", "CleanupCollector", "LaunchCollector", "UpstreamCollector", "registry"]
 
 BUCKETS = (0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 2400, 3600)
 """Seconds: a standby server takes one or two, and a build up to an hour."""
@@ -167,6 +167,27 @@ class UpstreamCollector(Collector):
             running.add_metric([hub.host], hub.running)
         yield healthy
         yield running
+
+
+class CleanupCollector(Collector):
+    """The number of servers that are still to be removed from a JupyterHub.
+
+    Parameters
+    ----------
+    count : callable
+        Returns the number.
+    """
+
+    def __init__(self, count: Callable[[], int]) -> None:
+        self._count = count
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the current metric."""
+        yield _gauge(
+            "binderprogress_cleanups_outstanding",
+            "Servers that are still to be removed from JupyterHub, because that failed",
+            self._count(),
+        )
 
 
 def registry(*collectors: Collector) -> CollectorRegistry:

@@ -22,6 +22,7 @@ from binderprogress.backends.base import (
     Record,
     RunningServer,
 )
+from binderprogress.backends.jupyterhub.api import HubApi
 from binderprogress.backends.jupyterhub.launcher import HubLauncher
 from binderprogress.backends.local.marker import MARKER
 from binderprogress.core.specs import from_address
@@ -487,16 +488,16 @@ async def test_streams_that_break_off_are_read_again_without_duplicates() -> Non
     assert sum(path.startswith("POST") and "server" in path for path in seen) == 1
 
 
-class RecordingLauncher(HubLauncher):
+class RecordingApi(HubApi):
     """Records which progress streams were closed."""
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
+    def __init__(self, launcher: HubLauncher) -> None:
+        super().__init__(launcher)
         self.closed: list[str] = []
 
-    async def _stream(self, path: str) -> AsyncGenerator[dict[str, Any], None]:
+    async def events(self, path: str) -> AsyncGenerator[dict[str, Any], None]:
         try:
-            async with aclosing(super()._stream(path)) as records:
+            async with aclosing(super().events(path)) as records:
                 async for record in records:
                     yield record
         finally:
@@ -507,13 +508,14 @@ class RecordingLauncher(HubLauncher):
 async def test_closing_a_launch_closes_its_stream_first() -> None:
     """Not later, when Python finalizes the inner generators."""
     async with hostile([event(message="one")]) as (address, _):
-        launcher = RecordingLauncher(url=address, api_token="a")
+        launcher = HubLauncher(url=address, api_token="a")
+        launcher._api = recording = RecordingApi(launcher)
         items = launcher.launch(launch_request())
         record = await anext(items)
         assert isinstance(record, Record)
-        assert not launcher.closed
+        assert not recording.closed
         await items.aclose()
-        assert len(launcher.closed) == 1
+        assert len(recording.closed) == 1
         await launcher.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Any
 
 import aiohttp
@@ -38,6 +39,8 @@ _HOST_REASONS = {"quota", "rate-limited", "refused", "internal", "no-engine", "d
 _HEADERS = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
 # Attack: a line or an event that does not end.
 _LONGEST_EVENT = 4 * 2**20
+_SHORTEST_PATIENCE = 1.0
+"""Seconds that a BinderHub has for a response, at least."""
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
@@ -75,6 +78,8 @@ class BinderStream:
         self._failures = 0
         self._pause: float | None = None
         self._is_free = True
+        self._heard = monotonic()
+        """When the BinderHub last sent anything."""
 
     # -- ownership
 
@@ -117,6 +122,7 @@ class BinderStream:
         if self._is_open:
             return
         self._is_open = True
+        self._heard = monotonic()
         self.hub.running += 1
         refusal = await self._connect()
         # If it may have received the request, this is treated like a lost connection.
@@ -194,12 +200,13 @@ class BinderStream:
             connect=self._upstreams.connect_timeout, sock_read=self._upstreams.idle_timeout
         )
         try:
-            response = await self._upstreams.session.get(
-                url,
-                headers={**_HEADERS, **trace_headers(), **self.hub.headers},
-                timeout=timeout,
-                max_redirects=REDIRECTS,
-            )
+            async with asyncio.timeout(self._patience()):
+                response = await self._upstreams.session.get(
+                    url,
+                    headers={**_HEADERS, **trace_headers(), **self.hub.headers},
+                    timeout=timeout,
+                    max_redirects=REDIRECTS,
+                )
         except (aiohttp.ClientError, TimeoutError) as error:
             self._is_sent = not isinstance(error, _NOT_CONNECTED)
             return self._refusal(explain(error))
@@ -219,6 +226,22 @@ class BinderStream:
         reason = redact(response.reason or "")[:100]
         return self._refusal(f"the response was {response.status} {reason}".strip())
 
+    def _patience(self) -> float:
+        """Return the seconds to wait for a response."""
+        upstreams = self._upstreams
+        if not upstreams.has_another(self.hub):
+            return upstreams.response_timeout
+        remaining = upstreams.failover_after - (monotonic() - self._heard)
+        return max(min(upstreams.response_timeout, remaining), _SHORTEST_PATIENCE)
+
+    def _is_hopeless(self) -> bool:
+        """Whether reconnecting is given up."""
+        upstreams = self._upstreams
+        if self._failures >= len(upstreams.pauses):
+            return True
+        silent = monotonic() - self._heard
+        return silent >= upstreams.failover_after and upstreams.has_another(self.hub)
+
     def _refusal(self, problem: str) -> LaunchFailedError:
         self._problem = problem
         return failure("host-unreachable", f"This BinderHub cannot be used: {problem}.")
@@ -230,6 +253,7 @@ class BinderStream:
                 return None
             try:
                 chunk = await self._response.content.readany()
+                self._heard = monotonic() if chunk else self._heard
                 events = self._decoder.feed(chunk)
             except (aiohttp.ClientError, TimeoutError, StreamError) as error:
                 self._problem = explain(error)
@@ -247,10 +271,9 @@ class BinderStream:
         problem, self._problem = self._problem or "the connection was lost", ""
         if self.may_have_server:
             raise failure("connection-lost")
-        pauses = self._upstreams.pauses
-        if self._failures >= len(pauses):
+        if self._is_hopeless():
             raise UnusableError(self._refusal(problem))
-        self._pause = pauses[self._failures]
+        self._pause = self._upstreams.pauses[self._failures]
         self._failures += 1
         message = f"{self.hub.host}: {problem}. Reconnecting in {self._pause:g} s.\n"
         if self._is_sent and not self._has_events:

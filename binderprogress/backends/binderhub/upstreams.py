@@ -148,8 +148,22 @@ class Upstreams(LoggingConfigurable):
 
     connect_timeout = Float(10.0, help="Timeout of connecting, in seconds.").tag(config=True)
 
+    response_timeout = Float(
+        30.0,
+        help="Seconds within which a BinderHub must begin its response. It sends a comment after "
+        "25 s at the latest.",
+    ).tag(config=True)
+
+    failover_after = Float(
+        60.0,
+        help="""
+        Seconds without an event of a BinderHub that hangs or cannot be reached, after which another
+        one that is healthy is tried. If there is none, all `pauses` are used.
+        """,
+    ).tag(config=True)
+
     idle_timeout = Float(
-        90.0,
+        60.0,
         help="Seconds without data after which a stream is reconnected. A BinderHub sends a "
         "comment every 25 s.",
     ).tag(config=True)
@@ -217,6 +231,12 @@ class Upstreams(LoggingConfigurable):
         hubs = {hub.url: hub for hub in self.hubs}
         order = [hubs[url] for url in ranked(spec.repo_url, hubs)]
         return sorted(order, key=lambda hub: (not hub.healthy, not hub.has_room))
+
+    def has_another(self, hub: Upstream) -> bool:
+        """Whether another BinderHub is healthy and not full."""
+        return any(
+            other.healthy and not self.is_full(other) for other in self.hubs if other is not hub
+        )
 
     def is_full(self, hub: Upstream) -> bool:
         """Whether it runs as many of our builds and launches as `max_running` allows."""

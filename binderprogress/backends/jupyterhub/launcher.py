@@ -16,11 +16,10 @@ from traitlets import Bool, Float, Integer, TraitError, Unicode, default, valida
 from traitlets.config import LoggingConfigurable
 
 from ..._responses import read_text
-from ...core import sse
 from ...core.events import is_http_url
 from ...core.log.reader import Record
 from ...core.log.reasons import failure
-from ...core.redact import redact, redact_address, without_credentials
+from ...core.redact import redact_address, without_credentials
 from ...errors import ConfigError, StreamError
 from ..base import (
     Attempt,
@@ -29,26 +28,15 @@ from ..base import (
     LaunchRequest,
     ResolvedSpec,
     RunningServer,
-    trace_headers,
 )
-from ..connection_errors import LONGEST_RESPONSE, check_encoding, explain
-from .progress import (
-    LONGEST_EVENT,
-    LONGEST_MESSAGE,
-    NotStartingError,
-    Pods,
-    Replay,
-    SpawnFailedError,
-    error_message,
-    progress_event,
-    retry_after,
-    servers_of_user,
-    spawn_failure,
-)
+from ..connection_errors import LONGEST_RESPONSE, explain
+from .api import HubApi, NoAnswerError
+from .cleanups import Cleanup, Cleanups
+from .progress import Pods, SpawnFailedError, spawn_failure
+from .starting import follow, request_server, waiting
+from .stopping import remove, stop_server
 
 __all__ = ["HubLauncher"]
-
-_CHUNK = 65536
 
 
 class HubLauncher(LoggingConfigurable):
@@ -101,18 +89,41 @@ class HubLauncher(LoggingConfigurable):
         config=True
     )
 
-    retries = Integer(5, min=1, help="Maximum number of attempts of a request.").tag(config=True)
+    retries = Integer(
+        20, min=1, help="Maximum number of attempts of a request, within `retry_timeout`."
+    ).tag(config=True)
 
     retry_delay = Float(
-        0.5, help="Seconds before the first retry. The delay doubles with each retry."
+        0.5,
+        help="Seconds before the first retry. The delay doubles with each retry, up to 15 s. If "
+        "JupyterHub says when to try again, that counts.",
+    ).tag(config=True)
+
+    retry_timeout = Float(
+        120.0,
+        help="""
+        Seconds for which a request is retried while JupyterHub is away, restarts, or answers that
+        it is too busy. Then the launch fails with the reason hub-unreachable.
+        """,
+    ).tag(config=True)
+
+    queue_timeout = Float(
+        600.0,
+        help="""
+        Seconds for which a launch waits while JupyterHub answers that it starts too many servers,
+        or that too many are running (429). Then the launch fails with the reason quota.
+        """,
     ).tag(config=True)
 
     request_timeout = Float(30.0, help="Timeout of a request, in seconds.").tag(config=True)
 
     idle_timeout = Float(
-        60.0,
-        help="Seconds without data after which the progress stream is reconnected. JupyterHub "
-        "sends an empty line every 8 s.",
+        20.0,
+        help="""
+        Seconds without data after which the progress stream is reconnected, and JupyterHub is
+        asked about the server itself. JupyterHub sends an empty line every 8 s. The same happens
+        after three times as long with nothing but empty lines.
+        """,
     ).tag(config=True)
 
     stop_timeout = Float(60.0, help="Timeout of stopping a server, in seconds.").tag(config=True)
@@ -121,9 +132,11 @@ class HubLauncher(LoggingConfigurable):
         self, *, available: Callable[[], Awaitable[None]] | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self._session: aiohttp.ClientSession | None = None
         self.available = available
         """Awaited before a launch and before each retry, while a JupyterHub of our own starts."""
+        self._api = HubApi(self)
+        self.cleanups = Cleanups(self._remove, pause=self.retry_delay, log=self.log)
+        """The servers that are still to be removed."""
 
     def connect(self, url: str, *, api_url: str, api_token: str) -> None:
         """Use a JupyterHub that was started for this launcher."""
@@ -148,7 +161,9 @@ class HubLauncher(LoggingConfigurable):
             raise ConfigError("c.HubLauncher.named requires login. Run as a service of JupyterHub.")
         user, server = self._names(request)
         if not self._owner(request):
-            await self._request("POST", f"users/{user}", expect={201, 409})
+            async with aclosing(self._make_user(user)) as records:
+                async for record in records:
+                    yield record
         token = secrets.token_urlsafe(24)
         pods = Pods()
         for attempt in range(1, self.attempts + 1):
@@ -164,41 +179,61 @@ class HubLauncher(LoggingConfigurable):
                     raise await asyncio.to_thread(spawn_failure, str(error)) from error
                 # Before the pause, so that viewers see why nothing happens.
                 yield Attempt(attempt + 1, str(error))
-                await self._stop_server(user, server)
+                await stop_server(self._api, self, user, server)
                 await asyncio.sleep(self.retry_delay * 2**attempt)
 
     async def stop(self, request: LaunchRequest[ResolvedSpec, BuildResult]) -> None:
-        """Stop a server; see `base.Launcher.stop`."""
-        user, server = self._names(request)
-        await self._stop_server(user, server)
-        if not self._owner(request):
-            await self._request("DELETE", f"users/{user}", expect={204, 404})
-
-    async def close(self) -> None:
-        """Close the connections to JupyterHub."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-    async def check(self) -> dict[str, Any]:
-        """Check that JupyterHub's API answers.
+        """Stop a server; see `base.Launcher.stop`. If that fails, it is retried in the background.
 
         Raises
         ------
         LaunchFailedError
-            If it does not.
+            If the first attempt fails.
+        """
+        user, server = self._names(request)
+        try:
+            await self.cleanups.run(Cleanup(user, server, with_user=not self._owner(request)))
+        except NoAnswerError as error:
+            raise failure(
+                "hub-unreachable", f"{error}. JupyterHub is asked again until it is removed."
+            ) from error
+
+    async def close(self) -> None:
+        """Give up clean-ups, and close the connections to JupyterHub."""
+        await self.cleanups.close()
+        await self._api.close()
+
+    async def check(self) -> dict[str, Any]:
+        """Check that JupyterHub's API answers.
+
+        Returns
+        -------
+        dict
+            ``cleanups``: the number of servers that are still to be removed.
+
+        Raises
+        ------
+        LaunchFailedError
+            If it does not answer.
         """
         timeout = aiohttp.ClientTimeout(total=self.request_timeout)
         try:
             # The version, which needs no permission.
-            async with self._open_session().get(self._address(""), timeout=timeout) as response:
+            async with self._api.session.get(self._api.address(""), timeout=timeout) as response:
                 response.raise_for_status()
                 await read_text(response, LONGEST_RESPONSE)
         except (aiohttp.ClientError, StreamError) as error:
             raise failure("hub-unreachable", explain(error)) from error
-        return {}
+        return {"cleanups": len(self.cleanups.outstanding())}
 
     # -- one attempt
+
+    async def _make_user(self, user: str) -> AsyncGenerator[Record, None]:
+        path = f"users/{user}"
+        async with aclosing(self._api.attempts("POST", path, expect={201, 409})) as items:
+            async for item in items:
+                if isinstance(item, NoAnswerError):
+                    yield Record("jupyterhub", waiting(item))
 
     async def _attempt(
         self,
@@ -214,156 +249,25 @@ class HubLauncher(LoggingConfigurable):
             "repo_url": request.repo_url,
             "token": token,
         }
-        path = f"users/{user}/servers/{server}"
-        while True:
-            status, body, headers = await self._request(
-                "POST", path, expect={201, 202, 400, 429, 500}, body=options
-            )
-            if status != 429:
-                break
-            # JupyterHub limits concurrent spawns. This is a queue, not a failure.
-            delay = min(retry_after(headers.get("Retry-After")) or self.retry_delay, 60.0)
-            yield Record(
-                "jupyterhub",
-                {"message": f"JupyterHub is busy. Retrying in {delay:g} s.", "throttled": True},
-            )
-            await asyncio.sleep(delay)
-        if status >= 400 and "already running" not in body:
-            raise SpawnFailedError(error_message(body) or f"JupyterHub answered {status}")
-        progress = f"{path}/progress" if server else f"users/{user}/server/progress"
-        async with aclosing(self._progress(progress)) as records:
+        requested = request_server(self._api, self, user, server, options)
+        async with aclosing(requested) as records:
             async for record in records:
-                if not pods.is_earlier(record):
-                    yield Record("jupyterhub", record)
-                if record.get("failed"):
-                    raise SpawnFailedError(str(record.get("message") or "the spawn failed"))
-                if record.get("ready"):
-                    url = self._server_url(request, str(record.get("url", "")))
+                yield Record("jupyterhub", record)
+        async with aclosing(follow(self._api, self, user, server)) as records:
+            async for progress in records:
+                if not pods.is_earlier(progress):
+                    yield Record("jupyterhub", progress)
+                if progress.get("failed"):
+                    raise SpawnFailedError(str(progress.get("message") or "the spawn failed"))
+                if progress.get("ready"):
+                    url = self._server_url(request, str(progress.get("url", "")))
                     yield RunningServer(url, token)
                     return
 
-    async def _progress(self, path: str) -> AsyncGenerator[dict[str, Any], None]:
-        """Follow the progress stream to its end, with as many connections as needed."""
-        replay = Replay()
-        failures = 0
-        while True:
-            replay.restart()
-            try:
-                async with aclosing(self._stream(path)) as records:
-                    async for record in records:
-                        if replay.is_new(record):
-                            failures = 0
-                            yield record
-                        if record.get("ready") or record.get("failed"):
-                            return
-                problem = "the stream ended early"
-            except NotStartingError as error:
-                if failures >= self.retries:
-                    raise SpawnFailedError(str(error)) from error
-                problem = str(error)
-            except (aiohttp.ClientError, TimeoutError, StreamError) as error:
-                problem = redact(str(error))[:LONGEST_MESSAGE] or type(error).__name__
-            failures += 1
-            if failures > self.retries:
-                raise failure("hub-unreachable")
-            self.log.warning("Progress stream %s: %s; reconnecting.", path, problem)
-            await asyncio.sleep(self.retry_delay * 2 ** (failures - 1))
-
-    async def _stream(self, path: str) -> AsyncGenerator[dict[str, Any], None]:
-        """Read the progress events of one connection."""
-        timeout = aiohttp.ClientTimeout(total=None, sock_read=self.idle_timeout)
-        session = self._open_session()
-        async with session.get(
-            self._address(path),
-            timeout=timeout,
-            headers={"Accept": "text/event-stream", **trace_headers()},
-        ) as response:
-            if response.status in {400, 403, 404}:
-                text = await read_text(response, LONGEST_RESPONSE)
-                message = error_message(text) or f"JupyterHub answered {response.status}"
-                if response.status == 400:
-                    raise NotStartingError(message)
-                # The server was stopped by someone else, or its spawn never began.
-                raise SpawnFailedError(message)
-            response.raise_for_status()
-            check_encoding(response)
-            decoder = sse.Decoder(max_block=LONGEST_EVENT)
-            async for chunk in response.content.iter_chunked(_CHUNK):
-                for event in decoder.feed(chunk):
-                    yield progress_event(event.data)
-
-    # -- requests
-
-    async def _stop_server(self, user: str, server: str) -> None:
-        path = f"users/{user}/servers/{server}"
-        body = {"remove": True} if server else None
-        # 404: the server does not exist.
-        await self._request("DELETE", path, expect={202, 204, 404}, body=body)
-        try:
-            await self._wait_until_stopped(user, server)
-        except TimeoutError:
-            raise failure(
-                "hub-unreachable", f"The server did not stop within {self.stop_timeout:g} seconds."
-            ) from None
-
-    async def _wait_until_stopped(self, user: str, server: str) -> None:
-        async with asyncio.timeout(self.stop_timeout):
-            while not await self._is_stopped(user, server):  # noqa: ASYNC110 - JupyterHub has no event for it
-                await asyncio.sleep(0.2)
-
-    async def _is_stopped(self, user: str, server: str) -> bool:
-        status, body, _ = await self._request("GET", f"users/{user}", expect={200, 404})
-        return status == 404 or server not in servers_of_user(body)
-
-    async def _request(
-        self, method: str, path: str, *, expect: set[int], body: Any = None
-    ) -> tuple[int, str, Any]:
-        """Send a request. Retry if JupyterHub cannot be reached, or answers with a 5xx status."""
-        problem = ""
-        reason = "hub-unreachable"
-        for attempt in range(self.retries):
-            if attempt:
-                await asyncio.sleep(self.retry_delay * 2 ** (attempt - 1))
-                if self.available is not None:
-                    # It may have ended, and be restarted.
-                    await self.available()
-            try:
-                async with self._open_session().request(
-                    method,
-                    self._address(path),
-                    json=body,
-                    headers=trace_headers(),
-                    timeout=aiohttp.ClientTimeout(total=self.request_timeout),
-                ) as response:
-                    text = await read_text(response, LONGEST_RESPONSE)
-                    if response.status in expect:
-                        return response.status, text, response.headers
-                    problem = f"JupyterHub answered {response.status}: {error_message(text)}"
-                    if response.status < 500:
-                        reason = "hub-refused"
-                        break
-            except (aiohttp.ClientError, TimeoutError, StreamError) as error:
-                problem = redact(str(error))[:LONGEST_MESSAGE] or type(error).__name__
-            self.log.warning("%s %s: %s", method, path, problem)
-        self.log.error("%s %s failed: %s", method, path, problem)
-        raise failure(reason, f"A request to JupyterHub failed: {problem}")
-
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            if not self.api_token:
-                raise ConfigError("Set c.HubLauncher.api_token or $JUPYTERHUB_API_TOKEN.")
-            self._session = aiohttp.ClientSession(
-                headers={
-                    "Authorization": f"token {self.api_token}",
-                    "Accept-Encoding": "identity",
-                },
-                # Each launch has a stream of its own.
-                connector=aiohttp.TCPConnector(limit=0),
-            )
-        return self._session
-
-    def _address(self, path: str) -> str:
-        return urljoin(self.api_url.rstrip("/") + "/", path)
+    async def _remove(self, cleanup: Cleanup) -> None:
+        if self.available is not None:
+            await self.available()
+        await remove(self._api, self, cleanup)
 
     def _names(self, request: LaunchRequest[ResolvedSpec, BuildResult]) -> tuple[str, str]:
         """Return the names of the user and the server, quoted for a path."""

@@ -14,7 +14,7 @@ import msgspec
 
 from ..phases import Phase
 from ..redact import redact
-from .steps import QUEUED, Step, StepReader
+from .steps import HUB_AWAY, QUEUED, Step, StepReader
 
 __all__ = [
     "BINDERHUB_PHASES",
@@ -304,6 +304,8 @@ def from_jupyterhub(record: dict[str, Any]) -> Note:
     message = _text(message)
     if fields.get("throttled") is True:
         step = QUEUED
+    elif fields.get("unreachable") is True:
+        step = HUB_AWAY
     return Note(
         message=ended(message),
         phase=Phase.LAUNCHING,

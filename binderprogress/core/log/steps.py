@@ -19,6 +19,7 @@ from .layers import PULLING, PUSHING, LayerReader, Layers, in_record
 
 __all__ = [
     "BUILDPACK_NAMES",
+    "HUB_AWAY",
     "LAYER_LABELS",
     "PATTERNS",
     "PREFIXES",
@@ -97,6 +98,9 @@ LAYER_LABELS = {PULLING: "Base image: layer {} of {}", PUSHING: "Layer {} of {}"
 
 QUEUED = Step("queued", "Waiting in the queue")
 """Waiting for a queue or a limit on concurrency."""
+
+HUB_AWAY = Step("hub-away", "Waiting for JupyterHub to respond")
+"""Waiting for a JupyterHub that restarts or cannot be reached."""
 
 PREFIXES: list[tuple[str, Step]] = [
     # BinderHub, until the build's pod exists.

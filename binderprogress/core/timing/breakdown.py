@@ -36,6 +36,7 @@ _BY_STEP = {
     "looking": Kind.CHECK,
     # No work for this launch: a queue, a limit, a pause before the next attempt.
     "queued": Kind.IDLE,
+    "hub-away": Kind.IDLE,
     "retrying": Kind.IDLE,
     "another-hub": Kind.IDLE,
     # Waiting for the cluster.

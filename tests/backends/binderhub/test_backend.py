@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -534,3 +536,96 @@ async def test_a_record_is_forwarded_as_it_is(text: str) -> None:
             assert events[0].step == f"Looking up {spec.title}"
             assert launch.state().ref == ""
         assert (set(hub.requests), hub.builds, hub.launches) == ({text}, 1, 3)
+
+
+# -- BinderHubs that hang
+
+
+class Silent(BinderHub):
+    """Accepts connections, and never answers, as a stopped process does."""
+
+    def start(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", self._port))
+        self._port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}/binder/"
+
+    async def stop(self) -> None:
+        self._listener.close()
+
+
+HANGING = {"response_timeout": 0.2, "failover_after": 0.5, "idle_timeout": 0.2}
+
+
+@asynchronous(20)
+async def test_a_binderhub_that_never_answers_is_left_for_a_healthy_one() -> None:
+    silent, healthy = Silent(), BinderHub()
+    # A pause too many would end the test.
+    pauses = [0.01] * 10 + [3600.0]
+    async with front(silent, healthy, **{**HANGING, "pauses": pauses}) as made:
+        events = await events_of(await made.start(silent))
+        assert events[-1].phase is Phase.READY
+        assert events[-1].url == f"{healthy.url}user/someone/"
+        (change,) = trying(events)
+        assert silent.url.split("/")[2] in change.message
+
+
+@asynchronous(20)
+async def test_a_stream_that_falls_silent_is_left_for_a_healthy_binderhub() -> None:
+    hangs, healthy = BinderHub(), BinderHub()
+    async with front(hangs, healthy, **{**HANGING, "pauses": [0.01] * 100}) as made:
+        hangs.go_on.clear()
+        events = await events_of(await made.start(hangs))
+        assert (events[-1].phase, events[-1].url) == (
+            Phase.READY,
+            f"{healthy.url}user/someone/",
+        )
+        assert len(trying(events)) == 1
+        # Another connection to it was tried before.
+        assert len(hangs.requests) > 1
+
+
+@asynchronous(20)
+async def test_the_only_binderhub_is_waited_for() -> None:
+    """As long as pauses are left, since there is nothing else to try."""
+    hub, sick = BinderHub(), BinderHub()
+    async with front(hub, sick, **{**HANGING, "failover_after": 0.0}) as made:
+        made.upstreams.hubs[1].healthy = False
+        hub.go_on.clear()
+        launch = await made.start(hub)
+        await until(launch, lambda event: "Reconnecting in" in event.message)
+        hub.go_on.set()
+        events = await events_of(launch)
+        assert (events[-1].phase, events[-1].url) == (Phase.READY, f"{hub.url}user/someone/")
+        assert not trying(events)
+
+
+class StepClock:
+    """Stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.was_read = asyncio.Event()
+
+    def __call__(self) -> float:
+        self.was_read.set()
+        return self.now
+
+
+@asynchronous(20)
+async def test_keepalives_of_a_long_build_keep_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build may say nothing for long. Then one lost connection is no reason to leave it."""
+    clock, may_cut = StepClock(), threading.Event()
+    monkeypatch.setattr("binderprogress.backends.binderhub.stream.monotonic", clock)
+    hub, other = BinderHub(keepalive=0.02, cuts={1: 2}, may_cut=may_cut), BinderHub()
+    async with front(hub, other) as made:
+        launch = await made.start(hub)
+        await until(launch, lambda event: "Waiting for build" in event.message)
+        clock.now = 1000.0
+        clock.was_read.clear()
+        # A keepalive.
+        await clock.was_read.wait()
+        may_cut.set()
+        events = await events_of(launch)
+        assert events[-1].url == f"{hub.url}user/someone/"
+        assert len(hub.requests) == 2
+        assert not other.requests

@@ -1,0 +1,325 @@
+"""A JupyterHub that is slow, busy, broken, or restarts: launches recover or end, and say so."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from binderprogress.backends.base import Attempt, Record, RunningServer
+from binderprogress.backends.jupyterhub import api
+from binderprogress.backends.jupyterhub.cleanups import Cleanup
+from binderprogress.backends.jupyterhub.launcher import HubLauncher
+from binderprogress.core.log.reader import from_jupyterhub
+from binderprogress.errors import LaunchFailedError
+
+from ..support.asynchronous import asynchronous
+from ..support.faultyhub import Fault, FaultyHub, drip, faulty_hub, garbage, nothing, status
+from ..support.gone import gone
+from ..support.launch_requests import launch_request
+from ..support.restartinghub import RestartingHub, restarting_hub
+
+Items = list[Record | Attempt | RunningServer]
+
+
+@asynccontextmanager
+async def launcher_of(hub: FaultyHub, **settings: Any) -> AsyncIterator[HubLauncher]:
+    values = {"retry_delay": 0.01, "request_timeout": 0.5, **settings}
+    launcher = HubLauncher(url=hub.url, api_token="secret", **values)
+    try:
+        yield launcher
+    finally:
+        await launcher.close()
+
+
+async def launch(launcher: HubLauncher) -> Items:
+    return [item async for item in launcher.launch(launch_request())]
+
+
+def messages(items: Items) -> list[str]:
+    return [str(item.raw["message"]) for item in items if isinstance(item, Record)]  # type: ignore[index]
+
+
+def steps(items: Items) -> list[str]:
+    notes = [from_jupyterhub(item.raw) for item in items if isinstance(item, Record)]  # type: ignore[arg-type]
+    return [note.step.key for note in notes if note.step is not None]
+
+
+@pytest.fixture
+def tells_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "QUIET", 0.0)
+    monkeypatch.setattr("binderprogress.backends.jupyterhub.starting.QUIET", 0.0)
+
+
+FAULTS: dict[str, Fault] = {
+    "429": status(429),
+    "500 with Retry-After": status(500, retry="1"),
+    "502 of a proxy": status(502, of_hub=False),
+    "503 with Retry-After": status(503, retry="1"),
+    "404 of the proxy": status(404, of_hub=False),
+    "garbage": garbage,
+    "nothing": nothing,
+}
+
+
+@pytest.mark.parametrize("kind", ["make user", "start", "progress"])
+@pytest.mark.parametrize("fault", FAULTS)
+@asynchronous(30)
+async def test_a_fault_is_overcome(fault: str, kind: str, tells_at_once: None) -> None:
+    async with faulty_hub() as hub, launcher_of(hub, idle_timeout=0.5) as launcher:
+        hub.faults[kind].append(FAULTS[fault])
+        items = await launch(launcher)
+        assert isinstance(items[-1], RunningServer)
+        assert not any(isinstance(item, Attempt) for item in items)
+        assert hub.spawns == 1
+        if kind != "progress":
+            # A stream that fails is replaced by a look at the server.
+            assert steps(items)[0] == ("queued" if fault == "429" else "hub-away")
+
+
+@pytest.mark.parametrize("kind", ["make user", "start", "progress"])
+@pytest.mark.parametrize("fault", FAULTS)
+@asynchronous(30)
+async def test_a_fault_that_stays_ends_the_launch(fault: str, kind: str) -> None:
+    settings = {"retry_timeout": 0.6, "queue_timeout": 0.6, "idle_timeout": 0.3}
+    async with faulty_hub() as hub, launcher_of(hub, **settings) as launcher:
+        hub.ready.clear()
+        hub.always[kind] = hub.always["look"] = FAULTS[fault]
+        with pytest.raises(LaunchFailedError) as caught:
+            await launch(launcher)
+        in_queue = fault == "429" and kind == "start"
+        assert caught.value.reason == ("quota" if in_queue else "hub-unreachable")
+        assert caught.value.retry is not False
+
+
+@asynchronous(30)
+async def test_retry_after_is_obeyed() -> None:
+    async with faulty_hub() as hub, launcher_of(hub) as launcher:
+        hub.faults["make user"].append(status(429, retry="2"))
+        began = monotonic()
+        items = await launch(launcher)
+        assert monotonic() - began >= 2.0
+        assert isinstance(items[-1], RunningServer)
+        assert messages(items)[0] == "JupyterHub is busy. Trying again."
+
+
+@asynchronous(30)
+async def test_a_short_outage_is_not_reported() -> None:
+    async with faulty_hub() as hub, launcher_of(hub) as launcher:
+        hub.faults["make user"] += [status(503)] * 3
+        items = await launch(launcher)
+        assert messages(items) == ["Server requested", "Ready"]
+
+
+@asynchronous(30)
+async def test_a_queue_is_reported_until_it_ends() -> None:
+    async with faulty_hub() as hub, launcher_of(hub, queue_timeout=0.2) as launcher:
+        hub.always["start"] = status(429)
+        items: Items = []
+        with pytest.raises(LaunchFailedError, match=r"no room for this server for 0\.2 seconds"):
+            async for item in launcher.launch(launch_request()):
+                items.append(item)
+        assert set(steps(items)) == {"queued"}
+        assert not hub.spawns
+
+
+@pytest.mark.parametrize("stream", [status(429), status(500), drip, nothing, garbage])
+@asynchronous(30)
+async def test_a_stream_that_never_works_does_not_hold_up_a_server(stream: Fault) -> None:
+    """JupyterHub is asked about the server instead."""
+    settings = {"retry_timeout": 0.5, "idle_timeout": 0.05}
+    async with faulty_hub() as hub, launcher_of(hub, **settings) as launcher:
+        hub.ready.clear()
+        hub.always["progress"] = stream
+        launching = asyncio.create_task(launch(launcher))
+        began = monotonic()
+        # Longer than an outage may last: JupyterHub says that the server is starting.
+        while hub.asked.count("look") < 3 or monotonic() - began < 0.7:
+            await asyncio.wait([launching], timeout=0.02)
+            assert not launching.done()
+        hub.ready.set()
+        items = await launching
+        server = items[-1]
+        assert isinstance(server, RunningServer)
+        assert server.url == f"{hub.url}user/a-k/"
+        assert hub.spawns == 1
+
+
+@asynchronous(30)
+async def test_a_drip_of_a_hub_that_says_nothing_else() -> None:
+    settings = {"retry_timeout": 0.3, "idle_timeout": 0.05, "request_timeout": 0.1}
+    async with faulty_hub() as hub, launcher_of(hub, **settings) as launcher:
+        hub.always["progress"], hub.always["look"] = drip, nothing
+        with pytest.raises(LaunchFailedError) as caught:
+            await launch(launcher)
+        assert caught.value.reason == "hub-unreachable"
+
+
+# -- clean-up
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - JupyterHub has no event for it
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("kind", ["stop", "look", "remove user"])
+@pytest.mark.parametrize("fault", FAULTS)
+@asynchronous(30)
+async def test_a_clean_up_is_retried_until_it_is_done(fault: str, kind: str) -> None:
+    async with faulty_hub() as hub, launcher_of(hub, request_timeout=0.2) as launcher:
+        await launch(launcher)
+        hub.faults[kind] += [FAULTS[fault]] * 3
+        with pytest.raises(LaunchFailedError) as caught:
+            await launcher.stop(launch_request())
+        assert caught.value.reason == "hub-unreachable"
+        assert launcher.cleanups.outstanding() == [Cleanup("a-k", "", with_user=True)]
+        assert (await launcher.check())["cleanups"] == 1
+        await until(lambda: not launcher.cleanups.outstanding())
+        assert not hub.users
+        assert (await launcher.check())["cleanups"] == 0
+
+
+@asynchronous(30)
+async def test_a_clean_up_goes_on_if_nobody_waits_for_it() -> None:
+    async with faulty_hub() as hub, launcher_of(hub, request_timeout=0.2) as launcher:
+        await launch(launcher)
+        hub.faults["stop"].append(nothing)
+        stopping = asyncio.create_task(launcher.stop(launch_request()))
+        await until(lambda: "stop" in hub.asked)
+        stopping.cancel()
+        await asyncio.wait([stopping])
+        assert stopping.cancelled()
+        await until(lambda: not launcher.cleanups.outstanding())
+        assert not hub.users
+
+
+@asynchronous(30)
+async def test_a_clean_up_that_is_refused_is_retried_as_well() -> None:
+    """A permission may be missing for a while."""
+    async with faulty_hub() as hub, launcher_of(hub) as launcher:
+        await launch(launcher)
+        hub.faults["stop"] += [status(403)] * 2
+        with pytest.raises(LaunchFailedError):
+            await launcher.stop(launch_request())
+        await until(lambda: not hub.users)
+
+
+@asynchronous(30)
+async def test_clean_ups_that_are_given_up_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with faulty_hub() as hub, launcher_of(hub, retry_delay=60.0) as launcher:
+        await launch(launcher)
+        hub.always["stop"] = status(429)
+        with pytest.raises(LaunchFailedError):
+            await launcher.stop(launch_request())
+        caplog.set_level(logging.WARNING)
+        await launcher.close()
+        assert "The server a-k/ may be left running." in caplog.text
+        assert not launcher.cleanups.outstanding()
+
+
+@asynchronous(30)
+async def test_clean_ups_of_another_process_can_be_added() -> None:
+    async with faulty_hub() as hub:
+        async with launcher_of(hub, retry_delay=60.0) as first:
+            await launch(first)
+            hub.faults["stop"].append(status(429))
+            with pytest.raises(LaunchFailedError):
+                await first.stop(launch_request())
+            left = first.cleanups.outstanding()
+        async with launcher_of(hub) as second:
+            for cleanup in left:
+                await second.cleanups.add(cleanup)
+        assert not hub.users
+
+
+# -- a real JupyterHub that restarts
+
+
+@pytest.fixture(scope="module")
+def restarting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestartingHub]:
+    with restarting_hub(tmp_path_factory.mktemp("hub")) as hub:
+        yield hub
+
+
+@asynccontextmanager
+async def real_launcher(hub: RestartingHub) -> AsyncIterator[HubLauncher]:
+    # The proxy keeps the stream open when JupyterHub is killed.
+    launcher = HubLauncher(url=hub.url, api_token=hub.token, idle_timeout=2.0)
+    try:
+        yield launcher
+    finally:
+        await launcher.close()
+
+
+@pytest.mark.hub
+@asynchronous(60)
+async def test_a_launch_begins_while_jupyterhub_and_its_proxy_restart(
+    restarting: RestartingHub,
+) -> None:
+    """Nothing answers, then the proxy without routes, then JupyterHub."""
+    restarting.go()
+    restarting.kill("hub")
+    restarting.kill("proxy")
+    async with real_launcher(restarting) as launcher:
+        request = launch_request("restart", "begin")
+        items: Items = []
+        async with aclosing(launcher.launch(request)) as stream:
+            # It says why nothing happens.
+            items.append(await anext(stream))
+            assert steps(items) == ["hub-away"]
+            restarting.start_proxy()
+            restarting.start_hub()
+            items += [item async for item in stream]
+        assert isinstance(items[-1], RunningServer)
+        assert not any(isinstance(item, Attempt) for item in items)
+        assert len(restarting.servers()) == 1
+        await launcher.stop(request)
+        assert gone(restarting.servers())
+        assert not restarting.users()
+
+
+@pytest.mark.hub
+@asynchronous(60)
+async def test_jupyterhub_restarts_while_a_server_starts(restarting: RestartingHub) -> None:
+    (restarting.folder / "go").unlink(missing_ok=True)
+    async with real_launcher(restarting) as launcher:
+        request = launch_request("restart", "middle")
+        async with aclosing(launcher.launch(request)) as stream:
+            items: Items = []
+            async for item in stream:
+                items.append(item)
+                if messages(items)[-1:] == ["Spawning server..."]:
+                    restarting.kill("hub")
+                    restarting.start_hub()
+                    restarting.go()
+        assert isinstance(items[-1], RunningServer)
+        assert len(restarting.servers()) == 1, "one server, whatever was tried"
+        await launcher.stop(request)
+        assert gone(restarting.servers())
+        assert not restarting.users()
+
+
+@pytest.mark.hub
+@asynchronous(60)
+async def test_jupyterhub_is_away_when_a_server_is_to_be_removed(
+    restarting: RestartingHub,
+) -> None:
+    restarting.go()
+    async with real_launcher(restarting) as launcher:
+        request = launch_request("restart", "end")
+        items = [item async for item in launcher.launch(request)]
+        assert isinstance(items[-1], RunningServer)
+        restarting.kill("hub")
+        with pytest.raises(LaunchFailedError):
+            await launcher.stop(request)
+        assert len(restarting.servers()) == 1
+        restarting.start_hub()
+        await until(lambda: not launcher.cleanups.outstanding())
+        assert gone(restarting.servers())
+        assert not restarting.users()
