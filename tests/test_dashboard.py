@@ -19,7 +19,7 @@ from binderprogress.backends.base import PairedBackend
 from binderprogress.backends.binderhub.upstreams import Upstream
 from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.launches import LaunchManager
-from binderprogress.web.metrics import LaunchCollector, UpstreamCollector, registry
+from binderprogress.web.metrics import CleanupCollector, LaunchCollector, UpstreamCollector, registry
 
 from .support.replay import PlayedBuilder, PlayedLauncher
 
@@ -84,7 +84,7 @@ def metrics() -> CollectorRegistry:
         channels=MemoryChannelStore(), backend=PairedBackend(PlayedBuilder(), PlayedLauncher())
     )
     hubs = UpstreamCollector([Upstream("https://binder.example.org/")])
-    return registry(LaunchCollector(launches), hubs)
+    return registry(LaunchCollector(launches), hubs, CleanupCollector(lambda: 0))
 
 
 def samples(metrics: CollectorRegistry) -> dict[str, set[str]]:
