@@ -5,6 +5,7 @@
     BinderProgressError
     ├── ConfigError               the configuration is invalid
     ├── HistoryError              the history's database reported an error
+    │   └── HistoryUnavailableError  it cannot be reached, or does not answer  (503)
     ├── BadRequestError           the request is invalid                        (400)
     │   └── SpecError             the spec or address of a repository is invalid
     ├── RefusedError              the request is not allowed                    (403)
@@ -37,6 +38,7 @@ __all__ = [
     "ConfigError",
     "ConflictError",
     "HistoryError",
+    "HistoryUnavailableError",
     "IllegalTransitionError",
     "LaunchFailedError",
     "LeaseLostError",
@@ -65,6 +67,14 @@ class ConfigError(BinderProgressError):
 
 class HistoryError(BinderProgressError):
     """The history's database reported an error. The message contains it."""
+
+
+class HistoryUnavailableError(HistoryError):
+    """The history's database cannot be reached, or does not answer in time."""
+
+    status = 503
+    retry_after = 30.0
+    """Seconds after which to try again."""
 
 
 class BadRequestError(BinderProgressError):

@@ -19,7 +19,12 @@ from binderprogress.backends.base import PairedBackend
 from binderprogress.backends.binderhub.upstreams import Upstream
 from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.launches import LaunchManager
-from binderprogress.web.metrics import CleanupCollector, LaunchCollector, UpstreamCollector, registry
+from binderprogress.web.metrics import (
+    CleanupCollector,
+    LaunchCollector,
+    UpstreamCollector,
+    registry,
+)
 
 from .support.replay import PlayedBuilder, PlayedLauncher
 

@@ -6,7 +6,7 @@ import importlib.util
 from typing import Any
 
 from platformdirs import user_data_path
-from traitlets import Integer, Unicode
+from traitlets import Float, Integer, Unicode
 from traitlets.config import LoggingConfigurable
 
 from ..errors import ConfigError
@@ -31,6 +31,15 @@ class History(LoggingConfigurable):
     keep_days = Integer(400, min=0, help="Days that launches are kept; 0: no limit.").tag(
         config=True
     )
+
+    timeout = Float(
+        30.0,
+        min=1.0,
+        help="""
+        Seconds after which a database that does not answer is an error, also for each statement of
+        a migration. Launches do not wait for it.
+        """,
+    ).tag(config=True)
 
     max_waiting = Integer(
         10_000,
@@ -61,6 +70,7 @@ class History(LoggingConfigurable):
         from .database import Database
 
         options: dict[str, Any] = {
+            "timeout": self.timeout,
             "keep_days": self.keep_days,
             "max_waiting": self.max_waiting,
             "log": self.log,

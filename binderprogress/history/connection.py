@@ -21,20 +21,22 @@ _PURPOSE = Purpose(
 )
 
 
-def connect(url: str) -> Engine:
+def connect(url: str, *, timeout: float = 30.0) -> Engine:
     """Open a database and create or migrate its tables.
 
     Parameters
     ----------
     url : str
         A URL of SQLAlchemy, see `database.connection.make_engine`.
+    timeout : float
+        Seconds after which a database that does not answer is an error.
 
     Raises
     ------
     ConfigError
         If the URL is not valid, its driver is not installed, or the database cannot be used.
     """
-    engine = make_engine(url, _PURPOSE)
+    engine = make_engine(url, _PURPOSE, timeout=timeout)
     try:
         prepare(engine, _PURPOSE)
     except (SQLAlchemyError, OSError) as error:

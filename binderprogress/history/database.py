@@ -6,7 +6,8 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ..core.phases import Phase
 from ..core.timing.spans import PastLaunch, Span
 from ..database.connection import reason_of
-from ..errors import HistoryError
+from ..errors import HistoryError, HistoryUnavailableError
 from . import period_totals as periods
 from . import queries
 from .batch_writer import BatchWriter
@@ -45,6 +46,8 @@ class Database:
     ----------
     url : str
         A URL of SQLAlchemy, see `connection.connect`.
+    timeout : float
+        Seconds after which a database that does not answer is an error.
     keep_days : int
         Days that launches are kept; 0: no limit.
     max_waiting : int
@@ -63,12 +66,13 @@ class Database:
         self,
         url: str,
         *,
+        timeout: float = 30.0,
         keep_days: int = 0,
         max_waiting: int = 10_000,
         log: logging.Logger | logging.LoggerAdapter[Any],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.engine: Engine = connect(url)
+        self.engine: Engine = connect(url, timeout=timeout)
         self._writing = self.engine.execution_options(writes=True)
         self._keep_days = keep_days
         self._clock = clock
@@ -92,7 +96,7 @@ class Database:
     def of(self, repository: str, limit: int) -> list[PastLaunch]:
         """Return the newest launches of a repository; see `store.HistoryStore.of`."""
         wanted = select(Repository.id).where(Repository.key == key_of(_clean(repository)))
-        with self.engine.connect() as connection:
+        with self._reading() as connection:
             repository_id = connection.scalar(wanted)
         if repository_id is None:
             return []
@@ -103,17 +107,17 @@ class Database:
         self, *, days: int, now: float, provider: str | None = None, host: str | None = None
     ) -> Stats:
         """Return statistics of the last days; see `store.HistoryStore.stats`."""
-        with self.engine.connect() as connection:
+        with self._reading() as connection:
             return queries.stats(connection, days=days, now=now, provider=provider, host=host)
 
     def names(self) -> Names:
         """Return the providers and hosts with launches; see `store.HistoryStore.names`."""
-        with self.engine.connect() as connection:
+        with self._reading() as connection:
             return periods.names(connection)
 
     def popular(self, *, limit: int, now: float) -> list[Popular]:
         """Return images worth pulling in advance; see `store.HistoryStore.popular`."""
-        with self.engine.connect() as connection:
+        with self._reading() as connection:
             return queries.popular(connection, limit=limit, now=now)
 
     def close(self) -> None:
@@ -198,8 +202,25 @@ class Database:
     def __str__(self) -> str:
         return self.engine.url.render_as_string(hide_password=True)
 
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """Connect to read.
+
+        Raises
+        ------
+        HistoryUnavailableError
+            If the database reports an error.
+        """
+        try:
+            with self.engine.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise HistoryUnavailableError(
+                f"The history of launches cannot be read: {reason_of(error)}"
+            ) from error
+
     def _read(self, query: Select[Any]) -> list[PastLaunch]:
-        with self.engine.connect() as connection:
+        with self._reading() as connection:
             return [_past(row) for row in connection.execute(query)]
 
 

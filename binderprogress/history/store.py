@@ -1,6 +1,7 @@
 """The interface of the history, which is all that `launches` and `web` know about it.
 
-Every method except `add` may block as long as a database does, so call it in a thread.
+Every method except `add` may block as long as a database does, so call it in a thread. Those that
+read raise `HistoryUnavailableError` if the database cannot be reached.
 """
 
 from __future__ import annotations

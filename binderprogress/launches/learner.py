@@ -7,9 +7,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from .._daemon_threads import DaemonThreads
 from ..core.phases import Phase
 from ..core.timing.priors import Expectation, Place, Priors
 from ..core.timing.spans import PastLaunch
+from ..errors import HistoryUnavailableError
 from ..history.store import HistoryStore, NoHistory
 
 __all__ = ["Learner"]
@@ -25,6 +27,9 @@ _MOST_LOOKED_UP = 10_000
 
 _MOST_QUERIES = 4
 """Queries that run at the same time; each takes a thread, also when the database hangs."""
+
+_TIMEOUT = 60.0
+"""Seconds that a query may take."""
 
 _PATIENCE = 0.25
 """Seconds that a launch waits for a query; only the quality of its estimates depends on it."""
@@ -44,6 +49,7 @@ class Learner:
         self._knowledge = Priors()
         self._history: HistoryStore = NoHistory()
         self._looked_up: set[str] = set()
+        self._threads = DaemonThreads("history look-up", most=_MOST_QUERIES, timeout=_TIMEOUT)
         self._queries: dict[str, asyncio.Task[None]] = {}
 
     def open(self, history: HistoryStore) -> None:
@@ -85,7 +91,10 @@ class Learner:
 
     async def _query(self, repository: str) -> None:
         try:
-            launches = await asyncio.to_thread(self._past_of, repository)
+            launches = await self._threads.run(self._past_of, repository)
+        except (HistoryUnavailableError, TimeoutError) as error:
+            self._log.warning("The history of %s cannot be read: %s", repository, error)
+            return
         except Exception:  # noqa: BLE001 - whatever a database raises; the next launch asks again
             self._log.exception("The history of %s cannot be read", repository)
             return

@@ -17,6 +17,7 @@ from ..errors import (
     BadRequestError,
     BinderProgressError,
     ConflictError,
+    HistoryUnavailableError,
     RefusedError,
     StorageError,
     TooManyRequestsError,
@@ -246,9 +247,19 @@ class Handler(RedactedLogHandler):
             if getattr(type(self), method.lower()) is not RequestHandler.get
         ]
 
-    def set_error_status(self, status: int) -> None:
-        """Set the status of an error response, and the header that belongs to it."""
+    def set_error_status(self, status: int, exc_info: Any = None) -> None:
+        """Set the status of an error response, and the header that belongs to it.
+
+        Parameters
+        ----------
+        status : int
+        exc_info : tuple, optional
+            The error.
+        """
         self.set_status(status)
+        error = exc_info[1] if exc_info else None
+        if isinstance(error, (HistoryUnavailableError, StorageError, TooManyRequestsError)):
+            self.set_header("Retry-After", str(math.ceil(error.retry_after)))
         if status == 405:
             self.set_header("Allow", ", ".join(self.allowed_methods()))
         elif status == 426:
@@ -257,7 +268,7 @@ class Handler(RedactedLogHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Send an error page with one sentence. Tracebacks go to the log only."""
         message, status = _explain(status_code, kwargs.get("exc_info"))
-        self.set_error_status(status)
+        self.set_error_status(status, kwargs.get("exc_info"))
         self.finish(self.web.render("error.html", status=status, message=message))
 
 
@@ -359,11 +370,8 @@ class ApiHandler(Handler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Send an error as JSON with one sentence."""
-        error = kwargs.get("exc_info", (None, None, None))[1]
         message, status = _explain(status_code, kwargs.get("exc_info"))
-        self.set_error_status(status)
-        if isinstance(error, (StorageError, TooManyRequestsError)):
-            self.set_header("Retry-After", str(math.ceil(error.retry_after)))
+        self.set_error_status(status, kwargs.get("exc_info"))
         self.write_json({"error": {"message": message, "status": status}})
 
 

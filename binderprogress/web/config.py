@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from traitlets import Bool, Float, Integer, List, Unicode, validate
 from traitlets.config import LoggingConfigurable
 
+from .._daemon_threads import DaemonThreads
 from .._share import share_path
 from .._version import __version__
 from ..launches import Fanout, LaunchManager
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from .health_check import HealthCheck
 
 __all__ = ["Web"]
+
+_MOST_QUERIES = 8
+"""Maximum number of queries of the history at the same time, also while the database hangs."""
 
 
 class Web(LoggingConfigurable):
@@ -84,6 +88,12 @@ class Web(LoggingConfigurable):
     ).tag(config=True)
 
     rate_period = Float(60.0, help="The period of rate_limit, in seconds.").tag(config=True)
+
+    history_timeout = Float(
+        10.0,
+        help="Seconds to wait for the history's database. Then /api/stats, /api/popular and /stats "
+        "answer with 503. Launches do not wait for it.",
+    ).tag(config=True)
 
     trust_proxy = Bool(
         False,
@@ -165,6 +175,10 @@ class Web(LoggingConfigurable):
         self.access: Access = access or Everyone()
         """Identifies users and decides what they may do."""
         self.limiter = RateLimiter(limit=self.rate_limit, period=self.rate_period)
+        self.history_threads = DaemonThreads(
+            "history query", most=_MOST_QUERIES, timeout=self.history_timeout
+        )
+        """Read the history."""
         self.tickets = Tickets()
         """Let this server's own pages start launches without confirmation."""
         self.gallery_items = (

@@ -12,7 +12,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from ..core.printable import escape, indented
 from ..core.redact import redact
-from ..errors import BinderProgressError
+from ..errors import BinderProgressError, HistoryUnavailableError
 
 __all__ = ["RedactedLogHandler", "hide_launch_ids", "without_launch_ids"]
 
@@ -56,7 +56,9 @@ class RedactedLogHandler(RequestHandler):
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Log an exception. Tornado's own method logs the whole request with its full URL."""
         summary = self._request_summary()
-        if isinstance(value, BinderProgressError) and value.status < 500:
+        if isinstance(value, BinderProgressError) and (
+            value.status < 500 or isinstance(value, HistoryUnavailableError)
+        ):
             gen_log.info("%s: %s", summary, escape(hide_launch_ids(redact(str(value)))))
         elif isinstance(value, HTTPError):
             if value.log_message:

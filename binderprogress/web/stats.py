@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple, ParamSpec, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
 
 from ..core.phases import Phase
 from ..core.specs import PROVIDERS
-from ..errors import BadRequestError, NotFoundError, RefusedError
+from ..errors import BadRequestError, HistoryUnavailableError, NotFoundError, RefusedError
 from ..history.store import NoHistory, Popular, Stats
 from ..launches import LaunchManager
 from .base import ApiHandler, Handler
@@ -26,6 +25,10 @@ __all__ = [
     "StatsPageHandler",
 ]
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_AWAY = "The database of past launches does not respond. Launches work. Try again in a minute."
 _MAX_DAYS = 366
 _MAX_IMAGES = 1000
 _PERIODS = (7, 30, 90)
@@ -113,7 +116,8 @@ class StatsHandler(_NumberHandler):
         days = self.number("days", default=30, maximum=_MAX_DAYS)
         launches, now = self.web.launches, time.time()
         selection = await _read_selection(self)
-        stats = await asyncio.to_thread(
+        stats = await _query(
+            self,
             launches.history.stats,
             days=days,
             now=now,
@@ -151,7 +155,7 @@ class PopularHandler(_NumberHandler):
             )
         limit = self.number("limit", default=20, maximum=_MAX_IMAGES)
         history = self.web.launches.history
-        images = await asyncio.to_thread(history.popular, limit=limit, now=time.time())
+        images = await _query(self, history.popular, limit=limit, now=time.time())
         public = [image for image in images if has_public_url(image.repository)]
         self.write_json(PopularAnswer(images=public))
 
@@ -178,6 +182,24 @@ class StatsPageHandler(Handler):
                 kept=not isinstance(self.web.launches.history, NoHistory),
             )
         )
+
+
+async def _query(handler: Handler, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Read the history.
+
+    Raises
+    ------
+    HistoryUnavailableError
+        If its database cannot be reached, or does not answer in time.
+    """
+    try:
+        return await handler.web.history_threads.run(call, *args, **kwargs)
+    except HistoryUnavailableError as error:
+        handler.web.log.warning("%s", error)
+        raise HistoryUnavailableError(_AWAY) from error
+    except TimeoutError as error:
+        handler.web.log.warning("The history's database does not answer.")
+        raise HistoryUnavailableError(_AWAY) from error
 
 
 class _Selection(NamedTuple):
@@ -213,7 +235,7 @@ async def _read_selection(handler: Handler) -> _Selection:
     """
     launches = handler.web.launches
     provider, host = (handler.query(name) for name in ("provider", "host"))
-    names = await asyncio.to_thread(launches.history.names)
+    names = await _query(handler, launches.history.names)
     hosts = [name or _LOCAL_HOST for name in names.hosts]
     # Known providers and hosts are valid even if they have no launches yet.
     _check_known("provider", provider, names.providers, also=PROVIDERS)

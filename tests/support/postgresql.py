@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 # It refuses to run as root.
@@ -27,9 +28,52 @@ def programs() -> Path | None:
     return path.parent if path else None
 
 
+class PostgreSQL:
+    """A running server.
+
+    Attributes
+    ----------
+    url : str
+        Its URL for SQLAlchemy.
+    """
+
+    def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
+        self.url = url
+        self._process = process
+
+    def pause(self) -> None:
+        """Stop all its processes. The system still accepts connections."""
+        for process in self._family():
+            process.suspend()
+
+    def resume(self) -> None:
+        """Let all its processes go on."""
+        for process in self._family():
+            process.resume()
+
+    def kill(self) -> None:
+        """Kill all its processes."""
+        family = self._family()
+        for process in family:
+            process.kill()
+        self._process.wait(30)
+        psutil.wait_procs(family, timeout=30)
+
+    def _family(self) -> list[psutil.Process]:
+        parent = psutil.Process(self._process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+
 @contextmanager
 def postgresql() -> Iterator[str]:
     """Run one; yields its URL for SQLAlchemy."""
+    with running_postgresql() as server:
+        yield server.url
+
+
+@contextmanager
+def running_postgresql() -> Iterator[PostgreSQL]:
+    """Run one that can be paused and killed."""
     folder_of_programs = programs()
     if folder_of_programs is None:
         pytest.skip("PostgreSQL is not installed, and this user could not install it")
@@ -51,10 +95,13 @@ def postgresql() -> Iterator[str]:
         command += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
         with (Path(folder) / "log").open("wb") as log:
             server = subprocess.Popen(command, stdout=log, stderr=log, **common)  # type: ignore[call-overload]
+        running = PostgreSQL(f"postgresql://test@127.0.0.1:{port}/postgres", server)
         try:
             _await(folder_of_programs, port, server)
-            yield f"postgresql://test@127.0.0.1:{port}/postgres"
+            yield running
         finally:
+            if server.poll() is None:
+                running.resume()
             server.terminate()
             server.wait(30)
 
