@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -31,6 +32,9 @@ def _run() -> None:
         # Handled here because importing the commands takes much longer.
         print(__version__)
         return
+    # Modules are never freed, so nothing is collected while they are imported; see
+    # `deploy.application.run`.
+    gc.disable()
     from . import app
 
     app.main()

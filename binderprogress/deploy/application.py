@@ -159,6 +159,9 @@ def _is_config(name: str) -> bool:
 
 def run(main: Coroutine[Any, Any, int]) -> int:
     """Run the main coroutine of a command. Errors for its user are printed without a traceback."""
+    # It was disabled while modules were imported.
+    gc.freeze()
+    gc.enable()
     try:
         return asyncio.run(main)
     except BinderProgressError as error:
