@@ -17,6 +17,7 @@ from typing import Any
 import hypothesis
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+from xdist.scheduler import LoadFileScheduling
 
 from .support.packages import uv_cache
 from .support.processes import BIN, environment, program
@@ -36,6 +37,10 @@ CHROMIUM_ARGUMENTS = [
 
 # Without bytecode, each process that a test starts would compile what it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# jsonschema imports it for the format "iri", and each process would compile its grammar for two
+# seconds; see `binderprogress.deploy.jupyterhub_program`.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment] # typeshed lacks None
 
 os.environ["UV_CACHE_DIR"] = str(uv_cache())
 
@@ -70,6 +75,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marked = (weight for name, weight in _WEIGHTS.items() if item.get_closest_marker(name))
         weights[item.path] += max(marked, default=1)
     items.sort(key=lambda item: -weights[item.path])
+
+
+# Tests that share something for which the start takes long: podman's images, the demo.
+_TOGETHER = {
+    "tests/podman/": "podman",
+    "tests/e2e/test_demo.py": "demo",
+    "tests/cli/test_check.py::test_the_examples": "demo",
+    "tests/cli/test_launch.py::test_the_demo_says_one_line": "demo",
+}
+
+
+class Scheduling(LoadFileScheduling):
+    """Like ``--dist=loadfile``, but some tests of several files run in one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        groups = (group for start, group in _TOGETHER.items() if nodeid.startswith(start))
+        return next(groups, super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    """Return the scheduler of ``--dist=loadfile``."""
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

@@ -93,7 +93,10 @@ class Use(NamedTuple):
 def used(name: str) -> Iterator[Use]:
     """Iterate over the patterns of a module: those that it keeps, and those it writes in calls."""
     module = importlib.import_module(name)
-    tree = ast.parse(Path(module.__file__ or "").read_text())
+    source = Path(module.__file__ or "").read_text()
+    if "re." not in source and not any(patterns_in(list(vars(module).values()))):
+        return
+    tree = ast.parse(source)
     methods: dict[str, set[str]] = {}
     for node in ast.walk(tree):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):

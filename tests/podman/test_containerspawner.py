@@ -19,6 +19,7 @@ import pytest
 import requests
 from traitlets import TraitError
 
+from binderprogress.deploy.embedded_jupyterhub import HUB_PROGRAM
 from binderprogress.deploy.spawners.container import ContainerSpawner
 
 from .podman_support import BASE_IMAGE, Podman
@@ -105,7 +106,7 @@ def hub(podman_service: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     config.write_text(CONFIG.format(ports=ports, proxy=proxy, folder=folder, token=API_TOKEN))
     with (folder / "hub.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterhub", "--config", str(config)],
+            [sys.executable, "-m", HUB_PROGRAM, "--config", str(config)],
             cwd=folder,
             env={**os.environ, "DOCKER_HOST": podman_service, "PATH": path},
             stdout=log,
