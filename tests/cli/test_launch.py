@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
 import re
-import select
 import signal
 import socket
-import struct
 import subprocess
-import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -34,6 +29,7 @@ from ..support.asynchronous import asynchronous
 from ..support.gone import gone, within
 from ..support.processes import BIN, program
 from ..support.repositories import repository
+from ..support.terminal import in_terminal, in_words
 from .conftest import Server
 
 pytestmark = pytest.mark.hub
@@ -299,48 +295,24 @@ EVIL = "\033]0;owned\007before\033[2J\033[Hafter\302\2332J \033P1;2qdcs\033\\end
 SHOWY = (
     "#!/bin/sh\nprintf '"
     + EVIL.replace("\033", "\\033").replace("\007", "\\007")
-    + "'\nprintf '10 percent\\r'\nsleep 3\necho done with it\n"
+    + "'\nprintf '10 percent\\r'\nuntil [ -e {go} ]; do sleep 0.1; done\necho done with it\n"
 )
-
-
-def in_terminal(arguments: list[str], env: dict[str, str], timeout: float = 150) -> tuple[int, str]:
-    """Run the command in a terminal of 100 columns, and return its exit code and output."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-    process = subprocess.Popen(
-        [BIN / "binderprogress", *arguments],
-        env={**env, "TERM": "xterm-256color", "BROWSER": "true", "COLUMNS": "100"},
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
-    )
-    os.close(slave)
-    written = b""
-    deadline = time.monotonic() + timeout
-    try:
-        while time.monotonic() < deadline:
-            if not select.select([master], [], [], 1)[0]:
-                continue
-            try:
-                written += os.read(master, 65536)
-            except OSError:
-                break  # Linux says so when the other end is closed
-        return process.wait(10), written.decode()
-    finally:
-        process.kill()
-        process.wait(10)
-        os.close(master)
-
-
-def in_words(written: str) -> str:
-    """Remove escape sequences, and turn carriage returns into line breaks."""
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written).replace("\r", "\n")
+# What is shown of it: the time left, and the line that ends in \r.
+REMAINING = r"\d+ s · .*\d.* left"
+UPDATED = r"10 percent +\d+ s"
 
 
 def test_the_display_in_a_terminal(env: dict[str, str], server: Server) -> None:
-    folder = make(server, "showy", {**LAB, "postBuild": SHOWY})
-    code, written = in_terminal(["launch", folder, "--server", server.url, "--no-open"], env)
+    go = server.folder / "go"
+    folder = make(server, "showy", {**LAB, "postBuild": SHOWY.replace("{go}", str(go))})
+
+    def shown(text: str) -> None:
+        """Let postBuild end when all that is shown during the build was shown."""
+        if all(re.search(pattern, text) for pattern in ("Running postBuild", REMAINING, UPDATED)):
+            go.touch()
+
+    arguments = ["launch", folder, "--server", server.url, "--no-open"]
+    code, written = in_terminal(arguments, env, shown=shown)
     assert code == 0, written
     # Labels, steps, percent, elapsed and remaining time.
     text = in_words(written)
@@ -348,11 +320,11 @@ def test_the_display_in_a_terminal(env: dict[str, str], server: Server) -> None:
     for label in ("Building", "Launching", "Ready"):
         assert re.search(rf"^{label} .*\d+%$", text, re.MULTILINE), label
     assert "Running postBuild" in text
-    assert re.search(r"\d+ s · .*\d.* left", text)
+    assert re.search(REMAINING, text)
     assert "100%" in text
     assert "done with it" in text
     # Lines that end in \r are shown below the bar, and not in the log.
-    assert re.search(r"10 percent +\d+ s", text)
+    assert re.search(UPDATED, text)
     assert not re.search(r"^10 percent$", text, re.MULTILINE)
     assert re.search(r"Open http://127\.0\.0\.1:\d+/user/\S+token=", text)
     # Attack: control characters in the log are removed.
