@@ -65,7 +65,8 @@ RIBS = """
   for (let i = 1; i < samples.length; i += 1) {
     const [[t0, , x0], [t1, at, x1]] = [samples[i - 1], samples[i]];
     // But for frames without the bar, and the one in which the ribs begin their period again.
-    if (at !== undefined && x0 !== undefined && x1 < x0 && t1 > t0) speeds.push([at, (x0 - x1) / (t1 - t0) * 1000]);
+    if (at === undefined || x0 === undefined || x1 >= x0 || t1 <= t0) continue;
+    speeds.push([at, (x0 - x1) / (t1 - t0) * 1000]);
   }
   return speeds;
 }
