@@ -19,8 +19,10 @@ from ..core.log.steps import Step
 from ..core.phases import Phase
 from ..core.specs import Spec
 from ..core.traceparent import TraceParent
+from .codec import Codec
 
 __all__ = [
+    "PLAIN_CODEC",
     "TRACE",
     "AnyBackend",
     "Attempt",
@@ -36,6 +38,7 @@ __all__ = [
     "Record",
     "RefFinder",
     "ResolvedSpec",
+    "Resumable",
     "RunningServer",
     "trace_headers",
 ]
@@ -170,6 +173,11 @@ class LaunchRequest(msgspec.Struct, Generic[R, B], frozen=True, kw_only=True):
         A short name for people, which becomes part of the user's or server's name.
     key : str
         Makes that name unique.
+    token : str
+        The token of the server.
+    attempt : int
+        The number of the first attempt: more than 1 if earlier ones were made before a restart of
+        this server. The server may have been started, or be starting, then.
     resolved : ResolvedSpec
         What was built.
     result : BuildResult
@@ -189,6 +197,8 @@ class LaunchRequest(msgspec.Struct, Generic[R, B], frozen=True, kw_only=True):
     repo_url: str
     options: dict[str, str]
     user: str = ""
+    token: str
+    attempt: int = 1
 
     @property
     def image(self) -> str:
@@ -237,12 +247,15 @@ class BackendProfile(msgspec.Struct, frozen=True, kw_only=True):
         Whether a repository's code runs as the server's user, without isolation.
     reads_private : bool
         Whether private repositories can be launched.
+    builds_go_on : bool
+        Whether a build goes on without this server, and is joined if it is started again.
     """
 
     typical: Mapping[Phase, float]
     first_start: float = 1.0
     runs_on_host: bool = False
     reads_private: bool = False
+    builds_go_on: bool = False
 
 
 S = TypeVar("S", bound=Spec, contravariant=True)
@@ -284,6 +297,20 @@ class RefFinder(Protocol):
         Also empty if the repository cannot be reached, or is not allowed here: resolving it says
         why.
         """
+        ...
+
+
+PLAIN_CODEC: Codec[Any, Any, Any] = Codec(Spec, ResolvedSpec, BuildResult)
+"""For builders whose specs and results have the fields of these classes, and no more."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """What a builder or backend may be besides: able to go on with launches after a restart."""
+
+    @property
+    def codec(self) -> Codec[Any, Any, Any] | None:
+        """Encodes what it needs for that. None: it cannot."""
         ...
 
 
@@ -329,6 +356,11 @@ class PairedBackend(Generic[S, R, B]):
     def profile(self) -> BackendProfile:
         """The properties of the builder."""
         return self.builder.profile
+
+    @property
+    def codec(self) -> Codec[Any, Any, Any] | None:
+        """The codec of the builder; see `Resumable`."""
+        return self.builder.codec if isinstance(self.builder, Resumable) else None
 
     async def resolve(self, spec: S) -> R:
         """Look up the commit of a ref; see `Builder.resolve`."""

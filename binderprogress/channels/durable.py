@@ -14,7 +14,10 @@ import msgspec
 
 from .base import ChannelStore
 
-__all__ = ["ChannelState", "DurableStore", "Lease"]
+__all__ = ["WINDOW", "ChannelState", "DurableStore", "Lease"]
+
+WINDOW = 256 * 1024
+"""Bytes of a channel's newest events that a store keeps in memory until the channel is closed."""
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +26,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     name : str
-        Unique: ``launch/…`` or ``build/…``.
+        Unique: ``launch.…`` or ``build.…``.
     state : bytes
         What a successor needs to go on. It contains tokens.
     owner : str

@@ -1,7 +1,8 @@
 """Launches: started, shared, joined, cancelled, retried, finished."""
 
+from .caller import Caller
 from .fanout import Fanout, Format, Viewer
-from .launch import Caller, Launch, LaunchState
+from .launch import Launch, LaunchState
 from .manager import LaunchManager
 
 __all__ = ["Caller", "Fanout", "Format", "Launch", "LaunchManager", "LaunchState", "Viewer"]

@@ -8,7 +8,8 @@ import msgspec
 
 from ..core.client_address import client_network
 from ..errors import TooManyRequestsError
-from .launch import Caller, Launch
+from .caller import Caller
+from .launch import Launch
 
 __all__ = ["Admission"]
 

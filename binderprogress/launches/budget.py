@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from ..channels.base import Meter
+from ..errors import TooManyRequestsError
 from .build_log import BuildLog
 from .launch import Launch
 
@@ -159,6 +160,22 @@ class Budgets:
         memory, disk = self.memory.meter, self.disk.meter
         if memory.used > memory.alarm or disk.used > disk.alarm:
             self.make_room()
+
+    def check(self) -> None:
+        """Check whether there is memory for another launch.
+
+        Raises
+        ------
+        TooManyRequestsError
+            If there is none.
+        """
+        self.make_room()
+        if self.memory.is_over:
+            raise TooManyRequestsError(
+                "This server's memory is full with the logs of running launches. "
+                "Try again in a minute.",
+                retry_after=60,
+            )
 
     def make_room(self) -> None:
         """Forget finished launches, the oldest first. Then cut the logs of running ones."""

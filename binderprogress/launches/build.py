@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
 from ..backends.base import AnyBackend, Attempt, BuildResult, ResolvedSpec
-from ..core.log.reader import Normalizer
+from ..core.binderhub.replay import Repeats
+from ..core.events import Event
+from ..core.log.reader import Normalizer, Note
 from ..core.log.reasons import RULES, RuleSet, failure
 from ..core.log.steps import Step
-from ..core.phases import Phase
+from ..core.phases import TERMINAL, Phase
 from ..core.timing.estimator import Estimator
 from ..core.timing.priors import Expectation
 from ..errors import LaunchFailedError, StorageError
 from .build_log import BuildLog
-from .channel import Channels
+from .channel import Channel, Channels
 from .event_writer import Clock, Limits, Writer
+from .ledger import AnyCodec, Ledger
+from .stored import StoredBuild, build_lease, encode
 
 __all__ = ["FIRST", "Build"]
 
@@ -31,6 +36,9 @@ therefore share their bytes.
 
 _TURN = 0.003
 """Seconds after which a build that prints without a pause lets other tasks run."""
+
+_MOST_STARTS = 2
+"""How often a build is started. Attack: one that ends the server with it."""
 
 
 class Build:
@@ -53,8 +61,14 @@ class Build:
         The operator's.
     channels : Channels
         Where its events are stored.
+    ledger : Ledger, optional
+        Where it is stored.
+    keep : float
+        Seconds for which its log is kept after its end.
     grew : callable, optional
         Called after each record, to make room in memory.
+    build_id : str, optional
+        Of a build that is restored; see `restore`.
     """
 
     def __init__(
@@ -70,33 +84,129 @@ class Build:
         full_log: BuildLog,
         log: logging.Logger | logging.LoggerAdapter[Any],
         channels: Channels,
+        ledger: Ledger | None = None,
+        keep: float = 0.0,
         grew: Callable[[], None] = lambda: None,
+        build_id: str = "",
     ) -> None:
+        self.id = build_id or secrets.token_urlsafe(18)
+        """Unguessable. Whoever knows it can read its log."""
         self.resolved = resolved
-        self.channel = channels.make(first=FIRST)
-        self.channel.on_failure = self._stop
-        self.channel.open()
         self.full_log = full_log
         self.users = 0
         """The number of launches that wait for it."""
         self.readers = 0
         """The number of launches whose stream contains it."""
+        self.starts = 1
+        """How often it was started: again after a restart of the server."""
+        self.built: BuildResult | None = None
+        """Its result."""
+        self.is_interrupted = False
+        """Whether this process ends, and a successor goes on with it."""
         self._backend = backend
         self._timeout = timeout
         self._log = log
         self._grew = grew
-        began = clock.monotonic()
+        self._clock = clock
+        self._limits = limits
+        self._rules = rules
+        self._expectation = expectation
+        self._keep = keep
+        self._ledger = ledger or Ledger(None, None, patience=0.0, log=log)
+        self._repeats: Repeats | None = None
+        """Recognises what a build that went on without us repeats; None: nothing."""
+        channel = channels.make(self.lease, first=FIRST, lease=self.lease)
+        self.use_channel(channel, began=clock.monotonic())
+        self.task: asyncio.Future[BuildResult]
+
+    def use_channel(self, channel: Channel, *, began: float) -> None:
+        """Write its events to a channel. `began` is in monotonic seconds."""
+        self.channel = channel
+        channel.on_failure = self._stop
         self.writer = Writer(
-            self.channel,
-            clock=clock,
+            channel,
+            clock=self._clock,
             began=began,
-            began_utc=clock.utc(),
-            estimator=Estimator(now=began, expectation=expectation),
-            limits=limits,
-            rules=rules,
+            began_utc=self._clock.utc() - (self._clock.monotonic() - began),
+            estimator=Estimator(now=began, expectation=self._expectation),
+            limits=self._limits,
+            rules=self._rules,
             phase=Phase.WAITING,
         )
-        self.task = asyncio.create_task(self._run(), name=f"build {resolved.key}")
+
+    # -- what is stored
+
+    @property
+    def lease(self) -> str:
+        """The name of its lease, and of its channel."""
+        return build_lease(self.id)
+
+    def stored(self, codec: AnyCodec, *, ended: bool = False) -> bytes:
+        """Return the state for its lease."""
+        stored = StoredBuild(
+            resolved=codec.encode(self.resolved),
+            began=self.writer.began_utc,
+            starts=self.starts,
+            result=codec.encode(self.built) if self.built is not None else b"",
+            changes=self.writer.changes if ended else [],
+        )
+        return encode(stored)
+
+    # -- its beginning
+
+    def start(self, after: asyncio.Future[BuildResult] | None = None) -> None:
+        """Start it.
+
+        Parameters
+        ----------
+        after : Future, optional
+            A build of the same key that was cancelled and is ending.
+        """
+        self.task = asyncio.create_task(self._run(after), name=f"build {self.resolved.key}")
+
+    async def restore(self, stored: StoredBuild, channel: Channel) -> None:
+        """Take over its events so far, and its result.
+
+        Raises
+        ------
+        StorageError
+            If they cannot be read.
+        """
+        self.starts = stored.starts
+        began = self._clock.monotonic() - max(self._clock.utc() - stored.began, 0.0)
+        newest = channel.newest
+        if newest is not None:
+            # The clock may have been set back meanwhile.
+            began = min(began, self._clock.monotonic() - newest.event.elapsed)
+        self.use_channel(channel, began=began)
+        self.writer.began_utc = stored.began
+        self.full_log.restore()
+        if channel.closed:
+            self.writer.changes = stored.changes
+            self.writer.phase = newest.event.phase if newest is not None else Phase.WAITING
+            return
+        repeats = Repeats()
+
+        def remember(event: Event) -> None:
+            repeats.has(event.message, status=event.phase is Phase.WAITING)
+
+        await self.writer.replay_all(remember)
+        if self._backend.profile.builds_go_on:
+            repeats.begin()
+            self._repeats = repeats
+
+    def go_on(self) -> None:
+        """Go on with a build that was restored, or with its result if it has ended."""
+        if not self.channel.closed:
+            self.task = asyncio.create_task(self._resume(), name=f"build {self.resolved.key}")
+            return
+        self.task = asyncio.get_running_loop().create_future()
+        if self.built is not None and self.writer.phase is Phase.BUILT:
+            self.task.set_result(self.built)
+        else:
+            self.task.set_exception(failure("build-failed"))
+            # Its launches need not ask.
+            self.task.exception()
 
     async def result(self) -> BuildResult:
         """Wait for its end.
@@ -109,6 +219,8 @@ class Build:
         # Shielded: cancelling one launch does not cancel the build of others.
         return await asyncio.shield(self.task)
 
+    # -- its end
+
     def release(self) -> None:
         """Cancel it, or release its result: no launch waits for it."""
         if not self.task.done():
@@ -117,10 +229,11 @@ class Build:
             self.task.result().abandon()
 
     def forget(self) -> None:
-        """Free its memory and disk space, once it has ended."""
+        """Free its memory, once it has ended. Unless it is stored, delete its log."""
         if self.task.done():
             self.channel.discard()
-            self.full_log.delete()
+            if self._ledger.store is None:
+                self.full_log.delete()
         else:
             # It was cancelled, and is still ending its processes.
             self.task.add_done_callback(lambda _: self.forget())
@@ -130,9 +243,53 @@ class Build:
         if not self.channel.ended:
             self.task.cancel()
 
-    async def _run(self) -> BuildResult:
+    async def _run(self, after: asyncio.Future[BuildResult] | None) -> BuildResult:
+        if after is not None and self._ledger.store is not None:
+            await asyncio.wait([after])
+        return await self._complete(self._begin)
+
+    async def _begin(self) -> BuildResult:
+        await self._ledger.begin(self, key=self.resolved.key)
+        self.channel.open()
+        return await self._end()
+
+    async def _resume(self) -> BuildResult:
+        self.channel.open()
+        return await self._complete(self._again)
+
+    async def _again(self) -> BuildResult:
+        """Go on after a restart: with what is known of the end, or with another start."""
+        phase = self.writer.phase
+        if self.built is not None:
+            if phase is not Phase.BUILT:
+                self._write_end(self.built)
+            else:
+                self.channel.end()
+            return self.built
+        if phase in TERMINAL:
+            self.channel.end()
+            await self.channel.flush()
+            raise failure("build-failed")
+        if not self._backend.profile.builds_go_on:
+            if self.starts >= _MOST_STARTS:
+                error = failure("server-restarted")
+                await self.writer.fail(error)
+                await self.channel.flush()
+                raise error
+            self.starts += 1
+            await self._ledger.save(self)
+            attempt = Attempt(
+                self.writer.attempt + 1,
+                "The server was restarted during the build.",
+                Step("restarted", "Starting the build again"),
+            )
+            self.full_log.write(self.writer.try_again(attempt).event.message)
+        return await self._end()
+
+    async def _complete(self, work: Callable[[], Any]) -> BuildResult:
+        """Do the work, and end the lease."""
         try:
-            result = await self._end()
+            result: BuildResult = await work()
             try:
                 # Launches go on in their own channels, whose numbers follow the last one here.
                 await self.channel.flush()
@@ -143,6 +300,8 @@ class Build:
         except StorageError as error:
             raise failure("store-failed") from error
         except asyncio.CancelledError:
+            if self.is_interrupted:
+                raise
             # By `_stop`, or the last launch left, or the server stops.
             self.channel.end()
             if self.channel.failure is not None:
@@ -150,6 +309,8 @@ class Build:
             raise
         finally:
             self.full_log.close()
+            if not self.is_interrupted:
+                await self._ledger.end(self, expires=self._clock.utc() + self._keep)
 
     async def _end(self) -> BuildResult:
         """Build, and write the last event."""
@@ -166,18 +327,27 @@ class Build:
             self._log.exception("Build of %s failed", self.resolved.key)
             error = failure("internal")
         else:
-            message = "Found" if built.found else "Built"
-            self.writer.end(Phase.BUILT, f"{message} the environment.\n", imageName=built.image)
+            self.built = built
+            # Before the event: whoever sees that can go on with the result.
+            await self._ledger.save(self)
+            self._write_end(built)
             return built
         await self.writer.fail(error)
         await self.channel.flush()
         raise error
 
+    def _write_end(self, built: BuildResult) -> None:
+        message = "Found" if built.found else "Built"
+        self.writer.end(Phase.BUILT, f"{message} the environment.\n", imageName=built.image)
+
     async def _build(self) -> BuildResult:
         normalizer = Normalizer()
         loop = asyncio.get_running_loop()
         turn = loop.time() + _TURN
-        self.writer.append(Phase.WAITING, step=Step("looking", "Checking for a cached environment"))
+        if self.starts == 1 and self._repeats is None:
+            self.writer.append(
+                Phase.WAITING, step=Step("looking", "Checking for a cached environment")
+            )
         async with aclosing(self._backend.build(self.resolved)) as items:
             async for item in items:
                 if isinstance(item, BuildResult):
@@ -186,7 +356,7 @@ class Build:
                     self.full_log.write(self.writer.try_again(item).event.message)
                     continue
                 note = normalizer.read(item)
-                if note is not None:
+                if note is not None and not self._is_repeated(note):
                     self.full_log.write(note.message)
                     self.writer.write(note, log=self._log)
                     self._grew()
@@ -195,3 +365,7 @@ class Build:
                     await asyncio.sleep(0)
                     turn = loop.time() + _TURN
         raise failure("internal", "The build ended without a result.")
+
+    def _is_repeated(self, note: Note) -> bool:
+        repeats = self._repeats
+        return repeats is not None and repeats.has(note.message, status=note.phase is Phase.WAITING)

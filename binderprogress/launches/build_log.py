@@ -55,6 +55,14 @@ class BuildLog:
         self._buffer = bytearray()
         self._problem = b""
 
+    def restore(self) -> None:
+        """Go on with the file of an earlier server, if there is one."""
+        try:
+            self.size = self._path.stat().st_size
+        except OSError:
+            return
+        self._meter.used += self.size
+
     def write(self, text: str) -> None:
         """Append text, usually whole lines, unless the log was cut."""
         if self.is_cut:

@@ -2,6 +2,8 @@
 
 Writing never waits. A task of each channel stores what was written since its last turn, so that
 many lines of a log that come at once are one batch. A viewer reads only what is stored.
+
+While the store is away, what is written waits in memory, and is stored in order when it is back.
 """
 
 from __future__ import annotations
@@ -9,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from ..channels.base import Broadcast, ChannelStore, Meter
+from ..channels.durable import WINDOW, ChannelState, DurableStore
 from ..core.events import ENCODED_OVERHEAD, Encoded, Event
-from ..errors import StorageError, StreamError
+from ..errors import ChannelNotFoundError, StorageError, StreamError
+from .retries import while_away
 
 __all__ = ["Channel", "Channels"]
 
@@ -28,6 +32,10 @@ class Channel:
     channel_id : str
     first : int
         The number of its first event.
+    lease : str
+        The launch or build that it belongs to.
+    patience : float
+        Seconds for which events wait in memory while the store is away.
     meter : Meter
         Counts the memory of its events.
     tasks : _Tasks
@@ -42,6 +50,8 @@ class Channel:
         channel_id: str,
         *,
         first: int,
+        lease: str,
+        patience: float,
         meter: Meter,
         tasks: _Tasks,
         log: logging.Logger | logging.LoggerAdapter[Any],
@@ -69,6 +79,9 @@ class Channel:
         self.changed = Broadcast()
         """Notified when events are stored, when it is closed, and when storing fails."""
         self._store = store
+        self._window = WINDOW if isinstance(store, DurableStore) else None
+        self._lease = lease
+        self._patience = patience
         self._meter = meter
         self._tasks = tasks
         self._log = log
@@ -107,11 +120,28 @@ class Channel:
         self.ended = True
         self._dirty.set()
 
+    def restore(self, state: ChannelState, newest: Encoded | None) -> None:
+        """Go on with a channel that is in the store already.
+
+        Parameters
+        ----------
+        state : ChannelState
+        newest : Encoded or None
+            Its last event, if it has one.
+        """
+        self.first = state.first
+        self.written = self.last = state.last
+        self.ended = self.closed = state.closed
+        self.newest = newest
+        self._is_created = True
+        if not state.closed:
+            self._unwatch = self._store.watch(self.id, self._advance)
+
     # -- storing
 
     def open(self) -> None:
         """Begin to store what is written."""
-        if self._storer is None:
+        if self._storer is None and not self.closed:
             self._storer = self._tasks.start(self._store_all(), name=f"channel {self.id}")
 
     async def flush(self) -> None:
@@ -136,32 +166,35 @@ class Channel:
             raise StorageError(str(self.failure)) from self.failure
 
     def discard(self) -> None:
-        """Give the memory back, and delete the channel from the store."""
+        """Give the memory back, and delete the channel from a store that keeps it in memory.
+
+        A durable store deletes the channels of a lease with it.
+        """
         self.ended = True
-        self._meter.used -= self.size
-        self.size = 0
+        self._give_back(self.size)
         self.unstored.clear()
         self._unwatch()
         self.on_failure = lambda: None
+        self._is_created = False
         if self._storer is not None:
-            self._is_created = False
             self._tasks.start(self._discard(self._storer), name=f"discard channel {self.id}")
         self.changed.notify()
 
     async def _store_all(self) -> None:
         try:
-            await self._store.create(self.id, first=self.first)
-            self._is_created = True
-            self._unwatch = self._store.watch(self.id, self._advance)
+            if not self._is_created:
+                await self._try(lambda: self._store.create(self.id, **self._creation))
+                self._is_created = True
+                self._unwatch = self._store.watch(self.id, self._advance)
             while True:
                 if self.unstored:
                     batch, self.unstored = self.unstored, []
                     self._storing = batch
-                    await self._store.append(self.id, batch, expected=batch[0].id - 1)
+                    await self._append(batch)
                     self._advance(batch[-1].id, False)
                     self._storing = ()
                 elif self.ended:
-                    await self._store.close(self.id)
+                    await self._try(lambda: self._store.close(self.id))
                     self._advance(self.last, True)
                     return
                 else:
@@ -177,6 +210,29 @@ class Channel:
             self._log.exception("Events cannot be stored")
             self._fail(StorageError(f"{type(error).__name__}: {error}"))
 
+    @property
+    def _creation(self) -> dict[str, Any]:
+        return {"first": self.first, "lease": self._lease}
+
+    async def _append(self, batch: Sequence[Encoded]) -> None:
+        tried = False
+
+        async def append() -> None:
+            nonlocal tried
+            if tried and isinstance(self._store, DurableStore):
+                # The connection may have been lost after the events were stored. Nobody else
+                # can have appended.
+                state = await self._store.describe(self.id)
+                if state.last == batch[-1].id:
+                    return
+            tried = True
+            await self._store.append(self.id, batch, expected=batch[0].id - 1)
+
+        await self._try(append)
+
+    async def _try(self, work: Callable[[], Awaitable[None]]) -> None:
+        await while_away(work, patience=self._patience, log=self._log)
+
     def _advance(self, last: int, closed: bool) -> None:
         """Show what is stored. A store may report it before and after `append` returns."""
         if self.last < last <= self.written:
@@ -185,16 +241,24 @@ class Channel:
         elif not closed or self.closed:
             return
         self.closed = closed
+        if self._window is not None:
+            # The store has the rest in its database.
+            self._give_back(self.size - (0 if closed else self._window))
+        if closed:
+            self._unwatch()
         self.changed.notify()
+
+    def _give_back(self, size: int) -> None:
+        size = max(size, 0)
+        self.size -= size
+        self._meter.used -= size
 
     def _fail(self, error: StorageError) -> None:
         self.failure = error
         lost = [*self._storing, *self.unstored]
         size = sum(len(each.sse) + ENCODED_OVERHEAD for each in lost if each.id > self.last)
         # `discard` has given all of it back already.
-        size = min(size, self.size)
-        self.size -= size
-        self._meter.used -= size
+        self._give_back(min(size, self.size))
         self.unstored.clear()
         self.on_failure()
         self.changed.notify()
@@ -203,6 +267,8 @@ class Channel:
         # The store would see a writer that goes on otherwise.
         storer.cancel()
         await asyncio.wait([storer])
+        if self._window is not None:
+            return
         try:
             await self._store.discard(self.id)
         except Exception:  # noqa: BLE001 - whatever a store raises, it is the operator's to know
@@ -235,6 +301,8 @@ class Channels:
     Parameters
     ----------
     store : ChannelStore
+    patience : float, optional
+        Seconds for which events wait in memory while the store is away.
     meter : Meter, optional
         Counts the memory of all events.
     log : logging.Logger, optional
@@ -245,24 +313,56 @@ class Channels:
         self,
         store: ChannelStore,
         *,
+        patience: float = 0.0,
         meter: Meter | None = None,
         log: logging.Logger | logging.LoggerAdapter[Any] | None = None,
     ) -> None:
         self.meter = meter or Meter()
         self._store = store
+        self._patience = patience
         self._log = log or logging.getLogger(__name__)
         self._tasks = _Tasks()
 
-    def make(self, *, first: int = 1) -> Channel:
-        """Return a new channel. It is created in the store when it is opened."""
+    def make(self, channel_id: str = "", *, first: int = 1, lease: str = "") -> Channel:
+        """Return a new channel. It is created in the store when it is opened.
+
+        Parameters
+        ----------
+        channel_id : str
+            Empty: a random one.
+        first : int
+            The number of its first event.
+        lease : str
+            The launch or build that it belongs to.
+        """
         return Channel(
             self._store,
-            secrets.token_hex(16),
+            channel_id or secrets.token_hex(16),
             first=first,
+            lease=lease,
+            patience=self._patience,
             meter=self.meter,
             tasks=self._tasks,
             log=self._log,
         )
+
+    async def restore(self, channel_id: str, *, lease: str = "") -> Channel | None:
+        """Return a channel of a durable store; None if there is none of this id.
+
+        Raises
+        ------
+        StorageError
+            If the store cannot be read.
+        """
+        assert isinstance(self._store, DurableStore)  # noqa: S101 - no other keeps channels
+        try:
+            state = await self._store.describe(channel_id)
+        except ChannelNotFoundError:
+            return None
+        newest = await self._store.read(channel_id, state.last - 1, limit=1)
+        channel = self.make(channel_id, lease=lease)
+        channel.restore(state, newest[0] if state.last >= state.first else None)
+        return channel
 
     async def close(self) -> None:
         """Cancel what is still being stored."""

@@ -39,6 +39,8 @@ _MOST_CHANGES = 2 * MOST_SPANS
 _UNKNOWN = {"unknown", "build-failed"}
 # Reasons that say how a launch failed, but not why.
 _SYMPTOMS = {*_UNKNOWN, "spawn-failed", "start-timeout", "server-did-not-answer", "no-node"}
+# Events that are decoded at once.
+_REPLAYED = 500
 _ENDS = TERMINAL | {Phase.BUILT}
 _NO_STEP = Step("", "")
 
@@ -227,6 +229,54 @@ class Writer:
             attempt=self.attempt,
             source=source,
         )
+
+    async def replay_all(self, each: Callable[[Event], None] = lambda _: None) -> None:
+        """Take over the events that an earlier writer has appended to the channel.
+
+        Parameters
+        ----------
+        each : callable, optional
+            Called with each event.
+
+        Raises
+        ------
+        StorageError
+            If they cannot be read.
+        """
+        after = self.channel.first - 1
+        while events := await self.channel.read(after, limit=_REPLAYED):
+            for encoded in events:
+                event = encoded.event
+                self._replay(event)
+                each(event)
+            after = events[-1].id
+            # A log may have 100,000 lines.
+            await asyncio.sleep(0)
+
+    def _replay(self, event: Event) -> None:
+        step = Step(
+            key=event.step_key,
+            label=event.step,
+            index=event.step_index,
+            total=event.step_total,
+            cached=event.step_cached,
+            digest=event.step_digest,
+        )
+        now = self.began + event.elapsed
+        if event.attempt != self.attempt:
+            self._tail.clear()
+        if (event.phase, step, event.attempt) != (self.phase, self._step, self.attempt):
+            if event.phase is not self.phase or len(self.changes) < _MOST_CHANGES:
+                change = StepChange(event.id, event.phase, event.time, step, event.attempt)
+                self.changes.append(change)
+            self.estimator.update(event.phase, step if step.key else None, now=now)
+        if event.curve is not None:
+            self.estimator.hold(event.curve, began=now)
+        self.phase, self._step, self.attempt = event.phase, step, event.attempt
+        self._tail.append(event.message[: self.limits.line])
+        self._shorten_tail(len(self._tail[-1]))
+        self._written += len(event.message)
+        self._lines += bool(event.message)
 
     def try_again(self, attempt: Attempt) -> Encoded:
         """Append an event for the next attempt, with its reason."""

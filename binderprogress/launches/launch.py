@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
+from typing import Any
 
 import msgspec
 
-from ..backends.base import BuildResult, RunningServer
+from ..backends.base import BuildResult, LaunchRequest, RunningServer
 from ..channels.base import Broadcast
 from ..core.client_address import client_network
 from ..core.events import Encoded, Event
@@ -22,11 +23,15 @@ from ..core.timing.priors import Expectation
 from ..core.timing.spans import Span, StepChange, spans
 from ..core.traceparent import TraceParent
 from ..errors import LaunchFailedError
+from .build import Build
+from .caller import Caller
 from .channel import Channel, Channels
 from .event_writer import Clock, Limits, Writer
+from .ledger import AnyCodec
+from .stored import StoredLaunch, StoredRequest, encode, launch_lease
 from .stream import LaunchStream
 
-__all__ = ["Caller", "Launch", "LaunchState"]
+__all__ = ["Launch", "LaunchState"]
 
 _LAUNCH_SIZE = 16 * 1024
 """Approximate memory of a launch in bytes, without its events and its log.
@@ -36,39 +41,6 @@ Most is for its estimators and its spec. `tests/launches/test_budget.py` measure
 
 _LOG_EVENTS = 64
 """Number of events that are decoded at a time for the log."""
-
-
-class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who requests a launch.
-
-    Attributes
-    ----------
-    base_url : str
-        The server's address as the caller sees it, with a trailing slash.
-    ip : str
-        The caller's address.
-    user : str
-        The caller's name, who owns the launch. Empty where users do not log in.
-    parent : TraceParent or None
-        The trace that the caller's request belongs to.
-    """
-
-    base_url: str = ""
-    ip: str = ""
-    user: str = ""
-    parent: TraceParent | None = None
-
-    @property
-    def account(self) -> str:
-        """The key by which the launches of the caller are counted."""
-        return self.user or self.ip
-
-    def span(self) -> TraceParent:
-        """Return a new span of the request's trace, or the first of a new trace."""
-        span_id = secrets.token_hex(8)
-        if self.parent is None:
-            return TraceParent(secrets.token_hex(16), span_id)
-        return msgspec.structs.replace(self.parent, span_id=span_id)
 
 
 class LaunchState(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +89,8 @@ class Launch(LaunchStream):
         Where its events are stored.
     on_failure : callable, optional
         Called if its own events cannot be stored.
+    created : float, optional
+        Seconds since 1970, of a launch that is restored; see `restore`.
     """
 
     def __init__(
@@ -131,12 +105,12 @@ class Launch(LaunchStream):
         expectation: Expectation,
         channels: Channels,
         on_failure: Callable[[], None] = lambda: None,
+        created: float | None = None,
     ) -> None:
-        super().__init__(channels, on_failure)
-        self.id = id
+        super().__init__(id, channels, on_failure)
         self.spec = spec
         self.caller = caller
-        self.created = clock.utc()
+        self.created = clock.utc() if created is None else created
         self.watched = Broadcast()
         """Notified when a viewer joins or leaves."""
         self.viewers = 0
@@ -150,7 +124,14 @@ class Launch(LaunchStream):
         self.served: RunningServer | None = None
         self.image_bytes: int | None = None
         """The size of its image, if it is pulled and the size is reported."""
-        self._log_cut: int | None = None
+        self.build_id = ""
+        """The id of its build. It is set before the build's events are shown."""
+        self.request: LaunchRequest[Any, Any] | None = None
+        """What the launcher was asked for, if it was."""
+        self.is_lost = False
+        """Whether another replica runs it now."""
+        self.log_cut: int | None = None
+        """How many bytes of the build's log belong to it; None: all."""
         self._clock = clock
         self._limits = limits
         self._rules = rules
@@ -160,12 +141,101 @@ class Launch(LaunchStream):
         self._meter.used += _LAUNCH_SIZE
         self._tail_writer: Writer | None = None
         self._head_writer = self._writer(self._head, None)
+        if created is not None:
+            return
         what = f"{spec.ref} of {spec.repo_url}" if spec.ref else spec.repo_url
         self.notice(
             f"Looking up {what}",
             Step("resolving", f"Looking up {spec.ref or spec.title}"),
         )
         self._first = self._head.unstored[0]
+
+    async def restore(
+        self, stored: StoredLaunch, head: Channel, tail: Channel | None, build: Build | None
+    ) -> None:
+        """Go on where the events in the store end.
+
+        Parameters
+        ----------
+        stored : StoredLaunch
+        head, tail : Channel
+            Restored channels.
+        build : Build or None
+            Of which this launch is a user.
+
+        Raises
+        ------
+        StorageError
+            If the events cannot be read.
+        """
+        self.joined, self.log_cut, self.span = stored.joined, stored.log_cut, stored.span
+        self.build_id = stored.build
+        self.restore_channels(head, tail)
+        if build is not None:
+            self.attach(build)
+            await self.restore_cut()
+            self.built = build.built
+        last = self.last
+        # The clock may have been set back meanwhile.
+        passed = stored.seconds or max(self._clock.utc() - self.created, last.elapsed)
+        self._began = self._clock.monotonic() - passed
+        self._head_writer = self._writer(head, None)
+        self._head_writer.changes = stored.head_changes
+        if not head.closed:
+            await self._head_writer.replay_all()
+        if tail is not None:
+            self._tail_writer = self._writer(tail, None)
+            self._tail_writer.changes = stored.tail_changes
+            if not tail.closed:
+                await self._tail_writer.replay_all()
+
+    @property
+    def lease(self) -> str:
+        """The name of its lease."""
+        return launch_lease(self.id)
+
+    def stored(self, codec: AnyCodec, *, ended: bool = False) -> bytes:
+        """Return the state for its lease."""
+        request = self.request
+        stored = StoredLaunch(
+            spec=codec.encode(self.spec),
+            caller=self.caller,
+            created=self.created,
+            build=self.build_id,
+            joined=self.joined,
+            log_cut=self.log_cut,
+            request=None
+            if request is None
+            else StoredRequest(
+                key=request.key,
+                token=request.token,
+                resolved=codec.encode(request.resolved),
+                result=codec.encode(request.result),
+            ),
+            span=self.span,
+            seconds=self.seconds if ended else 0.0,
+            head_changes=self._head_writer.changes if ended else [],
+            tail_changes=self._tail_writer.changes if ended and self._tail_writer else [],
+        )
+        return encode(stored)
+
+    async def messages_of_attempt(self) -> Counter[str]:
+        """Count the messages of the current attempt to start a server, which are stored.
+
+        Raises
+        ------
+        StorageError
+            If they cannot be read.
+        """
+        messages: Counter[str] = Counter()
+        tail, writer = self._tail, self._tail_writer
+        if tail is None or writer is None or tail.last < tail.first:
+            return messages
+        for encoded in await tail.read(tail.first - 1, limit=tail.last):
+            event = encoded.event
+            if event.attempt == writer.attempt and event.message:
+                messages[event.message] += 1
+        return messages
 
     # -- reading
 
@@ -192,9 +262,9 @@ class Launch(LaunchStream):
         parts = [_messages(await self._head.read(0, limit=self._head.last))]
         if self.build is not None:
             channel = self.build.channel
-            parts.append(self.build.full_log.read(self._log_cut))
+            parts.append(self.build.full_log.read(self.log_cut))
             # A launch that was detached before the end of the build has its own end.
-            if self._log_cut is None and channel.closed:
+            if self.log_cut is None and channel.closed:
                 parts.append(_messages(await channel.read(channel.last - 1, limit=1)))
         if self._tail is not None:
             tail = self._tail
@@ -273,7 +343,7 @@ class Launch(LaunchStream):
         """Detach from the build. Its later events are not part of this launch."""
         build = self.build
         if build is not None and not self._cut:
-            self._log_cut = None if build.channel.closed else build.full_log.size
+            self.log_cut = None if build.channel.closed else build.full_log.size
         super().detach()
 
     def lose(self, error: LaunchFailedError) -> None:

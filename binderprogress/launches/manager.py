@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import secrets
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +12,29 @@ from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
 from .._steps import take_steps
-from ..backends.base import AnyBackend, RefFinder, ResolvedSpec
+from ..backends.base import AnyBackend, RefFinder, Resumable
 from ..channels.base import ChannelStore
-from ..core.log.reasons import RULES, RuleSet, failure
+from ..core.log.reasons import RULES, RuleSet
 from ..core.phases import Phase
 from ..core.specs import Spec
-from ..core.timing.breakdown import Trace
-from ..core.timing.priors import Expectation, Place
-from ..core.timing.recent import Ended, Recent, Window
-from ..core.timing.spans import Span
+from ..core.timing.recent import Recent
 from ..errors import NotFoundError, StorageError, TooManyRequestsError
-from ..history.store import HistoryStore, NoHistory
+from ..history.store import HistoryStore
 from .admission import Admission
 from .budget import Budgets
-from .build import Build
-from .build_log import BuildLog
+from .caller import Caller
 from .channel import Channels
 from .event_writer import Clock, Limits
-from .history_entry import address_of, past_of
-from .launch import Caller, Launch
+from .factory import Factory, LogFiles
+from .launch import Launch
 from .learner import Learner
+from .ledger import Ledger
 from .outcomes import Outcomes
 from .runner import LaunchRunner, Timeouts
+from .running import RunningLaunches
 from .shared_builds import SharedBuilds
+from .successor import Successor
+from .timers import Timers
 
 __all__ = ["LaunchManager"]
 
@@ -57,6 +54,8 @@ class LaunchManager(LoggingConfigurable):
     rules : RuleSet, optional
         What recognises why a launch failed.
     clock : Clock, optional
+    logs : Path, optional
+        The folder for the full logs of builds. The default is a temporary one.
     """
 
     max_launches = Integer(200, help="Maximum number of running launches.").tag(config=True)
@@ -90,6 +89,20 @@ class LaunchManager(LoggingConfigurable):
         """,
     ).tag(config=True)
 
+    keep_logs = Float(
+        7 * 24 * 3600.0,
+        help="""
+        Seconds for which the log of a build is kept after its end, where launches are stored in a
+        database. Others are forgotten with their launches.
+        """,
+    ).tag(config=True)
+
+    storage_patience = Float(
+        300.0,
+        help="Seconds for which running launches wait for a database that is away. What happens "
+        "meanwhile is kept in memory, and shown once it is stored.",
+    ).tag(config=True)
+
     memory_budget = Integer(
         256 * 2**20,
         help="""
@@ -109,9 +122,7 @@ class LaunchManager(LoggingConfigurable):
 
     build_timeout = Float(3600.0, help="Timeout of a build, in seconds.").tag(config=True)
 
-    launch_timeout = Float(
-        900.0, help="Timeout of starting the server, with all attempts, in seconds."
-    ).tag(config=True)
+    launch_timeout = Float(900.0, help="Timeout of starting a server, in seconds.").tag(config=True)
 
     stuck_after = Float(
         60.0,
@@ -127,17 +138,13 @@ class LaunchManager(LoggingConfigurable):
 
     max_line = Integer(4096, help="Maximum characters of a line in the stream.").tag(config=True)
 
-    max_log = Integer(8 * 2**20, help="Maximum characters of a build's log in the stream.").tag(
+    max_log = Integer(8 * 2**20, help="Maximum characters of a log in the stream.").tag(config=True)
+
+    max_full_log = Integer(256 * 2**20, help="Maximum size of a full log, in bytes.").tag(
         config=True
     )
 
-    max_full_log = Integer(
-        256 * 2**20, help="Maximum size of a build's full log on disk, in bytes."
-    ).tag(config=True)
-
-    max_lines = Integer(100_000, help="Maximum lines of a build's log in the stream.").tag(
-        config=True
-    )
+    max_lines = Integer(100_000, help="Maximum lines of a log in the stream.").tag(config=True)
 
     def __init__(
         self,
@@ -148,13 +155,12 @@ class LaunchManager(LoggingConfigurable):
         traced: bool = False,
         rules: RuleSet = RULES,
         clock: Clock | None = None,
+        logs: Path | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self._backend = backend
         self._clock = clock or Clock()
-        self._rules = rules
-        self._limits = Limits(line=self.max_line, log=self.max_log, lines=self.max_lines)
         self._admission = Admission(
             self.max_launches, self.max_launches_per_user, self.max_launches_per_client
         )
@@ -165,44 +171,116 @@ class LaunchManager(LoggingConfigurable):
             forget=self._forget,
         )
         """The memory and disk space that launches use."""
-        self._channels = Channels(channels, meter=self.budgets.memory.meter, log=self.log)
+        codec = backend.codec if isinstance(backend, Resumable) else None
+        self._ledger = Ledger(channels, codec, patience=self.storage_patience, log=self.log)
+        self._channels = Channels(
+            channels,
+            patience=self.storage_patience if self.is_durable else 0.0,
+            meter=self.budgets.memory.meter,
+            log=self.log,
+        )
         self._opening: set[Launch] = set()
         """Launches whose first event is being stored."""
         self._launches: dict[str, Launch] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._builds = SharedBuilds(self._start_build, log=self.log)
+        self._timers = Timers()
         self._logs = tempfile.TemporaryDirectory(prefix="binderprogress-")
-        self._closing = False
-        self.ended: Counter[Phase] = Counter()
-        """The number of ended launches by their last phase."""
-        self._traced = traced
-        self.over: list[Callable[[Launch, Trace], None]] = []
-        """Called with each ended launch and where its time went. They must be quick."""
-        self._outcomes = Outcomes(
-            self.over, keep=self._keep, done=self._keep_for_a_while, log=self.log
-        )
-        self._recent = Window()
-        self.history: HistoryStore = NoHistory()
-        """Keeps ended launches."""
         self._learner = Learner(self.log)
-        self._runner = LaunchRunner(
+        self._factory = Factory(
+            backend=backend,
+            clock=self._clock,
+            limits=Limits(line=self.max_line, log=self.max_log, lines=self.max_lines),
+            rules=rules,
+            channels=self._channels,
+            ledger=self._ledger,
+            learner=self._learner,
+            logs=LogFiles(
+                folder=logs or Path(self._logs.name),
+                limit=self.max_full_log,
+                keep=self.keep_logs,
+                meter=self.budgets.disk.meter,
+            ),
+            host=host,
+            build_timeout=self.build_timeout,
+            grew=self.budgets.grew,
+            lose=lambda launch: self._running.lose(launch),
+            log=self.log,
+        )
+        self._builds = SharedBuilds(
+            lambda launch, resolved: self._factory.build(launch.spec, resolved),
+            ledger=self._ledger,
+            log=self.log,
+        )
+        self._closing = False
+        self._traced = traced
+        self.outcomes = Outcomes(
+            self._learner, host=host, clock=self._clock, done=self._keep_for_a_while, log=self.log
+        )
+        """Counts and records launches that have ended."""
+        self.ended = self.outcomes.counts
+        """The number of ended launches by their last phase."""
+        self.over = self.outcomes.listeners
+        """Called with each ended launch and where its time went. They must be quick."""
+        runner = LaunchRunner(
             backend,
             builds=self._builds,
+            ledger=self._ledger,
             learner=self._learner,
-            timeouts=Timeouts(
-                launch=self.launch_timeout, stuck=self.stuck_after, cleanup=self.cleanup_timeout
-            ),
+            timeouts=Timeouts(self.launch_timeout, self.stuck_after, self.cleanup_timeout),
             grew=self.budgets.grew,
             log=self.log,
         )
-        self.host = host
-        """Where servers are started, for the history. Empty: on this machine."""
+        self._running = RunningLaunches(
+            runner,
+            builds=self._builds,
+            ledger=self._ledger,
+            timers=self._timers,
+            abandon_after=self.abandon_after,
+            forget_after=self.forget_after,
+            clock=self._clock,
+            over=self.outcomes.add,
+            left=self._forget,
+            log=self.log,
+        )
+        self._tasks = self._running.tasks
+        self._successor = Successor.of(
+            self._ledger, factory=self._factory, channels=self._channels, builds=self._builds
+        )
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether launches outlive this process."""
+        return self._ledger.store is not None
+
+    async def open(self) -> None:
+        """Take up the launches of a server that was stopped or killed.
+
+        Raises
+        ------
+        StorageError
+            If the store cannot be read.
+        """
+        if self._successor is None:
+            return
+        launches = await self._successor.take_over()
+        for launch in launches:
+            await launch.open()
+            self._run(launch)
+        if launches:
+            self.log.info("Going on with %d launches after a restart.", len(launches))
 
     def learn_from(self, history: HistoryStore) -> None:
         """Keep ended launches in a history, and learn from it. Call it in a thread: it does I/O."""
         self._learner.open(history)
         self.history = history
+
+    @property
+    def history(self) -> HistoryStore:
+        """Keeps ended launches."""
+        return self.outcomes.history
+
+    @history.setter
+    def history(self, history: HistoryStore) -> None:
+        self.outcomes.history = history
 
     # -- what the web calls
 
@@ -217,8 +295,7 @@ class LaunchManager(LoggingConfigurable):
 
     def under_way(self) -> list[Launch]:
         """List the launches that have not ended."""
-        running = [launch for key, launch in self._launches.items() if key in self._tasks]
-        return [*self._opening, *running]
+        return [*self._opening, *self._running.launches()]
 
     @property
     def viewers(self) -> int:
@@ -227,7 +304,7 @@ class LaunchManager(LoggingConfigurable):
 
     def recent(self) -> Recent:
         """Return how the launches of the last minutes ended."""
-        return self._recent.look(self._clock.monotonic())
+        return self.outcomes.recent()
 
     @property
     def building(self) -> int:
@@ -247,36 +324,18 @@ class LaunchManager(LoggingConfigurable):
         """
         self._refuse_if_closing()
         self._admission.check(caller, self.under_way())
-        self.budgets.make_room()
-        if self.budgets.memory.is_over:
-            raise TooManyRequestsError(
-                "This server's memory is full with the logs of running launches. "
-                "Try again in a minute.",
-                retry_after=60,
-            )
-        launch = Launch(
-            secrets.token_urlsafe(24),
-            spec,
-            caller=caller,
-            clock=self._clock,
-            limits=self._limits,
-            rules=self._rules,
-            expectation=self._expect(spec),
-            channels=self._channels,
-            on_failure=lambda: self._lose(launch),
-        )
+        self.budgets.check()
+        launch = self._factory.launch(spec, caller)
         if self._traced:
             launch.span = caller.span()
         await self._open(launch)
-        self._launches[launch.id] = launch
-        task = asyncio.create_task(self._runner.run(launch), name=repr(launch))
-        self._tasks[launch.id] = task
-        # Not at the end of its run: a task that is cancelled before its first step never runs.
-        task.add_done_callback(lambda _: self._settle(launch))
-        launch.watched.add(lambda: self._watch(launch))
-        self._watch(launch)
+        self._run(launch)
         self.log.info("%r started", launch)
         return launch
+
+    def _run(self, launch: Launch) -> None:
+        self._launches[launch.id] = launch
+        self._running.start(launch)
 
     async def find_ref(self, spec: Spec, refs: Sequence[str]) -> str:
         """Return the first of several refs that a repository has. Empty if it is not known."""
@@ -287,6 +346,7 @@ class LaunchManager(LoggingConfigurable):
         """Store the first event of a launch. Nothing is done for it before."""
         self._opening.add(launch)
         try:
+            await self._ledger.begin(launch, user=launch.caller.user)
             await launch.open()
             self._refuse_if_closing()
         except BaseException as error:
@@ -319,8 +379,26 @@ class LaunchManager(LoggingConfigurable):
             )
         # Polling keeps a running launch from being cancelled. It does not keep a finished one.
         # Attack: a client that polls thousands of finished launches would fill the memory.
-        self._watch(launch)
+        self._running.watch(launch)
         return launch
+
+    async def find(self, launch_id: str, *, user: str = "") -> Launch:
+        """Return a launch of a user, as `get` does, or one that is over from the store.
+
+        Raises
+        ------
+        NotFoundError
+            As `get` does.
+        StorageError
+            If the store cannot be read.
+        """
+        if launch_id not in self._launches and self._successor is not None:
+            launch = await self._successor.find(launch_id)
+            # Another request may have found it meanwhile.
+            if launch is not None and launch_id not in self._launches:
+                self._launches[launch_id] = launch
+                self._keep_for_a_while(launch)
+        return self.get(launch_id, user=user)
 
     def of(self, user: str) -> list[Launch]:
         """List the launches of a user, the newest first."""
@@ -328,28 +406,29 @@ class LaunchManager(LoggingConfigurable):
 
     def cancel(self, launch: Launch, reason: str = "cancelled") -> None:
         """Cancel a launch, unless it has ended. It is cleaned up in the background."""
-        task = self._tasks.get(launch.id)
-        if task is None or launch.ended:
-            return
-        launch.tail().cancel(reason)
-        task.cancel()
+        self._running.cancel(launch, reason)
 
-    async def close(self) -> None:
-        """Cancel all launches and wait until they are cleaned up."""
+    async def close(self, *, hand_over: bool = False) -> None:
+        """Cancel all launches and wait until they are cleaned up.
+
+        Parameters
+        ----------
+        hand_over : bool
+            Whether a successor goes on with them, if the store is durable. Their servers stay.
+        """
         self._closing = True
+        if hand_over and self.is_durable:
+            await self._running.interrupt()
         for launch in list(self._launches.values()):
             self.cancel(launch, "shutdown")
-        builds = self._builds.tasks
         try:
-            while tasks := [*self._tasks.values(), *builds]:
-                await asyncio.gather(*tasks, return_exceptions=True)
-                builds = []
+            await self._running.wait()
         finally:
             # Also if this is cancelled, because stopping takes too long.
             await take_steps(
                 self.log,
-                ("recording launches", self._outcomes.finish),
-                ("stopping timers", self._stop_timers),
+                ("recording launches", self.outcomes.finish),
+                ("stopping timers", self._timers.close),
                 # Not discarded: viewers may still be reading their last events.
                 ("forgetting launches", self._launches.clear),
                 ("removing logs", self._logs.cleanup),
@@ -357,99 +436,15 @@ class LaunchManager(LoggingConfigurable):
                 ("closing the backend", self._backend.close),
             )
 
-    # -- parts of a launch
-
-    def _expect(self, spec: Spec, commit: str = "") -> Expectation:
-        place = Place(self.host, address_of(spec), commit)
-        profile = self._backend.profile
-        return self._learner.about(place, profile.typical, first_start=profile.first_start)
-
-    def _start_build(self, launch: Launch, resolved: ResolvedSpec) -> Build:
-        return Build(
-            resolved,
-            self._backend,
-            expectation=self._expect(launch.spec, resolved.commit or launch.spec.ref),
-            clock=self._clock,
-            limits=self._limits,
-            rules=self._rules,
-            timeout=self.build_timeout,
-            full_log=BuildLog(
-                Path(self._logs.name) / f"{secrets.token_hex(8)}.log",
-                limit=self.max_full_log,
-                meter=self.budgets.disk.meter,
-                log=self.log,
-            ),
-            log=self.log,
-            channels=self._channels,
-            grew=self.budgets.grew,
-        )
-
-    # -- cleaning up
-
-    def _lose(self, launch: Launch) -> None:
-        """End a launch whose events cannot be stored."""
-        task = None if launch.ended else self._tasks.get(launch.id)
-        launch.lose(failure("store-failed"))
-        # A launch that had ended is not cancelled: its task is about to end, or cleans up.
-        if task is not None:
-            task.cancel()
-
-    def _settle(self, launch: Launch) -> None:
-        """Wait until the end of a launch is stored; its task is done."""
-        if launch.closed:
-            self._over(launch)
-        else:
-            task = asyncio.create_task(self._stored(launch), name=f"end of {launch!r}")
-            self._tasks[launch.id] = task
-            task.add_done_callback(lambda _: self._over(launch))
-
-    async def _stored(self, launch: Launch) -> None:
-        with suppress(StorageError):
-            # It has ended with the reason `storage` then.
-            await launch.flush()
-
-    def _over(self, launch: Launch) -> None:
-        """Count a launch that has ended."""
-        del self._tasks[launch.id]
-        last = launch.last
-        self.ended[last.phase] += 1
-        now = self._clock.monotonic()
-        self._recent.add(Ended(now, last.phase, launch.seconds, last.reason))
-        self._stop_timer(launch)
-        self.log.info("%r ended", launch)
-        self._outcomes.add(launch)
-
-    def _keep(self, launch: Launch, took: list[Span]) -> None:
-        past = past_of(launch, took, host=self.host)
-        self.history.add(past)
-        self._learner.add(past)
+    # -- what is over
 
     def _keep_for_a_while(self, launch: Launch) -> None:
         """Keep a finished launch until `forget_after` has passed."""
-        self._set_timer(launch, self.forget_after, self._forget)
+        self._timers.set(launch, self.forget_after, self._forget)
         self.budgets.keep(launch)
 
-    def _watch(self, launch: Launch) -> None:
-        """Set the timer that cancels a launch without viewers, or stop it."""
-        if launch.id in self._tasks:
-            self._stop_timer(launch)
-            if not launch.viewers:
-                self._set_timer(launch, self.abandon_after, self.cancel, "abandoned")
-
-    def _set_timer(self, launch: Launch, after: float, call: Callable[..., None], *a: str) -> None:
-        later = asyncio.get_running_loop().call_later
-        self._timers[launch.id] = later(after, call, launch, *a)
-
-    def _stop_timer(self, launch: Launch) -> None:
-        if (timer := self._timers.pop(launch.id, None)) is not None:
-            timer.cancel()
-
-    def _stop_timers(self) -> None:
-        for timer in self._timers.values():
-            timer.cancel()
-
     def _forget(self, launch: Launch) -> None:
-        self._stop_timer(launch)
-        del self._launches[launch.id]
+        self._timers.stop(launch)
+        self._launches.pop(launch.id, None)
         self.budgets.drop(launch)
         launch.forget()

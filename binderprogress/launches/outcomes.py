@@ -1,16 +1,21 @@
-"""Records ended launches without blocking the event loop."""
+"""Records ended launches, without blocking the event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
+from ..core.phases import Phase
 from ..core.timing.breakdown import Trace
-from ..core.timing.spans import Span
+from ..core.timing.recent import Ended, Recent, Window
+from ..history.store import HistoryStore, NoHistory
+from .event_writer import Clock
+from .history_entry import past_of
 from .launch import Launch
+from .learner import Learner
 
 __all__ = ["Outcomes"]
 
@@ -22,14 +27,15 @@ Attack: a hundred launches share a build whose log consists of steps, and all en
 
 
 class Outcomes:
-    """Records ended launches in order.
+    """Counts ended launches, and records them in order.
 
     Parameters
     ----------
-    listeners : list of callable
-        Called with each launch and its trace. They must be quick.
-    keep : callable
-        Stores each launch and its spans in the history.
+    learner : Learner
+        Learns from them.
+    host : str
+        Where servers are started, for the history. Empty: on this machine.
+    clock : Clock
     done : callable
         Called with each launch once it is recorded.
     log : logging.Logger
@@ -38,24 +44,42 @@ class Outcomes:
 
     def __init__(
         self,
-        listeners: list[Callable[[Launch, Trace], None]],
+        learner: Learner,
         *,
-        keep: Callable[[Launch, list[Span]], None],
+        host: str,
+        clock: Clock,
         done: Callable[[Launch], None],
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
-        self._listeners = listeners
-        self._keep = keep
+        self.counts: Counter[Phase] = Counter()
+        """The number of ended launches by their last phase."""
+        self.listeners: list[Callable[[Launch, Trace], None]] = []
+        """Called with each launch and where its time went. They must be quick."""
+        self.history: HistoryStore = NoHistory()
+        """Keeps ended launches."""
+        self._recent = Window()
+        self._learner = learner
+        self.host = host
+        self._clock = clock
         self._done = done
         self._log = log
         self._waiting: deque[Launch] = deque()
         self._turn: asyncio.Handle | None = None
 
     def add(self, launch: Launch) -> None:
-        """Record a launch, now or in one of the next turns of the loop."""
+        """Count a launch, and record it now or in one of the next turns of the loop."""
+        last = launch.last
+        self.counts[last.phase] += 1
+        now = self._clock.monotonic()
+        self._recent.add(Ended(now, last.phase, launch.seconds, last.reason))
+        self._log.info("%r ended", launch)
         self._waiting.append(launch)
         if self._turn is None:
             self._take_turn()
+
+    def recent(self) -> Recent:
+        """Return how the launches of the last minutes ended."""
+        return self._recent.look(self._clock.monotonic())
 
     def finish(self) -> None:
         """Record all waiting launches now."""
@@ -78,12 +102,14 @@ class Outcomes:
     def _record(self, launch: Launch) -> None:
         took = launch.spans()
         try:
-            self._keep(launch, took)
+            past = past_of(launch, took, host=self.host)
+            self.history.add(past)
+            self._learner.add(past)
         except Exception:  # noqa: BLE001 - any error of a history store; other launches are recorded
             self._log.exception("%r could not be kept in the history", launch)
-        if self._listeners:
+        if self.listeners:
             trace = launch.trace(took)
-            for listener in self._listeners:
+            for listener in self.listeners:
                 self._notify(listener, launch, trace)
         self._done(launch)
 

@@ -12,12 +12,18 @@ __all__ = ["launch_request", "ready_fields"]
 
 
 def launch_request(
-    launch: Launch, resolved: ResolvedSpec, built: BuildResult
+    launch: Launch,
+    resolved: ResolvedSpec,
+    built: BuildResult,
+    *,
+    key: str = "",
+    token: str = "",
 ) -> LaunchRequest[Any, Any]:
-    """Return the request to a launcher."""
+    """Return the request to a launcher; with a key and a token, one that was made before."""
     return LaunchRequest(
         name=launch.spec.title,
-        key=secrets.token_hex(4),
+        key=key or secrets.token_hex(4),
+        token=token or secrets.token_urlsafe(24),
         user=launch.caller.user,
         repo_url=launch.spec.repo_url,
         options=_binder_fields(launch, resolved),

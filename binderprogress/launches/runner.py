@@ -19,6 +19,7 @@ from ..errors import BinderProgressError, LaunchFailedError, RefusedError, Stora
 from .history_entry import address_of, image_bytes
 from .launch import Launch
 from .learner import Learner
+from .ledger import Ledger
 from .ready_event import launch_request, ready_fields
 from .shared_builds import SharedBuilds
 from .stuck_spawn import StuckSpawn
@@ -26,7 +27,7 @@ from .stuck_spawn import StuckSpawn
 __all__ = ["LaunchRunner", "Timeouts"]
 
 
-class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+class Timeouts(msgspec.Struct, frozen=True):
     """Timeouts of a launch, in seconds.
 
     Attributes
@@ -51,6 +52,7 @@ class LaunchRunner:
     ----------
     backend : Backend
     builds : SharedBuilds
+    ledger : Ledger
     learner : Learner
     timeouts : Timeouts
     grew : callable
@@ -63,6 +65,7 @@ class LaunchRunner:
         backend: AnyBackend,
         *,
         builds: SharedBuilds,
+        ledger: Ledger,
         learner: Learner,
         timeouts: Timeouts,
         grew: Callable[[], None],
@@ -70,37 +73,34 @@ class LaunchRunner:
     ) -> None:
         self._backend = backend
         self._builds = builds
+        self._ledger = ledger
         self._learner = learner
         self._timeouts = timeouts
         self._grew = grew
         self._log = log
+        self.is_handing_over = False
+        """Whether this process ends, and a successor goes on with the launches."""
 
     async def run(self, launch: Launch) -> None:
-        """Run a launch to its end. Errors become its last event."""
-        request: LaunchRequest[Any, Any] | None = None
+        """Run a launch to its end, from where its events end. Errors become its last event."""
         # If tracing is off, forward the caller's traceparent.
         TRACE.set(launch.span or launch.caller.parent)
         try:
-            resolved = await self._backend.resolve(launch.spec)
-            if resolved.notice:
-                launch.notice(resolved.notice)
-            await self._learner.look_up(address_of(launch.spec))
-            built = launch.built = await self._builds.build(launch, resolved)
-            if resolved.build_only:
-                message = "Done! Found built image\n" if built.found else "Done! Image built\n"
-                launch.tail().end(Phase.READY, message, imageName=built.image)
+            if launch.ended:
+                # Its server, if it has one, is cleaned up below.
                 return
-            request = launch_request(launch, resolved, built)
+            request = launch.request or await self._prepare(launch)
+            if request is None:
+                return
             async with asyncio.timeout(self._timeouts.launch):
                 served = launch.served = await self._spawn(launch, request)
             launch.tail().end(
                 Phase.READY,
                 f"server running at {served.url}\n",
-                **ready_fields(launch, resolved, built, served),
+                **ready_fields(launch, request.resolved, request.result, served),
             )
             # A server whose address is lost is stopped.
             await launch.flush()
-            request = None
         except LaunchFailedError as error:
             await self._fail(launch, error)
         except RefusedError as error:
@@ -119,15 +119,39 @@ class LaunchRunner:
             await self._fail(launch, failure("internal"))
         finally:
             self._builds.release(launch)
-            if request is not None:
-                await self._clean_up(request)
+            is_ours = not (self.is_handing_over or launch.is_lost)
+            if launch.request is not None and is_ours and launch.last.phase is not Phase.READY:
+                await self._clean_up(launch.request)
+
+    async def _prepare(self, launch: Launch) -> LaunchRequest[Any, Any] | None:
+        """Build, and return the request to the launcher; None if no server is wanted."""
+        if launch.build is None:
+            resolved = await self._backend.resolve(launch.spec)
+            if resolved.notice:
+                launch.notice(resolved.notice)
+            await self._learner.look_up(address_of(launch.spec))
+            built = launch.built = await self._builds.build(launch, resolved)
+        else:
+            resolved = launch.build.resolved
+            built = launch.built = await launch.build.result()
+        if resolved.build_only:
+            message = "Done! Found built image\n" if built.found else "Done! Image built\n"
+            launch.tail().end(Phase.READY, message, imageName=built.image)
+            return None
+        launch.request = launch_request(launch, resolved, built)
+        # Before it is asked for: a successor can find the server by these names, or stop it.
+        await self._ledger.save(launch)
+        return launch.request
 
     async def _spawn(self, launch: Launch, request: LaunchRequest[Any, Any]) -> RunningServer:
         writer = launch.tail()
         normalizer = Normalizer()
-        writer.append(
-            Phase.LAUNCHING, "Launching server...\n", Step("requested", "Requesting a server")
-        )
+        repeated = await launch.messages_of_attempt()
+        if writer.phase is not Phase.LAUNCHING:
+            writer.append(
+                Phase.LAUNCHING, "Launching server...\n", Step("requested", "Requesting a server")
+            )
+        request = msgspec.structs.replace(request, attempt=writer.attempt)
         async with AsyncExitStack() as resources:
             stuck = resources.enter_context(
                 StuckSpawn(writer.rules, patience=self._timeouts.stuck, report=writer.show_problem)
@@ -142,6 +166,11 @@ class LaunchRunner:
                     continue
                 note = normalizer.read(item)
                 if note is not None:
+                    if repeated[note.message] > 0:
+                        # After a restart, JupyterHub sends its events again.
+                        repeated[note.message] -= 1
+                        stuck.read(note)
+                        continue
                     # Before the note's event, which tells that a problem was overcome.
                     stuck.read(note)
                     writer.write(note, log=self._log)

@@ -10,6 +10,7 @@ from typing import Any
 from ..backends.base import BuildResult, ResolvedSpec
 from .build import Build
 from .launch import Launch
+from .ledger import Ledger
 
 __all__ = ["SharedBuilds"]
 
@@ -19,31 +20,39 @@ class SharedBuilds:
 
     Parameters
     ----------
-    start : callable
-        Start the build of a resolved spec, for a launch.
+    make : callable
+        Make the build of a resolved spec, for a launch.
+    ledger : Ledger
     log : logging.Logger
     """
 
     def __init__(
         self,
-        start: Callable[[Launch, ResolvedSpec], Build],
+        make: Callable[[Launch, ResolvedSpec], Build],
         *,
+        ledger: Ledger,
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
-        self._start = start
+        self._make = make
+        self._ledger = ledger
         self._log = log
         self._builds: dict[str, Build] = {}
-        self._ending: set[asyncio.Task[BuildResult]] = set()
-        """Builds that were cancelled and are ending their processes."""
+        self._ending: dict[str, asyncio.Future[BuildResult]] = {}
+        """Builds that were cancelled and are ending their processes, by their key."""
 
     def __len__(self) -> int:
         """Return the number of running builds that can be joined."""
         return len(self._builds)
 
     @property
-    def tasks(self) -> list[asyncio.Task[BuildResult]]:
+    def tasks(self) -> list[asyncio.Future[BuildResult]]:
         """The tasks of all builds that have not ended."""
-        return [*(build.task for build in self._builds.values()), *self._ending]
+        return [*(build.task for build in self._builds.values()), *self._ending.values()]
+
+    @property
+    def running(self) -> list[Build]:
+        """The builds that can be joined."""
+        return list(self._builds.values())
 
     async def build(self, launch: Launch, resolved: ResolvedSpec) -> BuildResult:
         """Join a build for a launch, or start one, and wait for its end.
@@ -56,26 +65,54 @@ class SharedBuilds:
         build = self._builds.get(resolved.key)
         launch.joined = build is not None
         if build is None:
-            build = self._start(launch, resolved)
-            self._builds[resolved.key] = build
-            # A build that has ended is not joined: the next launch checks for its result.
-            build.task.add_done_callback(lambda _: self._drop(build))
+            build = self._make(launch, resolved)
+            build.start(self._ending.get(resolved.key))
+            self.add(build)
+        build.users += 1
+        try:
+            launch.build_id = build.id
+            await self._ledger.save(launch)
+        except BaseException:
+            build.users -= 1
+            self._release(build)
+            raise
         launch.attach(build)
         return await build.result()
+
+    def add(self, build: Build) -> None:
+        """Let further launches join a build that has begun, as long as it runs."""
+        self._builds[build.resolved.key] = build
+        # A build that has ended is not joined: the next launch checks for its result.
+        build.task.add_done_callback(lambda _: self._drop(build))
 
     def release(self, launch: Launch) -> None:
         """Cancel the build of a launch that has ended, unless others wait for it."""
         launch.detach()
-        build = launch.build
-        if build is None or build.users:
+        if launch.build is not None:
+            self._release(launch.build)
+
+    def interrupt(self) -> None:
+        """End all builds without a last event, so that a successor goes on with them."""
+        for build in self.running:
+            build.is_interrupted = True
+            build.task.cancel()
+
+    def _release(self, build: Build) -> None:
+        if build.users:
             return
         if not build.task.done():
-            self._log.info("Cancelling the build of %s: no launch needs it", build.resolved.key)
-            self._ending.add(build.task)
-            build.task.add_done_callback(self._ending.discard)
+            key = build.resolved.key
+            if not build.is_interrupted:
+                self._log.info("Cancelling the build of %s: no launch needs it", key)
+            self._ending[key] = build.task
+            build.task.add_done_callback(lambda ended: self._forget_ending(key, ended))
         build.release()
         # A new launch must not join a build that is ending.
         self._drop(build)
+
+    def _forget_ending(self, key: str, ended: asyncio.Future[BuildResult]) -> None:
+        if self._ending.get(key) is ended:
+            del self._ending[key]
 
     def _drop(self, build: Build) -> None:
         if self._builds.get(build.resolved.key) is build:

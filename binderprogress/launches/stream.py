@@ -12,8 +12,10 @@ import msgspec
 from ..channels.base import Broadcast
 from ..core.events import Encoded, Event
 from ..core.phases import TERMINAL
+from ..errors import LeaseLostError
 from .build import FIRST, Build
 from .channel import Channel, Channels
+from .stored import head_of, launch_lease, tail_of
 
 __all__ = ["LaunchStream"]
 
@@ -23,13 +25,15 @@ class LaunchStream:
 
     Parameters
     ----------
+    launch_id : str
     channels : Channels
         Where events are stored.
     on_failure : callable
         Called if the launch's own events cannot be stored.
     """
 
-    def __init__(self, channels: Channels, on_failure: Callable[[], None]) -> None:
+    def __init__(self, launch_id: str, channels: Channels, on_failure: Callable[[], None]) -> None:
+        self.id = launch_id
         self.changed = Broadcast()
         """Notified when there is something to read."""
         self.forgotten = False
@@ -37,7 +41,7 @@ class LaunchStream:
         self.build: Build | None = None
         self._channels = channels
         self._on_failure = on_failure
-        self._head = self._make_channel(first=1)
+        self._head = self._adopt(channels.make(head_of(launch_id), lease=launch_lease(launch_id)))
         self._tail: Channel | None = None
         self._is_open = False
         self._cut = 0
@@ -72,6 +76,15 @@ class LaunchStream:
         if self._tail is not None:
             return self._tail.closed
         return self.build is not None and self.build.channel.closed and self.last.terminal
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether its events cannot be stored because another replica runs it."""
+        channels = [self._head, self._tail]
+        return any(
+            channel is not None and isinstance(channel.failure, LeaseLostError)
+            for channel in channels
+        )
 
     @property
     def ended(self) -> bool:
@@ -139,14 +152,37 @@ class LaunchStream:
             await self._tail.flush()
 
     def attach(self, build: Build) -> None:
-        """Go on with the events of a build."""
+        """Go on with the events of a build. The launch must be one of its users already."""
         self._head.end()
         self._shift = self._head.written + 1 - FIRST
         self.build = build
-        build.users += 1
         build.readers += 1
         build.channel.changed.add(self.changed.notify)
         self.changed.notify()
+
+    def restore_channels(self, head: Channel, tail: Channel | None) -> None:
+        """Go on with channels that are stored, before a build is attached."""
+        self._head.discard()
+        self._head = self._adopt(head)
+        self._tail = None if tail is None else self._adopt(tail)
+        self._first = head.newest
+
+    async def restore_cut(self) -> None:
+        """Find the last event of the build that belongs to it: its own events follow that one.
+
+        Raises
+        ------
+        StorageError
+            If the build's events cannot be read.
+        """
+        if self.build is None or self._tail is None:
+            return
+        self.detach()
+        self._cut = self._tail.first - 1 - self._shift
+        if self._cut < FIRST:
+            self._cut_event = None
+            return
+        (self._cut_event,) = await self.build.channel.read(self._cut - 1, limit=1)
 
     def detach(self) -> None:
         """Take no more of the build's events from here on."""
@@ -161,7 +197,9 @@ class LaunchStream:
         self.detach()
         self._head.end()
         first = max(self._cut + self._shift, self._head.written) + 1
-        self._tail = self._make_channel(first=first)
+        self._tail = self._adopt(
+            self._channels.make(tail_of(self.id), first=first, lease=launch_lease(self.id))
+        )
         if self._is_open:
             self._tail.open()
         return self._tail
@@ -192,8 +230,7 @@ class LaunchStream:
         """About how many bytes of memory its own events take."""
         return self._head.size + (self._tail.size if self._tail is not None else 0)
 
-    def _make_channel(self, *, first: int) -> Channel:
-        channel = self._channels.make(first=first)
+    def _adopt(self, channel: Channel) -> Channel:
         channel.on_failure = self._on_failure
         channel.changed.add(self.changed.notify)
         return channel

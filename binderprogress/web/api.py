@@ -140,13 +140,13 @@ class LaunchesHandler(_LaunchStateHandler):
 class LaunchHandler(_LaunchStateHandler):
     """GET and DELETE /api/launches/{id}."""
 
-    def get(self, launch_id: str) -> None:
+    async def get(self, launch_id: str) -> None:
         """Send the state of a launch."""
-        self.write_json(self.describe(self.launch(launch_id)))
+        self.write_json(self.describe(await self.launch(launch_id)))
 
     async def delete(self, launch_id: str) -> None:
         """Cancel a launch. Its server and processes are cleaned up after the response."""
-        launch = self.launch(launch_id)
+        launch = await self.launch(launch_id)
         self.web.launches.cancel(launch)
         with suppress(StorageError):
             # The launch has failed with the reason `storage` then, and its state says so.
@@ -164,7 +164,7 @@ class LogHandler(ApiHandler):
         Attack: many clients request a long log and read it slowly. Each keeps at most one chunk in
         memory, and none keeps the log of a forgotten launch on disk.
         """
-        launch = self.launch(launch_id)
+        launch = await self.launch(launch_id)
         chunks = await launch.log()
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         # In a thread, because the disk may be slow.

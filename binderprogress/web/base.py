@@ -94,15 +94,17 @@ class Handler(RedactedLogHandler):
             parent=traceparent.parse(self.request.headers.get("traceparent", "")),
         )
 
-    def launch(self, launch_id: str) -> Launch:
+    async def launch(self, launch_id: str) -> Launch:
         """Return a launch of the user.
 
         Raises
         ------
         NotFoundError
             If it does not exist or belongs to another user.
+        StorageError
+            If it cannot be looked up.
         """
-        return self.web.launches.get(launch_id, user=self.user)
+        return await self.web.launches.find(launch_id, user=self.user)
 
     def own_link(self, spec: Spec, urlpath: str = "", *, base_url: str = "") -> str:
         """Return a link to the launch page of a spec, for use in one of this server's pages.
@@ -135,7 +137,7 @@ class Handler(RedactedLogHandler):
             return ""
         return self.web.tickets.make(self.user, purpose)
 
-    def launch_of(self, launch_id: str, spec: str) -> Launch:
+    async def launch_of(self, launch_id: str, spec: str) -> Launch:
         """Return a launch of the user, and check that it is of the repository that a page names.
 
         Parameters
@@ -151,7 +153,7 @@ class Handler(RedactedLogHandler):
         ConflictError
             If the launch is of another repository.
         """
-        launch = self.launch(launch_id)
+        launch = await self.launch(launch_id)
         # Attack: a link to the page of a trusted repository, with the id of another repository's
         # launch in its fragment.
         if spec and str(launch.spec) not in self.named_specs(spec):

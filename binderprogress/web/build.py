@@ -82,7 +82,7 @@ class BuildHandler(StreamHandler):
             self.become_viewer()
             if last:
                 launch_id, _, number = last.rpartition(".")
-                launch, after = self.launch(launch_id), position(number)
+                launch, after = await self.launch(launch_id), position(number)
             else:
                 # Not decoded: a percent-encoded slash is part of a component.
                 text = self.request.path.removeprefix(f"{self.web.base_url}build/")

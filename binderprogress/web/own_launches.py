@@ -28,11 +28,11 @@ class OwnLaunchesPageHandler(Handler):
         ]
         self.finish(self.web.render("launches.html", rows=rows, xsrf=self.xsrf_token.decode()))
 
-    def post(self) -> None:
+    async def post(self) -> None:
         """Cancel a launch, and redirect to the list."""
         launch_id = self.get_body_argument("cancel", "")
         if not launch_id:
             raise BadRequestError("The form does not say which launch to cancel.")
-        self.web.launches.cancel(self.launch(launch_id))
+        self.web.launches.cancel(await self.launch(launch_id))
         # A redirect, so that reloading the page does not send the form again.
         self.redirect(f"{self.web.base_url}launches", status=303)

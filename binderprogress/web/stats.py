@@ -239,7 +239,7 @@ async def _read_selection(handler: Handler) -> _Selection:
     hosts = [name or _LOCAL_HOST for name in names.hosts]
     # Known providers and hosts are valid even if they have no launches yet.
     _check_known("provider", provider, names.providers, also=PROVIDERS)
-    _check_known("host", host, hosts, also=(_LOCAL_HOST, launches.host))
+    _check_known("host", host, hosts, also=(_LOCAL_HOST, launches.outcomes.host))
     return _Selection(provider, host, names.providers, hosts)
 
 

@@ -87,10 +87,10 @@ class StreamHandler(ApiHandler):
 class EventsHandler(StreamHandler):
     """GET /api/launches/{id}/events."""
 
-    def get(self, launch_id: str) -> None:
+    async def get(self, launch_id: str) -> None:
         """Watch a launch. This does not start one."""
         after, last = position(self.query("after")), self.request.headers.get("Last-Event-ID")
-        launch = self.launch_of(launch_id, self.query("spec"))
+        launch = await self.launch_of(launch_id, self.query("spec"))
         self.stream(launch, position(last) if last else after)
 
 
@@ -110,7 +110,7 @@ class SocketHandler(ApiHandler, WebSocketHandler):
     async def get(self, launch_id: str) -> None:
         """Watch a launch."""
         # Errors are reported before the connection is upgraded.
-        self._launch = self.launch_of(launch_id, self.query("spec"))
+        self._launch = await self.launch_of(launch_id, self.query("spec"))
         self._after = position(self.query("after"))
         if self.request.headers.get("Upgrade", "").lower() != "websocket":
             raise HTTPError(426, "This URL is for WebSockets. Use /events for server-sent events.")

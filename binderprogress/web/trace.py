@@ -12,12 +12,12 @@ __all__ = ["TraceHandler"]
 class TraceHandler(ApiHandler):
     """GET /api/launches/{id}/trace."""
 
-    def get(self, launch_id: str) -> None:
+    async def get(self, launch_id: str) -> None:
         """Send the trace of a launch, which may still be in progress."""
         output_format = self.query("format")
         if output_format not in {"", "chrome"}:
             raise BadRequestError("`format` must be chrome, or left out.")
-        trace = self.launch(launch_id).trace()
+        trace = (await self.launch(launch_id)).trace()
         if output_format:
             self.set_header(
                 "Content-Disposition", 'attachment; filename="binderprogress-trace.json"'

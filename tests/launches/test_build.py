@@ -62,6 +62,7 @@ async def test_attack_a_build_that_prints_without_end_does_not_keep_others_waiti
         log=log,
         channels=Channels(MemoryChannelStore()),
     )
+    build.start()
     most, before = 0, build.channel.last
     while not build.task.done():
         await asyncio.sleep(0)

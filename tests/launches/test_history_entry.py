@@ -22,7 +22,7 @@ from binderprogress.history.database import Database
 from binderprogress.history.store import NoHistory
 from binderprogress.launches import Caller, Launch, LaunchManager
 from binderprogress.launches import launch as launch_module
-from binderprogress.launches import manager as manager_module
+from binderprogress.launches import outcomes as outcomes_module
 
 from ..support.channels import SuspendingChannelStore
 from ..support.replay import PlayedBuilder, PlayedLauncher
@@ -175,7 +175,7 @@ def test_what_cannot_be_kept_ends_as_any_other(
     def fail(*_: object, **__: object) -> None:
         raise ValueError("an answer that nobody has seen before")
 
-    monkeypatch.setattr(manager_module, "past_of", fail)
+    monkeypatch.setattr(outcomes_module, "past_of", fail)
 
     async def run(stage: Played) -> None:
         over: asyncio.Queue[Trace] = asyncio.Queue()
@@ -220,7 +220,7 @@ def test_where_the_time_went_is_made_out_once(monkeypatch: pytest.MonkeyPatch) -
 @played
 async def test_where_it_was(stage: Played) -> None:
     """The host that a source reports takes precedence over the configured one."""
-    stage.manager.host = "hub.example.org"
+    stage.manager.outcomes.host = "hub.example.org"
     for host in ("", "a.example.org"):
         launch = await stage.start()
         stage.builder.put(BuildResult("image:1"))

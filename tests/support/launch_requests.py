@@ -25,6 +25,7 @@ def launch_request(
     return LaunchRequest(
         name=name,
         key=key,
+        token="t",
         resolved=_RESOLVED,
         result=BuildResult(image),
         repo_url=repo_url,

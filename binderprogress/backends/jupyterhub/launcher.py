@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
@@ -164,9 +163,11 @@ class HubLauncher(LoggingConfigurable):
             async with aclosing(self._make_user(user)) as records:
                 async for record in records:
                     yield record
-        token = secrets.token_urlsafe(24)
+        token = request.token
         pods = Pods()
-        for attempt in range(1, self.attempts + 1):
+        # After a restart of this server, the names and the token are those of before: JupyterHub
+        # answers that the server is starting or running, and replays its progress.
+        for attempt in range(request.attempt, self.attempts + 1):
             try:
                 async with aclosing(self._attempt(request, user, server, token, pods)) as items:
                     async for item in items:

@@ -20,7 +20,7 @@ from ...core.log.reader import Record
 from ...core.phases import Phase
 from ...core.printable import plain
 from ...errors import LaunchFailedError
-from ..base import Attempt, BackendProfile, BuildResult, ResolvedSpec
+from ..base import PLAIN_CODEC, Attempt, BackendProfile, BuildResult, ResolvedSpec
 from ..disk import full_disk_fails
 from ..fetch.git import GitResolver, git_environment
 from ..fetch.proxy import FetchProxy
@@ -41,6 +41,8 @@ class LocalBuilder(GitResolver):
     the root of the repository or in its binder folder. Repositories with other configuration files
     of repo2docker need a container engine. They fail with a message that names the file.
     """
+
+    codec = PLAIN_CODEC
 
     _uv_folders: Mapping[str, str] = {}
 

@@ -17,7 +17,7 @@ from ...core.log.reader import Record
 from ...core.log.reasons import failure
 from ...core.phases import Phase
 from ...core.timing.estimator import TYPICAL
-from ..base import Attempt, BackendProfile, BuildResult, ResolvedSpec
+from ..base import PLAIN_CODEC, Attempt, BackendProfile, BuildResult, ResolvedSpec
 from ..disk import full_disk_fails
 from ..fetch.git import GitResolver
 from ..fetch.proxy import FetchProxy
@@ -53,6 +53,8 @@ class Repo2dockerBuilder(GitResolver):
     extra_args = List(
         Unicode(), help="Additional arguments for jupyter-repo2docker, before the repository."
     ).tag(config=True)
+
+    codec = PLAIN_CODEC
 
     @property
     def profile(self) -> BackendProfile:

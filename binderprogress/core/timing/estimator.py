@@ -184,6 +184,17 @@ class Estimator:
         other._times = dict(self._times)
         return other
 
+    def hold(self, curve: Curve, *, began: float) -> None:
+        """Keep the bar from going back behind a curve that viewers were sent earlier.
+
+        Parameters
+        ----------
+        curve : Curve
+        began : float
+            When it was sent, in monotonic seconds.
+        """
+        self._curve, self._curve_began, self._fresh = curve, began, None
+
     def update(self, phase: Phase, step: Step | None, *, now: float) -> Estimate:
         """Update the estimate with an event, and return it.
 

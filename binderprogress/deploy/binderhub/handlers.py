@@ -225,7 +225,7 @@ class BinderHubBuildHandler(LaunchStarter, BuildHandler):
         last = self.request.headers.get("Last-Event-ID", "")
         if last:
             launch_id, _, number = last.rpartition(".")
-            launch, after = self.launch(launch_id), position(number)
+            launch, after = await self.launch(launch_id), position(number)
         else:
             text = self.request.path.removeprefix(f"{self.web.base_url}build/")
             launch, after = await self.start_launch(self.read_spec(text)), 0

@@ -98,6 +98,7 @@ async def test_a_launch_has_ended_when_it_is_closed(monkeypatch: pytest.MonkeyPa
     request: LaunchRequest[Any, Any] = LaunchRequest(
         name="a",
         key="key",
+        token="token",
         resolved=None,
         result=BuildResult("image"),
         repo_url="https://example.org/a",

@@ -1,0 +1,44 @@
+"""Who requests a launch."""
+
+from __future__ import annotations
+
+import secrets
+
+import msgspec
+
+from ..core.traceparent import TraceParent
+
+__all__ = ["Caller"]
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who requests a launch.
+
+    Attributes
+    ----------
+    base_url : str
+        The server's address as the caller sees it, with a trailing slash.
+    ip : str
+        The caller's address.
+    user : str
+        The caller's name, who owns the launch. Empty where users do not log in.
+    parent : TraceParent or None
+        The trace that the caller's request belongs to.
+    """
+
+    base_url: str = ""
+    ip: str = ""
+    user: str = ""
+    parent: TraceParent | None = None
+
+    @property
+    def account(self) -> str:
+        """The key by which the launches of the caller are counted."""
+        return self.user or self.ip
+
+    def span(self) -> TraceParent:
+        """Return a new span of the request's trace, or the first of a new trace."""
+        span_id = secrets.token_hex(8)
+        if self.parent is None:
+            return TraceParent(secrets.token_hex(16), span_id)
+        return msgspec.structs.replace(self.parent, span_id=span_id)

@@ -1,0 +1,135 @@
+"""Makes launches and builds with the settings of a server."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..backends.base import AnyBackend, ResolvedSpec
+from ..channels.base import Meter
+from ..core.log.reasons import RuleSet
+from ..core.specs import Spec
+from ..core.timing.priors import Expectation, Place
+from .build import Build
+from .build_log import BuildLog
+from .caller import Caller
+from .channel import Channels
+from .event_writer import Clock, Limits
+from .history_entry import address_of
+from .launch import Launch
+from .learner import Learner
+from .ledger import Ledger
+
+__all__ = ["Factory", "LogFiles"]
+
+
+class LogFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the full logs of builds are kept.
+
+    Attributes
+    ----------
+    folder : Path
+    limit : int
+        Maximum size of a log in bytes.
+    keep : float
+        Seconds for which a log is kept after the end of its build.
+    meter : Meter
+        Counts the bytes of all logs.
+    """
+
+    folder: Path
+    limit: int
+    keep: float
+    meter: Meter
+
+
+class Factory(msgspec.Struct, frozen=True, kw_only=True):
+    """Makes launches and builds, new ones and those that are restored.
+
+    Attributes
+    ----------
+    backend : Backend
+    clock : Clock
+    limits : Limits
+    rules : RuleSet
+    channels : Channels
+    ledger : Ledger
+    learner : Learner
+    logs : LogFiles
+    host : str
+        Where servers are started, for what past launches taught.
+    build_timeout : float
+        Seconds.
+    grew : callable
+        Called after each record of a build, to make room in memory.
+    lose : callable
+        Called with a launch whose events cannot be stored.
+    log : logging.Logger
+    """
+
+    backend: AnyBackend
+    clock: Clock
+    limits: Limits
+    rules: RuleSet
+    channels: Channels
+    ledger: Ledger
+    learner: Learner
+    logs: LogFiles
+    host: str
+    build_timeout: float
+    grew: Callable[[], None]
+    lose: Callable[[Launch], None]
+    log: logging.Logger | logging.LoggerAdapter[Any]
+
+    def launch(
+        self, spec: Spec, caller: Caller, *, launch_id: str = "", created: float | None = None
+    ) -> Launch:
+        """Return a launch; with an id and the time of its creation, one to be restored."""
+        launch = Launch(
+            launch_id or secrets.token_urlsafe(24),
+            spec,
+            caller=caller,
+            clock=self.clock,
+            limits=self.limits,
+            rules=self.rules,
+            expectation=self._expect(spec),
+            channels=self.channels,
+            on_failure=lambda: self.lose(launch),
+            created=created,
+        )
+        return launch
+
+    def build(self, spec: Spec, resolved: ResolvedSpec, *, build_id: str = "") -> Build:
+        """Return a build that is not started; with an id, one to be restored."""
+        build_id = build_id or secrets.token_urlsafe(18)
+        return Build(
+            resolved,
+            self.backend,
+            expectation=self._expect(spec, resolved.commit or spec.ref),
+            clock=self.clock,
+            limits=self.limits,
+            rules=self.rules,
+            timeout=self.build_timeout,
+            full_log=BuildLog(
+                self.logs.folder / f"{build_id}.log",
+                limit=self.logs.limit,
+                meter=self.logs.meter,
+                log=self.log,
+            ),
+            log=self.log,
+            channels=self.channels,
+            ledger=self.ledger,
+            keep=self.logs.keep,
+            grew=self.grew,
+            build_id=build_id,
+        )
+
+    def _expect(self, spec: Spec, commit: str = "") -> Expectation:
+        place = Place(self.host, address_of(spec), commit)
+        profile = self.backend.profile
+        return self.learner.about(place, profile.typical, first_start=profile.first_start)

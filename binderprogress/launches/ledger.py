@@ -1,0 +1,106 @@
+"""Stores what a successor needs to go on with launches and builds, if the store outlives us."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from ..backends.codec import Codec
+from ..channels.base import ChannelStore
+from ..channels.durable import DurableStore
+from ..errors import StorageError
+from .retries import while_away
+
+__all__ = ["AnyCodec", "Leased", "Ledger"]
+
+AnyCodec = Codec[Any, Any, Any]
+
+
+class Leased(Protocol):
+    """A launch or a build."""
+
+    @property
+    def lease(self) -> str:
+        """The name of its lease."""
+        ...
+
+    def stored(self, codec: AnyCodec, *, ended: bool = False) -> bytes:
+        """Return the state for its lease."""
+        ...
+
+
+class Ledger:
+    """Writes the leases of launches and builds. Without a durable store, it does nothing.
+
+    Parameters
+    ----------
+    store : ChannelStore or None
+    codec : Codec or None
+        Encodes what the backend needs; None: it cannot go on with launches.
+    patience : float
+        Seconds for which the store may be away.
+    log : logging.Logger
+    """
+
+    def __init__(
+        self,
+        store: ChannelStore | None,
+        codec: AnyCodec | None,
+        *,
+        patience: float,
+        log: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
+        self.store: DurableStore | None = None
+        """The store, if launches can go on after a restart."""
+        self._codec = codec
+        if isinstance(store, DurableStore) and codec is not None:
+            self.store = store
+        self._patience = patience
+        self._log = log
+
+    @property
+    def codec(self) -> AnyCodec:
+        """The backend's codec, where launches are stored."""
+        assert self._codec is not None  # noqa: S101 - there is a store only with a codec
+        return self._codec
+
+    async def begin(self, one: Leased, *, key: str = "", user: str = "") -> None:
+        """Store a new launch or build, before its first event.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be stored.
+        """
+        if (store := self.store) is not None:
+            state = one.stored(self.codec)
+            await self._try(lambda: store.lease(one.lease, state, key=key, user=user))
+
+    async def save(self, one: Leased) -> None:
+        """Store a change of a launch or build, before anything is done that needs it.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be stored.
+        """
+        if (store := self.store) is not None:
+            state = one.stored(self.codec)
+            await self._try(lambda: store.renew(one.lease, state))
+
+    async def end(self, one: Leased, *, expires: float) -> None:
+        """Store that a launch or build is over, and nothing is left to do.
+
+        If that fails, the next server finds out from its events.
+        """
+        if (store := self.store) is None:
+            return
+        state = one.stored(self.codec, ended=True)
+        try:
+            await self._try(lambda: store.end(one.lease, state, expires=expires))
+        except StorageError as error:
+            self._log.warning("An end cannot be stored: %s", error)
+
+    async def _try(self, work: Callable[[], Awaitable[None]]) -> None:
+        await while_away(work, patience=self._patience, log=self._log)

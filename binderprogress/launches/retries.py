@@ -1,0 +1,65 @@
+"""Waits for a store that is away for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ..errors import (
+    ChannelConflictError,
+    ChannelNotFoundError,
+    LeaseLostError,
+    LeaseTakenError,
+    StorageError,
+)
+
+__all__ = ["while_away"]
+
+_PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
+"""Seconds before the store is asked again."""
+
+_FINAL = (ChannelConflictError, ChannelNotFoundError, LeaseLostError, LeaseTakenError)
+"""Answers that asking again does not change."""
+
+
+async def while_away(
+    work: Callable[[], Awaitable[None]],
+    *,
+    patience: float,
+    log: logging.Logger | logging.LoggerAdapter[Any],
+) -> None:
+    """Have a store do something. While it is away, try again.
+
+    Not with a library: time is that of the event loop, so that simulations can control it.
+
+    Parameters
+    ----------
+    work : callable
+    patience : float
+        Seconds. 0: do not try again.
+    log : logging.Logger
+
+    Raises
+    ------
+    StorageError
+        If the store refuses it, or is away for longer.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + patience
+    failures = 0
+    while True:
+        try:
+            await work()
+        except StorageError as error:
+            if isinstance(error, _FINAL) or loop.time() >= until:
+                raise
+            if not failures:
+                log.warning("Waiting for storage: %s", error)
+            await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
+            failures += 1
+        else:
+            if failures:
+                log.info("The storage is back.")
+            return

@@ -1,0 +1,166 @@
+"""The launches that have not ended: their tasks, and what ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from ..core.log.reasons import failure
+from ..errors import StorageError
+from .event_writer import Clock
+from .launch import Launch
+from .ledger import Ledger
+from .runner import LaunchRunner
+from .shared_builds import SharedBuilds
+from .timers import Timers
+
+__all__ = ["RunningLaunches"]
+
+
+class RunningLaunches:
+    """Runs launches to their end, and stores that end.
+
+    Parameters
+    ----------
+    runner : LaunchRunner
+    builds : SharedBuilds
+    ledger : Ledger
+    timers : Timers
+    abandon_after : float
+        Seconds without viewers after which a launch is cancelled.
+    forget_after : float
+        Seconds after its end for which a launch is kept.
+    clock : Clock
+    over : callable
+        Called with each launch whose end is stored.
+    left : callable
+        Called with each launch that another replica goes on with.
+    log : logging.Logger
+    """
+
+    def __init__(
+        self,
+        runner: LaunchRunner,
+        *,
+        builds: SharedBuilds,
+        ledger: Ledger,
+        timers: Timers,
+        abandon_after: float,
+        forget_after: float,
+        clock: Clock,
+        over: Callable[[Launch], None],
+        left: Callable[[Launch], None],
+        log: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        """The tasks that run launches, clean up after them, and store their ends."""
+        self._launches: dict[str, Launch] = {}
+        self._runner = runner
+        self._builds = builds
+        self._ledger = ledger
+        self._timers = timers
+        self._abandon_after = abandon_after
+        self._forget_after = forget_after
+        self._clock = clock
+        self._over = over
+        self._left = left
+        self._log = log
+
+    def launches(self) -> list[Launch]:
+        """List the launches, the oldest first."""
+        return list(self._launches.values())
+
+    def start(self, launch: Launch) -> None:
+        """Run a launch."""
+        self._launches[launch.id] = launch
+        task = asyncio.create_task(self._runner.run(launch), name=repr(launch))
+        self.tasks[launch.id] = task
+        # Not at the end of its run: a task that is cancelled before its first step never runs.
+        task.add_done_callback(lambda _: self._settle(launch))
+        launch.watched.add(lambda: self.watch(launch))
+        self.watch(launch)
+
+    def watch(self, launch: Launch) -> None:
+        """Set the timer that cancels a launch without viewers, or stop it."""
+        if launch.id in self.tasks:
+            self._timers.stop(launch)
+            if not launch.viewers:
+                self._timers.set(launch, self._abandon_after, self.cancel, "abandoned")
+
+    def cancel(self, launch: Launch, reason: str = "cancelled") -> None:
+        """Cancel a launch, unless it has ended. It is cleaned up in the background."""
+        task = self.tasks.get(launch.id)
+        if task is None or launch.ended:
+            return
+        launch.tail().cancel(reason)
+        task.cancel()
+
+    def lose(self, launch: Launch) -> None:
+        """End a launch whose events cannot be stored."""
+        task = self.tasks.get(launch.id)
+        if launch.is_elsewhere:
+            # Its successor goes on with it, and cleans up.
+            launch.is_lost = True
+            self._log.warning("%r is run by another replica now", launch)
+            if task is not None:
+                task.cancel()
+            return
+        has_ended = launch.ended
+        launch.lose(failure("store-failed"))
+        # A launch that had ended is not cancelled: its task is about to end, or cleans up.
+        if task is not None and not has_ended:
+            task.cancel()
+
+    async def interrupt(self) -> None:
+        """Stop without ending anything, and wait until all events so far are stored."""
+        self._runner.is_handing_over = True
+        launches, builds = self.launches(), self._builds.running
+        for launch in launches:
+            self.tasks[launch.id].cancel()
+        self._builds.interrupt()
+        await asyncio.gather(*self._all_tasks(), return_exceptions=True)
+        for build in builds:
+            with suppress(StorageError):
+                await build.channel.flush()
+        for launch in launches:
+            with suppress(StorageError):
+                await launch.flush()
+
+    async def wait(self) -> None:
+        """Wait until all launches and builds are over and cleaned up."""
+        await asyncio.gather(*self._all_tasks(), return_exceptions=True)
+        while self.tasks:
+            await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+
+    def _all_tasks(self) -> list[asyncio.Future[Any]]:
+        return [*self.tasks.values(), *self._builds.tasks]
+
+    def _settle(self, launch: Launch) -> None:
+        """Wait until the end of a launch is stored; its task is done."""
+        if launch.is_lost or self._runner.is_handing_over:
+            self._remove(launch)
+            self._left(launch)
+        elif launch.closed and self._ledger.store is None:
+            self._end(launch)
+        else:
+            task = asyncio.create_task(self._store(launch), name=f"end of {launch!r}")
+            self.tasks[launch.id] = task
+            task.add_done_callback(lambda _: self._end(launch))
+
+    async def _store(self, launch: Launch) -> None:
+        # If that fails, it has ended with the reason `storage`.
+        with suppress(StorageError):
+            await launch.flush()
+        await self._ledger.end(launch, expires=self._clock.utc() + self._forget_after)
+
+    def _end(self, launch: Launch) -> None:
+        self._remove(launch)
+        self._over(launch)
+
+    def _remove(self, launch: Launch) -> None:
+        self._timers.stop(launch)
+        del self.tasks[launch.id]
+        del self._launches[launch.id]

@@ -1,0 +1,168 @@
+"""What is stored of launches and builds, so that a successor can go on with them.
+
+The events are in the channels. What can be computed from them, such as the phase, is not stored
+here. Later versions read what earlier ones stored: new fields have defaults.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from ..core.timing.spans import StepChange
+from ..core.traceparent import TraceParent
+from ..errors import StorageError
+from .caller import Caller
+
+__all__ = [
+    "StoredBuild",
+    "StoredLaunch",
+    "StoredRequest",
+    "build_lease",
+    "decode_build",
+    "decode_launch",
+    "encode",
+    "head_of",
+    "launch_lease",
+    "tail_of",
+]
+
+
+class StoredRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a launcher was asked for; see `backends.base.LaunchRequest`.
+
+    Attributes
+    ----------
+    key, token : str
+    resolved, result : bytes
+        As the backend's codec encodes them.
+    """
+
+    key: str
+    token: str
+    resolved: bytes
+    result: bytes
+
+
+class StoredLaunch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A launch.
+
+    Attributes
+    ----------
+    spec : bytes
+        As the backend's codec encodes it.
+    caller : Caller
+    created : float
+        Seconds since 1970.
+    build : str
+        The id of its build. Empty until it has one.
+    joined : bool
+        Whether the build was started by another launch.
+    log_cut : int or None
+        How many bytes of the build's log belong to it; None: all.
+    request : StoredRequest or None
+        What the launcher was asked for. It is stored before the launcher is asked.
+    span : TraceParent or None
+    seconds : float
+        How long it took. 0 until it has ended.
+    head_changes, tail_changes : list of StepChange
+        Of its own events, once it has ended.
+    """
+
+    spec: bytes
+    caller: Caller
+    created: float
+    build: str = ""
+    joined: bool = False
+    log_cut: int | None = None
+    request: StoredRequest | None = None
+    span: TraceParent | None = None
+    seconds: float = 0.0
+    head_changes: list[StepChange] = []
+    tail_changes: list[StepChange] = []
+
+
+class StoredBuild(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A build.
+
+    Attributes
+    ----------
+    resolved : bytes
+        As the backend's codec encodes it.
+    began : float
+        Seconds since 1970.
+    starts : int
+        How often it was started.
+    result : bytes
+        As the codec encodes it. It is stored before the event that tells of it.
+    changes : list of StepChange
+        Once it has ended.
+    """
+
+    resolved: bytes
+    began: float
+    starts: int = 1
+    result: bytes = b""
+    changes: list[StepChange] = []
+
+
+def launch_lease(launch_id: str) -> str:
+    """Return the name of a launch's lease."""
+    return f"launch.{launch_id}"
+
+
+def build_lease(build_id: str) -> str:
+    """Return the name of a build's lease, and of its channel."""
+    return f"build.{build_id}"
+
+
+def head_of(launch_id: str) -> str:
+    """Return the id of the channel with a launch's first events."""
+    return f"launch.{launch_id}.head"
+
+
+def tail_of(launch_id: str) -> str:
+    """Return the id of the channel with a launch's own events after those of its build."""
+    return f"launch.{launch_id}.tail"
+
+
+def encode(stored: StoredLaunch | StoredBuild) -> bytes:
+    """Return the state for a lease."""
+    return _encoder.encode(stored)
+
+
+def decode_launch(state: bytes) -> StoredLaunch:
+    """Decode the state of a launch.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be decoded.
+    """
+    return _decode(_launches, state)
+
+
+def decode_build(state: bytes) -> StoredBuild:
+    """Decode the state of a build.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be decoded.
+    """
+    return _decode(_builds, state)
+
+
+T = TypeVar("T")
+
+_encoder = msgspec.msgpack.Encoder()
+_launches = msgspec.msgpack.Decoder(StoredLaunch)
+_builds = msgspec.msgpack.Decoder(StoredBuild)
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[T], state: bytes) -> T:
+    try:
+        return decoder.decode(state)
+    except msgspec.DecodeError as error:
+        raise StorageError(f"What is stored of a launch cannot be read: {error}") from error

@@ -1,0 +1,218 @@
+"""Takes up the launches of a server that was stopped or killed, and finds those that are over."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ..channels.durable import DurableStore, Lease
+from ..core.specs import Spec
+from ..errors import LeaseLostError, StorageError
+from .build import Build
+from .channel import Channels
+from .factory import Factory
+from .launch import Launch
+from .ledger import Ledger
+from .ready_event import launch_request
+from .shared_builds import SharedBuilds
+from .stored import (
+    StoredLaunch,
+    build_lease,
+    decode_build,
+    decode_launch,
+    head_of,
+    launch_lease,
+    tail_of,
+)
+
+__all__ = ["Successor"]
+
+
+class Successor:
+    """Restores launches and builds from a store.
+
+    Parameters
+    ----------
+    store : DurableStore
+    factory : Factory
+    channels : Channels
+    ledger : Ledger
+    builds : SharedBuilds
+        Gets the builds that have not ended.
+    log : logging.Logger
+    """
+
+    def __init__(
+        self,
+        store: DurableStore,
+        *,
+        factory: Factory,
+        channels: Channels,
+        ledger: Ledger,
+        builds: SharedBuilds,
+        log: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
+        self._store = store
+        self._factory = factory
+        self._channels = channels
+        self._ledger = ledger
+        self._builds = builds
+        self._log = log
+
+    @classmethod
+    def of(
+        cls, ledger: Ledger, *, factory: Factory, channels: Channels, builds: SharedBuilds
+    ) -> Successor | None:
+        """Return one, if launches are stored."""
+        if ledger.store is None:
+            return None
+        return cls(
+            ledger.store,
+            factory=factory,
+            channels=channels,
+            ledger=ledger,
+            builds=builds,
+            log=factory.log,
+        )
+
+    async def take_over(self) -> list[Launch]:
+        """Become the owner of the launches and builds whose owners are gone.
+
+        Returns
+        -------
+        list of Launch
+            Those that have to be run. One that cannot be restored is ended in the store.
+
+        Raises
+        ------
+        StorageError
+            If the store cannot be read.
+        """
+        launches: list[Launch] = []
+        abandoned = await self._store.abandoned()
+        builds: dict[str, Build | None] = {}
+        for lease in abandoned:
+            if lease.name.startswith("launch."):
+                launch = await self._take_launch(lease.name, builds)
+                if launch is not None:
+                    launches.append(launch)
+        for lease in abandoned:
+            build_id = lease.name.removeprefix("build.")
+            if lease.name.startswith("build.") and build_id not in builds:
+                # No launch waits for it.
+                await self._give_up(lease.name, expires=0.0)
+        return launches
+
+    async def find(self, launch_id: str) -> Launch | None:
+        """Return a launch that is over, from the store; None if there is none of this id.
+
+        Raises
+        ------
+        StorageError
+            If the store cannot be read.
+        """
+        lease = await self._store.find(launch_lease(launch_id))
+        if lease is None or not lease.ended:
+            return None
+        stored = decode_launch(lease.state)
+        build = None
+        if stored.build:
+            build = await self._ended_build(stored, stored.build)
+        return await self._restore(launch_id, stored, build)
+
+    # -- launches
+
+    async def _take_launch(self, name: str, builds: dict[str, Build | None]) -> Launch | None:
+        try:
+            lease = await self._store.take(name)
+        except LeaseLostError:
+            return None
+        launch_id = name.removeprefix("launch.")
+        try:
+            stored = decode_launch(lease.state)
+            if stored.build and stored.build not in builds:
+                builds[stored.build] = await self._take_build(stored, stored.build)
+            build = builds.get(stored.build)
+            launch = await self._restore(launch_id, stored, build)
+        except StorageError as error:
+            self._log.error("A launch cannot be taken up again: %s", error)
+            await self._give_up(name, expires=0.0)
+            return None
+        if launch is None:
+            # Nobody was told of it: it had no event yet.
+            await self._store.drop(name)
+        return launch
+
+    async def _restore(
+        self, launch_id: str, stored: StoredLaunch, build: Build | None
+    ) -> Launch | None:
+        lease = launch_lease(launch_id)
+        head = await self._channels.restore(head_of(launch_id), lease=lease)
+        if head is None or head.newest is None:
+            return None
+        tail = await self._channels.restore(tail_of(launch_id), lease=lease)
+        spec: Spec = self._ledger.codec.spec(stored.spec)
+        launch = self._factory.launch(
+            spec, stored.caller, launch_id=launch_id, created=stored.created
+        )
+        if build is not None:
+            build.users += 1
+        await launch.restore(stored, head, tail, build)
+        if stored.request is not None and build is not None:
+            codec = self._ledger.codec
+            launch.request = launch_request(
+                launch,
+                await codec.resolved(stored.request.resolved),
+                codec.result(stored.request.result),
+                key=stored.request.key,
+                token=stored.request.token,
+            )
+        return launch
+
+    # -- builds
+
+    async def _take_build(self, launch: StoredLaunch, build_id: str) -> Build | None:
+        """Restore the build of a launch, as its owner if it has not ended."""
+        name = build_lease(build_id)
+        lease = await self._store.find(name)
+        if lease is None:
+            return None
+        if lease.ended:
+            return await self._ended_build(launch, build_id)
+        lease = await self._store.take(name)
+        build = await self._restored(launch, lease, build_id)
+        if build is not None:
+            build.go_on()
+            if not build.task.done():
+                self._builds.add(build)
+        return build
+
+    async def _ended_build(self, launch: StoredLaunch, build_id: str) -> Build | None:
+        lease = await self._store.find(build_lease(build_id))
+        build = None if lease is None else await self._restored(launch, lease, build_id)
+        if build is not None:
+            build.go_on()
+        return build
+
+    async def _restored(self, launch: StoredLaunch, lease: Lease, build_id: str) -> Build | None:
+        channel = await self._channels.restore(build_lease(build_id), lease=lease.name)
+        stored = decode_build(lease.state)
+        codec = self._ledger.codec
+        resolved = await codec.resolved(stored.resolved)
+        build = self._factory.build(codec.spec(launch.spec), resolved, build_id=build_id)
+        if stored.result:
+            build.built = codec.result(stored.result)
+        if channel is not None:
+            await build.restore(stored, channel)
+        return build
+
+    async def _give_up(self, name: str, *, expires: float) -> None:
+        try:
+            lease = await self._store.find(name)
+            if lease is None or lease.ended:
+                return
+            if lease.owner != self._store.replica:
+                lease = await self._store.take(name)
+            await self._store.end(name, lease.state, expires=expires)
+        except StorageError as error:
+            self._log.warning("%s cannot be ended in the store: %s", name.partition(".")[0], error)

@@ -1,0 +1,361 @@
+"""Launches that go on after their server was stopped or killed, by a successor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from binderprogress.backends.base import (
+    Attempt,
+    LaunchRequest,
+    PairedBackend,
+    Record,
+    ResolvedSpec,
+    RunningServer,
+)
+from binderprogress.backends.local.builder import LocalBuilder
+from binderprogress.core.events import Event
+from binderprogress.core.phases import Phase
+from binderprogress.errors import NotFoundError
+from binderprogress.launches import Caller, Launch, LaunchManager
+
+from ..support.durable import DurableMemoryStore, Memory
+from .parts import WITHIN, Feed, children_named, events_of, gen_test, keys, log_of, said, until
+
+CALLER = Caller(base_url="http://here/", ip="127.0.0.1", user="ada")
+
+
+class Servers:
+    """A launcher whose servers start when a test says so, and that replays as JupyterHub does."""
+
+    def __init__(self) -> None:
+        self.asked: list[LaunchRequest[ResolvedSpec, object]] = []
+        self.stopped: list[str] = []
+        self.events: list[str] = ["0 Server requested", "50 Spawning server..."]
+        self.ready = asyncio.Event()
+        self.changed = asyncio.Event()
+
+    async def launch(
+        self, request: LaunchRequest[ResolvedSpec, object]
+    ) -> AsyncGenerator[Record | Attempt | RunningServer, None]:
+        self.asked.append(request)
+        sent = 0
+        while not self.ready.is_set():
+            self.changed.clear()
+            for event in self.events[sent:]:
+                progress, _, message = event.partition(" ")
+                record = {"progress": int(progress), "message": message}
+                yield Record("jupyterhub", record)
+            sent = len(self.events)
+            await self.changed.wait()
+        yield RunningServer("http://hub.invalid/user/x/", request.token)
+
+    def say(self, event: str) -> None:
+        self.events.append(event)
+        self.changed.set()
+
+    def start(self) -> None:
+        self.ready.set()
+        self.changed.set()
+
+    async def stop(self, request: LaunchRequest[ResolvedSpec, object]) -> None:
+        self.stopped.append(request.key)
+
+    async def close(self) -> None:
+        pass
+
+
+class Life:
+    """One server process after the other, with one store."""
+
+    def __init__(self, builder: LocalBuilder, logs: Path) -> None:
+        self.memory = Memory()
+        self.servers = Servers()
+        self._builder = builder
+        self._logs = logs
+        self._count = 0
+        self.manager: LaunchManager
+        self.store: DurableMemoryStore
+        self.ended: list[LaunchManager] = []
+
+    async def begin(self, **settings: float) -> LaunchManager:
+        self._count += 1
+        self.store = DurableMemoryStore(self.memory, f"replica-{self._count}")
+        await self.store.open()
+        self.manager = LaunchManager(
+            channels=self.store,
+            backend=PairedBackend(self._builder, self.servers),
+            logs=self._logs,
+            **settings,
+        )
+        await self.manager.open()
+        return self.manager
+
+    async def kill(self) -> None:
+        """End the process as SIGKILL does: nothing more is stored, and its children die."""
+        self.store.die()
+        manager, self.ended = self.manager, [*self.ended, self.manager]
+        for build in manager._builds.running:
+            build.is_interrupted = True
+            build.task.cancel()
+        manager._running._runner.is_handing_over = True
+        for task in manager._tasks.values():
+            task.cancel()
+        async with asyncio.timeout(WITHIN):
+            while manager._tasks:
+                await asyncio.wait(list(manager._tasks.values()))
+        await manager._channels.close()
+
+    async def restart(self) -> LaunchManager:
+        """Stop the process as SIGTERM does, and begin the next one."""
+        await self.manager.close(hand_over=True)
+        await self.store.shutdown()
+        return await self.begin()
+
+    async def start(self, feed: Feed) -> Launch:
+        return await self.manager.start(feed.spec, CALLER)
+
+    async def find(self, launch: Launch) -> Launch:
+        return await self.manager.find(launch.id, user="ada")
+
+    async def close(self) -> None:
+        await self.manager.close()
+        await self.store.shutdown()
+
+
+@pytest.fixture
+def life(io_loop: IOLoop, builder: LocalBuilder, temporary: Path, tmp_path: Path) -> Iterator[Life]:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    life = Life(builder, logs)
+    yield life
+    io_loop.run_sync(life.close, timeout=WITHIN)
+
+
+def check(events: list[Event]) -> None:
+    """Check what holds of every complete stream."""
+    assert keys(events) == list(range(1, len(events) + 1))
+    assert [event.progress for event in events] == sorted(event.progress for event in events)
+    assert [event.time for event in events] == sorted(event.time for event in events)
+    order = list(Phase)
+    assert [order.index(e.phase) for e in events] == sorted(order.index(e.phase) for e in events)
+    assert [event.terminal for event in events] == [False] * (len(events) - 1) + [True]
+
+
+Ending = Callable[[Life], Awaitable[None]]
+
+
+@pytest.fixture(params=["kill", "stop"])
+def restart(request: pytest.FixtureRequest) -> Ending:
+    async def kill(life: Life) -> None:
+        await life.kill()
+        await life.begin()
+
+    async def stop(life: Life) -> None:
+        await life.restart()
+
+    return kill if request.param == "kill" else stop
+
+
+async def seen_of(launch: Launch) -> list[bytes]:
+    return [encoded.sse for encoded in await launch.read(0, limit=10**6)]
+
+
+@gen_test
+async def test_a_spawn_goes_on_with_the_same_server(
+    life: Life, restart: Ending, tmp_path: Path
+) -> None:
+    await life.begin()
+    async with Feed(tmp_path / "repository") as feed:
+        launch = await life.start(feed)
+        build = await feed.build()
+        await build.write("built before\n")
+        build.finish()
+        await until(launch, said("Spawning server"))
+        seen = await seen_of(launch)
+        await restart(life)
+        again = await life.find(launch)
+        assert again is not launch
+        life.servers.say("80 Server is nearly there")
+        await until(again, said("nearly there"))
+        # What was shown stays as it was, and what JupyterHub says again is not shown again.
+        assert (await seen_of(again))[: len(seen)] == seen
+        life.servers.start()
+        events = await events_of(again)
+    check(events)
+    assert [event.message for event in events].count("Spawning server...\n") == 1
+    assert events[-1].phase is Phase.READY
+    first, second = life.servers.asked
+    assert (first.key, first.token) == (second.key, second.token)
+    assert events[-1].token == first.token
+    assert life.servers.stopped == []
+    assert "built before" in await log_of(again)
+
+
+@gen_test
+async def test_a_local_build_is_started_again_once(
+    life: Life, restart: Ending, tmp_path: Path
+) -> None:
+    await life.begin()
+    async with Feed(tmp_path / "repository") as feed:
+        launch = await life.start(feed)
+        build = await feed.build()
+        await build.write("in vain\n")
+        await until(launch, said("in vain"))
+        seen = await seen_of(launch)
+        await restart(life)
+        assert await build.gone()
+        again = await life.find(launch)
+        build = await feed.build()
+        await build.write("not in vain\n")
+        build.finish()
+        life.servers.start()
+        events = await events_of(again)
+        assert [e.sse for e in await again.read(0, limit=len(seen))] == seen
+    check(events)
+    assert events[-1].phase is Phase.READY
+    told = [event for event in events if "The server was restarted" in event.message]
+    assert [event.attempt for event in told] == [2]
+    log = await log_of(again)
+    assert log.count("in vain") == 2
+    assert "The server was restarted during the build." in log
+
+
+@gen_test
+async def test_a_build_that_ends_the_server_is_not_started_for_ever(
+    life: Life, tmp_path: Path
+) -> None:
+    await life.begin()
+    async with Feed(tmp_path / "repository") as feed:
+        launch = await life.start(feed)
+        for _ in range(2):
+            build = await feed.build()
+            await life.kill()
+            assert await build.gone()
+            await life.begin()
+        again = await life.find(launch)
+        events = await events_of(again)
+        assert feed.waiting == 0
+    check(events)
+    assert (events[-1].phase, events[-1].reason) == (Phase.FAILED, "server-restarted")
+    assert events[-1].retry
+
+
+@gen_test
+async def test_launches_that_share_a_build_share_it_afterwards(
+    life: Life, restart: Ending, tmp_path: Path
+) -> None:
+    await life.begin()
+    async with Feed(tmp_path / "repository") as feed:
+        first, second = await life.start(feed), await life.start(feed)
+        build = await feed.build()
+        await until(second, lambda event: event.phase is Phase.BUILDING)
+        await restart(life)
+        assert await build.gone()
+        build = await feed.build()
+        build.finish()
+        life.servers.start()
+        for launch in (first, second):
+            events = await events_of(await life.find(launch))
+            check(events)
+            assert events[-1].phase is Phase.READY
+        assert feed.waiting == 0
+    assert len({request.key for request in life.servers.asked}) == 2
+
+
+@gen_test
+async def test_a_launch_that_is_over_can_be_read_by_the_next_server(
+    life: Life, restart: Ending, tmp_path: Path
+) -> None:
+    await life.begin()
+    life.servers.start()
+    async with Feed(tmp_path / "repository") as feed:
+        launch = await life.start(feed)
+        (await feed.build()).finish()
+        events = await events_of(launch)
+        seen, log, spans = await seen_of(launch), await log_of(launch), launch.spans()
+        while life.manager.running:
+            await asyncio.wait(list(life.manager._tasks.values()))
+        await restart(life)
+        again = await life.find(launch)
+        assert await seen_of(again) == seen
+        assert await events_of(again) == events
+        assert await log_of(again) == log
+        assert again.spans() == spans
+        assert again.state().phase is Phase.READY
+        assert life.manager.running == 0
+        with pytest.raises(NotFoundError):
+            await life.manager.find(launch.id, user="eve")
+        with pytest.raises(NotFoundError):
+            await life.manager.find("unknown", user="ada")
+    assert len(life.servers.asked) == 1
+
+
+@gen_test
+async def test_the_server_of_a_cancelled_launch_is_stopped_by_the_next_server(
+    life: Life, tmp_path: Path
+) -> None:
+    await life.begin()
+    async with Feed(tmp_path / "repository") as feed:
+        launch = await life.start(feed)
+        (await feed.build()).finish()
+        await until(launch, said("Spawning server"))
+        # Cancelled, and killed before anything is cleaned up.
+        launch.tail().cancel("cancelled")
+        await launch.flush()
+        await life.kill()
+        await life.begin()
+        again = await life.find(launch)
+        events = await events_of(again)
+        async with asyncio.timeout(WITHIN):
+            while not life.servers.stopped:
+                await asyncio.wait(list(life.manager._tasks.values()))
+    check(events)
+    assert events[-1].phase is Phase.CANCELLED
+    (request,) = life.servers.asked
+    assert life.servers.stopped == [request.key]
+
+
+@gen_test
+async def test_a_paused_server_that_wakes_up_changes_nothing(life: Life, tmp_path: Path) -> None:
+    await life.begin()
+    async with Feed(tmp_path / "repository") as feed:
+        launch = await life.start(feed)
+        (await feed.build()).finish()
+        await until(launch, said("Spawning server"))
+        paused, old = life.manager, life.store
+        old.pause()
+        await life.begin()
+        again = await life.find(launch)
+        await until(again, said("Spawning server"))
+        # It wakes up, and goes on where it was.
+        life.servers.say("70 Nearly")
+        await until(again, said("Nearly"))
+        async with asyncio.timeout(WITHIN):
+            while paused._tasks:
+                await asyncio.wait(list(paused._tasks.values()))
+        life.servers.start()
+        events = await events_of(again)
+        await paused.close()
+    check(events)
+    assert [event.message for event in events].count("Nearly\n") == 1
+    assert events[-1].phase is Phase.READY
+    assert life.servers.stopped == []
+
+
+@gen_test
+async def test_ends_leave_nothing_to_take_up(life: Life, tmp_path: Path) -> None:
+    await life.begin()
+    life.servers.start()
+    async with Feed(tmp_path / "repository") as feed:
+        launch = await life.start(feed)
+        (await feed.build()).finish()
+        await events_of(launch)
+        while life.manager.running:
+            await asyncio.wait(list(life.manager._tasks.values()))
+    assert [lease.name for lease in life.memory.leases.values() if not lease.ended] == []
+    assert not children_named(str(tmp_path))

@@ -1,0 +1,217 @@
+"""A model of a durable store, for tests: what it keeps outlives the servers that use it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from binderprogress.channels.base import Listener
+from binderprogress.channels.durable import ChannelState, Lease
+from binderprogress.channels.memory import MemoryChannelStore
+from binderprogress.core.events import Encoded
+from binderprogress.errors import (
+    ChannelConflictError,
+    ChannelNotFoundError,
+    LeaseLostError,
+    LeaseTakenError,
+)
+
+__all__ = ["DurableMemoryStore", "Memory"]
+
+
+class _Channel(msgspec.Struct):
+    lease: str
+    first: int
+    last: int
+    closed: bool = False
+
+
+class Memory:
+    """What all replicas share."""
+
+    def __init__(self) -> None:
+        self.leases: dict[str, Lease] = {}
+        self.expires: dict[str, float] = {}
+        self.channels: dict[str, _Channel] = {}
+        self.events = MemoryChannelStore()
+        self.alive: set[str] = set()
+        self.listeners: dict[str, set[Callable[[], None]]] = {}
+
+    def notify(self, name: str) -> None:
+        for listener in tuple(self.listeners.get(name, ())):
+            listener()
+
+
+class DurableMemoryStore:
+    """One replica's view of the memory. What changes something suspends first."""
+
+    def __init__(self, memory: Memory, replica: str) -> None:
+        self.memory = memory
+        self.replica = replica
+        self._dead = False
+        self._fences: dict[str, int] = {}
+        """The fencing numbers with which this replica owns leases."""
+
+    async def open(self) -> None:
+        assert self.replica not in self.memory.alive
+        self.memory.alive.add(self.replica)
+
+    async def shutdown(self) -> None:
+        self.memory.alive.discard(self.replica)
+
+    def die(self) -> None:
+        """End as by SIGKILL: nothing that this replica does from here on comes to an end."""
+        self.memory.alive.discard(self.replica)
+        self._dead = True
+
+    def pause(self) -> None:
+        """End as by SIGSTOP: others take its leases, and it goes on later."""
+        self.memory.alive.discard(self.replica)
+
+    async def _suspend(self) -> None:
+        await asyncio.sleep(0)
+        if self._dead:
+            await asyncio.get_running_loop().create_future()
+
+    # -- leases
+
+    async def lease(self, name: str, state: bytes, *, key: str = "", user: str = "") -> None:
+        await self._suspend()
+        if name in self.memory.leases or (key and await self.find_key(key)):
+            raise LeaseTakenError(f"{name} is taken.")
+        self._fences[name] = 1
+        self.memory.leases[name] = Lease(
+            name=name, state=state, owner=self.replica, fence=1, key=key, user=user
+        )
+
+    async def renew(self, name: str, state: bytes) -> None:
+        await self._suspend()
+        lease = self._owned(name)
+        if lease.ended:
+            raise LeaseLostError(f"{name} has ended.")
+        self._replace(lease, state=state)
+
+    async def end(self, name: str, state: bytes, *, expires: float) -> None:
+        await self._suspend()
+        self._replace(self._owned(name), state=state, ended=True, key="")
+        self.memory.expires[name] = expires
+
+    async def drop(self, name: str) -> None:
+        await self._suspend()
+        lease = self.memory.leases.get(name)
+        if lease is None or not (lease.ended or self._fences.get(name) == lease.fence):
+            return
+        del self.memory.leases[name]
+        for channel_id in [i for i, c in self.memory.channels.items() if c.lease == name]:
+            del self.memory.channels[channel_id]
+            await self.memory.events.discard(channel_id)
+        self.memory.notify(name)
+
+    async def take(self, name: str) -> Lease:
+        await self._suspend()
+        lease = self.memory.leases.get(name)
+        if lease is None or lease.ended or lease.owner in self.memory.alive:
+            raise LeaseLostError(f"{name} is not abandoned.")
+        self._fences[name] = lease.fence + 1
+        return self._replace(lease, owner=self.replica, fence=lease.fence + 1)
+
+    async def find(self, name: str) -> Lease | None:
+        await self._suspend()
+        return self.memory.leases.get(name)
+
+    async def find_key(self, key: str) -> Lease | None:
+        await self._suspend()
+        return next((one for one in self.memory.leases.values() if one.key == key), None)
+
+    async def leases(
+        self, prefix: str, *, ended: bool | None = None, user: str | None = None
+    ) -> list[Lease]:
+        await self._suspend()
+        return [
+            one
+            for one in self.memory.leases.values()
+            if one.name.startswith(prefix)
+            and ended in {None, one.ended}
+            and user in {None, one.user}
+        ]
+
+    async def abandoned(self) -> list[Lease]:
+        await self._suspend()
+        alive = self.memory.alive
+        return [
+            one for one in self.memory.leases.values() if not one.ended and one.owner not in alive
+        ]
+
+    def watch_lease(self, name: str, listener: Callable[[], None]) -> Callable[[], None]:
+        listeners = self.memory.listeners.setdefault(name, set())
+        listeners.add(listener)
+        return lambda: listeners.discard(listener)
+
+    def _owned(self, name: str) -> Lease:
+        lease = self.memory.leases.get(name)
+        if lease is None or self._fences.get(name) != lease.fence:
+            raise LeaseLostError(f"{name} is owned by another replica.")
+        return lease
+
+    def _replace(self, lease: Lease, **changes: object) -> Lease:
+        changed = msgspec.structs.replace(lease, **changes)
+        self.memory.leases[lease.name] = changed
+        self.memory.notify(lease.name)
+        return changed
+
+    # -- channels
+
+    async def create(self, channel_id: str, *, first: int = 1, lease: str = "") -> None:
+        await self._suspend()
+        if channel_id in self.memory.channels:
+            raise ChannelConflictError(f"The channel {channel_id} exists already.")
+        if lease:
+            self._owned(lease)
+        self.memory.channels[channel_id] = _Channel(lease, first, first - 1)
+        await self.memory.events.create(channel_id, first=first)
+
+    async def append(self, channel_id: str, events: Sequence[Encoded], *, expected: int) -> None:
+        await self._suspend()
+        channel = self._writable(channel_id)
+        await self.memory.events.append(channel_id, events, expected=expected)
+        channel.last = events[-1].id
+
+    async def close(self, channel_id: str) -> None:
+        await self._suspend()
+        self._writable(channel_id).closed = True
+        await self.memory.events.close(channel_id)
+
+    async def discard(self, channel_id: str) -> None:
+        await self._suspend()
+        if channel_id in self.memory.channels:
+            self._writable(channel_id)
+            del self.memory.channels[channel_id]
+            await self.memory.events.discard(channel_id)
+
+    async def describe(self, channel_id: str) -> ChannelState:
+        await self._suspend()
+        channel = self._channel(channel_id)
+        return ChannelState(channel.first, channel.last, channel.closed)
+
+    def read_nowait(self, channel_id: str, after: int, *, limit: int) -> None:
+        return None
+
+    async def read(self, channel_id: str, after: int, *, limit: int) -> Sequence[Encoded]:
+        await self._suspend()
+        return await self.memory.events.read(channel_id, after, limit=limit)
+
+    def watch(self, channel_id: str, listener: Listener) -> Callable[[], None]:
+        return self.memory.events.watch(channel_id, listener)
+
+    def _channel(self, channel_id: str) -> _Channel:
+        if channel_id not in self.memory.channels:
+            raise ChannelNotFoundError(f"There is no channel {channel_id}.")
+        return self.memory.channels[channel_id]
+
+    def _writable(self, channel_id: str) -> _Channel:
+        channel = self._channel(channel_id)
+        if channel.lease:
+            self._owned(channel.lease)
+        return channel
