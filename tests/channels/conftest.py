@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -12,7 +11,8 @@ from binderprogress.channels.durable import DurableStore
 from binderprogress.channels.memory import MemoryChannelStore
 
 from ..support.channels import SuspendingChannelStore
-from ..support.replicas import Replicas, SQLiteReplicas
+from ..support.postgresql import empty_database, postgresql
+from ..support.replicas import ManyReplicas, PostgreSQLReplicas, Replicas, SQLiteReplicas
 
 STORES: dict[str, Callable[[], ChannelStore]] = {
     "memory": MemoryChannelStore,
@@ -20,22 +20,49 @@ STORES: dict[str, Callable[[], ChannelStore]] = {
     "suspending": SuspendingChannelStore,
 }
 
+# Durable stores have further tests, those that several processes can use at once even more.
+SINGLE = ["sqlite"]
+SHARED = ["postgresql"]
 
-# Durable stores, which have further tests.
-DURABLE: dict[str, Callable[[Path], Replicas]] = {"sqlite": SQLiteReplicas}
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    with postgresql() as url:
+        yield url
 
 
-@pytest.fixture(params=[*STORES, *DURABLE])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ChannelStore:
+@pytest.fixture
+def database_url(postgresql_url: str) -> Iterator[str]:
+    """An empty database of PostgreSQL."""
+    with empty_database(postgresql_url) as url:
+        yield url
+
+
+def of_kind(request: pytest.FixtureRequest) -> Replicas:
+    if request.param == "sqlite":
+        return SQLiteReplicas(request.getfixturevalue("tmp_path"))
+    return PostgreSQLReplicas(request.getfixturevalue("database_url"))
+
+
+@pytest.fixture(params=[*STORES, *SINGLE, *SHARED])
+def store(request: pytest.FixtureRequest) -> ChannelStore:
+    """A store; a durable one is open during an asynchronous test."""
     if request.param in STORES:
         return STORES[request.param]()
-    return DURABLE[request.param](tmp_path).new()
+    return of_kind(request).new()
 
 
-@pytest.fixture(params=DURABLE)
-def replicas(request: pytest.FixtureRequest, tmp_path: Path) -> Replicas:
-    """Processes with a durable store."""
-    return DURABLE[request.param](tmp_path)
+@pytest.fixture(params=[*SINGLE, *SHARED])
+def replicas(request: pytest.FixtureRequest) -> Replicas:
+    """Processes with a durable store, one after the other."""
+    return of_kind(request)
+
+
+@pytest.fixture(params=SHARED)
+def many(request: pytest.FixtureRequest) -> ManyReplicas:
+    """Processes with a durable store, at the same time."""
+    found: ManyReplicas = of_kind(request)  # type: ignore[assignment] # `SHARED` are such
+    return found
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 # It refuses to run as root.
@@ -122,3 +124,15 @@ def _await(folder: Path, port: int, server: subprocess.Popen[bytes]) -> None:
         assert server.poll() is None, "PostgreSQL ended"
         time.sleep(0.1)
     raise AssertionError("PostgreSQL does not answer")
+
+
+@contextmanager
+def empty_database(url: str) -> Iterator[str]:
+    """Create an empty database in a server; yields its URL."""
+    name = f"test_{secrets.token_hex(8)}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type] # a name of ours
+        try:
+            yield url.rpartition("/")[0] + f"/{name}"
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type] # ditto

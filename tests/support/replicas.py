@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from pathlib import Path
 from typing import Protocol
 
 from binderprogress.channels.database.store import DatabaseStore
 from binderprogress.channels.durable import DurableStore
 
-__all__ = ["Replicas", "SQLiteReplicas"]
+__all__ = ["LASTS", "ManyReplicas", "PostgreSQLReplicas", "Replicas", "SQLiteReplicas"]
 
 LOG = logging.getLogger("tests.replicas")
 
+LASTS = 1.5
+"""Seconds after which a replica that says nothing is gone, in tests."""
+
+KEY = secrets.token_hex(32)
+
 
 class Replicas(Protocol):
-    """Makes the stores of processes that use the same database."""
+    """Makes the stores of processes that use the same database, one at a time."""
 
     def new(self) -> DurableStore:
         """Return the store of one more process, not open yet."""
         ...
 
     async def kill(self, store: DurableStore) -> None:
-        """End a process as SIGKILL does, and wait until others may know that it is gone."""
+        """End a process as SIGKILL does."""
+        ...
+
+
+class ManyReplicas(Replicas, Protocol):
+    """Makes the stores of processes that use the same database at the same time."""
+
+    async def pause(self, store: DurableStore) -> None:
+        """Have the others believe that a process is gone, although it can still write."""
         ...
 
 
@@ -40,3 +54,24 @@ class SQLiteReplicas:
         """End a process; the lock of the file ends with it."""
         assert isinstance(store, DatabaseStore)
         await store._stop(0.1)
+
+
+class PostgreSQLReplicas:
+    """Processes that use the same PostgreSQL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def new(self) -> DatabaseStore:
+        """Return the store of one more process."""
+        return DatabaseStore(self.url, lasts=LASTS, keys=KEY, log=LOG)
+
+    async def kill(self, store: DurableStore) -> None:
+        """End a process; the others know when its time has run out."""
+        assert isinstance(store, DatabaseStore)
+        await store._stop(0.1)
+
+    async def pause(self, store: DurableStore) -> None:
+        """Have a process say no more that it is alive."""
+        assert isinstance(store, DatabaseStore)
+        store._silent.set()

@@ -101,7 +101,7 @@ def is_refused(error: Exception) -> bool:
         return isinstance(original, _REFUSED_SQLITE)
     if isinstance(original, OSError) or isinstance(error, PoolTimeoutError):
         return False
-    if isinstance(error, DBAPIError):
+    if isinstance(error, DBAPIError) or hasattr(original, "sqlstate"):
         return (getattr(original, "sqlstate", None) or "").startswith(_REFUSED_POSTGRESQL)
     # Not the database's: a value that cannot be converted.
     return True

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Engine, bindparam, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Connection,
+    Engine,
+    Row,
+    Text,
+    bindparam,
+    cast,
+    func,
+    select,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from ...core.events import Encoded
@@ -34,6 +46,9 @@ _BATCHES = (
 _PAGE = 8
 """Batches that are read at first: a slice may need one, or hundreds."""
 
+_NEAR = 1000
+"""Events that are read at once with those of other channels."""
+
 
 class News(msgspec.Struct, frozen=True):
     """What happened in a channel.
@@ -58,12 +73,15 @@ class Reader:
     cipher : Cipher
     where : str
         What the database is called in errors.
+    timeout : float
+        Seconds that a request may wait for a thread.
     """
 
-    def __init__(self, engine: Engine, *, cipher: Cipher, where: str) -> None:
+    def __init__(self, engine: Engine, *, cipher: Cipher, where: str, timeout: float) -> None:
         self._engine = engine
         self._cipher = cipher
         self._where = where
+        self._timeout = timeout
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="channel store")
         self._closed = False
 
@@ -80,11 +98,19 @@ class Reader:
         StorageError
             If the database reports an error.
         """
+        until = time.monotonic() + self._timeout
+        return await self.call(lambda: self._work(work, until))
+
+    async def call(self, work: Callable[[], _T]) -> _T:
+        """Call a function in a thread."""
         if self._closed:
             raise StorageError("The server is stopping.")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._call, work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def _call(self, work: Callable[[Connection], _T]) -> _T:
+    def _work(self, work: Callable[[Connection], _T], until: float) -> _T:
+        if time.monotonic() > until:
+            # All threads wait for an answer, one after the other would here.
+            raise StorageError(f"{self._where} does not answer.")
         try:
             with self._engine.connect() as connection:
                 return work(connection)
@@ -119,14 +145,27 @@ class Reader:
         """
 
         def read(connection: Connection) -> dict[str, News]:
-            found: dict[str, News] = {}
             names = {to_text(channel_id): channel_id for channel_id in known}
-            for row in connection.execute(select(channels).where(channels.c.id.in_(names))):
-                channel_id = names[row.id]
-                state = ChannelState(row.first, row.last, row.closed)
-                after = max(known[channel_id], state.first - 1)
-                events = self._newest(connection, row.id, after, state.last, size)
-                found[channel_id] = News(state, events)
+            states = {
+                row.id: ChannelState(row.first, row.last, row.closed)
+                for row in connection.execute(select(channels).where(channels.c.id.in_(names)))
+            }
+            # Those that are a little behind are read at once.
+            near = {
+                name: known[names[name]]
+                for name, state in states.items()
+                if 0 < state.last - known[names[name]] <= _NEAR
+            }
+            rows = _following(connection, near)
+            found: dict[str, News] = {}
+            for name, state in states.items():
+                after = max(known[names[name]], state.first - 1)
+                newest = rows.get(name)
+                if newest is None:
+                    newest = _newest(connection, name, after, state.last, size)
+                events = [each for row in newest for each in self._decode(row)]
+                new = [each for each in events if after < each.id <= state.last]
+                found[names[name]] = News(state, new)
             return found
 
         return await self.run(read)
@@ -150,27 +189,6 @@ class Reader:
                 if after >= last:
                     break
         return events
-
-    def _newest(
-        self, connection: Connection, name: str, after: int, last: int, size: int
-    ) -> Sequence[Encoded]:
-        """Return the events after a number, or the newest of them, without gaps."""
-        if after >= last:
-            return ()
-        newest = (
-            select(batches)
-            .where(batches.c.channel == name, batches.c.last > after, batches.c.last <= last)
-            .order_by(batches.c.last.desc())
-        )
-        rows: list[Any] = []
-        with connection.execution_options(yield_per=_PAGE).execute(newest) as found:
-            for row in found:
-                rows.append(row)
-                size -= len(row.data)
-                if size <= 0:
-                    break
-        events = [each for row in reversed(rows) for each in self._decode(row)]
-        return [each for each in events if each.id > after]
 
     def _decode(self, row: Any) -> list[Encoded]:
         data = self._cipher.unseal(row.data) if row.sealed else row.data
@@ -207,6 +225,46 @@ class Reader:
     async def _one(self, condition: Any) -> Lease | None:
         found = await self.leases(condition)
         return found[0] if found else None
+
+
+def _newest(
+    connection: Connection, name: str, after: int, last: int, size: int
+) -> Sequence[Row[Any]]:
+    """Return the batches after a number, or the newest of them, without gaps."""
+    if after >= last:
+        return ()
+    newest = (
+        select(batches)
+        .where(batches.c.channel == name, batches.c.last > after, batches.c.last <= last)
+        .order_by(batches.c.last.desc())
+    )
+    rows: list[Row[Any]] = []
+    with connection.execute(newest, execution_options={"yield_per": _PAGE}) as found:
+        for row in found:
+            rows.append(row)
+            size -= len(row.data)
+            if size <= 0:
+                break
+    return rows[::-1]
+
+
+def _following(connection: Connection, after: dict[str, int]) -> Mapping[str, Sequence[Row[Any]]]:
+    """Return the batches of channels after a number of each, with one query if possible."""
+    if not after or connection.dialect.name != "postgresql":
+        return {}
+    wanted = func.unnest(
+        cast(bindparam("names"), ARRAY(Text)), cast(bindparam("afters"), ARRAY(BigInteger))
+    ).table_valued("name", "after")
+    query = (
+        select(batches)
+        .join(wanted, (batches.c.channel == wanted.c.name) & (batches.c.last > wanted.c.after))
+        .order_by(batches.c.channel, batches.c.last)
+    )
+    values = {"names": list(after), "afters": list(after.values())}
+    rows: dict[str, list[Row[Any]]] = {name: [] for name in after}
+    for row in connection.execute(query, values):
+        rows[row.channel].append(row)
+    return rows
 
 
 def _state(connection: Connection, channel_id: str) -> ChannelState:

@@ -8,24 +8,22 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-from sqlalchemy import event, func
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import func
 
 from ...core.events import Encoded
-from ...database.connection import make_engine, prepare
 from ...database.purpose import Purpose
-from ...errors import ConfigError, StorageError
+from ...errors import LeaseLostError, StorageError
 from ..base import Broadcast, Listener
 from ..durable import ChannelState, Lease
-from .cipher import Cipher, Plain
-from .failures import is_unusable, storage_error
 from .mirrors import Mirrors
-from .reader import THREADS, Reader
+from .notices import announce
+from .opening import open_database
+from .postgresql import PostgreSQL
+from .reader import Reader
 from .requests import (
     Append,
     Close,
@@ -41,9 +39,13 @@ from .requests import (
     Taken,
 )
 from .retention import Tidied, Tidy
+from .sqlite import SQLite
 from .tables import VERSION_TABLE, leases, to_text
 from .window import Window
 from .writer import Writer
+
+if TYPE_CHECKING:
+    from .notifications import Notifications
 
 __all__ = ["DatabaseStore"]
 
@@ -56,8 +58,8 @@ _PURPOSE = Purpose(
     version_table=VERSION_TABLE,
 )
 
-_INTERVAL = 0.004
-"""Seconds between commits, at least."""
+_INTERVAL = 0.01
+"""Seconds between commits, at least. The first after a pause is made at once."""
 
 _TIDY = 60.0
 """Seconds after which expired launches are looked for."""
@@ -71,18 +73,22 @@ _FOR_EVER = 1e12
 
 
 class DatabaseStore:
-    """Keeps channels and leases in SQLite; see `durable.DurableStore`.
+    """Keeps channels and leases in a database; see `durable.DurableStore`.
 
     Parameters
     ----------
     url : str
-        Of SQLAlchemy.
+        ``sqlite:///`` with the path of a file, or ``postgresql://``.
     window : int
         Bytes of the newest events of a channel that are kept in memory.
     timeout : float
         Seconds after which a database that does not answer is an error.
+    lasts : float
+        With PostgreSQL: seconds after which a replica that says nothing counts as gone.
     budget : int
         Bytes of events that are kept. Ended launches are deleted earlier if there are more.
+    keys : str
+        With PostgreSQL: what tokens are encrypted with, see `cipher.Keys`.
     log : logging.Logger
 
     Raises
@@ -97,82 +103,109 @@ class DatabaseStore:
         *,
         window: int = 256 * 1024,
         timeout: float = 10.0,
+        lasts: float = 15.0,
         budget: int = 2**62,
+        keys: str = "",
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self._window = window
+        self._lasts = lasts
         self._budget = budget
         self._log = log
         self._replica = f"{socket.gethostname()}/{secrets.token_hex(6)}"
         self._stopping = threading.Event()
-        # One connection for each thread that reads, and that of the writer.
-        self._engine = make_engine(
-            url,
-            _PURPOSE,
-            timeout=timeout,
-            stopping=self._stopping,
-            pool_size=THREADS + 1,
-            max_overflow=0,
-            pool_timeout=timeout,
-        )
-        event.listen(self._engine, "connect", _on_connect, insert=True)
-        self._where = self._engine.url.database or ""
-        if self._where in {"", ":memory:"}:
-            raise ConfigError('c.Storage.url needs a file. For launches in memory, set "memory".')
-        self._lock = FileLock(f"{self._where}.lock", mode=0o600, timeout=0, thread_local=False)
-        self._cipher: Cipher = Plain()
+        self._silent = threading.Event()
+        self._database: SQLite | PostgreSQL
+        if url.startswith("postgres"):
+            self._database = PostgreSQL(
+                url, _PURPOSE, timeout=timeout, keys=keys, stopping=self._stopping
+            )
+        else:
+            self._database = SQLite(url, _PURPOSE, timeout=timeout)
         self._windows: dict[str, Window] = {}
         self._lease_watchers: dict[str, Broadcast] = {}
-        self._reader = Reader(self._engine, cipher=self._cipher, where=self._where)
+        self._reader = Reader(
+            self._database.engine,
+            cipher=self._database.cipher,
+            where=self._database.where,
+            timeout=timeout,
+        )
+        self._notifications: Notifications | None = None
         self._writer: Writer
         self._mirrors: Mirrors
         self._tidying: asyncio.Task[None]
-        self._appended = 0
         self._tidy_wanted: asyncio.Event
+        self._appended = 0
 
     @property
     def replica(self) -> str:
         """The name of this process; see `durable.DurableStore.replica`."""
         return self._replica
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether other replicas certainly believe that this one is alive."""
+        notifications = self._notifications
+        return notifications is None or time.monotonic() < notifications.alive_until
+
     # -- opening and shutting down
 
     async def open(self) -> None:
         """Connect; see `durable.DurableStore.open`."""
-        await asyncio.to_thread(self._prepare)
+        await self._reader.call(partial(open_database, self._database, _PURPOSE))
+        shared = self._database.is_shared
+        self._tidy_wanted = asyncio.Event()
+        self._writer = Writer(
+            self._database.engine,
+            replica=self._replica,
+            cipher=self._database.cipher,
+            where=self._database.where,
+            interval=_INTERVAL,
+            on_leases=self._notify_leases,
+            announce=announce if shared else None,
+            log=self._log,
+        )
+        self._mirrors = Mirrors(self._windows, self._reader, size=self._window, log=self._log)
+        self._tidying = asyncio.create_task(self._tidy(), name="retention")
         try:
-            self._writer = Writer(
-                self._engine,
+            lasts = self._lasts if shared else _FOR_EVER
+            await self._writer.submit(Join(lasts, alone=not shared))
+        except BaseException:
+            await self._stop(0.0)
+            raise
+        if isinstance(self._database, PostgreSQL):
+            from .notifications import Notifications  # psycopg is needed only here
+
+            self._notifications = Notifications(
+                self._database.connector(self._silent),
+                self,
+                asyncio.get_running_loop(),
                 replica=self._replica,
-                cipher=self._cipher,
-                where=self._where,
-                interval=_INTERVAL,
-                on_leases=self._notify_leases,
+                lasts=self._lasts,
+                stopping=self._silent,
                 log=self._log,
             )
-            self._mirrors = Mirrors(self._windows, self._reader, size=self._window, log=self._log)
-            await self._writer.submit(Join(lasts=_FOR_EVER, alone=True))
-        except BaseException:
-            self._lock.release()
-            raise
-        self._tidy_wanted = asyncio.Event()
-        self._tidying = asyncio.create_task(self._tidy(), name="retention")
 
     async def shutdown(self) -> None:
         """Finish and stop; see `durable.DurableStore.shutdown`. It takes 5 s at most."""
         until = time.monotonic() + _FINISH
+        # Before it leaves: it would say once more that it is alive.
+        self._silent.set()
         try:
             async with asyncio.timeout(_FINISH):
+                if self._notifications is not None:
+                    await self._notifications.ended.wait()
                 await self._writer.submit(Leave())
         except (StorageError, TimeoutError) as error:
             self._log.error(
                 "Other replicas do not know that this one has stopped: %s",
-                error or "the database does not answer",
+                str(error) or f"{self._database.where} does not answer",
             )
         await self._stop(max(until - time.monotonic(), 0.1))
 
     async def _stop(self, patience: float) -> None:
-        """End everything, without being noticed by other replicas."""
+        """End everything, without telling other replicas."""
+        self._silent.set()
         self._tidying.cancel()
         await asyncio.gather(self._tidying, return_exceptions=True)
         await self._mirrors.close()
@@ -181,30 +214,7 @@ class DatabaseStore:
         await asyncio.wait([closing], timeout=patience)
         self._stopping.set()
         await closing
-        self._engine.dispose()
-        self._lock.release()
-
-    def _prepare(self) -> None:
-        try:
-            self._lock.acquire()
-        except Timeout as error:
-            raise ConfigError(
-                f"{self._where} is used by another process. A SQLite file is for one process: stop "
-                "the other one, or set c.Storage.url to another file, or to PostgreSQL."
-            ) from error
-        try:
-            prepare(self._engine, _PURPOSE)
-        except (SQLAlchemyError, OSError) as error:
-            self._lock.release()
-            self._engine.dispose()
-            failure = storage_error(error, self._where)
-            if is_unusable(error):
-                raise ConfigError(f"{failure} {_PURPOSE.advice}") from error
-            raise failure from error
-        except BaseException:
-            self._lock.release()
-            self._engine.dispose()
-            raise
+        self._database.release()
 
     # -- channels
 
@@ -225,7 +235,21 @@ class DatabaseStore:
     async def append(self, channel_id: str, events: Sequence[Encoded], *, expected: int) -> None:
         """Append a batch of events; see `base.ChannelStore.append`."""
         done = partial(self._appended_to, channel_id, events)
-        await self._writer.submit(Append(channel_id, events, expected), done)
+        try:
+            await self._writer.submit(Append(channel_id, events, expected), done)
+        except LeaseLostError:
+            self._disown(channel_id)
+            raise
+
+    def _disown(self, channel_id: str) -> None:
+        """Note that another replica writes to a channel now."""
+        window = self._windows.get(channel_id)
+        if window is not None:
+            window.mine = False
+            if window.listeners:
+                self._mirrors.refresh([channel_id])
+            else:
+                self._forget(channel_id)
 
     def _appended_to(self, channel_id: str, events: Sequence[Encoded], _: None) -> None:
         window = self._windows.get(channel_id)
@@ -248,10 +272,12 @@ class DatabaseStore:
 
     async def describe(self, channel_id: str) -> ChannelState:
         """Return the extent of a channel; see `durable.DurableStore.describe`."""
+        state = await self._reader.describe(channel_id)
         window = self._windows.get(channel_id)
-        if window is None or window.first is None or not window.mine:
-            return await self._reader.describe(channel_id)
-        return ChannelState(window.first, window.last, window.closed)
+        # There may be more than is known here, if the answer to a write was lost.
+        if window is not None and window.describe(state.first, state.last, closed=state.closed):
+            window.notify()
+        return state
 
     def watch(self, channel_id: str, listener: Listener) -> Callable[[], None]:
         """Have a listener called after each change; see `base.ChannelStore.watch`.
@@ -363,11 +389,34 @@ class DatabaseStore:
 
         return unwatch
 
-    def _notify_leases(self, names: set[str]) -> None:
+    def _notify_leases(self, names: Iterable[str]) -> None:
         for name in names:
             watchers = self._lease_watchers.get(name)
             if watchers is not None:
                 watchers.notify()
+
+    # -- other replicas, see `notifications.Hearer`
+
+    def wants(self, channels: Iterable[str], leases: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Return those that somebody watches. Called in another thread."""
+        watched = [channel_id for channel_id in channels if channel_id in self._windows]
+        return watched, [name for name in leases if name in self._lease_watchers]
+
+    def changed(self, channels: list[str], leases: list[str]) -> None:
+        """Note that another replica has changed something."""
+        self._mirrors.refresh(channels)
+        self._notify_leases(leases)
+
+    def reconnected(self) -> None:
+        """Compare what is watched with the database."""
+        self.changed(
+            [channel_id for channel_id, window in self._windows.items() if window.listeners],
+            list(self._lease_watchers),
+        )
+
+    def lapsed(self) -> None:
+        """Compare what is watched with the database."""
+        self.reconnected()
 
     # -- retention
 
@@ -391,9 +440,3 @@ class DatabaseStore:
                         await self._tidy_wanted.wait()
                 except TimeoutError:
                     continue
-
-
-def _on_connect(connection: Any, _: Any) -> None:
-    # Of a new file only: what is deleted can be given back to the system.
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    connection.execute(f"PRAGMA journal_size_limit = {16 * 1024 * 1024}")

@@ -106,7 +106,6 @@ class Writer:
         self._held: _Pending | None = None
         self._due = 0.0
         self._failure: tuple[int, StorageError] = (-1, StorageError())
-        self._stopping = threading.Event()
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="channel store", daemon=True)
         self._thread.start()
@@ -140,7 +139,6 @@ class Writer:
     async def close(self, *, timeout: float) -> None:
         """End the thread. What is not done within `timeout` seconds fails."""
         self._closed = True
-        self._stopping.set()
         self._queue.put(None)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._ended.wait(), timeout)
@@ -203,7 +201,8 @@ class Writer:
             return []
         if pending.alone:
             return [pending]
-        self._stopping.wait(max(self._due - time.monotonic(), 0.0))
+        if (pause := self._due - time.monotonic()) > 0 and not self._closed:
+            time.sleep(pause)
         self._due = time.monotonic() + self._interval
         group, size = [], 0
         while pending is not None and not pending.alone:
