@@ -59,6 +59,7 @@ class Mirrors:
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
+        failed = False
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -66,9 +67,13 @@ class Mirrors:
             try:
                 await self._refresh(stale)
             except StorageError as error:
-                self._log.warning("Events of other replicas cannot be read: %s", error)
+                if not failed:
+                    self._log.warning("Events of other replicas cannot be read: %s", error)
+                failed = True
                 self.refresh(stale)
                 await asyncio.sleep(_RETRY)
+            else:
+                failed = False
 
     async def _refresh(self, stale: set[str]) -> None:
         known = {}

@@ -252,9 +252,10 @@ def _following(connection: Connection, after: dict[str, int]) -> Mapping[str, Se
     """Return the batches of channels after a number of each, with one query if possible."""
     if not after or connection.dialect.name != "postgresql":
         return {}
-    wanted = func.unnest(
+    pairs = func.unnest(
         cast(bindparam("names"), ARRAY(Text)), cast(bindparam("afters"), ARRAY(BigInteger))
-    ).table_valued("name", "after")
+    )
+    wanted = pairs.table_valued("name", "after").render_derived()
     query = (
         select(batches)
         .join(wanted, (batches.c.channel == wanted.c.name) & (batches.c.last > wanted.c.after))

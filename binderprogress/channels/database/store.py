@@ -288,6 +288,9 @@ class DatabaseStore:
         if window is None:
             window = self._windows[channel_id] = Window(self._window)
             self._mirrors.refresh([channel_id])
+        elif not window.mine and window.first is not None:
+            # As the first one has heard: how far it is.
+            asyncio.get_running_loop().call_soon(window.notify, listener)
         window.listeners.add(listener)
         return partial(self._unwatch, channel_id, window, listener)
 

@@ -86,10 +86,9 @@ class Window:
         start = max(after + 1, self.first) - (self.last + 1 - len(self._events))
         return self._events[start : start + limit] if start >= 0 else None
 
-    def notify(self) -> None:
-        """Call the listeners."""
-        for listener in tuple(self.listeners):
-            # One that is called before may have removed it.
+    def notify(self, *listeners: Listener) -> None:
+        """Call some listeners, by default all of them. Those that have stopped are left out."""
+        for listener in listeners or tuple(self.listeners):
             if listener in self.listeners:
                 listener(self.last, self.closed)
 
