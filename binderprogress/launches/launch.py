@@ -275,7 +275,7 @@ class Launch(LaunchStream):
 
     def state(self) -> LaunchState:
         """Return the current state."""
-        last = self.last
+        last, now = self.last, self._now_of_events
         return LaunchState(
             id=self.id,
             spec=str(self.spec),
@@ -285,11 +285,11 @@ class Launch(LaunchStream):
             commit=self.build.resolved.commit if self.build is not None else "",
             phase=last.phase,
             step=last.step,
-            progress=last.curve.at(self._clock.utc() - last.time) if last.curve else last.progress,
+            progress=last.curve.at(now - last.time) if last.curve else last.progress,
             message=last.message,
             attempt=last.attempt,
             created=self.created,
-            now=self._clock.utc(),
+            now=now,
             last=last.id,
             viewers=self.viewers,
         )
@@ -326,6 +326,20 @@ class Launch(LaunchStream):
     def now(self) -> float:
         """The current time in seconds since 1970, by the clock of its events."""
         return self.created + self.seconds
+
+    @property
+    def _now_of_events(self) -> float:
+        """The current time by the clock of its newest event, in seconds since 1970.
+
+        The system's clock may be set during a launch; monotonic time goes on. A build that was
+        joined may have begun before its launch, by another time of the system's clock.
+        """
+        build = self.build
+        began_here = build is None or self.last.id < build.channel.first + self._shift
+        if build is None or began_here:
+            return self.now
+        writer = build.writer
+        return writer.began_utc + self._clock.monotonic() - writer.began
 
     @property
     def seconds(self) -> float:

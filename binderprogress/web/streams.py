@@ -9,7 +9,14 @@ from tornado.websocket import WebSocketHandler
 from ..errors import BadRequestError
 from ..launches import Launch
 from .base import ApiHandler
-from .viewers import HEAD, EventStream, EventStreamViewer, SocketMessages, SocketViewer
+from .viewers import (
+    HEAD,
+    EventStream,
+    EventStreamViewer,
+    SocketMessages,
+    SocketViewer,
+    limit_unacknowledged,
+)
 
 __all__ = ["EventsHandler", "SocketHandler", "StreamHandler", "position"]
 
@@ -72,6 +79,7 @@ class StreamHandler(ApiHandler):
         if stream.closed():
             # It closed before it was a viewer, so no close callback would ever be called.
             return
+        limit_unacknowledged(stream, self.web.viewer_timeout)
         viewer = EventStreamViewer(
             stream, log=self.web.log, launch=launch, form=form, linger=linger
         )
@@ -122,6 +130,7 @@ class SocketHandler(ApiHandler, WebSocketHandler):
         connection = self.ws_connection
         assert connection is not None  # noqa: S101 - for the type checker
         assert connection.stream is not None  # noqa: S101 - for the type checker
+        limit_unacknowledged(connection.stream, self.web.viewer_timeout)
         self._viewer = SocketViewer(connection.stream, log=self.web.log, handler=self)
         self.web.fanout.join(self._viewer, self._launch, self._after, SocketMessages())
 
@@ -142,6 +151,11 @@ class SocketHandler(ApiHandler, WebSocketHandler):
         self._unread_pings += 1
         if self._unread_pings > _MAX_UNREAD_PINGS:
             stream.close()
+
+    def on_pong(self, data: bytes) -> None:
+        """Note that the viewer has answered a ping."""
+        if self._viewer is not None:
+            self._viewer.answered()
 
     def on_close(self) -> None:
         """Stop sending events."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import ClassVar
 
 from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
@@ -23,13 +25,40 @@ from ..core.phases import Phase
 from ..launches import Launch
 from ..launches.fanout import Viewer
 
-__all__ = ["END", "HEAD", "EventStream", "EventStreamViewer", "SocketMessages", "SocketViewer"]
+__all__ = [
+    "END",
+    "HEAD",
+    "EventStream",
+    "EventStreamViewer",
+    "SocketMessages",
+    "SocketViewer",
+    "limit_unacknowledged",
+]
 
 HEAD = b"retry: 1000\n\n"
 """Start of a stream: reconnect after one second."""
 
 END = b"retry: 3600000\n\n"
 """End of a stream: do not reconnect for an hour, in case a page forgets to close it."""
+
+
+def limit_unacknowledged(stream: IOStream, seconds: float) -> None:
+    """Close a connection whose other end has acknowledged nothing for some seconds.
+
+    If a machine vanishes from the network, nothing closes its connections, and the system would
+    repeat what was sent for about 15 minutes. Without effect where the system cannot do this.
+
+    Parameters
+    ----------
+    stream : IOStream
+        An open connection.
+    seconds : float
+    """
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    is_tcp = stream.socket.family in {socket.AF_INET, socket.AF_INET6}
+    if option is not None and is_tcp:
+        milliseconds = max(int(1000 * seconds), 1)
+        stream.socket.setsockopt(socket.IPPROTO_TCP, option, milliseconds)
 
 
 @dataclass(frozen=True)
@@ -218,11 +247,36 @@ class SocketViewer(_StreamViewer):
     handler : WebSocketHandler
     """
 
-    __slots__ = ("_handler",)
+    __slots__ = ("_handler", "_next_ping", "_unanswered")
 
     def __init__(self, stream: IOStream, *, log: logging.Logger, handler: WebSocketHandler) -> None:
         super().__init__(stream, log)
         self._handler = handler
+        self._next_ping = monotonic()
+        self._unanswered = 0.0
+        """When the first ping was sent that has no answer, in monotonic seconds; 0 if all have."""
+
+    def send(self, data: bytes) -> bool:
+        """Write to the socket, and disconnect a viewer that does not answer pings.
+
+        A proxy may keep a connection whose viewer has vanished.
+        """
+        now, settings = monotonic(), self.settings
+        if self._unanswered and now - self._unanswered > settings.viewer_timeout:
+            self._log.info("Disconnected a viewer that did not answer pings.")
+            self._stream.close()
+            return True
+        if settings.keepalive > 0 and now >= self._next_ping:
+            self._next_ping = now + settings.keepalive
+            self._unanswered = self._unanswered or now
+            if data != SocketMessages.keepalive:
+                # Its launch is not silent, so no keepalive is sent.
+                data += SocketMessages.keepalive
+        return super().send(data)
+
+    def answered(self) -> None:
+        """Note that the viewer has answered a ping."""
+        self._unanswered = 0.0
 
     def end(self) -> None:
         """Close the WebSocket with a closing handshake."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec
 from binderprogress.errors import NotFoundError, TooManyRequestsError
 from binderprogress.launches import Caller, Launch, LaunchManager
+from binderprogress.launches.event_writer import Clock
 from binderprogress.launches.shared_builds import SharedBuilds
 
 from ..support.repositories import commit, repository
@@ -591,3 +593,32 @@ def test_an_id_is_unguessable_and_not_in_logs(
     assert len(ids) == 20
     assert min(len(launch_id) for launch_id in ids) >= 32
     assert not [launch_id for launch_id in ids if launch_id in caplog.text]
+
+
+# -- clocks
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+@gen_test
+async def test_a_step_of_the_systems_clock_does_not_move_the_bar(
+    make_manager: Make, tmp_path: Path, step: float
+) -> None:
+    offset = [0.0]
+    manager = make_manager(clock=Clock(utc=lambda: time.time() + offset[0]))
+    async with Feed(tmp_path / "fed") as feed:
+        first = await start(manager, feed.spec)
+        build = await feed.build()
+        await build.write("fed\n")
+        await until(first, lambda event: event.message == "fed\n")
+        offset[0] = step
+        # The second one joins the build, after the step.
+        second = await start(manager, feed.spec)
+        await until(second, lambda event: event.message == "fed\n")
+        for launch in (first, second):
+            curve, event = launch.last.curve, launch.last
+            assert curve is not None
+            before = launch.state()
+            assert 0 <= before.now - event.time < WITHIN
+            assert before.progress == pytest.approx(curve.at(before.now - event.time))
+            assert event.progress <= before.progress <= launch.state().progress
+        build.finish()
