@@ -10,9 +10,10 @@ from typing import Any
 
 from .errors import BinderProgressError
 
-__all__ = ["take_steps"]
+__all__ = ["Step", "take_steps"]
 
 Step = tuple[str, Callable[[], Any]]
+"""What a step does, for the log, and a function or a coroutine function."""
 
 
 async def take_steps(log: logging.Logger | logging.LoggerAdapter[Any], *steps: Step) -> None:
@@ -25,8 +26,7 @@ async def take_steps(log: logging.Logger | logging.LoggerAdapter[Any], *steps: S
     ----------
     log : logging.Logger
     *steps : tuple of str and callable
-        What each step does, for the log, such as "closing the history", and a function or a
-        coroutine function.
+        What each does, such as "closing the history", and a function or a coroutine function.
     """
     async with AsyncExitStack() as stack:
         for name, call in reversed(steps):

@@ -67,7 +67,8 @@ class DemoApp(Command):
         allow_folder(self.config, folder)
         # Upstream BinderHubs from the config file cannot read the examples on this machine.
         self.config.pop("Upstreams", None)
-        standalone = Standalone(parent=self, show_engine=True)
+        # Everything ends with the demo.
+        standalone = Standalone(parent=self, show_engine=True, hub_folder="")
         # A configured gallery takes precedence over the examples.
         if not standalone.web.gallery:
             standalone.web.gallery_items = make_gallery(entries, _gallery())

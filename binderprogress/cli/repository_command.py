@@ -75,7 +75,8 @@ class LaunchingCommand(Command):
         # The server is for this user only, who may launch whatever they can read.
         self.config.GitResolver.setdefault("credentials", True)
         self.config.Archives.setdefault("ckan_sites", ["https://", "http://"])
-        standalone = Standalone(parent=self)
+        # Everything ends with the command.
+        standalone = Standalone(parent=self, hub_folder="")
         try:
             await standalone.start()
             async with AsyncClient(standalone.url) as client:

@@ -223,8 +223,8 @@ async def serve(standalone: Server, stop: asyncio.Event) -> None:
     Raises
     ------
     ConfigError
-        If our own JupyterHub does not start, or ends. Without it, nothing can be launched. A
-        supervisor can restart this process.
+        If our own JupyterHub does not start, or ends and cannot be started again. Without it,
+        nothing can be launched. A supervisor can restart this process.
     """
     stopped = asyncio.create_task(stop.wait())
     tasks: set[asyncio.Task[object]] = {stopped}

@@ -131,7 +131,8 @@ def build_backend(
         builder=builder,
         launcher=launcher,
         checks=[
-            HealthCheck("JupyterHub API", hub_check),
+            # That of our own JupyterHub costs little, and it may be started again any time.
+            HealthCheck("JupyterHub API", hub_check, every=10.0 if launcher.url else 1.0),
             HealthCheck("builder", builder.check, every=30.0),
         ],
         collectors=[CleanupCollector(lambda: len(launcher.cleanups.outstanding()))],

@@ -7,25 +7,38 @@ import logging
 import os
 import secrets
 import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..backends.processes.child import Process, run
+import msgspec
+
+from .._private import make_private_file
+from ..backends.processes.child import run
 from ..errors import ConfigError
+from .host_processes import HostProcess, ProcessId
 
 __all__ = ["ContainerHost"]
 
 
+class _Record(msgspec.Struct):
+    """What the next server needs to know: its containers, and podman's service."""
+
+    prefix: str
+    service: ProcessId | None = None
+
+
 class ContainerHost:
-    """docker or podman on this machine, for one run of JupyterHub.
+    """docker or podman on this machine, for one JupyterHub.
 
     Parameters
     ----------
     engine : str
         ``docker`` or ``podman``.
     folder : Path
-        For podman's socket. Its path must be short: that of a socket has at most 107 characters.
+        For podman's socket, and for what the next server needs to know. Its path must be short:
+        that of a socket has at most 107 characters.
     log : logging.Logger
     """
 
@@ -33,12 +46,14 @@ class ContainerHost:
         self, engine: str, *, folder: Path, log: logging.Logger | logging.LoggerAdapter[Any]
     ) -> None:
         self._engine = engine
+        self._folder = folder
         self._socket = folder / "podman.sock"
         self._log = log
-        # The prefix of the names of this run's containers.
-        self._prefix = f"binderprogress-{secrets.token_hex(4)}"
-        self._service: Process | None = None
-        self.env: dict[str, str] = {}
+        self._file = folder / "containers.json"
+        self._record = self._read() or _Record(f"binderprogress-{secrets.token_hex(4)}")
+        self._has_service = engine == "podman" and "DOCKER_HOST" not in os.environ
+        self._service: HostProcess | None = None
+        self.env = {"DOCKER_HOST": f"unix://{self._socket}"} if self._has_service else {}
         """Environment variables for JupyterHub."""
 
     @property
@@ -48,7 +63,7 @@ class ContainerHost:
             "JupyterHub": {
                 "spawner_class": "binderprogress.deploy.spawners.container.ContainerSpawner"
             },
-            "ContainerSpawner": {"prefix": self._prefix},
+            "ContainerSpawner": {"prefix": self._record.prefix},
         }
 
     async def start(self) -> None:
@@ -63,32 +78,47 @@ class ContainerHost:
             raise ConfigError(
                 f"{self._engine} is not installed. Install it, or use another --engine."
             )
-        if self._engine == "podman" and "DOCKER_HOST" not in os.environ:
-            await self._start_service()
-            return
-        code, output = await run([self._engine, "version"], timeout=20, keep_daemons=True)
-        if code:
-            raise ConfigError(
-                f"{self._engine} does not answer. Start it, or use another --engine.\n{output}"
-            )
+        if self._has_service:
+            self._service = HostProcess.find(self._record.service)
+            if self._service is None:
+                await self._start_service()
+        else:
+            code, output = await run([self._engine, "version"], timeout=20, keep_daemons=True)
+            if code:
+                raise ConfigError(
+                    f"{self._engine} does not answer. Start it, or use another --engine.\n{output}"
+                )
+        await asyncio.to_thread(self._write)
 
-    async def stop(self) -> None:
-        """Stop and remove the containers of this run, and stop podman's service."""
-        try:
-            await self._remove_containers()
-        except TimeoutError:
-            self._log.error(
-                "%s did not answer. Containers named %s… may still be running.",
-                self._engine,
-                self._prefix,
-            )
+    async def clear(self) -> None:
+        """Remove the containers of an earlier run."""
+        if self._file.exists() and shutil.which(self._engine) is not None:
+            await self._remove_or_report()
+
+    async def stop(self, *, keep: bool = False) -> None:
+        """Stop and remove the containers, and stop podman's service, unless they are to be kept."""
+        if keep:
+            return
+        await self._remove_or_report()
         if self._service is not None:
-            await self._service.__aexit__(None, None, None)
+            self._service.terminate()
+            try:
+                await asyncio.wait_for(self._service.wait(), 2)
+            except TimeoutError:
+                self._service.kill()
+                await self._service.wait()
 
     async def _start_service(self) -> None:
-        address = f"unix://{self._socket}"
-        argv = ["podman", "system", "service", "--time=0", address]
-        self._service = await Process(argv, keep_daemons=True).__aenter__()
+        argv = ["podman", "system", "service", "--time=0", f"unix://{self._socket}"]
+        self._socket.unlink(missing_ok=True)
+        self._service = await asyncio.to_thread(
+            HostProcess.start,
+            argv,
+            cwd=self._folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._record.service = self._service.id
         ended = asyncio.create_task(self._service.wait())
         try:
             async with asyncio.timeout(20):
@@ -105,13 +135,33 @@ class ContainerHost:
             ended.cancel()
         # Access to the socket gives control over all containers. Its folder is private, too.
         await asyncio.to_thread(self._socket.chmod, 0o600)
-        self.env["DOCKER_HOST"] = address
+
+    async def _remove_or_report(self) -> None:
+        try:
+            await self._remove_containers()
+        except TimeoutError:
+            self._log.error(
+                "%s did not answer. Containers named %s… may still be running.",
+                self._engine,
+                self._record.prefix,
+            )
 
     async def _remove_containers(self) -> None:
-        listing = [self._engine, "ps", "--all", "--quiet", f"--filter=name={self._prefix}"]
+        prefix = f"--filter=name={self._record.prefix}"
+        listing = [self._engine, "ps", "--all", "--quiet", prefix]
         _, output = await run(listing, timeout=2, keep_daemons=True)
         names = output.split()
         if names:
             # Kill them: they had time to stop while JupyterHub stopped.
             for command in (["kill"], ["rm", "--force"]):
                 await run([self._engine, *command, *names], timeout=2, keep_daemons=True)
+
+    def _read(self) -> _Record | None:
+        try:
+            return msgspec.json.decode(self._file.read_bytes(), type=_Record)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return None
+
+    def _write(self) -> None:
+        make_private_file(self._file)
+        self._file.write_bytes(msgspec.json.encode(self._record))

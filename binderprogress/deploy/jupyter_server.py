@@ -73,6 +73,11 @@ class ServerParts(Standalone):
         assert isinstance(self.parent, LoggingConfigurable)  # noqa: S101 - for the type checker
         return SafeLogger(self.parent.log)
 
+    @default("hub_folder")
+    def _temporary_hub_folder(self) -> str:
+        # It stops with the Jupyter server, of which there may be several.
+        return ""
+
     def __init__(self, *, base_url: str, **kwargs: Any) -> None:
         self._base_url = base_url
         self._starting = asyncio.Lock()

@@ -11,14 +11,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from platformdirs import user_data_path
 from tornado.web import Application
-from traitlets import Bool, Dict, Enum, Integer, Unicode
+from traitlets import Bool, Dict, Enum, Integer, Unicode, default
 from traitlets.config import Config, LoggingConfigurable
 
 from .._steps import take_steps
 from ..backends.binderhub.upstreams import Upstreams
 from ..backends.jupyterhub.launcher import HubLauncher
 from ..backends.local.builder import LocalBuilder
+from ..core.log.reasons import failure
 from ..errors import ConfigError
 from ..history.config import History
 from ..web.app import make_app
@@ -144,8 +146,8 @@ class Server(LoggingConfigurable):
     async def _start_hub(self) -> None:
         """Start a JupyterHub, if it is ours."""
 
-    async def _stop_hub(self) -> None:
-        """Stop the JupyterHub that was started."""
+    async def _stop_hub(self, *, keep: bool = False) -> None:
+        """Stop the JupyterHub that was started, unless it is to be kept for the next server."""
 
     async def _check_hub(self, launcher: HubLauncher) -> dict[str, Any]:
         return await launcher.check()
@@ -249,13 +251,20 @@ class Server(LoggingConfigurable):
         history = await asyncio.to_thread(make_history)
         await asyncio.to_thread(self.launches.learn_from, history)
 
-    async def stop(self) -> None:
-        """Stop everything, within 5 seconds."""
+    async def stop(self, hand_over: bool = False) -> None:
+        """Stop everything, within 5 seconds.
+
+        Parameters
+        ----------
+        hand_over : bool
+            Leave a JupyterHub that was started here running, with its servers. The next server with
+            the same folder of it goes on with it.
+        """
         await take_steps(
             self.log,
             ("closing the port", self._server.stop),
             ("cancelling launches", self._stop_launches),
-            ("stopping JupyterHub", self._stop_hub),
+            ("stopping JupyterHub", partial(self._stop_hub, keep=hand_over)),
             ("closing the traces", self.tracing.close),
             ("closing the backend", self.backend.close),
             # After the last launch has ended.
@@ -290,6 +299,29 @@ class Standalone(Server):
         """
     ).tag(config=True)
 
+    hub_folder = Unicode(
+        help="""
+        Folder for the files of the JupyterHub that is started here.
+
+        If this server is killed, that JupyterHub and its Jupyter servers go on, and the next server
+        with this folder finds them. The default is "jupyterhub" in the user's data folder. With "",
+        the folder is temporary.
+        """
+    ).tag(config=True)
+
+    cull_after = Integer(
+        1800,
+        min=0,
+        help="""
+        Seconds without activity after which a Jupyter server of the JupyterHub that is started here
+        is stopped, and its user is removed. Open pages count as activity. 0 disables it.
+        """,
+    ).tag(config=True)
+
+    @default("hub_folder")
+    def _default_hub_folder(self) -> str:
+        return str(user_data_path("binderprogress") / "jupyterhub")
+
     def __init__(self, *, show_engine: bool = False, **kwargs: Any) -> None:
         self._show_engine = show_engine
         super().__init__(**kwargs)
@@ -301,6 +333,8 @@ class Standalone(Server):
                 environments=builder.environments if isinstance(builder, LocalBuilder) else "",
                 config=self.hub_config,
                 log=self.log,
+                folder=self.hub_folder,
+                cull_after=self.cull_after,
             )
 
     @property
@@ -321,11 +355,17 @@ class Standalone(Server):
         if self._own is not None and self.launcher is not None:
             await self._own.start(self.launcher)
 
+    async def _check_hub(self, launcher: HubLauncher) -> dict[str, Any]:
+        if self.hub is not None and self.hub.problem:
+            # Why, instead of a connection that is refused.
+            raise failure("hub-unreachable", self.hub.problem)
+        return await super()._check_hub(launcher)
+
     async def _available(self) -> None:
         """Wait until the JupyterHub of our own answers, if there is one."""
         if self._own is not None:
             await self._own.available()
 
-    async def _stop_hub(self) -> None:
+    async def _stop_hub(self, *, keep: bool = False) -> None:
         if self._own is not None and self.launcher is not None:
-            await self._own.stop(self.launcher)
+            await self._own.stop(self.launcher, keep=keep)

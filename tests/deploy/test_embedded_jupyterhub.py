@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import stat
 import sys
 from collections.abc import Callable, Mapping
@@ -15,6 +14,8 @@ import psutil
 import pytest
 
 from binderprogress.deploy.embedded_jupyterhub import EmbeddedJupyterHub, free_ports
+from binderprogress.deploy.host_processes import HostProcess, ProcessId
+from binderprogress.deploy.hub_config import CULLER, HubRecord
 from binderprogress.errors import ConfigError
 
 from ..support.asynchronous import asynchronous
@@ -24,7 +25,13 @@ from ..support.hubservice import SERVER
 pytestmark = pytest.mark.hub
 
 
-def make(folder: Path, config: Mapping[str, Mapping[str, Any]] | None = None) -> EmbeddedJupyterHub:
+def make(
+    folder: Path,
+    config: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    more: Mapping[str, Mapping[str, Any]] | None = None,
+    cull_after: int = 0,
+) -> EmbeddedJupyterHub:
     program = folder / "server.py"
     program.write_text(SERVER)
     simple: dict[str, dict[str, Any]] = {
@@ -34,7 +41,9 @@ def make(folder: Path, config: Mapping[str, Mapping[str, Any]] | None = None) ->
             "cmd": [sys.executable, str(program)],
         },
     }
-    return EmbeddedJupyterHub(folder, config=config or simple, env={})
+    for section, settings in (more or {}).items():
+        simple[section].update(settings)
+    return EmbeddedJupyterHub(folder, config=config or simple, env={}, cull_after=cull_after)
 
 
 async def ask(hub: EmbeddedJupyterHub, method: str, path: str, *, token: str | None = None) -> int:
@@ -119,14 +128,214 @@ async def test_a_hub_that_was_killed_leaves_nothing(tmp_path: Path) -> None:
         await hub.available()
         await start_server(hub, tmp_path)
         family = within(tmp_path)
-        assert hub._process is not None
-        hub._process.send_signal(signal.SIGKILL)
-        await hub._process.wait()
+        assert hub._hub is not None
+        hub._hub.kill()
+        await hub._hub.wait()
         assert len(within(tmp_path)) >= 2, "proxy and server go on"
     finally:
         await hub.stop()
     assert gone(family, timeout=30)
     assert not within(tmp_path)
+
+
+async def server_answers(hub: EmbeddedJupyterHub, user: str = "ada") -> bool:
+    """Whether the server of a user answers through the proxy."""
+    async with aiohttp.ClientSession() as session, session.get(f"{hub.url}user/{user}/") as answer:
+        return answer.status == 200
+
+
+async def until_server_answers(hub: EmbeddedJupyterHub) -> None:
+    async with asyncio.timeout(60):
+        while not await server_answers(hub):  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.1)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not true():  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("which", ["_hub", "_proxy"])
+@asynchronous(90)
+async def test_what_dies_is_started_again_and_servers_stay(which: str, tmp_path: Path) -> None:
+    hub = make(tmp_path)
+    await hub.start()
+    try:
+        await hub.available()
+        server = await start_server(hub, tmp_path)
+        await until_server_answers(hub)
+        killed = getattr(hub, which)
+        killed.kill()
+        await until(lambda: bool(hub.problem))
+        assert "was killed by signal 9" in hub.problem
+        assert "(attempt 1 of 5)" in hub.problem
+        await hub.available()
+        assert hub.problem == ""
+        assert not hub.has_ended
+        assert getattr(hub, which).id.pid != killed.id.pid
+        assert server.is_running()
+        assert await server_answers(hub)
+        # The user and the server are still known.
+        assert await ask(hub, "GET", "api/users/ada") == 200
+        assert await ask(hub, "DELETE", "api/users/ada/server") in {202, 204}
+        assert await asyncio.to_thread(gone, [server])
+    finally:
+        await hub.stop()
+    assert not within(tmp_path)
+
+
+@asynchronous(90)
+async def test_idle_servers_and_their_users_are_removed(tmp_path: Path) -> None:
+    hub = make(tmp_path, more={"JupyterHub": {"last_activity_interval": 1}}, cull_after=3)
+    await hub.start()
+    try:
+        await hub.available()
+        server = await start_server(hub, tmp_path)
+        assert await ask(hub, "POST", "api/users/grace") == 201
+        assert await asyncio.to_thread(gone, [server], 60)
+        async with asyncio.timeout(60):
+            for user in ("ada", "grace"):
+                while await ask(hub, "GET", f"api/users/{user}") != 404:  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.1)
+        # A JupyterHub that is started again has one service for it, not two.
+        assert hub._hub is not None
+        hub._hub.kill()
+        await until(lambda: bool(hub.problem))
+        await hub.available()
+        cullers = [one for one in within(tmp_path) if CULLER in one.cmdline()]
+        assert len(cullers) == 1
+    finally:
+        await hub.stop()
+    assert not within(tmp_path)
+
+
+@asynchronous(90)
+async def test_one_that_cannot_be_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("binderprogress.deploy.embedded_jupyterhub._RESTARTS", 2)
+    hub = make(tmp_path)
+    await hub.start()
+    try:
+        await hub.available()
+        watching = asyncio.create_task(hub.watch())
+        (tmp_path / "jupyterhub.sqlite").write_text("no database")
+        assert hub._hub is not None
+        hub._hub.kill()
+        with pytest.raises(ConfigError) as caught:
+            await watching
+        first, *log = str(caught.value).splitlines()
+        assert first == "JupyterHub was killed by signal 9. Nothing can be launched."
+        assert "file is not a database" in "\n".join(log)
+        assert hub.has_ended
+        with pytest.raises(ConfigError, match="Nothing can be launched"):
+            await hub.available()
+    finally:
+        await hub.stop()
+    assert not within(tmp_path)
+
+
+@asynchronous(90)
+async def test_the_next_run_finds_it(tmp_path: Path) -> None:
+    hub = make(tmp_path)
+    assert not await hub.resume(), "there is none"
+    await hub.start()
+    try:
+        await hub.available()
+        server = await start_server(hub, tmp_path)
+        await until_server_answers(hub)
+    finally:
+        await hub.stop(keep=True)
+    assert stat.S_IMODE((tmp_path / "running.json").stat().st_mode) == 0o600
+    again = make(tmp_path)
+    try:
+        assert await again.resume()
+        assert (again.url, again.api_url, again.api_token) == (hub.url, hub.api_url, hub.api_token)
+        await again.available()
+        assert again._hub is not None
+        assert hub._hub is not None
+        assert again._hub.id == hub._hub.id
+        assert server.is_running()
+        assert await server_answers(again)
+        # It is watched, although it is no child of this run.
+        again._hub = HostProcess.find(again._hub.id)
+        assert again._hub is not None
+        again._hub.kill()
+        await until(lambda: bool(again.problem))
+        await again.available()
+        assert await server_answers(again)
+    finally:
+        await again.stop()
+    assert await asyncio.to_thread(gone, [server])
+    assert not within(tmp_path)
+
+
+@pytest.mark.parametrize("why", ["it is dead", "its settings changed", "it does not answer"])
+@asynchronous(90)
+async def test_the_next_run_starts_jupyterhub_again_and_servers_stay(
+    why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("binderprogress.deploy.embedded_jupyterhub._RESUME_TIMEOUT", 0.5)
+    hub = make(tmp_path)
+    await hub.start()
+    await hub.available()
+    server = await start_server(hub, tmp_path)
+    await until_server_answers(hub)
+    await hub.stop(keep=True)
+    assert hub._hub is not None
+    if why == "it is dead":
+        hub._hub.kill()
+        await hub._hub.wait()
+    elif why == "it does not answer":
+        hub._hub.process.suspend()
+    again = make(tmp_path)
+    if why == "its settings changed":
+        again._more_env = {"CHANGED": "yes"}
+    try:
+        assert await again.resume()
+        await again.available()
+        assert again._hub is not None
+        assert again._hub.id != hub._hub.id
+        assert hub._hub.has_ended
+        assert server.is_running()
+        assert await server_answers(again)
+    finally:
+        await again.stop()
+    assert not within(tmp_path)
+
+
+@asynchronous(90)
+async def test_what_is_left_without_a_proxy_is_ended(tmp_path: Path) -> None:
+    hub = make(tmp_path)
+    await hub.start()
+    await hub.available()
+    server = await start_server(hub, tmp_path)
+    await hub.stop(keep=True)
+    assert hub._proxy is not None
+    hub._proxy.kill()
+    await hub._proxy.wait()
+    again = make(tmp_path)
+    assert not await again.resume()
+    await again.clear()
+    assert await asyncio.to_thread(gone, [server])
+    assert not within(tmp_path)
+    await again.stop()
+
+
+@asynchronous(20)
+async def test_a_record_of_another_process_is_not_believed(tmp_path: Path) -> None:
+    """Attack, or a machine that was restarted: the pid belongs to someone else by now."""
+    hub = make(tmp_path)
+    record = HubRecord.new()
+    own = psutil.Process()
+    for created in (own.create_time() - 100, 0.0):
+        record.hub = record.proxy = ProcessId(own.pid, created)
+        record.write(tmp_path)
+        assert not await hub.resume()
+    for text in ("", "{}", "[]", '{"port": "x"}', "\0"):
+        (tmp_path / "running.json").write_text(text)
+        assert not await hub.resume()
 
 
 @pytest.mark.parametrize("when", ["at once", "with its proxy"])

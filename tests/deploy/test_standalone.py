@@ -199,8 +199,8 @@ def test_every_step_of_a_stop_is_taken(
     config = Config({"Standalone": {"port": 0}, "HubLauncher": {"url": HUB}})
     standalone = Standalone(config=config)
 
-    def failing(name: str) -> Callable[[], None]:
-        def fail() -> None:
+    def failing(name: str) -> Callable[..., None]:
+        def fail(**_: object) -> None:
             taken.append(name)
             raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -75,6 +75,7 @@ def running(folder: Path, **more: Any) -> Iterator[Running]:
     config.LocalBuilder.local_folders = [str(folder)]
     config.LocalBuilder.environments = str(folder / "environments")
     config.Standalone.port = 0
+    config.Standalone.hub_folder = ""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

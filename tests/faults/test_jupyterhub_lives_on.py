@@ -1,0 +1,110 @@
+"""A server that is killed leaves its JupyterHub, and the next one goes on with it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import psutil
+import pytest
+
+from binderprogress.deploy.embedded_jupyterhub import HUB_PROGRAM
+
+from ..support.gone import gone, within
+from ..support.processes import Program, program
+from ..support.standalone import post
+
+pytestmark = pytest.mark.hub
+
+
+def healthy(url: str) -> bool:
+    try:
+        with urlopen(f"{url}health", timeout=60) as response:
+            return bool(json.load(response)["ok"])
+    except HTTPError:
+        return False
+
+
+def until(true: Callable[[], bool], log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
+
+
+def ready(url: str, repository: Path) -> dict[str, Any]:
+    """Launch a repository, and return its last event."""
+    links = post(f"{url}api/launches", {"spec": repository.as_uri()})
+    with urlopen(links["events_url"], timeout=120) as response:
+        lines = [line for line in response if line.startswith(b"data:")]
+    last: dict[str, Any] = json.loads(lines[-1][5:])
+    assert last["phase"] == "ready", last
+    return last
+
+
+def answers(server: dict[str, Any]) -> bool:
+    with urlopen(f"{server['url']}api/status?token={server['token']}", timeout=60) as response:
+        return bool(response.status == 200)
+
+
+def hub_of(folder: Path) -> psutil.Process:
+    (hub,) = [one for one in within(folder) if HUB_PROGRAM in one.cmdline()]
+    return hub
+
+
+@pytest.fixture
+def arguments(env: dict[str, str], tmp_path: Path) -> list[str]:
+    return [
+        *("binderprogress", "serve", "--port", "0"),
+        f"--LocalBuilder.local_folders={tmp_path}",
+        f"--Standalone.hub_folder={tmp_path / 'hub'}",
+    ]
+
+
+def url_of(server: Program) -> str:
+    return server.line().split()[-1]
+
+
+def test_servers_of_a_server_that_was_killed_go_on(
+    arguments: list[str],
+    env: dict[str, str],
+    make_repository: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    log, folder = tmp_path / "log", tmp_path / "hub"
+    repository = make_repository(files={"requirements.txt": ""})
+    with program(*arguments, env=env, log=log) as first:
+        notebook = ready(url_of(first), repository)
+        hub = hub_of(folder)
+        first.signal(signal.SIGKILL)
+        first.wait(10)
+        assert answers(notebook)
+        with program(*arguments, env=env, log=log) as second:
+            url = url_of(second)
+            until(lambda: healthy(url), log)
+            assert hub_of(folder) == hub, log.read_text()
+            assert answers(notebook)
+            # It is used, too.
+            assert answers(ready(url, repository))
+            # Two at once do not share it.
+            with program(*arguments, env=env, log=log) as third:
+                other = url_of(third)
+                until(lambda: healthy(other), log)
+                assert "another server uses it" in log.read_text()
+                third.signal(signal.SIGTERM)
+                assert third.wait(30) == 0
+                assert not third.family()
+            assert answers(notebook)
+            family = within(folder)
+            second.signal(signal.SIGTERM)
+            assert second.wait(30) == 0
+            assert gone(family)
+        assert within(folder) == []
+    assert [path.name for path in folder.iterdir()] == []
+    assert "Traceback" not in log.read_text()
