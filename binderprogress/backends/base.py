@@ -7,6 +7,7 @@ over it, or call ``aclose()``. Both return only after everything that was starte
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
@@ -31,6 +32,7 @@ __all__ = [
     "BuildItems",
     "BuildResult",
     "Builder",
+    "KeyMaker",
     "LaunchItems",
     "LaunchRequest",
     "Launcher",
@@ -176,8 +178,9 @@ class LaunchRequest(msgspec.Struct, Generic[R, B], frozen=True, kw_only=True):
     token : str
         The token of the server.
     attempt : int
-        The number of the first attempt: more than 1 if earlier ones were made before a restart of
-        this server. The server may have been started, or be starting, then.
+        The number of the first attempt: more than 1 if earlier ones were made before a restart.
+    resumed : bool
+        Whether it was requested before a restart. The server may be starting or running then.
     resolved : ResolvedSpec
         What was built.
     result : BuildResult
@@ -199,6 +202,7 @@ class LaunchRequest(msgspec.Struct, Generic[R, B], frozen=True, kw_only=True):
     user: str = ""
     token: str
     attempt: int = 1
+    resumed: bool = False
 
     @property
     def image(self) -> str:
@@ -330,6 +334,15 @@ class Launcher(Protocol[R, B]):
         ...
 
 
+@runtime_checkable
+class KeyMaker(Protocol):
+    """What a launcher or backend may be besides: able to choose the keys of requests."""
+
+    def new_key(self, resolved: Any) -> str:
+        """Return a key that no other request has; see `LaunchRequest.key`."""
+        ...
+
+
 class Backend(Builder[S, R, B], Launcher[R, B], Protocol[S, R, B]):
     """Resolves specs, builds environments, and launches and stops Jupyter servers."""
 
@@ -374,6 +387,12 @@ class PairedBackend(Generic[S, R, B]):
     def build(self, resolved: R) -> AsyncGenerator[Record | Attempt | B, None]:
         """Build the environment, or find an existing one; see `Builder.build`."""
         return self.builder.build(resolved)
+
+    def new_key(self, resolved: R) -> str:
+        """Return a key for a request; see `KeyMaker`."""
+        if isinstance(self.launcher, KeyMaker):
+            return self.launcher.new_key(resolved)
+        return secrets.token_hex(4)
 
     def launch(self, request: LaunchRequest[R, B]) -> LaunchItems:
         """Start a Jupyter server; see `Launcher.launch`."""

@@ -26,9 +26,7 @@ class Codec(Generic[S, R, B]):
     """
 
     def __init__(self, spec: type[S], resolved: type[R], result: type[B]) -> None:
-        self._spec = msgspec.msgpack.Decoder(spec)
-        self._resolved = msgspec.msgpack.Decoder(resolved)
-        self._result = msgspec.msgpack.Decoder(result)
+        self._types = spec, resolved, result
 
     def encode(self, value: S | R | B) -> bytes:
         """Encode a spec, a resolved spec, or the result of a build."""
@@ -42,19 +40,19 @@ class Codec(Generic[S, R, B]):
         StorageError
             If it cannot be decoded, such as what a newer version has stored. So do the others.
         """
-        return _decode(self._spec, data)
+        return _decode(self._types[0], data)
 
     async def resolved(self, data: bytes) -> R:
         """Decode a resolved spec."""
-        return _decode(self._resolved, data)
+        return _decode(self._types[1], data)
 
     def result(self, data: bytes) -> B:
         """Decode the result of a build."""
-        return _decode(self._result, data)
+        return _decode(self._types[2], data)
 
 
-def _decode(decoder: msgspec.msgpack.Decoder[T], data: bytes) -> T:
+def _decode(kind: type[T], data: bytes) -> T:
     try:
-        return decoder.decode(data)
+        return msgspec.msgpack.decode(data, type=kind)
     except msgspec.DecodeError as error:
         raise StorageError(f"What is stored of a launch cannot be decoded: {error}") from error

@@ -24,6 +24,7 @@ def launch_request(
         name=launch.spec.title,
         key=key or secrets.token_hex(4),
         token=token or secrets.token_urlsafe(24),
+        resumed=bool(token),
         user=launch.caller.user,
         repo_url=launch.spec.repo_url,
         options=_binder_fields(launch, resolved),

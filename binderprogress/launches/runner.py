@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ..backends.base import TRACE, AnyBackend, Attempt, LaunchRequest, RunningServer
+from ..backends.base import TRACE, AnyBackend, Attempt, KeyMaker, LaunchRequest, RunningServer
 from ..core.log.reader import Normalizer
 from ..core.log.reasons import failure
 from ..core.log.steps import Step
@@ -138,7 +138,9 @@ class LaunchRunner:
             message = "Done! Found built image\n" if built.found else "Done! Image built\n"
             launch.tail().end(Phase.READY, message, imageName=built.image)
             return None
-        launch.request = launch_request(launch, resolved, built)
+        backend = self._backend
+        key = backend.new_key(resolved) if isinstance(backend, KeyMaker) else ""
+        launch.request = launch_request(launch, resolved, built, key=key)
         # Before it is asked for: a successor can find the server by these names, or stop it.
         await self._ledger.save(launch)
         return launch.request

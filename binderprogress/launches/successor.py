@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import msgspec
+
 from ..channels.durable import DurableStore, Lease
 from ..core.specs import Spec
 from ..errors import LeaseLostError, StorageError
@@ -160,13 +162,14 @@ class Successor:
         await launch.restore(stored, head, tail, build)
         if stored.request is not None and build is not None:
             codec = self._ledger.codec
-            launch.request = launch_request(
+            request = launch_request(
                 launch,
                 await codec.resolved(stored.request.resolved),
                 codec.result(stored.request.result),
                 key=stored.request.key,
                 token=stored.request.token,
             )
+            launch.request = msgspec.structs.replace(request, attempt=launch.last.attempt)
         return launch
 
     # -- builds

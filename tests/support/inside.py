@@ -8,6 +8,7 @@ the registry, the builder, the Hub.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import queue
@@ -179,6 +180,7 @@ class PlayedLauncher(LoggingConfigurable):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self._numbers = itertools.count()
         self.launched: list[dict[str, Any]] = []
         self.traceparents: list[str] = []
         self.deleted: list[str] = []
@@ -195,7 +197,7 @@ class PlayedLauncher(LoggingConfigurable):
         ]
 
     def unique_name_from_repo(self, repo_url: str) -> str:
-        return f"{repo_url.rpartition('/')[2]}-{len(self.launched)}"
+        return f"{repo_url.rpartition('/')[2]}-{next(self._numbers)}"
 
     async def launch(
         self,

@@ -13,6 +13,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
+import msgspec
+
 from ...core.binderhub.stream import (
     LONGEST_FIELD,
     SPAWN_PHASES,
@@ -35,11 +37,18 @@ from ..base import (
     ResolvedSpec,
     RunningServer,
 )
+from ..codec import Codec
 from .failover import Tour, UnusableError
 from .stream import BinderStream
 from .upstreams import Upstreams
 
-__all__ = ["UpstreamBuildResult", "UpstreamBuilder", "UpstreamLauncher", "UpstreamResolvedSpec"]
+__all__ = [
+    "UpstreamBuildResult",
+    "UpstreamBuilder",
+    "UpstreamCodec",
+    "UpstreamLauncher",
+    "UpstreamResolvedSpec",
+]
 
 _BAD_END = {Phase.FAILED, Phase.CANCELLED}
 # The fields of `ready` that only the BinderHub knows.
@@ -76,6 +85,43 @@ class UpstreamBuildResult(BuildResult, frozen=True, kw_only=True):
         self.stream.abandon()
 
 
+class _StoredResult(msgspec.Struct, frozen=True):
+    spec: Spec
+    image: str
+    found: bool
+    host: str
+
+
+class UpstreamCodec(Codec[Spec, UpstreamResolvedSpec, UpstreamBuildResult]):
+    """Encodes results without their stream, which ends with this process.
+
+    Parameters
+    ----------
+    upstreams : Upstreams
+    """
+
+    def __init__(self, upstreams: Upstreams) -> None:
+        super().__init__(Spec, UpstreamResolvedSpec, UpstreamBuildResult)
+        self._upstreams = upstreams
+
+    def encode(self, value: Spec | UpstreamResolvedSpec | UpstreamBuildResult) -> bytes:
+        """Encode a value; see `Codec.encode`."""
+        if not isinstance(value, UpstreamBuildResult):
+            return super().encode(value)
+        stored = _StoredResult(value.stream.spec, value.image, value.found, value.host)
+        return msgspec.msgpack.encode(stored)
+
+    def result(self, data: bytes) -> UpstreamBuildResult:
+        """Decode a result; see `Codec.result`. Its server has to be started again."""
+        stored = msgspec.msgpack.decode(data, type=_StoredResult)
+        hubs = self._upstreams.hubs
+        hub = next((hub for hub in hubs if hub.host == stored.host), hubs[0])
+        stream = BinderStream(self._upstreams, hub, stored.spec, has_image=True)
+        # Nobody goes on with it: another one is opened.
+        stream.take_over()
+        return UpstreamBuildResult(stored.image, stored.found, stored.host, stream=stream)
+
+
 UpstreamRequest = LaunchRequest[UpstreamResolvedSpec, UpstreamBuildResult]
 
 
@@ -87,10 +133,11 @@ class UpstreamBuilder:
     upstreams : Upstreams
     """
 
-    profile = BackendProfile(typical=TYPICAL)
+    profile = BackendProfile(typical=TYPICAL, builds_go_on=True)
 
     def __init__(self, upstreams: Upstreams) -> None:
         self._upstreams = upstreams
+        self.codec = UpstreamCodec(upstreams)
 
     async def resolve(self, spec: Spec) -> UpstreamResolvedSpec:
         """Return a spec without looking it up; see `base.Builder.resolve`."""
@@ -162,6 +209,11 @@ class UpstreamLauncher:
         stream = built.stream if built.stream.take_over() else None
         spec, first = built.stream.spec, built.stream.hub
         tour = Tour(self._upstreams, spec, first=first)
+        if request.resumed:
+            yield Attempt(
+                request.attempt + 1,
+                f"This server was restarted, and lost the server that {first.host} was starting.",
+            )
         while True:
             if stream is None:
                 hub, attempt = tour.next()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -20,6 +20,7 @@ from tornado.queues import Queue
 from traitlets.config import LoggingConfigurable
 
 from ...backends.base import Attempt, BackendProfile, BuildResult
+from ...backends.codec import Codec
 from ...core.log.diagnosis import diagnose
 from ...core.log.reader import Record
 from ...core.phases import Phase
@@ -30,7 +31,46 @@ from .names import build_name, image_name
 from .quota import check_quota
 from .requests import BinderHubResolvedSpec, ProviderSpec
 
-__all__ = ["BinderHubBuilder"]
+__all__ = ["BinderHubBuilder", "BinderHubCodec"]
+
+
+class _StoredSpec(msgspec.Struct, frozen=True, kw_only=True):
+    spec: ProviderSpec
+    commit: str
+    build_only: bool
+    image: str
+    build_name: str
+    ref_url: str
+    resolved_spec: str
+
+
+class BinderHubCodec(Codec[ProviderSpec, BinderHubResolvedSpec, BuildResult]):
+    """Encodes resolved specs without BinderHub's repo provider, which is made anew.
+
+    Parameters
+    ----------
+    make_provider : callable
+        Return the provider of a prefix and the text of a spec.
+    """
+
+    def __init__(self, make_provider: Callable[[str, str], Any]) -> None:
+        super().__init__(ProviderSpec, BinderHubResolvedSpec, BuildResult)
+        self._make_provider = make_provider
+
+    def encode(self, value: ProviderSpec | BinderHubResolvedSpec | BuildResult) -> bytes:
+        """Encode a value; see `Codec.encode`."""
+        if not isinstance(value, BinderHubResolvedSpec):
+            return super().encode(value)
+        fields = {name: getattr(value, name) for name in _StoredSpec.__struct_fields__}
+        return msgspec.msgpack.encode(_StoredSpec(**fields))
+
+    async def resolved(self, data: bytes) -> BinderHubResolvedSpec:
+        """Decode a resolved spec; see `Codec.resolved`."""
+        stored = msgspec.msgpack.decode(data, type=_StoredSpec)
+        return BinderHubResolvedSpec(
+            **msgspec.structs.asdict(stored),
+            provider=self._make_provider(stored.spec.provider, stored.spec.text),
+        )
 
 
 class BinderHubBuilder(LoggingConfigurable):
@@ -45,6 +85,7 @@ class BinderHubBuilder(LoggingConfigurable):
     def __init__(self, settings: Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._settings = settings
+        self.codec = BinderHubCodec(self.provider)
 
     @property
     def profile(self) -> BackendProfile:
@@ -53,7 +94,7 @@ class BinderHubBuilder(LoggingConfigurable):
         if not self._settings["use_registry"]:
             del typical[Phase.PUSHING]
         # BinderHub's repo providers may have tokens for private repositories.
-        return BackendProfile(typical=typical, reads_private=True)
+        return BackendProfile(typical=typical, reads_private=True, builds_go_on=True)
 
     def provider(self, prefix: str, text: str) -> Any:
         """Return BinderHub's repo provider for a spec.

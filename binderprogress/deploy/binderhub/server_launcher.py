@@ -60,10 +60,16 @@ class BinderHubLauncher(LoggingConfigurable):
         delay, retries = self._launcher.retry_delay, self._launcher.retries
         with LAUNCHES_INPROGRESS.track_inprogress():
             await check_quota(self._settings, target)
-            for attempt in range(1, retries + 1):
+            first = request.attempt
+            if request.resumed:
+                # Its token is not known any more, so it cannot be used.
+                await self._stop_one(self._new_server(request, first))
+                first += 1
+                yield Attempt(first, "BinderHub was restarted while the server was starting.")
+            for attempt in range(first, max(retries, first) + 1):
                 began = time.perf_counter()
                 try:
-                    async with aclosing(self._attempt(request, target)) as items:
+                    async with aclosing(self._attempt(request, attempt)) as items:
                         async for item in items:
                             if isinstance(item, RunningServer):
                                 self._succeeded(request, target, began, attempt)
@@ -83,22 +89,32 @@ class BinderHubLauncher(LoggingConfigurable):
 
     async def stop(self, request: BinderHubRequest) -> None:
         """Stop the servers of a request; see `base.Launcher.stop`."""
-        for server in self._servers.pop(request.key, []):
-            user = quote(server.user, safe="@~")
-            if server.ours:
-                await self._stop_server(user, server.name)
-            if self._launcher.create_user:
-                await self._delete(f"users/{user}")
+        servers = self._servers.pop(request.key, [])
+        if request.resumed and not servers:
+            servers = [self._new_server(request, request.attempt)]
+        for server in servers:
+            await self._stop_one(server)
+
+    async def _stop_one(self, server: _Server) -> None:
+        user = quote(server.user, safe="@~")
+        if server.ours:
+            await self._stop_server(user, server.name)
+        if self._launcher.create_user:
+            await self._delete(f"users/{user}")
 
     async def close(self) -> None:
         """Do nothing: the connections belong to BinderHub."""
 
+    def new_key(self, resolved: BinderHubResolvedSpec) -> str:
+        """Return a name that BinderHub chooses; see `base.KeyMaker`."""
+        return str(self._launcher.unique_name_from_repo(resolved.spec.repo_url))
+
     # -- one attempt
 
     async def _attempt(
-        self, request: BinderHubRequest, target: BinderHubResolvedSpec
+        self, request: BinderHubRequest, attempt: int
     ) -> AsyncGenerator[Record | RunningServer, None]:
-        server = self._new_server(target)
+        server = self._new_server(request, attempt)
         self._servers.setdefault(request.key, []).append(server)
         events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         task = asyncio.create_task(
@@ -123,9 +139,10 @@ class BinderHubLauncher(LoggingConfigurable):
             await asyncio.wait([task])
         yield RunningServer(started["url"], started["token"])
 
-    def _new_server(self, target: BinderHubResolvedSpec) -> _Server:
-        """Return user and server names as BinderHub chooses them: new ones for each attempt."""
-        unique = self._launcher.unique_name_from_repo(target.spec.repo_url)
+    def _new_server(self, request: BinderHubRequest, attempt: int) -> _Server:
+        """Return user and server names: other ones for each attempt."""
+        target = request.resolved
+        unique = request.key if attempt == 1 else f"{request.key}-{attempt}"
         if not self._settings["auth_enabled"]:
             return _Server(unique, "", ours=True)
         user = target.spec.visit.user

@@ -94,7 +94,7 @@ class SlowLauncher:
 async def test_a_launch_has_ended_when_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     launcher = SlowLauncher()
     ours = BinderHubLauncher({"launcher": launcher})
-    monkeypatch.setattr(ours, "_new_server", lambda _: _Server("user", "", ours=True))
+    monkeypatch.setattr(ours, "_new_server", lambda *_: _Server("user", "", ours=True))
     request: LaunchRequest[Any, Any] = LaunchRequest(
         name="a",
         key="key",
@@ -104,7 +104,7 @@ async def test_a_launch_has_ended_when_it_is_closed(monkeypatch: pytest.MonkeyPa
         repo_url="https://example.org/a",
         options={},
     )
-    items = ours._attempt(request, request.resolved)
+    items = ours._attempt(request, 1)
     await anext(items)
     assert not launcher.ended
     await items.aclose()
