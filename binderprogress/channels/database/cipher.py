@@ -7,11 +7,9 @@ import binascii
 from typing import Protocol
 
 from ...errors import ConfigError, StorageError
+from ..keys import KEY_VARIABLE
 
-__all__ = ["KEY_VARIABLE", "Cipher", "Keys", "Plain", "UnknownKeyError"]
-
-KEY_VARIABLE = "BINDERPROGRESS_CRYPT_KEY"
-"""The environment variable with the keys."""
+__all__ = ["Cipher", "Keys", "Plain", "UnknownKeyError"]
 
 _BYTES = 32
 _HOW_TO = "Make one with: openssl rand -hex 32"

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...database.connection import make_engine
 from ...database.purpose import Purpose
+from ...errors import ConfigError
 from .cipher import Keys
 from .reader import THREADS
 
@@ -50,6 +51,8 @@ class PostgreSQL:
             max_overflow=0,
             pool_timeout=timeout,
         )
+        if self.engine.driver != "psycopg":
+            raise ConfigError(f"{purpose.setting} must begin with postgresql://, for psycopg.")
         self.where = self.engine.url.set(
             drivername="postgresql", password=None, query={}
         ).render_as_string()

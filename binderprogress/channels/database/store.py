@@ -16,7 +16,7 @@ from sqlalchemy import func
 
 from ...core.events import Encoded
 from ...database.purpose import Purpose
-from ...errors import LeaseLostError, StorageError
+from ...errors import ConfigError, LeaseLostError, StorageError
 from ..base import Broadcast, Listener
 from ..durable import ChannelState, Lease
 from .mirrors import Mirrors
@@ -116,6 +116,11 @@ class DatabaseStore:
         self._stopping = threading.Event()
         self._silent = threading.Event()
         self._database: SQLite | PostgreSQL
+        if "://" in url and not url.startswith(("sqlite", "postgres")):
+            raise ConfigError(
+                f"{_PURPOSE.setting} is neither SQLite nor PostgreSQL: launches cannot be stored "
+                "in other databases."
+            )
         if url.startswith("postgres"):
             self._database = PostgreSQL(
                 url, _PURPOSE, timeout=timeout, keys=keys, stopping=self._stopping
