@@ -11,6 +11,7 @@ from traitlets.config import LoggingConfigurable
 
 from ..errors import ConfigError
 from .base import ChannelStore
+from .durable import WINDOW
 from .keys import KEY_VARIABLE
 from .memory import MemoryChannelStore
 
@@ -35,7 +36,7 @@ class Storage(LoggingConfigurable):
     ).tag(config=True)
 
     window = Integer(
-        256 * 1024,
+        WINDOW,
         min=0,
         help="Bytes of the newest events of a channel that are kept in memory while it is written "
         "or watched. Older events are read from the database.",

@@ -12,7 +12,13 @@ from binderprogress.channels.memory import MemoryChannelStore
 
 from ..support.channels import SuspendingChannelStore
 from ..support.postgresql import empty_database, postgresql
-from ..support.replicas import ManyReplicas, PostgreSQLReplicas, Replicas, SQLiteReplicas
+from ..support.replicas import (
+    ManyReplicas,
+    MemoryReplicas,
+    PostgreSQLReplicas,
+    Replicas,
+    SQLiteReplicas,
+)
 
 STORES: dict[str, Callable[[], ChannelStore]] = {
     "memory": MemoryChannelStore,
@@ -22,7 +28,7 @@ STORES: dict[str, Callable[[], ChannelStore]] = {
 
 # Durable stores have further tests, those that several processes can use at once even more.
 SINGLE = ["sqlite"]
-SHARED = ["postgresql"]
+SHARED = ["postgresql", "model"]
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +47,8 @@ def database_url(postgresql_url: str) -> Iterator[str]:
 def of_kind(request: pytest.FixtureRequest) -> Replicas:
     if request.param == "sqlite":
         return SQLiteReplicas(request.getfixturevalue("tmp_path"))
+    if request.param == "model":
+        return MemoryReplicas()
     return PostgreSQLReplicas(request.getfixturevalue("database_url"))
 
 

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -39,9 +39,21 @@ class PostgreSQL:
         Its URL for SQLAlchemy.
     """
 
-    def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, url: str, start: Callable[[], subprocess.Popen[bytes]]) -> None:
         self.url = url
-        self._process = process
+        self._start = start
+        self._process = start()
+
+    def restart(self) -> None:
+        """Start it again after it was killed, with the data that it had."""
+        self._process = self._start()
+
+    def stop(self) -> None:
+        """End it, whatever state it is in."""
+        if self._process.poll() is None:
+            self.resume()
+        self._process.terminate()
+        self._process.wait(30)
 
     def pause(self) -> None:
         """Stop all its processes. The system still accepts connections."""
@@ -95,17 +107,23 @@ def running_postgresql() -> Iterator[PostgreSQL]:
         command = [folder_of_programs / "postgres", "-D", data, "-p", str(port), "-k", folder]
         # Nothing of it is to outlive the test, not even a crash of the machine.
         command += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-        with (Path(folder) / "log").open("wb") as log:
-            server = subprocess.Popen(command, stdout=log, stderr=log, **common)  # type: ignore[call-overload]
-        running = PostgreSQL(f"postgresql://test@127.0.0.1:{port}/postgres", server)
+
+        def start() -> subprocess.Popen[bytes]:
+            with (Path(folder) / "log").open("ab") as log:
+                server = subprocess.Popen(command, stdout=log, stderr=log, **common)  # type: ignore[call-overload]
+            try:
+                _await(folder_of_programs, port, server)
+            except BaseException:
+                server.kill()
+                server.wait(30)
+                raise
+            return server  # type: ignore[no-any-return]
+
+        running = PostgreSQL(f"postgresql://test@127.0.0.1:{port}/postgres", start)
         try:
-            _await(folder_of_programs, port, server)
             yield running
         finally:
-            if server.poll() is None:
-                running.resume()
-            server.terminate()
-            server.wait(30)
+            running.stop()
 
 
 def _exists(name: str) -> bool:

@@ -10,7 +10,17 @@ from typing import Protocol
 from binderprogress.channels.database.store import DatabaseStore
 from binderprogress.channels.durable import DurableStore
 
-__all__ = ["LASTS", "ManyReplicas", "PostgreSQLReplicas", "Replicas", "SQLiteReplicas"]
+from .durable import DurableMemoryStore, Memory
+
+__all__ = [
+    "KEY",
+    "LASTS",
+    "ManyReplicas",
+    "MemoryReplicas",
+    "PostgreSQLReplicas",
+    "Replicas",
+    "SQLiteReplicas",
+]
 
 LOG = logging.getLogger("tests.replicas")
 
@@ -38,6 +48,29 @@ class ManyReplicas(Replicas, Protocol):
     async def pause(self, store: DurableStore) -> None:
         """Have the others believe that a process is gone, although it can still write."""
         ...
+
+
+class MemoryReplicas:
+    """Replicas of the model that tests of launches use."""
+
+    def __init__(self) -> None:
+        self._memory = Memory()
+        self._count = 0
+
+    def new(self) -> DurableMemoryStore:
+        """Return the store of one more process."""
+        self._count += 1
+        return DurableMemoryStore(self._memory, f"replica {self._count}")
+
+    async def kill(self, store: DurableStore) -> None:
+        """End a process."""
+        assert isinstance(store, DurableMemoryStore)
+        store.die()
+
+    async def pause(self, store: DurableStore) -> None:
+        """Have a process count as gone."""
+        assert isinstance(store, DurableMemoryStore)
+        store.pause()
 
 
 class SQLiteReplicas:

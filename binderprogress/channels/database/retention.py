@@ -60,6 +60,7 @@ class Tidy(msgspec.Struct):
         lock = select(func.pg_try_advisory_xact_lock(_LOCK))
         if session.is_postgresql and not session.connection.scalar(lock):
             return Tidied()  # another replica does it
+        session.freed = True  # there may be more than was given back at once
         self._forget_replicas(session)
         expired = leases.c.expires <= Now()
         if found := self._delete(session, _BYTES, expired):

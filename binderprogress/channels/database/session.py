@@ -147,7 +147,7 @@ class Session:
         self.leases: set[str] = set()
         """The names of changed leases."""
         self.freed = False
-        """Whether something was deleted that takes space."""
+        """Whether something was deleted, so that its space may be given back."""
 
     @property
     def is_postgresql(self) -> bool:
@@ -257,15 +257,7 @@ class Session:
             self.connection.execute(delete(batches).where(batches.c.channel == channel_id))
             self.freed = True
 
-    # -- before the end
-
-    def finish(self) -> None:
-        """Give space back, and tell other replicas what has changed."""
-        if self.freed and not self.is_postgresql:
-            # Each step of the statement frees a page.
-            cursor = self.connection.connection.cursor()
-            cursor.execute("PRAGMA incremental_vacuum").fetchall()
-            cursor.close()
+    # -- other replicas
 
     def notify(self, topic: str, payloads: Sequence[str]) -> None:
         """Tell other replicas when the transaction is committed."""

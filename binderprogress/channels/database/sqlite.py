@@ -38,6 +38,12 @@ class SQLite:
     is_shared = False
 
     def __init__(self, url: str, purpose: Purpose, *, timeout: float) -> None:
+        begin, _, path = url.partition("://")
+        if begin.startswith("sqlite") and (path in {"", "/", "/:memory:"} or "/file:" in path):
+            raise ConfigError(
+                f'{purpose.setting} needs the path of a file. Set "memory" to keep launches in '
+                "memory only."
+            )
         # One connection for each thread that reads, and that of the writer.
         self.engine = make_engine(
             url,
@@ -49,11 +55,6 @@ class SQLite:
         )
         event.listen(self.engine, "connect", _on_connect, insert=True)
         self.where = self.engine.url.database or ""
-        if self.where in {"", ":memory:"} or self.where.startswith("file:"):
-            raise ConfigError(
-                f'{purpose.setting} needs the path of a file. Set "memory" to keep launches in '
-                "memory only."
-            )
         self.cipher = Plain()
         self._purpose = purpose
         self._lock = FileLock(f"{self.where}.lock", mode=0o600, timeout=0, thread_local=False)

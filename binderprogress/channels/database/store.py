@@ -18,7 +18,7 @@ from ...core.events import Encoded
 from ...database.purpose import Purpose
 from ...errors import ConfigError, LeaseLostError, StorageError
 from ..base import Broadcast, Listener
-from ..durable import ChannelState, Lease
+from ..durable import WINDOW, ChannelState, Lease
 from .mirrors import Mirrors
 from .notices import announce
 from .opening import open_database
@@ -101,7 +101,7 @@ class DatabaseStore:
         self,
         url: str,
         *,
-        window: int = 256 * 1024,
+        window: int = WINDOW,
         timeout: float = 10.0,
         lasts: float = 15.0,
         budget: int = 2**62,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,9 @@ __all__ = ["Writer"]
 _MAX_COUNT = 512
 _MAX_BYTES = 4 * 1024 * 1024
 """Bounds of what is committed at once."""
+
+_SHRINK = "PRAGMA incremental_vacuum(4096)"
+"""Pages, of 4 KiB. More would keep others waiting."""
 
 _RERUNS = 5
 """How often a transaction is done again that was in the way of another one."""
@@ -293,7 +297,6 @@ class Writer:
                 doubts=self._doubts,
             )
             outcomes = _run_all(session, group, together=together)
-            session.finish()
             if self._announce is not None:
                 self._announce(session)
         except BaseException:
@@ -308,7 +311,17 @@ class Writer:
             raise
         for settled in session.settled:
             self._doubts.pop(settled, None)
+        if session.freed and not session.is_postgresql:
+            self._shrink(self._connection)
         return outcomes, session
+
+    def _shrink(self, connection: Connection) -> None:
+        """Give free pages of a SQLite file back to the system."""
+        try:
+            # `execute` would free one page only.
+            connection.connection.driver_connection.executescript(_SHRINK)  # type: ignore[union-attr] # it is connected
+        except sqlite3.OperationalError as error:
+            self._log.warning("%s does not get smaller: %s", self._where, error)
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
