@@ -98,7 +98,8 @@ def target(
         "c.HubLauncher.api_token = 'none'\n"
         f"c.GitResolver.local_folders = [{str(folder.parent)!r}]\n"
         f"c.LocalBuilder.environments = {str(folder / 'environments')!r}\n"
-        "c.LocalBuilder.base_packages = []\n" + config
+        "c.LocalBuilder.base_packages = []\n"
+        "c.LocalBuilder.link_mode = 'hardlink'\n" + config
     )
     with program(
         "binderprogress", "serve", "--port", "0", "-f", str(file), *options, env=env, log=log

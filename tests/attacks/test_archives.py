@@ -133,6 +133,7 @@ def builder(folder: Path, **limits: int) -> LocalBuilder:
     made = LocalBuilder(
         environments=str(folder / "environments"),
         base_packages=[],
+        link_mode="hardlink",
         local_folders=[str(folder)],
         **limits,
     )

@@ -48,6 +48,7 @@ def builder(tmp_path: Path) -> LocalBuilder:
         local_folders=[str(tmp_path / "repository")],
         environments=str(tmp_path / "environments"),
         base_packages=[],
+        link_mode="hardlink",
     )
 
 

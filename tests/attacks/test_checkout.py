@@ -260,6 +260,7 @@ def builder(tmp_path: Path) -> LocalBuilder:
         local_folders=[str(tmp_path)],
         environments=str(tmp_path / "environments"),
         base_packages=[],
+        link_mode="hardlink",
     )
 
 

@@ -85,7 +85,9 @@ def network(**settings: Any) -> Network:
 
 
 def builder(folder: Path, **settings: Any) -> LocalBuilder:
-    made = LocalBuilder(environments=str(folder / "environments"), base_packages=[])
+    made = LocalBuilder(
+        environments=str(folder / "environments"), base_packages=[], link_mode="hardlink"
+    )
     made.network = network(**settings)
     made.archives = Archives(ckan_sites=["https://ckan.example.org"], network=made.network)
     return made

@@ -92,6 +92,7 @@ def jupyter_server(
             "environments": str(folder / "environments"),
             "local_folders": [str(folder)],
             "base_packages": [],
+            "link_mode": "hardlink",
         },
         "Upstreams": {"urls": list(upstreams), "health_interval": 0.1},
     }

@@ -40,6 +40,7 @@ def builder(tmp_path: Path, shared: Path) -> LocalBuilder:
         environments=str(shared / "environments"),
         local_folders=[str(tmp_path), str(shared)],
         base_packages=[],
+        link_mode="hardlink",
     )
 
 

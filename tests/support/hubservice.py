@@ -210,6 +210,7 @@ def service(
         f"c.LocalBuilder.environments = {str(folder / 'environments')!r}\n"
         f"c.LocalBuilder.local_folders = [{str(folder)!r}]\n"
         "c.LocalBuilder.base_packages = []\n"
+        "c.LocalBuilder.link_mode = 'hardlink'\n"
         "c.JupyterHubService.trust_visitors = True\n" + config
     )
     values = documented(heading)

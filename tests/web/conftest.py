@@ -84,6 +84,7 @@ def builder(shared: Path, tmp_path: Path, settings: Config) -> LocalBuilder:
         environments=str(shared / "environments"),
         local_folders=[str(shared), str(tmp_path)],
         base_packages=[],
+        link_mode="hardlink",
     )
 
 

@@ -27,7 +27,11 @@ pytestmark = pytest.mark.hub
 
 @pytest.fixture
 def builder(shared: Path) -> LocalBuilder:
-    return LocalBuilder(environments=str(shared / "environments"), local_folders=[str(shared)])
+    return LocalBuilder(
+        environments=str(shared / "environments"),
+        local_folders=[str(shared)],
+        link_mode="hardlink",
+    )
 
 
 @pytest.fixture

@@ -29,11 +29,22 @@ __all__ = ["EnvironmentSpawner"]
 # jupyter_server imports jsonschema, which imports rfc3987_syntax if it is installed. That compiles
 # a grammar, which takes more than a second, a third of the start. It is for strings of the format
 # "iri", which the server does not validate. If it is None here, importing it raises ImportError.
+#
+# When it is imported, JupyterLab asks yarn for its registry if it finds Node.js, which takes half
+# of a second. Only `jupyter lab build` needs it, and later calls find Node.js again.
 _RUN_SCRIPT = """\
-import sys
+import gc, os, sys
 sys.modules["rfc3987_syntax"] = None
 sys.argv[:] = sys.argv[1:]
 sys.path[0] = sys.argv[0].rpartition("/")[0]
+path, os.environ["PATH"] = os.environ["PATH"], os.devnull
+gc.disable()
+try:
+    import jupyterlab.labapp
+except Exception:
+    pass  # the script says what is wrong
+gc.enable()
+os.environ["PATH"] = path
 import runpy
 runpy.run_path(sys.argv[0], run_name="__main__")
 """

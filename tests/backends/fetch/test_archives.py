@@ -398,7 +398,9 @@ async def test_a_ckan_is_asked_only_where_it_is_allowed(sites: list[str]) -> Non
 
 
 def builder(folder: Path) -> LocalBuilder:
-    made = LocalBuilder(environments=str(folder / "environments"), base_packages=[])
+    made = LocalBuilder(
+        environments=str(folder / "environments"), base_packages=[], link_mode="hardlink"
+    )
     made.archives = resolver()
     return made
 

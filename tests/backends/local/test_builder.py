@@ -38,6 +38,7 @@ def builder(tmp_path: Path) -> LocalBuilder:
         local_folders=[str(tmp_path)],
         environments=str(tmp_path / "environments"),
         base_packages=["six"],
+        link_mode="hardlink",
     )
 
 

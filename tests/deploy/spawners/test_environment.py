@@ -33,6 +33,19 @@ def test_a_script_runs_as_if_it_was_started_itself(head: str, tmp_path: Path) ->
     assert json.loads(output) == ["__main__", str(script), "--ServerApp.port=1", None]
 
 
+def test_jupyterlab_does_not_find_node_when_it_is_imported(tmp_path: Path) -> None:
+    """It would ask yarn for its registry, which takes half a second."""
+    (tmp_path / "python").symlink_to(sys.executable)
+    (tmp_path / "node").symlink_to("/bin/true")
+    (tmp_path / "jupyterlab").mkdir()
+    found = "import shutil\nNODE = shutil.which('node')\n"
+    (tmp_path / "jupyterlab" / "labapp.py").write_text(found)
+    say = "import json, jupyterlab.labapp\nprint(json.dumps([jupyterlab.labapp.NODE, NODE]))\n"
+    (tmp_path / "jupyter-lab").write_text(f"#!{sys.executable}\n{found}{say}")
+    output = subprocess.check_output(_command(tmp_path), env={"PATH": str(tmp_path)}, text=True)
+    assert json.loads(output) == [None, str(tmp_path / "node")]
+
+
 def test_a_script_of_another_language_is_run(tmp_path: Path) -> None:
     script = tmp_path / "jupyter-lab"
     script.write_text('#!/bin/sh\necho "$1"\n')
