@@ -99,7 +99,11 @@ def connector(
     }
 
     def connect() -> BoundedConnection:
-        connection = BoundedConnection.connect(**bounds)
+        try:
+            connection = BoundedConnection.connect(**bounds)
+        except psycopg.Error as error:
+            # The frames in the traceback would keep the socket open as long as the error is kept.
+            raise error.with_traceback(None) from None
         connection.timeout = timeout
         connection.stopping = stopping
         return connection

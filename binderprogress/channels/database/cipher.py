@@ -83,7 +83,7 @@ class Keys:
                 "Install it with: pip install 'binderprogress[postgresql]'"
             ) from error
         keys = [_key(number, each) for number, each in enumerate(text.split(";"), 1)]
-        if not text.strip():
+        if not any(keys):
             raise ConfigError(
                 "Launches in PostgreSQL contain tokens, and are encrypted. Set the environment "
                 f"variable {KEY_VARIABLE} to a key, the same one for all replicas. {_HOW_TO}"

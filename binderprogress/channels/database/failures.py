@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -56,6 +57,15 @@ _REFUSED_SQLITE = (
 )
 
 
+# While connecting, psycopg gets no SQLSTATE.
+_CONNECTING = (
+    ("3D000", re.compile(r'database ".*" does not exist')),
+    ("28000", re.compile(r'authentication failed|role ".*" does not exist|pg_hba\.conf')),
+    ("53300", re.compile("too many (clients|connections)|remaining connection slots")),
+    ("57P03", re.compile("the database system is ")),
+)
+
+
 def storage_error(error: Exception, where: str) -> StorageError:
     """Return what a database reports as an error for people.
 
@@ -75,7 +85,7 @@ def storage_error(error: Exception, where: str) -> StorageError:
     elif isinstance(error, PoolTimeoutError):
         sentence, reason = _GONE, "all connections wait for answers"
     elif isinstance(error, SQLAlchemyError) or hasattr(original, "sqlstate"):
-        sentence = _by_state(getattr(original, "sqlstate", None))
+        sentence = _by_state(_state(original))
     else:
         sentence, reason = _OTHER, f"{type(error).__name__}: {reason}"
     return StorageError(sentence.format(where=where, reason=reason))
@@ -86,12 +96,12 @@ def is_unusable(error: Exception) -> bool:
     original = _original(error)
     if isinstance(original, sqlite3.Error):
         return _sqlite_code(original) in _UNUSABLE_SQLITE
-    return (getattr(original, "sqlstate", None) or "").startswith(_UNUSABLE_POSTGRESQL)
+    return _state(original).startswith(_UNUSABLE_POSTGRESQL)
 
 
 def is_rerunnable(error: Exception) -> bool:
     """Whether the transaction was in the way of another one, and can be done again at once."""
-    return (getattr(_original(error), "sqlstate", None) or "").startswith(_RERUN)
+    return _state(_original(error)).startswith(_RERUN)
 
 
 def is_refused(error: Exception) -> bool:
@@ -102,7 +112,7 @@ def is_refused(error: Exception) -> bool:
     if isinstance(original, OSError) or isinstance(error, PoolTimeoutError):
         return False
     if isinstance(error, DBAPIError) or hasattr(original, "sqlstate"):
-        return (getattr(original, "sqlstate", None) or "").startswith(_REFUSED_POSTGRESQL)
+        return _state(original).startswith(_REFUSED_POSTGRESQL)
     # Not the database's: a value that cannot be converted.
     return True
 
@@ -116,8 +126,17 @@ def _sqlite_code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def _by_state(state: str | None) -> str:
+def _state(error: BaseException) -> str:
+    """Return the SQLSTATE of an error; empty if there is none, as when a connection is lost."""
+    state: str | None = getattr(error, "sqlstate", None)
     if state is None:
+        text = str(error)
+        state = next((state for state, pattern in _CONNECTING if pattern.search(text)), "")
+    return state
+
+
+def _by_state(state: str) -> str:
+    if not state:
         return _GONE
     for length in (5, 3, 2):
         if state[:length] in _POSTGRESQL:
