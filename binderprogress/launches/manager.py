@@ -78,7 +78,11 @@ class LaunchManager(LoggingConfigurable):
     ).tag(config=True)
 
     abandon_after = Float(
-        60.0, help="Seconds without viewers after which a launch is cancelled."
+        600.0,
+        help="""
+        Seconds without viewers after which a launch is cancelled. Pages say until when it is kept
+        when their connection is lost, such as while a phone sleeps.
+        """,
     ).tag(config=True)
 
     forget_after = Float(

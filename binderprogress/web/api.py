@@ -21,6 +21,7 @@ __all__ = [
     "EventSchemaHandler",
     "LaunchHandler",
     "LaunchLinks",
+    "LaunchRetention",
     "LaunchesHandler",
     "LogHandler",
     "StartRequest",
@@ -90,11 +91,25 @@ def launch_links(launch: Launch, base_url: str, urlpath: str = "") -> LaunchLink
     )
 
 
+class LaunchRetention(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a launch is kept.
+
+    Attributes
+    ----------
+    abandon_after : float
+        Seconds without viewers after which it is cancelled, if it is running.
+    """
+
+    abandon_after: float
+
+
 class _LaunchStateHandler(ApiHandler):
     def describe(self, launch: Launch) -> dict[str, Any]:
         """Return the state and the URLs of a launch as one object."""
-        state, links = launch.state(), launch_links(launch, self.caller.base_url)
-        return {**msgspec.to_builtins(state), **msgspec.to_builtins(links)}
+        retention = LaunchRetention(abandon_after=self.web.launches.abandon_after)
+        links = launch_links(launch, self.caller.base_url)
+        parts = (launch.state(), retention, links)
+        return {name: value for part in parts for name, value in msgspec.to_builtins(part).items()}
 
 
 class LaunchesHandler(_LaunchStateHandler):

@@ -10,7 +10,7 @@ from .._version import __version__
 from ..core.events import Event
 from ..core.timing.breakdown import Trace
 from ..launches import LaunchState
-from .api import LaunchLinks
+from .api import LaunchLinks, LaunchRetention
 from .base import ApiHandler
 from .stats import PopularAnswer, StatsAnswer
 
@@ -140,6 +140,9 @@ _BUILDS = {
 }
 
 
+_LAUNCH = ("LaunchState", "LaunchRetention", "LaunchLinks")
+
+
 def document(*, lists: bool = True) -> dict[str, Any]:
     """Return the OpenAPI document.
 
@@ -148,7 +151,16 @@ def document(*, lists: bool = True) -> dict[str, Any]:
     lists : bool
         Whether users can list their launches.
     """
-    types = [LaunchLinks, LaunchState, Trace, Event, StatsAnswer, PopularAnswer, Error]
+    types = [
+        LaunchLinks,
+        LaunchRetention,
+        LaunchState,
+        Trace,
+        Event,
+        StatsAnswer,
+        PopularAnswer,
+        Error,
+    ]
     _, components = msgspec.json.schema_components(
         types, ref_template="#/components/schemas/{name}"
     )
@@ -171,7 +183,7 @@ def _launches(*, lists: bool) -> dict[str, Any]:
     own = _operation(
         "listLaunches",
         "List the user's launches, newest first. Only on servers with users.",
-        {"200": _list("The launches.", "launches", "LaunchState", "LaunchLinks")},
+        {"200": _list("The launches.", "launches", *_LAUNCH)},
     )
     return {
         "/api/launches": {
@@ -204,7 +216,7 @@ def _launch() -> dict[str, Any]:
             "get": _operation(
                 "getLaunch",
                 "Get the state of a launch.",
-                {"200": _json("The state.", "LaunchState", "LaunchLinks")},
+                {"200": _json("The state.", *_LAUNCH)},
             ),
             "delete": _operation(
                 "cancelLaunch", "Cancel a launch.", {"202": _json("The state.", "LaunchState")}

@@ -11,6 +11,9 @@ import type { LaunchEvent } from "../wire/event";
 import { Repeats } from "./replay";
 import { type Body, follow, type Reconnectable } from "../wire/reconnect";
 
+/** After this many failed attempts in a row, the BinderHub is given up. */
+const MAX_FAILURES = 5;
+
 /** Options of {@link launchOnBinderHub}. */
 export interface BinderHubOptions {
   /** The BinderHub's absolute address, with a trailing slash. */
@@ -91,24 +94,24 @@ class BuildStream implements Reconnectable {
     return true;
   }
 
-  lost(error: unknown): boolean {
+  lost(error: unknown, _heard: number, failures: number): boolean {
     const wasOpen = this.#isOpen;
     this.#isOpen = false;
     if (!this.#wasOpen) {
       this.#options.refused(error);
       return false;
     }
-    if (!wasOpen) return true;
-    if (this.#mayHaveServer) {
+    if (wasOpen && this.#mayHaveServer) {
       this.#launch.fail("connection-lost", now());
       return false;
     }
+    if (failures >= MAX_FAILURES) {
+      this.#launch.fail("unreachable", now());
+      return false;
+    }
+    if (!wasOpen) return true;
     this.#options.connection("reconnecting");
     return true;
-  }
-
-  giveUp(): void {
-    this.#launch.fail("unreachable", now());
   }
 
   /** Whether a server may have been requested: then reconnecting would start another one. */

@@ -367,7 +367,7 @@ test("resumes a lost connection after the last event, and shows that", async () 
   fetched.mockResolvedValueOnce(new Response("Bad Gateway", { status: 502 }));
   source.cut();
   await pass();
-  expect(text("notice")).toContain("The launch continues");
+  expect(text("notice")).toContain("Connection lost. Reconnecting…");
   expect(get("root").hasAttribute("data-lost")).toBe(true);
   await pass(1000);
   // The proxy responded instead of the server, which restarts: the next pause is longer.

@@ -239,16 +239,16 @@ export class BinderProgressElement extends LitElement {
     const { mode, lost, notice, outcome } = this.#session;
     const { words } = this.#language;
     const shown = isOver(mode) ? outcome : undefined;
+    const view = mode === "idle" ? undefined : this.#view.value;
     const frame = {
       mode,
       lost,
-      notice: notice ? words.localize(notice) : "",
+      notice: notice ? words.localize(notice) : lost ? (view?.state.lost ?? words.say("lost")) : "",
       again: shown ? words.say(shown.again) : "",
       live: this.#live(shown),
       spec: this.spec,
       start: () => void this.start(),
     };
-    const view = mode === "idle" ? undefined : this.#view.value;
     return template(frame, { ...view?.parts(), ...this.#endingParts(shown) }, words);
   }
 

@@ -20,6 +20,7 @@ sheet.replaceSync(styles);
 /** What the buttons do, and the log when it is opened or closed. */
 export interface Actions {
   cancel(): void;
+  reconnect(): void;
   notify(): void;
   logToggled(): void;
 }
@@ -78,6 +79,14 @@ export function buttons(state: ViewState, words: Words, actions: Actions): Templ
       href=${state.url || nothing}
       ?hidden=${mode !== "ready"}
     >${words.say("open")}</a>
+    <button
+      id="reconnect"
+      class="button"
+      part="button reconnect"
+      type="button"
+      ?hidden=${!state.lost}
+      @click=${actions.reconnect}
+    >${words.say("lost.retry")}</button>
     <button
       id="notify"
       class="button"

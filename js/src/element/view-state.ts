@@ -20,6 +20,8 @@ export interface ViewState {
   valueText: string;
   elapsed: string;
   left: string;
+  /** That the connection is lost, in words; empty if it is not. */
+  lost: string;
   phases: Partial<Record<ShownPhase, PhaseState>>;
   cancelling: boolean;
   /** Whether the user wants to be notified; undefined if notifications are not available. */
@@ -59,6 +61,7 @@ export function viewState(
         : words.say("bar.value", { percent: percentText(words, percent), words: spoken }),
     elapsed: elapsed ? words.say(isTerminal(event) ? "elapsed.after" : "elapsed.so-far", elapsed) : "",
     left: cancelling || event?.problem ? "" : timeLeft(words, model.left(time)),
+    lost: lostText(session, words),
     phases: transcript?.phases.states() ?? NONE,
     cancelling,
     notify,
@@ -66,6 +69,17 @@ export function viewState(
     lines: countText(words, "log.lines", transcript?.log.end ?? 0),
     live: event?.problem ? `${label}. ${words.say("problem")}` : event ? label : "",
   };
+}
+
+/** That the connection is lost, and how long the launch goes on without it, as far as that is known. */
+function lostText({ heard, id, keep, lost, source }: LaunchSession, words: Words): string {
+  if (!lost) return "";
+  const text = words.say("lost");
+  if (!id) return source ? text : `${text} ${words.say("lost.build")}`;
+  const keptUntil = heard + 1000 * keep;
+  if (!(keptUntil > Date.now())) return text;
+  const time = new Intl.DateTimeFormat(words.lang, { timeStyle: "short" }).format(keptUntil);
+  return `${text} ${words.say("lost.kept", { time })}`;
 }
 
 /** The label of a step. */

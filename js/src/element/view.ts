@@ -10,6 +10,7 @@ import { LaunchTranscript } from "../session/transcript";
 import { buttons, log, panel, sheet } from "./running";
 import type { LaunchSession } from "../session/session";
 import { type ViewState, viewState } from "./view-state";
+import { wake } from "./wake";
 import type { Parts } from "./template";
 import type { Words } from "../i18n/words";
 
@@ -37,6 +38,8 @@ export class LaunchView {
   readonly #host: ViewHost;
   readonly #reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
   readonly #bar: Bar;
+  /** When the connection was lost, in seconds since 1970. */
+  #lostAt: number | undefined;
   readonly #notifier: Notifier;
   readonly #tab = new Lazy(
     async () => new (await import("./tab")).Tab(),
@@ -76,7 +79,9 @@ export class LaunchView {
   tick(time: number): ViewState {
     const { session } = this.#host;
     const words = this.#host.words();
-    this.state = viewState(session, time, words, this.#notifier.wanted);
+    // What the server does meanwhile is not known.
+    this.#lostAt = session.lost ? (this.#lostAt ?? time) : undefined;
+    this.state = viewState(session, this.#lostAt ?? time, words, this.#notifier.wanted);
     if (this.#reducedMotion.matches) this.#bar.set(this.state.percent ?? 0);
     if (this.#host.showsInTab()) {
       this.#tab.want();
@@ -101,7 +106,7 @@ export class LaunchView {
     // A new launch starts at 0 at once.
     if (!model.event) this.#bar.set(0);
     if (this.#reducedMotion.matches) return false;
-    return this.#bar.frame(time, model.at(now), mode === "running" && !lost);
+    return this.#bar.frame(time, model.at(this.#lostAt ?? now), mode === "running" && !lost);
   }
 
   /** The parts to draw. */
@@ -109,6 +114,7 @@ export class LaunchView {
     const words = this.#host.words();
     const actions = {
       cancel: () => this.#host.cancel(),
+      reconnect: wake,
       notify: () => void this.#notifier.toggle(),
       logToggled: () => this.#showLog(),
     };

@@ -10,6 +10,9 @@ import type { LaunchEvent } from "../wire/event";
 import { Repeats } from "../binderhub/replay";
 import { type Body, follow, type Reconnectable } from "../wire/reconnect";
 
+/** After this many failed attempts in a row, JupyterHub is given up. */
+const MAX_FAILURES = 5;
+
 /** Options of {@link followSpawn}. */
 export interface SpawnOptions {
   /** The address of the stream, as JupyterHub's page names it. */
@@ -73,17 +76,17 @@ class SpawnStream implements Reconnectable {
     return true;
   }
 
-  lost(error: unknown): boolean {
+  lost(error: unknown, _heard: number, failures: number): boolean {
     if (error instanceof ApiError && error.final) {
       this.#options.refused(error);
       return false;
     }
+    if (failures >= MAX_FAILURES) {
+      this.#launch.fail("hub-unreachable", now());
+      return false;
+    }
     this.#options.connection("reconnecting");
     return true;
-  }
-
-  giveUp(): void {
-    this.#launch.fail("hub-unreachable", now());
   }
 }
 

@@ -78,6 +78,10 @@ export class LaunchSession {
   url = "";
   notice: LocalizedText | undefined;
   lost = false;
+  /** When data last arrived before the connection was lost, in local milliseconds. */
+  heard = 0;
+  /** For how long the server keeps a launch without viewers, in seconds. */
+  keep = NaN;
   cancelling = false;
 
   readonly #callbacks: SessionCallbacks;
@@ -115,7 +119,7 @@ export class LaunchSession {
   /** Start a launch, whatever was there before. */
   async start(): Promise<void> {
     const attempt = this.#reset();
-    if (this.source) return this.#follow(this.source, "lost");
+    if (this.source) return this.#follow(this.source);
     try {
       if (!this.spec) {
         throw new InvalidValueError("unusable.spec", "Nothing to launch: no spec is given.");
@@ -198,7 +202,7 @@ export class LaunchSession {
     this.#earlyEvents = [];
     this.outcome = undefined;
     this.url = "";
-    this.#clearNotice();
+    this.#setLost();
     this.cancelling = false;
     this.#setMode("starting");
     return this.#attempt;
@@ -231,19 +235,19 @@ export class LaunchSession {
     const { launchOnBinderHub } = await import("../binderhub/binderhub");
     if (attempt !== this.#attempt) return;
     const { spec } = this;
-    this.#follow(
-      (callbacks) => ({ stop: launchOnBinderHub({ binderhub, spec, ...callbacks }) }),
-      "lost.binderhub",
-    );
+    this.#follow((callbacks) => ({ stop: launchOnBinderHub({ binderhub, spec, ...callbacks }) }));
   }
 
-  #follow(source: LaunchSource, lost: TextKey): void {
+  #follow(source: LaunchSource): void {
     this.model.offset = 0;
     this.#callbacks.started("");
     this.#setMode("running");
     const { stop, cancel } = source({
       event: (event) => this.#take(event),
-      connection: (state) => this.#setLost(state !== "open", lost),
+      connection: (state) => {
+        this.#setLost(state !== "open");
+        this.#callbacks.changed(true);
+      },
       refused: (error) => this.#fail("outcome.refused", error),
     });
     this.#stop = stop;
@@ -257,7 +261,7 @@ export class LaunchSession {
       {
         event: (event) => this.#take(event),
         open: () => this.#opened(),
-        lost: (error) => this.#lost(error),
+        lost: (error, heard) => this.#lost(error, heard),
         refused: (error) => this.#refused(error),
         error: (error) => console.error(error),
       },
@@ -266,8 +270,8 @@ export class LaunchSession {
   }
 
   #opened(): void {
-    this.#setLost(false);
-    if (this.mode === "starting") this.#setMode("running");
+    this.#setLost();
+    this.#setMode("running");
     void this.#setClock();
   }
 
@@ -277,7 +281,9 @@ export class LaunchSession {
     const before = now();
     try {
       const state = await getState(this.launchUrl);
-      if (id === this.id) this.model.offset = state.now - (before + now()) / 2;
+      if (id !== this.id) return;
+      this.model.offset = state.now - (before + now()) / 2;
+      this.keep = state.abandon_after;
     } catch (error) {
       // The launch can be shown without it, and the clocks may well agree.
       console.warn(error);
@@ -296,23 +302,17 @@ export class LaunchSession {
     if (event.phase === "failed") this.#failed(event.reason);
   }
 
-  #setLost(lost: boolean, key: TextKey = "lost"): void {
-    if (lost === this.lost) return;
-    this.lost = lost;
-    this.notice = lost ? { key } : undefined;
-    this.#callbacks.changed(true);
-  }
-
-  #lost(error: unknown): void {
+  #lost(error: unknown, heard: number): void {
+    if (!this.lost) this.heard = heard;
     this.#setLost(true);
     // No event has ever arrived: it may be more than the network.
     if (!this.model.event && isForeign(this.server)) this.notice = messageOf(error, this.server);
     this.#callbacks.changed(true);
   }
 
-  /** The connection is good again, or does not matter any more. */
-  #clearNotice(): void {
-    this.lost = false;
+  /** Without an argument, the connection is good again, or does not matter any more. */
+  #setLost(lost = false): void {
+    this.lost = lost;
     this.notice = undefined;
   }
 
@@ -334,7 +334,7 @@ export class LaunchSession {
   }
 
   #end(outcome: Outcome, mode: Mode = "gone"): void {
-    this.#clearNotice();
+    this.#setLost();
     this.outcome = outcome;
     this.#setMode(mode);
   }
@@ -351,7 +351,7 @@ export class LaunchSession {
       this.#failed("unusable");
       return;
     }
-    this.#clearNotice();
+    this.#setLost();
     this.#setMode("ready");
     this.#callbacks.ready(this.url);
   }

@@ -37,6 +37,8 @@ export interface LaunchState {
   /** The number of its latest event. */
   last: number;
   viewers: number;
+  /** Seconds without viewers after which a running launch is cancelled. */
+  abandon_after: number;
 }
 
 /** An error response of the server, with its own message. */
@@ -106,8 +108,12 @@ export interface WatchCallbacks {
   event(event: LaunchEvent): void;
   /** The stream has begun. */
   open?(): void;
-  /** The connection was lost. It is made again, and no event is missed. */
-  lost?(error: unknown): void;
+  /**
+   * The connection was lost. It is made again, and no event is missed.
+   *
+   * @param heard - when data last arrived, in milliseconds since 1970
+   */
+  lost?(error: unknown, heard: number): void;
   /** The server does not know the launch or refuses to show it. No event follows. */
   refused?(error: ApiError): void;
   /** The server sent something that is not an event. The stream goes on. */
@@ -152,10 +158,10 @@ export function watch(eventsUrl: string, callbacks: WatchCallbacks, after = 0): 
       callbacks.event(event);
       return true;
     },
-    lost(error) {
+    lost(error, heard) {
       const isFinal = error instanceof ApiError && error.final;
       if (isFinal) callbacks.refused?.(error);
-      else callbacks.lost?.(error);
+      else callbacks.lost?.(error, heard);
       return !isFinal;
     },
   };

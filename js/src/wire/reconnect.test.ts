@@ -2,7 +2,7 @@ import { getEventListeners } from "node:events";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { StreamedResponse } from "../../testing/streamed-response";
 import { pause } from "./pause";
-import { follow, type Reconnectable } from "./reconnect";
+import { follow, type Reconnectable, wake } from "./reconnect";
 
 let abort: AbortController;
 let connection: StreamedResponse;
@@ -17,6 +17,7 @@ beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   vi.spyOn(Math, "random").mockReturnValue(0.5);
   vi.spyOn(performance, "now").mockImplementation(() => milliseconds);
+  vi.spyOn(Date, "now").mockImplementation(() => milliseconds);
 });
 afterEach(() => {
   abort.abort();
@@ -96,13 +97,78 @@ test("so does a long connection, such as that of a launch in the queue", async (
 });
 
 test("it gives up after the last delay, if the stream wants that", async () => {
-  const giveUp = vi.fn();
+  const lost = vi.fn((_error, _heard, failures: number) => failures < 5);
   const open = vi.fn(() => Promise.reject(new TypeError("network")));
-  const end = start({ open, giveUp });
+  const end = start({ open, lost });
   await pass(30);
   await end;
-  expect(giveUp).toHaveBeenCalledTimes(1);
+  expect(lost).toHaveBeenCalledTimes(6);
   expect(open).toHaveBeenCalledTimes(6);
+});
+
+test("it reconnects at once when the page wakes up during a pause, and the delays start over", async () => {
+  let isOnline = true;
+  void start({
+    async open(signal) {
+      if (!isOnline) throw new TypeError("network");
+      connection = new StreamedResponse("", signal);
+      return connection.response.body!;
+    },
+  });
+  await pass(0);
+  isOnline = false;
+  connection.end();
+  await pass(20);
+  isOnline = true;
+  wake();
+  await pass(0);
+  expect(opened()).toEqual([0, 20]);
+  connection.end();
+  await pass(1);
+  expect(opened()).toEqual([0, 20, 21]);
+});
+
+test("a connection that was silent for some time is replaced at once when the page wakes up", async () => {
+  void start();
+  await pass(10);
+  wake();
+  await pass(0);
+  expect(opened()).toEqual([0]);
+  await pass(11);
+  wake();
+  await pass(0);
+  expect(opened()).toEqual([0, 21]);
+});
+
+test("a silent connection is replaced after 35 seconds", async () => {
+  void start();
+  await pass(30);
+  connection.write(":keepalive\n\n");
+  await pass(34);
+  expect(opened()).toEqual([0]);
+  await pass(2);
+  expect(opened()).toEqual([0, 66]);
+});
+
+test("it tells when data last arrived", async () => {
+  const lost = vi.fn(() => true);
+  void start({ lost });
+  await pass(3);
+  connection.write(":keepalive\n\n");
+  await pass(4);
+  connection.end();
+  await pass(0);
+  expect(lost).toHaveBeenCalledWith(undefined, 3000, 0);
+});
+
+test("once it has ended, it does not wake up", async () => {
+  const end = start();
+  await pass(0);
+  abort.abort();
+  await end;
+  wake();
+  await pass(0);
+  expect(opened()).toEqual([0]);
 });
 
 test("it ends if the stream does not want to reconnect", async () => {

@@ -5,13 +5,27 @@ import { pause } from "./pause";
 import { readEvents } from "./stream";
 
 /** Seconds before each attempt to reconnect. */
-const DELAYS = [1, 2, 4, 8, 15];
+const DELAYS = [1, 2, 4, 8];
 
-/** A connection that lasted this many milliseconds was a good one: the delays start over. */
+/** Seconds before each further attempt. */
+const LONGEST_DELAY = 15;
+
+/** A connection that had data after this many milliseconds was a good one: the delays start over. */
 const STABLE = 30_000;
 
 /** Without any data for this many milliseconds, a connection is dead: servers send keepalives. */
-const SILENCE = 60_000;
+const SILENCE = 35_000;
+
+/** After this many milliseconds without any data, {@link wake} replaces a connection. */
+const QUIET = 20_000;
+
+/** What reconnects at once when {@link wake} is called. */
+const sleepers = new Set<() => void>();
+
+/** Reconnect all streams at once, except those that got data a moment ago. */
+export function wake(): void {
+  for (const wakeUp of sleepers) wakeUp();
+}
 
 /** The body of a response. */
 export type Body = ReadableStream<Uint8Array<ArrayBuffer>>;
@@ -37,11 +51,11 @@ export interface Reconnectable {
    * Called when a connection ended or could not be made.
    *
    * @param error - nothing if the server ended the stream
+   * @param heard - when data last arrived or the connection was begun, in milliseconds since 1970
+   * @param failures - the number of attempts before that failed in a row
    * @returns whether to reconnect
    */
-  lost(error: unknown): boolean;
-  /** Called instead of another attempt when all delays are used up. Without it, the last repeats. */
-  giveUp?(): void;
+  lost(error: unknown, heard: number, failures: number): boolean;
 }
 
 /**
@@ -53,22 +67,34 @@ export interface Reconnectable {
  * @param stop - ends it; the stream's own end does that, too
  */
 export async function follow(stream: Reconnectable, stop: AbortSignal): Promise<void> {
-  for (let failures = 0; ; failures += 1) {
+  let failures = 0;
+  /** When data last arrived, or the connection was begun; 0 during a pause. */
+  let heard: number;
+  /** Ends the connection, or the pause. */
+  let ender: AbortController;
+  const end = () => ender.abort();
+  const wakeUp = () => {
+    if (Date.now() - heard < QUIET) return;
+    // The network may need another moment.
+    failures = -1;
+    end();
+  };
+  stop.addEventListener("abort", end);
+  sleepers.add(wakeUp);
+  for (; ; failures += 1) {
     let error: unknown;
-    let opened = Number.NaN;
-    const connection = new AbortController();
-    const close = () => connection.abort();
+    const began = Date.now();
+    ender = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const alive = () => {
+      heard = Date.now();
       clearTimeout(timer);
-      timer = setTimeout(close, SILENCE);
+      timer = setTimeout(end, SILENCE);
     };
-    stop.addEventListener("abort", close);
     try {
       alive();
-      const body = await stream.open(connection.signal);
-      if (stop.aborted) return;
-      opened = performance.now();
+      const body = await stream.open(ender.signal);
+      if (stop.aborted) break;
       stream.opened();
       await readEvents(
         body,
@@ -82,13 +108,16 @@ export async function follow(stream: Reconnectable, stop: AbortSignal): Promise<
       error = reason;
     } finally {
       clearTimeout(timer);
-      stop.removeEventListener("abort", close);
-      close();
+      end();
     }
-    if (performance.now() - opened > STABLE) failures = 0;
-    if (stop.aborted || !stream.lost(error)) return;
-    if (failures >= DELAYS.length && stream.giveUp) return stream.giveUp();
-    await pause(DELAYS[Math.min(failures, DELAYS.length - 1)]!, stop);
-    if (stop.aborted) return;
+    if (heard! - began > STABLE) failures = 0;
+    if (stop.aborted || !stream.lost(error, heard!, failures)) break;
+    if (failures < 0) continue;
+    heard = 0;
+    ender = new AbortController();
+    await pause(DELAYS[failures] ?? LONGEST_DELAY, ender.signal);
+    if (stop.aborted) break;
   }
+  stop.removeEventListener("abort", end);
+  sleepers.delete(wakeUp);
 }
