@@ -1,4 +1,4 @@
-"""repo2docker's content providers, one for each provider of a spec.
+"""repo2docker's content providers of records, one for each provider of a spec.
 
 The spec determines the provider. repo2docker itself tries one after the other, and most of them
 send requests to find out whether they support an address.
@@ -24,9 +24,8 @@ from repo2docker.utils import deep_get
 
 from .options import FetchSettings
 from .safe_files import SafeFolder, TooLargeError, checked_path
-from .size_limit import watched
 
-__all__ = ["content_provider"]
+__all__ = ["RECORDS"]
 
 _CHUNK = 2**16
 _LONGEST_RESPONSE = 32 * 2**20
@@ -157,32 +156,13 @@ class CKAN(_Record, contentproviders.CKAN):  # type: ignore[misc] # as above
                 yield from self._save(str(resource["url"]), name, output_dir)
 
 
-class Git(contentproviders.Git):  # type: ignore[misc] # as above
-    """A git repository, with its submodules."""
-
-    settings: FetchSettings
-
-    def fetch(
-        self, spec: Mapping[str, Any], output_dir: str, yield_output: bool = False
-    ) -> Iterator[str]:
-        """Clone a repository. git is ended if the repository becomes too large."""
-        with watched(Path(output_dir), self.settings.limits):
-            yield from super().fetch(spec, output_dir, yield_output=yield_output)
-
-
-_RECORDS: dict[str, Any] = {
+RECORDS: dict[str, Any] = {
     "zenodo": Zenodo,
     "figshare": Figshare,
     "dataverse": Dataverse,
     "hydroshare": Hydroshare,
     "ckan": CKAN,
 }
-
-
-def content_provider(settings: FetchSettings) -> Any:
-    """Return the class of the content provider, with its settings."""
-    provider = _RECORDS.get(settings.provider, Git)
-    return type(provider.__name__, (provider,), {"settings": settings})
 
 
 def _body(chunks: Iterable[bytes]) -> bytes:

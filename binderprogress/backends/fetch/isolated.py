@@ -14,16 +14,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..processes.child import limited
+from ..processes.limits import limited
 from ..processes.messages import ProgramError, program_messages
 from ..processes.sandbox import sandboxed
 from .checkout import check_checkout
 from .options import FetchPlan
 
-__all__ = ["fetch", "isolated_provider", "provider_name"]
+__all__ = ["RECORD_NAMES", "fetch", "isolated_provider", "provider_name"]
 
 # repo2docker's names of the content providers of records.
-_NAMES = {
+RECORD_NAMES = {
     "zenodo": "Zenodo",
     "figshare": "Figshare",
     "dataverse": "Dataverse",
@@ -110,4 +110,4 @@ def isolated_provider(plan: FetchPlan) -> type:
 
 def provider_name(plan: FetchPlan) -> str:
     """Return repo2docker's name of the content provider."""
-    return _NAMES.get(plan.settings.provider, "Git")
+    return RECORD_NAMES.get(plan.settings.provider, "Git")

@@ -26,7 +26,7 @@ from uv import find_uv_bin
 from ..._private import make_private_folder
 from ..fetch.isolated import fetch, provider_name
 from ..fetch.options import FetchPlan, take_plan
-from ..processes.child import Lines
+from ..processes.lines import Lines
 from ..processes.messages import ProgramError
 from .detect_program import OURS, Detected, detect
 from .marker import MARKER

@@ -20,7 +20,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from ..buildpacks import pick_buildpack
 from ..fetch.options import FetchPlan
-from ..processes.child import limited
+from ..processes.limits import limited
 from ..processes.sandbox import sandboxed
 
 __all__ = ["Detected", "detect"]

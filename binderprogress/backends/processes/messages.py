@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .child import Lines
+from .lines import Lines
 
 __all__ = ["MessageHandler", "ProgramError", "print_message", "program_messages"]
 

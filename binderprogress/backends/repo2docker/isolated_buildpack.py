@@ -20,8 +20,8 @@ import msgspec
 
 from ..fetch.checkout import UnsafeCheckoutError, check_checkout
 from ..fetch.options import FetchPlan
-from ..processes.child import limited
 from ..processes.environment import ENGINE, PUSH, exclude
+from ..processes.limits import limited
 from ..processes.messages import ProgramError, program_messages
 from ..processes.sandbox import sandboxed
 from .render_program import CONTEXT, RESULT, TASK, Rendered, RenderTask

@@ -12,8 +12,8 @@ import pytest
 
 from binderprogress.backends.base import BuildResult, ResolvedSpec
 from binderprogress.backends.fetch.archives import Archives
-from binderprogress.backends.fetch.content_providers import _RECORDS
-from binderprogress.backends.fetch.isolated import _NAMES
+from binderprogress.backends.fetch.content_providers import RECORDS
+from binderprogress.backends.fetch.isolated import RECORD_NAMES
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.backends.repo2docker.builder import Repo2dockerBuilder
 from binderprogress.core.log.reader import LogReader
@@ -553,4 +553,4 @@ async def test_repo2docker_fetches_a_record(
 
 
 def test_the_names_of_the_providers_are_those_of_repo2docker() -> None:
-    assert {key: provider.__name__ for key, provider in _RECORDS.items()} == _NAMES
+    assert {key: provider.__name__ for key, provider in RECORDS.items()} == RECORD_NAMES

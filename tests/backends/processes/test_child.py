@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binderprogress.backends.processes.child import Lines, Process, check_exit, run
+from binderprogress.backends.processes.child import Process, check_exit, run
+from binderprogress.backends.processes.lines import Lines
 from binderprogress.errors import LaunchFailedError
 
 from ...support.asynchronous import asynchronous

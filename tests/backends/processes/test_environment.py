@@ -11,8 +11,8 @@ import pytest
 from traitlets import TraitError
 
 from binderprogress.backends.fetch.git import GitResolver
-from binderprogress.backends.processes.child import limited
 from binderprogress.backends.processes.environment import git_environment, private_home, select
+from binderprogress.backends.processes.limits import limited
 
 
 def test_variables_are_selected_by_name() -> None:
