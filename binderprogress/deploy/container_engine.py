@@ -22,9 +22,13 @@ from .host_processes import HostProcess, ProcessId
 __all__ = ["ContainerHost"]
 
 
+_FILE = "containers.json"
+
+
 class _Record(msgspec.Struct):
     """What the next server needs to know: its containers, and podman's service."""
 
+    engine: str
     prefix: str
     service: ProcessId | None = None
 
@@ -49,12 +53,23 @@ class ContainerHost:
         self._folder = folder
         self._socket = folder / "podman.sock"
         self._log = log
-        self._file = folder / "containers.json"
-        self._record = self._read() or _Record(f"binderprogress-{secrets.token_hex(4)}")
+        self._file = folder / _FILE
+        record = _read(self._file)
+        if record is None or record.engine != engine:
+            record = _Record(engine, f"binderprogress-{secrets.token_hex(4)}")
+        self._record = record
         self._has_service = engine == "podman" and "DOCKER_HOST" not in os.environ
         self._service: HostProcess | None = None
         self.env = {"DOCKER_HOST": f"unix://{self._socket}"} if self._has_service else {}
         """Environment variables for JupyterHub."""
+
+    @classmethod
+    def left_in(
+        cls, folder: Path, *, log: logging.Logger | logging.LoggerAdapter[Any]
+    ) -> ContainerHost | None:
+        """Return that of an earlier run, if there was one."""
+        record = _read(folder / _FILE)
+        return cls(record.engine, folder=folder, log=log) if record is not None else None
 
     @property
     def config(self) -> Mapping[str, Mapping[str, Any]]:
@@ -156,12 +171,13 @@ class ContainerHost:
             for command in (["kill"], ["rm", "--force"]):
                 await run([self._engine, *command, *names], timeout=2, keep_daemons=True)
 
-    def _read(self) -> _Record | None:
-        try:
-            return msgspec.json.decode(self._file.read_bytes(), type=_Record)
-        except (FileNotFoundError, msgspec.MsgspecError):
-            return None
-
     def _write(self) -> None:
         make_private_file(self._file)
         self._file.write_bytes(msgspec.json.encode(self._record))
+
+
+def _read(file: Path) -> _Record | None:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Record)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None  # such as that of another version

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from .._private import make_private_folder
+from .._temporary import OwnedFolder
 
 __all__ = ["HubFolder"]
 
@@ -28,7 +28,7 @@ class HubFolder:
         Its path.
     lock : FileLock, optional
         Held by this server. None: the folder is temporary.
-    temporary : tempfile.TemporaryDirectory, optional
+    temporary : OwnedFolder, optional
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class HubFolder:
         name: str,
         *,
         lock: FileLock | None = None,
-        temporary: tempfile.TemporaryDirectory[str] | None = None,
+        temporary: OwnedFolder | None = None,
     ) -> None:
         self.name = name
         self._lock = lock
@@ -84,9 +84,7 @@ class HubFolder:
 
     @classmethod
     def _make_temporary(cls) -> HubFolder:
-        temporary = tempfile.TemporaryDirectory(
-            prefix="binderprogress-hub-", ignore_cleanup_errors=True
-        )
+        temporary = OwnedFolder("hub")
         return cls(temporary.name, temporary=temporary)
 
     @property

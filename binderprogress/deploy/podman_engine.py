@@ -41,7 +41,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -51,6 +50,8 @@ from typing import IO, Any
 
 from repo2docker.engine import ContainerEngine, ContainerEngineException, Image
 from traitlets import List, Unicode
+
+from .._temporary import OwnedFolder
 
 __all__ = ["PodmanEngine", "PodmanError"]
 
@@ -204,7 +205,7 @@ class PodmanEngine(ContainerEngine):
         self, args: list[str], *, fileobj: IO[bytes] | None, path: str, dockerfile: str
     ) -> Iterator[str]:
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(_temporary_folder()))
+            folder = Path(stack.enter_context(OwnedFolder("podman")))
             image_id = folder / "image-id"
             if fileobj is not None:
                 path = str(folder / "context")
@@ -224,7 +225,7 @@ class PodmanEngine(ContainerEngine):
             args = ["push"]
             if self.registry_credentials:
                 # A separate file, so that the user's logins do not change.
-                folder = Path(stack.enter_context(_temporary_folder()))
+                folder = Path(stack.enter_context(OwnedFolder("podman")))
                 auth = f"--authfile={folder / 'auth.json'}"
                 self._login(auth, **self.registry_credentials)
                 args.append(auth)
@@ -282,10 +283,6 @@ def _environment() -> dict[str, str]:
     """
     home = os.environ.get("BINDERPROGRESS_ENGINE_HOME")
     return {**os.environ, **({"HOME": home} if home else {})}
-
-
-def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="binderprogress-")
 
 
 @contextmanager

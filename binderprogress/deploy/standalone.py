@@ -37,6 +37,7 @@ from .composition import (
 )
 from .extensions import Extensions
 from .own_jupyterhub import OwnJupyterHub
+from .sweep import sweep
 from .tracing import Tracing
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ class Server(LoggingConfigurable):
             **self._web_options(),
         )
         self._server = HttpServer(parent=self)
+        self._sweeping: asyncio.Task[None] | None = None
 
     # -- what subclasses override
 
@@ -238,6 +240,7 @@ class Server(LoggingConfigurable):
         # Last: launches that end before the history is open would not be recorded. Clients that
         # connect earlier wait in the queue of the socket.
         self._server.listen(app, sockets, trust_proxy=self.web.trust_proxy)
+        self._sweeping = asyncio.create_task(sweep(self.builder, log=self.log))
 
     async def open_history(self) -> None:
         """Open the history, and keep ended launches in it.
@@ -264,6 +267,7 @@ class Server(LoggingConfigurable):
             self.log,
             ("closing the port", self._server.stop),
             ("cancelling launches", self._stop_launches),
+            ("cleaning up after earlier runs", self._stop_sweeping),
             ("stopping JupyterHub", partial(self._stop_hub, keep=hand_over)),
             ("closing the traces", self.tracing.close),
             ("closing the backend", self.backend.close),
@@ -271,6 +275,11 @@ class Server(LoggingConfigurable):
             ("closing the history", partial(asyncio.to_thread, self.launches.history.close)),
             ("closing connections", self._server.close),
         )
+
+    async def _stop_sweeping(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.gather(self._sweeping, return_exceptions=True)
 
     async def _stop_launches(self) -> None:
         # Our own JupyterHub stops its servers. Those of another one are stopped one by one.

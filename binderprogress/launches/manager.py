@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from traitlets import Float, Integer
 from traitlets.config import LoggingConfigurable
 
 from .._steps import take_steps
+from .._temporary import OwnedFolder
 from ..backends.base import AnyBackend, RefFinder, Resumable
 from ..channels.base import ChannelStore
 from ..core.log.reasons import RULES, RuleSet
@@ -187,7 +187,7 @@ class LaunchManager(LoggingConfigurable):
         """Launches whose first event is being stored."""
         self._launches: dict[str, Launch] = {}
         self._timers = Timers()
-        self._logs = tempfile.TemporaryDirectory(prefix="binderprogress-")
+        self._logs = OwnedFolder("logs")
         self._learner = Learner(self.log)
         self._factory = Factory(
             backend=backend,

@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 from traitlets import Bool, Dict, Enum, Float, Instance, Integer, List, Unicode, default
 from traitlets.config import LoggingConfigurable
 
+from ..._temporary import OwnedFolder
 from ...core.log.diagnosis import diagnose
 from ...core.log.reasons import failure
 from ...core.redact import redact
@@ -194,7 +194,7 @@ class GitResolver(LoggingConfigurable):
             return "c.GitResolver.credentials needs the user's home folder"
         if reason := why_no_sandbox():
             return reason
-        with tempfile.TemporaryDirectory(prefix="binderprogress-sandbox-") as folder:
+        with OwnedFolder("sandbox") as folder:
             program = [sys.executable, "-c", "import binderprogress"]
             command = sandboxed(program, writable=Path(folder), folder=Path(folder))
             code, output = await run(command, timeout=self.timeout)

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import re
-import shutil
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from platformdirs import user_cache_path
-from traitlets import Enum, List, Unicode, default
+from traitlets import Enum, Integer, List, Unicode, default
 
 from ...core.log.reader import Record
 from ...core.phases import Phase
@@ -26,7 +25,7 @@ from ..fetch.git import GitResolver, git_environment
 from ..fetch.proxy import FetchProxy
 from ..processes.child import Process, check_exit, run
 from ..processes.environment import PACKAGES, private_home
-from .marker import MARKER
+from .environments import Environments, use
 
 __all__ = ["LocalBuilder"]
 
@@ -70,6 +69,15 @@ class LocalBuilder(GitResolver):
     def _default_environments(self) -> str:
         return str(user_cache_path("binderprogress") / "environments")
 
+    budget = Integer(
+        20 * 2**30,
+        min=0,
+        help="""
+        Disk space for environments, in bytes. When it is used up, the least recently used ones are
+        removed, but none that a server uses, or that was used within 15 minutes. 0: no limit.
+        """,
+    ).tag(config=True)
+
     base_packages = List(
         Unicode(),
         ["jupyterlab>=4", "notebook>=7"],
@@ -88,6 +96,11 @@ class LocalBuilder(GitResolver):
         """,
     ).tag(config=True)
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._environments = Environments(Path(self.environments).expanduser())
+        self._shrinking: asyncio.Task[None] | None = None
+
     def folder(self, resolved: ResolvedSpec) -> Path:
         """Return the folder of a commit's environment."""
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -101,7 +114,7 @@ class LocalBuilder(GitResolver):
     ) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
         """Build the environment, or find an existing one; see `base.Builder.build`."""
         folder = self.folder(resolved)
-        if (folder / MARKER).is_file():
+        if await asyncio.to_thread(_is_there, folder):
             yield BuildResult(str(folder), found=True)
             return
         task = {
@@ -122,8 +135,25 @@ class LocalBuilder(GitResolver):
                         yield record
         finally:
             # Attack: builds that fail or are cancelled, one after the other, fill the disk.
-            await asyncio.shield(asyncio.to_thread(_remove_incomplete, folder))
+            await asyncio.shield(asyncio.to_thread(self._environments.remove_incomplete, folder))
+        await asyncio.to_thread(_is_there, folder)
+        self._shrink_in_background()
         yield BuildResult(str(folder))
+
+    def remove_incomplete(self) -> None:
+        """Remove environments whose build was killed, and then as many as exceed the budget."""
+        for folder in self._environments.remove_incomplete():
+            self.log.info("Removed the incomplete environment %s.", folder.name)
+        self._shrink()
+
+    def _shrink_in_background(self) -> None:
+        if self._shrinking is None or self._shrinking.done():
+            self._shrinking = asyncio.create_task(asyncio.to_thread(self._shrink))
+
+    def _shrink(self) -> None:
+        if self.budget:
+            for environment in self._environments.shrink(self.budget):
+                self.log.info("Removed the environment %s to make room.", environment.folder.name)
 
     async def _run(
         self, task: Mapping[str, Any], resolved: ResolvedSpec, proxy: FetchProxy | None
@@ -167,16 +197,10 @@ class LocalBuilder(GitResolver):
         return dict(self._uv_folders)
 
 
-def _remove_incomplete(folder: Path) -> None:
-    """Remove an incomplete environment, unless another process is building it."""
-    # filelock is part of the extra "local".
-    from filelock import FileLock, Timeout
-
+def _is_there(folder: Path) -> bool:
+    """Whether an environment is complete. It counts as used now."""
     try:
-        with FileLock(folder.with_name(folder.name + ".lock"), blocking=False):
-            if not (folder / MARKER).is_file():
-                shutil.rmtree(folder, ignore_errors=True)
-    except Timeout:
-        return  # another process is building the same environment
+        with use(folder):
+            return True
     except OSError:
-        return  # the folder of environments is not writable, so it has no incomplete ones
+        return False  # it does not exist, is incomplete, or is being removed

@@ -1,8 +1,11 @@
-"""The file that marks a complete environment."""
+"""The files that mark an environment."""
 
 from __future__ import annotations
 
-__all__ = ["MARKER"]
+__all__ = ["IN_USE", "MARKER"]
 
 MARKER = "binderprogress.json"
-"""Its name in the folder of the environment."""
+"""The file of a complete environment."""
+
+IN_USE = "in-use"
+"""The file that is locked while the environment is used; see `environments`."""

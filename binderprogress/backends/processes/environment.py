@@ -9,11 +9,12 @@ So variables are passed by name, and ``HOME`` is an empty folder.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
+
+from ..._temporary import OwnedFolder
 
 __all__ = [
     "ENGINE",
@@ -169,9 +170,7 @@ def git_environment(
 @contextmanager
 def private_home() -> Iterator[dict[str, str]]:
     """Create an empty home folder for a context. It yields the environment variable for it."""
-    with tempfile.TemporaryDirectory(
-        prefix="binderprogress-home-", ignore_cleanup_errors=True
-    ) as folder:
+    with OwnedFolder("home") as folder:
         yield {"HOME": folder}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from traitlets import Bool, Enum, Integer, List, Unicode
 
 from ..._share import share_path
+from ..._temporary import OwnedFolder
 from ...core.log.reader import Record
 from ...core.log.reasons import failure
 from ...core.phases import Phase
@@ -137,9 +137,7 @@ class Repo2dockerBuilder(GitResolver):
         # The checkout is created in this folder, which no other user can read or write.
         with (
             private_home() as home,
-            tempfile.TemporaryDirectory(
-                prefix="binderprogress-fetch-", ignore_cleanup_errors=True
-            ) as folder,
+            OwnedFolder("fetch") as folder,
         ):
             env |= home
             # Other limits would apply to the engine. It has its own settings for them.

@@ -21,6 +21,7 @@ from jupyterhub.utils import maybe_future
 from traitlets import Integer, Unicode
 
 from ..._private import make_private_folder
+from ...backends.local.environments import use
 from ...backends.local.marker import MARKER
 from .readiness import until_it_answers
 
@@ -49,6 +50,8 @@ import runpy
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
+_MISSING = "The environment does not exist. Launch the repository again."
+
 # As in repo2docker.
 _STARTS = ("start", "binder/start", ".binder/start")
 
@@ -74,10 +77,20 @@ class EnvironmentSpawner(LocalProcessSpawner):
     async def start(self) -> Any:
         """Copy the repository and start the server."""
         environment, details = self._environment()
+        try:
+            with use(environment) as file:
+                return await self._start(environment, details, file)
+        except FileNotFoundError as error:
+            self.log.warning("%s", error)
+            raise ValueError(_MISSING) from error
+
+    async def _start(self, environment: Path, details: dict[str, Any], in_use: int) -> Any:
         home = self._home()
         copy = asyncio.to_thread(_copy, environment / "repository", home)
         self._copying = asyncio.ensure_future(copy)
         await asyncio.shield(self._copying)
+        # The environment is not removed as long as the server has this file open.
+        self.popen_kwargs["pass_fds"] = [in_use]
         self.cmd = _command(environment / "venv" / "bin")
         if details["start"]:
             # The repository's start script, which runs its arguments: `exec "$@"`.
@@ -157,7 +170,7 @@ class EnvironmentSpawner(LocalProcessSpawner):
         environment = Path(str(self.user_options.get("image", ""))).resolve()
         marker = environment / MARKER
         if environment.parent != Path(self.environments).resolve() or not marker.is_file():
-            raise ValueError("The environment does not exist. Launch the repository again.")
+            raise ValueError(_MISSING)
         details: dict[str, Any] = json.loads(marker.read_text())
         return environment, details
 

@@ -1,0 +1,254 @@
+"""The environments on this machine: which there are, who uses them, and how they are removed.
+
+Each has a file that whoever uses it has locked: a Jupyter server as long as it runs. The kernel
+releases the lock when it ends. The time of the file is when the environment was last used. Another
+lock, next to the folder, is held by the process that builds it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from .marker import IN_USE, MARKER
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+__all__ = ["Environment", "Environments", "disk_usage", "use"]
+
+# Attack, or a mistake: the folder of the environments has other folders, too.
+_NAME = re.compile(r"[a-z0-9-]*-[0-9a-f]{32}")
+
+_OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_GRACE = 900.0
+"""Seconds after its last use for which an environment is kept. A launch may be starting it."""
+
+
+class Environment(msgspec.Struct, frozen=True):
+    """An environment on this machine.
+
+    Attributes
+    ----------
+    folder : Path
+    size : int
+        Its disk space in bytes. Files that it shares with uv's cache count in part.
+    last_used : float
+        Seconds since the epoch.
+    in_use : bool
+        Whether a server uses it, or it is being built.
+    """
+
+    folder: Path
+    size: int
+    last_used: float
+    in_use: bool
+
+
+@contextmanager
+def use(folder: Path) -> Iterator[int]:
+    """Use an environment: it is not removed meanwhile.
+
+    Yields
+    ------
+    int
+        A file descriptor. The environment is in use as long as any process has it open.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such environment, or it is incomplete or being removed.
+    """
+    file = os.open(folder / IN_USE, _OPEN | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FileNotFoundError(f"{folder} is being removed") from None
+        if not (folder / MARKER).is_file():
+            raise FileNotFoundError(f"{folder} is incomplete")
+        os.utime(file)
+        yield file
+    finally:
+        os.close(file)
+
+
+class Environments:
+    """The environments in a folder. All methods do I/O.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        # They do not change once they are complete, and measuring them takes a while.
+        self._sizes: dict[Path, int] = {}
+
+    def find(self) -> list[Environment]:
+        """Return the complete environments, the least recently used first."""
+        found = [self._describe(folder) for folder in self._folders() if _is_complete(folder)]
+        return sorted(found, key=lambda environment: environment.last_used)
+
+    def remove(self, folder: Path, *, unused_for: float = _GRACE) -> bool:
+        """Remove an environment, unless it is in use.
+
+        Parameters
+        ----------
+        folder : Path
+        unused_for : float
+            Seconds for which it must not have been used.
+
+        Returns
+        -------
+        bool
+            Whether it was removed.
+        """
+        with _build_lock(folder) as is_free:
+            if not is_free or not _take_out_of_use(folder, unused_for):
+                return False
+            shutil.rmtree(folder, ignore_errors=True)
+        self._sizes.pop(folder, None)
+        return not folder.exists()
+
+    def remove_incomplete(self, *folders: Path) -> list[Path]:
+        """Remove environments whose build failed or was killed, and return their folders.
+
+        Parameters
+        ----------
+        *folders : Path
+            Some of them. The default is all.
+        """
+        removed = []
+        for folder in folders or self._folders():
+            if not folder.is_dir():
+                continue
+            with _build_lock(folder) as is_free:
+                if is_free and not _is_complete(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+                    removed.append(folder)
+        return removed
+
+    def shrink(self, budget: int) -> list[Environment]:
+        """Remove the least recently used environments until the others fit, and return them.
+
+        Parameters
+        ----------
+        budget : int
+            Bytes.
+        """
+        environments = self.find()
+        total = sum(environment.size for environment in environments)
+        removed = []
+        for environment in environments:
+            if total <= budget:
+                break
+            if not environment.in_use and self.remove(environment.folder):
+                total -= environment.size
+                removed.append(environment)
+        return removed
+
+    def _folders(self) -> list[Path]:
+        try:
+            entries = list(self._folder.iterdir())
+        except FileNotFoundError:
+            return []
+        return [
+            path
+            for path in entries
+            if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+        ]
+
+    def _describe(self, folder: Path) -> Environment:
+        if folder not in self._sizes:
+            self._sizes[folder] = disk_usage(folder)
+        return Environment(folder, self._sizes[folder], _last_used(folder), _is_used(folder))
+
+
+def disk_usage(folder: Path) -> int:
+    """Return the disk space of a folder in bytes. A file with several names counts in part."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                status = os.lstat(os.path.join(parent, name))  # noqa: PTH118 - of 20,000 files
+            except FileNotFoundError:
+                continue  # it was removed meanwhile
+            total += status.st_blocks * 512 // status.st_nlink
+    return total
+
+
+def _is_complete(folder: Path) -> bool:
+    return (folder / MARKER).is_file()
+
+
+def _last_used(folder: Path) -> float:
+    for name in (IN_USE, MARKER):
+        try:
+            return (folder / name).stat().st_mtime
+        except FileNotFoundError:
+            continue  # of an earlier version, or removed
+    return 0.0
+
+
+def _is_used(folder: Path) -> bool:
+    try:
+        file = os.open(folder / IN_USE, _OPEN)
+    except OSError:
+        return False  # nobody has ever used it
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(file)
+
+
+def _take_out_of_use(folder: Path, unused_for: float) -> bool:
+    """Make an environment incomplete, unless it is used or was used recently."""
+    try:
+        file = os.open(folder / IN_USE, _OPEN | os.O_CREAT, 0o600)
+    except OSError:
+        return False  # it was removed, or is not ours
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if time.time() - _last_used(folder) < unused_for:
+            return False
+        (folder / MARKER).unlink(missing_ok=True)
+    except OSError:
+        return False  # a server uses it, or it is not ours
+    else:
+        return True
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def _build_lock(folder: Path) -> Iterator[bool]:
+    """Keep others from building an environment. Yield False if it is being built."""
+    # filelock is part of the extra "local".
+    from filelock import FileLock, Timeout
+
+    lock: FileLock = FileLock(folder.with_name(folder.name + ".lock"))
+    try:
+        lock.acquire(blocking=False)
+    except (Timeout, OSError):
+        yield False  # it is being built, or the folder is not writable
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
