@@ -205,12 +205,12 @@ class ServerCommand(Command):
         """Serve until Ctrl-C or SIGTERM."""
         stop = stop_event()
         standalone = self.server_class(parent=self)
+        # Modules and settings are never freed. Without this, each full collection would scan them
+        # and block the server for about 0.1 s. Later, the first launches would be kept, too.
+        standalone.before_listening = gc.freeze
         try:
             await standalone.start()
             print(f"binderprogress listens on {standalone.url}", flush=True)
-            # Modules and settings are never freed. Without this, each full collection would scan
-            # them and block the server for about 0.1 s.
-            gc.freeze()
             await serve(standalone, stop)
         finally:
             await standalone.stop()

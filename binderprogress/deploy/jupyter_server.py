@@ -16,6 +16,7 @@ from traitlets.config import LoggingConfigurable
 
 from ..backends.jupyterhub.launcher import HubLauncher
 from ..errors import ConfigError, RefusedError
+from ..history.store import NoHistory, WaitingHistory
 from ..web.app import handlers
 from ..web.base import ApiHandler, Handler
 from ..web.launch_ids import without_launch_ids
@@ -82,6 +83,8 @@ class ServerParts(Standalone):
         self._base_url = base_url
         self._starting = asyncio.Lock()
         super().__init__(**kwargs)
+        # The Jupyter server answers before the history is open.
+        self._waiting = self.launches.history = WaitingHistory()
 
     def _defaults(self) -> dict[str, dict[str, Any]]:
         web = {
@@ -106,6 +109,9 @@ class ServerParts(Standalone):
             await super().open_history()
         except ConfigError as error:
             self.log.warning("binderprogress cannot open its history: %s", error)
+            self.launches.history = NoHistory()
+        for past in self._waiting.launches:
+            self.launches.history.add(past)
 
     async def start(self) -> None:
         """Start monitoring the BinderHubs, if any are configured."""

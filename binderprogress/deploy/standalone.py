@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import logging
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -121,6 +121,8 @@ class Server(LoggingConfigurable):
         )
         self._server = HttpServer(parent=self)
         self._sweeping: asyncio.Task[None] | None = None
+        self.before_listening: Callable[[], object] = lambda: None
+        """Called right before the server answers requests."""
 
     # -- what subclasses override
 
@@ -239,6 +241,7 @@ class Server(LoggingConfigurable):
             raise
         # Last: launches that end before the history is open would not be recorded. Clients that
         # connect earlier wait in the queue of the socket.
+        self.before_listening()
         self._server.listen(app, sockets, trust_proxy=self.web.trust_proxy)
         self._sweeping = asyncio.create_task(sweep(self.builder, log=self.log))
 

@@ -6,6 +6,7 @@ read raise `HistoryUnavailableError` if the database cannot be reached.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -24,7 +25,11 @@ __all__ = [
     "ReasonCount",
     "SlowRepository",
     "Stats",
+    "WaitingHistory",
 ]
+
+
+_MOST_WAITING = 1000
 
 
 class Distribution(msgspec.Struct, frozen=True, kw_only=True):
@@ -252,3 +257,20 @@ class NoHistory:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+class WaitingHistory(NoHistory):
+    """A history that is not open yet.
+
+    Attributes
+    ----------
+    launches : deque of PastLaunch
+        The newest launches that ended meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self.launches: deque[PastLaunch] = deque(maxlen=_MOST_WAITING)
+
+    def add(self, past: PastLaunch) -> None:
+        """Keep a launch until the history is open."""
+        self.launches.append(past)

@@ -152,20 +152,25 @@ class Connections:
         if state is ConnectionState.WAITING:
             self.on_room()
 
-    def make_room(self, peer: str = "") -> bool:
+    def make_room(self, peer: str = "", *, idle: float = 0.0) -> bool:
         """Close an idle connection, so that another one can be opened.
 
         Parameters
         ----------
         peer : str
             Close only a connection of this peer; empty for any.
+        idle : float
+            Seconds for which it must have waited for a request.
 
         Returns
         -------
         bool
             Whether a connection was closed.
         """
-        victim = self._oldest_waiting(peer) or self._longest_blocked(peer)
+        victim = self._oldest_waiting(peer)
+        if victim is not None and victim.since > monotonic() - idle:
+            victim = None
+        victim = victim or self._longest_blocked(peer)
         if victim is None:
             return False
         victim.close()

@@ -243,8 +243,9 @@ class _Server(HTTPServer):
             except ConnectionAbortedError:
                 continue
             except OSError as error:
-                # Builds or logs have used up the file descriptors.
-                if error.errno not in _EXHAUSTED or not self._make_room():
+                # Builds or logs have used up the file descriptors. A connection that was just
+                # accepted is not closed for the next one: nobody would be served then.
+                if error.errno not in _EXHAUSTED or not self._make_room(idle=_PAUSE):
                     self._pause(f"Could not accept a connection: {error.strerror}.")
                 return
             self._serve(sock, address)
@@ -274,8 +275,8 @@ class _Server(HTTPServer):
         connections.add(stream)
         self.handle_stream(stream, address)
 
-    def _make_room(self) -> bool:
-        if not self.connections.make_room():
+    def _make_room(self, *, idle: float = 0.0) -> bool:
+        if not self.connections.make_room(idle=idle):
             return False
         self._log.log("Closed an idle connection to make room for others.")
         return True

@@ -8,14 +8,21 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from traitlets.config import Config
+from traitlets.config import Application, Config
 
+from binderprogress.cli.serve import ServeApp
+from binderprogress.deploy import application
+from binderprogress.deploy.jupyter_server import ServerParts
 from binderprogress.deploy.standalone import Standalone
 from binderprogress.history.config import History
 from binderprogress.history.database import Database
 from binderprogress.history.store import NoHistory
+
+from ..history.launches import past
+from ..support.asynchronous import asynchronous
 
 # Each way of running needs only its own extra. The blocked modules are not installed with it.
 BLOCKED = """
@@ -46,6 +53,13 @@ except ConfigError as error:
 """
 
 HUB = "http://127.0.0.1:1/"
+
+IN_FRONT = {
+    "Upstreams": {"urls": [HUB]},
+    "Standalone": {"port": 0},
+    "History": {"url": ""},
+}
+"""The configuration of a server in front of a BinderHub that does not respond."""
 
 
 @pytest.mark.parametrize(
@@ -232,3 +246,51 @@ def test_every_step_of_a_stop_is_taken(
     ]
     assert closed == ["history"]
     assert caplog.text.count("No space left on device") == len(taken)
+
+
+@asynchronous(30)
+async def test_nothing_is_answered_before_modules_are_frozen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is frozen is kept for ever: not so the first launches."""
+    app = ServeApp(config=Config(IN_FRONT))
+    listens: list[bool] = []
+    stop = asyncio.Event()
+    servers: list[Standalone] = []
+
+    def make(**options: Any) -> Standalone:
+        servers.append(Standalone(**options))
+        return servers[0]
+
+    def freeze() -> None:
+        listens.append(servers[0]._server._server is not None)
+        stop.set()
+
+    monkeypatch.setattr(app, "server_class", make)
+    monkeypatch.setattr(application.gc, "freeze", freeze)
+    monkeypatch.setattr(application, "stop_event", lambda: stop)
+    assert await app.main() == 0
+    assert listens == [False]
+
+
+@asynchronous(30)
+async def test_launches_that_end_before_the_history_is_open_are_kept(tmp_path: Path) -> None:
+    config = Config({**IN_FRONT, "History": {"url": f"sqlite:///{tmp_path}/history.sqlite"}})
+    parts = ServerParts(base_url="/", parent=Application(config=config), config=config)
+    parts.launches.history.add(past())
+    await parts.open_history()
+    history = parts.launches.history
+    assert isinstance(history, Database)
+    history.flush()
+    assert len(history.recent(10)) == 1
+    await parts.stop()
+
+
+@asynchronous(30)
+async def test_launches_that_end_before_a_history_that_cannot_be_opened(tmp_path: Path) -> None:
+    config = Config({**IN_FRONT, "History": {"url": f"sqlite:///{tmp_path}"}})
+    parts = ServerParts(base_url="/", parent=Application(config=config), config=config)
+    parts.launches.history.add(past())
+    await parts.open_history()
+    assert isinstance(parts.launches.history, NoHistory)
+    await parts.stop()
