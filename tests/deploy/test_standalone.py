@@ -110,7 +110,7 @@ async def main():
         await standalone.launches.start(from_address("file:///not/allowed"), Caller())
     finally:
         await standalone.stop()
-    print(standalone.launches.host)
+    print(standalone.launches.outcomes.host)
 
 try:
     asyncio.run(main())
