@@ -13,7 +13,7 @@ import pytest
 
 from binderprogress.backends.base import Attempt, Record, RunningServer
 from binderprogress.backends.jupyterhub import api
-from binderprogress.backends.jupyterhub.cleanups import Cleanup
+from binderprogress.backends.jupyterhub.cleanups import Cleanup, Cleanups
 from binderprogress.backends.jupyterhub.launcher import HubLauncher
 from binderprogress.core.log.reader import from_jupyterhub
 from binderprogress.errors import LaunchFailedError
@@ -221,6 +221,37 @@ async def test_clean_ups_that_are_given_up_are_logged(caplog: pytest.LogCaptureF
         await launcher.close()
         assert "The server a-k/ may be left running." in caplog.text
         assert not launcher.cleanups.outstanding()
+
+
+@asynchronous(30)
+async def test_a_bug_in_a_clean_up_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    async def remove(_: Cleanup) -> None:
+        raise ZeroDivisionError
+
+    cleanups = Cleanups(remove, pause=0.01, log=logging.getLogger())
+    with pytest.raises(ZeroDivisionError):
+        await cleanups.run(Cleanup("a", "b", with_user=False))
+    await until(lambda: not cleanups.outstanding())
+    assert "The server a/b may be left running." in caplog.text
+
+
+@asynchronous(30)
+async def test_there_are_not_too_many_clean_ups(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Attack: launches that are started and cancelled while JupyterHub is away."""
+    monkeypatch.setattr("binderprogress.backends.jupyterhub.cleanups._MOST", 2)
+
+    async def remove(_: Cleanup) -> None:
+        await asyncio.sleep(3600)
+
+    cleanups = Cleanups(remove, pause=0.01, log=logging.getLogger())
+    names = ["a", "b", "c"]
+    for name in names:
+        cleanups.add(Cleanup(name, "", with_user=True))
+    assert [cleanup.user for cleanup in cleanups.outstanding()] == ["b", "c"]
+    assert "Too many clean-ups: The server a/ may be left running." in caplog.text
+    await cleanups.close()
 
 
 @asynchronous(30)

@@ -144,8 +144,10 @@ class Cleanups:
         first = self._first[cleanup]
         try:
             await self._remove(cleanup)
-        except _RETRIED as error:
+        except Exception as error:
             first.set_exception(error)
+            if not isinstance(error, _RETRIED):
+                raise
         else:
             first.set_result(None)
             return
