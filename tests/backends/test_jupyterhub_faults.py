@@ -80,6 +80,8 @@ async def test_a_fault_is_overcome(fault: str, kind: str, tells_at_once: None) -
         if kind != "progress":
             # A stream that fails is replaced by a look at the server.
             assert steps(items)[0] == ("queued" if fault == "429" else "hub-away")
+            # The address of its API is nobody's business.
+            assert "127.0.0.1" not in messages(items)[0]
 
 
 @pytest.mark.parametrize("kind", ["make user", "start", "progress"])
@@ -304,6 +306,9 @@ async def test_a_launch_begins_while_jupyterhub_and_its_proxy_restart(
             # It says why nothing happens.
             items.append(await anext(stream))
             assert steps(items) == ["hub-away"]
+            assert messages(items) == [
+                "JupyterHub does not respond (Connection refused). Trying again."
+            ]
             restarting.start_proxy()
             restarting.start_hub()
             items += [item async for item in stream]

@@ -595,6 +595,30 @@ def test_an_id_is_unguessable_and_not_in_logs(
     assert not [launch_id for launch_id in ids if launch_id in caplog.text]
 
 
+@gen_test
+async def test_a_build_that_others_want_goes_on_without_an_abandoned_launch(
+    make_manager: Make, tmp_path: Path
+) -> None:
+    manager = make_manager(abandon_after=0.2)
+    async with Feed(tmp_path / "fed", status=1) as feed:
+        first = await start(manager, feed.spec)
+        with watching(first):
+            build = await feed.build()
+            second = await start(manager, feed.spec)
+            with watching(second):
+                await build.write("line\n")
+                await until(second, lambda event: event.message == "line\n")
+        # Nobody watches the first one any more, and somebody the second one again.
+        with watching(second):
+            await unwatched(first, lambda launch: launch.last.terminal)
+            assert first.last.reason == "abandoned"
+            await build.write("more\n")
+            await until(second, lambda event: event.message == "more\n")
+            build.finish()
+            await unwatched(second, lambda launch: launch.last.terminal)
+            assert second.last.phase is Phase.FAILED
+
+
 # -- clocks
 
 

@@ -19,7 +19,7 @@ from ...core.log.reasons import failure
 from ...core.redact import redact
 from ...errors import ConfigError, StreamError
 from ..base import trace_headers
-from ..connection_errors import LONGEST_RESPONSE, check_encoding
+from ..connection_errors import LONGEST_RESPONSE, check_encoding, explain
 from .progress import (
     LONGEST_EVENT,
     LONGEST_MESSAGE,
@@ -74,15 +74,20 @@ class NoAnswerError(Exception):
     Parameters
     ----------
     problem : str
-        What happened, safe to show to anyone.
+        What happened, for the operator.
+    shown : str
+        The same for viewers, without addresses. The default is `problem`.
     busy : bool
         Whether JupyterHub itself limits the requests (429).
     retry_after : float
         Seconds after which to try again; 0 if it is not known.
     """
 
-    def __init__(self, problem: str, *, busy: bool = False, retry_after: float = 0.0) -> None:
+    def __init__(
+        self, problem: str, *, shown: str = "", busy: bool = False, retry_after: float = 0.0
+    ) -> None:
         super().__init__(problem)
+        self.shown = shown or problem
         self.busy = busy
         self.retry_after = min(retry_after, LONGEST_PAUSE)
 
@@ -191,7 +196,7 @@ class HubApi:
                 text = await read_text(response, LONGEST_RESPONSE)
                 answer = Answer(response.status, text, response.headers)
         except (aiohttp.ClientError, TimeoutError, StreamError) as error:
-            raise NoAnswerError(_describe(error)) from error
+            raise NoAnswerError(_describe(error), shown=explain(error)) from error
         if answer.status == 429 and 429 in expect:
             return answer
         _check(answer)
@@ -251,7 +256,7 @@ class HubApi:
                 async for record in _records(chunks, patience=patience):
                     yield record
         except (aiohttp.ClientError, TimeoutError, StreamError) as error:
-            raise NoAnswerError(_describe(error)) from error
+            raise NoAnswerError(_describe(error), shown=explain(error)) from error
 
     @property
     def session(self) -> aiohttp.ClientSession:

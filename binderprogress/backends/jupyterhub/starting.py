@@ -32,7 +32,7 @@ def waiting(problem: NoAnswerError) -> dict[str, Any]:
     if problem.busy:
         return {"message": "JupyterHub is busy. Trying again.", "throttled": True}
     return {
-        "message": f"JupyterHub does not respond ({problem}). Trying again.",
+        "message": f"JupyterHub does not respond ({problem.shown}). Trying again.",
         "unreachable": True,
     }
 
