@@ -9,7 +9,20 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from . import estimator, fanout, history, idle, ingest, late, log, many, proxy, report, startup
+from . import (
+    estimator,
+    fanout,
+    history,
+    idle,
+    ingest,
+    late,
+    log,
+    many,
+    proxy,
+    report,
+    startup,
+    store,
+)
 from .servers import MISSING, SERVERS
 
 
@@ -101,6 +114,16 @@ BENCHMARKS = {
         {"rate": _number(50), "seconds": _number(5.0), "repeat": _number(3)},
     ),
     "ingest": Benchmark(ingest.compare, ingest.table, {"lines": _number(100_000)}),
+    "store": Benchmark(
+        store.compare,
+        store.table,
+        {
+            "lines": _number(100_000),
+            "channels": _number(200),
+            "rate": _number(10.0, "events a second of each channel"),
+            "seconds": _number(5.0),
+        },
+    ),
     "startup": Benchmark(startup.compare, startup.table, {"repeat": _number(3)}),
     "estimator": Benchmark(
         estimator.measure_ours,

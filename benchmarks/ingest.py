@@ -24,6 +24,7 @@ from traitlets.config import Config
 
 from binderprogress.backends.base import BuildResult, PairedBackend, Record, ResolvedSpec
 from binderprogress.backends.repo2docker.builder import Repo2dockerBuilder
+from binderprogress.channels.base import ChannelStore
 from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.specs import Spec, parse
 from binderprogress.launches import Caller, LaunchManager
@@ -76,10 +77,10 @@ class _Within(_Resolved):
         yield BuildResult("an-image")
 
 
-async def _ours(builder: _Resolved) -> int:
+async def _ours(builder: _Resolved, store: ChannelStore | None = None) -> int:
     limits = {"max_lines": builder.lines + 10, "max_log": 2**40, "memory_budget": 2**40}
     launches = LaunchManager(
-        channels=MemoryChannelStore(),
+        channels=store or MemoryChannelStore(),
         backend=PairedBackend(builder, NoLauncher()),
         config=Config(LaunchManager=limits),
     )
@@ -91,6 +92,17 @@ async def _ours(builder: _Resolved) -> int:
     found = sum("<~" in encoded.event.message for encoded in events)
     await launches.close()
     return found
+
+
+async def ingest(store: ChannelStore, lines: int) -> float:
+    """Return the microseconds of CPU of a line from within, until it is stored."""
+    builder = _Within(lines)
+    cpu = time.process_time()
+    found = await _ours(builder, store)
+    cpu = time.process_time() - cpu
+    if found != lines:
+        raise RuntimeError(f"{found} of {lines} lines arrived.")
+    return cpu / lines * 1e6
 
 
 async def _peer(lines: int) -> int:

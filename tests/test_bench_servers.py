@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import fanout, idle, ingest, late, many, proxy, report, startup, targets
+from benchmarks import fanout, idle, ingest, late, many, proxy, report, startup, store, targets
 from benchmarks.__main__ import BENCHMARKS, parser
 from benchmarks.load import _Viewer
 from benchmarks.servers import MISSING, SERVERS, payload
@@ -126,6 +126,14 @@ def test_a_viewer_notices_what_is_lost_doubled_or_out_of_order(
     for number in numbers:
         viewer.take(block(number), [])
     assert viewer.broken
+
+
+def test_all_stores_are_measured() -> None:
+    result = store.compare(lines=200, channels=3, rate=20.0, seconds=0.3)
+    assert {"memory", "sqlite"} <= set(result["stores"])
+    assert all(value > 0 for row in result["stores"].values() for value in row.values())
+    shown = store.table(result)
+    assert "SQLite" in shown and "memory" in shown
 
 
 # -- the command, and what is kept

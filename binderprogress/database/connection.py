@@ -35,6 +35,7 @@ def make_engine(
     *,
     timeout: float = 0.0,
     stopping: threading.Event | None = None,
+    server_options: str = "",
     **options: Any,
 ) -> Engine:
     """Return an engine for a database, without connecting. The folder of a file is created.
@@ -50,6 +51,8 @@ def make_engine(
         that others write to, and no limit of ours for PostgreSQL.
     stopping : threading.Event, optional
         With a timeout: ends every wait for PostgreSQL when it is set.
+    server_options : str
+        With a timeout: further options of PostgreSQL, such as "-c work_mem=8MB".
     **options
         Of SQLAlchemy's `create_engine`.
 
@@ -68,6 +71,8 @@ def make_engine(
 
         _, arguments = engine.dialect.create_connect_args(address)
         engine.dispose()
+        if server_options:
+            arguments["options"] = f"{server_options} {arguments.get('options', '')}"
         connect = connector(dict(arguments), timeout=timeout, stopping=stopping)
         engine = _engine(address, purpose, pool_pre_ping=True, creator=connect, **options)
     return engine

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -59,18 +59,21 @@ class PostgreSQL:
     def pause(self) -> None:
         """Stop all its processes. The system still accepts connections."""
         for process in self._family():
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):  # that of a connection that is closed now
+                process.suspend()
 
     def resume(self) -> None:
         """Let all its processes go on."""
         for process in self._family():
-            process.resume()
+            with suppress(psutil.NoSuchProcess):  # that of a connection that is closed now
+                process.resume()
 
     def kill(self) -> None:
         """Kill all its processes."""
         family = self._family()
         for process in family:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         self._process.wait(30)
         psutil.wait_procs(family, timeout=30)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable
 from typing import Any
 
 from ...errors import StorageError
 from .reader import News, Reader
 from .window import Window
+from .windows import Windows
 
 __all__ = ["Mirrors"]
 
@@ -24,25 +25,20 @@ class Mirrors:
 
     Parameters
     ----------
-    windows : mutable mapping
-        Of channels, by name.
+    windows : Windows
     reader : Reader
-    size : int
-        Bytes of events that a window keeps.
     log : logging.Logger
     """
 
     def __init__(
         self,
-        windows: MutableMapping[str, Window],
+        windows: Windows,
         reader: Reader,
         *,
-        size: int,
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self._windows = windows
         self._reader = reader
-        self._size = size
         self._log = log
         self._stale: set[str] = set()
         self._wake = asyncio.Event()
@@ -84,7 +80,7 @@ class Mirrors:
                 known[channel_id] = _UNKNOWN if window.first is None else window.last
         if not known:
             return
-        for channel_id, news in (await self._reader.news(known, self._size)).items():
+        for channel_id, news in (await self._reader.news(known, self._windows.size)).items():
             window = self._windows.get(channel_id)
             if window is not None and _update(window, news):
                 self._notify(channel_id, window)
@@ -95,7 +91,7 @@ class Mirrors:
         except Exception:  # noqa: BLE001 - a listener must not keep others from their events
             self._log.exception("A listener of a channel failed")
         if window.closed and not window.listeners:
-            self._windows.pop(channel_id, None)
+            self._windows.forget(channel_id)
 
 
 def _update(window: Window, news: News) -> bool:

@@ -14,6 +14,10 @@ from .reader import THREADS
 
 __all__ = ["PostgreSQL"]
 
+# All rows are found by an index. The planner does not know how many versions of a row there are
+# that was changed a hundred times a second, and would read all of them.
+_OPTIONS = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+
 
 class PostgreSQL:
     """A database, and how to connect.
@@ -47,6 +51,7 @@ class PostgreSQL:
             purpose,
             timeout=timeout,
             stopping=stopping,
+            server_options=_OPTIONS,
             pool_size=THREADS + 1,
             max_overflow=0,
             pool_timeout=timeout,

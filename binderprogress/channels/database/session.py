@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from operator import itemgetter
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from contextlib import closing
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import (
     Connection,
     CursorResult,
-    Dialect,
     Insert,
     bindparam,
     delete,
-    func,
-    insert,
     select,
-    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ...errors import ChannelConflictError, ChannelNotFoundError, LeaseLostError, StorageError
+from .appending import Row, append_postgresql, append_sqlite, notify
 from .cipher import Cipher
 from .tables import batches, channels, leases, to_text
 
@@ -32,23 +29,6 @@ _T = TypeVar("_T")
 NO_LEASE = "~"
 """Before the name of a replica: what channels without a lease belong to. They end with it."""
 
-_UPDATE = (
-    update(channels)
-    .where(
-        channels.c.id == bindparam("b_channel"),
-        channels.c.last == bindparam("b_expected"),
-        channels.c.closed.is_(False),
-        channels.c.fence == bindparam("b_fence"),
-    )
-    .values(last=bindparam("b_last"), size=channels.c.size + bindparam("b_size"))
-)
-_INSERT = insert(batches).values(
-    channel=bindparam("b_channel"),
-    last=bindparam("b_last"),
-    first=bindparam("b_first"),
-    sealed=bindparam("b_sealed"),
-    data=bindparam("b_data"),
-)
 _FENCE = (
     select(channels.c.fence)
     .outerjoin(leases, leases.c.name == channels.c.lease)
@@ -62,7 +42,6 @@ _STATE = (
     .outerjoin(leases, leases.c.name == channels.c.lease)
     .where(channels.c.id == bindparam("channel"))
 )
-_NOTIFY = select(func.pg_notify(bindparam("topic"), bindparam("payload")))
 
 
 class Batch(msgspec.Struct):
@@ -81,31 +60,6 @@ class Batch(msgspec.Struct):
     first: int
     last: int
     data: bytes
-
-
-class _Statements:
-    """What appends, compiled once: SQLAlchemy takes as long for a row as everything else here."""
-
-    _made: ClassVar[dict[str, _Statements]] = {}
-
-    def __init__(self, dialect: Dialect) -> None:
-        self.update, self.update_values = _compiled(_UPDATE, dialect)
-        self.insert, self.insert_values = _compiled(_INSERT, dialect)
-
-    @classmethod
-    def of(cls, dialect: Dialect) -> _Statements:
-        """Return the statements of a kind of database."""
-        made = cls._made.get(dialect.name)
-        if made is None:
-            made = cls._made[dialect.name] = cls(dialect)
-        return made
-
-
-def _compiled(statement: Any, dialect: Dialect) -> tuple[str, Callable[[dict[str, Any]], Any]]:
-    """Return a statement as text, and what selects its parameters of given ones."""
-    compiled = statement.compile(dialect=dialect)
-    names = compiled.positiontup
-    return str(compiled), dict if names is None else itemgetter(*names)
 
 
 class Session:
@@ -182,37 +136,33 @@ class Session:
 
     def append(self, rows: Sequence[Batch]) -> bool:
         """Store batches of different channels. Return whether all were stored."""
-        fences = [self.fence_of(row.channel) for row in rows]
-        if None in fences:
-            return False
-        statements = _Statements.of(self.connection.dialect)
-        updates: list[Any] = []
-        inserts: list[Any] = []
-        # In the same order in all transactions, so that replicas do not wait for each other.
-        for row, fence in sorted(zip(rows, fences, strict=True), key=lambda pair: pair[0].channel):
-            seals = self.cipher.seals(row.data)
-            values = {
-                "b_channel": to_text(row.channel),
-                "b_first": row.first,
-                "b_expected": row.first - 1,
-                "b_last": row.last,
-                "b_fence": fence,
-                "b_size": len(row.data),
-                "b_sealed": seals,
-                "b_data": self.cipher.seal(row.data) if seals else row.data,
-            }
-            updates.append(statements.update_values(values))
-            inserts.append(statements.insert_values(values))
-        cursor = self.connection.connection.cursor()
-        try:
-            cursor.executemany(statements.update, updates)
-            if cursor.rowcount != len(rows):
+        fences = []
+        for row in rows:
+            fence = self.fence_of(row.channel)
+            if fence is None:
                 return False
-            cursor.executemany(statements.insert, inserts)
-        finally:
-            cursor.close()
+            fences.append(fence)
+        prepared = [self._row(row, fence) for row, fence in zip(rows, fences, strict=True)]
+        # In the same order in all transactions, so that replicas do not wait for each other.
+        prepared.sort()
+        append = append_postgresql if self.is_postgresql else append_sqlite
+        with closing(self.connection.connection.cursor()) as cursor:
+            if not append(cursor, prepared):
+                return False
         self.channels.update((row.channel, (row.last, False)) for row in rows)
         return True
+
+    def _row(self, batch: Batch, fence: int) -> Row:
+        seals = self.cipher.seals(batch.data)
+        return Row(
+            channel=to_text(batch.channel),
+            expected=batch.first - 1,
+            last=batch.last,
+            fence=fence,
+            size=len(batch.data),
+            sealed=seals,
+            data=self.cipher.seal(batch.data) if seals else batch.data,
+        )
 
     def fence_of(self, channel_id: str) -> int | None:
         """Return the fencing number of a channel; None if this replica may not write to it."""
@@ -261,6 +211,5 @@ class Session:
 
     def notify(self, topic: str, payloads: Sequence[str]) -> None:
         """Tell other replicas when the transaction is committed."""
-        values = [{"topic": topic, "payload": payload} for payload in payloads]
-        for value in values:
-            self.connection.execute(_NOTIFY, value)
+        with closing(self.connection.connection.cursor()) as cursor:
+            notify(cursor, topic, payloads)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -41,7 +42,7 @@ from .requests import (
 from .retention import Tidied, Tidy
 from .sqlite import SQLite
 from .tables import VERSION_TABLE, leases, to_text
-from .window import Window
+from .windows import Windows
 from .writer import Writer
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ _PURPOSE = Purpose(
 
 _INTERVAL = 0.01
 """Seconds between commits, at least. The first after a pause is made at once."""
+
+_SWITCH = 0.001
+"""Seconds that a thread may keep others from running Python."""
 
 _TIDY = 60.0
 """Seconds after which expired launches are looked for."""
@@ -108,7 +112,6 @@ class DatabaseStore:
         keys: str = "",
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
-        self._window = window
         self._lasts = lasts
         self._budget = budget
         self._log = log
@@ -127,7 +130,7 @@ class DatabaseStore:
             )
         else:
             self._database = SQLite(url, _PURPOSE, timeout=timeout)
-        self._windows: dict[str, Window] = {}
+        self._windows = Windows(window, lambda ids: self._mirrors.refresh(ids))
         self._lease_watchers: dict[str, Broadcast] = {}
         self._reader = Reader(
             self._database.engine,
@@ -140,12 +143,17 @@ class DatabaseStore:
         self._mirrors: Mirrors
         self._tidying: asyncio.Task[None]
         self._tidy_wanted: asyncio.Event
-        self._appended = 0
+        self._written = 0
 
     @property
     def replica(self) -> str:
         """The name of this process; see `durable.DurableStore.replica`."""
         return self._replica
+
+    @property
+    def commits(self) -> int:
+        """Number of transactions that were committed."""
+        return self._writer.commits
 
     @property
     def is_alive(self) -> bool:
@@ -157,6 +165,9 @@ class DatabaseStore:
 
     async def open(self) -> None:
         """Connect; see `durable.DurableStore.open`."""
+        # The writer has to get its turn, a dozen times for a commit, while the event loop is busy.
+        # Python's 5 ms would make that 60 ms.
+        sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH))
         await self._reader.call(partial(open_database, self._database, _PURPOSE))
         shared = self._database.is_shared
         self._tidy_wanted = asyncio.Event()
@@ -170,7 +181,7 @@ class DatabaseStore:
             announce=announce if shared else None,
             log=self._log,
         )
-        self._mirrors = Mirrors(self._windows, self._reader, size=self._window, log=self._log)
+        self._mirrors = Mirrors(self._windows, self._reader, log=self._log)
         self._tidying = asyncio.create_task(self._tidy(), name="retention")
         try:
             lasts = self._lasts if shared else _FOR_EVER
@@ -225,63 +236,40 @@ class DatabaseStore:
 
     async def create(self, channel_id: str, *, first: int = 1, lease: str = "") -> None:
         """Create an empty channel; see `base.ChannelStore.create`."""
-        done = partial(self._created, channel_id, first, lease)
-        await self._writer.submit(Create(channel_id, first, lease), done)
-
-    def _created(self, channel_id: str, first: int, lease: str, _: None) -> None:
-        self._own(channel_id, lease, ChannelState(first, first - 1, closed=False))
-
-    def _own(self, channel_id: str, lease: str, state: ChannelState) -> None:
-        """Keep a window of a channel, because this process writes to it."""
-        window = self._windows.setdefault(channel_id, Window(self._window))
-        window.describe(state.first, state.last, closed=state.closed)
-        window.mine, window.lease = True, lease
+        state = ChannelState(first, first - 1, closed=False)
+        await self._writer.submit(
+            Create(channel_id, first, lease), lambda _: self._windows.own(channel_id, state)
+        )
 
     async def append(self, channel_id: str, events: Sequence[Encoded], *, expected: int) -> None:
         """Append a batch of events; see `base.ChannelStore.append`."""
-        done = partial(self._appended_to, channel_id, events)
+        request = Append(channel_id, events, expected)
         try:
-            await self._writer.submit(Append(channel_id, events, expected), done)
+            await self._writer.submit(request, partial(self._appended, request))
         except LeaseLostError:
-            self._disown(channel_id)
+            self._windows.disown(channel_id)
             raise
 
-    def _disown(self, channel_id: str) -> None:
-        """Note that another replica writes to a channel now."""
-        window = self._windows.get(channel_id)
-        if window is not None:
-            window.mine = False
-            if window.listeners:
-                self._mirrors.refresh([channel_id])
-            else:
-                self._forget(channel_id)
-
-    def _appended_to(self, channel_id: str, events: Sequence[Encoded], _: None) -> None:
-        window = self._windows.get(channel_id)
-        if window is not None:
-            self._appended += window.extend(events)
-            window.notify()
-        if self._appended > self._budget // 16:
-            self._appended = 0
+    def _appended(self, request: Append, _: None) -> None:
+        self._windows.extend(request.channel, request.events)
+        self._written += request.size
+        if self._written > self._budget // 16:
+            self._written = 0
             self._tidy_wanted.set()
 
     def read_nowait(self, channel_id: str, after: int, *, limit: int) -> Sequence[Encoded] | None:
         """Return events from memory; see `base.ChannelStore.read_nowait`."""
-        window = self._windows.get(channel_id)
-        return None if window is None else window.read(after, limit)
+        return self._windows.read(channel_id, after, limit)
 
     async def read(self, channel_id: str, after: int, *, limit: int) -> Sequence[Encoded]:
         """Return events; see `base.ChannelStore.read`."""
-        found = self.read_nowait(channel_id, after, limit=limit)
+        found = self._windows.read(channel_id, after, limit)
         return await self._reader.events(channel_id, after, limit) if found is None else found
 
     async def describe(self, channel_id: str) -> ChannelState:
         """Return the extent of a channel; see `durable.DurableStore.describe`."""
         state = await self._reader.describe(channel_id)
-        window = self._windows.get(channel_id)
-        # There may be more than is known here, if the answer to a write was lost.
-        if window is not None and window.describe(state.first, state.last, closed=state.closed):
-            window.notify()
+        self._windows.describe(channel_id, state)
         return state
 
     def watch(self, channel_id: str, listener: Listener) -> Callable[[], None]:
@@ -289,42 +277,15 @@ class DatabaseStore:
 
         If another process writes to the channel, the first call may be for what was there before.
         """
-        window = self._windows.get(channel_id)
-        if window is None:
-            window = self._windows[channel_id] = Window(self._window)
-            self._mirrors.refresh([channel_id])
-        elif not window.mine and window.first is not None:
-            # As the first one has heard: how far it is.
-            asyncio.get_running_loop().call_soon(window.notify, listener)
-        window.listeners.add(listener)
-        return partial(self._unwatch, channel_id, window, listener)
-
-    def _unwatch(self, channel_id: str, window: Window, listener: Listener) -> None:
-        window.listeners.discard(listener)
-        if not window.listeners and (window.closed or not window.mine):
-            self._forget(channel_id, window)
-
-    def _forget(self, channel_id: str, window: Window | None = None) -> None:
-        if window in {None, self._windows.get(channel_id)}:
-            self._windows.pop(channel_id, None)
+        return self._windows.watch(channel_id, listener)
 
     async def close(self, channel_id: str) -> None:
         """Close a channel; see `base.ChannelStore.close`."""
-        await self._writer.submit(Close(channel_id), partial(self._closed, channel_id))
-
-    def _closed(self, channel_id: str, last: int) -> None:
-        window = self._windows.get(channel_id)
-        if window is None:
-            return
-        if not window.closed:
-            window.closed = True
-            window.notify()
-        if not window.listeners:
-            self._forget(channel_id, window)
+        await self._writer.submit(Close(channel_id), lambda _: self._windows.close(channel_id))
 
     async def discard(self, channel_id: str) -> None:
         """Delete a channel; see `base.ChannelStore.discard`."""
-        await self._writer.submit(Discard(channel_id), lambda _: self._forget(channel_id))
+        await self._writer.submit(Discard(channel_id), lambda _: self._windows.forget(channel_id))
 
     # -- leases
 
@@ -348,17 +309,17 @@ class DatabaseStore:
 
     def _deleted(self, ids: list[str]) -> None:
         for channel_id in ids:
-            self._forget(channel_id)
+            self._windows.forget(channel_id)
 
     async def take(self, name: str) -> Lease:
         """Become the owner of an abandoned lease; see `durable.DurableStore.take`."""
-        taken: Taken = await self._writer.submit(Take(name), partial(self._taken, name))
+        taken: Taken = await self._writer.submit(Take(name), self._taken)
         return taken.lease
 
-    def _taken(self, name: str, taken: Taken) -> None:
+    def _taken(self, taken: Taken) -> None:
         for channel_id, state in taken.channels.items():
             if not state.closed:
-                self._own(channel_id, name, state)
+                self._windows.own(channel_id, state)
 
     async def find(self, name: str) -> Lease | None:
         """Return the lease of a name; see `durable.DurableStore.find`."""
@@ -417,10 +378,7 @@ class DatabaseStore:
 
     def reconnected(self) -> None:
         """Compare what is watched with the database."""
-        self.changed(
-            [channel_id for channel_id, window in self._windows.items() if window.listeners],
-            list(self._lease_watchers),
-        )
+        self.changed(self._windows.watched, list(self._lease_watchers))
 
     def lapsed(self) -> None:
         """Compare what is watched with the database."""

@@ -25,7 +25,6 @@ class Window:
         "closed",
         "first",
         "last",
-        "lease",
         "limit",
         "listeners",
         "mine",
@@ -40,7 +39,6 @@ class Window:
         self.closed = False
         self.mine = False
         """Whether this process writes to the channel."""
-        self.lease = ""
         self.listeners: set[Listener] = set()
         self._events: list[Encoded] = []
         self._size = 0
@@ -55,27 +53,19 @@ class Window:
         self.closed |= closed
         return news
 
-    def extend(self, events: Sequence[Encoded]) -> int:
-        """Add what was stored. Events that are known already are ignored.
-
-        Returns
-        -------
-        int
-            Bytes of the events that were added.
-        """
+    def extend(self, events: Sequence[Encoded]) -> None:
+        """Add what was stored. Events that are known already are ignored."""
         if events[0].id <= self.last:
             events = events[self.last + 1 - events[0].id :]
             if not events:
-                return 0
+                return
         elif events[0].id > self.last + 1:
             self._forget()
         self._events.extend(events)
-        size = sum([len(each.sse) for each in events])
-        self._size += size
+        self._size += sum([len(each.sse) for each in events])
         self.last = events[-1].id
         if self._size > self.limit:
             self._shrink()
-        return size
 
     def read(self, after: int, limit: int) -> Sequence[Encoded] | None:
         """Return the events after a number, at most `limit`; None if they are not in memory."""

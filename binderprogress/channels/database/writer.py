@@ -75,6 +75,11 @@ class Writer:
     announce : callable, optional
         Called in the thread with each session before its commit.
     log : logging.Logger
+
+    Attributes
+    ----------
+    commits : int
+        Number of transactions that were committed.
     """
 
     def __init__(
@@ -89,6 +94,7 @@ class Writer:
         announce: Callable[[Session], None] | None = None,
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
+        self.commits = 0
         self._engine = engine.execution_options(writes=True)
         self._replica = replica
         self._cipher = cipher
@@ -309,6 +315,7 @@ class Writer:
             for pending in group:
                 self._doubts[type(pending.request), pending.request.subject] = pending.request
             raise
+        self.commits += 1
         for settled in session.settled:
             self._doubts.pop(settled, None)
         if session.freed and not session.is_postgresql:
