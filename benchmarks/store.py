@@ -178,8 +178,7 @@ def table(result: dict[str, Any]) -> str:
     lines = [
         f"Stores: {result['lines']:,} lines of repo2docker; {load}",
         "",
-        "|store|CPU per line|to memory|CPU per event|commits/s|stored p50|p99|"
-        "on the other replica p50|p99|",
+        "|store|CPU per line|to memory|CPU per event|commits/s|stored p50|p99|replica p50|p99|",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, row in result["stores"].items():
