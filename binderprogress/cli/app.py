@@ -34,6 +34,10 @@ class BinderProgressApp(CommandGroup):
         "launch": ("binderprogress.cli.launch.LaunchApp", "Launch a repository."),
         "check": ("binderprogress.cli.check.CheckApp", "Check whether a repository runs."),
         "why": ("binderprogress.cli.why.WhyApp", "Say why a build or a launch failed."),
+        "prune": (
+            "binderprogress.cli.prune.PruneApp",
+            "Show and remove environments and images.",
+        ),
         "history": ("binderprogress.cli.history.HistoryApp", "Maintain the history database."),
         "demo": ("binderprogress.cli.demo.DemoApp", "Run everything on this machine."),
     }

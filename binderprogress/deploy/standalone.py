@@ -271,6 +271,7 @@ class Server(LoggingConfigurable):
             ("closing the port", self._server.stop),
             ("cancelling launches", self._stop_launches),
             ("cleaning up after earlier runs", self._stop_sweeping),
+            ("closing the builder", self._close_builder),
             ("stopping JupyterHub", partial(self._stop_hub, keep=hand_over)),
             ("closing the traces", self.tracing.close),
             ("closing the backend", self.backend.close),
@@ -283,6 +284,10 @@ class Server(LoggingConfigurable):
         if self._sweeping is not None:
             self._sweeping.cancel()
             await asyncio.gather(self._sweeping, return_exceptions=True)
+
+    async def _close_builder(self) -> None:
+        if self.builder is not None:
+            await self.builder.close()
 
     async def _stop_launches(self) -> None:
         # Our own JupyterHub stops its servers. Those of another one are stopped one by one.

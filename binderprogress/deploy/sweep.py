@@ -40,6 +40,8 @@ async def sweep(
         log.warning("Folders of earlier runs could not be removed: %s", error)
     if isinstance(builder, LocalBuilder):
         await asyncio.to_thread(builder.remove_incomplete)
+    elif builder is not None:
+        await builder.shrink()
 
 
 async def _end_processes(folder: Path, log: logging.Logger | logging.LoggerAdapter[Any]) -> None:

@@ -98,7 +98,8 @@ class LocalBuilder(GitResolver):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._environments = Environments(Path(self.environments).expanduser())
+        self.stored = Environments(Path(self.environments).expanduser())
+        """The environments on this machine."""
         self._shrinking: asyncio.Task[None] | None = None
 
     def folder(self, resolved: ResolvedSpec) -> Path:
@@ -135,16 +136,21 @@ class LocalBuilder(GitResolver):
                         yield record
         finally:
             # Attack: builds that fail or are cancelled, one after the other, fill the disk.
-            await asyncio.shield(asyncio.to_thread(self._environments.remove_incomplete, folder))
+            await asyncio.shield(asyncio.to_thread(self.stored.remove_incomplete, folder))
         await asyncio.to_thread(_is_there, folder)
         self._shrink_in_background()
         yield BuildResult(str(folder))
 
     def remove_incomplete(self) -> None:
         """Remove environments whose build was killed, and then as many as exceed the budget."""
-        for folder in self._environments.remove_incomplete():
+        for folder in self.stored.remove_incomplete():
             self.log.info("Removed the incomplete environment %s.", folder.name)
         self._shrink()
+
+    async def close(self) -> None:
+        """Wait for what runs in the background."""
+        if self._shrinking is not None:
+            await asyncio.gather(self._shrinking, return_exceptions=True)
 
     def _shrink_in_background(self) -> None:
         if self._shrinking is None or self._shrinking.done():
@@ -152,7 +158,7 @@ class LocalBuilder(GitResolver):
 
     def _shrink(self) -> None:
         if self.budget:
-            for environment in self._environments.shrink(self.budget):
+            for environment in self.stored.shrink(self.budget):
                 self.log.info("Removed the environment %s to make room.", environment.folder.name)
 
     async def _run(

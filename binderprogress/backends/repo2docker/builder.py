@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import sys
@@ -9,6 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
+from platformdirs import user_data_path
 from traitlets import Bool, Enum, Integer, List, Unicode
 
 from ..._share import share_path
@@ -23,6 +25,7 @@ from ..fetch.git import GitResolver
 from ..fetch.proxy import FetchProxy
 from ..processes.child import Process, check_exit, run
 from ..processes.environment import ENGINE, PUSH, SYSTEM, engine_folders, private_home, select
+from .images import Images
 
 __all__ = ["Repo2dockerBuilder"]
 
@@ -55,6 +58,22 @@ class Repo2dockerBuilder(GitResolver):
     ).tag(config=True)
 
     codec = PLAIN_CODEC
+
+    budget = Integer(
+        50 * 2**30,
+        min=0,
+        help="""
+        Size of the images that were built here, in bytes. When it is used up, the least recently
+        used ones are removed, but none that a container uses, or that was used within 15 minutes.
+        Layers that images share count in each. 0: no limit.
+        """,
+    ).tag(config=True)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.images = Images(self.engine, user_data_path("binderprogress") / "images")
+        """The images that were built here."""
+        self._shrinking: asyncio.Task[None] | None = None
 
     @property
     def profile(self) -> BackendProfile:
@@ -153,4 +172,30 @@ class Repo2dockerBuilder(GitResolver):
                 for problem in proxy.problems if proxy and code else ():
                     yield Record("repo2docker", f"{problem}\n")
                 check_exit(code)
+        await self._note(self.image(resolved))
         yield BuildResult(self.image(resolved), found=found)
+
+    async def _note(self, image: str) -> None:
+        """Note that an image is used, and remove others if there are too many."""
+        try:
+            await asyncio.to_thread(self.images.use, image)
+        except OSError as error:
+            self.log.warning("The use of an image cannot be noted: %s", error)
+        if self._shrinking is None or self._shrinking.done():
+            self._shrinking = asyncio.create_task(self.shrink())
+
+    async def shrink(self) -> None:
+        """Remove the least recently used images that exceed the budget."""
+        if not self.budget:
+            return
+        try:
+            for image in await self.images.shrink(self.budget):
+                self.log.info("Removed the image %s to make room.", image.name)
+        except (OSError, TimeoutError, ValueError) as error:
+            self.log.warning("Images could not be removed: %s", str(error) or "no answer in time")
+
+    async def close(self) -> None:
+        """End what runs in the background."""
+        if self._shrinking is not None:
+            self._shrinking.cancel()
+            await asyncio.gather(self._shrinking, return_exceptions=True)

@@ -1,0 +1,164 @@
+"""The images that were built here: which there are, which are used, and how they are removed.
+
+Only images with our label count. A container engine does not note when an image was last used, so
+there is a file for each image, whose time says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..processes.child import run
+
+__all__ = ["LABEL", "Image", "Images"]
+
+LABEL = "binderprogress.built"
+"""The label of images that were built here. `repo2docker_config.py` sets it."""
+
+_GRACE = 900.0
+"""Seconds after its last use for which an image is kept. A launch may be starting it."""
+
+_TIMEOUT = 60.0
+
+
+class Image(msgspec.Struct, frozen=True):
+    """An image on this machine.
+
+    Attributes
+    ----------
+    name : str
+    size : int
+        Its size in bytes, as the engine says it. Layers that images share count in each.
+    last_used : float
+        Seconds since the epoch.
+    in_use : bool
+        Whether a container uses it, running or not.
+    """
+
+    name: str
+    size: int
+    last_used: float
+    in_use: bool
+
+
+class Images:
+    """The images of a container engine that were built here.
+
+    Parameters
+    ----------
+    engine : str
+        ``docker`` or ``podman``.
+    folder : Path
+        For the files with the times of use.
+    """
+
+    def __init__(self, engine: str, folder: Path) -> None:
+        self._engine = engine
+        self._folder = folder
+
+    def use(self, name: str) -> None:
+        """Note that an image is used now.
+
+        Raises
+        ------
+        OSError
+            If it cannot be noted.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._file(name).touch()
+
+    async def find(self) -> list[Image]:
+        """Return the images, the least recently used first. Empty if the engine does not answer."""
+        listing = ["images", "--filter", f"label={LABEL}", "--format", "{{.Repository}}:{{.Tag}}"]
+        names = [name for name in await self._lines(listing) if not name.endswith(":<none>")]
+        if not names:
+            return []
+        details, used = await self._inspect("image", names), await self._used()
+        images = [
+            Image(name, one["Size"], self._last_used(name, one), _id(one["Id"]) in used)
+            for name, one in zip(names, details, strict=True)
+        ]
+        return sorted(images, key=lambda image: image.last_used)
+
+    async def remove(self, image: Image, *, unused_for: float = _GRACE) -> bool:
+        """Remove an image, unless it is in use. The engine refuses that, too.
+
+        Parameters
+        ----------
+        image : Image
+        unused_for : float
+            Seconds for which it must not have been used.
+
+        Returns
+        -------
+        bool
+            Whether it was removed.
+        """
+        if image.in_use or time.time() - image.last_used < unused_for:
+            return False
+        code, _ = await self._run(["rmi", "--", image.name])
+        if code:
+            return False
+        await asyncio.to_thread(self._file(image.name).unlink, missing_ok=True)
+        return True
+
+    async def shrink(self, budget: int) -> list[Image]:
+        """Remove the least recently used images until the others fit, and return them.
+
+        Parameters
+        ----------
+        budget : int
+            Bytes.
+        """
+        images = await self.find()
+        total = sum(image.size for image in images)
+        removed = []
+        for image in images:
+            if total <= budget:
+                break
+            if await self.remove(image):
+                total -= image.size
+                removed.append(image)
+        return removed
+
+    async def _used(self) -> set[str]:
+        """Return the ids of the images that containers use."""
+        containers = await self._lines(["ps", "--all", "--quiet"])
+        if not containers:
+            return set()
+        return {_id(one["Image"]) for one in await self._inspect("container", containers)}
+
+    async def _inspect(self, kind: str, names: Sequence[str]) -> list[dict[str, Any]]:
+        # If one has been removed meanwhile, the others are printed nevertheless.
+        _, output = await self._run([kind, "inspect", "--", *names])
+        found: list[dict[str, Any]] = msgspec.json.decode(output[: output.rindex("]") + 1])
+        return found
+
+    async def _lines(self, arguments: Sequence[str]) -> list[str]:
+        code, output = await self._run(arguments)
+        return [] if code else output.split("\n")[:-1]
+
+    async def _run(self, arguments: Sequence[str]) -> tuple[int, str]:
+        return await run([self._engine, *arguments], timeout=_TIMEOUT, keep_daemons=True)
+
+    def _last_used(self, name: str, details: dict[str, Any]) -> float:
+        try:
+            return self._file(name).stat().st_mtime
+        except FileNotFoundError:
+            # Nanoseconds have too many digits for Python.
+            return datetime.fromisoformat(f"{details['Created'][:19]}+00:00").timestamp()
+
+    def _file(self, name: str) -> Path:
+        return self._folder / hashlib.sha256(name.encode()).hexdigest()
+
+
+def _id(text: str) -> str:
+    return text.removeprefix("sha256:")

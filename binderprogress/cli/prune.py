@@ -1,0 +1,207 @@
+"""``binderprogress prune``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable
+from inspect import cleandoc
+from typing import Any
+
+import msgspec
+from traitlets import Bool, Unicode
+
+from ..backends.local.builder import LocalBuilder
+from ..backends.repo2docker.builder import Repo2dockerBuilder
+from ..deploy.standalone import Standalone
+from .base import Command
+
+__all__ = ["PruneApp"]
+
+_SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_TIMES = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """An environment or an image, and how to remove it."""
+
+    name: str
+    size: int
+    last_used: float
+    in_use: bool
+    remove: Callable[[float], Awaitable[bool]]
+
+
+class PruneApp(Command):
+    """Show the environments and images that were built here, and remove those that are not used.
+
+    Without --all, --older-than or --budget, nothing is removed. What a Jupyter server, a container
+    or a build uses is never removed. With a budget, what was used within 15 minutes is kept, too,
+    because a launch may be about to start it. Servers may keep running. Exit codes: 0 if it
+    succeeded, 1 if it failed, 2 for wrong usage, 130 if interrupted.
+    """
+
+    name = "prune"
+    description = __doc__ or ""
+    examples = cleandoc("""
+    binderprogress prune                      # show what there is
+    binderprogress prune --older-than 30d     # remove what was not used for 30 days
+    binderprogress prune --budget 10G         # keep at most 10 GiB, the most recently used ones
+    binderprogress prune --all --dry-run      # show what --all would remove
+    binderprogress prune --engine podman      # the images of podman
+    """)
+    classes = [Standalone, LocalBuilder, Repo2dockerBuilder]  # noqa: RUF012 - traitlets' way
+    aliases = {  # noqa: RUF012
+        **Command.aliases,
+        "older-than": "PruneApp.older_than",
+        "budget": "PruneApp.keep",
+        "engine": "Standalone.engine",
+    }
+    flags = {  # noqa: RUF012
+        **Command.flags,
+        "all": ({"PruneApp": {"all": True}}, "Remove everything that is not in use."),
+        "dry-run": ({"PruneApp": {"dry_run": True}}, "Only show what would be removed."),
+        "json": ({"PruneApp": {"json": True}}, "Print one JSON object."),
+    }
+
+    all = Bool(False, help="Remove everything that is not in use.").tag(config=True)
+
+    older_than = Unicode(
+        help='Remove what was not used for this time, such as "30d", "12h" or "45m".'
+    ).tag(config=True)
+
+    keep = Unicode(
+        help="""
+        Remove the least recently used until the others have at most this size, such as "10G" or
+        "500M".
+        """
+    ).tag(config=True)
+
+    dry_run = Bool(False, help="Only show what would be removed.").tag(config=True)
+
+    json = Bool(False, help="Print one JSON object.").tag(config=True)
+
+    async def main(self) -> int:
+        """Show what there is, and remove what was asked for."""
+        older_than, budget = self._older_than(), self._budget()
+        stored = await self._find()
+        chosen = self._choose(stored, older_than, budget)
+        removed = [
+            one
+            for one in chosen
+            if self.dry_run or await one.remove(0.0 if self.all else older_than)
+        ]
+        if self.json:
+            print(json.dumps(_summary(stored, removed, dry_run=self.dry_run)))
+        else:
+            self._print(stored, removed)
+        return 0
+
+    def _older_than(self) -> float:
+        if not self.older_than:
+            return 900.0  # a launch may be about to start it
+        match = re.fullmatch(r"(\d+)([smhd])", self.older_than)
+        if match is None:
+            self.usage(f'{self.older_than!r} is no time. Write it as in "30d", "12h" or "45m".')
+        return float(match[1]) * _TIMES[match[2]] if match else 0.0
+
+    def _budget(self) -> float:
+        if not self.keep:
+            return 0.0 if self.all or self.older_than else float("inf")
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?", self.keep)
+        if match is None:
+            self.usage(f'{self.keep!r} is no size. Write it as in "10G" or "500M".')
+        return float(match[1]) * _SIZES[match[2]] if match else 0.0
+
+    async def _find(self) -> list[Stored]:
+        engine = Standalone(parent=self, hub_folder="").engine
+        if engine == "local":
+            environments = LocalBuilder(parent=self).stored
+            return [
+                Stored(
+                    name=one.folder.name,
+                    size=one.size,
+                    last_used=one.last_used,
+                    in_use=one.in_use,
+                    remove=_in_thread(environments.remove, one.folder),
+                )
+                for one in await asyncio.to_thread(environments.find)
+            ]
+        images = Repo2dockerBuilder(parent=self, engine=engine).images
+        return [
+            Stored(
+                name=one.name,
+                size=one.size,
+                last_used=one.last_used,
+                in_use=one.in_use,
+                remove=_of_image(images.remove, one),
+            )
+            for one in await images.find()
+        ]
+
+    def _choose(self, stored: list[Stored], older_than: float, budget: float) -> list[Stored]:
+        """Return what is to be removed, the least recently used first."""
+        total, now = sum(one.size for one in stored), time.time()
+        chosen = []
+        for one in stored:
+            is_old = self.all or now - one.last_used > older_than
+            if total > budget and is_old and not one.in_use:
+                chosen.append(one)
+                total -= one.size
+        return chosen
+
+    def _print(self, stored: list[Stored], removed: list[Stored]) -> None:
+        width = max([len(one.name) for one in stored], default=4)
+        print(f"{'name':{width}}  {'size':>9}  last used         ")
+        for one in stored:
+            used = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.last_used))
+            state = "in use" if one.in_use else ""
+            if one in removed:
+                state = "would be removed" if self.dry_run else "removed"
+            print(f"{one.name:{width}}  {_size(one.size):>9}  {used}  {state}".rstrip())
+        total = sum(one.size for one in stored)
+        print(f"{len(stored)} in all, {_size(total)}.", end="")
+        freed = _size(sum(one.size for one in removed))
+        would = " would be" if self.dry_run else ""
+        print(f" {len(removed)}{would} removed, {freed}." if removed else "")
+
+
+def _in_thread(remove: Callable[..., bool], *what: Any) -> Callable[[float], Awaitable[bool]]:
+    async def call(unused_for: float) -> bool:
+        return await asyncio.to_thread(remove, *what, unused_for=unused_for)
+
+    return call
+
+
+def _of_image(
+    remove: Callable[..., Awaitable[bool]], *what: Any
+) -> Callable[[float], Awaitable[bool]]:
+    return lambda unused_for: remove(*what, unused_for=unused_for)
+
+
+def _summary(stored: list[Stored], removed: list[Stored], *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "dry_run": dry_run,
+        "size": sum(one.size for one in stored),
+        "freed": sum(one.size for one in removed),
+        "items": [
+            {
+                "name": one.name,
+                "size": one.size,
+                "last_used": one.last_used,
+                "in_use": one.in_use,
+                "removed": one in removed,
+            }
+            for one in stored
+        ],
+    }
+
+
+def _size(number: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"
