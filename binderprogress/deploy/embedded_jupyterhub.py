@@ -43,7 +43,9 @@ _START_TIMEOUT = 60.0
 _RESUME_TIMEOUT = 5.0
 """Seconds in which it, or one of an earlier run, must answer."""
 
+_PROXY = "JupyterHub's proxy"
 _LOG = "jupyterhub.log"
+_PROXY_LOG = "proxy.log"
 _MAX_LOG = 16 * 2**20
 """Bytes of a log, which is emptied beyond when its process is started again."""
 
@@ -253,7 +255,7 @@ class EmbeddedJupyterHub:
         assert self._proxy is not None  # noqa: S101 - it was started
         ends = {
             asyncio.create_task(self._hub.wait()): "JupyterHub",
-            asyncio.create_task(self._proxy.wait()): "JupyterHub's proxy",
+            asyncio.create_task(self._proxy.wait()): _PROXY,
         }
         try:
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -265,7 +267,7 @@ class EmbeddedJupyterHub:
 
     async def _starts_again(self, how: str, attempt: int) -> bool:
         if attempt > _RESTARTS:
-            raise ConfigError(f"{how}. Nothing can be launched.\n{self._tail()}")
+            raise ConfigError(f"{how}. Nothing can be launched.\n{self._tail(how)}")
         self.problem = f"{how}. It is being started again (attempt {attempt} of {_RESTARTS})."
         self._logger.warning("%s", self.problem)
         # At once for the first time, then after 1, 2, 4 and 8 seconds.
@@ -291,6 +293,7 @@ class EmbeddedJupyterHub:
             return False  # JupyterHub does not answer yet
 
     async def _wait_until_ready(self) -> None:
+        how = ""
         # On a busy machine, JupyterHub may time out waiting for its proxy, or another program may
         # take a free port first. The next attempt uses other ports.
         for attempt in range(1, _ATTEMPTS + 1):
@@ -302,7 +305,8 @@ class EmbeddedJupyterHub:
                 raise ConfigError(
                     f"JupyterHub did not start within {_START_TIMEOUT:g} seconds.\n{self._tail()}"
                 ) from None
-            if "signal" in await self._first_end():
+            how = await self._first_end()
+            if "signal" in how:
                 break  # it was killed
             if attempt < _ATTEMPTS:
                 await asyncio.to_thread(kill_within, self._folder)
@@ -310,7 +314,8 @@ class EmbeddedJupyterHub:
                 (self._record.proxy_port,) = free_ports(1)
                 await self._start_proxy()
                 await self._start_hub()
-        raise ConfigError(f"JupyterHub exited at once.\n{self._tail()}")
+        what = _PROXY if how.startswith(_PROXY) else "JupyterHub"
+        raise ConfigError(f"{what} exited at once.\n{self._tail(how)}")
 
     async def _answers_before_it_ends(self, *, restore: bool = False) -> bool:
         ended = asyncio.create_task(self._first_end())
@@ -345,7 +350,7 @@ class EmbeddedJupyterHub:
     async def _start_proxy(self) -> None:
         env = self._env()
         command = proxy_command(self._record, env["PATH"])
-        self._proxy = await self._start_process(command, env, "proxy.log")
+        self._proxy = await self._start_process(command, env, _PROXY_LOG)
         self._record.proxy = self._proxy.id
 
     async def _start_hub(self) -> None:
@@ -376,8 +381,9 @@ class EmbeddedJupyterHub:
         values = {"config": self._config, "env": self._more_env, "cull_after": self._cull_after}
         return digest({**values, "version": __version__})
 
-    def _tail(self) -> str:
-        lines = (self._folder / _LOG).read_text(errors="replace").splitlines()
+    def _tail(self, how: str = "") -> str:
+        log = _PROXY_LOG if how.startswith(_PROXY) else _LOG
+        lines = (self._folder / log).read_text(errors="replace").splitlines()
         return "\n".join(lines[-8:])
 
 

@@ -230,7 +230,8 @@ def proxy_command(record: HubRecord, path: str) -> list[str]:
         *("--ip", "127.0.0.1", "--port", str(record.port)),
         *("--api-ip", "127.0.0.1", "--api-port", str(record.proxy_port)),
         *("--error-target", f"http://127.0.0.1:{record.hub_port}/hub/error"),
-        *("--log-level", "warn"),
+        # One of the levels that both programs know.
+        *("--log-level", "error"),
     ]
     from_pypi = importlib.util.find_spec("configurable_http_proxy") is not None
     if from_pypi:
