@@ -15,12 +15,13 @@ from binderprogress.backends.fetch.git import GitResolver
 from binderprogress.backends.jupyterhub import cleanups, progress
 from binderprogress.deploy import logs
 from binderprogress.deploy.composition import CONFIGURABLES
+from binderprogress.deploy.standalone import Standalone
 from binderprogress.web import config as web_config
 from binderprogress.web import server
 
 PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text()
 
-CLASSES = {cls.__name__: cls for cls in [*CONFIGURABLES, GitResolver]}
+CLASSES = {cls.__name__: cls for cls in [*CONFIGURABLES, GitResolver, Standalone]}
 
 ROWS = re.findall(r"^\| ([^|]+) \| `(\w+)\.(\w+)` \| ([^|]+) \| ([^|]*) ?\|$", PAGE, re.MULTILINE)
 
