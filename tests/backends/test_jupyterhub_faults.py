@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from time import monotonic
 from typing import Any
 
@@ -281,9 +281,10 @@ def restarting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestartingH
 
 
 @asynccontextmanager
-async def real_launcher(hub: RestartingHub) -> AsyncIterator[HubLauncher]:
+async def real_launcher(hub: RestartingHub, **settings: Any) -> AsyncIterator[HubLauncher]:
     # The proxy keeps the stream open when JupyterHub is killed.
-    launcher = HubLauncher(url=hub.url, api_token=hub.token, idle_timeout=2.0)
+    values = {"idle_timeout": 2.0, **settings}
+    launcher = HubLauncher(url=hub.url, api_token=hub.token, **values)
     try:
         yield launcher
     finally:
@@ -316,6 +317,31 @@ async def test_a_launch_begins_while_jupyterhub_and_its_proxy_restart(
         assert not any(isinstance(item, Attempt) for item in items)
         assert len(restarting.servers()) == 1
         await launcher.stop(request)
+        assert gone(restarting.servers())
+        assert not restarting.users()
+
+
+@pytest.mark.hub
+@asynchronous(60)
+async def test_jupyterhub_hangs_when_a_launch_begins(restarting: RestartingHub) -> None:
+    restarting.go()
+    restarting.pause()
+    async with real_launcher(restarting, request_timeout=1.0) as launcher:
+        request = launch_request("restart", "hang")
+        async with aclosing(launcher.launch(request)) as stream:
+            try:
+                items = [await anext(stream)]
+                assert steps(items) == ["hub-away"]
+                assert "no response in time" in messages(items)[0]
+            finally:
+                restarting.resume()
+            items += [item async for item in stream]
+        assert isinstance(items[-1], RunningServer)
+        assert len(restarting.servers()) == 1, "one server, however often it was requested"
+        # It takes longer than a request may, perhaps, and goes on in the background.
+        with suppress(LaunchFailedError):
+            await launcher.stop(request)
+        await until(lambda: not launcher.cleanups.outstanding())
         assert gone(restarting.servers())
         assert not restarting.users()
 

@@ -194,8 +194,8 @@ def test_a_page_that_is_shown_again(
 @pytest.mark.parametrize(
     ("lang", "button"),
     [
-        ("ar", "أعد المحاولة الآن"),
-        ("de", "Neu verbinden"),
+        ("ar", "أعد الاتصال"),
+        ("de", "Verbinden"),
         ("en", "Retry now"),
         ("es", "Reconectar"),
         ("fr", "Reconnecter"),

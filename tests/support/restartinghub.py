@@ -114,6 +114,14 @@ class RestartingHub:
         process.send_signal(signal.SIGKILL)
         process.wait(10)
 
+    def pause(self) -> None:
+        """Stop the Hub with SIGSTOP. Connections to it are still accepted."""
+        self._processes["hub"].send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the Hub go on."""
+        self._processes["hub"].send_signal(signal.SIGCONT)
+
     def go(self) -> None:
         """Let servers answer."""
         (self.folder / "go").touch()
