@@ -48,9 +48,11 @@ class DaemonThreads:
         loop = asyncio.get_running_loop()
         result: asyncio.Future[T] = loop.create_future()
 
-        def post(setter: Callable[[], None]) -> None:
+        def post(settle: Callable[[], None]) -> None:
+            # First, so that the next call can have the thread's place.
+            self._slots.release()
             try:
-                loop.call_soon_threadsafe(lambda: None if result.done() else setter())
+                loop.call_soon_threadsafe(lambda: None if result.done() else settle())
             except RuntimeError:
                 return  # the loop is closed: nobody waits
 
@@ -62,8 +64,6 @@ class DaemonThreads:
                 post(lambda: result.set_exception(failure))
             else:
                 post(lambda: result.set_result(value))
-            finally:
-                self._slots.release()
 
         threading.Thread(target=work, name=self._name, daemon=True).start()
         async with asyncio.timeout(self._timeout):
