@@ -54,7 +54,7 @@ class Storage(LoggingConfigurable):
     ).tag(config=True)
 
     disk_budget = Integer(
-        10 * 1000**3,
+        10 * 1024**3,
         min=0,
         help="Bytes of events that are stored. If there are more, ended launches and builds are "
         "deleted before they expire, those that expire first.",

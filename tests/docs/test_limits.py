@@ -13,6 +13,7 @@ from binderprogress.backends.binderhub import upstreams
 from binderprogress.backends.connection_errors import LONGEST_RESPONSE
 from binderprogress.backends.fetch.git import GitResolver
 from binderprogress.backends.jupyterhub import cleanups, progress
+from binderprogress.channels.config import Storage
 from binderprogress.deploy import logs
 from binderprogress.deploy.composition import CONFIGURABLES
 from binderprogress.deploy.standalone import Standalone
@@ -21,7 +22,7 @@ from binderprogress.web import server
 
 PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text()
 
-CLASSES = {cls.__name__: cls for cls in [*CONFIGURABLES, GitResolver, Standalone]}
+CLASSES = {cls.__name__: cls for cls in [*CONFIGURABLES, GitResolver, Standalone, Storage]}
 
 ROWS = re.findall(r"^\| ([^|]+) \| `(\w+)\.(\w+)` \| ([^|]+) \| ([^|]*) ?\|$", PAGE, re.MULTILINE)
 

@@ -16,6 +16,7 @@ from traitlets.config import Configurable
 from binderprogress.backends.fetch.git import GitResolver
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.backends.repo2docker.builder import Repo2dockerBuilder
+from binderprogress.channels.config import Storage
 from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.cli.check import CheckApp
 from binderprogress.cli.launch import LaunchApp
@@ -40,7 +41,8 @@ CODE = re.compile(r"`([^`]+)`")
 SETTING = re.compile(r"\b([A-Z]\w+)\.([a-z]\w+)\b")
 ENDPOINT = re.compile(r"(GET|POST|DELETE) (/\S*)")
 CLASSES: dict[str, type[Configurable]] = {
-    cls.__name__: cls for cls in [Standalone, GitResolver, LaunchApp, CheckApp, *CONFIGURABLES]
+    cls.__name__: cls
+    for cls in [Standalone, GitResolver, Storage, LaunchApp, CheckApp, *CONFIGURABLES]
 }
 
 

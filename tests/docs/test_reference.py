@@ -13,6 +13,7 @@ import pytest
 from traitlets.config import Configurable
 
 import binderprogress
+from binderprogress.channels.config import Storage
 from binderprogress.cli.app import BinderProgressApp
 from binderprogress.cli.check import CheckApp
 from binderprogress.cli.demo import DemoApp
@@ -27,6 +28,7 @@ DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
 CLASSES = [
     Standalone,
+    Storage,
     JupyterHubService,
     *CONFIGURABLES,
     *(ContainerSpawner, EnvironmentSpawner, LaunchApp, CheckApp, DemoApp),

@@ -36,7 +36,7 @@ _POSTGRESQL = {
     "42501": "The user may not do that in {where} ({reason}). Make it the owner of the database.",
     "53100": "The disk of {where} is full. Free some space; it goes on by itself.",
     "53200": "{where} is out of memory ({reason}).",
-    "53300": "{where} has too many connections. Raise max_connections; a replica needs seven.",
+    "53300": "{where} has too many connections. Raise max_connections; a replica needs six.",
     "55P03": "{where} is locked ({reason}). It may be used by a backup or a migration.",
     "57014": "{where} took too long ({reason}). Check its load, or raise c.Storage.timeout.",
     "57P": "{where} is shutting down or starting ({reason}).",
