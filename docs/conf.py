@@ -30,6 +30,8 @@ exclude_patterns = ["_build"]
 
 autodoc_class_signature = "separated"
 autodoc_member_order = "bysource"
+# Names, as in the source: the value of a default may be a table of hundreds of lines.
+autodoc_preserve_defaults = True
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 default_role = "code"

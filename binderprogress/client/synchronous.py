@@ -35,7 +35,7 @@ class Client:
     token : str
         JupyterHub token, for servers that require a login. It is sent to this server only.
     pauses : sequence of float
-        Seconds to wait before each attempt to reconnect.
+        Seconds to wait before each attempt to reconnect: 1, 2, 4, 8 and 15 by default.
     timeout : float
         Maximum time for a response, in seconds. Event streams have no maximum time.
     kind : str, optional
