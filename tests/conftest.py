@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import os
@@ -34,6 +35,9 @@ CHROMIUM_ARGUMENTS = [
     "--disable-sync",
 ]
 
+
+# What is imported and collected stays; see `pytest_collection_finish`.
+gc.disable()
 
 # Without bytecode, each process that a test starts would compile what it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -75,6 +79,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marked = (weight for name, weight in _WEIGHTS.items() if item.get_closest_marker(name))
         weights[item.path] += max(marked, default=1)
     items.sort(key=lambda item: -weights[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage from now on, except for what the collection of tests has made."""
+    gc.freeze()
+    gc.enable()
 
 
 # Tests that share something for which the start takes long: podman's images, the demo.
