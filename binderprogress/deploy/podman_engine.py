@@ -21,11 +21,11 @@ podman reads its settings from environment variables, which repo2docker passes o
 
 To stop a build, send SIGTERM to the process group of repo2docker, and wait a second. podman does
 not stop the running step of a build, so the engine does. After SIGKILL, it cannot, and a step in a
-container (``oci``) continues.
+container (``oci``) continues, unless repo2docker runs below a supervisor, as in our server.
 
 A stopped build leaves its working containers and their mounts in the storage. ``podman ps --all
---external`` lists them as ``Storage``, and ``podman rm --force`` removes them. Do this only while
-nothing is being built.
+--external`` lists them as ``Storage``. Our server removes them when it starts, except for the first
+one of each build. ``podman rm --force`` removes that. Do this only while nothing is being built.
 
 This is the only file that imports repo2docker's engine classes.
 """

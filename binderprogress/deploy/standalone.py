@@ -263,13 +263,13 @@ class Server(LoggingConfigurable):
         Parameters
         ----------
         hand_over : bool
-            Leave a JupyterHub that was started here running, with its servers. The next server with
-            the same folder of it goes on with it.
+            Whether the next server goes on with the launches, if their store is durable, and with
+            the JupyterHub that was started here, if its folder is not temporary.
         """
         await take_steps(
             self.log,
             ("closing the port", self._server.stop),
-            ("cancelling launches", self._stop_launches),
+            ("cancelling launches", partial(self._stop_launches, hand_over)),
             ("cleaning up after earlier runs", self._stop_sweeping),
             ("closing the builder", self._close_builder),
             ("stopping JupyterHub", partial(self._stop_hub, keep=hand_over)),
@@ -289,12 +289,12 @@ class Server(LoggingConfigurable):
         if self.builder is not None:
             await self.builder.close()
 
-    async def _stop_launches(self) -> None:
+    async def _stop_launches(self, hand_over: bool) -> None:
         # Our own JupyterHub stops its servers. Those of another one are stopped one by one.
         patience = 2.0 if self.hub is not None else 4.0
         try:
             async with asyncio.timeout(patience):
-                await self.launches.close()
+                await self.launches.close(hand_over=hand_over)
         except TimeoutError:
             level = logging.DEBUG if self.hub is not None else logging.WARNING
             self.log.log(level, "Not all launches could be cleaned up in time.")

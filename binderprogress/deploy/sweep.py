@@ -41,6 +41,7 @@ async def sweep(
     if isinstance(builder, LocalBuilder):
         await asyncio.to_thread(builder.remove_incomplete)
     elif builder is not None:
+        await builder.remove_stopped_builds()
         await builder.shrink()
 
 

@@ -34,6 +34,9 @@ from pathlib import Path
 import psutil
 from filelock import FileLock
 
+from binderprogress.backends.processes import supervisor as supervisor_program
+from binderprogress.backends.repo2docker.images import LABEL
+
 from ..support.packages import kept_folder
 
 BASE_IMAGE = "localhost/binderprogress-test-base:1"
@@ -352,22 +355,35 @@ def _write_wheel(path: Path) -> None:
 class Build:
     """The real ``jupyter-repo2docker``, in a process group of its own."""
 
-    def __init__(self, podman: Podman, repository: Repository, image: str, **env: str) -> None:
+    def __init__(
+        self,
+        podman: Podman,
+        repository: Repository,
+        image: str,
+        *,
+        supervised: bool = False,
+        labelled: bool = False,
+        **env: str,
+    ) -> None:
         config = Path(podman.env["TMPDIR"]) / "repo2docker_config.py"
+        labels = {LABEL: "yes"} if labelled else {}
+        supervisor = [sys.executable, "-I", "-S", supervisor_program.__file__, "2", "all"]
         # The others ask the internet whether an address is theirs.
         config.write_text(
             "from repo2docker.contentproviders import Git\n"
             "c.Repo2Docker.content_providers = [Git]\n"
+            f"c.Repo2Docker.labels = {labels!r}\n"
         )
         self.process = subprocess.Popen(
             [
+                *(supervisor if supervised else []),
                 str(Path(sys.executable).with_name("jupyter-repo2docker")),
                 *("--engine", "binderprogress-podman", "--config", str(config)),
                 *("--no-run", "--json-logs", "--image-name", image, "--ref", repository.commit),
                 *("--user-id", "1000", "--user-name", "jovyan", "--", repository.url),
             ],
             env={**podman.env, **env},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if supervised else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 from binderprogress.backends.repo2docker.images import LABEL, Images
 
 from ..support.asynchronous import asynchronous
-from .podman_support import Podman
+from .podman_support import Build, Podman, Repository
 
 pytestmark = pytest.mark.podman
 
@@ -86,3 +87,25 @@ async def test_an_engine_that_does_not_work(
     (tmp_path / "missing" / "storage.conf").write_text('[storage]\ndriver = "no-such-driver"\n')
     assert await images.find() == []
     assert await images.shrink(0) == []
+
+
+@asynchronous(90)
+async def test_containers_of_a_killed_build_are_removed(
+    podman: Podman, images: Images, tmp_path: Path
+) -> None:
+    """The server was killed: its supervisor ends the build, and the next start removes the rest."""
+    repository = Repository(tmp_path / "slow", last="echo now asleep && sleep 600")
+    before = podman.processes()
+    build = Build(podman, repository, "binderprogress-killed:1", supervised=True, labelled=True)
+    assert any(record["message"] == "now asleep\n" for record in build.records())
+    assert len(podman.processes()) > len(before)
+    assert await images.remove_stopped_builds() == 0, "it is running"
+    assert build.process.stdin is not None
+    build.process.stdin.close()
+    assert await asyncio.to_thread(build.process.wait, 30) != 0
+    assert build.process.stdout is not None
+    build.process.stdout.close()
+    assert podman.processes() == before
+    # Another test may have stopped a build.
+    assert await images.remove_stopped_builds() >= 5
+    assert await images.remove_stopped_builds() == 0

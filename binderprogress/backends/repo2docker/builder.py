@@ -184,6 +184,14 @@ class Repo2dockerBuilder(GitResolver):
         if self._shrinking is None or self._shrinking.done():
             self._shrinking = asyncio.create_task(self.shrink())
 
+    async def remove_stopped_builds(self) -> None:
+        """Remove what builds have left in the engine's storage that were stopped or killed."""
+        try:
+            if number := await self.images.remove_stopped_builds():
+                self.log.info("Removed %d containers of builds that were stopped.", number)
+        except (OSError, TimeoutError, ValueError) as error:
+            self.log.warning("Containers of builds could not be removed: %s", error)
+
     async def shrink(self) -> None:
         """Remove the least recently used images that exceed the budget."""
         if not self.budget:

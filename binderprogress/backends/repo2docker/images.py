@@ -129,6 +129,29 @@ class Images:
                 removed.append(image)
         return removed
 
+    async def remove_stopped_builds(self) -> int:
+        """Remove containers of podman's builds that were stopped or killed. Return their number.
+
+        docker's builds leave none. Nothing is removed while any build of podman runs on this
+        machine. The container of a step before the label is set, the first one, is not recognised.
+        """
+        if self._engine != "podman":
+            return 0
+        code, output = await self._run(["ps", "--all", "--external", "--format", "json"])
+        containers = msgspec.json.decode(output) if not code and output.strip() else []
+        ours = ["images", "--all", "--quiet", "--no-trunc", "--filter", f"label={LABEL}"]
+        images = {_id(line) for line in await self._lines(ours)}
+        stopped = [
+            container["Id"]
+            for container in containers or ()
+            if str(container["State"]).lower() == "storage" and container["ImageID"] in images
+        ]
+        # After listing them: a build that begins now has others.
+        if not stopped or await asyncio.to_thread(_is_building):
+            return 0
+        code, _ = await self._run(["rm", "--force", "--", *stopped])
+        return 0 if code else len(stopped)
+
     async def _used(self) -> set[str]:
         """Return the ids of the images that containers use."""
         containers = await self._lines(["ps", "--all", "--quiet"])
@@ -158,6 +181,20 @@ class Images:
 
     def _file(self, name: str) -> Path:
         return self._folder / hashlib.sha256(name.encode()).hexdigest()
+
+
+def _is_building() -> bool:
+    """Whether a build of podman or buildah runs on this machine."""
+    import psutil  # part of the extra "repo2docker"
+
+    for process in psutil.process_iter():
+        try:
+            program, *arguments = process.cmdline() or [""]
+        except psutil.Error:
+            continue  # it has ended
+        if Path(program).name in ("podman", "buildah") and {"build", "bud"} & set(arguments):
+            return True
+    return False
 
 
 def _id(text: str) -> str:

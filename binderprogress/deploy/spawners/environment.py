@@ -23,6 +23,7 @@ from traitlets import Integer, Unicode
 from ..._private import make_private_folder
 from ...backends.local.environments import use
 from ...backends.local.marker import MARKER
+from ..host_processes import kill_within
 from .readiness import until_it_answers
 
 __all__ = ["EnvironmentSpawner"]
@@ -211,7 +212,10 @@ def _copy(repository: Path, home: Path) -> None:
     # Attack: a postBuild replaces the checkout with a link to the user's home.
     if repository.is_symlink():
         raise ValueError("The environment's repository is a link. Launch the repository again.")
-    shutil.rmtree(home, ignore_errors=True)
+    if home.exists():
+        # Of a JupyterHub that was killed while it started a server.
+        kill_within(home)
+        shutil.rmtree(home, ignore_errors=True)
     make_private_folder(home.parent)
     # Never hard links: changes must not appear in the next launch.
     shutil.copytree(repository, home, symlinks=True)

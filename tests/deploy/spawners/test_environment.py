@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
-from binderprogress.deploy.spawners.environment import _command
+from binderprogress.deploy.spawners.environment import _command, _copy
+
+from ...support.gone import gone
 
 _SCRIPT = """\
 import importlib.util, json, sys
@@ -56,3 +59,17 @@ def test_a_script_of_another_language_is_run(tmp_path: Path) -> None:
 def test_without_a_script_its_name_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="jupyter-lab"):
         subprocess.run(_command(tmp_path), check=True)
+
+
+def test_a_server_of_a_killed_jupyterhub_is_ended_before_the_next_one_starts(
+    tmp_path: Path,
+) -> None:
+    """It was killed before it had noted the server, which has the same home."""
+    checkout, home = tmp_path / "repository", tmp_path / "homes" / "ada" / "default"
+    checkout.mkdir()
+    home.mkdir(parents=True)
+    with subprocess.Popen(["sleep", "600"], cwd=home) as left:
+        process = psutil.Process(left.pid)
+        _copy(checkout, home)
+        assert gone([process])
+    assert home.is_dir()
