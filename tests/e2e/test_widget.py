@@ -231,7 +231,7 @@ def test_a_cut_connection_goes_on_where_it_stopped(context: BrowserContext, play
         notice = page.locator("[part=notice]")
         for number in range(3):
             play.say(f"line {number}\n")
-            expect(notice).to_contain_text("The launch continues")
+            expect(notice).to_contain_text("The launch is kept until")
             # The bar says so, too: its ribs are gone.
             expect(page.locator("#ribs")).to_have_css("opacity", "0")
             expect(notice).to_be_hidden()
