@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from pathlib import Path
 
 from platformdirs import user_data_path
-from traitlets import Float, Integer, Unicode
+from traitlets import Float, Integer, Unicode, default
 from traitlets.config import LoggingConfigurable
 
+from .._private import make_private_folder
 from ..errors import ConfigError
 from .base import ChannelStore
 from .durable import WINDOW
@@ -60,6 +62,32 @@ class Storage(LoggingConfigurable):
         "deleted before they expire, those that expire first.",
     ).tag(config=True)
 
+    log_folder = Unicode(
+        help='Folder for the full logs of builds. The default is "logs" in the user\'s data folder.'
+    ).tag(config=True)
+
+    @default("log_folder")
+    def _default_log_folder(self) -> str:
+        return str(user_data_path("binderprogress") / "logs")
+
+    def open_logs(self) -> Path:
+        """Return the folder for the full logs of builds. It is created, for this user only.
+
+        Raises
+        ------
+        ConfigError
+            If it cannot be created.
+        """
+        folder = Path(self.log_folder).expanduser()
+        try:
+            make_private_folder(folder)
+        except OSError as error:
+            raise ConfigError(
+                f"The folder {folder} for the logs of builds cannot be created: {error.strerror}. "
+                "Set c.Storage.log_folder to another place."
+            ) from error
+        return folder
+
     def open_store(self) -> ChannelStore:
         """Return the store. One in a database still has to be opened, with its `open`.
 
@@ -87,7 +115,7 @@ class Storage(LoggingConfigurable):
 
         path = user_data_path("binderprogress") / "launches.sqlite"
         try:
-            return DatabaseStore(
+            store = DatabaseStore(
                 self.url or f"sqlite:///{path}",
                 window=self.window,
                 timeout=self.timeout,
@@ -96,8 +124,11 @@ class Storage(LoggingConfigurable):
                 keys=os.environ.get(KEY_VARIABLE, ""),
                 log=self.log,
             )
+            # Now, so that a second server of the same user keeps its launches in memory.
+            store.reserve()
         except ConfigError as error:
             return self.fallback(error)
+        return store
 
     def fallback(self, error: ConfigError) -> ChannelStore:
         """Return a store in memory if the default store cannot be used, such as a read-only file.

@@ -26,4 +26,11 @@ class ServeApp(ServerCommand):
         "hub": "HubLauncher.url",
         "upstream": "Upstreams.urls",
     }
+    flags = {  # noqa: RUF012 - traitlets' way
+        **Command.flags,
+        "end-launches": (
+            {"Standalone": {"end_launches": True}},
+            "On SIGTERM, end launches and the JupyterHub that was started, as on Ctrl-C.",
+        ),
+    }
     server_class = Standalone

@@ -32,6 +32,7 @@ __all__ = [
     "USAGE",
     "Command",
     "ServerCommand",
+    "StopEvent",
     "launch_command",
     "serve",
     "stop_event",
@@ -174,12 +175,24 @@ def run(main: Coroutine[Any, Any, int]) -> int:
         return INTERRUPTED
 
 
-def stop_event() -> asyncio.Event:
+class StopEvent(asyncio.Event):
+    """Set by a signal that stops this process."""
+
+    number: signal.Signals | None = None
+    """The signal."""
+
+    def on_signal(self, number: signal.Signals) -> None:
+        """Set it."""
+        self.number = number
+        self.set()
+
+
+def stop_event() -> StopEvent:
     """Return an event that Ctrl-C and SIGTERM set."""
-    event = asyncio.Event()
+    event = StopEvent()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, event.set)
+        loop.add_signal_handler(number, event.on_signal, number)
     return event
 
 
@@ -213,7 +226,10 @@ class ServerCommand(Command):
             print(f"binderprogress listens on {standalone.url}", flush=True)
             await serve(standalone, stop)
         finally:
-            await standalone.stop()
+            # Ctrl-C is from a person, who wants nothing to stay. A supervisor sends SIGTERM, and
+            # starts the next server.
+            restarts = stop.number is signal.SIGTERM and not standalone.end_launches
+            await standalone.stop(hand_over=restarts)
         return 0
 
 

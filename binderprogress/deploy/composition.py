@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from prometheus_client.registry import Collector
 from traitlets.config import Config, Configurable, LoggingConfigurable
 from traitlets.config.loader import DeferredConfigString
 
-from ..backends.base import AnyBackend, PairedBackend
+from ..backends.base import AnyBackend, PairedBackend, Resumable
 from ..backends.binderhub.backend import UpstreamBuilder, UpstreamLauncher
 from ..backends.binderhub.upstreams import Upstreams
 from ..backends.fetch.archives import Archives
@@ -24,6 +25,8 @@ from ..backends.jupyterhub.launcher import HubLauncher
 from ..backends.local.builder import LocalBuilder
 from ..backends.repo2docker.builder import Repo2dockerBuilder
 from ..channels.base import ChannelStore
+from ..channels.config import Storage
+from ..channels.durable import DurableStore
 from ..channels.memory import MemoryChannelStore
 from ..errors import ConfigError
 from ..history.config import History
@@ -51,6 +54,7 @@ CONFIGURABLES: list[type[Configurable]] = [
     LaunchManager,
     Reasons,
     History,
+    Storage,
     Web,
     HttpServer,
     HubLauncher,
@@ -144,7 +148,8 @@ def build_launches(
     backend: AnyBackend,
     tracing: Tracing,
     *,
-    make_store: Callable[[], ChannelStore] | None = None,
+    make_store: Callable[[], ChannelStore] = MemoryChannelStore,
+    open_logs: Callable[[], Path] | None = None,
     host: str = "",
 ) -> LaunchManager:
     """Return the launches of a backend.
@@ -156,13 +161,20 @@ def build_launches(
     backend : Backend
     tracing : Tracing
     make_store : callable, optional
-        Makes the channel store. The default is in memory.
+        Makes the channel store. The default is in memory. A backend that cannot go on with
+        launches after a restart always gets one in memory instead of one that keeps launches.
+    open_logs : callable, optional
+        Returns the folder for the full logs of builds, with a store that keeps launches.
     host : str
         Where servers are started, for the history; empty: here.
     """
+    store = make_store()
+    if isinstance(store, DurableStore) and not _is_resumable(backend):
+        store = MemoryChannelStore()
     launches = LaunchManager(
         backend=backend,
-        channels=(make_store or MemoryChannelStore)(),
+        channels=store,
+        logs=open_logs() if open_logs is not None and isinstance(store, DurableStore) else None,
         host=host,
         traced=tracing.enabled,
         rules=Reasons(parent=parent).rules(),
@@ -170,6 +182,10 @@ def build_launches(
     )
     tracing.attach(launches)
     return launches
+
+
+def _is_resumable(backend: AnyBackend) -> bool:
+    return isinstance(backend, Resumable) and backend.codec is not None
 
 
 def with_defaults(config: Config, defaults: Mapping[str, Mapping[str, Any]]) -> Config:

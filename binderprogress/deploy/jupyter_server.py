@@ -15,6 +15,7 @@ from traitlets import TraitError, default
 from traitlets.config import LoggingConfigurable
 
 from ..backends.jupyterhub.launcher import HubLauncher
+from ..channels.config import MEMORY
 from ..errors import ConfigError, RefusedError
 from ..history.store import NoHistory, WaitingHistory
 from ..web.app import handlers
@@ -98,7 +99,9 @@ class ServerParts(Standalone):
         }
         if not self.upstreams.hubs:
             web["confirm_foreign"] = True
-        return {"Web": web, "Network": {"private_addresses": True}}
+        # Launches end with the Jupyter server.
+        storage = {"url": MEMORY}
+        return {"Web": web, "Network": {"private_addresses": True}, "Storage": storage}
 
     def _web_options(self) -> dict[str, Any]:
         return {"base_url": self._base_url, "access": ServerAccess()}

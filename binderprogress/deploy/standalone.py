@@ -20,6 +20,7 @@ from .._steps import take_steps
 from ..backends.binderhub.upstreams import Upstreams
 from ..backends.jupyterhub.launcher import HubLauncher
 from ..backends.local.builder import LocalBuilder
+from ..channels.config import MEMORY, Storage
 from ..core.log.reasons import failure
 from ..errors import ConfigError
 from ..history.config import History
@@ -69,6 +70,14 @@ class Server(LoggingConfigurable):
         config=True
     )
 
+    end_launches = Bool(
+        False,
+        help="""
+        Whether SIGTERM ends launches, and a JupyterHub that was started here, as Ctrl-C does.
+        Otherwise, the next server goes on with them.
+        """,
+    ).tag(config=True)
+
     trust_visitors = Bool(
         False,
         help="""
@@ -96,11 +105,13 @@ class Server(LoggingConfigurable):
         self.launcher = parts.launcher
         """The launcher of JupyterHub. None in front of BinderHubs."""
         self.tracing = Tracing(parent=self)
+        self.storage = Storage(parent=self, config=settings)
         self.launches = build_launches(
             self,
             self.backend,
             self.tracing,
-            make_store=self.extensions.make_channel_store,
+            make_store=self.extensions.make_channel_store or self.storage.open_store,
+            open_logs=self.storage.open_logs,
             # Empty for our own JupyterHub, whose port changes with each run.
             host=urlsplit(self.hub_url).netloc.rpartition("@")[2],
         )
@@ -235,6 +246,7 @@ class Server(LoggingConfigurable):
                 await self._start_hub()
             # A JupyterHub of our own starts meanwhile.
             await self.open_history()
+            await self.launches.open()
         except BaseException:
             for opened in sockets:
                 opened.close()
@@ -269,7 +281,7 @@ class Server(LoggingConfigurable):
         await take_steps(
             self.log,
             ("closing the port", self._server.stop),
-            ("cancelling launches", partial(self._stop_launches, hand_over)),
+            ("stopping launches", partial(self._stop_launches, hand_over)),
             ("cleaning up after earlier runs", self._stop_sweeping),
             ("closing the builder", self._close_builder),
             ("stopping JupyterHub", partial(self._stop_hub, keep=hand_over)),
@@ -334,6 +346,10 @@ class Standalone(Server):
         is stopped, and its user is removed. Open pages count as activity. 0 disables it.
         """,
     ).tag(config=True)
+
+    def _defaults(self) -> Mapping[str, Mapping[str, Any]]:
+        # The JupyterHub ends with this server, so launches cannot go on.
+        return {} if self.hub_folder else {"Storage": {"url": MEMORY}}
 
     @default("hub_folder")
     def _default_hub_folder(self) -> str:

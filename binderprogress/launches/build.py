@@ -180,17 +180,20 @@ class Build:
             began = min(began, self._clock.monotonic() - newest.event.elapsed)
         self.use_channel(channel, began=began)
         self.writer.began_utc = stored.began
-        self.full_log.restore()
         if channel.closed:
+            self.full_log.restore()
             self.writer.changes = stored.changes
             self.writer.phase = newest.event.phase if newest is not None else Phase.WAITING
             return
         repeats = Repeats()
+        messages: list[str] = []
 
         def remember(event: Event) -> None:
+            messages.append(event.message)
             repeats.has(event.message, status=event.phase is Phase.WAITING)
 
         await self.writer.replay_all(remember)
+        self.full_log.restore(messages)
         if self._backend.profile.builds_go_on:
             repeats.begin()
             self._repeats = repeats

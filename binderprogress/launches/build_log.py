@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +55,27 @@ class BuildLog:
         self._buffer = bytearray()
         self._problem = b""
 
-    def restore(self) -> None:
-        """Go on with the file of an earlier server, if there is one."""
+    def restore(self, messages: Sequence[str] = ()) -> None:
+        """Go on with the file of an earlier server.
+
+        Parameters
+        ----------
+        messages : sequence of str
+            What viewers have seen of a build that has not ended. A server that was killed may not
+            have written all of it to the file.
+        """
         try:
-            self.size = self._path.stat().st_size
+            size = self._path.stat().st_size
         except OSError:
+            size = 0
+        text = "".join(messages)
+        if size < len(text.encode("utf-8", "replace")):
+            self._path.unlink(missing_ok=True)
+            self._add(text)
+            self.flush()
             return
-        self._meter.used += self.size
+        self.size = size
+        self._meter.used += size
 
     def write(self, text: str) -> None:
         """Append text, usually whole lines, unless the log was cut."""

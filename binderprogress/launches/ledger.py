@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -58,6 +59,32 @@ class Ledger:
             self.store = store
         self._patience = patience
         self._log = log
+        self._opened = asyncio.Event()
+
+    async def open(self) -> None:
+        """Open the store.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be reached.
+        ConfigError
+            If it can never be used as it is configured.
+        """
+        if self.store is not None:
+            await self.store.open()
+            self._opened.set()
+
+    async def close(self) -> None:
+        """Close the store, if it is open. Others may go on with what has not ended."""
+        if self.store is not None and self._opened.is_set():
+            self._opened.clear()
+            await self.store.shutdown()
+
+    async def opened(self) -> None:
+        """Wait until the store is open, if there is one."""
+        if self.store is not None:
+            await self._opened.wait()
 
     @property
     def codec(self) -> AnyCodec:
@@ -66,7 +93,7 @@ class Ledger:
         return self._codec
 
     async def begin(self, one: Leased, *, key: str = "", user: str = "") -> None:
-        """Store a new launch or build, before its first event.
+        """Store a new launch or build, before its first event. Wait until the store is open.
 
         Raises
         ------
@@ -74,6 +101,7 @@ class Ledger:
             If it cannot be stored.
         """
         if (store := self.store) is not None:
+            await self.opened()
             state = one.stored(self.codec)
             await self._try(lambda: store.lease(one.lease, state, key=key, user=user))
 

@@ -95,10 +95,8 @@ class LaunchManager(LoggingConfigurable):
 
     keep_logs = Float(
         7 * 24 * 3600.0,
-        help="""
-        Seconds for which the log of a build is kept after its end, where launches are stored in a
-        database. Others are forgotten with their launches.
-        """,
+        help="Seconds for which the log of a build is kept after its end, where launches are "
+        "stored in a database. Others are forgotten with their launches.",
     ).tag(config=True)
 
     storage_patience = Float(
@@ -118,10 +116,8 @@ class LaunchManager(LoggingConfigurable):
 
     disk_budget = Integer(
         2**30,
-        help="""
-        Disk space for the full logs of all builds, in bytes. When it is used up, finished launches
-        are forgotten, the oldest first. Then the longest logs of running builds are cut.
-        """,
+        help="Disk space for the full logs of all builds, in bytes. When it is used up, finished "
+        "launches are forgotten, the oldest first. Then the longest running logs are cut.",
     ).tag(config=True)
 
     build_timeout = Float(3600.0, help="Timeout of a build, in seconds.").tag(config=True)
@@ -256,21 +252,19 @@ class LaunchManager(LoggingConfigurable):
         return self._ledger.store is not None
 
     async def open(self) -> None:
-        """Take up the launches of a server that was stopped or killed.
+        """Open the store, and take up the launches of a server that was stopped or killed.
 
         Raises
         ------
         StorageError
             If the store cannot be read.
         """
-        if self._successor is None:
-            return
-        launches = await self._successor.take_over()
-        for launch in launches:
-            await launch.open()
-            self._run(launch)
-        if launches:
-            self.log.info("Going on with %d launches after a restart.", len(launches))
+        if self._successor is not None:
+            await self._ledger.open()
+            for launch in await self._successor.take_over():
+                await launch.open()
+                self._run(launch)
+                self.log.info("%r goes on after a restart", launch)
 
     def learn_from(self, history: HistoryStore) -> None:
         """Keep ended launches in a history, and learn from it. Call it in a thread: it does I/O."""
@@ -437,6 +431,7 @@ class LaunchManager(LoggingConfigurable):
                 ("forgetting launches", self._launches.clear),
                 ("removing logs", self._logs.cleanup),
                 ("closing the channels", self._channels.close),
+                ("closing the store", self._ledger.close),
                 ("closing the backend", self._backend.close),
             )
 

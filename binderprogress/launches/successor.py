@@ -113,6 +113,7 @@ class Successor:
         StorageError
             If the store cannot be read.
         """
+        await self._ledger.opened()
         lease = await self._store.find(launch_lease(launch_id))
         if lease is None or not lease.ended:
             return None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
-from ..errors import BadRequestError
+from ..errors import BadRequestError, StorageError
 from .api import launch_links
 from .base import Handler
 
@@ -33,6 +34,10 @@ class OwnLaunchesPageHandler(Handler):
         launch_id = self.get_body_argument("cancel", "")
         if not launch_id:
             raise BadRequestError("The form does not say which launch to cancel.")
-        self.web.launches.cancel(await self.launch(launch_id))
+        launch = await self.launch(launch_id)
+        self.web.launches.cancel(launch)
+        # The list shows it as cancelled once that is stored.
+        with suppress(StorageError):
+            await launch.flush()
         # A redirect, so that reloading the page does not send the form again.
         self.redirect(f"{self.web.base_url}launches", status=303)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-import binderprogress.deploy.embedded_jupyterhub as hub_module
+import binderprogress.deploy.hub_config as hub_module
 from binderprogress.deploy.embedded_jupyterhub import EmbeddedJupyterHub
 
 from ..support.hubservice import SERVER

@@ -255,7 +255,7 @@ async def test_nothing_is_answered_before_modules_are_frozen(
     """What is frozen is kept for ever: not so the first launches."""
     app = ServeApp(config=Config(IN_FRONT))
     listens: list[bool] = []
-    stop = asyncio.Event()
+    stop = application.StopEvent()
     servers: list[Standalone] = []
 
     def make(**options: Any) -> Standalone:

@@ -80,9 +80,8 @@ def test_the_demo_with_a_server_and_a_build_running(
 def test_the_server_as_soon_as_it_listens(
     number: signal.Signals, env: dict[str, str], tmp_path: Path
 ) -> None:
-    with program(
-        "binderprogress", "serve", "--port", "0", env=env, log=tmp_path / "log"
-    ) as running:
+    arguments = ["serve", "--port", "0", "--end-launches"]
+    with program("binderprogress", *arguments, env=env, log=tmp_path / "log") as running:
         assert "listens on http://127.0.0.1:" in running.line()
         running.signal(number)
         assert running.wait(WITHIN) == 0
@@ -102,7 +101,8 @@ def test_the_server_starts_its_jupyterhub_again_when_it_dies(
     env: dict[str, str], tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    with program("binderprogress", "serve", "--port", "0", env=env, log=log) as running:
+    arguments = ["serve", "--port", "0", "--end-launches"]
+    with program("binderprogress", *arguments, env=env, log=log) as running:
         url = running.line().rpartition(" ")[2].strip()
         until_health(url, lambda health: bool(health["ok"]), log)
         (hub,) = [one for one in running.family() if HUB_PROGRAM in one.cmdline()]

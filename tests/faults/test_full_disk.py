@@ -86,7 +86,7 @@ def test_sigterm_ends_everything(
     disk: SmallDisk, repository: Path, env: dict[str, str], tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    with serve(disk, env) as (server, url):
+    with serve(disk, env, "--end-launches") as (server, url):
         wait_until_healthy(url)
         post(f"{url}api/launches", {"spec": repository.as_uri()})
         wait_for(tmp_path / "running", log)

@@ -97,12 +97,12 @@ def test_servers_of_a_server_that_was_killed_go_on(
                 other = url_of(third)
                 until(lambda: healthy(other), log)
                 assert "another server uses it" in log.read_text()
-                third.signal(signal.SIGTERM)
+                third.signal(signal.SIGINT)
                 assert third.wait(30) == 0
                 assert not third.family()
             assert answers(notebook)
             family = within(folder)
-            second.signal(signal.SIGTERM)
+            second.signal(signal.SIGINT)
             assert second.wait(30) == 0
             assert gone(family)
         assert within(folder) == []

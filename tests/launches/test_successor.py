@@ -85,7 +85,6 @@ class Life:
     async def begin(self, **settings: float) -> LaunchManager:
         self._count += 1
         self.store = DurableMemoryStore(self.memory, f"replica-{self._count}")
-        await self.store.open()
         self.manager = LaunchManager(
             channels=self.store,
             backend=PairedBackend(self._builder, self.servers),
@@ -113,7 +112,6 @@ class Life:
     async def restart(self) -> LaunchManager:
         """Stop the process as SIGTERM does, and begin the next one."""
         await self.manager.close(hand_over=True)
-        await self.store.shutdown()
         return await self.begin()
 
     async def start(self, feed: Feed) -> Launch:
@@ -124,7 +122,6 @@ class Life:
 
     async def close(self) -> None:
         await self.manager.close()
-        await self.store.shutdown()
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def server(podman: Podman, folder: Path) -> Iterator[tuple[str, Path]]:
     """The real server with --engine podman and a secret in its environment; and its log."""
     config, log = folder / "config.py", folder / "log"
     config.write_text(f"c.Repo2dockerBuilder.local_folders = [{str(folder)!r}]\n")
-    arguments = ["serve", "--port", "0", "--engine", "podman", "-f", str(config)]
+    arguments = ["serve", "--port", "0", "--engine", "podman", "--end-launches", "-f", str(config)]
     env = {**podman.env, "BINDERPROGRESS_TOKEN": SECRET, "AWS_SECRET_ACCESS_KEY": SECRET}
     with program("binderprogress", *arguments, env=env, log=log) as running:
         url = running.line().rpartition(" ")[2].strip()

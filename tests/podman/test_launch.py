@@ -44,7 +44,7 @@ def serve(
     folders = [str(repository._folder), str(failing_repository._folder)]
     config = tmp_path / "config.py"
     config.write_text(CONFIG.format(folders=folders))
-    arguments = ["serve", "--port", "0", "--engine", "podman", "-f", str(config)]
+    arguments = ["serve", "--port", "0", "--engine", "podman", "--end-launches", "-f", str(config)]
     with program("binderprogress", *arguments, env=podman.env, log=tmp_path / "log") as running:
         url = running.line().rpartition(" ")[2].strip()
         assert url.startswith("http://127.0.0.1:"), (tmp_path / "log").read_text()

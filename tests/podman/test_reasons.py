@@ -116,7 +116,7 @@ def url(podman: Podman, folder: Path) -> Iterator[str]:
     """The address of the real server with --engine podman."""
     config = folder / "config.py"
     config.write_text(CONFIG.format(folder=str(folder)))
-    arguments = ["serve", "--port", "0", "--engine", "podman", "-f", str(config)]
+    arguments = ["serve", "--port", "0", "--engine", "podman", "--end-launches", "-f", str(config)]
     with program("binderprogress", *arguments, env=podman.env, log=folder / "log") as running:
         url = running.line().rpartition(" ")[2].strip()
         assert url.startswith("http://127.0.0.1:"), (folder / "log").read_text()

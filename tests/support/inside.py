@@ -238,6 +238,8 @@ class Inside:
     """The server. Its methods are called from the test's thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, config: Config, login: HubLogin) -> None:
+        self.hand_over = False
+        """Whether its launches are left to the next one when it is closed, as on SIGTERM."""
         self.loop = loop
         self.login = login
         sockets = bind_sockets(0, "127.0.0.1")
@@ -297,7 +299,7 @@ class Inside:
 
     async def close(self) -> None:
         self._server.stop()
-        await self.hub.progress.close()
+        await self.hub.progress.close(hand_over=self.hand_over)
         await self._server.close_all_connections()
         self.hub.build_pool.shutdown()
         self.hub.executor.shutdown()
@@ -347,6 +349,7 @@ def inside(**config: Any) -> Iterator[Inside]:
     given.BinderHub = Config({**hub, **given.BinderHub})
     # These tests read a stream to its end.
     given.Web = Config({"linger": 0.0, **given.Web})
+    given.Storage = Config({"url": "memory", **given.Storage})
     if "limit" not in given.RateLimiter:
         given.RateLimiter.limit = 0
     loop = asyncio.new_event_loop()
@@ -357,7 +360,9 @@ def inside(**config: Any) -> Iterator[Inside]:
         return asyncio.run_coroutine_threadsafe(work, loop).result(30)
 
     async def make() -> Inside:
-        return Inside(loop, given, login)
+        server = Inside(loop, given, login)
+        await server.hub.progress.open()
+        return server
 
     try:
         with hub_login() as login, patch.object(binderhub.app, "Launcher", PlayedLauncher):

@@ -81,7 +81,8 @@ def program(*arguments: str, env: dict[str, str], log: Path) -> Iterator[Program
             yield running
         finally:
             if running.process.poll() is None:
-                running.signal(signal.SIGTERM)
+                # On SIGTERM, a server leaves its JupyterHub for the next one.
+                running.signal(signal.SIGINT)
                 # What is left then is ended below.
                 with suppress(subprocess.TimeoutExpired):
                     running.wait(10)

@@ -60,20 +60,30 @@ class SQLite:
         self._lock = FileLock(f"{self.where}.lock", mode=0o600, timeout=0, thread_local=False)
 
     def acquire(self) -> None:
-        """Lock the file.
+        """Lock the file, unless it is locked by this.
 
         Raises
         ------
         ConfigError
-            If another process uses it.
+            If another process uses it, or it cannot be locked.
         """
+        if self._lock.is_locked:
+            return
         try:
             self._lock.acquire()
-        except Timeout as error:
+        except OSError as error:
+            if isinstance(error, Timeout):
+                raise self._taken() from error
             raise ConfigError(
-                f"{self.where} is used by another process. A SQLite file is for one process: stop "
-                f"the other one, or set {self._purpose.setting} to another file or to PostgreSQL."
+                f"{self.where}.lock cannot be written: {error.strerror}. Set "
+                f"{self._purpose.setting} to a file in a folder that can be written."
             ) from error
+
+    def _taken(self) -> ConfigError:
+        return ConfigError(
+            f"{self.where} is used by another process. A SQLite file is for one process: stop "
+            f"the other one, or set {self._purpose.setting} to another file or to PostgreSQL."
+        )
 
     def release(self) -> None:
         """Disconnect, and unlock the file."""

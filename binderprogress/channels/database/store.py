@@ -163,6 +163,17 @@ class DatabaseStore:
 
     # -- opening and shutting down
 
+    def reserve(self) -> None:
+        """Keep other processes from using a file of SQLite, before it is opened.
+
+        Raises
+        ------
+        ConfigError
+            If another process uses it.
+        """
+        if isinstance(self._database, SQLite):
+            self._database.acquire()
+
     async def open(self) -> None:
         """Connect; see `durable.DurableStore.open`."""
         # The writer has to get its turn, a dozen times for a commit, while the event loop is busy.

@@ -20,7 +20,8 @@ from traitlets.config import LoggingConfigurable
 
 from ..._share import share_path
 from ...backends.base import PairedBackend
-from ...errors import ConfigError
+from ...channels.config import Storage
+from ...errors import BinderProgressError
 from ...history.config import History
 from ...web.config import Web
 from ...web.launch_ids import without_launch_ids
@@ -88,7 +89,14 @@ class BinderProgress(LoggingConfigurable):
             BinderHubBuilder(settings, parent=self), BinderHubLauncher(settings, parent=self)
         )
         self.tracing = Tracing(parent=self)
-        self.launches = build_launches(self, backend, self.tracing)
+        storage = Storage(parent=self)
+        self.launches = build_launches(
+            self,
+            backend,
+            self.tracing,
+            make_store=storage.open_store,
+            open_logs=storage.open_logs,
+        )
         self.launches.learn_from(History(parent=self).open())
         # Allow the same origins as BinderHub.
         origin = settings.get("headers", {}).get("Access-Control-Allow-Origin")
@@ -113,10 +121,26 @@ class BinderProgress(LoggingConfigurable):
         # /metrics shows everything that is registered.
         REGISTRY.register(self.web.collector)
 
-    async def close(self) -> None:
-        """Cancel all launches and clean up."""
+    async def open(self) -> None:
+        """Open the store, and take up the launches of an earlier process.
+
+        Raises
+        ------
+        BinderProgressError
+            If the store cannot be opened.
+        """
+        await self.launches.open()
+
+    async def close(self, *, hand_over: bool = False) -> None:
+        """End all launches and clean up.
+
+        Parameters
+        ----------
+        hand_over : bool
+            Whether the next process goes on with launches that are stored.
+        """
         REGISTRY.unregister(self.web.collector)
-        await self.launches.close()
+        await self.launches.close(hand_over=hand_over)
         await asyncio.to_thread(self.launches.history.close)
         await self.tracing.close()
 
@@ -159,6 +183,9 @@ class BinderProgress(LoggingConfigurable):
 class BinderProgressHub(BinderHub):
     """BinderHub with launches that can be resumed and shared, and that show their progress."""
 
+    _failure: BinderProgressError | None = None
+    """Why the store could not be opened."""
+
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         """Initialize BinderHub, then add our endpoints in front."""
         super().initialize(*args, **kwargs)
@@ -171,8 +198,18 @@ class BinderProgressHub(BinderHub):
         """Serve until SIGINT or SIGTERM."""
         super().start(run_loop=False)
         if run_loop:
-            IOLoop.current().add_callback(self._handle_signals)
+            IOLoop.current().add_callback(self._begin)
             IOLoop.current().start()
+            if self._failure is not None:
+                raise self._failure
+
+    async def _begin(self) -> None:
+        self._handle_signals()
+        try:
+            await self.progress.open()
+        except BinderProgressError as error:
+            self._failure = error
+            IOLoop.current().stop()
 
     def _handle_signals(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -187,7 +224,7 @@ class BinderProgressHub(BinderHub):
         self.http_server.stop()
         try:
             async with asyncio.timeout(_SHUTDOWN):
-                await self.progress.close()
+                await self.progress.close(hand_over=number == signal.SIGTERM)
         except TimeoutError:
             self.log.warning("Not all launches could be cleaned up in time.")
         # As in BinderHub: a thread may be blocked, waiting for a build's log.
@@ -199,7 +236,7 @@ def main() -> None:
     """Run BinderHub with binderprogress."""
     try:
         BinderProgressHub.launch_instance()
-    except ConfigError as error:
+    except BinderProgressError as error:
         sys.exit(str(error))
 
 
