@@ -1,4 +1,4 @@
-"""The packages that tests install with uv: a cache of their own, with the bytecode of Jupyter.
+"""The packages that tests install with uv: a cache of their own, with bytecode.
 
 uv's cache has no bytecode, so Python compiles JupyterLab for each new environment, which takes
 longer than the start of its server. With hard links, uv installs what is next to the modules, too.
@@ -7,6 +7,7 @@ longer than the start of its server. With hard links, uv installs what is next t
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import subprocess
 import sys
@@ -17,8 +18,13 @@ from pathlib import Path
 from filelock import FileLock
 
 _UV = Path(sys.executable).with_name("uv")
-# The default of `LocalBuilder.base_packages`, and what the demo's examples need.
-_PACKAGES = ["jupyterlab>=4", "notebook>=7", "ipywidgets>=8", "matplotlib>=3.8", "voila>=0.5"]
+_PACKAGES = [
+    # The default of `LocalBuilder.base_packages`, and what the demo's examples need.
+    *("jupyterlab>=4", "notebook>=7", "ipywidgets>=8", "matplotlib>=3.8", "voila>=0.5"),
+    # What is large of our own requirements, for the wheel.
+    *("alembic>=1.13", "configurable-http-proxy>=0.4", "jupyter-repo2docker", "jupyterhub>=5.5.1"),
+    *("aiohttp", "rich", "sqlalchemy>=2"),
+]
 _MAX_AGE = 86400.0
 """Seconds. There may be new versions then."""
 
@@ -40,9 +46,10 @@ def uv_cache() -> Path:
 
 @functools.cache
 def compile_jupyter() -> None:
-    """Fill the cache with Jupyter and its bytecode, if that was not done today."""
+    """Fill the cache with packages and their bytecode, if that was not done today."""
     cache = uv_cache()
-    compiled = kept_folder() / f"compiled-{sys.implementation.cache_tag}"
+    digest = hashlib.sha256(" ".join(_PACKAGES).encode()).hexdigest()[:8]
+    compiled = kept_folder() / f"compiled-{sys.implementation.cache_tag}-{digest}"
     # Tests run in several processes.
     with FileLock(kept_folder() / "uv.lock"):
         if compiled.exists() and time.time() - compiled.stat().st_mtime < _MAX_AGE:
