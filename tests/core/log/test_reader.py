@@ -20,7 +20,7 @@ from binderprogress.core.log.reader import (
     from_binderhub,
     from_jupyterhub,
 )
-from binderprogress.core.log.steps import QUEUED
+from binderprogress.core.log.steps import HUB_AWAY, QUEUED
 from binderprogress.core.phases import Phase
 
 from .. import recorded
@@ -601,6 +601,8 @@ def test_a_hub_that_lets_one_wait_is_a_queue() -> None:
     note = from_jupyterhub({"message": "JupyterHub is busy. Retrying in 2 s.", "throttled": True})
     assert note.step == QUEUED
     assert from_jupyterhub({"message": "Server requested", "throttled": "yes"}).step != QUEUED
+    away = from_jupyterhub({"message": "JupyterHub does not answer.", "unreachable": True})
+    assert away.step == HUB_AWAY
 
 
 def test_a_password_in_an_address_that_git_prints_stays_out_of_the_log() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from binderprogress.core.events import Curve
 from binderprogress.core.log.steps import Step, numbered
 from binderprogress.core.phases import TERMINAL, TRANSITIONS, Phase
 from binderprogress.core.timing.estimator import (
@@ -482,6 +483,16 @@ def test_more_layers_than_were_known_do_not_move_the_bar_back() -> None:
     left = [one.eta for one in told if one.eta is not None]
     assert left[1] > left[0]
     assert left[2] > left[1]
+
+
+def test_the_bar_does_not_go_back_behind_a_curve_of_before_a_restart() -> None:
+    estimator = Estimator(now=100.0)
+    estimator.update(Phase.BUILDING, None, now=101.0)
+    estimator.hold(Curve(from_=60.0, to=80.0, tau=10.0), began=110.0)
+    assert estimator.update(Phase.BUILDING, None, now=110.0).progress == 60.0
+    later = estimator.update(Phase.BUILDING, None, now=111.0)
+    assert 60.0 <= later.progress <= 80.0
+    assert later.curve is not None
 
 
 def test_a_base_image_is_pulled_within_a_step() -> None:
