@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,26 +38,31 @@ class OwnedFolder(tempfile.TemporaryDirectory[str]):
 
     def __init__(self, kind: str) -> None:
         super().__init__(prefix=f"{PREFIX}{kind}-", ignore_cleanup_errors=True)
-        self._lock: int | None = None
+        folder = Path(self.name)
         try:
-            self._lock = _lock_new(Path(self.name))
+            lock = _lock_new(folder)
         except BaseException:
             super().cleanup()
             raise
+        # Also if nobody cleans up, as the base class does with the folder.
+        self._unlock = weakref.finalize(self, _unlock, _lock_of(folder), lock)
 
     def cleanup(self) -> None:
         """Remove it."""
         try:
             super().cleanup()
         finally:
-            if self._lock is not None:
-                _lock_of(Path(self.name)).unlink(missing_ok=True)
-                os.close(self._lock)
-                self._lock = None
+            self._unlock()
 
 
 def _lock_of(folder: Path) -> Path:
     return folder.with_name(folder.name + _LOCK)
+
+
+def _unlock(path: Path, lock: int) -> None:
+    with suppress(OSError):
+        path.unlink()
+    os.close(lock)
 
 
 def _lock_new(folder: Path) -> int:

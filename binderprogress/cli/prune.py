@@ -14,8 +14,11 @@ import msgspec
 from traitlets import Bool, Unicode
 
 from ..backends.local.builder import LocalBuilder
+from ..backends.processes.child import run
 from ..backends.repo2docker.builder import Repo2dockerBuilder
+from ..deploy.composition import setting
 from ..deploy.standalone import Standalone
+from ..errors import ConfigError
 from .base import Command
 
 __all__ = ["PruneApp"]
@@ -116,7 +119,8 @@ class PruneApp(Command):
         return float(match[1]) * _SIZES[match[2]] if match else 0.0
 
     async def _find(self) -> list[Stored]:
-        engine = Standalone(parent=self, hub_folder="").engine
+        named = "engine" in self.config.Standalone
+        engine = setting(self.config, Standalone, "engine") if named else "local"
         if engine == "local":
             environments = LocalBuilder(parent=self).stored
             return [
@@ -130,6 +134,7 @@ class PruneApp(Command):
                 for one in await asyncio.to_thread(environments.find)
             ]
         images = Repo2dockerBuilder(parent=self, engine=engine).images
+        await _check_engine(engine)
         return [
             Stored(
                 name=one.name,
@@ -166,6 +171,15 @@ class PruneApp(Command):
         freed = _size(sum(one.size for one in removed))
         would = " would be" if self.dry_run else ""
         print(f" {len(removed)}{would} removed, {freed}." if removed else "")
+
+
+async def _check_engine(engine: str) -> None:
+    try:
+        code, output = await run([engine, "version"], timeout=20, keep_daemons=True)
+    except FileNotFoundError:
+        raise ConfigError(f"{engine} is not installed.") from None
+    if code:
+        raise ConfigError(f"{engine} does not answer.\n{output.strip()}")
 
 
 def _in_thread(remove: Callable[..., bool], *what: Any) -> Callable[[float], Awaitable[bool]]:

@@ -352,6 +352,7 @@ class EmbeddedJupyterHub:
         command = proxy_command(self._record, env["PATH"])
         self._proxy = await self._start_process(command, env, _PROXY_LOG)
         self._record.proxy = self._proxy.id
+        await asyncio.to_thread(self._record.write, self._folder)
 
     async def _start_hub(self) -> None:
         await asyncio.to_thread(_end_cullers, self._folder)
@@ -366,7 +367,14 @@ class EmbeddedJupyterHub:
     async def _start_process(
         self, command: list[str], env: Mapping[str, str], log: str
     ) -> HostProcess:
-        return await asyncio.to_thread(_start_with_log, command, env, self._folder, log)
+        start = asyncio.to_thread(_start_with_log, command, env, self._folder, log)
+        starting = asyncio.ensure_future(start)
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # The thread goes on, and nobody would know the process.
+            (await starting).kill()
+            raise
 
     def _env(self) -> dict[str, str]:
         # This process may be a service or a server of another JupyterHub. Its variables would

@@ -92,6 +92,17 @@ def test_what_is_in_use_is_kept(folder: Path, names: list[str]) -> None:
         assert removed(folder, "--all") == [names[2], names[0]]
 
 
+def test_images_of_an_engine_that_is_not_installed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for arguments in (["--engine", "podman"], ["--engine", "nonsense"]):
+        done = prune(folder, *arguments)
+        assert done.returncode in {1, 2}
+        assert "Traceback" not in done.stderr
+        assert arguments[1] in done.stderr
+
+
 @pytest.mark.parametrize("wrong", [("--older-than", "soon"), ("--budget", "a lot")])
 def test_wrong_usage(folder: Path, wrong: tuple[str, str]) -> None:
     done = prune(folder, *wrong)

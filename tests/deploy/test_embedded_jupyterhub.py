@@ -15,7 +15,7 @@ import pytest
 
 from binderprogress.deploy.embedded_jupyterhub import EmbeddedJupyterHub, free_ports
 from binderprogress.deploy.host_processes import HostProcess, ProcessId
-from binderprogress.deploy.hub_config import CULLER, HubRecord
+from binderprogress.deploy.hub_config import CULLER, HubRecord, read_record
 from binderprogress.errors import ConfigError
 
 from ..support.asynchronous import asynchronous
@@ -176,6 +176,12 @@ async def test_what_dies_is_started_again_and_servers_stay(which: str, tmp_path:
         assert getattr(hub, which).id.pid != killed.id.pid
         assert server.is_running()
         assert await server_answers(hub)
+        # The next run would find them.
+        record = read_record(tmp_path)
+        assert record is not None
+        assert hub._hub is not None
+        assert hub._proxy is not None
+        assert (record.hub, record.proxy) == (hub._hub.id, hub._proxy.id)
         # The user and the server are still known.
         assert await ask(hub, "GET", "api/users/ada") == 200
         assert await ask(hub, "DELETE", "api/users/ada/server") in {202, 204}

@@ -94,6 +94,12 @@ def test_a_folder_that_is_closed_leaves_nothing(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
+def test_a_process_that_ends_without_cleaning_up_leaves_nothing(temporary: Path) -> None:
+    code = "from binderprogress._temporary import OwnedFolder; folder = OwnedFolder('test')"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60)
+    assert list(temporary.iterdir()) == []
+
+
 def test_a_link_with_the_name_of_a_folder(temporary: Path, tmp_path: Path) -> None:
     """Attack: another user replaces a folder of /tmp that was removed."""
     precious = tmp_path / "precious"
