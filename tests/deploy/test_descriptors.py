@@ -38,7 +38,8 @@ def ask(port: int) -> socket.socket:
 def test_viewers_are_served_and_others_wait(tmp_path: Path) -> None:
     env, log = environment(tmp_path / "cache"), tmp_path / "log"
     with binderhub_in_thread() as hub:
-        arguments = [f"--Upstreams.urls=['{hub.url}']", "--History.url=", "--port=0"]
+        arguments = [f"--Upstreams.urls=['{hub.url}']", "--History.url=", "--Storage.url=memory"]
+        arguments.append("--port=0")
         with program("binderprogress", "serve", *arguments, env=env, log=log) as server:
             url = server.line().split()[-1]
             port = urlsplit(url).port or 0

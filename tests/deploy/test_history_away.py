@@ -53,6 +53,7 @@ def server(postgresql: PostgreSQL, folder: Path, **settings: Any) -> Iterator[Se
         "Upstreams.pauses": "[]",
         "History.url": postgresql.url,
         "History.timeout": "2",
+        "Storage.url": "memory",
         "Web.history_timeout": "0.5",
         **settings,
     }
@@ -126,7 +127,11 @@ def test_a_server_does_not_start_with_a_database_that_hangs(
 ) -> None:
     postgresql.pause()
     try:
-        arguments = [f"--History.url={postgresql.url}", "--History.timeout=1"]
+        arguments = [
+            f"--History.url={postgresql.url}",
+            "--History.timeout=1",
+            "--Storage.url=memory",
+        ]
         upstream = "--Upstreams.urls=['http://127.0.0.1:1/']"
         env = environment(tmp_path / "cache")
         log = tmp_path / "log"

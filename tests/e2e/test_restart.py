@@ -1,0 +1,70 @@
+"""A server that is killed and started again: the same page goes on, in Chromium."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from binderprogress.deploy.embedded_jupyterhub import free_ports
+
+from ..support.binderhub import BinderHub, binderhub_in_thread
+from ..support.gone import gone
+from ..support.processes import Program, environment, program
+
+SPEC = "gh/binder-examples/requirements/HEAD"
+
+
+@contextmanager
+def serving(folder: Path, port: int, hub: BinderHub) -> Iterator[Program]:
+    options = {
+        "port": port,
+        "Upstreams.urls": f"['{hub.url}']",
+        "History.url": "",
+        "Storage.url": f"sqlite:///{folder}/launches.sqlite",
+    }
+    arguments = [f"--{name}={value}" for name, value in options.items()]
+    env = environment(folder / "cache")
+    log = folder / "log"
+    with program("binderprogress", "serve", *arguments, env=env, log=log) as running:
+        assert running.line().startswith("binderprogress listens on "), log.read_text()
+        yield running
+
+
+@pytest.mark.browser
+def test_the_same_page_goes_on_after_the_server_was_killed(
+    browser: Browser, tmp_path: Path
+) -> None:
+    (port,) = free_ports(1)
+    page = browser.new_context(locale="en-GB").new_page()
+    percents: list[int] = []
+    starts: list[str] = []
+    page.on("request", lambda r: starts.append(r.url) if r.method == "POST" else None)
+    page.expose_function("noted", lambda percent: percents.append(percent))
+    with binderhub_in_thread(pace=0.05) as hub:
+        with serving(tmp_path, port, hub) as server:
+            page.goto(f"http://127.0.0.1:{port}/v2/{SPEC}")
+            page.evaluate(
+                "document.querySelector('binder-progress').addEventListener('progress',"
+                " (event) => noted(event.detail.percent ?? 0))"
+            )
+            expect(page.locator("[part=phase]")).to_have_text("Building")
+            hub.pause()
+            server.signal(signal.SIGKILL)
+            assert gone(server.family())
+        notice = page.locator("[part=notice]")
+        expect(notice).to_contain_text("Connection lost. Reconnecting… The launch is kept until")
+        with serving(tmp_path, port, hub):
+            expect(notice).to_be_hidden(timeout=60_000)
+            hub.resume()
+            link = page.get_by_role("link", name="Open the server")
+            expect(link).to_be_visible(timeout=60_000)
+            assert (link.get_attribute("href") or "").startswith(f"{hub.url}user/someone/")
+        assert (hub.builds, hub.launches) == (1, 1)
+        assert len(starts) == 1
+        assert percents == sorted(percents), "the bar never goes back"
+        page.context.close()
