@@ -108,3 +108,30 @@ def test_servers_of_a_server_that_was_killed_go_on(
         assert within(folder) == []
     assert [path.name for path in folder.iterdir()] == []
     assert "Traceback" not in log.read_text()
+
+
+def test_one_in_a_temporary_folder_is_ended_by_the_next_server(
+    arguments: list[str], env: dict[str, str], tmp_path: Path
+) -> None:
+    """Such as that of a demo. Nobody could find it again."""
+    log, temporary = tmp_path / "log", tmp_path / "temporary"
+    temporary.mkdir()
+    env = {**env, "TMPDIR": str(temporary)}
+    config = tmp_path / "config.py"
+    config.write_text("c.Standalone.hub_folder = ''\n")
+    with program(*arguments[:-1], "-f", str(config), env=env, log=log) as first:
+        url = url_of(first)
+        until(lambda: healthy(url), log)
+        family = first.family()
+        first.signal(signal.SIGKILL)
+        first.wait(10)
+        left = [process for process in family if process.pid != first.process.pid]
+        assert len(left) >= 2, "JupyterHub and its proxy"
+        assert not gone(left, timeout=0)
+        nowhere = ["--hub=http://127.0.0.1:1/", "--HubLauncher.api_token=x"]
+        with program(*arguments, *nowhere, env=env, log=log) as second:
+            url_of(second)
+            assert gone(left)
+            until(lambda: not list(temporary.glob("binderprogress-hub-*")), log)
+    until(lambda: list(temporary.glob("binderprogress-*")) == [], log)
+    assert "Traceback" not in log.read_text()
