@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import msgspec
@@ -30,6 +29,7 @@ from .cipher import Cipher
 from .failures import storage_error
 from .requests import alive, hash_of, lease_of
 from .tables import batches, channels, from_text, leases, to_text
+from .workers import Workers
 
 __all__ = ["THREADS", "News", "Reader"]
 
@@ -82,13 +82,13 @@ class Reader:
         self._cipher = cipher
         self._where = where
         self._timeout = timeout
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="channel store")
+        self._threads = Workers(THREADS, "channel reader")
         self._closed = False
 
     def close(self) -> None:
         """Begin nothing more. Threads end with what they do."""
         self._closed = True
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     async def run(self, work: Callable[[Connection], _T]) -> _T:
         """Call a function with a connection, in a thread.
@@ -105,7 +105,7 @@ class Reader:
         """Call a function in a thread."""
         if self._closed:
             raise StorageError("The server is stopping.")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await asyncio.wrap_future(self._threads.submit(work))
 
     def _work(self, work: Callable[[Connection], _T], until: float) -> _T:
         if time.monotonic() > until:

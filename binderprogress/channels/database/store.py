@@ -400,6 +400,8 @@ class DatabaseStore:
     async def _tidy(self) -> None:
         """Delete what has expired, and what is too much."""
         while True:
+            # Before: what is wanted meanwhile may come too late for this one.
+            self._tidy_wanted.clear()
             try:
                 tidied: Tidied = await self._writer.submit(Tidy(self._budget), alone=True)
             except StorageError:
@@ -411,7 +413,6 @@ class DatabaseStore:
                     tidied.exceeded // 10**6,
                 )
             if not tidied.more:
-                self._tidy_wanted.clear()
                 try:
                     async with asyncio.timeout(_TIDY):
                         await self._tidy_wanted.wait()

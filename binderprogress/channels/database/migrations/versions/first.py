@@ -44,6 +44,7 @@ def upgrade() -> None:
         sa.Column("fence", sa.BigInteger, nullable=False),
         sa.Column("size", sa.BigInteger, nullable=False),
         sqlite_with_rowid=False,
+        postgresql_with={"fillfactor": 50},
     )
     op.create_index("channels_by_lease", "channels", ["lease"])
     op.create_table(
