@@ -82,6 +82,11 @@ class DurableStore(ChannelStore, Protocol):
         """The name of this process among all that use the store. No other has ever had it."""
         ...
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may use the store at the same time."""
+        ...
+
     async def open(self) -> None:
         """Connect, and be a replica until `shutdown`.
 

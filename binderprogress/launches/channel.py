@@ -18,7 +18,7 @@ from ..channels.base import Broadcast, ChannelStore, Meter
 from ..channels.durable import WINDOW, ChannelState, DurableStore
 from ..core.events import ENCODED_OVERHEAD, Encoded, Event
 from ..errors import ChannelNotFoundError, StorageError, StreamError
-from .retries import while_away
+from .retries import Waiting, while_away
 
 __all__ = ["Channel", "Channels"]
 
@@ -36,6 +36,8 @@ class Channel:
         The launch or build that it belongs to.
     patience : float
         Seconds for which events wait in memory while the store is away.
+    waiting : Waiting
+        Counts what waits for the store.
     meter : Meter
         Counts the memory of its events.
     tasks : _Tasks
@@ -52,6 +54,7 @@ class Channel:
         first: int,
         lease: str,
         patience: float,
+        waiting: Waiting,
         meter: Meter,
         tasks: _Tasks,
         log: logging.Logger | logging.LoggerAdapter[Any],
@@ -82,6 +85,7 @@ class Channel:
         self._window = WINDOW if isinstance(store, DurableStore) else None
         self._lease = lease
         self._patience = patience
+        self._waiting = waiting
         self._meter = meter
         self._tasks = tasks
         self._log = log
@@ -231,7 +235,7 @@ class Channel:
         await self._try(append)
 
     async def _try(self, work: Callable[[], Awaitable[None]]) -> None:
-        await while_away(work, patience=self._patience, log=self._log)
+        await while_away(work, patience=self._patience, waiting=self._waiting, log=self._log)
 
     def _advance(self, last: int, closed: bool) -> None:
         """Show what is stored. A store may report it before and after `append` returns."""
@@ -303,6 +307,8 @@ class Channels:
     store : ChannelStore
     patience : float, optional
         Seconds for which events wait in memory while the store is away.
+    waiting : Waiting, optional
+        Counts what waits for the store.
     meter : Meter, optional
         Counts the memory of all events.
     log : logging.Logger, optional
@@ -314,12 +320,14 @@ class Channels:
         store: ChannelStore,
         *,
         patience: float = 0.0,
+        waiting: Waiting | None = None,
         meter: Meter | None = None,
         log: logging.Logger | logging.LoggerAdapter[Any] | None = None,
     ) -> None:
         self.meter = meter or Meter()
         self._store = store
         self._patience = patience
+        self._waiting = waiting or Waiting()
         self._log = log or logging.getLogger(__name__)
         self._tasks = _Tasks()
 
@@ -341,6 +349,7 @@ class Channels:
             first=first,
             lease=lease,
             patience=self._patience,
+            waiting=self._waiting,
             meter=self.meter,
             tasks=self._tasks,
             log=self._log,

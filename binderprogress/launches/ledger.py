@@ -11,7 +11,7 @@ from ..backends.codec import Codec
 from ..channels.base import ChannelStore
 from ..channels.durable import DurableStore
 from ..errors import StorageError
-from .retries import while_away
+from .retries import Waiting, while_away
 
 __all__ = ["AnyCodec", "Leased", "Ledger"]
 
@@ -59,6 +59,8 @@ class Ledger:
             self.store = store
         self._patience = patience
         self._log = log
+        self.waiting = Waiting()
+        """What waits for the store."""
         self._opened = asyncio.Event()
 
     async def open(self) -> None:
@@ -92,8 +94,18 @@ class Ledger:
         assert self._codec is not None  # noqa: S101 - there is a store only with a codec
         return self._codec
 
-    async def begin(self, one: Leased, *, key: str = "", user: str = "") -> None:
+    async def begin(
+        self, one: Leased, *, key: str = "", user: str = "", patient: bool = True
+    ) -> None:
         """Store a new launch or build, before its first event. Wait until the store is open.
+
+        Parameters
+        ----------
+        one : Launch or Build
+        key, user : str
+            See `DurableStore.lease`.
+        patient : bool
+            Whether to wait for a store that is away.
 
         Raises
         ------
@@ -103,7 +115,10 @@ class Ledger:
         if (store := self.store) is not None:
             await self.opened()
             state = one.stored(self.codec)
-            await self._try(lambda: store.lease(one.lease, state, key=key, user=user))
+            patience = self._patience if patient else 0.0
+            await self._try(
+                lambda: store.lease(one.lease, state, key=key, user=user), patience=patience
+            )
 
     async def save(self, one: Leased) -> None:
         """Store a change of a launch or build, before anything is done that needs it.
@@ -130,5 +145,9 @@ class Ledger:
         except StorageError as error:
             self._log.warning("An end cannot be stored: %s", error)
 
-    async def _try(self, work: Callable[[], Awaitable[None]]) -> None:
-        await while_away(work, patience=self._patience, log=self._log)
+    async def _try(
+        self, work: Callable[[], Awaitable[None]], *, patience: float | None = None
+    ) -> None:
+        if patience is None:
+            patience = self._patience
+        await while_away(work, patience=patience, waiting=self.waiting, log=self._log)

@@ -17,7 +17,6 @@ from ..channels.base import ChannelStore
 from ..core.log.reasons import RULES, RuleSet
 from ..core.phases import Phase
 from ..core.specs import Spec
-from ..core.timing.recent import Recent
 from ..errors import NotFoundError, StorageError, TooManyRequestsError
 from ..history.store import HistoryStore
 from .admission import Admission
@@ -173,9 +172,12 @@ class LaunchManager(LoggingConfigurable):
         """The memory and disk space that launches use."""
         codec = backend.codec if isinstance(backend, Resumable) else None
         self._ledger = Ledger(channels, codec, patience=self.storage_patience, log=self.log)
+        self.storage = self._ledger.waiting
+        """What waits for a store that is away."""
         self._channels = Channels(
             channels,
             patience=self.storage_patience if self.is_durable else 0.0,
+            waiting=self.storage,
             meter=self.budgets.memory.meter,
             log=self.log,
         )
@@ -242,8 +244,12 @@ class LaunchManager(LoggingConfigurable):
             log=self.log,
         )
         self._tasks = self._running.tasks
-        self._successor = Successor.of(
-            self._ledger, factory=self._factory, channels=self._channels, builds=self._builds
+        self._successor = Successor(
+            self._ledger,
+            factory=self._factory,
+            channels=self._channels,
+            builds=self._builds,
+            run=self._run,
         )
 
     @property
@@ -259,12 +265,7 @@ class LaunchManager(LoggingConfigurable):
         StorageError
             If the store cannot be read.
         """
-        if self._successor is not None:
-            await self._ledger.open()
-            for launch in await self._successor.take_over():
-                await launch.open()
-                self._run(launch)
-                self.log.info("%r goes on after a restart", launch)
+        await self._successor.open()
 
     def learn_from(self, history: HistoryStore) -> None:
         """Keep ended launches in a history, and learn from it. Call it in a thread: it does I/O."""
@@ -299,10 +300,6 @@ class LaunchManager(LoggingConfigurable):
     def viewers(self) -> int:
         """The number of viewers of all launches."""
         return sum(launch.viewers for launch in self._launches.values())
-
-    def recent(self) -> Recent:
-        """Return how the launches of the last minutes ended."""
-        return self.outcomes.recent()
 
     @property
     def building(self) -> int:
@@ -344,7 +341,7 @@ class LaunchManager(LoggingConfigurable):
         """Store the first event of a launch. Nothing is done for it before."""
         self._opening.add(launch)
         try:
-            await self._ledger.begin(launch, user=launch.caller.user)
+            await self._ledger.begin(launch, user=launch.caller.user, patient=False)
             await launch.open()
             self._refuse_if_closing()
         except BaseException as error:
@@ -390,7 +387,7 @@ class LaunchManager(LoggingConfigurable):
         StorageError
             If the store cannot be read.
         """
-        if launch_id not in self._launches and self._successor is not None:
+        if launch_id not in self._launches:
             launch = await self._successor.find(launch_id)
             # Another request may have found it meanwhile.
             if launch is not None and launch_id not in self._launches:
@@ -431,7 +428,7 @@ class LaunchManager(LoggingConfigurable):
                 ("forgetting launches", self._launches.clear),
                 ("removing logs", self._logs.cleanup),
                 ("closing the channels", self._channels.close),
-                ("closing the store", self._ledger.close),
+                ("closing the store", self._successor.close),
                 ("closing the backend", self._backend.close),
             )
 

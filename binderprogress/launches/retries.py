@@ -15,7 +15,7 @@ from ..errors import (
     StorageError,
 )
 
-__all__ = ["while_away"]
+__all__ = ["Waiting", "while_away"]
 
 _PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds before the store is asked again."""
@@ -24,10 +24,21 @@ _FINAL = (ChannelConflictError, ChannelNotFoundError, LeaseLostError, LeaseTaken
 """Answers that asking again does not change."""
 
 
+class Waiting:
+    """What waits for a store that is away."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        """The number of requests that wait."""
+        self.problem = ""
+        """What the store reported last."""
+
+
 async def while_away(
     work: Callable[[], Awaitable[None]],
     *,
     patience: float,
+    waiting: Waiting,
     log: logging.Logger | logging.LoggerAdapter[Any],
 ) -> None:
     """Have a store do something. While it is away, try again.
@@ -39,6 +50,8 @@ async def while_away(
     work : callable
     patience : float
         Seconds. 0: do not try again.
+    waiting : Waiting
+        Counts this while it waits.
     log : logging.Logger
 
     Raises
@@ -49,17 +62,28 @@ async def while_away(
     loop = asyncio.get_running_loop()
     until = loop.time() + patience
     failures = 0
-    while True:
-        try:
-            await work()
-        except StorageError as error:
-            if isinstance(error, _FINAL) or loop.time() >= until:
-                raise
-            if not failures:
-                log.warning("Waiting for storage: %s", error)
-            await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
-            failures += 1
-        else:
-            if failures:
-                log.info("The storage is back.")
-            return
+    try:
+        while True:
+            try:
+                await work()
+            except StorageError as error:
+                if isinstance(error, _FINAL) or loop.time() >= until:
+                    raise
+                waiting.problem = str(error)
+                if not failures:
+                    waiting.count += 1
+                    # Once, and not for each of many launches.
+                    log.log(
+                        logging.WARNING if waiting.count == 1 else logging.DEBUG,
+                        "Waiting for storage: %s",
+                        error,
+                    )
+                await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
+                failures += 1
+            else:
+                return
+    finally:
+        if failures:
+            waiting.count -= 1
+            if not waiting.count:
+                log.info("Nothing waits for storage any more.")

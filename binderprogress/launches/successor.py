@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from typing import Any
+import asyncio
+from collections.abc import Callable
 
 import msgspec
 
@@ -29,53 +29,83 @@ from .stored import (
 
 __all__ = ["Successor"]
 
+_LOOK = 5.0
+"""Seconds after which launches of replicas that are gone are looked for."""
+
 
 class Successor:
-    """Restores launches and builds from a store.
+    """Restores launches and builds from a store. Without a durable one, it does nothing.
 
     Parameters
     ----------
-    store : DurableStore
+    ledger : Ledger
     factory : Factory
     channels : Channels
-    ledger : Ledger
     builds : SharedBuilds
         Gets the builds that have not ended.
-    log : logging.Logger
+    run : callable
+        Runs a launch that was taken over.
     """
 
     def __init__(
         self,
-        store: DurableStore,
+        ledger: Ledger,
         *,
         factory: Factory,
         channels: Channels,
-        ledger: Ledger,
         builds: SharedBuilds,
-        log: logging.Logger | logging.LoggerAdapter[Any],
+        run: Callable[[Launch], None],
     ) -> None:
-        self._store = store
         self._factory = factory
         self._channels = channels
         self._ledger = ledger
         self._builds = builds
-        self._log = log
+        self._run = run
+        self._log = factory.log
+        self._looking: asyncio.Task[None] | None = None
 
-    @classmethod
-    def of(
-        cls, ledger: Ledger, *, factory: Factory, channels: Channels, builds: SharedBuilds
-    ) -> Successor | None:
-        """Return one, if launches are stored."""
-        if ledger.store is None:
-            return None
-        return cls(
-            ledger.store,
-            factory=factory,
-            channels=channels,
-            ledger=ledger,
-            builds=builds,
-            log=factory.log,
-        )
+    async def open(self) -> None:
+        """Open the store, and take over what is abandoned: now, and as long as it is open.
+
+        Raises
+        ------
+        StorageError
+            If the store cannot be reached.
+        """
+        await self._ledger.open()
+        if self._ledger.store is None:
+            return
+        await self._go_on()
+        if self._store.is_shared:
+            self._looking = asyncio.create_task(self._look(), name="abandoned launches")
+
+    async def close(self) -> None:
+        """Close the store. Others may go on with what has not ended."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        await self._ledger.close()
+
+    @property
+    def _store(self) -> DurableStore:
+        store = self._ledger.store
+        assert store is not None  # noqa: S101 - the public methods check it
+        return store
+
+    async def _look(self) -> None:
+        """Look for launches of other replicas that are gone."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            try:
+                await self._go_on()
+            except StorageError as error:
+                self._log.warning("Cannot look for abandoned launches: %s", error)
+
+    async def _go_on(self) -> None:
+        for launch in await self.take_over():
+            await launch.open()
+            self._run(launch)
+            self._log.info("%r goes on after a restart", launch)
 
     async def take_over(self) -> list[Launch]:
         """Become the owner of the launches and builds whose owners are gone.
@@ -113,6 +143,8 @@ class Successor:
         StorageError
             If the store cannot be read.
         """
+        if self._ledger.store is None:
+            return None
         await self._ledger.opened()
         lease = await self._store.find(launch_lease(launch_id))
         if lease is None or not lease.ended:

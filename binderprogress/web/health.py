@@ -35,10 +35,11 @@ class HealthHandler(ApiHandler):
 def _check_launches(launches: LaunchManager) -> dict[str, Any]:
     room = launches.max_launches - launches.running
     memory, disk = launches.budgets.memory, launches.budgets.disk
+    storage = launches.storage
     return {
         "service": "launches",
         # A full disk truncates logs, but launches can still start.
-        "ok": room > 0 and not memory.is_over,
+        "ok": room > 0 and not memory.is_over and not storage.count,
         "latency": 0.0,
         "running": launches.running,
         "waiting": launches.phases()[Phase.WAITING],
@@ -47,5 +48,9 @@ def _check_launches(launches: LaunchManager) -> dict[str, Any]:
         "retained": len(launches.budgets),
         "memory": {"used": memory.meter.used, "limit": memory.meter.limit},
         "disk": {"used": disk.meter.used, "limit": disk.meter.limit},
-        "recent": msgspec.to_builtins(launches.recent()),
+        "storage": {
+            "waiting": storage.count,
+            "problem": storage.problem if storage.count else "",
+        },
+        "recent": msgspec.to_builtins(launches.outcomes.recent()),
     }

@@ -20,8 +20,9 @@ from binderprogress.backends.base import (
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.core.events import Event
 from binderprogress.core.phases import Phase
-from binderprogress.errors import NotFoundError
+from binderprogress.errors import NotFoundError, StorageError
 from binderprogress.launches import Caller, Launch, LaunchManager
+from binderprogress.launches import successor as successor_module
 
 from ..support.durable import DurableMemoryStore, Memory
 from .parts import WITHIN, Feed, children_named, events_of, gen_test, keys, log_of, said, until
@@ -356,3 +357,61 @@ async def test_ends_leave_nothing_to_take_up(life: Life, tmp_path: Path) -> None
             await asyncio.wait(list(life.manager._tasks.values()))
     assert [lease.name for lease in life.memory.leases.values() if not lease.ended] == []
     assert not children_named(str(tmp_path))
+
+
+@gen_test
+async def test_a_running_server_takes_over_from_one_that_is_gone(
+    life: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(successor_module, "_LOOK", 0.05)
+    await life.begin()
+    async with Feed(tmp_path / "repository") as feed:
+        launch = await life.start(feed)
+        (await feed.build()).finish()
+        await until(launch, said("Spawning server"))
+        gone, store = life.manager, life.store
+        await life.begin()
+        assert not life.manager.running
+        life.manager, other = gone, life.manager
+        life.store, store = store, life.store
+        await life.kill()
+        life.manager, life.store = other, store
+        async with asyncio.timeout(WITHIN):
+            while not life.manager.running:  # noqa: ASYNC110 - it looks from time to time
+                await asyncio.sleep(0.01)
+        life.servers.start()
+        events = await events_of(await life.find(launch))
+    check(events)
+    assert events[-1].phase is Phase.READY
+
+
+@gen_test
+async def test_what_happens_while_the_store_is_away_is_shown_when_it_is_back(
+    life: Life, tmp_path: Path
+) -> None:
+    await life.begin()
+    async with Feed(tmp_path / "repository") as feed:
+        launch = await life.start(feed)
+        build = await feed.build()
+        await build.write("before\n")
+        await until(launch, said("before"))
+        last = launch.end
+        life.store.away = True
+        for number in range(100):
+            await build.write(f"meanwhile {number}\n")
+        async with asyncio.timeout(WITHIN):
+            while not life.manager.storage.count:  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(0.01)
+        # Nobody waits in vain, and nothing is shown that is not stored.
+        with pytest.raises(StorageError):
+            await life.start(feed)
+        assert launch.end == last
+        life.store.away = False
+        build.finish()
+        life.servers.start()
+        events = await events_of(launch)
+    check(events)
+    log = "".join(event.message for event in events)
+    assert log.count("meanwhile") == 100
+    assert events[-1].phase is Phase.READY
+    assert life.manager.storage.count == 0

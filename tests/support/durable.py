@@ -16,6 +16,7 @@ from binderprogress.errors import (
     ChannelNotFoundError,
     LeaseLostError,
     LeaseTakenError,
+    StorageError,
 )
 
 __all__ = ["DurableMemoryStore", "Memory"]
@@ -51,8 +52,14 @@ class DurableMemoryStore:
         self.memory = memory
         self.replica = replica
         self._dead = False
+        self.away = False
+        """Whether everything that is asked of it fails."""
         self._fences: dict[str, int] = {}
         """The fencing numbers with which this replica owns leases."""
+
+    @property
+    def is_shared(self) -> bool:
+        return True
 
     async def open(self) -> None:
         assert self.replica not in self.memory.alive
@@ -74,6 +81,8 @@ class DurableMemoryStore:
         await asyncio.sleep(0)
         if self._dead:
             await asyncio.get_running_loop().create_future()
+        if self.away:
+            raise StorageError("The database does not answer.")
 
     # -- leases
 

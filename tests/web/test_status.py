@@ -143,6 +143,7 @@ async def test_metrics_exist_from_the_start_and_count(
                     "building": 1,
                     "capacity": 200,
                     "retained": 1,
+                    "storage": {"waiting": 0, "problem": ""},
                     "recent": {
                         "seconds": 600.0,
                         "ready": 0,

@@ -156,6 +156,11 @@ class DatabaseStore:
         return self._writer.commits
 
     @property
+    def is_shared(self) -> bool:
+        """Whether it is in PostgreSQL; see `durable.DurableStore.is_shared`."""
+        return self._database.is_shared
+
+    @property
     def is_alive(self) -> bool:
         """Whether other replicas certainly believe that this one is alive."""
         notifications = self._notifications
