@@ -59,8 +59,8 @@ _REFUSED_SQLITE = (
 
 # While connecting, psycopg gets no SQLSTATE.
 _CONNECTING = (
-    ("3D000", re.compile(r'database ".*" does not exist')),
-    ("28000", re.compile(r'authentication failed|role ".*" does not exist|pg_hba\.conf')),
+    ("3D000", re.compile(r'database "[^"]{1,63}" does not exist')),
+    ("28000", re.compile(r'authentication failed|role "[^"]{1,63}" does not exist|pg_hba\.conf')),
     ("53300", re.compile("too many (clients|connections)|remaining connection slots")),
     ("57P03", re.compile("the database system is ")),
 )
