@@ -83,8 +83,6 @@ channels = Table(
     Column("size", BigInteger, nullable=False),
     Index("channels_by_lease", "lease"),
     sqlite_with_rowid=False,
-    # A row is changed with each commit; its next version should fit next to it.
-    postgresql_with={"fillfactor": 50},
 )
 
 batches = Table(

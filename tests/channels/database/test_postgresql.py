@@ -109,12 +109,17 @@ async def test_a_shutdown_does_not_wait_for_a_server_that_hangs(server: PostgreS
 
 @asynchronous(120)
 async def test_opening_does_not_wait_for_ever(server: PostgreSQL) -> None:
+    store = store_of(server.url, timeout=1.0)
     server.pause()
     try:
         with pytest.raises(StorageError, match=r"cannot be reached .*timeout"):
-            await store_of(server.url, timeout=1.0).open()
+            await store.open()
     finally:
         server.resume()
+    # It may be tried again.
+    await insist(store.open)
+    await with_channel(store)
+    await store.shutdown()
 
 
 def test_a_wait_ends_when_it_should(server: PostgreSQL) -> None:
