@@ -232,11 +232,13 @@ class Build:
             self.task.result().abandon()
 
     def forget(self) -> None:
-        """Free its memory, once it has ended. Unless it is stored, delete its log."""
+        """Free its memory, once it has ended. Delete its log, unless that is kept longer."""
         if self.task.done():
             self.channel.discard()
             if self._ledger.store is None:
                 self.full_log.delete()
+            else:
+                self.full_log.release()
         else:
             # It was cancelled, and is still ending its processes.
             self.task.add_done_callback(lambda _: self.forget())

@@ -125,6 +125,12 @@ class BuildLog:
         end = self.size if until is None else min(until, self.size)
         return self._chunks(end, self._problem if until is None or until >= self.size else b"")
 
+    def release(self) -> None:
+        """Leave the file to `log_files.LogFiles`, which removes it later."""
+        self.close()
+        self._meter.used -= self.size
+        self.size = 0
+
     def delete(self) -> None:
         """Remove the file."""
         self._buffer.clear()

@@ -5,18 +5,15 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ..backends.base import AnyBackend, ResolvedSpec
-from ..channels.base import Meter
 from ..core.log.reasons import RuleSet
 from ..core.specs import Spec
 from ..core.timing.priors import Expectation, Place
 from .build import Build
-from .build_log import BuildLog
 from .caller import Caller
 from .channel import Channels
 from .event_writer import Clock, Limits
@@ -24,28 +21,9 @@ from .history_entry import address_of
 from .launch import Launch
 from .learner import Learner
 from .ledger import Ledger
+from .log_files import LogFiles
 
-__all__ = ["Factory", "LogFiles"]
-
-
-class LogFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the full logs of builds are kept.
-
-    Attributes
-    ----------
-    folder : Path
-    limit : int
-        Maximum size of a log in bytes.
-    keep : float
-        Seconds for which a log is kept after the end of its build.
-    meter : Meter
-        Counts the bytes of all logs.
-    """
-
-    folder: Path
-    limit: int
-    keep: float
-    meter: Meter
+__all__ = ["Factory"]
 
 
 class Factory(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,12 +93,7 @@ class Factory(msgspec.Struct, frozen=True, kw_only=True):
             limits=self.limits,
             rules=self.rules,
             timeout=self.build_timeout,
-            full_log=BuildLog(
-                self.logs.folder / f"{build_id}.log",
-                limit=self.logs.limit,
-                meter=self.logs.meter,
-                log=self.log,
-            ),
+            full_log=self.logs.make(build_id, log=self.log),
             log=self.log,
             channels=self.channels,
             ledger=self.ledger,

@@ -24,10 +24,11 @@ from .budget import Budgets
 from .caller import Caller
 from .channel import Channels
 from .event_writer import Clock, Limits
-from .factory import Factory, LogFiles
+from .factory import Factory
 from .launch import Launch
 from .learner import Learner
 from .ledger import Ledger
+from .log_files import LogFiles
 from .outcomes import Outcomes
 from .runner import LaunchRunner, Timeouts
 from .running import RunningLaunches
@@ -198,6 +199,7 @@ class LaunchManager(LoggingConfigurable):
             logs=LogFiles(
                 folder=logs or Path(self._logs.name),
                 limit=self.max_full_log,
+                budget=self.disk_budget,
                 keep=self.keep_logs,
                 meter=self.budgets.disk.meter,
             ),

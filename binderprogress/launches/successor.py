@@ -32,6 +32,9 @@ __all__ = ["Successor"]
 _LOOK = 5.0
 """Seconds after which launches of replicas that are gone are looked for."""
 
+_SWEEP = 600.0
+"""Seconds after which old logs are looked for."""
+
 
 class Successor:
     """Restores launches and builds from a store. Without a durable one, it does nothing.
@@ -76,8 +79,7 @@ class Successor:
         if self._ledger.store is None:
             return
         await self._go_on()
-        if self._store.is_shared:
-            self._looking = asyncio.create_task(self._look(), name="abandoned launches")
+        self._looking = asyncio.create_task(self._look(), name="upkeep")
 
     async def close(self) -> None:
         """Close the store. Others may go on with what has not ended."""
@@ -93,13 +95,26 @@ class Successor:
         return store
 
     async def _look(self) -> None:
-        """Look for launches of other replicas that are gone."""
+        """Look for launches of other replicas that are gone, and for logs that are too old."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
         while True:
+            if loop.time() >= due:
+                due = loop.time() + _SWEEP
+                await self._sweep()
             await asyncio.sleep(_LOOK)
             try:
-                await self._go_on()
+                if self._store.is_shared:
+                    await self._go_on()
             except StorageError as error:
                 self._log.warning("Cannot look for abandoned launches: %s", error)
+
+    async def _sweep(self) -> None:
+        running = {build.id for build in self._builds.running}
+        try:
+            await asyncio.to_thread(self._factory.logs.sweep, running)
+        except OSError as error:
+            self._log.warning("Old logs cannot be removed: %s", error)
 
     async def _go_on(self) -> None:
         for launch in await self.take_over():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from binderprogress.backends.base import BuildResult, LaunchRequest, ResolvedSpec
 from binderprogress.core.specs import parse
 
@@ -25,7 +27,7 @@ def launch_request(
     return LaunchRequest(
         name=name,
         key=key,
-        token="t",
+        token=secrets.token_urlsafe(24),
         resolved=_RESOLVED,
         result=BuildResult(image),
         repo_url=repo_url,
