@@ -74,6 +74,7 @@ async def main():
     # Nothing listens there, so /health reports a failure.
     hub = {"url": "http://127.0.0.1:9/", "api_token": "none"}
     config = {"Standalone": {"port": 0}, "History": {"url": ""}, "HubLauncher": hub}
+    config["Storage"] = {"url": "memory"}
     server = Standalone(config=Config(config))
     await server.start()
     try:
