@@ -88,7 +88,7 @@ class DurableMemoryStore:
 
     async def lease(self, name: str, state: bytes, *, key: str = "", user: str = "") -> None:
         await self._suspend()
-        if name in self.memory.leases or (key and await self.find_key(key)):
+        if name in self.memory.leases or (key and self._of_key(key)):
             raise LeaseTakenError(f"{name} is taken.")
         self._fences[name] = 1
         self.memory.leases[name] = Lease(
@@ -132,6 +132,9 @@ class DurableMemoryStore:
 
     async def find_key(self, key: str) -> Lease | None:
         await self._suspend()
+        return self._of_key(key) if key else None
+
+    def _of_key(self, key: str) -> Lease | None:
         return next((one for one in self.memory.leases.values() if one.key == key), None)
 
     async def leases(

@@ -457,6 +457,7 @@ async def test_a_record_becomes_an_environment(
     assert (folder.parent / "venv" / "bin" / "python").exists()
     assert sorted(path.name for path in folder.parent.iterdir()) == [
         "binderprogress.json",
+        "in-use",
         "repository",
         "venv",
     ]
