@@ -20,7 +20,8 @@
     │   ├── ChannelConflictError  another writer has changed the channel
     │   ├── ChannelNotFoundError  the channel does not exist
     │   ├── LeaseLostError        another replica runs the launch or build now
-    │   └── LeaseTakenError       another replica has begun the launch or build
+    │   ├── LeaseTakenError       another replica has begun the launch or build
+    │   └── StoredStateError      what is stored of a launch or build cannot be decoded
     └── StreamError               an invalid event or event stream
 
 Every message is a sentence for the person who has to act on it.
@@ -49,6 +50,7 @@ __all__ = [
     "ServerUnreachableError",
     "SpecError",
     "StorageError",
+    "StoredStateError",
     "StreamError",
     "TooManyRequestsError",
 ]
@@ -244,3 +246,7 @@ class LeaseLostError(StorageError):
 
 class LeaseTakenError(StorageError):
     """Another replica has begun this launch or build. Nothing was changed."""
+
+
+class StoredStateError(StorageError):
+    """What is stored of a launch or build cannot be decoded, such as that of another version."""

@@ -6,9 +6,9 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from ..errors import StorageError
+from ..errors import StoredStateError
 
-__all__ = ["Codec"]
+__all__ = ["Codec", "decode"]
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -37,22 +37,29 @@ class Codec(Generic[S, R, B]):
 
         Raises
         ------
-        StorageError
+        StoredStateError
             If it cannot be decoded, such as what a newer version has stored. So do the others.
         """
-        return _decode(self._types[0], data)
+        return decode(data, self._types[0])
 
     async def resolved(self, data: bytes) -> R:
         """Decode a resolved spec."""
-        return _decode(self._types[1], data)
+        return decode(data, self._types[1])
 
     def result(self, data: bytes) -> B:
         """Decode the result of a build."""
-        return _decode(self._types[2], data)
+        return decode(data, self._types[2])
 
 
-def _decode(kind: type[T], data: bytes) -> T:
+def decode(data: bytes, kind: type[T]) -> T:
+    """Decode a value.
+
+    Raises
+    ------
+    StoredStateError
+        If it cannot be decoded.
+    """
     try:
         return msgspec.msgpack.decode(data, type=kind)
     except msgspec.DecodeError as error:
-        raise StorageError(f"What is stored of a launch cannot be decoded: {error}") from error
+        raise StoredStateError(f"What is stored of a launch cannot be decoded: {error}") from error

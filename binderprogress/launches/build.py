@@ -18,7 +18,7 @@ from ..core.log.steps import Step
 from ..core.phases import TERMINAL, Phase
 from ..core.timing.estimator import Estimator
 from ..core.timing.priors import Expectation
-from ..errors import LaunchFailedError, StorageError
+from ..errors import LaunchFailedError, LeaseTakenError, StorageError
 from .build_log import BuildLog
 from .channel import Channel, Channels
 from .event_writer import Clock, Limits, Writer
@@ -254,7 +254,11 @@ class Build:
         return await self._complete(self._begin)
 
     async def _begin(self) -> BuildResult:
-        await self._ledger.begin(self, key=self.resolved.key)
+        try:
+            await self._ledger.begin(self, key=self.resolved.key)
+        except LeaseTakenError:
+            # Another replica builds the same, and its build cannot be joined from here.
+            await self._ledger.begin(self)
         self.channel.open()
         return await self._end()
 

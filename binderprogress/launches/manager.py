@@ -414,6 +414,7 @@ class LaunchManager(LoggingConfigurable):
             Whether a successor goes on with them, if the store is durable. Their servers stay.
         """
         self._closing = True
+        await self._successor.stop()
         if hand_over and self.is_durable:
             await self._running.interrupt()
         for launch in list(self._launches.values()):
@@ -430,7 +431,7 @@ class LaunchManager(LoggingConfigurable):
                 ("forgetting launches", self._launches.clear),
                 ("removing logs", self._logs.cleanup),
                 ("closing the channels", self._channels.close),
-                ("closing the store", self._successor.close),
+                ("closing the store", self._ledger.close),
                 ("closing the backend", self._backend.close),
             )
 

@@ -13,6 +13,7 @@ from ..errors import (
     LeaseLostError,
     LeaseTakenError,
     StorageError,
+    StoredStateError,
 )
 
 __all__ = ["Waiting", "while_away"]
@@ -20,7 +21,13 @@ __all__ = ["Waiting", "while_away"]
 _PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds before the store is asked again."""
 
-_FINAL = (ChannelConflictError, ChannelNotFoundError, LeaseLostError, LeaseTakenError)
+_FINAL = (
+    ChannelConflictError,
+    ChannelNotFoundError,
+    LeaseLostError,
+    LeaseTakenError,
+    StoredStateError,
+)
 """Answers that asking again does not change."""
 
 

@@ -87,7 +87,9 @@ class LaunchRunner:
         TRACE.set(launch.span or launch.caller.parent)
         try:
             if launch.ended:
-                # Its server, if it has one, is cleaned up below.
+                # After a restart. Its server, if it has one, is cleaned up below.
+                if launch.build is not None and launch.ends_with_build:
+                    await launch.build.result()
                 return
             request = launch.request or await self._prepare(launch)
             if request is None:

@@ -12,7 +12,7 @@ import msgspec
 
 from ..core.timing.spans import StepChange
 from ..core.traceparent import TraceParent
-from ..errors import StorageError
+from ..errors import StoredStateError
 from .caller import Caller
 
 __all__ = [
@@ -137,7 +137,7 @@ def decode_launch(state: bytes) -> StoredLaunch:
 
     Raises
     ------
-    StorageError
+    StoredStateError
         If it cannot be decoded.
     """
     return _decode(_launches, state)
@@ -148,7 +148,7 @@ def decode_build(state: bytes) -> StoredBuild:
 
     Raises
     ------
-    StorageError
+    StoredStateError
         If it cannot be decoded.
     """
     return _decode(_builds, state)
@@ -165,4 +165,4 @@ def _decode(decoder: msgspec.msgpack.Decoder[T], state: bytes) -> T:
     try:
         return decoder.decode(state)
     except msgspec.DecodeError as error:
-        raise StorageError(f"What is stored of a launch cannot be read: {error}") from error
+        raise StoredStateError(f"What is stored of a launch cannot be read: {error}") from error

@@ -87,6 +87,11 @@ class LaunchStream:
         )
 
     @property
+    def ends_with_build(self) -> bool:
+        """Whether its next event is one of its build."""
+        return self.build is not None and self._tail is None and not self._cut
+
+    @property
     def ended(self) -> bool:
         """Whether its end is written; it may not be stored yet."""
         if self._lost is not None:

@@ -9,7 +9,7 @@ import msgspec
 
 from ..channels.durable import DurableStore, Lease
 from ..core.specs import Spec
-from ..errors import LeaseLostError, StorageError
+from ..errors import LeaseLostError, StorageError, StoredStateError
 from .build import Build
 from .channel import Channels
 from .factory import Factory
@@ -81,12 +81,11 @@ class Successor:
         await self._go_on()
         self._looking = asyncio.create_task(self._look(), name="upkeep")
 
-    async def close(self) -> None:
-        """Close the store. Others may go on with what has not ended."""
+    async def stop(self) -> None:
+        """Take over nothing more."""
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
-        await self._ledger.close()
 
     @property
     def _store(self) -> DurableStore:
@@ -135,19 +134,23 @@ class Successor:
         StorageError
             If the store cannot be read.
         """
-        launches: list[Launch] = []
         abandoned = await self._store.abandoned()
         builds: dict[str, Build | None] = {}
+        launches = [
+            launch
+            for lease in abandoned
+            if lease.name.startswith("launch.")
+            and (launch := await self._take_launch(lease, builds)) is not None
+        ]
+        for build in builds.values():
+            if build is not None and build.users and not build.channel.closed:
+                build.go_on()
+                self._builds.add(build)
         for lease in abandoned:
-            if lease.name.startswith("launch."):
-                launch = await self._take_launch(lease.name, builds)
-                if launch is not None:
-                    launches.append(launch)
-        for lease in abandoned:
-            build_id = lease.name.removeprefix("build.")
-            if lease.name.startswith("build.") and build_id not in builds:
+            build = builds.get(lease.name.removeprefix("build."))
+            if lease.name.startswith("build.") and (build is None or not build.users):
                 # No launch waits for it.
-                await self._give_up(lease.name, expires=0.0)
+                await self._give_up(lease.name)
         return launches
 
     async def find(self, launch_id: str) -> Launch | None:
@@ -168,30 +171,44 @@ class Successor:
         build = None
         if stored.build:
             build = await self._ended_build(stored, stored.build)
+            if build is None:
+                # Its events are gone, and those of the launch are not complete without them.
+                return None
         return await self._restore(launch_id, stored, build)
 
     # -- launches
 
-    async def _take_launch(self, name: str, builds: dict[str, Build | None]) -> Launch | None:
-        try:
-            lease = await self._store.take(name)
-        except LeaseLostError:
-            return None
-        launch_id = name.removeprefix("launch.")
+    async def _take_launch(self, lease: Lease, builds: dict[str, Build | None]) -> Launch | None:
+        """Become the owner of a launch, and of its build first; None if another replica is."""
         try:
             stored = decode_launch(lease.state)
             if stored.build and stored.build not in builds:
                 builds[stored.build] = await self._take_build(stored, stored.build)
-            build = builds.get(stored.build)
-            launch = await self._restore(launch_id, stored, build)
-        except StorageError as error:
-            self._log.error("A launch cannot be taken up again: %s", error)
-            await self._give_up(name, expires=0.0)
+            await self._store.take(lease.name)
+        except LeaseLostError:
+            return None
+        except Exception as error:  # noqa: BLE001 - whatever a backend's codec raises; others go on
+            await self._fail(lease, error)
+            return None
+        launch_id = lease.name.removeprefix("launch.")
+        try:
+            launch = await self._restore(launch_id, stored, builds.get(stored.build))
+        except Exception as error:  # noqa: BLE001 - whatever a backend's codec raises; others go on
+            await self._fail(lease, error)
             return None
         if launch is None:
             # Nobody was told of it: it had no event yet.
-            await self._store.drop(name)
+            await self._store.drop(lease.name)
         return launch
+
+    async def _fail(self, lease: Lease, error: Exception) -> None:
+        """Report a launch that cannot be restored."""
+        if isinstance(error, StorageError) and not isinstance(error, StoredStateError):
+            # It stays in the store, for the next start of a server.
+            self._log.error("A launch cannot be taken up again now: %s", error)
+            return
+        self._log.error("A launch cannot be taken up again", exc_info=error)
+        await self._give_up(lease.name)
 
     async def _restore(
         self, launch_id: str, stored: StoredLaunch, build: Build | None
@@ -223,29 +240,36 @@ class Successor:
     # -- builds
 
     async def _take_build(self, launch: StoredLaunch, build_id: str) -> Build | None:
-        """Restore the build of a launch, as its owner if it has not ended."""
-        name = build_lease(build_id)
-        lease = await self._store.find(name)
+        """Restore the build of a launch, as its owner if it has not ended.
+
+        Raises
+        ------
+        LeaseLostError
+            If another replica owns it. Then that one goes on with the launch, too.
+        """
+        running = next((one for one in self._builds.running if one.id == build_id), None)
+        if running is not None:
+            return running
+        lease = await self._store.find(build_lease(build_id))
         if lease is None:
             return None
         if lease.ended:
             return await self._ended_build(launch, build_id)
-        lease = await self._store.take(name)
-        build = await self._restored(launch, lease, build_id)
-        if build is not None:
+        taken = await self._store.take(lease.name)
+        build = await self._restored(launch, taken, build_id)
+        if build.channel.closed:
             build.go_on()
-            if not build.task.done():
-                self._builds.add(build)
         return build
 
     async def _ended_build(self, launch: StoredLaunch, build_id: str) -> Build | None:
         lease = await self._store.find(build_lease(build_id))
-        build = None if lease is None else await self._restored(launch, lease, build_id)
-        if build is not None:
-            build.go_on()
+        if lease is None:
+            return None
+        build = await self._restored(launch, lease, build_id)
+        build.go_on()
         return build
 
-    async def _restored(self, launch: StoredLaunch, lease: Lease, build_id: str) -> Build | None:
+    async def _restored(self, launch: StoredLaunch, lease: Lease, build_id: str) -> Build:
         channel = await self._channels.restore(build_lease(build_id), lease=lease.name)
         stored = decode_build(lease.state)
         codec = self._ledger.codec
@@ -257,13 +281,14 @@ class Successor:
             await build.restore(stored, channel)
         return build
 
-    async def _give_up(self, name: str, *, expires: float) -> None:
+    async def _give_up(self, name: str) -> None:
+        """End a launch or build that nobody can go on with."""
         try:
             lease = await self._store.find(name)
             if lease is None or lease.ended:
                 return
             if lease.owner != self._store.replica:
                 lease = await self._store.take(name)
-            await self._store.end(name, lease.state, expires=expires)
+            await self._store.end(name, lease.state, expires=0.0)
         except StorageError as error:
             self._log.warning("%s cannot be ended in the store: %s", name.partition(".")[0], error)

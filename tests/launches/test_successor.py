@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from tornado.ioloop import IOLoop
 
@@ -415,3 +416,47 @@ async def test_what_happens_while_the_store_is_away_is_shown_when_it_is_back(
     assert log.count("meanwhile") == 100
     assert events[-1].phase is Phase.READY
     assert life.manager.storage.count == 0
+
+
+@gen_test
+async def test_what_cannot_be_decoded_keeps_no_other_launch_from_going_on(
+    life: Life, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await life.begin()
+    async with Feed(tmp_path / "first") as first, Feed(tmp_path / "second") as second:
+        broken, whole = await life.start(first), await life.start(second)
+        await first.build()
+        await second.build()
+        await life.kill()
+        lease = life.memory.leases[f"launch.{broken.id}"]
+        life.memory.leases[lease.name] = msgspec.structs.replace(lease, state=b"of a newer version")
+        await life.begin()
+        (await second.build()).finish()
+        life.servers.start()
+        events = await events_of(await life.find(whole))
+        assert first.waiting == 0
+    check(events)
+    assert events[-1].phase is Phase.READY
+    assert life.memory.leases[lease.name].ended
+    assert "A launch cannot be taken up again" in caplog.text
+
+
+@gen_test
+async def test_a_build_of_another_replica_does_not_keep_a_launch_from_its_own(
+    life: Life, tmp_path: Path
+) -> None:
+    await life.begin()
+    async with Feed(tmp_path / "repository") as feed:
+        launch = await life.start(feed)
+        await feed.build()
+        first = life.manager
+        await life.begin()
+        other = await life.start(feed)
+        await until(other, lambda event: event.step_key == "looking")
+        first.cancel(launch)
+        (await feed.build()).finish()
+        life.servers.start()
+        events = await events_of(other)
+        await first.close()
+    check(events)
+    assert events[-1].phase is Phase.READY

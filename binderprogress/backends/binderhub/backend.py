@@ -37,7 +37,7 @@ from ..base import (
     ResolvedSpec,
     RunningServer,
 )
-from ..codec import Codec
+from ..codec import Codec, decode
 from .failover import Tour, UnusableError
 from .stream import BinderStream
 from .upstreams import Upstreams
@@ -113,7 +113,7 @@ class UpstreamCodec(Codec[Spec, UpstreamResolvedSpec, UpstreamBuildResult]):
 
     def result(self, data: bytes) -> UpstreamBuildResult:
         """Decode a result; see `Codec.result`. Its server has to be started again."""
-        stored = msgspec.msgpack.decode(data, type=_StoredResult)
+        stored = decode(data, _StoredResult)
         hubs = self._upstreams.hubs
         hub = next((hub for hub in hubs if hub.host == stored.host), hubs[0])
         stream = BinderStream(self._upstreams, hub, stored.spec, has_image=True)

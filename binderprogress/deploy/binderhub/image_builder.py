@@ -20,7 +20,7 @@ from tornado.queues import Queue
 from traitlets.config import LoggingConfigurable
 
 from ...backends.base import Attempt, BackendProfile, BuildResult
-from ...backends.codec import Codec
+from ...backends.codec import Codec, decode
 from ...core.log.diagnosis import diagnose
 from ...core.log.reader import Record
 from ...core.phases import Phase
@@ -66,7 +66,7 @@ class BinderHubCodec(Codec[ProviderSpec, BinderHubResolvedSpec, BuildResult]):
 
     async def resolved(self, data: bytes) -> BinderHubResolvedSpec:
         """Decode a resolved spec; see `Codec.resolved`."""
-        stored = msgspec.msgpack.decode(data, type=_StoredSpec)
+        stored = decode(data, _StoredSpec)
         return BinderHubResolvedSpec(
             **msgspec.structs.asdict(stored),
             provider=self._make_provider(stored.spec.provider, stored.spec.text),
