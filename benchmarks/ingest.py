@@ -86,6 +86,7 @@ async def _ours(builder: _Resolved, store: ChannelStore | None = None) -> int:
     )
     over = asyncio.Event()
     launches.over.append(lambda *_: over.set())
+    await launches.open()
     launch = await launches.start(parse("gh/ada/penguins/HEAD"), Caller())
     await over.wait()
     events = await launch.read(0, limit=launch.end)
@@ -95,7 +96,10 @@ async def _ours(builder: _Resolved, store: ChannelStore | None = None) -> int:
 
 
 async def ingest(store: ChannelStore, lines: int) -> float:
-    """Return the microseconds of CPU of a line from within, until it is stored."""
+    """Return the microseconds of CPU of a line from within, until it is stored.
+
+    The store is opened, and closed afterwards.
+    """
     builder = _Within(lines)
     cpu = time.process_time()
     found = await _ours(builder, store)

@@ -50,12 +50,16 @@ def _kinds() -> dict[str, AbstractContextManager[str]]:
     return kinds
 
 
+def _make(url: str) -> ChannelStore:
+    return MemoryChannelStore() if url == "memory" else DatabaseStore(url, keys=KEY, log=LOG)
+
+
 @asynccontextmanager
 async def _open(url: str) -> AsyncIterator[ChannelStore]:
-    if url == "memory":
-        yield MemoryChannelStore()
+    store = _make(url)
+    if not isinstance(store, DurableStore):
+        yield store
         return
-    store = DatabaseStore(url, keys=KEY, log=LOG)
     await store.open()
     try:
         yield store
@@ -126,8 +130,8 @@ async def _measure(
 ) -> dict[str, float]:
     gc.freeze()
     shared = url.startswith("postgresql")
+    line = await ingest(_make(url), lines)
     async with _open(url) as store, _open(url if shared else "memory") as other:
-        line = await ingest(store, lines)
         if isinstance(store, DurableStore):
             await store.lease(LEASE, b"")
         load = _Load(store, channels, rate, seconds)

@@ -157,7 +157,7 @@ def test_attack_password_of_an_upstream(tmp_path: Path) -> None:
         assert upstream["ok"]
         assert not any(PASSWORD in one for one in answers)
         assert PASSWORD.encode() not in written(tmp_path)
-        database = next(tmp_path.rglob("*.sqlite*"), None) or next(tmp_path.rglob("*.db"))
+        database = next(tmp_path.rglob("history.sqlite"))
         with sqlite3.connect(database) as connection:
             assert urlsplit(hub.url).netloc in "\n".join(connection.iterdump())
 

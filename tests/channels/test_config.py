@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from traitlets.config import Config
 
-from binderprogress.channels.base import ChannelStore
 from binderprogress.channels.config import Storage
 from binderprogress.channels.database.store import DatabaseStore
 from binderprogress.channels.durable import DurableStore
@@ -50,7 +49,8 @@ async def test_settings_are_those_of_the_store(tmp_path: Path) -> None:
     store = Storage(config=Config(Storage=settings), log=LOG).open_store()
     assert isinstance(store, DatabaseStore)
     assert (store._windows.size, store._budget) == (0, 1000)
-    assert (tmp_path / "x.sqlite.lock").exists() is False
+    # It is reserved for this process.
+    assert (tmp_path / "x.sqlite.lock").exists()
 
 
 def test_postgresql_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,16 +79,22 @@ async def test_a_second_server_of_a_user_keeps_its_launches_in_memory(
 ) -> None:
     storage = Storage(log=LOG)
     first, second = storage.open_store(), storage.open_store()
-    assert isinstance(first, DurableStore) and isinstance(second, DurableStore)
+    assert isinstance(first, DurableStore)
+    assert isinstance(second, MemoryChannelStore)
+    assert "Launches end with this server" in caplog.text
+    assert "is used by another process" in caplog.text
     async with running(first):
-        with pytest.raises(ConfigError, match="is used by another process") as caught:
-            await second.open()
-        fallback: ChannelStore = storage.fallback(caught.value)
-        assert isinstance(fallback, MemoryChannelStore)
-        assert "Launches end with this server" in caplog.text
-        # A file that is configured is not replaced silently.
-        with pytest.raises(ConfigError):
-            Storage(url="sqlite:////srv/launches.sqlite").fallback(caught.value)
+        assert isinstance(storage.open_store(), MemoryChannelStore)
+    # Another server can have it now.
+    assert isinstance(storage.open_store(), DurableStore)
+
+
+def test_a_file_that_is_configured_is_not_replaced_silently(tmp_path: Path) -> None:
+    storage = Storage(url=f"sqlite:///{tmp_path}/launches.sqlite", log=LOG)
+    first = storage.open_store()
+    assert isinstance(first, DurableStore)
+    with pytest.raises(ConfigError, match="is used by another process"):
+        storage.open_store()
 
 
 def test_a_folder_that_cannot_be_written_is_no_reason_not_to_serve(

@@ -107,5 +107,5 @@ async def test_containers_of_a_killed_build_are_removed(
     build.process.stdout.close()
     assert podman.processes() == before
     # Another test may have stopped a build.
-    assert await images.remove_stopped_builds() >= 5
+    assert await images.remove_stopped_builds() >= 1
     assert await images.remove_stopped_builds() == 0
