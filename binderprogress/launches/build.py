@@ -302,24 +302,31 @@ class Build:
             try:
                 # Launches go on in their own channels, whose numbers follow the last one here.
                 await self.channel.flush()
+                await self._end_lease()
             except BaseException:
                 result.abandon()
                 raise
             return result
+        except LaunchFailedError:
+            await self._end_lease()
+            raise
         except StorageError as error:
+            await self._end_lease()
             raise failure("store-failed") from error
         except asyncio.CancelledError:
             if self.is_interrupted:
                 raise
             # By `_stop`, or the last launch left, or the server stops.
             self.channel.end()
+            await self._end_lease()
             if self.channel.failure is not None:
                 raise failure("store-failed") from self.channel.failure
             raise
         finally:
             self.full_log.close()
-            if not self.is_interrupted:
-                await self._ledger.end(self, expires=self._clock.utc() + self._keep)
+
+    async def _end_lease(self) -> None:
+        await self._ledger.end(self, expires=self._clock.utc() + self._keep)
 
     async def _end(self) -> BuildResult:
         """Build, and write the last event."""
@@ -337,8 +344,12 @@ class Build:
             error = failure("internal")
         else:
             self.built = built
-            # Before the event: whoever sees that can go on with the result.
-            await self._ledger.save(self)
+            try:
+                # Before the event: whoever sees that can go on with the result.
+                await self._ledger.save(self)
+            except BaseException:
+                built.abandon()
+                raise
             self._write_end(built)
             return built
         await self.writer.fail(error)

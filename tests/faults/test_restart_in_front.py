@@ -117,3 +117,28 @@ async def test_a_server_that_was_starting_is_requested_again(tmp_path: Path) -> 
     assert (hub.builds, hub.launches) == (1, 2)
     (told,) = [event for event in events if "was restarted" in event.get("message", "")]
     assert told["attempt"] == 2
+
+
+@asynchronous(120)
+async def test_a_launch_that_is_cancelled_at_any_moment_leaves_the_binderhub(
+    tmp_path: Path,
+) -> None:
+    """Such as while the result of its build is being stored."""
+    hub = BinderHub()
+    hub.start()
+    try:
+        async with serving(hub, tmp_path) as (standalone, session):
+            launches = standalone.launches
+            for _ in range(12):
+                hub.pause()
+                hub.joined.clear()
+                launch = launches.get(await start(session))
+                await hub.joined.wait()
+                hub.left.clear()
+                launches.cancel(launch)
+                async with asyncio.timeout(20):
+                    await hub.left.wait()
+                hub.resume()
+                await hub.idle.wait()
+    finally:
+        await hub.stop()

@@ -81,8 +81,10 @@ def program(*arguments: str, env: dict[str, str], log: Path) -> Iterator[Program
             yield running
         finally:
             if running.process.poll() is None:
-                # On SIGTERM, a server leaves its JupyterHub for the next one.
-                running.signal(signal.SIGINT)
+                # On SIGTERM, a server of ours leaves its JupyterHub for the next one. On SIGINT, a
+                # Jupyter server asks whether to stop.
+                is_ours = arguments[0] == "binderprogress"
+                running.signal(signal.SIGINT if is_ours else signal.SIGTERM)
                 # What is left then is ended below.
                 with suppress(subprocess.TimeoutExpired):
                     running.wait(10)
