@@ -180,7 +180,7 @@ class Build:
             began = min(began, self._clock.monotonic() - newest.event.elapsed)
         self.use_channel(channel, began=began)
         self.writer.began_utc = stored.began
-        if channel.closed:
+        if stored.changes:
             self.full_log.restore()
             self.writer.changes = stored.changes
             self.writer.phase = newest.event.phase if newest is not None else Phase.WAITING
@@ -194,7 +194,7 @@ class Build:
 
         await self.writer.replay_all(remember)
         self.full_log.restore(messages)
-        if self._backend.profile.builds_go_on:
+        if self._backend.profile.builds_go_on and not channel.closed:
             repeats.begin()
             self._repeats = repeats
 
@@ -302,30 +302,31 @@ class Build:
             try:
                 # Launches go on in their own channels, whose numbers follow the last one here.
                 await self.channel.flush()
-                await self._end_lease()
+                await self.end_lease()
             except BaseException:
                 result.abandon()
                 raise
             return result
         except LaunchFailedError:
-            await self._end_lease()
+            await self.end_lease()
             raise
         except StorageError as error:
-            await self._end_lease()
+            await self.end_lease()
             raise failure("store-failed") from error
         except asyncio.CancelledError:
             if self.is_interrupted:
                 raise
             # By `_stop`, or the last launch left, or the server stops.
             self.channel.end()
-            await self._end_lease()
+            await self.end_lease()
             if self.channel.failure is not None:
                 raise failure("store-failed") from self.channel.failure
             raise
         finally:
             self.full_log.close()
 
-    async def _end_lease(self) -> None:
+    async def end_lease(self) -> None:
+        """Store that it has ended, and when its log may be deleted."""
         await self._ledger.end(self, expires=self._clock.utc() + self._keep)
 
     async def _end(self) -> BuildResult:

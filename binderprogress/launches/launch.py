@@ -181,12 +181,13 @@ class Launch(LaunchStream):
         self._began = self._clock.monotonic() - passed
         self._head_writer = self._writer(head, None)
         self._head_writer.changes = stored.head_changes
-        if not head.closed:
+        # They are stored once the launch has ended.
+        if not stored.head_changes:
             await self._head_writer.replay_all()
         if tail is not None:
             self._tail_writer = self._writer(tail, None)
             self._tail_writer.changes = stored.tail_changes
-            if not tail.closed:
+            if not stored.tail_changes:
                 await self._tail_writer.replay_all()
 
     @property

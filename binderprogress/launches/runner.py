@@ -166,6 +166,7 @@ class LaunchRunner:
                     return item
                 if isinstance(item, Attempt):
                     stuck.restart()
+                    repeated.clear()
                     writer.try_again(item)
                     continue
                 note = normalizer.read(item)

@@ -258,7 +258,9 @@ class Successor:
         taken = await self._store.take(lease.name)
         build = await self._restored(launch, taken, build_id)
         if build.channel.closed:
+            # Its owner was gone before it had stored that.
             build.go_on()
+            await build.end_lease()
         return build
 
     async def _ended_build(self, launch: StoredLaunch, build_id: str) -> Build | None:

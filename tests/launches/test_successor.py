@@ -193,6 +193,9 @@ async def test_a_spawn_goes_on_with_the_same_server(
     assert events[-1].token == first.token
     assert life.servers.stopped == []
     assert "built before" in await log_of(again)
+    spans = again.spans()
+    assert spans[0].phase is Phase.WAITING
+    assert {Phase.BUILDING, Phase.LAUNCHING} <= {span.phase for span in spans}
 
 
 @gen_test
