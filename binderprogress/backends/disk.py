@@ -1,4 +1,4 @@
-"""A disk that is full is the reason of a failure, and no error of ours."""
+"""The disk: when it is full, and what is kept on it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from contextlib import contextmanager
 
 from ..core.log.reasons import failure
 
-__all__ = ["full_disk_fails"]
+__all__ = ["GRACE", "full_disk_fails"]
+
+GRACE = 900.0
+"""Seconds after its last use for which an environment or image is kept: a launch may start it."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from traitlets import Bool, Unicode
 
+from ..backends.disk import GRACE
 from ..backends.local.builder import LocalBuilder
 from ..backends.processes.child import run
 from ..backends.repo2docker.builder import Repo2dockerBuilder
@@ -104,7 +105,7 @@ class PruneApp(Command):
 
     def _older_than(self) -> float:
         if not self.older_than:
-            return 900.0  # a launch may be about to start it
+            return GRACE
         match = re.fullmatch(r"(\d+)([smhd])", self.older_than)
         if match is None:
             self.usage(f'{self.older_than!r} is no time. Write it as in "30d", "12h" or "45m".')

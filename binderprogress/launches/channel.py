@@ -187,7 +187,9 @@ class Channel:
     async def _store_all(self) -> None:
         try:
             if not self._is_created:
-                await self._try(lambda: self._store.create(self.id, **self._creation))
+                await self._try(
+                    lambda: self._store.create(self.id, first=self.first, lease=self._lease)
+                )
                 self._is_created = True
                 self._unwatch = self._store.watch(self.id, self._advance)
             while True:
@@ -213,10 +215,6 @@ class Channel:
         except Exception as error:  # noqa: BLE001 - whatever a store raises, its launch must end
             self._log.exception("Events cannot be stored")
             self._fail(StorageError(f"{type(error).__name__}: {error}"))
-
-    @property
-    def _creation(self) -> dict[str, Any]:
-        return {"first": self.first, "lease": self._lease}
 
     async def _append(self, batch: Sequence[Encoded]) -> None:
         tried = False

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ..channels.base import Meter
-from .build_log import CHUNK, BuildLog
+from .build_log import BuildLog
 
 __all__ = ["LogFiles"]
 
@@ -42,15 +42,8 @@ class LogFiles(msgspec.Struct, frozen=True, kw_only=True):
 
     def make(self, build_id: str, *, log: logging.Logger | logging.LoggerAdapter[Any]) -> BuildLog:
         """Return the log of a build."""
-        return BuildLog(self._path(build_id), limit=self.limit, meter=self.meter, log=log)
-
-    def read(self, build_id: str) -> Iterator[bytes] | None:
-        """Return the log of a build that has ended, in chunks; None if it is not kept any more.
-
-        The chunks can be read later, and in another thread. Call this in a thread, too.
-        """
-        path = self._path(build_id)
-        return _chunks(path) if path.is_file() else None
+        path = self.folder / f"{build_id}{_SUFFIX}"
+        return BuildLog(path, limit=self.limit, meter=self.meter, log=log)
 
     def sweep(self, in_use: Collection[str]) -> None:
         """Remove logs that are too old, and the oldest ones if they take too much space.
@@ -79,16 +72,3 @@ class LogFiles(msgspec.Struct, frozen=True, kw_only=True):
             if path.stem not in in_use:
                 path.unlink(missing_ok=True)
                 total -= size
-
-    def _path(self, build_id: str) -> Path:
-        return self.folder / f"{build_id}{_SUFFIX}"
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb", buffering=0) as file:
-            while data := file.read(CHUNK):
-                yield data
-    except FileNotFoundError:
-        # It was removed meanwhile.
-        return

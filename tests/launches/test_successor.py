@@ -119,6 +119,13 @@ class Life:
     async def start(self, feed: Feed) -> Launch:
         return await self.manager.start(feed.spec, CALLER)
 
+    async def spawning(self, feed: Feed) -> Launch:
+        """Start a launch whose server is starting."""
+        launch = await self.start(feed)
+        (await feed.build()).finish()
+        await until(launch, said("Spawning server"))
+        return launch
+
     async def find(self, launch: Launch) -> Launch:
         return await self.manager.find(launch.id, user="ada")
 
@@ -303,9 +310,7 @@ async def test_the_server_of_a_cancelled_launch_is_stopped_by_the_next_server(
 ) -> None:
     await life.begin()
     async with Feed(tmp_path / "repository") as feed:
-        launch = await life.start(feed)
-        (await feed.build()).finish()
-        await until(launch, said("Spawning server"))
+        launch = await life.spawning(feed)
         # Cancelled, and killed before anything is cleaned up.
         launch.tail().cancel("cancelled")
         await launch.flush()
@@ -326,9 +331,7 @@ async def test_the_server_of_a_cancelled_launch_is_stopped_by_the_next_server(
 async def test_a_paused_server_that_wakes_up_changes_nothing(life: Life, tmp_path: Path) -> None:
     await life.begin()
     async with Feed(tmp_path / "repository") as feed:
-        launch = await life.start(feed)
-        (await feed.build()).finish()
-        await until(launch, said("Spawning server"))
+        launch = await life.spawning(feed)
         paused, old = life.manager, life.store
         old.pause()
         await life.begin()
@@ -370,9 +373,7 @@ async def test_a_running_server_takes_over_from_one_that_is_gone(
     monkeypatch.setattr(successor_module, "_LOOK", 0.05)
     await life.begin()
     async with Feed(tmp_path / "repository") as feed:
-        launch = await life.start(feed)
-        (await feed.build()).finish()
-        await until(launch, said("Spawning server"))
+        launch = await life.spawning(feed)
         gone, store = life.manager, life.store
         await life.begin()
         assert not life.manager.running

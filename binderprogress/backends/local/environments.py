@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ..disk import GRACE
 from .marker import IN_USE, MARKER
 
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ __all__ = ["Environment", "Environments", "disk_usage", "use"]
 _NAME = re.compile(r"[a-z0-9-]*-[0-9a-f]{32}")
 
 _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-
-_GRACE = 900.0
-"""Seconds after its last use for which an environment is kept. A launch may be starting it."""
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -101,7 +99,7 @@ class Environments:
         found = [self._describe(folder) for folder in self._folders() if _is_complete(folder)]
         return sorted(found, key=lambda environment: environment.last_used)
 
-    def remove(self, folder: Path, *, unused_for: float = _GRACE) -> bool:
+    def remove(self, folder: Path, *, unused_for: float = GRACE) -> bool:
         """Remove an environment, unless it is in use.
 
         Parameters

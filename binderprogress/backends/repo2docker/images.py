@@ -16,15 +16,13 @@ from typing import Any
 
 import msgspec
 
+from ..disk import GRACE
 from ..processes.child import run
 
 __all__ = ["LABEL", "Image", "Images"]
 
 LABEL = "binderprogress.built"
 """The label of images that were built here. `repo2docker_config.py` sets it."""
-
-_GRACE = 900.0
-"""Seconds after its last use for which an image is kept. A launch may be starting it."""
 
 _TIMEOUT = 60.0
 
@@ -88,7 +86,7 @@ class Images:
         ]
         return sorted(images, key=lambda image: image.last_used)
 
-    async def remove(self, image: Image, *, unused_for: float = _GRACE) -> bool:
+    async def remove(self, image: Image, *, unused_for: float = GRACE) -> bool:
         """Remove an image, unless it is in use. The engine refuses that, too.
 
         Parameters

@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..._daemon_threads import DaemonPool
 from ...core.events import Encoded
 from ...errors import ChannelNotFoundError, StorageError
 from ..durable import ChannelState, Lease
@@ -29,7 +30,6 @@ from .cipher import Cipher
 from .failures import storage_error
 from .requests import alive, hash_of, lease_of
 from .tables import batches, channels, from_text, leases, to_text
-from .workers import Workers
 
 __all__ = ["THREADS", "News", "Reader"]
 
@@ -82,7 +82,7 @@ class Reader:
         self._cipher = cipher
         self._where = where
         self._timeout = timeout
-        self._threads = Workers(THREADS, "channel reader")
+        self._threads = DaemonPool(THREADS, "channel reader")
         self._closed = False
 
     def close(self) -> None:
