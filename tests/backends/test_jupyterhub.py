@@ -32,7 +32,7 @@ from binderprogress.deploy.standalone import Standalone
 from binderprogress.errors import ConfigError, LaunchFailedError
 
 from ..support.asynchronous import asynchronous
-from ..support.cutting import CuttingProxy
+from ..support.faultyproxy import FaultyProxy
 from ..support.gone import gone, within
 from ..support.launch_requests import Request, launch_request
 from ..support.repositories import repository
@@ -206,7 +206,7 @@ async def test_a_connection_that_is_cut_all_the_time(hub: Hub) -> None:
     """JupyterHub replays its stream. No record is repeated, and there is one spawn."""
     request = hub.request("cut")
     user = f"cut-{request.key}"
-    async with CuttingProxy(hub.port, every=0.25) as proxy:
+    async with FaultyProxy(hub.port, every=0.25) as proxy:
         spawner = hub.spawner(proxy.port, retries=50, retry_delay=0.01)
         items = await spawn(spawner, request)
         assert proxy.connections > 5
@@ -230,7 +230,7 @@ async def test_a_named_server_of_a_hub_that_is_away_twice(hub: Hub) -> None:
     async def available() -> None:
         told.append("asked")
 
-    async with CuttingProxy(nobody) as proxy:
+    async with FaultyProxy(nobody) as proxy:
         spawner = hub.spawner(proxy.port, username="grace@example.org")
         spawner.available = available
         async with aclosing(spawner.launch(request)) as stream:

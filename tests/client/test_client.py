@@ -32,7 +32,7 @@ from binderprogress.errors import (
 from binderprogress.launches import Caller, Launch
 
 from ..support.asynchronous import asynchronous
-from ..support.cutting import CuttingProxy
+from ..support.faultyproxy import FaultyProxy
 from ..support.replay import Stage, stage
 
 SPEC = "gh/ada/penguins/HEAD"
@@ -238,7 +238,7 @@ async def test_after_a_lost_connection_it_resumes(server: Stage) -> None:
     port = urlsplit(server.url).port
     assert port is not None
     async with (
-        CuttingProxy(port) as proxy,
+        FaultyProxy(port) as proxy,
         AsyncClient(f"http://127.0.0.1:{proxy.port}", pauses=SOON) as client,
     ):
         launch = await client.start(SPEC)

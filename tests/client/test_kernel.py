@@ -21,7 +21,7 @@ from binderprogress.core.specs import from_address
 from binderprogress.errors import RunFailedError
 
 from ..support.asynchronous import asynchronous
-from ..support.cutting import CuttingProxy
+from ..support.faultyproxy import FaultyProxy
 from ..support.repositories import repository
 from ..support.standalone import running
 
@@ -39,7 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
 class Cut:
     """A kernel behind a proxy, and a connection to its server that bypasses the proxy."""
 
-    def __init__(self, proxy: CuttingProxy, jupyter: JupyterClient, kernel_id: str) -> None:
+    def __init__(self, proxy: FaultyProxy, jupyter: JupyterClient, kernel_id: str) -> None:
         self.proxy = proxy
         self.jupyter = jupyter
         self.kernel_id = kernel_id
@@ -75,7 +75,7 @@ async def cutting(
 ) -> AsyncIterator[tuple[Cut, Kernel]]:
     port = urlsplit(server.url).port
     assert port is not None
-    async with CuttingProxy(port) as proxy:
+    async with FaultyProxy(port) as proxy:
         proxy.hears = hears
         behind = JupyterServer(
             server.url.replace(f":{port}/", f":{proxy.port}/"), server.token, server.ready

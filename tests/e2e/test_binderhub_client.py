@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ..support.cutting import cutting_in_thread
+from ..support.faultyproxy import proxy_in_thread
 from ..support.replay import Stage, stage
 
 PACKAGE = "@jupyterhub/binderhub-client@0.5.0"
@@ -129,7 +129,7 @@ def test_a_cut_starts_no_second_launch(page: Path, while_launching: bool) -> Non
         port = urlsplit(server.url).port
         assert port is not None
         with (
-            cutting_in_thread(port) as proxy,
+            proxy_in_thread(port) as proxy,
             watching(page, f"http://127.0.0.1:{proxy.port}/") as events,
         ):
             server.log("one\n")

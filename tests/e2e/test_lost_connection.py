@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from binderprogress.deploy.embedded_jupyterhub import free_ports
 
-from ..support.cutting import CuttingProxy, cutting_in_thread
+from ..support.faultyproxy import FaultyProxy, proxy_in_thread
 from ..support.replay import Stage, stage
 from ..support.widget import SPEC, percent
 
@@ -29,8 +29,8 @@ def play() -> Iterator[Stage]:
 
 
 @pytest.fixture
-def proxy(play: Stage) -> Iterator[CuttingProxy]:
-    with cutting_in_thread(urlsplit(play.url).port or 0) as made:
+def proxy(play: Stage) -> Iterator[FaultyProxy]:
+    with proxy_in_thread(urlsplit(play.url).port or 0) as made:
         yield made
 
 
@@ -63,7 +63,7 @@ def go_to(page: Page, url: str) -> None:
         page.goto(f"{url}v2/{SPEC}")
 
 
-def go_offline(context: BrowserContext, proxy: CuttingProxy) -> None:
+def go_offline(context: BrowserContext, proxy: FaultyProxy) -> None:
     """Take the browser out of the network. Chromium's own setting leaves open connections."""
     context.set_offline(True)
     proxy.cut_soon()
@@ -97,7 +97,7 @@ def numbers(page: Page) -> list[str]:
 
 
 def test_a_page_that_was_offline_reconnects_at_once(
-    page: Page, context: BrowserContext, proxy: CuttingProxy, play: Stage
+    page: Page, context: BrowserContext, proxy: FaultyProxy, play: Stage
 ) -> None:
     open_launch(page, play, f"http://127.0.0.1:{proxy.port}/")
     go_offline(context, proxy)
@@ -109,7 +109,7 @@ def test_a_page_that_was_offline_reconnects_at_once(
 
 
 def test_it_says_until_when_the_launch_is_kept(
-    page: Page, context: BrowserContext, proxy: CuttingProxy, play: Stage
+    page: Page, context: BrowserContext, proxy: FaultyProxy, play: Stage
 ) -> None:
     open_launch(page, play, f"http://127.0.0.1:{proxy.port}/")
     before = datetime.now()
@@ -126,7 +126,7 @@ def test_it_says_until_when_the_launch_is_kept(
 
 
 def test_the_bar_and_the_estimate_stand_still_while_it_is_lost(
-    page: Page, proxy: CuttingProxy, play: Stage
+    page: Page, proxy: FaultyProxy, play: Stage
 ) -> None:
     open_launch(page, play, f"http://127.0.0.1:{proxy.port}/")
     (nobody,) = free_ports(1)
@@ -145,7 +145,7 @@ def test_the_bar_and_the_estimate_stand_still_while_it_is_lost(
     assert numbers(page) != before
 
 
-def test_retry_now(page: Page, proxy: CuttingProxy, play: Stage) -> None:
+def test_retry_now(page: Page, proxy: FaultyProxy, play: Stage) -> None:
     open_launch(page, play, f"http://127.0.0.1:{proxy.port}/")
     (nobody,) = free_ports(1)
     there, proxy.target = proxy.target, nobody
@@ -177,7 +177,7 @@ def test_a_device_that_slept_replaces_its_connection(page: Page, play: Stage) ->
     ],
 )
 def test_a_page_that_is_shown_again(
-    page: Page, proxy: CuttingProxy, play: Stage, event: str
+    page: Page, proxy: FaultyProxy, play: Stage, event: str
 ) -> None:
     """Chromium without windows does not hide or freeze pages, and keeps none that it left."""
     open_launch(page, play, f"http://127.0.0.1:{proxy.port}/")
@@ -205,7 +205,7 @@ def test_a_page_that_is_shown_again(
     ],
 )
 def test_in_each_language(
-    browser: Browser, proxy: CuttingProxy, play: Stage, lang: str, button: str
+    browser: Browser, proxy: FaultyProxy, play: Stage, lang: str, button: str
 ) -> None:
     context = browser.new_context(locale=lang)
     page = context.new_page()

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidMessage
 from binderprogress.core.events import decode
 from binderprogress.core.specs import from_address
 
-from ..support.cutting import cutting_in_thread
+from ..support.faultyproxy import proxy_in_thread
 from ..support.repositories import repository
 from ..support.standalone import Running, running
 
@@ -87,7 +87,7 @@ def check(server: Running, before: int, messages: list[str], expected: list[str]
 def test_websockets_client(server: Running) -> None:
     """The `websockets` client resumes with ?after=."""
     links, before = launch(server, repository_of(server, "websockets"))
-    with cutting_in_thread(server.standalone.port, every=CUT) as proxy:
+    with proxy_in_thread(server.standalone.port, every=CUT) as proxy:
         url = f"ws://127.0.0.1:{proxy.port}{urlsplit(links['socket_url']).path}"
 
         async def both() -> tuple[list[str], list[str]]:
@@ -127,7 +127,7 @@ def test_eventsource_in_a_browser(server: Running, browser: Browser, endpoint: s
     path = f"/build/{spec}"
     if endpoint == "events":
         path = urlsplit(server.start(spec)["events_url"]).path
-    with cutting_in_thread(server.standalone.port) as proxy:
+    with proxy_in_thread(server.standalone.port) as proxy:
 
         def hears(piece: bytes) -> bool:
             if proxy.every is None and b"data: " in piece:

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from ..support import axe
-from ..support.cutting import cutting_in_thread
+from ..support.faultyproxy import proxy_in_thread
 from ..support.replay import Stage, stage
 from ..support.widget import SPEC, embed, open_launch, percent, phase, play_ready, until
 
@@ -224,7 +224,7 @@ def test_a_cut_connection_goes_on_where_it_stopped(context: BrowserContext, play
     started: list[str] = []
     page.on("request", lambda r: started.append(r.url) if r.method == "POST" else None)
     # Long enough for the page and its scripts, but not for the stream.
-    with cutting_in_thread(port, every=1.5) as proxy:
+    with proxy_in_thread(port, every=1.5) as proxy:
         page.goto(f"http://127.0.0.1:{proxy.port}/v2/{SPEC}")
         expect(percent(page)).not_to_be_empty()
         page.locator("summary").click()

@@ -26,7 +26,7 @@ from binderprogress.launches import Caller, Launch, LaunchManager
 
 from ..launches.parts import follow
 from ..support.asynchronous import asynchronous
-from ..support.cutting import CuttingProxy
+from ..support.faultyproxy import FaultyProxy
 from ..support.processes import BIN
 
 URL = os.environ.get("BINDERPROGRESS_REAL_BINDERHUB", "")
@@ -42,7 +42,7 @@ pytestmark = [
 class Front:
     """What is in front of the BinderHub, and a connection to it that can be cut."""
 
-    def __init__(self, proxy: CuttingProxy) -> None:
+    def __init__(self, proxy: FaultyProxy) -> None:
         self.proxy = proxy
         path = urlsplit(URL).path
         self.upstreams = Upstreams(urls=[f"http://127.0.0.1:{proxy.port}{path}"])
@@ -59,7 +59,7 @@ class Front:
 
 @asynccontextmanager
 async def front() -> AsyncIterator[Front]:
-    async with CuttingProxy(urlsplit(URL).port or 80) as proxy:
+    async with FaultyProxy(urlsplit(URL).port or 80) as proxy:
         made = Front(proxy)
         try:
             yield made
