@@ -258,6 +258,11 @@ def progress(stream: Callable[[Send], Awaitable[None]]) -> Callable[[str, Send],
     return answer
 
 
+@pytest.mark.fault(
+    part="JupyterHub",
+    fault="sends a line that does not end",
+    promise="the launch ends, within bounded memory",
+)
 @asynchronous(60)
 async def test_attack_hub_progress_without_end() -> None:
     """A line of JupyterHub's progress never ends."""
@@ -273,6 +278,11 @@ async def test_attack_hub_progress_without_end() -> None:
     assert max(hub.sent) < 8 * MEBI
 
 
+@pytest.mark.fault(
+    part="JupyterHub",
+    fault="floods the progress stream",
+    promise="the launch ends, within bounded memory",
+)
 @asynchronous(120)
 async def test_attack_hub_progress_flood() -> None:
     """JupyterHub sends a new event again and again; each was remembered, to know it again."""

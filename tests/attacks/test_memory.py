@@ -98,6 +98,13 @@ async def test_attack_others_logs_take_no_running_launch_with_them() -> None:
         assert "no room" not in text
 
 
+@pytest.mark.fault(
+    part="Builds",
+    fault="flood their logs",
+    promise=(
+        "memory stays within its budget, the streams say that they are cut, and short logs go on"
+    ),
+)
 @asynchronous(120)
 async def test_attack_builds_that_print_side_by_side() -> None:
     """Running builds alone are more than the budget: nobody's launch is forgotten for them.

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
+import pytest
 from aiohttp import web
 
 from ..support.standalone import post
@@ -102,6 +103,11 @@ def fill(server: Target, double: Upstream, *, launches: int, lines: int) -> int:
     return max(most, server.memory)
 
 
+@pytest.mark.fault(
+    part="Builds",
+    fault="flood their logs, with a real server",
+    promise="the memory of the process stays bounded",
+)
 def test_logs_that_fill_the_budget_do_not_fill_the_memory(
     tmp_path: Path, env: dict[str, str]
 ) -> None:

@@ -49,6 +49,11 @@ def assert_serves(server: Target, source: str = STRANGER) -> None:
         assert seconds < 1.0, (path, server.log[-3000:])
 
 
+@pytest.mark.fault(
+    part="Viewers",
+    fault="send half of a request, 500 of them",
+    promise="others are served",
+)
 def test_500_half_sent_requests_do_not_keep_others_out(small: Target) -> None:
     """A stranger opens connections and never completes a request; each keeps a descriptor."""
     memory = small.memory
@@ -62,6 +67,11 @@ def test_500_half_sent_requests_do_not_keep_others_out(small: Target) -> None:
     assert len(small.log) < 20_000, small.log[-2000:]
 
 
+@pytest.mark.fault(
+    part="Viewers",
+    fault="never read, 500 of them",
+    promise="others are served",
+)
 def test_500_readers_of_a_stream_that_never_read_do_not_keep_others_out(
     small: Target, make_repository: Callable[..., Path]
 ) -> None:
@@ -175,6 +185,11 @@ def test_a_body_that_comes_slowly_does_not_keep_a_connection(
         assert time.monotonic() - began < 5.0
 
 
+@pytest.mark.fault(
+    part="Viewers",
+    fault="send nothing",
+    promise="they are disconnected",
+)
 def test_an_idle_connection_is_closed(tmp_path: Path, env: dict[str, str]) -> None:
     """A stranger keeps connections alive after an answer, and never asks again."""
     with target(tmp_path, env, config=SLOW) as server, server.connect() as client:
@@ -297,6 +312,11 @@ def own_address() -> str | None:
     )
 
 
+@pytest.mark.fault(
+    part="The server",
+    fault="has no file descriptors left",
+    promise="it does not spin, and goes on when there are some",
+)
 def test_accepting_goes_on_after_descriptors_ran_out(tmp_path: Path, env: dict[str, str]) -> None:
     """A setting that allows more connections than files: accepting fails, and must not spin."""
     config = "c.HttpServer.max_connections = 5000\n"

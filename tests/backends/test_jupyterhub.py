@@ -201,6 +201,11 @@ async def test_a_server_that_ends_is_not_waited_for(hub: Hub) -> None:
     await spawner.close()
 
 
+@pytest.mark.fault(
+    part="JupyterHub",
+    fault="loses each connection after 0.25 s",
+    promise="nothing is told twice, and one server is started",
+)
 @asynchronous(60)
 async def test_a_connection_that_is_cut_all_the_time(hub: Hub) -> None:
     """JupyterHub replays its stream. No record is repeated, and there is one spawn."""
@@ -218,6 +223,11 @@ async def test_a_connection_that_is_cut_all_the_time(hub: Hub) -> None:
     assert (await hub.ask("GET", f"users/{user}"))[0] == 404
 
 
+@pytest.mark.fault(
+    part="JupyterHub",
+    fault="cannot be reached twice during a launch",
+    promise="the launch gets one server",
+)
 @asynchronous(60)
 async def test_a_named_server_of_a_hub_that_is_away_twice(hub: Hub) -> None:
     """At the beginning, and in the middle of the stream."""

@@ -67,6 +67,14 @@ FAULTS: dict[str, Fault] = {
 }
 
 
+@pytest.mark.fault(
+    part="JupyterHub",
+    fault=(
+        "answers a request of any kind once with 429, with 500 or 503 and `Retry-After`, with a "
+        "proxy's 404 or 502, with garbage, or not at all"
+    ),
+    promise="the launch goes on with one server, and says what it waits for",
+)
 @pytest.mark.parametrize("kind", ["make user", "start", "progress"])
 @pytest.mark.parametrize("fault", FAULTS)
 @asynchronous(30)
@@ -84,6 +92,11 @@ async def test_a_fault_is_overcome(fault: str, kind: str, tells_at_once: None) -
             assert "127.0.0.1" not in messages(items)[0]
 
 
+@pytest.mark.fault(
+    part="JupyterHub",
+    fault="answers like this for ever",
+    promise="the launch ends within the documented time, with `hub-unreachable` or `quota`",
+)
 @pytest.mark.parametrize("kind", ["make user", "start", "progress"])
 @pytest.mark.parametrize("fault", FAULTS)
 @asynchronous(30)
@@ -99,6 +112,11 @@ async def test_a_fault_that_stays_ends_the_launch(fault: str, kind: str) -> None
         assert caught.value.retry is not False
 
 
+@pytest.mark.fault(
+    part="JupyterHub",
+    fault="answers 429 with `Retry-After` when the user is made",
+    promise="the request waits for so long",
+)
 @asynchronous(30)
 async def test_retry_after_is_obeyed() -> None:
     async with faulty_hub() as hub, launcher_of(hub) as launcher:
@@ -118,6 +136,11 @@ async def test_a_short_outage_is_not_reported() -> None:
         assert messages(items) == ["Server requested", "Ready"]
 
 
+@pytest.mark.fault(
+    part="JupyterHub",
+    fault="answers 429 for ever when the server is requested",
+    promise="viewers see that the launch is in a queue, and then `quota`",
+)
 @asynchronous(30)
 async def test_a_queue_is_reported_until_it_ends() -> None:
     async with faulty_hub() as hub, launcher_of(hub, queue_timeout=0.2) as launcher:
@@ -130,6 +153,13 @@ async def test_a_queue_is_reported_until_it_ends() -> None:
         assert not hub.spawns
 
 
+@pytest.mark.fault(
+    part="JupyterHub",
+    fault=(
+        "refuses the progress stream (429, 500), or sends garbage, nothing, or empty lines for ever"
+    ),
+    promise="the launch gets its server by asking for it",
+)
 @pytest.mark.parametrize("stream", [status(429), status(500), drip, nothing, garbage])
 @asynchronous(30)
 async def test_a_stream_that_never_works_does_not_hold_up_a_server(stream: Fault) -> None:
@@ -152,6 +182,11 @@ async def test_a_stream_that_never_works_does_not_hold_up_a_server(stream: Fault
         assert hub.spawns == 1
 
 
+@pytest.mark.fault(
+    part="JupyterHub",
+    fault="sends empty lines for ever, and answers nothing else",
+    promise="the launch ends with `hub-unreachable`",
+)
 @asynchronous(30)
 async def test_a_drip_of_a_hub_that_says_nothing_else() -> None:
     settings = {"retry_timeout": 0.3, "idle_timeout": 0.05, "request_timeout": 0.1}
@@ -170,6 +205,11 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
+@pytest.mark.fault(
+    part="JupyterHub",
+    fault="answers like this three times when a server is to be removed",
+    promise="the server and its user are removed in the end",
+)
 @pytest.mark.parametrize("kind", ["stop", "look", "remove user"])
 @pytest.mark.parametrize("fault", FAULTS)
 @asynchronous(30)
@@ -291,6 +331,11 @@ async def real_launcher(hub: RestartingHub, **settings: Any) -> AsyncIterator[Hu
         await launcher.close()
 
 
+@pytest.mark.fault(
+    part="JupyterHub",
+    fault="is killed, and its proxy, and both start again",
+    promise="a launch that begins meanwhile gets its server",
+)
 @pytest.mark.hub
 @asynchronous(60)
 async def test_a_launch_begins_while_jupyterhub_and_its_proxy_restart(
@@ -321,6 +366,11 @@ async def test_a_launch_begins_while_jupyterhub_and_its_proxy_restart(
         assert not restarting.users()
 
 
+@pytest.mark.fault(
+    part="JupyterHub",
+    fault="is paused (SIGSTOP) when a launch begins",
+    promise="the launch says so, and then gets one server",
+)
 @pytest.mark.hub
 @asynchronous(60)
 async def test_jupyterhub_hangs_when_a_launch_begins(restarting: RestartingHub) -> None:
@@ -346,6 +396,11 @@ async def test_jupyterhub_hangs_when_a_launch_begins(restarting: RestartingHub) 
         assert not restarting.users()
 
 
+@pytest.mark.fault(
+    part="JupyterHub",
+    fault="is killed and starts again while a Jupyter server starts",
+    promise="the launch gets one server",
+)
 @pytest.mark.hub
 @asynchronous(60)
 async def test_jupyterhub_restarts_while_a_server_starts(restarting: RestartingHub) -> None:
@@ -367,6 +422,11 @@ async def test_jupyterhub_restarts_while_a_server_starts(restarting: RestartingH
         assert not restarting.users()
 
 
+@pytest.mark.fault(
+    part="JupyterHub",
+    fault="is killed when a server is to be removed",
+    promise="the server and its user are removed when it is back",
+)
 @pytest.mark.hub
 @asynchronous(60)
 async def test_jupyterhub_is_away_when_a_server_is_to_be_removed(

@@ -156,6 +156,11 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.fault(
+    part="JupyterHub",
+    fault="or its proxy is killed, and the server has started it",
+    promise="it is started again, and Jupyter servers go on",
+)
 @pytest.mark.parametrize("which", ["_hub", "_proxy"])
 @asynchronous(90)
 async def test_what_dies_is_started_again_and_servers_stay(which: str, tmp_path: Path) -> None:
@@ -216,6 +221,11 @@ async def test_idle_servers_and_their_users_are_removed(tmp_path: Path) -> None:
     assert not within(tmp_path)
 
 
+@pytest.mark.fault(
+    part="JupyterHub",
+    fault="of the server's own cannot be started again",
+    promise="the server ends, and says why",
+)
 @asynchronous(90)
 async def test_one_that_cannot_be_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -73,6 +73,11 @@ def is_away(answer: requests.Response) -> bool:
     return True
 
 
+@pytest.mark.fault(
+    part="The history's database",
+    fault="hangs (PostgreSQL, SIGSTOP)",
+    promise="launches go on, statistics answer 503, and it recovers by itself",
+)
 def test_a_database_that_hangs(postgresql: PostgreSQL, tmp_path: Path) -> None:
     with server(postgresql, tmp_path) as running:
         assert running.launch() == "failed"
@@ -98,6 +103,11 @@ def test_a_database_that_hangs(postgresql: PostgreSQL, tmp_path: Path) -> None:
         assert "Traceback" not in (tmp_path / "log").read_text()
 
 
+@pytest.mark.fault(
+    part="The history's database",
+    fault="hangs when the server stops",
+    promise="the server does not wait for it",
+)
 def test_a_server_stops_while_its_database_hangs(postgresql: PostgreSQL, tmp_path: Path) -> None:
     with server(postgresql, tmp_path, **{"History.timeout": "600"}) as running:
         postgresql.pause()
@@ -112,6 +122,11 @@ def test_a_server_stops_while_its_database_hangs(postgresql: PostgreSQL, tmp_pat
             postgresql.resume()
 
 
+@pytest.mark.fault(
+    part="The history's database",
+    fault="is killed",
+    promise="launches go on, and statistics answer 503",
+)
 def test_a_database_that_ends(tmp_path: Path) -> None:
     with running_postgresql() as postgresql, server(postgresql, tmp_path) as running:
         assert running.launch() == "failed"
@@ -122,6 +137,11 @@ def test_a_database_that_ends(tmp_path: Path) -> None:
         assert "Traceback" not in (tmp_path / "log").read_text()
 
 
+@pytest.mark.fault(
+    part="The history's database",
+    fault="hangs when the server starts",
+    promise="the server does not start, and says why",
+)
 def test_a_server_does_not_start_with_a_database_that_hangs(
     postgresql: PostgreSQL, tmp_path: Path
 ) -> None:

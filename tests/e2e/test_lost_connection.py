@@ -96,6 +96,11 @@ def numbers(page: Page) -> list[str]:
     return [page.locator(f"[part={part}]").inner_text() for part in ("percent", "elapsed", "left")]
 
 
+@pytest.mark.fault(
+    part="The connection to viewers",
+    fault="of a page is lost because the device is offline",
+    promise="the page reconnects at once when it is online",
+)
 def test_a_page_that_was_offline_reconnects_at_once(
     page: Page, context: BrowserContext, proxy: FaultyProxy, play: Stage
 ) -> None:
@@ -125,6 +130,11 @@ def test_it_says_until_when_the_launch_is_kept(
     context.set_offline(False)
 
 
+@pytest.mark.fault(
+    part="The connection to viewers",
+    fault="of a page is lost",
+    promise="the bar and the estimate stand still meanwhile",
+)
 def test_the_bar_and_the_estimate_stand_still_while_it_is_lost(
     page: Page, proxy: FaultyProxy, play: Stage
 ) -> None:

@@ -97,6 +97,11 @@ def test_in_another_language_too(page: Page, launching: Launching) -> None:
         assert "cannot" not in (outcome.text_content() or "")
 
 
+@pytest.mark.fault(
+    part="A BinderHub",
+    fault="cuts the connection of a page during a build",
+    promise="the page joins the build again",
+)
 def test_a_cut_while_building_joins_the_build(page: Page, launching: Launching) -> None:
     with launching(pace=0.02, cuts={1: 12}) as hub:
         expect(page.locator("[part=notice]")).to_contain_text("Reconnecting")
@@ -104,6 +109,11 @@ def test_a_cut_while_building_joins_the_build(page: Page, launching: Launching) 
         assert (len(hub.requests), hub.builds, hub.launches) == (2, 1, 1)
 
 
+@pytest.mark.fault(
+    part="A BinderHub",
+    fault="cuts the connection of a page while it starts a server",
+    promise="the page requests no second server",
+)
 def test_a_cut_while_launching_starts_no_second_server(page: Page, launching: Launching) -> None:
     asked = [event.get("phase") for event in recorded("ok")].index("launching")
     may_cut = threading.Event()

@@ -35,6 +35,11 @@ def serving(folder: Path, port: int, hub: BinderHub) -> Iterator[Program]:
         yield running
 
 
+@pytest.mark.fault(
+    part="The server",
+    fault="is killed while a page in Chromium shows a build",
+    promise="the page goes on by itself; its bar never goes back; nothing is started twice",
+)
 @pytest.mark.browser
 def test_the_same_page_goes_on_after_the_server_was_killed(
     browser: Browser, tmp_path: Path

@@ -84,6 +84,11 @@ def check(server: Running, before: int, messages: list[str], expected: list[str]
         assert then.progress >= shown - 0.05, "the bar never goes back"
 
 
+@pytest.mark.fault(
+    part="The connection to viewers",
+    fault="of a WebSocket is cut again and again",
+    promise="nothing is missed",
+)
 def test_websockets_client(server: Running) -> None:
     """The `websockets` client resumes with ?after=."""
     links, before = launch(server, repository_of(server, "websockets"))
@@ -115,6 +120,11 @@ WATCH = """
 """
 
 
+@pytest.mark.fault(
+    part="The connection to viewers",
+    fault="of an `EventSource` in Chromium is cut again and again",
+    promise="nothing is missed",
+)
 @pytest.mark.browser
 @pytest.mark.parametrize("endpoint", ["events", "build"])
 def test_eventsource_in_a_browser(server: Running, browser: Browser, endpoint: str) -> None:

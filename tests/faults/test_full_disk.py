@@ -81,6 +81,11 @@ def repository(make_repository: Make, tmp_path: Path) -> Path:
     return make_repository(files={"requirements.txt": "", "postBuild": script})
 
 
+@pytest.mark.fault(
+    part="The disk",
+    fault="is full when the server stops",
+    promise="every step is taken, and no process is left",
+)
 @pytest.mark.hub
 def test_sigterm_ends_everything(
     disk: SmallDisk, repository: Path, env: dict[str, str], tmp_path: Path
@@ -101,6 +106,11 @@ def test_sigterm_ends_everything(
     assert "Traceback" not in log.read_text()
 
 
+@pytest.mark.fault(
+    part="The disk",
+    fault="is full, and has space again",
+    promise="builds that run go on, others fail with `disk-full`, and it recovers by itself",
+)
 def test_builds_go_on_and_new_ones_say_why_they_cannot(
     disk: SmallDisk, repository: Path, make_repository: Make, env: dict[str, str], tmp_path: Path
 ) -> None:

@@ -71,6 +71,11 @@ def url_of(server: Program) -> str:
     return server.line().split()[-1]
 
 
+@pytest.mark.fault(
+    part="The server",
+    fault="is killed; it has started a JupyterHub",
+    promise="that JupyterHub and its Jupyter servers go on, and the next server uses them",
+)
 def test_servers_of_a_server_that_was_killed_go_on(
     arguments: list[str],
     env: dict[str, str],
@@ -110,6 +115,11 @@ def test_servers_of_a_server_that_was_killed_go_on(
     assert "Traceback" not in log.read_text()
 
 
+@pytest.mark.fault(
+    part="The server",
+    fault="is killed; its JupyterHub is in a temporary folder",
+    promise="the next server ends that JupyterHub",
+)
 def test_one_in_a_temporary_folder_is_ended_by_the_next_server(
     arguments: list[str], env: dict[str, str], tmp_path: Path
 ) -> None:

@@ -38,6 +38,11 @@ def _sleeps(process: psutil.Process) -> bool:
         return False
 
 
+@pytest.mark.fault(
+    part="The server",
+    fault="is killed during a build",
+    promise="all processes of the build end, detached ones, too",
+)
 def test_kill_9_of_the_server_ends_its_builds(
     repository: Path, env: dict[str, str], tmp_path: Path
 ) -> None:

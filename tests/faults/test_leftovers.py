@@ -63,6 +63,11 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.fault(
+    part="The server",
+    fault="is killed; it has temporary folders and processes",
+    promise="the next server removes them, and nothing else",
+)
 def test_a_folder_and_its_processes(temporary: Path) -> None:
     owner, killed = Owner(), Owner()
     try:
@@ -114,6 +119,11 @@ def test_a_link_with_the_name_of_a_folder(temporary: Path, tmp_path: Path) -> No
     assert (temporary / "binderprogress-test-2.lock").is_symlink()
 
 
+@pytest.mark.fault(
+    part="The server",
+    fault="is killed; it leaves half of an environment",
+    promise="the next server removes it",
+)
 def test_incomplete_environments(tmp_path: Path) -> None:
     folder = tmp_path / "environments"
     builder = LocalBuilder(environments=str(folder))

@@ -131,6 +131,14 @@ def processes(text: str) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.fault(
+    part="The server",
+    fault="is killed, or gets SIGTERM, during a build",
+    promise=(
+        "the build starts again once; every viewer gets every event once, up to a server for each "
+        "launch"
+    ),
+)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_build_and_its_viewers_go_on(
     number: signal.Signals,
@@ -178,6 +186,11 @@ def test_a_build_and_its_viewers_go_on(
     assert "Traceback" not in server.log.read_text()
 
 
+@pytest.mark.fault(
+    part="The server",
+    fault="gets SIGTERM after a launch",
+    promise="the events, log and trace are the same afterwards, and the Jupyter server goes on",
+)
 def test_ready_servers_and_finished_launches_are_there_afterwards(
     server: Server, make_repository: Callable[..., Path]
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from traitlets.config import Config
 
 from binderprogress.core import sse
@@ -70,6 +71,11 @@ def check(seen: list[dict[str, Any]], events: list[dict[str, Any]]) -> None:
         assert [e[field] for e in events] == sorted(e[field] for e in events)
 
 
+@pytest.mark.fault(
+    part="The server",
+    fault="gets SIGTERM during a build of a BinderHub",
+    promise="the build is joined again, and nothing is told twice",
+)
 @asynchronous(120)
 async def test_the_build_is_joined_and_nothing_is_told_twice(tmp_path: Path) -> None:
     hub = BinderHub(pace=0.01)
@@ -99,6 +105,11 @@ async def test_the_build_is_joined_and_nothing_is_told_twice(tmp_path: Path) -> 
     assert [e.get("message") for e in events[:-1]] == [e.get("message") for e in whole[:-1]]
 
 
+@pytest.mark.fault(
+    part="The server",
+    fault="gets SIGTERM while a BinderHub starts a Jupyter server",
+    promise="another Jupyter server is requested, and the log says why",
+)
 @asynchronous(120)
 async def test_a_server_that_was_starting_is_requested_again(tmp_path: Path) -> None:
     hub = BinderHub()

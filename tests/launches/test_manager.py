@@ -622,6 +622,11 @@ async def test_a_build_that_others_want_goes_on_without_an_abandoned_launch(
 # -- clocks
 
 
+@pytest.mark.fault(
+    part="The clock",
+    fault="is set an hour forward or back during a build",
+    promise="the bar does not move",
+)
 @pytest.mark.parametrize("step", [3600.0, -3600.0])
 @gen_test
 async def test_a_step_of_the_systems_clock_does_not_move_the_bar(

@@ -151,6 +151,11 @@ async def check_end(launch: Launch) -> None:
     assert launch.state().phase is Phase.FAILED
 
 
+@pytest.mark.fault(
+    part="The launches' database",
+    fault="fails when a launch starts",
+    promise="it is not started, and whoever wanted it is told",
+)
 @asynchronous(60)
 async def test_a_launch_that_cannot_be_stored_is_not_started() -> None:
     store = FailingChannelStore()
@@ -256,6 +261,11 @@ async def test_a_launch_whose_cancellation_cannot_be_stored_ends() -> None:
         assert stage.manager.building == 0
 
 
+@pytest.mark.fault(
+    part="The launches' database",
+    fault="cannot be read for a while",
+    promise="viewers wait",
+)
 @asynchronous(60)
 async def test_a_viewer_waits_until_the_store_can_be_read_again(
     monkeypatch: pytest.MonkeyPatch,

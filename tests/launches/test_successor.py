@@ -234,6 +234,11 @@ async def test_a_local_build_is_started_again_once(
     assert "The server was restarted during the build." in log
 
 
+@pytest.mark.fault(
+    part="The server",
+    fault="is killed by the same build again",
+    promise="the build is started once more, and then fails",
+)
 @gen_test
 async def test_a_build_that_ends_the_server_is_not_started_for_ever(
     life: Life, tmp_path: Path
@@ -327,6 +332,11 @@ async def test_the_server_of_a_cancelled_launch_is_stopped_by_the_next_server(
     assert life.servers.stopped == [request.key]
 
 
+@pytest.mark.fault(
+    part="The server",
+    fault="is paused until another one has taken over, and wakes up",
+    promise="it changes nothing",
+)
 @gen_test
 async def test_a_paused_server_that_wakes_up_changes_nothing(life: Life, tmp_path: Path) -> None:
     await life.begin()
@@ -390,6 +400,11 @@ async def test_a_running_server_takes_over_from_one_that_is_gone(
     assert events[-1].phase is Phase.READY
 
 
+@pytest.mark.fault(
+    part="The launches' database",
+    fault="is away during a build",
+    promise="nothing is shown that is not stored, and everything is shown when it is back",
+)
 @gen_test
 async def test_what_happens_while_the_store_is_away_is_shown_when_it_is_back(
     life: Life, tmp_path: Path

@@ -63,6 +63,11 @@ async def test_a_stream_from_its_first_event_to_its_end(api: Api, tmp_path: Path
             assert by_header.ids == by_query.ids == numbered(last["id"], after=after)
 
 
+@pytest.mark.fault(
+    part="The connection to viewers",
+    fault="is cut again and again",
+    promise="nothing is missed",
+)
 @gen_test
 async def test_a_viewer_that_is_cut_again_and_again_misses_nothing(
     api: Api, tmp_path: Path
@@ -169,6 +174,11 @@ async def test_disconnected_viewers_are_not_counted(api: Api, launches: LaunchMa
 # -- slow viewers
 
 
+@pytest.mark.fault(
+    part="Viewers",
+    fault="do not read",
+    promise="they are disconnected after `Web.viewer_timeout`, and can resume",
+)
 @gen_test
 async def test_attack_a_viewer_that_does_not_read_is_dropped_and_can_resume(
     api: Api, app: Application, web: Web, launches: LaunchManager, tmp_path: Path
@@ -219,6 +229,11 @@ async def test_attack_a_slow_reader_of_the_log_is_disconnected(
         assert (await api.fetch("/health")).code == 200
 
 
+@pytest.mark.fault(
+    part="Viewers",
+    fault="read slowly",
+    promise="they hold up nobody, and get the same bytes",
+)
 @gen_test
 async def test_two_viewers_get_the_same_bytes_and_a_slow_one_holds_up_nobody(
     api: Api, app: Application, launches: LaunchManager, tmp_path: Path

@@ -105,6 +105,11 @@ async def test_attack_a_client_that_sends_messages_is_disconnected(
         assert (await api.state(links))["phase"] == "waiting"
 
 
+@pytest.mark.fault(
+    part="Viewers",
+    fault="do not read a WebSocket",
+    promise="they are disconnected",
+)
 @gen_test
 async def test_attack_a_viewer_that_does_not_read_is_disconnected(
     api: Api, app: Application, web: Web, launches: LaunchManager, tmp_path: Path

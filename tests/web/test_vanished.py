@@ -36,6 +36,11 @@ def vanish(client: socket.socket) -> None:
     client.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
+@pytest.mark.fault(
+    part="The connection to viewers",
+    fault="is half open: nothing is acknowledged",
+    promise="it is closed after `Web.viewer_timeout`",
+)
 @pytest.mark.skipif(sys.platform != "linux", reason="socket filters are Linux's")
 @pytest.mark.parametrize("kind", ["events", "socket"])
 @gen_test
@@ -55,6 +60,11 @@ async def test_a_viewer_that_vanished_does_not_count_for_long(
         client.close()
 
 
+@pytest.mark.fault(
+    part="The connection to viewers",
+    fault="is half open, behind a proxy that acknowledges everything",
+    promise="a WebSocket is closed after `Web.viewer_timeout`",
+)
 @gen_test
 async def test_a_viewer_behind_a_proxy_must_answer_pings(
     api: Api, web: Web, launches: LaunchManager, app: Application, caplog: pytest.LogCaptureFixture

@@ -127,6 +127,11 @@ async def test_launches_share_a_build_and_get_a_server_each() -> None:
         assert (hub.builds, hub.launches) == (1, 21)
 
 
+@pytest.mark.fault(
+    part="A BinderHub",
+    fault="loses the connection during a build",
+    promise="the build is joined again, without gaps or repeats",
+)
 @pytest.mark.parametrize("cuts", [{1: 10}, {1: 1, 2: 2, 3: 3}, {1: 10, 2: 20, 3: 5, 4: 25}])
 @asynchronous(20)
 async def test_a_cut_build_goes_on_without_gaps_or_repeats(cuts: dict[int, int]) -> None:
@@ -152,6 +157,11 @@ async def test_an_image_that_came_while_the_connection_was_cut_is_not_called_fou
         assert "Built the environment.\n" in messages(events)
 
 
+@pytest.mark.fault(
+    part="A BinderHub",
+    fault="loses the connection while it starts a server",
+    promise="no second server is requested",
+)
 @pytest.mark.parametrize("count", [0, 1, 2])
 @asynchronous(20)
 async def test_a_launch_that_is_cut_is_not_made_twice(count: int) -> None:
@@ -338,6 +348,11 @@ async def test_one_that_is_gone_before() -> None:
         assert (one.launches, two.launches) == (0, 1)
 
 
+@pytest.mark.fault(
+    part="A BinderHub",
+    fault="is gone during a build",
+    promise="another one is used",
+)
 @asynchronous(20)
 async def test_one_that_is_gone_while_building() -> None:
     one, two = BinderHub(pace=0.01), BinderHub()
@@ -352,6 +367,11 @@ async def test_one_that_is_gone_while_building() -> None:
         assert (one.launches, two.launches, len(two.requests)) == (0, 1, 1)
 
 
+@pytest.mark.fault(
+    part="A BinderHub",
+    fault="is gone during a build, and comes back",
+    promise="the build is joined again",
+)
 @asynchronous(20)
 async def test_one_that_comes_back_while_building() -> None:
     one, two = BinderHub(pace=0.01), BinderHub()
@@ -387,6 +407,11 @@ async def test_one_that_is_gone_after_building() -> None:
 RATE = {"phase": "failed", "status_code": 429, "message": "Rate limit exceeded. Try again in 60 s."}
 
 
+@pytest.mark.fault(
+    part="A BinderHub",
+    fault="refuses",
+    promise="another one is used",
+)
 @pytest.mark.parametrize(
     ("refusal", "why"),
     [
@@ -556,6 +581,11 @@ class Silent(BinderHub):
 HANGING = {"response_timeout": 0.2, "failover_after": 0.5, "idle_timeout": 0.2}
 
 
+@pytest.mark.fault(
+    part="A BinderHub",
+    fault="accepts the connection and never answers",
+    promise="another one that is healthy is used",
+)
 @asynchronous(20)
 async def test_a_binderhub_that_never_answers_is_left_for_a_healthy_one() -> None:
     silent, healthy = Silent(), BinderHub()
@@ -569,6 +599,11 @@ async def test_a_binderhub_that_never_answers_is_left_for_a_healthy_one() -> Non
         assert silent.url.split("/")[2] in change.message
 
 
+@pytest.mark.fault(
+    part="A BinderHub",
+    fault="falls silent during a build",
+    promise="another one that is healthy is used",
+)
 @asynchronous(20)
 async def test_a_stream_that_falls_silent_is_left_for_a_healthy_binderhub() -> None:
     hangs, healthy = BinderHub(), BinderHub()
@@ -584,6 +619,11 @@ async def test_a_stream_that_falls_silent_is_left_for_a_healthy_binderhub() -> N
         assert len(hangs.requests) > 1
 
 
+@pytest.mark.fault(
+    part="A BinderHub",
+    fault="is the only one, and never answers",
+    promise="it is tried again, and then `host-unreachable`",
+)
 @asynchronous(20)
 async def test_the_only_binderhub_is_waited_for() -> None:
     """As long as pauses are left, since there is nothing else to try."""

@@ -58,6 +58,11 @@ async def insist(work: Any) -> int:
 # -- a server that hangs
 
 
+@pytest.mark.fault(
+    part="The launches' database",
+    fault="hangs (PostgreSQL, SIGSTOP)",
+    promise="each request fails within `Storage.timeout`",
+)
 @asynchronous(120)
 async def test_a_server_that_hangs_is_an_error_after_the_timeout(server: PostgreSQL) -> None:
     """The kernel of a stopped server still acknowledges what is sent."""
@@ -84,6 +89,11 @@ async def test_a_server_that_hangs_is_an_error_after_the_timeout(server: Postgre
         assert await numbers(store, channel) == [1, 2, 3]
 
 
+@pytest.mark.fault(
+    part="The launches' database",
+    fault="hangs when the server stops",
+    promise="the server does not wait for it",
+)
 @asynchronous(120)
 async def test_a_shutdown_does_not_wait_for_a_server_that_hangs(server: PostgreSQL) -> None:
     store = store_of(server.url)
@@ -107,6 +117,11 @@ async def test_a_shutdown_does_not_wait_for_a_server_that_hangs(server: PostgreS
         server.resume()
 
 
+@pytest.mark.fault(
+    part="The launches' database",
+    fault="hangs when the server starts",
+    promise="the server does not wait for ever",
+)
 @asynchronous(120)
 async def test_opening_does_not_wait_for_ever(server: PostgreSQL) -> None:
     store = store_of(server.url, timeout=1.0)
@@ -135,6 +150,11 @@ def test_a_wait_ends_when_it_should(server: PostgreSQL) -> None:
 # -- a server that is killed
 
 
+@pytest.mark.fault(
+    part="The launches' database",
+    fault="is killed, and starts again",
+    promise="nothing that was stored is lost",
+)
 @asynchronous(240)
 async def test_nothing_is_lost_when_the_server_is_killed_and_comes_back(
     server: PostgreSQL,
@@ -184,6 +204,11 @@ class Lost:
         monkeypatch.setattr(BoundedConnection, "commit", commit)
 
 
+@pytest.mark.fault(
+    part="The launches' database",
+    fault="is lost between a commit and its answer",
+    promise="it is not stored twice",
+)
 @asynchronous(60)
 async def test_what_was_stored_although_the_answer_was_lost_is_not_stored_twice(
     database_url: str, monkeypatch: pytest.MonkeyPatch

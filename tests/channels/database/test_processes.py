@@ -114,6 +114,11 @@ def store_of(url: str) -> DatabaseStore:
     return DatabaseStore(url, keys=KEY, lasts=LASTS, timeout=LASTS, log=LOG)
 
 
+@pytest.mark.fault(
+    part="The server",
+    fault="is killed, or paused (SIGSTOP), while it writes to PostgreSQL",
+    promise="nothing is lost, and nothing that it writes later is seen",
+)
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 @asynchronous(120)
 async def test_a_process_that_is_killed_or_paused_is_succeeded(
@@ -146,6 +151,11 @@ async def test_a_process_that_is_killed_or_paused_is_succeeded(
         await viewer.stop()
 
 
+@pytest.mark.fault(
+    part="The server",
+    fault="is killed while it writes to SQLite",
+    promise="nothing that was shown is lost",
+)
 @asynchronous(120)
 async def test_a_process_with_a_file_that_is_killed_is_succeeded(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/launches.sqlite"

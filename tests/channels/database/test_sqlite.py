@@ -97,6 +97,11 @@ async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
         await with_channel(store)
 
 
+@pytest.mark.fault(
+    part="The launches' database",
+    fault="has no space (SQLite)",
+    promise="it says so, changes nothing, and goes on by itself",
+)
 @asynchronous(60)
 async def test_a_full_disk_is_said_changes_nothing_and_goes_on_by_itself(tmp_path: Path) -> None:
     store = store_of(tmp_path)
