@@ -7,7 +7,8 @@ lease, such as one that was paused, can change neither the lease nor the channel
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -39,6 +40,10 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
         Whose it is. Empty where users do not log in.
     ended : bool
         Whether there is nothing left to do.
+    asked : str
+        What its owner was asked for last; see `DurableStore.ask`.
+    unseen : float
+        Seconds since `DurableStore.seen` was called for it. Infinite: never.
     """
 
     name: str
@@ -48,6 +53,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
     user: str = ""
     ended: bool = False
+    asked: str = ""
+    unseen: float = math.inf
 
 
 class ChannelState(msgspec.Struct, frozen=True):
@@ -145,13 +152,37 @@ class DurableStore(ChannelStore, Protocol):
         ...
 
     async def take(self, name: str) -> Lease:
-        """Become the owner of an abandoned lease, and of its channels.
+        """Become the owner of a lease that is abandoned or was given to this replica.
 
         Raises
         ------
         LeaseLostError
-            If its owner is alive, it has ended, or there is none of this name.
+            If it is neither, it has ended, or there is none of this name.
         """
+        ...
+
+    async def give(self, name: str, replica: str) -> None:
+        """Give a lease to another replica, which has to take it.
+
+        Raises
+        ------
+        LeaseLostError
+            If this replica does not own it, it has ended, or the other replica is gone.
+        """
+        ...
+
+    async def ask(self, name: str, what: str) -> None:
+        """Ask the owner of a lease for something, whoever that is. Its watchers are told.
+
+        Raises
+        ------
+        LeaseLostError
+            If it has ended, or there is none of this name.
+        """
+        ...
+
+    async def seen(self, names: Iterable[str]) -> None:
+        """Note that viewers of these launches were here just now."""
         ...
 
     async def find(self, name: str) -> Lease | None:
@@ -178,7 +209,10 @@ class DurableStore(ChannelStore, Protocol):
         ...
 
     async def abandoned(self) -> list[Lease]:
-        """List the leases that have not ended and whose owner is gone, the oldest first."""
+        """List the leases that this replica may take, the oldest first.
+
+        They have not ended, and their owner is gone or has given them to this replica.
+        """
         ...
 
     async def describe(self, channel_id: str) -> ChannelState:
@@ -201,5 +235,42 @@ class DurableStore(ChannelStore, Protocol):
         -------
         callable
             Ends it: the listener is not called any more.
+        """
+        ...
+
+    def watch_owners(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Have a listener called when `abandoned` may have more to list.
+
+        It is not called if a replica was killed: look from time to time.
+
+        Returns
+        -------
+        callable
+            Ends it: the listener is not called any more.
+        """
+        ...
+
+    def follow(self, ids: Iterable[str], listener: Callable[[], None]) -> Callable[[], None]:
+        """Have a listener called after changes of channels that others write, or will create.
+
+        Listeners must be quick and must not raise.
+
+        Returns
+        -------
+        callable
+            Ends it: the listener is not called any more.
+        """
+        ...
+
+    def extents(self, ids: Iterable[str]) -> Mapping[str, ChannelState] | None:
+        """Return the extents of channels that are followed, as far as they are known.
+
+        If one of them does not exist yet, what is known of the others is from before it was
+        created.
+
+        Returns
+        -------
+        mapping or None
+            None if nothing is known yet of some of them. Listeners are called when it is.
         """
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -20,6 +20,8 @@ from binderprogress.errors import (
 )
 
 __all__ = ["DurableMemoryStore", "Memory"]
+
+OWNERS = "owners"
 
 
 class _Channel(msgspec.Struct):
@@ -39,9 +41,17 @@ class Memory:
         self.events = MemoryChannelStore()
         self.alive: set[str] = set()
         self.listeners: dict[str, set[Callable[[], None]]] = {}
+        self.given: set[str] = set()
+        """Leases that their owner has yet to take."""
+        self.seen: dict[str, float] = {}
+        self.followers: dict[str, set[Callable[[], None]]] = {}
 
     def notify(self, name: str) -> None:
         for listener in tuple(self.listeners.get(name, ())):
+            listener()
+
+    def notify_followers(self, channel_id: str) -> None:
+        for listener in tuple(self.followers.get(channel_id, ())):
             listener()
 
 
@@ -67,6 +77,7 @@ class DurableMemoryStore:
 
     async def shutdown(self) -> None:
         self.memory.alive.discard(self.replica)
+        self.memory.notify(OWNERS)
 
     def die(self) -> None:
         """End as by SIGKILL: nothing that this replica does from here on comes to an end."""
@@ -121,14 +132,47 @@ class DurableMemoryStore:
     async def take(self, name: str) -> Lease:
         await self._suspend()
         lease = self.memory.leases.get(name)
-        if lease is None or lease.ended or lease.owner in self.memory.alive:
+        if lease is None or not self._may_take(lease):
             raise LeaseLostError(f"{name} is not abandoned.")
         self._fences[name] = lease.fence + 1
+        self.memory.given.discard(name)
         return self._replace(lease, owner=self.replica, fence=lease.fence + 1)
+
+    def _may_take(self, lease: Lease) -> bool:
+        is_given = lease.name in self.memory.given and lease.owner == self.replica
+        return not lease.ended and (is_given or lease.owner not in self.memory.alive)
+
+    async def give(self, name: str, replica: str) -> None:
+        await self._suspend()
+        lease = self._owned(name)
+        if lease.ended or replica not in self.memory.alive:
+            raise LeaseLostError(f"{name} cannot be given to {replica}.")
+        self.memory.given.add(name)
+        self._replace(lease, owner=replica, fence=lease.fence + 1)
+        self.memory.notify(OWNERS)
+
+    async def ask(self, name: str, what: str) -> None:
+        await self._suspend()
+        lease = self.memory.leases.get(name)
+        if lease is None or lease.ended:
+            raise LeaseLostError(f"{name} has ended.")
+        self._replace(lease, asked=what)
+
+    async def seen(self, names: Iterable[str]) -> None:
+        await self._suspend()
+        now = asyncio.get_running_loop().time()
+        self.memory.seen.update(dict.fromkeys(names, now))
 
     async def find(self, name: str) -> Lease | None:
         await self._suspend()
-        return self.memory.leases.get(name)
+        lease = self.memory.leases.get(name)
+        return None if lease is None else self._with_age(lease)
+
+    def _with_age(self, lease: Lease) -> Lease:
+        seen = self.memory.seen.get(lease.name)
+        if seen is None:
+            return lease
+        return msgspec.structs.replace(lease, unseen=asyncio.get_running_loop().time() - seen)
 
     async def find_key(self, key: str) -> Lease | None:
         await self._suspend()
@@ -151,19 +195,20 @@ class DurableMemoryStore:
 
     async def abandoned(self) -> list[Lease]:
         await self._suspend()
-        alive = self.memory.alive
-        return [
-            one for one in self.memory.leases.values() if not one.ended and one.owner not in alive
-        ]
+        return [one for one in self.memory.leases.values() if self._may_take(one)]
 
     def watch_lease(self, name: str, listener: Callable[[], None]) -> Callable[[], None]:
         listeners = self.memory.listeners.setdefault(name, set())
         listeners.add(listener)
         return lambda: listeners.discard(listener)
 
+    def watch_owners(self, listener: Callable[[], None]) -> Callable[[], None]:
+        return self.watch_lease(OWNERS, listener)
+
     def _owned(self, name: str) -> Lease:
         lease = self.memory.leases.get(name)
-        if lease is None or self._fences.get(name) != lease.fence:
+        is_mine = lease is not None and self._fences.get(name) == lease.fence
+        if lease is None or not is_mine or name in self.memory.given:
             raise LeaseLostError(f"{name} is owned by another replica.")
         return lease
 
@@ -183,17 +228,20 @@ class DurableMemoryStore:
             self._owned(lease)
         self.memory.channels[channel_id] = _Channel(lease, first, first - 1)
         await self.memory.events.create(channel_id, first=first)
+        self.memory.notify_followers(channel_id)
 
     async def append(self, channel_id: str, events: Sequence[Encoded], *, expected: int) -> None:
         await self._suspend()
         channel = self._writable(channel_id)
         await self.memory.events.append(channel_id, events, expected=expected)
         channel.last = events[-1].id
+        self.memory.notify_followers(channel_id)
 
     async def close(self, channel_id: str) -> None:
         await self._suspend()
         self._writable(channel_id).closed = True
         await self.memory.events.close(channel_id)
+        self.memory.notify_followers(channel_id)
 
     async def discard(self, channel_id: str) -> None:
         await self._suspend()
@@ -216,6 +264,25 @@ class DurableMemoryStore:
 
     def watch(self, channel_id: str, listener: Listener) -> Callable[[], None]:
         return self.memory.events.watch(channel_id, listener)
+
+    def follow(self, ids: Iterable[str], listener: Callable[[], None]) -> Callable[[], None]:
+        ids = list(ids)
+        for channel_id in ids:
+            self.memory.followers.setdefault(channel_id, set()).add(listener)
+        asyncio.get_running_loop().call_soon(listener)
+
+        def unfollow() -> None:
+            for channel_id in ids:
+                self.memory.followers[channel_id].discard(listener)
+
+        return unfollow
+
+    def extents(self, ids: Iterable[str]) -> dict[str, ChannelState]:
+        return {
+            channel_id: ChannelState(channel.first, channel.last, channel.closed)
+            for channel_id in ids
+            if (channel := self.memory.channels.get(channel_id)) is not None
+        }
 
     def _channel(self, channel_id: str) -> _Channel:
         if channel_id not in self.memory.channels:

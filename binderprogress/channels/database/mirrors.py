@@ -73,16 +73,23 @@ class Mirrors:
 
     async def _refresh(self, stale: set[str]) -> None:
         known = {}
-        for channel_id in stale:
+        # Those that do not exist yet are always among them: what is known of others must not be
+        # newer, see `durable.DurableStore.extents`.
+        for channel_id in {*stale, *self._windows.awaited}:
             window = self._windows.get(channel_id)
             if window is not None:
                 # Of a channel that is new here, only the extent is wanted.
                 known[channel_id] = _UNKNOWN if window.first is None else window.last
         if not known:
             return
-        for channel_id, news in (await self._reader.news(known, self._windows.size)).items():
-            window = self._windows.get(channel_id)
-            if window is not None and _update(window, news):
+        found = await self._reader.news(known, self._windows.size)
+        for channel_id in known:
+            window, news = self._windows.get(channel_id), found.get(channel_id)
+            state = news.state if news is not None else None
+            is_new = self._windows.compared(channel_id, state)
+            if window is not None and news is not None:
+                is_new = _update(window, news) or is_new
+            if window is not None and is_new:
                 self._notify(channel_id, window)
 
     def _notify(self, channel_id: str, window: Window) -> None:

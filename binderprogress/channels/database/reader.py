@@ -28,7 +28,7 @@ from ...errors import ChannelNotFoundError, StorageError
 from ..durable import ChannelState, Lease
 from .cipher import Cipher
 from .failures import storage_error
-from .requests import alive, hash_of, lease_of
+from .ownership import ONE, alive, hash_of, lease_of
 from .tables import batches, channels, from_text, leases, to_text
 
 __all__ = ["THREADS", "News", "Reader"]
@@ -213,14 +213,15 @@ class Reader:
 
     async def leases(self, *conditions: Any) -> list[Lease]:
         """Return leases, the oldest first."""
-        query = select(leases).where(*conditions).order_by(leases.c.number)
+        query = ONE.where(*conditions).order_by(leases.c.number)
         return await self.run(
             lambda connection: [lease_of(row, self._cipher) for row in connection.execute(query)]
         )
 
-    async def abandoned(self) -> list[Lease]:
-        """Return the leases that have not ended, and whose owner is gone."""
-        return await self.leases(leases.c.ended.is_(None), ~alive(leases.c.owner))
+    async def abandoned(self, replica: str) -> list[Lease]:
+        """Return what a replica may take; see `durable.DurableStore.abandoned`."""
+        is_given = leases.c.given & (leases.c.owner == replica)
+        return await self.leases(leases.c.ended.is_(None), ~alive(leases.c.owner) | is_given)
 
     async def _one(self, condition: Any) -> Lease | None:
         found = await self.leases(condition)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import ColumnElement, delete, func, select
 
-from .requests import alive, delete_lease
+from .ownership import alive, delete_lease
 from .session import NO_LEASE, Session
 from .tables import Now, channels, leases, replicas
 

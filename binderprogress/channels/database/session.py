@@ -22,12 +22,15 @@ from .appending import Row, append_postgresql, append_sqlite, notify
 from .cipher import Cipher
 from .tables import batches, channels, leases, to_text
 
-__all__ = ["NO_LEASE", "Batch", "Session"]
+__all__ = ["NO_LEASE", "OWNERS", "Batch", "Session", "lost"]
 
 _T = TypeVar("_T")
 
 NO_LEASE = "~"
 """Before the name of a replica: what channels without a lease belong to. They end with it."""
+
+OWNERS = "~owners"
+"""What stands for a lease in notices if leases can be taken."""
 
 _FENCE = (
     select(channels.c.fence)
@@ -213,3 +216,8 @@ class Session:
         """Tell other replicas when the transaction is committed."""
         with closing(self.connection.connection.cursor()) as cursor:
             notify(cursor, topic, payloads)
+
+
+def lost(name: str) -> LeaseLostError:
+    """Return what to raise if this replica does not own a lease."""
+    return LeaseLostError(f"{name} is run by another replica now, or has ended.")

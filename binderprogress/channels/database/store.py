@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,28 +18,30 @@ from sqlalchemy import func
 from ...core.events import Encoded
 from ...database.purpose import Purpose
 from ...errors import ConfigError, LeaseLostError, StorageError
-from ..base import Broadcast, Listener
+from ..base import Listener
 from ..durable import WINDOW, ChannelState, Lease
+from .lease_watchers import LeaseWatchers
 from .mirrors import Mirrors
 from .notices import announce
 from .opening import open_database
-from .postgresql import PostgreSQL
-from .reader import Reader
-from .requests import (
-    Append,
-    Close,
-    Create,
+from .ownership import (
+    Ask,
     CreateLease,
-    Discard,
     Drop,
     End,
+    Give,
     Join,
     Leave,
     Renew,
+    Seen,
     Take,
     Taken,
 )
+from .postgresql import PostgreSQL
+from .reader import Reader
+from .requests import Append, Close, Create, Discard
 from .retention import Tidied, Tidy
+from .session import OWNERS
 from .sqlite import SQLite
 from .tables import VERSION_TABLE, leases, to_text
 from .windows import Windows
@@ -131,7 +133,7 @@ class DatabaseStore:
         else:
             self._database = SQLite(url, _PURPOSE, timeout=timeout)
         self._windows = Windows(window, lambda ids: self._mirrors.refresh(ids))
-        self._lease_watchers: dict[str, Broadcast] = {}
+        self._lease_watchers = LeaseWatchers()
         self._reader = Reader(
             self._database.engine,
             cipher=self._database.cipher,
@@ -193,7 +195,7 @@ class DatabaseStore:
             cipher=self._database.cipher,
             where=self._database.where,
             interval=_INTERVAL,
-            on_leases=self._notify_leases,
+            on_leases=self._lease_watchers.notify,
             announce=announce if shared else None,
             log=self._log,
         )
@@ -295,6 +297,14 @@ class DatabaseStore:
         """
         return self._windows.watch(channel_id, listener)
 
+    def follow(self, ids: Iterable[str], listener: Callable[[], None]) -> Callable[[], None]:
+        """Have a listener called; see `durable.DurableStore.follow`."""
+        return self._windows.follow(ids, listener)
+
+    def extents(self, ids: Iterable[str]) -> Mapping[str, ChannelState] | None:
+        """Return the extents of followed channels; see `durable.DurableStore.extents`."""
+        return self._windows.extents(ids)
+
     async def close(self, channel_id: str) -> None:
         """Close a channel; see `base.ChannelStore.close`."""
         await self._writer.submit(Close(channel_id), lambda _: self._windows.close(channel_id))
@@ -337,6 +347,22 @@ class DatabaseStore:
             if not state.closed:
                 self._windows.own(channel_id, state)
 
+    async def give(self, name: str, replica: str) -> None:
+        """Give a lease to another replica; see `durable.DurableStore.give`."""
+        await self._writer.submit(Give(name, replica), self._given)
+
+    def _given(self, ids: list[str]) -> None:
+        for channel_id in ids:
+            self._windows.disown(channel_id)
+
+    async def ask(self, name: str, what: str) -> None:
+        """Ask the owner of a lease for something; see `durable.DurableStore.ask`."""
+        await self._writer.submit(Ask(name, what))
+
+    async def seen(self, names: Iterable[str]) -> None:
+        """Note that launches have viewers here; see `durable.DurableStore.seen`."""
+        await self._writer.submit(Seen(list(names)))
+
     async def find(self, name: str) -> Lease | None:
         """Return the lease of a name; see `durable.DurableStore.find`."""
         return await self._reader.lease(name)
@@ -360,25 +386,15 @@ class DatabaseStore:
 
     async def abandoned(self) -> list[Lease]:
         """List leases whose owner is gone; see `durable.DurableStore.abandoned`."""
-        return await self._reader.abandoned()
+        return await self._reader.abandoned(self._replica)
 
     def watch_lease(self, name: str, listener: Callable[[], None]) -> Callable[[], None]:
         """Have a listener called after a change; see `durable.DurableStore.watch_lease`."""
-        watchers = self._lease_watchers.setdefault(name, Broadcast())
-        watchers.add(listener)
+        return self._lease_watchers.watch(name, listener)
 
-        def unwatch() -> None:
-            watchers.remove(listener)
-            if not len(watchers) and self._lease_watchers.get(name) is watchers:
-                del self._lease_watchers[name]
-
-        return unwatch
-
-    def _notify_leases(self, names: Iterable[str]) -> None:
-        for name in names:
-            watchers = self._lease_watchers.get(name)
-            if watchers is not None:
-                watchers.notify()
+    def watch_owners(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Have a listener called; see `durable.DurableStore.watch_owners`."""
+        return self._lease_watchers.watch(OWNERS, listener)
 
     # -- other replicas, see `notifications.Hearer`
 
@@ -390,11 +406,11 @@ class DatabaseStore:
     def changed(self, channels: list[str], leases: list[str]) -> None:
         """Note that another replica has changed something."""
         self._mirrors.refresh(channels)
-        self._notify_leases(leases)
+        self._lease_watchers.notify(leases)
 
     def reconnected(self) -> None:
         """Compare what is watched with the database."""
-        self.changed(self._windows.watched, list(self._lease_watchers))
+        self.changed(self._windows.watched, self._lease_watchers.names)
 
     def lapsed(self) -> None:
         """Compare what is watched with the database."""

@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ColumnElement
@@ -65,6 +66,12 @@ leases = Table(
     # Null while it has not ended.
     Column("ended", _SECONDS),
     Column("expires", _SECONDS),
+    # Whether the owner has yet to take it: another one has given it.
+    Column("given", Boolean, nullable=False, server_default=false()),
+    # What the owner was asked for last.
+    Column("asked", Text, nullable=False, server_default=""),
+    # When another replica had viewers of it.
+    Column("seen", _SECONDS),
     Index("leases_by_expiry", "expires"),
 )
 

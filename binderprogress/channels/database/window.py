@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ...core.events import Encoded
 from ..base import Listener
+from ..durable import ChannelState
 
 __all__ = ["Window"]
 
@@ -23,7 +24,9 @@ class Window:
         "_events",
         "_size",
         "closed",
+        "extent",
         "first",
+        "is_compared",
         "last",
         "limit",
         "listeners",
@@ -40,6 +43,10 @@ class Window:
         self.mine = False
         """Whether this process writes to the channel."""
         self.listeners: set[Listener] = set()
+        self.extent: ChannelState | None = None
+        """Its extent when it was compared with the database last; None if there was no channel."""
+        self.is_compared = False
+        """Whether it was compared with the database since somebody follows it."""
         self._events: list[Encoded] = []
         self._size = 0
 

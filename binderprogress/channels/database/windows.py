@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from ...core.events import Encoded
@@ -29,6 +29,8 @@ class Windows:
         self.size = size
         self._refresh = refresh
         self._windows: dict[str, Window] = {}
+        self._awaited: dict[str, Window] = {}
+        """Those that are followed, of channels that do not exist yet."""
 
     def __contains__(self, channel_id: object) -> bool:
         return channel_id in self._windows
@@ -47,11 +49,17 @@ class Windows:
         window = self._windows.get(channel_id)
         return None if window is None else window.read(after, limit)
 
+    @property
+    def awaited(self) -> list[str]:
+        """The channels that are followed and do not exist yet."""
+        return list(self._awaited)
+
     # -- what was stored
 
     def own(self, channel_id: str, state: ChannelState) -> None:
         """Keep a window of a channel, because this process writes to it."""
         window = self._windows.setdefault(channel_id, Window(self.size))
+        self._awaited.pop(channel_id, None)
         window.describe(state.first, state.last, closed=state.closed)
         window.mine = True
 
@@ -95,6 +103,18 @@ class Windows:
     def forget(self, channel_id: str) -> None:
         """Drop the window of a channel. Nobody is told."""
         self._windows.pop(channel_id, None)
+        self._awaited.pop(channel_id, None)
+
+    def compared(self, channel_id: str, state: ChannelState | None) -> bool:
+        """Note what the database says. Return whether that is the first time for a follower."""
+        window = self._windows.get(channel_id)
+        if window is None:
+            return False
+        window.extent = state
+        if state is not None:
+            self._awaited.pop(channel_id, None)
+        is_first, window.is_compared = not window.is_compared, True
+        return is_first
 
     # -- watching
 
@@ -109,6 +129,38 @@ class Windows:
             asyncio.get_running_loop().call_soon(window.notify, listener)
         window.listeners.add(listener)
         return partial(self._unwatch, channel_id, window, listener)
+
+    def follow(self, ids: Iterable[str], listener: Callable[[], None]) -> Callable[[], None]:
+        """Have a listener called; see `durable.DurableStore.follow`."""
+        followed = {name: self._windows.setdefault(name, Window(self.size)) for name in ids}
+
+        def changed(_last: int, _closed: bool) -> None:
+            listener()
+
+        for name, window in followed.items():
+            # It may have been when this process was its owner.
+            window.mine = window.is_compared = False
+            window.listeners.add(changed)
+            if window.first is None:
+                self._awaited[name] = window
+        self._refresh(followed)
+
+        def unfollow() -> None:
+            for name, window in followed.items():
+                self._unwatch(name, window, changed)
+
+        return unfollow
+
+    def extents(self, ids: Iterable[str]) -> Mapping[str, ChannelState] | None:
+        """Return the extents of channels; see `durable.DurableStore.extents`."""
+        found = {}
+        for name in ids:
+            window = self._windows.get(name)
+            if window is None or not window.is_compared:
+                return None
+            if window.extent is not None:
+                found[name] = window.extent
+        return found
 
     def _unwatch(self, channel_id: str, window: Window, listener: Listener) -> None:
         window.listeners.discard(listener)
