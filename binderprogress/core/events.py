@@ -133,6 +133,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     line: Annotated[
         int, Meta(ge=0, description="On failed: the line in `file`, from 1; 0 if unknown.")
     ] = 0
+    build_id: Annotated[
+        str,
+        Meta(
+            description="On the first event of a build: its id. Its log can be read at "
+            "builds/{build_id}/log below the server's address, also when the launch is forgotten."
+        ),
+    ] = ""
     imageName: Annotated[str, Meta(description="On built: the image or environment.")] = ""  # noqa: N815 - BinderHub's name
     url: Annotated[
         str, Meta(description="On ready: the address of the Jupyter server, http or https.")

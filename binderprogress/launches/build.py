@@ -18,7 +18,7 @@ from ..core.log.steps import Step
 from ..core.phases import TERMINAL, Phase
 from ..core.timing.estimator import Estimator
 from ..core.timing.priors import Expectation
-from ..errors import LaunchFailedError, LeaseTakenError, StorageError
+from ..errors import LaunchFailedError, LeaseLostError, LeaseTakenError, StorageError
 from .build_log import BuildLog
 from .channel import Channel, Channels
 from .event_writer import Clock, Limits, Writer
@@ -36,6 +36,8 @@ therefore share their bytes.
 
 _TURN = 0.003
 """Seconds after which a build that prints without a pause lets other tasks run."""
+
+_ENDS = TERMINAL | {Phase.BUILT}
 
 _MOST_STARTS = 2
 """How often a build is started. Attack: one that ends the server with it."""
@@ -180,8 +182,9 @@ class Build:
             began = min(began, self._clock.monotonic() - newest.event.elapsed)
         self.use_channel(channel, began=began)
         self.writer.began_utc = stored.began
+        end = self._end_message
         if stored.changes:
-            self.full_log.restore()
+            self.full_log.restore(end=end)
             self.writer.changes = stored.changes
             self.writer.phase = newest.event.phase if newest is not None else Phase.WAITING
             return
@@ -189,11 +192,12 @@ class Build:
         messages: list[str] = []
 
         def remember(event: Event) -> None:
-            messages.append(event.message)
+            if event.phase not in _ENDS:
+                messages.append(event.message)
             repeats.has(event.message, status=event.phase is Phase.WAITING)
 
         await self.writer.replay_all(remember)
-        self.full_log.restore(messages)
+        self.full_log.restore(messages, end=end)
         if self._backend.profile.builds_go_on and not channel.closed:
             repeats.begin()
             self._repeats = repeats
@@ -327,7 +331,23 @@ class Build:
 
     async def end_lease(self) -> None:
         """Store that it has ended, and when its log may be deleted."""
+        if self._ledger.store is not None and not self._is_elsewhere:
+            # Before: nobody completes the log of a build that has ended.
+            self.full_log.finish(self._end_message)
         await self._ledger.end(self, expires=self._clock.utc() + self._keep)
+
+    @property
+    def _end_message(self) -> str:
+        """The end of its log."""
+        newest = self.channel.newest
+        if newest is not None and (event := newest.event).phase in _ENDS:
+            return event.message
+        return "[The build was stopped here.]\n"
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        """Whether another replica goes on with it."""
+        return isinstance(self.channel.failure, LeaseLostError)
 
     async def _end(self) -> BuildResult:
         """Build, and write the last event."""
@@ -366,9 +386,10 @@ class Build:
         loop = asyncio.get_running_loop()
         turn = loop.time() + _TURN
         if self.starts == 1 and self._repeats is None:
-            self.writer.append(
-                Phase.WAITING, step=Step("looking", "Checking for a cached environment")
-            )
+            # Where its log will be kept, if it is.
+            build_id = "" if self._ledger.store is None else self.id
+            looking = Step("looking", "Checking for a cached environment")
+            self.writer.append(Phase.WAITING, step=looking, build_id=build_id)
         async with aclosing(self._backend.build(self.resolved)) as items:
             async for item in items:
                 if isinstance(item, BuildResult):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
 from ..channels.base import Meter
 
-__all__ = ["CHUNK", "BuildLog"]
+__all__ = ["CHUNK", "BuildLog", "read_log"]
 
 CHUNK = 256 * 1024
 """Bytes that are read at once; all that a reader of a log takes in memory."""
@@ -47,6 +48,9 @@ class BuildLog:
         """Bytes so far, including those that are not written yet."""
         self.is_cut = False
         """Whether nothing more is taken."""
+        self.is_released = False
+        """Whether it was released or deleted."""
+        self._is_finished = False
         self._path = path
         self._limit = limit
         self._meter = meter
@@ -55,7 +59,7 @@ class BuildLog:
         self._buffer = bytearray()
         self._problem = b""
 
-    def restore(self, messages: Sequence[str] = ()) -> None:
+    def restore(self, messages: Sequence[str] = (), *, end: str = "") -> None:
         """Go on with the file of an earlier server.
 
         Parameters
@@ -63,13 +67,20 @@ class BuildLog:
         messages : sequence of str
             What viewers have seen of a build that has not ended. A server that was killed may not
             have written all of it to the file.
+        end : str
+            What `finish` has written, if the earlier server called it.
         """
+        last = _encoded(end)
         try:
             size = self._path.stat().st_size
+            self._is_finished = bool(end) and _ends_with(self._path, last)
         except OSError:
             size = 0
+        if self._is_finished:
+            size -= len(last)
         text = "".join(messages)
-        if size < len(text.encode("utf-8", "replace")):
+        if size < len(_encoded(text)):
+            self._is_finished = False
             self._path.unlink(missing_ok=True)
             self._add(text)
             self.flush()
@@ -90,6 +101,21 @@ class BuildLog:
         if not self.is_cut:
             self._end("[The log is cut here: this server has no room for more of it.]\n")
 
+    def finish(self, end: str) -> None:
+        """Close the file with the build's last words, for those who read it later.
+
+        `read` leaves them out: a launch has them as an event.
+        """
+        self.close()
+        if self._is_finished or self._problem:
+            return
+        self._is_finished = True
+        try:
+            self._append(_encoded(end))
+        except OSError as error:
+            self._log.error("The end of a build's log cannot be written: %s", error)
+        self._close_file()
+
     def close(self) -> None:
         """Write the rest, and close the file. It can still be read.
 
@@ -107,12 +133,7 @@ class BuildLog:
         self._buffer.clear()
         written = self.size - len(data)
         try:
-            if self._file < 0:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-                self._file = os.open(self._path, flags, 0o600)
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
+            self._append(data)
         except OSError as error:
             self._fail(error, written)
 
@@ -125,14 +146,22 @@ class BuildLog:
         end = self.size if until is None else min(until, self.size)
         return self._chunks(end, self._problem if until is None or until >= self.size else b"")
 
+    def read_all(self) -> Iterator[bytes]:
+        """Return the log so far in chunks, with its end if it is finished."""
+        if not self._is_finished:
+            return self.read()
+        return read_log(self._path)
+
     def release(self) -> None:
         """Leave the file to `log_files.LogFiles`, which removes it later."""
+        self.is_released = True
         self.close()
         self._meter.used -= self.size
         self.size = 0
 
     def delete(self) -> None:
         """Remove the file."""
+        self.is_released = True
         self._buffer.clear()
         self.is_cut = True
         self._close_file()
@@ -144,12 +173,27 @@ class BuildLog:
             self._log.error("The log of a forgotten build cannot be removed: %s", error)
 
     def _add(self, text: str) -> None:
-        data = text.encode("utf-8", "replace")
+        data = _encoded(text)
         self._buffer += data
         self.size += len(data)
         self._meter.used += len(data)
         if len(self._buffer) >= _BUFFER:
             self.flush()
+
+    def _append(self, data: bytes) -> None:
+        """Write to the file.
+
+        Raises
+        ------
+        OSError
+            If not all of it could be written.
+        """
+        if self._file < 0:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._file = os.open(self._path, flags, 0o600)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
 
     def _end(self, why: str) -> None:
         self._add(why)
@@ -180,11 +224,43 @@ class BuildLog:
         if end:
             try:
                 with self._path.open("rb", buffering=0) as file:
-                    while end > 0 and (data := file.read(min(CHUNK, end))):
-                        end -= len(data)
-                        yield data
+                    yield from _pieces(file, end)
             except FileNotFoundError:
                 # Its launches were forgotten meanwhile.
                 return
         if problem:
             yield problem
+
+
+def read_log(path: Path) -> Iterator[bytes]:
+    """Return a log in chunks.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it was removed, also while it is read. Attack: clients that read slowly keep removed
+        logs on the disk.
+    """
+    with path.open("rb", buffering=0) as file:
+        for data in _pieces(file, os.fstat(file.fileno()).st_size):
+            yield data
+            if not os.fstat(file.fileno()).st_nlink:
+                raise FileNotFoundError(path)
+
+
+def _pieces(file: RawIOBase, size: int) -> Iterator[bytes]:
+    while size > 0 and (data := file.read(min(CHUNK, size))):
+        size -= len(data)
+        yield data
+
+
+def _ends_with(path: Path, data: bytes) -> bool:
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) < len(data):
+            return False
+        file.seek(-len(data), os.SEEK_END)
+        return file.read() == data
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "replace")

@@ -14,6 +14,7 @@ from .._steps import take_steps
 from .._temporary import OwnedFolder
 from ..backends.base import AnyBackend, RefFinder, Resumable
 from ..channels.base import ChannelStore
+from ..channels.durable import DurableStore
 from ..core.log.reasons import RULES, RuleSet
 from ..core.phases import Phase
 from ..core.specs import Spec
@@ -140,9 +141,7 @@ class LaunchManager(LoggingConfigurable):
 
     max_log = Integer(8 * 2**20, help="Maximum characters of a log in the stream.").tag(config=True)
 
-    max_full_log = Integer(256 * 2**20, help="Maximum size of a full log, in bytes.").tag(
-        config=True
-    )
+    max_full_log = Integer(256 * 2**20, help="Maximum bytes of a full log.").tag(config=True)
 
     max_lines = Integer(100_000, help="Maximum lines of a log in the stream.").tag(config=True)
 
@@ -188,6 +187,14 @@ class LaunchManager(LoggingConfigurable):
         self._timers = Timers()
         self._logs = OwnedFolder("logs")
         self._learner = Learner(self.log)
+        self.build_logs = LogFiles(
+            folder=logs or Path(self._logs.name),
+            limit=self.max_full_log,
+            budget=self.disk_budget,
+            keep=self.keep_logs,
+            meter=self.budgets.disk.meter,
+            is_shared=isinstance(channels, DurableStore) and channels.is_shared,
+        )
         self._factory = Factory(
             backend=backend,
             clock=self._clock,
@@ -196,13 +203,7 @@ class LaunchManager(LoggingConfigurable):
             channels=self._channels,
             ledger=self._ledger,
             learner=self._learner,
-            logs=LogFiles(
-                folder=logs or Path(self._logs.name),
-                limit=self.max_full_log,
-                budget=self.disk_budget,
-                keep=self.keep_logs,
-                meter=self.budgets.disk.meter,
-            ),
+            logs=self.build_logs,
             host=host,
             build_timeout=self.build_timeout,
             grew=self.budgets.grew,

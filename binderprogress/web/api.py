@@ -14,10 +14,11 @@ from ..core.specs import is_address
 from ..errors import BadRequestError, NotFoundError, StorageError
 from ..launches import Launch
 from .base import ApiHandler
-from .links import launch_link
+from .links import build_log_link, launch_link
 
 __all__ = [
     "ApiNotFoundHandler",
+    "BuildLogLink",
     "EventSchemaHandler",
     "LaunchHandler",
     "LaunchLinks",
@@ -103,12 +104,28 @@ class LaunchRetention(msgspec.Struct, frozen=True, kw_only=True):
     abandon_after: float
 
 
+class BuildLogLink(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the log of a launch's build can be read when the launch is forgotten.
+
+    Attributes
+    ----------
+    build_log_url : str
+        Empty while there is no build, and if logs are not kept.
+    """
+
+    build_log_url: str = ""
+
+
 class _LaunchStateHandler(ApiHandler):
     def describe(self, launch: Launch) -> dict[str, Any]:
         """Return the state and the URLs of a launch as one object."""
         retention = LaunchRetention(abandon_after=self.web.launches.abandon_after)
-        links = launch_links(launch, self.caller.base_url)
-        parts = (launch.state(), retention, links)
+        base_url = self.caller.base_url
+        links = launch_links(launch, base_url)
+        build_log = BuildLogLink()
+        if launch.build_id and self.web.launches.is_durable:
+            build_log = BuildLogLink(build_log_url=build_log_link(base_url, launch.build_id))
+        parts = (launch.state(), retention, links, build_log)
         return {name: value for part in parts for name, value in msgspec.to_builtins(part).items()}
 
 

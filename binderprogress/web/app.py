@@ -10,6 +10,7 @@ from tornado.web import Application
 from .._share import share_path
 from .api import ApiNotFoundHandler, EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHandler
 from .build import BuildHandler
+from .build_logs import BuildLogHandler, BuildLogPageHandler
 from .config import Web
 from .health import HealthHandler
 from .openapi import OpenApiHandler
@@ -44,6 +45,8 @@ def handlers(web: Web) -> list[Any]:
         (r"(badge\.svg)", StaticHandler, {"path": str(share_path("static"))}),
         (r"v2/(.+)", LaunchPageHandler),
         (r"build/(.+)", BuildHandler),
+        (rf"builds/{_ID}/log", BuildLogPageHandler),
+        (rf"api/builds/{_ID}/log", BuildLogHandler),
         (r"api/launches", LaunchesHandler),
         (rf"api/launches/{_ID}", LaunchHandler),
         (rf"api/launches/{_ID}/events", EventsHandler),

@@ -241,6 +241,19 @@ class Handler(RedactedLogHandler):
         except UnicodeDecodeError as error:
             raise BadRequestError(f"`{name}` is not UTF-8.") from error
 
+    async def send(self) -> bool:
+        """Flush the output. Return False if the client has disconnected or does not read."""
+        try:
+            async with asyncio.timeout(self.web.viewer_timeout):
+                await self.flush()
+        except StreamClosedError:
+            return False
+        except TimeoutError:
+            self.web.log.info("Disconnected a client that did not read.")
+            self.detach().close()
+            return False
+        return True
+
     def allowed_methods(self) -> list[str]:
         """Return the HTTP methods that this handler supports."""
         return [
@@ -323,19 +336,6 @@ class ApiHandler(Handler):
         self.set_header("Access-Control-Max-Age", "600")
         self.set_status(204)
         self.finish()
-
-    async def send(self) -> bool:
-        """Flush the output. Return False if the client has disconnected or does not read."""
-        try:
-            async with asyncio.timeout(self.web.viewer_timeout):
-                await self.flush()
-        except StreamClosedError:
-            return False
-        except TimeoutError:
-            self.web.log.info("Disconnected a client that did not read.")
-            self.detach().close()
-            return False
-        return True
 
     async def start_launch(self, spec: Spec) -> Launch:
         """Start a launch for the user.

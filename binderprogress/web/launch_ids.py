@@ -1,4 +1,7 @@
-"""Keep launch ids out of the log: whoever has the id of a launch may watch and cancel it."""
+"""Keep ids out of the log: whoever has the id of a launch may watch and cancel it.
+
+Whoever has the id of a build may read its log.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ _CHARACTER = r"(?:[\w-]|%(?:25)*+(?:2[dD]|3\d|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-
 _SEPARATOR = r"(?:[/=.:]|%(?:25)*+(?:2[fF]|3[dD]|2[eE]|3[aA]))"
 
 _AFTER_ITS_NAME = re.compile(
-    rf"(launch(?:es)?{_SEPARATOR}++{_CHARACTER}{{6}}){_CHARACTER}++", re.ASCII | re.IGNORECASE
+    rf"((?:launch(?:es)?|builds){_SEPARATOR}++{_CHARACTER}{{6}}){_CHARACTER}++",
+    re.ASCII | re.IGNORECASE,
 )
 _ANYWHERE = re.compile(rf"(?<![\w-]){_CHARACTER}{{22,}}+", re.ASCII)
 
@@ -31,10 +35,10 @@ _ID_LENGTH = 32
 
 
 def hide_launch_ids(text: str) -> str:
-    """Shorten launch ids in a text to their first six characters.
+    """Shorten ids of launches and builds in a text to their first six characters.
 
-    After ``launch=`` and ``launches/``, everything is shortened. Elsewhere, for example in event
-    ids and exceptions, only what is long and looks random is.
+    After ``launch=``, ``launches/`` and ``builds/``, everything is shortened. Elsewhere, for
+    example in event ids and exceptions, only what is long and looks random is.
     """
     return _ANYWHERE.sub(_shortened, _AFTER_ITS_NAME.sub(r"\1…", text))
 

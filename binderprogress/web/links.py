@@ -10,7 +10,16 @@ import msgspec
 from ..core.specs import Spec
 from ..core.urlpaths import check_urlpath, file_urlpath
 
-__all__ = ["APPS", "TICKET", "Snippets", "app_path", "check_urlpath", "launch_link", "snippets"]
+__all__ = [
+    "APPS",
+    "TICKET",
+    "Snippets",
+    "app_path",
+    "build_log_link",
+    "check_urlpath",
+    "launch_link",
+    "snippets",
+]
 
 _ALT = "Launch with binderprogress"
 
@@ -49,6 +58,18 @@ def launch_link(base_url: str, spec: Spec, urlpath: str = "", *, ticket: str = "
     link = f"{base_url}v2/{quote(str(spec), safe='/%')}"
     query = {name: value for name, value in (("urlpath", urlpath), (TICKET, ticket)) if value}
     return f"{link}?{urlencode(query, safe='/')}" if query else link
+
+
+def build_log_link(base_url: str, build_id: str) -> str:
+    """Return the permanent URL of a build's log, for people.
+
+    Parameters
+    ----------
+    base_url : str
+        URL of this server, with a trailing slash.
+    build_id : str
+    """
+    return f"{base_url}builds/{build_id}/log"
 
 
 def app_path(app: str, path: str) -> str:

@@ -10,7 +10,7 @@ from .._version import __version__
 from ..core.events import Event
 from ..core.timing.breakdown import Trace
 from ..launches import LaunchState
-from .api import LaunchLinks, LaunchRetention
+from .api import BuildLogLink, LaunchLinks, LaunchRetention
 from .base import ApiHandler
 from .stats import PopularAnswer, StatsAnswer
 
@@ -35,6 +35,13 @@ _LAUNCH_ID = {
     "in": "path",
     "required": True,
     "description": "Id of the launch. Whoever has it may watch and cancel the launch.",
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
+}
+_BUILD_ID = {
+    "name": "build_id",
+    "in": "path",
+    "required": True,
+    "description": "Id of the build, from its first event. Whoever has it may read the log.",
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
 }
 _AFTER = {
@@ -140,7 +147,7 @@ _BUILDS = {
 }
 
 
-_LAUNCH = ("LaunchState", "LaunchRetention", "LaunchLinks")
+_LAUNCH = ("LaunchState", "LaunchRetention", "LaunchLinks", "BuildLogLink")
 
 
 def document(*, lists: bool = True) -> dict[str, Any]:
@@ -152,6 +159,7 @@ def document(*, lists: bool = True) -> dict[str, Any]:
         Whether users can list their launches.
     """
     types = [
+        BuildLogLink,
         LaunchLinks,
         LaunchRetention,
         LaunchState,
@@ -242,6 +250,14 @@ def _launch() -> dict[str, Any]:
         f"{path}/trace": {
             "parameters": [_LAUNCH_ID, _FORMAT],
             "get": _operation("getTrace", "Get the trace of a launch.", {"200": trace}),
+        },
+        "/api/builds/{build_id}/log": {
+            "parameters": [_BUILD_ID],
+            "get": _operation(
+                "getBuildLog",
+                "Get the log of a build, also when its launches are forgotten.",
+                {"200": text},
+            ),
         },
     }
 

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 from binderprogress.channels.base import Meter
+from binderprogress.errors import NotFoundError
+from binderprogress.launches.build_log import CHUNK
 from binderprogress.launches.log_files import LogFiles
+
+from ..support.asynchronous import asynchronous
 
 LOG = logging.getLogger("test")
 
@@ -68,3 +72,87 @@ def test_a_server_goes_on_with_what_is_in_the_file(logs: LogFiles) -> None:
     last = logs.make("a", log=LOG)
     last.restore(["first\n", "second\n", "third\n"])
     assert b"".join(last.read()) == b"first\nsecond\nthird\n"
+
+
+# -- logs of builds that ended
+
+
+async def text_of(logs: LogFiles, build_id: str) -> str:
+    return b"".join(await logs.read(build_id)).decode()
+
+
+@asynchronous(10)
+async def test_a_log_can_be_read_while_and_after_it_is_written(logs: LogFiles) -> None:
+    log = logs.make("a", log=LOG)
+    assert await text_of(logs, "a") == ""
+    log.write("first\n")
+    assert await text_of(logs, "a") == "first\n"
+    log.write("second\n")
+    log.finish("The end.\n")
+    assert await text_of(logs, "a") == "first\nsecond\nThe end.\n"
+    # Launches have the end as an event.
+    assert b"".join(log.read()) == b"first\nsecond\n"
+    log.release()
+    assert await text_of(logs, "a") == "first\nsecond\nThe end.\n"
+    del log
+    assert await text_of(logs, "a") == "first\nsecond\nThe end.\n"
+
+
+@asynchronous(10)
+async def test_a_log_is_finished_once_whoever_does_it(logs: LogFiles) -> None:
+    write(logs, "a", "first\n")
+    killed = logs.make("a", log=LOG)
+    killed.restore(end="The end.\n")
+    killed.finish("The end.\n")
+    again = logs.make("a", log=LOG)
+    again.restore(["first\n"], end="The end.\n")
+    again.finish("The end.\n")
+    assert b"".join(again.read()) == b"first\n"
+    assert again.size == 6
+    assert await text_of(logs, "a") == "first\nThe end.\n"
+
+
+@asynchronous(10)
+async def test_a_log_that_is_deleted_cannot_be_read(logs: LogFiles) -> None:
+    log = logs.make("a", log=LOG)
+    log.write("first\n")
+    log.delete()
+    with pytest.raises(NotFoundError, match=r"kept for 1 hour\.$"):
+        await logs.read("a")
+
+
+@pytest.mark.parametrize(
+    ("keep", "text"), [(7 * 86400.0, "7 days"), (86400.0, "1 day"), (5400.0, "1.5 hours")]
+)
+@asynchronous(10)
+async def test_a_log_that_is_not_there_is_explained(tmp_path: Path, keep: float, text: str) -> None:
+    logs = LogFiles(
+        folder=tmp_path, limit=1000, budget=1000, keep=keep, meter=Meter(), is_shared=True
+    )
+    with pytest.raises(NotFoundError, match=f"kept for {text}.*Another replica"):
+        await logs.read("unknown")
+
+
+@pytest.mark.parametrize(
+    "build_id", ["../secret", "/etc/passwd", "a/../a", "", "a\n", "é", "a" * 65]
+)
+@asynchronous(10)
+async def test_attack_no_id_is_a_path(tmp_path: Path, build_id: str) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (tmp_path / "secret.log").write_text("secret")
+    logs = LogFiles(folder=folder, limit=1000, budget=1000, keep=1.0, meter=Meter())
+    with pytest.raises(NotFoundError):
+        await logs.read(build_id)
+
+
+@asynchronous(10)
+async def test_attack_a_slow_reader_does_not_keep_a_removed_log_on_the_disk(
+    logs: LogFiles,
+) -> None:
+    (logs.folder / "a.log").write_bytes(b"x" * 3 * CHUNK)
+    chunks = await logs.read("a")
+    assert next(chunks) == b"x" * CHUNK
+    (logs.folder / "a.log").unlink()
+    with pytest.raises(FileNotFoundError):
+        list(chunks)

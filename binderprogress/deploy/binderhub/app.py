@@ -147,6 +147,8 @@ class BinderProgress(LoggingConfigurable):
     def _rules(self, settings: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         rules: list[tuple[Any, ...]] = [
             (r"build/([^/]+/.+)", handlers.BinderHubBuildHandler),
+            (rf"builds/{_ID}/log", handlers.BinderHubBuildLogPageHandler),
+            (rf"api/builds/{_ID}/log", handlers.BinderHubBuildLogHandler),
             (r"api/launches", handlers.BinderHubLaunchesHandler),
             (rf"api/launches/{_ID}", handlers.BinderHubLaunchHandler),
             (rf"api/launches/{_ID}/events", handlers.BinderHubEventsHandler),

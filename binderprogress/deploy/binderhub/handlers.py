@@ -27,6 +27,7 @@ from ...errors import (
 from ...launches import Launch
 from ...web.api import EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHandler
 from ...web.build import BuildHandler
+from ...web.build_logs import BuildLogHandler, BuildLogPageHandler
 from ...web.openapi import OpenApiHandler
 from ...web.stats import PopularHandler, StatsHandler, StatsPageHandler
 from ...web.streams import EventsHandler, SocketHandler, position
@@ -41,6 +42,8 @@ TOKEN_COOKIE = "binder-build-token"  # noqa: S105 - the name of a cookie
 __all__ = [
     "TOKEN_COOKIE",
     "BinderHubBuildHandler",
+    "BinderHubBuildLogHandler",
+    "BinderHubBuildLogPageHandler",
     "BinderHubEventsHandler",
     "BinderHubLaunchHandler",
     "BinderHubLaunchesHandler",
@@ -194,6 +197,14 @@ class BinderHubSocketHandler(LaunchResource, SocketHandler):
 
 class BinderHubLogHandler(LaunchResource, LogHandler):
     """/api/launches/{id}/log."""
+
+
+class BinderHubBuildLogHandler(Guarded, BuildLogHandler):
+    """/api/builds/{id}/log."""
+
+
+class BinderHubBuildLogPageHandler(Guarded, BuildLogPageHandler):
+    """/builds/{id}/log."""
 
 
 class BinderHubStatsHandler(Guarded, StatsHandler):

@@ -6,6 +6,7 @@ import { html, nothing, svg, type TemplateResult } from "lit";
 import more from "../i18n/catalogs/more/en.json";
 import styles from "./ending.css?inline";
 import { copyText } from "../log/text";
+import { buildLogUrl } from "../session/build-log";
 import { editUrl } from "../session/edit-url";
 import { phaseLabel } from "../session/phases";
 import { type Outcome, outcomeOf } from "../session/outcome";
@@ -38,7 +39,8 @@ export function ending(
   };
 }
 
-function outcomeSection(outcome: Outcome, { spec }: LaunchSession, words: Words): TemplateResult {
+function outcomeSection(outcome: Outcome, session: LaunchSession, words: Words): TemplateResult {
+  const { spec } = session;
   const { title, message, advice, evidence, event } = outcome;
   const { fault, file = "", line, subject = "" } = event ?? {};
   const edit = fault === "repository" && file ? editUrl(spec, file, line) : "";
@@ -50,6 +52,7 @@ function outcomeSection(outcome: Outcome, { spec }: LaunchSession, words: Words)
     : words.localize({ ...message, key: key.replace(/\.named$/, "") });
   const hasOriginal = !isGeneral && message.text && message.text !== messageText;
   const general = { ...advice, values: { file, subject } };
+  const log = session.mode === "failed" ? buildLogUrl(session) : undefined;
   const adviceText = isEnglishOf(general, words) ? words.localize(general) : advice.text;
   return html`<section class="outcome ${event?.retry === false ? "final" : ""}" part="outcome">
     <h2 part="outcome-title">${words.say(title)}</h2>
@@ -83,6 +86,11 @@ function outcomeSection(outcome: Outcome, { spec }: LaunchSession, words: Words)
             type="button"
             @click=${(event: Event) => void copyReport(event, outcome, spec, words)}
           >${words.say("report")}</button></p>`
+        : nothing
+    }
+    ${
+      log
+        ? html`<p><a part="log-link" href=${log} target="_blank" rel="noopener">${words.say("log.link.hint")}</a></p>`
         : nothing
     }
   </section>`;

@@ -8,6 +8,7 @@ import { Lazy } from "./lazy";
 import { Notifier } from "./notify";
 import { LaunchTranscript } from "../session/transcript";
 import { buttons, log, panel, sheet } from "./running";
+import { buildLogUrl } from "../session/build-log";
 import type { LaunchSession } from "../session/session";
 import { type ViewState, viewState } from "./view-state";
 import { wake } from "./wake";
@@ -51,7 +52,10 @@ export class LaunchView {
       const { session, shadow } = this.#host;
       return new LogView(this.#part("log-view")!, shadow, {
         words: this.#host.words(),
-        source: () => (session.id ? { text: `${session.launchUrl}/log` } : {}),
+        source: () => ({
+          text: session.id ? `${session.launchUrl}/log` : undefined,
+          permanent: buildLogUrl(session),
+        }),
         name: () => `${this.#host.spec().replace(/[^\w.-]+/g, "-")}.log`,
         lineHref: (line) => lineHref(session, line),
       });

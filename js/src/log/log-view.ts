@@ -23,8 +23,8 @@ const STATUS_DURATION = 4000;
 /** Options of {@link LogView}. */
 export interface LogViewOptions {
   words: Words;
-  /** The complete log: `text` is its address as plain text, if there is one. */
-  source(): { text?: string };
+  /** The complete log: its address as plain text, and the address under which it is kept. */
+  source(): { text?: string | undefined; permanent?: string | undefined };
   /** The name of the downloaded file. */
   name(): string;
   /** The address of a line, counted from 1. */
@@ -161,7 +161,7 @@ export class LogView {
   /** Draw the parts around the lines, if they have changed. */
   #draw(): void {
     const { count, position, active } = this.#search;
-    const { text } = this.#options.source();
+    const { text, permanent } = this.#options.source();
     const number = (value: number) => this.#words.number(value);
     const more = this.#log && this.#search.isBehind(this.#log) ? "…" : "";
     const state = {
@@ -169,6 +169,7 @@ export class LogView {
       cut: (this.#log?.start ?? 0) > 0,
       full: this.#canBeFull ? this.#isFull : undefined,
       file: text,
+      permanent,
       fileName: this.#options.name(),
       searches: active,
       match: active ? `${position ? number(position) : "–"} / ${number(count)}${more}` : "",

@@ -14,6 +14,8 @@ export interface LogViewState {
   /** The address of the complete log as plain text; undefined if there is none. */
   file: string | undefined;
   fileName: string;
+  /** The address under which the log is kept; undefined if there is none. */
+  permanent: string | undefined;
   /** Whether there is a search text. */
   searches: boolean;
   /** The position of the selected match and the number of matches. */
@@ -45,6 +47,7 @@ const DOWN = icon(svg`<path d="m5 7.5 5 5 5-5" />`);
 const FOLLOW = icon(svg`<path d="M3.5 4.5h13m-13 4.5h6m-6 4.5h6m4-5v8m-3-3 3 3 3-3" />`);
 const COPY = icon(svg`<path d="M7.5 7.5h9v9h-9zM12.5 7.5v-4h-9v9h4" />`);
 const DOWNLOAD = icon(svg`<path d="M10 3v9m-4-4 4 4 4-4M3.5 13v3.5h13V13" />`);
+const LINK = icon(svg`<path d="M8 5.5H5.5a4.5 4.5 0 0 0 0 9H8m4-9h2.5a4.5 4.5 0 0 1 0 9H12M6.5 10h7" />`);
 const FULL = icon(svg`<path d="M3.5 8V3.5H8m4 0h4.5V8m0 4v4.5H12m-4 0H3.5V12" />`);
 const LEAVE = icon(svg`<path d="M8 3.5V8H3.5m13 0H12V3.5m0 13V12h4.5M3.5 12H8v4.5" />`);
 
@@ -90,7 +93,7 @@ function search({ searches, match }: LogViewState, words: Words, actions: LogAct
 }
 
 function buttons(state: LogViewState, words: Words, actions: LogActions): TemplateResult {
-  const { follows, full, file, fileName } = state;
+  const { follows, full, file, fileName, permanent } = state;
   const labelled = (picture: TemplateResult, name: string) =>
     html`${picture}<span class="log-label">${name}</span>`;
   const download = labelled(DOWNLOAD, words.say("log.download"));
@@ -103,6 +106,11 @@ function buttons(state: LogViewState, words: Words, actions: LogActions): Templa
         ? // Browsers may show a file of another site instead of saving it: not in place of this page.
           html`<a class="log-tool" href=${file} download=${fileName} target="_blank" rel="noopener" title=${words.say("log.download")}>${download}</a>`
         : html`<button class="log-tool" type="button" title=${words.say("log.download")} @click=${actions.download}>${download}</button>`
+    }
+    ${
+      permanent
+        ? html`<a class="log-tool" href=${permanent} target="_blank" rel="noopener" title=${words.say("log.link.hint")}>${labelled(LINK, words.say("log.link"))}</a>`
+        : nothing
     }
     ${
       full === undefined

@@ -12,9 +12,12 @@ export class LaunchTranscript {
   readonly phases = new PhaseTrack();
   readonly log = new LogBuffer();
   readonly timeline = new Timeline();
+  /** The id of the build, if its log is kept. */
+  buildId = "";
 
   /** Take the next event. */
   accept(event: LaunchEvent): void {
+    this.buildId = event.build_id || this.buildId;
     this.phases.accept(event.phase);
     this.timeline.accept(event);
     if (event.message) this.log.write(event.message);

@@ -126,6 +126,10 @@ export interface LaunchEvent {
    */
   line?: number;
   /**
+   * On the first event of a build: its id. Its log can be read at builds/{build_id}/log below the server's address, also when the launch is forgotten.
+   */
+  build_id?: string;
+  /**
    * On built: the image or environment.
    */
   imageName?: string;
