@@ -102,12 +102,25 @@ class LaunchApp(LaunchingCommand):
             return INTERRUPTED
         if last.phase is not Phase.READY:
             # The display has printed the reason as the last line.
+            await self._print_log_link(client, launch)
             return FAILED
         if not self.json:
             print_rows(summarize(recorder.trace()))
         urlpath = self.urlpath or (launch.urlpath if target.refs else target.urlpath)
         await self._open(server_from(last).address(urlpath), stop)
         return 0
+
+    async def _print_log_link(self, client: AsyncClient, launch: LaunchHandle) -> None:
+        """Print where the log of the build is kept, if it is."""
+        if self.json or not self.server:
+            return
+        try:
+            link = (await client.state(launch)).build_log_url
+        except BinderProgressError as error:
+            print(f"No link to the log: {printable(str(error))}", file=sys.stderr)
+            return
+        if link:
+            print(f"The log of the build is kept at {printable(link)}", flush=True)
 
     async def _open(self, address: str, stop: asyncio.Event) -> None:
         address = printable(address)

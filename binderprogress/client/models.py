@@ -62,6 +62,9 @@ class LaunchSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         Number of the newest event.
     viewers : int
         Number of connections that watch the launch.
+    build_log_url : str
+        Where the log of its build can be read, also when the launch is forgotten. Empty if it is
+        not kept, or before there is a build.
     """
 
     id: str
@@ -78,6 +81,7 @@ class LaunchSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     now: float = 0.0
     last: int = 0
     viewers: int = 0
+    build_log_url: str = ""
 
 
 class JupyterServer(msgspec.Struct, frozen=True):

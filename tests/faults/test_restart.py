@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Queue
@@ -213,4 +214,37 @@ def test_ready_servers_and_finished_launches_are_there_afterwards(
             second.signal(signal.SIGINT)
             assert second.wait(30) == 0
     assert within(server.hub) == []
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.fault(
+    part="The server",
+    fault="is killed after a build",
+    promise="its log can be read at its permanent link, also when the launch is forgotten",
+)
+def test_a_log_outlives_its_launch_and_its_server(
+    server: Server, make_repository: Callable[..., Path]
+) -> None:
+    files = {"requirements.txt": "", "postBuild": "#!/bin/bash\necho no luck\nexit 1\n"}
+    repository = make_repository(files=files)
+    server.arguments.append("--LaunchManager.forget_after=1")
+    with server.run() as first:
+        url = server(first)
+        links = post(f"{url}api/launches", {"spec": repository.as_uri()})
+        events = Viewer(links).end()
+        (build_id,) = {event["build_id"] for event in events if "build_id" in event}
+        assert requests.get(f"{url}builds/{build_id}/log", timeout=WITHIN).ok
+        first.signal(signal.SIGKILL)
+        first.wait(20)
+        with server.run() as second:
+            server(second)
+            deadline = time.monotonic() + WITHIN
+            while requests.get(links["state_url"], timeout=WITHIN).status_code != 404:
+                assert time.monotonic() < deadline
+            for path in ("builds", "api/builds"):
+                log = requests.get(f"{url}{path}/{build_id}/log", timeout=WITHIN).text
+                assert "no luck\n" in log
+                assert log.endswith(events[-1]["message"])
+            second.signal(signal.SIGINT)
+            assert second.wait(30) == 0
     assert "Traceback" not in server.log.read_text()

@@ -21,6 +21,7 @@ from tornado.netutil import bind_sockets
 from traitlets.config import Config
 
 from binderprogress.backends.base import (
+    PLAIN_CODEC,
     Attempt,
     BackendProfile,
     BuildResult,
@@ -29,6 +30,7 @@ from binderprogress.backends.base import (
     ResolvedSpec,
     RunningServer,
 )
+from binderprogress.channels.base import ChannelStore
 from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.log.reader import Record
 from binderprogress.core.log.reasons import failure
@@ -66,6 +68,7 @@ class _Played:
 class PlayedBuilder(_Played):
     """Each repository's commit is made of its name; each build takes what comes next."""
 
+    codec = PLAIN_CODEC
     profile = BackendProfile(
         typical={
             Phase.WAITING: 1.0,
@@ -106,11 +109,13 @@ class PlayedLauncher(_Played):
 class Stage:
     """The server, and what plays on it. Its methods are called from the test's thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, config: Config) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, config: Config, channels: ChannelStore
+    ) -> None:
         self.builder = PlayedBuilder()
         self.launcher = PlayedLauncher()
         self.launches = LaunchManager(
-            channels=MemoryChannelStore(),
+            channels=channels,
             backend=PairedBackend(self.builder, self.launcher),
             config=config,
         )
@@ -165,6 +170,20 @@ class Stage:
         served = RunningServer(url or f"{self.url}?server", "secret-token")
         self._do(lambda: self.launcher.put(served))
 
+    def forget(self, launch_id: str) -> None:
+        """Have the server forget a launch that is over, and its store as well."""
+
+        async def forget() -> None:
+            launch = self.launches.get(launch_id)
+            while launch_id in self.launches._tasks:
+                await asyncio.wait([self.launches._tasks[launch_id]])
+            self.launches._forget(launch)
+            store = self.launches._ledger.store
+            assert store is not None
+            await store.drop(launch.lease)
+
+        asyncio.run_coroutine_threadsafe(forget(), self._loop).result(30)
+
     async def close(self) -> None:
         self._server.stop()
         await self.launches.close()
@@ -172,8 +191,8 @@ class Stage:
 
 
 @contextmanager
-def stage(**config: Any) -> Iterator[Stage]:
-    """Run the server in another thread."""
+def stage(channels: ChannelStore | None = None, **config: Any) -> Iterator[Stage]:
+    """Run the server in another thread. Launches are in memory, or in a given store."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -182,7 +201,9 @@ def stage(**config: Any) -> Iterator[Stage]:
         return asyncio.run_coroutine_threadsafe(work, loop).result(30)
 
     async def make() -> Stage:
-        return Stage(loop, Config(config))
+        made = Stage(loop, Config(config), channels or MemoryChannelStore())
+        await made.launches.open()
+        return made
 
     made: Stage = call(make())
     try:

@@ -68,6 +68,20 @@ def test_without_a_login_nothing_is_started_or_seen() -> None:
         assert [asked["username"] for asked in server.launcher.launched] == ["ann"]
 
 
+def test_the_logs_of_builds_are_for_whoever_is_logged_in() -> None:
+    with inside(**LOGINS) as server:
+        for who, status in (({}, 403), (by_token("nobody"), 403), (by_token("ann"), 404)):
+            assert server.get("api/builds/unknown/log", headers=who).status_code == status
+        page = f"{server.url}builds/unknown/log"
+        answer = requests.get(page, headers=by_token("ann"), timeout=60)
+        assert answer.status_code == 404
+        assert "kept for 7 days" in answer.text
+        # A link that somebody got leads to the login first.
+        answer = requests.get(page, allow_redirects=False, timeout=60)
+        assert answer.status_code == 302
+        assert "oauth2/authorize" in answer.headers["Location"]
+
+
 def test_one_sees_the_list_of_ones_own_launches() -> None:
     with inside(**LOGINS) as server:
         add_image(server)
