@@ -33,7 +33,10 @@ __all__ = [
 ]
 
 _ROUNDING = 0.01
-"""Percent by which the bar may seem to go back: events have times in milliseconds."""
+"""Percent by which the bar may seem to go back."""
+
+_MOMENT = 0.002
+"""Seconds by which two events may seem to be further apart: they have times in milliseconds."""
 
 _ORDER = {phase: number for number, phase in enumerate(Phase)}
 
@@ -276,11 +279,11 @@ def _problems_of_pair(before: Event, after: Event) -> list[str]:
     problems = []
     bar = before.progress
     if before.curve is not None:
-        bar = before.curve.at(after.time - before.time)
+        bar = before.curve.at(after.time - before.time - _MOMENT)
     if after.progress < bar - _ROUNDING:
         problems.append(f"the bar goes back from {bar:.3f} to {after.progress} at event {after.id}")
-    # A launch that joins a build begins after events that it gets later.
-    if before.id > 1 and after.time < before.time:
+    # A launch that joins a build begins after events that it gets later: its own are one or two.
+    if before.id > 2 and after.time < before.time:
         problems.append(f"the time goes back to {after.time} at event {after.id}")
     if _ORDER[after.phase] < _ORDER[before.phase]:
         problems.append(f"{after.phase} follows {before.phase} at event {after.id}")
