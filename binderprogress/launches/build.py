@@ -18,6 +18,7 @@ from ..core.log.steps import Step
 from ..core.phases import TERMINAL, Phase
 from ..core.timing.estimator import Estimator
 from ..core.timing.priors import Expectation
+from ..core.timing.spans import StepChange
 from ..errors import LaunchFailedError, LeaseLostError, LeaseTakenError, StorageError
 from .build_log import BuildLog
 from .channel import Channel, Channels
@@ -185,8 +186,7 @@ class Build:
         end = self._end_message
         if stored.changes:
             self.full_log.restore(end=end)
-            self.writer.changes = stored.changes
-            self.writer.phase = newest.event.phase if newest is not None else Phase.WAITING
+            self._restore_end(stored.changes, newest.event if newest is not None else None)
             return
         repeats = Repeats()
         messages: list[str] = []
@@ -201,6 +201,22 @@ class Build:
         if self._backend.profile.builds_go_on and not channel.closed:
             repeats.begin()
             self._repeats = repeats
+
+    def _restore_end(self, changes: list[StepChange], last: Event | None) -> None:
+        """Take over the estimates of a build that has ended, without its events."""
+        writer, estimator = self.writer, self.writer.estimator
+        writer.changes = changes
+        phase = None
+        for change in changes:
+            # Its launches go on with these. The steps of a phase that is over do not matter.
+            if change.phase is not phase:
+                phase = change.phase
+                now = writer.began + change.time - writer.began_utc
+                estimator.update(phase, None, now=now)
+        if last is not None:
+            writer.phase, writer.attempt = last.phase, last.attempt
+            if last.curve is not None:
+                estimator.hold(last.curve, began=writer.began + last.elapsed)
 
     def go_on(self) -> None:
         """Go on with a build that was restored, or with its result if it has ended."""
@@ -246,6 +262,11 @@ class Build:
         else:
             # It was cancelled, and is still ending its processes.
             self.task.add_done_callback(lambda _: self.forget())
+
+    def let_go(self) -> None:
+        """Free the memory of a build that was restored, and that no launch needs."""
+        self.channel.discard()
+        self.full_log.release()
 
     def _stop(self) -> None:
         """Stop a build whose events cannot be stored. One that has ended waits for them itself."""

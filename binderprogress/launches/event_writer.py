@@ -280,7 +280,8 @@ class Writer:
 
     def try_again(self, attempt: Attempt) -> Encoded:
         """Append an event for the next attempt, with its reason."""
-        self.attempt = attempt.number
+        # A build that is started again after a restart counts its own attempts from 1.
+        self.attempt = max(attempt.number, self.attempt + 1)
         # The output of the previous attempt does not explain a failure of this one.
         self._tail.clear()
         self._problem = {}
@@ -288,7 +289,7 @@ class Writer:
         self._step = _NO_STEP
         return self.append(
             self.phase or Phase.WAITING,
-            f"{redact(attempt.message)}\n{attempt.step.label} (attempt {attempt.number}).\n",
+            f"{redact(attempt.message)}\n{attempt.step.label} (attempt {self.attempt}).\n",
             attempt.step,
         )
 

@@ -12,10 +12,10 @@ import msgspec
 from ..backends.base import BuildResult, LaunchRequest, RunningServer
 from ..channels.base import Broadcast
 from ..core.client_address import client_network
-from ..core.events import Encoded, Event
+from ..core.events import Event
 from ..core.log.reasons import RULES, RuleSet
 from ..core.log.steps import Step
-from ..core.phases import Phase
+from ..core.phases import TERMINAL, Phase
 from ..core.specs import Spec
 from ..core.timing.breakdown import Trace, trace
 from ..core.timing.estimator import Estimator
@@ -29,7 +29,7 @@ from .channel import Channel, Channels
 from .event_writer import Clock, Limits, Writer
 from .ledger import AnyCodec
 from .stored import StoredLaunch, StoredRequest, encode, launch_lease
-from .stream import LaunchStream
+from .stream import LaunchStream, messages_of
 
 __all__ = ["Launch", "LaunchState"]
 
@@ -38,9 +38,6 @@ _LAUNCH_SIZE = 16 * 1024
 
 Most is for its estimators and its spec. `tests/launches/test_budget.py` measures it.
 """
-
-_LOG_EVENTS = 64
-"""Number of events that are decoded at a time for the log."""
 
 
 class LaunchState(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,10 +182,13 @@ class Launch(LaunchStream):
         if not stored.head_changes:
             await self._head_writer.replay_all()
         if tail is not None:
-            self._tail_writer = self._writer(tail, None)
-            self._tail_writer.changes = stored.tail_changes
+            writer = self._tail_writer = self._writer_of_tail(tail)
+            writer.changes = stored.tail_changes
             if not stored.tail_changes:
-                await self._tail_writer.replay_all()
+                await writer.replay_all()
+                if writer.phase in TERMINAL:
+                    # Its owner was gone before it had closed the channel.
+                    tail.end()
 
     @property
     def lease(self) -> str:
@@ -205,14 +205,7 @@ class Launch(LaunchStream):
             build=self.build_id,
             joined=self.joined,
             log_cut=self.log_cut,
-            request=None
-            if request is None
-            else StoredRequest(
-                key=request.key,
-                token=request.token,
-                resolved=codec.encode(request.resolved),
-                result=codec.encode(request.result),
-            ),
+            request=StoredRequest.of(request, codec) if request is not None else None,
             span=self.span,
             seconds=self.seconds if ended else 0.0,
             head_changes=self._head_writer.changes if ended else [],
@@ -260,18 +253,18 @@ class Launch(LaunchStream):
         StorageError
             If the store cannot be read.
         """
-        parts = [_messages(await self._head.read(0, limit=self._head.last))]
+        parts = [messages_of(await self._head.read(0, limit=self._head.last))]
         if self.build is not None:
             channel = self.build.channel
             parts.append(self.build.full_log.read(self.log_cut))
             # A launch that was detached before the end of the build has its own end.
             if self.log_cut is None and channel.closed:
-                parts.append(_messages(await channel.read(channel.last - 1, limit=1)))
+                parts.append(messages_of(await channel.read(channel.last - 1, limit=1)))
         if self._tail is not None:
             tail = self._tail
-            parts.append(_messages(await tail.read(tail.first - 1, limit=tail.last)))
+            parts.append(messages_of(await tail.read(tail.first - 1, limit=tail.last)))
         if self._lost is not None:
-            parts.append(_messages([self._lost]))
+            parts.append(messages_of([self._lost]))
         return chain.from_iterable(parts)
 
     def state(self) -> LaunchState:
@@ -388,6 +381,11 @@ class Launch(LaunchStream):
         self._meter.used -= _LAUNCH_SIZE
         self._discard()
 
+    def let_go(self, build: Build | None) -> None:
+        """Undo `restore`, which failed. The build stays, with one user less."""
+        self._meter.used -= _LAUNCH_SIZE
+        self._let_go(build)
+
     @property
     def size(self) -> int:
         """Approximate memory in bytes, without its build."""
@@ -409,11 +407,24 @@ class Launch(LaunchStream):
     def tail(self) -> Writer:
         """Return the writer of this launch's own events after the build's."""
         if self._tail_writer is None:
-            channel = self._begin_tail()
-            cut = self._cut_event
-            phase = self._head_writer.phase if cut is None else cut.event.phase
-            self._tail_writer = self._writer(channel, phase)
+            self._tail_writer = self._writer_of_tail(self._begin_tail())
         return self._tail_writer
+
+    def _writer_of_tail(self, channel: Channel) -> Writer:
+        """Return a writer that goes on after the build's events."""
+        last = self._cut_event.event if self._cut_event is not None else None
+        writer = self._writer(channel, self._head_writer.phase if last is None else last.phase)
+        if last is not None and last.phase is not Phase.BUILT:
+            # The launch ends during the build. Otherwise, attempts to start a server begin at 1.
+            writer.attempt = last.attempt
+        if last is not None and last.curve is not None:
+            # The build may have written events that are not stored, which nobody will see.
+            writer.estimator.hold(last.curve, began=writer.began + last.elapsed)
+        if channel.newest is not None:
+            # The clock may have been set back meanwhile.
+            elapsed = channel.newest.event.elapsed
+            writer.began = min(writer.began, self._clock.monotonic() - elapsed)
+        return writer
 
     def _writer(self, channel: Channel, phase: Phase | None) -> Writer:
         build = self.build.writer if self.build is not None else None
@@ -436,11 +447,3 @@ class Launch(LaunchStream):
     def __repr__(self) -> str:
         # The id gives access to the launch, and more people can read the server's log.
         return f"<Launch {self.id[:6]}… {self.spec} {self.last.phase}>"
-
-
-def _messages(events: Sequence[Encoded]) -> Iterator[bytes]:
-    """Return the messages of events, in chunks of UTF-8."""
-    for start in range(0, len(events), _LOG_EVENTS):
-        chunk = events[start : start + _LOG_EVENTS]
-        if text := "".join([encoded.event.message for encoded in chunk]):
-            yield text.encode()

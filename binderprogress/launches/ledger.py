@@ -62,6 +62,7 @@ class Ledger:
         self.waiting = Waiting()
         """What waits for the store."""
         self._opened = asyncio.Event()
+        self._undoing: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Open the store.
@@ -80,6 +81,8 @@ class Ledger:
     async def close(self) -> None:
         """Close the store, if it is open. Others may go on with what has not ended."""
         if self.store is not None and self._opened.is_set():
+            for task in self._undoing:
+                task.cancel()
             self._opened.clear()
             await self.store.shutdown()
 
@@ -144,6 +147,24 @@ class Ledger:
             await self._try(lambda: store.end(one.lease, state, expires=expires))
         except StorageError as error:
             self._log.warning("An end cannot be stored: %s", error)
+
+    def undo(self, one: Leased) -> None:
+        """Delete what `begin` may have stored, in the background. Nobody was told of it.
+
+        If that fails, the next server deletes it, or goes on with it until it is abandoned.
+        """
+        if self.store is not None and self._opened.is_set():
+            task = asyncio.create_task(self._drop(one.lease), name=f"undo {one.lease[:13]}")
+            self._undoing.add(task)
+            task.add_done_callback(self._undoing.discard)
+
+    async def _drop(self, name: str) -> None:
+        store = self.store
+        assert store is not None  # noqa: S101 - `undo` checks it
+        try:
+            await self._try(lambda: store.drop(name))
+        except StorageError as error:
+            self._log.warning("A launch that did not begin cannot be removed: %s", error)
 
     async def _try(
         self, work: Callable[[], Awaitable[None]], *, patience: float | None = None

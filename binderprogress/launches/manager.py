@@ -324,8 +324,7 @@ class LaunchManager(LoggingConfigurable):
         self._admission.check(caller, self.under_way())
         self.budgets.check()
         launch = self._factory.launch(spec, caller)
-        if self._traced:
-            launch.span = caller.span()
+        launch.span = caller.span() if self._traced else None
         await self._open(launch)
         self._run(launch)
         self.log.info("%r started", launch)
@@ -349,6 +348,7 @@ class LaunchManager(LoggingConfigurable):
             self._refuse_if_closing()
         except BaseException as error:
             launch.forget()
+            self._ledger.undo(launch)
             if isinstance(error, StorageError):
                 raise StorageError(
                     "This server cannot store launches at the moment. Try again in a minute."

@@ -85,8 +85,8 @@ async def while_away(
                         "Waiting for storage: %s",
                         error,
                     )
-                await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
                 failures += 1
+                await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES)) - 1])
             else:
                 return
     finally:

@@ -6,10 +6,12 @@ here. Later versions read what earlier ones stored: new fields have defaults.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from ..backends.base import LaunchRequest
+from ..backends.codec import Codec
 from ..core.timing.spans import StepChange
 from ..core.traceparent import TraceParent
 from ..errors import StoredStateError
@@ -43,6 +45,16 @@ class StoredRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     token: str
     resolved: bytes
     result: bytes
+
+    @classmethod
+    def of(cls, request: LaunchRequest[Any, Any], codec: Codec[Any, Any, Any]) -> StoredRequest:
+        """Return what is stored of a request."""
+        return cls(
+            key=request.key,
+            token=request.token,
+            resolved=codec.encode(request.resolved),
+            result=codec.encode(request.result),
+        )
 
 
 class StoredLaunch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

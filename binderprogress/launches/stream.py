@@ -17,7 +17,10 @@ from .build import FIRST, Build
 from .channel import Channel, Channels
 from .stored import head_of, launch_lease, tail_of
 
-__all__ = ["LaunchStream"]
+__all__ = ["LaunchStream", "messages_of"]
+
+_DECODED = 64
+"""Number of events that are decoded at a time for the log."""
 
 
 class LaunchStream:
@@ -140,9 +143,14 @@ class LaunchStream:
             If it cannot be stored.
         """
         self._is_open = True
+        await self._head.flush()
+
+    def resume(self) -> None:
+        """Begin to store what is written from now on; its events so far are in the store."""
+        self._is_open = True
+        self._head.open()
         if self._tail is not None:
             self._tail.open()
-        await self._head.flush()
 
     async def flush(self) -> None:
         """Wait until its own events written so far are stored.
@@ -230,6 +238,17 @@ class LaunchStream:
                 self.build.forget()
         self.changed.notify()
 
+    def _let_go(self, build: Build | None) -> None:
+        """Undo `restore_channels` and `attach`; `build` may be attached already, or not yet."""
+        if self.build is not None:
+            LaunchStream.detach(self)
+            self.build.readers -= 1
+        elif build is not None:
+            build.users -= 1
+        self._head.discard()
+        if self._tail is not None:
+            self._tail.discard()
+
     @property
     def _own_size(self) -> int:
         """About how many bytes of memory its own events take."""
@@ -315,3 +334,11 @@ class _Part(msgspec.Struct, frozen=True):
     def moved(self, events: Sequence[Encoded]) -> Sequence[Encoded]:
         """Return events with the launch's numbers."""
         return [event.moved(self.shift) for event in events] if self.shift else events
+
+
+def messages_of(events: Sequence[Encoded]) -> Iterator[bytes]:
+    """Return the messages of events, in chunks of UTF-8."""
+    for start in range(0, len(events), _DECODED):
+        chunk = events[start : start + _DECODED]
+        if text := "".join([encoded.event.message for encoded in chunk]):
+            yield text.encode()

@@ -19,6 +19,7 @@ from .ready_event import launch_request
 from .shared_builds import SharedBuilds
 from .stored import (
     StoredLaunch,
+    StoredRequest,
     build_lease,
     decode_build,
     decode_launch,
@@ -66,6 +67,10 @@ class Successor:
         self._run = run
         self._log = factory.log
         self._looking: asyncio.Task[None] | None = None
+        self._owned: set[str] = set()
+        """Leases that were taken over, of which nothing goes on yet."""
+        self._later: set[str] = set()
+        """Leases that could not be taken up because the store was away; they are tried again."""
 
     async def open(self) -> None:
         """Open the store, and take over what is abandoned: now, and as long as it is open.
@@ -103,7 +108,7 @@ class Successor:
                 await self._sweep()
             await asyncio.sleep(_LOOK)
             try:
-                if self._store.is_shared:
+                if self._store.is_shared or self._later:
                     await self._go_on()
             except StorageError as error:
                 self._log.warning("Cannot look for abandoned launches: %s", error)
@@ -117,8 +122,9 @@ class Successor:
 
     async def _go_on(self) -> None:
         for launch in await self.take_over():
-            await launch.open()
+            launch.resume()
             self._run(launch)
+            self._settle(launch.lease)
             self._log.info("%r goes on after a restart", launch)
 
     async def take_over(self) -> list[Launch]:
@@ -134,7 +140,7 @@ class Successor:
         StorageError
             If the store cannot be read.
         """
-        abandoned = await self._store.abandoned()
+        abandoned = await self._abandoned()
         builds: dict[str, Build | None] = {}
         launches = [
             launch
@@ -142,16 +148,37 @@ class Successor:
             if lease.name.startswith("launch.")
             and (launch := await self._take_launch(lease, builds)) is not None
         ]
+        used = {build.lease for build in self._builds.running}
         for build in builds.values():
-            if build is not None and build.users and not build.channel.closed:
+            if build is None or build.lease in used:
+                continue
+            if not build.readers:
+                build.let_go()
+            elif build.users and not build.channel.closed:
                 build.go_on()
                 self._builds.add(build)
+                used.add(build.lease)
+        is_complete = not any(name.startswith("launch.") for name in self._later)
         for lease in abandoned:
-            build = builds.get(lease.name.removeprefix("build."))
-            if lease.name.startswith("build.") and (build is None or not build.users):
-                # No launch waits for it.
-                await self._give_up(lease.name)
+            if lease.name.startswith("build.") and lease.name not in used:
+                # No launch waits for it, or one that is not known yet.
+                if is_complete:
+                    await self._give_up(lease.name)
+                else:
+                    self._later.add(lease.name)
+        self._settle(*used)
         return launches
+
+    async def _abandoned(self) -> list[Lease]:
+        """List the leases whose owners are gone, and those that could not be taken up before."""
+        abandoned = {lease.name: lease for lease in await self._store.abandoned()}
+        for name in sorted(self._later - abandoned.keys()):
+            lease = await self._store.find(name)
+            if lease is not None and not lease.ended:
+                abandoned[name] = lease
+            else:
+                self._later.discard(name)
+        return list(abandoned.values())
 
     async def find(self, launch_id: str) -> Launch | None:
         """Return a launch that is over, from the store; None if there is none of this id.
@@ -165,6 +192,8 @@ class Successor:
             return None
         await self._ledger.opened()
         lease = await self._store.find(launch_lease(launch_id))
+        if lease is not None and lease.name in self._later | self._owned:
+            raise StorageError("The launch is taken up again. Try again in a moment.")
         if lease is None or not lease.ended:
             return None
         stored = decode_launch(lease.state)
@@ -174,7 +203,11 @@ class Successor:
             if build is None:
                 # Its events are gone, and those of the launch are not complete without them.
                 return None
-        return await self._restore(launch_id, stored, build)
+        try:
+            return await self._restore(launch_id, stored, build)
+        finally:
+            if build is not None and not build.readers:
+                build.let_go()
 
     # -- launches
 
@@ -184,8 +217,9 @@ class Successor:
             stored = decode_launch(lease.state)
             if stored.build and stored.build not in builds:
                 builds[stored.build] = await self._take_build(stored, stored.build)
-            await self._store.take(lease.name)
+            await self._take(lease)
         except LeaseLostError:
+            self._settle(lease.name)
             return None
         except Exception as error:  # noqa: BLE001 - whatever a backend's codec raises; others go on
             await self._fail(lease, error)
@@ -198,14 +232,26 @@ class Successor:
             return None
         if launch is None:
             # Nobody was told of it: it had no event yet.
-            await self._store.drop(lease.name)
+            await self._drop(lease)
         return launch
+
+    async def _take(self, lease: Lease) -> Lease:
+        """Become the owner of a lease, unless that was done before."""
+        if lease.name not in self._owned:
+            lease = await self._store.take(lease.name)
+            self._owned.add(lease.name)
+        return lease
+
+    def _settle(self, *names: str) -> None:
+        """Note that nothing is left to do for leases, or that others do it."""
+        self._owned.difference_update(names)
+        self._later.difference_update(names)
 
     async def _fail(self, lease: Lease, error: Exception) -> None:
         """Report a launch that cannot be restored."""
         if isinstance(error, StorageError) and not isinstance(error, StoredStateError):
-            # It stays in the store, for the next start of a server.
-            self._log.error("A launch cannot be taken up again now: %s", error)
+            self._log.warning("A launch cannot be taken up again yet: %s", error)
+            self._later.add(lease.name)
             return
         self._log.error("A launch cannot be taken up again", exc_info=error)
         await self._give_up(lease.name)
@@ -215,7 +261,10 @@ class Successor:
     ) -> Launch | None:
         lease = launch_lease(launch_id)
         head = await self._channels.restore(head_of(launch_id), lease=lease)
-        if head is None or head.newest is None:
+        if head is None:
+            return None
+        if head.newest is None:
+            head.discard()
             return None
         tail = await self._channels.restore(tail_of(launch_id), lease=lease)
         spec: Spec = self._ledger.codec.spec(stored.spec)
@@ -224,18 +273,25 @@ class Successor:
         )
         if build is not None:
             build.users += 1
-        await launch.restore(stored, head, tail, build)
-        if stored.request is not None and build is not None:
-            codec = self._ledger.codec
-            request = launch_request(
-                launch,
-                await codec.resolved(stored.request.resolved),
-                codec.result(stored.request.result),
-                key=stored.request.key,
-                token=stored.request.token,
-            )
-            launch.request = msgspec.structs.replace(request, attempt=launch.last.attempt)
+        try:
+            await launch.restore(stored, head, tail, build)
+            if stored.request is not None and build is not None:
+                await self._restore_request(launch, stored.request)
+        except BaseException:
+            launch.let_go(build)
+            raise
         return launch
+
+    async def _restore_request(self, launch: Launch, stored: StoredRequest) -> None:
+        codec = self._ledger.codec
+        request = launch_request(
+            launch,
+            await codec.resolved(stored.resolved),
+            codec.result(stored.result),
+            key=stored.key,
+            token=stored.token,
+        )
+        launch.request = msgspec.structs.replace(request, attempt=launch.last.attempt)
 
     # -- builds
 
@@ -255,7 +311,7 @@ class Successor:
             return None
         if lease.ended:
             return await self._ended_build(launch, build_id)
-        taken = await self._store.take(lease.name)
+        taken = await self._take(lease)
         build = await self._restored(launch, taken, build_id)
         if build.channel.closed:
             # Its owner was gone before it had stored that.
@@ -287,10 +343,20 @@ class Successor:
         """End a launch or build that nobody can go on with."""
         try:
             lease = await self._store.find(name)
-            if lease is None or lease.ended:
-                return
-            if lease.owner != self._store.replica:
-                lease = await self._store.take(name)
-            await self._store.end(name, lease.state, expires=0.0)
+            if lease is not None and not lease.ended:
+                await self._take(lease)
+                await self._store.end(name, lease.state, expires=0.0)
+            self._settle(name)
+        except LeaseLostError:
+            self._settle(name)
         except StorageError as error:
-            self._log.warning("%s cannot be ended in the store: %s", name.partition(".")[0], error)
+            self._log.warning("%s cannot be ended yet: %s", name.partition(".")[0], error)
+            self._later.add(name)
+
+    async def _drop(self, lease: Lease) -> None:
+        try:
+            await self._store.drop(lease.name)
+            self._settle(lease.name)
+        except StorageError as error:
+            self._log.warning("A launch cannot be removed yet: %s", error)
+            self._later.add(lease.name)
