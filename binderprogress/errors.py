@@ -21,6 +21,7 @@
     │   ├── ChannelNotFoundError  the channel does not exist
     │   ├── LeaseLostError        another replica runs the launch or build now
     │   ├── LeaseTakenError       another replica has begun the launch or build
+    │   ├── LeaseLimitError       as many launches have not ended as a limit allows
     │   └── StoredStateError      what is stored of a launch or build cannot be decoded
     └── StreamError               an invalid event or event stream
 
@@ -42,6 +43,7 @@ __all__ = [
     "HistoryUnavailableError",
     "IllegalTransitionError",
     "LaunchFailedError",
+    "LeaseLimitError",
     "LeaseLostError",
     "LeaseTakenError",
     "NotFoundError",
@@ -246,6 +248,23 @@ class LeaseLostError(StorageError):
 
 class LeaseTakenError(StorageError):
     """Another replica has begun this launch or build. Nothing was changed."""
+
+
+class LeaseLimitError(StorageError):
+    """There are as many launches in all replicas as a limit allows. Nothing was changed.
+
+    Attributes
+    ----------
+    number : int
+        Which of the limits, from 0.
+    count : int
+        How many launches have not ended.
+    """
+
+    def __init__(self, *, number: int, count: int) -> None:
+        super().__init__(f"There are {count} launches, as many as a limit allows.")
+        self.number = number
+        self.count = count
 
 
 class StoredStateError(StorageError):

@@ -8,14 +8,14 @@ lease, such as one that was paused, can change neither the lease nor the channel
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from .base import ChannelStore
 
-__all__ = ["WINDOW", "ChannelState", "DurableStore", "Lease"]
+__all__ = ["WINDOW", "ChannelState", "DurableStore", "Lease", "LeaseLimit"]
 
 WINDOW = 256 * 1024
 """Bytes of a channel's newest events that a store keeps in memory until the channel is closed."""
@@ -55,6 +55,24 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     ended: bool = False
     asked: str = ""
     unseen: float = math.inf
+
+
+class LeaseLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """How many leases there may be that have not ended, in all replicas.
+
+    Attributes
+    ----------
+    most : int
+    prefix : str
+        Only those whose names begin with it are counted.
+    user, client : str
+        If not empty: only those of this user, or of this client.
+    """
+
+    most: int
+    prefix: str
+    user: str = ""
+    client: str = ""
 
 
 class ChannelState(msgspec.Struct, frozen=True):
@@ -110,13 +128,35 @@ class DurableStore(ChannelStore, Protocol):
         """Finish what was requested, and stop being a replica. Others may take its leases now."""
         ...
 
-    async def lease(self, name: str, state: bytes, *, key: str = "", user: str = "") -> None:
+    async def lease(
+        self,
+        name: str,
+        state: bytes,
+        *,
+        key: str = "",
+        user: str = "",
+        client: str = "",
+        limits: Sequence[LeaseLimit] = (),
+    ) -> None:
         """Create a lease, which this replica owns.
+
+        Parameters
+        ----------
+        name : str
+        state : bytes
+        key, user : str
+            See `Lease`.
+        client : str
+            What limits of clients count it by. It is forgotten when the lease has ended.
+        limits : sequence of LeaseLimit
+            Only if the store is shared. No two replicas can take the last place of a limit.
 
         Raises
         ------
         LeaseTakenError
             If there is one of this name or key.
+        LeaseLimitError
+            If a limit is reached.
         """
         ...
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from ..backends.codec import Codec
 from ..channels.base import ChannelStore
-from ..channels.durable import DurableStore
+from ..channels.durable import DurableStore, LeaseLimit
 from ..errors import StorageError
 from .retries import Waiting, while_away
 
@@ -98,20 +98,30 @@ class Ledger:
         return self._codec
 
     async def begin(
-        self, one: Leased, *, key: str = "", user: str = "", patient: bool = True
+        self,
+        one: Leased,
+        *,
+        key: str = "",
+        user: str = "",
+        client: str = "",
+        limits: Sequence[LeaseLimit] = (),
+        patient: bool = True,
     ) -> None:
         """Store a new launch or build, before its first event. Wait until the store is open.
 
         Parameters
         ----------
         one : Launch or Build
-        key, user : str
+        key, user, client : str
+        limits : sequence of LeaseLimit
             See `DurableStore.lease`.
         patient : bool
             Whether to wait for a store that is away.
 
         Raises
         ------
+        LeaseLimitError
+            If a limit is reached.
         StorageError
             If it cannot be stored.
         """
@@ -120,7 +130,10 @@ class Ledger:
             state = one.stored(self.codec)
             patience = self._patience if patient else 0.0
             await self._try(
-                lambda: store.lease(one.lease, state, key=key, user=user), patience=patience
+                lambda: store.lease(
+                    one.lease, state, key=key, user=user, client=client, limits=limits
+                ),
+                patience=patience,
             )
 
     async def save(self, one: Leased) -> None:

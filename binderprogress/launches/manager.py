@@ -18,7 +18,7 @@ from ..channels.durable import DurableStore
 from ..core.log.reasons import RULES, RuleSet
 from ..core.phases import Phase
 from ..core.specs import Spec
-from ..errors import NotFoundError, StorageError, TooManyRequestsError
+from ..errors import NotFoundError
 from ..history.store import HistoryStore
 from .admission import Admission
 from .budget import Budgets
@@ -160,9 +160,6 @@ class LaunchManager(LoggingConfigurable):
         super().__init__(**kwargs)
         self._backend = backend
         self._clock = clock or Clock()
-        self._admission = Admission(
-            self.max_launches, self.max_launches_per_user, self.max_launches_per_client
-        )
         self.budgets = Budgets(
             memory=self.memory_budget,
             disk=self.disk_budget,
@@ -181,8 +178,6 @@ class LaunchManager(LoggingConfigurable):
             meter=self.budgets.memory.meter,
             log=self.log,
         )
-        self._opening: set[Launch] = set()
-        """Launches whose first event is being stored."""
         self._launches: dict[str, Launch] = {}
         self._timers = Timers()
         self._logs = OwnedFolder("logs")
@@ -215,7 +210,6 @@ class LaunchManager(LoggingConfigurable):
             ledger=self._ledger,
             log=self.log,
         )
-        self._closing = False
         self._traced = traced
         self.outcomes = Outcomes(
             self._learner, host=host, clock=self._clock, done=self._keep_for_a_while, log=self.log
@@ -247,6 +241,13 @@ class LaunchManager(LoggingConfigurable):
             log=self.log,
         )
         self._tasks = self._running.tasks
+        self._admission = Admission(
+            self._ledger,
+            in_all=self.max_launches,
+            of_user=self.max_launches_per_user,
+            of_client=self.max_launches_per_client,
+            running=self._running.launches,
+        )
         self._successor = Successor(
             self._ledger,
             factory=self._factory,
@@ -289,7 +290,7 @@ class LaunchManager(LoggingConfigurable):
     @property
     def running(self) -> int:
         """The number of launches that have not ended."""
-        return len(self._tasks) + len(self._opening)
+        return len(self._tasks) + len(self._admission.beginning)
 
     def phases(self) -> Counter[Phase]:
         """Return the number of running launches by phase."""
@@ -297,7 +298,7 @@ class LaunchManager(LoggingConfigurable):
 
     def under_way(self) -> list[Launch]:
         """List the launches that have not ended."""
-        return [*self._opening, *self._running.launches()]
+        return [*self._admission.beginning, *self._running.launches()]
 
     @property
     def viewers(self) -> int:
@@ -320,12 +321,11 @@ class LaunchManager(LoggingConfigurable):
         StorageError
             If it cannot be stored.
         """
-        self._refuse_if_closing()
-        self._admission.check(caller, self.under_way())
+        self._admission.check(caller)
         self.budgets.check()
         launch = self._factory.launch(spec, caller)
         launch.span = caller.span() if self._traced else None
-        await self._open(launch)
+        await self._admission.begin(launch)
         self._run(launch)
         self.log.info("%r started", launch)
         return launch
@@ -338,28 +338,6 @@ class LaunchManager(LoggingConfigurable):
         """Return the first of several refs that a repository has. Empty if it is not known."""
         backend = self._backend
         return await backend.find_ref(spec, refs) if isinstance(backend, RefFinder) else ""
-
-    async def _open(self, launch: Launch) -> None:
-        """Store the first event of a launch. Nothing is done for it before."""
-        self._opening.add(launch)
-        try:
-            await self._ledger.begin(launch, user=launch.caller.user, patient=False)
-            await launch.open()
-            self._refuse_if_closing()
-        except BaseException as error:
-            launch.forget()
-            self._ledger.undo(launch)
-            if isinstance(error, StorageError):
-                raise StorageError(
-                    "This server cannot store launches at the moment. Try again in a minute."
-                ) from error
-            raise
-        finally:
-            self._opening.discard(launch)
-
-    def _refuse_if_closing(self) -> None:
-        if self._closing:
-            raise TooManyRequestsError("This server is being stopped.", retry_after=30)
 
     def get(self, launch_id: str, *, user: str = "") -> Launch:
         """Return a launch of a user. Without users, everyone who knows its id has access.
@@ -414,7 +392,7 @@ class LaunchManager(LoggingConfigurable):
         hand_over : bool
             Whether a successor goes on with them, if the store is durable. Their servers stay.
         """
-        self._closing = True
+        self._admission.close()
         await self._successor.stop()
         if hand_over and self.is_durable:
             await self._running.interrupt()

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import (
     ChannelConflictError,
     ChannelNotFoundError,
+    LeaseLimitError,
     LeaseLostError,
     LeaseTakenError,
     StorageError,
@@ -24,6 +25,7 @@ _PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
 _FINAL = (
     ChannelConflictError,
     ChannelNotFoundError,
+    LeaseLimitError,
     LeaseLostError,
     LeaseTakenError,
     StoredStateError,

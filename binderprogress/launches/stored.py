@@ -18,6 +18,7 @@ from ..errors import StoredStateError
 from .caller import Caller
 
 __all__ = [
+    "LAUNCHES",
     "StoredBuild",
     "StoredLaunch",
     "StoredRequest",
@@ -29,6 +30,10 @@ __all__ = [
     "launch_lease",
     "tail_of",
 ]
+
+
+LAUNCHES = "launch."
+"""What the names of the leases of launches begin with."""
 
 
 class StoredRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -121,7 +126,7 @@ class StoredBuild(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 def launch_lease(launch_id: str) -> str:
     """Return the name of a launch's lease."""
-    return f"launch.{launch_id}"
+    return f"{LAUNCHES}{launch_id}"
 
 
 def build_lease(build_id: str) -> str:

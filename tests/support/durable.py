@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from binderprogress.channels.base import Listener
-from binderprogress.channels.durable import ChannelState, Lease
+from binderprogress.channels.durable import ChannelState, Lease, LeaseLimit
 from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.events import Encoded
 from binderprogress.errors import (
     ChannelConflictError,
     ChannelNotFoundError,
+    LeaseLimitError,
     LeaseLostError,
     LeaseTakenError,
     StorageError,
@@ -37,6 +38,7 @@ class Memory:
     def __init__(self) -> None:
         self.leases: dict[str, Lease] = {}
         self.expires: dict[str, float] = {}
+        self.clients: dict[str, str] = {}
         self.channels: dict[str, _Channel] = {}
         self.events = MemoryChannelStore()
         self.alive: set[str] = set()
@@ -97,13 +99,35 @@ class DurableMemoryStore:
 
     # -- leases
 
-    async def lease(self, name: str, state: bytes, *, key: str = "", user: str = "") -> None:
+    async def lease(
+        self,
+        name: str,
+        state: bytes,
+        *,
+        key: str = "",
+        user: str = "",
+        client: str = "",
+        limits: Sequence[LeaseLimit] = (),
+    ) -> None:
         await self._suspend()
+        for number, limit in enumerate(limits):
+            count = sum(self._counts(lease, limit) for lease in self.memory.leases.values())
+            if count >= limit.most:
+                raise LeaseLimitError(number=number, count=count)
         if name in self.memory.leases or (key and self._of_key(key)):
             raise LeaseTakenError(f"{name} is taken.")
         self._fences[name] = 1
+        self.memory.clients[name] = client
         self.memory.leases[name] = Lease(
             name=name, state=state, owner=self.replica, fence=1, key=key, user=user
+        )
+
+    def _counts(self, lease: Lease, limit: LeaseLimit) -> bool:
+        return (
+            not lease.ended
+            and lease.name.startswith(limit.prefix)
+            and limit.user in {"", lease.user}
+            and limit.client in {"", self.memory.clients[lease.name]}
         )
 
     async def renew(self, name: str, state: bytes) -> None:

@@ -11,8 +11,9 @@ import msgspec
 from sqlalchemy import Row, Select, bindparam, delete, exists, insert, null, select, update
 
 from ...errors import LeaseLostError, LeaseTakenError
-from ..durable import ChannelState, Lease
+from ..durable import ChannelState, Lease, LeaseLimit
 from .cipher import Cipher
+from .limits import Refusal, refusal_of
 from .session import NO_LEASE, OWNERS, Session, lost
 from .tables import Now, channels, from_text, leases, replicas, to_text
 
@@ -87,9 +88,13 @@ class CreateLease(_OfLease):
     state: bytes
     key: str
     user: str
+    client: str
+    limits: Sequence[LeaseLimit]
 
-    def run(self, session: Session) -> None:
-        """Do it; see `Request.run`."""
+    def run(self, session: Session) -> Refusal | None:
+        """Do it; see `Request.run`. Return why not, if a limit does not allow it now."""
+        if self.limits and (refusal := refusal_of(session, self.limits)) is not None:
+            return refusal
         insert_new = session.insert_new(leases).values(created=Now())
         done = session.execute(
             insert_new,
@@ -99,6 +104,7 @@ class CreateLease(_OfLease):
             owner=session.replica,
             fence=1,
             user=to_text(self.user),
+            client=to_text(self.client),
             state=session.cipher.seal(self.state),
         )
         if not done.rowcount:
@@ -109,6 +115,7 @@ class CreateLease(_OfLease):
             except LeaseLostError as error:
                 raise LeaseTakenError(str(error)) from error
         session.leases.add(self.name)
+        return None
 
 
 _MINE = (leases.c.name == bindparam("lease"), leases.c.owner == bindparam("replica"))
@@ -119,6 +126,7 @@ _END = (
     .values(
         state=bindparam("new"),
         key_hash=null(),
+        client="",
         ended=Now(),
         expires=bindparam("when"),
     )

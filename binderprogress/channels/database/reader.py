@@ -218,6 +218,17 @@ class Reader:
             lambda connection: [lease_of(row, self._cipher) for row in connection.execute(query)]
         )
 
+    async def leases_of(self, prefix: str, *, ended: bool | None, user: str | None) -> list[Lease]:
+        """Return leases whose names begin with a prefix; see `durable.DurableStore.leases`."""
+        begin = to_text(prefix)
+        # Not LIKE, which ignores the case in SQLite.
+        conditions: list[Any] = [func.substr(leases.c.name, 1, len(begin)) == begin]
+        if ended is not None:
+            conditions.append(leases.c.ended.is_not(None) if ended else leases.c.ended.is_(None))
+        if user is not None:
+            conditions.append(leases.c.user == to_text(user))
+        return await self.leases(*conditions)
+
     async def abandoned(self, replica: str) -> list[Lease]:
         """Return what a replica may take; see `durable.DurableStore.abandoned`."""
         is_given = leases.c.given & (leases.c.owner == replica)

@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func
-
 from ...core.events import Encoded
 from ...database.purpose import Purpose
 from ...errors import ConfigError, LeaseLostError, StorageError
 from ..base import Listener
-from ..durable import WINDOW, ChannelState, Lease
+from ..durable import WINDOW, ChannelState, Lease, LeaseLimit
 from .lease_watchers import LeaseWatchers
+from .limits import keep_trying
 from .mirrors import Mirrors
 from .notices import announce
 from .opening import open_database
@@ -43,7 +42,7 @@ from .requests import Append, Close, Create, Discard
 from .retention import Tidied, Tidy
 from .session import OWNERS
 from .sqlite import SQLite
-from .tables import VERSION_TABLE, leases, to_text
+from .tables import VERSION_TABLE
 from .windows import Windows
 from .writer import Writer
 
@@ -115,6 +114,7 @@ class DatabaseStore:
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self._lasts = lasts
+        self._timeout = timeout
         self._budget = budget
         self._log = log
         self._replica = f"{socket.gethostname()}/{secrets.token_hex(6)}"
@@ -315,9 +315,19 @@ class DatabaseStore:
 
     # -- leases
 
-    async def lease(self, name: str, state: bytes, *, key: str = "", user: str = "") -> None:
+    async def lease(
+        self,
+        name: str,
+        state: bytes,
+        *,
+        key: str = "",
+        user: str = "",
+        client: str = "",
+        limits: Sequence[LeaseLimit] = (),
+    ) -> None:
         """Create a lease; see `durable.DurableStore.lease`."""
-        await self._writer.submit(CreateLease(name, state, key, user))
+        request = CreateLease(name, state, key, user, client, limits if self.is_shared else ())
+        await keep_trying(lambda: self._writer.submit(request), patience=self._timeout)
 
     async def renew(self, name: str, state: bytes) -> None:
         """Replace the state of a lease; see `durable.DurableStore.renew`."""
@@ -375,14 +385,7 @@ class DatabaseStore:
         self, prefix: str, *, ended: bool | None = None, user: str | None = None
     ) -> list[Lease]:
         """List leases; see `durable.DurableStore.leases`."""
-        begin = to_text(prefix)
-        # Not LIKE, which ignores the case in SQLite.
-        conditions: list[Any] = [func.substr(leases.c.name, 1, len(begin)) == begin]
-        if ended is not None:
-            conditions.append(leases.c.ended.is_not(None) if ended else leases.c.ended.is_(None))
-        if user is not None:
-            conditions.append(leases.c.user == to_text(user))
-        return await self._reader.leases(*conditions)
+        return await self._reader.leases_of(prefix, ended=ended, user=user)
 
     async def abandoned(self) -> list[Lease]:
         """List leases whose owner is gone; see `durable.DurableStore.abandoned`."""

@@ -61,6 +61,8 @@ leases = Table(
     Column("owner", Text, nullable=False),
     Column("fence", BigInteger, nullable=False),
     Column("user", Text, nullable=False),
+    # Until it has ended.
+    Column("client", Text, nullable=False, server_default=""),
     Column("state", LargeBinary, nullable=False),
     Column("created", _SECONDS, nullable=False),
     # Null while it has not ended.
@@ -73,6 +75,13 @@ leases = Table(
     # When another replica had viewers of it.
     Column("seen", _SECONDS),
     Index("leases_by_expiry", "expires"),
+)
+# The table also has what has ended, which is a hundred times as much.
+Index(
+    "leases_running",
+    leases.c.number,
+    postgresql_where=leases.c.ended.is_(None),
+    sqlite_where=leases.c.ended.is_(None),
 )
 
 channels = Table(

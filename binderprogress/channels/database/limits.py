@@ -1,0 +1,88 @@
+"""Limits of leases that have not ended, in all replicas."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+from sqlalchemy import ColumnElement, func, select
+
+from ...errors import LeaseLimitError, StorageError
+from ..durable import LeaseLimit
+from .session import Session
+from .tables import leases, to_text
+
+__all__ = ["Refusal", "keep_trying", "refusal_of"]
+
+# Key of an advisory lock of PostgreSQL: an arbitrary number.
+_LOCK = 7_263_541_910
+
+_PAUSE = 0.002, 0.02
+"""Seconds after which a lease is requested again while another replica creates one."""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why a lease is not created.
+
+    Attributes
+    ----------
+    number : int or None
+        Which limit is reached. None: another replica creates a lease at this moment.
+    count : int
+        How many leases the limit counts.
+    """
+
+    number: int | None = None
+    count: int = 0
+
+
+def refusal_of(session: Session, limits: Sequence[LeaseLimit]) -> Refusal | None:
+    """Check limits. Until the end of the transaction, no other replica can create such a lease."""
+    # Not waited for: a replica that is paused with this lock would stop the events of all others.
+    if not session.connection.scalar(select(func.pg_try_advisory_xact_lock(_LOCK))):
+        return Refusal()
+    # A statement of its own, because it sees what was committed before it began.
+    counts = select(*(func.count().filter(_counted(limit)) for limit in limits))
+    row = session.connection.execute(counts.where(leases.c.ended.is_(None))).one()
+    for number, (limit, count) in enumerate(zip(limits, row, strict=True)):
+        if count >= limit.most:
+            return Refusal(number, count)
+    return None
+
+
+def _counted(limit: LeaseLimit) -> ColumnElement[bool]:
+    condition = leases.c.name.startswith(to_text(limit.prefix), autoescape=True)
+    if limit.user:
+        condition &= leases.c.user == to_text(limit.user)
+    if limit.client:
+        condition &= leases.c.client == to_text(limit.client)
+    return condition
+
+
+async def keep_trying(request: Callable[[], Awaitable[Refusal | None]], *, patience: float) -> None:
+    """Request a lease until no other replica creates one at the same moment.
+
+    Parameters
+    ----------
+    request : callable
+    patience : float
+        Seconds.
+
+    Raises
+    ------
+    LeaseLimitError
+        If a limit is reached.
+    StorageError
+        If another replica is paused while it creates one, for too long.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + patience
+    while (refusal := await request()) is not None:
+        if refusal.number is not None:
+            raise LeaseLimitError(number=refusal.number, count=refusal.count)
+        if loop.time() >= until:
+            raise StorageError("Another replica does not release a lock of the database.")
+        # At random, so that two replicas do not meet again.
+        await asyncio.sleep(random.uniform(*_PAUSE))  # noqa: S311 - not a secret
