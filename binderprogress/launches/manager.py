@@ -59,7 +59,11 @@ class LaunchManager(LoggingConfigurable):
         The folder for the full logs of builds. The default is a temporary one.
     """
 
-    max_launches = Integer(200, help="Maximum number of running launches.").tag(config=True)
+    max_launches = Integer(
+        200,
+        help="Maximum number of running launches. Replicas that share a database count together, "
+        "for this and for the limits of clients and users.",
+    ).tag(config=True)
 
     max_launches_per_client = Integer(
         50,
