@@ -15,7 +15,15 @@ import msgspec
 
 from .base import ChannelStore
 
-__all__ = ["WINDOW", "ChannelState", "DurableStore", "Lease", "LeaseLimit"]
+__all__ = [
+    "WINDOW",
+    "ChannelState",
+    "DurableStore",
+    "Lease",
+    "LeaseLimit",
+    "RequestCount",
+    "SharedRates",
+]
 
 WINDOW = 256 * 1024
 """Bytes of a channel's newest events that a store keeps in memory until the channel is closed."""
@@ -90,6 +98,43 @@ class ChannelState(msgspec.Struct, frozen=True):
     closed: bool
 
 
+class RequestCount(msgspec.Struct, frozen=True, kw_only=True):
+    """The requests of a client in a period.
+
+    Attributes
+    ----------
+    count : int
+        Number of requests, with this one. It exceeds the limit by one if this one is refused.
+    seconds : float
+        Until the period is over.
+    """
+
+    count: int
+    seconds: float
+
+
+class SharedRates(Protocol):
+    """Counts the requests of clients in all replicas."""
+
+    async def count(self, client: str, *, limit: int, period: float) -> RequestCount:
+        """Count one request. The period of a client begins with its first request.
+
+        Parameters
+        ----------
+        client : str
+        limit : int
+            Maximum number of requests in a period. Requests above it are not counted.
+        period : float
+            Seconds.
+
+        Raises
+        ------
+        StorageError
+            If the store cannot be reached.
+        """
+        ...
+
+
 @runtime_checkable
 class DurableStore(ChannelStore, Protocol):
     """A channel store that keeps launches, too.
@@ -110,6 +155,11 @@ class DurableStore(ChannelStore, Protocol):
     @property
     def is_shared(self) -> bool:
         """Whether other processes may use the store at the same time."""
+        ...
+
+    @property
+    def rates(self) -> SharedRates | None:
+        """Counts requests in all replicas. None: no other process uses the store."""
         ...
 
     async def open(self) -> None:

@@ -31,6 +31,7 @@ from .learner import Learner
 from .ledger import Ledger
 from .log_files import LogFiles
 from .outcomes import Outcomes
+from .replicas import Replicas
 from .runner import LaunchRunner, Timeouts
 from .running import RunningLaunches
 from .shared_builds import SharedBuilds
@@ -175,6 +176,8 @@ class LaunchManager(LoggingConfigurable):
         self._ledger = Ledger(channels, codec, patience=self.storage_patience, log=self.log)
         self.storage = self._ledger.waiting
         """What waits for a store that is away."""
+        self.replicas = Replicas(self._ledger)
+        """This server among all that share the store."""
         self._channels = Channels(
             channels,
             patience=self.storage_patience if self.is_durable else 0.0,

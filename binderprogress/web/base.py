@@ -197,7 +197,7 @@ class Handler(RedactedLogHandler):
         target = specs.read_address(address, ref)
         if not target.refs:
             return target
-        self.web.limiter.take(self.caller.account)
+        await self.web.limiter.admit(self.caller.account)
         resolved = await self.web.launches.find_ref(target.spec, target.refs)
         return target.at(resolved or target.spec.ref)
 
@@ -347,7 +347,7 @@ class ApiHandler(Handler):
         StorageError
             If the launch cannot be stored.
         """
-        self.web.limiter.take(self.caller.account)
+        await self.web.limiter.admit(self.caller.account)
         return await self.web.launches.start(spec, self.caller)
 
     def become_viewer(self) -> None:

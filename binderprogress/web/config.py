@@ -83,8 +83,8 @@ class Web(LoggingConfigurable):
 
     rate_limit = Integer(
         60,
-        help="Maximum number of launches that one client may start within rate_period. "
-        "0 disables the limit.",
+        help="Maximum number of launches that one client may start within rate_period. Replicas "
+        "that share a database count together. 0 disables the limit.",
     ).tag(config=True)
 
     rate_period = Float(60.0, help="The period of rate_limit, in seconds.").tag(config=True)
@@ -174,7 +174,12 @@ class Web(LoggingConfigurable):
         """Sends events to the viewers."""
         self.access: Access = access or Everyone()
         """Identifies users and decides what they may do."""
-        self.limiter = RateLimiter(limit=self.rate_limit, period=self.rate_period)
+        self.limiter = RateLimiter(
+            limit=self.rate_limit,
+            period=self.rate_period,
+            shared=launches.replicas.rates,
+            log=self.log,
+        )
         self.history_threads = DaemonThreads(
             "history query", most=_MOST_QUERIES, timeout=self.history_timeout
         )

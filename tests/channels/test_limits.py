@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from binderprogress.channels.database.limits import keep_trying
+from binderprogress.channels.database.limits import Refusal, keep_trying
 from binderprogress.channels.database.store import DatabaseStore
 from binderprogress.channels.durable import DurableStore, LeaseLimit
 from binderprogress.errors import LeaseLimitError, StorageError
@@ -126,9 +126,9 @@ async def test_the_client_is_forgotten_at_the_end(database_url: str) -> None:
 
 
 @asynchronous(30)
-async def test_a_file_for_one_process_counts_nothing(tmp_path: os.PathLike[str]) -> None:
+async def test_a_file_for_one_process_counts_nothing(tmp_path: Path) -> None:
     # Its process does.
-    async with running(SQLiteReplicas(tmp_path).new()) as store:  # type: ignore[arg-type] # it is a path
+    async with running(SQLiteReplicas(tmp_path).new()) as store:
         await fill(store, "launch.1", "launch.2", "launch.3")
         assert await refused(store, [IN_ALL]) is None
 
@@ -152,8 +152,6 @@ async def test_a_replica_that_is_paused_with_the_lock_does_not_stop_the_events_o
 
 @asynchronous(10)
 async def test_a_lock_is_not_waited_for_for_ever() -> None:
-    from binderprogress.channels.database.limits import Refusal
-
     count = 0
 
     async def request() -> Refusal:

@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from binderprogress.channels.base import Listener
-from binderprogress.channels.durable import ChannelState, Lease, LeaseLimit
+from binderprogress.channels.durable import (
+    ChannelState,
+    Lease,
+    LeaseLimit,
+    RequestCount,
+    SharedRates,
+)
 from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.events import Encoded
 from binderprogress.errors import (
@@ -39,6 +45,7 @@ class Memory:
         self.leases: dict[str, Lease] = {}
         self.expires: dict[str, float] = {}
         self.clients: dict[str, str] = {}
+        self.rates: dict[str, tuple[float, int]] = {}
         self.channels: dict[str, _Channel] = {}
         self.events = MemoryChannelStore()
         self.alive: set[str] = set()
@@ -68,6 +75,19 @@ class DurableMemoryStore:
         """Whether everything that is asked of it fails."""
         self._fences: dict[str, int] = {}
         """The fencing numbers with which this replica owns leases."""
+
+    @property
+    def rates(self) -> SharedRates:
+        return self
+
+    async def count(self, client: str, *, limit: int, period: float) -> RequestCount:
+        await self._suspend()
+        now = asyncio.get_running_loop().time()
+        end, count = self.memory.rates.get(client, (0.0, 0))
+        if now >= end:
+            end, count = now + period, 0
+        self.memory.rates[client] = end, min(count + 1, limit + 1)
+        return RequestCount(count=min(count + 1, limit + 1), seconds=end - now)
 
     @property
     def is_shared(self) -> bool:

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, delete, func, select
 
 from .ownership import alive, delete_lease
 from .session import NO_LEASE, Session
-from .tables import Now, channels, leases, replicas
+from .tables import Now, channels, leases, rates, replicas
 
 __all__ = ["Tidied", "Tidy"]
 
@@ -103,3 +103,4 @@ class Tidy(msgspec.Struct):
         session.delete_channels(list(session.connection.scalars(gone.limit(_COUNT))))
         old = replicas.c.until < Now() - _KEEP_REPLICAS
         session.connection.execute(delete(replicas).where(old))
+        session.connection.execute(delete(rates).where(rates.c.until <= Now()))

@@ -37,6 +37,7 @@ from .ownership import (
     Taken,
 )
 from .postgresql import PostgreSQL
+from .rates import Rates
 from .reader import Reader
 from .requests import Append, Close, Create, Discard
 from .retention import Tidied, Tidy
@@ -140,6 +141,8 @@ class DatabaseStore:
             where=self._database.where,
             timeout=timeout,
         )
+        self.rates = Rates(self._reader) if self.is_shared else None
+        """Counts requests; see `durable.DurableStore.rates`."""
         self._notifications: Notifications | None = None
         self._writer: Writer
         self._mirrors: Mirrors

@@ -29,6 +29,7 @@ __all__ = [
     "from_text",
     "leases",
     "metadata",
+    "rates",
     "replicas",
     "to_text",
 ]
@@ -111,6 +112,18 @@ batches = Table(
     Column("sealed", Boolean, nullable=False),
     # The events as they are sent, one after the other.
     Column("data", LargeBinary, nullable=False),
+)
+
+
+# Unlogged in PostgreSQL: it is written for each request that is limited, and after a crash of the
+# database nobody misses it.
+rates = Table(
+    "rates",
+    metadata,
+    # A hash, because names of users may be too long for an index.
+    Column("client", String(64), primary_key=True),
+    Column("until", _SECONDS, nullable=False),
+    Column("count", Integer, nullable=False),
 )
 
 

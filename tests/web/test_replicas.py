@@ -1,0 +1,183 @@
+"""Two servers that share a real PostgreSQL, as their clients see them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from tornado.httpclient import AsyncHTTPClient, HTTPResponse
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from traitlets.config import Config
+
+from binderprogress.backends.base import BuildResult, PairedBackend, ResolvedSpec
+from binderprogress.backends.codec import Codec
+from binderprogress.channels.database.store import DatabaseStore
+from binderprogress.core.specs import Spec
+from binderprogress.errors import TooManyRequestsError
+from binderprogress.launches import LaunchManager
+from binderprogress.web import rate_limit
+from binderprogress.web.app import make_app
+from binderprogress.web.config import Web
+from binderprogress.web.rate_limit import RateLimiter
+
+from ..launches.parts import WITHIN
+from ..support.asynchronous import asynchronous
+from ..support.postgresql import PostgreSQL, empty_database, running_postgresql
+from ..support.replay import PlayedBuilder, PlayedLauncher
+from ..support.replicas import KEY, LOG
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgreSQL]:
+    with running_postgresql() as server:
+        yield server
+
+
+@pytest.fixture
+def url(server: PostgreSQL) -> Iterator[str]:
+    with empty_database(server.url) as url:
+        yield url
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine may be too busy for a second."""
+    monkeypatch.setattr(rate_limit, "_PATIENCE", WITHIN)
+
+
+class Builder(PlayedBuilder):
+    """Its builds go on until they are cancelled."""
+
+    codec = Codec(Spec, ResolvedSpec, BuildResult)
+
+
+class Replica:
+    """A server on a port of its own."""
+
+    def __init__(self, url: str, **config: Any) -> None:
+        self.store = DatabaseStore(url, keys=KEY, log=LOG, lasts=config.pop("lasts", 60.0))
+        self.launches = LaunchManager(
+            channels=self.store,
+            backend=PairedBackend(Builder(), PlayedLauncher()),
+            config=Config(config),
+        )
+        self.web = Web(launches=self.launches, config=Config(config))
+        self._server = HTTPServer(make_app(self.web))
+        self._count = 0
+
+    async def open(self) -> None:
+        await self.launches.open()
+        sockets = bind_sockets(0, "127.0.0.1")
+        self._server.add_sockets(sockets)
+        self.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
+
+    async def close(self) -> None:
+        self._server.stop()
+        await asyncio.wait_for(self.launches.close(), WITHIN)
+        await self._server.close_all_connections()
+
+    async def get(self, path: str) -> HTTPResponse:
+        return await AsyncHTTPClient().fetch(self.url + path, raise_error=False)
+
+    async def start(self) -> HTTPResponse:
+        self._count += 1
+        spec = f"gh/ada/penguins/{self.store.replica[-6:]}-{self._count}"
+        return await AsyncHTTPClient().fetch(
+            f"{self.url}/api/launches",
+            method="POST",
+            headers={"Content-Type": "application/json"},
+            body=json.dumps({"spec": spec}),
+            raise_error=False,
+        )
+
+
+@asynccontextmanager
+async def replica(url: str, **config: Any) -> AsyncIterator[Replica]:
+    one = Replica(url, **config)
+    await one.open()
+    try:
+        yield one
+    finally:
+        await one.close()
+
+
+# -- the rate limit
+
+
+@asynchronous(120)
+async def test_alternating_between_replicas_does_not_double_the_rate_limit(url: str) -> None:
+    limit = {"rate_limit": 4, "rate_period": 600.0}
+    async with replica(url, Web=limit) as one, replica(url, Web=limit) as other:
+        for each in (one, other, one, other):
+            assert (await each.start()).code == 201
+        for each in (one, other, one, other):
+            refused = await each.start()
+            assert refused.code == 429
+            assert 1 <= int(refused.headers["Retry-After"]) <= 600
+            assert "more than 4 launches in 600 seconds" in refused.body.decode()
+        assert one.launches.running == other.launches.running == 2
+
+
+@asynchronous(60)
+async def test_a_client_above_its_limit_does_not_load_the_database(url: str) -> None:
+    """Attack: a flood of requests, each of which is refused."""
+    async with replica(url, Web={"rate_limit": 1, "rate_period": 600.0}) as one:
+        await one.web.limiter.admit("192.0.2.7")
+        one.store._reader.close()
+        for _ in range(100):
+            with pytest.raises(TooManyRequestsError):
+                await one.web.limiter.admit("192.0.2.7")
+        assert not one.web.limiter._is_alone
+
+
+class Clock:
+    seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@asynchronous(120)
+async def test_without_the_database_each_replica_counts_for_itself(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    with running_postgresql() as server:
+        store = DatabaseStore(server.url, keys=KEY, log=LOG)
+        await store.open()
+        limiter = RateLimiter(limit=5, period=600.0, clock=clock, shared=store.rates, log=LOG)
+        other = RateLimiter(limit=5, period=600.0, shared=store.rates, log=LOG)
+        await limiter.admit("ada")
+        await other.admit("ada")
+        await limiter.admit("ada")
+        server.pause()
+        monkeypatch.setattr(rate_limit, "_PATIENCE", 1.0)
+        try:
+            with caplog.at_level(logging.INFO, logger=LOG.name):
+                # It goes on from what it knows, and asks once.
+                for _ in range(2):
+                    await limiter.admit("ada")
+                with pytest.raises(TooManyRequestsError):
+                    await limiter.admit("ada")
+                clock.seconds += rate_limit._PAUSE
+                await limiter.admit("grace")
+        finally:
+            server.resume()
+        (said,) = [one.message for one in caplog.records if "rate limit" in one.message]
+        assert said.startswith("The rate limit counts requests to this replica only: ")
+        assert said.endswith("did not answer within 1 s")
+        monkeypatch.setattr(rate_limit, "_PATIENCE", WITHIN)
+        caplog.clear()
+        with caplog.at_level(logging.INFO, logger=LOG.name):
+            async with asyncio.timeout(WITHIN):
+                while limiter._is_alone:
+                    clock.seconds += rate_limit._PAUSE
+                    await limiter.admit(f"client {clock.seconds}")
+        assert "counts requests to all replicas again" in caplog.text
+        await store.shutdown()
