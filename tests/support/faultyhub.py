@@ -87,10 +87,10 @@ class FaultyHub:
             return _error(400, f"{user} is not starting...")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **VERSION})
         await response.prepare(request)
-        await response.write(_event(message="Server requested", progress=0))
+        await response.write(event(message="Server requested", progress=0))
         await self.ready.wait()
         self.users[user] = "ready"
-        await response.write(_event(message="Ready", ready=True, url=f"/user/{user}/"))
+        await response.write(event(message="Ready", ready=True, url=f"/user/{user}/"))
         return response
 
     async def _look(self, _request: web.Request, user: str) -> web.StreamResponse:
@@ -125,6 +125,13 @@ class FaultyHub:
 async def faulty_hub() -> AsyncIterator[FaultyHub]:
     """Run one on a free port."""
     hub = FaultyHub()
+    async with serving(hub):
+        yield hub
+
+
+@asynccontextmanager
+async def serving(hub: FaultyHub) -> AsyncIterator[None]:
+    """Serve one on a free port."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", hub.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -134,7 +141,7 @@ async def faulty_hub() -> AsyncIterator[FaultyHub]:
     port = runner.addresses[0][1]
     hub.url = f"http://127.0.0.1:{port}/"
     try:
-        yield hub
+        yield
     finally:
         await runner.cleanup()
 
@@ -205,5 +212,6 @@ def _error(code: int, message: str, **more: str) -> web.Response:
     return web.json_response({"status": code, "message": message}, status=code, headers=headers)
 
 
-def _event(**fields: Any) -> bytes:
+def event(**fields: Any) -> bytes:
+    """Encode an event of the progress stream."""
     return f"data: {json.dumps(fields)}\n\n".encode()
