@@ -264,16 +264,14 @@ def service(
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
-    async def start() -> None:
-        await hub.start()
-        await hub.available()
-
-    asyncio.run_coroutine_threadsafe(start(), loop).result(60)
+    asyncio.run_coroutine_threadsafe(hub.start(), loop).result(60)
     found = Service(hub, {"own": own_token, "admin": admin, "robot": robot})
     try:
         if by_hand:
+            # Meanwhile: the Hub waits up to half a minute for a service that it does not start.
             env = _by_hand(hub.url, managed)
             starting.enter_context(program(*command, env=env, log=folder / "service.log"))
+        asyncio.run_coroutine_threadsafe(hub.available(), loop).result(60)
         _answers(f"{found.url}health", hub_folder / "jupyterhub.log")
         yield found
     finally:
