@@ -1,24 +1,21 @@
-"""Fixtures with a real podman; see `podman_support`."""
+"""Fixtures with a real podman; see `podman_support`. They end with the last test of this folder."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from .podman_support import BASE_IMAGE, Build, Podman, Repository, base_tar, why_not
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def podman() -> Iterator[Podman]:
     """A throw-away podman that has the base image."""
     reason = why_not()
     if reason is not None:
         pytest.skip(reason)
-    # Not pytest's own folder: the path of a socket must be short.
-    environment = Podman(Path(tempfile.mkdtemp(prefix="binderprogress-podman-")))
+    environment = Podman()
     try:
         environment.run("import", "--quiet", str(base_tar()), BASE_IMAGE, timeout=120)
         yield environment
@@ -26,25 +23,25 @@ def podman() -> Iterator[Podman]:
         environment.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def podman_service(podman: Podman) -> Iterator[str]:
     """The address of podman's service, for DOCKER_HOST."""
     with podman.service() as address:
         yield address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     return Repository(tmp_path_factory.mktemp("repository") / "good")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def failing_repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     last = 'python3 -c "import no_such_module"'
     return Repository(tmp_path_factory.mktemp("repository") / "failing", last=last)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def image(podman: Podman, repository: Repository) -> str:
     """The name of the image of `repository`, built."""
     name = f"localhost/binderprogress-test:{repository.commit}"

@@ -26,13 +26,14 @@ import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from binderprogress.backends.processes import supervisor as supervisor_program
 from binderprogress.backends.repo2docker.images import LABEL
@@ -40,6 +41,12 @@ from binderprogress.backends.repo2docker.images import LABEL
 from ..support.packages import kept_folder
 
 BASE_IMAGE = "localhost/binderprogress-test-base:1"
+
+# Not in pytest's own folder: the path of a socket must be short.
+_PREFIX = "binderprogress-podman-"
+_OWNER = "owner.lock"
+# Of whoever makes or removes such a folder.
+_LOCK = kept_folder() / "podman.lock"
 
 CONTAINERS_CONF = """\
 [containers]
@@ -84,7 +91,7 @@ def why_not() -> str | None:
 
 
 class Podman:
-    """A podman whose whole state is in one folder.
+    """A podman whose whole state is in one temporary folder.
 
     Attributes
     ----------
@@ -92,8 +99,13 @@ class Podman:
         The environment in which ``podman``, and what calls it, use that folder.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self) -> None:
+        with FileLock(_LOCK):
+            _remove_abandoned()
+            self._folder = folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+            # The kernel releases it when this process ends.
+            self._owned = FileLock(folder / _OWNER)
+            self._owned.acquire()
         (folder / "tmp").mkdir()
         files = {"containers.conf": CONTAINERS_CONF, "storage.conf": STORAGE_CONF}
         for name, text in files.items():
@@ -156,11 +168,9 @@ class Podman:
         for process in left:
             process.kill()
         self._forget_killed_steps()
-        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-        # The innermost first.
-        for mount in sorted((m for m in mounts if m.startswith(f"{self._folder}/")), reverse=True):
-            subprocess.run(["umount", "--", mount], check=True, timeout=20)
-        shutil.rmtree(self._folder)
+        with FileLock(_LOCK):
+            _remove(self._folder)
+            self._owned.release()
         if left:
             raise RuntimeError(f"These were left running: {left}")
 
@@ -172,6 +182,26 @@ class Podman:
         for entry in json.loads(listed.stdout or "null") or []:
             if Path(entry["bundle"]).is_relative_to(self._folder):
                 subprocess.run(["runc", "delete", "--force", entry["id"]], check=True, timeout=20)
+
+
+def _remove_abandoned() -> None:
+    """Remove what test runs that were killed have left.
+
+    With the mounts of one such run, the start of each namespace takes several times as long.
+    Processes in its containers may still use them.
+    """
+    for owner in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_OWNER}"):
+        lock = FileLock(owner)
+        with contextlib.suppress(Timeout), lock.acquire(blocking=False):
+            _remove(owner.parent, "--lazy")
+
+
+def _remove(folder: Path, *options: str) -> None:
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    # The innermost first.
+    for mount in sorted((m for m in mounts if m.startswith(f"{folder}/")), reverse=True):
+        subprocess.run(["umount", *options, "--", mount], check=True, timeout=20)
+    shutil.rmtree(folder)
 
 
 def await_unix_socket(path: Path, process: subprocess.Popen[bytes], *, timeout: float) -> None:

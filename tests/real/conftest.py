@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -18,8 +16,7 @@ def local_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHub]:
     reason = why_not()
     if reason is not None:
         pytest.skip(reason)
-    # Not pytest's own folder: the path of a socket must be short.
-    podman = Podman(Path(tempfile.mkdtemp(prefix="binderprogress-podman-")))
+    podman = Podman()
     try:
         podman.run("import", "--quiet", str(base_tar()), BASE_IMAGE, timeout=120)
         with (
