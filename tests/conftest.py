@@ -20,7 +20,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from xdist.scheduler import LoadFileScheduling
 
-from .support.packages import uv_cache
+from .support.packages import EXCLUDE, excluded, uv_cache
 from .support.processes import BIN, environment, program
 from .support.repositories import repository
 
@@ -47,6 +47,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment] # typeshed lacks None
 
 os.environ["UV_CACHE_DIR"] = str(uv_cache())
+os.environ[EXCLUDE] = str(excluded())
 
 # The history of the one who runs the tests stays as it is; uv's Pythons are where they always are.
 _pythons = subprocess.check_output([BIN / "uv", "python", "dir"], text=True).strip()

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from ..support.packages import EXCLUDE
 from ..support.processes import BIN, Program, program
 
 
@@ -37,6 +38,7 @@ def server(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Ite
         # Without Jupyter by default, to save time.
         "c.LocalBuilder.base_packages = []\n"
         "c.LocalBuilder.link_mode = 'hardlink'\n"
+        f"c.LocalBuilder.pass_environment = [{EXCLUDE!r}]\n"
         "c.GitResolver.timeout = 5.0\n"
     )
     arguments = ["binderprogress", "serve", "--port", "0", "-f", str(config)]

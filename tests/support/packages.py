@@ -2,6 +2,9 @@
 
 uv's cache has no bytecode, so Python compiles JupyterLab for each new environment, which takes
 longer than the start of its server. With hard links, uv installs what is next to the modules, too.
+
+A third of the files of an environment with JupyterLab are those of jedi, which completes code.
+IPython works without it, so most tests leave it out, with uv's `EXCLUDE`.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ _PACKAGES = [
     *("alembic>=1.13", "configurable-http-proxy>=0.4", "jupyter-repo2docker", "jupyterhub>=5.5.1"),
     *("aiohttp", "rich", "sqlalchemy>=2"),
 ]
+EXCLUDE = "UV_EXCLUDE"
+"""The variable that names a file with packages to leave out. Builds see it if it is passed on."""
+
 _MAX_AGE = 86400.0
 """Seconds. There may be new versions then."""
 
@@ -42,6 +48,11 @@ def kept_folder() -> Path:
 def uv_cache() -> Path:
     """Return the folder of uv's cache."""
     return kept_folder() / "uv"
+
+
+def excluded() -> Path:
+    """Return the file for `EXCLUDE`."""
+    return Path(__file__).with_name("excluded.txt")
 
 
 @functools.cache

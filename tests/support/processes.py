@@ -16,7 +16,7 @@ from typing import IO
 
 import psutil
 
-from .packages import compile_jupyter
+from .packages import EXCLUDE, compile_jupyter
 
 MARK = "BINDERPROGRESS_TEST"
 BIN = Path(sys.executable).parent
@@ -105,7 +105,8 @@ def environment(cache: Path) -> dict[str, str]:
     config = cache / "config" / "binderprogress_config.py"
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(
-        f"c.GitResolver.pass_environment = [{MARK!r}]\nc.LocalBuilder.link_mode = 'hardlink'\n"
+        f"c.GitResolver.pass_environment = {[MARK, EXCLUDE]}\n"
+        "c.LocalBuilder.link_mode = 'hardlink'\n"
     )
     compile_jupyter()
     return {

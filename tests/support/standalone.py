@@ -15,7 +15,7 @@ from traitlets.config import Config
 
 from binderprogress.deploy.standalone import Standalone
 
-from .packages import compile_jupyter
+from .packages import EXCLUDE, compile_jupyter
 
 T = TypeVar("T")
 
@@ -70,6 +70,8 @@ def running(folder: Path, **more: Any) -> Iterator[Running]:
     config = Config(more)
     if "link_mode" not in config.LocalBuilder:
         config.LocalBuilder.link_mode = "hardlink"
+    if "pass_environment" not in config.LocalBuilder:
+        config.LocalBuilder.pass_environment = [EXCLUDE]
     if "confirm_foreign" not in config.Web:
         config.Web.confirm_foreign = False
     config.LocalBuilder.local_folders = [str(folder)]
