@@ -13,6 +13,9 @@ STATIC := share/binderprogress/static
 JS_SOURCES := $(shell find js/src js/scripts js/public -type f 2>/dev/null) js/package.json js/package-lock.json \
   js/tsconfig.json js/vite.config.ts
 
+# Processes of the tests outside the core.
+WORKERS ?= $(shell n=$$(( 3 * $$(getconf _NPROCESSORS_ONLN) )); echo $$(( n > 12 ? 12 : n )))
+
 # Of `make fuzz`; no target means all.
 SECONDS_EACH := $(or $(SECONDS),60)
 
@@ -48,13 +51,14 @@ test: install os-packages ## everything that CI checks
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint test-js
 	@$(MAKE) --no-print-directory test-py
 
-# The core's own tests have to cover it; the other tests wait more than they compute. Beside them,
-# two at a time, each fuzz target runs for a minute at the lowest priority: they end before the tests.
+# The core's own tests have to cover it; the other tests wait more than they compute, so there are
+# three processes for each processor. Beside them, two at a time, each fuzz target runs for a minute at
+# the lowest priority: they end before the tests.
 test-py:
 	@log=$$(mktemp); nice -n 19 $(BIN)/python -m tests.fuzz >"$$log" 2>&1 & fuzz=$$!; \
 	trap 'kill $$fuzz 2>/dev/null || true; rm -f "$$log"' EXIT; \
 	$(BIN)/python -m pytest tests/core --numprocesses=2 --cov --cov-fail-under=100; \
-	$(BIN)/python -m pytest --ignore=tests/core --numprocesses=4 --dist=loadfile --no-loadscope-reorder \
+	$(BIN)/python -m pytest --ignore=tests/core --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder \
 	  $(PYTEST_ARGS); \
 	wait $$fuzz || { cat "$$log"; exit 1; }; \
 	cat "$$log"

@@ -20,6 +20,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from xdist.scheduler import LoadFileScheduling
 
+from .support.durations import Durations, guessed
 from .support.packages import EXCLUDE, excluded, uv_cache
 from .support.processes import BIN, environment, program
 from .support.repositories import repository
@@ -69,25 +70,6 @@ if importlib.util.find_spec("binderhub") is None:
     sys.path.append(str(Path(__file__).parent / "doubles"))
 
 
-# How long a test with a marker takes, compared with one that has none.
-_WEIGHTS = {"podman": 100, "hub": 30, "browser": 15}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the longest files first, so that no worker is left with one at the end."""
-    weights: Counter[Path] = Counter()
-    for item in items:
-        marked = (weight for name, weight in _WEIGHTS.items() if item.get_closest_marker(name))
-        weights[item.path] += max(marked, default=1)
-    items.sort(key=lambda item: -weights[item.path])
-
-
-def pytest_collection_finish() -> None:
-    """Collect garbage from now on, except for what the collection of tests has made."""
-    gc.freeze()
-    gc.enable()
-
-
 # Tests that share something for which the start takes long: podman's images, the demo.
 _TOGETHER = {
     "tests/podman/": "podman",
@@ -97,18 +79,47 @@ _TOGETHER = {
 }
 
 
+def _group(nodeid: str) -> str:
+    """Return what one process runs as a whole: a file, or one of the above."""
+    groups = (group for start, group in _TOGETHER.items() if nodeid.startswith(start))
+    return next(groups, nodeid.partition("::")[0])
+
+
 class Scheduling(LoadFileScheduling):
     """Like ``--dist=loadfile``, but some tests of several files run in one process."""
 
     def _split_scope(self, nodeid: str) -> str:
-        groups = (group for start, group in _TOGETHER.items() if nodeid.startswith(start))
-        return next(groups, super()._split_scope(nodeid))
+        return _group(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
     """Return the scheduler of ``--dist=loadfile``."""
     return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Note how long tests take, for the next run."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Durations(config), "durations")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run the longest groups first, so that no worker is left with one at the end."""
+    if hasattr(config, "workerinput"):
+        known = config.workerinput["durations"]
+    else:
+        known = config.pluginmanager.get_plugin("durations").known
+    seconds: Counter[str] = Counter()
+    for item in items:
+        seconds[_group(item.nodeid)] += known.get(item.nodeid, guessed(item))
+    items.sort(key=lambda item: -seconds[_group(item.nodeid)])
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage from now on, except for what the collection of tests has made."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
