@@ -8,6 +8,8 @@ lease, such as one that was paused, can change neither the lease nor the channel
 from __future__ import annotations
 
 import math
+import secrets
+import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -21,8 +23,10 @@ __all__ = [
     "DurableStore",
     "Lease",
     "LeaseLimit",
+    "Others",
     "RequestCount",
     "SharedRates",
+    "replica_name",
 ]
 
 WINDOW = 256 * 1024
@@ -98,6 +102,22 @@ class ChannelState(msgspec.Struct, frozen=True):
     closed: bool
 
 
+class Others(msgspec.Struct, frozen=True, kw_only=True):
+    """The other replicas that use a store.
+
+    Attributes
+    ----------
+    replicas : int
+        How many are alive.
+    launches, builds : int
+        How many of theirs have not ended. Those of replicas that are gone count, too.
+    """
+
+    replicas: int = 0
+    launches: int = 0
+    builds: int = 0
+
+
 class RequestCount(msgspec.Struct, frozen=True, kw_only=True):
     """The requests of a client in a period.
 
@@ -135,6 +155,11 @@ class SharedRates(Protocol):
         ...
 
 
+def replica_name() -> str:
+    """Return a name for this process that no other has: that of its machine, and a suffix."""
+    return f"{socket.gethostname()}/{secrets.token_hex(6)}"
+
+
 @runtime_checkable
 class DurableStore(ChannelStore, Protocol):
     """A channel store that keeps launches, too.
@@ -155,6 +180,14 @@ class DurableStore(ChannelStore, Protocol):
     @property
     def is_shared(self) -> bool:
         """Whether other processes may use the store at the same time."""
+        ...
+
+    @property
+    def others(self) -> Others:
+        """The other replicas, as last counted: a third of the lease time ago at most.
+
+        While the database is away, it stays as it was.
+        """
         ...
 
     @property

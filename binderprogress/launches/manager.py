@@ -176,7 +176,9 @@ class LaunchManager(LoggingConfigurable):
         self._ledger = Ledger(channels, codec, patience=self.storage_patience, log=self.log)
         self.storage = self._ledger.waiting
         """What waits for a store that is away."""
-        self.replicas = Replicas(self._ledger)
+        self.replicas = Replicas(
+            self._ledger, running=lambda: self.running, building=lambda: self.building
+        )
         """This server among all that share the store."""
         self._channels = Channels(
             channels,

@@ -17,7 +17,7 @@ from .._version import __version__
 from ..launches import Fanout, LaunchManager
 from .access import Access, Everyone
 from .gallery import Gallery, read_gallery
-from .metrics import LaunchCollector, registry
+from .metrics import LaunchCollector, ReplicaCollector, registry
 from .rate_limit import RateLimiter
 from .tickets import Tickets
 
@@ -196,9 +196,9 @@ class Web(LoggingConfigurable):
         """Additional variables for the template of the front page."""
         self.static_path = static_path
         """Path of the static files, relative to the base URL."""
-        self.collector = LaunchCollector(launches)
-        """Prometheus metrics of the launches."""
-        self.metrics = registry(self.collector, *collectors)
+        self.collectors = [LaunchCollector(launches), ReplicaCollector(launches.replicas)]
+        """Prometheus metrics of the launches and replicas."""
+        self.metrics = registry(*self.collectors, *collectors)
         """The Prometheus registry that ``/metrics`` serves."""
         self.badge_path = badge_path
         """Path of the badge, relative to the base URL."""

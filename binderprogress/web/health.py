@@ -25,7 +25,10 @@ class HealthHandler(ApiHandler):
         checks = [_check_launches(self.web.launches), *results]
         ok = all(check["ok"] for check in checks)
         self.set_status(200 if ok else 503)
-        self.write_json({"ok": ok, "checks": checks})
+        replicas = self.web.launches.replicas
+        self.write_json(
+            {"ok": ok, "replica": replicas.name, "replicas": replicas.count, "checks": checks}
+        )
 
     async def head(self) -> None:
         """Send only the status. Tornado omits the body."""
@@ -33,7 +36,8 @@ class HealthHandler(ApiHandler):
 
 
 def _check_launches(launches: LaunchManager) -> dict[str, Any]:
-    room = launches.max_launches - launches.running
+    in_all = launches.replicas.in_all
+    room = launches.max_launches - in_all.running
     memory, disk = launches.budgets.memory, launches.budgets.disk
     storage = launches.storage
     return {
@@ -44,6 +48,7 @@ def _check_launches(launches: LaunchManager) -> dict[str, Any]:
         "running": launches.running,
         "waiting": launches.phases()[Phase.WAITING],
         "building": launches.building,
+        "all_replicas": msgspec.to_builtins(in_all),
         "capacity": launches.max_launches,
         "retained": len(launches.budgets),
         "memory": {"used": memory.meter.used, "limit": memory.meter.limit},

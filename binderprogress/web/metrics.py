@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 
 from prometheus_client import CollectorRegistry, GCCollector, Histogram, Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
@@ -22,8 +22,16 @@ from ..core.log.reasons import REASONS
 from ..core.phases import TERMINAL, Phase
 from ..core.timing.breakdown import Kind, Trace
 from ..launches import Launch, LaunchManager
+from ..launches.replicas import Replicas
 
-__all__ = ["BUCKETS", "CleanupCollector", "LaunchCollector", "UpstreamCollector", "registry"]
+__all__ = [
+    "BUCKETS",
+    "CleanupCollector",
+    "LaunchCollector",
+    "ReplicaCollector",
+    "UpstreamCollector",
+    "registry",
+]
 
 BUCKETS = (0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 2400, 3600)
 """Seconds: a standby server takes one or two, and a build up to an hour."""
@@ -137,6 +145,25 @@ class LaunchCollector(Collector):
         for kind, seconds in trace.totals.items():
             if seconds:
                 self._kind_seconds.labels(kind).observe(seconds)
+
+
+class ReplicaCollector(Collector):
+    """The name of this replica, and how many there are.
+
+    Parameters
+    ----------
+    replicas : Replicas
+    """
+
+    def __init__(self, replicas: Replicas) -> None:
+        self._replicas = replicas
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the current metrics."""
+        info = InfoMetricFamily("binderprogress_replica", "The name of this replica")
+        info.add_metric([], {"replica": self._replicas.name})
+        yield info
+        yield _gauge("binderprogress_replicas", "Replicas that are alive", self._replicas.count)
 
 
 class UpstreamCollector(Collector):

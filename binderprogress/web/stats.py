@@ -14,6 +14,7 @@ from ..core.specs import PROVIDERS
 from ..errors import BadRequestError, HistoryUnavailableError, NotFoundError, RefusedError
 from ..history.store import NoHistory, Popular, Stats
 from ..launches import LaunchManager
+from ..launches.replicas import InAll
 from .base import ApiHandler, Handler
 
 __all__ = [
@@ -38,14 +39,14 @@ _PUBLIC_SCHEMES = ("http://", "https://")
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):
-    """The launches in progress.
+    """The launches in progress in this replica.
 
     Attributes
     ----------
     running, building : int
         Number of launches and of builds in progress.
     capacity : int
-        Maximum number of launches in progress.
+        Maximum number of launches in progress, in all replicas.
     phases : dict
         Number of launches by phase.
     """
@@ -70,7 +71,13 @@ class StatsAnswer(Stats, frozen=True, kw_only=True):
     providers, hosts : list of str
         Providers and hosts of the launches in the history. ``here`` is this server itself.
     live : Live
-        The launches in progress.
+        The launches in progress in this replica.
+    all_replicas : InAll
+        How many there are in all replicas.
+    replica : str
+        The name of this replica.
+    replicas : int
+        Number of replicas that are alive.
     lost : int
         Launches since the server started that could not be written to the history.
     """
@@ -82,6 +89,9 @@ class StatsAnswer(Stats, frozen=True, kw_only=True):
     providers: list[str]
     hosts: list[str]
     live: Live
+    all_replicas: InAll
+    replica: str
+    replicas: int
     lost: int
 
 
@@ -138,6 +148,9 @@ class StatsHandler(_NumberHandler):
                 providers=selection.providers,
                 hosts=selection.hosts,
                 live=_live(launches),
+                all_replicas=launches.replicas.in_all,
+                replica=launches.replicas.name,
+                replicas=launches.replicas.count,
                 lost=launches.history.lost,
             )
         )

@@ -12,6 +12,7 @@ from binderprogress.channels.durable import (
     ChannelState,
     Lease,
     LeaseLimit,
+    Others,
     RequestCount,
     SharedRates,
 )
@@ -75,6 +76,19 @@ class DurableMemoryStore:
         """Whether everything that is asked of it fails."""
         self._fences: dict[str, int] = {}
         """The fencing numbers with which this replica owns leases."""
+
+    @property
+    def others(self) -> Others:
+        theirs = [
+            lease.name
+            for lease in self.memory.leases.values()
+            if not lease.ended and lease.owner != self.replica
+        ]
+        return Others(
+            replicas=len(self.memory.alive - {self.replica}),
+            launches=sum(name.startswith("launch.") for name in theirs),
+            builds=sum(name.startswith("build.") for name in theirs),
+        )
 
     @property
     def rates(self) -> SharedRates:

@@ -107,6 +107,55 @@ async def replica(url: str, **config: Any) -> AsyncIterator[Replica]:
         await one.close()
 
 
+# -- how many there are
+
+
+async def say(one: Replica, *, replicas: int, running: int) -> None:
+    """Wait until a replica says how many there are, and check that it says so everywhere."""
+    async with asyncio.timeout(WITHIN):
+        while True:
+            health = json.loads((await one.get("/health")).body)
+            (check,) = health["checks"]
+            if (health["replicas"], check["all_replicas"]["running"]) == (replicas, running):
+                break
+            await asyncio.sleep(0.05)
+    assert health["replica"] == one.store.replica
+    assert check["running"] == one.launches.running
+    stats = json.loads((await one.get("/api/stats")).body)
+    assert (stats["replica"], stats["replicas"]) == (one.store.replica, replicas)
+    assert stats["all_replicas"]["running"] == running
+    assert stats["live"]["running"] == one.launches.running
+    metrics = (await one.get("/metrics")).body.decode()
+    assert f'binderprogress_replica_info{{replica="{one.store.replica}"}} 1.0' in metrics
+    assert f"binderprogress_replicas {replicas:.1f}" in metrics
+    assert f"binderprogress_launches_running {one.launches.running:.1f}" in metrics
+
+
+@asynchronous(120)
+async def test_each_replica_says_which_it_is_and_how_many_there_are(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger=LOG.name)
+    limit = {"lasts": 3.0, "LaunchManager": {"max_launches": 3}}
+    async with replica(url, **limit) as one:
+        await say(one, replicas=1, running=0)
+        assert f"replica {one.store.replica}. 1 replicas use" in caplog.text
+        async with replica(url, **limit) as other:
+            assert one.store.replica != other.store.replica
+            await one.start()
+            await other.start()
+            for each in (one, other):
+                await say(each, replicas=2, running=2)
+            # Each has room for itself, and there is none in all.
+            await one.start()
+            for each in (one, other):
+                await say(each, replicas=2, running=3)
+                assert (await each.get("/health")).code == 503
+        # One that stops is no replica any more.
+        await say(one, replicas=1, running=2)
+        assert (await one.get("/health")).code == 200
+
+
 # -- the rate limit
 
 

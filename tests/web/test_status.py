@@ -42,9 +42,16 @@ async def metrics(api: Api) -> dict[str, float]:
         if not ours or family.type == "histogram":
             continue
         for sample in family.samples:
+            if sample.name == INFO:
+                assert sample.labels["replica"]
+                continue
             labels = ",".join(sample.labels.values())
             found[f"{sample.name}[{labels}]" if labels else sample.name] = sample.value
     return found
+
+
+async def text_of(api: Api) -> str:
+    return (await api.fetch("/metrics")).body.decode()
 
 
 RETAINED = [
@@ -69,7 +76,13 @@ ZERO = {
     "binderprogress_events_total": 0.0,
     **{f"binderprogress_launches_failed_total[{reason}]": 0.0 for reason in REASONS},
 }
-COUNTED = {name: 0.0 for name in ZERO if name not in {*RETAINED, "binderprogress_events_total"}}
+# Values that are not zero from the start.
+INFO = "binderprogress_replica_info"
+REPLICAS = {"binderprogress_replicas": 1.0}
+COUNTED = {
+    **{name: 0.0 for name in ZERO if name not in {*RETAINED, "binderprogress_events_total"}},
+    **REPLICAS,
+}
 
 
 @gen_test
@@ -85,6 +98,11 @@ async def test_names_follow_the_rule(api: Api) -> None:
     names = [family.name for family in families]
     assert len(set(names)) == len(names)
     for family in families:
+        if family.name == INFO:
+            # Prometheus' own rule for what has no value but labels.
+            (sample,) = family.samples
+            assert (list(sample.labels), sample.value) == (["replica"], 1.0)
+            continue
         assert re.fullmatch(r"binderprogress_[a-z]+s(_[a-z]+)*", family.name)
         assert family.documentation[0].isupper()
         assert not family.documentation.endswith(".")
@@ -100,7 +118,7 @@ async def test_metrics_exist_from_the_start_and_count(
     api: Api, failing: Spec, tmp_path: Path
 ) -> None:
     # Dashboards show zero instead of no data.
-    assert await metrics(api) == ZERO
+    assert await metrics(api) == {**ZERO, **REPLICAS}
     failed = await api.whole((await api.start(failing))["events_url"])
     async with Feed(tmp_path / "fed", status=1) as feed, SilentHost() as host:
         links = [await api.start(feed.spec), await api.start(feed.spec)]
@@ -128,11 +146,13 @@ async def test_metrics_exist_from_the_start_and_count(
             "binderprogress_launches_ended_total[failed]": 1.0,
         }
         health = json.loads((await api.fetch("/health")).body)
+        assert f'{INFO}{{replica="{health.pop("replica")}"}} 1.0' in await text_of(api)
         check = health["checks"][0]
         assert check.pop("memory") == {"used": sizes[0], "limit": 256 * 2**20}
         assert check.pop("disk") == {"used": sizes[1], "limit": 2**30}
         assert health == {
             "ok": True,
+            "replicas": 1,
             "checks": [
                 {
                     "service": "launches",
@@ -141,6 +161,7 @@ async def test_metrics_exist_from_the_start_and_count(
                     "running": 3,
                     "waiting": 1,
                     "building": 1,
+                    "all_replicas": {"running": 3, "building": 1},
                     "capacity": 200,
                     "retained": 1,
                     "storage": {"waiting": 0, "problem": ""},

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import psycopg
 
 from ...database.connection import reason_of
+from ..durable import Others
 from .notices import TOPIC, decode
 
 __all__ = ["Hearer", "Notifications"]
@@ -25,6 +26,14 @@ _REJOIN = (
     f"INSERT INTO replicas (until, name) VALUES ({_NOW} + %s, %s) "  # noqa: S608 - constants
     "ON CONFLICT (name) DO UPDATE SET until = excluded.until"
 )
+
+_OTHERS = f"""
+SELECT
+    (SELECT count(*) FROM replicas WHERE name <> %(replica)s AND until > {_NOW}),
+    count(*) FILTER (WHERE starts_with(name, 'launch.')),
+    count(*) FILTER (WHERE starts_with(name, 'build.'))
+FROM leases WHERE ended IS NULL AND owner <> %(replica)s
+"""  # noqa: S608 - constants
 
 
 class Hearer(Protocol):
@@ -85,6 +94,9 @@ class Notifications:
         self._stopping = stopping
         self._log = log
         self._failures = 0
+        self._has_counted = False
+        self.others = Others()
+        """The other replicas, as last counted."""
         self.ended = asyncio.Event()
         """Whether the thread has ended."""
         self._thread = threading.Thread(target=self._run, name="channel notices", daemon=True)
@@ -118,6 +130,7 @@ class Notifications:
         connection.autocommit = True
         connection.execute(f"LISTEN {TOPIC}")
         self._renew(connection)
+        self._count(connection)
         self._tell(self._hearer.reconnected)
         if self._failures:
             self._log.info("Other replicas can be heard again.")
@@ -132,6 +145,7 @@ class Notifications:
             if time.monotonic() >= due:
                 due = time.monotonic() + self._lasts / 3
                 self._renew(connection)
+                self._count(connection)
 
     def _hear(self, payload: str) -> None:
         try:
@@ -158,6 +172,22 @@ class Notifications:
             )
             self._tell(self._hearer.lapsed)
         self.alive_until = began + self._lasts
+
+    def _count(self, connection: Any) -> None:
+        """Count other replicas, and what they run."""
+        values = {"replica": self._replica}
+        replicas, launches, builds = connection.execute(_OTHERS, values).fetchone()
+        before, self.others = (
+            self.others,
+            Others(replicas=replicas, launches=launches, builds=builds),
+        )
+        if not self._has_counted or before.replicas != replicas:
+            self._has_counted = True
+            self._log.info(
+                "This server is the replica %s. %d replicas use the database.",
+                self._replica,
+                1 + replicas,
+            )
 
     def _tell(self, method: Callable[..., None], *arguments: Any) -> None:
         try:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-import socket
 import sys
 import threading
 import time
@@ -17,7 +15,7 @@ from ...core.events import Encoded
 from ...database.purpose import Purpose
 from ...errors import ConfigError, LeaseLostError, StorageError
 from ..base import Listener
-from ..durable import WINDOW, ChannelState, Lease, LeaseLimit
+from ..durable import WINDOW, ChannelState, Lease, LeaseLimit, Others, replica_name
 from .lease_watchers import LeaseWatchers
 from .limits import keep_trying
 from .mirrors import Mirrors
@@ -118,7 +116,7 @@ class DatabaseStore:
         self._timeout = timeout
         self._budget = budget
         self._log = log
-        self._replica = f"{socket.gethostname()}/{secrets.token_hex(6)}"
+        self._replica = replica_name()
         self._stopping = threading.Event()
         self._silent = threading.Event()
         self._database: SQLite | PostgreSQL
@@ -164,6 +162,11 @@ class DatabaseStore:
     def is_shared(self) -> bool:
         """Whether it is in PostgreSQL; see `durable.DurableStore.is_shared`."""
         return self._database.is_shared
+
+    @property
+    def others(self) -> Others:
+        """The other replicas; see `durable.DurableStore.others`."""
+        return Others() if self._notifications is None else self._notifications.others
 
     @property
     def is_alive(self) -> bool:

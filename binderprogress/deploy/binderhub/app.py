@@ -119,7 +119,8 @@ class BinderProgress(LoggingConfigurable):
         app.settings["log_function"] = without_launch_ids(app.settings["log_function"])
         app.add_handlers(".*", self._rules(app.settings))
         # /metrics shows everything that is registered.
-        REGISTRY.register(self.web.collector)
+        for collector in self.web.collectors:
+            REGISTRY.register(collector)
 
     async def open(self) -> None:
         """Open the store, and take up the launches of an earlier process.
@@ -139,7 +140,8 @@ class BinderProgress(LoggingConfigurable):
         hand_over : bool
             Whether the next process goes on with launches that are stored.
         """
-        REGISTRY.unregister(self.web.collector)
+        for collector in self.web.collectors:
+            REGISTRY.unregister(collector)
         await self.launches.close(hand_over=hand_over)
         await asyncio.to_thread(self.launches.history.close)
         await self.tracing.close()

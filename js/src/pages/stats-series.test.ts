@@ -20,6 +20,9 @@ function stats(fields: Partial<Stats>): Stats {
     now: NOON,
     last_days: 3,
     live: { running: 0, building: 0, capacity: 200, phases: {} },
+    all_replicas: { running: 0, building: 0 },
+    replica: "host/1",
+    replicas: 1,
     lost: 0,
     ...fields,
   };

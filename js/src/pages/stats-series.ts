@@ -40,6 +40,9 @@ export interface Stats {
   now: number;
   last_days: number;
   live: { running: number; building: number; capacity: number; phases: Record<string, number> };
+  all_replicas: { running: number; building: number };
+  replica: string;
+  replicas: number;
   lost: number;
 }
 

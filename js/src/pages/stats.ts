@@ -100,7 +100,7 @@ function sentence(error: unknown): string {
 }
 
 function show(stats: Stats): void {
-  showLive(stats.live);
+  showLive(stats);
   setText("updated", `As of ${updated}.`);
   setText("lost", stats.lost ? `Launches that could not be recorded in the history: ${stats.lost}` : "");
   const { days: ended, phases, reasons, repositories } = stats;
@@ -120,10 +120,13 @@ function show(stats: Stats): void {
   showTables(stats);
 }
 
-function showLive({ running, building, capacity, phases }: Stats["live"]): void {
-  setText("running", String(running));
-  const by = Object.entries(phases).map(([phase, launches]) => `${phase}: ${launches}`);
-  setText("running-more", [`builds: ${building}`, ...by, `capacity: ${capacity}`].join(" · "));
+function showLive({ live, all_replicas, replicas }: Stats): void {
+  setText("running", String(all_replicas.running));
+  const by = Object.entries(live.phases).map(([phase, launches]) => `${phase}: ${launches}`);
+  // Phases are known of one replica only.
+  const parts = replicas > 1 ? [`replicas: ${replicas}`] : by;
+  const builds = `builds: ${all_replicas.building}`;
+  setText("running-more", [builds, ...parts, `capacity: ${live.capacity}`].join(" · "));
 }
 
 function showFigures(stats: Stats): void {
