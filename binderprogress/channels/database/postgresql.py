@@ -15,8 +15,9 @@ from .reader import THREADS
 __all__ = ["PostgreSQL"]
 
 # All rows are found by an index. The planner does not know how many versions of a row there are
-# that was changed a hundred times a second, and would read all of them.
-_OPTIONS = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+# that was changed a hundred times a second, and would read all of them. What has no index seems so
+# expensive then that it would be compiled, which takes seconds.
+_OPTIONS = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
 
 
 class PostgreSQL:
