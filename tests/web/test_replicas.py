@@ -139,7 +139,7 @@ async def test_each_replica_says_which_it_is_and_how_many_there_are(
     limit = {"lasts": 3.0, "LaunchManager": {"max_launches": 3}}
     async with replica(url, **limit) as one:
         await say(one, replicas=1, running=0)
-        assert f"replica {one.store.replica}. 1 replicas use" in caplog.text
+        assert f"replica {one.store.replica}. Replicas that use the database: 1." in caplog.text
         async with replica(url, **limit) as other:
             assert one.store.replica != other.store.replica
             await one.start()

@@ -184,7 +184,7 @@ class Notifications:
         if not self._has_counted or before.replicas != replicas:
             self._has_counted = True
             self._log.info(
-                "This server is the replica %s. %d replicas use the database.",
+                "This server is the replica %s. Replicas that use the database: %d.",
                 self._replica,
                 1 + replicas,
             )

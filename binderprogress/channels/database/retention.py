@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import msgspec
 from sqlalchemy import ColumnElement, delete, func, select
 
+from ...errors import StorageError
 from .ownership import alive, delete_lease
 from .session import NO_LEASE, Session
 from .tables import Now, channels, leases, rates, replicas
 
-__all__ = ["Tidied", "Tidy"]
+__all__ = ["keep_tidy"]
+
+_TIDY = 60.0
+"""Seconds after which expired launches are looked for."""
 
 _BYTES = 4 * 1024 * 1024
 _COUNT = 50
@@ -104,3 +113,46 @@ class Tidy(msgspec.Struct):
         old = replicas.c.until < Now() - _KEEP_REPLICAS
         session.connection.execute(delete(replicas).where(old))
         session.connection.execute(delete(rates).where(rates.c.until <= Now()))
+
+
+async def keep_tidy(
+    submit: Callable[..., Awaitable[Any]],
+    *,
+    budget: int,
+    wanted: asyncio.Event,
+    deleted: Callable[[list[str]], None],
+    log: logging.Logger | logging.LoggerAdapter[Any],
+) -> None:
+    """Delete what has expired, and what is too much, until it is cancelled.
+
+    Parameters
+    ----------
+    submit : callable
+        See `writer.Writer.submit`.
+    budget : int
+        Bytes of events that are kept, in all.
+    wanted : asyncio.Event
+        Set if there may be something to delete now.
+    deleted : callable
+        Called with the channels that were deleted.
+    log : logging.Logger
+    """
+    while True:
+        # Before: what is wanted meanwhile may come too late for this one.
+        wanted.clear()
+        try:
+            tidied: Tidied = await submit(Tidy(budget), alone=True)
+        except StorageError:
+            tidied = Tidied()  # the writer has logged it
+        deleted(tidied.channels)
+        if tidied.exceeded:
+            log.warning(
+                "The events of running launches exceed c.Storage.disk_budget by %d MB.",
+                tidied.exceeded // 10**6,
+            )
+        if not tidied.more:
+            try:
+                async with asyncio.timeout(_TIDY):
+                    await wanted.wait()
+            except TimeoutError:
+                continue

@@ -38,7 +38,7 @@ from .postgresql import PostgreSQL
 from .rates import Rates
 from .reader import Reader
 from .requests import Append, Close, Create, Discard
-from .retention import Tidied, Tidy
+from .retention import keep_tidy
 from .session import OWNERS
 from .sqlite import SQLite
 from .tables import VERSION_TABLE
@@ -64,9 +64,6 @@ _INTERVAL = 0.01
 
 _SWITCH = 0.001
 """Seconds that a thread may keep others from running Python."""
-
-_TIDY = 60.0
-"""Seconds after which expired launches are looked for."""
 
 _FINISH = 3.0
 _STOP = 1.0
@@ -206,7 +203,16 @@ class DatabaseStore:
             log=self._log,
         )
         self._mirrors = Mirrors(self._windows, self._reader, log=self._log)
-        self._tidying = asyncio.create_task(self._tidy(), name="retention")
+        self._tidying = asyncio.create_task(
+            keep_tidy(
+                self._writer.submit,
+                budget=self._budget,
+                wanted=self._tidy_wanted,
+                deleted=self._deleted,
+                log=self._log,
+            ),
+            name="retention",
+        )
         try:
             lasts = self._lasts if shared else _FOR_EVER
             await self._writer.submit(Join(lasts, alone=not shared))
@@ -424,27 +430,3 @@ class DatabaseStore:
     def lapsed(self) -> None:
         """Compare what is watched with the database."""
         self.reconnected()
-
-    # -- retention
-
-    async def _tidy(self) -> None:
-        """Delete what has expired, and what is too much."""
-        while True:
-            # Before: what is wanted meanwhile may come too late for this one.
-            self._tidy_wanted.clear()
-            try:
-                tidied: Tidied = await self._writer.submit(Tidy(self._budget), alone=True)
-            except StorageError:
-                tidied = Tidied()  # the writer has logged it
-            self._deleted(tidied.channels)
-            if tidied.exceeded:
-                self._log.warning(
-                    "The events of running launches exceed c.Storage.disk_budget by %d MB.",
-                    tidied.exceeded // 10**6,
-                )
-            if not tidied.more:
-                try:
-                    async with asyncio.timeout(_TIDY):
-                        await self._tidy_wanted.wait()
-                except TimeoutError:
-                    continue
