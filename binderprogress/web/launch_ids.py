@@ -15,7 +15,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from ..core.printable import escape, indented
 from ..core.redact import redact
-from ..errors import BinderProgressError, HistoryUnavailableError
+from ..errors import BinderProgressError, HistoryUnavailableError, StorageError
 
 __all__ = ["RedactedLogHandler", "hide_launch_ids", "without_launch_ids"]
 
@@ -60,10 +60,9 @@ class RedactedLogHandler(RequestHandler):
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Log an exception. Tornado's own method logs the whole request with its full URL."""
         summary = self._request_summary()
-        if isinstance(value, BinderProgressError) and (
-            value.status < 500 or isinstance(value, HistoryUnavailableError)
-        ):
-            gen_log.info("%s: %s", summary, escape(hide_launch_ids(redact(str(value)))))
+        if isinstance(value, BinderProgressError) and (value.status < 500 or _is_away(value)):
+            reason = f"{value} ({value.__cause__})" if value.__cause__ else str(value)
+            gen_log.info("%s: %s", summary, escape(hide_launch_ids(redact(reason))))
         elif isinstance(value, HTTPError):
             if value.log_message:
                 message = value.log_message % value.args if value.args else value.log_message
@@ -74,6 +73,11 @@ class RedactedLogHandler(RequestHandler):
             # Not as `exc_info`, which would be logged unredacted.
             text = indented(hide_launch_ids(redact(text)))
             app_log.error("Uncaught exception %s%s", summary, text)
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether a database does not answer. Its other errors are bugs or damage."""
+    return isinstance(error, HistoryUnavailableError) or type(error) is StorageError
 
 
 def without_launch_ids(log_function: Callable[..., None]) -> Callable[..., None]:

@@ -18,9 +18,10 @@ from binderprogress.core.phases import Phase
 from ..support.invariants import Launched, View, World, check
 from ..support.lastinghub import LastingHub
 from ..support.watching import SILENCE, Watcher
+from . import quick
 from .replica import Replica
 
-__all__ = ["Load"]
+__all__ = ["Load", "running"]
 
 _AT_ONCE = 8
 """Launches that are started at the same time."""
@@ -255,6 +256,32 @@ class Load:
     def _note(self, view: View) -> None:
         if self.since and view.connections:
             self.resumed.append(max(monotonic() - self.since, 0.0))
+
+
+@asynccontextmanager
+async def running(
+    hub: LastingHub, replica: Replica, spec: str, *, url: str = ""
+) -> AsyncIterator[Load]:
+    """Run a few launches with viewers until the block ends. Then let them end, and the server.
+
+    Parameters
+    ----------
+    hub : LastingHub
+    replica : Replica
+    spec : str
+        What is launched.
+    url : str
+        How viewers reach the server, if not directly.
+    """
+    load = Load(hub, url or replica.url, spec, launches=5, viewers=3, silence=quick.SILENCE)
+    try:
+        await load.build()
+        await load.fill()
+        yield load
+        await load.finish()
+        assert await replica.stop() == 0
+    finally:
+        await load.close()
 
 
 def _world_of(storage: str) -> World:

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,11 +19,9 @@ from ..support.asynchronous import asynchronous
 from ..support.faultyproxy import FaultyProxy, Mode
 from ..support.lastinghub import LastingHub, lasting_hub
 from ..support.postgresql import empty_database, postgresql
-from .load import Load
-from .replica import Replica, prepare, serving
-
-SILENCE = 1.0
-"""Seconds without data after which each side gives a connection up, in these tests."""
+from .load import Load, running
+from .quick import SETTINGS, SILENCE
+from .replica import prepare, serving
 
 
 async def cut(proxy: FaultyProxy) -> None:
@@ -77,23 +73,6 @@ Fault = Callable[[FaultyProxy], Awaitable[None]]
 FAULTS: list[Fault] = [cut, refuse, stall, half_open, bursts, slow]
 
 
-@asynccontextmanager
-async def load_of(
-    folder: Path, hub: LastingHub, replica: Replica, *, url: str = ""
-) -> AsyncIterator[Load]:
-    """Run launches with viewers until the block ends; then end them, and check everything."""
-    spec = (folder / "repository").as_uri()
-    load = Load(hub, url or replica.url, spec, launches=5, viewers=3, silence=SILENCE)
-    try:
-        await load.build()
-        await load.fill()
-        yield load
-        await load.finish()
-        assert await replica.stop() == 0
-    finally:
-        await load.close()
-
-
 async def endure(proxy: FaultyProxy, hub: LastingHub, load: Load) -> None:
     """Inject all faults, one after the other, while servers say something all the time."""
     for fault in FAULTS:
@@ -113,37 +92,22 @@ def port_of(url: str) -> int:
     return port
 
 
-SETTINGS: dict[str, Any] = {
-    "Web__keepalive": 0.2,
-    "Web__viewer_timeout": SILENCE,
-    "HubLauncher__idle_timeout": SILENCE,
-    "HubLauncher__request_timeout": SILENCE,
-    "HubLauncher__retry_delay": 0.1,
-}
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    prepare(tmp_path)
-    return tmp_path
-
-
 @pytest.mark.fault(
     part="The connection to viewers",
     fault="is cut, refused, stalled, half open, comes in bursts, or is slow",
     promise="every viewer gets every event once",
 )
 @asynchronous(120)
-async def test_between_viewers_and_server(folder: Path) -> None:
-    storage = f"sqlite:///{folder}/launches.sqlite"
+async def test_between_viewers_and_server(tmp_path: Path) -> None:
+    spec, storage = prepare(tmp_path), f"sqlite:///{tmp_path}/launches.sqlite"
     settings = {**SETTINGS, "Storage__url": storage}
     async with (
         lasting_hub() as hub,
-        serving(folder, hub, **settings) as replica,
+        serving(tmp_path, hub, **settings) as replica,
         FaultyProxy(replica.port) as proxy,
     ):
         url = f"http://127.0.0.1:{proxy.port}/"
-        async with load_of(folder, hub, replica, url=url) as load:
+        async with running(hub, replica, spec, url=url) as load:
             await endure(proxy, hub, load)
         await load.check(storage, [replica])
         load.all_ready()
@@ -155,13 +119,13 @@ async def test_between_viewers_and_server(folder: Path) -> None:
     promise="each launch gets one server, and nothing is told twice",
 )
 @asynchronous(120)
-async def test_between_server_and_jupyterhub(folder: Path) -> None:
-    storage = f"sqlite:///{folder}/launches.sqlite"
+async def test_between_server_and_jupyterhub(tmp_path: Path) -> None:
+    spec, storage = prepare(tmp_path), f"sqlite:///{tmp_path}/launches.sqlite"
     async with lasting_hub() as hub, FaultyProxy(port_of(hub.url)) as proxy:
         hub.url = f"http://127.0.0.1:{proxy.port}/"
         settings = {**SETTINGS, "Storage__url": storage}
-        async with serving(folder, hub, **settings) as replica:
-            async with load_of(folder, hub, replica) as load:
+        async with serving(tmp_path, hub, **settings) as replica:
+            async with running(hub, replica, spec) as load:
                 await endure(proxy, hub, load)
             await load.check(storage, [replica])
             load.all_ready()
@@ -179,7 +143,8 @@ def database_url() -> Iterator[str]:
     promise="launches go on; what happens meanwhile is shown once it is stored, and once only",
 )
 @asynchronous(120)
-async def test_between_server_and_postgresql(folder: Path, database_url: str) -> None:
+async def test_between_server_and_postgresql(tmp_path: Path, database_url: str) -> None:
+    spec = prepare(tmp_path)
     async with lasting_hub() as hub, FaultyProxy(port_of(database_url)) as proxy:
         through = database_url.replace(f":{proxy.target}/", f":{proxy.port}/")
         settings = {
@@ -189,8 +154,8 @@ async def test_between_server_and_postgresql(folder: Path, database_url: str) ->
             "Storage__lease_time": 30.0,
         }
         key = secrets.token_hex(32)
-        async with serving(folder, hub, key=key, **settings) as replica:
-            async with load_of(folder, hub, replica) as load:
+        async with serving(tmp_path, hub, key=key, **settings) as replica:
+            async with running(hub, replica, spec) as load:
                 await endure(proxy, hub, load)
             await load.check(database_url, [replica])
             load.all_ready()

@@ -18,6 +18,9 @@ from .invariants import Server
 
 __all__ = ["LastingHub", "lasting_hub"]
 
+_KEEPALIVE = 8.0
+"""Seconds without events after which JupyterHub sends an empty line."""
+
 
 class LastingHub(FaultyHub):
     """Users and servers that stay.
@@ -90,8 +93,17 @@ class LastingHub(FaultyHub):
             sent += len(messages)
             await response.write(b"".join(event(message=each, progress=50) for each in messages))
             if self.users.get(user) == "spawn" and sent == len(self._said[user]):
-                await self._changed.wait()
+                await self._change(response)
         await response.write(event(message="Ready", ready=True, url=f"/user/{user}/"))
+
+    async def _change(self, response: web.StreamResponse) -> None:
+        """Wait for a change, with an empty line now and then as JupyterHub sends it."""
+        changed = asyncio.ensure_future(self._changed.wait())
+        try:
+            while not (await asyncio.wait([changed], timeout=_KEEPALIVE))[0]:
+                await response.write(b"\n\n")
+        finally:
+            changed.cancel()
 
 
 @asynccontextmanager
