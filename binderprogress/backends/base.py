@@ -39,6 +39,7 @@ __all__ = [
     "PairedBackend",
     "Record",
     "RefFinder",
+    "Remover",
     "ResolvedSpec",
     "Resumable",
     "RunningServer",
@@ -343,6 +344,21 @@ class KeyMaker(Protocol):
         ...
 
 
+@runtime_checkable
+class Remover(Protocol):
+    """What a launcher or backend may be besides: able to go on after `stop` has failed."""
+
+    async def removed(self, request: Any) -> bool:
+        """Wait for the removal of a server that `stop` could not remove.
+
+        Returns
+        -------
+        bool
+            Whether it is removed. False: nobody tries any more.
+        """
+        ...
+
+
 class Backend(Builder[S, R, B], Launcher[R, B], Protocol[S, R, B]):
     """Resolves specs, builds environments, and launches and stops Jupyter servers."""
 
@@ -401,6 +417,11 @@ class PairedBackend(Generic[S, R, B]):
     async def stop(self, request: LaunchRequest[R, B]) -> None:
         """Stop the Jupyter server of a request; see `Launcher.stop`."""
         await self.launcher.stop(request)
+
+    async def removed(self, request: LaunchRequest[R, B]) -> bool:
+        """Wait for the removal of a server; see `Remover.removed`."""
+        launcher = self.launcher
+        return await launcher.removed(request) if isinstance(launcher, Remover) else False
 
     async def close(self) -> None:
         """Close connections."""

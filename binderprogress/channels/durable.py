@@ -39,7 +39,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     name : str
-        Unique: ``launch.…`` or ``build.…``.
+        Unique: ``launch.…``, ``build.…``, or ``cleanup.…`` for a server still to be removed.
     state : bytes
         What a successor needs to go on. It contains tokens.
     owner : str

@@ -167,17 +167,21 @@ class Ledger:
         If that fails, the next server deletes it, or goes on with it until it is abandoned.
         """
         if self.store is not None and self._opened.is_set():
-            task = asyncio.create_task(self._drop(one.lease), name=f"undo {one.lease[:13]}")
+            task = asyncio.create_task(self.drop(one.lease), name=f"undo {one.lease[:13]}")
             self._undoing.add(task)
             task.add_done_callback(self._undoing.discard)
 
-    async def _drop(self, name: str) -> None:
-        store = self.store
-        assert store is not None  # noqa: S101 - `undo` checks it
+    async def drop(self, name: str) -> None:
+        """Delete a lease.
+
+        If that fails, the next server takes it over.
+        """
+        if (store := self.store) is None:
+            return
         try:
             await self._try(lambda: store.drop(name))
         except StorageError as error:
-            self._log.warning("A launch that did not begin cannot be removed: %s", error)
+            self._log.warning("%s cannot be deleted: %s", name.partition(".")[0], error)
 
     async def _try(
         self, work: Callable[[], Awaitable[None]], *, patience: float | None = None

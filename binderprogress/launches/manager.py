@@ -101,8 +101,7 @@ class LaunchManager(LoggingConfigurable):
 
     keep_logs = Float(
         7 * 24 * 3600.0,
-        help="Seconds for which the log of a build is kept after its end, where launches are "
-        "stored in a database. Others are forgotten with their launches.",
+        help="Seconds for which logs of builds are kept after their end, if launches are stored.",
     ).tag(config=True)
 
     storage_patience = Float(
@@ -263,6 +262,7 @@ class LaunchManager(LoggingConfigurable):
             channels=self._channels,
             builds=self._builds,
             run=self._run,
+            clean_up=runner.cleanups.take_over,
         )
 
     @property

@@ -15,12 +15,13 @@ from ..core.log.reader import Normalizer
 from ..core.log.reasons import failure
 from ..core.log.steps import Step
 from ..core.phases import Phase
-from ..errors import BinderProgressError, LaunchFailedError, RefusedError, StorageError
+from ..errors import LaunchFailedError, RefusedError, StorageError
 from .history_entry import address_of, image_bytes
 from .launch import Launch
 from .learner import Learner
 from .ledger import Ledger
 from .ready_event import launch_request, ready_fields
+from .server_cleanups import ServerCleanups
 from .shared_builds import SharedBuilds
 from .stuck_spawn import StuckSpawn
 
@@ -78,6 +79,7 @@ class LaunchRunner:
         self._timeouts = timeouts
         self._grew = grew
         self._log = log
+        self.cleanups = ServerCleanups(backend, ledger=ledger, timeout=timeouts.cleanup, log=log)
         self.is_handing_over = False
         """Whether this process ends, and a successor goes on with the launches."""
 
@@ -122,8 +124,8 @@ class LaunchRunner:
         finally:
             self._builds.release(launch)
             is_ours = not (self.is_handing_over or launch.is_lost)
-            if launch.request is not None and is_ours and launch.last.phase is not Phase.READY:
-                await self._clean_up(launch.request)
+            if is_ours and launch.last.phase is not Phase.READY:
+                await self.cleanups.stop(launch)
 
     async def _prepare(self, launch: Launch) -> LaunchRequest[Any, Any] | None:
         """Build, and return the request to the launcher; None if no server is wanted."""
@@ -142,7 +144,7 @@ class LaunchRunner:
             return None
         backend = self._backend
         key = backend.new_key(resolved) if isinstance(backend, KeyMaker) else ""
-        launch.request = launch_request(launch, resolved, built, key=key)
+        launch.request = launch_request(launch.spec, launch.caller, resolved, built, key=key)
         # Before it is asked for: a successor can find the server by these names, or stop it.
         await self._ledger.save(launch)
         return launch.request
@@ -193,12 +195,3 @@ class LaunchRunner:
                 self._log.info("%r was cancelled", launch)
                 return
         self._log.warning("%r: %s", launch, launch.last.message.strip())
-
-    async def _clean_up(self, request: LaunchRequest[Any, Any]) -> None:
-        try:
-            async with asyncio.timeout(self._timeouts.cleanup):
-                await self._backend.stop(request)
-        except (BinderProgressError, TimeoutError) as error:
-            self._log.error("The server for %s may be left running: %s", request.name, error)
-        except Exception:  # noqa: BLE001 - whatever a backend raises; the launch is over
-            self._log.exception("The server for %s may be left running", request.name)

@@ -130,10 +130,16 @@ class RunningLaunches:
                 await launch.flush()
 
     async def wait(self) -> None:
-        """Wait until all launches and builds are over and cleaned up."""
-        await asyncio.gather(*self._all_tasks(), return_exceptions=True)
-        while self.tasks:
-            await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+        """Wait until all launches and builds are over and cleaned up.
+
+        Clean-ups that cannot be done now are left to the next server.
+        """
+        try:
+            await asyncio.gather(*self._all_tasks(), return_exceptions=True)
+            while self.tasks:
+                await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+        finally:
+            await self._runner.cleanups.close()
 
     def _all_tasks(self) -> list[asyncio.Future[Any]]:
         return [*self.tasks.values(), *self._builds.tasks]

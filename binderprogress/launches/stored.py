@@ -23,6 +23,7 @@ __all__ = [
     "StoredLaunch",
     "StoredRequest",
     "build_lease",
+    "cleanup_lease",
     "decode_build",
     "decode_launch",
     "encode",
@@ -132,6 +133,11 @@ def launch_lease(launch_id: str) -> str:
 def build_lease(build_id: str) -> str:
     """Return the name of a build's lease, and of its channel."""
     return f"build.{build_id}"
+
+
+def cleanup_lease(launch_id: str) -> str:
+    """Return the name of the lease of a launch's server that is still to be removed."""
+    return f"cleanup.{launch_id}"
 
 
 def head_of(launch_id: str) -> str:

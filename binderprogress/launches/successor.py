@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -15,11 +15,10 @@ from .channel import Channels
 from .factory import Factory
 from .launch import Launch
 from .ledger import Ledger
-from .ready_event import launch_request
+from .ready_event import stored_request
 from .shared_builds import SharedBuilds
 from .stored import (
     StoredLaunch,
-    StoredRequest,
     build_lease,
     decode_build,
     decode_launch,
@@ -49,6 +48,8 @@ class Successor:
         Gets the builds that have not ended.
     run : callable
         Runs a launch that was taken over.
+    clean_up : callable
+        Goes on with a clean-up; see `ServerCleanups.take_over`.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class Successor:
         channels: Channels,
         builds: SharedBuilds,
         run: Callable[[Launch], None],
+        clean_up: Callable[[Lease], Awaitable[None]],
     ) -> None:
         self._factory = factory
         self._channels = channels
         self._ledger = ledger
         self._builds = builds
         self._run = run
+        self._clean_up = clean_up
         self._log = factory.log
         self._looking: asyncio.Task[None] | None = None
         self._owned: set[str] = set()
@@ -166,6 +169,8 @@ class Successor:
                     await self._give_up(lease.name)
                 else:
                     self._later.add(lease.name)
+            elif lease.name.startswith("cleanup."):
+                await self._take_cleanup(lease)
         self._settle(*used)
         return launches
 
@@ -242,6 +247,19 @@ class Successor:
             self._owned.add(lease.name)
         return lease
 
+    async def _take_cleanup(self, lease: Lease) -> None:
+        try:
+            await self._take(lease)
+        except LeaseLostError:
+            pass
+        except StorageError as error:
+            self._log.warning("A clean-up cannot be taken up again yet: %s", error)
+            self._later.add(lease.name)
+            return
+        else:
+            await self._clean_up(lease)
+        self._settle(lease.name)
+
     def _settle(self, *names: str) -> None:
         """Note that nothing is left to do for leases, or that others do it."""
         self._owned.difference_update(names)
@@ -276,22 +294,12 @@ class Successor:
         try:
             await launch.restore(stored, head, tail, build)
             if stored.request is not None and build is not None:
-                await self._restore_request(launch, stored.request)
+                request = await stored_request(self._ledger.codec, stored, spec)
+                launch.request = msgspec.structs.replace(request, attempt=launch.last.attempt)
         except BaseException:
             launch.let_go(build)
             raise
         return launch
-
-    async def _restore_request(self, launch: Launch, stored: StoredRequest) -> None:
-        codec = self._ledger.codec
-        request = launch_request(
-            launch,
-            await codec.resolved(stored.resolved),
-            codec.result(stored.result),
-            key=stored.key,
-            token=stored.token,
-        )
-        launch.request = msgspec.structs.replace(request, attempt=launch.last.attempt)
 
     # -- builds
 

@@ -20,10 +20,12 @@ from binderprogress.backends.base import (
 )
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.core.events import Event
+from binderprogress.core.log.reasons import failure
 from binderprogress.core.phases import Phase
 from binderprogress.errors import NotFoundError, StorageError
 from binderprogress.launches import Caller, Launch, LaunchManager
 from binderprogress.launches import successor as successor_module
+from binderprogress.launches.stored import cleanup_lease
 
 from ..support.durable import DurableMemoryStore, Memory
 from .parts import WITHIN, Feed, children_named, events_of, gen_test, keys, log_of, said, until
@@ -37,7 +39,13 @@ class Servers:
     def __init__(self) -> None:
         self.asked: list[LaunchRequest[ResolvedSpec, object]] = []
         self.stopped: list[str] = []
+        self.removals: list[str] = []
+        self.asked_to_stop = asyncio.Event()
         self.events: list[str] = ["0 Server requested", "50 Spawning server..."]
+        self.refuses = False
+        """Whether servers cannot be stopped now."""
+        self.accepts = asyncio.Event()
+        """Whether they can be stopped later."""
         self.ready = asyncio.Event()
         self.changed = asyncio.Event()
 
@@ -66,6 +74,14 @@ class Servers:
 
     async def stop(self, request: LaunchRequest[ResolvedSpec, object]) -> None:
         self.stopped.append(request.key)
+        self.asked_to_stop.set()
+        if self.refuses:
+            raise failure("hub-unreachable")
+
+    async def removed(self, request: LaunchRequest[ResolvedSpec, object]) -> bool:
+        await self.accepts.wait()
+        self.removals.append(request.key)
+        return True
 
     async def close(self) -> None:
         pass
@@ -109,6 +125,7 @@ class Life:
         async with asyncio.timeout(WITHIN):
             while manager._tasks:
                 await asyncio.wait(list(manager._tasks.values()))
+        await manager._running._runner.cleanups.close()
         await manager._channels.close()
 
     async def restart(self) -> LaunchManager:
@@ -307,6 +324,47 @@ async def test_a_launch_that_is_over_can_be_read_by_the_next_server(
         with pytest.raises(NotFoundError):
             await life.manager.find("unknown", user="ada")
     assert len(life.servers.asked) == 1
+
+
+@gen_test
+async def test_a_server_that_cannot_be_stopped_is_left_to_the_next_server(
+    life: Life, restart: Ending, tmp_path: Path
+) -> None:
+    await life.begin()
+    life.servers.refuses = True
+    async with Feed(tmp_path / "repository") as feed:
+        launch = await life.spawning(feed)
+        life.manager.cancel(launch)
+        await events_of(launch)
+        while life.manager.running:
+            await asyncio.wait(list(life.manager._tasks.values()))
+    name = cleanup_lease(launch.id)
+    assert not life.memory.leases[name].ended
+    # It counts neither as a running launch, nor as one that is not over.
+    assert life.memory.leases[launch.lease].ended
+    life.servers.asked_to_stop.clear()
+    await restart(life)
+    assert life.manager.running == 0
+    async with asyncio.timeout(WITHIN):
+        await life.servers.asked_to_stop.wait()
+        # It still cannot, and the launcher goes on.
+        assert life.servers.removals == []
+        assert name in life.memory.leases
+        life.servers.accepts.set()
+        await asyncio.wait(life.manager._running._runner.cleanups._tasks)
+    assert name not in life.memory.leases
+    (request,) = life.servers.asked
+    assert life.servers.stopped == [request.key] * 2
+    assert life.servers.removals == [request.key]
+
+
+@gen_test
+async def test_a_clean_up_that_cannot_be_decoded_is_given_up(life: Life) -> None:
+    await life.begin()
+    await life.store.lease(cleanup_lease("unknown"), b"nonsense")
+    await life.restart()
+    assert life.memory.leases == {}
+    assert life.servers.stopped == []
 
 
 @gen_test

@@ -53,8 +53,7 @@ class Cleanup(msgspec.Struct, frozen=True):
 class Cleanups:
     """Removes servers and users in the background, and retries until that is done.
 
-    A clean-up is removed from `outstanding` when JupyterHub has confirmed it. What is outstanding
-    can be stored, and added again by another process.
+    A clean-up is removed from `outstanding` when JupyterHub has confirmed it.
 
     Parameters
     ----------
@@ -113,6 +112,14 @@ class Cleanups:
             self._tasks[cleanup] = task
             task.add_done_callback(lambda done: self._done(cleanup, done))
         return self._first[cleanup]
+
+    async def done(self, cleanup: Cleanup) -> bool:
+        """Wait for the end of a clean-up, and return whether it is done: it may be given up."""
+        task = self._tasks.get(cleanup)
+        if task is None:
+            return True
+        await asyncio.wait([task])
+        return not task.cancelled() and task.exception() is None
 
     async def close(self) -> None:
         """Give up what is outstanding, and log it."""

@@ -191,13 +191,16 @@ class HubLauncher(LoggingConfigurable):
         LaunchFailedError
             If the first attempt fails.
         """
-        user, server = self._names(request)
         try:
-            await self.cleanups.run(Cleanup(user, server, with_user=not self._owner(request)))
+            await self.cleanups.run(self._cleanup(request))
         except NoAnswerError as error:
             raise failure(
                 "hub-unreachable", f"{error}. JupyterHub is asked again until it is removed."
             ) from error
+
+    async def removed(self, request: LaunchRequest[ResolvedSpec, BuildResult]) -> bool:
+        """Wait for the removal of a server; see `base.Remover.removed`."""
+        return await self.cleanups.done(self._cleanup(request))
 
     async def close(self) -> None:
         """Give up clean-ups, and close the connections to JupyterHub."""
@@ -269,6 +272,10 @@ class HubLauncher(LoggingConfigurable):
         if self.available is not None:
             await self.available()
         await remove(self._api, self, cleanup)
+
+    def _cleanup(self, request: LaunchRequest[ResolvedSpec, BuildResult]) -> Cleanup:
+        user, server = self._names(request)
+        return Cleanup(user, server, with_user=not self._owner(request))
 
     def _names(self, request: LaunchRequest[ResolvedSpec, BuildResult]) -> tuple[str, str]:
         """Return the names of the user and the server, quoted for a path."""

@@ -1,0 +1,129 @@
+"""Stops the servers of launches that have failed or were cancelled, also after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import msgspec
+
+from ..backends.base import AnyBackend, LaunchRequest, Remover
+from ..channels.durable import Lease
+from ..errors import BinderProgressError, StorageError
+from .launch import Launch
+from .ledger import AnyCodec, Ledger
+from .ready_event import stored_request
+from .stored import cleanup_lease, decode_launch
+
+__all__ = ["ServerCleanups"]
+
+_MOST_AT_ONCE = 8
+"""Maximum number of servers that are stopped at the same time after a restart."""
+
+
+class ServerCleanups:
+    """Stops servers. What the backend cannot do at once is stored until it is done.
+
+    A launch has not ended in the store while its server is stopped for the first time. If that
+    fails, the clean-up gets a lease of its own before the launch ends. So a server that is killed
+    at any moment leaves one or the other to its successor. Stopping a server twice does no harm.
+
+    Parameters
+    ----------
+    backend : Backend
+    ledger : Ledger
+    timeout : float
+        Seconds for the first attempt.
+    log : logging.Logger
+    """
+
+    def __init__(
+        self,
+        backend: AnyBackend,
+        *,
+        ledger: Ledger,
+        timeout: float,
+        log: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
+        self._backend = backend
+        self._ledger = ledger
+        self._timeout = timeout
+        self._log = log
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._slots = asyncio.Semaphore(_MOST_AT_ONCE)
+
+    async def stop(self, launch: Launch) -> None:
+        """Stop the server of a launch. If that fails, the backend goes on in the background."""
+        request = launch.request
+        if request is None or await self._is_stopped(request) or self._ledger.store is None:
+            return
+        lease = cleanup_lease(launch.id)
+        state = launch.stored(self._ledger.codec)
+        try:
+            await self._ledger.begin(_Outstanding(lease, state))
+        except StorageError as error:
+            self._log.warning("A clean-up cannot be stored, and ends with this server: %s", error)
+        else:
+            self._start(self._follow(lease, request))
+
+    async def take_over(self, lease: Lease) -> None:
+        """Go on with a clean-up of a server that is gone, whose lease this one owns now."""
+        try:
+            stored = decode_launch(lease.state)
+            codec = self._ledger.codec
+            request = await stored_request(codec, stored, codec.spec(stored.spec))
+        except Exception:  # noqa: BLE001 - whatever a backend's codec raises; others go on
+            self._log.exception("A clean-up cannot be taken up again")
+            self._start(self._ledger.drop(lease.name))
+            return
+        self._start(self._again(lease.name, request))
+
+    async def close(self) -> None:
+        """Leave what is not done to the next server."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.create_task(work, name="clean-up")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _is_stopped(self, request: LaunchRequest[Any, Any]) -> bool:
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._backend.stop(request)
+        except (BinderProgressError, TimeoutError) as error:
+            self._log.error("The server for %s may be left running: %s", request.name, error)
+        except Exception:  # noqa: BLE001 - whatever a backend raises; the launch is over
+            self._log.exception("The server for %s may be left running", request.name)
+        else:
+            return True
+        return False
+
+    async def _again(self, lease: str, request: LaunchRequest[Any, Any]) -> None:
+        async with self._slots:
+            is_stopped = await self._is_stopped(request)
+        if is_stopped:
+            await self._ledger.drop(lease)
+        else:
+            await self._follow(lease, request)
+
+    async def _follow(self, lease: str, request: LaunchRequest[Any, Any]) -> None:
+        """Wait until the backend has removed a server, or has given up."""
+        if isinstance(self._backend, Remover):
+            await self._backend.removed(request)
+        await self._ledger.drop(lease)
+
+
+class _Outstanding(msgspec.Struct, frozen=True):
+    """A clean-up, as the ledger stores it."""
+
+    lease: str
+    state: bytes
+
+    def stored(self, codec: AnyCodec, *, ended: bool = False) -> bytes:
+        """Return the state for its lease: that of the launch."""
+        return self.state
