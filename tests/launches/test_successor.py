@@ -362,7 +362,8 @@ async def test_a_server_that_cannot_be_stopped_is_left_to_the_next_server(
 async def test_a_clean_up_that_cannot_be_decoded_is_given_up(life: Life) -> None:
     await life.begin()
     await life.store.lease(cleanup_lease("unknown"), b"nonsense")
-    await life.restart()
+    manager = await life.restart()
+    await asyncio.wait(manager._running._runner.cleanups._tasks, timeout=WITHIN)
     assert life.memory.leases == {}
     assert life.servers.stopped == []
 
