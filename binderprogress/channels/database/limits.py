@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
+from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, Text, bindparam, func, select
 
 from ...errors import LeaseLimitError, StorageError
 from ..durable import LeaseLimit
@@ -18,6 +20,8 @@ __all__ = ["Refusal", "keep_trying", "refusal_of"]
 
 # Key of an advisory lock of PostgreSQL: an arbitrary number.
 _LOCK = 7_263_541_910
+
+_TRY = select(func.pg_try_advisory_xact_lock(_LOCK))
 
 _PAUSE = 0.002, 0.02
 """Seconds after which a lease is requested again while another replica creates one."""
@@ -41,24 +45,37 @@ class Refusal(msgspec.Struct, frozen=True):
 def refusal_of(session: Session, limits: Sequence[LeaseLimit]) -> Refusal | None:
     """Check limits. Until the end of the transaction, no other replica can create such a lease."""
     # Not waited for: a replica that is paused with this lock would stop the events of all others.
-    if not session.connection.scalar(select(func.pg_try_advisory_xact_lock(_LOCK))):
+    if not session.connection.scalar(_TRY):
         return Refusal()
+    values: dict[str, str] = {}
+    for number, limit in enumerate(limits):
+        values[f"prefix{number}"] = to_text(limit.prefix)
+        values[f"user{number}"] = to_text(limit.user)
+        values[f"client{number}"] = to_text(limit.client)
     # A statement of its own, because it sees what was committed before it began.
-    counts = select(*(func.count().filter(_counted(limit)) for limit in limits))
-    row = session.connection.execute(counts.where(leases.c.ended.is_(None))).one()
+    row = session.execute(_counts(len(limits)), **values).one()
     for number, (limit, count) in enumerate(zip(limits, row, strict=True)):
         if count >= limit.most:
             return Refusal(number, count)
     return None
 
 
-def _counted(limit: LeaseLimit) -> ColumnElement[bool]:
-    condition = leases.c.name.startswith(to_text(limit.prefix), autoescape=True)
-    if limit.user:
-        condition &= leases.c.user == to_text(limit.user)
-    if limit.client:
-        condition &= leases.c.client == to_text(limit.client)
-    return condition
+@cache
+def _counts(count: int) -> Select[Any]:
+    """Return a query with the number of leases for each of `count` limits."""
+    counts: list[ColumnElement[Any]] = [_count(number) for number in range(count)]
+    return select(*counts).where(leases.c.ended.is_(None))
+
+
+def _count(number: int) -> ColumnElement[int]:
+    prefix, user, client = (
+        bindparam(f"{name}{number}", type_=Text) for name in ("prefix", "user", "client")
+    )
+    return func.count().filter(
+        func.starts_with(leases.c.name, prefix),
+        (user == "") | (leases.c.user == user),
+        (client == "") | (leases.c.client == client),
+    )
 
 
 async def keep_trying(request: Callable[[], Awaitable[Refusal | None]], *, patience: float) -> None:
