@@ -22,6 +22,7 @@ from binderprogress.launches import LaunchManager
 from binderprogress.web.metrics import (
     CleanupCollector,
     LaunchCollector,
+    ReplicaCollector,
     UpstreamCollector,
     registry,
 )
@@ -89,7 +90,8 @@ def metrics() -> CollectorRegistry:
         channels=MemoryChannelStore(), backend=PairedBackend(PlayedBuilder(), PlayedLauncher())
     )
     hubs = UpstreamCollector([Upstream("https://binder.example.org/")])
-    return registry(LaunchCollector(launches), hubs, CleanupCollector(lambda: 0))
+    replicas = ReplicaCollector(launches.replicas)
+    return registry(LaunchCollector(launches), replicas, hubs, CleanupCollector(lambda: 0))
 
 
 def samples(metrics: CollectorRegistry) -> dict[str, set[str]]:
