@@ -19,7 +19,17 @@ from binderprogress.core.log.reader import from_jupyterhub
 from binderprogress.errors import LaunchFailedError
 
 from ..support.asynchronous import asynchronous
-from ..support.faultyhub import Fault, FaultyHub, drip, faulty_hub, garbage, nothing, status
+from ..support.faultyhub import (
+    Fault,
+    FaultyHub,
+    drip,
+    faulty_hub,
+    garbage,
+    half_an_event,
+    nothing,
+    page,
+    status,
+)
 from ..support.gone import gone
 from ..support.launch_requests import launch_request
 from ..support.restartinghub import RestartingHub, restarting_hub
@@ -156,11 +166,14 @@ async def test_a_queue_is_reported_until_it_ends() -> None:
 @pytest.mark.fault(
     part="JupyterHub",
     fault=(
-        "refuses the progress stream (429, 500), or sends garbage, nothing, or empty lines for ever"
+        "refuses the progress stream (429, 500), or sends garbage, a page, half of an event, "
+        "nothing, or empty lines for ever"
     ),
     promise="the launch gets its server by asking for it",
 )
-@pytest.mark.parametrize("stream", [status(429), status(500), drip, nothing, garbage])
+@pytest.mark.parametrize(
+    "stream", [status(429), status(500), drip, nothing, garbage, page, half_an_event]
+)
 @asynchronous(30)
 async def test_a_stream_that_never_works_does_not_hold_up_a_server(stream: Fault) -> None:
     """JupyterHub is asked about the server instead."""
@@ -195,6 +208,23 @@ async def test_a_drip_of_a_hub_that_says_nothing_else() -> None:
         with pytest.raises(LaunchFailedError) as caught:
             await launch(launcher)
         assert caught.value.reason == "hub-unreachable"
+
+
+@pytest.mark.fault(
+    part="JupyterHub",
+    fault="answers with a page of HTML and 200 when the user is made or the server is requested",
+    promise="the launch ends at once",
+)
+@pytest.mark.parametrize("kind", ["make user", "start"])
+@asynchronous(30)
+async def test_a_page_in_place_of_an_answer(kind: str) -> None:
+    async with faulty_hub() as hub, launcher_of(hub) as launcher:
+        hub.always[kind] = page
+        with pytest.raises(LaunchFailedError) as caught:
+            await launch(launcher)
+        assert caught.value.reason == "hub-unreachable"
+        assert "is not its API" in str(caught.value)
+        assert hub.asked.count(kind) == 1
 
 
 # -- clean-up

@@ -117,7 +117,12 @@ def prepare(folder: Path) -> str:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, hub: LastingHub, name: str = "server", *, key: str = "", **settings: object
+    folder: Path,
+    hub: LastingHub,
+    name: str = "server",
+    *,
+    variables: Mapping[str, str] | None = None,
+    **settings: object,
 ) -> AsyncIterator[Replica]:
     """Run a server in front of a JupyterHub until the block ends.
 
@@ -128,8 +133,8 @@ async def serving(
     hub : LastingHub
     name : str
         Of the server, for the names of its files.
-    key : str
-        The key of the database.
+    variables : mapping of str to str
+        Further environment variables.
     settings
         Further settings, by class and name with two underscores between.
     """
@@ -149,7 +154,7 @@ async def serving(
         **environment(folder / "cache"),
         "TMPDIR": str(folder / "temporary"),
         "JUPYTER_CONFIG_PATH": str(folder / "config"),
-        "BINDERPROGRESS_CRYPT_KEY": key,
+        **(variables or {}),
     }
     settings_of = {each: str(value) for each, value in values.items()}
     replica = Replica(folder, name, env=env, settings=settings_of)

@@ -153,8 +153,8 @@ async def test_between_server_and_postgresql(tmp_path: Path, database_url: str) 
             "Storage__timeout": SILENCE,
             "Storage__lease_time": 30.0,
         }
-        key = secrets.token_hex(32)
-        async with serving(tmp_path, hub, key=key, **settings) as replica:
+        key = {"BINDERPROGRESS_CRYPT_KEY": secrets.token_hex(32)}
+        async with serving(tmp_path, hub, variables=key, **settings) as replica:
             async with running(hub, replica, spec) as load:
                 await endure(proxy, hub, load)
             await load.check(database_url, [replica])

@@ -68,8 +68,8 @@ async def test_postgresql(tmp_path: Path, postgresql: PostgreSQL) -> None:
         "Storage__lease_time": 30.0,
     }
     async with lasting_hub() as hub:
-        key = secrets.token_hex(32)
-        async with serving(tmp_path, hub, key=key, **settings) as replica:
+        key = {"BINDERPROGRESS_CRYPT_KEY": secrets.token_hex(32)}
+        async with serving(tmp_path, hub, variables=key, **settings) as replica:
             async with running(hub, replica, spec) as load:
                 for away, back in (
                     (postgresql.pause, postgresql.resume),

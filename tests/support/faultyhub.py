@@ -171,6 +171,19 @@ async def garbage(request: web.Request) -> web.StreamResponse:
     raise AssertionError
 
 
+async def page(_: web.Request) -> web.StreamResponse:
+    """Answer with a page, as a server at a wrong address does."""
+    return web.Response(text="<!doctype html><title>Sign in</title>", content_type="text/html")
+
+
+async def half_an_event(request: web.Request) -> web.StreamResponse:
+    """Send half of an event of the progress stream."""
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **VERSION})
+    await response.prepare(request)
+    await response.write(event(message="Server requested", progress=0)[:20])
+    return response
+
+
 async def nothing(_: web.Request) -> web.StreamResponse:
     """Do not answer, until the client hangs up."""
     await asyncio.sleep(3600)

@@ -26,6 +26,7 @@ from .progress import (
     NotStartingError,
     SpawnFailedError,
     error_message,
+    not_the_api,
     progress_event,
     retry_after,
     servers_of_user,
@@ -183,7 +184,7 @@ class HubApi:
         NoAnswerError
             If another attempt may succeed.
         LaunchFailedError
-            With the reason ``hub-refused``.
+            With the reason ``hub-refused``; or ``hub-unreachable``, if it is not JupyterHub's API.
         """
         try:
             async with self.session.request(
@@ -205,6 +206,9 @@ class HubApi:
             if answer.status >= 500:
                 raise NoAnswerError(problem)
             self._settings.log.error("%s %s failed: %s", method, path, problem)
+            if answer.status < 400:
+                # Perhaps a page, to which the request was redirected.
+                raise not_the_api()
             raise failure("hub-refused", f"A request to JupyterHub failed: {problem}")
         return answer
 

@@ -25,6 +25,7 @@ __all__ = [
     "Replay",
     "SpawnFailedError",
     "error_message",
+    "not_the_api",
     "progress_event",
     "retry_after",
     "servers_of_user",
@@ -152,8 +153,13 @@ def servers_of_user(body: str) -> dict[str, Any]:
         content = None
     servers = content.get("servers", {}) if isinstance(content, dict) else None
     if not isinstance(servers, dict):
-        raise failure("hub-unreachable", "The server at JupyterHub's address is not its API.")
+        raise not_the_api()
     return servers
+
+
+def not_the_api() -> LaunchFailedError:
+    """Return the error for an answer that is not one of JupyterHub's API."""
+    return failure("hub-unreachable", "The server at JupyterHub's address is not its API.")
 
 
 def spawn_failure(message: str) -> LaunchFailedError:
