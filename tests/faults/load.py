@@ -98,6 +98,12 @@ class Load:
         """The number of viewers that are connected."""
         return sum(watcher.is_connected for watcher in self._watchers)
 
+    @property
+    def events(self) -> int:
+        """The number of events that all viewers have got."""
+        views = [view for launched in self.launched for view in launched.views]
+        return sum(len(connection.events) for view in views for connection in view.connections)
+
     async def close(self) -> None:
         """Close the connections."""
         for task in self._running:
@@ -132,7 +138,7 @@ class Load:
         finally:
             self._may_start.set()
 
-    async def connected(self, within: float = 120.0) -> None:
+    async def connected(self, within: float = 600.0) -> None:
         """Wait until all viewers of launches that are not over are connected."""
         until = monotonic() + within
         while len(self._watchers) > self.viewers:
@@ -178,7 +184,7 @@ class Load:
                 await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
         await self.fill()
 
-    async def finish(self, within: float = 180.0) -> None:
+    async def finish(self, within: float = 600.0) -> None:
         """Let all servers be ready, and wait until all launches are over."""
         until = monotonic() + within
         while self._running:

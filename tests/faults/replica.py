@@ -166,7 +166,7 @@ async def serving(
         replica.left()
 
 
-async def port_is_back(port: int, within: float = 60.0) -> float:
+async def port_is_back(port: int, within: float = 240.0) -> float:
     """Wait until a port accepts connections. Return when, by the monotonic clock."""
     until = monotonic() + within
     while True:

@@ -15,7 +15,7 @@ import pytest
 from ..support.asynchronous import asynchronous
 from ..support.lastinghub import LastingHub, lasting_hub
 from ..support.postgresql import PostgreSQL, running_postgresql
-from .load import Load, running
+from .load import running
 from .quick import SETTINGS, SILENCE
 from .replica import Replica, port_is_back, prepare, serving
 
@@ -48,11 +48,6 @@ async def is_refused(replica: Replica, spec: str) -> bool:
     return monotonic() - began < 20 * SILENCE
 
 
-def number_of_events(load: Load) -> int:
-    views = [view for launched in load.launched for view in launched.views]
-    return sum(len(connection.events) for view in views for connection in view.connections)
-
-
 @pytest.mark.fault(
     part="The launches' database",
     fault="hangs (PostgreSQL, SIGSTOP), and goes on; is killed, and starts again",
@@ -78,9 +73,9 @@ async def test_postgresql(tmp_path: Path, postgresql: PostgreSQL) -> None:
                     await asyncio.to_thread(away)
                     try:
                         assert await is_refused(replica, spec)
-                        seen = number_of_events(load)
+                        seen = load.events
                         await say(hub, 1.0)
-                        assert number_of_events(load) == seen
+                        assert load.events == seen
                     finally:
                         await asyncio.to_thread(back)
                     await load.turn()
