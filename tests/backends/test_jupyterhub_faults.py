@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from time import monotonic
@@ -398,14 +399,15 @@ async def test_a_launch_begins_while_jupyterhub_and_its_proxy_restart(
 
 @pytest.mark.fault(
     part="JupyterHub",
-    fault="is paused (SIGSTOP) when a launch begins",
+    fault="or its proxy is paused (SIGSTOP) when a launch begins",
     promise="the launch says so, and then gets one server",
 )
 @pytest.mark.hub
+@pytest.mark.parametrize("name", ["hub", "proxy"])
 @asynchronous(60)
-async def test_jupyterhub_hangs_when_a_launch_begins(restarting: RestartingHub) -> None:
+async def test_jupyterhub_hangs_when_a_launch_begins(restarting: RestartingHub, name: str) -> None:
     restarting.go()
-    restarting.pause()
+    restarting.pause(name)
     async with real_launcher(restarting, request_timeout=1.0) as launcher:
         request = launch_request("restart", "hang")
         async with aclosing(launcher.launch(request)) as stream:
@@ -414,7 +416,7 @@ async def test_jupyterhub_hangs_when_a_launch_begins(restarting: RestartingHub) 
                 assert steps(items) == ["hub-away"]
                 assert "no response in time" in messages(items)[0]
             finally:
-                restarting.resume()
+                restarting.resume(name)
             items += [item async for item in stream]
         assert isinstance(items[-1], RunningServer)
         assert len(restarting.servers()) == 1, "one server, however often it was requested"
@@ -428,12 +430,15 @@ async def test_jupyterhub_hangs_when_a_launch_begins(restarting: RestartingHub) 
 
 @pytest.mark.fault(
     part="JupyterHub",
-    fault="is killed and starts again while a Jupyter server starts",
+    fault="is killed, or gets SIGTERM, and starts again while a Jupyter server starts",
     promise="the launch gets one server",
 )
 @pytest.mark.hub
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 @asynchronous(60)
-async def test_jupyterhub_restarts_while_a_server_starts(restarting: RestartingHub) -> None:
+async def test_jupyterhub_restarts_while_a_server_starts(
+    restarting: RestartingHub, number: signal.Signals
+) -> None:
     (restarting.folder / "go").unlink(missing_ok=True)
     async with real_launcher(restarting) as launcher:
         request = launch_request("restart", "middle")
@@ -442,7 +447,7 @@ async def test_jupyterhub_restarts_while_a_server_starts(restarting: RestartingH
             async for item in stream:
                 items.append(item)
                 if messages(items)[-1:] == ["Spawning server..."]:
-                    restarting.kill("hub")
+                    await asyncio.to_thread(restarting.kill, "hub", number)
                     restarting.start_hub()
                     restarting.go()
         assert isinstance(items[-1], RunningServer)

@@ -108,19 +108,19 @@ class RestartingHub:
         command = [sys.executable, "-m", HUB_PROGRAM, "--config", str(self.folder / "config.py")]
         self._run("hub", command)
 
-    def kill(self, name: str) -> None:
-        """Kill the proxy or the Hub, with SIGKILL."""
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """End the proxy or the Hub with a signal."""
         process = self._processes.pop(name)
-        process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.send_signal(number)
+        process.wait(60)
 
-    def pause(self) -> None:
-        """Stop the Hub with SIGSTOP. Connections to it are still accepted."""
-        self._processes["hub"].send_signal(signal.SIGSTOP)
+    def pause(self, name: str) -> None:
+        """Stop the proxy or the Hub with SIGSTOP. Connections to it are still accepted."""
+        self._processes[name].send_signal(signal.SIGSTOP)
 
-    def resume(self) -> None:
-        """Let the Hub go on."""
-        self._processes["hub"].send_signal(signal.SIGCONT)
+    def resume(self, name: str) -> None:
+        """Let the proxy or the Hub go on."""
+        self._processes[name].send_signal(signal.SIGCONT)
 
     def go(self) -> None:
         """Let servers answer."""
