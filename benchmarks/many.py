@@ -9,7 +9,7 @@ from .load import load
 from .servers import running
 from .servers.running import present
 
-_NAMES = ["binderprogress", "tornado", "nchan"]
+_NAMES = ["binderprogress", "sqlite", "tornado", "nchan"]
 
 
 def measure(name: str, *, launches: int, rate: float, seconds: float) -> dict[str, Any]:
@@ -42,18 +42,26 @@ def compare(
     return {**load, "servers": {name: measure(name, **load) for name in chosen}}
 
 
+def ratio(result: dict[str, Any], name: str) -> float:
+    """Return how many times the CPU of a handler like JupyterHub's a server takes; 0: unknown."""
+    hub = result["servers"].get("tornado")
+    cost: float = result["servers"][name]["cpu_us_per_event"]
+    return cost / hub["cpu_us_per_event"] if hub else 0.0
+
+
 def table(result: dict[str, Any]) -> str:
     """Write a result for people."""
     load = f"each {result['rate']:g} events/s for {result['seconds']:g} s, with a viewer each"
     lines = [
         f"Many launches: {result['launches']}, {load}",
         "",
-        "|server|lost|p50|p99|CPU per event|of one core|",
-        "|---|---:|---:|---:|---:|---:|",
+        "|server|lost|p50|p99|CPU per event|to tornado|of one core|",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [
         f"| {name} | {row['lost']} | {row['p50_ms']:.1f} ms | {row['p99_ms']:.1f} ms "
-        f"| {row['cpu_us_per_event']:.1f} µs | {row['server_load']:.0%} |"
+        f"| {row['cpu_us_per_event']:.1f} µs | {ratio(result, name):.2f} "
+        f"| {row['server_load']:.0%} |"
         for name, row in result["servers"].items()
     ]
     return "\n".join(lines) + "\n"

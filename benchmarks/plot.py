@@ -12,11 +12,12 @@ _INK = "#777777"
 """As far from white as from black."""
 _COLOURS = {
     "binderprogress": "#e66581",
+    "sqlite": "#b03060",
     "nchan": "#4a90d9",
     "tornado": "#8a8a8a",
     "sse-starlette": "#b0a060",
 }
-_LABELS = {"tornado": "as JupyterHub's"}
+_LABELS = {"sqlite": "the same, in SQLite", "tornado": "as JupyterHub's"}
 
 
 def draw(results: dict[str, Any], path: Path) -> None:

@@ -6,6 +6,8 @@ import operator
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from .many import ratio
+
 
 class Target(NamedTuple):
     """One thing that is wanted.
@@ -69,7 +71,25 @@ def _all() -> Iterator[tuple[str, str, Callable[[dict[str, Any]], float], str]]:
     )
     yield "10,000 connect within", "≤ 20", lambda r: _idle(r, 10_000)["connect_seconds"], "s"
     yield "1,000 launches, 10 events/s each: lost", "= 0", lambda r: _many(r)["lost"], ""
-    yield "1,000 launches: p99 from source to viewer", "< 250", lambda r: _many(r)["p99_ms"], "ms"
+    yield "1,000 launches: p99 from source to viewer", "≤ 100", lambda r: _many(r)["p99_ms"], "ms"
+    yield (
+        "1,000 launches: CPU per event, to that of a handler like the Hub's",
+        "≤ 0.8",
+        lambda r: ratio(_same(r["many"], launches=1000, rate=10), "binderprogress"),
+        "×",
+    )
+    yield (
+        "200 events/s, 500 viewers: CPU per event with SQLite, to memory's",
+        "≤ 1.15",
+        lambda r: _fanout(r, "200", "sqlite"),
+        "×",
+    )
+    yield (
+        "A line to an event in SQLite: CPU",
+        "≤ 25",
+        lambda r: float(r["store"]["stores"]["sqlite"]["line_us"]),
+        "µs",
+    )
     yield (
         "100 late joiners to 50,000 lines: complete",
         "= 100",

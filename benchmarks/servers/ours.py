@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import gc
+import logging
+import tempfile
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -12,6 +16,7 @@ from tornado.netutil import bind_sockets
 from traitlets.config import Config
 
 from binderprogress.backends.base import (
+    PLAIN_CODEC,
     BackendProfile,
     BuildResult,
     LaunchRequest,
@@ -20,6 +25,8 @@ from binderprogress.backends.base import (
     ResolvedSpec,
     RunningServer,
 )
+from binderprogress.channels.base import ChannelStore
+from binderprogress.channels.database.store import DatabaseStore
 from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec, parse
@@ -40,6 +47,7 @@ class OrderedBuilder:
         How many builds there will be.
     """
 
+    codec = PLAIN_CODEC
     profile = BackendProfile(typical={Phase.FETCHING: 5.0, Phase.BUILDING: 120.0})
 
     def __init__(self, streams: int) -> None:
@@ -85,18 +93,33 @@ class NoLauncher:
         pass
 
 
+@contextmanager
+def new_store(url: str) -> Iterator[ChannelStore]:
+    """Make where launches are kept: ``memory``, ``sqlite`` for a new file, or a database's URL."""
+    if url == "memory":
+        yield MemoryChannelStore()
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = f"sqlite:///{folder}/launches.sqlite"
+        yield DatabaseStore(file if url == "sqlite" else url, log=logging.getLogger(__name__))
+
+
 def main(connection: Connection, streams: int, options: dict[str, Any]) -> None:
-    asyncio.run(_serve(connection, streams))
+    with new_store(options.get("store", "memory")) as store:
+        asyncio.run(_serve(connection, streams, store))
 
 
-async def _serve(connection: Connection, streams: int) -> None:
+async def _serve(connection: Connection, streams: int, store: ChannelStore) -> None:
     builder = OrderedBuilder(streams)
     limits = {"max_launches": streams, "abandon_after": 3600.0}
     launches = LaunchManager(
-        channels=MemoryChannelStore(),
+        channels=store,
         backend=PairedBackend(builder, NoLauncher()),
         config=Config(LaunchManager=limits),
     )
+    await launches.open()
+    # As the server does when it has started.
+    gc.freeze()
     sockets = bind_sockets(0, "127.0.0.1")
     HTTPServer(make_app(Web(launches=launches))).add_sockets(sockets)
     started = [

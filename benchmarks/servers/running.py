@@ -20,6 +20,7 @@ spawned = multiprocessing.get_context("spawn")
 
 SERVERS = {
     "binderprogress": "ours",
+    "sqlite": "oursqlite",
     "tornado": "tornadopeer",
     "sse-starlette": "starlettepeer",
     "nchan": "nchan",
