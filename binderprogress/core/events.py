@@ -44,7 +44,9 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename={"from_"
 
     def at(self, seconds: float) -> float:
         """Return the bar's position `seconds` after the event, in percent."""
-        return self.from_ + (self.to - self.from_) * (1 - exp(-max(seconds, 0.0) / self.tau))
+        if seconds <= 0:
+            return self.from_
+        return self.from_ + (self.to - self.from_) * (1 - exp(-seconds / self.tau))
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -63,7 +63,7 @@ AHEAD = 0.6
 MOMENT = 0.05
 """Minimum duration, in seconds."""
 
-FRESH = 0.2
+FRESH = 0.5
 """Seconds for which an estimate is reused while a log begins no new step."""
 
 MOST_STEPS = 1000
@@ -206,27 +206,28 @@ class Estimator:
         now : float
             Monotonic time in seconds.
         """
-        if phase is Phase.READY:
-            return Estimate(100.0, None, 0.0, 0.0, 0.0, 0.0)
-        if phase is Phase.FAILED or phase is Phase.CANCELLED:
-            return Estimate(round(self._at(now), 3), None, None, None, None, None)
         if phase is not self._phase:
+            if phase is Phase.READY:
+                return Estimate(100.0, None, 0.0, 0.0, 0.0, 0.0)
+            if phase is Phase.FAILED or phase is Phase.CANCELLED:
+                return Estimate(round(self._at(now), 3), None, None, None, None, None)
             self._enter(phase, now)
         if step is not None:
             self._observe(step, now)
-        if self._fresh is None or now - self._fresh[0] > FRESH:
+        fresh = self._fresh
+        if fresh is None or now - fresh[0] > FRESH:
             left = self._left(now)
             eta = self._eta(left)
             self._bend(left.median, eta, now)
             self._fresh, computed = (now, eta), now
         else:
-            computed, eta = self._fresh
+            computed, eta = fresh
         # This runs for each line of a busy log: no loops, and no slow `round`.
         past = now - computed
         middle, low, high, late = eta
-        # Only the result is rounded, or the bar would not move between the lines of a busy log.
-        at = int(self._at(now) * 1000 + 0.5) / 1000
         curve = self._curve
+        # Only the result is rounded, or the bar would not move between the lines of a busy log.
+        at = int(curve.at(now - self._curve_began) * 1000 + 0.5) / 1000
         return Estimate(
             at,
             Curve(from_=at, to=max(at, curve.to), tau=curve.tau),
