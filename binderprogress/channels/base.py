@@ -7,11 +7,11 @@ to viewers only once they are stored.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..core.events import Encoded
 
-__all__ = ["Broadcast", "ChannelStore", "Listener", "Meter"]
+__all__ = ["Broadcast", "ChannelStore", "Listener", "Meter", "PromptStore"]
 
 Listener = Callable[[int, bool], None]
 """Called with the number of a channel's last event, and whether the channel is closed."""
@@ -22,6 +22,8 @@ class Broadcast:
 
     def __init__(self) -> None:
         self._listeners: set[Callable[[], None]] = set()
+        self._called: tuple[Callable[[], None], ...] | None = ()
+        """The same, as `notify` needs it; None: they have changed."""
 
     def __len__(self) -> int:
         return len(self._listeners)
@@ -29,14 +31,19 @@ class Broadcast:
     def add(self, listener: Callable[[], None]) -> None:
         """Add a listener. Adding it again changes nothing."""
         self._listeners.add(listener)
+        self._called = None
 
     def remove(self, listener: Callable[[], None]) -> None:
         """Remove a listener, if it was added."""
         self._listeners.discard(listener)
+        self._called = None
 
     def notify(self) -> None:
         """Call every listener. Listeners must be quick and must not raise."""
-        for listener in tuple(self._listeners):
+        listeners = self._called
+        if listeners is None:
+            listeners = self._called = tuple(self._listeners)
+        for listener in listeners:
             listener()
 
 
@@ -165,4 +172,32 @@ class ChannelStore(Protocol):
 
     async def discard(self, channel_id: str) -> None:
         """Delete a channel and its events, if it exists. Nobody is notified."""
+        ...
+
+
+@runtime_checkable
+class PromptStore(ChannelStore, Protocol):
+    """A store to which events can be appended without a task that waits for it.
+
+    This is optional, and much cheaper for many channels with a few events each.
+    """
+
+    def append_soon(
+        self,
+        channel_id: str,
+        events: Sequence[Encoded],
+        *,
+        expected: int,
+        done: Callable[[Exception | None], None],
+    ) -> None:
+        """Append a batch of events, as `append` does.
+
+        Parameters
+        ----------
+        channel_id, events, expected
+            As of `append`.
+        done : callable
+            Called once in the event loop, perhaps before this returns: with None when `append`
+            would return, or with what it would raise. If this raises, it is not called.
+        """
         ...

@@ -37,6 +37,7 @@ class MemoryChannelStore:
     """Keeps channels until they are discarded; see `base.ChannelStore`.
 
     No method suspends. What is appended or closed is reported to watchers before that returns.
+    Launches use `append_soon`, so a subclass that changes `append` has to change both.
     """
 
     def __init__(self) -> None:
@@ -50,6 +51,17 @@ class MemoryChannelStore:
 
     async def append(self, channel_id: str, events: Sequence[Encoded], *, expected: int) -> None:
         """Append a batch of events; see `base.ChannelStore.append`."""
+        self.append_soon(channel_id, events, expected=expected, done=lambda _: None)
+
+    def append_soon(
+        self,
+        channel_id: str,
+        events: Sequence[Encoded],
+        *,
+        expected: int,
+        done: Callable[[Exception | None], None],
+    ) -> None:
+        """Append a batch of events at once; see `base.PromptStore.append_soon`."""
         channel = self._channel(channel_id)
         if channel.closed:
             raise ChannelConflictError(f"The channel {channel_id} is closed.")
@@ -58,7 +70,9 @@ class MemoryChannelStore:
                 f"The last event of the channel {channel_id} is {channel.last}, not {expected}."
             )
         channel.events.extend(events)
-        channel.notify()
+        if channel.listeners:
+            channel.notify()
+        done(None)
 
     def read_nowait(self, channel_id: str, after: int, *, limit: int) -> Sequence[Encoded]:
         """Return events; see `base.ChannelStore.read_nowait`. Everything is in memory."""

@@ -374,7 +374,8 @@ class Build:
         """Build, and write the last event."""
         try:
             async with asyncio.timeout(self._timeout):
-                built = await self._build()
+                # In a task, or each line would resume every coroutine up to here.
+                built = await asyncio.create_task(self._build(), name=f"lines of {self.id}")
         except TimeoutError:
             error = failure(
                 "build-timeout", f"The build took longer than {self._timeout:g} seconds."
@@ -403,9 +404,8 @@ class Build:
         self.writer.end(Phase.BUILT, f"{message} the environment.\n", imageName=built.image)
 
     async def _build(self) -> BuildResult:
-        normalizer = Normalizer()
-        loop = asyncio.get_running_loop()
-        turn = loop.time() + _TURN
+        read, time = Normalizer().read, asyncio.get_running_loop().time
+        turn = time() + _TURN
         if self.starts == 1 and self._repeats is None:
             # Where its log will be kept, if it is.
             build_id = "" if self._ledger.store is None else self.id
@@ -418,15 +418,15 @@ class Build:
                 if isinstance(item, Attempt):
                     self.full_log.write(self.writer.try_again(item).event.message)
                     continue
-                note = normalizer.read(item)
+                note = read(item)
                 if note is not None and not self._is_repeated(note):
                     self.full_log.write(note.message)
                     self.writer.write(note, log=self._log)
                     self._grew()
                 # Buffered lines are read without suspending, thousands at a time.
-                if loop.time() > turn:
+                if time() > turn:
                     await asyncio.sleep(0)
-                    turn = loop.time() + _TURN
+                    turn = time() + _TURN
         raise failure("internal", "The build ended without a result.")
 
     def _is_repeated(self, note: Note) -> bool:

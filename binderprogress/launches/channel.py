@@ -1,7 +1,7 @@
 """A channel as its writer uses it: events are written at once, stored in batches, and then shown.
 
-Writing never waits. A task of each channel stores what was written since its last turn, so that
-many lines of a log that come at once are one batch. A viewer reads only what is stored.
+Writing never waits. Once in each turn of the event loop, all channels store what was written since,
+so that many lines of a log that come at once are one batch. A viewer reads only what is stored.
 
 While the store is away, what is written waits in memory, and is stored in order when it is back.
 """
@@ -11,14 +11,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
-from ..channels.base import Broadcast, ChannelStore, Meter
+from ..channels.base import Broadcast, ChannelStore, Meter, PromptStore
 from ..channels.durable import WINDOW, ChannelState, DurableStore
 from ..core.events import ENCODED_OVERHEAD, Encoded, Event
 from ..errors import ChannelNotFoundError, StorageError, StreamError
 from .retries import Waiting, while_away
+from .storing import Storing
 
 __all__ = ["Channel", "Channels"]
 
@@ -40,7 +42,7 @@ class Channel:
         Counts what waits for the store.
     meter : Meter
         Counts the memory of its events.
-    tasks : _Tasks
+    work : Storing
         Runs what stores and discards.
     log : logging.Logger
         The operator's.
@@ -56,7 +58,7 @@ class Channel:
         patience: float,
         waiting: Waiting,
         meter: Meter,
-        tasks: _Tasks,
+        work: Storing,
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self.id = channel_id
@@ -82,17 +84,23 @@ class Channel:
         self.changed = Broadcast()
         """Notified when events are stored, when it is closed, and when storing fails."""
         self._store = store
+        self._append_soon = store.append_soon if isinstance(store, PromptStore) else None
         self._window = WINDOW if isinstance(store, DurableStore) else None
         self._lease = lease
         self._patience = patience
         self._waiting = waiting
         self._meter = meter
-        self._tasks = tasks
+        self._work = work
         self._log = log
         self._storing: Sequence[Encoded] = ()
-        self._dirty = asyncio.Event()
-        self._storer: asyncio.Task[None] | None = None
+        """The batch that is being stored."""
+        self._task: asyncio.Task[None] | None = None
+        """What waits for the store; None if nothing does."""
+        self._is_open = False
+        self._is_idle = False
+        """Whether it is open, and nothing is being stored or will be in this turn."""
         self._is_created = False
+        self._is_discarded = False
         self._unwatch: Callable[[], None] = lambda: None
 
     # -- writing
@@ -116,13 +124,17 @@ class Channel:
             size = len(encoded.sse) + ENCODED_OVERHEAD
             self.size += size
             self._meter.used += size
-            self._dirty.set()
+            if self._is_idle:
+                self._is_idle = False
+                self._work.store_soon(self)
         return encoded
 
     def end(self) -> None:
         """End the channel. It is closed once everything is stored."""
         self.ended = True
-        self._dirty.set()
+        if self._is_idle:
+            self._is_idle = False
+            self._work.store_soon(self)
 
     def restore(self, state: ChannelState, newest: Encoded | None) -> None:
         """Go on with a channel that is in the store already.
@@ -145,8 +157,14 @@ class Channel:
 
     def open(self) -> None:
         """Begin to store what is written."""
-        if self._storer is None and not self.closed:
-            self._storer = self._tasks.start(self._store_all(), name=f"channel {self.id}")
+        if self._is_open or self.closed:
+            return
+        self._is_open = True
+        self._work.channels.add(self)
+        if self._is_created:
+            self._work.store_soon(self)
+        else:
+            self._start(self._create)
 
     async def flush(self) -> None:
         """Wait until everything written so far is stored, and the channel is closed if it ended.
@@ -179,35 +197,61 @@ class Channel:
         self.unstored.clear()
         self._unwatch()
         self.on_failure = lambda: None
-        self._is_created = False
-        if self._storer is not None:
-            self._tasks.start(self._discard(self._storer), name=f"discard channel {self.id}")
-        self.changed.notify()
+        self._is_created = self._is_idle = False
+        self._is_discarded = True
+        self._work.channels.discard(self)
+        if self._task is not None or (self._is_open and not self._storing):
+            self._work.start(self._discard(self._task), name=f"discard channel {self.id}")
+        if not self.closed and self.failure is None:
+            self.stop()
+        else:
+            self.changed.notify()
 
-    async def _store_all(self) -> None:
+    def stop(self) -> None:
+        """Store nothing any more: the server stops."""
+        self._fail(StorageError("The server was stopped before all events were stored."))
+
+    def store(self) -> None:
+        """Store what was written. `Storing` calls this."""
+        if self._is_discarded or self.closed or self.failure is not None:
+            return
+        if self.unstored:
+            self._storing, self.unstored = self.unstored, []
+            if self._append_soon is None:
+                self._start(self._append)
+                return
+            expected = self._storing[0].id - 1
+            try:
+                self._append_soon(self.id, self._storing, expected=expected, done=self._on_appended)
+            except Exception as error:  # noqa: BLE001 - whatever a store raises, its launch must end
+                self._start(partial(self._append, error))
+        elif self.ended:
+            self._start(self._close)
+        else:
+            self._is_idle = True
+
+    def _on_appended(self, error: Exception | None) -> None:
+        """Show the batch that was stored, or try again."""
+        if self._is_discarded:
+            self._work.start(self._discard(None), name=f"discard channel {self.id}")
+        elif self.failure is not None:
+            return
+        elif error is not None:
+            self._start(partial(self._append, error))
+        else:
+            self._advance(self._storing[-1].id, False)
+            self._storing = ()
+            self.store()
+
+    def _start(self, work: Callable[[], Awaitable[None]]) -> None:
+        self._task = self._work.start(self._attempt(work), name=f"channel {self.id}")
+
+    async def _attempt(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do something that waits for the store. If that fails, so does the channel."""
         try:
-            if not self._is_created:
-                await self._try(
-                    lambda: self._store.create(self.id, first=self.first, lease=self._lease)
-                )
-                self._is_created = True
-                self._unwatch = self._store.watch(self.id, self._advance)
-            while True:
-                if self.unstored:
-                    batch, self.unstored = self.unstored, []
-                    self._storing = batch
-                    await self._append(batch)
-                    self._advance(batch[-1].id, False)
-                    self._storing = ()
-                elif self.ended:
-                    await self._try(lambda: self._store.close(self.id))
-                    self._advance(self.last, True)
-                    return
-                else:
-                    self._dirty.clear()
-                    await self._dirty.wait()
+            await work()
         except asyncio.CancelledError:
-            self._fail(StorageError("The server was stopped before all events were stored."))
+            self.stop()
             raise
         except StorageError as error:
             self._log.error("Events cannot be stored: %s", error)
@@ -215,12 +259,28 @@ class Channel:
         except Exception as error:  # noqa: BLE001 - whatever a store raises, its launch must end
             self._log.exception("Events cannot be stored")
             self._fail(StorageError(f"{type(error).__name__}: {error}"))
+        else:
+            self._task = None
+            self.store()
 
-    async def _append(self, batch: Sequence[Encoded]) -> None:
-        tried = False
+    async def _create(self) -> None:
+        await self._try(lambda: self._store.create(self.id, first=self.first, lease=self._lease))
+        self._is_created = True
+
+    async def _close(self) -> None:
+        await self._try(lambda: self._store.close(self.id))
+        self._advance(self.last, True)
+        self._work.channels.discard(self)
+
+    async def _append(self, error: Exception | None = None) -> None:
+        """Store the batch. If there is an error, it is from the first attempt."""
+        batch, tried = self._storing, False
 
         async def append() -> None:
             nonlocal tried
+            if error is not None and not tried:
+                tried = True
+                raise error
             if tried and isinstance(self._store, DurableStore):
                 # The connection may have been lost after the events were stored. Nobody else
                 # can have appended.
@@ -231,6 +291,8 @@ class Channel:
             await self._store.append(self.id, batch, expected=batch[0].id - 1)
 
         await self._try(append)
+        self._advance(batch[-1].id, False)
+        self._storing = ()
 
     async def _try(self, work: Callable[[], Awaitable[None]]) -> None:
         await while_away(work, patience=self._patience, waiting=self._waiting, log=self._log)
@@ -257,6 +319,8 @@ class Channel:
 
     def _fail(self, error: StorageError) -> None:
         self.failure = error
+        self._is_idle = False
+        self._work.channels.discard(self)
         lost = [*self._storing, *self.unstored]
         size = sum(len(each.sse) + ENCODED_OVERHEAD for each in lost if each.id > self.last)
         # `discard` has given all of it back already.
@@ -265,10 +329,11 @@ class Channel:
         self.on_failure()
         self.changed.notify()
 
-    async def _discard(self, storer: asyncio.Task[None]) -> None:
-        # The store would see a writer that goes on otherwise.
-        storer.cancel()
-        await asyncio.wait([storer])
+    async def _discard(self, task: asyncio.Task[None] | None) -> None:
+        if task is not None:
+            # The store would see a writer that goes on otherwise.
+            task.cancel()
+            await asyncio.wait([task])
         if self._window is not None:
             return
         try:
@@ -327,7 +392,7 @@ class Channels:
         self._patience = patience
         self._waiting = waiting or Waiting()
         self._log = log or logging.getLogger(__name__)
-        self._tasks = _Tasks()
+        self._work = Storing()
 
     def make(self, channel_id: str = "", *, first: int = 1, lease: str = "") -> Channel:
         """Return a new channel. It is created in the store when it is opened.
@@ -349,7 +414,7 @@ class Channels:
             patience=self._patience,
             waiting=self._waiting,
             meter=self.meter,
-            tasks=self._tasks,
+            work=self._work,
             log=self._log,
         )
 
@@ -373,23 +438,4 @@ class Channels:
 
     async def close(self) -> None:
         """Cancel what is still being stored."""
-        await self._tasks.cancel()
-
-
-class _Tasks:
-    """Tasks in the background."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def start(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def cancel(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._work.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -39,9 +39,16 @@ class Batches(MemoryChannelStore):
         super().__init__()
         self.sizes: list[int] = []
 
-    async def append(self, channel_id: str, events: Sequence[Encoded], *, expected: int) -> None:
+    def append_soon(
+        self,
+        channel_id: str,
+        events: Sequence[Encoded],
+        *,
+        expected: int,
+        done: Callable[[Exception | None], None],
+    ) -> None:
         self.sizes.append(len(events))
-        await super().append(channel_id, events, expected=expected)
+        super().append_soon(channel_id, events, expected=expected, done=done)
 
 
 @pytest.mark.parametrize("store", [MemoryChannelStore, SuspendingChannelStore])
@@ -166,7 +173,7 @@ async def test_discarding_gives_the_memory_back() -> None:
 
 @asynchronous(30)
 async def test_closing_cancels_what_is_being_stored() -> None:
-    class Hanging(MemoryChannelStore):
+    class Hanging(SuspendingChannelStore):
         """A store that does not answer."""
 
         async def append(

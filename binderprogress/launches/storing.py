@@ -1,0 +1,54 @@
+"""When channels store: once in each turn of the event loop, all that were written to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+__all__ = ["Storing"]
+
+
+class _Channel(Protocol):
+    def store(self) -> None:
+        """Store what was written."""
+
+    def stop(self) -> None:
+        """Store nothing any more."""
+
+
+class Storing:
+    """The channels of a server that store, and their tasks that wait for the store."""
+
+    def __init__(self) -> None:
+        self.channels: set[_Channel] = set()
+        """Those that are open."""
+        self._written: list[_Channel] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def store_soon(self, channel: _Channel) -> None:
+        """Have a channel store what is written in this turn."""
+        if not self._written:
+            asyncio.get_running_loop().call_soon(self._store)
+        self._written.append(channel)
+
+    def _store(self) -> None:
+        written, self._written = self._written, []
+        for channel in written:
+            channel.store()
+
+    def start(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+        """Run something in the background."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        """Cancel everything, and wait until it is over."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for channel in tuple(self.channels):
+            channel.stop()
