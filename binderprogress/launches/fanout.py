@@ -182,16 +182,21 @@ class Audience:
 
     def send(self) -> Iterator[None]:
         """Write new events to the live viewers. Yields between blocks of viewers."""
-        while self.position < self.launch.end and not self.launch.forgotten:
+        launch = self.launch
+        while self.position < launch.end and not launch.forgotten:
             events = self._slices.after(self.position, SLICE_EVENTS, self._resume)
             if events is None:
                 return
             self.position = events[-1].id
             self.written = monotonic()
-            yield from self._offer(self.fanout.frame(self.format, events))
+            data = self.fanout.frame(self.format, events)
+            if len(self._live) < _BLOCK:
+                self._write(tuple(self._live), data)
+            else:
+                yield from self._offer(data)
         # From here on, new events schedule this again.
         self.pending = False
-        if self.launch.forgotten:
+        if launch.forgotten:
             for viewer in tuple(self._live):
                 viewer.forget()
         elif self.complete:
@@ -205,18 +210,23 @@ class Audience:
 
     def _offer(self, data: bytes) -> Iterator[None]:
         # A viewer that joins meanwhile already has `data`.
-        position, live = self.position, self._live
-        for number, viewer in enumerate(tuple(live), 1):
-            if viewer in live:
-                try:
-                    if not viewer.send(data):
-                        del live[viewer]
-                        viewer.position = position
-                        viewer.blocked()
-                except Exception as error:  # noqa: BLE001 - other viewers must not be affected
-                    _report_bug(viewer, error)
-            if not number % _BLOCK:
-                yield
+        viewers = tuple(self._live)
+        for start in range(0, len(viewers), _BLOCK):
+            self._write(viewers[start : start + _BLOCK], data)
+            yield
+
+    def _write(self, viewers: Sequence[Viewer], data: bytes) -> None:
+        live = self._live
+        for viewer in viewers:
+            if viewer not in live:
+                continue
+            try:
+                if not viewer.send(data):
+                    del live[viewer]
+                    viewer.position = self.position
+                    viewer.blocked()
+            except Exception as error:  # noqa: BLE001 - other viewers must not be affected
+                _report_bug(viewer, error)
 
     def catch_up(self, viewer: Viewer) -> bool:
         """Write a slice to a viewer that is behind. Return whether to continue at once."""
@@ -271,7 +281,7 @@ class Fanout:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._audiences: dict[tuple[Launch, Format], Audience] = {}
-        self._later: list[Audience] = []
+        self._later: dict[Audience, None] = {}
         self._work: deque[Iterator[None]] = deque()
         self._behind: deque[Viewer] = deque()
         self._framed: dict[tuple[Format, Encoded, Encoded], bytes] = {}
@@ -291,13 +301,14 @@ class Fanout:
     def forget(self, audience: Audience) -> None:
         """Remove an audience without viewers."""
         del self._audiences[audience.launch, audience.format]
+        self._later.pop(audience, None)
 
     def changed(self, audience: Audience) -> None:
         """Schedule sending new events, now or after a pause."""
         if monotonic() - audience.written >= self._pause:
             self.start(audience.send())
         else:
-            self._later.append(audience)
+            self._later[audience] = None
             if self._tick is None:
                 self._tick = asyncio.get_running_loop().call_later(self._pause, self._on_tick)
 
@@ -330,7 +341,7 @@ class Fanout:
 
     def _on_tick(self) -> None:
         self._tick = None
-        later, self._later = self._later, []
+        later, self._later = self._later, {}
         self._work.extend([audience.send() for audience in later])
         self._schedule()
 

@@ -47,15 +47,13 @@ class Slices:
         sequence of Encoded or None
             None if they are not in memory. `ready` is called once they are; ask again then.
         """
-        events, wanted = self._read.pop(number, (None, 0))
-        if events is not None and wanted > 1:
-            self._read[number] = events, wanted - 1
+        events = self._take(number) if self._read else None
         if events is None:
             events = self._stream.read_nowait(number, limit=SLICE_EVENTS)
         if events is None:
             self._wait(number, ready)
             return None
-        return _within(events, limit)
+        return events if len(events) == 1 else _within(events, limit)
 
     def close(self) -> None:
         """Stop reading: the last viewer has left."""
@@ -63,6 +61,13 @@ class Slices:
             task.cancel()
         self._waiting.clear()
         self._read.clear()
+
+    def _take(self, number: int) -> Sequence[Encoded] | None:
+        """Return events that were read before, and forget them with the last one who wants them."""
+        events, wanted = self._read.pop(number, (None, 0))
+        if events is not None and wanted > 1:
+            self._read[number] = events, wanted - 1
+        return events
 
     def _wait(self, number: int, ready: Callable[[], None]) -> None:
         waiting = self._waiting.get(number)

@@ -111,6 +111,13 @@ class LaunchStream:
 
     def read_nowait(self, after: int, *, limit: int = 1000) -> Sequence[Encoded] | None:
         """Return at most `limit` events after the number `after`; None if they must be awaited."""
+        if self.build is not None and self.ends_with_build and not self._shift:
+            # Most reads are of what a build has just printed.
+            channel, head = self.build.channel, self._head
+            if self._lost is None and after >= head.last == head.written:
+                if after == channel.last - 1 and channel.newest is not None:
+                    return (channel.newest,)
+                return channel.read_nowait(after, limit=min(limit, channel.last - after))
         events: list[Encoded] = []
         for part in self._parts(after, limit):
             read = part.channel.read_nowait(part.after, limit=part.limit)
@@ -268,13 +275,14 @@ class LaunchStream:
     @property
     def _stored(self) -> int:
         """The number of the newest event that is stored, and all before it."""
-        if not self._is_head_stored:
-            return self._head.last
-        if self._tail is not None and self._tail.newest is not None:
-            return self._tail.last
-        if self.build is not None:
-            return max((self._cut or self.build.channel.last) + self._shift, self._head.last)
-        return self._head.last
+        head, tail, build = self._head, self._tail, self.build
+        if head.last != head.written:
+            return head.last
+        if tail is not None and tail.newest is not None:
+            return tail.last
+        if build is not None:
+            return max((self._cut or build.channel.last) + self._shift, head.last)
+        return head.last
 
     @property
     def _newest(self) -> Encoded:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import ClassVar
 
+import msgspec
 from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.websocket import WebSocketHandler
 
@@ -61,8 +62,7 @@ def limit_unacknowledged(stream: IOStream, seconds: float) -> None:
         stream.socket.setsockopt(socket.IPPROTO_TCP, option, milliseconds)
 
 
-@dataclass(frozen=True)
-class EventStream:
+class EventStream(msgspec.Struct, frozen=True, cache_hash=True):
     """The format of server-sent events.
 
     Attributes
@@ -88,6 +88,8 @@ class EventStream:
             # Insert the prefix after the "id: " at the start of each block.
             start = b"id: " + self.id_prefix
             return self.chunk(start + start.join([encoded.sse[4:] for encoded in events]))
+        if len(events) == 1:
+            return self.chunk(events[0].sse)
         return self.chunk(b"".join([encoded.sse for encoded in events]))
 
     def chunk(self, data: bytes) -> bytes:
@@ -140,7 +142,7 @@ class _StreamViewer(Viewer):
         """Write to the socket, and leave the rest to the stream."""
         stream = self._stream
         sent = 0
-        if self._socket is not None and not stream.writing():
+        if self._socket is not None and not self._is_writing():
             try:
                 sent = self._socket.send(data)
             except BlockingIOError:
@@ -158,6 +160,10 @@ class _StreamViewer(Viewer):
             return True
         written.add_done_callback(self._on_written)
         return False
+
+    def _is_writing(self) -> bool:
+        """Whether the stream has something left to write when `send` is called."""
+        return self._stream.writing()
 
     def drop(self) -> None:
         """Disconnect a viewer that does not read. It can resume."""
@@ -192,7 +198,7 @@ class EventStreamViewer(_StreamViewer):
         Seconds for which the connection stays open after the server is ready.
     """
 
-    __slots__ = ("_form", "_launch", "_linger")
+    __slots__ = ("_form", "_has_headers", "_launch", "_linger")
 
     def __init__(
         self,
@@ -207,9 +213,17 @@ class EventStreamViewer(_StreamViewer):
         self._form = form
         self._launch = launch
         self._linger = linger
+        self._has_headers = False
+        """Whether the headers are sent. From then on, only `send` writes, one thing at a time."""
         # Attack: a client keeps sending data to fill the read buffer.
         stream.max_buffer_size = 4096
         stream.set_close_callback(self.leave)
+
+    def _is_writing(self) -> bool:
+        """Look at the stream only once, as this is called for each event; see `Viewer.send`."""
+        if not self._has_headers:
+            self._has_headers = not self._stream.writing()
+        return not self._has_headers
 
     def end(self) -> None:
         """Send the end of the stream, and close the connection, maybe after `linger` seconds."""
