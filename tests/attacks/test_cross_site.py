@@ -42,7 +42,7 @@ def evil() -> Iterator[Site]:
 
 @pytest.fixture
 def page(named_browser: Browser) -> Iterator[Page]:
-    context = named_browser.new_context()
+    context = named_browser.new_context(reduced_motion="reduce")
     yield context.new_page()
     context.close()
 

@@ -63,7 +63,7 @@ def hub(folder: Path) -> Iterator[Service]:
 @pytest.fixture
 def ada(browser: Browser, hub: Service) -> Iterator[Page]:
     """The browser of ada, who has logged in and looked at the service."""
-    context = browser.new_context()
+    context = browser.new_context(reduced_motion="reduce")
     page = context.new_page()
     page.goto(f"{hub.url}link")
     page.get_by_label("Username").fill("ada")

@@ -273,7 +273,7 @@ def test_a_launch_to_the_server_and_the_end_of_all(folder: Path, env: dict[str, 
 
 @pytest.mark.browser
 def test_the_element_in_a_jupyter_server(browser: Browser, server: Server, folder: Path) -> None:
-    context = browser.new_context()
+    context = browser.new_context(reduced_motion="reduce")
     page = context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))

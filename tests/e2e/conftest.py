@@ -17,8 +17,14 @@ def play() -> Iterator[Stage]:
 
 
 @pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 900})
+def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
+    context = browser.new_context(
+        locale="en-US",
+        viewport={"width": 1280, "height": 900},
+        # While a real launch takes its time, a bar that moves in each frame takes a fifth of a
+        # processor.
+        reduced_motion="reduce" if request.node.get_closest_marker("hub") else "no-preference",
+    )
     yield context
     context.close()
 
