@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, sync_playwright
 from xdist.scheduler import LoadFileScheduling
 
 from .support.durations import Durations, guessed
-from .support.packages import EXCLUDE, excluded, uv_cache
+from .support.packages import EXCLUDE, excluded, remove, uv_cache
 from .support.processes import BIN, environment, program
 from .support.repositories import repository
 
@@ -123,9 +123,11 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder for everything that is kept between launches, empty at first."""
-    return tmp_path_factory.mktemp("cache")
+    folder = tmp_path_factory.mktemp("cache")
+    yield folder
+    remove(folder)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ..support.packages import EXCLUDE
+from ..support.packages import EXCLUDE, remove
 from ..support.processes import BIN, Program, program
 
 
@@ -48,6 +48,7 @@ def server(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Ite
         prefix, _, url = line.strip().rpartition(" ")
         assert prefix == "binderprogress listens on", log.read_text()
         yield Server(url, folder, running, log)
+    remove(folder / "environments")
 
 
 class Checked(NamedTuple):

@@ -38,7 +38,7 @@ from filelock import FileLock, Timeout
 from binderprogress.backends.processes import supervisor as supervisor_program
 from binderprogress.backends.repo2docker.images import LABEL
 
-from ..support.packages import kept_folder
+from ..support.packages import kept_folder, remove
 
 BASE_IMAGE = "localhost/binderprogress-test-base:1"
 
@@ -201,7 +201,7 @@ def _remove(folder: Path, *options: str) -> None:
     # The innermost first.
     for mount in sorted((m for m in mounts if m.startswith(f"{folder}/")), reverse=True):
         subprocess.run(["umount", *options, "--", mount], check=True, timeout=20)
-    shutil.rmtree(folder)
+    remove(folder)
 
 
 def await_unix_socket(path: Path, process: subprocess.Popen[bytes], *, timeout: float) -> None:

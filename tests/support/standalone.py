@@ -15,7 +15,7 @@ from traitlets.config import Config
 
 from binderprogress.deploy.standalone import Standalone
 
-from .packages import EXCLUDE, compile_jupyter
+from .packages import EXCLUDE, compile_jupyter, remove
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ def running(folder: Path, **more: Any) -> Iterator[Running]:
     """Run a server with the local engine that launches what is below `folder`.
 
     Unless `more` says otherwise, the page of a launch starts it without asking, and environments
-    share files, which saves time.
+    share files, which saves time. They are removed at the end.
     """
     compile_jupyter()
     config = Config(more)
@@ -95,3 +95,4 @@ def running(folder: Path, **more: Any) -> Iterator[Running]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
+        remove(folder / "environments")
