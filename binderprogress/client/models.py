@@ -62,6 +62,8 @@ class LaunchSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         Number of the newest event.
     viewers : int
         Number of connections that watch the launch.
+    waiting_for_storage : bool
+        Whether what happens is not shown yet, because the server's database is away.
     build_log_url : str
         Where the log of its build can be read, also when the launch is forgotten. Empty if it is
         not kept, or before there is a build.
@@ -81,6 +83,7 @@ class LaunchSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     now: float = 0.0
     last: int = 0
     viewers: int = 0
+    waiting_for_storage: bool = False
     build_log_url: str = ""
 
 

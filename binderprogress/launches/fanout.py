@@ -16,6 +16,7 @@ from typing import Protocol
 
 from ..core.events import Encoded
 from .launch import Launch
+from .retries import Waiting
 from .slices import SLICE_EVENTS, Slices
 
 __all__ = ["Fanout", "Format", "Settings", "Viewer"]
@@ -49,6 +50,10 @@ class Format(Protocol):
 
     def frame(self, events: Sequence[Encoded]) -> bytes:
         """Return the bytes of events."""
+        ...
+
+    def storage(self, *, waiting: bool) -> bytes:
+        """Return the bytes that say whether events wait for storage. Empty: clients expect none."""
         ...
 
 
@@ -161,7 +166,10 @@ class Audience:
         viewer.audience = self
         self._size += 1
         self.launch.join()
-        self.fanout.serve(viewer)
+        if self._storage and not viewer.send(self._storage):
+            viewer.blocked()
+        else:
+            self.fanout.serve(viewer)
 
     def remove(self, viewer: Viewer) -> None:
         """Remove a viewer."""
@@ -203,6 +211,19 @@ class Audience:
             for viewer in tuple(self._live):
                 del self._live[viewer]
                 viewer.end()
+
+    def show_storage(self) -> None:
+        """Tell the live viewers whether events wait for storage."""
+        if data := self._storage:
+            self.fanout.start(self._offer(data))
+
+    @property
+    def _storage(self) -> bytes:
+        """What a viewer has to know about storage. Empty: nothing."""
+        waiting = self.fanout.waiting
+        if waiting is None or not self.fanout.has_waited:
+            return b""
+        return self.format.storage(waiting=waiting.is_shown)
 
     def _resume(self) -> None:
         """Continue `send`, once the events that it waited for are read."""
@@ -250,6 +271,8 @@ class Audience:
             return False
         if self.complete:
             viewer.end()
+        elif self._storage and not viewer.send(self._storage):
+            viewer.blocked()
         else:
             self._live[viewer] = None
         return False
@@ -258,7 +281,7 @@ class Audience:
         silent, keepalive = monotonic() - self.written, self.fanout.settings.keepalive
         if silent >= keepalive:
             self.written = monotonic()
-            self.fanout.start(self._offer(self.format.keepalive))
+            self.fanout.start(self._offer(self.format.keepalive + self._storage))
             silent = 0.0
         self._schedule_keepalive(silent=silent)
 
@@ -278,8 +301,14 @@ class Fanout:
     `join` is called.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, waiting: Waiting | None = None) -> None:
         self.settings = settings
+        self.waiting = waiting
+        """What waits for storage."""
+        self.has_waited = False
+        """Whether viewers were ever told that events wait for storage."""
+        if waiting is not None:
+            waiting.changed.add(self._storage_changed)
         self._audiences: dict[tuple[Launch, Format], Audience] = {}
         self._later: dict[Audience, None] = {}
         self._work: deque[Iterator[None]] = deque()
@@ -311,6 +340,11 @@ class Fanout:
             self._later[audience] = None
             if self._tick is None:
                 self._tick = asyncio.get_running_loop().call_later(self._pause, self._on_tick)
+
+    def _storage_changed(self) -> None:
+        self.has_waited = True
+        for audience in self._audiences.values():
+            audience.show_storage()
 
     def serve(self, viewer: Viewer) -> None:
         """Schedule the next slice for a viewer that is behind."""

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ..channels.base import Broadcast
 from ..errors import (
     ChannelConflictError,
     ChannelNotFoundError,
@@ -33,6 +34,10 @@ _FINAL = (
 """Answers that asking again does not change."""
 
 
+_MOMENT = 2.0
+"""Seconds for which viewers are not told that the store is away."""
+
+
 class Waiting:
     """What waits for a store that is away."""
 
@@ -41,6 +46,32 @@ class Waiting:
         """The number of requests that wait."""
         self.problem = ""
         """What the store reported last."""
+        self.is_shown = False
+        """Whether viewers are told: not of an outage of a moment."""
+        self.changed = Broadcast()
+        """Notified when `is_shown` changes."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """Count a request that waits."""
+        self.count += 1
+        if self.count == 1:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_MOMENT, self._show, True)
+
+    def end(self) -> None:
+        """Count a request that no longer waits."""
+        self.count -= 1
+        if self.count:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.is_shown:
+            self._show(False)
+
+    def _show(self, is_shown: bool) -> None:
+        self.is_shown = is_shown
+        self.changed.notify()
 
 
 async def while_away(
@@ -80,7 +111,7 @@ async def while_away(
                     raise
                 waiting.problem = str(error)
                 if not failures:
-                    waiting.count += 1
+                    waiting.begin()
                     # Once, and not for each of many launches.
                     log.log(
                         logging.WARNING if waiting.count == 1 else logging.DEBUG,
@@ -93,6 +124,6 @@ async def while_away(
                 return
     finally:
         if failures:
-            waiting.count -= 1
+            waiting.end()
             if not waiting.count:
                 log.info("Nothing waits for storage any more.")

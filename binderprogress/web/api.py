@@ -26,6 +26,7 @@ __all__ = [
     "LaunchesHandler",
     "LogHandler",
     "StartRequest",
+    "StorageStatus",
     "launch_links",
 ]
 
@@ -104,6 +105,12 @@ class LaunchRetention(msgspec.Struct, frozen=True, kw_only=True):
     abandon_after: float
 
 
+class StorageStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether what happens in a launch waits for storage. It is shown once it is stored."""
+
+    waiting_for_storage: bool
+
+
 class BuildLogLink(msgspec.Struct, frozen=True, kw_only=True):
     """Where the log of a launch's build can be read when the launch is forgotten.
 
@@ -125,7 +132,9 @@ class _LaunchStateHandler(ApiHandler):
         build_log = BuildLogLink()
         if launch.build_id and self.web.launches.is_durable:
             build_log = BuildLogLink(build_log_url=build_log_link(base_url, launch.build_id))
-        parts = (launch.state(), retention, links, build_log)
+        is_waiting = self.web.launches.storage.is_shown and not launch.closed
+        storage = StorageStatus(waiting_for_storage=is_waiting)
+        parts = (launch.state(), retention, storage, links, build_log)
         return {name: value for part in parts for name, value in msgspec.to_builtins(part).items()}
 
 

@@ -170,7 +170,7 @@ class Web(LoggingConfigurable):
     ) -> None:
         super().__init__(**kwargs)
         self.launches = launches
-        self.fanout = Fanout(self)
+        self.fanout = Fanout(self, self.launches.storage)
         """Sends events to the viewers."""
         self.access: Access = access or Everyone()
         """Identifies users and decides what they may do."""

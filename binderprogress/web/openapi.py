@@ -10,7 +10,7 @@ from .._version import __version__
 from ..core.events import Event
 from ..core.timing.breakdown import Trace
 from ..launches import LaunchState
-from .api import BuildLogLink, LaunchLinks, LaunchRetention
+from .api import BuildLogLink, LaunchLinks, LaunchRetention, StorageStatus
 from .base import ApiHandler
 from .stats import PopularAnswer, StatsAnswer
 
@@ -54,6 +54,13 @@ _SPEC = {
     "name": "spec",
     "in": "query",
     "description": "The expected spec. The response is 409 if the launch is of another repository.",
+    "schema": {"type": "string"},
+}
+_STATUS = {
+    "name": "status",
+    "in": "query",
+    "description": "If it is not empty, there are also messages that are not events: "
+    '{"waiting_for_storage": true} or false.',
     "schema": {"type": "string"},
 }
 _FORMAT = {
@@ -147,7 +154,7 @@ _BUILDS = {
 }
 
 
-_LAUNCH = ("LaunchState", "LaunchRetention", "LaunchLinks", "BuildLogLink")
+_LAUNCH = ("LaunchState", "LaunchRetention", "StorageStatus", "LaunchLinks", "BuildLogLink")
 
 
 def document(*, lists: bool = True) -> dict[str, Any]:
@@ -162,6 +169,7 @@ def document(*, lists: bool = True) -> dict[str, Any]:
         BuildLogLink,
         LaunchLinks,
         LaunchRetention,
+        StorageStatus,
         LaunchState,
         Trace,
         Event,
@@ -235,7 +243,7 @@ def _launch() -> dict[str, Any]:
             "get": _operation("watchLaunch", "Watch a launch.", {"200": stream}),
         },
         f"{path}/socket": {
-            "parameters": [_LAUNCH_ID, _AFTER, _SPEC],
+            "parameters": [_LAUNCH_ID, _AFTER, _SPEC, _STATUS],
             "get": _operation(
                 "watchLaunchSocket",
                 "Watch a launch over a WebSocket. Each message is an Event. The response is 426 "

@@ -132,7 +132,8 @@ class SocketHandler(ApiHandler, WebSocketHandler):
         assert connection.stream is not None  # noqa: S101 - for the type checker
         limit_unacknowledged(connection.stream, self.web.viewer_timeout)
         self._viewer = SocketViewer(connection.stream, log=self.web.log, handler=self)
-        self.web.fanout.join(self._viewer, self._launch, self._after, SocketMessages())
+        form = SocketMessages(status=bool(self.query("status")))
+        self.web.fanout.join(self._viewer, self._launch, self._after, form)
 
     def on_message(self, message: str | bytes) -> None:
         """Close the connection: viewers must not send messages."""

@@ -39,6 +39,9 @@ __all__ = [
 HEAD = b"retry: 1000\n\n"
 """Start of a stream: reconnect after one second."""
 
+WAITING = "waiting for storage"
+"""The comment in a stream of server-sent events while events wait for storage."""
+
 END = b"retry: 3600000\n\n"
 """End of a stream: do not reconnect for an hour, in case a page forgets to close it."""
 
@@ -92,6 +95,10 @@ class EventStream(msgspec.Struct, frozen=True, cache_hash=True):
             return self.chunk(events[0].sse)
         return self.chunk(b"".join([encoded.sse for encoded in events]))
 
+    def storage(self, *, waiting: bool) -> bytes:
+        """Return a comment, which clients that do not know it ignore. Any other one ends it."""
+        return self.chunk(sse.comment(WAITING)) if waiting else self.keepalive
+
     def chunk(self, data: bytes) -> bytes:
         """Return data as one chunk of the response."""
         return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
@@ -104,7 +111,15 @@ class EventStream(msgspec.Struct, frozen=True, cache_hash=True):
 
 @dataclass(frozen=True)
 class SocketMessages:
-    """The format of WebSocket messages, one event each (RFC 6455, section 5.2)."""
+    """The format of WebSocket messages, one event each (RFC 6455, section 5.2).
+
+    Attributes
+    ----------
+    status : bool
+        Whether the client expects messages that are not events.
+    """
+
+    status: bool = False
 
     keepalive: ClassVar[bytes] = b"\x89\x00"
     """A ping."""
@@ -122,6 +137,13 @@ class SocketMessages:
             else:
                 parts += [b"\x81\x7f", size.to_bytes(8), text]
         return b"".join(parts)
+
+    def storage(self, *, waiting: bool) -> bytes:
+        """Return a message that is not an event, or nothing."""
+        if not self.status:
+            return b""
+        text = msgspec.json.encode({"waiting_for_storage": waiting})
+        return b"\x81%b%b" % (len(text).to_bytes(1), text)
 
 
 class _StreamViewer(Viewer):

@@ -324,6 +324,28 @@ test("a launch that the server does not know has expired", async () => {
   expect(told.at(-1)).toMatchObject(["failed", { reason: "gone" }]);
 });
 
+test("shows that the server waits for its storage, and stands still meanwhile", async () => {
+  const source = await put();
+  const curve = { from: 10, to: 90, tau: 5 };
+  const time = Date.now() / 1000;
+  source.send({ id: 1, phase: "building", step: "Installing", progress: 10, curve, eta: 60, time });
+  await pass(1000);
+  expect(text("step")).toBe("Installing");
+  expect(text("left")).not.toBe("");
+  source.write(": waiting for storage\n\n");
+  await pass(1000);
+  expect(text("step")).toBe("Waiting for storage");
+  expect(text("left")).toBe("");
+  const percent = text("percent");
+  await pass(10_000);
+  expect(text("percent")).toBe(percent);
+  // A keepalive says that it is over.
+  source.write(":\n\n");
+  await pass(1000);
+  expect(text("step")).toBe("Installing");
+  expect(text("percent")).not.toBe(percent);
+});
+
 test("shows why the server refuses a launch", async () => {
   const body = { error: { message: "Too many launches." } };
   fetched.mockResolvedValue(Response.json(body, { status: 429 }));

@@ -47,7 +47,12 @@ export function viewState(
   const event = model.event;
   const percent = event ? Math.floor(model.at(time)) : undefined;
   const label = labelOf(session, words);
-  const step = event && !isTerminal(event) ? stepText(event, words) : "";
+  const isUnknown = isWaiting(session);
+  const step = isUnknown
+    ? words.say("storage")
+    : event && !isTerminal(event)
+      ? stepText(event, words)
+      : "";
   const spoken = step ? words.say("bar.words", { phase: label, step }) : label;
   const elapsed = event && { time: duration(words, model.elapsed(time)) };
   return {
@@ -60,7 +65,7 @@ export function viewState(
         ? spoken
         : words.say("bar.value", { percent: percentText(words, percent), words: spoken }),
     elapsed: elapsed ? words.say(isTerminal(event) ? "elapsed.after" : "elapsed.so-far", elapsed) : "",
-    left: cancelling || event?.problem ? "" : timeLeft(words, model.left(time)),
+    left: cancelling || isUnknown || event?.problem ? "" : timeLeft(words, model.left(time)),
     lost: lostText(session, words),
     phases: transcript?.phases.states() ?? NONE,
     cancelling,
@@ -69,6 +74,11 @@ export function viewState(
     lines: countText(words, "log.lines", transcript?.log.end ?? 0),
     live: event?.problem ? `${label}. ${words.say("problem")}` : event ? label : "",
   };
+}
+
+/** Whether what happens is not known, because the server cannot store it now. */
+export function isWaiting({ mode, model }: LaunchSession): boolean {
+  return mode === "running" && model.note === "waiting for storage";
 }
 
 /** That the connection is lost, and how long the launch goes on without it, as far as that is known. */

@@ -10,7 +10,7 @@ import { LaunchTranscript } from "../session/transcript";
 import { buttons, log, panel, sheet } from "./running";
 import { buildLogUrl } from "../session/build-log";
 import type { LaunchSession } from "../session/session";
-import { type ViewState, viewState } from "./view-state";
+import { isWaiting, type ViewState, viewState } from "./view-state";
 import { wake } from "./wake";
 import type { Parts } from "./template";
 import type { Words } from "../i18n/words";
@@ -39,7 +39,7 @@ export class LaunchView {
   readonly #host: ViewHost;
   readonly #reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
   readonly #bar: Bar;
-  /** When the connection was lost, in seconds since 1970. */
+  /** When the connection was lost, or the storage, in seconds since 1970. */
   #lostAt: number | undefined;
   readonly #notifier: Notifier;
   readonly #tab = new Lazy(
@@ -84,7 +84,7 @@ export class LaunchView {
     const { session } = this.#host;
     const words = this.#host.words();
     // What the server does meanwhile is not known.
-    this.#lostAt = session.lost ? (this.#lostAt ?? time) : undefined;
+    this.#lostAt = session.lost || isWaiting(session) ? (this.#lostAt ?? time) : undefined;
     this.state = viewState(session, this.#lostAt ?? time, words, this.#notifier.wanted);
     if (this.#reducedMotion.matches) this.#bar.set(this.state.percent ?? 0);
     if (this.#host.showsInTab()) {
@@ -104,13 +104,13 @@ export class LaunchView {
    * @returns whether the bar has to move further
    */
   frame(time: number, now: number): boolean {
-    const { model, mode, lost, transcript } = this.#host.session;
+    const { model, mode, transcript } = this.#host.session;
     if (this.#host.line() && this.#part("log")) this.openLog();
     if (transcript && this.#isLogOpen()) this.#log.value?.render(transcript.log);
     // A new launch starts at 0 at once.
     if (!model.event) this.#bar.set(0);
     if (this.#reducedMotion.matches) return false;
-    return this.#bar.frame(time, model.at(this.#lostAt ?? now), mode === "running" && !lost);
+    return this.#bar.frame(time, model.at(this.#lostAt ?? now), mode === "running" && !this.#lostAt);
   }
 
   /** The parts to draw. */

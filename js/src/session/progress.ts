@@ -31,6 +31,9 @@ export class ProgressModel {
   /** The server's time minus the local time, in seconds. */
   offset: number;
 
+  /** The latest comment of the stream. */
+  declare note?: string;
+
   #event: LaunchEvent | undefined;
   #highest = 0;
 

@@ -145,11 +145,10 @@ export class LaunchSession {
     }
     try {
       checkedServer(this.server);
+      this.#watch();
     } catch (error) {
       this.#fail("outcome.unshown", error);
-      return;
     }
-    this.#watch();
   }
 
   /** Cancel the launch. It ends with an event, unless it has not begun. */
@@ -262,6 +261,10 @@ export class LaunchSession {
         event: (event) => this.#take(event),
         open: () => this.#opened(),
         lost: (error, heard) => this.#lost(error, heard),
+        note: (comment) => {
+          // It is shown with the next second.
+          this.model.note = comment;
+        },
         refused: (error) => this.#refused(error),
         error: (error) => console.error(error),
       },

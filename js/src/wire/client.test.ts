@@ -250,6 +250,35 @@ test("a server that does not know the launch is not asked again", async () => {
   expect(fetched).toHaveBeenCalledTimes(1);
 });
 
+test("a proxy whose server restarts does not know the launch for a while", async () => {
+  fetched.mockResolvedValueOnce(new Response("<h1>404</h1>", { status: 404 }));
+  const lost = await new Promise<unknown>((resolve) => {
+    const stop = watch(url, {
+      event: () => undefined,
+      refused: resolve,
+      lost: (error) => {
+        stop();
+        resolve(error);
+      },
+    });
+  });
+  expect(lost).toMatchObject({ status: 404, own: false, final: false });
+});
+
+test("comments are passed on", async () => {
+  const notes: string[] = [];
+  fetched.mockImplementation(async (address, request) => {
+    source = new StreamedResponse(String(address), request?.signal);
+    return source.response;
+  });
+  const stop = watch(url, { event: () => undefined, note: (comment) => notes.push(comment) });
+  await settled();
+  source.write(": waiting for storage\n\n:\n\n");
+  await settled();
+  expect(notes).toEqual(["waiting for storage", ""]);
+  stop();
+});
+
 test("a silent connection is lost, one with keepalives is not", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   const { seen } = watched();

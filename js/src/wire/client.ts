@@ -39,6 +39,8 @@ export interface LaunchState {
   viewers: number;
   /** Seconds without viewers after which a running launch is cancelled. */
   abandon_after: number;
+  /** Whether what happens is not shown yet, because the server's database is away. */
+  waiting_for_storage: boolean;
 }
 
 /** An error response of the server, with its own message. */
@@ -51,13 +53,15 @@ export class ApiError extends Error {
     readonly status: number,
     /** The reason, for programs; empty if the server gave none. */
     readonly reason: string,
+    /** Whether the server itself sent it, and not a proxy whose server is restarting. */
+    readonly own = true,
   ) {
     super(message);
   }
 
   /** Whether a retry would get the same response. */
   get final(): boolean {
-    return this.status < 500 && this.status !== 429;
+    return this.status < 500 && this.status !== 429 && (this.own || this.status !== 404);
   }
 }
 
@@ -82,9 +86,7 @@ export async function startLaunch(baseUrl: string, request: { spec: string }): P
  *
  * @throws ApiError of status 404 if the server does not know the launch, or no longer
  */
-export function getState(stateUrl: string): Promise<LaunchState> {
-  return getJson<LaunchState>(stateUrl);
-}
+export const getState: (stateUrl: string) => Promise<LaunchState> = getJson;
 
 /**
  * Get JSON from the server.
@@ -114,6 +116,8 @@ export interface WatchCallbacks {
    * @param heard - when data last arrived, in milliseconds since 1970
    */
   lost?(error: unknown, heard: number): void;
+  /** Gets comments of the stream: "waiting for storage", or nothing if that is over. */
+  note?: (comment: string) => void;
   /** The server does not know the launch or refuses to show it. No event follows. */
   refused?(error: ApiError): void;
   /** The server sent something that is not an event. The stream goes on. */
@@ -144,6 +148,7 @@ export function watch(eventsUrl: string, callbacks: WatchCallbacks, after = 0): 
       return response.body;
     },
     opened: () => callbacks.open?.(),
+    note: callbacks.note,
     take(data) {
       let event: LaunchEvent;
       try {
@@ -197,23 +202,22 @@ function proof(url: string): Record<string, string> {
   return token && isOwn ? { "X-XSRFToken": token } : {};
 }
 
-async function readJson<T>(response: Response): Promise<T> {
+/**
+ * Return the JSON of a response.
+ *
+ * @throws ApiError if it is an error
+ */
+export async function readJson<T>(response: Response): Promise<T> {
   if (!response.ok) throw await refusal(response);
   return (await response.json()) as T;
 }
 
+/** Read an error response. A proxy's is HTML, which says nothing. */
 async function refusal(response: Response): Promise<ApiError> {
   const { status } = response;
-  const text = await response.text();
-  const { message, reason } = readRefusal(text);
-  return new ApiError(message ?? `The server answered with status ${status}.`, status, reason ?? "");
-}
-
-/** Read an error response. A proxy's is HTML, which says nothing. */
-function readRefusal(text: string): { message?: string; reason?: string } {
-  try {
-    return (JSON.parse(text) as { error?: object } | null)?.error ?? {};
-  } catch {
-    return {};
-  }
+  type Refusal = { error?: { message?: string; reason?: string } } | null;
+  const content = (await response.json().catch(() => null)) as Refusal;
+  const { message, reason } = content?.error ?? {};
+  const text = message ?? `The server answered with status ${status}.`;
+  return new ApiError(text, status, reason ?? "", !!message);
 }

@@ -1,7 +1,7 @@
 /**
  * Detects what kind of server runs at an address. No DOM.
  */
-import { ApiError } from "./client";
+import { readJson } from "./client";
 
 /**
  * Ask a server for its kind.
@@ -11,13 +11,8 @@ import { ApiError } from "./client";
  *   `fetch` if it does not respond or does not allow pages of this origin
  */
 export async function serverKind(server: string): Promise<"binderprogress" | "binderhub"> {
-  const response = await fetch(`${server}versions`);
-  const { status } = response;
-  if (!response.ok) throw new ApiError(`The server answered with status ${status}.`, status, "");
-  const versions = (await response.json()) as object | null;
-  if (Object(versions) === versions && versions) {
-    if ("binderprogress" in versions) return "binderprogress";
-    if ("binderhub" in versions) return "binderhub";
-  }
+  const versions = Object(await readJson(await fetch(`${server}versions`))) as object;
+  if ("binderprogress" in versions) return "binderprogress";
+  if ("binderhub" in versions) return "binderhub";
   throw new SyntaxError("This is neither a binderprogress server nor a BinderHub.");
 }

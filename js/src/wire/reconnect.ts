@@ -47,6 +47,8 @@ export interface Reconnectable {
    * @returns whether it was new; the delays start over then
    */
   take(data: string): boolean;
+  /** Called with each comment; those of keepalives are empty. */
+  note?: ((comment: string) => void) | undefined;
   /**
    * Called when a connection ended or could not be made.
    *
@@ -103,6 +105,7 @@ export async function follow(stream: Reconnectable, stop: AbortSignal): Promise<
           return !stop.aborted;
         },
         alive,
+        stream.note,
       );
     } catch (reason) {
       error = reason;

@@ -15,13 +15,15 @@ const MAX_LENGTH = 32 << 20;
  * @param body - the body of the response
  * @param take - gets the data of each event, in order, and returns whether to continue
  * @param alive - called when any data arrives, including keepalives
+ * @param note - gets the comments; those of keepalives are empty
  * @throws the errors of `take`, and of `fetch` when the connection breaks; events that arrived before
  *   that are handled first
  */
 export async function readEvents(
   body: ReadableStream<Uint8Array<ArrayBuffer>>,
   take: (data: string) => boolean,
-  alive: () => void = () => undefined,
+  alive?: () => void,
+  note?: (comment: string) => void,
 ): Promise<void> {
   const pending: string[] = [];
   const parser = createParser({
@@ -30,6 +32,7 @@ export async function readEvents(
       // All other errors are about lines that the specification tells us to ignore.
       if (error.type === "max-buffer-size-exceeded") throw error;
     },
+    onComment: note as (comment: string) => void,
     maxBufferSize: MAX_LENGTH,
   });
   const decoder = new TextDecoder();
@@ -46,7 +49,7 @@ export async function readEvents(
       const { done, value } = await ahead;
       if (done) return;
       ahead = fetchNext();
-      alive();
+      alive?.();
       parser.feed(decoder.decode(value, { stream: true }));
       let start = performance.now();
       for (const data of pending.splice(0)) {
