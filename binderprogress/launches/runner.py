@@ -73,6 +73,7 @@ class LaunchRunner:
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self._backend = backend
+        self._keys = backend if isinstance(backend, KeyMaker) else None
         self._builds = builds
         self._ledger = ledger
         self._learner = learner
@@ -142,8 +143,7 @@ class LaunchRunner:
             message = "Done! Found built image\n" if built.found else "Done! Image built\n"
             launch.tail().end(Phase.READY, message, imageName=built.image)
             return None
-        backend = self._backend
-        key = backend.new_key(resolved) if isinstance(backend, KeyMaker) else ""
+        key = self._keys.new_key(resolved) if self._keys is not None else ""
         launch.request = launch_request(launch.spec, launch.caller, resolved, built, key=key)
         # Before it is asked for: a successor can find the server by these names, or stop it.
         await self._ledger.save(launch)

@@ -9,7 +9,7 @@ import msgspec
 
 from ..channels.durable import DurableStore, Lease
 from ..core.specs import Spec
-from ..errors import LeaseLostError, StorageError, StoredStateError
+from ..errors import ChannelNotFoundError, LeaseLostError, StorageError, StoredStateError
 from .build import Build
 from .channel import Channels
 from .factory import Factory
@@ -231,6 +231,7 @@ class Successor:
             return None
         launch_id = lease.name.removeprefix("launch.")
         try:
+            await self._forget_empty_tail(launch_id)
             launch = await self._restore(launch_id, stored, builds.get(stored.build))
         except Exception as error:  # noqa: BLE001 - whatever a backend's codec raises; others go on
             await self._fail(lease, error)
@@ -300,6 +301,15 @@ class Successor:
             launch.let_go(build)
             raise
         return launch
+
+    async def _forget_empty_tail(self, launch_id: str) -> None:
+        """Delete the channel of events that nobody has seen. Others may come before those now."""
+        try:
+            state = await self._store.describe(tail_of(launch_id))
+        except ChannelNotFoundError:
+            return
+        if state.last < state.first and not state.closed:
+            await self._store.discard(tail_of(launch_id))
 
     # -- builds
 
