@@ -379,8 +379,10 @@ class LaunchManager(LoggingConfigurable):
         """
         if launch_id not in self._launches:
             launch = await self._successor.find(launch_id)
-            # Another request may have found it meanwhile.
-            if launch is not None and launch_id not in self._launches:
+            if launch is not None and launch_id in self._launches:
+                # Another request has found it meanwhile.
+                launch.forget()
+            elif launch is not None:
                 self._launches[launch_id] = launch
                 self._keep_for_a_while(launch)
         return self.get(launch_id, user=user)
