@@ -18,10 +18,10 @@ Listener = Callable[[int, bool], None]
 
 
 class Broadcast:
-    """Notifies any number of listeners of a change, without saying which."""
+    """Notifies any number of listeners of a change, in their order, without saying which."""
 
     def __init__(self) -> None:
-        self._listeners: set[Callable[[], None]] = set()
+        self._listeners: dict[Callable[[], None], None] = {}
         self._called: tuple[Callable[[], None], ...] | None = ()
         """The same, as `notify` needs it; None: they have changed."""
 
@@ -30,12 +30,12 @@ class Broadcast:
 
     def add(self, listener: Callable[[], None]) -> None:
         """Add a listener. Adding it again changes nothing."""
-        self._listeners.add(listener)
+        self._listeners[listener] = None
         self._called = None
 
     def remove(self, listener: Callable[[], None]) -> None:
         """Remove a listener, if it was added."""
-        self._listeners.discard(listener)
+        self._listeners.pop(listener, None)
         self._called = None
 
     def notify(self) -> None:

@@ -160,7 +160,7 @@ class Channel:
         if self._is_open or self.closed:
             return
         self._is_open = True
-        self._work.channels.add(self)
+        self._work.channels[self] = None
         if self._is_created:
             self._work.store_soon(self)
         else:
@@ -199,7 +199,7 @@ class Channel:
         self.on_failure = lambda: None
         self._is_created = self._is_idle = False
         self._is_discarded = True
-        self._work.channels.discard(self)
+        self._work.channels.pop(self, None)
         if self._task is not None or (self._is_open and not self._storing):
             self._work.start(self._discard(self._task), name=f"discard channel {self.id}")
         if not self.closed and self.failure is None:
@@ -270,7 +270,7 @@ class Channel:
     async def _close(self) -> None:
         await self._try(lambda: self._store.close(self.id))
         self._advance(self.last, True)
-        self._work.channels.discard(self)
+        self._work.channels.pop(self, None)
 
     async def _append(self, error: Exception | None = None) -> None:
         """Store the batch. If there is an error, it is from the first attempt."""
@@ -320,7 +320,7 @@ class Channel:
     def _fail(self, error: StorageError) -> None:
         self.failure = error
         self._is_idle = False
-        self._work.channels.discard(self)
+        self._work.channels.pop(self, None)
         lost = [*self._storing, *self.unstored]
         size = sum(len(each.sse) + ENCODED_OVERHEAD for each in lost if each.id > self.last)
         # `discard` has given all of it back already.

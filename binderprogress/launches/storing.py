@@ -21,10 +21,11 @@ class Storing:
     """The channels of a server that store, and their tasks that wait for the store."""
 
     def __init__(self) -> None:
-        self.channels: set[_Channel] = set()
+        # Both are dicts, which keep their order.
+        self.channels: dict[_Channel, None] = {}
         """Those that are open."""
         self._written: list[_Channel] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
 
     def store_soon(self, channel: _Channel) -> None:
         """Have a channel store what is written in this turn."""
@@ -40,8 +41,8 @@ class Storing:
     def start(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
         """Run something in the background."""
         task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
         return task
 
     async def close(self) -> None:

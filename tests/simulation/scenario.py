@@ -1,0 +1,433 @@
+"""One simulation: some people, some servers one after the other, and what fails meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import secrets
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any, ParamSpec, TypeVar
+from unittest.mock import patch
+
+from binderprogress.errors import StorageError
+from binderprogress.launches import LaunchManager, fanout, learner, log_files
+from binderprogress.launches import manager as manager_module
+from binderprogress.launches.build_log import BuildLog
+from binderprogress.launches.event_writer import Clock
+from binderprogress.launches.fanout import Fanout
+
+from ..support import invariants
+from ..support.invariants import Launched, View
+from ..support.invariants import World as Left
+from .loop import PROCESS, StuckError, VirtualLoop
+from .people import Person
+from .processes import Process
+from .store import Database, SimulatedStore
+from .world import SimulatedBackend, World
+
+__all__ = ["Scenario", "simulated"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LIMIT = 4 * 3600.0
+"""Seconds after which everything must be over."""
+
+SETTINGS = {
+    "abandon_after": 60.0,
+    "forget_after": 300.0,
+    "build_timeout": 300.0,
+    "launch_timeout": 200.0,
+    "stuck_after": 30.0,
+    "storage_patience": 300.0,
+}
+
+_LONG_AGO = 1_700_000_000.0
+"""When simulations begin, in seconds since 1970."""
+
+
+class _Settings:
+    """Of the fan-out."""
+
+    keepalive = 0.0
+    viewer_timeout = 30.0
+
+
+class Server(Process):
+    """A server: the real launches, with a simulated store and a simulated backend."""
+
+    manager: LaunchManager
+    opening: asyncio.Task[None]
+
+    def __init__(self, scenario: Scenario, name: str) -> None:
+        super().__init__(scenario.loop, name)
+        self.is_open = False
+        self.connections: dict[Any, None] = {}
+        self.logs: list[_Log] = []
+        self.fanout = Fanout(_Settings())
+        self._scenario = scenario
+        self.store = SimulatedStore(scenario.database, self)
+        # Not that of other hosts, or of the time before a restart of the machine.
+        offset = scenario.random.random() * 10_000
+        self._clock = Clock(
+            monotonic=lambda: scenario.loop.now + offset,
+            utc=lambda: _LONG_AGO + scenario.loop.now + scenario.skew,
+        )
+        self.at_death.append(self._end)
+
+    async def run(self) -> None:
+        """Open it. Tried again as long as the store is away."""
+        self.manager = LaunchManager(
+            channels=self.store,
+            backend=SimulatedBackend(self._scenario.world, self),
+            clock=self._clock,
+            logs=self._scenario.folder,
+            log=self._scenario.log_of(self),
+            **SETTINGS,
+        )
+        while True:
+            try:
+                await self.manager.open()
+            except StorageError:
+                await asyncio.sleep(1.0)
+            else:
+                self.is_open = True
+                return
+
+    def _end(self) -> None:
+        self.is_open = False
+        for log in self.logs:
+            log.lose()
+        self.hang_up(3.0)
+
+    def hang_up(self, within: float) -> None:
+        """Have all viewers notice some time that nobody answers."""
+        for viewer in self.connections:
+            after = self._scenario.random.random() * within
+            self._scenario.loop.call_later(after, viewer.lose, "lost")
+
+
+class Scenario:
+    """A simulation.
+
+    Parameters
+    ----------
+    seed : int
+        Decides everything.
+    folder : Path
+        For the logs of builds.
+    trace : bool
+        Whether what happens is kept in `lines`.
+    """
+
+    def __init__(self, seed: int, folder: Path, *, trace: bool = False) -> None:
+        self.seed = seed
+        self.folder = folder
+        self.random = random = Random(seed)  # noqa: S311 - no secrets
+        _IDS.seed(seed)
+        self.loop = VirtualLoop(random, limit=LIMIT)
+        self.many = False
+        self.database = Database(self.loop, random, shared=self.many)
+        self.world = World(
+            self.loop, random, note=self.note, repositories=random.choice([1, 1, 2, 4])
+        )
+        self.spread = random.choice([0.1, 5.0, 30.0])
+        """Seconds in which people come."""
+        self.slow = random.choice([0.0, 0.0, 0.1])
+        """Chance that a viewer does not read for a while."""
+        self.skew = 0.0
+        """By how much the clocks are wrong."""
+        self.servers: list[Server] = []
+        self.launched: dict[str, Launched] = {}
+        self.users: dict[str, str] = {}
+        self.lines: list[str] | None = [] if trace else None
+        self._lasting: list[asyncio.Task[None]] = []
+        self._lives = random.choice([1, 2, 2, 3, 4])
+        """How many servers there are, one after the other."""
+
+    def note(self, what: str) -> None:
+        """Keep what happened, for people."""
+        if self.lines is not None:
+            self.lines.append(f"{self.loop.now:10.3f} {what}")
+
+    def log_of(self, server: Server) -> logging.Logger:
+        """Return the log of a server, which is kept only with a trace."""
+        return _QUIET if self.lines is None else _Kept(self, server)
+
+    def run(self) -> None:
+        """Run it, and check what everybody saw.
+
+        Raises
+        ------
+        AssertionError
+            If something is wrong.
+        """
+        try:
+            self.loop.run(self._main())
+        except StuckError as error:
+            raise StuckError("\n".join([str(error), *self._under_way()])) from None
+        problems = self._problems()
+        assert not problems, "\n".join(problems)
+
+    # -- what people ask
+
+    def choose(self) -> Server | None:
+        """Return a server that answers."""
+        servers = [one for one in self.servers if one.is_open and one.answers]
+        return self.random.choice(servers) if servers else None
+
+    def is_forgotten(self, launch_id: str) -> bool:
+        """Whether a launch was over so long ago that it may be forgotten."""
+        expires = self.database.expires.get(f"launch.{launch_id}")
+        return expires is not None and expires <= _LONG_AGO + self.loop.now + self.skew
+
+    # -- what happens
+
+    async def _main(self) -> None:
+        self._begin_server()
+        people = [Person(self, f"p{number}") for number in range(self.random.choice([2, 4, 8, 16]))]
+        faults = asyncio.create_task(self._faults())
+        await asyncio.gather(*(person.live() for person in people))
+        await faults
+        await asyncio.gather(*self._lasting)
+        await self._settle()
+        await self._inspect()
+        await self._close()
+
+    def _begin_server(self) -> Server:
+        server = Server(self, f"replica-{len(self.servers) + 1}")
+        self.servers.append(server)
+        self.note(f"{server.name} begins")
+        if len(self.servers) < self._lives and self.random.random() < 0.8:
+            server.crash_at = int(10 ** (1 + 2.7 * self.random.random()))
+        server.at_death.append(lambda: self.note(f"{server.name} is killed"))
+        server.opening = server.start(server.run())
+        return server
+
+    async def _faults(self) -> None:
+        """Let servers end, and begin the next ones; meanwhile let other things fail."""
+        for _ in range(self.random.choice([0, 0, 1, 2])):
+            after = self.random.random() * 2 * self.spread
+            self._lasting.append(asyncio.create_task(self._fault(after)))
+        while len(self.servers) < self._lives:
+            server = self.servers[-1]
+            if server.crash_at < 0:
+                await asyncio.sleep(self.random.random() * 2 * self.spread)
+                await self._stop(server)
+            else:
+                # It may never get to that step.
+                await asyncio.wait([server.died], timeout=20 * self.spread)
+                if not server.is_dead:
+                    server.crash()
+            await asyncio.sleep(0.5 + self.random.random())
+            self._begin_server()
+
+    async def _stop(self, server: Server) -> None:
+        """Stop a server as SIGTERM does, and kill it if it takes too long."""
+        self.note(f"{server.name} is stopped")
+        server.is_open = False
+        server.opening.cancel()
+        closing = server.start(server.manager.close(hand_over=True))
+        await asyncio.wait([closing, server.died], timeout=self.random.choice([0.1, 60.0, 60.0]))
+        server.crash()
+
+    async def _fault(self, after: float) -> None:
+        await asyncio.sleep(after)
+        lasts = self.random.choice([0.1, 5.0, 60.0]) * (0.5 + self.random.random())
+        kind = self.random.choice(["away", "full", "losing", "slow", "hub", "clock", "pause"])
+        self.note(f"{kind} for {lasts:.1f} s")
+        database = self.database
+        if kind == "away":
+            database.away = True
+        elif kind == "full":
+            database.full = True
+        elif kind == "losing":
+            database.losing = 0.5
+        elif kind == "slow":
+            database.latency *= 20
+        elif kind == "hub":
+            self.world.hub_away = True
+        elif kind == "clock":
+            self.skew += self.random.choice([-3600.0, -1.0, 1.0, 3600.0])
+        server = self.servers[-1]
+        if kind == "pause":
+            server.pause()
+            server.hang_up(35.0)
+        await asyncio.sleep(lasts)
+        self.note(f"{kind} is over")
+        if kind == "pause":
+            server.wake()
+            server.store.wake()
+        elif kind == "slow":
+            database.latency /= 20
+        database.away = database.full = self.world.hub_away = False
+        database.losing = 0.0
+
+    async def _settle(self) -> None:
+        """Wait until nothing is under way."""
+        while self._under_way():  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(5.0)
+        self.note("everything is over")
+
+    async def _inspect(self) -> None:
+        """Read each launch as it is stored, also those of which nobody was told."""
+        server = self.servers[-1]
+        for name in list(self.database.leases):
+            if not name.startswith("launch."):
+                continue
+            launch_id = name.removeprefix("launch.")
+            user = self.database.leases[name].user
+            launched = self.launched.setdefault(launch_id, Launched(launch_id, []))
+            view = View("the store")
+            launched.views.append(view)
+            launch = await server.call(server.manager.find(launch_id, user=user))
+            events = await server.call(launch.read(0, limit=10**6))
+            view.connect().events += [(each.id, each.json) for each in events]
+            self.users[launch_id] = user
+
+    async def _close(self) -> None:
+        server = self.servers[-1]
+        # Until all is forgotten.
+        await asyncio.sleep(SETTINGS["forget_after"] + 1.0)
+        for budget in (server.manager.budgets.memory, server.manager.budgets.disk):
+            assert budget.meter.used == 0, f"{budget.meter.used} bytes are never given back"
+        assert not server.manager.storage.count
+        await server.call(server.manager.close())
+
+    # -- what is left
+
+    def _under_way(self) -> list[str]:
+        """Say what is not over."""
+        leases = self.database.leases.values()
+        return [
+            *(
+                f"{lease.name} of {lease.owner} has not ended"
+                for lease in leases
+                if not lease.ended
+            ),
+            *(
+                f"{launch!r} runs in {server.name}"
+                for server in self.servers
+                if not server.is_dead
+                for launch in server.manager.under_way()
+            ),
+        ]
+
+    def _problems(self) -> list[str]:
+        problems = [*self.loop.problems]
+        launches = [*self.launched.values()]
+        for launch in launches:
+            problems += invariants.problems_of_launch(launch)
+        if problems:
+            return problems
+        by_user = {user: launch_id for launch_id, user in self.users.items()}
+        servers = [server.record for server in self.world.servers.values()]
+        for record in servers:
+            record.launch = by_user.get(record.launch, record.launch)
+        leases = self.database.leases
+        left = Left(
+            servers=servers,
+            builds=[key for _, key in self.world.builds.values()],
+            leases=[name for name, lease in leases.items() if not lease.ended],
+            channels={name: each.lease for name, each in self.database.channels.items()},
+            known_leases=leases,
+        )
+        return invariants.problems_of_world(launches, left)
+
+
+# -- what is replaced in the real code
+
+
+class _Log(BuildLog):
+    """The log of a build, which knows that its process ended."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        process = PROCESS.get()
+        if isinstance(process, Server):
+            process.logs.append(self)
+
+    def lose(self) -> None:
+        """Lose what is not written yet."""
+        self._buffer.clear()
+        self._close_file()
+        self.is_cut = True
+
+
+class _Threads:
+    """Calls functions at once, instead of in threads; see `_daemon_threads.DaemonThreads`."""
+
+    def __init__(self, name: str, **options: Any) -> None:
+        pass
+
+    async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        await asyncio.sleep(0)
+        return call(*args, **kwargs)
+
+
+class _Folder:
+    name = "."
+
+    def __init__(self, kind: str) -> None:
+        pass
+
+    def cleanup(self) -> None:
+        pass
+
+
+class _Kept(logging.Logger):
+    """A log that becomes part of the trace."""
+
+    def __init__(self, scenario: Scenario, server: Server) -> None:
+        super().__init__("kept", logging.INFO)
+        self._scenario = scenario
+        self._server = server
+
+    def handle(self, record: logging.LogRecord) -> None:
+        text = f"{self._server.name}: {record.getMessage()}"
+        if record.exc_info and record.exc_info[1] is not None:
+            text += "".join(traceback.format_exception(record.exc_info[1])[-3:])
+        self._scenario.note(text)
+
+
+_IDS = Random()  # noqa: S311 - the ids of simulated launches are no secrets
+"""Where ids come from instead of `secrets`, so that they are the same in each run."""
+
+_QUIET = logging.getLogger("binderprogress.simulation")
+_QUIET.addHandler(logging.NullHandler())
+_QUIET.setLevel(logging.CRITICAL + 1)
+_QUIET.propagate = False
+
+
+@contextmanager
+def simulated() -> Iterator[None]:
+    """Let simulations run: without threads, temporary folders, and the time of the machine."""
+    hook, collects = sys.unraisablehook, gc.isenabled()
+    # What is left of a killed process must not be collected, and run its `finally`, in the next one.
+    gc.disable()
+    with (
+        patch.object(manager_module, "OwnedFolder", _Folder),
+        patch.object(log_files, "BuildLog", _Log),
+        patch.object(learner, "DaemonThreads", _Threads),
+        patch.object(fanout, "monotonic", lambda: asyncio.get_running_loop().time()),
+        patch.object(secrets, "token_hex", lambda size: _IDS.randbytes(size).hex()),
+        patch.object(secrets, "token_urlsafe", lambda size: _IDS.randbytes(size).hex()),
+        warnings.catch_warnings(),
+    ):
+        # Tasks of killed processes are collected. Their `finally` cannot await any more.
+        warnings.simplefilter("ignore")
+        sys.unraisablehook = lambda _: None
+        try:
+            yield
+            gc.collect()
+        finally:
+            sys.unraisablehook = hook
+            if collects:
+                gc.enable()

@@ -1,0 +1,20 @@
+"""Seeds that failed once. What each of them does changes with the code; they stay all the same."""
+
+from __future__ import annotations
+
+__all__ = ["FOUND"]
+
+FOUND = {
+    14: "the store failed while launches were taken up: they were left until the next restart",
+    34: "a server was stopped while it took up launches",
+    42: "a server was killed between making a channel and its first event",
+    58: "a server was killed between the last event and closing the channel",
+    73: "a build was cancelled during its second attempt, and the last event was of the first",
+    139: "a launch that was cancelled before its build went on with an empty channel",
+    153: "the bar went back after a restart, because the build had ended before",
+    198: "the bar went back after a restart, because the environment was found",
+    312: "two requests found the same launch in the store",
+    366: "a build's own attempts counted again from 1 after a restart",
+    423: "events that were not stored moved the bar of a launch that was cancelled",
+    461: "who gave up waiting for the store counted as waiting for ever",
+}

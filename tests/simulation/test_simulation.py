@@ -1,0 +1,62 @@
+"""Launches on a virtual clock, while servers are killed at any await and the store fails."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import pytest
+
+from binderprogress.launches.channel import Channel
+from binderprogress.launches.runner import LaunchRunner
+
+from .run import run_seed, run_seeds
+from .seeds import FOUND
+
+PARTS = 10
+SEEDS = 150
+"""In each part."""
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_nothing_is_lost_or_repeated(part: int) -> None:
+    result = run_seeds(range(part * SEEDS, (part + 1) * SEEDS))
+    print(result)
+    assert result.launches > 5 * SEEDS
+    assert result.crashes > SEEDS
+    assert not result.failures, str(result)
+
+
+def test_what_failed_once_does_not_fail_again() -> None:
+    result = run_seeds(FOUND)
+    assert not result.failures, str(result)
+
+
+@pytest.mark.parametrize("seed", [2, 12, 46])
+def test_a_seed_gives_the_same_run_each_time(seed: int) -> None:
+    first = run_seed(seed)
+    assert len(first) > 20
+    assert run_seed(seed) == first
+
+
+async def _nothing(*_: object) -> None:
+    pass
+
+
+def test_servers_that_are_left_over_are_noticed() -> None:
+    with patch.object(LaunchRunner, "_clean_up", _nothing):
+        result = run_seeds(range(50))
+    assert any("runs, and nobody got it" in problem for problem in result.failures.values())
+
+
+def test_events_that_are_shown_before_they_are_stored_are_noticed() -> None:
+    append = Channel.append
+
+    def append_and_show(channel: Channel, event: object) -> object:
+        encoded = append(channel, event)  # type: ignore[arg-type] # it is passed on
+        channel._storing = [*channel._storing, encoded]
+        channel._advance(encoded.id, False)
+        return encoded
+
+    with patch.object(Channel, "append", append_and_show):
+        result = run_seeds(range(50))
+    assert result.failures
