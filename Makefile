@@ -19,7 +19,7 @@ WORKERS ?= $(shell n=$$(( 3 * $$(getconf _NPROCESSORS_ONLN) )); echo $$(( n > 12
 # Of `make fuzz`; no target means all.
 SECONDS_EACH := $(or $(SECONDS),60)
 
-.PHONY: help install demo fuzz test test-py test-lowest test-js lint format lock bench docs os-packages clean
+.PHONY: help install demo faults fuzz test test-py test-lowest test-js lint format lock bench docs os-packages clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -75,6 +75,9 @@ test-lowest: install ## the core and the web tests with the lowest versions that
 
 fuzz: install ## fuzz what strangers write: make fuzz SECONDS=3600 TARGET=sse
 	$(BIN)/python -m tests.fuzz $(TARGET) --seconds $(SECONDS_EACH)
+
+faults: install ## simulate launches while everything fails: make faults SEEDS=100000
+	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),1000) $(and $(FIRST),--first $(FIRST))
 
 test-js: install
 	npm --prefix js test --silent

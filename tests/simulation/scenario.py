@@ -410,7 +410,7 @@ _QUIET.propagate = False
 def simulated() -> Iterator[None]:
     """Let simulations run: without threads, temporary folders, and the time of the machine."""
     hook, collects = sys.unraisablehook, gc.isenabled()
-    # What is left of a killed process must not be collected, and run its `finally`, in the next one.
+    # What is left of a killed process must not run its `finally` in the next simulation.
     gc.disable()
     with (
         patch.object(manager_module, "OwnedFolder", _Folder),

@@ -7,12 +7,12 @@ from unittest.mock import patch
 import pytest
 
 from binderprogress.launches.channel import Channel
-from binderprogress.launches.runner import LaunchRunner
 
 from .run import run_seed, run_seeds
 from .seeds import FOUND
+from .world import SimulatedBackend
 
-PARTS = 10
+PARTS = 12
 SEEDS = 150
 """In each part."""
 
@@ -43,7 +43,7 @@ async def _nothing(*_: object) -> None:
 
 
 def test_servers_that_are_left_over_are_noticed() -> None:
-    with patch.object(LaunchRunner, "_clean_up", _nothing):
+    with patch.object(SimulatedBackend, "stop", _nothing):
         result = run_seeds(range(50))
     assert any("runs, and nobody got it" in problem for problem in result.failures.values())
 
