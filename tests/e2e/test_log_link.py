@@ -13,6 +13,11 @@ pytestmark = pytest.mark.browser
 SPEC = "gh/ada/repository/HEAD"
 
 
+def open_log(page: Page) -> None:
+    # It is opened by itself, unless the launch fails before the page has loaded all its parts.
+    page.locator("[part=log]").evaluate("(log) => { log.open = true; }")
+
+
 def test_a_launch_that_failed_links_to_a_log_that_outlives_it(page: Page) -> None:
     with stage(DurableMemoryStore(Memory(), "replica")) as play:
         page.goto(f"{play.url}v2/{SPEC}")
@@ -21,7 +26,8 @@ def test_a_launch_that_failed_links_to_a_log_that_outlives_it(page: Page) -> Non
         link = page.locator("[part=log-link]")
         expect(link).to_have_text("Permanent link to the log of the build")
         address = link.get_attribute("href") or ""
-        # The log is open, and has the same link among its tools.
+        # The log has the same link among its tools.
+        open_log(page)
         tool = page.get_by_role("link", name="Permanent link", exact=True)
         expect(tool).to_have_attribute("href", address)
         expect(tool).to_have_attribute("title", "Permanent link to the log of the build")
@@ -40,7 +46,8 @@ def test_without_a_store_there_is_no_link(page: Page) -> None:
     with stage() as play:
         page.goto(f"{play.url}v2/{SPEC}")
         play.fail("build-failed", "The build failed.")
-        expect(page.get_by_role("link", name="Download")).to_be_visible()
         expect(page.locator("[part=outcome]")).to_be_visible()
+        open_log(page)
+        expect(page.get_by_role("link", name="Download")).to_be_visible()
         expect(page.locator("[part=log-link]")).to_be_hidden()
         expect(page.get_by_role("link", name="Permanent link")).to_be_hidden()
