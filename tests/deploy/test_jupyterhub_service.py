@@ -62,12 +62,13 @@ def test_attack_without_a_login_nothing_is_seen(named: Service, adas: dict[str, 
     """The URL of a launch was sent or leaked to someone."""
     nobody = Person(named)
     refused_alike(lambda url, method: nobody.fetch(url, method, xsrf=False), adas, 403)
-    for path in ("api/launches", "api/stats", "api/popular"):
+    for path in ("api/launches", "api/stats", "api/popular", "api/builds/unknown/log"):
         assert nobody.fetch(path, xsrf=False).status_code == 403
     started = nobody.fetch("api/launches", "POST", xsrf=False, json={"spec": adas["spec"]})
     assert started.status_code == 403
     assert nobody.fetch(f"build/{adas['spec']}", xsrf=False).status_code == 403
-    for page in ("", "launches", f"v2/{adas['spec']}", "link", "stats", "metrics"):
+    pages = ("", "launches", f"v2/{adas['spec']}", "link", "stats", "metrics")
+    for page in (*pages, "builds/unknown/log"):
         answer = nobody.go(page, allow_redirects=False)
         if page == "metrics":
             assert answer.status_code == 403
