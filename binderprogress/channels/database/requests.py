@@ -86,11 +86,13 @@ class Append(_OfChannel):
 
     events: Sequence[Encoded]
     expected: int
+    size: int
+    """Bytes of the events."""
 
-    @property
-    def size(self) -> int:
-        """Bytes of the events."""
-        return sum([len(each.sse) for each in self.events])
+    @classmethod
+    def of(cls, channel: str, events: Sequence[Encoded], expected: int) -> Append:
+        """Return a request for these events."""
+        return cls(channel, events, expected, sum([len(each.sse) for each in events]))
 
     def batch(self) -> Batch:
         """Return the events as a row."""

@@ -43,7 +43,7 @@ from .session import OWNERS
 from .sqlite import SQLite
 from .tables import VERSION_TABLE
 from .windows import Windows
-from .writer import Writer
+from .writer import Writer, resolve
 
 if TYPE_CHECKING:
     from .notifications import Notifications
@@ -59,7 +59,7 @@ _PURPOSE = Purpose(
     version_table=VERSION_TABLE,
 )
 
-_INTERVAL = 0.01
+_INTERVAL = 0.02
 """Seconds between commits, at least. The first after a pause is made at once."""
 
 _SWITCH = 0.001
@@ -273,12 +273,27 @@ class DatabaseStore:
 
     async def append(self, channel_id: str, events: Sequence[Encoded], *, expected: int) -> None:
         """Append a batch of events; see `base.ChannelStore.append`."""
-        request = Append(channel_id, events, expected)
-        try:
-            await self._writer.submit(request, partial(self._appended, request))
-        except LeaseLostError:
-            self._windows.disown(channel_id)
-            raise
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.append_soon(channel_id, events, expected=expected, done=partial(resolve, future, None))
+        await future
+
+    def append_soon(
+        self,
+        channel_id: str,
+        events: Sequence[Encoded],
+        *,
+        expected: int,
+        done: Callable[[Exception | None], None],
+    ) -> None:
+        """Append a batch of events; see `base.PromptStore.append_soon`."""
+        request = Append.of(channel_id, events, expected)
+
+        def settle(_: None, error: StorageError | None) -> None:
+            if isinstance(error, LeaseLostError):
+                self._windows.disown(channel_id)
+            done(error)
+
+        self._writer.submit_soon(request, settle, partial(self._appended, request))
 
     def _appended(self, request: Append, _: None) -> None:
         self._windows.extend(request.channel, request.events)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -21,7 +22,7 @@ from .failures import is_refused, is_rerunnable, storage_error
 from .requests import Append, Request
 from .session import Batch, Session
 
-__all__ = ["Writer"]
+__all__ = ["Writer", "resolve"]
 
 _MAX_COUNT = 512
 _MAX_BYTES = 4 * 1024 * 1024
@@ -38,7 +39,7 @@ class _Pending(msgspec.Struct, eq=False):
     """A request, and who waits for it."""
 
     request: Request
-    future: asyncio.Future[Any]
+    settle: Callable[[Any, StorageError | None], None]
     done: Callable[[Any], None] | None
     alone: bool
     epoch: int
@@ -139,12 +140,30 @@ class Writer:
         alone : bool
             Whether it gets a transaction of its own. If it fails, other requests do not.
         """
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self.submit_soon(request, partial(resolve, future), done, alone=alone)
+        return future
+
+    def submit_soon(
+        self,
+        request: Request,
+        settle: Callable[[Any, StorageError | None], None],
+        done: Callable[[Any], None] | None = None,
+        *,
+        alone: bool = False,
+    ) -> None:
+        """Request a change, as `submit` does, without a future.
+
+        Parameters
+        ----------
+        settle : callable
+            Called once with the result and None, or with None and the error.
+        """
         if self._closed:
             raise StorageError("The server is stopping. Nothing is stored any more.")
-        pending = _Pending(request, self._loop.create_future(), done, alone, self._epoch)
+        pending = _Pending(request, settle, done, alone, self._epoch)
         self._waiting.add(pending)
         self._queue.put(pending)
-        return pending.future
 
     async def close(self, *, timeout: float) -> None:
         """End the thread. What is not done within `timeout` seconds fails."""
@@ -172,17 +191,16 @@ class Writer:
             self._settle(outcome)
 
     def _settle(self, outcome: _Outcome) -> None:
-        self._waiting.discard(outcome.pending)
-        future, error = outcome.pending.future, outcome.error
-        if future.done():
-            return
-        if error is None:
-            future.set_result(outcome.result)
-        else:
-            # Each its own, because a traceback is added to it where it is raised.
-            future.set_exception(type(error)(*error.args))
-            # It may be that nobody awaits it any more.
-            future.exception()
+        pending, error = outcome.pending, outcome.error
+        # It may have failed already, because it was late.
+        if pending in self._waiting:
+            self._waiting.discard(pending)
+            # Each its own error, because a traceback is added to it where it is raised.
+            own = None if error is None else type(error)(*error.args)
+            try:
+                pending.settle(outcome.result, own)
+            except Exception:  # noqa: BLE001 - it must not keep others from their results
+                self._log.exception("A channel could not go on")
 
     # -- in the thread
 
@@ -337,6 +355,18 @@ class Writer:
                 connection.invalidate()
             with suppress(Exception):
                 connection.close()
+
+
+def resolve(future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
+    """Set the result of a future, or its error."""
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+        # It may be that nobody awaits it any more.
+        future.exception()
 
 
 def _run_all(session: Session, group: list[_Pending], *, together: bool) -> list[_Outcome]:
