@@ -18,6 +18,7 @@ from . import (
     late,
     log,
     many,
+    memory,
     proxy,
     report,
     startup,
@@ -97,6 +98,11 @@ BENCHMARKS = {
             "seconds": _number(5.0),
             "names": _NAMES,
         },
+    ),
+    "memory": Benchmark(
+        memory.compare,
+        memory.table,
+        {"launches": _number(50), "viewers": _number(500), "minutes": _number(10.0)},
     ),
     "late": Benchmark(
         late.compare,

@@ -91,6 +91,14 @@ def _all() -> Iterator[tuple[str, str, Callable[[dict[str, Any]], float], str]]:
         "µs",
     )
     yield (
+        "50 launches, 500 viewers that come and go, 10 minutes: memory grows by",
+        "< 1",
+        lambda r: float(
+            _same(r["memory"], launches=50, viewers=500, minutes=10)["slope_mib_per_minute"]
+        ),
+        "MiB/min",
+    )
+    yield (
         "100 late joiners to 50,000 lines: complete",
         "= 100",
         lambda r: _late(r)["binderprogress"]["complete"],
