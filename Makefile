@@ -76,7 +76,8 @@ test-lowest: install ## the core and the web tests with the lowest versions that
 fuzz: install ## fuzz what strangers write: make fuzz SECONDS=3600 TARGET=sse
 	$(BIN)/python -m tests.fuzz $(TARGET) --seconds $(SECONDS_EACH)
 
-faults: install ## simulate launches while everything fails: make faults SEEDS=100000
+faults: install ## kill a server under load, and simulate launches while everything fails: make faults SEEDS=100000
+	$(BIN)/python -m tests.faults.kills
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),1000) $(and $(FIRST),--first $(FIRST))
 
 test-js: install
