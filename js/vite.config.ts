@@ -102,5 +102,7 @@ export default defineConfig(({ mode }) => ({
     include: ["src/**/*.test.ts"],
     // Tests compare the documentation with the styles.
     css: true,
+    // Some compute for a second, which takes many times as long on a busy machine.
+    testTimeout: 60_000,
   },
 }));
