@@ -334,7 +334,8 @@ class DurableStore(ChannelStore, Protocol):
     async def abandoned(self) -> list[Lease]:
         """List the leases that this replica may take, the oldest first.
 
-        They have not ended, and their owner is gone or has given them to this replica.
+        They have not ended, and their owner, another replica, is gone or has given them to this
+        one.
         """
         ...
 

@@ -7,6 +7,7 @@ import secrets
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 from .run import Result, run_seed, run_seeds
 
@@ -21,9 +22,10 @@ def main() -> int:
     parser.add_argument("--first", type=int, help="the first one (default: others each time)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--seed", type=int, help="run this one, and print what happens")
+    parser.add_argument("--many", action="store_true", help="several servers at the same time")
     arguments = parser.parse_args()
     if arguments.seed is not None:
-        print("\n".join(run_seed(arguments.seed)))
+        print("\n".join(run_seed(arguments.seed, many=arguments.many)))
         return 0
     first = secrets.randbelow(2**32) if arguments.first is None else arguments.first
     print(f"Seeds from {first} on", flush=True)
@@ -34,7 +36,7 @@ def main() -> int:
     result = Result()
     began = time.monotonic()
     with ProcessPoolExecutor(arguments.jobs) as pool:
-        for part in pool.map(run_seeds, parts):
+        for part in pool.map(partial(run_seeds, many=arguments.many), parts):
             result.add(part)
             for seed in part.failures:
                 print(f"Seed {seed} failed", flush=True)

@@ -60,12 +60,14 @@ def command(seed: int) -> str:
     return f"python -m tests.simulation --seed {seed}"
 
 
-def run_seeds(seeds: Iterable[int], *, most_failures: int = 10) -> Result:
+def run_seeds(seeds: Iterable[int], *, many: bool = False, most_failures: int = 10) -> Result:
     """Run simulations.
 
     Parameters
     ----------
     seeds : iterable of int
+    many : bool
+        See `Scenario`.
     most_failures : int
         After so many, the rest is left out.
     """
@@ -74,7 +76,7 @@ def run_seeds(seeds: Iterable[int], *, most_failures: int = 10) -> Result:
     try:
         with simulated():
             for seed in seeds:
-                result.add(_run(seed, folder))
+                result.add(_run(seed, folder, many=many))
                 if len(result.failures) >= most_failures:
                     break
                 if result.seeds % _COLLECT == 0:
@@ -85,12 +87,12 @@ def run_seeds(seeds: Iterable[int], *, most_failures: int = 10) -> Result:
     return result
 
 
-def run_seed(seed: int) -> list[str]:
+def run_seed(seed: int, *, many: bool = False) -> list[str]:
     """Run one simulation, and return what happened; the last lines say what is wrong."""
     folder = _log_folder()
     try:
         with simulated():
-            scenario = Scenario(seed, folder, trace=True)
+            scenario = Scenario(seed, folder, many=many, trace=True)
             problem = _problem(scenario)
             lines = [*(scenario.lines or ()), *problem.splitlines()]
             del scenario
@@ -120,8 +122,8 @@ def _problem(scenario: Scenario) -> str:
     return ""
 
 
-def _run(seed: int, folder: Path) -> Result:
-    scenario = Scenario(seed, folder)
+def _run(seed: int, folder: Path, *, many: bool) -> Result:
+    scenario = Scenario(seed, folder, many=many)
     result = Result(seeds=1)
     if problem := _problem(scenario):
         result.failures[seed] = problem

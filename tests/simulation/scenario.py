@@ -123,17 +123,19 @@ class Scenario:
         Decides everything.
     folder : Path
         For the logs of builds.
+    many : bool
+        Whether several servers run at the same time, with the same store.
     trace : bool
         Whether what happens is kept in `lines`.
     """
 
-    def __init__(self, seed: int, folder: Path, *, trace: bool = False) -> None:
+    def __init__(self, seed: int, folder: Path, *, many: bool = False, trace: bool = False) -> None:
         self.seed = seed
         self.folder = folder
         self.random = random = Random(seed)  # noqa: S311 - no secrets
         _IDS.seed(seed)
         self.loop = VirtualLoop(random, limit=LIMIT)
-        self.many = False
+        self.many = many
         self.database = Database(self.loop, random, shared=self.many)
         self.world = World(
             self.loop, random, note=self.note, repositories=random.choice([1, 1, 2, 4])
@@ -191,11 +193,12 @@ class Scenario:
     # -- what happens
 
     async def _main(self) -> None:
-        self._begin_server()
+        slots = 2 if self.many else 1
+        servers = [self._begin_server() for _ in range(slots)]
         people = [Person(self, f"p{number}") for number in range(self.random.choice([2, 4, 8, 16]))]
-        faults = asyncio.create_task(self._faults())
+        faults = [asyncio.create_task(self._faults(server)) for server in servers]
         await asyncio.gather(*(person.live() for person in people))
-        await faults
+        await asyncio.gather(*faults)
         await asyncio.gather(*self._lasting)
         await self._settle()
         await self._inspect()
@@ -211,13 +214,12 @@ class Scenario:
         server.opening = server.start(server.run())
         return server
 
-    async def _faults(self) -> None:
-        """Let servers end, and begin the next ones; meanwhile let other things fail."""
+    async def _faults(self, server: Server) -> None:
+        """Let a server end, and begin the next one; meanwhile let other things fail."""
         for _ in range(self.random.choice([0, 0, 1, 2])):
             after = self.random.random() * 2 * self.spread
             self._lasting.append(asyncio.create_task(self._fault(after)))
         while len(self.servers) < self._lives:
-            server = self.servers[-1]
             if server.crash_at < 0:
                 await asyncio.sleep(self.random.random() * 2 * self.spread)
                 await self._stop(server)
@@ -227,7 +229,7 @@ class Scenario:
                 if not server.is_dead:
                     server.crash()
             await asyncio.sleep(0.5 + self.random.random())
-            self._begin_server()
+            server = self._begin_server()
 
     async def _stop(self, server: Server) -> None:
         """Stop a server as SIGTERM does, and kill it if it takes too long."""
@@ -241,7 +243,10 @@ class Scenario:
     async def _fault(self, after: float) -> None:
         await asyncio.sleep(after)
         lasts = self.random.choice([0.1, 5.0, 60.0]) * (0.5 + self.random.random())
-        kind = self.random.choice(["away", "full", "losing", "slow", "hub", "clock", "pause"])
+        kinds = ["away", "full", "losing", "slow", "hub", "clock", "pause"]
+        if self.many:
+            kinds += ["pause", "silent"]
+        kind = self.random.choice(kinds)
         self.note(f"{kind} for {lasts:.1f} s")
         database = self.database
         if kind == "away":
@@ -256,13 +261,18 @@ class Scenario:
             self.world.hub_away = True
         elif kind == "clock":
             self.skew += self.random.choice([-3600.0, -1.0, 1.0, 3600.0])
-        server = self.servers[-1]
+        alive = [server for server in self.servers if not server.is_dead] or self.servers
+        server = self.random.choice(alive) if self.many else self.servers[-1]
         if kind == "pause":
             server.pause()
             server.hang_up(35.0)
+            if self.many:
+                server.store.lapse()
+        elif kind == "silent":
+            server.store.leave()
         await asyncio.sleep(lasts)
         self.note(f"{kind} is over")
-        if kind == "pause":
+        if kind in {"pause", "silent"}:
             server.wake()
             server.store.wake()
         elif kind == "slow":
@@ -293,13 +303,17 @@ class Scenario:
             self.users[launch_id] = user
 
     async def _close(self) -> None:
-        server = self.servers[-1]
+        for server in self.servers:
+            server.crash_at = -1
         # Until all is forgotten.
         await asyncio.sleep(SETTINGS["forget_after"] + 1.0)
-        for budget in (server.manager.budgets.memory, server.manager.budgets.disk):
-            assert budget.meter.used == 0, f"{budget.meter.used} bytes are never given back"
-        assert not server.manager.storage.count
-        await server.call(server.manager.close())
+        for server in self.servers:
+            if server.is_dead:
+                continue
+            for budget in (server.manager.budgets.memory, server.manager.budgets.disk):
+                assert budget.meter.used == 0, f"{budget.meter.used} bytes are never given back"
+            assert not server.manager.storage.count, "something waits for the store for ever"
+            await server.call(server.manager.close())
 
     # -- what is left
 

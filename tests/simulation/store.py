@@ -22,7 +22,7 @@ from binderprogress.errors import (
     StorageError,
 )
 
-from ..support.durable import DurableMemoryStore, Memory
+from ..support.durable import OWNERS, DurableMemoryStore, Memory
 from .loop import VirtualLoop
 from .processes import Process
 
@@ -83,6 +83,7 @@ class _Request:
         self.done, self.future = done, future
 
 
+_Follower = Callable[[], None]
 _Outcome = tuple[_Request, Any, BaseException | None]
 
 
@@ -103,6 +104,10 @@ class SimulatedStore(DurableMemoryStore):
         """Of channels that this replica writes: the last event, and whether it is closed."""
         self._listeners: dict[str, dict[Listener, None]] = {}
         self._lease_listeners: dict[str, Broadcast] = {}
+        self._followed: dict[str, dict[_Follower, None]] = {}
+        """Who follows each channel that others write."""
+        self._known: dict[str, ChannelState | None] = {}
+        """Followed channels, as they were when this replica looked last; None: not there yet."""
         self._is_open = False
         database.stores.append(self)
         process.at_death.append(self._end)
@@ -127,7 +132,7 @@ class SimulatedStore(DurableMemoryStore):
 
     async def shutdown(self) -> None:
         try:
-            await self._write("leave", "", super().shutdown)
+            await self._write("leave", OWNERS, super().shutdown)
         except StorageError:
             self.memory.loop.call_later(LASTS, self.memory.alive.discard, self.replica)
         self._is_open = False
@@ -141,6 +146,7 @@ class SimulatedStore(DurableMemoryStore):
         self._answers.clear()
         self._listeners.clear()
         self._lease_listeners.clear()
+        self._followed.clear()
         if self.memory.shared:
             self.lapse()
 
@@ -151,7 +157,11 @@ class SimulatedStore(DurableMemoryStore):
 
     def _lapse(self) -> None:
         if not self._process.answers:
-            self.memory.alive.discard(self.replica)
+            self.leave()
+
+    def leave(self) -> None:
+        """Count as gone, although the process may run."""
+        self.memory.alive.discard(self.replica)
 
     def wake(self) -> None:
         """Say again that it is alive, and see what has changed."""
@@ -161,6 +171,8 @@ class SimulatedStore(DurableMemoryStore):
                 self._process.soon(self._hear, channel_id)
             for name in list(self._lease_listeners):
                 self._process.soon(self._hear_lease, name)
+            for channel_id in list(self._followed):
+                self._process.soon(self._look, [channel_id])
 
     # -- writing
 
@@ -250,6 +262,9 @@ class SimulatedStore(DurableMemoryStore):
         if subject in self._listeners:
             wait = self.memory.wait() + self.memory.wait()
             self._loop.call_later(wait, self._process.soon, self._hear, subject)
+        if subject in self._followed:
+            wait = self.memory.wait() + self.memory.wait()
+            self._loop.call_later(wait, self._process.soon, self._look, [subject])
         if subject in self._lease_listeners:
             wait = self.memory.wait()
             self._loop.call_later(wait, self._process.soon, self._hear_lease, subject)
@@ -263,6 +278,45 @@ class SimulatedStore(DurableMemoryStore):
         listeners = self._lease_listeners.get(name)
         if listeners is not None:
             listeners.notify()
+
+    def _look(self, ids: Sequence[str]) -> None:
+        """See how far channels are that are followed."""
+        listeners: dict[_Follower, None] = {}
+        for channel_id in ids:
+            if channel_id in self._followed:
+                listeners |= self._followed[channel_id]
+        # All channels of a follower at once, as one query sees them.
+        for channel_id, followers in self._followed.items():
+            if any(follower in listeners for follower in followers):
+                channel = self.memory.channels.get(channel_id)
+                self._known[channel_id] = channel and ChannelState(
+                    channel.first, channel.last, channel.closed
+                )
+        for listener in listeners:
+            listener()
+
+    def follow(self, ids: Iterable[str], listener: _Follower) -> Callable[[], None]:
+        ids = list(ids)
+        for channel_id in ids:
+            self._followed.setdefault(channel_id, {})[listener] = None
+        self._loop.call_later(self.memory.wait(), self._look, ids)
+
+        def unfollow() -> None:
+            for channel_id in ids:
+                followers = self._followed.get(channel_id, {})
+                followers.pop(listener, None)
+                if not followers:
+                    self._followed.pop(channel_id, None)
+                    self._known.pop(channel_id, None)
+
+        return unfollow
+
+    def extents(self, ids: Iterable[str]) -> dict[str, ChannelState] | None:  # type: ignore[override] # it may not know
+        ids = list(ids)
+        if any(channel_id not in self._known for channel_id in ids):
+            return None
+        known = {channel_id: self._known[channel_id] for channel_id in ids}
+        return {channel_id: state for channel_id, state in known.items() if state is not None}
 
     def _notify(self, channel_id: str, last: int, closed: bool) -> None:
         for listener in tuple(self._listeners.get(channel_id, ())):
@@ -335,6 +389,26 @@ class SimulatedStore(DurableMemoryStore):
             self._hear_lease(name)
 
         return (await self._write("take", name, work, done))[0]
+
+    async def give(self, name: str, replica: str) -> None:
+        base = super()
+
+        def done(_: None) -> None:
+            self._hear_lease(name)
+            for store in self.memory.stores:
+                store.tell(OWNERS)
+
+        await self._write("give", name, lambda: base.give(name, replica), done)
+
+    async def ask(self, name: str, what: str) -> None:
+        base = super()
+        await self._write(
+            "ask", name, lambda: base.ask(name, what), lambda _: self._hear_lease(name)
+        )
+
+    async def seen(self, names: Iterable[str]) -> None:
+        base, names = super(), list(names)
+        await self._write("seen", "", lambda: base.seen(names))
 
     async def find(self, name: str) -> Lease | None:
         return await self._read(lambda: super(SimulatedStore, self).find(name))

@@ -197,8 +197,9 @@ class DurableMemoryStore:
         return self._replace(lease, owner=self.replica, fence=lease.fence + 1)
 
     def _may_take(self, lease: Lease) -> bool:
-        is_given = lease.name in self.memory.given and lease.owner == self.replica
-        return not lease.ended and (is_given or lease.owner not in self.memory.alive)
+        if lease.owner == self.replica:
+            return not lease.ended and lease.name in self.memory.given
+        return not lease.ended and lease.owner not in self.memory.alive
 
     async def give(self, name: str, replica: str) -> None:
         await self._suspend()
@@ -280,10 +281,10 @@ class DurableMemoryStore:
 
     async def create(self, channel_id: str, *, first: int = 1, lease: str = "") -> None:
         await self._suspend()
-        if channel_id in self.memory.channels:
-            raise ChannelConflictError(f"The channel {channel_id} exists already.")
         if lease:
             self._owned(lease)
+        if channel_id in self.memory.channels:
+            raise ChannelConflictError(f"The channel {channel_id} exists already.")
         self.memory.channels[channel_id] = _Channel(lease, first, first - 1)
         await self.memory.events.create(channel_id, first=first)
         self.memory.notify_followers(channel_id)

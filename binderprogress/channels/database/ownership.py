@@ -210,10 +210,11 @@ class Take(_OfLease):
         row = session.execute(ONE.where(this).with_for_update()).one_or_none()
         if row is None or row.ended is not None:
             raise lost(self.name)
-        is_given = row.owner == session.replica and (
-            row.given or session.in_doubt(Take, self.name) is not None
-        )
-        if not is_given and session.connection.scalar(select(alive(row.owner))):
+        if row.owner == session.replica:
+            may = row.given or session.in_doubt(Take, self.name) is not None
+        else:
+            may = not session.connection.scalar(select(alive(row.owner)))
+        if not may:
             raise lost(self.name)
         # Before anything is changed: it may have been encrypted with another key.
         taken = msgspec.structs.replace(

@@ -231,8 +231,10 @@ class Reader:
 
     async def abandoned(self, replica: str) -> list[Lease]:
         """Return what a replica may take; see `durable.DurableStore.abandoned`."""
-        is_given = leases.c.given & (leases.c.owner == replica)
-        return await self.leases(leases.c.ended.is_(None), ~alive(leases.c.owner) | is_given)
+        is_mine = leases.c.owner == replica
+        # One that was silent for too long still runs its own.
+        may = (is_mine & leases.c.given) | (~is_mine & ~alive(leases.c.owner))
+        return await self.leases(leases.c.ended.is_(None), may)
 
     async def _one(self, condition: Any) -> Lease | None:
         found = await self.leases(condition)
