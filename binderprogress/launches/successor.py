@@ -222,9 +222,15 @@ class Successor:
             stored = decode_launch(lease.state)
             if stored.build and stored.build not in builds:
                 builds[stored.build] = await self._take_build(stored, stored.build)
-            await self._take(lease)
-        except LeaseLostError:
-            self._settle(lease.name)
+            # If its owner was only silent, it may have written since the lease was listed.
+            stored = decode_launch((await self._take(lease)).state)
+            if stored.build and stored.build not in builds:
+                builds[stored.build] = await self._take_build(stored, stored.build)
+        except LeaseLostError as error:
+            if lease.name in self._owned:
+                await self._fail(lease, error)
+            else:
+                self._settle(lease.name)
             return None
         except Exception as error:  # noqa: BLE001 - whatever a backend's codec raises; others go on
             await self._fail(lease, error)
