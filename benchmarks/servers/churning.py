@@ -83,8 +83,9 @@ async def _serve(connection: Connection, manager: LaunchManager, launches: int) 
 
     async def relaunch(number: int) -> None:
         nonlocal ended
-        for again in range(1 << 30):
-            launch = await manager.start(parse(f"gh/ada/penguins-{number}-{again}/HEAD"), Caller())
+        spec = parse(f"gh/ada/penguins-{number}/HEAD")
+        while True:
+            launch = await manager.start(spec, Caller())
             running[number] = launch.id
             changed = asyncio.Event()
             launch.changed.add(changed.set)
