@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from ..backends.codec import Codec
 from ..channels.base import ChannelStore
 from ..channels.durable import DurableStore, LeaseLimit
-from ..errors import StorageError
+from ..errors import LeaseLostError, StorageError
 from .retries import Waiting, while_away
 
 __all__ = ["AnyCodec", "Leased", "Ledger"]
@@ -148,18 +148,26 @@ class Ledger:
             state = one.stored(self.codec)
             await self._try(lambda: store.renew(one.lease, state))
 
-    async def end(self, one: Leased, *, expires: float) -> None:
+    async def end(self, one: Leased, *, expires: float) -> bool:
         """Store that a launch or build is over, and nothing is left to do.
 
         If that fails, the next server finds out from its events.
+
+        Returns
+        -------
+        bool
+            False if another replica has taken it meanwhile.
         """
         if (store := self.store) is None:
-            return
+            return True
         state = one.stored(self.codec, ended=True)
         try:
             await self._try(lambda: store.end(one.lease, state, expires=expires))
+        except LeaseLostError:
+            return False
         except StorageError as error:
             self._log.warning("An end cannot be stored: %s", error)
+        return True
 
     def undo(self, one: Leased) -> None:
         """Delete what `begin` may have stored, in the background. Nobody was told of it.

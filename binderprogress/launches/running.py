@@ -160,11 +160,16 @@ class RunningLaunches:
         # If that fails, it has ended with the reason `storage`.
         with suppress(StorageError):
             await launch.flush()
-        await self._ledger.end(launch, expires=self._clock.utc() + self._forget_after)
+        if not await self._ledger.end(launch, expires=self._clock.utc() + self._forget_after):
+            launch.is_lost = True
 
     def _end(self, launch: Launch) -> None:
         self._remove(launch)
-        self._over(launch)
+        if launch.is_lost:
+            # What it has here may differ from what its owner has stored.
+            self._left(launch)
+        else:
+            self._over(launch)
 
     def _remove(self, launch: Launch) -> None:
         self._timers.stop(launch)
