@@ -12,6 +12,7 @@ import asyncio
 import os
 import random
 import secrets
+import signal
 import statistics
 import tempfile
 from contextlib import AsyncExitStack
@@ -222,6 +223,8 @@ def main() -> None:
     parser.add_argument("--replicas", type=int, default=1, help="servers (default: 1)")
     parser.add_argument("--nginx", action="store_true", help="in front of the servers")
     parser.add_argument("--pause", type=float, default=0.0, help="seconds of every other round")
+    # As Ctrl-C does: nothing is left running.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ["UV_CACHE_DIR"] = str(uv_cache())
     options = Options(**vars(parser.parse_args()))
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
