@@ -81,6 +81,7 @@ class Load:
         self._idle = asyncio.Event()
         self._idle.set()
         self._starting = 0
+        self._pending = 0
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
     @property
@@ -170,7 +171,7 @@ class Load:
                     self._hub.say(f"Still starting {number}")
                 if len(starting) > self._launches // 2:
                     self._hub.release(starting[number % (len(starting) // 2)])
-                if self.running + self._starting < self._launches:
+                if self.running + self._pending < self._launches:
                     group.create_task(self._start())
 
     async def turn(self, within: float = 60.0) -> None:
@@ -217,6 +218,19 @@ class Load:
 
     async def _start(self) -> None:
         """Start a launch, and watch it in the background."""
+        self._pending += 1
+        try:
+            links = await self._links()
+        finally:
+            self._pending -= 1
+        launched = Launched(links["id"], [View(f"viewer {n}") for n in range(self._viewers)])
+        self.launched.append(launched)
+        task = asyncio.create_task(self._watch(launched, links["events_url"]))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _links(self) -> dict[str, str]:
+        """Start a launch as soon as that is possible. Return its links."""
         while True:
             await self._may_start.wait()
             self._starting += 1
@@ -226,8 +240,8 @@ class Load:
                     f"{self._url}api/launches", json={"spec": self._spec}
                 ) as response:
                     if response.status == 201:
-                        links = await response.json()
-                        break
+                        links: dict[str, str] = await response.json()
+                        return links
             except aiohttp.ClientConnectionError:
                 pass  # the server is gone: nothing was started
             finally:
@@ -235,11 +249,6 @@ class Load:
                 if not self._starting:
                     self._idle.set()
             await asyncio.sleep(0.1)  # there is no event for it
-        launched = Launched(links["id"], [View(f"viewer {n}") for n in range(self._viewers)])
-        self.launched.append(launched)
-        task = asyncio.create_task(self._watch(launched, links["events_url"]))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
 
     async def _watch(self, launched: Launched, url: str) -> None:
         watchers = [

@@ -21,7 +21,7 @@ _HOUR = 3600
     fault="of the server is set two hours forward or back; the server is killed in between",
     promise="time and bar of each launch only go forward, and nothing is lost",
 )
-@asynchronous(120)
+@asynchronous(70)
 async def test_the_clock_is_set(tmp_path: Path) -> None:
     spec, storage = prepare(tmp_path), f"sqlite:///{tmp_path}/launches.sqlite"
     clock = ShiftedClock(tmp_path)

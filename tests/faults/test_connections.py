@@ -97,7 +97,7 @@ def port_of(url: str) -> int:
     fault="is cut, refused, stalled, half open, comes in bursts, or is slow",
     promise="every viewer gets every event once",
 )
-@asynchronous(120)
+@asynchronous(70)
 async def test_between_viewers_and_server(tmp_path: Path) -> None:
     spec, storage = prepare(tmp_path), f"sqlite:///{tmp_path}/launches.sqlite"
     settings = {**SETTINGS, "Storage__url": storage}
@@ -118,7 +118,7 @@ async def test_between_viewers_and_server(tmp_path: Path) -> None:
     fault="has connections that are cut, refused, stalled, half open, come in bursts, or are slow",
     promise="each launch gets one server, and nothing is told twice",
 )
-@asynchronous(120)
+@asynchronous(70)
 async def test_between_server_and_jupyterhub(tmp_path: Path) -> None:
     spec, storage = prepare(tmp_path), f"sqlite:///{tmp_path}/launches.sqlite"
     async with lasting_hub() as hub, FaultyProxy(port_of(hub.url)) as proxy:
@@ -142,7 +142,7 @@ def database_url() -> Iterator[str]:
     fault="has connections that are cut, refused, stalled, half open, come in bursts, or are slow",
     promise="launches go on; what happens meanwhile is shown once it is stored, and once only",
 )
-@asynchronous(120)
+@asynchronous(70)
 async def test_between_server_and_postgresql(tmp_path: Path, database_url: str) -> None:
     spec = prepare(tmp_path)
     async with lasting_hub() as hub, FaultyProxy(port_of(database_url)) as proxy:

@@ -53,7 +53,7 @@ async def is_refused(replica: Replica, spec: str) -> bool:
     fault="hangs (PostgreSQL, SIGSTOP), and goes on; is killed, and starts again",
     promise="launches go on, with nothing shown that is not stored; others are refused with a 503",
 )
-@asynchronous(120)
+@asynchronous(70)
 async def test_postgresql(tmp_path: Path, postgresql: PostgreSQL) -> None:
     spec = prepare(tmp_path)
     settings = {
@@ -89,7 +89,7 @@ async def test_postgresql(tmp_path: Path, postgresql: PostgreSQL) -> None:
     fault="is paused (SIGSTOP), and goes on; gets SIGTERM, and starts again",
     promise="viewers come back and get every event once; each launch gets one server",
 )
-@asynchronous(120)
+@asynchronous(70)
 async def test_the_server(tmp_path: Path) -> None:
     spec, storage = prepare(tmp_path), f"sqlite:///{tmp_path}/launches.sqlite"
     settings = {**SETTINGS, "Storage__url": storage}
