@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from binderprogress.channels.base import ChannelStore
+from binderprogress.channels.base import ChannelStore, PromptStore
 from binderprogress.core.events import Encoded, Event
 from binderprogress.core.phases import Phase
 from binderprogress.errors import ChannelConflictError, ChannelNotFoundError
@@ -63,7 +63,34 @@ class Watcher:
                 await self._came.wait()
 
 
+async def appended_soon(store: PromptStore, first: int, last: int) -> None:
+    """Append events with `append_soon`, and wait until it is done. Raise what it reports."""
+    ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+    # `set_result` raises if it is called twice.
+    batch = events(first, last)
+    store.append_soon("channel", batch, expected=first - 1, done=ended.set_result)
+    async with asyncio.timeout(WITHIN):
+        error = await ended
+    if error is not None:
+        raise error
+
+
 # -- reading and appending
+
+
+@asynchronous(30)
+async def test_what_is_appended_soon_can_be_read_when_it_is_done(store: ChannelStore) -> None:
+    if not isinstance(store, PromptStore):
+        pytest.skip("it does not append without a task")
+    await filled(store, 2)
+    await appended_soon(store, 3, 5)
+    assert await numbers(store) == [1, 2, 3, 4, 5]
+    with pytest.raises(ChannelConflictError):
+        await appended_soon(store, 5, 6)
+    await store.close("channel")
+    with pytest.raises(ChannelConflictError):
+        await appended_soon(store, 6, 6)
+    assert await numbers(store) == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("first", [1, 2, 7])

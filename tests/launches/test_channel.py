@@ -190,3 +190,17 @@ async def test_closing_cancels_what_is_being_stored() -> None:
     await channels.close()
     with pytest.raises(StorageError, match="stopped"):
         await waiting
+
+
+@asynchronous(30)
+async def test_who_waits_for_a_channel_that_is_discarded_hears_of_it() -> None:
+    channels = Channels(SuspendingChannelStore())
+    channel = channels.make()
+    channel.open()
+    write(channel, 3)
+    waiting = asyncio.create_task(channel.flush())
+    await asyncio.sleep(0)
+    channel.discard()
+    with pytest.raises(StorageError):
+        await waiting
+    await channels.close()
