@@ -32,7 +32,7 @@ from binderprogress.core.specs import parse
 from binderprogress.core.timing.estimator import TYPICAL, Estimator
 from binderprogress.core.timing.priors import Expectation, Place
 from binderprogress.launches import Caller, Fanout, Launch
-from binderprogress.launches.channel import Channels
+from binderprogress.launches.channel_factory import Channels
 from binderprogress.launches.event_writer import Clock, Limits, Writer
 from binderprogress.launches.fanout import Audience
 from binderprogress.web.viewers import EventStream, EventStreamViewer

@@ -14,7 +14,7 @@ from binderprogress.core.phases import TERMINAL, Phase
 from binderprogress.core.timing.estimator import Estimate, Estimator
 from binderprogress.core.timing.priors import Expectation, Place, Priors
 from binderprogress.core.timing.spans import PastLaunch, spans
-from binderprogress.launches.channel import Channels
+from binderprogress.launches.channel_factory import Channels
 from binderprogress.launches.event_writer import Clock, Limits, Writer
 
 from .traces import Line, Trace

@@ -23,6 +23,7 @@
     │   ├── LeaseTakenError       another replica has begun the launch or build
     │   ├── LeaseLimitError       as many launches have not ended as a limit allows
     │   └── StoredStateError      what is stored of a launch or build cannot be decoded
+    ├── BuiltElsewhereError       another replica runs the build that a launch needs
     └── StreamError               an invalid event or event stream
 
 Every message is a sentence for the person who has to act on it.
@@ -35,6 +36,7 @@ from collections.abc import Sequence
 __all__ = [
     "BadRequestError",
     "BinderProgressError",
+    "BuiltElsewhereError",
     "ChannelConflictError",
     "ChannelNotFoundError",
     "ConfigError",
@@ -269,3 +271,17 @@ class LeaseLimitError(StorageError):
 
 class StoredStateError(StorageError):
     """What is stored of a launch or build cannot be decoded, such as that of another version."""
+
+
+class BuiltElsewhereError(BinderProgressError):
+    """Another replica runs the build that a launch needs.
+
+    Parameters
+    ----------
+    owner : str
+        The name of that replica.
+    """
+
+    def __init__(self, owner: str) -> None:
+        super().__init__("Another replica runs this build.")
+        self.owner = owner

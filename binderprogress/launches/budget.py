@@ -35,9 +35,6 @@ _LEAST = 1024
 _STEPS = 64
 """A budget is checked again after this fraction (1/64) was used, or earlier if less is free."""
 
-_PER_LAUNCH = 4096
-"""… but not before so many bytes for each running launch were used, because all are looked at."""
-
 
 class Sized(Protocol):
     """What uses a budget."""
@@ -110,8 +107,7 @@ class Budget:
             if not part.is_cut and (is_full or part.size > most):
                 part.cut()
         used = self.meter.used
-        step = max(most // 4, self._least // 4, _PER_LAUNCH * len(under_way))
-        self.meter.alarm = used + min(step, self._step)
+        self.meter.alarm = used + min(max(most // 4, self._least // 4), self._step)
         for limit in (self._most, self._full):
             if used <= limit:
                 self.meter.alarm = min(self.meter.alarm, limit)
@@ -173,7 +169,7 @@ class Budgets:
         TooManyRequestsError
             If there is none.
         """
-        self.grew()
+        self.make_room()
         if self.memory.is_over:
             raise TooManyRequestsError(
                 "This server's memory is full with the logs of running launches. "

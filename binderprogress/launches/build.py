@@ -19,9 +19,11 @@ from ..core.phases import TERMINAL, Phase
 from ..core.timing.estimator import Estimator
 from ..core.timing.priors import Expectation
 from ..core.timing.spans import StepChange
-from ..errors import LaunchFailedError, LeaseLostError, LeaseTakenError, StorageError
+from ..errors import LaunchFailedError, LeaseLostError, StorageError
+from .build_lease import BuildLease
 from .build_log import BuildLog
-from .channel import Channel, Channels
+from .channel import Channel
+from .channel_factory import Channels
 from .event_writer import Clock, Limits, Writer
 from .ledger import AnyCodec, Ledger
 from .stored import StoredBuild, build_lease, encode
@@ -104,6 +106,8 @@ class Build:
         """How often it was started: again after a restart of the server."""
         self.built: BuildResult | None = None
         """Its result."""
+        self.is_over = False
+        """Whether it is stored that it has ended."""
         self.is_interrupted = False
         """Whether this process ends, and a successor goes on with it."""
         self._backend = backend
@@ -116,6 +120,8 @@ class Build:
         self._expectation = expectation
         self._keep = keep
         self._ledger = ledger or Ledger(None, None, patience=0.0, log=log)
+        self.ownership = BuildLease(self, resolved.key, self._ledger)
+        """Keeps other replicas from building the same."""
         self._repeats: Repeats | None = None
         """Recognises what a build that went on without us repeats; None: nothing."""
         channel = channels.make(self.lease, first=FIRST, lease=self.lease)
@@ -218,9 +224,11 @@ class Build:
             if last.curve is not None:
                 estimator.hold(last.curve, began=writer.began + last.elapsed)
 
-    def go_on(self) -> None:
-        """Go on with a build that was restored, or with its result if it has ended."""
-        if not self.channel.closed:
+    def go_on(self, *, is_over: bool = False) -> None:
+        """Go on with a build that was restored, or with its result if it is over or closed."""
+        self.ownership.own()
+        self.is_over = is_over
+        if not (self.channel.closed or is_over):
             self.task = asyncio.create_task(self._resume(), name=f"build {self.resolved.key}")
             return
         self.task = asyncio.get_running_loop().create_future()
@@ -231,6 +239,15 @@ class Build:
             # Its launches need not ask.
             self.task.exception()
 
+    def follow(self, stored: StoredBuild) -> None:
+        """Become one that another replica runs. Its channel shows what that has stored."""
+        self.starts = stored.starts
+        now = self._clock.monotonic()
+        self.use_channel(self.channel, began=now - max(self._clock.utc() - stored.began, 0.0))
+        self.writer.began_utc = stored.began
+        self.task = asyncio.get_running_loop().create_future()
+        self.task.cancel()
+
     async def result(self) -> BuildResult:
         """Wait for its end.
 
@@ -238,6 +255,8 @@ class Build:
         ------
         LaunchFailedError
             If it failed. Its channel ends with the same failure.
+        BuiltElsewhereError
+            If another replica runs it.
         """
         # Shielded: cancelling one launch does not cancel the build of others.
         return await asyncio.shield(self.task)
@@ -279,11 +298,7 @@ class Build:
         return await self._complete(self._begin)
 
     async def _begin(self) -> BuildResult:
-        try:
-            await self._ledger.begin(self, key=self.resolved.key)
-        except LeaseTakenError:
-            # Another replica builds the same, and its build cannot be joined from here.
-            await self._ledger.begin(self)
+        await self.ownership.begin()
         self.channel.open()
         return await self._end()
 
@@ -337,7 +352,7 @@ class Build:
             raise
         except StorageError as error:
             await self.end_lease()
-            raise failure("store-failed") from error
+            raise await self.ownership.loss(error) from error
         except asyncio.CancelledError:
             if self.is_interrupted:
                 raise
@@ -345,7 +360,7 @@ class Build:
             self.channel.end()
             await self.end_lease()
             if self.channel.failure is not None:
-                raise failure("store-failed") from self.channel.failure
+                raise await self.ownership.loss(self.channel.failure) from self.channel.failure
             raise
         finally:
             self.full_log.close()

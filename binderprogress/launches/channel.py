@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
@@ -18,11 +17,15 @@ from typing import Any
 from ..channels.base import Broadcast, ChannelStore, Meter, PromptStore
 from ..channels.durable import WINDOW, ChannelState, DurableStore
 from ..core.events import ENCODED_OVERHEAD, Encoded, Event
-from ..errors import ChannelNotFoundError, StorageError, StreamError
+from ..errors import StorageError, StreamError
 from .retries import Waiting, while_away
 from .storing import Storing
 
-__all__ = ["Channel", "Channels"]
+__all__ = ["Channel"]
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 class Channel:
@@ -77,7 +80,7 @@ class Channel:
         """Whether nothing more will be stored."""
         self.failure: StorageError | None = None
         """Why events could not be stored. What is written after that is lost."""
-        self.on_failure: Callable[[], None] = lambda: None
+        self.on_failure: Callable[[], None] = _nothing
         """Called once if events could not be stored."""
         self.size = 0
         """About how many bytes of memory its events take."""
@@ -99,9 +102,21 @@ class Channel:
         self._is_open = False
         self._is_idle = False
         """Whether it is open, and nothing is being stored or will be in this turn."""
+        self._gate: asyncio.Event | None = None
+        """Set once it may be closed."""
+        self._held: frozenset[Channel] = frozenset()
+        """The channels that it waits for."""
+        self._is_postponed = False
+        """Whether it would store something if it did not wait."""
+        self._on_request: Callable[[], None] = _nothing
+        """Called once the store was asked to create it, or will not be."""
+        self._on_begin: Callable[[], None] = _nothing
+        """Called once it was created, or cannot be."""
         self._is_created = False
         self._is_discarded = False
-        self._unwatch: Callable[[], None] = lambda: None
+        self.is_followed = False
+        """Whether it shows what another replica stores."""
+        self._unwatch: Callable[[], None] = _nothing
 
     # -- writing
 
@@ -153,11 +168,51 @@ class Channel:
         if not state.closed:
             self._unwatch = self._store.watch(self.id, self._advance)
 
+    def follow(self, state: ChannelState, newest: Encoded | None) -> None:
+        """Show what another replica has stored. Nothing can be written here.
+
+        Parameters
+        ----------
+        state : ChannelState
+        newest : Encoded or None
+            Its last event, if it has one.
+        """
+        self.first = state.first
+        self.written = self.last = state.last
+        self.closed = state.closed
+        self.newest = newest
+        self.ended = self._is_created = self.is_followed = True
+
+    def close_after(self, other: Channel) -> None:
+        """End the channel. It is closed once another one was created, or cannot be."""
+        self._gate = asyncio.Event()
+        other._on_begin = self._gate.set
+        if other._is_created or other.failure is not None:
+            self._gate.set()
+        self.end()
+
+    def wait_for(self, other: Channel) -> None:
+        """Ask the store for nothing more before it was asked to create another channel."""
+        self._held |= {other}
+
+        def go_on() -> None:
+            self._held -= {other}
+            if self._is_postponed and not self._held:
+                self._is_postponed = False
+                self._work.store_soon(self)
+
+        other._on_request = go_on
+
     # -- storing
+
+    @property
+    def requested(self) -> Encoded | None:
+        """The last event that the store has, or was asked to store."""
+        return self._storing[-1] if self._storing and self.failure is None else self.newest
 
     def open(self) -> None:
         """Begin to store what is written."""
-        if self._is_open or self.closed:
+        if self._is_open or self.closed or self.is_followed:
             return
         self._is_open = True
         self._work.channels[self] = None
@@ -175,6 +230,8 @@ class Channel:
             If it could not be stored.
         """
         self.open()
+        if self.is_followed:
+            return
         written, ended = self.written, self.ended
         changed = asyncio.Event()
         self.changed.add(changed.set)
@@ -196,7 +253,7 @@ class Channel:
         self._give_back(self.size)
         self.unstored.clear()
         self._unwatch()
-        self.on_failure = lambda: None
+        self.on_failure = _nothing
         self._is_created = self._is_idle = False
         self._is_discarded = True
         self._work.channels.pop(self, None)
@@ -215,7 +272,9 @@ class Channel:
         """Store what was written. `Storing` calls this."""
         if self._is_discarded or self.closed or self.failure is not None:
             return
-        if self.unstored:
+        if self._held:
+            self._is_postponed = True
+        elif self.unstored:
             self._storing, self.unstored = self.unstored, []
             if self._append_soon is None:
                 self._start(self._append)
@@ -264,10 +323,15 @@ class Channel:
             self.store()
 
     async def _create(self) -> None:
+        # After the first step of this task, which asks the store.
+        asyncio.get_running_loop().call_soon(self._on_request)
         await self._try(lambda: self._store.create(self.id, first=self.first, lease=self._lease))
         self._is_created = True
+        self._on_begin()
 
     async def _close(self) -> None:
+        if self._gate is not None:
+            await self._gate.wait()
         await self._try(lambda: self._store.close(self.id))
         self._advance(self.last, True)
         self._work.channels.pop(self, None)
@@ -321,6 +385,8 @@ class Channel:
         self.failure = error
         self._is_idle = False
         self._work.channels.pop(self, None)
+        self._on_request()
+        self._on_begin()
         lost = [*self._storing, *self.unstored]
         size = sum(len(each.sse) + ENCODED_OVERHEAD for each in lost if each.id > self.last)
         # `discard` has given all of it back already.
@@ -360,82 +426,3 @@ class Channel:
         if limit <= 0 or not self._is_created:
             return ()
         return await self._store.read(self.id, after, limit=limit)
-
-
-class Channels:
-    """Makes channels in a store.
-
-    Parameters
-    ----------
-    store : ChannelStore
-    patience : float, optional
-        Seconds for which events wait in memory while the store is away.
-    waiting : Waiting, optional
-        Counts what waits for the store.
-    meter : Meter, optional
-        Counts the memory of all events.
-    log : logging.Logger, optional
-        The operator's.
-    """
-
-    def __init__(
-        self,
-        store: ChannelStore,
-        *,
-        patience: float = 0.0,
-        waiting: Waiting | None = None,
-        meter: Meter | None = None,
-        log: logging.Logger | logging.LoggerAdapter[Any] | None = None,
-    ) -> None:
-        self.meter = meter or Meter()
-        self._store = store
-        self._patience = patience
-        self._waiting = waiting or Waiting()
-        self._log = log or logging.getLogger(__name__)
-        self._work = Storing()
-
-    def make(self, channel_id: str = "", *, first: int = 1, lease: str = "") -> Channel:
-        """Return a new channel. It is created in the store when it is opened.
-
-        Parameters
-        ----------
-        channel_id : str
-            Empty: a random one.
-        first : int
-            The number of its first event.
-        lease : str
-            The launch or build that it belongs to.
-        """
-        return Channel(
-            self._store,
-            channel_id or secrets.token_hex(16),
-            first=first,
-            lease=lease,
-            patience=self._patience,
-            waiting=self._waiting,
-            meter=self.meter,
-            work=self._work,
-            log=self._log,
-        )
-
-    async def restore(self, channel_id: str, *, lease: str = "") -> Channel | None:
-        """Return a channel of a durable store; None if there is none of this id.
-
-        Raises
-        ------
-        StorageError
-            If the store cannot be read.
-        """
-        assert isinstance(self._store, DurableStore)  # noqa: S101 - no other keeps channels
-        try:
-            state = await self._store.describe(channel_id)
-        except ChannelNotFoundError:
-            return None
-        newest = await self._store.read(channel_id, state.last - 1, limit=1)
-        channel = self.make(channel_id, lease=lease)
-        channel.restore(state, newest[0] if state.last >= state.first else None)
-        return channel
-
-    async def close(self) -> None:
-        """Cancel what is still being stored."""
-        await self._work.close()

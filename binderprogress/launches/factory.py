@@ -15,7 +15,7 @@ from ..core.specs import Spec
 from ..core.timing.priors import Expectation, Place
 from .build import Build
 from .caller import Caller
-from .channel import Channels
+from .channel_factory import Channels
 from .event_writer import Clock, Limits
 from .history_entry import address_of
 from .launch import Launch

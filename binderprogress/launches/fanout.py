@@ -143,6 +143,8 @@ class Audience:
         self.pending = False
         """Whether `send` is scheduled or has not finished."""
         self._live: dict[Viewer, None] = {}
+        self._ahead: dict[Viewer, None] = {}
+        """Viewers that have more than the live ones."""
         self._slices = Slices(launch)
         self._size = 0
         launch.changed.add(self._changed)
@@ -161,8 +163,10 @@ class Audience:
             # A viewer that reconnects after the end gets the last event again, or it would wait
             # forever.
             after = end - 1
-        # A viewer with a number beyond the last event would also wait forever.
-        viewer.position = min(max(after, 0), end)
+        if not self.launch.may_be_behind:
+            # A viewer with a number beyond the last event would also wait forever.
+            after = min(after, end)
+        viewer.position = max(after, 0)
         viewer.audience = self
         self._size += 1
         self.launch.join()
@@ -174,6 +178,7 @@ class Audience:
     def remove(self, viewer: Viewer) -> None:
         """Remove a viewer."""
         self._live.pop(viewer, None)
+        self._ahead.pop(viewer, None)
         self._size -= 1
         self.launch.leave()
         if not self._size:
@@ -204,6 +209,10 @@ class Audience:
                 yield from self._offer(data)
         # From here on, new events schedule this again.
         self.pending = False
+        if self._ahead:
+            ahead, self._ahead = self._ahead, {}
+            for viewer in ahead:
+                self.fanout.serve(viewer)
         if launch.forgotten:
             for viewer in tuple(self._live):
                 viewer.forget()
@@ -254,6 +263,9 @@ class Audience:
         if self.launch.forgotten:
             viewer.forget()
             return False
+        if self.complete and viewer.position > self.position:
+            # It had no number of this launch.
+            viewer.position = self.position - 1
         behind = self.position - viewer.position
         if behind > 0:
             events = self._slices.after(
@@ -271,6 +283,8 @@ class Audience:
             return False
         if self.complete:
             viewer.end()
+        elif behind < 0:
+            self._ahead[viewer] = None
         elif self._storage and not viewer.send(self._storage):
             viewer.blocked()
         else:

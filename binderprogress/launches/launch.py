@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-import msgspec
-
 from ..backends.base import BuildResult, LaunchRequest, RunningServer
 from ..channels.base import Broadcast
 from ..core.client_address import client_network
@@ -25,47 +23,22 @@ from ..core.traceparent import TraceParent
 from ..errors import LaunchFailedError
 from .build import Build
 from .caller import Caller
-from .channel import Channel, Channels
+from .channel import Channel
+from .channel_factory import Channels
 from .event_writer import Clock, Limits, Writer
+from .launch_state import LaunchState
 from .ledger import AnyCodec
+from .parts import messages_of
 from .stored import StoredLaunch, StoredRequest, encode, launch_lease
-from .stream import LaunchStream, messages_of
+from .stream import LaunchStream
 
-__all__ = ["Launch", "LaunchState"]
+__all__ = ["Launch"]
 
-_LAUNCH_SIZE = 16 * 1024
+_LAUNCH_SIZE = 19 * 1024
 """Approximate memory of a launch in bytes, without its events and its log.
 
 Most is for its estimators and its spec. `tests/launches/test_budget.py` measures it.
 """
-
-
-class LaunchState(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of a launch, as in `GET /api/launches/{id}`.
-
-    Attributes
-    ----------
-    created, now : float
-        Seconds since 1970; `now` is the server's clock.
-    last : int
-        The number of the newest event.
-    """
-
-    id: str
-    spec: str
-    title: str
-    repo_url: str
-    ref: str
-    commit: str
-    phase: Phase
-    step: str
-    progress: float
-    message: str
-    attempt: int
-    created: float
-    now: float
-    last: int
-    viewers: int
 
 
 class Launch(LaunchStream):
@@ -150,7 +123,7 @@ class Launch(LaunchStream):
     async def restore(
         self, stored: StoredLaunch, head: Channel, tail: Channel | None, build: Build | None
     ) -> None:
-        """Go on where the events in the store end.
+        """Go on where the events in the store end. Viewers that it has stay.
 
         Parameters
         ----------
@@ -165,13 +138,13 @@ class Launch(LaunchStream):
         StorageError
             If the events cannot be read.
         """
+        # Viewers may be reading: nothing is awaited between the changes.
+        cut = await self.last_of(build, head, tail)
         self.joined, self.log_cut, self.span = stored.joined, stored.log_cut, stored.span
         self.build_id = stored.build
-        self.restore_channels(head, tail)
-        if build is not None:
-            self.attach(build)
-            await self.restore_cut()
-            self.built = build.built
+        self.is_lost, self.served, self.request = False, None, None
+        self.built = build.built if build is not None else None
+        self.restore_channels(head, tail, build, cut)
         last = self.last
         # The clock may have been set back meanwhile.
         passed = stored.seconds or max(self._clock.utc() - self.created, last.elapsed)
@@ -181,6 +154,7 @@ class Launch(LaunchStream):
         # They are stored once the launch has ended.
         if not stored.head_changes:
             await self._head_writer.replay_all()
+        self._tail_writer = None
         if tail is not None:
             writer = self._tail_writer = self._writer_of_tail(tail)
             writer.changes = stored.tail_changes
@@ -212,6 +186,26 @@ class Launch(LaunchStream):
             tail_changes=self._tail_writer.changes if ended and self._tail_writer else [],
         )
         return encode(stored)
+
+    def follow(self, stored: StoredLaunch) -> None:
+        """Take over what another replica has stored of it, before `show`."""
+        self.joined, self.log_cut, self.span = stored.joined, stored.log_cut, stored.span
+        self.build_id = stored.build
+        self._began = self._clock.monotonic() - max(self._clock.utc() - self.created, 0.0)
+        self._tail_writer = None
+
+    async def replay(self) -> None:
+        """Read from the events where the time went, if another replica runs the launch."""
+        if not self.is_followed:
+            return
+        self._head_writer = self._writer(self._head, None)
+        await self._head_writer.replay_all()
+        if self.build is not None:
+            self.build.use_channel(self.build.channel, began=self.build.writer.began)
+            await self.build.writer.replay_all()
+        if self._tail is not None:
+            self._tail_writer = self._writer(self._tail, None)
+            await self._tail_writer.replay_all()
 
     async def messages_of_attempt(self) -> Counter[str]:
         """Count the messages of the current attempt to start a server, which are stored.
@@ -381,10 +375,13 @@ class Launch(LaunchStream):
         self._meter.used -= _LAUNCH_SIZE
         self._discard()
 
-    def let_go(self, build: Build | None) -> None:
-        """Undo `restore`, which failed. The build stays, with one user less."""
-        self._meter.used -= _LAUNCH_SIZE
-        self._let_go(build)
+    def let_go(self, build: Build | None, *, is_shown: bool) -> None:
+        """Undo `restore`, which failed. If it is shown, viewers go on reading what is stored."""
+        if not is_shown:
+            self._meter.used -= _LAUNCH_SIZE
+            self._let_go(build)
+        elif build is not None and not (self.build is build and self._cut):
+            build.users -= 1
 
     @property
     def size(self) -> int:

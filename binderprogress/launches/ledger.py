@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ..backends.codec import Codec
 from ..channels.base import ChannelStore
-from ..channels.durable import DurableStore, LeaseLimit
+from ..channels.durable import DurableStore, Lease, LeaseLimit
 from ..errors import LeaseLostError, StorageError
 from .retries import Waiting, while_away
 
@@ -135,6 +135,81 @@ class Ledger:
                 ),
                 patience=patience,
             )
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether there may be other replicas."""
+        return self.store is not None and self.store.is_shared
+
+    async def find(self, name: str) -> Lease | None:
+        """Return the lease of a launch or build.
+
+        Raises
+        ------
+        StorageError
+            If the store cannot be read.
+        """
+        if self.store is None:
+            return None
+        await self.opened()
+        return await self.store.find(name)
+
+    async def leases(self, prefix: str, *, user: str) -> list[Lease]:
+        """List the leases of a user whose names begin with a prefix, the oldest first.
+
+        Raises
+        ------
+        StorageError
+            If the store cannot be read.
+        """
+        if self.store is None:
+            return []
+        await self.opened()
+        return await self.store.leases(prefix, user=user)
+
+    async def owner(self, name: str) -> str:
+        """Return the other replica that runs a launch or build. Empty: there is none.
+
+        Raises
+        ------
+        StorageError
+            If the store cannot be read.
+        """
+        lease = await self.find(name)
+        return lease.owner if lease is not None and self.is_elsewhere(lease) else ""
+
+    def is_elsewhere(self, lease: Lease) -> bool:
+        """Return whether another replica runs a launch or build, or has ended it."""
+        return self.store is not None and lease.owner != self.store.replica
+
+    async def builder(self, key: str) -> str:
+        """Return the replica that runs the build of a key. Empty: none but perhaps this one.
+
+        Raises
+        ------
+        StorageError
+            If the store cannot be read.
+        """
+        store = self.store
+        lease = await store.find_key(key) if store is not None and store.is_shared else None
+        return lease.owner if lease and store and lease.owner != store.replica else ""
+
+    async def give(self, one: Leased, replica: str) -> bool:
+        """Have another replica go on with a launch. Return whether this one is rid of it.
+
+        Raises
+        ------
+        StorageError
+            If the store is away for too long.
+        """
+        store = self.store
+        assert store is not None  # noqa: S101 - there are no other replicas otherwise
+        try:
+            await self._try(lambda: store.give(one.lease, replica))
+        except LeaseLostError:
+            lease = await self.find(one.lease)
+            return lease is None or self.is_elsewhere(lease)
+        return True
 
     async def save(self, one: Leased) -> None:
         """Store a change of a launch or build, before anything is done that needs it.

@@ -18,12 +18,12 @@ from ..channels.durable import DurableStore
 from ..core.log.reasons import RULES, RuleSet
 from ..core.phases import Phase
 from ..core.specs import Spec
-from ..errors import NotFoundError
 from ..history.store import HistoryStore
 from .admission import Admission
 from .budget import Budgets
 from .caller import Caller
-from .channel import Channels
+from .channel_factory import Channels
+from .directory import Directory
 from .event_writer import Clock, Limits
 from .factory import Factory
 from .launch import Launch
@@ -32,6 +32,7 @@ from .ledger import Ledger
 from .log_files import LogFiles
 from .outcomes import Outcomes
 from .replicas import Replicas
+from .restorer import Restorer
 from .runner import LaunchRunner, Timeouts
 from .running import RunningLaunches
 from .shared_builds import SharedBuilds
@@ -168,7 +169,7 @@ class LaunchManager(LoggingConfigurable):
             memory=self.memory_budget,
             disk=self.disk_budget,
             under_way=self.under_way,
-            forget=self._forget,
+            forget=lambda launch: self._directory.forget(launch),
         )
         """The memory and disk space that launches use."""
         codec = backend.codec if isinstance(backend, Resumable) else None
@@ -186,7 +187,6 @@ class LaunchManager(LoggingConfigurable):
             meter=self.budgets.memory.meter,
             log=self.log,
         )
-        self._launches: dict[str, Launch] = {}
         self._timers = Timers()
         self._logs = OwnedFolder("logs")
         self._learner = Learner(self.log)
@@ -218,9 +218,25 @@ class LaunchManager(LoggingConfigurable):
             ledger=self._ledger,
             log=self.log,
         )
+        restorer = Restorer(
+            self._ledger, factory=self._factory, channels=self._channels, builds=self._builds
+        )
+        self._directory = Directory(
+            self._ledger,
+            restorer,
+            timers=self._timers,
+            budgets=self.budgets,
+            abandon_after=self.abandon_after,
+            forget_after=self.forget_after,
+            log=self.log,
+        )
         self._traced = traced
         self.outcomes = Outcomes(
-            self._learner, host=host, clock=self._clock, done=self._keep_for_a_while, log=self.log
+            self._learner,
+            host=host,
+            clock=self._clock,
+            done=self._directory.keep_for_a_while,
+            log=self.log,
         )
         """Counts and records launches that have ended."""
         self.ended = self.outcomes.counts
@@ -245,7 +261,7 @@ class LaunchManager(LoggingConfigurable):
             forget_after=self.forget_after,
             clock=self._clock,
             over=self.outcomes.add,
-            left=self._forget,
+            left=self._directory.leave,
             log=self.log,
         )
         self._tasks = self._running.tasks
@@ -259,8 +275,11 @@ class LaunchManager(LoggingConfigurable):
         self._successor = Successor(
             self._ledger,
             factory=self._factory,
-            channels=self._channels,
             builds=self._builds,
+            restorer=restorer,
+            moving=self._directory.moving,
+            followers=self._directory.followers,
+            is_running=self._running.is_running,
             run=self._run,
             clean_up=runner.cleanups.take_over,
         )
@@ -312,7 +331,7 @@ class LaunchManager(LoggingConfigurable):
     @property
     def viewers(self) -> int:
         """The number of viewers of all launches."""
-        return sum(launch.viewers for launch in self._launches.values())
+        return sum(launch.viewers for launch in self._directory)
 
     @property
     def building(self) -> int:
@@ -339,9 +358,11 @@ class LaunchManager(LoggingConfigurable):
         self.log.info("%r started", launch)
         return launch
 
-    def _run(self, launch: Launch) -> None:
-        self._launches[launch.id] = launch
+    def _run(self, launch: Launch, is_cancelled: bool = False) -> None:
+        self._directory.add(launch)
         self._running.start(launch)
+        if is_cancelled:
+            self.cancel(launch)
 
     async def find_ref(self, spec: Spec, refs: Sequence[str]) -> str:
         """Return the first of several refs that a repository has. Empty if it is not known."""
@@ -357,43 +378,43 @@ class LaunchManager(LoggingConfigurable):
             If there is no such launch, it was forgotten, or it belongs to another user. Callers
             cannot tell which.
         """
-        launch = self._launches.get(launch_id)
-        if launch is None or launch.caller.user != user:
-            raise NotFoundError(
-                "There is no such launch. It may be over and forgotten; start a new one."
-            )
+        launch = self._directory.get(launch_id, user=user)
         # Polling keeps a running launch from being cancelled. It does not keep a finished one.
         # Attack: a client that polls thousands of finished launches would fill the memory.
         self._running.watch(launch)
+        self._directory.followers.watch(launch)
         return launch
 
     async def find(self, launch_id: str, *, user: str = "") -> Launch:
-        """Return a launch of a user, as `get` does, or one that is over from the store.
+        """Return a launch as `get` does, also one of another replica, or of earlier.
 
         Raises
         ------
-        NotFoundError
-            As `get` does.
-        StorageError
-            If the store cannot be read.
+        NotFoundError, StorageError
+            As `get` does; if the store cannot be read.
         """
-        if launch_id not in self._launches:
-            launch = await self._successor.find(launch_id)
-            if launch is not None and launch_id in self._launches:
-                # Another request has found it meanwhile.
-                launch.forget()
-            elif launch is not None:
-                self._launches[launch_id] = launch
-                self._keep_for_a_while(launch)
+        await self._directory.find(launch_id)
         return self.get(launch_id, user=user)
 
-    def of(self, user: str) -> list[Launch]:
-        """List the launches of a user, the newest first."""
-        return [one for one in reversed(self._launches.values()) if one.caller.user == user]
+    async def of(self, user: str) -> list[Launch]:
+        """List the launches of a user as `find` does, the newest first."""
+        return await self._directory.of(user)
 
     def cancel(self, launch: Launch, reason: str = "cancelled") -> None:
-        """Cancel a launch, unless it has ended. It is cleaned up in the background."""
+        """Cancel a launch that runs here, unless it has ended. It is cleaned up later."""
         self._running.cancel(launch, reason)
+
+    async def cancel_anywhere(self, launch: Launch) -> None:
+        """Cancel a launch, unless it has ended, and wait until that is stored.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be stored, or another replica runs it and cannot be asked.
+        """
+        self.cancel(launch)
+        await self._directory.followers.cancel(launch)
+        await launch.flush()
 
     async def close(self, *, hand_over: bool = False) -> None:
         """Cancel all launches and wait until they are cleaned up.
@@ -404,10 +425,11 @@ class LaunchManager(LoggingConfigurable):
             Whether a successor goes on with them, if the store is durable. Their servers stay.
         """
         self._admission.close()
+        await self._directory.followers.close()
         await self._successor.stop()
         if hand_over and self.is_durable:
             await self._running.interrupt()
-        for launch in list(self._launches.values()):
+        for launch in self._directory:
             self.cancel(launch, "shutdown")
         try:
             await self._running.wait()
@@ -418,22 +440,9 @@ class LaunchManager(LoggingConfigurable):
                 ("recording launches", self.outcomes.finish),
                 ("stopping timers", self._timers.close),
                 # Not discarded: viewers may still be reading their last events.
-                ("forgetting launches", self._launches.clear),
+                ("forgetting launches", self._directory.clear),
                 ("removing logs", self._logs.cleanup),
                 ("closing the channels", self._channels.close),
                 ("closing the store", self._ledger.close),
                 ("closing the backend", self._backend.close),
             )
-
-    # -- what is over
-
-    def _keep_for_a_while(self, launch: Launch) -> None:
-        """Keep a finished launch until `forget_after` has passed."""
-        self._timers.set(launch, self.forget_after, self._forget)
-        self.budgets.keep(launch)
-
-    def _forget(self, launch: Launch) -> None:
-        self._timers.stop(launch)
-        self._launches.pop(launch.id, None)
-        self.budgets.drop(launch)
-        launch.forget()

@@ -15,7 +15,7 @@ from ..core.log.reader import Normalizer
 from ..core.log.reasons import failure
 from ..core.log.steps import Step
 from ..core.phases import Phase
-from ..errors import LaunchFailedError, RefusedError, StorageError
+from ..errors import BuiltElsewhereError, LaunchFailedError, RefusedError, StorageError
 from .history_entry import address_of, image_bytes
 from .launch import Launch
 from .learner import Learner
@@ -108,6 +108,8 @@ class LaunchRunner:
             await launch.flush()
         except LaunchFailedError as error:
             await self._fail(launch, error)
+        except BuiltElsewhereError as error:
+            await self._leave(launch, error)
         except RefusedError as error:
             await self._fail(launch, failure("refused", str(error)))
         except StorageError:
@@ -132,10 +134,17 @@ class LaunchRunner:
         """Build, and return the request to the launcher; None if no server is wanted."""
         if launch.build is None:
             resolved = await self._backend.resolve(launch.spec)
-            if resolved.notice:
+            # Not again, if it was looked up by another server before.
+            if resolved.notice and launch.last.message != f"{resolved.notice}\n":
                 launch.notice(resolved.notice)
             await self._learner.look_up(address_of(launch.spec))
-            built = launch.built = await self._builds.build(launch, resolved)
+            try:
+                built = launch.built = await self._builds.build(launch, resolved)
+            except BuiltElsewhereError as error:
+                if launch.build is not None or await self._give(launch, error.owner):
+                    raise
+                # That replica is gone.
+                built = launch.built = await self._builds.build(launch, resolved, alone=True)
         else:
             resolved = launch.build.resolved
             built = launch.built = await launch.build.result()
@@ -148,6 +157,12 @@ class LaunchRunner:
         # Before it is asked for: a successor can find the server by these names, or stop it.
         await self._ledger.save(launch)
         return launch.request
+
+    async def _give(self, launch: Launch, replica: str) -> bool:
+        """Leave a launch to the replica that runs its build. Return whether that was possible."""
+        await launch.flush()
+        launch.is_lost = await self._ledger.give(launch, replica)
+        return launch.is_lost
 
     async def _spawn(self, launch: Launch, request: LaunchRequest[Any, Any]) -> RunningServer:
         writer = launch.tail()
@@ -184,6 +199,16 @@ class LaunchRunner:
                     launch.image_bytes = launch.image_bytes or image_bytes(note.message)
                     self._grew()
         raise failure("internal", "The launcher ended without a result.")
+
+    async def _leave(self, launch: Launch, error: BuiltElsewhereError) -> None:
+        """Stop running a launch, because another replica runs its build."""
+        try:
+            if launch.is_lost or await self._give(launch, error.owner):
+                self._log.info("%r is run by another replica now", launch)
+                return
+        except StorageError as problem:
+            self._log.warning("%r cannot be given to another replica: %s", launch, problem)
+        await self._fail(launch, failure("store-failed"))
 
     async def _fail(self, launch: Launch, error: LaunchFailedError) -> None:
         # A failed build ends with this event in its own channel, once for all its launches.

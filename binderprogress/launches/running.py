@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
 from ..core.log.reasons import failure
 from ..errors import StorageError
 from .event_writer import Clock
+from .followers import CANCEL
 from .launch import Launch
 from .ledger import Ledger
 from .runner import LaunchRunner
@@ -62,12 +64,19 @@ class RunningLaunches:
         self._builds = builds
         self._ledger = ledger
         self._timers = timers
+        self._questions: set[asyncio.Task[None]] = set()
+        """Tasks that find out what other replicas know of launches."""
+        self._unwatch: dict[str, Callable[[], None]] = {}
         self._abandon_after = abandon_after
         self._forget_after = forget_after
         self._clock = clock
         self._over = over
         self._left = left
         self._log = log
+
+    def is_running(self, launch_id: str) -> bool:
+        """Return whether a launch runs here."""
+        return launch_id in self.tasks
 
     def launches(self) -> list[Launch]:
         """List the launches, the oldest first."""
@@ -82,13 +91,58 @@ class RunningLaunches:
         task.add_done_callback(lambda _: self._settle(launch))
         launch.watched.add(lambda: self.watch(launch))
         self.watch(launch)
+        store = self._ledger.store
+        if store is not None and store.is_shared:
+            self._unwatch[launch.id] = store.watch_lease(
+                launch.lease, lambda: self._ask(self._obey(launch))
+            )
 
     def watch(self, launch: Launch) -> None:
         """Set the timer that cancels a launch without viewers, or stop it."""
         if launch.id in self.tasks:
             self._timers.stop(launch)
             if not launch.viewers:
-                self._timers.set(launch, self._abandon_after, self.cancel, "abandoned")
+                self._timers.set(launch, self._abandon_after, self._abandon)
+
+    def _abandon(self, launch: Launch) -> None:
+        if self._ledger.is_shared:
+            self._ask(self._abandon_unless_seen(launch))
+        else:
+            self.cancel(launch, "abandoned")
+
+    async def _abandon_unless_seen(self, launch: Launch) -> None:
+        """Cancel a launch, unless it has viewers at another replica."""
+        unseen = math.inf
+        with suppress(StorageError):
+            lease = await self._ledger.find(launch.lease)
+            unseen = math.inf if lease is None else lease.unseen
+        if launch.id not in self.tasks or launch.viewers:
+            return
+        if unseen < self._abandon_after:
+            self._timers.set(launch, self._abandon_after - unseen, self._abandon)
+        else:
+            self.cancel(launch, "abandoned")
+
+    async def _obey(self, launch: Launch) -> None:
+        """Do what another replica has asked for, or stop if that runs the launch now."""
+        with suppress(StorageError):
+            lease = await self._ledger.find(launch.lease)
+            if lease is None or launch.id not in self.tasks:
+                return
+            if self._ledger.is_elsewhere(lease):
+                self._leave(launch)
+            elif lease.asked == CANCEL:
+                self.cancel(launch)
+
+    def _ask(self, question: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(question, name="question to other replicas")
+        self._questions.add(task)
+        task.add_done_callback(self._answered)
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._questions.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("Other replicas cannot be asked", exc_info=error)
 
     def cancel(self, launch: Launch, reason: str = "cancelled") -> None:
         """Cancel a launch, unless it has ended. It is cleaned up in the background."""
@@ -101,18 +155,22 @@ class RunningLaunches:
     def lose(self, launch: Launch) -> None:
         """End a launch whose events cannot be stored."""
         task = self.tasks.get(launch.id)
-        if launch.is_elsewhere:
-            # Its successor goes on with it, and cleans up.
-            launch.is_lost = True
-            self._log.warning("%r is run by another replica now", launch)
-            if task is not None:
-                task.cancel()
+        if launch.is_lost or launch.is_elsewhere:
+            self._leave(launch)
             return
         has_ended = launch.ended
         launch.lose(failure("store-failed"))
         # A launch that had ended is not cancelled: its task is about to end, or cleans up.
         if task is not None and not has_ended:
             task.cancel()
+
+    def _leave(self, launch: Launch) -> None:
+        """Stop running a launch that another replica runs now. That one cleans up."""
+        if not launch.is_lost:
+            launch.is_lost = True
+            self._log.warning("%r is run by another replica now", launch)
+            if (task := self.tasks.get(launch.id)) is not None:
+                task.cancel()
 
     async def interrupt(self) -> None:
         """Stop without ending anything, and wait until all events so far are stored."""
@@ -139,6 +197,9 @@ class RunningLaunches:
             while self.tasks:
                 await asyncio.gather(*self.tasks.values(), return_exceptions=True)
         finally:
+            for question in self._questions:
+                question.cancel()
+            await asyncio.gather(*self._questions, return_exceptions=True)
             await self._runner.cleanups.close()
 
     def _all_tasks(self) -> list[asyncio.Future[Any]]:
@@ -173,5 +234,6 @@ class RunningLaunches:
 
     def _remove(self, launch: Launch) -> None:
         self._timers.stop(launch)
+        self._unwatch.pop(launch.id, lambda: None)()
         del self.tasks[launch.id]
         del self._launches[launch.id]

@@ -54,22 +54,35 @@ class SharedBuilds:
         """The builds that can be joined."""
         return list(self._builds.values())
 
-    async def build(self, launch: Launch, resolved: ResolvedSpec) -> BuildResult:
+    async def build(
+        self, launch: Launch, resolved: ResolvedSpec, *, alone: bool = False
+    ) -> BuildResult:
         """Join a build for a launch, or start one, and wait for its end.
+
+        Parameters
+        ----------
+        launch : Launch
+        resolved : ResolvedSpec
+        alone : bool
+            Whether it does not matter that another replica builds the same.
 
         Raises
         ------
         LaunchFailedError
             If the build failed.
+        BuiltElsewhereError
+            If another replica builds the same.
         """
         build = self._builds.get(resolved.key)
         launch.joined = build is not None
         if build is None:
             build = self._make(launch, resolved)
+            build.ownership.is_alone = alone
             build.start(self._ending.get(resolved.key))
             self.add(build)
         build.users += 1
         try:
+            await build.ownership.begun(build.task)
             launch.build_id = build.id
             await self._ledger.save(launch)
         except BaseException:

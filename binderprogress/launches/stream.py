@@ -7,20 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-import msgspec
-
 from ..channels.base import Broadcast
 from ..core.events import Encoded, Event
 from ..core.phases import TERMINAL
 from ..errors import LeaseLostError
 from .build import FIRST, Build
-from .channel import Channel, Channels
+from .channel import Channel
+from .channel_factory import Channels
+from .parts import Extent, Part
 from .stored import head_of, launch_lease, tail_of
 
-__all__ = ["LaunchStream", "messages_of"]
-
-_DECODED = 64
-"""Number of events that are decoded at a time for the log."""
+__all__ = ["LaunchStream"]
 
 
 class LaunchStream:
@@ -48,7 +45,11 @@ class LaunchStream:
         self._tail: Channel | None = None
         self._is_open = False
         self._cut = 0
-        """The number of the build's last event that belongs to it; 0: not known yet."""
+        """The number of the build's last event that belongs to it; 0: not known yet.
+
+        It may not be stored yet. Viewers at other replicas may see all events that the store was
+        asked for before it was asked for this launch's own channel.
+        """
         self._cut_event: Encoded | None = None
         self._shift = 0
         """By how much the numbers of its build's events are higher here: none, as a rule."""
@@ -77,17 +78,30 @@ class LaunchStream:
         if self.forgotten or self._lost is not None:
             return True
         if self._tail is not None:
-            return self._tail.closed
-        return self.build is not None and self.build.channel.closed and self.last.terminal
+            return self._tail.closed and self._stored == self._tail.last
+        build = self.build
+        return build is not None and build.channel.closed and self.last.terminal
 
     @property
     def is_elsewhere(self) -> bool:
         """Whether its events cannot be stored because another replica runs it."""
         channels = [self._head, self._tail]
+        if self.build is not None and self._channels.are_shared:
+            channels.append(self.build.channel)
         return any(
             channel is not None and isinstance(channel.failure, LeaseLostError)
             for channel in channels
         )
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether it shows what another replica does."""
+        return self._head.is_followed
+
+    @property
+    def may_be_behind(self) -> bool:
+        """Whether viewers may have seen more at another replica."""
+        return self._channels.are_shared
 
     @property
     def ends_with_build(self) -> bool:
@@ -160,7 +174,7 @@ class LaunchStream:
             self._tail.open()
 
     async def flush(self) -> None:
-        """Wait until its own events written so far are stored.
+        """Wait until its own events written so far are stored, and those of its build before.
 
         Raises
         ------
@@ -168,6 +182,8 @@ class LaunchStream:
             If they cannot be stored.
         """
         await self._head.flush()
+        if self.build is not None and self._cut and not self._is_cut_stored:
+            await self.build.channel.flush()
         if self._tail is not None:
             await self._tail.flush()
 
@@ -177,50 +193,116 @@ class LaunchStream:
         self._shift = self._head.written + 1 - FIRST
         self.build = build
         build.readers += 1
-        build.channel.changed.add(self.changed.notify)
+        build.channel.changed.add(self._build_changed)
         self.changed.notify()
 
-    def restore_channels(self, head: Channel, tail: Channel | None) -> None:
-        """Go on with channels that are stored, before a build is attached."""
-        self._head.discard()
-        self._head = self._adopt(head)
-        self._tail = None if tail is None else self._adopt(tail)
-        self._first = head.newest
-
-    async def restore_cut(self) -> None:
-        """Find the last event of the build that belongs to it: its own events follow that one.
+    @staticmethod
+    async def last_of(build: Build | None, head: Channel, tail: Channel | None) -> Encoded | None:
+        """Return the last event of a build before those of a tail; None if there is none.
 
         Raises
         ------
         StorageError
             If the build's events cannot be read.
         """
-        if self.build is None or self._tail is None:
-            return
-        self.detach()
-        self._cut = self._tail.first - 1 - self._shift
-        if self._cut < FIRST:
-            self._cut_event = None
-            return
-        (self._cut_event,) = await self.build.channel.read(self._cut - 1, limit=1)
+        if build is None or tail is None:
+            return None
+        last = tail.first - 1 - (head.written + 1 - FIRST)
+        events = await build.channel.read(last - 1, limit=1) if last >= FIRST else ()
+        return events[0] if events else None
+
+    def restore_channels(
+        self, head: Channel, tail: Channel | None, build: Build | None, cut: Encoded | None
+    ) -> None:
+        """Go on with channels that are stored. Viewers stay: they have nothing that is not stored.
+
+        Parameters
+        ----------
+        head, tail : Channel
+        build : Build or None
+            Of which this launch is a user.
+        cut : Encoded or None
+            See `last_of`.
+        """
+        self._replace_channels()
+        self._head = self._adopt(head)
+        if tail is not None:
+            self._tail = self._adopt(tail)
+        self._first = head.newest
+        if build is not None:
+            self.attach(build)
+            if tail is not None:
+                build.users -= 1
+                self._cut, self._cut_event = tail.first - 1 - self._shift, cut
+                self._build_changed()
+        self.changed.notify()
+
+    def show(
+        self,
+        head: Extent,
+        *,
+        build: Build | None,
+        of_build: Extent | None,
+        tail: Extent | None,
+        cut: Encoded | None,
+    ) -> None:
+        """Show what another replica has stored, all of it as of the same moment.
+
+        Parameters
+        ----------
+        head, of_build, tail : Extent
+            Of the channels; None if there is none yet.
+        build : Build or None
+        cut : Encoded or None
+            The build's last event before those of `tail`, if there is one.
+        """
+        if not self.is_followed:
+            self._replace_channels()
+            self._head = self._adopt(self._channels.make(head_of(self.id)))
+        self._head.follow(head.state, head.newest)
+        # A head that is not closed may be followed by the tail.
+        if build is not None and of_build is not None and head.state.closed:
+            if self.build is None:
+                self.build, self._shift = build, self._head.last + 1 - FIRST
+                build.readers += 1
+            build.channel.follow(of_build.state, of_build.newest)
+        if tail is not None:
+            if self._tail is None:
+                self._tail = self._adopt(self._channels.make(tail_of(self.id)))
+            self._tail.follow(tail.state, tail.newest)
+            if self.build is not None:
+                self._cut, self._cut_event = tail.state.first - 1 - self._shift, cut
+            else:
+                # The rest of the head may not be known yet.
+                self._head.written = tail.state.first - 1
+        elif self._tail is not None:
+            # It was empty, and its next owner has deleted it.
+            self._tail, self._cut, self._cut_event = None, 0, None
+        self.changed.notify()
 
     def detach(self) -> None:
         """Take no more of the build's events from here on."""
         if self.build is not None and not self._cut:
             channel = self.build.channel
-            self._cut, self._cut_event = channel.last, channel.newest
+            self._cut_event = channel.requested
+            self._cut = channel.last if self._cut_event is None else self._cut_event.id
             self.build.users -= 1
-            channel.changed.remove(self.changed.notify)
+            self._build_changed()
 
     def _begin_tail(self) -> Channel:
         """Return the channel for its own events after the build's."""
         self.detach()
-        self._head.end()
         first = max(self._cut + self._shift, self._head.written) + 1
         self._tail = self._adopt(
             self._channels.make(tail_of(self.id), first=first, lease=launch_lease(self.id))
         )
+        if self.build is None:
+            # Other replicas take a head that is closed for one that is followed by a build.
+            self._head.close_after(self._tail)
         if self._is_open:
+            if self.build is not None:
+                # Or other replicas might show events of the build that are not part of this.
+                self.build.channel.wait_for(self._tail)
             self._tail.open()
         return self._tail
 
@@ -236,14 +318,23 @@ class LaunchStream:
         """Give its memory back, and its build's with the last launch that reads it."""
         self._end = self.last
         self.forgotten = True
+        self._leave_channels()
+        self.changed.notify()
+
+    def _replace_channels(self) -> None:
+        self._leave_channels()
+        self._tail = self.build = self._lost = self._cut_event = None
+        self._cut = self._shift = 0
+
+    def _leave_channels(self) -> None:
         self._head.discard()
         if self._tail is not None:
             self._tail.discard()
         if self.build is not None:
+            self.build.channel.changed.remove(self._build_changed)
             self.build.readers -= 1
             if self.build.readers == 0:
                 self.build.forget()
-        self.changed.notify()
 
     def _let_go(self, build: Build | None) -> None:
         """Undo `restore_channels` and `attach`; `build` may be attached already, or not yet."""
@@ -255,6 +346,8 @@ class LaunchStream:
         self._head.discard()
         if self._tail is not None:
             self._tail.discard()
+        self._tail = self.build = self._lost = self._cut_event = None
+        self._cut = self._shift = 0
 
     @property
     def _own_size(self) -> int:
@@ -270,18 +363,51 @@ class LaunchStream:
 
     @property
     def _is_head_stored(self) -> bool:
-        return self._head.last == self._head.written
+        head = self._head
+        # Other replicas know from a closed head that events of the build follow.
+        is_known = head.closed or self.build is None or not self._channels.are_shared
+        return head.last == head.written and is_known
+
+    @property
+    def _is_cut_stored(self) -> bool:
+        """Whether it has left its build, and all events before that are stored."""
+        return bool(self._cut and self.build and self.build.channel.last >= self._cut)
+
+    @property
+    def _shown_tail(self) -> Channel | None:
+        """The channel of its own events after the build's, if there are any to show."""
+        tail = self._tail
+        if tail is None or tail.newest is None or not (self.build is None or self._is_cut_stored):
+            return None
+        return tail
+
+    @property
+    def _last_of_build(self) -> int:
+        """The number of the build's last event that is stored and belongs to it."""
+        assert self.build is not None  # noqa: S101 - for the type checker
+        last = self.build.channel.last
+        return min(self._cut, last) if self._cut else last
+
+    def _build_changed(self) -> None:
+        build = self.build
+        if build is not None and self._is_cut_stored:
+            build.channel.changed.remove(self._build_changed)
+        elif build is not None and self._cut and build.channel.failure is not None:
+            # Neither can what follows be shown.
+            build.channel.changed.remove(self._build_changed)
+            self._on_failure()
+        self.changed.notify()
 
     @property
     def _stored(self) -> int:
         """The number of the newest event that is stored, and all before it."""
-        head, tail, build = self._head, self._tail, self.build
-        if head.last != head.written:
+        head, build = self._head, self.build
+        if not self._is_head_stored:
             return head.last
-        if tail is not None and tail.newest is not None:
+        if (tail := self._shown_tail) is not None:
             return tail.last
         if build is not None:
-            return max((self._cut or build.channel.last) + self._shift, head.last)
+            return max(self._last_of_build + self._shift, head.last)
         return head.last
 
     @property
@@ -289,64 +415,34 @@ class LaunchStream:
         if self._lost is not None:
             return self._lost
         if self._is_head_stored:
-            if self._tail is not None and self._tail.newest is not None:
-                return self._tail.newest
+            tail = self._shown_tail
+            if tail is not None and tail.newest is not None:
+                return tail.newest
             if self.build is not None:
-                event = self._cut_event if self._cut else self.build.channel.newest
+                event = self._cut_event if self._is_cut_stored else self.build.channel.newest
                 if event is not None:
                     return event.moved(self._shift) if self._shift else event
         newest = self._head.newest or self._first
         assert newest is not None  # noqa: S101 - for the type checker: a launch has its first event
         return newest
 
-    def _parts(self, after: int, limit: int) -> Iterator[_Part]:
+    def _parts(self, after: int, limit: int) -> Iterator[Part]:
         """Say which channels have the next events, in their order."""
         limit = min(limit, self._stored - after)
         count = min(limit, self._head.last - after)
         if count > 0:
-            yield _Part(self._head, after, count)
+            yield Part(self._head, after, count)
             after, limit = after + count, limit - count
         if self.build is not None and limit > 0:
-            last = (self._cut or self.build.channel.last) + self._shift
+            last = self._last_of_build + self._shift
             count = min(limit, last - after)
             if count > 0:
-                yield _Part(self.build.channel, after - self._shift, count, self._shift)
+                yield Part(self.build.channel, after - self._shift, count, self._shift)
                 after, limit = after + count, limit - count
         if self._tail is not None and limit > 0:
-            yield _Part(self._tail, after, limit)
+            yield Part(self._tail, after, limit)
 
     def _with_lost(self, events: list[Encoded], after: int, limit: int) -> list[Encoded]:
         if self._lost is not None and after < self._lost.id and len(events) < limit:
             events.append(self._lost)
         return events
-
-
-class _Part(msgspec.Struct, frozen=True):
-    """Some events of one channel.
-
-    Attributes
-    ----------
-    channel : Channel
-    after : int
-        In the channel's numbers.
-    limit : int
-    shift : int
-        By how much their numbers are higher in the launch.
-    """
-
-    channel: Channel
-    after: int
-    limit: int
-    shift: int = 0
-
-    def moved(self, events: Sequence[Encoded]) -> Sequence[Encoded]:
-        """Return events with the launch's numbers."""
-        return [event.moved(self.shift) for event in events] if self.shift else events
-
-
-def messages_of(events: Sequence[Encoded]) -> Iterator[bytes]:
-    """Return the messages of events, in chunks of UTF-8."""
-    for start in range(0, len(events), _DECODED):
-        chunk = events[start : start + _DECODED]
-        if text := "".join([encoded.event.message for encoded in chunk]):
-            yield text.encode()

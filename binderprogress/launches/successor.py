@@ -1,31 +1,20 @@
-"""Takes up the launches of a server that was stopped or killed, and finds those that are over."""
+"""Takes up the launches of a server that was stopped or killed, or that were given to this one."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import msgspec
-
 from ..channels.durable import DurableStore, Lease
-from ..core.specs import Spec
 from ..errors import ChannelNotFoundError, LeaseLostError, StorageError, StoredStateError
 from .build import Build
-from .channel import Channels
 from .factory import Factory
+from .followers import CANCEL, Followers
 from .launch import Launch
 from .ledger import Ledger
-from .ready_event import stored_request
+from .restorer import Restorer
 from .shared_builds import SharedBuilds
-from .stored import (
-    StoredLaunch,
-    build_lease,
-    decode_build,
-    decode_launch,
-    head_of,
-    launch_lease,
-    tail_of,
-)
+from .stored import StoredLaunch, build_lease, decode_launch, tail_of
 
 __all__ = ["Successor"]
 
@@ -43,11 +32,17 @@ class Successor:
     ----------
     ledger : Ledger
     factory : Factory
-    channels : Channels
     builds : SharedBuilds
         Gets the builds that have not ended.
+    restorer : Restorer
+    moving : asyncio.Lock
+        Held while launches are taken over.
+    followers : Followers
+        Gives back launches that were followed until now.
+    is_running : callable
+        Return whether a launch of an id runs here.
     run : callable
-        Runs a launch that was taken over.
+        Runs a launch that was taken over. It is also called with whether it is to be cancelled.
     clean_up : callable
         Goes on with a clean-up; see `ServerCleanups.take_over`.
     """
@@ -57,19 +52,28 @@ class Successor:
         ledger: Ledger,
         *,
         factory: Factory,
-        channels: Channels,
         builds: SharedBuilds,
-        run: Callable[[Launch], None],
+        restorer: Restorer,
+        moving: asyncio.Lock,
+        followers: Followers,
+        is_running: Callable[[str], bool],
+        run: Callable[[Launch, bool], None],
         clean_up: Callable[[Lease], Awaitable[None]],
     ) -> None:
         self._factory = factory
-        self._channels = channels
+        self._restorer = restorer
+        self._moving = moving
+        self._followers = followers
+        self._is_running = is_running
         self._ledger = ledger
         self._builds = builds
         self._run = run
         self._clean_up = clean_up
         self._log = factory.log
         self._looking: asyncio.Task[None] | None = None
+        self._unwatch: Callable[[], None] = lambda: None
+        self._wanted = asyncio.Event()
+        """Whether there may be something to take over."""
         self._owned: set[str] = set()
         """Leases that were taken over, of which nothing goes on yet."""
         self._later: set[str] = set()
@@ -87,10 +91,13 @@ class Successor:
         if self._ledger.store is None:
             return
         await self._go_on()
+        if self._store.is_shared:
+            self._unwatch = self._store.watch_owners(self._wanted.set)
         self._looking = asyncio.create_task(self._look(), name="upkeep")
 
     async def stop(self) -> None:
         """Take over nothing more."""
+        self._unwatch()
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
@@ -109,7 +116,12 @@ class Successor:
             if loop.time() >= due:
                 due = loop.time() + _SWEEP
                 await self._sweep()
-            await asyncio.sleep(_LOOK)
+            try:
+                async with asyncio.timeout(_LOOK):
+                    await self._wanted.wait()
+            except TimeoutError:
+                pass
+            self._wanted.clear()
             try:
                 if self._store.is_shared or self._later:
                     await self._go_on()
@@ -124,19 +136,21 @@ class Successor:
             self._log.warning("Old logs cannot be removed: %s", error)
 
     async def _go_on(self) -> None:
-        for launch in await self.take_over():
-            launch.resume()
-            self._run(launch)
-            self._settle(launch.lease)
-            self._log.info("%r goes on after a restart", launch)
+        async with self._moving:
+            for launch, asked in await self._take_over():
+                launch.resume()
+                self._run(launch, asked == CANCEL)
+                self._settle(launch.lease)
+                self._log.info("%r goes on here", launch)
 
-    async def take_over(self) -> list[Launch]:
-        """Become the owner of the launches and builds whose owners are gone.
+    async def _take_over(self) -> list[tuple[Launch, str]]:
+        """Become the owner of the launches and builds that are abandoned or given to this replica.
 
         Returns
         -------
-        list of Launch
-            Those that have to be run. One that cannot be restored is ended in the store.
+        list of (Launch, str)
+            Those that have to be run, and what their owner was asked for. One that cannot be
+            restored is ended in the store.
 
         Raises
         ------
@@ -146,9 +160,11 @@ class Successor:
         abandoned = await self._abandoned()
         builds: dict[str, Build | None] = {}
         launches = [
-            launch
+            (launch, lease.asked)
             for lease in abandoned
             if lease.name.startswith("launch.")
+            # It was silent for too long, but no other has taken its launches yet.
+            and not self._is_running(lease.name.removeprefix("launch."))
             and (launch := await self._take_launch(lease, builds)) is not None
         ]
         used = {build.lease for build in self._builds.running}
@@ -157,9 +173,14 @@ class Successor:
                 continue
             if not build.readers:
                 build.let_go()
-            elif build.users and not build.channel.closed:
+            elif build.users and not (build.channel.closed or build.is_over):
                 build.go_on()
                 self._builds.add(build)
+                used.add(build.lease)
+            elif not (build.channel.closed or build.is_over):
+                # All its launches have left it, and can still be read.
+                build.go_on(is_over=True)
+                await build.end_lease()
                 used.add(build.lease)
         is_complete = not any(name.startswith("launch.") for name in self._later)
         for lease in abandoned:
@@ -185,35 +206,6 @@ class Successor:
                 self._later.discard(name)
         return list(abandoned.values())
 
-    async def find(self, launch_id: str) -> Launch | None:
-        """Return a launch that is over, from the store; None if there is none of this id.
-
-        Raises
-        ------
-        StorageError
-            If the store cannot be read.
-        """
-        if self._ledger.store is None:
-            return None
-        await self._ledger.opened()
-        lease = await self._store.find(launch_lease(launch_id))
-        if lease is not None and lease.name in self._later | self._owned:
-            raise StorageError("The launch is taken up again. Try again in a moment.")
-        if lease is None or not lease.ended:
-            return None
-        stored = decode_launch(lease.state)
-        build = None
-        if stored.build:
-            build = await self._ended_build(stored, stored.build)
-            if build is None:
-                # Its events are gone, and those of the launch are not complete without them.
-                return None
-        try:
-            return await self._restore(launch_id, stored, build)
-        finally:
-            if build is not None and not build.readers:
-                build.let_go()
-
     # -- launches
 
     async def _take_launch(self, lease: Lease, builds: dict[str, Build | None]) -> Launch | None:
@@ -236,10 +228,16 @@ class Successor:
             await self._fail(lease, error)
             return None
         launch_id = lease.name.removeprefix("launch.")
+        followed = None
         try:
             await self._forget_empty_tail(launch_id)
-            launch = await self._restore(launch_id, stored, builds.get(stored.build))
+            followed = await self._followers.release(launch_id)
+            launch = await self._restorer.launch(
+                launch_id, stored, builds.get(stored.build), followed
+            )
         except Exception as error:  # noqa: BLE001 - whatever a backend's codec raises; others go on
+            if followed is not None:
+                self._followers.adopt(followed)
             await self._fail(lease, error)
             return None
         if launch is None:
@@ -281,33 +279,6 @@ class Successor:
         self._log.error("A launch cannot be taken up again", exc_info=error)
         await self._give_up(lease.name)
 
-    async def _restore(
-        self, launch_id: str, stored: StoredLaunch, build: Build | None
-    ) -> Launch | None:
-        lease = launch_lease(launch_id)
-        head = await self._channels.restore(head_of(launch_id), lease=lease)
-        if head is None:
-            return None
-        if head.newest is None:
-            head.discard()
-            return None
-        tail = await self._channels.restore(tail_of(launch_id), lease=lease)
-        spec: Spec = self._ledger.codec.spec(stored.spec)
-        launch = self._factory.launch(
-            spec, stored.caller, launch_id=launch_id, created=stored.created
-        )
-        if build is not None:
-            build.users += 1
-        try:
-            await launch.restore(stored, head, tail, build)
-            if stored.request is not None and build is not None:
-                request = await stored_request(self._ledger.codec, stored, spec)
-                launch.request = msgspec.structs.replace(request, attempt=launch.last.attempt)
-        except BaseException:
-            launch.let_go(build)
-            raise
-        return launch
-
     async def _forget_empty_tail(self, launch_id: str) -> None:
         """Delete the channel of events that nobody has seen. Others may come before those now."""
         try:
@@ -327,40 +298,19 @@ class Successor:
         LeaseLostError
             If another replica owns it. Then that one goes on with the launch, too.
         """
-        running = next((one for one in self._builds.running if one.id == build_id), None)
-        if running is not None:
+        if (running := self._restorer.running_build(build_id)) is not None:
             return running
         lease = await self._store.find(build_lease(build_id))
         if lease is None:
             return None
         if lease.ended:
-            return await self._ended_build(launch, build_id)
+            return await self._restorer.ended_build(launch, build_id)
         taken = await self._take(lease)
-        build = await self._restored(launch, taken, build_id)
+        build = await self._restorer.build(launch, taken, build_id)
         if build.channel.closed:
             # Its owner was gone before it had stored that.
             build.go_on()
             await build.end_lease()
-        return build
-
-    async def _ended_build(self, launch: StoredLaunch, build_id: str) -> Build | None:
-        lease = await self._store.find(build_lease(build_id))
-        if lease is None:
-            return None
-        build = await self._restored(launch, lease, build_id)
-        build.go_on()
-        return build
-
-    async def _restored(self, launch: StoredLaunch, lease: Lease, build_id: str) -> Build:
-        channel = await self._channels.restore(build_lease(build_id), lease=lease.name)
-        stored = decode_build(lease.state)
-        codec = self._ledger.codec
-        resolved = await codec.resolved(stored.resolved)
-        build = self._factory.build(codec.spec(launch.spec), resolved, build_id=build_id)
-        if stored.result:
-            build.built = codec.result(stored.result)
-        if channel is not None:
-            await build.restore(stored, channel)
         return build
 
     async def _give_up(self, name: str) -> None:

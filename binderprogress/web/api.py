@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ from ..core.events import json_schema
 from ..core.specs import is_address
 from ..errors import BadRequestError, NotFoundError, StorageError
 from ..launches import Launch
+from ..launches.launch_log import log_of
 from .base import ApiHandler
 from .links import build_log_link, launch_link
 
@@ -146,11 +146,11 @@ class LaunchesHandler(_LaunchStateHandler):
         methods = super().allowed_methods()
         return methods if self.web.access.lists else [name for name in methods if name != "GET"]
 
-    def get(self) -> None:
+    async def get(self) -> None:
         """List the user's launches, newest first."""
         if not self.web.access.lists:
             raise HTTPError(405)
-        launches = self.web.launches.of(self.user)
+        launches = await self.web.launches.of(self.user)
         self.write_json({"launches": [self.describe(launch) for launch in launches]})
 
     async def post(self) -> None:
@@ -188,10 +188,12 @@ class LaunchHandler(_LaunchStateHandler):
     async def delete(self, launch_id: str) -> None:
         """Cancel a launch. Its server and processes are cleaned up after the response."""
         launch = await self.launch(launch_id)
-        self.web.launches.cancel(launch)
-        with suppress(StorageError):
+        try:
+            await self.web.launches.cancel_anywhere(launch)
+        except StorageError:
+            if launch.is_followed:
+                raise
             # The launch has failed with the reason `storage` then, and its state says so.
-            await launch.flush()
         self.set_status(202)
         self.write_json(launch.state())
 
@@ -206,17 +208,16 @@ class LogHandler(ApiHandler):
         memory, and none keeps the log of a forgotten launch on disk.
         """
         launch = await self.launch(launch_id)
-        chunks = await launch.log()
         self.set_header("Content-Type", "text/plain; charset=utf-8")
-        # In a thread, because the disk may be slow.
-        while chunk := await asyncio.to_thread(next, chunks, b""):
-            if launch.forgotten:
-                # Abort the response, so that the client notices that the log is incomplete.
-                self.detach().close()
-                return
-            self.write(chunk)
-            if not await self.send():
-                return
+        async with aclosing(log_of(launch)) as chunks:
+            async for chunk in chunks:
+                self.write(chunk)
+                if not await self.send():
+                    return
+        if launch.forgotten:
+            # Abort the response, so that the client notices that the log is incomplete.
+            self.detach().close()
+            return
         self.finish()
 
 

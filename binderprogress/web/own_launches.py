@@ -15,7 +15,7 @@ __all__ = ["OwnLaunchesPageHandler"]
 class OwnLaunchesPageHandler(Handler):
     """GET and POST /launches. The page works without JavaScript."""
 
-    def get(self) -> None:
+    async def get(self) -> None:
         """Show the user's launches, newest first."""
         site = self.caller.base_url
         rows = [
@@ -25,7 +25,7 @@ class OwnLaunchesPageHandler(Handler):
                 "page": launch_links(launch, site).page_url,
                 "started": datetime.fromtimestamp(launch.created, UTC),
             }
-            for launch in self.web.launches.of(self.user)
+            for launch in await self.web.launches.of(self.user)
         ]
         self.finish(self.web.render("launches.html", rows=rows, xsrf=self.xsrf_token.decode()))
 
@@ -35,9 +35,8 @@ class OwnLaunchesPageHandler(Handler):
         if not launch_id:
             raise BadRequestError("The form does not say which launch to cancel.")
         launch = await self.launch(launch_id)
-        self.web.launches.cancel(launch)
         # The list shows it as cancelled once that is stored.
         with suppress(StorageError):
-            await launch.flush()
+            await self.web.launches.cancel_anywhere(launch)
         # A redirect, so that reloading the page does not send the form again.
         self.redirect(f"{self.web.base_url}launches", status=303)

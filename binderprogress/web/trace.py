@@ -17,7 +17,9 @@ class TraceHandler(ApiHandler):
         output_format = self.query("format")
         if output_format not in {"", "chrome"}:
             raise BadRequestError("`format` must be chrome, or left out.")
-        trace = (await self.launch(launch_id)).trace()
+        launch = await self.launch(launch_id)
+        await launch.replay()
+        trace = launch.trace()
         if output_format:
             self.set_header(
                 "Content-Disposition", 'attachment; filename="binderprogress-trace.json"'

@@ -147,7 +147,7 @@ async def test_attack_launch_after_launch_with_a_log_that_fills_the_disk() -> No
         for number in range(8):
             launches.append(await server.run(number, lines(300, "x" * 1000)))
             for launch in launches:
-                if launch.id in server.manager._launches:
+                if launch.id in server.manager._directory._launches:
                     server.manager.get(launch.id)
             assert sum(file.stat().st_size for file in files(server)) <= 2 * MIB
         assert launches[0].forgotten

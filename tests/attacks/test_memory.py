@@ -241,4 +241,4 @@ async def test_attack_a_launch_that_does_not_even_begin_takes_memory_too() -> No
             await server.over(launch)
         assert server.manager.budgets.memory.meter.used <= MIB
         assert len(server.manager.budgets) < 100
-        assert spec(0) not in {one.spec for one in server.manager._launches.values()}
+        assert spec(0) not in {one.spec for one in server.manager._directory._launches.values()}

@@ -77,7 +77,7 @@ async def test_a_launch_is_one_trace_below_the_callers() -> None:
         async with serving(hub, collector.endpoint) as (standalone, session):
             assert await launched(session, CALLER) == "ready"
             await collector.until(launches=1)
-            (launch,) = standalone.launches.of("")
+            (launch,) = standalone.launches._directory
             trace = launch.trace()
         spans = collector.spans
         assert {span.trace_id.hex() for span in spans} == {TRACE}

@@ -106,14 +106,14 @@ def test_two_lines_on_another_site_start_and_open_a_server(
 def test_attack_without_leave_nothing_starts_and_it_says_what_to_set(
     server: Running, stranger: Site, spec: str, page: Page
 ) -> None:
-    before = set(server.standalone.launches._launches)
+    before = set(server.standalone.launches._directory._launches)
     stranger.embed(server.url, spec, "autostart")
     page.goto(stranger.origin)
     expect(page.get_by_role("heading", name="could not be started")).to_be_visible()
     expect(page.get_by_text("c.Web.allowed_origins").first).to_be_visible()
     expect(page.get_by_text(stranger.origin).first).to_be_visible()
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
-    assert set(server.standalone.launches._launches) == before
+    assert set(server.standalone.launches._directory._launches) == before
 
 
 def until(page: Page, expression: str, seconds: float = COLD / 1000) -> None:

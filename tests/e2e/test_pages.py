@@ -72,7 +72,7 @@ def until(seen: Callable[[], bool], page: Page, seconds: float = 20) -> None:
 
 
 def launches(server: Running) -> dict[str, Any]:
-    return server.standalone.launches._launches
+    return server.standalone.launches._directory._launches
 
 
 def width(locator: Locator) -> float:

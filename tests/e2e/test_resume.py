@@ -133,7 +133,7 @@ def test_eventsource_in_a_browser(server: Running, browser: Browser, endpoint: s
     spec = str(from_address(folder.as_uri()))
     server.call(server.standalone.hub.available())  # type: ignore[union-attr]
     before = len(server.hub("users"))
-    known = set(server.standalone.launches._launches)
+    known = set(server.standalone.launches._directory._launches)
     path = f"/build/{spec}"
     if endpoint == "events":
         path = urlsplit(server.start(spec)["events_url"]).path
@@ -154,8 +154,8 @@ def test_eventsource_in_a_browser(server: Running, browser: Browser, endpoint: s
         messages, opened = page.evaluate(WATCH, path)
         page.close()
     assert opened > 3
-    (launch_id,) = set(server.standalone.launches._launches) - known
-    launch = server.standalone.launches._launches[launch_id]
+    (launch_id,) = set(server.standalone.launches._directory._launches) - known
+    launch = server.standalone.launches._directory._launches[launch_id]
     events = launch.read_nowait(0, limit=10_000)
     assert events is not None  # they are in memory
     check(server, before, messages, [encoded.json.decode() for encoded in events])

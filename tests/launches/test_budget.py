@@ -12,7 +12,7 @@ from binderprogress.core.specs import parse
 from binderprogress.core.timing.estimator import TYPICAL
 from binderprogress.core.timing.priors import Expectation, Place
 from binderprogress.launches import Caller, Launch
-from binderprogress.launches.channel import Channels
+from binderprogress.launches.channel_factory import Channels
 from binderprogress.launches.event_writer import Clock, Limits
 
 

@@ -15,7 +15,7 @@ from binderprogress.core.specs import Spec, parse
 from binderprogress.core.timing.priors import Expectation, Place
 from binderprogress.launches.build import Build
 from binderprogress.launches.build_log import BuildLog
-from binderprogress.launches.channel import Channels
+from binderprogress.launches.channel_factory import Channels
 from binderprogress.launches.event_writer import Clock, Limits
 
 from ..support.asynchronous import asynchronous

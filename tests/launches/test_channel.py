@@ -13,7 +13,8 @@ from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.events import Encoded, Event
 from binderprogress.core.phases import Phase
 from binderprogress.errors import ChannelConflictError, StorageError, StreamError
-from binderprogress.launches.channel import Channel, Channels
+from binderprogress.launches.channel import Channel
+from binderprogress.launches.channel_factory import Channels
 
 from ..support.asynchronous import asynchronous
 from ..support.channels import FailingChannelStore, SuspendingChannelStore

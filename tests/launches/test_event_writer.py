@@ -22,7 +22,7 @@ from binderprogress.core.phases import Phase
 from binderprogress.core.timing.estimator import Estimator
 from binderprogress.errors import IllegalTransitionError, LaunchFailedError, StreamError
 from binderprogress.launches import event_writer as writing
-from binderprogress.launches.channel import Channels
+from binderprogress.launches.channel_factory import Channels
 from binderprogress.launches.event_writer import Clock, Limits, Writer
 
 from ..support.asynchronous import asynchronous

@@ -16,7 +16,7 @@ from binderprogress.core.specs import parse
 from binderprogress.core.timing.estimator import TYPICAL
 from binderprogress.core.timing.priors import Expectation, Place
 from binderprogress.launches import Caller, Fanout, Launch, Viewer, fanout, slices
-from binderprogress.launches.channel import Channels
+from binderprogress.launches.channel_factory import Channels
 from binderprogress.launches.event_writer import Clock, Limits
 
 from .parts import WITHIN, gen_test
@@ -256,6 +256,7 @@ async def test_launches_that_share_events_share_their_bytes(out: Fanout, launch:
             self.forgotten = False
             self.read_nowait = launch.read_nowait  # type: ignore[method-assign]
 
+        may_be_behind = False
         closed = property(lambda self: launch.closed)
         end = property(lambda self: launch.end)
 

@@ -358,7 +358,7 @@ async def test_what_is_over_is_forgotten_and_its_log_leaves_the_disk(
 async def gone(manager: LaunchManager, launch: Launch) -> None:
     """Wait until a launch is forgotten, without reading its state, which would keep it."""
     async with asyncio.timeout(WITHIN):
-        while launch.id in manager._launches:  # noqa: ASYNC110 - there is no event for it
+        while launch.id in manager._directory._launches:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.02)
     with pytest.raises(NotFoundError, match="start a new one"):
         manager.get(launch.id)

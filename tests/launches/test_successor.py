@@ -520,17 +520,20 @@ async def test_what_cannot_be_decoded_keeps_no_other_launch_from_going_on(
 
 
 @gen_test
-async def test_a_build_of_another_replica_does_not_keep_a_launch_from_its_own(
+async def test_a_build_of_a_replica_that_is_silent_does_not_keep_a_launch_from_its_own(
     life: Life, tmp_path: Path
 ) -> None:
     await life.begin()
     async with Feed(tmp_path / "repository") as feed:
         launch = await life.start(feed)
         await feed.build()
-        first = life.manager
+        first, paused = life.manager, life.store
         await life.begin()
+        # It cannot be given a launch, and its own are not taken over yet.
+        paused.pause()
         other = await life.start(feed)
         await until(other, lambda event: event.step_key == "looking")
+        paused.wake_up()
         first.cancel(launch)
         (await feed.build()).finish()
         life.servers.start()

@@ -16,12 +16,13 @@ from random import Random
 from typing import Any, ParamSpec, TypeVar
 from unittest.mock import patch
 
-from binderprogress.errors import StorageError
+from binderprogress.errors import NotFoundError, StorageError
 from binderprogress.launches import LaunchManager, fanout, learner, log_files
 from binderprogress.launches import manager as manager_module
 from binderprogress.launches.build_log import BuildLog
 from binderprogress.launches.event_writer import Clock
 from binderprogress.launches.fanout import Fanout
+from binderprogress.launches.stored import build_lease, decode_launch
 
 from ..support import invariants
 from ..support.invariants import Launched, View
@@ -281,7 +282,8 @@ class Scenario:
         database.losing = 0.0
 
     async def _settle(self) -> None:
-        """Wait until nothing is under way."""
+        """Wait until nothing is under way, and a replica that was paused knows it."""
+        await asyncio.sleep(5.0)
         while self._under_way():  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(5.0)
         self.note("everything is over")
@@ -297,8 +299,24 @@ class Scenario:
             launched = self.launched.setdefault(launch_id, Launched(launch_id, []))
             view = View("the store")
             launched.views.append(view)
-            launch = await server.call(server.manager.find(launch_id, user=user))
-            events = await server.call(launch.read(0, limit=10**6))
+            try:
+                launch = await server.call(server.manager.find(launch_id, user=user))
+                events = await server.call(launch.read(0, limit=10**6))
+                while launch.forgotten:
+                    # Meanwhile: its time was over.
+                    launch = await server.call(server.manager.find(launch_id, user=user))
+                    events = await server.call(launch.read(0, limit=10**6))
+            except NotFoundError:
+                # Or it was never shown to anybody, and its next owner has removed it; or its build
+                # is forgotten, without which its events are not complete.
+                lease = self.database.leases.get(name)
+                build = decode_launch(lease.state).build if lease is not None else ""
+                is_whole = lease is not None and (
+                    not build or build_lease(build) in self.database.leases
+                )
+                assert self.is_forgotten(launch_id) or not is_whole
+                launched.views.remove(view)
+                continue
             view.connect().events += [(each.id, each.json) for each in events]
             self.users[launch_id] = user
 

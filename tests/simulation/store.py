@@ -298,6 +298,8 @@ class SimulatedStore(DurableMemoryStore):
     def follow(self, ids: Iterable[str], listener: _Follower) -> Callable[[], None]:
         ids = list(ids)
         for channel_id in ids:
+            # This replica may have written it before.
+            self._windows.pop(channel_id, None)
             self._followed.setdefault(channel_id, {})[listener] = None
         self._loop.call_later(self.memory.wait(), self._look, ids)
 

@@ -71,7 +71,7 @@ class DurableMemoryStore:
     def __init__(self, memory: Memory, replica: str) -> None:
         self.memory = memory
         self.replica = replica
-        self._dead = False
+        self.is_dead = False
         self.away = False
         """Whether everything that is asked of it fails."""
         self._fences: dict[str, int] = {}
@@ -118,15 +118,21 @@ class DurableMemoryStore:
     def die(self) -> None:
         """End as by SIGKILL: nothing that this replica does from here on comes to an end."""
         self.memory.alive.discard(self.replica)
-        self._dead = True
+        self.is_dead = True
 
     def pause(self) -> None:
         """End as by SIGSTOP: others take its leases, and it goes on later."""
         self.memory.alive.discard(self.replica)
 
+    def wake_up(self) -> None:
+        """Go on after `pause`, and find out what was lost."""
+        self.memory.alive.add(self.replica)
+        for name in self.memory.leases:
+            self.memory.notify(name)
+
     async def _suspend(self) -> None:
         await asyncio.sleep(0)
-        if self._dead:
+        if self.is_dead:
             await asyncio.get_running_loop().create_future()
         if self.away:
             raise StorageError("The database does not answer.")

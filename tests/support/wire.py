@@ -23,7 +23,8 @@ from tornado.web import Application, HTTPError, RequestHandler, StaticFileHandle
 from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.events import Curve, Event
 from binderprogress.core.phases import Phase
-from binderprogress.launches.channel import Channel, Channels
+from binderprogress.launches.channel import Channel
+from binderprogress.launches.channel_factory import Channels
 from binderprogress.web.base import content_security_policy
 from binderprogress.web.streams import position
 

@@ -63,7 +63,7 @@ async def test_a_log_outlives_its_launch(api: Api, launches: LaunchManager, tmp_
         last = (await events_of(launch))[-1]
         while launches.running:
             await launches._tasks[links["id"]]
-        launches._forget(launch)
+        launches._directory.forget(launch)
         assert launches._ledger.store is not None
         await launches._ledger.store.drop(launch.lease)
     assert before["build_log_url"] in {"", state["build_log_url"]}

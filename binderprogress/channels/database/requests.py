@@ -162,4 +162,5 @@ class Discard(_OfChannel):
         if session.fence_of(self.channel) is None:
             raise session.refusal(self.channel)
         session.fences.pop(self.channel, None)
+        session.channels[self.channel] = (0, True)
         session.delete_channels([name])

@@ -106,15 +106,20 @@ class Windows:
         self._awaited.pop(channel_id, None)
 
     def compared(self, channel_id: str, state: ChannelState | None) -> bool:
-        """Note what the database says. Return whether that is the first time for a follower."""
+        """Note what the database says. Return whether the channel has begun or gone.
+
+        That is so for a new follower, too.
+        """
         window = self._windows.get(channel_id)
         if window is None:
             return False
-        window.extent = state
+        is_news = not window.is_compared or (state is None) != (window.extent is None)
+        window.extent, window.is_compared = state, True
         if state is not None:
             self._awaited.pop(channel_id, None)
-        is_first, window.is_compared = not window.is_compared, True
-        return is_first
+        elif window.listeners:
+            self._awaited[channel_id] = window
+        return is_news
 
     # -- watching
 

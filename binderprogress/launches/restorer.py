@@ -1,0 +1,200 @@
+"""Makes launches and builds of what is stored of them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..channels.durable import ChannelState, Lease
+from ..core.specs import Spec
+from .build import Build
+from .channel_factory import Channels
+from .factory import Factory
+from .launch import Launch
+from .ledger import Ledger
+from .ready_event import stored_request
+from .shared_builds import SharedBuilds
+from .stored import (
+    StoredLaunch,
+    build_lease,
+    decode_build,
+    decode_launch,
+    head_of,
+    launch_lease,
+    tail_of,
+)
+
+__all__ = ["Restorer"]
+
+
+class Restorer:
+    """Restores launches and builds from a durable store. It does not take their leases.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    factory : Factory
+    channels : Channels
+    builds : SharedBuilds
+        Builds that run here are used as they are.
+    """
+
+    def __init__(
+        self, ledger: Ledger, *, factory: Factory, channels: Channels, builds: SharedBuilds
+    ) -> None:
+        self._ledger = ledger
+        self._factory = factory
+        self._channels = channels
+        self._builds = builds
+
+    async def ended(self, lease: Lease, into: Launch | None = None) -> Launch | None:
+        """Return a launch that is over; None if its events are gone.
+
+        Parameters
+        ----------
+        lease : Lease
+        into : Launch, optional
+            The launch, if it is shown already.
+
+        Raises
+        ------
+        StorageError
+            If the store cannot be read.
+        """
+        stored = decode_launch(lease.state)
+        build = None
+        if stored.build:
+            build = self.running_build(stored.build) or await self._build_of_ended(stored)
+            if build is None:
+                # Its events are gone, and those of the launch are not complete without them.
+                return None
+        try:
+            launch_id = lease.name.removeprefix("launch.")
+            return await self.launch(launch_id, stored, build, into, is_over=True)
+        finally:
+            if build is not None and not (build.readers or self.running_build(build.id)):
+                build.let_go()
+
+    async def launch(
+        self,
+        launch_id: str,
+        stored: StoredLaunch,
+        build: Build | None,
+        into: Launch | None = None,
+        *,
+        is_over: bool = False,
+    ) -> Launch | None:
+        """Return a launch that goes on where its events end; None if it has no event.
+
+        Parameters
+        ----------
+        launch_id : str
+        stored : StoredLaunch
+        build : Build or None
+        into : Launch, optional
+            The launch, if it is shown already.
+        is_over : bool
+            Whether nothing will be written any more.
+
+        Raises
+        ------
+        StorageError
+            If the store cannot be read.
+        """
+        lease = launch_lease(launch_id)
+        head = await self._channels.restore(head_of(launch_id), lease=lease)
+        if head is None:
+            return None
+        if head.newest is None:
+            head.discard()
+            return None
+        # Its owner may have been gone before it had closed it.
+        head.closed = head.closed or is_over
+        tail = await self._channels.restore(tail_of(launch_id), lease=lease)
+        launch = into or self.shown(launch_id, stored)
+        if build is not None:
+            build.users += 1
+        try:
+            await launch.restore(stored, head, tail, build)
+            if stored.request is not None and build is not None:
+                request = await stored_request(self._ledger.codec, stored, launch.spec)
+                launch.request = msgspec.structs.replace(request, attempt=launch.last.attempt)
+        except BaseException:
+            launch.let_go(build, is_shown=into is not None)
+            raise
+        return launch
+
+    def shown(self, launch_id: str, stored: StoredLaunch) -> Launch:
+        """Return a launch without events."""
+        spec: Spec = self._ledger.codec.spec(stored.spec)
+        return self._factory.launch(
+            spec, stored.caller, launch_id=launch_id, created=stored.created
+        )
+
+    def running_build(self, build_id: str) -> Build | None:
+        """Return a build that runs here."""
+        return next((one for one in self._builds.running if one.id == build_id), None)
+
+    async def _build_of_ended(self, launch: StoredLaunch) -> Build | None:
+        """Return the build of a launch that is over; the build may go on for others."""
+        lease = await self._ledger.find(build_lease(launch.build))
+        if lease is None or lease.ended:
+            return await self.ended_build(launch, launch.build)
+        build = await self.followed_build(launch)
+        channel = await self._channels.restore(build_lease(launch.build))
+        if build is not None and channel is not None:
+            state = ChannelState(channel.first, channel.last, channel.closed)
+            build.channel.follow(state, channel.newest)
+            channel.discard()
+        return build
+
+    async def ended_build(self, launch: StoredLaunch, build_id: str) -> Build | None:
+        """Return a build that is over; None if there is none.
+
+        Raises
+        ------
+        StorageError
+            If the store cannot be read.
+        """
+        lease = await self._ledger.find(build_lease(build_id))
+        if lease is None:
+            return None
+        build = await self.build(launch, lease, build_id)
+        build.go_on(is_over=True)
+        return build
+
+    async def build(self, launch: StoredLaunch, lease: Lease, build_id: str) -> Build:
+        """Return the build of a launch, with its events so far.
+
+        Raises
+        ------
+        StorageError
+            If the store cannot be read.
+        """
+        channel = await self._channels.restore(build_lease(build_id), lease=lease.name)
+        stored = decode_build(lease.state)
+        codec = self._ledger.codec
+        resolved = await codec.resolved(stored.resolved)
+        build = self._factory.build(codec.spec(launch.spec), resolved, build_id=build_id)
+        if stored.result:
+            build.built = codec.result(stored.result)
+        if channel is not None:
+            await build.restore(stored, channel)
+        return build
+
+    async def followed_build(self, launch: StoredLaunch) -> Build | None:
+        """Return the build of a launch that another replica runs, without its events.
+
+        Raises
+        ------
+        StorageError
+            If the store cannot be read.
+        """
+        lease = await self._ledger.find(build_lease(launch.build))
+        if lease is None:
+            return None
+        stored = decode_build(lease.state)
+        codec = self._ledger.codec
+        resolved = await codec.resolved(stored.resolved)
+        build = self._factory.build(codec.spec(launch.spec), resolved, build_id=launch.build)
+        build.follow(stored)
+        return build
