@@ -287,7 +287,8 @@ class LaunchStream:
             self._cut_event = channel.requested
             self._cut = channel.last if self._cut_event is None else self._cut_event.id
             self.build.users -= 1
-            self._build_changed()
+            if self._is_cut_stored:
+                channel.changed.remove(self._build_changed)
 
     def _begin_tail(self) -> Channel:
         """Return the channel for its own events after the build's."""

@@ -205,10 +205,12 @@ def test_a_failure_in_plain_text(launch: Launch, server: Server) -> None:
     done = launch(bad, "--server", server.url)
     assert (done.returncode, done.stderr) == (1, "")
     assert "== Failed" in done.stdout
-    assert sentences(done.stdout)[-1] == (
+    *_, reason, log = sentences(done.stdout)
+    assert reason == (
         "The requirement six==99.99 cannot be satisfied. Correct the name or the version in "
         "requirements.txt."
     )
+    assert log.startswith(f"The log of the build is kept at {server.url}builds/")
 
 
 # -- no server

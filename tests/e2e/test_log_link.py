@@ -48,6 +48,6 @@ def test_without_a_store_there_is_no_link(page: Page) -> None:
         play.fail("build-failed", "The build failed.")
         expect(page.locator("[part=outcome]")).to_be_visible()
         open_log(page)
-        expect(page.get_by_role("link", name="Download")).to_be_visible()
+        expect(page.get_by_role("link", name="Download", exact=True)).to_be_visible()
         expect(page.locator("[part=log-link]")).to_be_hidden()
         expect(page.get_by_role("link", name="Permanent link")).to_be_hidden()

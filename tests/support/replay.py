@@ -177,7 +177,7 @@ class Stage:
             launch = self.launches.get(launch_id)
             while launch_id in self.launches._tasks:
                 await asyncio.wait([self.launches._tasks[launch_id]])
-            self.launches._forget(launch)
+            self.launches._directory.forget(launch)
             store = self.launches._ledger.store
             assert store is not None
             await store.drop(launch.lease)
