@@ -64,7 +64,7 @@ class Restorer:
         build = None
         if stored.build:
             build = self.running_build(stored.build) or await self._build_of_ended(stored)
-            if build is None:
+            if build is None and not await self._is_whole(lease.name.removeprefix("launch.")):
                 # Its events are gone, and those of the launch are not complete without them.
                 return None
         try:
@@ -129,6 +129,16 @@ class Restorer:
         return self._factory.launch(
             spec, stored.caller, launch_id=launch_id, created=stored.created
         )
+
+    async def _is_whole(self, launch_id: str) -> bool:
+        """Return whether a launch has events of its own only. Its build may never have begun."""
+        head = await self._channels.restore(head_of(launch_id))
+        tail = await self._channels.restore(tail_of(launch_id))
+        is_whole = head is not None and tail is not None and tail.first == head.last + 1
+        for channel in (head, tail):
+            if channel is not None:
+                channel.discard()
+        return is_whole
 
     def running_build(self, build_id: str) -> Build | None:
         """Return a build that runs here."""

@@ -15,6 +15,8 @@ FOUND = {
     198: "the bar went back after a restart, because the environment was found",
     312: "two requests found the same launch in the store",
     366: "a build's own attempts counted again from 1 after a restart",
+    400: "a launch went on with a build that had ended, and its end was never stored",
     423: "events that were not stored moved the bar of a launch that was cancelled",
     461: "who gave up waiting for the store counted as waiting for ever",
+    846: "a launch whose build never began could not be read once it was over",
 }
