@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from ..backends.base import BuildResult
@@ -90,11 +91,9 @@ class BuildLease:
 
     async def loss(self, error: StorageError) -> BinderProgressError:
         """Return how the build ends, because its events or its result cannot be stored."""
+        owner = ""
         if isinstance(error, LeaseLostError):
-            try:
-                if owner := await self._ledger.owner(self._build.lease):
-                    return BuiltElsewhereError(owner)
-            except StorageError:
-                # The same then as if the first error was that.
-                return failure("store-failed")
-        return failure("store-failed")
+            # If the store cannot say who has it now, that is no other failure than the first one.
+            with suppress(StorageError):
+                owner = await self._ledger.owner(self._build.lease)
+        return BuiltElsewhereError(owner) if owner else failure("store-failed")

@@ -53,7 +53,8 @@ class Directory:
         self._budgets = budgets
         self._forget_after = forget_after
         self._launches: dict[str, Launch] = {}
-        self._moving = asyncio.Lock()
+        self.moving = asyncio.Lock()
+        """Held while launches are taken over: they may be found neither here nor elsewhere."""
         self.followers = Followers(
             ledger,
             restorer,
@@ -66,11 +67,6 @@ class Directory:
 
     def __iter__(self) -> Iterator[Launch]:
         return iter(list(self._launches.values()))
-
-    @property
-    def moving(self) -> asyncio.Lock:
-        """Held while launches are taken over: they may be found neither here nor elsewhere."""
-        return self._moving
 
     def add(self, launch: Launch) -> None:
         """Add a launch that runs here."""
@@ -88,7 +84,7 @@ class Directory:
     async def find(self, launch_id: str) -> None:
         """Make a launch known, if there is one; see `LaunchManager.find`."""
         if launch_id not in self._launches and self._ledger.store is not None:
-            async with self._moving:
+            async with self.moving:
                 lease = await self._ledger.find(launch_lease(launch_id))
                 if lease is not None and not await self._show(lease):
                     raise StorageError("The launch is being taken up again. Try again in a moment.")
@@ -96,7 +92,7 @@ class Directory:
     async def of(self, user: str) -> list[Launch]:
         """List the launches of a user; see `LaunchManager.of`."""
         if self._ledger.store is not None:
-            async with self._moving:
+            async with self.moving:
                 for lease in await self._ledger.leases(launch_lease(""), user=user):
                     await self._show(lease)
         found = [one for one in self._launches.values() if one.caller.user == user]

@@ -129,10 +129,11 @@ class Follower:
             return False
         self._stored = decode_launch(lease.state)
         if self._stored.build and self._build is None:
-            self._build = await self._restorer.followed_build(self._stored)
-            if self._build is not None:
+            name = build_lease(self._stored.build)
+            if (build := await self._store.find(name)) is not None:
+                self._build = await self._restorer.followed_build(self._stored, build)
                 self._unfollow()
-                self._ids.append(build_lease(self._build.id))
+                self._ids.append(name)
                 self._unfollow = self._store.follow(self._ids, self._changed.set)
         return True
 

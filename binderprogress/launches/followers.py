@@ -29,6 +29,7 @@ _CANCELLED = 5.0
 """Seconds to wait until the owner has cancelled a launch."""
 
 _MOST_SILENT = 30.0
+"""Seconds after which owners are told again that there are viewers, at most."""
 
 
 class Followers:

@@ -147,28 +147,27 @@ class Restorer:
     async def _build_of_ended(self, launch: StoredLaunch) -> Build | None:
         """Return the build of a launch that is over; the build may go on for others."""
         lease = await self._ledger.find(build_lease(launch.build))
-        if lease is None or lease.ended:
-            return await self.ended_build(launch, launch.build)
-        build = await self.followed_build(launch)
-        channel = await self._channels.restore(build_lease(launch.build))
-        if build is not None and channel is not None:
+        if lease is None:
+            return None
+        if lease.ended:
+            return await self.ended_build(launch, lease)
+        build = await self.followed_build(launch, lease)
+        channel = await self._channels.restore(lease.name)
+        if channel is not None:
             state = ChannelState(channel.first, channel.last, channel.closed)
             build.channel.follow(state, channel.newest)
             channel.discard()
         return build
 
-    async def ended_build(self, launch: StoredLaunch, build_id: str) -> Build | None:
-        """Return a build that is over; None if there is none.
+    async def ended_build(self, launch: StoredLaunch, lease: Lease) -> Build:
+        """Return the build of a launch, which is over.
 
         Raises
         ------
         StorageError
             If the store cannot be read.
         """
-        lease = await self._ledger.find(build_lease(build_id))
-        if lease is None:
-            return None
-        build = await self.build(launch, lease, build_id)
+        build = await self.build(launch, lease, launch.build)
         build.go_on(is_over=True)
         return build
 
@@ -191,17 +190,14 @@ class Restorer:
             await build.restore(stored, channel)
         return build
 
-    async def followed_build(self, launch: StoredLaunch) -> Build | None:
+    async def followed_build(self, launch: StoredLaunch, lease: Lease) -> Build:
         """Return the build of a launch that another replica runs, without its events.
 
         Raises
         ------
         StorageError
-            If the store cannot be read.
+            If what is stored of it cannot be decoded.
         """
-        lease = await self._ledger.find(build_lease(launch.build))
-        if lease is None:
-            return None
         stored = decode_build(lease.state)
         codec = self._ledger.codec
         resolved = await codec.resolved(stored.resolved)

@@ -304,7 +304,7 @@ class Successor:
         if lease is None:
             return None
         if lease.ended:
-            return await self._restorer.ended_build(launch, build_id)
+            return await self._restorer.ended_build(launch, lease)
         taken = await self._take(lease)
         build = await self._restorer.build(launch, taken, build_id)
         if build.channel.closed:

@@ -22,7 +22,7 @@ from binderprogress.launches.stored import StoredLaunch, encode
 
 from ..support.durable import DurableMemoryStore, Memory
 from .parts import WITHIN, Feed, events_of, gen_test, keys, said, until, unwatched, watching
-from .test_successor import CALLER, Servers, check, seen_of
+from .test_successor import CALLER, Servers, check, kill, seen_of
 
 ABANDON = 1.0
 """Seconds without viewers."""
@@ -43,19 +43,8 @@ class Replica:
 
     async def kill(self) -> None:
         """End as by SIGKILL: nothing more is stored, and its children die."""
-        self.store.die()
-        manager = self.manager
-        for build in manager._builds.running:
-            build.is_interrupted = True
-            build.task.cancel()
-        manager._running._runner.is_handing_over = True
-        for task in manager._tasks.values():
-            task.cancel()
-        async with asyncio.timeout(WITHIN):
-            while manager._tasks:
-                await asyncio.wait(list(manager._tasks.values()))
-        await manager._channels.close()
-        await manager._successor.stop()
+        await kill(self.manager, self.store)
+        await self.manager._successor.stop()
 
 
 class Replicas:

@@ -87,6 +87,22 @@ class Servers:
         pass
 
 
+async def kill(manager: LaunchManager, store: DurableMemoryStore) -> None:
+    """End a process as SIGKILL does: nothing more is stored, and its children die."""
+    store.die()
+    for build in manager._builds.running:
+        build.is_interrupted = True
+        build.task.cancel()
+    manager._running._runner.is_handing_over = True
+    for task in manager._tasks.values():
+        task.cancel()
+    async with asyncio.timeout(WITHIN):
+        while manager._tasks:
+            await asyncio.wait(list(manager._tasks.values()))
+    await manager._running._runner.cleanups.close()
+    await manager._channels.close()
+
+
 class Life:
     """One server process after the other, with one store."""
 
@@ -114,19 +130,8 @@ class Life:
 
     async def kill(self) -> None:
         """End the process as SIGKILL does: nothing more is stored, and its children die."""
-        self.store.die()
-        manager, self.ended = self.manager, [*self.ended, self.manager]
-        for build in manager._builds.running:
-            build.is_interrupted = True
-            build.task.cancel()
-        manager._running._runner.is_handing_over = True
-        for task in manager._tasks.values():
-            task.cancel()
-        async with asyncio.timeout(WITHIN):
-            while manager._tasks:
-                await asyncio.wait(list(manager._tasks.values()))
-        await manager._running._runner.cleanups.close()
-        await manager._channels.close()
+        self.ended.append(self.manager)
+        await kill(self.manager, self.store)
 
     async def restart(self) -> LaunchManager:
         """Stop the process as SIGTERM does, and begin the next one."""
@@ -174,14 +179,14 @@ Ending = Callable[[Life], Awaitable[None]]
 
 @pytest.fixture(params=["kill", "stop"])
 def restart(request: pytest.FixtureRequest) -> Ending:
-    async def kill(life: Life) -> None:
+    async def killed(life: Life) -> None:
         await life.kill()
         await life.begin()
 
     async def stop(life: Life) -> None:
         await life.restart()
 
-    return kill if request.param == "kill" else stop
+    return killed if request.param == "kill" else stop
 
 
 async def seen_of(launch: Launch) -> list[bytes]:
