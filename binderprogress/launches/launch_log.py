@@ -23,8 +23,8 @@ async def log_of(launch: Launch) -> AsyncGenerator[bytes]:
         If the store cannot be read.
     """
     build = launch.build
-    if launch.is_followed or (build is not None and build.channel.is_followed):
-        # The full log of the build is on a disk of the replica that runs it.
+    if build is not None and (build.channel.is_followed or not build.full_log.size):
+        # The full log of the build is on a disk of the replica that runs it, or has run it.
         after, end = 0, launch.end
         while after < end and not launch.forgotten:
             events = await launch.read(after, limit=min(_READ, end - after))

@@ -142,8 +142,10 @@ async def test_another_replica_shows_a_launch(replicas: Replicas, tmp_path: Path
             replicas.servers.start()
             assert await seen == await seen_of(launch)
         check(await events_of(shown))
-    # Once it is over, it is as one of this replica.
+    # Once it is over, it is as one of this replica, but its log is not on a disk here.
     assert not shown.is_followed
+    text = b"".join([chunk async for chunk in log_of(shown)])
+    assert b"a line\n" in text and text.endswith(shown.last.message.encode())
     assert shown.state().phase is Phase.READY
     assert [span.phase for span in shown.spans()] == [span.phase for span in launch.spans()]
     with pytest.raises(NotFoundError):
