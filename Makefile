@@ -14,7 +14,7 @@ JS_SOURCES := $(shell find js/src js/scripts js/public -type f 2>/dev/null) js/p
   js/tsconfig.json js/vite.config.ts
 
 # Processes of the tests outside the core.
-WORKERS ?= $(shell n=$$(( 3 * $$(getconf _NPROCESSORS_ONLN) )); echo $$(( n > 12 ? 12 : n )))
+WORKERS ?= $(shell n=$$(( 2 * $$(getconf _NPROCESSORS_ONLN) )); echo $$(( n > 12 ? 12 : n )))
 
 # Of `make fuzz`; no target means all.
 SECONDS_EACH := $(or $(SECONDS),60)
@@ -53,7 +53,7 @@ test: install os-packages ## everything that CI checks
 	@$(MAKE) --no-print-directory test-py
 
 # The core's own tests have to cover it; the other tests wait more than they compute, so there are
-# three processes for each processor. Beside them, two at a time, each fuzz target runs for a minute at
+# two processes for each processor. Beside them, two at a time, each fuzz target runs for a minute at
 # the lowest priority: they end before the tests.
 test-py:
 	@log=$$(mktemp); nice -n 19 $(BIN)/python -m tests.fuzz >"$$log" 2>&1 & fuzz=$$!; \

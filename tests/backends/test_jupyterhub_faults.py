@@ -245,7 +245,7 @@ async def until(condition: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 @asynchronous(30)
 async def test_a_clean_up_is_retried_until_it_is_done(fault: str, kind: str) -> None:
-    async with faulty_hub() as hub, launcher_of(hub, request_timeout=0.2) as launcher:
+    async with faulty_hub() as hub, launcher_of(hub, request_timeout=1.0) as launcher:
         await launch(launcher)
         hub.faults[kind] += [FAULTS[fault]] * 3
         with pytest.raises(LaunchFailedError) as caught:
@@ -260,7 +260,7 @@ async def test_a_clean_up_is_retried_until_it_is_done(fault: str, kind: str) -> 
 
 @asynchronous(30)
 async def test_a_clean_up_goes_on_if_nobody_waits_for_it() -> None:
-    async with faulty_hub() as hub, launcher_of(hub, request_timeout=0.2) as launcher:
+    async with faulty_hub() as hub, launcher_of(hub, request_timeout=1.0) as launcher:
         await launch(launcher)
         hub.faults["stop"].append(nothing)
         stopping = asyncio.create_task(launcher.stop(launch_request()))
