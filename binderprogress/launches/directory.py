@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..channels.durable import Lease
-from ..errors import NotFoundError, StorageError
+from ..errors import NotFoundError, StorageError, StoredStateError
 from .budget import Budgets
 from .followers import Followers
 from .launch import Launch
@@ -53,6 +53,8 @@ class Directory:
         self._budgets = budgets
         self._forget_after = forget_after
         self._launches: dict[str, Launch] = {}
+        self._unreadable: set[str] = set()
+        self._log = log
         self.moving = asyncio.Lock()
         """Held while launches are taken over: they may be found neither here nor elsewhere."""
         self.followers = Followers(
@@ -108,10 +110,10 @@ class Directory:
             this replica is about to run it.
         """
         launch_id = lease.name.removeprefix(launch_lease(""))
-        if launch_id in self._launches:
+        if launch_id in self._launches or launch_id in self._unreadable:
             return True
         if lease.ended:
-            launch = await self._restorer.ended(lease)
+            launch = await self._ended(lease)
         elif self._ledger.is_shared and self._ledger.is_elsewhere(lease):
             launch = await self.followers.find(lease)
         else:
@@ -124,6 +126,16 @@ class Directory:
         else:
             self.keep_for_a_while(launch)
         return True
+
+    async def _ended(self, lease: Lease) -> Launch | None:
+        """Return a launch that is over; None if its events are gone, or of no use here."""
+        try:
+            return await self._restorer.ended(lease)
+        except StoredStateError as error:
+            # Such as a launch of the backend that was configured before. The others are shown.
+            self._log.warning("What is stored as %s cannot be shown: %s", lease.name, error)
+            self._unreadable.add(lease.name.removeprefix(launch_lease("")))
+            return None
 
     def keep_for_a_while(self, launch: Launch) -> None:
         """Keep a launch that is over until `forget_after` has passed."""

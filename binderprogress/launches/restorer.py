@@ -115,7 +115,7 @@ class Restorer:
             build.users += 1
         try:
             await launch.restore(stored, head, tail, build)
-            if stored.request is not None and build is not None:
+            if stored.request is not None and build is not None and not is_over:
                 request = await stored_request(self._ledger.codec, stored, launch.spec)
                 launch.request = msgspec.structs.replace(request, attempt=launch.last.attempt)
         except BaseException:
@@ -150,7 +150,8 @@ class Restorer:
         if lease is None:
             return None
         if lease.ended:
-            return await self.ended_build(launch, lease)
+            # Its result is for launches that go on; another backend may have written it.
+            return await self.ended_build(launch, lease, needs_result=False)
         build = await self.followed_build(launch, lease)
         channel = await self._channels.restore(lease.name)
         if channel is not None:
@@ -159,20 +160,24 @@ class Restorer:
             channel.discard()
         return build
 
-    async def ended_build(self, launch: StoredLaunch, lease: Lease) -> Build:
-        """Return the build of a launch, which is over.
+    async def ended_build(
+        self, launch: StoredLaunch, lease: Lease, *, needs_result: bool = True
+    ) -> Build:
+        """Return the build of a launch, which is over, with its result if that is needed.
 
         Raises
         ------
         StorageError
             If the store cannot be read.
         """
-        build = await self.build(launch, lease, launch.build)
+        build = await self.build(launch, lease, launch.build, needs_result=needs_result)
         build.go_on(is_over=True)
         return build
 
-    async def build(self, launch: StoredLaunch, lease: Lease, build_id: str) -> Build:
-        """Return the build of a launch, with its events so far.
+    async def build(
+        self, launch: StoredLaunch, lease: Lease, build_id: str, *, needs_result: bool = True
+    ) -> Build:
+        """Return the build of a launch, with its events so far, and its result if that is needed.
 
         Raises
         ------
@@ -184,7 +189,7 @@ class Restorer:
         codec = self._ledger.codec
         resolved = await codec.resolved(stored.resolved)
         build = self._factory.build(codec.spec(launch.spec), resolved, build_id=build_id)
-        if stored.result:
+        if stored.result and needs_result:
             build.built = codec.result(stored.result)
         if channel is not None:
             await build.restore(stored, channel)

@@ -25,7 +25,7 @@ from binderprogress.core.phases import Phase
 from binderprogress.errors import NotFoundError, StorageError
 from binderprogress.launches import Caller, Launch, LaunchManager
 from binderprogress.launches import successor as successor_module
-from binderprogress.launches.stored import cleanup_lease
+from binderprogress.launches.stored import cleanup_lease, decode_build, encode
 
 from ..support.durable import DurableMemoryStore, Memory
 from .parts import WITHIN, Feed, children_named, events_of, gen_test, keys, log_of, said, until
@@ -522,6 +522,34 @@ async def test_what_cannot_be_decoded_keeps_no_other_launch_from_going_on(
     assert events[-1].phase is Phase.READY
     assert life.memory.leases[lease.name].ended
     assert "A launch cannot be taken up again" in caplog.text
+
+
+@gen_test
+async def test_launches_of_another_backend_can_be_read_or_are_left_out(
+    life: Life, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await life.begin()
+    life.servers.start()
+    async with Feed(tmp_path / "first") as first, Feed(tmp_path / "second") as second:
+        launches = [await life.start(first), await life.start(second)]
+        for feed, launch in zip([first, second], launches, strict=True):
+            (await feed.build()).finish()
+            await events_of(launch)
+    readable, unreadable = launches
+    seen = await seen_of(readable)
+    await life.manager.close(hand_over=True)
+    # The results of both builds are of another kind now, and the resolved spec of the second one.
+    for launch, change in (readable, {}), (unreadable, {"resolved": b"\xc3"}):
+        lease = life.memory.leases[f"build.{launch.build_id}"]
+        stored = msgspec.structs.replace(decode_build(lease.state), result=b"\xc3", **change)
+        life.memory.leases[lease.name] = msgspec.structs.replace(lease, state=encode(stored))
+    await life.begin()
+    for _ in range(2):
+        assert [one.id for one in await life.manager.of("ada")] == [readable.id]
+    assert await seen_of(await life.find(readable)) == seen
+    with pytest.raises(NotFoundError):
+        await life.find(unreadable)
+    assert caplog.text.count(f"launch.{unreadable.id} cannot be shown") == 1
 
 
 @gen_test

@@ -218,7 +218,9 @@ def service(
     managed = values["services"][0]
     managed["url"] = f"http://127.0.0.1:{own}"
     # The Hub starts services with little of its environment; uv is to find the package index.
-    managed["environment"] = dict(os.environ)
+    # Launches of the services before are not its own.
+    environment = {**os.environ, "XDG_DATA_HOME": str(folder / "data")}
+    managed["environment"] = environment
     ours = {
         "binderprogress": str(BIN / "binderprogress"),
         "/etc/jupyterhub/binderprogress_config.py": str(service_config),
@@ -269,7 +271,7 @@ def service(
     try:
         if by_hand:
             # Meanwhile: the Hub waits up to half a minute for a service that it does not start.
-            env = _by_hand(hub.url, managed)
+            env = {**environment, **_by_hand(hub.url, managed)}
             starting.enter_context(program(*command, env=env, log=folder / "service.log"))
         asyncio.run_coroutine_threadsafe(hub.available(), loop).result(60)
         _answers(f"{found.url}health", hub_folder / "jupyterhub.log")
@@ -292,7 +294,7 @@ def _by_hand(hub_url: str, managed: dict[str, Any]) -> dict[str, str]:
         "JUPYTERHUB_SERVICE_URL": managed["url"],
     }
     assert own.keys() <= named.keys()
-    return {**os.environ, **named, **own}
+    return {**named, **own}
 
 
 def _answers(url: str, log: Path) -> None:
