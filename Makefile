@@ -79,6 +79,7 @@ fuzz: install ## fuzz what strangers write: make fuzz SECONDS=3600 TARGET=sse
 faults: install ## kill a server under load, and simulate launches while everything fails: make faults SEEDS=100000
 	$(BIN)/python -m tests.faults.kills
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),1000) $(and $(FIRST),--first $(FIRST))
+	$(BIN)/python -m tests.simulation --many --seeds $(or $(SEEDS),1000) $(and $(FIRST),--first $(FIRST))
 
 test-js: install
 	npm --prefix js test --silent

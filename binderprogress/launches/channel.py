@@ -106,10 +106,10 @@ class Channel:
         """Set once it may be closed."""
         self._held: frozenset[Channel] = frozenset()
         """The channels that it waits for."""
+        self._before: list[tuple[Channel, int]] = []
+        """What has to be stored before it is created: channels, and the numbers of events."""
         self._is_postponed = False
         """Whether it would store something if it did not wait."""
-        self._on_request: Callable[[], None] = _nothing
-        """Called once the store was asked to create it, or will not be."""
         self._on_begin: Callable[[], None] = _nothing
         """Called once it was created, or cannot be."""
         self._is_created = False
@@ -191,8 +191,15 @@ class Channel:
             self._gate.set()
         self.end()
 
+    def begin_after(self, other: Channel, last: int) -> None:
+        """Create the channel once another one has stored its events up to the number `last`.
+
+        If they cannot be stored, neither can what this channel would follow them with.
+        """
+        self._before.append((other, last))
+
     def wait_for(self, other: Channel) -> None:
-        """Ask the store for nothing more before it was asked to create another channel."""
+        """Ask the store for nothing more before another channel was created, or cannot be."""
         self._held |= {other}
 
         def go_on() -> None:
@@ -201,7 +208,7 @@ class Channel:
                 self._is_postponed = False
                 self._work.store_soon(self)
 
-        other._on_request = go_on
+        other._on_begin = go_on
 
     # -- storing
 
@@ -233,16 +240,20 @@ class Channel:
         if self.is_followed:
             return
         written, ended = self.written, self.ended
+        await self._stored(written, closed=ended)
+        if self.failure is not None:
+            raise StorageError(str(self.failure)) from self.failure
+
+    async def _stored(self, last: int, *, closed: bool = False) -> None:
+        """Wait until the events up to the number `last` are stored, or storing fails."""
         changed = asyncio.Event()
         self.changed.add(changed.set)
         try:
-            while self.failure is None and (self.last < written or (ended and not self.closed)):
+            while self.failure is None and (self.last < last or (closed and not self.closed)):
                 changed.clear()
                 await changed.wait()
         finally:
             self.changed.remove(changed.set)
-        if self.failure is not None:
-            raise StorageError(str(self.failure)) from self.failure
 
     def discard(self) -> None:
         """Give the memory back, and delete the channel from a store that keeps it in memory.
@@ -323,8 +334,11 @@ class Channel:
             self.store()
 
     async def _create(self) -> None:
-        # After the first step of this task, which asks the store.
-        asyncio.get_running_loop().call_soon(self._on_request)
+        for other, last in self._before:
+            await other._stored(last)
+            if other.last < last:
+                raise StorageError(str(other.failure)) from other.failure
+        self._before.clear()
         await self._try(lambda: self._store.create(self.id, first=self.first, lease=self._lease))
         self._is_created = True
         self._on_begin()
@@ -385,7 +399,6 @@ class Channel:
         self.failure = error
         self._is_idle = False
         self._work.channels.pop(self, None)
-        self._on_request()
         self._on_begin()
         lost = [*self._storing, *self.unstored]
         size = sum(len(each.sse) + ENCODED_OVERHEAD for each in lost if each.id > self.last)

@@ -81,15 +81,21 @@ class SharedBuilds:
             build.start(self._ending.get(resolved.key))
             self.add(build)
         build.users += 1
+        # It must not be forgotten before this launch reads it, or if this one never does.
+        build.readers += 1
         try:
             await build.ownership.begun(build.task)
             launch.build_id = build.id
             await self._ledger.save(launch)
+            launch.attach(build)
         except BaseException:
             build.users -= 1
             self._release(build)
             raise
-        launch.attach(build)
+        finally:
+            build.readers -= 1
+            if not build.readers:
+                build.forget()
         return await build.result()
 
     def add(self, build: Build) -> None:

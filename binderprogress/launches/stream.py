@@ -88,10 +88,8 @@ class LaunchStream:
         channels = [self._head, self._tail]
         if self.build is not None and self._channels.are_shared:
             channels.append(self.build.channel)
-        return any(
-            channel is not None and isinstance(channel.failure, LeaseLostError)
-            for channel in channels
-        )
+        failures = [channel.failure for channel in channels if channel is not None]
+        return any(isinstance(failure, LeaseLostError) for failure in failures)
 
     @property
     def is_followed(self) -> bool:
@@ -301,7 +299,10 @@ class LaunchStream:
             # Other replicas take a head that is closed for one that is followed by a build.
             self._head.close_after(self._tail)
         if self._is_open:
+            # A successor must find all events before it.
+            self._tail.begin_after(self._head, self._head.written)
             if self.build is not None:
+                self._tail.begin_after(self.build.channel, self._cut)
                 # Or other replicas might show events of the build that are not part of this.
                 self.build.channel.wait_for(self._tail)
             self._tail.open()

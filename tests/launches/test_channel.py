@@ -52,6 +52,30 @@ class Batches(MemoryChannelStore):
         super().append_soon(channel_id, events, expected=expected, done=done)
 
 
+class Reluctant(SuspendingChannelStore):
+    """A store that does everything at the second attempt, and records what it has done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[str] = []
+        self._refused: set[str] = set()
+
+    async def create(self, channel_id: str, *, first: int = 1, lease: str = "") -> None:
+        self._refuse_once(what := f"create {channel_id}")
+        await super().create(channel_id, first=first)
+        self.done.append(what)
+
+    async def append(self, channel_id: str, events: Sequence[Encoded], *, expected: int) -> None:
+        self._refuse_once(what := f"append {channel_id} {events[0].id} to {events[-1].id}")
+        await super().append(channel_id, events, expected=expected)
+        self.done.append(what)
+
+    def _refuse_once(self, what: str) -> None:
+        if what not in self._refused:
+            self._refused.add(what)
+            raise StorageError("Not yet.")
+
+
 @pytest.mark.parametrize("store", [MemoryChannelStore, SuspendingChannelStore])
 @asynchronous(30)
 async def test_what_is_written_is_shown_once_it_is_stored(store: type[ChannelStore]) -> None:
@@ -204,4 +228,43 @@ async def test_who_waits_for_a_channel_that_is_discarded_hears_of_it() -> None:
     channel.discard()
     with pytest.raises(StorageError):
         await waiting
+    await channels.close()
+
+
+@asynchronous(30)
+async def test_a_channel_begins_between_two_events_of_another() -> None:
+    store = Reluctant()
+    channels = Channels(store, patience=20.0)
+    build, tail = channels.make("build", first=2), channels.make("tail", first=4)
+    write(build, 2)
+    await build.flush()
+    write(build, 3)
+    while build.requested is None or build.requested.id < 3:  # noqa: ASYNC110 - no event tells it
+        await asyncio.sleep(0)
+    tail.begin_after(build, 3)
+    build.wait_for(tail)
+    write(tail, 4)
+    tail.open()
+    write(build, 4)
+    await tail.flush()
+    await build.flush()
+    begin = ["create build", "append build 2 to 2", "append build 3 to 3", "create tail"]
+    assert store.done[:4] == begin
+    assert sorted(store.done[4:]) == ["append build 4 to 4", "append tail 4 to 4"]
+    await channels.close()
+
+
+@asynchronous(30)
+async def test_a_channel_fails_if_what_comes_before_cannot_be_stored() -> None:
+    store = FailingChannelStore()
+    channels = Channels(store)
+    build, tail = channels.make(first=2), channels.make(first=3)
+    build.open()
+    tail.begin_after(build, 2)
+    write(tail, 3)
+    tail.open()
+    store.full = True
+    write(build, 2)
+    with pytest.raises(StorageError, match="No space left"):
+        await tail.flush()
     await channels.close()

@@ -27,7 +27,7 @@ class Result:
     ----------
     seeds, launches, crashes, viewers : int
     failures : dict of int to str
-        What was wrong, by the seed.
+        What repeats each, and what was wrong, by the seed.
     """
 
     seeds: int = 0
@@ -51,13 +51,13 @@ class Result:
         )
         lines = [summary]
         for seed, problem in self.failures.items():
-            lines += [f"Seed {seed}, {command(seed)}:", problem]
+            lines += [f"Seed {seed}, {problem}"]
         return "\n".join(lines)
 
 
-def command(seed: int) -> str:
+def command(seed: int, *, many: bool = False) -> str:
     """Return the command that repeats a simulation, and prints what happens."""
-    return f"python -m tests.simulation --seed {seed}"
+    return f"python -m tests.simulation --seed {seed}{' --many' if many else ''}"
 
 
 def run_seeds(seeds: Iterable[int], *, many: bool = False, most_failures: int = 10) -> Result:
@@ -126,7 +126,7 @@ def _run(seed: int, folder: Path, *, many: bool) -> Result:
     scenario = Scenario(seed, folder, many=many)
     result = Result(seeds=1)
     if problem := _problem(scenario):
-        result.failures[seed] = problem
+        result.failures[seed] = f"{command(seed, many=many)}:\n{problem}"
     result.launches = len(scenario.launched)
     result.crashes = sum(server.is_dead for server in scenario.servers)
     result.viewers = sum(len(launched.views) - 1 for launched in scenario.launched.values())

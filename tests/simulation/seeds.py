@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FOUND"]
+__all__ = ["FOUND", "FOUND_WITH_MANY"]
 
 FOUND = {
     14: "the store failed while launches were taken up: they were left until the next restart",
@@ -19,4 +19,13 @@ FOUND = {
     423: "events that were not stored moved the bar of a launch that was cancelled",
     461: "who gave up waiting for the store counted as waiting for ever",
     846: "a launch whose build never began could not be read once it was over",
+    5113: "a launch ended in the store before the last event of its build was there",
 }
+"""With one server after the other."""
+
+FOUND_WITH_MANY = {
+    3330514227: "a viewer at another server saw an event of a build that its launch had left",
+    3330514854: "a launch was cancelled before it read the build that it had joined",
+    3330515615: "the log of a build that no launch had read yet was never given back",
+}
+"""With several servers at the same time."""

@@ -9,12 +9,14 @@ import pytest
 from binderprogress.launches.channel import Channel
 
 from .run import run_seed, run_seeds
-from .seeds import FOUND
+from .seeds import FOUND, FOUND_WITH_MANY
 from .world import SimulatedBackend
 
 PARTS = 12
 SEEDS = 150
 """In each part."""
+PARTS_WITH_MANY = 3
+SEEDS_WITH_MANY = 100
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -26,16 +28,28 @@ def test_nothing_is_lost_or_repeated(part: int) -> None:
     assert not result.failures, str(result)
 
 
-def test_what_failed_once_does_not_fail_again() -> None:
-    result = run_seeds(FOUND)
+@pytest.mark.parametrize("part", range(PARTS_WITH_MANY))
+def test_nothing_is_lost_or_repeated_with_several_servers(part: int) -> None:
+    seeds = range(part * SEEDS_WITH_MANY, (part + 1) * SEEDS_WITH_MANY)
+    result = run_seeds(seeds, many=True)
+    print(result)
+    assert result.launches > 5 * SEEDS_WITH_MANY
+    assert result.crashes > SEEDS_WITH_MANY / 2
     assert not result.failures, str(result)
 
 
+def test_what_failed_once_does_not_fail_again() -> None:
+    result = run_seeds(FOUND)
+    result.add(run_seeds(FOUND_WITH_MANY, many=True))
+    assert not result.failures, str(result)
+
+
+@pytest.mark.parametrize("many", [False, True])
 @pytest.mark.parametrize("seed", [2, 12, 46])
-def test_a_seed_gives_the_same_run_each_time(seed: int) -> None:
-    first = run_seed(seed)
+def test_a_seed_gives_the_same_run_each_time(seed: int, many: bool) -> None:
+    first = run_seed(seed, many=many)
     assert len(first) > 20
-    assert run_seed(seed) == first
+    assert run_seed(seed, many=many) == first
 
 
 async def _nothing(*_: object) -> None:
