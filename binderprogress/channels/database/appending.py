@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Row", "append_postgresql", "append_sqlite", "notify"]
+__all__ = ["Extension", "Row", "append_postgresql", "append_sqlite", "notify"]
 
 _UPDATE_SQLITE = (
     "UPDATE channels SET last = ?, size = size + ? "
@@ -30,20 +30,37 @@ SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bool[], %b::byt
 _NOTIFY = "SELECT pg_notify(%s, %s)"
 
 
-class Row(NamedTuple):
-    """Events that become a row. Names are as in the tables."""
+class Extension(NamedTuple):
+    """By how much a channel becomes longer. Names are as in the tables."""
 
     channel: str
     expected: int
     last: int
     fence: int
     size: int
+
+
+class Row(NamedTuple):
+    """Events that become a row. Names are as in the tables."""
+
+    channel: str
+    last: int
+    first: int
     sealed: bool
     data: bytes
 
 
-def append_sqlite(cursor: Any, rows: Sequence[Row]) -> bool:
-    """Store rows of different channels.
+def append_sqlite(cursor: Any, extensions: Sequence[Extension], rows: Sequence[Row]) -> bool:
+    """Store events.
+
+    Parameters
+    ----------
+    cursor
+        Of the driver.
+    extensions : sequence of Extension
+        Of different channels.
+    rows : sequence of Row
+        Their events.
 
     Returns
     -------
@@ -52,26 +69,25 @@ def append_sqlite(cursor: Any, rows: Sequence[Row]) -> bool:
     """
     cursor.executemany(
         _UPDATE_SQLITE,
-        [(row.last, row.size, row.channel, row.expected, row.fence) for row in rows],
+        [(each.last, each.size, each.channel, each.expected, each.fence) for each in extensions],
     )
-    if cursor.rowcount != len(rows):
+    if cursor.rowcount != len(extensions):
         return False
-    cursor.executemany(
-        _INSERT_SQLITE,
-        [(row.channel, row.last, row.expected + 1, row.sealed, row.data) for row in rows],
-    )
+    cursor.executemany(_INSERT_SQLITE, rows)
     return True
 
 
-def append_postgresql(cursor: Any, rows: Sequence[Row]) -> bool:
-    """Store rows of different channels; see `append_sqlite`."""
-    ids, expected, lasts, fences, sizes, sealed, data = map(list, zip(*rows, strict=True))
-    cursor.execute(_UPDATE_POSTGRESQL, (ids, expected, lasts, fences, sizes))
-    if cursor.rowcount != len(rows):
+def append_postgresql(cursor: Any, extensions: Sequence[Extension], rows: Sequence[Row]) -> bool:
+    """Store events; see `append_sqlite`."""
+    cursor.execute(_UPDATE_POSTGRESQL, _columns(extensions))
+    if cursor.rowcount != len(extensions):
         return False
-    firsts = [row.expected + 1 for row in rows]
-    cursor.execute(_INSERT_POSTGRESQL, (ids, lasts, firsts, sealed, data))
+    cursor.execute(_INSERT_POSTGRESQL, _columns(rows))
     return True
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def notify(cursor: Any, topic: str, payloads: Sequence[str]) -> None:

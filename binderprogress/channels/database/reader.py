@@ -177,17 +177,20 @@ class Reader:
         after, page = first - 1, _PAGE
         while after < last:
             values = {"channel": to_text(channel_id), "after": after}
-            rows = connection.execute(_BATCHES.limit(page), values).all()
+            found = connection.execute(_BATCHES.limit(page), values)
             page *= 4
-            if not rows:
+            before = after
+            with found:
+                # Not all of them: the first may be enough.
+                for row in found:
+                    decoded = self._decode(row)
+                    events += decoded[after + 1 - row.first : last + 1 - row.first]
+                    after = row.last
+                    if after >= last:
+                        break
+            if after == before:
                 # It was deleted meanwhile.
                 raise ChannelNotFoundError(f"There is no channel {channel_id}.")
-            for row in rows:
-                found = self._decode(row)
-                events += found[after + 1 - row.first : last + 1 - row.first]
-                after = row.last
-                if after >= last:
-                    break
         return events
 
     def _decode(self, row: Any) -> list[Encoded]:

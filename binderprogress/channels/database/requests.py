@@ -94,42 +94,41 @@ class Append(_OfChannel):
         """Return a request for these events."""
         return cls(channel, events, expected, sum([len(each.sse) for each in events]))
 
-    def batch(self) -> Batch:
-        """Return the events as a row."""
-        data = b"".join([each.sse for each in self.events])
-        return Batch(self.channel, self.expected + 1, self.expected + len(self.events), data)
-
     def join(self, batches: dict[str, Batch]) -> bool:
         """Add the events to those of a group. Return whether they fit what is there."""
-        batch, before = self.batch(), batches.get(self.channel)
-        if before is None:
-            batches[self.channel] = batch
-        elif before.last == self.expected:
-            before.last, before.data = batch.last, before.data + batch.data
+        batch = batches.get(self.channel)
+        if batch is None:
+            batches[self.channel] = self._batch()
+        elif batch.last == self.expected:
+            batch.blocks += [each.sse for each in self.events]
         else:
             return False
         return True
 
     def run(self, session: Session) -> None:
         """Do it; see `Request.run`."""
-        batch = self.batch()
+        batch = self._batch()
         if session.append([batch]) or self._resume(session, batch):
             return
         raise session.refusal(self.channel, self.expected)
+
+    def _batch(self) -> Batch:
+        return Batch(self.channel, self.expected + 1, [each.sse for each in self.events])
 
     def _resume(self, session: Session, batch: Batch) -> bool:
         """Store what is missing, if the events or the first of them were stored in doubt."""
         request = session.in_doubt(Append, self.channel)
         if request is None:
             return False
-        stored = request.batch()
+        stored = request._batch()
         if (stored.first, stored.last) != (batch.first, session.last_of(self.channel)):
             return False
-        if not batch.data.startswith(stored.data):
+        count = len(stored.blocks)
+        if batch.blocks[:count] != stored.blocks:
             return False
         session.channels[self.channel] = (stored.last, False)
-        rest = batch.data[len(stored.data) :]
-        return not rest or session.append([Batch(batch.channel, stored.last + 1, batch.last, rest)])
+        rest = batch.blocks[count:]
+        return not rest or session.append([Batch(batch.channel, stored.last + 1, rest)])
 
 
 class Close(_OfChannel):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import closing
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ...errors import ChannelConflictError, ChannelNotFoundError, LeaseLostError, StorageError
-from .appending import Row, append_postgresql, append_sqlite, notify
+from .appending import Extension, Row, append_postgresql, append_sqlite, notify
 from .cipher import Cipher
 from .tables import batches, channels, leases, to_text
 
@@ -31,6 +32,9 @@ NO_LEASE = "~"
 
 OWNERS = "~owners"
 """What stands for a lease in notices if leases can be taken."""
+
+_ROW = 64 * 1024
+"""Bytes after which events are stored in another row. Viewers read a few rows at once."""
 
 _FENCE = (
     select(channels.c.fence)
@@ -48,21 +52,25 @@ _STATE = (
 
 
 class Batch(msgspec.Struct):
-    """Events to be stored as one row.
+    """Events to be stored in a channel.
 
     Attributes
     ----------
     channel : str
-    first, last : int
-        Numbers of the first and the last event.
-    data : bytes
-        All events, as they are sent.
+    first : int
+        Number of the first event.
+    blocks : list of bytes
+        The events, as they are sent.
     """
 
     channel: str
     first: int
-    last: int
-    data: bytes
+    blocks: list[bytes]
+
+    @property
+    def last(self) -> int:
+        """Number of the last event."""
+        return self.first + len(self.blocks) - 1
 
 
 class Session:
@@ -137,35 +145,31 @@ class Session:
 
     # -- channels
 
-    def append(self, rows: Sequence[Batch]) -> bool:
-        """Store batches of different channels. Return whether all were stored."""
-        fences = []
-        for row in rows:
-            fence = self.fence_of(row.channel)
+    def append(self, added: Sequence[Batch]) -> bool:
+        """Store events of different channels. Return whether all were stored."""
+        extensions: list[Extension] = []
+        prepared: list[Row] = []
+        # In the same order in all transactions, so that replicas do not wait for each other.
+        for batch in sorted(added, key=attrgetter("channel")):
+            fence = self.fence_of(batch.channel)
             if fence is None:
                 return False
-            fences.append(fence)
-        prepared = [self._row(row, fence) for row, fence in zip(rows, fences, strict=True)]
-        # In the same order in all transactions, so that replicas do not wait for each other.
-        prepared.sort()
+            name, size = to_text(batch.channel), sum(map(len, batch.blocks))
+            extensions.append(Extension(name, batch.first - 1, batch.last, fence, size))
+            prepared += self._rows(batch, name)
         append = append_postgresql if self.is_postgresql else append_sqlite
         with closing(self.connection.connection.cursor()) as cursor:
-            if not append(cursor, prepared):
+            if not append(cursor, extensions, prepared):
                 return False
-        self.channels.update((row.channel, (row.last, False)) for row in rows)
+        self.channels.update((batch.channel, (batch.last, False)) for batch in added)
         return True
 
-    def _row(self, batch: Batch, fence: int) -> Row:
-        seals = self.cipher.seals(batch.data)
-        return Row(
-            channel=to_text(batch.channel),
-            expected=batch.first - 1,
-            last=batch.last,
-            fence=fence,
-            size=len(batch.data),
-            sealed=seals,
-            data=self.cipher.seal(batch.data) if seals else batch.data,
-        )
+    def _rows(self, batch: Batch, name: str) -> Iterator[Row]:
+        last = batch.first - 1
+        for blocks in _pieces(batch.blocks):
+            first, last, data = last + 1, last + len(blocks), b"".join(blocks)
+            sealed = self.cipher.seals(data)
+            yield Row(name, last, first, sealed, self.cipher.seal(data) if sealed else data)
 
     def fence_of(self, channel_id: str) -> int | None:
         """Return the fencing number of a channel; None if this replica may not write to it."""
@@ -221,3 +225,14 @@ class Session:
 def lost(name: str) -> LeaseLostError:
     """Return what to raise if this replica does not own a lease."""
     return LeaseLostError(f"{name} is run by another replica now, or has ended.")
+
+
+def _pieces(blocks: list[bytes]) -> Iterator[list[bytes]]:
+    """Split events into rows."""
+    start = size = 0
+    for number, block in enumerate(blocks):
+        if size and size + len(block) > _ROW:
+            yield blocks[start:number]
+            start, size = number, 0
+        size += len(block)
+    yield blocks[start:]

@@ -181,6 +181,27 @@ async def test_damaged_events_are_an_error(tmp_path: Path) -> None:
 
 
 @asynchronous(60)
+async def test_many_events_at_once_become_small_rows(tmp_path: Path) -> None:
+    # Who joins late reads a few rows at once. Rows of megabytes filled the memory.
+    async with running(store_of(tmp_path, window=0)) as store:
+        channel = await with_channel(store)
+        longest = event(1004, "y" * 100_000)
+        batch = [*(event(number, "x" * 300) for number in range(4, 1004)), longest]
+        await store.append(channel, batch, expected=3)
+        with sqlite3.connect(tmp_path / "launches.sqlite") as connection:
+            rows = connection.execute(
+                'SELECT "first", last, length(data) FROM batches WHERE last > 3 ORDER BY last'
+            ).fetchall()
+        connection.close()
+        assert [first for first, _, _ in rows] == [4, *(last + 1 for _, last, _ in rows[:-1])]
+        assert rows[-1] == (1004, 1004, len(longest.sse))
+        assert max(size for _, _, size in rows[:-1]) <= 64 * 1024
+        for after in (3, 4, 163, 1002):
+            read = await store.read(channel, after, limit=512)
+            assert [each.id for each in read] == list(range(after + 1, min(after + 512, 1004) + 1))
+
+
+@asynchronous(60)
 async def test_nothing_is_stored_after_it_has_stopped(tmp_path: Path) -> None:
     store = store_of(tmp_path)
     await store.open()
