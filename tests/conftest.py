@@ -34,6 +34,8 @@ CHROMIUM_ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # It would start a process ahead for each page.
+    "--disable-features=SpareRendererForSitePerProcess",
 ]
 
 

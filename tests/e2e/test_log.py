@@ -8,17 +8,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
+from ..support import axe
 from ..support.wire import KEY, Wire, wire
 
 pytestmark = pytest.mark.browser
 
 ESC = "\x1b"
-AXE = Path(__file__).parents[2] / "js/node_modules/axe-core/axe.min.js"
 
 
 @pytest.fixture
@@ -307,14 +306,17 @@ def test_attack_ten_thousand_events_a_second_leave_the_page_usable(
     expect(line(log, "xxx").first).to_be_visible()
     page.get_by_role("searchbox").fill("99")
     expect(page.locator(".log-match")).to_have_text(re.compile(r"^\d+ / "))
-    for pressed in ("true", "false", "true"):
+    # Some seconds of it are enough.
+    for pressed, lines_so_far in (("true", r"\d"), ("false", r"\d"), ("true", r"[2-9]\d,\d{3}")):
+        expect(page.locator("summary")).to_contain_text(re.compile(lines_so_far), timeout=30_000)
         began = time.monotonic()
         page.get_by_role("button", name="Follow").click()
         expect(page.get_by_role("button", name="Follow")).to_have_attribute("aria-pressed", pressed)
         assert time.monotonic() - began < 2
     assert not streaming.done()
-    streaming.result(60)
-    expect(line(log, "99999 xxx")).to_be_in_viewport(timeout=30_000)
+    launch.finish()
+    last = streaming.result(60) - 1
+    expect(line(log, f"{last} xxx")).to_be_in_viewport(timeout=30_000)
 
 
 # Without the element, as other parts of it may use the view.
@@ -379,11 +381,9 @@ def test_another_language_and_another_log(alone: Page) -> None:
     expect(alone.locator(".log-row")).to_have_text(["1of another launch"])
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
-def test_is_accessible(log: Locator, launch: Wire, page: Page, width: int, scheme: str) -> None:
+def test_is_accessible(log: Locator, launch: Wire, page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
-    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type] # one of two
     named = [f"{ESC}[{code}mcolour{ESC}[0m " for code in [*range(30, 38), *range(90, 98)]]
     fixed = [f"{ESC}[38;5;{code}mcolour{ESC}[0m " for code in range(16, 256, 9)]
     launch.say("".join(named) + "\n", "".join(fixed) + "\n", f"{ESC}[2mdim {ESC}[7mreverse\n")
@@ -393,6 +393,4 @@ def test_is_accessible(log: Locator, launch: Wire, page: Page, width: int, schem
     expect(log.locator("mark.current")).to_be_visible()
     # The page stays within its width.
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run('binder-progress')")
-    assert [(v["id"], v["nodes"][0]["html"]) for v in found["violations"]] == []
+    axe.check_both_schemes(page, "binder-progress")

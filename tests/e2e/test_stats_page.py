@@ -340,15 +340,13 @@ def test_another_period_is_refused(server: Stage, page: Page) -> None:
     assert "7, 30 or 90" in answer.text()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("columns", [360, 1280])
 def test_the_page_is_for_all(
-    server: Stage, filled: Database, browser: Browser, scheme: Any, columns: int
+    server: Stage, filled: Database, browser: Browser, columns: int
 ) -> None:
     host = "a-hub-with-a-very-long-name.binder.example.org:8443"
     filled.write([past(began=time.time(), provider="gl", host=host) for _ in range(9)])
     context = browser.new_context(
-        color_scheme=scheme,
         reduced_motion="reduce",
         viewport={"width": columns, "height": 800},
     )
@@ -363,6 +361,6 @@ def test_the_page_is_for_all(
     assert page.evaluate("shifted") < 0.01
     for summary in page.locator("summary").all():
         summary.click()
-    axe.check(page)
+    axe.check_both_schemes(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= columns
     context.close()

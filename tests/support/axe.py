@@ -10,11 +10,39 @@ from playwright.sync_api import Page
 _AXE = Path(__file__).parents[2] / "js" / "node_modules" / "axe-core" / "axe.min.js"
 
 
-def check(page: Page) -> None:
-    """Fail with a list of all that is wrong with a page as it is now, shadow trees too."""
+def check(page: Page, within: str = "html") -> None:
+    """Fail with a list of all that is wrong with a page as it is now, shadow trees too.
+
+    Parameters
+    ----------
+    page : Page
+    within : str
+        A selector of the part to check.
+    """
     # Not a script of the page: its policy does not refuse it.
-    page.evaluate(_AXE.read_text())
-    found = page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
+    if not page.evaluate("'axe' in globalThis"):
+        page.evaluate(_AXE.read_text())
+    _run(page, within, {})
+
+
+def check_both_schemes(page: Page, within: str = "html") -> None:
+    """Check a page in light colours, and the contrast of the dark ones, too.
+
+    The scheme only changes colours, so no other rule of axe-core can find anything new.
+    """
+    page.emulate_media(color_scheme="light")
+    check(page, within)
+    page.emulate_media(color_scheme="dark")
+    _run(page, within, {"runOnly": ["color-contrast"]})
+    page.emulate_media(color_scheme="light")
+
+
+def _run(page: Page, within: str, options: dict[str, Any]) -> None:
+    # With all results, it would take twice as long.
+    found = page.evaluate(
+        "([within, options]) => axe.run(within, options)",
+        [within, {"resultTypes": ["violations"], **options}],
+    )
     assert not found["violations"], report(found["violations"])
 
 

@@ -55,6 +55,7 @@ class Wire:
         self.url = ""
         self._channel = Channels(MemoryChannelStore()).make()
         self._began = time.time()
+        self._finish = asyncio.Event()
         self._append()
 
     def say(self, *messages: str) -> None:
@@ -62,8 +63,15 @@ class Wire:
         self._call(self._say(messages))
 
     def stream(self, messages: Sequence[str], rate: float) -> Any:
-        """Begin to send so many messages a second; return a future of their end."""
+        """Begin to send so many messages a second; return a future of their number.
+
+        `finish` ends it before all are sent.
+        """
         return asyncio.run_coroutine_threadsafe(self._stream(messages, rate), self.loop)
+
+    def finish(self) -> None:
+        """Send no more of what is streamed."""
+        self.loop.call_soon_threadsafe(self._finish.set)
 
     def open(self) -> None:
         """Begin to store what is said; in the loop."""
@@ -80,13 +88,15 @@ class Wire:
         for message in messages:
             self._append(message)
 
-    async def _stream(self, messages: Sequence[str], rate: float) -> None:
+    async def _stream(self, messages: Sequence[str], rate: float) -> int:
         began, sent = self.loop.time(), 0
-        while sent < len(messages):
+        self._finish.clear()
+        while sent < len(messages) and not self._finish.is_set():
             due = min(int((self.loop.time() - began) * rate), len(messages))
             await self._say(messages[sent:due])
             sent = due
             await asyncio.sleep(TICK)
+        return sent
 
     def _append(self, message: str = "") -> None:
         now = time.time()
