@@ -19,7 +19,7 @@ WORKERS ?= $(shell n=$$(( 2 * $$(getconf _NPROCESSORS_ONLN) )); echo $$(( n > 12
 # Of `make fuzz`; no target means all.
 SECONDS_EACH := $(or $(SECONDS),60)
 
-.PHONY: help install demo faults fuzz test test-py test-lowest test-js lint format lock bench docs os-packages clean
+.PHONY: help install demo faults fuzz test test-core test-py test-rest test-lowest test-js lint format lock bench docs os-packages clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,16 +49,20 @@ demo: install ## a JupyterHub, the server and a page with examples
 	$(BIN)/binderprogress demo $(DEMO_ARGS)
 
 test: install os-packages ## everything that CI checks
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint test-js
-	@$(MAKE) --no-print-directory test-py
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync lint test-js test-core
+	@$(MAKE) --no-print-directory test-rest
 
-# The core's own tests have to cover it; the other tests wait more than they compute, so there are
-# two processes for each processor. Beside them, two at a time, each fuzz target runs for a minute at
-# the lowest priority: they end before the tests.
-test-py:
-	@log=$$(mktemp); nice -n 19 $(BIN)/python -m tests.fuzz >"$$log" 2>&1 & fuzz=$$!; \
+test-py: test-core test-rest
+
+# They have to cover the core.
+test-core:
+	$(BIN)/python -m pytest tests/core --numprocesses=2 --cov --cov-fail-under=100
+
+# These tests wait more than they compute, so there are two processes for each processor. Beside them,
+# two at a time, each fuzz target runs for some seconds at the lowest priority.
+test-rest:
+	@log=$$(mktemp); nice -n 19 $(BIN)/python -m tests.fuzz --seconds=15 >"$$log" 2>&1 & fuzz=$$!; \
 	trap 'kill $$fuzz 2>/dev/null || true; rm -f "$$log"' EXIT; \
-	$(BIN)/python -m pytest tests/core --numprocesses=2 --cov --cov-fail-under=100; \
 	$(BIN)/python -m pytest --ignore=tests/core --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder \
 	  $(PYTEST_ARGS); \
 	wait $$fuzz || { cat "$$log"; exit 1; }; \
