@@ -102,7 +102,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     path = repository(folder / "repository", {"README.md": "hello", "binder/start": START})
     config: dict[str, Any] = {
         "Standalone": {"hub_config": HUB},
-        "LocalBuilder": {"base_packages": ["jupyterlab>=4"]},
     }
     with running(folder, **config) as server:
         image = server.call(build(server.standalone, path))

@@ -24,6 +24,7 @@ from binderprogress.errors import RunFailedError
 
 from ..support.asynchronous import asynchronous
 from ..support.gone import within
+from ..support.packages import plain_jupyter
 from ..support.processes import program
 from ..support.replay import stage
 from ..support.repositories import repository
@@ -93,7 +94,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     path_to_repository = repository(folder / "notebooks", files)
     # JupyterHub polls to notice that a server has stopped.
     more = {"hub_config": {"Spawner": {"poll_interval": 1}}}
-    with running(folder, Standalone=more) as server:
+    packages = {"base_packages": [plain_jupyter(), "ipykernel"]}
+    with running(folder, Standalone=more, LocalBuilder=packages) as server:
         server.call(server.standalone.hub.available())  # type: ignore[union-attr]
         yield Site(server, folder, path_to_repository)
 

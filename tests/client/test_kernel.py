@@ -22,6 +22,7 @@ from binderprogress.errors import RunFailedError
 
 from ..support.asynchronous import asynchronous
 from ..support.faultyproxy import FaultyProxy
+from ..support.packages import plain_jupyter
 from ..support.repositories import repository
 from ..support.standalone import running
 
@@ -32,7 +33,8 @@ pytestmark = pytest.mark.hub
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
     folder = tmp_path_factory.mktemp("kernel")
     made = repository(folder / "notebooks", {"a/b.ipynb": "{}"})
-    with running(folder) as site, Client(site.url) as client:
+    packages = {"base_packages": [plain_jupyter(), "ipykernel"]}
+    with running(folder, LocalBuilder=packages) as site, Client(site.url) as client:
         yield client.launch(str(from_address(made.as_uri())))
 
 

@@ -5,6 +5,9 @@ longer than the start of its server. With hard links, uv installs what is next t
 
 A third of the files of an environment with JupyterLab are those of jedi, which completes code.
 IPython works without it, so most tests leave it out, with uv's `EXCLUDE`.
+
+Where a test needs a server, but not what it shows, Jupyter Server alone starts in half of the time:
+see `plain_jupyter`.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 
 from filelock import FileLock
@@ -71,6 +75,29 @@ def compile_jupyter() -> None:
             _run(_UV, "pip", "install", "--quiet", "--python", venv, *_PACKAGES, env=env)
         _run(sys.executable, "-m", "compileall", "-q", cache / "archive-v0", env=env)
         compiled.touch()
+
+
+_DIST = "plain_jupyter-1.dist-info"
+_PLAIN = {
+    f"{_DIST}/METADATA": "Metadata-Version: 2.1\nName: plain-jupyter\nVersion: 1\n"
+    "Requires-Dist: jupyter-server>=2.20\n",
+    f"{_DIST}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    f"{_DIST}/entry_points.txt": "[console_scripts]\njupyter-lab = jupyter_server.serverapp:main\n",
+}
+
+
+@functools.cache
+def plain_jupyter() -> str:
+    """Return the path of a package whose `jupyter-lab` is Jupyter Server without JupyterLab."""
+    wheel = kept_folder() / "plain_jupyter-1-py3-none-any.whl"
+    with FileLock(kept_folder() / "plain.lock"):
+        if not wheel.exists():
+            record = [f"{name},," for name in [*_PLAIN, f"{_DIST}/RECORD"]]
+            with zipfile.ZipFile(wheel.with_suffix(".new"), "w") as archive:
+                for name, text in [*_PLAIN.items(), (f"{_DIST}/RECORD", "\n".join(record))]:
+                    archive.writestr(name, text)
+            wheel.with_suffix(".new").replace(wheel)
+    return str(wheel)
 
 
 def remove(folder: Path) -> None:

@@ -15,7 +15,7 @@ from traitlets.config import Config
 
 from binderprogress.deploy.standalone import Standalone
 
-from .packages import EXCLUDE, compile_jupyter, remove
+from .packages import EXCLUDE, compile_jupyter, plain_jupyter, remove
 
 T = TypeVar("T")
 
@@ -64,12 +64,14 @@ def running(folder: Path, **more: Any) -> Iterator[Running]:
     """Run a server with the local engine that launches what is below `folder`.
 
     Unless `more` says otherwise, the page of a launch starts it without asking, and environments
-    share files, which saves time. They are removed at the end.
+    share files and have no JupyterLab, which saves time. They are removed at the end.
     """
     compile_jupyter()
     config = Config(more)
     if "link_mode" not in config.LocalBuilder:
         config.LocalBuilder.link_mode = "hardlink"
+    if "base_packages" not in config.LocalBuilder:
+        config.LocalBuilder.base_packages = [plain_jupyter()]
     if "pass_environment" not in config.LocalBuilder:
         config.LocalBuilder.pass_environment = [EXCLUDE]
     if "confirm_foreign" not in config.Web:
