@@ -162,14 +162,21 @@ def build_launches(
     tracing : Tracing
     make_store : callable, optional
         Makes the channel store. The default is in memory. A backend that cannot go on with
-        launches after a restart always gets one in memory instead of one that keeps launches.
+        launches after a restart gets one in memory instead of one that keeps launches, unless
+        replicas share that.
     open_logs : callable, optional
         Returns the folder for the full logs of builds, with a store that keeps launches.
     host : str
         Where servers are started, for the history; empty: here.
+
+    Raises
+    ------
+    ConfigError
+        If replicas share the store, and the backend cannot go on with launches of another one.
     """
     store = make_store()
-    if isinstance(store, DurableStore) and not _is_resumable(backend):
+    if isinstance(store, DurableStore) and not (store.is_shared or _is_resumable(backend)):
+        parent.log.warning("Launches end with this server: its backend has no codec.")
         store = MemoryChannelStore()
     launches = LaunchManager(
         backend=backend,

@@ -322,7 +322,7 @@ class Build:
         if not self._backend.profile.builds_go_on:
             if self.starts >= _MOST_STARTS:
                 error = failure("server-restarted")
-                await self.writer.fail(error)
+                await self.writer.fail(error, log=self._log)
                 await self.channel.flush()
                 raise error
             self.starts += 1
@@ -410,7 +410,7 @@ class Build:
                 raise
             self._write_end(built)
             return built
-        await self.writer.fail(error)
+        await self.writer.fail(error, log=self._log)
         await self.channel.flush()
         raise error
 

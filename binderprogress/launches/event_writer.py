@@ -293,12 +293,18 @@ class Writer:
             attempt.step,
         )
 
-    async def fail(self, error: LaunchFailedError) -> None:
+    async def fail(
+        self, error: LaunchFailedError, *, log: logging.Logger | logging.LoggerAdapter[Any]
+    ) -> None:
         """Append a failure as the last event, and end the channel.
 
         If the launch is cancelled meanwhile, nothing is appended.
         """
-        diagnosis = await self._diagnosed(error)
+        try:
+            diagnosis = await self._diagnosed(error)
+        except Exception:  # such as if no thread can be started; viewers must see an end
+            log.exception("A failure cannot be diagnosed")
+            diagnosis = diagnosis_of(error)
         if self.channel.ended:
             return
         self.end(Phase.FAILED, redact(diagnosis.message) + "\n", **_fields(diagnosis))

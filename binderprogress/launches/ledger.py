@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from ..backends.codec import Codec
 from ..channels.base import ChannelStore
 from ..channels.durable import DurableStore, Lease, LeaseLimit
-from ..errors import LeaseLostError, StorageError
+from ..errors import ConfigError, LeaseLostError, StorageError
 from .retries import Waiting, while_away
 
 __all__ = ["AnyCodec", "Leased", "Ledger"]
@@ -38,10 +38,15 @@ class Ledger:
     ----------
     store : ChannelStore or None
     codec : Codec or None
-        Encodes what the backend needs; None: it cannot go on with launches.
+        Encodes what the backend needs; None: it cannot go on with launches after a restart.
     patience : float
         Seconds for which the store may be away.
     log : logging.Logger
+
+    Raises
+    ------
+    ConfigError
+        If the store is a durable one, and there is no codec.
     """
 
     def __init__(
@@ -53,9 +58,14 @@ class Ledger:
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self.store: DurableStore | None = None
-        """The store, if launches can go on after a restart."""
+        """The store, if it is a durable one."""
         self._codec = codec
-        if isinstance(store, DurableStore) and codec is not None:
+        if isinstance(store, DurableStore):
+            if codec is None:
+                raise ConfigError(
+                    "Launches cannot be stored in a database: this backend has no codec, so no "
+                    'server could go on with them. Set c.Storage.url = "memory".'
+                )
             self.store = store
         self._patience = patience
         self._log = log

@@ -214,7 +214,7 @@ class LaunchRunner:
         # A failed build ends with this event in its own channel, once for all its launches.
         if not launch.ended:
             try:
-                await launch.tail().fail(error)
+                await launch.tail().fail(error, log=self._log)
             except asyncio.CancelledError:
                 # The last event was written before the task was cancelled.
                 self._log.info("%r was cancelled", launch)

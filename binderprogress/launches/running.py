@@ -88,7 +88,7 @@ class RunningLaunches:
         task = asyncio.create_task(self._runner.run(launch), name=repr(launch))
         self.tasks[launch.id] = task
         # Not at the end of its run: a task that is cancelled before its first step never runs.
-        task.add_done_callback(lambda _: self._settle(launch))
+        task.add_done_callback(lambda done: self._settle(launch, done))
         launch.watched.add(lambda: self.watch(launch))
         self.watch(launch)
         store = self._ledger.store
@@ -205,12 +205,18 @@ class RunningLaunches:
     def _all_tasks(self) -> list[asyncio.Future[Any]]:
         return [*self.tasks.values(), *self._builds.tasks]
 
-    def _settle(self, launch: Launch) -> None:
+    def _settle(self, launch: Launch, done: asyncio.Task[None]) -> None:
         """Wait until the end of a launch is stored; its task is done."""
+        if not done.cancelled() and (error := done.exception()) is not None:
+            self._log.error("%r failed", launch, exc_info=error)
         if launch.is_lost or self._runner.is_handing_over:
             self._remove(launch)
             self._left(launch)
-        elif launch.closed and self._ledger.store is None:
+            return
+        if not launch.ended:
+            # Whatever went wrong: viewers must see an end.
+            launch.lose(failure("internal"))
+        if launch.closed and self._ledger.store is None:
             self._end(launch)
         else:
             task = asyncio.create_task(self._store(launch), name=f"end of {launch!r}")

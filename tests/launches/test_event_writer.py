@@ -222,7 +222,7 @@ async def test_numbers_times_and_the_bar_only_go_forward(writer: Writer) -> None
     write(writer, "a\n", phase=Phase.FETCHING)
     write(writer, "b\n", phase=Phase.BUILDING, step=numbered(3, 4))
     write(writer, "c\n", step=numbered(1, 4))
-    await writer.fail(failure("build-failed"))
+    await writer.fail(failure("build-failed"), log=LOG)
     written = events(writer)
     assert [e.id for e in written] == [2, 3, 4, 5]
     assert all(a.time < b.time and a.elapsed < b.elapsed for a, b in pairwise(written))
@@ -248,7 +248,7 @@ async def test_a_failure_that_only_an_exit_code_tells_is_explained_from_the_log(
 ) -> None:
     write(writer, "ERROR: No matching distribution found for six==99.99\n", phase=Phase.BUILDING)
     write(writer, "some more\n")
-    await writer.fail(failure("build-failed"))
+    await writer.fail(failure("build-failed"), log=LOG)
     end = events(writer)[-1]
     assert end.reason == "unsatisfiable-requirement"
     assert end.subject == "six==99.99"
@@ -261,7 +261,8 @@ async def test_a_failure_that_only_an_exit_code_tells_is_explained_from_the_log(
 async def test_a_failure_with_a_reason_keeps_it_whatever_the_log_says(writer: Writer) -> None:
     write(writer, "No space left on device\n")
     await writer.fail(
-        LaunchFailedError("It took too long.", reason="build-timeout", advice="Wait.")
+        LaunchFailedError("It took too long.", reason="build-timeout", advice="Wait."),
+        log=LOG,
     )
     end = events(writer)[-1]
     assert (end.reason, end.message, end.advice) == (
@@ -284,7 +285,7 @@ async def test_a_failure_is_explained_off_the_loop(
         return diagnose(*args, **options)
 
     monkeypatch.setattr(writing, "diagnose", waiting)
-    failing = asyncio.create_task(writer.fail(failure("build-failed")))
+    failing = asyncio.create_task(writer.fail(failure("build-failed"), log=LOG))
     await asyncio.sleep(0)
     assert not writer.channel.ended
     released.set()
@@ -304,7 +305,7 @@ async def test_what_is_cancelled_while_it_is_explained_ends_once(
         return diagnose([])
 
     monkeypatch.setattr(writing, "diagnose", explain)
-    failing = asyncio.create_task(writer.fail(failure("build-failed")))
+    failing = asyncio.create_task(writer.fail(failure("build-failed"), log=LOG))
     await asyncio.sleep(0)
     writer.cancel("cancelled")
     released.set()
@@ -318,7 +319,7 @@ async def test_the_reason_is_found_beyond_what_is_shown() -> None:
     for _ in range(20):
         write(writer, "a long line\n")
     write(writer, "OSError: No space left on device\n")
-    await writer.fail(failure("build-failed"))
+    await writer.fail(failure("build-failed"), log=LOG)
     assert events(writer)[-1].reason == "disk-full"
 
 
@@ -368,7 +369,7 @@ def test_a_problem_is_in_each_event_until_it_is_overcome(writer: Writer) -> None
 async def test_a_failure_has_its_own_reason_not_that_of_the_problem(writer: Writer) -> None:
     launching(writer)
     writer.show_problem(stuck())
-    await writer.fail(failure("hub-unreachable"))
+    await writer.fail(failure("hub-unreachable"), log=LOG)
     last = events(writer)[-1]
     assert (last.reason, last.problem, last.evidence) == ("hub-unreachable", "", [])
     writer.show_problem(stuck())
@@ -388,5 +389,5 @@ async def test_lines_about_an_earlier_pod_do_not_explain_a_failure(writer: Write
     write(writer, "0/2 nodes are available: 2 Insufficient nvidia.com/gpu.\n", pod="first")
     write(writer, "Successfully assigned default/kim to node-1\n", pod="second")
     write(writer, 'MountVolume.SetUp failed for volume "home" : mount failed\n', pod="second")
-    await writer.fail(failure("start-timeout"))
+    await writer.fail(failure("start-timeout"), log=LOG)
     assert events(writer)[-1].reason == "storage"

@@ -16,7 +16,7 @@ from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec
 from binderprogress.errors import NotFoundError, TooManyRequestsError
-from binderprogress.launches import Caller, Launch, LaunchManager
+from binderprogress.launches import Caller, Launch, LaunchManager, event_writer
 from binderprogress.launches.event_writer import Clock
 from binderprogress.launches.shared_builds import SharedBuilds
 
@@ -490,6 +490,47 @@ async def test_a_mistake_of_ours_is_told_without_its_traceback(
     if broken != "nothing":
         # The server's log has the traceback.
         assert any(r.exc_info for r in caplog.records if r.levelno >= logging.ERROR)
+
+
+class BugError(Exception):
+    """A mistake of ours."""
+
+
+@gen_test
+async def test_a_mistake_in_a_diagnosis_does_not_hide_the_failure(
+    make_manager: Make,
+    shared: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def diagnose(*_: object, **__: object) -> None:
+        raise BugError
+
+    monkeypatch.setattr(event_writer, "diagnose", diagnose)
+    manager = make_manager()
+    end = (await events_of(await start(manager, local(shared / "small"))))[-1]
+    assert (end.phase, end.reason) == (Phase.FAILED, "hub-unreachable")
+    await over(manager)
+    assert any(r.exc_info and r.exc_info[0] is BugError for r in caplog.records)
+
+
+@gen_test
+async def test_a_launch_whose_failure_cannot_be_written_has_an_end(
+    make_manager: Make,
+    shared: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise BugError
+
+    monkeypatch.setattr(event_writer.Writer, "fail", fail)
+    manager = make_manager()
+    end = (await events_of(await start(manager, local(shared / "small"))))[-1]
+    assert (end.phase, end.reason) == (Phase.FAILED, "internal")
+    await over(manager)
+    assert manager.running == 0
+    assert any(r.exc_info and r.exc_info[0] is BugError for r in caplog.records)
 
 
 @gen_test
