@@ -133,6 +133,7 @@ async def test_a_link_in_an_archive_is_not_followed_into_an_image(
                 image = item.image if isinstance(item, BuildResult) else ""
         except LaunchFailedError as error:
             said += str(error)
+    await builder.close()
     assert SECRET not in said
     if image:
         assert SECRET not in podman.run("run", "--rm", image, "cat", "/srv/runtime.txt")

@@ -41,6 +41,7 @@ async def test_a_record_becomes_an_image(
             log = [item async for item in builder.build(target)]
             assert isinstance(log[-1], BuildResult), log
             results.append(log[-1])
+    await builder.close()
     image = builder.image(target)
     assert image.endswith(":3242074")
     assert results == [BuildResult(image), BuildResult(image, found=True)]

@@ -550,6 +550,7 @@ async def test_repo2docker_fetches_a_record(
             assert item.image == images.image(target)
         elif (note := reader.read(str(item.raw))) is not None:
             log += note.message
+    await images.close()
     assert [line for line in lines if line not in log] == []
 
 
