@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from tests.support.postgresql import programs
+
 from . import (
     estimator,
     fanout,
@@ -20,6 +22,7 @@ from . import (
     many,
     memory,
     proxy,
+    replicas,
     report,
     startup,
     store,
@@ -97,6 +100,21 @@ BENCHMARKS = {
             "rate": _number(10.0, "events a second of each"),
             "seconds": _number(5.0),
             "names": _NAMES,
+        },
+    ),
+    "replicas": Benchmark(
+        replicas.compare,
+        replicas.table,
+        {
+            "launches": _number(200),
+            "rates": {
+                "flags": "--rate",
+                "nargs": "+",
+                "type": float,
+                "default": [1000.0, 2000.0, 5000.0, 10_000.0],
+                "help": "events a second of all launches, one after the other",
+            },
+            "seconds": _number(5.0),
         },
     ),
     "memory": Benchmark(
@@ -206,6 +224,9 @@ def main() -> None:
     if log.chromium() is None:
         print("log is left out: chromium is not installed.", file=sys.stderr)
         names.remove("log")
+    if programs() is None:
+        print("replicas is left out: PostgreSQL is not installed.", file=sys.stderr)
+        names.remove("replicas")
     for name in names:
         found = run(parser().parse_args([name]))
         print(tables[name](found), flush=True)

@@ -20,7 +20,7 @@ from binderprogress.core.timing.recent import quantile
 
 from .servers import payload
 from .servers.control import pin
-from .servers.running import cores, open_files, spawned
+from .servers.running import Cores, cores, open_files, spawned
 
 _REQUEST = b"GET %b HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
 _BATCH = 100
@@ -260,10 +260,10 @@ class Load:
 
 
 @contextmanager
-def load() -> Iterator[Load]:
-    """Run a process for viewers; it ends with the context."""
+def load(on: Cores | None = None) -> Iterator[Load]:
+    """Run a process for viewers, on these cores; it ends with the context."""
     ours, theirs = spawned.Pipe()
-    process = spawned.Process(target=_main, args=(theirs, cores().load))
+    process = spawned.Process(target=_main, args=(theirs, (on or cores()).load))
     process.start()
     theirs.close()
     try:

@@ -91,6 +91,12 @@ def _all() -> Iterator[tuple[str, str, Callable[[dict[str, Any]], float], str]]:
         "µs",
     )
     yield (
+        "PostgreSQL, 10,000 events/s: p99 from source to a viewer at the other server",
+        "≤ 100",
+        lambda r: float(r["replicas"]["rates"]["10000"]["p99_ms"]),
+        "ms",
+    )
+    yield (
         "50 launches, 500 viewers that come and go, 10 minutes: memory grows by",
         "< 1",
         lambda r: float(

@@ -10,10 +10,24 @@ from typing import Any
 
 import pytest
 
-from benchmarks import fanout, idle, ingest, late, many, proxy, report, startup, store, targets
+from benchmarks import (
+    fanout,
+    idle,
+    ingest,
+    late,
+    many,
+    proxy,
+    replicas,
+    report,
+    startup,
+    store,
+    targets,
+)
 from benchmarks.__main__ import BENCHMARKS, parser
 from benchmarks.load import _Viewer
 from benchmarks.servers import MISSING, SERVERS, payload
+
+from .support.postgresql import programs
 
 TABLES = {name: benchmark.table for name, benchmark in BENCHMARKS.items()}
 
@@ -66,6 +80,16 @@ def test_many_launches(name: str) -> None:
     result = many.compare(launches=8, rate=20, seconds=0.3, names=[is_there(name)])
     row = result["servers"][name]
     assert (row["lost"], row["complete"], row["delivered"]) == (0, 8, 8 * 6)
+
+
+@pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed")
+def test_viewers_at_the_other_replica() -> None:
+    result = replicas.compare(launches=6, rates=[60, 120], seconds=0.5)
+    for rate, row in result["rates"].items():
+        assert (row["lost"], row["complete"], row["delivered"]) == (0, 6, float(rate) * 0.5)
+        assert 0 < row["p50_ms"] <= row["p99_ms"]
+        assert sum(row["cpu_us_per_event"].values()) > 0
+    assert "6 launches" in replicas.table(result)
 
 
 def test_late_joiners() -> None:

@@ -94,24 +94,26 @@ class NoLauncher:
 
 
 @contextmanager
-def new_store(url: str) -> Iterator[ChannelStore]:
+def new_store(url: str, keys: str = "") -> Iterator[ChannelStore]:
     """Make where launches are kept: ``memory``, ``sqlite`` for a new file, or a database's URL."""
     if url == "memory":
         yield MemoryChannelStore()
         return
     with tempfile.TemporaryDirectory() as folder:
         file = f"sqlite:///{folder}/launches.sqlite"
-        yield DatabaseStore(file if url == "sqlite" else url, log=logging.getLogger(__name__))
+        address = file if url == "sqlite" else url
+        yield DatabaseStore(address, keys=keys, log=logging.getLogger(__name__))
 
 
 def main(connection: Connection, streams: int, options: dict[str, Any]) -> None:
-    with new_store(options.get("store", "memory")) as store:
-        asyncio.run(_serve(connection, streams, store))
+    with new_store(options.get("store", "memory"), options.get("keys", "")) as store:
+        asyncio.run(_serve(connection, streams, store, options.get("owner", "ada")))
 
 
-async def _serve(connection: Connection, streams: int, store: ChannelStore) -> None:
+async def _serve(connection: Connection, streams: int, store: ChannelStore, owner: str) -> None:
     builder = OrderedBuilder(streams)
-    limits = {"max_launches": streams, "abandon_after": 3600.0}
+    # Twice as many: replicas count the launches of all.
+    limits = {"max_launches": 2 * streams, "abandon_after": 3600.0}
     launches = LaunchManager(
         channels=store,
         backend=PairedBackend(builder, NoLauncher()),
@@ -123,7 +125,7 @@ async def _serve(connection: Connection, streams: int, store: ChannelStore) -> N
     sockets = bind_sockets(0, "127.0.0.1")
     HTTPServer(make_app(Web(launches=launches))).add_sockets(sockets)
     started = [
-        await launches.start(parse(f"gh/ada/penguins-{index}/HEAD"), Caller())
+        await launches.start(parse(f"gh/{owner}/penguins-{index}/HEAD"), Caller())
         for index in range(streams)
     ]
     for _ in started:

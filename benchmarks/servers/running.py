@@ -53,11 +53,15 @@ class Cores(NamedTuple):
     load: int | None
 
 
+ANY = Cores(None, None)
+"""All processes use all cores."""
+
+
 def cores() -> Cores:
     """Return which cores to use."""
     if hasattr(os, "sched_getaffinity") and len(own := sorted(os.sched_getaffinity(0))) > 1:
         return Cores(own[0], own[-1])
-    return Cores(None, None)
+    return ANY
 
 
 def open_files(wanted: int) -> int:
@@ -116,7 +120,9 @@ class Running:
 
 
 @contextmanager
-def running(name: str, *, streams: int = 1, **options: Any) -> Iterator[Running]:
+def running(
+    name: str, *, streams: int = 1, on: Cores | None = None, **options: Any
+) -> Iterator[Running]:
     """Run a server; it ends with the context.
 
     Parameters
@@ -125,9 +131,13 @@ def running(name: str, *, streams: int = 1, **options: Any) -> Iterator[Running]
         One of `SERVERS`.
     streams : int
         How many streams of events it has, each with its own path.
+    on : Cores, optional
+        Which cores to use.
+    **options
+        Of the module that runs the server.
     """
     ours, theirs = spawned.Pipe()
-    process = spawned.Process(target=_main, args=(name, theirs, streams, options, cores()))
+    process = spawned.Process(target=_main, args=(name, theirs, streams, options, on or cores()))
     process.start()
     theirs.close()
     try:
