@@ -24,6 +24,7 @@ from .ready_event import launch_request, ready_fields
 from .server_cleanups import ServerCleanups
 from .shared_builds import SharedBuilds
 from .stuck_spawn import StuckSpawn
+from .turns import MOST_AT_ONCE, Turns
 
 __all__ = ["LaunchRunner", "Timeouts"]
 
@@ -81,6 +82,8 @@ class LaunchRunner:
         self._grew = grew
         self._log = log
         self.cleanups = ServerCleanups(backend, ledger=ledger, timeout=timeouts.cleanup, log=log)
+        self._turns = Turns(MOST_AT_ONCE)
+        """Of launches that ask for a server that they have asked for before a restart."""
         self.is_handing_over = False
         """Whether this process ends, and a successor goes on with the launches."""
 
@@ -174,11 +177,17 @@ class LaunchRunner:
             )
         request = msgspec.structs.replace(request, attempt=writer.attempt)
         async with AsyncExitStack() as resources:
+            turn = None
+            if request.resumed:
+                turn = await resources.enter_async_context(self._turns.take())
             stuck = resources.enter_context(
                 StuckSpawn(writer.rules, patience=self._timeouts.stuck, report=writer.show_problem)
             )
             items = await resources.enter_async_context(aclosing(self._backend.launch(request)))
             async for item in items:
+                if turn is not None:
+                    # JupyterHub has answered.
+                    turn.end()
                 if isinstance(item, RunningServer):
                     return item
                 if isinstance(item, Attempt):

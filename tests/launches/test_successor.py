@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 import msgspec
@@ -24,9 +25,12 @@ from binderprogress.core.log.reasons import failure
 from binderprogress.core.phases import Phase
 from binderprogress.errors import NotFoundError, StorageError
 from binderprogress.launches import Caller, Launch, LaunchManager
+from binderprogress.launches import runner as runner_module
 from binderprogress.launches import successor as successor_module
 from binderprogress.launches.stored import cleanup_lease, decode_build, encode
+from binderprogress.launches.turns import Turns
 
+from ..support.asynchronous import asynchronous
 from ..support.durable import DurableMemoryStore, Memory
 from .parts import WITHIN, Feed, children_named, events_of, gen_test, keys, log_of, said, until
 
@@ -301,6 +305,73 @@ async def test_launches_that_share_a_build_share_it_afterwards(
             assert events[-1].phase is Phase.READY
         assert feed.waiting == 0
     assert len({request.key for request in life.servers.asked}) == 2
+
+
+class Crowd(Servers):
+    """Servers that answer the requests after a restart one by one, when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[asyncio.Event] = []
+        self.came = asyncio.Event()
+
+    async def launch(
+        self, request: LaunchRequest[ResolvedSpec, object]
+    ) -> AsyncGenerator[Record | Attempt | RunningServer, None]:
+        if request.resumed:
+            answer = asyncio.Event()
+            self.waiting.append(answer)
+            self.came.set()
+            await answer.wait()
+        async with aclosing(super().launch(request)) as items:
+            async for item in items:
+                yield item
+
+
+@gen_test
+async def test_only_a_few_launches_ask_at_the_same_time_after_a_restart(
+    life: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_module, "Turns", lambda _: Turns(2, patience=10 * WITHIN))
+    crowd = life.servers = Crowd()
+    await life.begin()
+    async with Feed(tmp_path / "repository") as feed:
+        launches = [await life.start(feed) for _ in range(5)]
+        (await feed.build()).finish()
+        for launch in launches:
+            await until(launch, said("Spawning server"))
+        await life.restart()
+        for answered in range(5):
+            async with asyncio.timeout(WITHIN):
+                while len(crowd.waiting) < min(answered + 2, 5):
+                    crowd.came.clear()
+                    await crowd.came.wait()
+            # Whoever else would ask has had the time.
+            await asyncio.sleep(0)
+            assert len(crowd.waiting) == min(answered + 2, 5)
+            crowd.waiting[answered].set()
+        crowd.start()
+        for launch in launches:
+            assert (await events_of(await life.find(launch)))[-1].phase is Phase.READY
+
+
+@asynchronous(30)
+async def test_a_launch_without_an_answer_does_not_hold_up_others_for_long() -> None:
+    turns = Turns(1, patience=0.01)
+    async with turns.take(), turns.take():
+        pass
+
+
+@asynchronous(30)
+async def test_a_turn_that_is_ended_twice_is_given_back_once() -> None:
+    turns = Turns(1)
+    async with turns.take() as turn:
+        turn.end()
+        turn.end()
+    async with turns.take():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0), turns.take():
+                pass
 
 
 @gen_test

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from random import uniform
 from time import monotonic
 from typing import Any, Protocol
 from urllib.parse import urljoin
@@ -42,6 +43,9 @@ LONGEST_PAUSE = 60.0
 
 _LONGEST_BACKOFF = 15.0
 """Maximum seconds between two attempts, if JupyterHub does not say when to try again."""
+
+_SPREAD = 0.25
+"""By how much later than JupyterHub says a request may be tried again."""
 
 _EVENT_PATIENCE = 3
 """A stream without events ends after this many times `idle_timeout`."""
@@ -300,7 +304,10 @@ class HubApi:
 
 def _pause_after(error: Exception) -> bool | float:
     """Return whether to try again, or the seconds after which."""
-    return isinstance(error, NoAnswerError) and (error.retry_after or True)
+    if not isinstance(error, NoAnswerError):
+        return False
+    # Not all launches at the same moment.
+    return error.retry_after * uniform(1.0, 1.0 + _SPREAD) or True  # noqa: S311 - no secret
 
 
 async def _records(
