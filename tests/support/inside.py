@@ -185,6 +185,8 @@ class PlayedLauncher(LoggingConfigurable):
         self.traceparents: list[str] = []
         self.deleted: list[str] = []
         self.failures: list[Exception] = []
+        self.refusal: Exception | None = None
+        """How removals are answered now."""
         self.hold: asyncio.Event | None = None
         self.events = [
             {"progress": 0, "message": "Server requested"},
@@ -230,6 +232,8 @@ class PlayedLauncher(LoggingConfigurable):
         if request["method"] != "DELETE":
             return
         self.deleted.append(f"{request['method']} {url}")
+        if self.refusal is not None:
+            raise self.refusal
         if "gone" in url:
             raise HTTPClientError(404)
 

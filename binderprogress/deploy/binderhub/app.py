@@ -25,6 +25,7 @@ from ...errors import BinderProgressError
 from ...history.config import History
 from ...web.config import Web
 from ...web.launch_ids import without_launch_ids
+from ...web.metrics import CleanupCollector
 from ...web.static import StaticHandler
 from ..composition import build_launches, with_defaults
 from ..jupyterhub_access import JupyterHubAccess
@@ -85,9 +86,8 @@ class BinderProgress(LoggingConfigurable):
         }
         limits = _limits(hub)
         self.config = with_defaults(self.config, {"Web": web, "LaunchManager": limits})
-        backend = PairedBackend(
-            BinderHubBuilder(settings, parent=self), BinderHubLauncher(settings, parent=self)
-        )
+        launcher = BinderHubLauncher(settings, parent=self)
+        backend = PairedBackend(BinderHubBuilder(settings, parent=self), launcher)
         self.tracing = Tracing(parent=self)
         storage = Storage(parent=self)
         self.launches = build_launches(
@@ -112,6 +112,8 @@ class BinderProgress(LoggingConfigurable):
             origins_setting="c.BinderHub.cors_allow_origin",
             **_login(hub, settings),
         )
+        cleanups = CleanupCollector(lambda: len(launcher.cleanups.outstanding()))
+        self._collectors = [*self.web.collectors, cleanups]
 
     def attach(self, app: Application) -> None:
         """Add our endpoints in front of BinderHub's."""
@@ -119,7 +121,7 @@ class BinderProgress(LoggingConfigurable):
         app.settings["log_function"] = without_launch_ids(app.settings["log_function"])
         app.add_handlers(".*", self._rules(app.settings))
         # /metrics shows everything that is registered.
-        for collector in self.web.collectors:
+        for collector in self._collectors:
             REGISTRY.register(collector)
 
     async def open(self) -> None:
@@ -140,7 +142,7 @@ class BinderProgress(LoggingConfigurable):
         hand_over : bool
             Whether the next process goes on with launches that are stored.
         """
-        for collector in self.web.collectors:
+        for collector in self._collectors:
             REGISTRY.unregister(collector)
         await self.launches.close(hand_over=hand_over)
         await asyncio.to_thread(self.launches.history.close)

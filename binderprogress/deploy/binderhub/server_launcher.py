@@ -15,8 +15,11 @@ from tornado.web import HTTPError
 from traitlets.config import LoggingConfigurable
 
 from ...backends.base import Attempt, BuildResult, LaunchItems, LaunchRequest, RunningServer
+from ...backends.jupyterhub.api import NoAnswerError
+from ...backends.jupyterhub.cleanups import Cleanup, Cleanups
 from ...core.log.diagnosis import diagnose
 from ...core.log.reader import Record
+from ...core.log.reasons import failure
 from ...errors import LaunchFailedError
 from .event_log import emit_launch
 from .quota import check_quota
@@ -26,6 +29,12 @@ __all__ = ["BinderHubLauncher"]
 
 
 BinderHubRequest = LaunchRequest[BinderHubResolvedSpec, BuildResult]
+
+_PAUSE = 1.0
+"""Seconds before the second attempt to remove a server."""
+
+_STOP_TIMEOUT = 60.0
+"""Seconds within which a server must have stopped, or it is tried again."""
 
 
 class _Server:
@@ -51,6 +60,8 @@ class BinderHubLauncher(LoggingConfigurable):
         self._settings = settings
         self._launcher = settings["launcher"]
         self._servers: dict[str, list[_Server]] = {}
+        self.cleanups = Cleanups(self._remove, pause=_PAUSE, log=self.log)
+        """The servers that are still to be removed."""
 
     # -- the protocol of `base.Launcher`
 
@@ -63,7 +74,12 @@ class BinderHubLauncher(LoggingConfigurable):
             first = request.attempt
             if request.resumed:
                 # Its token is not known any more, so it cannot be used.
-                await self._stop_one(self._new_server(request, first))
+                try:
+                    await self._stop_one(self._new_server(request, first))
+                except (NoAnswerError, LaunchFailedError) as error:
+                    self.log.warning(
+                        "The server for %s is not removed yet: %s", request.name, error
+                    )
                 first += 1
                 yield Attempt(first, "BinderHub was restarted while the server was starting.")
             for attempt in range(first, max(retries, first) + 1):
@@ -88,22 +104,35 @@ class BinderHubLauncher(LoggingConfigurable):
                 delay *= 2
 
     async def stop(self, request: BinderHubRequest) -> None:
-        """Stop the servers of a request; see `base.Launcher.stop`."""
+        """Stop the servers of a request; see `base.Launcher.stop`.
+
+        If that fails, it is retried in the background, unless a server is the only one of its user.
+
+        Raises
+        ------
+        LaunchFailedError
+            If the first attempt fails.
+        """
         servers = self._servers.pop(request.key, [])
         if request.resumed and not servers:
             servers = [self._new_server(request, request.attempt)]
-        for server in servers:
-            await self._stop_one(server)
+        results = await asyncio.gather(*map(self._stop_one, servers), return_exceptions=True)
+        for error in results:
+            if isinstance(error, NoAnswerError):
+                raise failure("hub-unreachable", str(error)) from error
+            if error is not None:
+                raise error
 
-    async def _stop_one(self, server: _Server) -> None:
-        user = quote(server.user, safe="@~")
-        if server.ours:
-            await self._stop_server(user, server.name)
-        if self._launcher.create_user:
-            await self._delete(f"users/{user}")
+    async def removed(self, request: BinderHubRequest) -> bool:
+        """Wait for the removal of the servers of a request; see `base.Remover.removed`."""
+        attempts = range(1, max(self._launcher.retries, request.attempt + 1) + 1)
+        servers = [self._new_server(request, attempt) for attempt in attempts]
+        done = [self._is_unique(one) and await self._is_removed(one) for one in servers]
+        return all(done)
 
     async def close(self) -> None:
-        """Do nothing: the connections belong to BinderHub."""
+        """Give up clean-ups. The connections belong to BinderHub."""
+        await self.cleanups.close()
 
     def new_key(self, resolved: BinderHubResolvedSpec) -> str:
         """Return a name that BinderHub chooses; see `base.KeyMaker`."""
@@ -153,8 +182,51 @@ class BinderHubLauncher(LoggingConfigurable):
 
     # -- stopping
 
+    def _is_unique(self, server: _Server) -> bool:
+        """Whether no later launch has a server of the same name."""
+        return bool(server.name or self._launcher.create_user)
+
+    def _cleanup(self, server: _Server) -> Cleanup:
+        user = quote(server.user, safe="@~")
+        return Cleanup(user, server.name, with_user=self._launcher.create_user)
+
+    async def _stop_one(self, server: _Server) -> None:
+        if not server.ours:
+            return
+        if self._is_unique(server):
+            await self.cleanups.run(self._cleanup(server))
+        else:
+            await self._remove(self._cleanup(server))
+
+    async def _is_removed(self, server: _Server) -> bool:
+        return await self.cleanups.done(self._cleanup(server))
+
+    async def _remove(self, cleanup: Cleanup) -> None:
+        """Stop and remove a server, and its user if that was created for it.
+
+        Raises
+        ------
+        NoAnswerError, LaunchFailedError
+            If that is not done.
+        """
+        try:
+            async with asyncio.timeout(_STOP_TIMEOUT):
+                await self._stop_server(cleanup.user, cleanup.server)
+            if cleanup.with_user:
+                await self._delete(f"users/{cleanup.user}")
+        except HTTPClientError as error:
+            message = f"A request to JupyterHub failed: {error}"
+            if error.code < 500 and error.code != 429:
+                raise failure("hub-refused", message) from error
+            raise NoAnswerError(message) from error
+        except TimeoutError:
+            message = f"The server did not stop within {_STOP_TIMEOUT:g} seconds."
+            raise NoAnswerError(message) from None
+        except OSError as error:
+            raise NoAnswerError(f"JupyterHub cannot be reached: {error}") from error
+
     async def _stop_server(self, user: str, name: str) -> None:
-        """Stop a server and wait for its end. `LaunchManager.cleanup_timeout` limits the wait."""
+        """Stop a server and wait for its end."""
         # Otherwise, the entry of a named server remains, and counts toward the user's limit.
         body = b'{"remove": true}' if name else None
         await self._delete(
