@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..channels.base import Broadcast
@@ -69,9 +70,39 @@ class Waiting:
         if self.is_shown:
             self._show(False)
 
+    @contextmanager
+    def outage(self) -> Iterator[Outage]:
+        """Return an outage that has not begun. It ends with the context."""
+        outage = Outage(self)
+        try:
+            yield outage
+        finally:
+            outage.end()
+
     def _show(self, is_shown: bool) -> None:
         self.is_shown = is_shown
         self.changed.notify()
+
+
+class Outage:
+    """What counts as waiting from the first failure to the next success."""
+
+    def __init__(self, waiting: Waiting) -> None:
+        self._waiting = waiting
+        self._has_begun = False
+
+    def begin(self, problem: str) -> None:
+        """Note a failure."""
+        self._waiting.problem = problem
+        if not self._has_begun:
+            self._has_begun = True
+            self._waiting.begin()
+
+    def end(self) -> None:
+        """Note a success."""
+        if self._has_begun:
+            self._has_begun = False
+            self._waiting.end()
 
 
 async def while_away(

@@ -112,21 +112,26 @@ class Successor:
         """Look for launches of other replicas that are gone, and for logs that are too old."""
         loop = asyncio.get_running_loop()
         due = loop.time()
-        while True:
-            if loop.time() >= due:
-                due = loop.time() + _SWEEP
-                await self._sweep()
-            try:
-                async with asyncio.timeout(_LOOK):
-                    await self._wanted.wait()
-            except TimeoutError:
-                pass
-            self._wanted.clear()
-            try:
-                if self._store.is_shared or self._later:
-                    await self._go_on()
-            except StorageError as error:
-                self._log.warning("Cannot look for abandoned launches: %s", error)
+        # Launches that this replica follows need the store, and request nothing of it.
+        with self._ledger.waiting.outage() as outage:
+            while True:
+                if loop.time() >= due:
+                    due = loop.time() + _SWEEP
+                    await self._sweep()
+                try:
+                    async with asyncio.timeout(_LOOK):
+                        await self._wanted.wait()
+                except TimeoutError:
+                    pass
+                self._wanted.clear()
+                try:
+                    if self._store.is_shared or self._later:
+                        await self._go_on()
+                except StorageError as error:
+                    self._log.warning("Cannot look for abandoned launches: %s", error)
+                    outage.begin(str(error))
+                else:
+                    outage.end()
 
     async def _sweep(self) -> None:
         running = {build.id for build in self._builds.running}

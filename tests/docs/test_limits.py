@@ -17,6 +17,7 @@ from binderprogress.channels.config import Storage
 from binderprogress.deploy import logs
 from binderprogress.deploy.composition import CONFIGURABLES
 from binderprogress.deploy.standalone import Standalone
+from binderprogress.launches.turns import MOST_AT_ONCE
 from binderprogress.web import config as web_config
 from binderprogress.web import server
 
@@ -33,6 +34,7 @@ FIXED = {
     "unread bytes of one client": server._READ_BUFFER,
     "connections that the system queues": server._BACKLOG,
     "queries of the history at the same time": web_config._MOST_QUERIES,
+    "launches that ask for their servers at the same time after a restart": MOST_AT_ONCE,
     "servers that are still to be removed from JupyterHub": cleanups._MOST,
     "progress events of one server": progress._MOST_EVENTS,
     "size of a response of another server": LONGEST_RESPONSE,

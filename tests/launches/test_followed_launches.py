@@ -294,6 +294,29 @@ async def test_viewers_at_another_replica_keep_a_launch(replicas: Replicas, tmp_
 
 
 @gen_test
+async def test_a_replica_that_only_shows_launches_says_that_the_store_is_away(
+    replicas: Replicas, tmp_path: Path
+) -> None:
+    one, other = await replicas.begin(), await replicas.begin()
+    async with Feed(tmp_path / "repository") as feed:
+        launch = await one.start(feed)
+        build = await feed.build()
+        shown = await other.find(launch)
+        changed = asyncio.Event()
+        other.manager.storage.changed.add(changed.set)
+        for is_away in (True, False):
+            one.store.away = other.store.away = is_away
+            async with asyncio.timeout(WITHIN):
+                while other.manager.storage.is_shown != is_away:
+                    await changed.wait()
+                    changed.clear()
+        build.finish()
+        replicas.servers.start()
+        check(await events_of(shown))
+    assert not other.manager.storage.count
+
+
+@gen_test
 async def test_what_has_no_event_yet_is_not_found(replicas: Replicas) -> None:
     one, other = await replicas.begin(), await replicas.begin()
     spec = one.manager._ledger.codec.encode(parse("gh/ada/analysis/HEAD"))
