@@ -39,6 +39,7 @@ class Server:
         until = time.monotonic() + 30
         while state["phase"] != "failed":
             assert time.monotonic() < until
+            time.sleep(0.02)
             state = requests.get(answer.json()["state_url"], timeout=30).json()
         return str(state["phase"])
 

@@ -82,6 +82,7 @@ class Viewer(threading.Thread):
                 self._follow(last)
             except requests.RequestException:
                 self.cuts += 1
+                time.sleep(0.05)
 
     def _follow(self, last: int) -> None:
         with requests.get(
@@ -241,6 +242,7 @@ def test_a_log_outlives_its_launch_and_its_server(
             deadline = time.monotonic() + WITHIN
             while requests.get(links["state_url"], timeout=WITHIN).status_code != 404:
                 assert time.monotonic() < deadline
+                time.sleep(0.1)
             for path in ("builds", "api/builds"):
                 log = requests.get(f"{url}{path}/{build_id}/log", timeout=WITHIN).text
                 assert "no luck\n" in log
