@@ -149,9 +149,9 @@ def make_repository(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def demo(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def demo(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """The real demo: its first line, as JSON."""
-    log = tmp_path_factory.mktemp("demo") / "log"
+    env, log = environment(cache, jupyterlab=True), tmp_path_factory.mktemp("demo") / "log"
     with program("binderprogress", "demo", "--port", "0", "--json", env=env, log=log) as running:
         line = running.line(timeout=60)
         assert line, log.read_text()

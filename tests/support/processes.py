@@ -16,7 +16,7 @@ from typing import IO
 
 import psutil
 
-from .packages import EXCLUDE, compile_jupyter
+from .packages import EXCLUDE, compile_jupyter, plain_jupyter
 
 MARK = "BINDERPROGRESS_TEST"
 BIN = Path(sys.executable).parent
@@ -96,17 +96,26 @@ def program(*arguments: str, env: dict[str, str], log: Path) -> Iterator[Program
             running.wait(10)
 
 
-def environment(cache: Path) -> dict[str, str]:
+def environment(cache: Path, *, jupyterlab: bool = False) -> dict[str, str]:
     """Return variables under which our caches are empty, and uv's is that of the tests.
 
     Environments share files, to save time: none of the tests changes an installed package in them.
     Builds see the mark of their `Program`, too, so that its family is found whole.
+
+    Parameters
+    ----------
+    cache : Path
+        The folder of the caches.
+    jupyterlab : bool
+        Whether environments have all that they have by default. Without it, servers start earlier.
     """
-    config = cache / "config" / "binderprogress_config.py"
+    config = cache / ("config-jupyterlab" if jupyterlab else "config") / "binderprogress_config.py"
     config.parent.mkdir(parents=True, exist_ok=True)
+    packages = [plain_jupyter(), "ipykernel"]
     config.write_text(
         f"c.GitResolver.pass_environment = {[MARK, EXCLUDE]}\n"
         "c.LocalBuilder.link_mode = 'hardlink'\n"
+        + ("" if jupyterlab else f"c.LocalBuilder.base_packages = {packages}\n")
     )
     compile_jupyter()
     return {

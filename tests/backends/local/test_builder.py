@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from binderprogress.backends.base import BuildResult, Record, ResolvedSpec
+from binderprogress.backends.local import detect_program
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.backends.local.marker import MARKER
 from binderprogress.core.log.diagnosis import Diagnosis, diagnose
@@ -393,9 +394,23 @@ BESIDE = {
 }
 
 
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_files_that_need_an_engine_are_detected(
+    name: str, make_repository: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {name: UNSUPPORTED[name], **BESIDE.get(name, {})}
+    monkeypatch.chdir(make_repository(files=files))
+    problem = detect_program._detect().problem
+    assert f"{name} is not supported" in problem
+    found = diagnose([problem])
+    assert found.reason == "unsupported-file"
+    assert name.removeprefix(".") in found.message
+
+
 @asynchronous(60)
 async def test_files_that_need_an_engine(builder: LocalBuilder, make_repository: Make) -> None:
-    cases = {name: {name: text, **BESIDE.get(name, {})} for name, text in UNSUPPORTED.items()}
+    names = ("apt.txt", ".binder/Dockerfile")
+    cases = {name: {name: UNSUPPORTED[name], **BESIDE.get(name, {})} for name in names}
     for name, result in (await build_all(builder, make_repository, cases)).items():
         found = result.diagnosis
         assert found.reason == "unsupported-file", result.log
