@@ -176,7 +176,11 @@ def test_notebooks_that_run(check: Check, site: Site) -> None:
 
 def test_code_on_a_server_that_the_command_starts(check: Check, site: Site) -> None:
     config = site.folder / "config.py"
-    config.write_text(f"c.LocalBuilder.environments = {str(site.folder / 'environments')!r}\n")
+    config.write_text(
+        f"c.LocalBuilder.environments = {str(site.folder / 'environments')!r}\n"
+        f"c.LocalBuilder.base_packages = {[plain_jupyter(), 'ipykernel']!r}\n"
+        "c.LocalBuilder.link_mode = 'hardlink'\n"
+    )
     done = check(site.repository, "--json", "-f", config)
     assert (done.code, done.err) == (0, "")
     assert list(done.cases) == ["build", "launch", "kernel"]
