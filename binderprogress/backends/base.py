@@ -29,6 +29,7 @@ __all__ = [
     "Attempt",
     "Backend",
     "BackendProfile",
+    "BuildCanceller",
     "BuildItems",
     "BuildResult",
     "Builder",
@@ -359,6 +360,18 @@ class Remover(Protocol):
         ...
 
 
+@runtime_checkable
+class BuildCanceller(Protocol):
+    """What a builder or backend may be besides: able to end builds that go on without it.
+
+    See `BackendProfile.builds_go_on`.
+    """
+
+    async def cancel_build(self, resolved: Any) -> None:
+        """End a build that nobody waits for."""
+        ...
+
+
 class Backend(Builder[S, R, B], Launcher[R, B], Protocol[S, R, B]):
     """Resolves specs, builds environments, and launches and stops Jupyter servers."""
 
@@ -403,6 +416,11 @@ class PairedBackend(Generic[S, R, B]):
     def build(self, resolved: R) -> AsyncGenerator[Record | Attempt | B, None]:
         """Build the environment, or find an existing one; see `Builder.build`."""
         return self.builder.build(resolved)
+
+    async def cancel_build(self, resolved: R) -> None:
+        """End a build that nobody waits for; see `BuildCanceller`."""
+        if isinstance(self.builder, BuildCanceller):
+            await self.builder.cancel_build(resolved)
 
     def new_key(self, resolved: R) -> str:
         """Return a key for a request; see `KeyMaker`."""

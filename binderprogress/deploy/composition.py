@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 from prometheus_client.registry import Collector
@@ -38,6 +38,9 @@ from ..web.metrics import CleanupCollector, UpstreamCollector
 from ..web.server import HttpServer
 from .extensions import Extensions
 from .tracing import Tracing
+
+if TYPE_CHECKING:
+    from ..backends.kubernetes.builder import KubernetesBuilder
 
 __all__ = [
     "CONFIGURABLES",
@@ -68,7 +71,7 @@ CONFIGURABLES: list[type[Configurable]] = [
 ]
 """The classes that have settings, besides the server's own."""
 
-AnyBuilder = LocalBuilder | Repo2dockerBuilder
+AnyBuilder: TypeAlias = "LocalBuilder | Repo2dockerBuilder | KubernetesBuilder"
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +80,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     backend : Backend
-    builder : LocalBuilder, Repo2dockerBuilder or None
+    builder : LocalBuilder, Repo2dockerBuilder, KubernetesBuilder or None
         None in front of BinderHubs.
     launcher : HubLauncher or None
         None in front of BinderHubs.
@@ -118,7 +121,7 @@ def build_backend(
     parent : LoggingConfigurable
     config : Config
     engine : str
-        "local", "docker" or "podman".
+        "local", "docker", "podman" or "kubernetes".
     launcher : HubLauncher
     hub_check : callable
         Checks JupyterHub.
@@ -127,6 +130,12 @@ def build_backend(
     if engine == "local":
         require("local", "filelock", "repo2docker", "uv")
         builder = LocalBuilder(parent=parent, config=config)
+    elif engine == "kubernetes":
+        require("kubernetes", "escapism", "kubernetes_asyncio")
+        # Imported here, because it takes as long as everything else.
+        from ..backends.kubernetes.builder import KubernetesBuilder
+
+        builder = KubernetesBuilder(parent=parent, config=config)
     else:
         require("repo2docker", "repo2docker")
         builder = Repo2dockerBuilder(parent=parent, config=config, engine=engine)

@@ -54,13 +54,14 @@ class Server(LoggingConfigurable):
     """
 
     engine = Enum(
-        ["local", "docker", "podman"],
+        ["local", "docker", "podman", "kubernetes"],
         "local",
         help="""
         What builds and runs environments.
 
         local: virtual environments and processes of this user, without isolation.
         docker, podman: images and containers.
+        kubernetes: images, in pods of a cluster. It needs a JupyterHub there (HubLauncher.url).
         """,
     ).tag(config=True)
 
@@ -360,6 +361,11 @@ class Standalone(Server):
         super().__init__(**kwargs)
         self._own: OwnJupyterHub | None = None
         if self.launcher is not None and not self.launcher.url:
+            if self.engine == "kubernetes":
+                raise ConfigError(
+                    "The engine 'kubernetes' needs a JupyterHub in the cluster. Set "
+                    "c.HubLauncher.url to its address, and c.HubLauncher.api_token."
+                )
             builder = self.builder
             self._own = OwnJupyterHub(
                 engine=self.engine,

@@ -11,6 +11,7 @@ from typing import Any
 
 from .._temporary import stale_folders
 from ..backends.local.builder import LocalBuilder
+from ..backends.repo2docker.builder import Repo2dockerBuilder
 from .composition import AnyBuilder
 
 __all__ = ["sweep"]
@@ -40,7 +41,7 @@ async def sweep(
         log.warning("Folders of earlier runs could not be removed: %s", error)
     if isinstance(builder, LocalBuilder):
         await asyncio.to_thread(builder.remove_incomplete)
-    elif builder is not None:
+    elif isinstance(builder, Repo2dockerBuilder):
         await builder.remove_stopped_builds()
         await builder.shrink()
 

@@ -361,6 +361,7 @@ class Build:
             await self.end_lease()
             if self.channel.failure is not None:
                 raise await self.ownership.loss(self.channel.failure) from self.channel.failure
+            await self.ownership.cancel(self._backend, self.resolved, self._log)
             raise
         finally:
             self.full_log.close()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from typing import Any
 
-from ..backends.base import BuildResult
+from ..backends.base import AnyBackend, BuildCanceller, BuildResult
 from ..core.log.reasons import failure
 from ..errors import (
     BinderProgressError,
@@ -18,6 +19,8 @@ from ..errors import (
 from .ledger import Leased, Ledger
 
 __all__ = ["BuildLease"]
+
+Log = logging.Logger | logging.LoggerAdapter[Any]
 
 
 class BuildLease:
@@ -58,6 +61,14 @@ class BuildLease:
             # It has just ended, or is ending.
             await self._ledger.begin(self._build)
         self.own()
+
+    async def cancel(self, backend: AnyBackend, resolved: Any, log: Log) -> None:
+        """End a build that goes on without this process, and that nobody waits for."""
+        if isinstance(backend, BuildCanceller):
+            try:
+                await backend.cancel_build(resolved)
+            except Exception:
+                log.exception("The build of %s cannot be ended", self._key)
 
     def own(self) -> None:
         """Note that this replica owns it."""

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from ..kubernetes.pods import event_line
 from ..phases import Phase
 from ..redact import redact
 from .steps import HUB_AWAY, QUEUED, Step, StepReader
@@ -27,6 +28,7 @@ __all__ = [
     "Record",
     "clean",
     "from_binderhub",
+    "from_build_pod",
     "from_jupyterhub",
     "pod_of",
 ]
@@ -40,10 +42,10 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     source : str
         The program that sent it.
     raw : str or dict
-        A line of a log (repo2docker), or an event (JupyterHub, BinderHub).
+        A line of a log (repo2docker), or an event (JupyterHub, BinderHub, Kubernetes).
     """
 
-    source: Literal["repo2docker", "jupyterhub", "binderhub"]
+    source: Literal["repo2docker", "jupyterhub", "binderhub", "kubernetes"]
     raw: str | dict[str, Any]
 
 
@@ -231,6 +233,8 @@ def ended(text: str) -> str:
     return text.removesuffix("\n").removesuffix("\r") + "\n"
 
 
+# The container is running, but the Jupyter server in it does not respond yet.
+_STARTED = Step("answering", "Waiting for the server to respond")
 # Reasons of Kubernetes' pod events, and the steps that they begin.
 _KUBERNETES_STEPS = {
     "FailedScheduling": Step("waiting-for-node", "Waiting for a node"),
@@ -240,8 +244,7 @@ _KUBERNETES_STEPS = {
     "Pulling": Step("pulling", "Pulling the image"),
     "Pulled": Step("pulled", "Pulled the image"),
     "Created": Step("created", "Created the container"),
-    # The container is running, but the Jupyter server in it does not respond yet.
-    "Started": Step("answering", "Waiting for the server to respond"),
+    "Started": _STARTED,
     "BackOff": Step("retrying", "Retrying after a failure"),
     "Failed": Step("retrying", "Retrying after a failure"),
     "FailedMount": Step("waiting-for-storage", "Waiting for storage"),
@@ -327,6 +330,14 @@ def pod_of(record: dict[str, Any]) -> str:
     return uid if isinstance(uid, str) else ""
 
 
+def from_build_pod(event: dict[str, Any]) -> Note:
+    """Make a note of an event of Kubernetes about the pod of a build."""
+    event = clean(event)
+    step = _KUBERNETES_STEPS.get(str(event.get("reason")))
+    # What is started here is the build, whose log begins now.
+    return Note(message=event_line(event), step=None if step is _STARTED else step)
+
+
 BINDERHUB_PHASES = {
     "waiting": Phase.WAITING,
     "fetching": Phase.FETCHING,
@@ -374,4 +385,6 @@ class Normalizer:
             return self._reader.read(raw)
         if record.source == "jupyterhub":
             return from_jupyterhub(raw)
+        if record.source == "kubernetes":
+            return from_build_pod(raw)
         return from_binderhub(raw, self._reader)

@@ -1,0 +1,1 @@
+"""Builds images in pods on Kubernetes."""

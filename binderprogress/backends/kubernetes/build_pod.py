@@ -1,0 +1,234 @@
+"""One build in a pod: creates or joins it, and reads what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
+from typing import Any
+
+from ...core.kubernetes.pods import END_REASONS, PodState, event_line, read_state
+from ...core.log.diagnosis import diagnose
+from ...core.log.reader import Record
+from ...core.log.reasons import failure
+from ...errors import LaunchFailedError
+from .api import KubeApi, KubeError
+from .follow_log import LogFollower
+from .manifest import CONTAINER, built_image
+from .watcher import PodWatcher, WatchedPod
+
+__all__ = ["BuildPod", "refused"]
+
+# Lines of the log, or events, that wait for whoever reads them.
+_MOST_WAITING = 1000
+# Lines of Kubernetes that are kept to say why it failed.
+_MOST_LINES = 50
+# Reasons of events that say that a container cannot be made, and that it is made.
+_NOT_STARTED = {"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"}
+_GOES_ON = {"SuccessfulAttachVolume", "Pulling", "Pulled", "Created"}
+
+
+def refused(error: KubeError) -> LaunchFailedError:
+    """Return the failure if the API server refuses a pod: a quota, an admission, our rights."""
+    diagnosis = diagnose([error.message], otherwise="build-failed", kind="spawn")
+    return diagnosis.error(f"Kubernetes does not accept the build: {error.message}")
+
+
+class BuildPod:
+    """Follows the pod of a build.
+
+    Parameters
+    ----------
+    api : KubeApi
+    watcher : PodWatcher
+        Which has been opened.
+    manifest : mapping
+        The pod, if it has to be created.
+    start_timeout : float
+        Seconds for which something may keep it from starting.
+    log : logging.Logger
+    """
+
+    def __init__(
+        self,
+        api: KubeApi,
+        watcher: PodWatcher,
+        manifest: Mapping[str, Any],
+        *,
+        start_timeout: float,
+        log: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
+        self._api = api
+        self._watcher = watcher
+        self._manifest = manifest
+        self._start_timeout = start_timeout
+        self._log = log
+        self._name = str(manifest["metadata"]["name"])
+        self._items: asyncio.Queue[Record | None] = asyncio.Queue(_MOST_WAITING)
+        self._said: list[str] = []
+        self._state = PodState()
+        # What keeps the pod from starting, as its events say.
+        self._problem = ""
+
+    async def records(self) -> AsyncGenerator[Record]:
+        """Yield what Kubernetes and the build say, until the image exists.
+
+        Then the pod is deleted. If this is closed before, the build goes on.
+
+        Raises
+        ------
+        LaunchFailedError
+            If the build fails.
+        KubeError
+            If the API server does not let us do this.
+        """
+        with self._watcher.watch(self._name) as watched:
+            pod = await self._create_or_join()
+            watched.choose(pod)
+            self._state = read_state(pod, CONTAINER)
+            following = asyncio.create_task(self._follow(watched), name=f"pod {self._name}")
+            try:
+                while (item := await self._items.get()) is not None:
+                    yield item
+                try:
+                    await following
+                finally:
+                    # It has ended, or will never start.
+                    await self._remove()
+            finally:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+
+    async def _create_or_join(self) -> dict[str, Any]:
+        """Create the pod; if it exists, return that one.
+
+        Raises
+        ------
+        LaunchFailedError
+            If the API server refuses it.
+        """
+        while True:
+            try:
+                return await self._api.create(self._manifest)
+            except KubeError as error:
+                if error.status != 409 or error.reason != "AlreadyExists":
+                    raise refused(error) from error
+            pod = await self._api.pod(self._name)
+            if pod is not None and not await self._is_in_the_way(pod):
+                return pod
+
+    async def _is_in_the_way(self, pod: dict[str, Any]) -> bool:
+        """Wait until a pod is gone if it is of no use for this build."""
+        metadata = pod["metadata"]
+        state = read_state(pod, CONTAINER)
+        has_failed = state.end not in {None, "succeeded"}
+        # Attack: the names of two repositories lead to the same name of a pod.
+        is_other = built_image(pod) != built_image(self._manifest)
+        if is_other and state.end is None:
+            raise failure(
+                "build-failed", "A build of another repository has the same name. Try again later."
+            )
+        if not (has_failed or is_other or metadata.get("deletionTimestamp")):
+            return False
+        with self._watcher.watch(self._name) as watched:
+            watched.choose(pod)
+            await self._api.delete(self._name, uid=metadata["uid"], grace=0)
+            while not watched.may_be_gone:
+                await watched.changed()
+        return True
+
+    # -- following
+
+    async def _follow(self, watched: WatchedPod) -> None:
+        """Read events and the log, until the pod has ended and all of its log was read."""
+        reading: asyncio.Task[None] | None = None
+        try:
+            since = time.monotonic()
+            while True:
+                await self._read_events(watched)
+                state = self._state = read_state(watched.pod or {}, CONTAINER)
+                problem = "" if state.has_log else state.problem or self._problem
+                if state.has_log and reading is None:
+                    reading = asyncio.create_task(self._read_log(), name=f"log {self._name}")
+                if state.end is not None or await self._is_gone(watched):
+                    break
+                since = since if problem else time.monotonic()
+                if problem and (
+                    state.is_hopeless or time.monotonic() - since > self._start_timeout
+                ):
+                    raise self._failed(problem, "image-pull-failed")
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._start_timeout if problem else None):
+                        await watched.changed()
+            if reading is not None:
+                await reading
+            await self._read_events(watched)
+            self._check_end()
+        finally:
+            if reading is not None:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+            self._items.put_nowait(None) if not self._items.full() else await self._items.put(None)
+
+    async def _is_gone(self, watched: WatchedPod) -> bool:
+        if not watched.may_be_gone:
+            return False
+        # A list may have been made just before the pod was created.
+        watched.may_be_gone = False
+        pod = await self._api.pod(self._name)
+        return pod is None or pod["metadata"]["uid"] != self._state.uid
+
+    def _check_end(self) -> None:
+        end = self._state.end
+        if end == "succeeded":
+            return
+        if end is None:
+            raise self._failed("", "build-interrupted")
+        if end == "failed":
+            # The log says why.
+            raise failure("build-failed")
+        raise self._failed(self._state.message, END_REASONS[end])
+
+    def _failed(self, message: str, otherwise: str) -> LaunchFailedError:
+        """Return the failure that events explain, or the one that is given."""
+        lines = [*self._said, message] if message else self._said
+        if otherwise in {"out-of-memory", "build-timeout"} or not lines:
+            return failure(otherwise)
+        return diagnose(lines, otherwise=otherwise, kind="spawn").error()
+
+    async def _read_events(self, watched: WatchedPod) -> None:
+        while watched.events:
+            event = watched.events.popleft()
+            # Not those of an earlier pod of the same name.
+            if (event.get("involvedObject") or {}).get("uid") != self._state.uid:
+                continue
+            line = event_line(event)
+            self._said = [*self._said, line.strip()][-_MOST_LINES:]
+            if event.get("reason") in _NOT_STARTED:
+                self._problem = line
+            elif event.get("reason") in _GOES_ON:
+                self._problem = ""
+            await self._items.put(Record("kubernetes", event))
+
+    async def _read_log(self) -> None:
+        follower = LogFollower(
+            self._api, self._name, CONTAINER, is_over=lambda: self._state.end is not None
+        )
+        async with aclosing(follower.lines()) as lines:
+            try:
+                async for line in lines:
+                    await self._items.put(Record("repo2docker", line))
+            except KubeError as error:
+                if error.status != 404:
+                    raise
+                # The pod is gone, and its log with it.
+                self._log.warning("The log of %s is not complete: %s", self._name, error)
+
+    async def _remove(self) -> None:
+        """Delete the pod, which has ended. Another one may do it, too."""
+        try:
+            await self._api.delete(self._name, uid=self._state.uid, grace=0)
+        except KubeError as error:
+            self._log.warning("The build pod %s cannot be deleted: %s", self._name, error)

@@ -1,0 +1,249 @@
+"""Builds images with repo2docker in pods on Kubernetes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from traitlets import Bool, Dict, Float, Integer, List, Unicode, default
+
+from ...core.kubernetes.names import build_name, image_name
+from ...core.log.reader import Record
+from ...core.log.reasons import failure
+from ...core.timing.estimator import TYPICAL
+from ..base import PLAIN_CODEC, Attempt, BackendProfile, BuildResult, ResolvedSpec
+from ..fetch.git import GitResolver
+from .api import CUT, KubeApi, KubeError
+from .build_pod import BuildPod
+from .manifest import COMPONENT, IMAGE_BUILDERS, PodSettings, manifest, preferred_node
+from .registry import Registry
+from .watcher import PodWatcher
+
+__all__ = ["KubernetesBuilder"]
+
+_SELECTOR = f"component={COMPONENT}"
+
+
+class KubernetesBuilder(GitResolver):
+    """Builds an image of each commit in a pod, and pushes it to a registry."""
+
+    namespace = Unicode(
+        help="The namespace of build pods. The default is $BUILD_NAMESPACE, or that of this pod."
+    ).tag(config=True)
+
+    @default("namespace")
+    def _default_namespace(self) -> str:
+        return os.environ.get("BUILD_NAMESPACE") or _own_namespace()
+
+    kubeconfig = Unicode(
+        help="The file with the address of the cluster and the credentials. The default is the "
+        "service account of the pod that this server runs in, or else ~/.kube/config."
+    ).tag(config=True)
+
+    build_image = Unicode(
+        "quay.io/jupyterhub/repo2docker:2025.12.0", help="The image that has repo2docker."
+    ).tag(config=True)
+
+    image_pull_secrets = List(
+        Unicode(), help="The names of secrets with which `build_image` is pulled."
+    ).tag(config=True)
+
+    image_prefix = Unicode(
+        help="Prefix of the names of images, with their registry: registry.example.org/prefix-"
+    ).tag(config=True)
+
+    docker_host = Unicode(
+        "/var/run/docker.sock",
+        help="The socket of docker or podman on the node. Empty: the build needs none.",
+    ).tag(config=True)
+
+    push_secret = Unicode(
+        "binder-build-docker-config",
+        help="The name of a secret whose config.json has the credentials for the registry. "
+        "Empty: none.",
+    ).tag(config=True)
+
+    registry_credentials = Dict(
+        help='Credentials for the registry, instead of `push_secret`: {"registry": …, "username": '
+        '…, "password": …}. The pod gets them as an environment variable.'
+    ).tag(config=True)
+
+    git_credentials = Unicode(
+        help="What git's credential helper answers in build pods, for private repositories."
+    ).tag(config=True)
+
+    resources = Dict(help='Resources of build pods, such as {"requests": {"memory": "1G"}}.').tag(
+        config=True
+    )
+
+    node_selector = Dict(help="The labels of nodes that build.").tag(config=True)
+
+    tolerations = List(
+        Dict(), help="Taints of nodes that build, besides those of z2jh's user nodes."
+    ).tag(config=True)
+
+    sticky_builds = Bool(
+        False,
+        help="Whether builds of a repository prefer the same node, which has their layers. This "
+        "needs the image builders of BinderHub's chart.",
+    ).tag(config=True)
+
+    extra_envs = Dict(help="Additional environment variables of build pods.").tag(config=True)
+
+    appendix = Unicode(help="Lines that are added to each Dockerfile.").tag(config=True)
+
+    repo2docker_extra_args = List(
+        Unicode(), help="Additional arguments for jupyter-repo2docker, before the repository."
+    ).tag(config=True)
+
+    start_timeout = Float(
+        60.0,
+        min=0.0,
+        help="Seconds for which Kubernetes may try to start a build pod in vain, such as if its "
+        "image or a secret does not exist.",
+    ).tag(config=True)
+
+    active_deadline = Integer(
+        4 * 3600, min=0, help="Seconds after which Kubernetes ends a build pod. 0: never."
+    ).tag(config=True)
+
+    request_timeout = Float(15.0, help="Timeout of a request, in seconds.").tag(config=True)
+
+    patience = Float(
+        120.0, help="Seconds for which a request is tried again while Kubernetes does not answer."
+    ).tag(config=True)
+
+    codec = PLAIN_CODEC
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.registry = Registry(parent=self)
+        self._api = KubeApi(
+            self.namespace,
+            kubeconfig=self.kubeconfig,
+            timeout=self.request_timeout,
+            patience=self.patience,
+        )
+        self._watcher = PodWatcher(self._api, _SELECTOR, log=self.log)
+
+    @property
+    def profile(self) -> BackendProfile:
+        """Properties of the backend. A build goes on in its pod without us."""
+        return BackendProfile(
+            typical=TYPICAL, reads_private=bool(self.git_credentials), builds_go_on=True
+        )
+
+    async def check(self) -> dict[str, Any]:
+        """Check that Kubernetes answers.
+
+        Raises
+        ------
+        LaunchFailedError
+            If it does not.
+        """
+        await super().check()
+        try:
+            await self._api.pods(_SELECTOR)
+        except (KubeError, *CUT) as error:
+            raise failure("build-failed", f"Kubernetes does not answer: {error}") from error
+        return {"namespace": self.namespace}
+
+    def image(self, resolved: ResolvedSpec) -> str:
+        """Return the name of a commit's image."""
+        spec = resolved.version or resolved.spec
+        return image_name(spec, resolved.commit, prefix=self.image_prefix)
+
+    def arguments(self, resolved: ResolvedSpec) -> list[str]:
+        """Return the command line of the build."""
+        return [
+            "jupyter-repo2docker",
+            f"--ref={resolved.commit}",
+            f"--image={self.image(resolved)}",
+            "--no-clean",
+            "--no-run",
+            "--json-logs",
+            "--user-name=jovyan",
+            "--user-id=1000",
+            *(["--appendix", self.appendix] if self.appendix else []),
+            *(["--push"] if self.push_secret or self.registry_credentials else []),
+            *self.repo2docker_extra_args,
+            resolved.address,
+        ]
+
+    async def build(
+        self, resolved: ResolvedSpec
+    ) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
+        """Build the image in a pod, or find an existing one; see `base.Builder.build`."""
+        image = self.image(resolved)
+        name = build_name(resolved.version or resolved.spec, resolved.commit)
+        try:
+            await self._watcher.open()
+            # A pod that has ended may have a log that nobody has read.
+            is_running = any(pod["metadata"]["name"] == name for pod in self._watcher.pods)
+            if not is_running and await self.registry.has(image):
+                yield BuildResult(image, found=True)
+                return
+            pod = BuildPod(
+                self._api,
+                self._watcher,
+                await self._manifest(resolved, name=name, image=image),
+                start_timeout=self.start_timeout,
+                log=self.log,
+            )
+            async with aclosing(pod.records()) as records:
+                async for record in records:
+                    yield record
+        except (KubeError, *CUT) as error:
+            self.log.error("Kubernetes: %s", error)  # noqa: TRY400 - it is no bug
+            raise failure("build-failed", f"Kubernetes does not answer: {error}") from error
+        yield BuildResult(image)
+
+    async def cancel_build(self, resolved: ResolvedSpec) -> None:
+        """Delete the pod of a build that nobody waits for; see `base.BuildCanceller`."""
+        name = build_name(resolved.version or resolved.spec, resolved.commit)
+        pod = await self._api.pod(name)
+        if pod is not None:
+            await self._api.delete(name, uid=pod["metadata"]["uid"])
+
+    async def close(self) -> None:
+        """End what runs in the background."""
+        await self._watcher.close()
+        await self._api.close()
+        await self.registry.close()
+
+    async def _manifest(self, resolved: ResolvedSpec, *, name: str, image: str) -> dict[str, Any]:
+        node = ""
+        if self.sticky_builds:
+            builders = await self._api.pods(IMAGE_BUILDERS)
+            node = preferred_node(builders.items, resolved.address)
+        settings = PodSettings(
+            build_image=self.build_image,
+            image_pull_secrets=self.image_pull_secrets,
+            docker_host=self.docker_host,
+            push_secret=self.push_secret,
+            registry_credentials=self.registry_credentials,
+            git_credentials=self.git_credentials,
+            resources=self.resources,
+            node_selector=self.node_selector,
+            tolerations=self.tolerations,
+            extra_envs=self.extra_envs,
+            active_deadline=self.active_deadline,
+        )
+        return manifest(
+            settings,
+            name=name,
+            repo_url=resolved.address,
+            image=image,
+            arguments=self.arguments(resolved),
+            node=node,
+        )
+
+
+def _own_namespace() -> str:
+    try:
+        with open("/var/run/secrets/kubernetes.io/serviceaccount/namespace") as file:  # noqa: PTH123
+            return file.read().strip()
+    except OSError:
+        return "default"

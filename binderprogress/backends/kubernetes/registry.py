@@ -1,0 +1,163 @@
+"""Asks a container registry whether it has an image."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+from traitlets import Float, Unicode
+from traitlets.config import LoggingConfigurable
+from yarl import URL
+
+from ..._responses import read_text
+from ...errors import ConfigError
+
+__all__ = ["Registry"]
+
+_ACCEPT = ", ".join(
+    [
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    ]
+)
+_HUB = "registry-1.docker.io"
+# The key of Docker Hub in the files of docker.
+_HUB_KEY = "https://index.docker.io/v1/"
+_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+_LARGEST_ANSWER = 4 * 2**20
+
+
+class _Token(msgspec.Struct, frozen=True):
+    token: str = ""
+    access_token: str = ""
+
+
+class Registry(LoggingConfigurable):
+    """A registry with the API of the OCI distribution specification."""
+
+    url = Unicode(
+        help="Address of the registry, such as https://registry.example.org. The default is that "
+        "of the image, with https."
+    ).tag(config=True)
+
+    username = Unicode(help="The user name. The default is that of `docker_config`.").tag(
+        config=True
+    )
+
+    password = Unicode(help="The password or token of the user.").tag(config=True)
+
+    docker_config = Unicode(
+        help="A config.json of docker with the credentials of registries. Empty: none."
+    ).tag(config=True)
+
+    timeout = Float(10.0, help="Timeout of a request, in seconds.").tag(config=True)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            await session.close()
+
+    async def has(self, image: str) -> bool:
+        """Return whether it has an image.
+
+        Also False if it does not say: the image is built then, which overwrites it.
+
+        Parameters
+        ----------
+        image : str
+            The name of the image with its host and tag.
+
+        Raises
+        ------
+        ConfigError
+            If the credentials cannot be read.
+        """
+        host, name, tag = _split(image)
+        base = URL(self.url or f"https://{host}")
+        try:
+            status = await self._head(base, name, tag)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            self.log.warning("The registry %s does not answer: %s", base.host, error or "no answer")
+            return False
+        if status not in {200, 401, 403, 404}:
+            self.log.warning("The registry %s answered %d for %s.", base.host, status, image)
+        return status == 200
+
+    async def _head(self, base: URL, name: str, tag: str) -> int:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self.timeout), trust_env=True
+            )
+        session = self._session
+        user, password = self._credentials(base)
+        auth = aiohttp.BasicAuth(user, password) if user else None
+        url = base / "v2" / name / "manifests" / tag
+        headers = {"Accept": _ACCEPT}
+        async with session.head(url, headers=headers, allow_redirects=True) as answer:
+            challenge = answer.headers.get("WWW-Authenticate", "")
+            if answer.status != 401:
+                return answer.status
+        scheme, _, fields = challenge.partition(" ")
+        if scheme.lower() == "bearer":
+            token = await _token(session, dict(_CHALLENGE.findall(fields)), name, auth)
+            headers["Authorization"] = f"Bearer {token}"
+        elif auth is not None:
+            headers["Authorization"] = auth.encode()
+        else:
+            return 401
+        async with session.head(url, headers=headers, allow_redirects=True) as answer:
+            return answer.status
+
+    def _credentials(self, base: URL) -> tuple[str, str]:
+        if self.username or not self.docker_config:
+            return self.username, self.password
+        try:
+            auths = json.loads(Path(self.docker_config).read_text()).get("auths", {})
+            keys = [str(base), str(base.host), f"{base.host}:{base.port}", f"https://{base.host}"]
+            keys += [_HUB_KEY] if base.host == _HUB else []
+            entry: dict[str, str] = next((auths[key] for key in keys if key in auths), {})
+            user, _, password = base64.b64decode(entry.get("auth", "")).decode().partition(":")
+        except (OSError, ValueError, AttributeError, binascii.Error) as error:
+            raise ConfigError(
+                f"{self.docker_config} cannot be read: {error}. Correct it, or set "
+                "c.Registry.docker_config to another file."
+            ) from error
+        return user, password
+
+
+async def _token(
+    session: aiohttp.ClientSession,
+    challenge: dict[str, str],
+    name: str,
+    auth: aiohttp.BasicAuth | None,
+) -> str:
+    """Get a token that may read a repository, as the registry's challenge says."""
+    query = {"scope": f"repository:{name}:pull"}
+    if service := challenge.get("service"):
+        query["service"] = service
+    realm = URL(challenge.get("realm", "")).update_query(query)
+    async with session.get(realm, auth=auth, raise_for_status=True) as answer:
+        found = msgspec.json.decode(await read_text(answer, _LARGEST_ANSWER), type=_Token)
+    return found.token or found.access_token
+
+
+def _split(image: str) -> tuple[str, str, str]:
+    """Return the host, the name and the tag of an image."""
+    name, _, tag = image.rpartition(":")
+    host, slash, rest = name.partition("/")
+    if not slash or not ("." in host or ":" in host or host == "localhost"):
+        return _HUB, name if slash else f"library/{name}", tag
+    return (_HUB if host == "docker.io" else host), rest, tag

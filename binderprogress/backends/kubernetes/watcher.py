@@ -1,0 +1,231 @@
+"""Watches the build pods of a namespace, for all builds at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any
+
+from .api import CUT, KubeApi, KubeError, Listing
+
+__all__ = ["PodWatcher", "WatchedPod"]
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0
+# Events of a pod that are kept until somebody reads them.
+_MOST_EVENTS = 1000
+
+_List = Callable[[str], Any]
+_Watch = Callable[[str, str], AsyncGenerator[tuple[str, dict[str, Any]]]]
+
+
+class WatchedPod:
+    """What is known of the pod of a name.
+
+    Attributes
+    ----------
+    pod : dict or None
+        The newest state of the pod that was chosen, or of any while none is.
+    may_be_gone : bool
+        Whether it was missing in a list, or was deleted.
+    events : deque of dict
+        The events about pods of this name that were not read yet.
+    """
+
+    def __init__(self, pod: dict[str, Any] | None) -> None:
+        self.pod = pod
+        self.may_be_gone = False
+        self.events: deque[dict[str, Any]] = deque(maxlen=_MOST_EVENTS)
+        self._uid = ""
+        self._changed = asyncio.Event()
+
+    def choose(self, pod: dict[str, Any]) -> None:
+        """Follow this pod, and no other one of its name."""
+        self._uid = pod["metadata"]["uid"]
+        self.may_be_gone = False
+        if self.pod is None or self.pod["metadata"]["uid"] != self._uid:
+            self.pod = pod
+
+    def update(self, pod: dict[str, Any] | None) -> None:
+        """Note the state of the pod of this name."""
+        if self._uid and (pod is None or pod["metadata"]["uid"] != self._uid):
+            self.may_be_gone = True
+        else:
+            self.pod = pod
+        self._changed.set()
+
+    def add(self, event: dict[str, Any]) -> None:
+        """Note an event."""
+        self.events.append(event)
+        self._changed.set()
+
+    async def changed(self) -> None:
+        """Wait for the next change."""
+        await self._changed.wait()
+        self._changed.clear()
+
+
+class PodWatcher:
+    """Knows the pods with certain labels, and the events about them.
+
+    Two requests at a time, whatever the number of builds and viewers.
+
+    Parameters
+    ----------
+    api : KubeApi
+    selector : str
+        The labels.
+    log : logging.Logger
+    """
+
+    def __init__(
+        self, api: KubeApi, selector: str, *, log: logging.Logger | logging.LoggerAdapter[Any]
+    ) -> None:
+        self._api = api
+        self._selector = selector
+        self._log = log
+        self._pods: dict[str, dict[str, Any]] = {}
+        self._watched: dict[str, set[WatchedPod]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._listed = asyncio.Event()
+        self._problem: Exception | None = None
+
+    async def open(self) -> None:
+        """Begin, unless it has begun, and wait until the pods are known.
+
+        Raises
+        ------
+        KubeError, aiohttp.ClientError, TimeoutError
+            If they cannot be listed.
+        """
+        if not self._tasks:
+            api = self._api
+            self._tasks = [
+                asyncio.create_task(
+                    self._follow(
+                        api.pods,
+                        api.watch_pods,
+                        self._selector,
+                        self._pod_listed,
+                        self._pod_changed,
+                    )
+                ),
+                asyncio.create_task(
+                    self._follow(
+                        api.events,
+                        api.watch_events,
+                        "involvedObject.kind=Pod",
+                        self._events_listed,
+                        self._event_added,
+                    )
+                ),
+            ]
+        await self._listed.wait()
+        if self._problem is not None:
+            raise self._problem
+
+    async def close(self) -> None:
+        """End it."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    @property
+    def pods(self) -> list[dict[str, Any]]:
+        """All pods that there are now."""
+        return list(self._pods.values())
+
+    @contextmanager
+    def watch(self, name: str) -> Iterator[WatchedPod]:
+        """Watch one pod, which need not exist."""
+        watched = WatchedPod(self._pods.get(name))
+        self._watched.setdefault(name, set()).add(watched)
+        try:
+            yield watched
+        finally:
+            others = self._watched[name]
+            others.discard(watched)
+            if not others:
+                del self._watched[name]
+
+    # -- what is listed and watched
+
+    def _pod_listed(self, pods: list[dict[str, Any]]) -> None:
+        now = {pod["metadata"]["name"]: pod for pod in pods}
+        for name in [*self._pods.keys() - now.keys(), *now]:
+            self._note(name, now.get(name))
+        self._problem = None
+        self._listed.set()
+
+    def _pod_changed(self, kind: str, pod: dict[str, Any]) -> None:
+        name = pod["metadata"]["name"]
+        if kind == "DELETED":
+            # With its last state, which may say how it ended.
+            for each in self._watched.get(name, ()):
+                each.update(pod)
+        self._note(name, None if kind == "DELETED" else pod)
+
+    def _note(self, name: str, pod: dict[str, Any] | None) -> None:
+        if pod is None:
+            self._pods.pop(name, None)
+        else:
+            self._pods[name] = pod
+        for each in self._watched.get(name, ()):
+            each.update(pod)
+
+    def _events_listed(self, events: list[dict[str, Any]]) -> None:
+        for event in events:
+            self._event_added("ADDED", event)
+
+    def _event_added(self, kind: str, event: dict[str, Any]) -> None:
+        if kind in {"ADDED", "MODIFIED"}:
+            name = _involved(event).get("name")
+            for each in self._watched.get(str(name), ()):
+                each.add(event)
+
+    async def _follow(
+        self,
+        list_all: _List,
+        watch: _Watch,
+        selector: str,
+        listed: Callable[[list[dict[str, Any]]], None],
+        changed: Callable[[str, dict[str, Any]], None],
+    ) -> None:
+        """List, and then watch for ever. A watch that is cut goes on from the last version."""
+        version, pause = "", _FIRST_PAUSE
+        while True:
+            try:
+                if not version:
+                    listing: Listing = await list_all(selector)
+                    listed(listing.items)
+                    version = listing.version
+                async with aclosing(watch(selector, version)) as changes:
+                    async for kind, found in changes:
+                        version = found["metadata"]["resourceVersion"]
+                        pause = _FIRST_PAUSE
+                        if kind != "BOOKMARK":
+                            changed(kind, found)
+            except KubeError as error:
+                if error.status == 410:
+                    # That version is forgotten. What happened meanwhile is in the list.
+                    version = ""
+                    continue
+                self._lost(error, pause)
+            except CUT as error:
+                self._lost(error, pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _lost(self, error: Exception, pause: float) -> None:
+        self._log.warning("Kubernetes cannot be watched, trying again in %g s: %s", pause, error)
+        if not self._listed.is_set():
+            self._problem = error
+            self._listed.set()
+
+
+def _involved(event: dict[str, Any]) -> dict[str, Any]:
+    found = event.get("involvedObject")
+    return found if isinstance(found, dict) else {}

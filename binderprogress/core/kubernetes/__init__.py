@@ -1,0 +1,1 @@
+"""What Kubernetes says about pods, without asking it."""
