@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import msgspec
 from prometheus_client.registry import Collector
@@ -22,6 +22,8 @@ from ..backends.binderhub.upstreams import Upstreams
 from ..backends.fetch.archives import Archives
 from ..backends.fetch.network import Network
 from ..backends.jupyterhub.launcher import HubLauncher
+from ..backends.kubernetes.builder import KubernetesBuilder
+from ..backends.kubernetes.registry import Registry
 from ..backends.local.builder import LocalBuilder
 from ..backends.repo2docker.builder import Repo2dockerBuilder
 from ..channels.base import ChannelStore
@@ -38,9 +40,6 @@ from ..web.metrics import CleanupCollector, UpstreamCollector
 from ..web.server import HttpServer
 from .extensions import Extensions
 from .tracing import Tracing
-
-if TYPE_CHECKING:
-    from ..backends.kubernetes.builder import KubernetesBuilder
 
 __all__ = [
     "CONFIGURABLES",
@@ -63,6 +62,8 @@ CONFIGURABLES: list[type[Configurable]] = [
     HubLauncher,
     LocalBuilder,
     Repo2dockerBuilder,
+    KubernetesBuilder,
+    Registry,
     Network,
     Archives,
     Upstreams,
@@ -71,7 +72,7 @@ CONFIGURABLES: list[type[Configurable]] = [
 ]
 """The classes that have settings, besides the server's own."""
 
-AnyBuilder: TypeAlias = "LocalBuilder | Repo2dockerBuilder | KubernetesBuilder"
+AnyBuilder = LocalBuilder | Repo2dockerBuilder | KubernetesBuilder
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,9 +133,6 @@ def build_backend(
         builder = LocalBuilder(parent=parent, config=config)
     elif engine == "kubernetes":
         require("kubernetes", "escapism", "kubernetes_asyncio")
-        # Imported here, because it takes as long as everything else.
-        from ..backends.kubernetes.builder import KubernetesBuilder
-
         builder = KubernetesBuilder(parent=parent, config=config)
     else:
         require("repo2docker", "repo2docker")

@@ -6,15 +6,16 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import msgspec
 import stamina
-from kubernetes_asyncio import config
-from kubernetes_asyncio.client import ApiClient, Configuration
 
 from ...errors import ConfigError
+
+if TYPE_CHECKING:
+    from kubernetes_asyncio.client import ApiClient, Configuration
 
 __all__ = ["CUT", "KubeApi", "KubeError", "Listing"]
 
@@ -301,12 +302,18 @@ class KubeApi:
             answer.close()
 
     async def _open(self) -> ApiClient:
+        # Imported here, because it takes as long as everything else.
+        from kubernetes_asyncio.client import ApiClient
+
         async with self._opening:
             if self._client is None:
                 self._client = ApiClient(await self._configuration())
             return self._client
 
     async def _configuration(self) -> Configuration:
+        from kubernetes_asyncio import config
+        from kubernetes_asyncio.client import Configuration
+
         configuration = Configuration()
         try:
             if not self._kubeconfig and "KUBERNETES_SERVICE_HOST" in os.environ:

@@ -9,8 +9,6 @@ import hashlib
 import string
 from urllib.parse import unquote, urlsplit
 
-from escapism import escape
-
 from ..specs import Spec
 
 __all__ = ["build_name", "build_slug", "image_name"]
@@ -56,6 +54,9 @@ def image_name(spec: Spec, commit: str, *, prefix: str) -> str:
 
 
 def _slug(text: str, *, limit: int, digits: int = 6) -> str:
+    # Only who builds on Kubernetes needs it.
+    from escapism import escape
+
     digest = hashlib.sha256(text.encode()).hexdigest()[:digits]
     escaped = escape(text, safe=_SAFE, escape_char="-")[: limit - digits - 1]
     return f"{escaped}-{digest}".lower()
