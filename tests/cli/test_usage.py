@@ -138,7 +138,10 @@ WRONG = {
     "serve takes no argument": (["serve", "all"], "Unexpected argument: 'all'."),
     "no number": (["serve", "--port=abc"], "expected an int, not the str 'abc'"),
     "no port": (["serve", "--port", "99999"], "should not be greater than 65535"),
-    "no engine": (["launch", "gh/a/b/c", "--engine=rkt"], "any of ['local', 'docker', 'podman']"),
+    "no engine": (
+        ["launch", "gh/a/b/c", "--engine=rkt"],
+        "any of ['local', 'docker', 'podman', 'kubernetes']",
+    ),
     "no config file": (
         ["serve", "-f", "/nowhere.py"],
         "The config file /nowhere.py does not exist.",
