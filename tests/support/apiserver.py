@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -145,7 +145,7 @@ class ApiServer:
         app.router.add_post(f"{base}/pods", self._create)
         app.router.add_get(f"{base}/pods/{{name}}", self._read)
         app.router.add_delete(f"{base}/pods/{{name}}", self._delete)
-        app.router.add_get(f"{base}/pods/{{name}}/log", self._log)
+        app.router.add_get(f"{base}/pods/{{name}}/log", self._follow)
         return app
 
     def _answered(self) -> web.Response | None:
@@ -162,7 +162,7 @@ class ApiServer:
         self.requests[f"{'WATCH' if is_watch else 'GET'} {kind}"] += 1
         self._wake()
         if is_watch:
-            return await self._watch(request, kind)
+            return await _until_left(request, self._watch(request, kind))
         if answer := self._answered():
             return answer
         items = list(self.pods.values()) if kind == "pods" else self.events
@@ -229,6 +229,9 @@ class ApiServer:
             return _status(409, "Conflict", "Precondition failed: UID in precondition")
         self.remove(name)
         return web.json_response({"kind": "Status", "status": "Success"})
+
+    async def _follow(self, request: web.Request) -> web.StreamResponse:
+        return await _until_left(request, self._log(request))
 
     async def _log(self, request: web.Request) -> web.StreamResponse:
         self.requests["GET log"] += 1
@@ -332,6 +335,17 @@ def _missing(request: web.Request) -> web.Response:
 
 def _line(value: Object) -> bytes:
     return json.dumps(value).encode() + b"\n"
+
+
+async def _until_left(
+    request: web.Request, answer: Coroutine[Any, Any, web.StreamResponse]
+) -> web.StreamResponse:
+    try:
+        return await answer
+    except ConnectionResetError:
+        # The client has gone. There is nobody to answer.
+        _abort(request)
+        return web.StreamResponse()
 
 
 def _abort(request: web.Request) -> None:

@@ -47,6 +47,9 @@ class Repeats:
             return False
         if status:
             return self._has_status(text)
+        if self._is_first and text in self._statuses:
+            # Such as a warning that repo2docker printed before its first phase.
+            return True
         if self._is_first:
             places = self._find(text)
         else:

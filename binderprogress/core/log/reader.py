@@ -335,7 +335,11 @@ def from_build_pod(event: dict[str, Any]) -> Note:
     event = clean(event)
     step = _KUBERNETES_STEPS.get(str(event.get("reason")))
     # What is started here is the build, whose log begins now.
-    return Note(message=event_line(event), step=None if step is _STARTED else step)
+    return Note(
+        message=event_line(event),
+        phase=Phase.WAITING,
+        step=None if step is _STARTED else step,
+    )
 
 
 BINDERHUB_PHASES = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from binderprogress.core.log.reader import Normalizer, Note, Record
+from binderprogress.core.phases import Phase
 
 
 def note(**event: object) -> Note:
@@ -24,7 +25,7 @@ def note(**event: object) -> Note:
 def test_events_begin_steps(reason: str, step: str) -> None:
     found = note(reason=reason, message="as Kubernetes says it", type="Warning")
     assert found.message == "T [Warning] as Kubernetes says it\n"
-    assert found.phase is None
+    assert found.phase is Phase.WAITING
     assert found.step is not None
     assert found.step.key == step
 
