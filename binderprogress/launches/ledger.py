@@ -18,6 +18,10 @@ __all__ = ["AnyCodec", "Leased", "Ledger"]
 AnyCodec = Codec[Any, Any, Any]
 
 
+_START_PATIENCE = 60.0
+"""Maximum seconds for which a server that starts waits for its store."""
+
+
 class Leased(Protocol):
     """A launch or a build."""
 
@@ -75,17 +79,17 @@ class Ledger:
         self._undoing: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Open the store.
+        """Open the store. A database may start at the same time as this server.
 
         Raises
         ------
         StorageError
-            If it cannot be reached.
+            If it cannot be reached for a minute.
         ConfigError
             If it can never be used as it is configured.
         """
-        if self.store is not None:
-            await self.store.open()
+        if (store := self.store) is not None:
+            await self._try(store.open, patience=min(self._patience, _START_PATIENCE))
             self._opened.set()
 
     async def close(self) -> None:

@@ -85,12 +85,19 @@ class Successor:
         Raises
         ------
         StorageError
-            If the store cannot be reached.
+            If the store cannot be opened.
         """
         await self._ledger.open()
         if self._ledger.store is None:
             return
-        await self._go_on()
+        try:
+            await self._go_on()
+        except StorageError as error:
+            if not self._store.is_shared:
+                raise
+            # It is tried again in the background.
+            self._log.warning("Cannot look for abandoned launches: %s", error)
+            self._wanted.set()
         if self._store.is_shared:
             self._unwatch = self._store.watch_owners(self._wanted.set)
         self._looking = asyncio.create_task(self._look(), name="upkeep")

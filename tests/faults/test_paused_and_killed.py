@@ -85,6 +85,33 @@ async def test_postgresql(tmp_path: Path, postgresql: PostgreSQL) -> None:
 
 
 @pytest.mark.fault(
+    part="The launches' database",
+    fault="is away when a server starts (PostgreSQL)",
+    promise="the server waits for it, and goes on with the launches",
+)
+@asynchronous(70)
+async def test_postgresql_that_starts_after_the_server(
+    tmp_path: Path, postgresql: PostgreSQL
+) -> None:
+    spec = prepare(tmp_path)
+    settings = {**SETTINGS, "Storage__url": postgresql.url}
+    async with lasting_hub() as hub:
+        key = {"BINDERPROGRESS_CRYPT_KEY": secrets.token_hex(32)}
+        async with serving(tmp_path, hub, variables=key, **settings) as replica:
+            async with running(hub, replica, spec) as load:
+                async with load.quiet():
+                    await replica.kill()
+                    await asyncio.to_thread(postgresql.kill)
+                    replica.start()
+                    while "Waiting for storage" not in replica.log:  # noqa: ASYNC110 - no event
+                        await asyncio.sleep(0.05)
+                    await asyncio.to_thread(postgresql.restart)
+                await load.turn()
+            await load.check(postgresql.url, [replica])
+            load.all_ready()
+
+
+@pytest.mark.fault(
     part="The server",
     fault="is paused (SIGSTOP), and goes on; gets SIGTERM, and starts again",
     promise="viewers come back and get every event once; each launch gets one server",
