@@ -350,11 +350,10 @@ console.log(JSON.stringify({ same, phases, name: refused.name, status: refused.s
 """
 
 
-@pytest.mark.hub
 def test_the_client_launches_from_node(installed: Path, tmp_path: Path) -> None:
     (installed / "client.js").write_text(CLIENT)
     spec = from_address(repository(tmp_path / "repository").as_uri()).at("no-such-branch")
-    with running(tmp_path) as server:
+    with running(tmp_path, hub=False) as server:
         said = json.loads(run("node", "client.js", server.url, str(spec), cwd=installed))
     assert said == {
         "same": True,

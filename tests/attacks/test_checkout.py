@@ -56,7 +56,7 @@ def server(folder: Path) -> Iterator[Running]:
     before = os.environ.get("JUPYTERHUB_API_TOKEN")
     os.environ["JUPYTERHUB_API_TOKEN"] = SECRET
     try:
-        with running(folder) as server:
+        with running(folder, hub=False) as server:
             yield server
     finally:
         del os.environ["JUPYTERHUB_API_TOKEN"]
@@ -75,7 +75,6 @@ def launch(server: Running, checkout: Path) -> tuple[list[Any], str]:
     return [json.loads(event) for event in said[:-3]], "\n".join(said)
 
 
-@pytest.mark.hub
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_link_that_leads_outside_is_refused(
     server: Running, folder: Path, secrets: Path, kind: str

@@ -21,7 +21,7 @@ from ..support.repositories import repository
 from ..support.site import Site, other_site
 from ..support.standalone import Running, running
 
-pytestmark = [pytest.mark.hub, pytest.mark.browser]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("server")
     repository(folder / "evil", NOTHING)
     settings = {"Web": {"local_only": False, "confirm_foreign": True}}
-    with running(folder, Standalone={"trust_visitors": True}, **settings) as server:
+    with running(folder, hub=False, Standalone={"trust_visitors": True}, **settings) as server:
         yield server
 
 

@@ -17,8 +17,6 @@ from binderprogress.errors import LaunchFailedError
 from ..support.repositories import repository
 from ..support.standalone import Running, running
 
-pytestmark = pytest.mark.hub
-
 
 class Failure(NamedTuple):
     """The files of a repository, and what is said about its launch."""
@@ -108,7 +106,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Running]]:
     folder = tmp_path_factory.mktemp("reasons")
-    with running(folder) as server:
+    with running(folder, hub=False) as server:
         yield folder, server
 
 

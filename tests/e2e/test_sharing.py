@@ -1,4 +1,4 @@
-"""Twenty people open one repository that nobody opened before: one build, twenty servers."""
+"""Eight people open one repository that nobody opened before: one build, eight servers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from binderprogress.core.specs import from_address
 from ..support.repositories import repository
 from ..support.standalone import running
 
-LAUNCHES = 20
+LAUNCHES = 8
 
 
 @pytest.mark.hub
 @pytest.mark.timeout(300)
-def test_twenty_launches_of_one_cold_repository(tmp_path: Path) -> None:
+def test_eight_launches_of_one_cold_repository(tmp_path: Path) -> None:
     # The file grows by a line with each time that the environment is made.
     builds = tmp_path / "builds"
     folder = repository(

@@ -33,6 +33,9 @@ from .podman_support import DOCKERFILE, Podman, Repository
 
 pytestmark = [pytest.mark.podman, pytest.mark.hub]
 
+# What repo2docker reads, and what podman would copy.
+SOME = ("a Dockerfile", "a file in the binder folder", "a link into .git", "far below")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -71,18 +74,21 @@ def launch(url: str, address: str) -> tuple[list[Any], str]:
 def test_links_that_lead_outside_are_refused(
     podman: Podman, server: tuple[str, Path], folder: Path
 ) -> None:
-    """Each kind fails with its path, before anything is read or an image is begun."""
+    """A link fails with its path, before anything is read or an image is begun.
+
+    `tests/attacks/test_checkout.py` has all kinds; the check is the same for each engine.
+    """
     url, log = server
     secrets = outside(folder / "outside")
     before = podman.run("images", "--quiet")
     repositories = {
         kind: hostile(folder / f"repository-{number}", secrets, kind)
-        for number, kind in enumerate(KINDS)
+        for number, kind in enumerate(SOME)
     }
     with ThreadPoolExecutor(3) as pool:
         results = list(pool.map(lambda r: launch(url, r.as_uri()), repositories.values()))
-    assert len(results) > 10
-    for (kind, (path, _)), (events, said) in zip(KINDS.items(), results, strict=True):
+    for kind, (events, said) in zip(SOME, results, strict=True):
+        path, _ = KINDS[kind]
         failed = events[-1]
         assert failed["phase"] == "failed", (kind, failed)
         assert failed["reason"] == "outside-link", (kind, failed)

@@ -60,8 +60,10 @@ def post(url: str, body: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def running(folder: Path, **more: Any) -> Iterator[Running]:
+def running(folder: Path, *, hub: bool = True, **more: Any) -> Iterator[Running]:
     """Run a server with the local engine that launches what is below `folder`.
+
+    If `hub` is false, its JupyterHub never answers. That is enough for launches that fail before.
 
     Unless `more` says otherwise, the page of a launch starts it without asking, and environments
     share files and have no JupyterLab, which saves time. They are removed at the end.
@@ -79,6 +81,8 @@ def running(folder: Path, **more: Any) -> Iterator[Running]:
     config.LocalBuilder.local_folders = [str(folder)]
     config.LocalBuilder.environments = str(folder / "environments")
     config.Standalone.port = 0
+    if not hub:
+        config.HubLauncher.url, config.HubLauncher.api_token = "http://127.0.0.1:1/", "none"
     config.Standalone.hub_folder = ""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
