@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         LaunchFailedError,
         NotFoundError,
         RefusedError,
+        ServerStoppingError,
         ServerUnreachableError,
         SpecError,
         StorageError,
@@ -86,6 +87,7 @@ __all__ = [
     "RefusedError",
     "ResolvedSpec",
     "RunningServer",
+    "ServerStoppingError",
     "ServerUnreachableError",
     "Spec",
     "SpecError",
@@ -108,6 +110,7 @@ _MODULES = {
     "errors": [
         *("BadRequestError", "BinderProgressError", "ConfigError", "LaunchFailedError"),
         *("NotFoundError", "RefusedError", "ServerUnreachableError", "SpecError"),
+        *("ServerStoppingError",),
         *("TooManyRequestsError", "StorageError", "ChannelConflictError", "ChannelNotFoundError"),
     ],
     "core.timing.spans": ["PastLaunch"],

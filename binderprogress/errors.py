@@ -11,6 +11,7 @@
     ├── RefusedError              the request is not allowed                    (403)
     ├── NotFoundError             the launch does not exist or has expired      (404)
     ├── ConflictError             the resource is in another state              (409)
+    ├── ServerStoppingError       the server is being stopped                   (503)
     ├── TooManyRequestsError      a rate limit or another limit was reached     (429)
     ├── LaunchFailedError         a build or a spawn failed
     ├── RunFailedError            a Jupyter server failed to run a notebook
@@ -51,6 +52,7 @@ __all__ = [
     "NotFoundError",
     "RefusedError",
     "RunFailedError",
+    "ServerStoppingError",
     "ServerUnreachableError",
     "SpecError",
     "StorageError",
@@ -127,6 +129,17 @@ class TooManyRequestsError(BinderProgressError):
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class ServerStoppingError(BinderProgressError):
+    """The server is being stopped. Another replica, or the next server, can be asked."""
+
+    status = 503
+    retry_after = 5.0
+    """Seconds after which to try again."""
+
+    def __init__(self) -> None:
+        super().__init__("This server is being stopped. Try again in a moment.")
 
 
 class LaunchFailedError(BinderProgressError):

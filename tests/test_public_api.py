@@ -14,7 +14,8 @@ NAMES = """
     JupyterServer LaunchFailedError LaunchHandle LaunchManager LaunchRequest
     LaunchSnapshot Launcher MemoryChannelStore NoHistory NotFoundError PairedBackend
     PastLaunch Phase Record RefusedError ResolvedSpec RunningServer
-    ServerUnreachableError Spec SpecError StorageError TooManyRequestsError __version__
+    ServerStoppingError ServerUnreachableError Spec SpecError StorageError
+    TooManyRequestsError __version__
 """
 
 

@@ -22,6 +22,9 @@ __all__ = ["BinderProgressApi"]
 # The server sends a keepalive every 15 s.
 _IDLE = 60.0
 
+_LONGEST_RETRY = 60.0
+"""Maximum seconds before it reconnects, whatever the server asks for."""
+
 
 class BinderProgressApi:
     """The API of a binderprogress server.
@@ -47,14 +50,18 @@ class BinderProgressApi:
         """Iterate over the events of a launch; see `AsyncClient.watch`."""
         failures = 0
         while True:
-            problem = "it was closed early"
+            problem, asked = "it was closed early", None
+            decoder = sse.Decoder(last_event_id=str(after or ""))
+            path = _path(launch_id, "/events")
             try:
-                async with aclosing(self._stream(_path(launch_id, "/events"), after)) as events:
+                async with aclosing(self._stream(path, after, decoder)) as events:
                     async for event in events:
                         after, failures = event.id, 0
                         yield event
                         if event.terminal:
                             return
+                # A server that is being stopped ends the stream, and says when to come again.
+                asked = decoder.retry
             except (aiohttp.ClientError, TimeoutError, StreamError, _TryAgainError) as error:
                 problem = str(error) or type(error).__name__
             if failures == len(self._pauses):
@@ -63,6 +70,8 @@ class BinderProgressApi:
                     f"{problem}"
                 )
             pause = self._pauses[failures]
+            if asked is not None:
+                pause = min(asked / 1000, _LONGEST_RETRY)
             failures += 1
             await asyncio.sleep(pause * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - no secret
 
@@ -79,7 +88,9 @@ class BinderProgressApi:
         """Cancel a launch."""
         await self._http.request("DELETE", _path(launch_id))
 
-    async def _stream(self, path: str, after: int) -> AsyncGenerator[Event, None]:
+    async def _stream(
+        self, path: str, after: int, decoder: sse.Decoder
+    ) -> AsyncGenerator[Event, None]:
         """Iterate over the events of one connection, after the number `after`."""
         http = self._http
         headers = {"Accept": "text/event-stream"}
@@ -95,7 +106,6 @@ class BinderProgressApi:
                 raise _TryAgainError(str(error))
             if response.content_type != "text/event-stream":
                 raise http.unknown_server(response.status)
-            decoder = sse.Decoder(last_event_id=str(after or ""))
             async for chunk in response.content.iter_any():
                 for block in decoder.feed(chunk):
                     event = decode(block.data)

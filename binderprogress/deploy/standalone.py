@@ -271,7 +271,7 @@ class Server(LoggingConfigurable):
         await asyncio.to_thread(self.launches.learn_from, history)
 
     async def stop(self, hand_over: bool = False) -> None:
-        """Stop everything, within 5 seconds.
+        """Stop everything, within 10 seconds.
 
         Parameters
         ----------
@@ -281,8 +281,11 @@ class Server(LoggingConfigurable):
         """
         await take_steps(
             self.log,
+            ("refusing requests", self.web.refuse_requests),
             ("closing the port", self._server.stop),
             ("stopping launches", partial(self._stop_launches, hand_over)),
+            # Now others can go on with the launches.
+            ("letting viewers reconnect", self.web.release_viewers),
             ("cleaning up after earlier runs", self._stop_sweeping),
             ("closing the builder", self._close_builder),
             ("stopping JupyterHub", partial(self._stop_hub, keep=hand_over)),

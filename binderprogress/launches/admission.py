@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 from ..channels.durable import LeaseLimit
 from ..core.client_address import client_network
-from ..errors import LeaseLimitError, StorageError, TooManyRequestsError
+from ..errors import LeaseLimitError, ServerStoppingError, StorageError, TooManyRequestsError
 from .caller import Caller
 from .launch import Launch
 from .ledger import Ledger
@@ -16,7 +16,6 @@ __all__ = ["Admission"]
 
 _BUSY = 60.0
 _BUSY_CLIENT = 30.0
-_STOPPING = 30.0
 
 
 class Admission:
@@ -65,7 +64,9 @@ class Admission:
         Raises
         ------
         TooManyRequestsError
-            If a limit is reached, or the server is being stopped.
+            If a limit is reached.
+        ServerStoppingError
+            If the server is being stopped.
         """
         self._refuse_if_closed()
         under_way = [*self.beginning, *self._running()]
@@ -86,7 +87,9 @@ class Admission:
         Raises
         ------
         TooManyRequestsError
-            If there are too many launches in all replicas, or the server is being stopped.
+            If there are too many launches in all replicas.
+        ServerStoppingError
+            If the server is being stopped.
         StorageError
             If it cannot be stored.
         """
@@ -125,7 +128,7 @@ class Admission:
 
     def _refuse_if_closed(self) -> None:
         if self._is_closed:
-            raise TooManyRequestsError("This server is being stopped.", retry_after=_STOPPING)
+            raise ServerStoppingError
 
 
 def _too_many(count: int) -> TooManyRequestsError:

@@ -8,18 +8,18 @@ turn, each at its own pace, so that other viewers do not wait for them.
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from time import monotonic
-from typing import Protocol
 
 from ..core.events import Encoded
 from .launch import Launch
 from .retries import Waiting
 from .slices import SLICE_EVENTS, Slices
+from .viewer import Format, Settings, Viewer
 
-__all__ = ["Fanout", "Format", "Settings", "Viewer"]
+__all__ = ["Fanout"]
 
 TICK = 0.02
 """Maximum seconds between two writes to a viewer. Events in between are written together."""
@@ -39,95 +39,8 @@ _FRAMES = 32
 _BLOCK = 32
 """Number of viewers that are written to between two checks of the clock."""
 
-
-class Format(Protocol):
-    """How events are sent over a kind of connection. Equal formats share their bytes."""
-
-    @property
-    def keepalive(self) -> bytes:
-        """Bytes that clients ignore. They keep proxies from closing an idle connection."""
-        ...
-
-    def frame(self, events: Sequence[Encoded]) -> bytes:
-        """Return the bytes of events."""
-        ...
-
-    def storage(self, *, waiting: bool) -> bytes:
-        """Return the bytes that say whether events wait for storage. Empty: clients expect none."""
-        ...
-
-
-class Settings(Protocol):
-    """Settings that may change at runtime."""
-
-    keepalive: float
-    """Seconds of silence after which a keepalive is sent; 0 turns keepalives off."""
-
-    viewer_timeout: float
-    """Seconds after which a viewer that does not read is dropped."""
-
-
-class Viewer(ABC):
-    """One connection that watches a launch."""
-
-    __slots__ = ("_deadline", "audience", "position")
-
-    def __init__(self) -> None:
-        self.position = 0
-        """The number of the last event that was sent to it."""
-        self.audience: Audience | None = None
-        self._deadline: asyncio.TimerHandle | None = None
-
-    @abstractmethod
-    def send(self, data: bytes) -> bool:
-        """Write to the connection, and do not wait.
-
-        Returns
-        -------
-        bool
-            Whether everything was written. If not, the rest is buffered, and nothing more is sent
-            until `drained` is called.
-        """
-
-    @abstractmethod
-    def end(self) -> None:
-        """Send the end of the stream, and close the connection."""
-
-    @abstractmethod
-    def drop(self) -> None:
-        """Close the connection of a viewer that does not read. It can resume."""
-
-    @abstractmethod
-    def forget(self) -> None:
-        """Close the connection: the launch was forgotten and cannot be resumed."""
-
-    @property
-    def settings(self) -> Settings:
-        """The settings of the fan-out, while it watches."""
-        assert self.audience is not None  # noqa: S101 - for the type checker
-        return self.audience.fanout.settings
-
-    def drained(self) -> None:
-        """Continue: the buffer is empty."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        if self.audience is not None:
-            self.audience.fanout.serve(self)
-
-    def leave(self) -> None:
-        """Remove the viewer, whose connection is closed."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        if self.audience is not None:
-            self.audience.remove(self)
-            self.audience = None
-
-    def blocked(self) -> None:
-        """Drop the viewer unless `drained` is called in time."""
-        timeout = self.settings.viewer_timeout
-        self._deadline = asyncio.get_running_loop().call_later(timeout, self.drop)
+_PATIENCE = 1.0
+"""Seconds for which `Fanout.close` waits for viewers, twice."""
 
 
 class Audience:
@@ -146,7 +59,8 @@ class Audience:
         self._ahead: dict[Viewer, None] = {}
         """Viewers that have more than the live ones."""
         self._slices = Slices(launch)
-        self._size = 0
+        self._viewers: dict[Viewer, None] = {}
+        self._is_closed = False
         launch.changed.add(self._changed)
         self._keepalive: asyncio.TimerHandle | None = None
         self._schedule_keepalive(silent=0.0)
@@ -168,20 +82,29 @@ class Audience:
             after = min(after, end)
         viewer.position = max(after, 0)
         viewer.audience = self
-        self._size += 1
+        self._viewers[viewer] = None
         self.launch.join()
         if self._storage and not viewer.send(self._storage):
             viewer.blocked()
         else:
             self.fanout.serve(viewer)
 
+    @property
+    def settings(self) -> Settings:
+        """The settings of the fan-out."""
+        return self.fanout.settings
+
+    def serve(self, viewer: Viewer) -> None:
+        """Schedule the next slice for a viewer that is behind."""
+        self.fanout.serve(viewer)
+
     def remove(self, viewer: Viewer) -> None:
         """Remove a viewer."""
         self._live.pop(viewer, None)
         self._ahead.pop(viewer, None)
-        self._size -= 1
+        del self._viewers[viewer]
         self.launch.leave()
-        if not self._size:
+        if not self._viewers:
             self.launch.changed.remove(self._changed)
             if self._keepalive is not None:
                 self._keepalive.cancel()
@@ -214,11 +137,12 @@ class Audience:
             for viewer in ahead:
                 self.fanout.serve(viewer)
         if launch.forgotten:
-            for viewer in tuple(self._live):
+            for viewer in () if self.fanout.holds else tuple(self._live):
                 viewer.forget()
         elif self.complete:
             for viewer in tuple(self._live):
                 del self._live[viewer]
+                viewer.has_ended = True
                 viewer.end()
 
     def show_storage(self) -> None:
@@ -260,8 +184,11 @@ class Audience:
 
     def catch_up(self, viewer: Viewer) -> bool:
         """Write a slice to a viewer that is behind. Return whether to continue at once."""
+        if self._is_closed:
+            return False
         if self.launch.forgotten:
-            viewer.forget()
+            if not self.fanout.holds:
+                viewer.forget()
             return False
         if self.complete and viewer.position > self.position:
             # It had no number of this launch.
@@ -282,6 +209,7 @@ class Audience:
                 _report_bug(viewer, error)
             return False
         if self.complete:
+            viewer.has_ended = True
             viewer.end()
         elif behind < 0:
             self._ahead[viewer] = None
@@ -290,6 +218,28 @@ class Audience:
         else:
             self._live[viewer] = None
         return False
+
+    def restart(self, delay: Callable[[], float], *, everyone: bool) -> Iterator[None]:
+        """Let viewers reconnect. Yields between blocks of viewers.
+
+        Parameters
+        ----------
+        delay : callable
+            Returns the seconds after which a viewer may do so.
+        everyone : bool
+            Whether this includes viewers that are being sent the end of a launch.
+        """
+        if self._is_closed:
+            return
+        if everyone or self.launch.forgotten or not self.launch.closed:
+            self._is_closed = True
+            self._live.clear()
+            self._ahead.clear()
+        for number, viewer in enumerate(tuple(self._viewers)):
+            if (self._is_closed or viewer.has_ended) and viewer in self._viewers:
+                viewer.restart(delay())
+            if number % _BLOCK == 0:
+                yield
 
     def _keep_alive(self) -> None:
         silent, keepalive = monotonic() - self.written, self.fanout.settings.keepalive
@@ -333,9 +283,18 @@ class Fanout:
         """Seconds of writing to live viewers since the queue was last empty."""
         self._turn: asyncio.Handle | None = None
         self._tick: asyncio.TimerHandle | None = None
+        self.holds = False
+        """Whether viewers of forgotten launches stay connected; see `hold`."""
+        self._delay: Callable[[], float] | None = None
+        """When viewers may reconnect. None until it is closed."""
+        self._empty = asyncio.Event()
+        """Nobody watches, after it was closed."""
 
     def join(self, viewer: Viewer, launch: Launch, after: int, form: Format) -> None:
         """Send a viewer the events after the number `after`, until `Viewer.leave` is called."""
+        if self._delay is not None:
+            viewer.restart(self._delay())
+            return
         audience = self._audiences.get((launch, form))
         if audience is None:
             audience = self._audiences[launch, form] = Audience(self, launch, form)
@@ -345,6 +304,36 @@ class Fanout:
         """Remove an audience without viewers."""
         del self._audiences[audience.launch, audience.format]
         self._later.pop(audience, None)
+        if not self._audiences:
+            self._empty.set()
+
+    def hold(self) -> None:
+        """Keep the viewers of launches that are forgotten from now on, until `close` is called.
+
+        The server is being stopped, and others go on with these launches.
+        """
+        self.holds = True
+
+    async def close(self, delay: Callable[[], float]) -> None:
+        """Let all viewers reconnect, and wait up to 2 seconds until they have disconnected.
+
+        Viewers of a launch that has ended are sent its end, if that is in memory.
+
+        Parameters
+        ----------
+        delay : callable
+            Returns the seconds after which a viewer may reconnect.
+        """
+        self._delay = delay
+        for everyone in (False, True):
+            if not self._audiences:
+                return
+            self._empty.clear()
+            for audience in tuple(self._audiences.values()):
+                self.start(audience.restart(delay, everyone=everyone))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    await self._empty.wait()
 
     def changed(self, audience: Audience) -> None:
         """Schedule sending new events, now or after a pause."""

@@ -344,8 +344,9 @@ class LaunchManager(LoggingConfigurable):
         Raises
         ------
         TooManyRequestsError
-            If too many launches are running, there is no memory for another one, or the server is
-            shutting down.
+            If too many launches are running, or there is no memory for another one.
+        ServerStoppingError
+            If the server is being stopped.
         StorageError
             If it cannot be stored.
         """

@@ -18,7 +18,9 @@ from ..errors import (
     BinderProgressError,
     ConflictError,
     HistoryUnavailableError,
+    NotFoundError,
     RefusedError,
+    ServerStoppingError,
     StorageError,
     TooManyRequestsError,
 )
@@ -31,6 +33,9 @@ from .origins import origin_of, scheme_of
 from .security_headers import LOCAL_HOSTS, set_security_headers
 
 __all__ = ["ApiHandler", "Handler", "content_security_policy"]
+
+_TEMPORARY = (HistoryUnavailableError, ServerStoppingError, StorageError, TooManyRequestsError)
+"""Errors that say after how long to try again."""
 
 
 def content_security_policy(
@@ -103,8 +108,15 @@ class Handler(RedactedLogHandler):
             If it does not exist or belongs to another user.
         StorageError
             If it cannot be looked up.
+        ServerStoppingError
+            If the server is being stopped.
         """
-        return await self.web.launches.find(launch_id, user=self.user)
+        try:
+            return await self.web.launches.find(launch_id, user=self.user)
+        except NotFoundError:
+            # It may have been forgotten only because the store is closed.
+            self.web.refuse_if_stopping()
+            raise
 
     def own_link(self, spec: Spec, urlpath: str = "", *, base_url: str = "") -> str:
         """Return a link to the launch page of a spec, for use in one of this server's pages.
@@ -207,6 +219,8 @@ class Handler(RedactedLogHandler):
         # Responses may contain launch ids and tokens.
         self.set_header("Cache-Control", "no-store")
         self.set_header("Cross-Origin-Resource-Policy", "same-origin")
+        if self.web.is_stopping:
+            self.set_header("Connection", "close")
         self.set_policy()
 
     def set_policy(self, *picture_origins: str) -> None:
@@ -225,6 +239,7 @@ class Handler(RedactedLogHandler):
             raise RefusedError("This server only answers requests for localhost.")
         # Browsers send CORS preflight requests without credentials.
         if not self.public and self.request.method != "OPTIONS":
+            self.web.refuse_if_stopping()
             self.user = await self.web.access.identify(self)
 
     def query(self, name: str, default: str = "") -> str:
@@ -273,7 +288,7 @@ class Handler(RedactedLogHandler):
         """
         self.set_status(status)
         error = exc_info[1] if exc_info else None
-        if isinstance(error, (HistoryUnavailableError, StorageError, TooManyRequestsError)):
+        if isinstance(error, _TEMPORARY):
             self.set_header("Retry-After", str(math.ceil(error.retry_after)))
         if status == 405:
             self.set_header("Allow", ", ".join(self.allowed_methods()))

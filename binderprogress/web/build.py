@@ -12,7 +12,13 @@ import msgspec
 from tornado.web import HTTPError
 
 from ..core.phases import Phase
-from ..errors import BinderProgressError, RefusedError, StorageError, TooManyRequestsError
+from ..errors import (
+    BinderProgressError,
+    RefusedError,
+    ServerStoppingError,
+    StorageError,
+    TooManyRequestsError,
+)
 from .origins import origin_of
 from .streams import StreamHandler, position
 from .viewers import END
@@ -92,7 +98,7 @@ class BuildHandler(StreamHandler):
                 raise
             # BinderHub's clients only understand errors that are events.
             self.start_stream()
-            if isinstance(error, (StorageError, TooManyRequestsError)):
+            if isinstance(error, (ServerStoppingError, StorageError, TooManyRequestsError)):
                 self.set_header("Retry-After", str(math.ceil(error.retry_after)))
             failed = {
                 "phase": Phase.FAILED,

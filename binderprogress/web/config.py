@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from traitlets.config import LoggingConfigurable
 from .._daemon_threads import DaemonThreads
 from .._share import share_path
 from .._version import __version__
+from ..errors import ServerStoppingError
 from ..launches import Fanout, LaunchManager
 from .access import Access, Everyone
 from .gallery import Gallery, read_gallery
@@ -27,6 +29,13 @@ if TYPE_CHECKING:
     from .health_check import HealthCheck
 
 __all__ = ["Web"]
+
+_ALONE = 1.0
+"""Maximum seconds within which viewers reconnect if there are no other replicas."""
+
+_GRACE = 0.25
+"""Seconds before which no viewer reconnects. Those who come at once, again and again, would keep a
+server busy that has only started."""
 
 _MOST_QUERIES = 8
 """Maximum number of queries of the history at the same time, also while the database hangs."""
@@ -79,6 +88,16 @@ class Web(LoggingConfigurable):
     viewer_timeout = Float(
         60.0,
         help="Seconds after which a viewer that does not read is disconnected. It can resume.",
+    ).tag(config=True)
+
+    reconnect_spread = Float(
+        3.0,
+        min=0.0,
+        help="""
+        Seconds within which viewers reconnect when this server is stopped, each at another moment,
+        so that they do not all come to the other replicas at once. Without other replicas, it is 1
+        at most.
+        """,
     ).tag(config=True)
 
     rate_limit = Integer(
@@ -180,6 +199,8 @@ class Web(LoggingConfigurable):
             shared=launches.replicas.rates,
             log=self.log,
         )
+        self.is_stopping = False
+        """Whether the server is being stopped."""
         self.history_threads = DaemonThreads(
             "history query", most=_MOST_QUERIES, timeout=self.history_timeout
         )
@@ -204,6 +225,32 @@ class Web(LoggingConfigurable):
         """Path of the badge, relative to the base URL."""
         self.origins_setting = origins_setting
         """The setting that error messages name for allowing other sites."""
+
+    def refuse_requests(self) -> None:
+        """Answer requests with 503 from now on, because the server is being stopped.
+
+        Viewers stay until `release_viewers` is called.
+        """
+        self.is_stopping = True
+        self.fanout.hold()
+        others = self.launches.replicas.count - 1
+        # Alone, the next server should have its viewers back soon.
+        self._spread = self.reconnect_spread if others else min(self.reconnect_spread, _ALONE)
+
+    def refuse_if_stopping(self) -> None:
+        """Refuse a request if the server is being stopped.
+
+        Raises
+        ------
+        ServerStoppingError
+        """
+        if self.is_stopping:
+            raise ServerStoppingError
+
+    async def release_viewers(self) -> None:
+        """Let all viewers reconnect, and wait up to 2 seconds. Call `refuse_requests` before."""
+        spread = self._spread
+        await self.fanout.close(lambda: _GRACE + random.uniform(0.0, spread))  # noqa: S311 - no secret
 
     @cached_property
     def _templates(self) -> jinja2.Environment:

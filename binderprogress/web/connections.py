@@ -67,6 +67,18 @@ class ClientConnection(IOStream):
         """Whether the client is not reading the response."""
         return self.writing()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it was used for a request before, and the next one has not begun to arrive."""
+        if self.state is not ConnectionState.WAITING or self.requests < 2:
+            return False
+        try:
+            return not self.socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False  # it is broken, and about to be closed
+
     def write_to_fd(self, data: memoryview) -> int:
         """Write to the socket, and update `progress`."""
         written = super().write_to_fd(data)
@@ -175,6 +187,12 @@ class Connections:
             return False
         victim.close()
         return True
+
+    def close_idle(self) -> None:
+        """Close connections that wait for another request."""
+        for connection in self.in_state(ConnectionState.WAITING):
+            if connection.is_idle:
+                connection.close()
 
     def is_full(self, peer: str) -> bool:
         """Whether a peer has reached its limit."""

@@ -15,7 +15,12 @@ from tornado.web import HTTPError, RequestHandler
 
 from ..core.printable import escape, indented
 from ..core.redact import redact
-from ..errors import BinderProgressError, HistoryUnavailableError, StorageError
+from ..errors import (
+    BinderProgressError,
+    HistoryUnavailableError,
+    ServerStoppingError,
+    StorageError,
+)
 
 __all__ = ["RedactedLogHandler", "hide_launch_ids", "without_launch_ids"]
 
@@ -60,7 +65,7 @@ class RedactedLogHandler(RequestHandler):
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Log an exception. Tornado's own method logs the whole request with its full URL."""
         summary = self._request_summary()
-        if isinstance(value, BinderProgressError) and (value.status < 500 or _is_away(value)):
+        if isinstance(value, BinderProgressError) and (value.status < 500 or _is_expected(value)):
             reason = f"{value} ({value.__cause__})" if value.__cause__ else str(value)
             gen_log.info("%s: %s", summary, escape(hide_launch_ids(redact(reason))))
         elif isinstance(value, HTTPError):
@@ -75,9 +80,13 @@ class RedactedLogHandler(RequestHandler):
             app_log.error("Uncaught exception %s%s", summary, text)
 
 
-def _is_away(error: Exception) -> bool:
-    """Whether a database does not answer. Its other errors are bugs or damage."""
-    return isinstance(error, HistoryUnavailableError) or type(error) is StorageError
+def _is_expected(error: Exception) -> bool:
+    """Whether a database does not answer, or the server is being stopped.
+
+    Other errors of a database are bugs or damage.
+    """
+    expected = (HistoryUnavailableError, ServerStoppingError)
+    return isinstance(error, expected) or type(error) is StorageError
 
 
 def without_launch_ids(log_function: Callable[..., None]) -> Callable[..., None]:

@@ -152,7 +152,7 @@ class HttpServer(LoggingConfigurable):
         return self._server.connections
 
     def stop(self) -> None:
-        """Accept no more connections."""
+        """Accept no more connections, and close those that wait for another request."""
         if self._server is not None:
             self._server.stop()
 
@@ -203,6 +203,7 @@ class _Server(HTTPServer):
         self._write_timeout = settings.write_timeout
         self._listeners: list[socket.socket] = []
         self._paused: asyncio.TimerHandle | None = None
+        self._is_stopping = False
         self._log = _ThrottledLog(settings.log)
         self._sweep = PeriodicCallback(self._drop_blocked, 1000.0)
 
@@ -217,8 +218,11 @@ class _Server(HTTPServer):
 
     def stop(self) -> None:
         """Stop accepting connections."""
+        self._is_stopping = True
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
+            # The system has accepted these connections already, and would break them.
+            self._accept(listener, IOLoop.READ)
             if self._paused is None:
                 IOLoop.current().remove_handler(listener)
             listener.close()
@@ -227,6 +231,8 @@ class _Server(HTTPServer):
             self._paused = None
         self._sweep.stop()
         self._log.close()
+        # A proxy that used them would get no response.
+        self.connections.close_idle()
 
     def _watch(self, listener: socket.socket) -> None:
         IOLoop.current().add_handler(listener, self._accept, IOLoop.READ)
@@ -311,6 +317,8 @@ class _Server(HTTPServer):
             request_conn.params = self._first_params  # type: ignore[attr-defined] # see above
         stream.requests += 1
         self.connections.move(stream, ConnectionState.WAITING)
+        if self._is_stopping and stream.is_idle:
+            stream.close()
         return _RequestTracker(delegate, stream)
 
     def _drop_blocked(self) -> None:

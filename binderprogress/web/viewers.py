@@ -23,8 +23,7 @@ from tornado.websocket import WebSocketHandler
 from ..core import sse
 from ..core.events import Encoded
 from ..core.phases import Phase
-from ..launches import Launch
-from ..launches.fanout import Viewer
+from ..launches import Launch, Viewer
 
 __all__ = [
     "END",
@@ -220,7 +219,7 @@ class EventStreamViewer(_StreamViewer):
         Seconds for which the connection stays open after the server is ready.
     """
 
-    __slots__ = ("_form", "_has_headers", "_launch", "_linger")
+    __slots__ = ("_form", "_has_headers", "_is_closing", "_launch", "_linger", "_lingering")
 
     def __init__(
         self,
@@ -237,6 +236,9 @@ class EventStreamViewer(_StreamViewer):
         self._linger = linger
         self._has_headers = False
         """Whether the headers are sent. From then on, only `send` writes, one thing at a time."""
+        self._lingering: asyncio.TimerHandle | None = None
+        self._is_closing = False
+        """Whether the last chunk was written."""
         # Attack: a client keeps sending data to fill the read buffer.
         stream.max_buffer_size = 4096
         stream.set_close_callback(self.leave)
@@ -259,10 +261,26 @@ class EventStreamViewer(_StreamViewer):
             return
         if seconds > 0:
             pause = min(seconds, self.settings.keepalive or seconds)
-            asyncio.get_running_loop().call_later(pause, self._keep_alive, seconds - pause)
+            loop = asyncio.get_running_loop()
+            self._lingering = loop.call_later(pause, self._keep_alive, seconds - pause)
         else:
             self.blocked()
-            stream.write(self._form.last).add_done_callback(lambda _: stream.close())
+            self._finish()
+
+    def _finish(self) -> None:
+        """Write the last chunk, and close the connection when it is sent."""
+        stream, self._is_closing = self._stream, True
+        stream.write(self._form.last).add_done_callback(lambda _: stream.close())
+
+    def restart(self, delay: float) -> None:
+        """End the response. An `EventSource` reconnects after the delay, and resumes."""
+        if self._stream.closed() or self._is_closing:
+            return
+        if self._lingering is not None:
+            self._lingering.cancel()
+        if not self.has_ended:
+            self._stream.write(self._form.chunk(b"retry: %d\n\n" % (1000 * delay)))
+        self._finish()
 
     def _keep_alive(self, remaining: float) -> None:
         if remaining > 0 and not self._stream.closed():
@@ -317,6 +335,10 @@ class SocketViewer(_StreamViewer):
     def end(self) -> None:
         """Close the WebSocket with a closing handshake."""
         self._handler.close(1000, "The launch has ended.")
+
+    def restart(self, delay: float) -> None:
+        """Close the WebSocket. Clients know that they have to wait for a random time."""
+        self._handler.close(1012, "The server restarts; resume with ?after=")
 
     def _close(self, code: int, reason: str) -> None:
         self._handler.close(code, reason)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,7 +18,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from binderprogress.client import AsyncClient, Client, JupyterServer, LaunchHandle
+from binderprogress.client import AsyncClient, Client, JupyterServer, LaunchHandle, api
 from binderprogress.client.models import read_target, server_from
 from binderprogress.core.events import Event, encode
 from binderprogress.core.phases import Phase
@@ -322,6 +323,27 @@ async def test_each_event_is_yielded_once() -> None:
         assert [event.id for event in await all_of(client, "x")] == [1, 2, 3, 4, 5]
     assert odd.asked == ["", "2", "2", "3", "3", "3"]
     assert set(odd.tokens) == {"token key"}
+
+
+@asynchronous(20)
+async def test_it_reconnects_when_the_server_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(api, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(api.random, "uniform", lambda *_: 1.0)
+    async with odd_server() as odd, AsyncClient(odd.url) as client:
+        odd.answers = [
+            (200, STREAM, b"retry: 1000\n\n" + block(1) + b"retry: 2500\n\n"),
+            (503, "application/json", json.dumps({"error": {"message": "Later."}}).encode()),
+            # Attack: it would wait for ever.
+            (200, STREAM, block(2) + b"retry: 999999999\n\n"),
+            (200, STREAM, block(3, Phase.READY)),
+        ]
+        assert [event.id for event in await all_of(client, "x")] == [1, 2, 3]
+    assert pauses == [2.5, 2.0, 60.0]
 
 
 @asynchronous(20)

@@ -48,6 +48,7 @@ class Kept(Viewer):
         self.full = False
         self.ended = asyncio.Event()
         self.dropped = False
+        self.delay: float | None = None
         self.on_write: Callable[[], object] = lambda: None
 
     @property
@@ -76,6 +77,10 @@ class Kept(Viewer):
 
     def forget(self) -> None:
         self.drop()
+
+    def restart(self, delay: float) -> None:
+        self.delay = delay
+        self.leave()
 
 
 def new_launch() -> Launch:

@@ -15,7 +15,7 @@ from binderprogress.backends.jupyterhub.launcher import HubLauncher
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec
-from binderprogress.errors import NotFoundError, TooManyRequestsError
+from binderprogress.errors import NotFoundError, ServerStoppingError, TooManyRequestsError
 from binderprogress.launches import Caller, Launch, LaunchManager, event_writer
 from binderprogress.launches.event_writer import Clock
 from binderprogress.launches.shared_builds import SharedBuilds
@@ -570,7 +570,7 @@ async def test_closing_cancels_everything_and_leaves_nothing(
     assert (manager.running, manager.building) == (0, 0)
     assert [launch.last.reason for launch in (looking, building)] == ["shutdown", "shutdown"]
     assert failed.last.reason == "bad-ref"
-    with pytest.raises(TooManyRequestsError):
+    with pytest.raises(ServerStoppingError):
         await start(manager, local(shared / "small"))
 
 

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from binderprogress.core.events import Encoded
 from binderprogress.core.specs import Spec, from_address
-from binderprogress.errors import NotFoundError, StorageError, TooManyRequestsError
-from binderprogress.launches import Caller, Launch
-from binderprogress.launches.fanout import Viewer
+from binderprogress.errors import (
+    NotFoundError,
+    ServerStoppingError,
+    StorageError,
+    TooManyRequestsError,
+)
+from binderprogress.launches import Caller, Launch, Viewer
 
 from ..support.invariants import Connection, Launched, View
 from .loop import VirtualLoop
@@ -69,6 +73,9 @@ class _Connected(Viewer):
 
     def forget(self) -> None:
         self.close("forgotten")
+
+    def restart(self, delay: float) -> None:
+        self.close("restart")
 
     def close(self, why: str) -> None:
         self.leave()
@@ -128,7 +135,7 @@ class Person:
                 try:
                     launch: Launch = await process.call(process.manager.start(spec, caller))
                     return user, launch.id
-                except (Died, StorageError, TooManyRequestsError):
+                except (Died, ServerStoppingError, StorageError, TooManyRequestsError):
                     pass
             await asyncio.sleep(1.0 + 4 * self._random.random())
         return None

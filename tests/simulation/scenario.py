@@ -101,6 +101,12 @@ class Server(Process):
                 self.is_open = True
                 return
 
+    async def close(self) -> None:
+        """Hand its launches over, and send its viewers away."""
+        self.fanout.hold()
+        await self.manager.close(hand_over=True)
+        await self.fanout.close(lambda: self._scenario.random.random())
+
     def _end(self) -> None:
         self.is_open = False
         for log in self.logs:
@@ -236,7 +242,7 @@ class Scenario:
         self.note(f"{server.name} is stopped")
         server.is_open = False
         server.opening.cancel()
-        closing = server.start(server.manager.close(hand_over=True))
+        closing = server.start(server.close())
         await asyncio.wait([closing, server.died], timeout=self.random.choice([0.1, 60.0, 60.0]))
         server.crash()
 

@@ -97,7 +97,7 @@ async def test_pings_are_sent_between_events_and_have_to_be_answered(
         stream, log=logging.getLogger(), handler=cast(WebSocketHandler, SimpleNamespace())
     )
     settings = SimpleNamespace(keepalive=15.0, viewer_timeout=60.0)
-    viewer.audience = cast(Audience, SimpleNamespace(fanout=SimpleNamespace(settings=settings)))
+    viewer.audience = cast(Audience, SimpleNamespace(settings=settings))
 
     def sent(at: float, data: bytes) -> bytes:
         now[0] = 1000.0 + at
@@ -128,7 +128,7 @@ async def test_without_keepalives_there_are_no_pings(monkeypatch: pytest.MonkeyP
         stream, log=logging.getLogger(), handler=cast(WebSocketHandler, SimpleNamespace())
     )
     settings = SimpleNamespace(keepalive=0.0, viewer_timeout=60.0)
-    viewer.audience = cast(Audience, SimpleNamespace(fanout=SimpleNamespace(settings=settings)))
+    viewer.audience = cast(Audience, SimpleNamespace(settings=settings))
     assert viewer.send(b"a")
     assert theirs.recv(100) == b"a"
     stream.close()

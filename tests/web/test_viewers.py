@@ -284,9 +284,7 @@ async def test_without_keepalives_a_lingering_stream_is_silent_until_it_closes()
         linger=0.05,
     )
     settings = SimpleNamespace(keepalive=0.0, viewer_timeout=10.0)
-    viewer.audience = cast(
-        Audience, SimpleNamespace(fanout=SimpleNamespace(settings=settings), remove=lambda _: None)
-    )
+    viewer.audience = cast(Audience, SimpleNamespace(settings=settings, remove=lambda _: None))
     viewer.end()
     client = IOStream(theirs)
     async with asyncio.timeout(WITHIN):

@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from binderhub.app import BinderHub
@@ -19,6 +20,7 @@ from traitlets import Enum, default
 from traitlets.config import LoggingConfigurable
 
 from ..._share import share_path
+from ..._steps import take_steps
 from ...backends.base import PairedBackend
 from ...channels.config import Storage
 from ...errors import BinderProgressError
@@ -40,8 +42,11 @@ __all__ = ["BinderProgress", "BinderProgressHub", "main"]
 
 _ID = r"([A-Za-z0-9_-]{1,64})"
 
-_SHUTDOWN = 5.0
+_SHUTDOWN = 9.0
 """Maximum seconds for cleaning up when the server is stopped."""
+
+_PATIENCE = 4.0
+"""How many of them are for launches."""
 
 _MANY = 10_000
 """Maximum number of running launches. BinderHub's quotas are the actual limit."""
@@ -142,11 +147,23 @@ class BinderProgress(LoggingConfigurable):
         hand_over : bool
             Whether the next process goes on with launches that are stored.
         """
+        self.web.refuse_requests()
         for collector in self._collectors:
             REGISTRY.unregister(collector)
-        await self.launches.close(hand_over=hand_over)
-        await asyncio.to_thread(self.launches.history.close)
-        await self.tracing.close()
+        await take_steps(
+            self.log,
+            ("stopping launches", partial(self._stop_launches, hand_over)),
+            ("letting viewers reconnect", self.web.release_viewers),
+            ("closing the history", partial(asyncio.to_thread, self.launches.history.close)),
+            ("closing the traces", self.tracing.close),
+        )
+
+    async def _stop_launches(self, hand_over: bool) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self.launches.close(hand_over=hand_over)
+        except TimeoutError:
+            self.log.warning("Not all launches could be cleaned up in time.")
 
     def _rules(self, settings: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         rules: list[tuple[Any, ...]] = [
@@ -232,7 +249,7 @@ class BinderProgressHub(BinderHub):
             async with asyncio.timeout(_SHUTDOWN):
                 await self.progress.close(hand_over=number == signal.SIGTERM)
         except TimeoutError:
-            self.log.warning("Not all launches could be cleaned up in time.")
+            self.log.warning("The server could not be stopped cleanly in time.")
         # As in BinderHub: a thread may be blocked, waiting for a build's log.
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)

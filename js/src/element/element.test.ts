@@ -381,6 +381,25 @@ test("names the setting if a server on another site does not respond", async () 
   vi.mocked(console.error).mockRestore();
 });
 
+test("says nothing if the server ends the stream, and another one goes on", async () => {
+  vi.spyOn(Math, "random").mockReturnValue(0.5);
+  const source = await put();
+  source.send({ id: 5, phase: "building" });
+  source.write("retry: 2000\n\n");
+  source.end();
+  await pass(1900);
+  expect(get("notice").hidden).toBe(true);
+  expect(get("root").hasAttribute("data-lost")).toBe(false);
+  expect(sources).toHaveLength(1);
+  fetched.mockResolvedValueOnce(new Response("Bad Gateway", { status: 502 }));
+  await pass(100);
+  // It does not go on, either.
+  expect(text("notice")).toContain("Connection lost. Reconnecting…");
+  await pass(2000);
+  expect(sources.at(-1)?.url).toBe(`${base}api/launches/key/events?after=5`);
+  vi.restoreAllMocks();
+});
+
 test("resumes a lost connection after the last event, and shows that", async () => {
   vi.spyOn(Math, "random").mockReturnValue(0.5);
   const source = await put();

@@ -260,7 +260,10 @@ export class LaunchSession {
       {
         event: (event) => this.#take(event),
         open: () => this.#opened(),
-        lost: (error, heard) => this.#lost(error, heard),
+        lost: (error, heard) => {
+          // The server itself ends the stream when it is stopped, and another one goes on.
+          if (error) this.#lost(error, heard);
+        },
         note: (comment) => {
           // It is shown with the next second.
           this.model.note = comment;

@@ -96,6 +96,28 @@ test("so does a long connection, such as that of a launch in the queue", async (
   expect(opened()).toEqual([0, 21, 54, 87]);
 });
 
+test("it reconnects when the server says so, but not as fast again and again", async () => {
+  void start();
+  for (const seconds of [3, 2, 4]) {
+    await pass(0);
+    connection.write("retry: 3000\n\n");
+    connection.end();
+    await pass(seconds);
+  }
+  expect(opened()).toEqual([0, 3, 5, 9]);
+});
+
+test("attack: a server cannot keep it from reconnecting", async () => {
+  void start();
+  await pass(0);
+  connection.write("retry: 999999999999\n\n");
+  connection.end();
+  await pass(59);
+  expect(opened()).toEqual([0]);
+  await pass(1);
+  expect(opened()).toEqual([0, 60]);
+});
+
 test("it gives up after the last delay, if the stream wants that", async () => {
   const lost = vi.fn((_error, _heard, failures: number) => failures < 5);
   const open = vi.fn(() => Promise.reject(new TypeError("network")));

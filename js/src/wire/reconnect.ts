@@ -4,12 +4,6 @@
 import { pause } from "./pause";
 import { readEvents } from "./stream";
 
-/** Seconds before each attempt to reconnect. */
-const DELAYS = [1, 2, 4, 8];
-
-/** Seconds before each further attempt. */
-const LONGEST_DELAY = 15;
-
 /** A connection that had data after this many milliseconds was a good one: the delays start over. */
 const STABLE = 30_000;
 
@@ -85,10 +79,13 @@ export async function follow(stream: Reconnectable, stop: AbortSignal): Promise<
   sleepers.add(wakeUp);
   for (; ; failures += 1) {
     let error: unknown;
+    /** Seconds before the first attempt to reconnect. */
+    let retry = 1;
     const began = Date.now();
     ender = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const alive = () => {
+    const alive = (milliseconds?: number) => {
+      if (milliseconds) retry = milliseconds / 1000;
       heard = Date.now();
       clearTimeout(timer);
       timer = setTimeout(end, SILENCE);
@@ -118,9 +115,10 @@ export async function follow(stream: Reconnectable, stop: AbortSignal): Promise<
     if (failures < 0) continue;
     heard = 0;
     ender = new AbortController();
-    await pause(DELAYS[failures] ?? LONGEST_DELAY, ender.signal);
+    // A server that is being stopped sends its viewers away one after the other.
+    // The server can make its viewers wait for a minute at most.
+    await pause([Math.min(retry, 60), 2, 4, 8][failures] ?? 15, ender.signal);
     if (stop.aborted) break;
   }
-  stop.removeEventListener("abort", end);
   sleepers.delete(wakeUp);
 }

@@ -14,7 +14,8 @@ const MAX_LENGTH = 32 << 20;
  *
  * @param body - the body of the response
  * @param take - gets the data of each event, in order, and returns whether to continue
- * @param alive - called when any data arrives, including keepalives
+ * @param alive - called when any data arrives, including keepalives, and again with the milliseconds
+ *   after which to reconnect, if the server says so
  * @param note - gets the comments; those of keepalives are empty
  * @throws the errors of `take`, and of `fetch` when the connection breaks; events that arrived before
  *   that are handled first
@@ -22,7 +23,7 @@ const MAX_LENGTH = 32 << 20;
 export async function readEvents(
   body: ReadableStream<Uint8Array<ArrayBuffer>>,
   take: (data: string) => boolean,
-  alive?: () => void,
+  alive?: (retry?: number) => void,
   note?: (comment: string) => void,
 ): Promise<void> {
   const pending: string[] = [];
@@ -32,6 +33,7 @@ export async function readEvents(
       // All other errors are about lines that the specification tells us to ignore.
       if (error.type === "max-buffer-size-exceeded") throw error;
     },
+    onRetry: alive as (retry: number) => void,
     onComment: note as (comment: string) => void,
     maxBufferSize: MAX_LENGTH,
   });
@@ -72,6 +74,6 @@ function nextTask(): Promise<void> {
       port1.close();
       resolve();
     };
-    port2.postMessage(undefined);
+    port2.postMessage(0);
   });
 }

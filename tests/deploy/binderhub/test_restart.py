@@ -53,6 +53,21 @@ def test_a_build_that_went_on_is_joined_and_nothing_is_told_twice(tmp_path: Path
     assert {event.get("attempt", 1) for event in events} == {1}
 
 
+def test_viewers_are_told_when_to_reconnect(tmp_path: Path) -> None:
+    with inside(**config(tmp_path)) as server:
+        launch = server.start().json()["id"]
+        say(server.build(), ["Step 1/4 : RUN 1\n"])
+        viewer = server.get(f"api/launches/{launch}/events", stream=True)
+        lines = viewer.iter_lines(decode_unicode=True)
+        while "Step 1/4" not in next(lines):
+            pass
+        server.hand_over = True
+    # The response has a proper end; otherwise, this would raise an exception.
+    rest = [line for line in lines if line]
+    retry = rest[-1].removeprefix("retry: ")
+    assert 250 <= int(retry) <= 1250
+
+
 def test_a_server_that_was_starting_is_stopped_and_another_one_is_started(tmp_path: Path) -> None:
     with inside(**config(tmp_path)) as server:
         server.call(lambda: setattr(server.launcher, "hold", asyncio.Event()))
