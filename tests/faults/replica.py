@@ -88,6 +88,13 @@ class Replica:
         """Let it go on."""
         self.running.signal(signal.SIGCONT)
 
+    async def drain(self) -> int:
+        """End it as a supervisor does, with SIGTERM. Return its exit code."""
+        self.running.signal(signal.SIGTERM)
+        code = await asyncio.to_thread(self.running.wait, 60)
+        self.killed.append(self.running)
+        return code
+
     async def stop(self) -> int:
         """End it as Ctrl-C does. Return its exit code."""
         self.resume()
