@@ -190,15 +190,15 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(
-    ("there", "spec"),
+    ("there", "spec", "name"),
     [
-        (zenodo, SPECS["zenodo"]),
-        (figshare, SPECS["figshare"]),
-        (dataverse, SPECS["dataverse"]),
-        (ckan_id, SPECS["ckan"]),
+        (zenodo, SPECS["zenodo"], HOSTILE["above"]),
+        (zenodo, SPECS["zenodo"], HOSTILE["of the whole machine"]),
+        (figshare, SPECS["figshare"], HOSTILE["above"]),
+        (dataverse, SPECS["dataverse"], HOSTILE["above"]),
+        (ckan_id, SPECS["ckan"], HOSTILE["of the whole machine"]),
     ],
 )
-@pytest.mark.parametrize("name", [HOSTILE["above"], HOSTILE["of the whole machine"]])
 @asynchronous(30)
 async def test_a_records_file_is_not_written_outside_of_its_folder(
     there: Callable[[ArchivesDouble, str], None],

@@ -39,6 +39,7 @@ def drawn(page: Page) -> list[float]:
 # -- the bar
 
 
+@pytest.mark.usefixtures("motion")
 def test_the_bar_moves_each_frame_never_back_and_is_full_only_when_ready(
     page: Page, play: Stage
 ) -> None:
@@ -73,6 +74,7 @@ RIBS = """
 """
 
 
+@pytest.mark.usefixtures("motion")
 def test_ribs_move_backward_and_slow_down_but_not_for_who_wants_it_calm(
     page: Page, play: Stage
 ) -> None:
