@@ -223,14 +223,15 @@ class Writer:
 
     def _take(self) -> list[_Pending]:
         """Return what is committed next; nothing at the end."""
+        # Before it waits for a request: what is requested meanwhile need not wake this thread.
+        if (pause := self._due - time.monotonic()) > 0 and not self._closed:
+            time.sleep(pause)
         pending = self._held or self._queue.get()
         self._held = None
         if pending is None:
             return []
         if pending.alone:
             return [pending]
-        if (pause := self._due - time.monotonic()) > 0 and not self._closed:
-            time.sleep(pause)
         self._due = time.monotonic() + self._interval
         group, size = [], 0
         while pending is not None and not pending.alone:
