@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, delete, func, select
 
+from ..._memory import give_back
 from ...errors import StorageError
 from .ownership import alive, delete_lease
 from .session import NO_LEASE, Session
@@ -125,6 +126,8 @@ async def keep_tidy(
 ) -> None:
     """Delete what has expired, and what is too much, until it is cancelled.
 
+    Memory that launches took is then given back to the system, too.
+
     Parameters
     ----------
     submit : callable
@@ -145,6 +148,9 @@ async def keep_tidy(
         except StorageError:
             tidied = Tidied()  # the writer has logged it
         deleted(tidied.channels)
+        if tidied.channels:
+            # In a thread: others may run meanwhile.
+            await asyncio.to_thread(give_back)
         if tidied.exceeded:
             log.warning(
                 "The events of running launches exceed c.Storage.disk_budget by %d MB.",
