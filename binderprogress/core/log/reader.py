@@ -235,6 +235,7 @@ def ended(text: str) -> str:
 
 # The container is running, but the Jupyter server in it does not respond yet.
 _STARTED = Step("answering", "Waiting for the server to respond")
+_EVICTED = Step("evicted", "Removed from its node")
 # Reasons of Kubernetes' pod events, and the steps that they begin.
 _KUBERNETES_STEPS = {
     "FailedScheduling": Step("waiting-for-node", "Waiting for a node"),
@@ -250,7 +251,22 @@ _KUBERNETES_STEPS = {
     "FailedMount": Step("waiting-for-storage", "Waiting for storage"),
     "FailedAttachVolume": Step("waiting-for-storage", "Waiting for storage"),
     "SuccessfulAttachVolume": Step("waiting-for-storage", "Waiting for storage"),
+    "FailedCreatePodSandBox": Step("retrying", "Retrying after a failure"),
+    "NetworkNotReady": Step("retrying", "Retrying after a failure"),
+    "Evicted": _EVICTED,
+    "NodeNotReady": _EVICTED,
+    "Preempted": _EVICTED,
+    "Preempting": _EVICTED,
+    "TaintManagerEviction": _EVICTED,
 }
+# What a container does that only prepares the pod, such as z2jh's `block-cloud-metadata`. Each has
+# events of its own, after which those of the server's container begin with its image again.
+_INIT_CONTAINER = "spec.initContainers{"
+_OF_CONTAINERS = {"Pulling", "Pulled", "Created", "Started"}
+_PREPARING = Step("preparing", "Preparing the server")
+# KubeSpawner's message after 20 s, and then every 5 s.
+_SLOW = "Server launch is taking longer than expected."
+_SLOW_STEP = Step("slow", "Taking longer than usual")
 JUPYTERHUB_STEPS = {
     "Server requested": Step("requested", "Requesting a server"),
     "Spawning server...": Step("starting", "Starting the server"),
@@ -302,7 +318,7 @@ def from_jupyterhub(record: dict[str, Any]) -> Note:
     raw = fields.get("raw_event")
     step = None
     if isinstance(raw, dict):
-        step = _KUBERNETES_STEPS.get(str(raw.get("reason")))
+        step = _event_step(raw)
         message = message or raw.get("message")
     message = _text(message)
     if fields.get("throttled") is True:
@@ -319,6 +335,16 @@ def from_jupyterhub(record: dict[str, Any]) -> Note:
     )
 
 
+def _event_step(event: dict[str, Any]) -> Step | None:
+    """Return the step that an event of Kubernetes begins."""
+    reason = str(event.get("reason"))
+    about = event.get("involvedObject")
+    path = about.get("fieldPath") if isinstance(about, dict) else None
+    if reason in _OF_CONTAINERS and isinstance(path, str) and path.startswith(_INIT_CONTAINER):
+        return _PREPARING
+    return _KUBERNETES_STEPS.get(reason)
+
+
 def pod_of(record: dict[str, Any]) -> str:
     """Return the uid of the pod that a progress event of JupyterHub is about, if it is known.
 
@@ -333,7 +359,7 @@ def pod_of(record: dict[str, Any]) -> str:
 def from_build_pod(event: dict[str, Any]) -> Note:
     """Make a note of an event of Kubernetes about the pod of a build."""
     event = clean(event)
-    step = _KUBERNETES_STEPS.get(str(event.get("reason")))
+    step = _event_step(event)
     # What is started here is the build, whose log begins now.
     return Note(
         message=event_line(event),
@@ -381,6 +407,7 @@ class Normalizer:
 
     def __init__(self) -> None:
         self._reader = LogReader()
+        self._is_explained = False
 
     def read(self, record: Record) -> Note | None:
         """Make a note of one record; None if it is empty."""
@@ -388,7 +415,21 @@ class Normalizer:
         if isinstance(raw, str):
             return self._reader.read(raw)
         if record.source == "jupyterhub":
-            return from_jupyterhub(raw)
+            return self._from_jupyterhub(raw)
         if record.source == "kubernetes":
             return from_build_pod(raw)
         return from_binderhub(raw, self._reader)
+
+    def _from_jupyterhub(self, raw: dict[str, Any]) -> Note | None:
+        """Make a note, but no line of each message that only says that it takes long.
+
+        It is a step if Kubernetes has not said what is going on.
+        """
+        message = raw.get("message")
+        if isinstance(message, str) and message.lstrip().startswith(_SLOW):
+            note = None if self._is_explained else Note(phase=Phase.LAUNCHING, step=_SLOW_STEP)
+            self._is_explained = True
+            return note
+        note = from_jupyterhub(raw)
+        self._is_explained = self._is_explained or "raw_event" in raw
+        return note

@@ -44,6 +44,7 @@ _BY_STEP = {
     "adding-node": Kind.SCHEDULE,
     "scheduled": Kind.SCHEDULE,
     "waiting-for-storage": Kind.SCHEDULE,
+    "evicted": Kind.SCHEDULE,
     "pulling": Kind.PULL,
     "answering": Kind.FIRST_ANSWER,
 }

@@ -362,7 +362,7 @@ REASONS = {
     "FailedMount": "Waiting for storage",
     "FailedAttachVolume": "Waiting for storage",
     "SuccessfulAttachVolume": "Waiting for storage",
-    "Preempted": None,
+    "Preempted": "Removed from its node",
     "": None,
 }
 
@@ -619,3 +619,58 @@ def test_a_list_is_cleaned_as_a_whole() -> None:
         [str(10**400), {"a": "\ufffd"}],
         1.5,
     ]
+
+
+def spawn(*events: dict[str, Any]) -> list[Note]:
+    """The notes of the events of a JupyterHub."""
+    normalizer = Normalizer()
+    notes = [normalizer.read(Record("jupyterhub", event)) for event in events]
+    return [note for note in notes if note is not None]
+
+
+def pod_event(reason: str, container: str = "containers{notebook}") -> dict[str, Any]:
+    about = {"kind": "Pod", "name": "jupyter-ada", "uid": "u", "fieldPath": f"spec.{container}"}
+    return {"message": reason, "raw_event": {"reason": reason, "involvedObject": about}}
+
+
+def test_containers_that_prepare_a_pod_are_one_step() -> None:
+    """Of z2jh, which blocks the cloud's metadata with an init container."""
+    steps = ["Pulled", "Created", "Started"]
+    init = "initContainers{block-cloud-metadata}"
+    notes = spawn(
+        pod_event("Scheduled"),
+        *(pod_event(reason, init) for reason in steps),
+        *(pod_event(reason) for reason in ["Pulling", *steps]),
+    )
+    keys = [note.step.key for note in notes if note.step is not None]
+    assert keys == [
+        *("scheduled", "preparing", "preparing", "preparing"),
+        *("pulling", "pulled", "created", "answering"),
+    ]
+
+
+SLOW = (
+    "\nServer launch is taking longer than expected. Please be patient! "
+    "Current time spent waiting: {} seconds.\n"
+)
+
+
+def test_that_it_takes_long_is_no_line() -> None:
+    """KubeSpawner 7.1 says so every 5 s."""
+    notes = spawn(*({"message": SLOW.format(seconds)} for seconds in (20, 25, 30)))
+    assert [(note.message, note.step and note.step.key) for note in notes] == [("", "slow")]
+
+
+def test_that_it_takes_long_does_not_hide_what_is_known() -> None:
+    notes = spawn(pod_event("Pulling"), {"message": SLOW.format(20)}, pod_event("Pulled"))
+    assert [note.step.key for note in notes if note.step is not None] == ["pulling", "pulled"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "key"),
+    [("Evicted", "evicted"), ("Preempted", "evicted"), ("FailedCreatePodSandBox", "retrying")],
+)
+def test_what_happens_to_pods_is_a_step(reason: str, key: str) -> None:
+    (note,) = spawn(pod_event(reason))
+    assert note.step is not None
+    assert note.step.key == key
