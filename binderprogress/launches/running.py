@@ -213,9 +213,6 @@ class RunningLaunches:
             self._remove(launch)
             self._left(launch)
             return
-        if not launch.ended:
-            # Whatever went wrong: viewers must see an end.
-            launch.lose(failure("internal"))
         if launch.closed and self._ledger.store is None:
             self._end(launch)
         else:
@@ -224,11 +221,24 @@ class RunningLaunches:
             task.add_done_callback(lambda _: self._end(launch))
 
     async def _store(self, launch: Launch) -> None:
+        if not launch.ended:
+            await self._end_without_result(launch)
+            if launch.is_lost:
+                return
         # If that fails, it has ended with the reason `storage`.
         with suppress(StorageError):
             await launch.flush()
         if not await self._ledger.end(launch, expires=self._clock.utc() + self._forget_after):
             launch.is_lost = True
+
+    async def _end_without_result(self, launch: Launch) -> None:
+        """End a launch whose task is done, unless another replica runs it now."""
+        with suppress(StorageError):
+            lease = await self._ledger.find(launch.lease)
+            launch.is_lost = lease is not None and self._ledger.is_elsewhere(lease)
+        if not launch.is_lost:
+            # Whatever went wrong: viewers must see an end.
+            launch.lose(failure("internal"))
 
     def _end(self, launch: Launch) -> None:
         self._remove(launch)

@@ -23,6 +23,7 @@ from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.core.events import Event
 from binderprogress.core.log.reasons import failure
 from binderprogress.core.phases import Phase
+from binderprogress.core.specs import Spec
 from binderprogress.errors import NotFoundError, StorageError
 from binderprogress.launches import Caller, Launch, LaunchManager
 from binderprogress.launches import runner as runner_module
@@ -495,6 +496,46 @@ async def test_a_paused_server_that_wakes_up_changes_nothing(life: Life, tmp_pat
     assert [event.message for event in events].count("Nearly\n") == 1
     assert events[-1].phase is Phase.READY
     assert life.servers.stopped == []
+
+
+@gen_test
+async def test_a_paused_server_that_wakes_up_while_it_resolves_ends_nothing(
+    life: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await life.begin()
+    # It has not heard yet that another server has the lease.
+    monkeypatch.setattr(life.store, "watch_lease", lambda *_: lambda: None)
+    resolve, may_go_on = life.manager._running._runner._backend.resolve, asyncio.Event()
+
+    async def resolve_late(spec: Spec) -> ResolvedSpec:
+        await may_go_on.wait()
+        return await resolve(spec)
+
+    async with Feed(tmp_path / "repository") as feed:
+        monkeypatch.setattr(life.manager._running._runner._backend, "resolve", resolve_late)
+        launch = await life.start(feed)
+        while not await seen_of(launch):  # noqa: ASYNC110 - until the first one is stored
+            await asyncio.sleep(0)
+        paused, old = life.manager, life.store
+        old.pause()
+        await life.begin()
+        again = await life.find(launch)
+        (await feed.build()).finish()
+        life.servers.start()
+        events = await events_of(again)
+        while life.manager.running:
+            await asyncio.wait(list(life.manager._tasks.values()))
+        # It wakes up, and nobody builds that any more.
+        may_go_on.set()
+        async with asyncio.timeout(WITHIN):
+            while paused._tasks:
+                await asyncio.wait(list(paused._tasks.values()))
+        # What it shows is what is stored.
+        seen = await seen_of(launch)
+        await paused.close()
+    check(events)
+    assert events[-1].phase is Phase.READY
+    assert seen == (await seen_of(again))[: len(seen)]
 
 
 @gen_test

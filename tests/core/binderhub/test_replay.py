@@ -43,6 +43,17 @@ def test_what_the_hub_says_itself_stands_anywhere_between() -> None:
     ]
 
 
+def test_lines_before_the_first_phase_are_repeated_before_the_log() -> None:
+    repeats = Repeats()
+    assert not repeats.has("a warning", status=True)
+    assert not repeats.has("a")
+    repeats.begin()
+    # It was a status because nothing had begun. Now the log has.
+    assert [text for text in ("a warning", "a", "b") if not repeats.has(text)] == ["b"]
+    # After that, it is a line like any other.
+    assert not repeats.has("a warning")
+
+
 def test_what_says_nothing_is_nothing_said_again() -> None:
     assert news(["", ""], [""]) == ["", "", ""]
 
