@@ -35,6 +35,9 @@ CHROMIUM_ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # These names are this machine. By such a name, plain http is not "potentially trustworthy": the
+    # browser sends no `Sec-Fetch-*` there.
+    "--host-resolver-rules=MAP *.example 127.0.0.1",
     # It would start a process ahead for each page.
     "--disable-features=SpareRendererForSitePerProcess",
 ]

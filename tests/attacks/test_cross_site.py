@@ -41,8 +41,8 @@ def evil() -> Iterator[Site]:
 
 
 @pytest.fixture
-def page(named_browser: Browser) -> Iterator[Page]:
-    context = named_browser.new_context(reduced_motion="reduce")
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(reduced_motion="reduce")
     yield context.new_page()
     context.close()
 
