@@ -82,6 +82,7 @@ fuzz: install ## fuzz what strangers write: make fuzz SECONDS=3600 TARGET=sse
 
 faults: install ## kill a server under load, and simulate launches while everything fails: make faults SEEDS=100000
 	$(BIN)/python -m tests.faults.kills
+	RANDOM_SEEDS=20 $(BIN)/python -m pytest tests/channels/database/test_random.py
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),1000) $(and $(FIRST),--first $(FIRST))
 	$(BIN)/python -m tests.simulation --many --seeds $(or $(SEEDS),1000) $(and $(FIRST),--first $(FIRST))
 

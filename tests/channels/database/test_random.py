@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections import Counter
 
@@ -119,7 +120,11 @@ class Actor:
             await self.read(store)
 
 
-@pytest.mark.parametrize("seed", range(3))
+# `make faults` tries more.
+SEEDS = int(os.environ.get("RANDOM_SEEDS", "1"))
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
 @asynchronous(200)
 async def test_random_requests(replicas: Replicas, seed: int) -> None:
     actors = [Actor(f"launch/{n}", random.Random(f"{seed} {n}")) for n in range(12)]  # noqa: S311 - reproducible
