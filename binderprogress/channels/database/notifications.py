@@ -97,6 +97,10 @@ class Notifications:
         self._has_counted = False
         self.others = Others()
         """The other replicas, as last counted."""
+        self.begun = asyncio.Event()
+        """Whether it can hear other replicas, or the first attempt has failed."""
+        self._may_have_missed = False
+        """Whether others may have changed something since `begun`, and it did not hear that."""
         self.ended = asyncio.Event()
         """Whether the thread has ended."""
         self._thread = threading.Thread(target=self._run, name="channel notices", daemon=True)
@@ -114,11 +118,14 @@ class Notifications:
                     self._log.exception("Notifications of other replicas cannot be read")
                     self._stopping.wait(_PAUSES[-1])
         finally:
+            self._tell(self.begun.set)
             self._tell(self.ended.set)
 
     def _failed(self, error: Exception) -> None:
         if self._stopping.is_set():
             return
+        self._may_have_missed = True
+        self._tell(self.begun.set)
         if not self._failures:
             self._log.warning(
                 "Other replicas cannot be heard (%s). Trying again.", reason_of(error)
@@ -131,7 +138,8 @@ class Notifications:
         connection.execute(f"LISTEN {TOPIC}")
         self._renew(connection)
         self._count(connection)
-        self._tell(self._hearer.reconnected)
+        self._tell(self._hearer.reconnected if self._may_have_missed else self.begun.set)
+        self._may_have_missed = True
         if self._failures:
             self._log.info("Other replicas can be heard again.")
         self._failures = 0

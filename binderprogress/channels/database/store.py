@@ -216,21 +216,23 @@ class DatabaseStore:
         try:
             lasts = self._lasts if shared else _FOR_EVER
             await self._writer.submit(Join(lasts, alone=not shared))
+            if isinstance(self._database, PostgreSQL):
+                from .notifications import Notifications  # psycopg is needed only here
+
+                self._notifications = Notifications(
+                    self._database.connector(self._silent),
+                    self,
+                    asyncio.get_running_loop(),
+                    replica=self._replica,
+                    lasts=self._lasts,
+                    stopping=self._silent,
+                    log=self._log,
+                )
+                # Nothing is watched before it can hear other replicas.
+                await self._notifications.begun.wait()
         except BaseException:
             await self._stop(0.0)
             raise
-        if isinstance(self._database, PostgreSQL):
-            from .notifications import Notifications  # psycopg is needed only here
-
-            self._notifications = Notifications(
-                self._database.connector(self._silent),
-                self,
-                asyncio.get_running_loop(),
-                replica=self._replica,
-                lasts=self._lasts,
-                stopping=self._silent,
-                log=self._log,
-            )
 
     async def shutdown(self) -> None:
         """Finish and stop; see `durable.DurableStore.shutdown`. It takes 5 s at most."""
