@@ -13,7 +13,6 @@ from typing import Any
 import aiohttp
 import psutil
 
-from .._private import make_private_file
 from .._version import __version__
 from ..errors import ConfigError
 from .host_processes import HostProcess, kill_within, with_children, within
@@ -27,11 +26,15 @@ from .hub_config import (
     read_record,
     write_config,
 )
+from .hub_logs import HUB_LOG, PROXY_LOG, HubLogs
 
 __all__ = ["HUB_PROGRAM", "EmbeddedJupyterHub", "free_ports"]
 
 _ATTEMPTS = 2
 """Maximum number of attempts to start it for the first time."""
+
+_PORT_ATTEMPTS = 5
+"""The same, while other programs take its ports."""
 
 _RESTARTS = 5
 """Maximum number of attempts to start it again, without `_STABLE` seconds in between."""
@@ -44,10 +47,6 @@ _RESUME_TIMEOUT = 5.0
 """Seconds in which it, or one of an earlier run, must answer."""
 
 _PROXY = "JupyterHub's proxy"
-_LOG = "jupyterhub.log"
-_PROXY_LOG = "proxy.log"
-_MAX_LOG = 16 * 2**20
-"""Bytes of a log, which is emptied beyond when its process is started again."""
 
 
 class EmbeddedJupyterHub:
@@ -82,6 +81,7 @@ class EmbeddedJupyterHub:
         log: logging.Logger | logging.LoggerAdapter[Any] | None = None,
     ) -> None:
         self._folder = folder
+        self._logs = HubLogs(folder)
         self._config = config
         self._more_env = env
         self._logger = log or logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class EmbeddedJupyterHub:
 
     @property
     def url(self) -> str:
-        """Its public address."""
+        """Its public address. It may change until `available` returns for the first time."""
         return self._record.url
 
     @property
@@ -293,10 +293,11 @@ class EmbeddedJupyterHub:
             return False  # JupyterHub does not answer yet
 
     async def _wait_until_ready(self) -> None:
-        how = ""
+        attempt = 0
         # On a busy machine, JupyterHub may time out waiting for its proxy, or another program may
         # take a free port first. The next attempt uses other ports.
-        for attempt in range(1, _ATTEMPTS + 1):
+        while True:
+            attempt += 1
             try:
                 async with asyncio.timeout(_START_TIMEOUT):
                     if await self._answers_before_it_ends():
@@ -305,32 +306,43 @@ class EmbeddedJupyterHub:
                 raise ConfigError(
                     f"JupyterHub did not start within {_START_TIMEOUT:g} seconds.\n{self._tail()}"
                 ) from None
-            how = await self._first_end()
-            if "signal" in how:
-                break  # it was killed
-            if attempt < _ATTEMPTS:
-                await asyncio.to_thread(kill_within, self._folder)
-                # The launcher has the other ports already.
-                (self._record.proxy_port,) = free_ports(1)
-                await self._start_proxy()
-                await self._start_hub()
+            if self._logs.is_port_taken:
+                how, most = "", _PORT_ATTEMPTS
+            else:
+                how, most = await self._first_end(), _ATTEMPTS
+            if "signal" in how or attempt >= most:
+                break  # it was killed, or cannot work
+            await asyncio.to_thread(kill_within, self._folder)
+            self._record.choose_ports(self._fixed_port)
+            await self._start_proxy()
+            await self._start_hub()
         what = _PROXY if how.startswith(_PROXY) else "JupyterHub"
         raise ConfigError(f"{what} exited at once.\n{self._tail(how)}")
 
     async def _answers_before_it_ends(self, *, restore: bool = False) -> bool:
-        ended = asyncio.create_task(self._first_end())
+        answered = asyncio.create_task(self._answered(restore=restore))
+        tasks: set[asyncio.Task[Any]] = {answered, asyncio.create_task(self._first_end())}
+        if not restore:
+            # The proxy from npm does not end then, and the other program may never answer.
+            tasks.add(asyncio.create_task(self._logs.port_taken()))
         try:
-            async with self._session() as session:
-                while not ended.done():
-                    if restore:
-                        restore = not await self._restore_routes(session)
-                    elif await _answers(session, f"{self.url}hub/api/"):
-                        return True
-                    # JupyterHub cannot notify us when it is ready, so poll ten times a second.
-                    await asyncio.wait([ended], timeout=0.1)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return done == {answered} and answered.result() is None
         finally:
-            ended.cancel()
-        return False
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def _answered(self, *, restore: bool) -> None:
+        """Wait until it answers. It cannot notify us, so poll ten times a second."""
+        async with self._session() as session:
+            while True:
+                if restore:
+                    restore = not await self._restore_routes(session)
+                # With the token, or it might be another JupyterHub.
+                elif await _answers(session, f"{self.url}hub/api/users?limit=1"):
+                    return
+                await asyncio.sleep(0.1)
 
     async def _resumes(self) -> bool:
         """Whether the JupyterHub of an earlier run answers, and knows our token."""
@@ -350,7 +362,7 @@ class EmbeddedJupyterHub:
     async def _start_proxy(self) -> None:
         env = self._env()
         command = proxy_command(self._record, env["PATH"])
-        self._proxy = await self._start_process(command, env, _PROXY_LOG)
+        self._proxy = await self._start_process(command, env, PROXY_LOG)
         self._record.proxy = self._proxy.id
         await asyncio.to_thread(self._record.write, self._folder)
 
@@ -360,14 +372,14 @@ class EmbeddedJupyterHub:
             write_config, self._folder, self._record, self._config, cull_after=self._cull_after
         )
         command = [sys.executable, "-m", HUB_PROGRAM, "--config", str(config)]
-        self._hub = await self._start_process(command, self._env(), _LOG)
+        self._hub = await self._start_process(command, self._env(), HUB_LOG)
         self._record.hub, self._record.settings = self._hub.id, self._settings()
         await asyncio.to_thread(self._record.write, self._folder)
 
     async def _start_process(
         self, command: list[str], env: Mapping[str, str], log: str
     ) -> HostProcess:
-        start = asyncio.to_thread(_start_with_log, command, env, self._folder, log)
+        start = asyncio.to_thread(_start_with_log, command, env, self._folder, self._logs, log)
         starting = asyncio.ensure_future(start)
         try:
             return await asyncio.shield(starting)
@@ -390,19 +402,13 @@ class EmbeddedJupyterHub:
         return digest({**values, "version": __version__})
 
     def _tail(self, how: str = "") -> str:
-        log = _PROXY_LOG if how.startswith(_PROXY) else _LOG
-        lines = (self._folder / log).read_text(errors="replace").splitlines()
-        return "\n".join(lines[-8:])
+        return self._logs.tail(PROXY_LOG if how.startswith(_PROXY) else HUB_LOG)
 
 
 def _start_with_log(
-    command: list[str], env: Mapping[str, str], folder: Path, name: str
+    command: list[str], env: Mapping[str, str], folder: Path, logs: HubLogs, name: str
 ) -> HostProcess:
-    log = folder / name
-    make_private_file(log)
-    if log.stat().st_size > _MAX_LOG:
-        os.truncate(log, 0)
-    with log.open("ab") as output:
+    with logs.begin(name).open("ab") as output:
         return HostProcess.start(command, cwd=folder, env=env, stdout=output, stderr=output)
 
 

@@ -79,14 +79,26 @@ class HubRecord(msgspec.Struct, kw_only=True):
     @classmethod
     def new(cls, port: int = 0) -> HubRecord:
         """Return one with free ports and new tokens."""
-        public, hub, proxy = free_ports(3)
-        return cls(
-            port=port or public,
-            hub_port=hub,
-            proxy_port=proxy,
+        record = cls(
+            port=0,
+            hub_port=0,
+            proxy_port=0,
             api_token=secrets.token_urlsafe(32),
             proxy_token=secrets.token_urlsafe(32),
         )
+        record.choose_ports(port)
+        return record
+
+    def choose_ports(self, port: int = 0) -> None:
+        """Choose other free ports. Another program may take one before it is used.
+
+        Parameters
+        ----------
+        port : int
+            The public port. 0: a free one.
+        """
+        public, self.hub_port, self.proxy_port = free_ports(3)
+        self.port = port or public
 
     @property
     def url(self) -> str:

@@ -63,6 +63,7 @@ class OwnJupyterHub:
         self._wanted = folder
         self._cull_after = cull_after
         self._containers: ContainerHost | None = None
+        self._launcher: HubLauncher | None = None
 
     async def start(self, launcher: HubLauncher) -> None:
         """Start JupyterHub, or find that of an earlier run, and connect the launcher to it.
@@ -99,7 +100,12 @@ class OwnJupyterHub:
             await self._containers.start()
         if not resumed:
             await hub.start()
-        launcher.connect(hub.url, api_url=hub.api_url, api_token=hub.api_token)
+        self._launcher = launcher
+        self._connect(hub)
+
+    def _connect(self, hub: EmbeddedJupyterHub) -> None:
+        if self._launcher is not None:
+            self._launcher.connect(hub.url, api_url=hub.api_url, api_token=hub.api_token)
 
     async def _clear(self, hub: EmbeddedJupyterHub) -> None:
         """End what is left of an earlier run, whose servers cannot be reached any more."""
@@ -119,7 +125,11 @@ class OwnJupyterHub:
         """
         if self.hub is None:
             raise ConfigError("JupyterHub was not started.")
-        await self.hub.available()
+        hub = self.hub
+        await hub.available()
+        if hub is self.hub:
+            # It may have other ports than at first.
+            self._connect(hub)
 
     async def stop(self, launcher: HubLauncher, *, keep: bool = False) -> None:
         """Stop it, if it runs, and remove its files.
@@ -132,7 +142,7 @@ class OwnJupyterHub:
             such a folder, it stops.
         """
         hub, containers, folder = self.hub, self._containers, self.folder
-        self.hub = self._containers = self.folder = None
+        self.hub = self._containers = self.folder = self._launcher = None
         keep = keep and folder is not None and not folder.is_temporary
         steps: list[Step] = []
         if hub is not None:

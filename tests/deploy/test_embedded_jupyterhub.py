@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import stat
 import sys
 from collections.abc import Callable, Mapping
@@ -392,6 +393,21 @@ async def test_the_proxy_is_not_installed(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(ConfigError, match="not started"):
         await hub.available()
     await hub.stop()
+
+
+@pytest.mark.parametrize("which", ["port", "hub_port", "proxy_port"])
+@asynchronous(180)
+async def test_other_ports_are_used_if_another_program_has_taken_one(
+    which: str, tmp_path: Path
+) -> None:
+    hub = make(tmp_path)
+    with socket.create_server(("127.0.0.1", getattr(hub._record, which))) as taken:
+        await hub.start()
+        await hub.available()
+        assert await ask(hub, "GET", "api/users") == 200
+        assert getattr(hub._record, which) != taken.getsockname()[1]
+        await hub.stop()
+    assert not within(tmp_path)
 
 
 def test_free_ports_differ() -> None:
