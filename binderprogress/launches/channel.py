@@ -9,16 +9,13 @@ While the store is away, what is written waits in memory, and is stored in order
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any
 
-from ..channels.base import Broadcast, ChannelStore, Meter, PromptStore
-from ..channels.durable import WINDOW, ChannelState, DurableStore
+from ..channels.base import Broadcast
+from ..channels.durable import WINDOW, ChannelState
 from ..core.events import ENCODED_OVERHEAD, Encoded, Event
 from ..errors import StorageError, StreamError
-from .retries import Waiting, while_away
 from .storing import Storing
 
 __all__ = ["Channel"]
@@ -33,37 +30,16 @@ class Channel:
 
     Parameters
     ----------
-    store : ChannelStore
+    work : Storing
+        What all channels of a server share: the store, and what stores and discards.
     channel_id : str
     first : int
         The number of its first event.
     lease : str
         The launch or build that it belongs to.
-    patience : float
-        Seconds for which events wait in memory while the store is away.
-    waiting : Waiting
-        Counts what waits for the store.
-    meter : Meter
-        Counts the memory of its events.
-    work : Storing
-        Runs what stores and discards.
-    log : logging.Logger
-        The operator's.
     """
 
-    def __init__(
-        self,
-        store: ChannelStore,
-        channel_id: str,
-        *,
-        first: int,
-        lease: str,
-        patience: float,
-        waiting: Waiting,
-        meter: Meter,
-        work: Storing,
-        log: logging.Logger | logging.LoggerAdapter[Any],
-    ) -> None:
+    def __init__(self, work: Storing, channel_id: str, *, first: int, lease: str) -> None:
         self.id = channel_id
         self.first = first
         self.written = first - 1
@@ -86,15 +62,13 @@ class Channel:
         """About how many bytes of memory its events take."""
         self.changed = Broadcast()
         """Notified when events are stored, when it is closed, and when storing fails."""
-        self._store = store
-        self._append_soon = store.append_soon if isinstance(store, PromptStore) else None
-        self._window = WINDOW if isinstance(store, DurableStore) else None
+        self._store = work.store
+        self._append_soon = work.append_soon
+        self._window = WINDOW if work.durable is not None else None
         self._lease = lease
-        self._patience = patience
-        self._waiting = waiting
-        self._meter = meter
+        self._meter = work.meter
         self._work = work
-        self._log = log
+        self._log = work.log
         self._storing: Sequence[Encoded] = ()
         """The batch that is being stored."""
         self._task: asyncio.Task[None] | None = None
@@ -339,14 +313,15 @@ class Channel:
             if other.last < last:
                 raise StorageError(str(other.failure)) from other.failure
         self._before.clear()
-        await self._try(lambda: self._store.create(self.id, first=self.first, lease=self._lease))
+        store, first, lease = self._store, self.first, self._lease
+        await self._work.attempt(lambda: store.create(self.id, first=first, lease=lease))
         self._is_created = True
         self._on_begin()
 
     async def _close(self) -> None:
         if self._gate is not None:
             await self._gate.wait()
-        await self._try(lambda: self._store.close(self.id))
+        await self._work.attempt(lambda: self._store.close(self.id))
         self._advance(self.last, True)
         self._work.channels.pop(self, None)
 
@@ -359,21 +334,18 @@ class Channel:
             if error is not None and not tried:
                 tried = True
                 raise error
-            if tried and isinstance(self._store, DurableStore):
+            if tried and (durable := self._work.durable) is not None:
                 # The connection may have been lost after the events were stored. Nobody else
                 # can have appended.
-                state = await self._store.describe(self.id)
+                state = await durable.describe(self.id)
                 if state.last == batch[-1].id:
                     return
             tried = True
             await self._store.append(self.id, batch, expected=batch[0].id - 1)
 
-        await self._try(append)
+        await self._work.attempt(append)
         self._advance(batch[-1].id, False)
         self._storing = ()
-
-    async def _try(self, work: Callable[[], Awaitable[None]]) -> None:
-        await while_away(work, patience=self._patience, waiting=self._waiting, log=self._log)
 
     def _advance(self, last: int, closed: bool) -> None:
         """Show what is stored. A store may report it before and after `append` returns."""

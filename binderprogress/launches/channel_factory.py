@@ -7,7 +7,6 @@ import secrets
 from typing import Any
 
 from ..channels.base import ChannelStore, Meter
-from ..channels.durable import DurableStore
 from ..errors import ChannelNotFoundError
 from .channel import Channel
 from .retries import Waiting
@@ -42,13 +41,16 @@ class Channels:
         log: logging.Logger | logging.LoggerAdapter[Any] | None = None,
     ) -> None:
         self.meter = meter or Meter()
-        self.are_shared = isinstance(store, DurableStore) and store.is_shared
+        self._work = Storing(
+            store,
+            patience=patience,
+            waiting=waiting or Waiting(),
+            meter=self.meter,
+            log=log or logging.getLogger(__name__),
+        )
+        durable = self._work.durable
+        self.are_shared = durable is not None and durable.is_shared
         """Whether other replicas may write and read them."""
-        self._store = store
-        self._patience = patience
-        self._waiting = waiting or Waiting()
-        self._log = log or logging.getLogger(__name__)
-        self._work = Storing()
 
     def make(self, channel_id: str = "", *, first: int = 1, lease: str = "") -> Channel:
         """Return a new channel. It is created in the store when it is opened.
@@ -62,17 +64,7 @@ class Channels:
         lease : str
             The launch or build that it belongs to.
         """
-        return Channel(
-            self._store,
-            channel_id or secrets.token_hex(16),
-            first=first,
-            lease=lease,
-            patience=self._patience,
-            waiting=self._waiting,
-            meter=self.meter,
-            work=self._work,
-            log=self._log,
-        )
+        return Channel(self._work, channel_id or secrets.token_hex(16), first=first, lease=lease)
 
     async def restore(self, channel_id: str, *, lease: str = "") -> Channel | None:
         """Return a channel of a durable store; None if there is none of this id.
@@ -82,12 +74,13 @@ class Channels:
         StorageError
             If the store cannot be read.
         """
-        assert isinstance(self._store, DurableStore)  # noqa: S101 - no other keeps channels
+        store = self._work.durable
+        assert store is not None  # noqa: S101 - no other keeps channels
         try:
-            state = await self._store.describe(channel_id)
+            state = await store.describe(channel_id)
         except ChannelNotFoundError:
             return None
-        newest = await self._store.read(channel_id, state.last - 1, limit=1)
+        newest = await store.read(channel_id, state.last - 1, limit=1)
         channel = self.make(channel_id, lease=lease)
         channel.restore(state, newest[0] if state.last >= state.first else None)
         return channel

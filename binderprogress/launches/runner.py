@@ -116,8 +116,8 @@ class LaunchRunner:
         except RefusedError as error:
             await self._fail(launch, failure("refused", str(error)))
         except StorageError:
-            # The channel's failure has ended the launch.
-            self._log.warning("%r: %s", launch, launch.last.message.strip())
+            # Often, the failure of a channel has ended the launch already.
+            await self._fail(launch, failure("store-failed"))
         except TimeoutError:
             message = f"The server did not start within {self._timeouts.launch:g} seconds."
             await self._fail(launch, failure("start-timeout", message))

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
+
+from ..channels.base import ChannelStore, Meter, PromptStore
+from ..channels.durable import DurableStore
+from .retries import Waiting, while_away
 
 __all__ = ["Storing"]
 
@@ -18,9 +23,39 @@ class _Channel(Protocol):
 
 
 class Storing:
-    """The channels of a server that store, and their tasks that wait for the store."""
+    """The channels of a server that store, and their tasks that wait for the store.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    store : ChannelStore
+    patience : float
+        Seconds for which events wait in memory while the store is away.
+    waiting : Waiting
+        Counts what waits for the store.
+    meter : Meter
+        Counts the memory of all events.
+    log : logging.Logger
+        The operator's.
+    """
+
+    def __init__(
+        self,
+        store: ChannelStore,
+        *,
+        patience: float,
+        waiting: Waiting,
+        meter: Meter,
+        log: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
+        self.store = store
+        # Not for each channel: such a check takes 50 µs.
+        self.durable = store if isinstance(store, DurableStore) else None
+        """The store, if it outlives this process."""
+        self.append_soon = store.append_soon if isinstance(store, PromptStore) else None
+        self.meter = meter
+        self.log = log
+        self._patience = patience
+        self._waiting = waiting
         # Both are dicts, which keep their order.
         self.channels: dict[_Channel, None] = {}
         """Those that are open."""
@@ -37,6 +72,10 @@ class Storing:
         written, self._written = self._written, []
         for channel in written:
             channel.store()
+
+    async def attempt(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Have the store do something; see `retries.while_away`."""
+        await while_away(work, patience=self._patience, waiting=self._waiting, log=self.log)
 
     def start(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
         """Run something in the background."""

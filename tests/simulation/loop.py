@@ -10,6 +10,7 @@ killed runs no more: its tasks stay as they are, without their `finally`.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -45,6 +46,25 @@ class Owner(Protocol):
 
 PROCESS: ContextVar[Owner | None] = ContextVar("PROCESS", default=None)
 """The process that runs. None is the world: people, the Hub, the database."""
+
+
+class _Handle(asyncio.Handle):
+    """A handle that takes less time to make, because the loop has no debug mode."""
+
+    def __init__(
+        self,
+        callback: Callable[..., Any],
+        args: tuple[Any, ...],
+        loop: VirtualLoop,
+        context: Context | None,
+    ) -> None:
+        self._context = contextvars.copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
@@ -135,7 +155,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     def call_soon(
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = _Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 

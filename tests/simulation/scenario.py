@@ -322,6 +322,9 @@ class Scenario:
     async def _close(self) -> None:
         for server in self.servers:
             server.crash_at = -1
+            if not server.is_dead:
+                # There is nothing to take over any more, and looking for it takes time.
+                await server.call(server.manager._successor.stop())
         # Until all is forgotten.
         await asyncio.sleep(SETTINGS["forget_after"] + 1.0)
         for server in self.servers:
@@ -443,6 +446,8 @@ def simulated() -> Iterator[None]:
     hook, collects = sys.unraisablehook, gc.isenabled()
     # What is left of a killed process must not run its `finally` in the next simulation.
     gc.disable()
+    # Nor must what is there already be looked at, again and again.
+    gc.freeze()
     with (
         patch.object(manager_module, "OwnedFolder", _Folder),
         patch.object(log_files, "BuildLog", _Log),
@@ -460,5 +465,6 @@ def simulated() -> Iterator[None]:
             gc.collect()
         finally:
             sys.unraisablehook = hook
+            gc.unfreeze()
             if collects:
                 gc.enable()

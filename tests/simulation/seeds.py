@@ -24,6 +24,7 @@ FOUND = {
 """With one server after the other."""
 
 FOUND_WITH_MANY = {
+    3330514051: "a launch had another end where its server had only lost it",
     3330514227: "a viewer at another server saw an event of a build that its launch had left",
     3330514854: "a launch was cancelled before it read the build that it had joined",
     3330515615: "the log of a build that no launch had read yet was never given back",

@@ -58,7 +58,7 @@ async def _nothing(*_: object) -> None:
 
 def test_servers_that_are_left_over_are_noticed() -> None:
     with patch.object(SimulatedBackend, "stop", _nothing):
-        result = run_seeds(range(50))
+        result = run_seeds(range(100))
     assert any("runs, and nobody got it" in problem for problem in result.failures.values())
 
 
