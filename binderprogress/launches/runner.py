@@ -122,8 +122,7 @@ class LaunchRunner:
             message = f"The server did not start within {self._timeouts.launch:g} seconds."
             await self._fail(launch, failure("start-timeout", message))
         except asyncio.CancelledError:
-            # The last event was written before the task was cancelled.
-            self._log.info("%r was cancelled", launch)
+            self._note_cancelled(launch)
         except Exception:  # noqa: BLE001 - whatever a backend raises; viewers must see an end
             self._log.exception("%r failed", launch)
             await self._fail(launch, failure("internal"))
@@ -132,6 +131,11 @@ class LaunchRunner:
             is_ours = not (self.is_handing_over or launch.is_lost)
             if is_ours and launch.last.phase is not Phase.READY:
                 await self.cleanups.stop(launch)
+
+    def _note_cancelled(self, launch: Launch) -> None:
+        # If it was cancelled, its last event was written before its task was.
+        what = "is handed over" if self.is_handing_over else "was cancelled"
+        self._log.info("%r %s", launch, what)
 
     async def _prepare(self, launch: Launch) -> LaunchRequest[Any, Any] | None:
         """Build, and return the request to the launcher; None if no server is wanted."""
@@ -225,7 +229,6 @@ class LaunchRunner:
             try:
                 await launch.tail().fail(error, log=self._log)
             except asyncio.CancelledError:
-                # The last event was written before the task was cancelled.
-                self._log.info("%r was cancelled", launch)
+                self._note_cancelled(launch)
                 return
         self._log.warning("%r: %s", launch, launch.last.message.strip())

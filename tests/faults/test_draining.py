@@ -54,6 +54,12 @@ def serving(folder: Path, hub: BinderHub, **more: object) -> Iterator[tuple[Prog
         assert "Traceback" not in log.read_text()
 
 
+def log_in(folder: Path) -> str:
+    """Return what the only server of a folder has logged."""
+    (log,) = folder.glob("*.log")
+    return log.read_text()
+
+
 async def start(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
     async with session.post(f"{url}api/launches", json={"spec": SPEC}) as response:
         assert response.status == 201
@@ -111,6 +117,9 @@ async def test_viewers_of_a_single_server_come_again_soon(tmp_path: Path, hub: B
         async with aiohttp.ClientSession() as session:
             links = await start(session, url)
         times = await send_away(url, links, server)
+    log = log_in(tmp_path)
+    assert "is handed over" in log
+    assert "was cancelled" not in log
     assert len(times) == VIEWERS
     assert len(set(times)) > VIEWERS // 2
     # The next server should have them back soon.
