@@ -28,5 +28,6 @@ FOUND_WITH_MANY = {
     3330514227: "a viewer at another server saw an event of a build that its launch had left",
     3330514854: "a launch was cancelled before it read the build that it had joined",
     3330515615: "the log of a build that no launch had read yet was never given back",
+    3330515865: "a viewer of a launch that was given away twice within a second waited for ever",
 }
 """With several servers at the same time."""
