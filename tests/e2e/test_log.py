@@ -306,14 +306,16 @@ def test_attack_ten_thousand_events_a_second_leave_the_page_usable(
     expect(line(log, "xxx").first).to_be_visible()
     page.get_by_role("searchbox").fill("99")
     expect(page.locator(".log-match")).to_have_text(re.compile(r"^\d+ / "))
-    # Some seconds of it are enough.
-    for pressed, lines_so_far in (("true", r"\d"), ("false", r"\d"), ("true", r"[2-9]\d,\d{3}")):
-        expect(page.locator("summary")).to_contain_text(re.compile(lines_so_far), timeout=30_000)
+    for pressed in ("true", "false", "true"):
         began = time.monotonic()
         page.get_by_role("button", name="Follow").click()
         expect(page.get_by_role("button", name="Follow")).to_have_attribute("aria-pressed", pressed)
         assert time.monotonic() - began < 2
     assert not streaming.done()
+    # Some seconds of it are enough.
+    expect(page.locator("summary")).to_contain_text(
+        re.compile(r"[2-9]\d,\d{3}|\d{3},"), timeout=30_000
+    )
     launch.finish()
     last = streaming.result(60) - 1
     expect(line(log, f"{last} xxx")).to_be_in_viewport(timeout=30_000)
