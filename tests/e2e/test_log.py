@@ -310,7 +310,8 @@ def test_attack_ten_thousand_events_a_second_leave_the_page_usable(
         began = time.monotonic()
         page.get_by_role("button", name="Follow").click()
         expect(page.get_by_role("button", name="Follow")).to_have_attribute("aria-pressed", pressed)
-        assert time.monotonic() - began < 2
+        # A page that is not usable does not react before the log ends.
+        assert time.monotonic() - began < 8
     assert not streaming.done()
     # Some seconds of it are enough.
     expect(page.locator("summary")).to_contain_text(
