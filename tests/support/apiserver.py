@@ -36,8 +36,10 @@ class ApiServer:
         How often each was made: ``GET pods``, ``WATCH pods``, ``GET log``.
     answers : list of (int, bytes, dict)
         What is answered instead, to the next requests that are no watch.
-    cut_log : iterator of int
-        After how many bytes each answer with a log is cut.
+    cut_log : callable
+        Returns after how many bytes the next answer with a log is cut.
+    log_status : int
+        What is answered in place of each log, as for a node that is lost; 0: the log.
     """
 
     def __init__(self) -> None:
@@ -47,6 +49,7 @@ class ApiServer:
         self.requests: Counter[str] = Counter()
         self.answers: list[tuple[int, bytes, dict[str, str]]] = []
         self.cut_log: Callable[[], int] | None = None
+        self.log_status = 0
         self._logs: dict[str, list[bytes]] = {}
         self._history: list[tuple[int, str, str, Object]] = []
         self._version = itertools.count(1)
@@ -235,11 +238,14 @@ class ApiServer:
 
     async def _log(self, request: web.Request) -> web.StreamResponse:
         self.requests["GET log"] += 1
+        self._wake()
         name, query = request.match_info["name"], request.query
         if unknown := query.keys() - _LOGGED:
             return _status(400, "BadRequest", f"not known: {unknown}")
         if name not in self.pods:
             return _missing(request)
+        if self.log_status:
+            return _status(self.log_status, "InternalError", "the node does not answer")
         state = self.pods[name]["status"].get("containerStatuses", [{"state": {}}])[0]["state"]
         if not state.keys() & {"running", "terminated"}:
             return _status(400, "BadRequest", f'container "builder" in pod "{name}" is waiting')

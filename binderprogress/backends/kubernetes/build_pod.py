@@ -14,7 +14,7 @@ from ...core.log.diagnosis import diagnose
 from ...core.log.reader import Record
 from ...core.log.reasons import failure
 from ...errors import LaunchFailedError
-from .api import KubeApi, KubeError
+from .api import CUT, KubeApi, KubeError
 from .follow_log import LogFollower
 from .manifest import CONTAINER, built_image
 from .watcher import PodWatcher, WatchedPod
@@ -88,7 +88,7 @@ class BuildPod:
             pod = await self._create_or_join()
             watched.choose(pod)
             self._state = read_state(pod, CONTAINER)
-            following = asyncio.create_task(self._follow(watched), name=f"pod {self._name}")
+            following = asyncio.create_task(self._run(watched), name=f"pod {self._name}")
             try:
                 while (item := await self._items.get()) is not None:
                     yield item
@@ -141,6 +141,15 @@ class BuildPod:
 
     # -- following
 
+    async def _run(self, watched: WatchedPod) -> None:
+        """Follow the pod, and say when that is over, unless nobody listens any more."""
+        try:
+            await self._follow(watched)
+        except Exception:
+            await self._items.put(None)
+            raise
+        await self._items.put(None)
+
     async def _follow(self, watched: WatchedPod) -> None:
         """Read events and the log, until the pod has ended and all of its log was read."""
         reading: asyncio.Task[None] | None = None
@@ -170,7 +179,6 @@ class BuildPod:
             if reading is not None:
                 reading.cancel()
                 await asyncio.gather(reading, return_exceptions=True)
-            self._items.put_nowait(None) if not self._items.full() else await self._items.put(None)
 
     async def _is_gone(self, watched: WatchedPod) -> bool:
         if not watched.may_be_gone:
@@ -220,15 +228,15 @@ class BuildPod:
             try:
                 async for line in lines:
                     await self._items.put(Record("repo2docker", line))
-            except KubeError as error:
-                if error.status != 404:
+            except (KubeError, *CUT) as error:
+                if isinstance(error, KubeError) and error.status in {401, 403}:
                     raise
-                # The pod is gone, and its log with it.
+                # The pod or its node is gone, and its log with it.
                 self._log.warning("The log of %s is not complete: %s", self._name, error)
 
     async def _remove(self) -> None:
         """Delete the pod, which has ended. Another one may do it, too."""
         try:
             await self._api.delete(self._name, uid=self._state.uid, grace=0)
-        except KubeError as error:
+        except (KubeError, *CUT) as error:
             self._log.warning("The build pod %s cannot be deleted: %s", self._name, error)

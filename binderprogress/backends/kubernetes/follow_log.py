@@ -14,6 +14,8 @@ __all__ = ["LogFollower"]
 _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ")
 # Seconds between attempts.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+_END_PATIENCE = 30.0
+"""Seconds of pauses for which the end of a log is tried again."""
 
 
 class LogFollower:
@@ -47,26 +49,28 @@ class LogFollower:
         ------
         KubeError
             If the log cannot be read: 403, or 404 if the pod is gone.
+        KubeError, aiohttp.ClientError, TimeoutError
+            If the end of the log cannot be read for half a minute.
         """
-        pause = _FIRST_PAUSE
+        pause, failures = _FIRST_PAUSE, 0.0
         while True:
             # What is read once the container has ended is complete if it is not cut.
             is_over = self._is_over()
-            is_whole, read = False, 0
+            read = 0
             try:
                 async with aclosing(self._read(is_over=is_over)) as lines:
                     async for line in lines:
                         read += 1
                         yield line
-                is_whole = True
-            except KubeError as error:
+                if is_over:
+                    return
+            except (KubeError, *CUT) as error:
                 # 400: the container is only starting. 5xx: its node does not answer.
-                if error.status in {401, 403, 404}:
+                is_final = isinstance(error, KubeError) and error.status in {401, 403, 404}
+                # Its node may be gone for good.
+                failures = failures + pause if is_over and not read else 0.0
+                if is_final or failures > _END_PATIENCE:
                     raise
-            except CUT:
-                pass
-            if is_over and is_whole:
-                return
             pause = _FIRST_PAUSE if read else min(2 * pause, _LONGEST_PAUSE)
             await asyncio.sleep(pause)
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from binderprogress.backends.base import BuildResult, Record, ResolvedSpec
+from binderprogress.backends.kubernetes import follow_log
 from binderprogress.backends.kubernetes.builder import KubernetesBuilder
 from binderprogress.core import specs
 from binderprogress.core.kubernetes.names import build_name
@@ -347,6 +348,37 @@ async def test_a_build_that_nobody_waits_for_is_deleted(tmp_path: Path) -> None:
         await builder.cancel_build(RESOLVED)
         assert there.server.pods == {}
         await builder.cancel_build(RESOLVED)
+
+
+@asynchronous(20)
+async def test_a_build_whose_log_nobody_reads_can_be_left(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as there:
+        async with aclosing(there.builder().build(RESOLVED)) as items:
+            first = asyncio.create_task(anext(items))
+            await there.server.created()
+            there.server.run(NAME)
+            there.server.write(NAME, *(f"line {number}" for number in range(5000)))
+            await first
+            while there.server.requests["GET log"] == 0:
+                await there.server.next_request()
+        assert NAME in there.server.pods
+
+
+@asynchronous(20)
+async def test_a_node_that_is_lost_does_not_keep_a_build_from_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(follow_log, "_END_PATIENCE", 0.5)
+    async with cluster(tmp_path) as there:
+        run = await there.running()
+        there.server.write(NAME, "one")
+        await run.until(lambda: len(run.lines) == 1)
+        there.server.log_status = 500
+        there.server.say(NAME, "NodeNotReady", "Node is not ready", kind="Warning")
+        there.server.set(NAME, "Failed", {}, reason="NodeLost", message="Node is lost")
+        there.server.cut()
+        assert (await run.fails()).reason == "evicted"
+        assert "is not complete" in caplog.text
 
 
 @asynchronous(20)
