@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from binderprogress.backends.base import BuildResult, Record, ResolvedSpec
+from binderprogress.backends.kubernetes import builder as builder_module
 from binderprogress.backends.kubernetes import follow_log
+from binderprogress.backends.kubernetes.build_pod import BuildPod
 from binderprogress.backends.kubernetes.builder import KubernetesBuilder
 from binderprogress.core import specs
 from binderprogress.core.kubernetes.names import build_name
@@ -351,7 +353,17 @@ async def test_a_build_that_nobody_waits_for_is_deleted(tmp_path: Path) -> None:
 
 
 @asynchronous(20)
-async def test_a_build_whose_log_nobody_reads_can_be_left(tmp_path: Path) -> None:
+async def test_a_build_whose_log_nobody_reads_can_be_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pods: list[BuildPod] = []
+
+    class Noted(BuildPod):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            pods.append(self)
+
+    monkeypatch.setattr(builder_module, "BuildPod", Noted)
     async with cluster(tmp_path) as there:
         async with aclosing(there.builder().build(RESOLVED)) as items:
             first = asyncio.create_task(anext(items))
@@ -359,8 +371,8 @@ async def test_a_build_whose_log_nobody_reads_can_be_left(tmp_path: Path) -> Non
             there.server.run(NAME)
             there.server.write(NAME, *(f"line {number}" for number in range(5000)))
             await first
-            while there.server.requests["GET log"] == 0:
-                await there.server.next_request()
+            while not pods[0]._items.full():  # noqa: ASYNC110 - a queue has no event for it
+                await asyncio.sleep(0.01)
         assert NAME in there.server.pods
 
 
