@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from ..channels.durable import DurableStore, Lease
 from ..errors import ChannelNotFoundError, LeaseLostError, StorageError, StoredStateError
@@ -23,6 +24,9 @@ _LOOK = 5.0
 
 _SWEEP = 600.0
 """Seconds after which old logs are looked for."""
+
+_AT_ONCE = 32
+"""Launches that are taken over at the same time. Their commits go together."""
 
 
 class Successor:
@@ -170,17 +174,25 @@ class Successor:
             If the store cannot be read.
         """
         abandoned = await self._abandoned()
-        builds: dict[str, Build | None] = {}
-        launches = [
-            (launch, lease.asked)
-            for lease in abandoned
-            if lease.name.startswith("launch.")
-            # It was silent for too long, but no other has taken its launches yet.
-            and not self._is_running(lease.name.removeprefix("launch."))
-            and (launch := await self._take_launch(lease, builds)) is not None
-        ]
+        builds = _TakenBuilds(self._take_build)
+        at_once = asyncio.Semaphore(_AT_ONCE)
+
+        async def take(lease: Lease) -> tuple[Launch | None, str]:
+            async with at_once:
+                return await self._take_launch(lease, builds), lease.asked
+
+        taken = await asyncio.gather(
+            *(
+                take(lease)
+                for lease in abandoned
+                if lease.name.startswith("launch.")
+                # It was silent for too long, but no other has taken its launches yet.
+                and not self._is_running(lease.name.removeprefix("launch."))
+            )
+        )
+        launches = [(launch, asked) for launch, asked in taken if launch is not None]
         used = {build.lease for build in self._builds.running}
-        for build in builds.values():
+        for build in builds.found():
             if build is None or build.lease in used:
                 continue
             if not build.readers:
@@ -220,16 +232,14 @@ class Successor:
 
     # -- launches
 
-    async def _take_launch(self, lease: Lease, builds: dict[str, Build | None]) -> Launch | None:
+    async def _take_launch(self, lease: Lease, builds: _TakenBuilds) -> Launch | None:
         """Become the owner of a launch, and of its build first; None if another replica is."""
         try:
             stored = decode_launch(lease.state)
-            if stored.build and stored.build not in builds:
-                builds[stored.build] = await self._take_build(stored, stored.build)
+            await builds.of(stored)
             # If its owner was only silent, it may have written since the lease was listed.
             stored = decode_launch((await self._take(lease)).state)
-            if stored.build and stored.build not in builds:
-                builds[stored.build] = await self._take_build(stored, stored.build)
+            build = await builds.of(stored)
         except LeaseLostError as error:
             if lease.name in self._owned:
                 await self._fail(lease, error)
@@ -244,9 +254,7 @@ class Successor:
         try:
             await self._forget_empty_tail(launch_id)
             followed = await self._followers.release(launch_id)
-            launch = await self._restorer.launch(
-                launch_id, stored, builds.get(stored.build), followed
-            )
+            launch = await self._restorer.launch(launch_id, stored, build, followed)
         except Exception as error:  # noqa: BLE001 - whatever a backend's codec raises; others go on
             if followed is not None:
                 self._followers.adopt(followed)
@@ -346,3 +354,27 @@ class Successor:
         except StorageError as error:
             self._log.warning("A launch cannot be removed yet: %s", error)
             self._later.add(lease.name)
+
+
+class _TakenBuilds:
+    """The builds of launches that are taken over. Each is taken once."""
+
+    def __init__(
+        self, take: Callable[[StoredLaunch, str], Coroutine[Any, Any, Build | None]]
+    ) -> None:
+        self._take = take
+        self._tasks: dict[str, asyncio.Task[Build | None]] = {}
+
+    async def of(self, launch: StoredLaunch) -> Build | None:
+        """Return the build of a launch, if it has one; see `Successor._take_build`."""
+        if not launch.build:
+            return None
+        task = self._tasks.get(launch.build)
+        if task is None:
+            taking = self._take(launch, launch.build)
+            task = self._tasks[launch.build] = asyncio.create_task(taking, name="take a build")
+        return await task
+
+    def found(self) -> list[Build | None]:
+        """Return the builds that could be taken."""
+        return [task.result() for task in self._tasks.values() if task.exception() is None]

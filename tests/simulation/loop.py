@@ -85,6 +85,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """What was reported to the exception handler."""
         self._random = random.random
         self._limit = limit
+        self._tasks: list[asyncio.Task[Any]] = []
         self._ready: deque[asyncio.Handle] = deque()
         self._timers: list[tuple[float, float, int, asyncio.TimerHandle]] = []
         self._count = 0
@@ -181,7 +182,10 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return asyncio.Future(loop=self)
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        return asyncio.Task(coro, loop=self, **options)
+        task = asyncio.Task(coro, loop=self, **options)
+        # One that is never resumed must not be collected: its `finally` would run.
+        self._tasks.append(task)
+        return task
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[..., T], *args: Any

@@ -39,7 +39,6 @@ class Process:
         self._loop = loop
         self._context = Context()
         self._context.run(PROCESS.set, self)
-        self._tasks: list[asyncio.Task[Any]] = []
 
     @property
     def is_paused(self) -> bool:
@@ -52,10 +51,7 @@ class Process:
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a coroutine in it."""
-        task = self._loop.create_task(work, context=self._context.copy())
-        # A task that is never resumed must not be collected: its `finally` would run.
-        self._tasks.append(task)
-        return task
+        return self._loop.create_task(work, context=self._context.copy())
 
     async def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Ask it something, and wait for the answer.
