@@ -262,6 +262,11 @@ def service(
         },
         env={},
     )
+    # Whoever started the Hub asks with its token whether it is the one that answers.
+    values["services"].append({"name": "starter", "api_token": hub.api_token})
+    values["load_roles"].append(
+        {"name": "starter", "services": ["starter"], "scopes": ["list:users"]}
+    )
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

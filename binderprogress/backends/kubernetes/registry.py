@@ -31,7 +31,7 @@ _ACCEPT = ", ".join(
 _HUB = "registry-1.docker.io"
 # The key of Docker Hub in the files of docker.
 _HUB_KEY = "https://index.docker.io/v1/"
-_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+_CHALLENGE = re.compile(r'(\w{1,30})="([^"]{0,1000})"')
 _LARGEST_ANSWER = 4 * 2**20
 
 
