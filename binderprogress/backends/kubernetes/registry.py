@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 from pathlib import Path
 from typing import Any
+from urllib.request import parse_http_list, parse_keqv_list
 
 import aiohttp
 import msgspec
@@ -31,7 +31,6 @@ _ACCEPT = ", ".join(
 _HUB = "registry-1.docker.io"
 # The key of Docker Hub in the files of docker.
 _HUB_KEY = "https://index.docker.io/v1/"
-_CHALLENGE = re.compile(r'(\w{1,30})="([^"]{0,1000})"')
 _LARGEST_ANSWER = 4 * 2**20
 
 
@@ -103,7 +102,7 @@ class Registry(LoggingConfigurable):
             )
         session = self._session
         user, password = self._credentials(base)
-        auth = aiohttp.BasicAuth(user, password) if user else None
+        auth = aiohttp.encode_basic_auth(user, password) if user else ""
         url = base / "v2" / name / "manifests" / tag
         headers = {"Accept": _ACCEPT}
         async with session.head(url, headers=headers, allow_redirects=True) as answer:
@@ -112,10 +111,10 @@ class Registry(LoggingConfigurable):
                 return answer.status
         scheme, _, fields = challenge.partition(" ")
         if scheme.lower() == "bearer":
-            token = await _token(session, dict(_CHALLENGE.findall(fields)), name, auth)
+            token = await _token(session, parse_keqv_list(parse_http_list(fields)), name, auth)
             headers["Authorization"] = f"Bearer {token}"
-        elif auth is not None:
-            headers["Authorization"] = auth.encode()
+        elif auth:
+            headers["Authorization"] = auth
         else:
             return 401
         async with session.head(url, headers=headers, allow_redirects=True) as answer:
@@ -142,14 +141,15 @@ async def _token(
     session: aiohttp.ClientSession,
     challenge: dict[str, str],
     name: str,
-    auth: aiohttp.BasicAuth | None,
+    auth: str,
 ) -> str:
     """Get a token that may read a repository, as the registry's challenge says."""
     query = {"scope": f"repository:{name}:pull"}
     if service := challenge.get("service"):
         query["service"] = service
     realm = URL(challenge.get("realm", "")).update_query(query)
-    async with session.get(realm, auth=auth, raise_for_status=True) as answer:
+    headers = {"Authorization": auth} if auth else {}
+    async with session.get(realm, headers=headers, raise_for_status=True) as answer:
         found = msgspec.json.decode(await read_text(answer, _LARGEST_ANSWER), type=_Token)
     return found.token or found.access_token
 

@@ -1,0 +1,83 @@
+"""Whether a registry has an image, as registries answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from binderprogress.backends.kubernetes.registry import Registry
+from binderprogress.errors import ConfigError
+
+from ...support.asynchronous import asynchronous
+
+USER = aiohttp.encode_basic_auth("ada", "secret")
+
+
+@asynccontextmanager
+async def registry(scheme: str) -> AsyncIterator[str]:
+    """Run one that has the image ``x/there:1``. Yield its host."""
+
+    async def manifest(request: web.Request) -> web.Response:
+        given = request.headers.get("Authorization")
+        wanted = {"open": None, "basic": USER, "bearer": "Bearer t"}[scheme]
+        if given != wanted:
+            realm = f'realm="http://{host}/token",service="a, b",scope="repository:x:pull"'
+            challenge = f"Bearer {realm}" if scheme == "bearer" else 'Basic realm="x"'
+            return web.Response(status=401, headers={"WWW-Authenticate": challenge})
+        found = request.path == "/v2/x/there/manifests/1"
+        return web.Response(status=200 if found else 404)
+
+    async def token(request: web.Request) -> web.Response:
+        assert request.query["service"] == "a, b"
+        assert request.query["scope"].endswith(":pull")
+        assert request.headers["Authorization"] == USER
+        return web.json_response({"token": "t"})
+
+    app = web.Application()
+    app.router.add_get("/v2/{path:.*}", manifest)
+    app.router.add_get("/token", token)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host = f"127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield host
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("scheme", ["open", "basic", "bearer"])
+@asynchronous(10)
+async def test_images(tmp_path: Path, scheme: str) -> None:
+    config = tmp_path / "config.json"
+    async with registry(scheme) as host:
+        auth = USER.removeprefix("Basic ")
+        config.write_text(json.dumps({"auths": {host: {"auth": auth}}}))
+        asked = Registry(url=f"http://{host}", docker_config=str(config))
+        if scheme == "open":
+            asked.docker_config = ""
+        assert await asked.has(f"{host}/x/there:1")
+        assert not await asked.has(f"{host}/x/missing:1")
+        await asked.close()
+
+
+@asynchronous(10)
+async def test_one_that_does_not_answer_has_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    asked = Registry(url="http://127.0.0.1:9")
+    assert not await asked.has("127.0.0.1:9/x/there:1")
+    assert "does not answer" in caplog.text
+    await asked.close()
+
+
+@asynchronous(10)
+async def test_credentials_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    asked = Registry(url="http://127.0.0.1:9", docker_config=str(tmp_path / "absent.json"))
+    with pytest.raises(ConfigError, match=r"absent\.json cannot be read"):
+        await asked.has("127.0.0.1:9/x/there:1")
+    await asked.close()
