@@ -122,6 +122,8 @@ class PruneApp(Command):
     async def _find(self) -> list[Stored]:
         named = "engine" in self.config.Standalone
         engine = setting(self.config, Standalone, "engine") if named else "local"
+        if engine == "kubernetes":
+            raise ConfigError("Images on Kubernetes are removed by the cluster and its registry.")
         if engine == "local":
             environments = LocalBuilder(parent=self).stored
             return [

@@ -38,6 +38,8 @@ class ApiServer:
         What is answered instead, to the next requests that are no watch.
     cut_log : callable
         Returns after how many bytes the next answer with a log is cut.
+    refusal : bytes
+        The body with which pods are refused (403); empty: they are created.
     log_status : int
         What is answered in place of each log, as for a node that is lost; 0: the log.
     """
@@ -50,6 +52,7 @@ class ApiServer:
         self.answers: list[tuple[int, bytes, dict[str, str]]] = []
         self.cut_log: Callable[[], int] | None = None
         self.log_status = 0
+        self.refusal = b""
         self._logs: dict[str, list[bytes]] = {}
         self._history: list[tuple[int, str, str, Object]] = []
         self._version = itertools.count(1)
@@ -200,6 +203,8 @@ class ApiServer:
 
     async def _create(self, request: web.Request) -> web.StreamResponse:
         self.requests["POST pods"] += 1
+        if self.refusal:
+            return web.Response(status=403, body=self.refusal)
         if answer := self._answered():
             return answer
         pod = await request.json()

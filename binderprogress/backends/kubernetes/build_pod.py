@@ -31,8 +31,13 @@ _GOES_ON = {"SuccessfulAttachVolume", "Pulling", "Pulled", "Created"}
 
 
 def refused(error: KubeError) -> LaunchFailedError:
-    """Return the failure if the API server refuses a pod: a quota, an admission, our rights."""
-    diagnosis = diagnose([error.message], otherwise="build-failed", kind="spawn")
+    """Return the failure if the API server refuses a pod: a quota, an admission, our rights.
+
+    Viewers are told what it says only of a quota or an admission. The rest is for the operator.
+    """
+    diagnosis = diagnose([error.message], otherwise="internal", kind="spawn")
+    if diagnosis.reason == "internal":
+        return failure("internal", "Kubernetes does not accept the build.")
     return diagnosis.error(f"Kubernetes does not accept the build: {error.message}")
 
 
@@ -114,6 +119,7 @@ class BuildPod:
                 return await self._api.create(self._manifest)
             except KubeError as error:
                 if error.status != 409 or error.reason != "AlreadyExists":
+                    self._log.warning("Kubernetes refuses a build: %s", error)
                     raise refused(error) from error
             pod = await self._api.pod(self._name)
             if pod is not None and not await self._is_in_the_way(pod):

@@ -13,6 +13,7 @@ from ...core.kubernetes.names import build_name, image_name
 from ...core.log.reader import Record
 from ...core.log.reasons import failure
 from ...core.timing.estimator import TYPICAL
+from ...errors import ConfigError, LaunchFailedError
 from ..base import PLAIN_CODEC, Attempt, BackendProfile, BuildResult, ResolvedSpec
 from ..fetch.git import GitResolver
 from .api import CUT, KubeApi, KubeError
@@ -119,6 +120,11 @@ class KubernetesBuilder(GitResolver):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if not self.image_prefix:
+            raise ConfigError(
+                "Images need a registry that the cluster can pull from. Set "
+                'c.KubernetesBuilder.image_prefix, such as "registry.example.org/binder-".'
+            )
         self.registry = Registry(parent=self)
         self._api = KubeApi(
             self.namespace,
@@ -147,7 +153,7 @@ class KubernetesBuilder(GitResolver):
         try:
             await self._api.pods(_SELECTOR)
         except (KubeError, *CUT) as error:
-            raise failure("build-failed", f"Kubernetes does not answer: {error}") from error
+            raise _no_answer() from error
         return {"namespace": self.namespace}
 
     def image(self, resolved: ResolvedSpec) -> str:
@@ -197,7 +203,7 @@ class KubernetesBuilder(GitResolver):
                     yield record
         except (KubeError, *CUT) as error:
             self.log.error("Kubernetes: %s", error)  # noqa: TRY400 - it is no bug
-            raise failure("build-failed", f"Kubernetes does not answer: {error}") from error
+            raise _no_answer() from error
         yield BuildResult(image)
 
     async def cancel_build(self, resolved: ResolvedSpec) -> None:
@@ -239,6 +245,11 @@ class KubernetesBuilder(GitResolver):
             arguments=self.arguments(resolved),
             node=node,
         )
+
+
+def _no_answer() -> LaunchFailedError:
+    """Return the failure for viewers. The log has the address and the reason."""
+    return failure("internal", "Kubernetes is not responding, or does not let this server build.")
 
 
 def _own_namespace() -> str:

@@ -19,7 +19,7 @@ from binderprogress.backends.kubernetes.build_pod import BuildPod
 from binderprogress.backends.kubernetes.builder import KubernetesBuilder
 from binderprogress.core import specs
 from binderprogress.core.kubernetes.names import build_name
-from binderprogress.errors import LaunchFailedError
+from binderprogress.errors import ConfigError, LaunchFailedError
 
 from ...support.apiserver import NAMESPACE, ApiServer, api_server
 from ...support.asynchronous import asynchronous
@@ -310,13 +310,8 @@ QUOTA = (
 @asynchronous(20)
 async def test_a_quota_is_named(tmp_path: Path) -> None:
     async with cluster(tmp_path) as there:
-        builder = there.builder()
-        await builder.check()
-        run = Run(builder, RESOLVED)
-        while there.server.requests["WATCH pods"] == 0:
-            await there.server.next_request()
-        there.server.answers.append((403, QUOTA, {}))
-        error = await run.fails()
+        there.server.refusal = QUOTA
+        error = await there.run().fails()
         assert error.reason == "quota"
         assert "exceeded quota" in str(error)
 
@@ -334,10 +329,33 @@ async def test_a_busy_api_server_is_asked_again(tmp_path: Path) -> None:
 async def test_an_api_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
     async with cluster(tmp_path) as there:
         there.server.answers += [(503, b"", {})] * 100
-        with pytest.raises(LaunchFailedError, match="Kubernetes does not answer"):
+        with pytest.raises(LaunchFailedError, match="Kubernetes is not responding"):
             await there.builder(patience=0.5).check()
         error = await there.run(patience=0.5).fails()
-        assert "Kubernetes does not answer" in str(error)
+        assert "Kubernetes is not responding" in str(error)
+
+
+FORBIDDEN = (
+    b'{"kind":"Status","status":"Failure","message":"pods is forbidden: User '
+    b'\\"system:serviceaccount:binder:hub\\" cannot create resource \\"pods\\"",'
+    b'"reason":"Forbidden","code":403}'
+)
+
+
+@asynchronous(20)
+async def test_attack_what_kubernetes_says_of_our_account_is_only_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with cluster(tmp_path) as there:
+        there.server.refusal = FORBIDDEN
+        error = await there.run().fails()
+        assert (str(error), error.reason) == ("Kubernetes does not accept the build.", "internal")
+        assert "serviceaccount" in caplog.text
+
+
+def test_images_need_a_registry() -> None:
+    with pytest.raises(ConfigError, match="image_prefix"):
+        KubernetesBuilder()
 
 
 @asynchronous(20)
