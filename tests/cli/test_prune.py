@@ -103,6 +103,13 @@ def test_images_of_an_engine_that_is_not_installed(
         assert arguments[1] in done.stderr
 
 
+def test_images_on_kubernetes_are_not_ours(folder: Path) -> None:
+    done = prune(folder, "--engine", "kubernetes")
+    assert done.returncode in {1, 2}
+    assert "removed by the cluster" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("wrong", [("--older-than", "soon"), ("--budget", "a lot")])
 def test_wrong_usage(folder: Path, wrong: tuple[str, str]) -> None:
     done = prune(folder, *wrong)
