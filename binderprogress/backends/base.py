@@ -24,6 +24,7 @@ from .codec import Codec
 
 __all__ = [
     "PLAIN_CODEC",
+    "PREFERRED_HOST",
     "TRACE",
     "AnyBackend",
     "Attempt",
@@ -49,6 +50,10 @@ __all__ = [
 
 TRACE: ContextVar[TraceParent | None] = ContextVar("TRACE", default=None)
 """The current span. A build has the span of the launch that began it."""
+
+PREFERRED_HOST: ContextVar[str] = ContextVar("PREFERRED_HOST", default="")
+"""The host to try first, if the backend has several; empty: any. A build has that of the launch
+that began it. It is lost if this server is stopped."""
 
 
 def trace_headers() -> dict[str, str]:

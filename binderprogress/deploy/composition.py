@@ -36,6 +36,7 @@ from ..launches import LaunchManager
 from ..launches.reasons import Reasons
 from ..web.config import Web
 from ..web.health_check import HealthCheck
+from ..web.hosts import Hosts
 from ..web.metrics import CleanupCollector, UpstreamCollector
 from ..web.server import HttpServer
 from .extensions import Extensions
@@ -89,6 +90,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         What ``/health`` checks.
     collectors : sequence of Collector
         Further metrics.
+    hosts : Hosts or None
+        Chooses the host of each launch, if the launches of a browser are to have the same one.
     """
 
     backend: AnyBackend
@@ -96,6 +99,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     launcher: HubLauncher | None = None
     checks: Sequence[HealthCheck] = ()
     collectors: Sequence[Collector] = ()
+    hosts: Hosts | None = None
 
 
 def upstream_backend(upstreams: Upstreams) -> Parts:
@@ -104,6 +108,7 @@ def upstream_backend(upstreams: Upstreams) -> Parts:
         backend=PairedBackend(UpstreamBuilder(upstreams), UpstreamLauncher(upstreams)),
         checks=[HealthCheck("BinderHubs", upstreams.health, every=0.0)],
         collectors=[UpstreamCollector(upstreams.hubs)],
+        hosts=upstreams if upstreams.routing == "random" and upstreams.host_cookie_age else None,
     )
 
 

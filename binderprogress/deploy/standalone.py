@@ -127,6 +127,7 @@ class Server(LoggingConfigurable):
             launches=self.launches,
             checks=parts.checks,
             collectors=parts.collectors,
+            hosts=parts.hosts,
             parent=self,
             config=with_defaults(settings, {"Web": web}),
             **self._web_options(),

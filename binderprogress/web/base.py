@@ -27,6 +27,7 @@ from ..errors import (
 from ..launches import Caller, Launch
 from .config import Web
 from .connections import admit_viewer
+from .hosts import prefer_host
 from .launch_ids import RedactedLogHandler
 from .links import launch_link
 from .origins import origin_of, scheme_of
@@ -363,6 +364,9 @@ class ApiHandler(Handler):
             If the launch cannot be stored.
         """
         await self.web.limiter.admit(self.caller.account)
+        if self.web.hosts is not None:
+            scheme = scheme_of(self.request, trust_proxy=self.web.trust_proxy)
+            prefer_host(self, self.web.hosts, path=self.web.base_url, secure=scheme == "https")
         return await self.web.launches.start(spec, self.caller)
 
     def become_viewer(self) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import jinja2
 
     from .health_check import HealthCheck
+    from .hosts import Hosts
 
 __all__ = ["Web"]
 
@@ -54,6 +55,8 @@ class Web(LoggingConfigurable):
         The health checks that ``/health`` runs, besides that of the launches.
     collectors : sequence of Collector, optional
         Further metrics.
+    hosts : Hosts, optional
+        Chooses the host of each launch, if the launches of a browser are to have the same one.
     front_page : mapping, optional
         Additional variables for the template of the front page.
     static_path, badge_path : str, optional
@@ -181,6 +184,7 @@ class Web(LoggingConfigurable):
         access: Access | None = None,
         checks: Sequence[HealthCheck] = (),
         collectors: Sequence[Collector] = (),
+        hosts: Hosts | None = None,
         front_page: Mapping[str, Any] | None = None,
         static_path: str = "static/",
         badge_path: str = "badge.svg",
@@ -213,6 +217,8 @@ class Web(LoggingConfigurable):
         """The entries of the front page."""
         self.checks = list(checks)
         """The health checks that ``/health`` runs, besides that of the launches."""
+        self.hosts = hosts
+        """Chooses the host of each launch, if there are several."""
         self.front_page: dict[str, Any] = {"engine": "", "hub_url": "", **(front_page or {})}
         """Additional variables for the template of the front page."""
         self.static_path = static_path

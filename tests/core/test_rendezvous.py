@@ -48,6 +48,25 @@ def test_a_new_one_takes_its_part_and_nothing_else_moves() -> None:
     assert abs(moved - 5000 / 6) < 150
 
 
+def test_shares_are_proportional_to_weights() -> None:
+    weights = dict(zip(HUBS, (1.0, 1.0, 2.0, 4.0, 0.001), strict=True))
+    counts = Counter(ranked(key, HUBS, weights)[0] for key in KEYS)
+    for hub, share in zip(HUBS, (625, 625, 1250, 2500, 1), strict=True):
+        assert abs(counts[hub] - share) < 150
+
+
+def test_equal_weights_change_nothing() -> None:
+    weights = dict.fromkeys(HUBS, 3.0)
+    assert all(ranked(key, HUBS, weights) == ranked(key, HUBS) for key in KEYS)
+
+
+def test_a_larger_weight_only_takes_keys_from_others() -> None:
+    for key in KEYS:
+        before = ranked(key, HUBS, dict.fromkeys(HUBS, 1.0))[0]
+        now = ranked(key, HUBS, {**dict.fromkeys(HUBS, 1.0), HUBS[1]: 3.0})[0]
+        assert now in {before, HUBS[1]}
+
+
 @given(st.text(), st.lists(st.text(alphabet=st.characters(codec="utf-8")), unique=True))
 def test_the_order_of_the_names_does_not_matter(key: str, names: list[str]) -> None:
     key = key.encode("utf-8", "replace").decode()

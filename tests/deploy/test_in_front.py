@@ -15,17 +15,19 @@ from binderprogress.core import sse
 from binderprogress.deploy.standalone import Standalone
 
 from ..support.asynchronous import asynchronous
-from ..support.binderhub import BinderHub
+from ..support.binderhub import BinderHub, healthy
 
 SPEC = "gh/ada/penguins/HEAD"
 VIEWERS = 50
 
 
 @asynccontextmanager
-async def serving(*hubs: BinderHub) -> AsyncIterator[tuple[Standalone, aiohttp.ClientSession]]:
+async def serving(
+    *hubs: BinderHub, **settings: Any
+) -> AsyncIterator[tuple[Standalone, aiohttp.ClientSession]]:
     for hub in hubs:
         hub.start()
-    config = Config()
+    config = Config({"Upstreams": Config(settings)})
     config.Upstreams.urls = [hub.url for hub in hubs]
     config.Upstreams.health_interval = 0.05
     config.Standalone.port = 0
@@ -123,3 +125,50 @@ async def test_pages_are_there_and_no_hub_is_started() -> None:
         assert f'binderprogress_upstreams_running{{upstream="{host}"}} 0.0' in metrics
         assert f'binderprogress_upstreams_healthy{{upstream="{host}"}} ' in metrics
         assert hub.requests == []
+
+
+async def launch(session: aiohttp.ClientSession, number: int, cookie: str = "") -> str:
+    """Launch a repository to its end; gives the cookie that was set, as it is sent again."""
+    body = {"spec": f"gh/ada/repository-{number}/HEAD"}
+    headers = {"Cookie": cookie} if cookie else {}
+    async with session.post("/api/launches", json=body, headers=headers) as response:
+        assert response.status == 201
+        url = (await response.json())["events_url"]
+        cookies = [f"{name}={morsel.value}" for name, morsel in response.cookies.items()]
+        for morsel in response.cookies.values():
+            assert (morsel["httponly"], morsel["samesite"], morsel["path"]) == (True, "lax", "/")
+            assert int(morsel["max-age"]) == 4 * 3600
+    assert (await watch(session, url))[-1]["phase"] == "ready"
+    return "".join(cookies)
+
+
+@asynchronous(60)
+async def test_launches_of_a_browser_stay_at_one_binderhub() -> None:
+    hubs = [BinderHub(), BinderHub()]
+    async with serving(*hubs, routing="random") as (standalone, session):
+        cookie = ""
+        for number in range(8):
+            cookie = await launch(session, number, cookie)
+        assert sorted(len(hub.requests) for hub in hubs) == [0, 8]
+        mine = max(hubs, key=lambda hub: len(hub.requests))
+        # Other browsers go to any of them.
+        for number in range(8, 28):
+            await launch(session, number)
+        assert all(len(hub.requests) > 0 for hub in hubs)
+        # It is full now.
+        mine.health = healthy(10, 10)
+        (state,) = [one for one in standalone.upstreams.hubs if one.url == mine.url]
+        while state.has_room:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.01)
+        before = len(mine.requests)
+        assert await launch(session, 28, cookie) not in {"", cookie}
+        assert len(mine.requests) == before
+
+
+@asynchronous(30)
+async def test_no_cookie_is_set_if_the_repository_decides() -> None:
+    hubs = [BinderHub(), BinderHub()]
+    async with serving(*hubs) as (_, session):
+        assert await launch(session, 0) == ""
+    async with serving(*hubs, routing="random", host_cookie_age=0) as (_, session):
+        assert await launch(session, 1) == ""

@@ -29,6 +29,7 @@ from ...core.phases import Phase
 from ...core.specs import Spec
 from ...errors import RefusedError
 from ..base import (
+    PREFERRED_HOST,
     Attempt,
     BackendProfile,
     BuildResult,
@@ -149,7 +150,7 @@ class UpstreamBuilder:
         self, resolved: UpstreamResolvedSpec
     ) -> AsyncGenerator[Record | Attempt | UpstreamBuildResult, None]:
         """Build at the first BinderHub that can; see `base.Builder.build`."""
-        tour = Tour(self._upstreams, resolved.spec)
+        tour = Tour(self._upstreams, resolved.spec, preferred=PREFERRED_HOST.get())
         while True:
             hub, attempt = tour.next()
             if attempt is not None:

@@ -34,15 +34,26 @@ class Tour:
     upstreams : Upstreams
     spec : Spec
     first : Upstream, optional
-        The one to try first.
+        The one to try first, whatever its state.
+    preferred : str
+        The host to try first among those that are healthy and have room.
     """
 
-    def __init__(self, upstreams: Upstreams, spec: Spec, *, first: Upstream | None = None) -> None:
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        spec: Spec,
+        *,
+        first: Upstream | None = None,
+        preferred: str = "",
+    ) -> None:
         if not upstreams.hubs:
             raise ConfigError("c.Upstreams.urls is empty. Set it to the address of a BinderHub.")
         self._upstreams = upstreams
         self._spec = spec
+        self._key = upstreams.key(spec)
         self._first = first
+        self._preferred = preferred
         self._failed: dict[Upstream, LaunchFailedError] = {}
 
     def next(self) -> tuple[Upstream, Attempt | None]:
@@ -54,9 +65,15 @@ class Tour:
             If all have failed. The message has the reason of each.
         """
         # Computed each time, because their health may have changed.
-        order = self._upstreams.ordered(self._spec)
-        if self._first is not None:
-            order.sort(key=lambda hub: hub is not self._first)
+        order = self._upstreams.ranking(self._key)
+        order.sort(
+            key=lambda hub: (
+                hub is not self._first,
+                not hub.healthy,
+                not hub.has_room,
+                hub.host != self._preferred,
+            )
+        )
         for hub in order:
             if hub not in self._failed and not self._upstreams.is_full(hub):
                 return hub, self._attempt(hub)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import secrets
 import time
 from base64 import b64encode
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-from traitlets import Float, Integer, List, TraitError, Unicode, validate
+from traitlets import Dict, Enum, Float, Integer, List, TraitError, Unicode, validate
 from traitlets.config import LoggingConfigurable
 
 from ..._responses import read_text
@@ -21,7 +22,7 @@ from ...core.log.reader import clean
 from ...core.redact import redact, redact_address, split_credentials
 from ...core.rendezvous import ranked
 from ...core.specs import Spec
-from ...errors import StreamError
+from ...errors import ConfigError, StreamError
 from ..connection_errors import LONGEST_RESPONSE, explain
 
 __all__ = ["REDIRECTS", "Upstream", "Upstreams"]
@@ -42,6 +43,8 @@ class Upstream:
     url : str
         Its address, with a trailing slash. A user and a password in it are sent only to this
         BinderHub, and not shown anywhere.
+    headroom : int
+        Number of pods below its quota at which it counts as full.
 
     Attributes
     ----------
@@ -63,8 +66,9 @@ class Upstream:
         Number of running pods and their limit, as it reports them.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, headroom: int = 0) -> None:
         self.url, user, password = split_credentials(url)
+        self._headroom = headroom
         self.host = urlsplit(self.url).netloc
         # aiohttp does not forward it to another origin after a redirect.
         self.headers: dict[str, str] = {}
@@ -80,9 +84,16 @@ class Upstream:
         self._failures = 0
 
     @property
+    def room(self) -> int | None:
+        """Number of pods that it has room for. None if it does not say."""
+        if self.pods is None or self.quota is None:
+            return None
+        return max(self.quota - self._headroom - self.pods, 0)
+
+    @property
     def has_room(self) -> bool:
-        """Whether it has fewer pods than its quota."""
-        return self.pods is None or self.quota is None or self.pods < self.quota
+        """Whether it has fewer pods than its quota, with some headroom."""
+        return self.room != 0
 
     def take(self, answer: Any, latency: float) -> None:
         """Process a response of its ``/health``, which took `latency` seconds."""
@@ -136,12 +147,52 @@ class Upstreams(LoggingConfigurable):
         """,
     ).tag(config=True)
 
+    routing = Enum(
+        ["rendezvous", "random"],
+        "rendezvous",
+        help="""
+        How a BinderHub is chosen among those that are healthy and have room.
+
+        rendezvous: always the same one for a repository, so that its images and layers are there.
+        random: any, those with more room more often. Use it if all have the same registry, or
+        registries that replicate.
+        """,
+    ).tag(config=True)
+
+    host_cookie_age = Integer(
+        4 * 3600,
+        min=0,
+        help="Seconds for which the launches of a browser go to the same BinderHub, as long as it "
+        'is healthy and has room. Only with the routing "random". 0: each launch goes to any.',
+    ).tag(config=True)
+
+    weights = Dict(
+        value_trait=Float(min=0.001),
+        key_trait=Unicode(),
+        help='Shares of launches by address: with {"https://binder.example.org": 2}, this '
+        "BinderHub gets twice as many as the others, whose weight is 1.",
+    ).tag(config=True)
+
+    headroom = Integer(
+        0,
+        min=0,
+        help="Number of pods below its quota at which a BinderHub counts as full. Launches that "
+        "others send there use it up between two health checks.",
+    ).tag(config=True)
+
     max_running = Integer(
         0, min=0, help="Maximum number of concurrent builds and launches at each; 0: no limit."
     ).tag(config=True)
 
     health_interval = Float(
         10.0, help="Seconds between health checks of each, varied randomly by a fifth."
+    ).tag(config=True)
+
+    failed_interval = Float(
+        None,
+        allow_none=True,
+        help="Seconds between health checks of a BinderHub that is not healthy. For that long, it "
+        "gets no launches. The default is `health_interval`.",
     ).tag(config=True)
 
     health_timeout = Float(5.0, help="Timeout of a health check, in seconds.").tag(config=True)
@@ -192,7 +243,8 @@ class Upstreams(LoggingConfigurable):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.hubs = [Upstream(url) for url in self.urls]
+        self.hubs = [Upstream(url, headroom=self.headroom) for url in self.urls]
+        self._weights = self._weights_of_hubs()
         self._session: aiohttp.ClientSession | None = None
         self._watches: list[asyncio.Task[None]] = []
 
@@ -223,14 +275,53 @@ class Upstreams(LoggingConfigurable):
         return self._session
 
     def ordered(self, spec: Spec) -> list[Upstream]:
+        """Return the BinderHubs in the order in which they are tried for a spec; see `ranking`."""
+        return self.ranking(self.key(spec))
+
+    def key(self, spec: Spec) -> str:
+        """Return what decides about the order for one launch; see `ranking`."""
+        return spec.repo_url if self.routing == "rendezvous" else secrets.token_hex()
+
+    def ranking(self, key: str) -> list[Upstream]:
         """Return the BinderHubs in the order in which they are tried.
 
-        Healthy ones with room come first, then full ones, then the rest. Within each group, all
-        refs of a repository have the same order, so that caches are used.
+        Healthy ones with room come first, then full ones, then the rest. Within each group, the
+        order is that of `routing`: the same for all refs of a repository, or random.
+
+        Parameters
+        ----------
+        key : str
+            From `key`. With the same one, the order only changes with the health and the room of
+            the BinderHubs.
         """
         hubs = {hub.url: hub for hub in self.hubs}
-        order = [hubs[url] for url in ranked(spec.repo_url, hubs)]
+        weights = dict(self._weights)
+        if self.routing == "random":
+            rooms = {hub.url: hub.room for hub in self.hubs if hub.room}
+            # One that does not say how much room it has is as good as the others on average.
+            mean = sum(room or 0 for room in rooms.values()) / len(rooms) if rooms else 1.0
+            for url in weights:
+                weights[url] *= rooms.get(url) or mean
+        order = [hubs[url] for url in ranked(key, hubs, weights)]
         return sorted(order, key=lambda hub: (not hub.healthy, not hub.has_room))
+
+    def choose(self, earlier: str) -> str:
+        """Return the host for a launch, at random; see `web.hosts.Hosts`."""
+        order = self.ranking(secrets.token_hex())
+        usable = [hub for hub in order if hub.healthy and hub.has_room and not self.is_full(hub)]
+        # Attack: the cookie names any host.
+        same = (hub.host for hub in usable if hub.host == earlier)
+        return next(same, (usable or order)[0].host)
+
+    def _weights_of_hubs(self) -> dict[str, float]:
+        given = {f"{url.rstrip('/')}/": weight for url, weight in self.weights.items()}
+        unknown = given.keys() - {hub.url for hub in self.hubs}
+        if unknown:
+            raise ConfigError(
+                f"c.Upstreams.weights has {redact_address(min(unknown))!r}, which is not one of "
+                "c.Upstreams.urls. Leave out its user and password."
+            )
+        return {hub.url: given.get(hub.url, 1.0) for hub in self.hubs}
 
     def has_another(self, hub: Upstream) -> bool:
         """Whether another BinderHub is healthy and not full."""
@@ -266,7 +357,10 @@ class Upstreams(LoggingConfigurable):
                 state = "healthy again" if hub.healthy else f"not healthy: {hub.problem}"
                 self.log.warning("BinderHub %s is %s", hub.host, state)
             # Random, so that several servers do not send their checks at the same time.
-            await asyncio.sleep(self.health_interval * random.uniform(0.8, 1.2))  # noqa: S311
+            interval = self.health_interval
+            if not hub.healthy and self.failed_interval is not None:
+                interval = self.failed_interval
+            await asyncio.sleep(interval * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
 
     async def check(self, hub: Upstream) -> None:
         """Check the health of one BinderHub."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,9 +13,10 @@ import pytest
 from aiohttp import web
 from traitlets import TraitError
 
-from binderprogress.backends.binderhub.failover import Tour
+from binderprogress.backends.binderhub.failover import Tour, UnusableError
 from binderprogress.backends.binderhub.upstreams import Upstream, Upstreams
 from binderprogress.core import specs
+from binderprogress.core.log.reasons import failure
 from binderprogress.core.specs import Spec
 from binderprogress.errors import ConfigError
 
@@ -132,6 +134,82 @@ def test_those_that_are_well_and_have_room_come_first() -> None:
     assert order(upstreams) == [first, second, third]
 
 
+def test_headroom_is_kept_free() -> None:
+    upstreams = three(headroom=10)
+    first, *others = order(upstreams)
+    upstreams.hubs[first].take(healthy(89, 100), 0.1)
+    assert order(upstreams)[0] == first
+    upstreams.hubs[first].take(healthy(90, 100), 0.1)
+    assert order(upstreams) == [*others, first]
+
+
+def shares(upstreams: Upstreams, launches: int = 3000) -> list[float]:
+    """Of the launches of one repository, for each BinderHub."""
+    firsts = Counter(Tour(upstreams, SPEC).next()[0].url for _ in range(launches))
+    return [firsts[hub.url] / launches for hub in upstreams.hubs]
+
+
+def test_random_goes_where_there_is_room() -> None:
+    upstreams = three(routing="random", headroom=10)
+    assert shares(upstreams) == pytest.approx([1 / 3] * 3, abs=0.06)
+    for hub, pods in zip(upstreams.hubs, (90, 60, 30), strict=True):
+        hub.take(healthy(pods, 100), 0.1)
+    assert shares(upstreams) == pytest.approx([0, 1 / 3, 2 / 3], abs=0.06)
+    # It does not say how much room it has.
+    upstreams.hubs[1].take({"ok": True, "checks": []}, 0.1)
+    assert shares(upstreams) == pytest.approx([0, 1 / 2, 1 / 2], abs=0.06)
+    upstreams.hubs[2].take({"ok": False}, 0.1)
+    assert shares(upstreams) == [0, 1, 0]
+
+
+def test_weights_are_shares() -> None:
+    urls = [f"https://hub-{n}.example.org" for n in range(3)]
+    weights = {urls[0]: 2.0, f"{urls[1]}/": 5.0}
+    random = Upstreams(urls=urls, weights=weights, routing="random")
+    assert shares(random) == pytest.approx([2 / 8, 5 / 8, 1 / 8], abs=0.06)
+    fixed = Upstreams(urls=urls, weights=weights)
+    names = [f"gh/ada/repository-{n}/HEAD" for n in range(2000)]
+    firsts = Counter(fixed.ordered(specs.parse(name))[0].url for name in names)
+    assert firsts[fixed.hubs[1].url] == pytest.approx(1250, abs=120)
+    with pytest.raises(ConfigError, match="is not one of"):
+        Upstreams(urls=urls, weights={"https://other.example.org": 2.0})
+    with pytest.raises(TraitError):
+        Upstreams(urls=urls, weights={urls[0]: 0.0})
+
+
+def test_a_tour_goes_on_in_its_own_order() -> None:
+    """A random order that is drawn again for each attempt would come back to one that failed."""
+    upstreams = three(routing="random")
+    for _ in range(50):
+        tour = Tour(upstreams, SPEC)
+        seen = []
+        for _ in upstreams.hubs:
+            hub, _ = tour.next()
+            assert tour.next()[0] is hub
+            seen.append(hub)
+            tour.fail(hub, UnusableError(failure("host-unreachable")))
+        assert set(seen) == set(upstreams.hubs)
+
+
+def test_a_browser_stays_where_it_was_as_long_as_that_is_well() -> None:
+    upstreams = three(routing="random")
+    mine = upstreams.hubs[1]
+    assert {upstreams.choose(mine.host) for _ in range(50)} == {mine.host}
+    assert Tour(upstreams, SPEC, preferred=mine.host).next()[0] is mine
+    mine.take(healthy(10, 10), 0.1)
+    assert mine.host not in {upstreams.choose(mine.host) for _ in range(50)}
+    assert Tour(upstreams, SPEC, preferred=mine.host).next()[0] is not mine
+    for hub in upstreams.hubs:
+        hub.take({"ok": False}, 0.1)
+    assert upstreams.choose("") in {hub.host for hub in upstreams.hubs}
+
+
+def test_attack_a_cookie_names_any_host() -> None:
+    upstreams = three(routing="random")
+    hosts = {hub.host for hub in upstreams.hubs}
+    assert {upstreams.choose("attacker.example.org") for _ in range(100)} == hosts
+
+
 def test_where_an_image_is_comes_first_whatever_its_state() -> None:
     upstreams = three()
     first = upstreams.hubs[order(upstreams)[2]]
@@ -195,6 +273,25 @@ async def test_each_is_watched(caplog: pytest.LogCaptureFixture) -> None:
             await state(lambda: first.healthy)
         assert "not healthy: Connection refused" in caplog.text
         assert f"BinderHub {first.host} is healthy again" in caplog.text
+
+
+@asynchronous(20)
+async def test_one_that_failed_is_left_alone_for_a_while() -> None:
+    one, two = BinderHub(), BinderHub()
+    settings = {"health_interval": 0.01, "failed_interval": 1000.0}
+    async with watching(one, two, **settings) as upstreams:
+        first, second = upstreams.hubs
+        one.health = {"ok": False}
+        upstreams.start()
+        await state(lambda: not first.healthy)
+        one.health = healthy()
+        checked = 0
+        # Meanwhile the other one is checked again and again.
+        while checked < 20:
+            second.latency = None
+            await state(lambda: second.latency is not None)
+            checked += 1
+        assert not first.healthy
 
 
 async def state(reached: Any) -> None:
