@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
 import os
-import secrets
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -103,8 +103,7 @@ class JupyterHubService(Server):
             binderprogress=self.web,
             default_handler_class=NotFoundHandler,
             compress_response=False,
-            # For one run. After a restart, browsers go through the login again, which is quick.
-            cookie_secret=secrets.token_bytes(32),
+            cookie_secret=_cookie_secret(self.auth.api_token),
         )
 
     def _with_login(self, handler: type) -> type:
@@ -131,6 +130,14 @@ class JupyterHubServiceApp(ServerCommand):
         "upstream": "Upstreams.urls",
     }
     server_class = JupyterHubService
+
+
+def _cookie_secret(token: str) -> bytes:
+    """Return the key of cookies, which is the same in all replicas and after a restart.
+
+    A cookie has a token of the user, which JupyterHub checks. So a forged cookie opens nothing.
+    """
+    return hmac.digest(token.encode(), b"binderprogress: cookies", "sha256")
 
 
 def _check(auth: HubOAuth) -> None:

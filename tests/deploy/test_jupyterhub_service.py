@@ -15,6 +15,7 @@ import requests
 from ..launches.parts import NOTHING, local
 from ..support.asynchronous import asynchronous
 from ..support.hubservice import (
+    FETCH,
     NAVIGATE,
     SCOPE,
     WRONG,
@@ -307,6 +308,12 @@ def test_started_by_hand(tmp_path: Path) -> None:
         refused_alike(lambda url, method: eve.fetch(url, method), links, 404)
         assert ada.events(links)[-1]["phase"] == "ready"
         assert len(running.servers("ada")) == 1
+        # Another replica, or this one after a restart.
+        with running.replica(tmp_path / "replica.log") as url:
+            for cookies, status in ((ada.cookies, 200), ("", 403)):
+                headers = {**FETCH, "Cookie": cookies, "X-XSRFToken": ada.xsrf}
+                answer = requests.get(f"{url}api/launches", headers=headers, timeout=20)
+                assert answer.status_code == status, answer.text
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,20 @@ class Service:
         self.url = f"{hub.url}{SERVICE}"
         self.headers = {name: {"Authorization": f"token {tokens[name]}"} for name in tokens}
         """By which the service itself, an administrator and another service are known."""
+        self.command: list[str] = []
+        """The command of a service that was started by hand, with `env`."""
+        self.env: dict[str, str] = {}
+
+    @contextmanager
+    def replica(self, log: Path) -> Iterator[str]:
+        """Start another one by hand, with launches of its own; gives its address."""
+        (port,) = free_ports(1)
+        url = f"http://127.0.0.1:{port}"
+        command = [*self.command, "--Storage.url=memory"]
+        env = {**self.env, "JUPYTERHUB_SERVICE_URL": url}
+        with program(*command, env=env, log=log):
+            _answers(f"{url}/{SERVICE}health", log)
+            yield f"{url}/{SERVICE}"
 
     def ask(
         self, method: str, path: str, body: Any = None, *, status: int = 200, who: str = "admin"
@@ -277,6 +291,7 @@ def service(
         if by_hand:
             # Meanwhile: the Hub waits up to half a minute for a service that it does not start.
             env = {**environment, **_by_hand(hub.url, managed)}
+            found.command, found.env = command, env
             starting.enter_context(program(*command, env=env, log=folder / "service.log"))
         asyncio.run_coroutine_threadsafe(hub.available(), loop).result(60)
         _answers(f"{found.url}health", hub_folder / "jupyterhub.log")
@@ -305,6 +320,14 @@ def _by_hand(hub_url: str, managed: dict[str, Any]) -> dict[str, str]:
 def _answers(url: str, log: Path) -> None:
     """Await that the service does; the Hub does not say when."""
     until = time.monotonic() + 30
-    while requests.get(url, timeout=30).status_code != 200:
+    while not _is_well(url):
         assert time.monotonic() < until, log.read_text()
         time.sleep(0.1)
+
+
+def _is_well(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=30).status_code == 200
+    except requests.ConnectionError:
+        # It does not listen yet.
+        return False
