@@ -278,7 +278,8 @@ class Fanout:
         self._work: deque[Iterator[None]] = deque()
         self._behind: deque[Viewer] = deque()
         self._framed: dict[tuple[Format, Encoded, Encoded], bytes] = {}
-        self._pause = 0.0
+        self._next = 0.0
+        """The monotonic time before which no new events are sent."""
         self._took = 0.0
         """Seconds of writing to live viewers since the queue was last empty."""
         self._turn: asyncio.Handle | None = None
@@ -337,12 +338,13 @@ class Fanout:
 
     def changed(self, audience: Audience) -> None:
         """Schedule sending new events, now or after a pause."""
-        if monotonic() - audience.written >= self._pause:
+        if monotonic() >= self._next:
             self.start(audience.send())
         else:
             self._later[audience] = None
             if self._tick is None:
-                self._tick = asyncio.get_running_loop().call_later(self._pause, self._on_tick)
+                pause = self._next - monotonic()
+                self._tick = asyncio.get_running_loop().call_later(pause, self._on_tick)
 
     def _storage_changed(self) -> None:
         self.has_waited = True
@@ -389,7 +391,7 @@ class Fanout:
         now = monotonic()
         self._took += now - began
         if not self._work:
-            self._pause = min(self._took / SHARE, TICK)
+            self._next = now + min(self._took / SHARE, TICK)
             self._took = 0.0
         # Viewers that are behind have a separate budget, so that live viewers cannot starve them.
         self._behind_turn(now + _BUDGET)

@@ -60,6 +60,8 @@ class Follower:
         self._ids = [self._head, self._tail]
         self._unwatch = store.watch_lease(launch_lease(launch.id), self._lease_changed)
         self._unfollow = store.follow(self._ids, self._changed.set)
+        self._read: dict[str, Encoded] = {}
+        """By channel, the last event that was read. That of a closed channel stays the last."""
         self._shown = asyncio.get_running_loop().create_future()
         if not is_new:
             self._shown.set_result(True)
@@ -169,7 +171,13 @@ class Follower:
         return Extent(state, newest)
 
     async def _event(self, channel_id: str, number: int) -> Encoded | None:
+        known = self._read.get(channel_id)
+        if known is not None and known.id == number:
+            return known
         events = self._store.read_nowait(channel_id, number - 1, limit=1)
         if events is None:
             events = await self._store.read(channel_id, number - 1, limit=1)
-        return events[0] if events else None
+        if not events:
+            return None
+        self._read[channel_id] = events[0]
+        return events[0]
