@@ -14,6 +14,9 @@ from .windows import Windows
 
 __all__ = ["Mirrors"]
 
+_INTERVAL = 0.02
+"""Minimum seconds between the beginnings of two queries. Replicas commit as often."""
+
 _RETRY = 1.0
 """Seconds after which the database is asked again if it failed."""
 
@@ -56,8 +59,12 @@ class Mirrors:
 
     async def _run(self) -> None:
         failed = False
+        time, due = asyncio.get_running_loop().time, 0.0
         while True:
             await self._wake.wait()
+            if (pause := due - time()) > 0:
+                await asyncio.sleep(pause)
+            due = time() + _INTERVAL
             self._wake.clear()
             stale, self._stale = self._stale, set()
             try:

@@ -15,8 +15,8 @@ from sqlalchemy import (
     Engine,
     Row,
     Text,
+    any_,
     bindparam,
-    cast,
     func,
     select,
 )
@@ -42,6 +42,23 @@ _BATCHES = (
     select(batches)
     .where(batches.c.channel == bindparam("channel"), batches.c.last > bindparam("after"))
     .order_by(batches.c.last)
+)
+_CHANNELS = select(channels).where(channels.c.id.in_(bindparam("names", expanding=True)))
+# With PostgreSQL, the names are an array: the statement stays the same, however many there are.
+_CHANNELS_OF_ARRAY = select(channels).where(
+    channels.c.id == any_(bindparam("names", type_=ARRAY(Text)))
+)
+_WANTED = (
+    func.unnest(
+        bindparam("names", type_=ARRAY(Text)), bindparam("afters", type_=ARRAY(BigInteger))
+    )
+    .table_valued("name", "after")
+    .render_derived()
+)
+_FOLLOWING = (
+    select(batches)
+    .join(_WANTED, (batches.c.channel == _WANTED.c.name) & (batches.c.last > _WANTED.c.after))
+    .order_by(batches.c.channel, batches.c.last)
 )
 _PAGE = 8
 """Batches that are read at first: a slice may need one, or hundreds."""
@@ -78,7 +95,12 @@ class Reader:
     """
 
     def __init__(self, engine: Engine, *, cipher: Cipher, where: str, timeout: float) -> None:
-        self._engine = engine
+        # Each statement reads what is committed when it begins, in a transaction, too.
+        self._engine = (
+            engine.execution_options(isolation_level="AUTOCOMMIT")
+            if engine.dialect.name == "postgresql"
+            else engine
+        )
         self._cipher = cipher
         self._where = where
         self._timeout = timeout
@@ -146,9 +168,10 @@ class Reader:
 
         def read(connection: Connection) -> dict[str, News]:
             names = {to_text(channel_id): channel_id for channel_id in known}
+            query = _CHANNELS_OF_ARRAY if _is_postgresql(connection) else _CHANNELS
             states = {
                 row.id: ChannelState(row.first, row.last, row.closed)
-                for row in connection.execute(select(channels).where(channels.c.id.in_(names)))
+                for row in connection.execute(query, {"names": list(names)})
             }
             # Those that are a little behind are read at once.
             near = {
@@ -267,22 +290,17 @@ def _newest(
 
 def _following(connection: Connection, after: dict[str, int]) -> Mapping[str, Sequence[Row[Any]]]:
     """Return the batches of channels after a number of each, with one query if possible."""
-    if not after or connection.dialect.name != "postgresql":
+    if not after or not _is_postgresql(connection):
         return {}
-    pairs = func.unnest(
-        cast(bindparam("names"), ARRAY(Text)), cast(bindparam("afters"), ARRAY(BigInteger))
-    )
-    wanted = pairs.table_valued("name", "after").render_derived()
-    query = (
-        select(batches)
-        .join(wanted, (batches.c.channel == wanted.c.name) & (batches.c.last > wanted.c.after))
-        .order_by(batches.c.channel, batches.c.last)
-    )
     values = {"names": list(after), "afters": list(after.values())}
     rows: dict[str, list[Row[Any]]] = {name: [] for name in after}
-    for row in connection.execute(query, values):
+    for row in connection.execute(_FOLLOWING, values):
         rows[row.channel].append(row)
     return rows
+
+
+def _is_postgresql(connection: Connection) -> bool:
+    return connection.dialect.name == "postgresql"
 
 
 def _state(connection: Connection, channel_id: str) -> ChannelState:
