@@ -260,9 +260,9 @@ class Audience:
 class Fanout:
     """All audiences of a server.
 
-    If a launch was silent, its events are sent at once, otherwise after a pause. The pause grows
-    with the cost of the last writes, up to a tick. Everything runs in the event loop in which
-    `join` is called.
+    Events are sent at once, unless others were sent just before. Then they wait for a pause, which
+    grows with the cost of the last writes, up to a tick, and are sent with those of all other
+    launches. Everything runs in the event loop in which `join` is called.
     """
 
     def __init__(self, settings: Settings, waiting: Waiting | None = None) -> None:
@@ -338,12 +338,12 @@ class Fanout:
 
     def changed(self, audience: Audience) -> None:
         """Schedule sending new events, now or after a pause."""
-        if monotonic() >= self._next:
+        pause = self._next - monotonic()
+        if pause <= 0:
             self.start(audience.send())
         else:
             self._later[audience] = None
             if self._tick is None:
-                pause = self._next - monotonic()
                 self._tick = asyncio.get_running_loop().call_later(pause, self._on_tick)
 
     def _storage_changed(self) -> None:

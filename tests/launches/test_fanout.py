@@ -194,17 +194,15 @@ async def test_what_comes_at_once_goes_out_at_once_and_in_one_write(
 
 
 @gen_test
-async def test_a_busy_launch_is_written_once_a_pause_and_a_quiet_one_at_once(
-    out: Fanout, launch: Launch
-) -> None:
+async def test_events_are_written_at_once_or_once_a_pause(out: Fanout, launch: Launch) -> None:
     viewer = join(out, launch, 5)
     await asyncio.sleep(0)
-    out._pause = 0.0
+    out._next = 0.0
     await say(launch, 1)
     assert out._work and not out._later
     await has(viewer, 6)
-    # With this pause, no launch counts as quiet.
-    out._pause = 3600.0
+    # With this pause, nothing is written at once.
+    out._next = fanout.monotonic() + 3600.0
     await say(launch, 3)
     assert len(out._later) == 1 and not out._work
     assert out._tick is not None
@@ -215,6 +213,28 @@ async def test_a_busy_launch_is_written_once_a_pause_and_a_quiet_one_at_once(
     assert viewer.writes == [b"6", b"7 8 9"]
     launch.tail().cancel("cancelled")
     await ended(viewer)
+
+
+@gen_test
+async def test_the_pause_is_that_of_all_launches(out: Fanout, launch: Launch) -> None:
+    quiet = new_launch()
+    await quiet.open()
+    await say(quiet, 1)
+    viewers = [join(out, launch, launch.end), join(out, quiet, quiet.end)]
+    await asyncio.sleep(0)
+    out._next = fanout.monotonic() + 3600.0
+    await say(launch, 1)
+    await say(quiet, 1)
+    assert len(out._later) == len(viewers) and not out._work
+    assert out._tick is not None
+    out._tick.cancel()
+    out._on_tick()
+    for viewer in viewers:
+        await has(viewer, 1)
+        assert len(viewer.writes) == 1
+    for one in (launch, quiet):
+        one.tail().cancel("cancelled")
+    await ended(*viewers)
 
 
 @gen_test
@@ -236,14 +256,14 @@ async def test_a_pause_is_as_long_as_writing_is_costly(
 
     await say(launch, 1)
     await asyncio.sleep(0)
-    assert out._pause == pytest.approx(3 * 0.0001 / fanout.SHARE)
+    assert out._next - now == pytest.approx(3 * 0.0001 / fanout.SHARE)
     for viewer in viewers:
         viewer.on_write = lambda: take(0.01)
     now += 1
     await say(launch, 1)
     # Over several turns of the loop, if necessary.
     await has(viewers[-1], 7)
-    assert out._pause == fanout.TICK
+    assert out._next - now == pytest.approx(fanout.TICK)
     for viewer in viewers:
         viewer.on_write = lambda: None
     now += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from tornado.ioloop import IOLoop
 
 from binderprogress.backends.base import PairedBackend
 from binderprogress.backends.local.builder import LocalBuilder
+from binderprogress.core.events import Encoded
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import parse
 from binderprogress.errors import NotFoundError
@@ -143,7 +144,7 @@ async def test_another_replica_shows_a_launch(replicas: Replicas, tmp_path: Path
             assert await seen == await seen_of(launch)
         check(await events_of(shown))
     # Once it is over, it is as one of this replica, but its log is not on a disk here.
-    assert not shown.is_followed
+    await unwatched(shown, lambda launch: not launch.is_followed)
     text = b"".join([chunk async for chunk in log_of(shown)])
     assert b"a line\n" in text and text.endswith(shown.last.message.encode())
     assert shown.state().phase is Phase.READY
@@ -327,3 +328,26 @@ async def test_what_has_no_event_yet_is_not_found(replicas: Replicas) -> None:
         with pytest.raises(NotFoundError):
             await other.manager.find("unknown", user="ada")
     assert other.manager.budgets.memory.meter.used == used
+
+
+@gen_test
+async def test_the_first_events_are_not_read_again_with_each_that_follows(
+    replicas: Replicas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = await replicas.begin(), await replicas.begin()
+    read, asked = other.store.read, 0
+
+    async def counted(channel_id: str, after: int, *, limit: int) -> Sequence[Encoded]:
+        nonlocal asked
+        asked += channel_id.endswith(".head")
+        return await read(channel_id, after, limit=limit)
+
+    monkeypatch.setattr(other.store, "read", counted)
+    async with Feed(tmp_path / "repository") as feed:
+        shown = await other.find(await one.start(feed))
+        build = await feed.build()
+        for number in range(10):
+            await build.write(f"line {number}\n")
+            message = f"line {number}\n"
+            await unwatched(shown, lambda launch, message=message: launch.last.message == message)  # type: ignore[misc] # mypy knows no defaults of lambdas
+        assert asked == 1

@@ -49,9 +49,7 @@ _CHANNELS_OF_ARRAY = select(channels).where(
     channels.c.id == any_(bindparam("names", type_=ARRAY(Text)))
 )
 _WANTED = (
-    func.unnest(
-        bindparam("names", type_=ARRAY(Text)), bindparam("afters", type_=ARRAY(BigInteger))
-    )
+    func.unnest(bindparam("names", type_=ARRAY(Text)), bindparam("afters", type_=ARRAY(BigInteger)))
     .table_valued("name", "after")
     .render_derived()
 )
