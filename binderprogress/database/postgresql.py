@@ -93,6 +93,8 @@ def connector(
         "keepalives_interval": max(int(timeout / 4), 1),
         "keepalives_count": 2,
         "tcp_user_timeout": milliseconds,
+        # Whatever the database has: with SQL_ASCII, SQLAlchemy would get bytes.
+        "client_encoding": "UTF8",
         # What the URL says counts more.
         **arguments,
         "options": f"{limits} {arguments.get('options', '')}".strip(),

@@ -38,6 +38,9 @@ __all__ = [
     "stop_event",
 ]
 
+_SECRETS = (("HubLauncher", "api_token"), ("History", "url"), ("Storage", "url"))
+"""Settings with a token or a password."""
+
 FAILED, USAGE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 """Exit codes other than 0."""
 
@@ -111,13 +114,21 @@ class Command(JupyterApp):
 
     def _warn_if_readable(self) -> None:
         """Warn if other users of this machine can read a token or password in the config file."""
-        secrets = [
-            f"{section}.{name}"
-            for section, name in (("HubLauncher", "api_token"), ("History", "url"))
+        values = {
+            f"{section}.{name}": str(self.config[section][name])
+            for section, name in _SECRETS
             if name in self.config[section]
-        ]
-        for file in self.loaded_config_files if secrets else ():
-            if readable_by_others(Path(file)):
+        }
+        for file in self.loaded_config_files if values else ():
+            path = Path(file)
+            text = path.read_text(errors="replace") if readable_by_others(path) else ""
+            # Others may come from an environment variable. A URL without a password is no secret.
+            secrets = [
+                name
+                for name, value in values.items()
+                if value and value in text and ("@" in value or not name.endswith(".url"))
+            ]
+            if secrets:
                 self.log.warning(
                     "%s contains %s, and other users of this machine can read it: chmod 600 %s",
                     file,

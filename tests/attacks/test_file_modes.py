@@ -154,3 +154,19 @@ def test_a_token_in_a_config_file_for_everyone_is_said(tmp_path: Path) -> None:
     assert f"chmod 600 {config}" in said[0o644]
     assert "chmod 600" not in said[0o600]
     assert "secret" not in said[0o644]
+
+
+def test_a_token_from_the_environment_is_not_one_in_the_config_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config.py"
+    monkeypatch.setenv("TOKEN_OF_TEST", "secret")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config.write_text(
+            "import os\nc.HubLauncher.url = 'http://127.0.0.1:1/'\n"
+            "c.HubLauncher.api_token = os.environ['TOKEN_OF_TEST']\n"
+            f"c.Standalone.port = {taken.getsockname()[1]}\nc.History.url = ''\n"
+        )
+        config.chmod(0o644)
+        done = run("serve", "-f", str(config))
+    assert "Cannot listen" in done.stderr and "chmod 600" not in done.stderr

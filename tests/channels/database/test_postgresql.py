@@ -425,3 +425,22 @@ async def test_a_database_that_does_not_exist(postgresql_url: str) -> None:
     with pytest.raises(StorageError, match="cannot be reached") as caught:
         await store_of("postgresql://ada:password@127.0.0.1:1/x").open()
     assert "password" not in str(caught.value)
+
+
+@asynchronous(60)
+async def test_a_database_with_any_encoding_can_be_used(postgresql_url: str) -> None:
+    """With SQL_ASCII, the driver returns bytes unless it is told what they are."""
+    name = f"ascii_{secrets.token_hex(4)}"
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        connection.execute(
+            SQL(
+                "CREATE DATABASE {} ENCODING 'SQL_ASCII' TEMPLATE template0 "
+                "LC_COLLATE 'C' LC_CTYPE 'C'"
+            ).format(Identifier(name))
+        )
+        url = f"{postgresql_url.rpartition('/')[0]}/{name}"
+        try:
+            async with running(store_of(url)) as store:
+                assert await numbers(store, await with_channel(store)) == [1, 2, 3]
+        finally:
+            connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
