@@ -19,7 +19,7 @@ WORKERS ?= $(shell n=$$(( 2 * $$(getconf _NPROCESSORS_ONLN) )); echo $$(( n > 12
 # Of `make fuzz`; no target means all.
 SECONDS_EACH := $(or $(SECONDS),60)
 
-.PHONY: help install demo faults fuzz test test-core test-py test-rest test-image test-lowest test-js lint format lock bench docs os-packages clean
+.PHONY: help install demo faults fuzz test test-core test-py test-rest test-lowest test-js lint format lock bench docs os-packages kubernetes clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,7 +49,7 @@ demo: install ## a JupyterHub, the server and a page with examples
 	$(BIN)/binderprogress demo $(DEMO_ARGS)
 
 test: install os-packages ## everything that CI checks
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync lint test-js test-core
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync lint test-js test-core kubernetes
 	@$(MAKE) --no-print-directory test-rest
 
 test-py: test-core test-rest
@@ -67,9 +67,6 @@ test-rest:
 	  $(PYTEST_ARGS); \
 	wait $$fuzz || { cat "$$log"; exit 1; }; \
 	cat "$$log"
-
-test-image: install ## the image for Kubernetes: build it, and start it as the manifests do
-	BINDERPROGRESS_TEST_IMAGE=yes $(BIN)/python -m pytest tests/podman/test_server_image.py
 
 test-lowest: install ## the core and the web tests with the lowest versions that pyproject.toml allows
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
@@ -115,6 +112,10 @@ docs: install ## the documentation as HTML
 
 os-packages: ## what browser, container and database tests need, where this user may install it
 	@tests/os-packages
+
+# It needs the packages of os-packages. It takes minutes once, so other things are done meanwhile.
+kubernetes: os-packages ## the programs of a Kubernetes for tests, built from Debian's packages on Debian 12
+	@nice -n 19 tests/kubernetes/build-cluster
 
 clean: ## all that make made
 	rm -rf .venv .venv-lowest js/dist js/node_modules $(STATIC) build dist *.egg-info docs/_build

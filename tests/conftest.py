@@ -76,9 +76,10 @@ if importlib.util.find_spec("binderhub") is None:
     sys.path.append(str(Path(__file__).parent / "doubles"))
 
 
-# Tests that share something for which the start takes long: podman's images, the demo.
+# Tests that share something that starts slowly: podman's images, a Kubernetes, the demo.
 _TOGETHER = {
     "tests/podman/": "podman",
+    "tests/kubernetes/": "kubernetes",
     "tests/e2e/test_demo.py": "demo",
     "tests/cli/test_check.py::test_the_examples": "demo",
     "tests/cli/test_launch.py::test_the_demo_says_one_line": "demo",

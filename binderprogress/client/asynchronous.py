@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from .._version import VERSION_HEADER
 from ..core.events import Event
 from ..core.redact import without_credentials
 from ..errors import BinderProgressError
@@ -89,10 +88,9 @@ class AsyncClient:
             If the server does not respond, or is neither binderprogress nor BinderHub.
         """
         if self.kind is None:
-            text, headers = await self._http.exchange("GET", "versions")
+            text = await self._http.request("GET", "versions")
             versions = self._http.read(text, dict[str, Any])
-            # In a BinderHub, the versions are BinderHub's own.
-            if "binderprogress" in versions or VERSION_HEADER in headers:
+            if "binderprogress" in versions:
                 self.kind = "binderprogress"
             elif "binderhub" in versions:
                 self.kind = "binderhub"

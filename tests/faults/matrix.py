@@ -25,6 +25,7 @@ PARTS = (
     "JupyterHub",
     "A BinderHub",
     "Builds",
+    "Kubernetes",
     "The launches' database",
     "The history's database",
     "The disk",

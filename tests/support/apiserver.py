@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from aiohttp import web
 __all__ = ["ApiServer", "api_server"]
 
 NAMESPACE = "builds"
+_TOKEN = "secret"
+_BASE = "/api/v1/namespaces/{namespace}"
+_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?")
 _LISTED = {"labelSelector", "fieldSelector"}
 _WATCHED = {*_LISTED, "watch", "resourceVersion", "allowWatchBookmarks", "timeoutSeconds"}
 _LOGGED = {"container", "timestamps", "follow", "sinceTime"}
@@ -42,6 +46,8 @@ class ApiServer:
         The body with which pods are refused (403); empty: they are created.
     log_status : int
         What is answered in place of each log, as for a node that is lost; 0: the log.
+    holds_deleted : bool
+        Whether pods with a node stay when they are deleted, as if their processes did not end.
     """
 
     def __init__(self) -> None:
@@ -53,6 +59,7 @@ class ApiServer:
         self.cut_log: Callable[[], int] | None = None
         self.log_status = 0
         self.refusal = b""
+        self.holds_deleted = False
         self._logs: dict[str, list[bytes]] = {}
         self._history: list[tuple[int, str, str, Object]] = []
         self._version = itertools.count(1)
@@ -83,25 +90,27 @@ class ApiServer:
             "type": kind,
             "lastTimestamp": "2026-11-29T05:54:13Z",
         }
-        self.events.append(event)
-        self._note("events", "ADDED", event)
+        self.events.append(self._note("events", "ADDED", event))
+
+    def bind(self, name: str) -> None:
+        """Have a node take it."""
+        self.say(name, "Scheduled", f"Successfully assigned {NAMESPACE}/{name} to node-1")
+        pod = self.pods[name]
+        self._store(name, {**pod, "spec": {**pod["spec"], "nodeName": "node-1"}})
 
     def run(self, name: str) -> None:
-        """Have a node start its container."""
-        self.say(name, "Scheduled", f"Successfully assigned {NAMESPACE}/{name} to node-1")
-        self.pods[name]["spec"]["nodeName"] = "node-1"
+        """Have a node take it and start its container."""
+        self.bind(name)
         self.say(name, "Started", "Started container builder")
         self.set(name, "Running", {"running": {"startedAt": "2026-11-29T05:54:13Z"}})
 
     def set(self, name: str, phase: str, state: Object, **status: str) -> None:
         """Set the state of a pod and of its container."""
         containers = [{"name": "builder", "state": state}]
-        pod = {**self.pods[name]}
-        pod["status"] = {"phase": phase, "containerStatuses": containers, **status}
-        self.pods[name] = pod
-        self._note("pods", "MODIFIED", pod)
+        new = {"phase": phase, "containerStatuses": containers, **status}
+        self._store(name, {**self.pods[name], "status": new})
 
-    def write(self, name: str, *lines: str, stamp: str = "") -> None:
+    def write(self, name: str, *lines: str, stamp: str = "", end: str = "\n") -> None:
         """Write lines to the log. Each has a time of its own, or that which is given."""
         for line in lines:
             number = next(self._seconds)
@@ -110,11 +119,11 @@ class ApiServer:
             # Zeros at the end are left out, as some engines do.
             fraction = f"{number % 7 * 1300:06d}".rstrip("0") or "0"
             default = f"2026-11-29T{hour:02d}:{minute:02d}:{second:02d}.{fraction}Z"
-            self._logs[name].append(f"{stamp or default} {line}".encode())
+            self._logs[name].append(f"{stamp or default} {line}{end}".encode())
         self._wake()
 
     def write_raw(self, name: str, text: bytes) -> None:
-        """Write what is no line of the container."""
+        """Write what need not be a line of the container."""
         self._logs[name].append(text)
         self._wake()
 
@@ -145,13 +154,12 @@ class ApiServer:
 
     def routes(self) -> web.Application:
         """Return the application."""
-        app = web.Application()
-        base = f"/api/v1/namespaces/{NAMESPACE}"
-        app.router.add_get(f"{base}/{{kind:pods|events}}", self._list)
-        app.router.add_post(f"{base}/pods", self._create)
-        app.router.add_get(f"{base}/pods/{{name}}", self._read)
-        app.router.add_delete(f"{base}/pods/{{name}}", self._delete)
-        app.router.add_get(f"{base}/pods/{{name}}/log", self._follow)
+        app = web.Application(middlewares=[_authorize])
+        app.router.add_get(f"{_BASE}/{{kind:pods|events}}", self._list)
+        app.router.add_post(f"{_BASE}/pods", self._create)
+        app.router.add_get(f"{_BASE}/pods/{{name}}", self._read)
+        app.router.add_delete(f"{_BASE}/pods/{{name}}", self._delete)
+        app.router.add_get(f"{_BASE}/pods/{{name}}/log", self._follow)
         return app
 
     def _answered(self) -> web.Response | None:
@@ -186,7 +194,10 @@ class ApiServer:
             await response.write(_line({"type": "ERROR", "object": error}))
             return response
         cut = self._cut
-        while not cut.is_set():
+        over = asyncio.Event()
+        seconds = int(request.query["timeoutSeconds"])
+        timer = asyncio.get_running_loop().call_later(seconds, over.set)
+        while not (cut.is_set() or over.is_set()):
             changed = self._changed
             for number, its_kind, change, found in list(self._history):
                 if number > version:
@@ -197,8 +208,10 @@ class ApiServer:
                         metadata = {"resourceVersion": str(number)}
                         bookmark = {"type": "BOOKMARK", "object": {"metadata": metadata}}
                         await response.write(_line(bookmark))
-            await _first(changed, cut)
-        _abort(request)
+            await _first(changed, cut, over)
+        timer.cancel()
+        if cut.is_set():
+            _abort(request)
         return response
 
     async def _create(self, request: web.Request) -> web.StreamResponse:
@@ -209,14 +222,15 @@ class ApiServer:
             return answer
         pod = await request.json()
         name = pod["metadata"]["name"]
+        if not _NAME.fullmatch(name):
+            return _status(422, "Invalid", f'Pod "{name}" is invalid: metadata.name: Invalid value')
         if name in self.pods:
             return _status(409, "AlreadyExists", f'pods "{name}" already exists')
         pod["metadata"] |= {"namespace": NAMESPACE, "uid": f"uid-{next(self._uids)}"}
         pod["status"] = {"phase": "Pending"}
-        self.pods[name] = pod
         self._logs[name] = []
-        self._note("pods", "ADDED", pod)
-        return web.json_response(pod, status=201)
+        self._store(name, pod, change="ADDED")
+        return web.json_response(self.pods[name], status=201)
 
     async def _read(self, request: web.Request) -> web.StreamResponse:
         self.requests["GET pod"] += 1
@@ -233,10 +247,17 @@ class ApiServer:
         if name not in self.pods:
             return _missing(request)
         options = await request.json()
-        if options["preconditions"]["uid"] != self.pods[name]["metadata"]["uid"]:
+        pod = self.pods[name]
+        if options["preconditions"]["uid"] != pod["metadata"]["uid"]:
             return _status(409, "Conflict", "Precondition failed: UID in precondition")
+        if "nodeName" in pod["spec"] and options.get("gracePeriodSeconds") != 0:
+            # The kubelet removes it once its container has ended.
+            when = {"deletionTimestamp": "2026-11-29T05:54:43Z", "deletionGracePeriodSeconds": 30}
+            self._store(name, {**pod, "metadata": {**pod["metadata"], **when}})
+            if self.holds_deleted:
+                return web.json_response(self.pods[name])
         self.remove(name)
-        return web.json_response({"kind": "Status", "status": "Success"})
+        return web.json_response(pod)
 
     async def _follow(self, request: web.Request) -> web.StreamResponse:
         return await _until_left(request, self._log(request))
@@ -251,6 +272,8 @@ class ApiServer:
             return _missing(request)
         if self.log_status:
             return _status(self.log_status, "InternalError", "the node does not answer")
+        if "nodeName" not in self.pods[name]["spec"]:
+            return web.Response(status=204)
         state = self.pods[name]["status"].get("containerStatuses", [{"state": {}}])[0]["state"]
         if not state.keys() & {"running", "terminated"}:
             return _status(400, "BadRequest", f'container "builder" in pod "{name}" is waiting')
@@ -266,14 +289,12 @@ class ApiServer:
                 line = lines[number]
                 if line[: len(since)] < since and line[:1].isdigit():
                     continue
-                is_last = self._is_over(name) and number == len(lines) - 1
-                data = line if is_last else line + b"\n"
-                if left is not None and len(data) > left:
-                    await response.write(data[:left])
+                if left is not None and len(line) > left:
+                    await response.write(line[:left])
                     _abort(request)
                     return response
-                left = None if left is None else left - len(data)
-                await response.write(data)
+                left = None if left is None else left - len(line)
+                await response.write(line)
             sent = len(lines)
             if self._is_over(name) or query.get("follow") != "true":
                 return response
@@ -286,11 +307,15 @@ class ApiServer:
         pod = self.pods.get(name)
         return pod is None or pod["status"]["phase"] in {"Succeeded", "Failed"}
 
-    def _note(self, kind: str, change: str, found: Object) -> None:
+    def _store(self, name: str, pod: Object, *, change: str = "MODIFIED") -> None:
+        self.pods[name] = self._note("pods", change, pod)
+
+    def _note(self, kind: str, change: str, found: Object) -> Object:
         self._newest = next(self._version)
         found = {**found, "metadata": {**found["metadata"], "resourceVersion": str(self._newest)}}
         self._history.append((self._newest, kind, change, found))
         self._wake()
+        return found
 
     def _wake(self) -> None:
         self._changed.set()
@@ -318,7 +343,7 @@ async def api_server(folder: Path) -> AsyncIterator[tuple[ApiServer, Path]]:
                     "current-context": "double",
                     "contexts": [{"name": "double", "context": context}],
                     "clusters": [{"name": "double", "cluster": {"server": url}}],
-                    "users": [{"name": "double", "user": {"token": "secret"}}],
+                    "users": [{"name": "double", "user": {"token": _TOKEN}}],
                 }
             )
         )
@@ -326,6 +351,18 @@ async def api_server(folder: Path) -> AsyncIterator[tuple[ApiServer, Path]]:
     finally:
         server.cut()
         await runner.cleanup()
+
+
+@web.middleware
+async def _authorize(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Refuse other tokens and namespaces."""
+    if request.headers.get("Authorization") != f"Bearer {_TOKEN}":
+        return _status(401, "Unauthorized", "Unauthorized")
+    if request.match_info.get("namespace") != NAMESPACE:
+        return _status(403, "Forbidden", 'pods is forbidden: User "double" cannot do this')
+    return await handler(request)
 
 
 def _selected(item: Object, request: web.Request) -> bool:

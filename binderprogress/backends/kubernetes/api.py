@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,14 @@ class KubeError(Exception):
         self.message = str(self)
         self.retry_after = min(retry_after, _LONGEST_PAUSE)
 
+    @property
+    def is_of_rights(self) -> bool:
+        """Whether we are not known or lack a right, which is no matter of the request itself.
+
+        An API server that was just started says so, too, until it has read all roles.
+        """
+        return self.status == 401 or (self.status == 403 and " cannot " in self.message)
+
 
 class Listing(msgspec.Struct, frozen=True):
     """Objects, and the version of all of them, from which a watch goes on."""
@@ -98,7 +107,14 @@ class KubeApi:
         Seconds for a request.
     patience : float
         Seconds for which a request is tried again while the API server does not answer.
+
+    Attributes
+    ----------
+    rights_patience : float
+        Seconds for which a request is tried again while we lack the right.
     """
+
+    rights_patience = 10.0
 
     def __init__(
         self, namespace: str, *, kubeconfig: str = "", timeout: float, patience: float
@@ -262,8 +278,15 @@ class KubeApi:
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
     ) -> bytes:
         """Send a request until it is answered, and return the body."""
+        began = time.monotonic()
+
+        def pause(error: Exception) -> bool | float:
+            if isinstance(error, KubeError) and error.is_of_rights:
+                return time.monotonic() - began < self.rights_patience
+            return _pause(error)
+
         async for attempt in stamina.retry_context(
-            on=_pause, attempts=None, timeout=self._patience, wait_initial=0.2, wait_max=5.0
+            on=pause, attempts=None, timeout=self._patience, wait_initial=0.2, wait_max=5.0
         ):
             with attempt:
                 async with self._answer(

@@ -25,6 +25,8 @@ __all__ = ["BuildPod", "refused"]
 _MOST_WAITING = 1000
 # Lines of Kubernetes that are kept to say why it failed.
 _MOST_LINES = 50
+# Seconds that a kubelet has to say that a deleted pod has ended, beyond what its processes have.
+_KUBELET_GRACE = 15.0
 # Reasons of events that say that a container cannot be made, and that it is made.
 _NOT_STARTED = {"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"}
 _GOES_ON = {"SuccessfulAttachVolume", "Pulling", "Pulled", "Created"}
@@ -76,6 +78,8 @@ class BuildPod:
         self._state = PodState()
         # What keeps the pod from starting, as its events say.
         self._problem = ""
+        # Since when something has kept it from starting, and since when it is being deleted.
+        self._stuck_since = self._deleted_since = 0.0
 
     async def records(self) -> AsyncGenerator[Record]:
         """Yield what Kubernetes and the build say, until the image exists.
@@ -99,9 +103,12 @@ class BuildPod:
                     yield item
                 try:
                     await following
-                finally:
+                except LaunchFailedError:
                     # It has ended, or will never start.
                     await self._remove()
+                    raise
+                # If it cannot be followed, it goes on, and this is not reached.
+                await self._remove()
             finally:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
@@ -160,22 +167,26 @@ class BuildPod:
         """Read events and the log, until the pod has ended and all of its log was read."""
         reading: asyncio.Task[None] | None = None
         try:
-            since = time.monotonic()
+            self._stuck_since = self._deleted_since = time.monotonic()
             while True:
+                self._watcher.check()
                 await self._read_events(watched)
                 state = self._state = read_state(watched.pod or {}, CONTAINER)
                 problem = "" if state.has_log else state.problem or self._problem
                 if state.has_log and reading is None:
                     reading = asyncio.create_task(self._read_log(), name=f"log {self._name}")
+                    reading.add_done_callback(lambda _: watched.wake())
+                if reading is not None and reading.done():
+                    # Raises that it may not be read.
+                    await reading
                 if state.end is not None or await self._is_gone(watched):
                     break
-                since = since if problem else time.monotonic()
-                if problem and (
-                    state.is_hopeless or time.monotonic() - since > self._start_timeout
-                ):
-                    raise self._failed(problem, "image-pull-failed")
+                left = self._time_left(state, problem)
+                if left is not None and left <= 0:
+                    otherwise = "image-pull-failed" if problem else "build-interrupted"
+                    raise self._failed(problem, otherwise)
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._start_timeout if problem else None):
+                    async with asyncio.timeout(left):
                         await watched.changed()
             if reading is not None:
                 await reading
@@ -185,6 +196,25 @@ class BuildPod:
             if reading is not None:
                 reading.cancel()
                 await asyncio.gather(reading, return_exceptions=True)
+
+    def _time_left(self, state: PodState, problem: str) -> float | None:
+        """Return the seconds for which the pod may stay as it is; None: for ever.
+
+        A pod that is deleted while its node is lost stays until somebody deletes it by force.
+        """
+        now = time.monotonic()
+        left = []
+        if not problem:
+            self._stuck_since = now
+        elif state.is_hopeless:
+            left.append(0.0)
+        else:
+            left.append(self._stuck_since + self._start_timeout - now)
+        if state.grace is None:
+            self._deleted_since = now
+        else:
+            left.append(self._deleted_since + state.grace + _KUBELET_GRACE - now)
+        return min(left, default=None)
 
     async def _is_gone(self, watched: WatchedPod) -> bool:
         if not watched.may_be_gone:

@@ -142,7 +142,7 @@ class KubernetesBuilder(GitResolver):
         )
 
     async def check(self) -> dict[str, Any]:
-        """Check that Kubernetes answers.
+        """Check that Kubernetes answers, and lets us see what happens to builds.
 
         Raises
         ------
@@ -151,6 +151,7 @@ class KubernetesBuilder(GitResolver):
         """
         await super().check()
         try:
+            await self._watcher.open()
             await self._api.pods(_SELECTOR)
         except (KubeError, *CUT) as error:
             raise _no_answer() from error

@@ -9,9 +9,11 @@ from contextlib import aclosing
 
 from .api import CUT, KubeApi, KubeError
 
-__all__ = ["LogFollower"]
+__all__ = ["STAMP", "LogFollower"]
 
-_STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ")
+STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ")
+"""The time before each line of a log."""
+
 # Seconds between attempts.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 _END_PATIENCE = 30.0
@@ -48,11 +50,11 @@ class LogFollower:
         Raises
         ------
         KubeError
-            If the log cannot be read: 403, or 404 if the pod is gone.
+            If the log may not be read, or 404 if the pod is gone.
         KubeError, aiohttp.ClientError, TimeoutError
             If the end of the log cannot be read for half a minute.
         """
-        pause, failures = _FIRST_PAUSE, 0.0
+        pause, failures, refusals = _FIRST_PAUSE, 0.0, 0.0
         while True:
             # What is read once the container has ended is complete if it is not cut.
             is_over = self._is_over()
@@ -66,10 +68,12 @@ class LogFollower:
                     return
             except (KubeError, *CUT) as error:
                 # 400: the container is only starting. 5xx: its node does not answer.
-                is_final = isinstance(error, KubeError) and error.status in {401, 403, 404}
+                is_missing = isinstance(error, KubeError) and error.status == 404
+                is_refused = isinstance(error, KubeError) and error.is_of_rights
+                refusals = refusals + pause if is_refused else 0.0
                 # Its node may be gone for good.
                 failures = failures + pause if is_over and not read else 0.0
-                if is_final or failures > _END_PATIENCE:
+                if is_missing or refusals > self._api.rights_patience or failures > _END_PATIENCE:
                     raise
             pause = _FIRST_PAUSE if read else min(2 * pause, _LONGEST_PAUSE)
             await asyncio.sleep(pause)
@@ -79,7 +83,7 @@ class LogFollower:
         lines = self._api.log(self._name, self._container, since=self._since, follow=not is_over)
         async with aclosing(lines):
             async for line in lines:
-                match = _STAMP.match(line)
+                match = STAMP.match(line)
                 # What went wrong with the log itself comes in place of a line. Half a line is read
                 # again.
                 if match is None or not (is_over or line.endswith(b"\n")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
@@ -54,11 +55,15 @@ class WatchedPod:
             self.may_be_gone = True
         else:
             self.pod = pod
-        self._changed.set()
+        self.wake()
 
     def add(self, event: dict[str, Any]) -> None:
         """Note an event."""
         self.events.append(event)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let whoever waits for a change look."""
         self._changed.set()
 
     async def changed(self) -> None:
@@ -89,16 +94,18 @@ class PodWatcher:
         self._pods: dict[str, dict[str, Any]] = {}
         self._watched: dict[str, set[WatchedPod]] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._listed = asyncio.Event()
-        self._problem: Exception | None = None
+        self._unlisted = {"pods", "events"}
+        self._known = asyncio.Event()
+        self._problems: dict[str, Exception] = {}
+        self._refused_since: dict[str, float] = {}
 
     async def open(self) -> None:
-        """Begin, unless it has begun, and wait until the pods are known.
+        """Begin, unless it has begun, and wait until pods and events are known.
 
         Raises
         ------
         KubeError, aiohttp.ClientError, TimeoutError
-            If they cannot be listed.
+            If they cannot be listed, or not be watched.
         """
         if not self._tasks:
             api = self._api
@@ -108,8 +115,9 @@ class PodWatcher:
                         api.pods,
                         api.watch_pods,
                         self._selector,
-                        self._pod_listed,
+                        self._pods_listed,
                         self._pod_changed,
+                        kind="pods",
                     )
                 ),
                 asyncio.create_task(
@@ -119,12 +127,17 @@ class PodWatcher:
                         "involvedObject.kind=Pod",
                         self._events_listed,
                         self._event_added,
+                        kind="events",
                     )
                 ),
             ]
-        await self._listed.wait()
-        if self._problem is not None:
-            raise self._problem
+        await self._known.wait()
+        self.check()
+
+    def check(self) -> None:
+        """Raise what keeps pods or events from being known; see `open`."""
+        for problem in self._problems.values():
+            raise problem
 
     async def close(self) -> None:
         """End it."""
@@ -153,12 +166,10 @@ class PodWatcher:
 
     # -- what is listed and watched
 
-    def _pod_listed(self, pods: list[dict[str, Any]]) -> None:
+    def _pods_listed(self, pods: list[dict[str, Any]]) -> None:
         now = {pod["metadata"]["name"]: pod for pod in pods}
         for name in [*self._pods.keys() - now.keys(), *now]:
             self._note(name, now.get(name))
-        self._problem = None
-        self._listed.set()
 
     def _pod_changed(self, kind: str, pod: dict[str, Any]) -> None:
         name = pod["metadata"]["name"]
@@ -193,6 +204,8 @@ class PodWatcher:
         selector: str,
         listed: Callable[[list[dict[str, Any]]], None],
         changed: Callable[[str, dict[str, Any]], None],
+        *,
+        kind: str,
     ) -> None:
         """List, and then watch for ever. A watch that is cut goes on from the last version."""
         version, pause = "", _FIRST_PAUSE
@@ -202,28 +215,49 @@ class PodWatcher:
                     listing: Listing = await list_all(selector)
                     listed(listing.items)
                     version = listing.version
+                    self._is_listed(kind)
                 async with aclosing(watch(selector, version)) as changes:
-                    async for kind, found in changes:
+                    async for change, found in changes:
                         version = found["metadata"]["resourceVersion"]
                         pause = _FIRST_PAUSE
-                        if kind != "BOOKMARK":
-                            changed(kind, found)
+                        self._is_watched(kind)
+                        if change != "BOOKMARK":
+                            changed(change, found)
+                self._is_watched(kind)
             except KubeError as error:
                 if error.status == 410:
                     # That version is forgotten. What happened meanwhile is in the list.
                     version = ""
                     continue
-                self._lost(error, pause)
+                self._lost(kind, error, pause)
             except CUT as error:
-                self._lost(error, pause)
+                self._lost(kind, error, pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _lost(self, error: Exception, pause: float) -> None:
+    def _is_listed(self, kind: str) -> None:
+        self._unlisted.discard(kind)
+        self._problems.pop(kind, None)
+        if not self._unlisted:
+            self._known.set()
+
+    def _is_watched(self, kind: str) -> None:
+        self._refused_since.pop(kind, None)
+        self._problems.pop(kind, None)
+
+    def _lost(self, kind: str, error: Exception, pause: float) -> None:
         self._log.warning("Kubernetes cannot be watched, trying again in %g s: %s", pause, error)
-        if not self._listed.is_set():
-            self._problem = error
-            self._listed.set()
+        if isinstance(error, KubeError) and error.is_of_rights:
+            since = self._refused_since.setdefault(kind, time.monotonic())
+            is_refused = time.monotonic() - since >= self._api.rights_patience
+        else:
+            self._refused_since.pop(kind, None)
+            is_refused = False
+        if is_refused or kind in self._unlisted:
+            self._problems[kind] = error
+            self._known.set()
+            for each in [one for ones in self._watched.values() for one in ones]:
+                each.wake()
 
 
 def _involved(event: dict[str, Any]) -> dict[str, Any]:

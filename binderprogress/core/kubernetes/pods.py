@@ -62,6 +62,8 @@ class PodState(msgspec.Struct, frozen=True, kw_only=True):
         Whether no further attempt of Kubernetes can help.
     message : str
         Why it has ended, in the words of Kubernetes.
+    grace : float or None
+        If it is being deleted: the seconds that its processes have to end.
     """
 
     uid: str = ""
@@ -71,6 +73,7 @@ class PodState(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     is_hopeless: bool = False
     message: str = ""
+    grace: float | None = None
 
 
 def read_state(pod: Mapping[str, Any], container: str) -> PodState:
@@ -89,15 +92,24 @@ def read_state(pod: Mapping[str, Any], container: str) -> PodState:
     waits_for = str(waiting.get("reason") or "")
     is_stuck = waits_for in _STUCK
     end, message = _end(status, terminated)
+    metadata = _mapping(pod.get("metadata"))
     return PodState(
-        uid=str(_mapping(pod.get("metadata")).get("uid") or ""),
+        uid=str(metadata.get("uid") or ""),
         is_scheduled=bool(_mapping(pod.get("spec")).get("nodeName")),
         has_log="running" in state or bool(terminated),
         end=end,
         problem=f"{waits_for}: {waiting.get('message') or ''}".strip(": ") if is_stuck else "",
         is_hopeless=waits_for in _HOPELESS,
         message=message,
+        grace=_grace(metadata),
     )
+
+
+def _grace(metadata: Mapping[str, Any]) -> float | None:
+    if not metadata.get("deletionTimestamp"):
+        return None
+    seconds = metadata.get("deletionGracePeriodSeconds")
+    return float(seconds) if isinstance(seconds, int) else 0.0
 
 
 def _end(status: Mapping[str, Any], terminated: Mapping[str, Any]) -> tuple[PodEnd | None, str]:

@@ -118,7 +118,7 @@ async def test_a_build(tmp_path: Path) -> None:
         server.write(NAME, "one", "two")
         await run.until(lambda: len(run.lines) == 2)
         # A last line without a line end, and what goes wrong with the log in the end.
-        server.write(NAME, "three")
+        server.write(NAME, "three", end="")
         server.exit(NAME)
         await run.task
         assert run.lines == ["one\n", "two\n", "three\n"]

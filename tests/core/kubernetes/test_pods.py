@@ -76,3 +76,11 @@ def test_events_are_lines_as_kubespawner_writes_them() -> None:
     event = {"type": "Warning", "message": "0/1 nodes are available. ", "lastTimestamp": "T1Z"}
     assert event_line(event) == "T1Z [Warning] 0/1 nodes are available.\n"
     assert event_line({"eventTime": "T2Z", "reason": "Odd"}) == "T2Z [Normal] Odd\n"
+
+
+@pytest.mark.parametrize(("seconds", "grace"), [(30, 30.0), (None, 0.0)])
+def test_a_pod_that_is_being_deleted(seconds: int | None, grace: float) -> None:
+    found = pod("Running", {"running": {}})
+    assert read_state(found, "builder").grace is None
+    found["metadata"] |= {"deletionTimestamp": "later", "deletionGracePeriodSeconds": seconds}
+    assert read_state(found, "builder").grace == grace

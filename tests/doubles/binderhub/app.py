@@ -164,6 +164,3 @@ class BinderHub(Application):
         self.http_server.listen(self.port)
         if run_loop:
             IOLoop.current().start()
-
-
-main = BinderHub.launch_instance

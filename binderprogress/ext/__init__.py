@@ -1,1 +1,0 @@
-"""Adds binderprogress to other applications, from their configuration files."""
