@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from .._version import VERSION_HEADER
 from ..core.events import Event
 from ..core.redact import without_credentials
 from ..errors import BinderProgressError
@@ -88,9 +89,10 @@ class AsyncClient:
             If the server does not respond, or is neither binderprogress nor BinderHub.
         """
         if self.kind is None:
-            text = await self._http.request("GET", "versions")
+            text, headers = await self._http.exchange("GET", "versions")
             versions = self._http.read(text, dict[str, Any])
-            if "binderprogress" in versions:
+            # In a BinderHub, the versions are BinderHub's own.
+            if "binderprogress" in versions or VERSION_HEADER in headers:
                 self.kind = "binderprogress"
             elif "binderhub" in versions:
                 self.kind = "binderhub"

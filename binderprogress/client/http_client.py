@@ -116,11 +116,18 @@ class HttpClient:
         BinderProgressError
             If the response is an error, with its message.
         """
+        text, _ = await self.exchange(method, path, body, limit=limit)
+        return text
+
+    async def exchange(
+        self, method: str, path: str, body: Any = None, *, limit: int = LONGEST_RESPONSE
+    ) -> tuple[str, Mapping[str, str]]:
+        """Send a request, and return the body and the headers of the response; see `request`."""
         try:
             async with self.session().request(method, self.url(path), json=body) as response:
                 text = await read_text(response, limit)
                 if response.status < 400:
-                    return text
+                    return text, response.headers
                 raise self.error_from(response.status, text, response.headers)
         except (aiohttp.ClientError, TimeoutError, ValueError, StreamError) as error:
             raise self.unreachable(error) from error

@@ -98,7 +98,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
         Seconds | None,
         Meta(description="Seconds until the launch takes longer than nine of ten others."),
     ] = None
-    attempt: Annotated[int, Meta(ge=1, description="Number of the attempt to start a server.")] = 1
+    attempt: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Number of the attempt to build, and then to start a server. It never "
+            "decreases.",
+        ),
+    ] = 1
     reason: Annotated[
         str, Meta(description="On failed and cancelled: the reason, for programs.")
     ] = ""

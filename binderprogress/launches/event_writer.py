@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +13,7 @@ import msgspec
 from ..backends.base import Attempt
 from ..core.events import Encoded, Event
 from ..core.log.diagnosis import Diagnosis, diagnose, diagnosis_of
+from ..core.log.lines import shortened
 from ..core.log.reader import Note
 from ..core.log.reasons import REASONS, RULES, RuleSet
 from ..core.log.steps import Step
@@ -23,6 +23,7 @@ from ..core.timing.estimator import Estimator
 from ..core.timing.spans import MOST_SPANS, StepChange
 from ..errors import LaunchFailedError
 from .channel import Channel
+from .limits import Clock, Limits
 
 __all__ = ["Clock", "Limits", "Writer"]
 
@@ -43,40 +44,6 @@ _SYMPTOMS = {*_UNKNOWN, "spawn-failed", "start-timeout", "server-did-not-answer"
 _REPLAYED = 500
 _ENDS = TERMINAL | {Phase.BUILT}
 _NO_STEP = Step("", "")
-
-
-class Clock(msgspec.Struct, frozen=True):
-    """The clock of a launch.
-
-    Attributes
-    ----------
-    monotonic, utc : callable
-        Return monotonic seconds, and seconds since 1970.
-    """
-
-    monotonic: Callable[[], float] = time.monotonic
-    utc: Callable[[], float] = time.time
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """Limits of a stream. The full log is not limited by them.
-
-    Attributes
-    ----------
-    line : int
-        Maximum characters of a line.
-    log : int
-        Maximum characters of all lines of a build.
-    lines : int
-        Maximum lines of a build. Even the shortest line takes a kilobyte of memory as an event.
-    steps : int
-        Maximum steps that are shown after lines are cut.
-    """
-
-    line: int = 4096
-    log: int = 8 * 2**20
-    lines: int = 100_000
-    steps: int = 1000
 
 
 class Writer:
@@ -118,6 +85,9 @@ class Writer:
         self.rules = rules
         self.phase = phase
         self.attempt = 1
+        """The attempt that events show. Those to build count, too, so it never decreases."""
+        self.first_attempt = 1
+        """The attempt of the first event of this channel."""
         self.changes: list[StepChange] = []
         """Changes of phase and step, for `core.timing.spans`. The last event is not included."""
         self.is_cut = False
@@ -140,11 +110,12 @@ class Writer:
         message = note.message
         if note.pod:
             self._begin_pod(note.pod)
-        self._tail.append(message[: self.limits.line])
-        if len(message) > self._short:
-            self._shorten_tail(len(self._tail[-1]))
-            if len(message) > self.limits.line:
-                message = self._within_line(message)
+        is_long = len(message) > self._short
+        if is_long:
+            message = shortened(message, self.limits.line, " in the full log")
+        self._tail.append(message)
+        if is_long:
+            self._shorten_tail(len(message))
         phase = note.phase
         # Notes of an earlier phase are shown in the current phase. A log cannot end the launch.
         if phase is not self.phase and (phase not in TRANSITIONS[self.phase] or phase in _ENDS):
@@ -254,6 +225,8 @@ class Writer:
             await asyncio.sleep(0)
 
     def _replay(self, event: Event) -> None:
+        if self.phase is None:
+            self.attempt = self.first_attempt = event.attempt
         step = Step(
             key=event.step_key,
             label=event.step,
@@ -273,15 +246,17 @@ class Writer:
         if event.curve is not None:
             self.estimator.hold(event.curve, began=now)
         self.phase, self._step, self.attempt = event.phase, step, event.attempt
-        self._tail.append(event.message[: self.limits.line])
-        self._shorten_tail(len(self._tail[-1]))
+        self._tail.append(event.message)
+        self._shorten_tail(len(event.message))
         self._written += len(event.message)
         self._lines += bool(event.message)
 
     def try_again(self, attempt: Attempt) -> Encoded:
         """Append an event for the next attempt, with its reason."""
-        # A build that is started again after a restart counts its own attempts from 1.
-        self.attempt = max(attempt.number, self.attempt + 1)
+        # A build that is started again after a restart counts its own attempts from 1, and a
+        # launcher begins at 1 whatever the build needed.
+        number = attempt.number + self.first_attempt - 1
+        self.attempt = max(number, self.attempt + 1)
         # The output of the previous attempt does not explain a failure of this one.
         self._tail.clear()
         self._problem = {}
@@ -361,6 +336,11 @@ class Writer:
         self._tail.clear()
 
     @property
+    def own_attempt(self) -> int:
+        """The attempt, counted from 1 in this channel."""
+        return self.attempt - self.first_attempt + 1
+
+    @property
     def size(self) -> int:
         """Approximate memory of the channel in bytes."""
         return self.channel.size
@@ -379,14 +359,6 @@ class Writer:
         if self._pod and pod != self._pod:
             self._tail.clear()
         self._pod = pod
-
-    def _within_line(self, message: str) -> str:
-        text = message.rstrip("\r\n")
-        more = len(text) - self.limits.line
-        if more <= 0:
-            return message
-        end = message[len(text) :] or "\n"
-        return f"{text[: self.limits.line]}… [{more:,} more characters in the full log]{end}"
 
     def _within_line_of_source(self, source: dict[str, Any]) -> dict[str, Any]:
         """Return the data of a source, or its size if it is longer than a line may be."""

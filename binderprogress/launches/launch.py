@@ -207,6 +207,11 @@ class Launch(LaunchStream):
             self._tail_writer = self._writer(self._tail, None)
             await self._tail_writer.replay_all()
 
+    @property
+    def server_attempt(self) -> int:
+        """The attempt to start a server, from 1."""
+        return self._tail_writer.own_attempt if self._tail_writer is not None else 1
+
     async def messages_of_attempt(self) -> Counter[str]:
         """Count the messages of the current attempt to start a server, which are stored.
 
@@ -411,9 +416,8 @@ class Launch(LaunchStream):
         """Return a writer that goes on after the build's events."""
         last = self._cut_event.event if self._cut_event is not None else None
         writer = self._writer(channel, self._head_writer.phase if last is None else last.phase)
-        if last is not None and last.phase is not Phase.BUILT:
-            # The launch ends during the build. Otherwise, attempts to start a server begin at 1.
-            writer.attempt = last.attempt
+        if last is not None:
+            writer.attempt = writer.first_attempt = last.attempt
         if last is not None and last.curve is not None:
             # The build may have written events that are not stored, which nobody will see.
             writer.estimator.hold(last.curve, began=writer.began + last.elapsed)

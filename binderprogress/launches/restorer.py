@@ -117,7 +117,7 @@ class Restorer:
             await launch.restore(stored, head, tail, build)
             if stored.request is not None and build is not None and not is_over:
                 request = await stored_request(self._ledger.codec, stored, launch.spec)
-                launch.request = msgspec.structs.replace(request, attempt=launch.last.attempt)
+                launch.request = msgspec.structs.replace(request, attempt=launch.server_attempt)
         except BaseException:
             launch.let_go(build, is_shown=into is not None)
             raise

@@ -179,7 +179,7 @@ class LaunchRunner:
             writer.append(
                 Phase.LAUNCHING, "Launching server...\n", Step("requested", "Requesting a server")
             )
-        request = msgspec.structs.replace(request, attempt=writer.attempt)
+        request = msgspec.structs.replace(request, attempt=writer.own_attempt)
         async with AsyncExitStack() as resources:
             turn = None
             if request.resumed:

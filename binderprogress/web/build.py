@@ -7,6 +7,7 @@ reconnects with the last event id, as every `EventSource` does, resumes its laun
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import msgspec
 from tornado.web import HTTPError
@@ -34,6 +35,15 @@ class BuildHandler(StreamHandler):
 
     get_acts = True
 
+    not_acceptable: ClassVar[tuple[int, str]] = (
+        406,
+        (
+            "This URL responds with an event stream. Request it with the header Accept: "
+            "text/event-stream, as in: curl -N -H 'Accept: text/event-stream' URL"
+        ),
+    )
+    """Status and message for a request that does not ask for an event stream."""
+
     async def prepare(self) -> None:
         """Refuse requests that a page of another site could send without CORS.
 
@@ -44,18 +54,24 @@ class BuildHandler(StreamHandler):
         if self.request.method != "GET":
             # A CORS preflight request, or a method that is not supported.
             return
-        if not asks_for_stream(self.request.headers.get("Accept", "")):
-            raise HTTPError(
-                406,
-                "This URL responds with an event stream. Request it with the header Accept: "
-                "text/event-stream, as in: curl -N -H 'Accept: text/event-stream' URL",
-            )
+        self.check_accept()
         if not self._is_program() and not self._is_own_page():
             raise RefusedError(
                 "Pages of other sites may not start launches this way, and this browser does not "
                 "say which page sent the request. Use https, or allow the site with "
                 f"{self.web.origins_setting}."
             )
+
+    def check_accept(self) -> None:
+        """Check that the request asks for an event stream.
+
+        Raises
+        ------
+        HTTPError
+            If it does not.
+        """
+        if not asks_for_stream(self.request.headers.get("Accept", "")):
+            raise HTTPError(*self.not_acceptable)
 
     def _is_program(self) -> bool:
         """Whether the client is not a browser. `no-cors` requests cannot change the User-Agent."""

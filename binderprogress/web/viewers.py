@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -45,6 +46,19 @@ END = b"retry: 3600000\n\n"
 """End of a stream: do not reconnect for an hour, in case a page forgets to close it."""
 
 
+# The fields before `message`, each with its value. A message follows unless it is empty.
+_NO_MESSAGE = re.compile(
+    rb'\d+\ndata: \{"id":\d+,"phase":"\w+","time":[^,]+,"elapsed":[^,]+,"progress":[^,}]++'
+    rb'(?!,"message":)'
+)
+
+
+def _with_message(block: bytes) -> bytes:
+    """Return the block of an event, without ``id: ``, with an empty `message` if it has none."""
+    head = _NO_MESSAGE.match(block)
+    return block if head is None else b'%b,"message":""%b' % (head[0], block[head.end() :])
+
+
 def limit_unacknowledged(stream: IOStream, seconds: float) -> None:
     """Close a connection whose other end has acknowledged nothing for some seconds.
 
@@ -73,7 +87,8 @@ class EventStream(msgspec.Struct, frozen=True, cache_hash=True):
         Whether the response uses chunked encoding (HTTP/1.1). An HTTP/1.0 response ends when the
         connection closes.
     id_prefix : bytes
-        Prefix of the event ids, for URLs that do not name the launch.
+        Prefix of the event ids, for URLs that do not name the launch. All events have a `message`
+        then, as BinderHub's clients expect.
     """
 
     chunked: bool
@@ -89,7 +104,8 @@ class EventStream(msgspec.Struct, frozen=True, cache_hash=True):
         if self.id_prefix:
             # Insert the prefix after the "id: " at the start of each block.
             start = b"id: " + self.id_prefix
-            return self.chunk(start + start.join([encoded.sse[4:] for encoded in events]))
+            blocks = [_with_message(encoded.sse[4:]) for encoded in events]
+            return self.chunk(start + start.join(blocks))
         if len(events) == 1:
             return self.chunk(events[0].sse)
         return self.chunk(b"".join([encoded.sse for encoded in events]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import socket
 import ssl
@@ -60,7 +61,18 @@ def test_event_streams_are_chunks_of_complete_blocks() -> None:
     named = EventStream(chunked=False, id_prefix=b"launch.").frame(both)
     decoded = sse.Decoder().feed(named)
     assert [event.id for event in decoded] == ["launch.1", "launch.20"]
-    assert [event.data.encode() for event in decoded] == [both[0].json, both[1].json]
+    assert decoded[0].data.encode() == both[0].json
+    # BinderHub's clients expect a message.
+    assert json.loads(decoded[1].data) == {**json.loads(both[1].json), "message": ""}
+
+
+@pytest.mark.parametrize("more", [{}, {"source": {"progress": 4, "message": "x"}}, {"step": "s"}])
+def test_binderhubs_clients_get_an_empty_message_where_there_is_none(more: dict[str, Any]) -> None:
+    times = {"time": 1784000000.125, "elapsed": 1e-7, "progress": 40.25}
+    event = Event(id=12, phase=Phase.LAUNCHING, **times, **more)
+    stream = EventStream(chunked=False, id_prefix=b"launch.")
+    (block,) = sse.Decoder().feed(stream.frame([Encoded.of(event)]))
+    assert json.loads(block.data) == {**json.loads(Encoded.of(event).json), "message": ""}
 
 
 @pytest.mark.parametrize("size", [200, (1 << 16) - 1, 1 << 16, 100_000])

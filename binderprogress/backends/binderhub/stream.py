@@ -278,7 +278,7 @@ class BinderStream:
         message = f"{self.hub.host}: {problem}. Reconnecting in {self._pause:g} s.\n"
         if self._is_sent and not self._has_events:
             message += "If it already has the image, an unused server may be starting there.\n"
-        return {"phase": "waiting", "message": message}
+        return {"phase": "waiting", "message": message, "unreachable": True}
 
     async def _reconnect(self, pause: float) -> None:
         self._pause = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from random import uniform
 from time import monotonic
@@ -117,6 +118,8 @@ class HubApi:
     def __init__(self, settings: HubSettings) -> None:
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
+        self.version: tuple[int, ...] = ()
+        """The first numbers of JupyterHub's version, such as (6, 1); empty if it is not known."""
 
     async def close(self) -> None:
         """Close all connections."""
@@ -202,6 +205,7 @@ class HubApi:
                 answer = Answer(response.status, text, response.headers)
         except (aiohttp.ClientError, TimeoutError, StreamError) as error:
             raise NoAnswerError(_describe(error), shown=explain(error)) from error
+        self.note_version(answer.headers)
         if answer.status == 429 and 429 in expect:
             return answer
         _check(answer)
@@ -285,6 +289,11 @@ class HubApi:
                 connector=aiohttp.TCPConnector(limit=0),
             )
         return self._session
+
+    def note_version(self, headers: Mapping[str, str]) -> None:
+        """Note the version of JupyterHub that is in the headers of its answers."""
+        if found := re.match(r"(\d{1,4})\.(\d{1,4})", headers.get("X-JupyterHub-Version", "")):
+            self.version = (int(found[1]), int(found[2]))
 
     def address(self, path: str) -> str:
         """Return the URL of a path of the API."""

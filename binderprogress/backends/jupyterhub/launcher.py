@@ -19,6 +19,7 @@ from ...core.events import is_http_url
 from ...core.log.reader import Record
 from ...core.log.reasons import failure
 from ...core.redact import redact_address, without_credentials
+from ...core.server_names import display_name, server_name
 from ...errors import ConfigError, StreamError
 from ..base import (
     Attempt,
@@ -225,6 +226,7 @@ class HubLauncher(LoggingConfigurable):
             # The version, which needs no permission.
             async with self._api.session.get(self._api.address(""), timeout=timeout) as response:
                 response.raise_for_status()
+                self._api.note_version(response.headers)
                 await read_text(response, LONGEST_RESPONSE)
         except (aiohttp.ClientError, StreamError) as error:
             raise failure("hub-unreachable", explain(error)) from error
@@ -253,7 +255,8 @@ class HubLauncher(LoggingConfigurable):
             "repo_url": request.repo_url,
             "token": token,
         }
-        requested = request_server(self._api, self, user, server, options)
+        label = display_name(request.name) if server else ""
+        requested = request_server(self._api, self, user, server, options, label=label)
         async with aclosing(requested) as records:
             async for record in records:
                 yield Record("jupyterhub", record)
@@ -282,7 +285,7 @@ class HubLauncher(LoggingConfigurable):
         slug = re.sub(r"[^a-z0-9]+", "-", request.name.lower()).strip("-")[:32] or "launch"
         name = f"{slug}-{request.key}"
         owner = self._owner(request)
-        return (quote(owner, safe="@~"), name) if owner else (name, "")
+        return (quote(owner, safe="@~"), server_name(name)) if owner else (name, "")
 
     def _owner(self, request: LaunchRequest[ResolvedSpec, BuildResult]) -> str:
         """Return the user whose named server is started; empty: a temporary user."""

@@ -17,11 +17,19 @@ from .progress import (
     SpawnFailedError,
     error_message,
     retry_after,
+    spawn_failure,
 )
 
 __all__ = ["follow", "request_server", "waiting"]
 
 _LONGEST_BACKOFF = 15.0
+
+# Hooks and spawners may refuse a server with any error (`SpawnException`). It is JupyterHub's own,
+# because others are tried again.
+_ANSWERS = {201, 202, 400, 429, *range(500, 600)}
+
+_DISPLAY_NAMES = (6,)
+"""The first version of JupyterHub that shows another name than the one in addresses."""
 
 _MOST_NOT_STARTING = 5
 """Answers in a row that the server is not starting, until that is believed."""
@@ -38,9 +46,27 @@ def waiting(problem: NoAnswerError) -> dict[str, Any]:
 
 
 async def request_server(
-    api: HubApi, settings: HubSettings, user: str, server: str, options: dict[str, str]
+    api: HubApi,
+    settings: HubSettings,
+    user: str,
+    server: str,
+    options: dict[str, str],
+    *,
+    label: str = "",
 ) -> AsyncGenerator[dict[str, Any], None]:
     """Request a server. Yield an event for each pause, because JupyterHub is busy or away.
+
+    Parameters
+    ----------
+    api : HubApi
+    settings : HubSettings
+    user, server : str
+        Their names, quoted for a path.
+    options : dict of str
+        The ``user_options`` of the spawner.
+    label : str
+        The name that JupyterHub shows for a named server. It is sent to a JupyterHub that is known
+        to have such names, from an earlier answer.
 
     Raises
     ------
@@ -51,10 +77,13 @@ async def request_server(
         room for `queue_timeout` seconds.
     """
     path = f"users/{user}/servers/{server}"
+    body: dict[str, Any] = dict(options)
+    if label and api.version >= _DISPLAY_NAMES:
+        body = {"display_name": label, "user_options": options}
     began, pause = monotonic(), settings.retry_delay
     while True:
         answer: Answer | None = None
-        asked = api.attempts("POST", path, expect={201, 202, 400, 429, 500}, body=options)
+        asked = api.attempts("POST", path, expect=_ANSWERS, body=body)
         async with aclosing(asked) as items:
             async for item in items:
                 if isinstance(item, Answer):
@@ -76,6 +105,9 @@ async def request_server(
         await asyncio.sleep(delay)
     if answer.status >= 400 and "already running" not in answer.text:
         message = error_message(answer.text) or f"JupyterHub answered {answer.status}"
+        if answer.status == 400 and " is pending " not in answer.text:
+            # Such as an image that a hook does not allow (`SpawnException`).
+            raise spawn_failure(message)
         raise SpawnFailedError(message)
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ...core.kubernetes.nodes import USER_NODE_TOLERATIONS
 from ...core.rendezvous import ranked
 
 __all__ = ["COMPONENT", "CONTAINER", "PodSettings", "built_image", "manifest", "preferred_node"]
@@ -19,8 +20,6 @@ IMAGE_BUILDERS = "component=image-builder,app=binder"
 """The pods of docker or podman on each node, which BinderHub's chart starts."""
 
 _SOCKET = "/var/run/docker.sock"
-# GKE allows no "/" in the keys of taints.
-_DEDICATED = ("hub.jupyter.org/dedicated", "hub.jupyter.org_dedicated")
 
 
 class PodSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +73,7 @@ def manifest(
         "volumes": volumes,
         "restartPolicy": "Never",
         "nodeSelector": dict(settings.node_selector),
-        "tolerations": [*(_dedicated(key) for key in _DEDICATED), *map(dict, settings.tolerations)],
+        "tolerations": [*map(dict, USER_NODE_TOLERATIONS), *map(dict, settings.tolerations)],
         "affinity": _prefer(node) if node else _AVOID_OTHERS,
         "imagePullSecrets": [{"name": secret} for secret in settings.image_pull_secrets],
         # Attack: a build uses the API server with the rights of the namespace's account.
@@ -135,10 +134,6 @@ def _volumes(settings: PodSettings) -> tuple[list[dict[str, Any]], list[dict[str
         )
         volumes.append({"name": "docker-config", "secret": {"secretName": settings.push_secret}})
     return mounts, volumes
-
-
-def _dedicated(key: str) -> dict[str, str]:
-    return {"key": key, "operator": "Equal", "value": "user", "effect": "NoSchedule"}
 
 
 def _prefer(node: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 from ...errors import LaunchFailedError
 from ..events import Event, is_http_url
 from ..log.diagnosis import Diagnosis, diagnose, diagnosis_of
+from ..log.lines import shortened
 from ..log.reader import BINDERHUB_PHASES, LogReader, clean, from_binderhub
 from ..log.reasons import failure
 from ..log.steps import Step
@@ -207,7 +208,7 @@ class BinderHubLaunch:
         if self.over or note is None or not (note.message or note.phase):
             return
         text = note.message
-        self._tail.append(text[:_LONGEST_LINE])
+        self._tail.append(shortened(text, _LONGEST_LINE))
         # A launch does not return to an earlier phase.
         phase = max(self.phase, note.phase or self.phase, key=_ORDER.index)
         if phase is Phase.FAILED:
@@ -278,7 +279,7 @@ class BinderHubLaunch:
         self, phase: Phase, text: str, step: Step | None, now: float, fields: dict[str, Any]
     ) -> None:
         """Append an event, unless the log is too long and the phase does not change."""
-        line = _within_line(text)
+        line = shortened(text, _LONGEST_LINE)
         self._characters += len(line)
         if self._characters > _MOST_CHARACTERS or len(self.events) >= _MOST_LINES:
             is_new = not self._is_full
@@ -319,15 +320,6 @@ class BinderHubLaunch:
                 **fields,
             )
         )
-
-
-def _within_line(message: str) -> str:
-    text = message.rstrip("\r\n")
-    more = len(text) - _LONGEST_LINE
-    if more <= 0:
-        return message
-    end = message[len(text) :]
-    return f"{text[:_LONGEST_LINE]}… [{more:,} more characters]{end}"
 
 
 def _is_script(address: str) -> bool:

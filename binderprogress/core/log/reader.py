@@ -15,7 +15,7 @@ import msgspec
 from ..kubernetes.pods import event_line
 from ..phases import Phase
 from ..redact import redact
-from .steps import HUB_AWAY, QUEUED, Step, StepReader
+from .steps import BINDERHUB_AWAY, HUB_AWAY, QUEUED, Step, StepReader
 
 __all__ = [
     "BINDERHUB_PHASES",
@@ -96,6 +96,8 @@ class LogReader:
     def __init__(self) -> None:
         self._steps = StepReader()
         self._unfinished = False
+        self._step: Step | None = None
+        self._is_away = False
 
     def read(self, line: str) -> Note | None:
         """Read one line of the output, with or without its line end.
@@ -107,7 +109,8 @@ class LogReader:
             the previous message.
         """
         text, name, fields = _record(line)
-        phase = _REPO2DOCKER_PHASES.get(name) if isinstance(name, str) else None
+        name = name.lower() if isinstance(name, str) else ""  # `FakeBuild` capitalizes them
+        phase = _REPO2DOCKER_PHASES.get(name)
         return self.note(text, fields, phase=phase, error=name == "failed")
 
     def note(
@@ -130,6 +133,10 @@ class LogReader:
             phase = _further(phase, step)
         else:
             step = _launch_step(text)
+        if self._is_away:
+            # It goes on with the step before, unless it says otherwise.
+            self._is_away, step = False, step or self._step
+        self._step = step or self._step
         return Note(
             message=ended(text),
             phase=phase,
@@ -138,6 +145,11 @@ class LogReader:
             traceback=traceback if isinstance(traceback, str) else repr(traceback),
             source=fields or None,
         )
+
+    def away(self, text: str) -> Note:
+        """Make a note of a source that cannot be reached, and is tried again."""
+        self._is_away = True
+        return Note(message=ended(text), step=BINDERHUB_AWAY)
 
 
 def _further(phase: Phase | None, step: Step | None) -> Phase | None:
@@ -397,6 +409,8 @@ def from_binderhub(record: dict[str, Any], reader: LogReader) -> Note | None:
     if isinstance(fields.get("url"), str):
         fields["url"] = redact(fields["url"])
     text = _text(fields.pop("message", None))
+    if fields.get("unreachable") is True:  # from our own stream
+        return reader.away(text)
     # BinderHub's names for the states of a build pod ("Pending", "unknown", …) are not phases.
     phase = BINDERHUB_PHASES.get(str(fields.pop("phase", "")).lower())
     return reader.note(text, fields, phase=phase, error=phase is Phase.FAILED)

@@ -18,6 +18,7 @@ from ..phases import Phase
 from .layers import PULLING, PUSHING, LayerReader, Layers, in_record
 
 __all__ = [
+    "BINDERHUB_AWAY",
     "BUILDPACK_NAMES",
     "HUB_AWAY",
     "LAYER_LABELS",
@@ -101,6 +102,9 @@ QUEUED = Step("queued", "Waiting in the queue")
 
 HUB_AWAY = Step("hub-away", "Waiting for JupyterHub to respond")
 """Waiting for a JupyterHub that restarts or cannot be reached."""
+
+BINDERHUB_AWAY = Step("binderhub-away", "Waiting for the BinderHub to respond")
+"""Waiting for a BinderHub that cannot be reached, and is tried again."""
 
 PREFIXES: list[tuple[str, Step]] = [
     # BinderHub, until the build's pod exists.

@@ -37,6 +37,7 @@ _BY_STEP = {
     # No work for this launch: a queue, a limit, a pause before the next attempt.
     "queued": Kind.IDLE,
     "hub-away": Kind.IDLE,
+    "binderhub-away": Kind.IDLE,
     "retrying": Kind.IDLE,
     "another-hub": Kind.IDLE,
     # Waiting for the cluster.

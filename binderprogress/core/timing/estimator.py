@@ -16,9 +16,18 @@ from typing import NamedTuple
 
 from ..events import Curve
 from ..log.step_progress import Counted, done, further
-from ..log.steps import Step
+from ..log.steps import BINDERHUB_AWAY, Step
 from ..phases import Phase
-from .lognormal import NINTH, QUARTILE, LogNormal, quartiles, remaining, shifted
+from .lognormal import (
+    NINTH,
+    QUARTILE,
+    SIGMA,
+    LogNormal,
+    quartiles,
+    remaining,
+    shifted,
+    time_left,
+)
 from .observations import BUILD_PHASES, left_key
 from .priors import TYPICAL_PULL, Expectation, Place
 
@@ -38,9 +47,6 @@ TYPICAL: Mapping[Phase, float] = {
 
 _ORDER = list(Phase)
 _EXPECTED = (*BUILD_PHASES, Phase.LAUNCHING)
-SIGMA = 0.9
-"""Standard deviation of ln(duration): unknown repositories differ by a factor of about 2.5."""
-
 STEADY = 0.5
 """Standard deviation of ln(duration) of starting a server, which varies less."""
 
@@ -81,6 +87,9 @@ LAST = {REUSED: 0.0, "saving": 0.1}
 ENDING = 0.3
 """Minimum time left of a build at such a step, in seconds."""
 
+STANDING = frozenset({BINDERHUB_AWAY.key})
+"""The steps in which nothing goes on, so that the bar stands."""
+
 STILL = {"scheduled": 0.8, "pulled": 0.6, "created": 0.5, "answering": 0.45}
 """The time left at steps of Kubernetes, as a fraction of the usual time of starting a server."""
 
@@ -106,33 +115,6 @@ class Estimate(NamedTuple):
     low: float | None
     high: float | None
     late: float | None
-
-
-def time_left(
-    typical: float, spent: float, quantile: float = 0.5, *, sigma: float = SIGMA
-) -> float:
-    """Return a quantile of the seconds left after `spent` seconds.
-
-    Parameters
-    ----------
-    typical : float
-        Median of the log-normal duration, in seconds.
-    spent : float
-        Seconds so far.
-    quantile : float
-        Between 0 and 1, exclusive.
-    sigma : float
-        Standard deviation of the logarithm.
-
-    Notes
-    -----
-    The quantile is conditional on not having ended yet. The median is
-    ``exp(μ + σ·Φ⁻¹((1 + Φ(z))/2)) − spent`` with ``z = (ln spent − μ)/σ``, which grows if something
-    takes longer than usual.
-    """
-    if typical <= 0:
-        return 0.0
-    return remaining(LogNormal(log(typical), sigma), spent, quantile)
 
 
 _Eta = tuple[float, ...]
@@ -176,6 +158,7 @@ class Estimator:
         self._curve = Curve(from_=0.0, to=0.0, tau=1.0)
         self._curve_began = now
         self._fresh: tuple[float, _Eta] | None = None
+        self._stood: float | None = None
         self._enter(Phase.WAITING, now)
 
     def copy(self) -> Estimator:
@@ -206,6 +189,10 @@ class Estimator:
         now : float
             Monotonic time in seconds.
         """
+        if step is not None and step.key in STANDING and phase is self._phase:
+            return self._stand(now)
+        if self._stood is not None:
+            self._go_on(now)
         if phase is not self._phase:
             if phase is Phase.READY:
                 return Estimate(100.0, None, 0.0, 0.0, 0.0, 0.0)
@@ -236,6 +223,24 @@ class Estimator:
             int((high - past) * 10 + 0.5) / 10 if high > past else 0.0,
             int((late - past) * 10 + 0.5) / 10 if late > past else 0.0,
         )
+
+    # -- pauses
+
+    def _stand(self, now: float) -> Estimate:
+        """Return an estimate for the time in which nothing is known, in which the bar stands."""
+        if self._stood is None:
+            self._stood = now
+        return Estimate(round(self._at(self._stood), 3), None, None, None, None, None)
+
+    def _go_on(self, now: float) -> None:
+        """Go on from where the bar stood. The time of the pause does not count."""
+        assert self._stood is not None  # noqa: S101 - for the type checker
+        pause, self._stood = now - self._stood, None
+        self._began += pause
+        self._since += pause
+        self._phase_began += pause
+        self._curve_began += pause
+        self._fresh = None
 
     # -- evidence
 

@@ -10,12 +10,17 @@ __all__ = [
     "NINTH",
     "QUARTILE",
     "SHORTEST",
+    "SIGMA",
     "LogNormal",
     "imputed",
     "quartiles",
     "remaining",
     "shifted",
+    "time_left",
 ]
+
+SIGMA = 0.9
+"""Standard deviation of ln(duration): unknown repositories differ by a factor of about 2.5."""
 
 SHORTEST = 0.05
 """Seconds. Shorter durations are treated as this long."""
@@ -57,6 +62,33 @@ def remaining(dist: LogNormal, spent: float, quantile: float) -> float:
     # The tail is computed directly, because 1 - Φ(z) loses all digits for large z.
     z = (log(spent) - mu) / sigma
     return _beyond(dist, spent, z, erfc(z * _ROOT) / 2, quantile)
+
+
+def time_left(
+    typical: float, spent: float, quantile: float = 0.5, *, sigma: float = SIGMA
+) -> float:
+    """Return a quantile of the seconds left after `spent` seconds.
+
+    Parameters
+    ----------
+    typical : float
+        Median of the log-normal duration, in seconds.
+    spent : float
+        Seconds so far.
+    quantile : float
+        Between 0 and 1, exclusive.
+    sigma : float
+        Standard deviation of the logarithm.
+
+    Notes
+    -----
+    The quantile is conditional on not having ended yet. The median is
+    ``exp(μ + σ·Φ⁻¹((1 + Φ(z))/2)) − spent`` with ``z = (ln spent − μ)/σ``, which grows if something
+    takes longer than usual.
+    """
+    if typical <= 0:
+        return 0.0
+    return remaining(LogNormal(log(typical), sigma), spent, quantile)
 
 
 def _beyond(dist: LogNormal, spent: float, z: float, beyond: float, quantile: float) -> float:

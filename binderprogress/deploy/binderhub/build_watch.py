@@ -136,4 +136,5 @@ def _reports_failure(line: str) -> bool:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return False
-    return isinstance(record, dict) and record.get("phase") in {"failed", "failure"}
+    phase = record.get("phase") if isinstance(record, dict) else None
+    return isinstance(phase, str) and phase.lower() in {"failed", "failure"}

@@ -16,7 +16,7 @@ from binderhub.base import BaseHandler, VersionHandler
 from binderhub.builder import BuildHandler as OriginalBuildHandler
 from tornado.web import HTTPError
 
-from ..._version import __version__
+from ..._version import VERSION_HEADER, __version__
 from ...core.phases import Phase
 from ...core.specs import RECORDS, Spec
 from ...errors import (
@@ -34,6 +34,7 @@ from ...web.streams import EventsHandler, SocketHandler, position
 from ...web.trace import TraceHandler
 from ...web.viewers import END
 from ..jupyterhub_access import SERVICE
+from .rejections import check_user_agent, counted
 from .requests import ProviderSpec, Visit
 
 TOKEN_COOKIE = "binder-build-token"  # noqa: S105 - the name of a cookie
@@ -58,6 +59,7 @@ __all__ = [
     "BinderHubVersionsHandler",
     "Guarded",
     "LaunchResource",
+    "RobotsHandler",
 ]
 
 
@@ -149,13 +151,18 @@ class LaunchStarter(Guarded):
             If BinderHub rejects the repository, or if the caller is a service.
         """
         prefix, _, text = text.partition("/")
-        self.check_token(f"{prefix}/{text}")
-        self.check_rate_limit()
+        spec = f"{prefix}/{text}"
+        check_user_agent(self, spec)
+        self.check_token(spec)
+        with counted(self, spec, "rate_limit"):
+            self.check_rate_limit()
         build_only = bool(OriginalBuildHandler._get_build_only(self))
         if self.user.startswith(SERVICE) and not build_only:
             # Attack: BinderHub would start a server for a user with the same name as the service.
             raise RefusedError("Launches start servers of users. A service cannot have servers.")
-        return msgspec.structs.replace(self.find_spec(prefix, text), build_only=build_only)
+        with counted(self, spec, "banned_repo", RefusedError):
+            found = self.find_spec(prefix, text)
+        return msgspec.structs.replace(found, build_only=build_only)
 
     def check_token(self, spec: str) -> None:
         """Reject a build token that is not for this spec."""
@@ -231,6 +238,24 @@ class BinderHubBuildHandler(LaunchStarter, BuildHandler):
     # from scripts.
     get_acts = False
 
+    # As BinderHub says it.
+    not_acceptable = (400, "Missing Accept header: text/event-stream")
+
+    @property
+    def _text(self) -> str:
+        """The spec in the path. Not decoded: a percent-encoded slash is part of a component."""
+        return str(self.request.path.removeprefix(f"{self.web.base_url}build/"))
+
+    def check_request_ip(self) -> None:
+        """Reject requests from banned networks."""
+        with counted(self, self._text, "banned_ip"):
+            super().check_request_ip()
+
+    def check_accept(self) -> None:
+        """Reject requests that do not ask for an event stream."""
+        with counted(self, self._text, "accept_header"):
+            super().check_accept()
+
     async def get(self, _: str) -> None:
         """Start a launch and stream its events, or resume a stream."""
         last = self.request.headers.get("Last-Event-ID", "")
@@ -238,8 +263,7 @@ class BinderHubBuildHandler(LaunchStarter, BuildHandler):
             launch_id, _, number = last.rpartition(".")
             launch, after = await self.launch(launch_id), position(number)
         else:
-            text = self.request.path.removeprefix(f"{self.web.base_url}build/")
-            launch, after = await self.start_launch(self.read_spec(text)), 0
+            launch, after = await self.start_launch(self.read_spec(self._text)), 0
         self.stream(launch, after, id_prefix=f"{launch.id}.", linger=self.web.linger)
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
@@ -258,11 +282,33 @@ class BinderHubBuildHandler(LaunchStarter, BuildHandler):
 
 
 class BinderHubVersionsHandler(VersionHandler):
-    """/versions: BinderHub's versions and ours."""
+    """/versions: BinderHub's versions, and ours in a header."""
+
+    def initialize(self, *, show_version: bool) -> None:
+        """Set whether the response has our version, too."""
+        super().initialize()
+        self._show_version = show_version
+
+    def set_default_headers(self) -> None:
+        """Set our version, by which clients find out about us, also in pages of other sites."""
+        super().set_default_headers()
+        self.set_header(VERSION_HEADER, __version__)
+        self.set_header("Access-Control-Expose-Headers", VERSION_HEADER)
 
     def write(self, chunk: Any) -> None:
-        """Add our version to BinderHub's response."""
-        super().write(json.dumps({**json.loads(chunk), "binderprogress": __version__}))
+        """Add our version to BinderHub's response, but not to an error."""
+        if self._show_version and self.get_status() == 200:
+            chunk = json.dumps({**json.loads(chunk), "binderprogress": __version__})
+        super().write(chunk)
+
+
+class RobotsHandler(BaseHandler):
+    """/robots.txt: asks robots not to launch anything, as BinderHub does since May 2026."""
+
+    def get(self) -> None:
+        """Disallow everything."""
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.write("User-agent: *\nDisallow: /\n")
 
 
 class BinderHubSchemaHandler(Guarded, EventSchemaHandler):

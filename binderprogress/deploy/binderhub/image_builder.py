@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 from binderhub.builder import (
@@ -114,12 +115,13 @@ class BinderHubBuilder(LoggingConfigurable):
         provider = self.provider(spec.provider, spec.text)
         ref, notice = await self._resolve_ref(provider, spec), ""
         if ref is None:
-            message, missing_ref = _unresolved(provider, spec), provider.unresolved_ref
+            message, missing_ref = _unresolved(provider, _key(spec)), provider.unresolved_ref
+            shown = _unresolved(provider, _readable(spec))
             spec, provider, ref = await self._at_head(provider, spec)
             if ref is None:
-                raise await asyncio.to_thread(_diagnosed, message)
+                raise await asyncio.to_thread(_diagnosed, message, shown)
             notice = (
-                f"{message}\n"
+                f"{shown}\n"
                 f"Trying again with HEAD instead of {missing_ref}. Please update your links."
             )
         return BinderHubResolvedSpec(
@@ -169,8 +171,8 @@ class BinderHubBuilder(LoggingConfigurable):
             ref = await provider.get_resolved_ref()
         except Exception as error:
             self.log.warning("Could not resolve %s: %r", spec, error)
-            message = f"Error resolving ref for {_key(spec)}: {error}"
-            raise await asyncio.to_thread(_diagnosed, message) from error
+            message = f"Error resolving ref for {_readable(spec)}: {error}"
+            raise await asyncio.to_thread(_diagnosed, message, message) from error
         return None if ref is None else str(ref)
 
     async def _at_head(
@@ -246,8 +248,12 @@ def _key(spec: ProviderSpec) -> str:
     return f"{spec.provider}:{spec.text}"
 
 
-def _unresolved(provider: Any, spec: ProviderSpec) -> str:
-    key = _key(spec)
+def _readable(spec: ProviderSpec) -> str:
+    """Return a spec as people read it. That of an address is quoted."""
+    return unquote(_key(spec))
+
+
+def _unresolved(provider: Any, key: str) -> str:
     sentences = [
         f"Could not resolve ref for {key}. Double check your URL and that your repo is public."
     ]
@@ -258,6 +264,6 @@ def _unresolved(provider: Any, spec: ProviderSpec) -> str:
     return " ".join(sentences)
 
 
-def _diagnosed(message: str) -> LaunchFailedError:
+def _diagnosed(message: str, shown: str) -> LaunchFailedError:
     """Return the failure with BinderHub's message, which its clients expect, and our reason."""
-    return diagnose([message], otherwise="unresolved").error(message)
+    return diagnose([message], otherwise="unresolved").error(shown)

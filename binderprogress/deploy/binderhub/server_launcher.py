@@ -20,6 +20,7 @@ from ...backends.jupyterhub.cleanups import Cleanup, Cleanups
 from ...core.log.diagnosis import diagnose
 from ...core.log.reader import Record
 from ...core.log.reasons import failure
+from ...core.server_names import server_name
 from ...errors import LaunchFailedError
 from .event_log import emit_launch
 from .quota import check_quota
@@ -176,7 +177,7 @@ class BinderHubLauncher(LoggingConfigurable):
             return _Server(unique, "", ours=True)
         user = target.spec.visit.user
         if self._launcher.allow_named_servers:
-            return _Server(user, unique, ours=True)
+            return _Server(user, server_name(unique), ours=True)
         # The user's only server. If it is already running, the launch fails and must not stop it.
         return _Server(user, "", ours=False)
 

@@ -83,6 +83,7 @@ test("a step lasts until the next step or phase", () => {
 });
 
 test("a message is one line of the log", () => {
+  const many = "abc\n".repeat(5000);
   const long = "x".repeat(5000);
   const events = told(
     { message: "a" },
@@ -93,12 +94,16 @@ test("a message is one line of the log", () => {
     { message: long },
     { message: "" },
     { message: "   " },
+    { message: many + long },
+    { message: many.repeat(10) },
   );
   expect(events.map(({ message }) => message)).toEqual([
     "a\n",
     "b\n",
     "c 10%\r",
     `${"x".repeat(4096)}… [904 more characters]\n`,
+    `${many}${"x".repeat(4096)}… [904 more characters]\n`,
+    `${"abc\n".repeat(16383)}abc… [134464 more characters]\n`,
   ]);
 });
 

@@ -7,13 +7,12 @@ import { Estimator } from "./estimator";
 import type { LaunchEvent, Phase } from "../wire/event";
 import { isTerminal } from "../session/progress";
 import { diagnose, type Diagnosis, diagnosisOf } from "./reasons";
+import { asLines } from "./lines";
 import { type BuildStep, launchStep, StepReader } from "./steps";
 import tables from "./tables.json";
 
 /** The number of last messages that are searched for the reason of a failure. */
 const MAX_TAIL = 400;
-/** The characters that are kept of a line, as on our server. */
-const MAX_LENGTH = 4096;
 
 const ORDER = tables.phases as Phase[];
 const PHASES = new Set(tables.binderhub as Phase[]);
@@ -107,7 +106,7 @@ export class BinderHubLaunch {
     const phase = this.#latestOf(named, step);
     this.#remember(text);
     if (phase === "failed") this.#fail(record, text, now);
-    else this.#append(phase, asLine(text), step, now, fieldsOf(record, phase));
+    else this.#append(phase, asLines(text), step, now, fieldsOf(record, phase));
     if (text.startsWith("Launch attempt ") && phase === "launching") this.#attempt += 1;
     // The build's output does not explain why its server fails to start.
     if (phase === "built") this.#tail = [];
@@ -127,7 +126,7 @@ export class BinderHubLaunch {
 
   #fail(record: BinderHubRecord, text: string, now: number): void {
     // BinderHub's own message is a line of the log. The last event has ours.
-    if (text.trim()) this.#append(this.phase, asLine(text), undefined, now);
+    if (text.trim()) this.#append(this.phase, asLines(text), undefined, now);
     const { status_code: code } = record;
     const status = typeof code === "number" ? STATUSES[code] : undefined;
     const kind = this.phase === "launching" ? "spawn" : "";
@@ -156,7 +155,7 @@ export class BinderHubLaunch {
   }
 
   #remember(text: string): void {
-    this.#tail.push(text.slice(0, MAX_LENGTH));
+    this.#tail.push(asLines(text));
     // Not for each line: removing the first item moves all others.
     if (this.#tail.length > 2 * MAX_TAIL) this.#tail = this.#tail.slice(-MAX_TAIL);
   }
@@ -214,13 +213,4 @@ function stepFields(step: BuildStep): Partial<LaunchEvent> {
   const { label, key, index, total } = step;
   const numbers = total ? { step_index: index, step_total: total } : {};
   return { step: label, step_key: key, ...numbers };
-}
-
-/** Return a text as one line, with a carriage return at its end if it will be overwritten. */
-function asLine(text: string): string {
-  if (text === "") return "";
-  const end = text.endsWith("\r") ? "\r" : "\n";
-  const line = text.replace(/\r?\n?$/, "");
-  const more = line.length - MAX_LENGTH;
-  return more > 0 ? `${line.slice(0, MAX_LENGTH)}… [${more} more characters]${end}` : line + end;
 }

@@ -2,7 +2,7 @@
  * One launch at a time: starts or resumes it, watches it and keeps its state. No DOM.
  */
 import { ApiError, cancel, getState, type Started, startLaunch, watch } from "../wire/client";
-import { serverKind } from "../wire/detect";
+import { isPlainBinderHub } from "../wire/detect";
 import type { LaunchEvent, Phase } from "../wire/event";
 import { serverUrl, InvalidValueError } from "../wire/server-url";
 import type { LocalizedText, TextKey } from "../i18n/words";
@@ -127,9 +127,9 @@ export class LaunchSession {
       const server = checkedServer(this.server);
       // Ask only a server on another site for its kind. On the page's own site, a BinderHub would
       // refuse to start the launch, see #start.
-      const kind = isForeign(server) ? await serverKind(server) : "binderprogress";
+      const isPlain = isForeign(server) && (await isPlainBinderHub(server));
       if (attempt !== this.#attempt) return;
-      if (kind === "binderhub") await this.#startOnBinderHub(server, attempt);
+      if (isPlain) await this.#startOnBinderHub(server, attempt);
       else await this.#start(server, attempt);
     } catch (error) {
       if (attempt === this.#attempt) this.#fail("outcome.refused", error);
@@ -214,7 +214,7 @@ export class LaunchSession {
     } catch (error) {
       // It may be a BinderHub on the page's own site.
       const isUnknown = error instanceof ApiError && [404, 405].includes(error.status);
-      if (!isUnknown || (await serverKind(server)) !== "binderhub") throw error;
+      if (!isUnknown || !(await isPlainBinderHub(server))) throw error;
       if (attempt === this.#attempt) await this.#startOnBinderHub(server, attempt);
       return;
     }

@@ -86,7 +86,7 @@ export interface LaunchEvent {
    */
   eta_late?: number | null;
   /**
-   * Number of the attempt to start a server.
+   * Number of the attempt to build, and then to start a server. It never decreases.
    */
   attempt?: number;
   /**

@@ -20,7 +20,7 @@ from binderprogress.core.log.reader import (
     from_binderhub,
     from_jupyterhub,
 )
-from binderprogress.core.log.steps import HUB_AWAY, QUEUED
+from binderprogress.core.log.steps import BINDERHUB_AWAY, HUB_AWAY, QUEUED
 from binderprogress.core.phases import Phase
 
 from .. import recorded
@@ -290,6 +290,34 @@ def test_the_line_feed_of_an_unfinished_message_goes_in_a_binderhub_too() -> Non
         {"phase": "building", "message": "\n"},
         {"phase": "building", "message": "\n"},
     ) == [Note(message="a\n", phase=B), None, Note(message="\n", phase=B)]
+
+
+def test_after_a_binderhub_was_away_its_step_goes_on() -> None:
+    away = {"phase": "waiting", "message": "hub: the connection was lost.\n", "unreachable": True}
+    notes = binderhub(
+        away,
+        {"message": "a\n"},
+        {"phase": "building", "message": "Step 1/3 : FROM x\n"},
+        away,
+        away,
+        {"phase": "building", "message": "b\n"},
+        {"phase": "building", "message": "c\n"},
+        away,
+        {"phase": "building", "message": "Step 2/3 : RUN y\n"},
+    )
+    steps = [note.step for note in notes if note is not None]
+    first, second = steps[2], steps[8]
+    assert steps == [
+        *(BINDERHUB_AWAY, None, first, BINDERHUB_AWAY, BINDERHUB_AWAY, first, None),
+        *(BINDERHUB_AWAY, second),
+    ]
+    assert first is not None and second is not None
+    assert (first.index, second.index) == (1, 2)
+
+
+@pytest.mark.parametrize("name", ["building", "Building", "BUILDING"])
+def test_phases_may_be_in_upper_case(name: str) -> None:
+    assert read(jsonl("a\n", phase=name)) == [Note(message="a\n", phase=B)]
 
 
 # What a line of "building" gives away: phase, key of the step.

@@ -194,7 +194,7 @@ def test_steps_that_are_sorted_in_are_steps_that_there_are() -> None:
     known |= {step.key for step in [*JUPYTERHUB_STEPS.values(), *MESSAGE_STEPS.values()]}
     known |= {step.key for step in normalize._KUBERNETES_STEPS.values()}
     # Those of the launch, the build, and the tour of BinderHubs.
-    known |= {"resolving", "looking", "another-hub", steps.HUB_AWAY.key}
+    known |= {"resolving", "looking", "another-hub", steps.HUB_AWAY.key, steps.BINDERHUB_AWAY.key}
     assert set(trace._BY_STEP) <= known
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from binderprogress.core.events import Curve
-from binderprogress.core.log.steps import Step, numbered
+from binderprogress.core.log.steps import BINDERHUB_AWAY, Step, numbered
 from binderprogress.core.phases import TERMINAL, TRANSITIONS, Phase
 from binderprogress.core.timing.estimator import (
     CEILING,
@@ -35,6 +35,7 @@ typicals = st.one_of(
 steps = st.one_of(
     st.none(),
     st.just(Step("saving", "Saving the image")),
+    st.just(BINDERHUB_AWAY),
     st.builds(
         lambda key, index, more, existing: Step(key, "", index, index + more, existing=existing),
         st.sampled_from(["pushing", "pulling-base"]),
@@ -89,6 +90,10 @@ def test_a_launch(
             assert told[1:] == (None, None, None, None, None)
             assert told.progress == pytest.approx(along, abs=ROUNDED)
             return
+        if step == BINDERHUB_AWAY and told.curve is None:
+            assert told[2:] == (None, None, None, None)
+            reached, before = told.progress, told
+            continue
         assert told.curve is not None
         assert told.curve.from_ == told.progress
         assert told.curve.from_ <= told.curve.to <= CEILING
@@ -544,3 +549,19 @@ def test_attack_a_log_that_begins_ever_new_steps_does_not_fill_the_memory() -> N
         told = estimator.update(Phase.BUILDING, step, now=float(number))
     assert told.curve is not None
     assert len(estimator._times) <= MOST_STEPS
+
+
+def test_while_a_binderhub_is_away_the_bar_and_the_estimate_stand() -> None:
+    estimator = Estimator(now=0.0)
+    estimator.update(Phase.BUILDING, numbered(1, 4), now=1.0)
+    before = estimator.update(Phase.BUILDING, None, now=20.0)
+    away = [estimator.update(Phase.BUILDING, BINDERHUB_AWAY, now=now) for now in (21.0, 25.0, 90.0)]
+    assert {(one.curve, one.eta, one.low, one.high, one.late) for one in away} == {(None,) * 5}
+    (stood,) = {one.progress for one in away}
+    after = estimator.update(Phase.BUILDING, numbered(1, 4), now=100.0)
+    # As if the 79 seconds had not been.
+    other = Estimator(now=0.0)
+    other.update(Phase.BUILDING, numbered(1, 4), now=1.0)
+    other.update(Phase.BUILDING, None, now=20.0)
+    assert after.eta == other.update(Phase.BUILDING, numbered(1, 4), now=21.0).eta
+    assert before.progress <= stood <= after.progress < stood + 1

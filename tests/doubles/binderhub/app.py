@@ -164,3 +164,6 @@ class BinderHub(Application):
         self.http_server.listen(self.port)
         if run_loop:
             IOLoop.current().start()
+
+
+main = BinderHub.launch_instance

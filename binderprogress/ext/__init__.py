@@ -1,0 +1,1 @@
+"""Adds binderprogress to other applications, from their configuration files."""

@@ -1,0 +1,121 @@
+"""Our values in the real charts of z2jh and BinderHub; see README.md for what this needs."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from ..deploy.kubernetes.test_network_policies import SERVER
+from ..support.kustomize import KUBERNETES, Manifest, composed, only
+from ..support.network_policies import Peer, allowed
+from .charts import TAG, binderhub_chart, rendered, z2jh_chart
+
+
+@pytest.fixture(scope="module")
+def z2jh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return z2jh_chart(tmp_path_factory.mktemp("z2jh"))
+
+
+def values(path: str) -> dict[str, Any]:
+    text = (KUBERNETES / path).read_text().replace("<tag>", TAG)
+    loaded: dict[str, Any] = yaml.safe_load(text)
+    return loaded
+
+
+@pytest.fixture(scope="module", params=["service", "public"])
+def release(request: pytest.FixtureRequest, z2jh: Path) -> list[Manifest]:
+    return rendered(z2jh, values(f"z2jh/{request.param}.yaml"), "jupyterhub")
+
+
+def valid(manifests: list[Manifest]) -> bool:
+    version = kubernetes_validate.latest_version()
+    for manifest in manifests:
+        kubernetes_validate.validate(manifest, version, strict=True)
+    return len(manifests) > 5
+
+
+def secret(manifests: list[Manifest], name: str) -> dict[str, str]:
+    found = only(manifests, "Secret", name)
+    data = {key: base64.b64decode(text).decode() for key, text in found.get("data", {}).items()}
+    return data | found.get("stringData", {})
+
+
+def test_what_z2jh_makes_of_our_values_is_valid(release: list[Manifest]) -> None:
+    assert valid(release)
+
+
+def test_the_token_is_where_our_deployment_reads_it(
+    release: list[Manifest], tmp_path: Path
+) -> None:
+    ours = composed(tmp_path, ["replicas"])
+    (container,) = only(ours, "Deployment")["spec"]["template"]["spec"]["containers"]
+    (token,) = [each for each in container["env"] if each["name"] == "JUPYTERHUB_API_TOKEN"]
+    reference = token["valueFrom"]["secretKeyRef"]
+    assert len(secret(release, reference["name"])[reference["key"]]) >= 32
+    (address,) = [each for each in container["env"] if each["name"] == "JUPYTERHUB_API_URL"]
+    service = only(release, "Service", "hub")
+    (port,) = service["spec"]["ports"]
+    assert address["value"] == f"http://hub:{port['port']}/hub/api"
+
+
+def test_the_network_policies_of_both_let_them_talk(
+    release: list[Manifest], tmp_path: Path
+) -> None:
+    policies = [
+        each
+        for each in [*release, *composed(tmp_path, ["replicas"])]
+        if each["kind"] == "NetworkPolicy"
+    ]
+
+    def peer(name: str) -> Peer:
+        template = only(release, "Deployment", name)["spec"]["template"]
+        (container,) = template["spec"]["containers"]
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        return Peer(template["metadata"]["labels"], ports=ports)
+
+    hub, proxy = peer("hub"), peer("proxy")
+    user = Peer({"app": "jupyterhub", "component": "singleuser-server", "release": "jupyterhub"})
+    assert allowed(policies, SERVER, hub, hub.ports["http"])
+    assert allowed(policies, proxy, SERVER, 8585)
+    assert allowed(policies, hub, SERVER, 8585)
+    assert not allowed(policies, user, SERVER, 8585)
+    # z2jh lets nobody in without the label.
+    stranger = SERVER._replace(labels={"app.kubernetes.io/name": "binderprogress"})
+    assert not allowed(policies, stranger, hub, hub.ports["http"])
+
+
+@pytest.fixture(scope="module")
+def binderhub(z2jh: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
+    chart = binderhub_chart(tmp_path_factory.mktemp("binderhub"), z2jh)
+    return rendered(chart, values("binderhub/values.yaml"), "binder")
+
+
+def test_what_binderhubs_chart_makes_of_our_values_is_valid(binderhub: list[Manifest]) -> None:
+    assert valid(binderhub)
+
+
+def test_binderhub_finds_what_the_init_container_has_installed(binderhub: list[Manifest]) -> None:
+    pod = only(binderhub, "Deployment", "binder")["spec"]["template"]["spec"]
+    (init,) = pod["initContainers"]
+    (container,) = pod["containers"]
+    # The same image has the same Python.
+    assert init["image"] == container["image"]
+    (mount,) = init["volumeMounts"]
+    (target,) = [each for each in init["command"] if each.startswith("--target=")]
+    assert target == f"--target={mount['mountPath']}"
+    assert {"name": mount["name"], "emptyDir": {}} in pod["volumes"]
+    assert {**mount, "readOnly": True} in container["volumeMounts"]
+    assert {"name": "PYTHONPATH", "value": mount["mountPath"]} in container["env"]
+
+
+def test_binderhubs_configuration_installs_it(binderhub: list[Manifest]) -> None:
+    files = secret(binderhub, "binder-secret")
+    given = yaml.safe_load(files["values.yaml"])["extraConfig"]["binderprogress"]
+    assert given == values("binderhub/values.yaml")["extraConfig"]["binderprogress"]
+    # This is what runs it.
+    assert "extraConfig" in files["binderhub_config.py"]
