@@ -29,6 +29,7 @@ const pages: Build = {
       launch: "src/pages/launch.ts",
       link: "src/pages/link.ts",
       "spawn-pending": "src/pages/spawn-pending.ts",
+      thebe: "src/adapters/thebe.ts",
       stats: "src/pages/stats.ts",
       base: "src/pages/base.css",
     },
