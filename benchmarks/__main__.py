@@ -17,6 +17,7 @@ from . import (
     history,
     idle,
     ingest,
+    kubernetes,
     late,
     log,
     many,
@@ -136,6 +137,16 @@ BENCHMARKS = {
         proxy.compare,
         proxy.table,
         {"rate": _number(50), "seconds": _number(5.0), "repeat": _number(3)},
+    ),
+    "kubernetes": Benchmark(
+        kubernetes.compare,
+        kubernetes.table,
+        {
+            "builds": _number(200),
+            "viewers": _number(2000, "of all builds together"),
+            "lines": _number(50, "of each build"),
+            "rate": _number(5.0, "lines a second of each build"),
+        },
     ),
     "ingest": Benchmark(ingest.compare, ingest.table, {"lines": _number(100_000)}),
     "store": Benchmark(

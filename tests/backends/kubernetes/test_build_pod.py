@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -154,6 +155,25 @@ async def test_a_log_that_is_cut_anywhere_is_complete(tmp_path: Path) -> None:
         await run.task
         assert run.lines == [f"{line}\n" for line in wanted]
         assert there.server.requests["GET log"] > 10
+
+
+@asynchronous(60)
+async def test_a_long_log_that_is_cut_at_random_places_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow_log, "_FIRST_PAUSE", 0.0)
+    random_number = random.Random(2)  # noqa: S311 - no secret
+    wanted = [f"line {number}" for number in range(100_000)]
+    places = [random_number.randrange(60_000) for _ in range(100)]
+    async with cluster(tmp_path) as there:
+        there.server.cut_log = lambda: places.pop() if places else sys.maxsize
+        run = await there.running()
+        there.server.write(NAME, *wanted)
+        there.server.exit(NAME)
+        await run.task
+        assert run.lines == [f"{line}\n" for line in wanted]
+        assert places == []
+        assert there.server.requests["GET log"] == 101
 
 
 @asynchronous(20)
