@@ -202,6 +202,7 @@ def popular(connection: Connection, *, limit: int, now: float) -> list[Popular]:
             commit=row.commit,
             host=row.host,
             launches=row.launches,
+            last=round(row.last, 3),
             seconds=round(row.pulled / row.pulls, 3),
             score=round(row.worth / present, 3),
         )

@@ -140,6 +140,8 @@ class Popular(msgspec.Struct, frozen=True, kw_only=True):
         The image, and what it was built from. `ref` is that of the last launch.
     launches : int
         Number of launches in the history.
+    last : float
+        Time of the last launch, in seconds since 1970 (UTC).
     seconds : float
         Mean duration of pulling it.
     score : float
@@ -153,6 +155,7 @@ class Popular(msgspec.Struct, frozen=True, kw_only=True):
     commit: str
     host: str
     launches: int
+    last: float
     seconds: float
     score: float
 

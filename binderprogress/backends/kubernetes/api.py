@@ -308,7 +308,7 @@ class KubeApi:
         client = await self._open()
         # Its methods for each kind of object lack `sinceTime`, and make models of what we read.
         answer = await client.call_api(
-            f"/api/v1/namespaces/{self.namespace}/{path}",
+            path if path.startswith("/") else f"/api/v1/namespaces/{self.namespace}/{path}",
             method,
             query_params=list((query or {}).items()),
             header_params={"Accept": "application/json, */*", "Content-Type": "application/json"},

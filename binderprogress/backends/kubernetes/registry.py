@@ -1,4 +1,4 @@
-"""Asks a container registry whether it has an image."""
+"""Asks a container registry whether it has an image, and how large it is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from traitlets.config import LoggingConfigurable
 from yarl import URL
 
 from ..._responses import read_text
-from ...errors import ConfigError
+from ...errors import ConfigError, StreamError
 
 __all__ = ["Registry"]
 
@@ -37,6 +37,19 @@ _LARGEST_ANSWER = 4 * 2**20
 class _Token(msgspec.Struct, frozen=True):
     token: str = ""
     access_token: str = ""
+
+
+class _Blob(msgspec.Struct, frozen=True):
+    size: int = 0
+    digest: str = ""
+
+
+class _Manifest(msgspec.Struct, frozen=True):
+    """A manifest of an image, or an index of those for several platforms."""
+
+    layers: list[_Blob] = []
+    manifests: list[_Blob] = []
+    config: _Blob = _Blob()
 
 
 class Registry(LoggingConfigurable):
@@ -87,7 +100,7 @@ class Registry(LoggingConfigurable):
         host, name, tag = _split(image)
         base = URL(self.url or f"https://{host}")
         try:
-            status = await self._head(base, name, tag)
+            status, _ = await self._manifest(base, name, tag, method="HEAD")
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             self.log.warning("The registry %s does not answer: %s", base.host, error or "no answer")
             return False
@@ -95,7 +108,37 @@ class Registry(LoggingConfigurable):
             self.log.warning("The registry %s answered %d for %s.", base.host, status, image)
         return status == 200
 
-    async def _head(self, base: URL, name: str, tag: str) -> int:
+    async def size(self, image: str) -> int:
+        """Return the bytes that have to be downloaded for an image; 0 if that is not known.
+
+        Parameters
+        ----------
+        image : str
+            The name of the image with its host and tag. If it is for several platforms, the first
+            one counts.
+
+        Raises
+        ------
+        ConfigError
+            If the credentials cannot be read.
+        """
+        host, name, tag = _split(image)
+        base = URL(self.url or f"https://{host}")
+        try:
+            status, manifest = await self._manifest(base, name, tag)
+            if status == 200 and manifest.manifests:
+                status, manifest = await self._manifest(base, name, manifest.manifests[0].digest)
+        except (aiohttp.ClientError, TimeoutError, ValueError, StreamError) as error:
+            self.log.warning("The registry %s does not answer: %s", base.host, error or "no answer")
+            return 0
+        return (
+            sum(blob.size for blob in [*manifest.layers, manifest.config]) if status == 200 else 0
+        )
+
+    async def _manifest(
+        self, base: URL, name: str, reference: str, *, method: str = "GET"
+    ) -> tuple[int, _Manifest]:
+        """Ask for a manifest, and return the status and what it says. With HEAD, it is empty."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self.timeout), trust_env=True
@@ -103,12 +146,12 @@ class Registry(LoggingConfigurable):
         session = self._session
         user, password = self._credentials(base)
         auth = aiohttp.encode_basic_auth(user, password) if user else ""
-        url = base / "v2" / name / "manifests" / tag
+        url = base / "v2" / name / "manifests" / reference
         headers = {"Accept": _ACCEPT}
-        async with session.head(url, headers=headers, allow_redirects=True) as answer:
+        async with session.request(method, url, headers=headers, allow_redirects=True) as answer:
             challenge = answer.headers.get("WWW-Authenticate", "")
             if answer.status != 401:
-                return answer.status
+                return answer.status, await _read_manifest(answer, method)
         scheme, _, fields = challenge.partition(" ")
         if scheme.lower() == "bearer":
             token = await _token(session, parse_keqv_list(parse_http_list(fields)), name, auth)
@@ -116,9 +159,9 @@ class Registry(LoggingConfigurable):
         elif auth:
             headers["Authorization"] = auth
         else:
-            return 401
-        async with session.head(url, headers=headers, allow_redirects=True) as answer:
-            return answer.status
+            return 401, _Manifest()
+        async with session.request(method, url, headers=headers, allow_redirects=True) as answer:
+            return answer.status, await _read_manifest(answer, method)
 
     def _credentials(self, base: URL) -> tuple[str, str]:
         if self.username or not self.docker_config:
@@ -135,6 +178,12 @@ class Registry(LoggingConfigurable):
                 "c.Registry.docker_config to another file."
             ) from error
         return user, password
+
+
+async def _read_manifest(answer: aiohttp.ClientResponse, method: str) -> _Manifest:
+    if method == "HEAD" or answer.status != 200:
+        return _Manifest()
+    return msgspec.json.decode(await read_text(answer, _LARGEST_ANSWER), type=_Manifest)
 
 
 async def _token(

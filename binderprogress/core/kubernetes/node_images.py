@@ -30,6 +30,7 @@ class NodeImages:
         self._nodes: dict[str, NodeState] = {}
         # By the uid of the node, and the name of the image.
         self._pulled: dict[str, dict[str, _Pulled]] = {}
+        self._attempted: dict[str, set[str]] = {}
 
     def update(self, nodes: Iterable[NodeState], now: float) -> None:
         """Note what all nodes report.
@@ -42,6 +43,7 @@ class NodeImages:
         """
         self._nodes = {node.uid: node for node in nodes}
         self._pulled = {uid: self._pulled[uid] for uid in self._nodes if uid in self._pulled}
+        self._attempted = {uid: self._attempted.get(uid, set()) for uid in self._nodes}
         for uid, node in self._nodes.items():
             self._sizes.update(node.images)
             pulled = self._pulled.get(uid, {})
@@ -51,6 +53,10 @@ class NodeImages:
                     image.size = node.images[name]
                 elif now - image.seen > (_REPORTED_AFTER if node.lists_all else _KEPT_UNSEEN):
                     del pulled[name]
+
+    def attempted(self, uid: str, image: str) -> None:
+        """Note that an image is being pulled in advance, whatever comes of it."""
+        self._attempted.setdefault(uid, set()).add(image)
 
     def pulled(self, uid: str, image: str, size: int, now: float) -> None:
         """Note that an image was pulled in advance to the node with this uid.
@@ -79,7 +85,8 @@ class NodeImages:
 
     def ours(self, uid: str) -> Set[str]:
         """Return those that were pulled in advance."""
-        return self._pulled.get(uid, {}).keys()
+        reported = self._attempted.get(uid, set()) & self._nodes[uid].images.keys()
+        return self._pulled.get(uid, {}).keys() | reported
 
     def size(self, image: str) -> int:
         """Return the size that a node has reported; 0 if none has."""

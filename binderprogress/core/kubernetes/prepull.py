@@ -27,7 +27,7 @@ class RankedImage(msgspec.Struct, frozen=True, kw_only=True):
     score : float
         The time that users would save if it were everywhere, in any unit.
     size : int
-        Bytes on the disk of a node, more than 0.
+        Bytes on the disk of a node. A plan needs it; 0 elsewhere if it is not known.
     """
 
     name: str

@@ -151,3 +151,13 @@ def test_sizes_are_known_from_any_node() -> None:
     images.update([], 1.0)
     images.keep_sizes({"a"})
     assert (images.size("a"), images.size("b")) == (5, 0)
+
+
+def test_a_pull_that_was_given_up_may_have_succeeded() -> None:
+    images = NodeImages()
+    images.update([of()], 0.0)
+    images.attempted("u", "x")
+    images.update([of()], 10.0)
+    assert images.ours("u") == set()
+    images.update([of("x", "y")], 20.0)
+    assert images.ours("u") == {"x"}
