@@ -13,8 +13,9 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -29,6 +30,7 @@ _WATCHED = {*_LISTED, "watch", "resourceVersion", "allowWatchBookmarks", "timeou
 _LOGGED = {"container", "timestamps", "follow", "sinceTime"}
 
 Object = dict[str, Any]
+Server = TypeVar("Server", bound="ApiServer")
 
 
 class ApiServer:
@@ -179,11 +181,13 @@ class ApiServer:
             return await _until_left(request, self._watch(request, kind))
         if answer := self._answered():
             return answer
-        items = list(self.pods.values()) if kind == "pods" else self.events
-        items = [item for item in items if _selected(item, request)]
+        items = [item for item in self._items(kind) if _selected(item, request)]
         return web.json_response(
             {"kind": "List", "metadata": {"resourceVersion": str(self._newest)}, "items": items}
         )
+
+    def _items(self, kind: str) -> list[Object]:
+        return list(self.pods.values()) if kind == "pods" else self.events
 
     async def _watch(self, request: web.Request, kind: str) -> web.StreamResponse:
         version = int(request.query["resourceVersion"])
@@ -226,7 +230,11 @@ class ApiServer:
             return _status(422, "Invalid", f'Pod "{name}" is invalid: metadata.name: Invalid value')
         if name in self.pods:
             return _status(409, "AlreadyExists", f'pods "{name}" already exists')
-        pod["metadata"] |= {"namespace": NAMESPACE, "uid": f"uid-{next(self._uids)}"}
+        pod["metadata"] |= {
+            "namespace": NAMESPACE,
+            "uid": f"uid-{next(self._uids)}",
+            "creationTimestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
         pod["status"] = {"phase": "Pending"}
         self._logs[name] = []
         self._store(name, pod, change="ADDED")
@@ -327,9 +335,11 @@ class ApiServer:
 
 
 @asynccontextmanager
-async def api_server(folder: Path) -> AsyncIterator[tuple[ApiServer, Path]]:
+async def api_server(
+    folder: Path, make: Callable[[], Server] = ApiServer
+) -> AsyncIterator[tuple[Server, Path]]:
     """Run the double. Return it, and a file with which to reach it."""
-    server = ApiServer()
+    server = make()
     runner = web.AppRunner(server.routes(), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -360,14 +370,16 @@ async def _authorize(
     """Refuse other tokens and namespaces."""
     if request.headers.get("Authorization") != f"Bearer {_TOKEN}":
         return _status(401, "Unauthorized", "Unauthorized")
-    if request.match_info.get("namespace") != NAMESPACE:
+    if request.match_info.get("namespace", NAMESPACE) != NAMESPACE:
         return _status(403, "Forbidden", 'pods is forbidden: User "double" cannot do this')
     return await handler(request)
 
 
 def _selected(item: Object, request: web.Request) -> bool:
-    if selector := request.query.get("labelSelector"):
+    if (selector := request.query.get("labelSelector")) is not None:
         name, _, value = selector.partition("=")
+        if not name:
+            return True
         return bool(item["metadata"].get("labels", {}).get(name) == value)
     return request.query.get("fieldSelector") == "involvedObject.kind=Pod"
 

@@ -206,6 +206,11 @@ class Prepuller(LoggingConfigurable):
         """Return the state of nodes and images."""
         return self._pulling.report()
 
+    async def next_report(self) -> PrepullReport:
+        """Wait until the state was looked at again, and return it."""
+        await self._pulling.next_plan()
+        return self.report()
+
     async def look(self) -> PrepullReport:
         """Look at the cluster, and change nothing.
 

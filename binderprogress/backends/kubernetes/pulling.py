@@ -144,6 +144,7 @@ class Pulling:
         self._awaited: dict[str, set[str]] = {}
         self._totals = PrepullTotals()
         self._plan = Plan(pulls=(), nodes=())
+        self._planned = asyncio.Event()
 
     def rank(self, ranking: Sequence[RankedImage]) -> None:
         """Set the images that are worth pulling. A size of 0 is not known."""
@@ -181,6 +182,8 @@ class Pulling:
             while True:
                 self._changed.clear()
                 await self._step()
+                self._planned.set()
+                self._planned = asyncio.Event()
                 if until(self.report()):
                     break
                 with suppress(TimeoutError):
@@ -189,6 +192,10 @@ class Pulling:
                 await asyncio.sleep(_PAUSE)
             for task in watching:
                 task.cancel()
+
+    async def next_plan(self) -> None:
+        """Wait until the next plan was made, and its pulls were started."""
+        await self._planned.wait()
 
     def report(self) -> PrepullReport:
         """Return what is known as of the last plan."""

@@ -16,6 +16,14 @@ from binderprogress.errors import ConfigError
 
 from ...support.asynchronous import asynchronous
 
+BASE = "/v2/x/there/manifests"
+IMAGE = {"config": {"size": 5}, "layers": [{"size": 100}, {"size": 20, "digest": "sha256:1"}]}
+MANIFESTS = {
+    f"{BASE}/1": IMAGE,
+    f"{BASE}/sha256:0": IMAGE,
+    f"{BASE}/several": {"manifests": [{"digest": "sha256:0", "size": 1}, {"digest": "sha256:9"}]},
+    f"{BASE}/broken": {"layers": "none"},
+}
 USER = aiohttp.encode_basic_auth("ada", "secret")
 
 
@@ -30,8 +38,8 @@ async def registry(scheme: str) -> AsyncIterator[str]:
             realm = f'realm="http://{host}/token",service="a, b",scope="repository:x:pull"'
             challenge = f"Bearer {realm}" if scheme == "bearer" else 'Basic realm="x"'
             return web.Response(status=401, headers={"WWW-Authenticate": challenge})
-        found = request.path == "/v2/x/there/manifests/1"
-        return web.Response(status=200 if found else 404)
+        found = MANIFESTS.get(request.path)
+        return web.Response(status=404) if found is None else web.json_response(found)
 
     async def token(request: web.Request) -> web.Response:
         assert request.query["service"] == "a, b"
@@ -64,6 +72,9 @@ async def test_images(tmp_path: Path, scheme: str) -> None:
             asked.docker_config = ""
         assert await asked.has(f"{host}/x/there:1")
         assert not await asked.has(f"{host}/x/missing:1")
+        tags = ["1", "several", "broken", "missing"]
+        sizes = [await asked.size(f"{host}/x/there:{tag}") for tag in tags]
+        assert sizes == [125, 125, 0, 0]
         await asked.close()
 
 
@@ -71,6 +82,7 @@ async def test_images(tmp_path: Path, scheme: str) -> None:
 async def test_one_that_does_not_answer_has_nothing(caplog: pytest.LogCaptureFixture) -> None:
     asked = Registry(url="http://127.0.0.1:9")
     assert not await asked.has("127.0.0.1:9/x/there:1")
+    assert await asked.size("127.0.0.1:9/x/there:1") == 0
     assert "does not answer" in caplog.text
     await asked.close()
 
