@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { contrast, runs } from "./ansi";
 import style from "./log-view.css?raw";
-import { isCut, plainText, MAX_SHOWN, shownText } from "./plain-text";
+import { columnsOf, isCut, plainText, MAX_SHOWN, shownText } from "./plain-text";
 
 const ESC = "\u001b";
 
@@ -90,4 +90,13 @@ test("a long line is truncated, for display and search", () => {
     expect(runs(line).length).toBeLessThanOrEqual(400);
     expect(isCut(line)).toBe(text !== plainText(line));
   }
+});
+
+test.each([
+  ["plain", 5],
+  ["a\tb", 9],
+  ["12345678\tb", 17],
+  ["漢字é🎈", 7],
+])("%j takes %i columns", (text, columns) => {
+  expect(columnsOf(text)).toBe(columns);
 });

@@ -1,5 +1,5 @@
 /**
- * The colours of a line of a log. No DOM.
+ * The colours and terminal links of a line of a log. No DOM.
  *
  * Each line starts without colours, because lines are dropped, overwritten and shown in any order.
  * Build tools reset their colours at the end of a line. Text is always readable: hidden text is
@@ -13,7 +13,8 @@ import {
   namedColors,
   type ParseToken,
 } from "ansi-sequence-parser";
-import { colouredText, MAX_SHOWN } from "./plain-text";
+import { linkedParts } from "./links";
+import { colouredText, MAX_READ, MAX_SHOWN } from "./plain-text";
 
 /** The maximum number of runs of a line. Attack: each escape sequence adds an element to the page. */
 const MAX_RUNS = 400;
@@ -31,6 +32,8 @@ export interface Run {
   classes: string[];
   /** Properties that no class has. */
   style: [property: string, value: string][];
+  /** The address of a terminal link; empty for none. */
+  href: string;
 }
 
 const palette = createColorPalette();
@@ -39,18 +42,22 @@ const palette = createColorPalette();
 export function runs(line: string): Run[] {
   const runs: Run[] = [];
   let space = MAX_SHOWN;
-  for (const token of createAnsiSequenceParser().parse(normalized(colouredText(line)))) {
-    const text = token.value.slice(0, space);
-    space -= text.length;
-    if (runs.length < MAX_RUNS) runs.push({ text, ...styleOf(token) });
-    else runs[MAX_RUNS - 1] = plain(runs[MAX_RUNS - 1]!.text + text);
-    if (space === 0) break;
+  // It keeps the colours from one part to the next.
+  const parser = createAnsiSequenceParser();
+  for (const part of linkedParts(line.slice(0, MAX_READ))) {
+    for (const token of parser.parse(normalized(colouredText(part.text)))) {
+      if (space === 0) return runs;
+      const text = token.value.slice(0, space);
+      space -= text.length;
+      if (runs.length < MAX_RUNS) runs.push({ text, ...styleOf(token), href: part.href });
+      else runs[MAX_RUNS - 1] = plain(runs[MAX_RUNS - 1]!.text + text);
+    }
   }
   return runs;
 }
 
 function plain(text: string): Run {
-  return { text, classes: [], style: [] };
+  return { text, classes: [], style: [], href: "" };
 }
 
 /**
@@ -69,7 +76,7 @@ function normalized(text: string): string {
   });
 }
 
-function styleOf({ foreground, background, decorations }: ParseToken): Omit<Run, "text"> {
+function styleOf({ foreground, background, decorations }: ParseToken): Pick<Run, "classes" | "style"> {
   const classes: string[] = ["bold", "dim", "italic"].filter((name) => decorations.has(name as "bold"));
   const style: Run["style"] = [];
   const reverse = decorations.has("reverse");

@@ -2,15 +2,17 @@
  * A row of the log: the number and text of one line. Rows are reused for other lines.
  */
 import { type Run, runs } from "./ansi";
+import { type Link, linksOf } from "./links";
 import type { LogSearch } from "./search";
 import { isCut } from "./plain-text";
+import { type Severity, severityOf } from "./severity";
 
 /** Texts and addresses around a line. */
 export interface RowTexts {
   /** The address of a line, counted from 1. */
   href(line: number): string;
   /** The accessible name of a line's number. */
-  label(line: number): string;
+  label(line: number, severity: Severity): string;
   /** The text at the end of a truncated line. */
   more(): string;
 }
@@ -20,13 +22,14 @@ export class LogRow {
   readonly element = document.createElement("div");
   readonly number = document.createElement("a");
 
+  readonly text = document.createElement("span");
+
   /** The line shown, counted from 0; -1 for none. */
   line = -1;
 
   /** The number of characters shown. */
   length = 0;
 
-  readonly #text = document.createElement("span");
   #raw = "";
   #matches = "";
   #marked = false;
@@ -35,10 +38,10 @@ export class LogRow {
     this.element.className = "log-row";
     this.number.className = "log-number";
     this.number.tabIndex = -1;
-    this.#text.className = "log-text";
+    this.text.className = "log-text";
     // Right-to-left text must not reorder the rest of its line.
-    this.#text.dir = "ltr";
-    this.element.append(this.number, this.#text);
+    this.text.dir = "ltr";
+    this.element.append(this.number, this.text);
   }
 
   /** Show a line. Only what has changed is drawn. */
@@ -52,7 +55,6 @@ export class LogRow {
       // The launch's own page, if the element is embedded in another page.
       this.number.target = href.startsWith("#") ? "" : "_blank";
       this.number.rel = "noopener";
-      this.number.setAttribute("aria-label", texts.label(line + 1));
     }
     if (marked !== this.#marked) {
       this.element.classList.toggle("marked", marked);
@@ -60,7 +62,7 @@ export class LogRow {
       else this.number.removeAttribute("aria-current");
     }
     if (line !== this.line || raw !== this.#raw || matches !== this.#matches) {
-      this.#draw(raw, search, current?.line === line ? current.nth : -1, texts);
+      this.#draw(line, raw, search, texts);
     }
     this.line = line;
     this.#raw = raw;
@@ -73,29 +75,44 @@ export class LogRow {
     this.line = -1;
   }
 
-  #draw(raw: string, search: LogSearch, current: number, texts: RowTexts): void {
+  #draw(line: number, raw: string, search: LogSearch, texts: RowTexts): void {
+    const current = search.current?.line === line ? search.current.nth : -1;
     const parts = runs(raw);
     const text = parts.map((run) => run.text).join("");
     const ranges = search.active ? search.ranges(text) : [];
+    const links = linksOf(parts);
     const cut = isCut(raw);
     this.length = text.length;
-    if (!ranges.length && !cut && parts.every(isPlain)) {
-      this.#text.textContent = text;
+    this.#report(line, severityOf(text), texts);
+    if (!ranges.length && !links.length && !cut && parts.every(isPlain)) {
+      this.text.textContent = text;
       return;
     }
     const drawn = document.createDocumentFragment();
     let at = 0;
-    for (const run of parts) {
-      drawn.append(...draw(run, at, ranges, current));
-      at += run.text.length;
+    for (const link of links) {
+      drawn.append(...draw(parts, at, link.start, ranges, current));
+      const element = linkElement(link);
+      element.append(...draw(parts, link.start, link.end, ranges, current));
+      drawn.append(element);
+      at = link.end;
     }
+    drawn.append(...draw(parts, at, text.length, ranges, current));
     if (cut) {
       const more = document.createElement("span");
       more.className = "log-more";
       more.textContent = texts.more();
       drawn.append(more);
     }
-    this.#text.replaceChildren(drawn);
+    this.text.replaceChildren(drawn);
+  }
+
+  /** Show what the line reports. The number's name says it, too, because colours are not enough. */
+  #report(line: number, severity: Severity, texts: RowTexts): void {
+    this.element.classList.toggle("error", severity === "error");
+    this.element.classList.toggle("warning", severity === "warning");
+    const label = texts.label(line + 1, severity);
+    if (this.number.getAttribute("aria-label") !== label) this.number.setAttribute("aria-label", label);
   }
 }
 
@@ -103,8 +120,42 @@ function isPlain({ classes, style }: Run): boolean {
   return !classes.length && !style.length;
 }
 
+function linkElement({ href, host }: Link): HTMLAnchorElement {
+  const link = document.createElement("a");
+  link.className = "log-link";
+  link.href = href;
+  link.target = "_blank";
+  link.rel = "noopener noreferrer";
+  link.title = href;
+  // Drawn by the style sheet, so that it is neither copied nor found.
+  if (host) link.dataset["host"] = host;
+  return link;
+}
+
+/** Draw the runs from a position to before another. */
+function draw(
+  runs: Run[],
+  from: number,
+  to: number,
+  ranges: [number, number][],
+  current: number,
+): (Node | string)[] {
+  const drawn: (Node | string)[] = [];
+  let at = 0;
+  for (const run of runs) {
+    const [start, end] = [Math.max(at, from), Math.min(at + run.text.length, to)];
+    if (start < end) {
+      const text = run.text.slice(start - at, end - at);
+      drawn.push(...drawRun({ ...run, text }, start, ranges, current));
+    }
+    at += run.text.length;
+    if (at >= to) break;
+  }
+  return drawn;
+}
+
 /** Draw a run, with the matches in it marked. */
-function draw(run: Run, at: number, ranges: [number, number][], current: number): (Node | string)[] {
+function drawRun(run: Run, at: number, ranges: [number, number][], current: number): (Node | string)[] {
   const end = at + run.text.length;
   const parts: (Node | string)[] = [];
   let done = at;

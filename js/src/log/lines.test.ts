@@ -19,6 +19,16 @@ test.each([
   ["colours", ["\u001b[1;31mred\u001b[0m\n"], ["red"]],
   ["a link in a terminal", ["\u001b]8;;https://x.example\u0007text\u001b]8;;\u0007\n"], ["text"]],
   ["other control characters, but tabs", ["a\u0007\u0008\tb\u0000\n"], ["a\tb"]],
+  ["a line above is erased and written again", ["one\n", "two\n", "\u001b[1A\u001b[2Kzwei\n", "three\n"], ["one", "zwei", "three"]],
+  ["lines above are written again, as by buildx", ["[+] Building 0.1s (1/3)\n => load\n", "\u001b[1A\u001b[1A\u001b[0G\u001b[?25l[+] Building 2.0s (2/3)\n => load\n => run\n\u001b[?25h"], ["[+] Building 2.0s (2/3)", " => load", " => run"]],
+  ["lines that are passed stay", ["one\ntwo\nthree\n", "\u001b[3A\n\nthree!\n"], ["one", "two", "three!"]],
+  ["what is below is erased", ["one\ntwo\nthree\n", "\u001b[2A\u001b[J", "zwei\n"], ["one", "zwei"]],
+  ["erasing the screen removes nothing", ["one\n", "\u001b[2J\u001b[Htwo\n"], ["one", "two"]],
+  ["a spinner", ["Solving environment: |\b/\b-\b\\\b \bdone\n"], ["Solving environment: done"]],
+  ["a counter", ["read 9%\b\b10%\n"], ["read 10%"]],
+  ["erased without a word", ["working\r", "\u001b[2K\r", "done\n"], ["done"]],
+  ["up without lines", ["\u001b[9Aone\n"], ["one"]],
+  ["down beyond the end", ["one\u001b[999999999999Btwo\n"], ["one", "two"]],
   ["markup is text", ["<img src=x onerror=alert(1)>\n"], ["<img src=x onerror=alert(1)>"]],
 ])("%s", (_, messages, expected) => {
   const log = new LogBuffer();
@@ -59,4 +69,54 @@ test("the newest lines are kept, with their numbers", () => {
   for (let number = 0; number < 10; number += 1) log.write(`line ${number}\n`);
   expect([log.start, log.end]).toEqual([7, 10]);
   expect(lines(log)).toEqual(["line 7", "line 8", "line 9"]);
+});
+
+test("the cursor moves up a limited number of lines", () => {
+  const log = new LogBuffer();
+  for (let number = 0; number < 2000; number += 1) log.write(`line ${number}\n`);
+  log.write("\u001b[1999Achanged\n");
+  expect([log.line(0), log.line(1499), log.line(1500)]).toEqual(["line 0", "line 1499", "changed"]);
+});
+
+test("colours are kept where the cursor moves", () => {
+  const log = new LogBuffer();
+  log.write("\u001b[31ma\u001b[0m|\b\u001b[32mb\u001b[0m\n");
+  expect(log.line(0)).toBe("\u001b[31ma\u001b[0m\u001b[32mb\u001b[0m");
+});
+
+test("tells which lines have changed, and when they were written", () => {
+  const log = new LogBuffer();
+  log.write("one\n", 10);
+  log.write("two\n", 11);
+  expect([log.revision, log.changedSince(0), log.time(1), log.time(7)]).toEqual([0, Infinity, 11, 0]);
+  log.write("\u001b[1Atwo again\n", 12);
+  const { revision } = log;
+  expect([log.changedSince(0), log.changedSince(revision), log.time(1)]).toEqual([1, Infinity, 12]);
+  log.write("\u001b[2Aone again\n", 13);
+  expect([log.changedSince(0), log.changedSince(revision)]).toEqual([0, 0]);
+});
+
+/** Numbers that look random, and are the same in each run (a linear congruential generator). */
+function* random(seed: number): Generator<number> {
+  for (let state = seed; ; state = (state * 1_103_515_245 + 12_345) % 2 ** 31) yield state / 2 ** 31;
+}
+
+test("any sequence leaves a valid log, and each change is told", () => {
+  const parts = ["a", "line", "\n", "\r", "\r\n", "\b", "\t", "é", "\u001b[", "\u009b", "A", "2K", "J", "5A", "3B", "D", "G", "31m", "0m", "\u001b]8;;https://x.example\u0007"];
+  const next = random(1);
+  const pick = (count: number) => Math.floor(next.next().value! * count);
+  for (let run = 0; run < 200; run += 1) {
+    const log = new LogBuffer(20, 200);
+    for (let message = 0; message < 50; message += 1) {
+      const before = new Map(Array.from({ length: log.end - log.start }, (_, index) => [log.start + index, log.line(log.start + index)]));
+      const { revision, end } = log;
+      log.write(Array.from({ length: pick(12) }, () => parts[pick(parts.length)]).join(""));
+      expect(log.end - log.start).toBeLessThanOrEqual(20);
+      const changed = log.changedSince(revision);
+      for (const [number, line] of before) {
+        if (number >= log.start && number < Math.min(end, changed)) expect(log.line(number)).toBe(line);
+      }
+      expect(lines(log).join("")).not.toMatch(/[\n\r]/);
+    }
+  }
 });

@@ -3,7 +3,7 @@
  */
 import { render } from "lit";
 import more from "../i18n/catalogs/more/en.json";
-import type { LogBuffer } from "./lines";
+import type { LogSource } from "./lines";
 import { LogRows } from "./rows";
 import { LogSearch } from "./search";
 import { type LogActions, logTemplate } from "./template";
@@ -47,13 +47,14 @@ export class LogView {
       this.#follow(true);
       this.#rows.box.focus();
     },
+    wrap: () => this.#wrap(!this.#rows.wraps),
     copy: () => void this.#copy(),
     download: () => void this.#download(),
     full: () => void this.#toggleFull().catch(console.error),
   };
 
   #words: Words;
-  #log: LogBuffer | undefined;
+  #log: LogSource | undefined;
   #drawn = "";
   #status = "";
   #statusHidden = false;
@@ -81,7 +82,10 @@ export class LogView {
       clicked: (line, event) => this.#clicked(line, event),
       stepped: (line) => this.#focusLine(line),
       href: (line) => options.lineHref(line),
-      label: (line) => this.#words.say("log.line", { number: String(line) }),
+      label: (line, severity) => {
+        const key = severity ? (`log.line.${severity}` as const) : "log.line";
+        return this.#words.say(key, { number: String(line) });
+      },
       more: () => this.#words.say("log.more"),
     });
     host.classList.add("log-view");
@@ -108,7 +112,7 @@ export class LogView {
    *
    * @param log - the same as before, or that of a new launch
    */
-  render(log: LogBuffer): void {
+  render(log: LogSource): void {
     if (log !== this.#log) this.#search.restart();
     this.#log = log;
     if (!this.#host.checkVisibility()) return;
@@ -140,7 +144,7 @@ export class LogView {
     });
   }
 
-  #update(log: LogBuffer): void {
+  #update(log: LogSource): void {
     const goal = this.#goal && this.#goal.line < log.end ? this.#goal : undefined;
     if (goal) this.#goNow(goal.line, log);
     this.#rows.render(log, this.#search);
@@ -148,7 +152,7 @@ export class LogView {
     this.#draw();
   }
 
-  #goNow(line: number, log: LogBuffer): void {
+  #goNow(line: number, log: LogSource): void {
     this.#goal = undefined;
     if (line < log.start) {
       this.#setStatus(this.#words.say("log.gone", { number: String(line + 1) }));
@@ -166,6 +170,7 @@ export class LogView {
     const more = this.#log && this.#search.isBehind(this.#log) ? "…" : "";
     const state = {
       follows: this.#rows.follows,
+      wraps: this.#rows.wraps,
       cut: (this.#log?.start ?? 0) > 0,
       full: this.#canBeFull ? this.#isFull : undefined,
       file: text,
@@ -179,6 +184,7 @@ export class LogView {
     const drawn = JSON.stringify(state);
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
+    this.#host.classList.toggle("wraps", state.wraps);
     this.#rows.box.setAttribute("aria-label", this.#words.say("log"));
     render(logTemplate(state, this.#words, this.#actions, this.#rows.box), this.#host);
   }
@@ -202,6 +208,12 @@ export class LogView {
     this.#draw();
   }
 
+  #wrap(wraps: boolean): void {
+    this.#rows.wraps = wraps;
+    this.#schedule();
+    this.#draw();
+  }
+
   #find(text: string): void {
     const from = this.#search.current?.line ?? this.#seeking ?? this.#rows.first;
     this.#search.begin(text);
@@ -210,7 +222,7 @@ export class LogView {
   }
 
   /** Select the first match of a new search. */
-  #seek(log: LogBuffer): void {
+  #seek(log: LogSource): void {
     if (this.#seeking === undefined) return;
     if (this.#search.seek(this.#seeking, log)) this.#atMatch(log);
     else if (this.#search.isBehind(log)) return;
@@ -225,7 +237,7 @@ export class LogView {
     this.#atMatch(log);
   }
 
-  #atMatch(log: LogBuffer): void {
+  #atMatch(log: LogSource): void {
     const { current, position, count } = this.#search;
     if (!current) return;
     this.#rows.show(current.line);
@@ -256,14 +268,24 @@ export class LogView {
     // The second time, the browser's own search opens.
     if (event.target === field) return;
     const { altKey, ctrlKey, key, metaKey, target } = event;
-    // Lines may arrive while the browser scrolls to what was the end before.
-    if (key === "End" && target === this.#rows.box && !altKey && !metaKey) this.#follow(true);
+    // Lines may arrive, or turn out to be longer, while the browser scrolls.
+    if (target === this.#rows.box && !altKey && !metaKey) {
+      if (key === "End") this.#follow(true);
+      if (key === "Home") this.#toStart(event);
+    }
     const find = (ctrlKey || metaKey) && !altKey && key.toLowerCase() === "f";
     const slash = key === "/" && target === this.#rows.box;
     if (!find && !slash) return;
     event.preventDefault();
     field.focus();
     field.select();
+  }
+
+  #toStart(event: KeyboardEvent): void {
+    event.preventDefault();
+    this.#rows.show(this.#log?.start ?? 0);
+    this.#schedule();
+    this.#draw();
   }
 
   #clicked(line: number, event: MouseEvent): void {

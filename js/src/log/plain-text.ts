@@ -6,7 +6,7 @@
 export const MAX_SHOWN = 10_000;
 
 /** How much of a line is read for that: lines may consist of escape sequences. */
-const MAX_READ = 4 * MAX_SHOWN;
+export const MAX_READ = 4 * MAX_SHOWN;
 
 /** Control characters, and characters that break a line or change its direction. */
 const UNUSUAL = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/;
@@ -38,6 +38,18 @@ export function shownText(line: string): string {
 /** Whether a line is longer than {@link shownText}. */
 export function isCut(line: string): boolean {
   return line.length > MAX_READ || (line.length > MAX_SHOWN && plainText(line).length > MAX_SHOWN);
+}
+
+/** Estimate how many columns a text takes. Browsers have no exact widths before it is drawn. */
+export function columnsOf(text: string): number {
+  if (!/[^ -~]/.test(text)) return text.length;
+  let columns = 0;
+  for (const character of text) {
+    if (character === "\t") columns += 8 - (columns % 8);
+    // From Hangul on, most scripts with wide characters, and emoji.
+    else columns += character >= "\u1100" ? 2 : 1;
+  }
+  return columns;
 }
 
 /** Return the visible part of a line with colour sequences, in a uniform form, but no other controls. */

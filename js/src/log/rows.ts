@@ -1,11 +1,13 @@
 /**
  * A virtual list of log lines: only visible lines are elements.
  *
- * Rows have one height and do not wrap, so the position of a line is a multiplication. A selection
- * cannot extend beyond the visible rows.
+ * The rows that a wrapped line takes are estimated from its length, and corrected when it is drawn. A
+ * selection cannot extend beyond the visible rows.
  */
-import type { LogBuffer } from "./lines";
+import type { LogSource } from "./lines";
 import { LogRow, type RowTexts } from "./line";
+import { columnsOf, shownText } from "./plain-text";
+import { RowIndex } from "./row-index";
 import type { LogSearch } from "./search";
 
 /** The number of extra rows above and below the visible ones. */
@@ -13,6 +15,12 @@ const OVERSCAN = 8;
 
 /** The distance from the end that still counts as following it, in rows. */
 const END_DISTANCE = 1;
+
+/** How often lines are drawn again in a frame, because others of them fit than was estimated. */
+const MAX_DRAWINGS = 4;
+
+/** The characters that the width of a character is measured with. */
+const PROBE = "0".repeat(100);
 
 /** Callbacks and texts of the rows. */
 export interface RowsOptions extends RowTexts {
@@ -37,15 +45,25 @@ export class LogRows {
   readonly #options: RowsOptions;
   readonly #space = document.createElement("div");
   readonly #rows = document.createElement("div");
+  readonly #probe = document.createElement("span");
+  readonly #index = new RowIndex((line) => this.#estimate(line));
   readonly #resized = new ResizeObserver(() => {
     this.#measure();
     this.#options.changed();
   });
   #pool: LogRow[] = [];
-  #log: LogBuffer | undefined;
-  #start = 0;
-  #count = 0;
+  #log: LogSource | undefined;
+  #revision = 0;
+  #wraps = true;
+  /** The line to scroll to. */
+  #shown: number | undefined;
+  /** Whether the rows of all lines must be estimated again. */
+  #isStale = false;
   #longest = 0;
+  #digits = 0;
+  /** The number of characters in a row, and the width of one in pixels. */
+  #columns = 80;
+  #character = 8;
   /** The scroll position, the height of the box and the height of a row, in pixels. */
   #top = 0;
   #height = 0;
@@ -64,7 +82,10 @@ export class LogRows {
     this.box.dir = "ltr";
     this.#space.className = "log-space";
     this.#rows.className = "log-rows";
-    this.#space.append(this.#rows);
+    this.#probe.className = "log-probe";
+    this.#probe.ariaHidden = "true";
+    this.#probe.textContent = PROBE;
+    this.#space.append(this.#rows, this.#probe);
     this.box.append(this.#space);
     this.box.addEventListener("scroll", () => this.#scrolled());
     this.#rows.addEventListener("click", (event) => this.#clicked(event));
@@ -72,28 +93,41 @@ export class LogRows {
     this.#resized.observe(this.box);
   }
 
+  /** Whether long lines wrap. */
+  get wraps(): boolean {
+    return this.#wraps;
+  }
+
+  set wraps(wraps: boolean) {
+    this.#wraps = wraps;
+    this.#isStale = true;
+  }
+
   /** The first line that is completely visible, counted from 0. */
   get first(): number {
-    return this.#start + Math.ceil(this.#top / this.#row);
+    const { line, offset } = this.#index.at(Math.ceil(this.#top / this.#row));
+    return offset ? line + 1 : line;
   }
 
   /** Draw what changed. */
-  render(log: LogBuffer, search: LogSearch): void {
+  render(log: LogSource, search: LogSearch): void {
     if (log !== this.#log) this.#begin(log);
     if (!this.#height) this.#measure();
     this.#grow(log);
-    const above = Math.max(Math.floor(this.#top / this.#row) - OVERSCAN, 0);
-    const seen = Math.ceil(this.#height / this.#row) + 1 + 2 * OVERSCAN;
-    const first = log.start + Math.min(above, Math.max(this.#count - seen, 0));
-    const last = Math.min(first + seen, log.end);
-    this.#place(first, last);
-    this.#pool.forEach((row, index) => {
-      const line = first + index;
-      const raw = log.line(line);
-      row.show(line, raw, line === this.marked, search, this.#options);
-      this.#longest = Math.max(this.#longest, row.length);
-    });
-    this.#layOut(first, log);
+    this.#showLine();
+    let lines: number[] = [];
+    for (let drawing = 0; drawing < MAX_DRAWINGS; drawing += 1) {
+      lines = this.#linesInView(log);
+      this.#place(lines);
+      this.#pool.forEach((row, index) => {
+        const line = lines[index]!;
+        row.show(line, log.line(line), line === this.marked, search, this.#options);
+        this.#longest = Math.max(this.#longest, row.length);
+      });
+      if (!this.#wraps || !this.#correct()) break;
+      this.#stay();
+    }
+    this.#layOut(lines[0] ?? log.start, log);
     if (!this.#moved) return;
     this.#moved = false;
     this.box.scrollTop = this.#top;
@@ -104,18 +138,17 @@ export class LogRows {
   /** Scroll to a line at the next drawing, and stop following the end. */
   show(line: number): void {
     this.follows = false;
-    const at = (line - this.#start) * this.#row;
-    if (at >= this.#top && at + this.#row <= this.#top + this.#height) return;
-    // Not at the edge: the lines around it matter, too.
-    this.#top = Math.max(at - this.#height / 3, 0);
-    this.#moved = true;
+    this.#shown = line;
   }
 
-  /** Scroll sideways to the selected match. Call it after drawing. */
+  /** Scroll to the selected match in its line. Call it after drawing. */
   showMatch(): void {
     const mark = this.#rows.querySelector("mark.current");
     if (!mark) return;
     const [box, match] = [this.box.getBoundingClientRect(), mark.getBoundingClientRect()];
+    if (match.top < box.top || match.bottom > box.bottom) {
+      this.box.scrollTop += match.top - box.top - box.height / 3;
+    }
     const gutter = this.#pool[0]?.number.offsetWidth ?? 0;
     const [left, right] = [box.left + gutter, box.left + this.box.clientWidth];
     if (match.left >= left && match.right <= right) return;
@@ -138,56 +171,133 @@ export class LogRows {
     this.#pool.forEach((row) => row.forget());
   }
 
-  #begin(log: LogBuffer): void {
+  #begin(log: LogSource): void {
     this.#log = log;
-    this.#start = log.start;
+    this.#revision = 0;
     this.#longest = 0;
     this.#top = 0;
     this.#moved = true;
+    this.#shown = undefined;
+    this.#index.update(log.start, log.start, log.start);
+    this.#isStale = true;
     this.follows = true;
     this.marked = undefined;
     this.forget();
   }
 
-  /** Adapt the height to the number of lines, and stay at the end or at the visible lines. */
-  #grow(log: LogBuffer): void {
-    const dropped = log.start - this.#start;
-    this.#start = log.start;
-    if (dropped && !this.follows) {
-      this.#top = Math.max(this.#top - dropped * this.#row, 0);
+  /** Adapt the height to the lines, and stay at the end or at the visible lines. */
+  #grow(log: LogSource): void {
+    const anchor = this.#isStale && !this.follows ? this.#anchor() : undefined;
+    const changed = this.#isStale ? log.start : log.changedSince(this.#revision);
+    this.#revision = log.revision;
+    this.#isStale = false;
+    const removed = this.#index.update(log.start, log.end, changed);
+    if (anchor) this.#return(anchor);
+    else if (removed && !this.follows) {
+      this.#top = Math.max(this.#top - removed * this.#row, 0);
       this.#moved = true;
     }
-    const count = log.end - log.start;
-    this.#count = count;
-    put(this.#space, "block-size", `${count * this.#row}px`);
-    const bottom = Math.max(count * this.#row - this.#height, 0);
+    this.#stay();
+  }
+
+  #showLine(): void {
+    if (this.#shown === undefined) return;
+    const at = this.#index.above(this.#shown) * this.#row;
+    this.#shown = undefined;
+    if (at >= this.#top && at + this.#row <= this.#top + this.#height) return;
+    // Not at the edge: the lines around it matter, too.
+    this.#top = Math.max(at - this.#height / 3, 0);
+    this.#moved = true;
+  }
+
+  /** Adapt the height of the space, and stay at the end. */
+  #stay(): void {
+    const height = this.#index.total * this.#row;
+    put(this.#space, "block-size", `${height}px`);
+    const bottom = Math.max(height - this.#height, 0);
     // Browsers round scroll positions.
     if (!this.follows || Math.abs(bottom - this.#top) <= 1) return;
     this.#top = bottom;
     this.#moved = true;
   }
 
-  /** Create a row for each line from `first` to before `last`, and reuse rows that stay visible. */
-  #place(first: number, last: number): void {
-    const shadow = this.box.getRootNode() as ShadowRoot;
-    const focused = this.#pool.find((row) => row.number === shadow.activeElement);
-    // The focused number would become that of another line: focus the box instead, to keep scrolling.
-    if (focused && (focused.line < first || focused.line >= last)) {
-      this.box.focus({ preventScroll: true });
+  /** The line at the upper edge, and how many pixels of it are above. */
+  #anchor(): { line: number; above: number } {
+    const { line } = this.#index.at(Math.floor(this.#top / this.#row));
+    return { line, above: this.#top - this.#index.above(line) * this.#row };
+  }
+
+  #return({ line, above }: { line: number; above: number }): void {
+    const kept = Math.min(above, Math.max(this.#index.rows(line) - 1, 0) * this.#row);
+    const top = Math.max(this.#index.above(line) * this.#row + kept, 0);
+    if (top === this.#top) return;
+    this.#top = top;
+    this.#moved = true;
+  }
+
+  /** Estimate the rows of a line. */
+  #estimate(line: number): number {
+    const raw = this.#log?.line(line) ?? "";
+    // Most lines are shorter even with their escape sequences.
+    if (!this.#wraps || raw.length * 2 <= this.#columns) return 1;
+    return Math.max(Math.ceil(columnsOf(shownText(raw)) / this.#columns), 1);
+  }
+
+  /** Correct the rows of the lines that were drawn. Returns whether an estimate was wrong. */
+  #correct(): boolean {
+    const heights = this.#pool.map((row) => row.element.offsetHeight);
+    const wrong = this.#pool.flatMap(({ line }, index) => {
+      const rows = Math.max(Math.round(heights[index]! / this.#row), 1);
+      return rows === this.#index.rows(line) ? [] : [{ line, rows }];
+    });
+    if (!wrong.length) return false;
+    const anchor = this.#anchor();
+    for (const { line, rows } of wrong) this.#index.set(line, rows);
+    if (!this.follows) this.#return(anchor);
+    return true;
+  }
+
+  /** The lines to draw: the visible ones, and some above and below. */
+  #linesInView(log: LogSource): number[] {
+    const index = this.#index;
+    const bottom = Math.max(index.total * this.#row - this.#height, 0);
+    const top = Math.min(this.#top, bottom) / this.#row;
+    let { line } = index.at(Math.floor(top));
+    for (let above = 0; line > log.start && above < OVERSCAN; line -= 1) {
+      if (index.rows(line - 1)) above += 1;
     }
+    const end = top + this.#height / this.#row + 1;
+    const lines: number[] = [];
+    let rows = index.above(line);
+    for (let below = 0; line < log.end && below < OVERSCAN; line += 1) {
+      if (!index.rows(line)) continue;
+      lines.push(line);
+      rows += index.rows(line);
+      if (rows > end) below += 1;
+    }
+    return lines;
+  }
+
+  /** Have a row for each of the lines, and reuse rows that stay visible. */
+  #place(lines: number[]): void {
+    const shadow = this.box.getRootNode() as ShadowRoot;
     const pool = this.#pool;
-    const moved = first - (pool[0]?.line ?? first);
-    if (moved > 0 && moved < pool.length) {
-      const reused = pool.splice(0, moved);
+    const focused = pool.find((row) => row.number === shadow.activeElement);
+    // The focused number would become that of another line: focus the box instead, to keep scrolling.
+    if (focused && !lines.includes(focused.line)) this.box.focus({ preventScroll: true });
+    const gone = pool.findIndex((row) => row.line === lines[0]);
+    const added = lines.indexOf(pool[0]?.line ?? -1);
+    if (gone > 0) {
+      const reused = pool.splice(0, gone);
       pool.push(...reused);
       this.#rows.append(...reused.map((row) => row.element));
-    } else if (moved < 0 && -moved < pool.length) {
-      const reused = pool.splice(moved);
+    } else if (added > 0 && added < pool.length) {
+      const reused = pool.splice(-added);
       pool.unshift(...reused);
       this.#rows.prepend(...reused.map((row) => row.element));
     }
-    while (pool.length > last - first) pool.pop()!.element.remove();
-    while (pool.length < last - first) {
+    while (pool.length > lines.length) pool.pop()!.element.remove();
+    while (pool.length < lines.length) {
       const row = new LogRow();
       pool.push(row);
       this.#rows.append(row.element);
@@ -195,13 +305,21 @@ export class LogRows {
   }
 
   /** Set the position and width of the rows, and which of them the Tab key reaches. */
-  #layOut(first: number, log: LogBuffer): void {
-    put(this.#rows, "inset-block-start", `${(first - log.start) * this.#row}px`);
+  #layOut(first: number, log: LogSource): void {
+    put(this.#rows, "inset-block-start", `${this.#index.above(first) * this.#row}px`);
     // As wide as the widest line so far, so that the box does not jump sideways when it scrolls away.
     put(this.#space, "--longest", String(this.#longest));
-    put(this.#space, "--digits", String(String(log.end).length));
-    const firstVisible = this.#pool[this.first - first];
-    const stop = this.#pool.find((row) => row.line === this.marked) ?? firstVisible;
+    const digits = String(log.end).length;
+    put(this.#space, "--digits", String(digits));
+    if (digits !== this.#digits) {
+      // The numbers take more of the width.
+      this.#digits = digits;
+      this.#measureColumns();
+      if (this.#isStale) this.#options.changed();
+    }
+    const { first: visible } = this;
+    const stop =
+      this.#pool.find((row) => row.line === this.marked) ?? this.#pool.find((row) => row.line >= visible);
     if (stop === this.#tabStop) return;
     if (this.#tabStop) this.#tabStop.number.tabIndex = -1;
     if (stop) stop.number.tabIndex = 0;
@@ -212,13 +330,25 @@ export class LogRows {
     const wasHidden = !this.#height;
     this.#height = this.box.clientHeight;
     this.#row = Number.parseFloat(getComputedStyle(this.#rows).lineHeight) || this.#row;
+    this.#character = this.#probe.getBoundingClientRect().width / PROBE.length || this.#character;
+    this.#measureColumns();
     // A browser may lose the scroll position of a hidden box. Otherwise the user may be scrolling.
     if (wasHidden) this.#moved = true;
   }
 
+  #measureColumns(): void {
+    const text = this.#pool[0]?.text;
+    if (!text) return;
+    const { paddingLeft, paddingRight } = getComputedStyle(text);
+    const width = text.clientWidth - Number.parseFloat(paddingLeft) - Number.parseFloat(paddingRight);
+    const columns = Math.max(Math.floor(width / this.#character + 0.01), 1);
+    if (columns !== this.#columns && this.#wraps) this.#isStale = true;
+    this.#columns = columns;
+  }
+
   #scrolled(): void {
     const { scrollTop } = this.box;
-    const rest = this.#count * this.#row - this.#height - scrollTop;
+    const rest = this.#index.total * this.#row - this.#height - scrollTop;
     // Scrolling up at all ends following: otherwise new lines would pull the user back.
     if (scrollTop < this.#top - 1 && rest > 1) this.follows = false;
     if (scrollTop > this.#top + 1 && rest < END_DISTANCE * this.#row) this.follows = true;
@@ -237,7 +367,16 @@ export class LogRows {
     const row = this.#pool.find(({ number }) => number === event.target);
     if (!step || !row) return;
     event.preventDefault();
-    this.#options.stepped(Math.min(Math.max(row.line + step, this.#start), this.#start + this.#count - 1));
+    this.#options.stepped(this.#neighbour(row.line, step));
+  }
+
+  /** The next visible line in a direction; the line itself at the ends. */
+  #neighbour(line: number, step: number): number {
+    const { start = 0, end = 0 } = this.#log ?? {};
+    for (let next = line + step; next >= start && next < end; next += step) {
+      if (this.#index.rows(next)) return next;
+    }
+    return line;
   }
 }
 

@@ -121,3 +121,14 @@ test("the number of matches in a line is limited", () => {
   find("a");
   expect(search.count).toBe(500);
 });
+
+test("a line that changed above others is searched again", () => {
+  log.write("a\nb\na\n");
+  find("a");
+  search.move(1, 1);
+  expect(at()).toEqual([2, 0, 2, 2]);
+  log.write("\u001b[2Aa a\n");
+  expect(search.isBehind(log)).toBe(true);
+  find();
+  expect(search.count).toBe(4);
+});

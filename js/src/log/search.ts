@@ -1,7 +1,7 @@
 /**
  * Searches a log in slices of a few milliseconds. No DOM.
  */
-import type { LogBuffer } from "./lines";
+import type { LogSource } from "./lines";
 import { shownText } from "./plain-text";
 import { Queue } from "../session/queue";
 
@@ -37,8 +37,8 @@ export class LogSearch {
   #hits = new Queue<Hit>();
   #total = 0;
   #next = 0;
-  /** The line before `#next` when it was read. The newest line of a log can change. */
-  #last = "";
+  /** The log's revision when its lines were read. */
+  #revision = 0;
 
   /** Whether there is a search text. */
   get active(): boolean {
@@ -71,24 +71,24 @@ export class LogSearch {
     this.#hits = new Queue();
     this.#total = 0;
     this.#next = 0;
-    this.#last = "";
+    this.#revision = 0;
   }
 
   /** Whether there are lines to read. */
-  isBehind(log: LogBuffer): boolean {
+  isBehind(log: LogSource): boolean {
     return this.active && (this.#next < log.end || this.#isStale(log));
   }
 
   /** Read lines for at most some milliseconds. */
-  step(log: LogBuffer, milliseconds: number): void {
+  step(log: LogSource, milliseconds: number): void {
     if (!this.active) return;
     const until = performance.now() + milliseconds;
-    if (this.#isStale(log)) this.#reread();
+    if (this.#isStale(log)) this.#reread(log.changedSince(this.#revision));
+    this.#revision = log.revision;
     while ((this.#hits.at(0)?.line ?? log.start) < log.start) this.#hits.shift();
     this.#next = Math.max(this.#next, log.start);
     for (let read = 1; this.#next < log.end; read += 1) {
-      this.#last = log.line(this.#next);
-      const count = this.ranges(shownText(this.#last)).length;
+      const count = this.ranges(shownText(log.line(this.#next))).length;
       if (count) this.#hits.push({ line: this.#next, count, before: this.#total });
       this.#total += count;
       this.#next += 1;
@@ -112,7 +112,7 @@ export class LogSearch {
    *
    * @returns whether there is one in the lines that were read
    */
-  seek(line: number, log: LogBuffer): boolean {
+  seek(line: number, log: LogSource): boolean {
     const index = this.#index(line);
     if (index === this.#hits.length && this.isBehind(log)) return false;
     return this.#enter(index, 1);
@@ -148,18 +148,22 @@ export class LogSearch {
     return this.#hits.at(0)?.before ?? this.#total;
   }
 
-  #isStale(log: LogBuffer): boolean {
-    return this.#next > log.start && log.line(this.#next - 1) !== this.#last;
+  /** Whether lines have changed since they were read. */
+  #isStale(log: LogSource): boolean {
+    return this.#revision < log.revision && log.changedSince(this.#revision) < this.#next;
   }
 
-  #reread(): void {
-    this.#next -= 1;
-    const newest = this.#hits.at(this.#hits.length - 1);
-    if (newest?.line !== this.#next) return;
-    this.#hits.pop();
-    this.#total = newest.before;
+  /** Forget what was read from a line on. */
+  #reread(line: number): void {
+    this.#next = line;
+    let newest = this.#hits.at(this.#hits.length - 1);
+    while (newest && newest.line >= line) {
+      this.#hits.pop();
+      this.#total = newest.before;
+      newest = this.#hits.at(this.#hits.length - 1);
+    }
     // The selected match may no longer be in this line.
-    if (this.current?.line === newest.line) this.current = undefined;
+    if (this.current && this.current.line >= line) this.current = undefined;
   }
 
   /** The index of the first hit at or after a line. */

@@ -7,6 +7,8 @@ import type { Words } from "../i18n/words";
 /** What the template displays. */
 export interface LogViewState {
   follows: boolean;
+  /** Whether long lines wrap. */
+  wraps: boolean;
   /** Whether the oldest lines were dropped. */
   cut: boolean;
   /** Whether the log fills the screen; undefined if full screen is not available. */
@@ -34,6 +36,7 @@ export interface LogActions {
   key(event: KeyboardEvent): void;
   follow(): void;
   latest(): void;
+  wrap(): void;
   copy(): void;
   download(): void;
   full(): void;
@@ -45,6 +48,7 @@ const icon = (path: SVGTemplateResult) =>
 const UP = icon(svg`<path d="m5 12.5 5-5 5 5" />`);
 const DOWN = icon(svg`<path d="m5 7.5 5 5 5-5" />`);
 const FOLLOW = icon(svg`<path d="M3.5 4.5h13m-13 4.5h6m-6 4.5h6m4-5v8m-3-3 3 3 3-3" />`);
+const WRAP = icon(svg`<path d="M3.5 4.5h13m-13 5h10.5a2.75 2.75 0 0 1 0 5.5H10m2.5-2.5L10 15l2.5 2.5M3.5 15h3" />`);
 const COPY = icon(svg`<path d="M7.5 7.5h9v9h-9zM12.5 7.5v-4h-9v9h4" />`);
 const DOWNLOAD = icon(svg`<path d="M10 3v9m-4-4 4 4 4-4M3.5 13v3.5h13V13" />`);
 const LINK = icon(svg`<path d="M8 5.5H5.5a4.5 4.5 0 0 0 0 9H8m4-9h2.5a4.5 4.5 0 0 1 0 9H12M6.5 10h7" />`);
@@ -93,13 +97,14 @@ function search({ searches, match }: LogViewState, words: Words, actions: LogAct
 }
 
 function buttons(state: LogViewState, words: Words, actions: LogActions): TemplateResult {
-  const { follows, full, file, fileName, permanent } = state;
+  const { follows, wraps, full, file, fileName, permanent } = state;
   const labelled = (picture: TemplateResult, name: string) =>
     html`${picture}<span class="log-label">${name}</span>`;
   const download = labelled(DOWNLOAD, words.say("log.download"));
   const size = full ? labelled(LEAVE, words.say("log.full.leave")) : labelled(FULL, words.say("log.full"));
   return html`<div class="log-buttons">
     <button class="log-tool" type="button" aria-pressed=${follows} title=${words.say("log.follow")} @click=${actions.follow}>${labelled(FOLLOW, words.say("log.follow"))}</button>
+    <button class="log-tool" type="button" aria-pressed=${wraps} title=${words.say("log.wrap")} @click=${actions.wrap}>${labelled(WRAP, words.say("log.wrap"))}</button>
     <button class="log-tool" type="button" title=${words.say("log.copy")} @click=${actions.copy}>${labelled(COPY, words.say("log.copy"))}</button>
     ${
       file

@@ -1,14 +1,14 @@
 /**
  * The log as plain text, for files and the clipboard.
  */
-import type { LogBuffer } from "./lines";
+import type { LogSource } from "./lines";
 import { plainText } from "./plain-text";
 
 /** How long lines are converted without a break, in milliseconds. */
 const SLICE = 8;
 
 /** Return the lines that exist now, without escape sequences. */
-export async function plainLog(log: LogBuffer): Promise<Blob> {
+export async function plainLog(log: LogSource): Promise<Blob> {
   const parts: string[] = [];
   const { end } = log;
   let number = log.start;

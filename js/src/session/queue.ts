@@ -14,6 +14,11 @@ export class Queue<T> {
     return this.#items[this.#head + index];
   }
 
+  /** Replace the item at an index in range. */
+  set(index: number, item: T): void {
+    this.#items[this.#head + index] = item;
+  }
+
   push(item: T): void {
     this.#items.push(item);
   }

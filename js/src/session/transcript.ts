@@ -20,6 +20,6 @@ export class LaunchTranscript {
     this.buildId = event.build_id || this.buildId;
     this.phases.accept(event.phase);
     this.timeline.accept(event);
-    if (event.message) this.log.write(event.message);
+    if (event.message) this.log.write(event.message, event.time);
   }
 }

@@ -7,69 +7,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from ..support import axe
-from ..support.wire import KEY, Wire, wire
+from ...support import axe
+from ...support.wire import KEY, Wire
+from .rows import at_end, line, numbered
 
 pytestmark = pytest.mark.browser
 
 ESC = "\x1b"
-
-
-@pytest.fixture
-def launch() -> Iterator[Wire]:
-    with wire() as launch:
-        yield launch
-
-
-@pytest.fixture
-def context(browser: Browser, launch: Wire) -> Iterator[BrowserContext]:
-    # High enough for the whole of the element.
-    context = browser.new_context(viewport={"width": 1280, "height": 1200})
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def page(context: BrowserContext) -> Page:
-    return context.new_page()
-
-
-@pytest.fixture
-def problems(page: Page) -> list[str]:
-    """What the browser complains of, as of what a policy refuses."""
-    found: list[str] = []
-    page.on("pageerror", lambda error: found.append(str(error)))
-    page.on("console", lambda m: found.append(m.text) if m.type == "error" else None)
-    return found
-
-
-@pytest.fixture
-def log(page: Page, launch: Wire, problems: list[str]) -> Iterator[Locator]:
-    """The box of the open log; there is nothing to complain of in the end."""
-    page.goto(f"{launch.url}#launch={KEY}")
-    page.locator("summary").click()
-    expect(page.get_by_role("region", name="Log", exact=True)).to_be_visible()
-    yield page.get_by_role("region", name="Log", exact=True)
-    assert not problems
-
-
-def line(log: Locator, text: str | re.Pattern[str]) -> Locator:
-    """The row that has a text."""
-    return log.locator(".log-row", has_text=text)
-
-
-def numbered(count: int) -> list[str]:
-    return [f"line {number}\n" for number in range(1, count + 1)]
-
-
-def at_end(log: Locator) -> bool:
-    found: bool = log.evaluate("box => box.scrollHeight - box.scrollTop - box.clientHeight < 2")
-    return found
 
 
 def test_lines_have_colours_and_overwrite_themselves(log: Locator, launch: Wire) -> None:
@@ -185,6 +133,7 @@ def test_search_finds_and_goes_round(log: Locator, launch: Wire, page: Page) -> 
 def test_a_match_far_to_the_side_is_brought_into_view(
     log: Locator, launch: Wire, page: Page
 ) -> None:
+    page.get_by_role("button", name="Wrap lines").click()
     launch.say("." * 5000 + "needle\n")
     page.get_by_role("searchbox").fill("needle")
     expect(log.locator("mark.current")).to_be_in_viewport()
@@ -329,7 +278,9 @@ ALONE = """async () => {
   const shadow = document.createElement("div").attachShadow({ mode: "open" });
   shadow.append(host);
   document.querySelector("main").replaceChildren(shadow.host);
-  window.log = { start: 0, end: 50, line: (number) => `\\x1b[31mline\\x1b[0m ${number + 1}` };
+  window.source = { revision: 0, changedSince: () => Infinity, time: () => 0 };
+  const line = (number) => `\\x1b[31mline\\x1b[0m ${number + 1}`;
+  window.log = { ...source, start: 0, end: 50, line };
   const words = (say) => ({ say, number: String });
   window.words = words;
   window.view = new LogView(host, shadow, {
@@ -380,7 +331,7 @@ def test_another_language_and_another_log(alone: Page) -> None:
     alone.evaluate("view.words = words((key) => `ä ${key}`)")
     expect(alone.get_by_role("button", name="ä log.follow")).to_be_visible()
     expect(alone.get_by_role("link", name="ä log.line").first).to_be_visible()
-    alone.evaluate("view.render({ start: 0, end: 1, line: () => 'of another launch' })")
+    alone.evaluate("view.render({ ...source, start: 0, end: 1, line: () => 'of another launch' })")
     expect(alone.locator(".log-row")).to_have_text(["1of another launch"])
 
 
@@ -389,6 +340,8 @@ def test_is_accessible(log: Locator, launch: Wire, page: Page, width: int) -> No
     page.set_viewport_size({"width": width, "height": 800})
     named = [f"{ESC}[{code}mcolour{ESC}[0m " for code in [*range(30, 38), *range(90, 98)]]
     fixed = [f"{ESC}[38;5;{code}mcolour{ESC}[0m " for code in range(16, 256, 9)]
+    launch.say("ERROR: https://a.example/b\n", "WARNING: old\n")
+    launch.say(f"{ESC}]8;;https://a.example/c{ESC}\\link{ESC}]8;;{ESC}\\\n")
     launch.say("".join(named) + "\n", "".join(fixed) + "\n", f"{ESC}[2mdim {ESC}[7mreverse\n")
     launch.say(*numbered(10))
     log.get_by_role("link", name="Line 5").click()

@@ -1,0 +1,46 @@
+import { expect, test } from "vitest";
+import { RowIndex } from "./row-index";
+
+/** What an index of lines from `start` to before `end` must say, counted one by one. */
+function check(index: RowIndex, rows: Map<number, number>, start: number, end: number): void {
+  let above = 0;
+  const last = end - 1;
+  for (let line = start; line < end; line += 1) {
+    const own = rows.get(line)!;
+    expect(index.above(line)).toBe(above);
+    if (own) {
+      expect(index.at(above)).toEqual({ line, offset: 0 });
+      expect(index.at(above + own - 1)).toEqual({ line, offset: own - 1 });
+    }
+    above += own;
+  }
+  expect(index.total).toBe(above);
+  expect(index.at(above + 5)).toEqual({ line: Math.max(last, start), offset: 0 });
+}
+
+test("has the rows of lines that come, change, and go at both ends", () => {
+  const rows = new Map<number, number>();
+  const index = new RowIndex((line) => rows.get(line)!);
+  const have = (start: number, end: number, changed = Infinity) => {
+    for (let line = start; line < end; line += 1) {
+      if (!rows.has(line) || line >= changed) rows.set(line, (line * 7 + rows.size) % 4);
+    }
+    const removed = index.update(start, end, changed);
+    check(index, rows, start, end);
+    return removed;
+  };
+  expect(have(0, 3000)).toBe(0);
+  index.set(1500, 300);
+  rows.set(1500, 300);
+  check(index, rows, 0, 3000);
+  let gone = 0;
+  for (let line = 0; line < 1100; line += 1) gone += rows.get(line)!;
+  expect(have(1100, 3000)).toBe(gone);
+  have(1100, 2048);
+  have(1100, 2040);
+  have(1100, 5000, 1600);
+  have(5000, 5000);
+  have(5000, 5001);
+  // Everything was dropped meanwhile.
+  have(9000, 9500);
+});
