@@ -20,6 +20,9 @@ const SLICE = 8;
 /** How long the status is shown, in milliseconds. */
 const STATUS_DURATION = 4000;
 
+/** The accessible names of line numbers. */
+const LABELS = { error: "log.line.error", warning: "log.line.warning", none: "log.line" } as const;
+
 /** Options of {@link LogView}. */
 export interface LogViewOptions {
   words: Words;
@@ -82,10 +85,7 @@ export class LogView {
       clicked: (line, event) => this.#clicked(line, event),
       stepped: (line) => this.#focusLine(line),
       href: (line) => options.lineHref(line),
-      label: (line, severity) => {
-        const key = severity ? (`log.line.${severity}` as const) : "log.line";
-        return this.#words.say(key, { number: String(line) });
-      },
+      label: (line, severity) => this.#words.say(LABELS[severity ?? "none"], { number: String(line) }),
       more: () => this.#words.say("log.more"),
     });
     host.classList.add("log-view");
