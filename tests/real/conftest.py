@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from ..kubernetes.conftest import cluster, programs_folder
 from ..podman.podman_support import BASE_IMAGE, Podman, base_tar
 from .local_binder import LocalHub, jupyterhub, why_not
+
+__all__ = ["cluster", "local_hub", "programs_folder"]
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 import yaml
 
 from ..deploy.kubernetes.test_network_policies import SERVER
+from ..support.asynchronous import asynchronous
+from ..support.cluster import Cluster, Namespace
+from ..support.cluster_apply import apply
 from ..support.kustomize import KUBERNETES, Manifest, composed, only
 from ..support.network_policies import Peer, allowed
 from .charts import TAG, binderhub_chart, rendered, z2jh_chart
@@ -89,6 +93,37 @@ def test_the_network_policies_of_both_let_them_talk(
     assert not allowed(policies, stranger, hub, hub.ports["http"])
 
 
+@pytest.mark.kubernetes
+@asynchronous(120)
+async def test_a_real_cluster_takes_the_hub_and_our_server(
+    release: list[Manifest], tmp_path: Path, cluster: Cluster
+) -> None:
+    ours = composed(tmp_path, ["replicas"])
+    async with cluster.admin() as admin, admin.namespace() as namespace:
+        await apply(admin, namespace, [*release, *ours])
+        await pods(namespace, {"hub": 1, "proxy": 1, "binderprogress": 2})
+
+
+async def pods(namespace: Namespace, wanted: dict[str, int]) -> None:
+    """Wait until the controllers have made pods, by their name without what makes it unique."""
+    names: set[str] = set()
+
+    def is_all(_: str, pod: dict[str, Any]) -> bool:
+        names.add(pod["metadata"]["name"])
+        made = Counter(name.rsplit("-", 2)[0] for name in names)
+        return all(made[name] == number for name, number in wanted.items())
+
+    await namespace.until(is_all)
+
+
+@pytest.mark.kubernetes
+@asynchronous(120)
+async def test_a_real_cluster_takes_binderhub(binderhub: list[Manifest], cluster: Cluster) -> None:
+    async with cluster.admin() as admin, admin.namespace() as namespace:
+        await apply(admin, namespace, binderhub)
+        await pods(namespace, {"hub": 1, "proxy": 1, "binder": 1})
+
+
 @pytest.fixture(scope="module")
 def binderhub(z2jh: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
     chart = binderhub_chart(tmp_path_factory.mktemp("binderhub"), z2jh)
@@ -111,6 +146,8 @@ def test_binderhub_finds_what_the_init_container_has_installed(binderhub: list[M
     assert {"name": mount["name"], "emptyDir": {}} in pod["volumes"]
     assert {**mount, "readOnly": True} in container["volumeMounts"]
     assert {"name": "PYTHONPATH", "value": mount["mountPath"]} in container["env"]
+    ends = "TRAITLETS_APPLICATION_RAISE_CONFIG_FILE_ERROR"
+    assert {"name": ends, "value": "1"} in container["env"]
 
 
 def test_binderhubs_configuration_installs_it(binderhub: list[Manifest]) -> None:
