@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Record,
         ResolvedSpec,
         RunningServer,
+        WaitForTurn,
     )
     from .channels.base import ChannelStore
     from .channels.memory import MemoryChannelStore
@@ -93,13 +94,14 @@ __all__ = [
     "SpecError",
     "StorageError",
     "TooManyRequestsError",
+    "WaitForTurn",
     "__version__",
 ]
 
 _MODULES = {
     "backends.base": [
         *("Attempt", "Backend", "BackendProfile", "BuildResult", "Builder", "LaunchRequest"),
-        *("Launcher", "PairedBackend", "Record", "ResolvedSpec", "RunningServer"),
+        *("Launcher", "PairedBackend", "Record", "ResolvedSpec", "RunningServer", "WaitForTurn"),
     ],
     "channels.base": ["ChannelStore"],
     "channels.memory": ["MemoryChannelStore"],

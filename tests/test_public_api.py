@@ -15,7 +15,7 @@ NAMES = """
     LaunchSnapshot Launcher MemoryChannelStore NoHistory NotFoundError PairedBackend
     PastLaunch Phase Record RefusedError ResolvedSpec RunningServer
     ServerStoppingError ServerUnreachableError Spec SpecError StorageError
-    TooManyRequestsError __version__
+    TooManyRequestsError WaitForTurn __version__
 """
 
 

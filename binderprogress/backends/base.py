@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -20,6 +20,15 @@ from ..core.log.steps import Step
 from ..core.phases import Phase
 from ..core.specs import Spec
 from ..core.traceparent import TraceParent
+from .abilities import (
+    BuildCanceller,
+    Environment,
+    Finder,
+    KeyMaker,
+    RefFinder,
+    Remover,
+    Resumable,
+)
 from .codec import Codec
 
 __all__ = [
@@ -34,6 +43,8 @@ __all__ = [
     "BuildItems",
     "BuildResult",
     "Builder",
+    "Environment",
+    "Finder",
     "KeyMaker",
     "LaunchItems",
     "LaunchRequest",
@@ -45,6 +56,7 @@ __all__ = [
     "ResolvedSpec",
     "Resumable",
     "RunningServer",
+    "WaitForTurn",
     "trace_headers",
 ]
 
@@ -169,6 +181,14 @@ class Attempt(msgspec.Struct, frozen=True):
     step: Step = Step("retrying", "Retrying after a failure")
 
 
+class WaitForTurn(msgspec.Struct, frozen=True):
+    """There is nothing to reuse, and a build is about to begin. Too many others may be running.
+
+    The builder goes on when it is the turn of this build; see `LaunchManager.max_builds`. Until
+    then, it should hold nothing that others need.
+    """
+
+
 R = TypeVar("R", bound=ResolvedSpec)
 B = TypeVar("B", bound=BuildResult)
 
@@ -238,7 +258,7 @@ class RunningServer(msgspec.Struct, frozen=True):
     host: str = ""
 
 
-BuildItems = AsyncGenerator[Record | Attempt | BuildResult, None]
+BuildItems = AsyncGenerator[Record | Attempt | WaitForTurn | BuildResult, None]
 """The items of a build. The last one is the result."""
 
 LaunchItems = AsyncGenerator[Record | Attempt | RunningServer, None]
@@ -293,36 +313,13 @@ class Builder(Protocol[S, R, B_co]):
         """
         ...
 
-    def build(self, resolved: R) -> AsyncGenerator[Record | Attempt | B_co, None]:
+    def build(self, resolved: R) -> AsyncGenerator[Record | Attempt | WaitForTurn | B_co, None]:
         """Build the environment, or find an existing one. The last item is the result."""
-        ...
-
-
-@runtime_checkable
-class RefFinder(Protocol):
-    """What a builder may be besides: able to say which refs a repository has."""
-
-    async def find_ref(self, spec: Spec, refs: Sequence[str]) -> str:
-        """Return the first of several refs that a repository has; empty if it has none of them.
-
-        Also empty if the repository cannot be reached, or is not allowed here: resolving it says
-        why.
-        """
         ...
 
 
 PLAIN_CODEC: Codec[Any, Any, Any] = Codec(Spec, ResolvedSpec, BuildResult)
 """For builders whose specs and results have the fields of these classes, and no more."""
-
-
-@runtime_checkable
-class Resumable(Protocol):
-    """What a builder or backend may be besides: able to go on with launches after a restart."""
-
-    @property
-    def codec(self) -> Codec[Any, Any, Any] | None:
-        """Encodes what it needs for that. None: it cannot."""
-        ...
 
 
 class Launcher(Protocol[R, B]):
@@ -338,42 +335,6 @@ class Launcher(Protocol[R, B]):
 
     async def close(self) -> None:
         """Close connections."""
-        ...
-
-
-@runtime_checkable
-class KeyMaker(Protocol):
-    """What a launcher or backend may be besides: able to choose the keys of requests."""
-
-    def new_key(self, resolved: Any) -> str:
-        """Return a key that no other request has; see `LaunchRequest.key`."""
-        ...
-
-
-@runtime_checkable
-class Remover(Protocol):
-    """What a launcher or backend may be besides: able to go on after `stop` has failed."""
-
-    async def removed(self, request: Any) -> bool:
-        """Wait for the removal of a server that `stop` could not remove.
-
-        Returns
-        -------
-        bool
-            Whether it is removed. False: nobody tries any more.
-        """
-        ...
-
-
-@runtime_checkable
-class BuildCanceller(Protocol):
-    """What a builder or backend may be besides: able to end builds that go on without it.
-
-    See `BackendProfile.builds_go_on`.
-    """
-
-    async def cancel_build(self, resolved: Any) -> None:
-        """End a build that nobody waits for."""
         ...
 
 
@@ -418,9 +379,13 @@ class PairedBackend(Generic[S, R, B]):
         builder = self.builder
         return await builder.find_ref(spec, refs) if isinstance(builder, RefFinder) else ""
 
-    def build(self, resolved: R) -> AsyncGenerator[Record | Attempt | B, None]:
+    def build(self, resolved: R) -> AsyncGenerator[Record | Attempt | WaitForTurn | B, None]:
         """Build the environment, or find an existing one; see `Builder.build`."""
         return self.builder.build(resolved)
+
+    async def find(self, resolved: R) -> Environment | None:
+        """Return the environment of a commit, if the builder knows it; see `Finder.find`."""
+        return await self.builder.find(resolved) if isinstance(self.builder, Finder) else None
 
     async def cancel_build(self, resolved: R) -> None:
         """End a build that nobody waits for; see `BuildCanceller`."""

@@ -16,6 +16,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from .base import ChannelStore
+from .build_tickets import BuildTickets
 
 __all__ = [
     "WINDOW",
@@ -193,6 +194,11 @@ class DurableStore(ChannelStore, Protocol):
     @property
     def rates(self) -> SharedRates | None:
         """Counts requests in all replicas. None: no other process uses the store."""
+        ...
+
+    @property
+    def queue(self) -> BuildTickets:
+        """The queue of builds."""
         ...
 
     async def open(self) -> None:

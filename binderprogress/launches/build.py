@@ -6,22 +6,23 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
-from contextlib import aclosing
 from typing import Any
 
 from ..backends.base import AnyBackend, Attempt, BuildResult, ResolvedSpec
 from ..core.binderhub.replay import Repeats
 from ..core.events import Event
-from ..core.log.reader import Normalizer, Note
 from ..core.log.reasons import RULES, RuleSet, failure
 from ..core.log.steps import Step
 from ..core.phases import TERMINAL, Phase
+from ..core.timing.build_seconds import build_seconds
 from ..core.timing.estimator import Estimator
 from ..core.timing.priors import Expectation
 from ..core.timing.spans import StepChange
 from ..errors import LaunchFailedError, LeaseLostError, StorageError
 from .build_lease import BuildLease
 from .build_log import BuildLog
+from .build_queue import BuildQueue
+from .build_work import BuildWork
 from .channel import Channel
 from .channel_factory import Channels
 from .event_writer import Clock, Limits, Writer
@@ -36,9 +37,6 @@ FIRST = 2
 Number 1 is the launch's own event. The build's events have the same numbers in all launches, which
 therefore share their bytes.
 """
-
-_TURN = 0.003
-"""Seconds after which a build that prints without a pause lets other tasks run."""
 
 _ENDS = TERMINAL | {Phase.BUILT}
 
@@ -70,6 +68,10 @@ class Build:
         Where it is stored.
     keep : float
         Seconds for which its log is kept after its end.
+    queue : BuildQueue, optional
+        Where it waits while too many others run. None: it does not.
+    owner : str
+        The user or client whose turn in the queue it takes.
     grew : callable, optional
         Called after each record, to make room in memory.
     build_id : str, optional
@@ -91,6 +93,8 @@ class Build:
         channels: Channels,
         ledger: Ledger | None = None,
         keep: float = 0.0,
+        queue: BuildQueue | None = None,
+        owner: str = "",
         grew: Callable[[], None] = lambda: None,
         build_id: str = "",
     ) -> None:
@@ -120,6 +124,8 @@ class Build:
         self._expectation = expectation
         self._keep = keep
         self._ledger = ledger or Ledger(None, None, patience=0.0, log=log)
+        self._queue = BuildQueue(self._ledger, most=0) if queue is None else queue
+        self._owners = [owner]
         self.ownership = BuildLease(self, resolved.key, self._ledger)
         """Keeps other replicas from building the same."""
         self._repeats: Repeats | None = None
@@ -319,7 +325,8 @@ class Build:
             self.channel.end()
             await self.channel.flush()
             raise failure("build-failed")
-        if not self._backend.profile.builds_go_on:
+        is_queued = self.writer.step.is_place
+        if not (is_queued or self._backend.profile.builds_go_on):
             if self.starts >= _MOST_STARTS:
                 error = failure("server-restarted")
                 await self.writer.fail(error, log=self._log)
@@ -364,6 +371,7 @@ class Build:
             await self.ownership.cancel(self._backend, self.resolved, self._log)
             raise
         finally:
+            self._queue.leave(self.lease)
             self.full_log.close()
 
     async def end_lease(self) -> None:
@@ -389,13 +397,13 @@ class Build:
     async def _end(self) -> BuildResult:
         """Build, and write the last event."""
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout) as deadline:
                 # In a task, or each line would resume every coroutine up to here.
-                built = await asyncio.create_task(self._build(), name=f"lines of {self.id}")
+                work = self._work().run(deadline, self._timeout)
+                built = await asyncio.create_task(work, name=f"lines of {self.id}")
         except TimeoutError:
-            error = failure(
-                "build-timeout", f"The build took longer than {self._timeout:g} seconds."
-            )
+            late = f"The build took longer than {self._timeout:g} seconds."
+            error = failure("build-timeout", late)
         except LaunchFailedError as known:
             error = known
         except Exception:  # noqa: BLE001 - the log has it; viewers must see an end
@@ -419,32 +427,24 @@ class Build:
         message = "Found" if built.found else "Built"
         self.writer.end(Phase.BUILT, f"{message} the environment.\n", imageName=built.image)
 
-    async def _build(self) -> BuildResult:
-        read, time = Normalizer().read, asyncio.get_running_loop().time
-        turn = time() + _TURN
-        if self.starts == 1 and self._repeats is None:
-            # Where its log will be kept, if it is.
-            build_id = "" if self._ledger.store is None else self.id
-            looking = Step("looking", "Checking for a cached environment")
-            self.writer.append(Phase.WAITING, step=looking, build_id=build_id)
-        async with aclosing(self._backend.build(self.resolved)) as items:
-            async for item in items:
-                if isinstance(item, BuildResult):
-                    return item
-                if isinstance(item, Attempt):
-                    self.full_log.write(self.writer.try_again(item).event.message)
-                    continue
-                note = read(item)
-                if note is not None and not self._is_repeated(note):
-                    self.full_log.write(note.message)
-                    self.writer.write(note, log=self._log)
-                    self._grew()
-                # Buffered lines are read without suspending, thousands at a time.
-                if time() > turn:
-                    await asyncio.sleep(0)
-                    turn = time() + _TURN
-        raise failure("internal", "The build ended without a result.")
+    def _work(self) -> BuildWork:
+        build_id = "" if self._ledger.store is None else self.id
+        seconds = build_seconds(self._expectation)
+        return BuildWork(
+            self._backend,
+            self.resolved,
+            writer=self.writer,
+            full_log=self.full_log,
+            queued=lambda: self._queue.places(self.lease, owners=self._owners, seconds=seconds),
+            begins=build_id if self.channel.written < FIRST else None,
+            repeats=self._repeats,
+            grew=self._grew,
+            log=self._log,
+        )
 
-    def _is_repeated(self, note: Note) -> bool:
-        repeats = self._repeats
-        return repeats is not None and repeats.has(note.message, status=note.phase is Phase.WAITING)
+    async def join(self, owner: str) -> None:
+        """Let it take the turns of one more user or client in the queue, too."""
+        if owner not in self._owners:
+            self._owners.append(owner)
+            if self.writer.step.is_place:
+                await self._queue.join(self.lease, owner=owner)

@@ -6,6 +6,7 @@ import secrets
 
 import msgspec
 
+from ..core.client_address import client_network
 from ..core.traceparent import TraceParent
 
 __all__ = ["Caller"]
@@ -35,6 +36,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     def account(self) -> str:
         """The key by which the launches of the caller are counted."""
         return self.user or self.ip
+
+    @property
+    def owner(self) -> str:
+        """Whose turns the builds of the caller take in the queue. A network counts as one."""
+        return self.user or client_network(self.ip)
 
     def span(self) -> TraceParent:
         """Return a new span of the request's trace, or the first of a new trace."""

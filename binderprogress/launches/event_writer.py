@@ -92,7 +92,8 @@ class Writer:
         """Changes of phase and step, for `core.timing.spans`. The last event is not included."""
         self.is_cut = False
         """Whether the rest of the log is dropped because memory is short."""
-        self._step = _NO_STEP
+        self.step = _NO_STEP
+        """The current step."""
         self._tail: deque[str] = deque(maxlen=_TAIL)
         self._tail_size = 0
         self._short = min(_SHORT, limits.line)
@@ -156,17 +157,17 @@ class Writer:
         check_transition(self.phase, phase)
         changed = False
         if phase is not self.phase:
-            self._step = _NO_STEP
+            self.step = _NO_STEP
             changed = True
         if step is not None:
-            changed = changed or step != self._step
-            self._step = step
+            changed = changed or step != self.step
+            self.step = step
         if self._problem:
             fields = {**self._problem, **fields}
         event = self._event(phase, message, step, source)
         encoded = self.channel.append(msgspec.structs.replace(event, **fields) if fields else event)
         if changed and (phase is not self.phase or len(self.changes) < _MOST_CHANGES):
-            self.changes.append(StepChange(event.id, phase, event.time, self._step, self.attempt))
+            self.changes.append(StepChange(event.id, phase, event.time, self.step, self.attempt))
         self.phase = phase
         return encoded
 
@@ -177,7 +178,7 @@ class Writer:
         now = self.clock.monotonic()
         estimate = self.estimator.update(phase, step, now=now)
         elapsed = now - self.began
-        current = self._step
+        current = self.step
         return Event(
             id=self.channel.written + 1,
             phase=phase,
@@ -238,14 +239,14 @@ class Writer:
         now = self.began + event.elapsed
         if event.attempt != self.attempt:
             self._tail.clear()
-        if (event.phase, step, event.attempt) != (self.phase, self._step, self.attempt):
+        if (event.phase, step, event.attempt) != (self.phase, self.step, self.attempt):
             if event.phase is not self.phase or len(self.changes) < _MOST_CHANGES:
                 change = StepChange(event.id, event.phase, event.time, step, event.attempt)
                 self.changes.append(change)
             self.estimator.update(event.phase, step if step.key else None, now=now)
         if event.curve is not None:
             self.estimator.hold(event.curve, began=now)
-        self.phase, self._step, self.attempt = event.phase, step, event.attempt
+        self.phase, self.step, self.attempt = event.phase, step, event.attempt
         self._tail.append(event.message)
         self._shorten_tail(len(event.message))
         self._written += len(event.message)
@@ -261,7 +262,7 @@ class Writer:
         self._tail.clear()
         self._problem = {}
         # The attempt may start with the same step, which then counts as a new one.
-        self._step = _NO_STEP
+        self.step = _NO_STEP
         return self.append(
             self.phase or Phase.WAITING,
             f"{redact(attempt.message)}\n{attempt.step.label} (attempt {self.attempt}).\n",
@@ -370,7 +371,7 @@ class Writer:
         """Whether a note is shown even when the log is cut."""
         if phase not in {None, self.phase}:
             return True
-        if step is None or step == self._step or self._steps_shown >= self.limits.steps:
+        if step is None or step == self.step or self._steps_shown >= self.limits.steps:
             # Attack: a log that consists of steps.
             return False
         self._steps_shown += 1
@@ -389,10 +390,8 @@ class Writer:
         return False
 
     def _elide(self, why: str) -> None:
-        self.append(
-            self.phase or Phase.WAITING,
-            f"{why}; from here on only the full log has it all.]\n",
-        )
+        note = f"{why}; from here on only the full log has it all.]\n"
+        self.append(self.phase or Phase.WAITING, note)
 
     def _shorten_tail(self, more: int) -> None:
         # An upper bound: it includes lines that the deque has dropped.

@@ -14,6 +14,7 @@ from ..core.log.reasons import RuleSet
 from ..core.specs import Spec
 from ..core.timing.priors import Expectation, Place
 from .build import Build
+from .build_queue import BuildQueue
 from .caller import Caller
 from .channel_factory import Channels
 from .event_writer import Clock, Limits
@@ -39,6 +40,7 @@ class Factory(msgspec.Struct, frozen=True, kw_only=True):
     ledger : Ledger
     learner : Learner
     logs : LogFiles
+    queue : BuildQueue
     host : str
         Where servers are started, for what past launches taught.
     build_timeout : float
@@ -58,6 +60,7 @@ class Factory(msgspec.Struct, frozen=True, kw_only=True):
     ledger: Ledger
     learner: Learner
     logs: LogFiles
+    queue: BuildQueue
     host: str
     build_timeout: float
     grew: Callable[[], None]
@@ -82,8 +85,10 @@ class Factory(msgspec.Struct, frozen=True, kw_only=True):
         )
         return launch
 
-    def build(self, spec: Spec, resolved: ResolvedSpec, *, build_id: str = "") -> Build:
-        """Return a build that is not started; with an id, one to be restored."""
+    def build(
+        self, spec: Spec, resolved: ResolvedSpec, caller: Caller, *, build_id: str = ""
+    ) -> Build:
+        """Return a build that is not started, of a launch; with an id, one to be restored."""
         build_id = build_id or secrets.token_urlsafe(18)
         return Build(
             resolved,
@@ -98,6 +103,8 @@ class Factory(msgspec.Struct, frozen=True, kw_only=True):
             channels=self.channels,
             ledger=self.ledger,
             keep=self.logs.keep,
+            queue=self.queue,
+            owner=caller.owner,
             grew=self.grew,
             build_id=build_id,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ..backends.codec import Codec
 from ..channels.base import ChannelStore
@@ -17,6 +17,7 @@ __all__ = ["AnyCodec", "Leased", "Ledger"]
 
 AnyCodec = Codec[Any, Any, Any]
 
+_T = TypeVar("_T")
 
 _START_PATIENCE = 60.0
 """Maximum seconds for which a server that starts waits for its store."""
@@ -267,6 +268,23 @@ class Ledger:
             task = asyncio.create_task(self.drop(one.lease), name=f"undo {one.lease[:13]}")
             self._undoing.add(task)
             task.add_done_callback(self._undoing.discard)
+
+    async def ask(self, work: Callable[[], Awaitable[_T]]) -> _T:
+        """Ask the store for something. While it is away, try again.
+
+        Raises
+        ------
+        StorageError
+            If it refuses, or is away for too long.
+        """
+        await self.opened()
+        answers: list[_T] = []
+
+        async def ask() -> None:
+            answers.append(await work())
+
+        await self._try(ask)
+        return answers[0]
 
     async def drop(self, name: str) -> None:
         """Delete a lease.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ from ..backends.base import AnyBackend, RefFinder, Resumable
 from ..channels.base import ChannelStore
 from ..channels.durable import DurableStore
 from ..core.log.reasons import RULES, RuleSet
-from ..core.phases import Phase
 from ..core.specs import Spec
 from ..history.store import HistoryStore
 from .admission import Admission
 from .budget import Budgets
+from .build_queue import BuildQueue
 from .caller import Caller
 from .channel_factory import Channels
 from .directory import Directory
@@ -31,6 +30,7 @@ from .learner import Learner
 from .ledger import Ledger
 from .log_files import LogFiles
 from .outcomes import Outcomes
+from .overview import Overview
 from .replicas import Replicas
 from .restorer import Restorer
 from .runner import LaunchRunner, Timeouts
@@ -42,7 +42,7 @@ from .timers import Timers
 __all__ = ["LaunchManager"]
 
 
-class LaunchManager(LoggingConfigurable):
+class LaunchManager(Overview, LoggingConfigurable):
     """All launches of a server.
 
     Parameters
@@ -81,6 +81,15 @@ class LaunchManager(LoggingConfigurable):
         help="""
         Maximum number of running launches of a user, where users log in. Their addresses do not
         count then. 0 disables the limit.
+        """,
+    ).tag(config=True)
+
+    max_builds = Integer(
+        32,
+        min=0,
+        help="""
+        Maximum number of builds at the same time. Others wait in a queue, in which users and
+        clients take turns. Replicas that share a database count together. 0 disables the limit.
         """,
     ).tag(config=True)
 
@@ -198,6 +207,8 @@ class LaunchManager(LoggingConfigurable):
             meter=self.budgets.disk.meter,
             is_shared=isinstance(channels, DurableStore) and channels.is_shared,
         )
+        self.queue = BuildQueue(self._ledger, most=self.max_builds)
+        """The builds that wait for others."""
         self._factory = Factory(
             backend=backend,
             clock=self._clock,
@@ -207,6 +218,7 @@ class LaunchManager(LoggingConfigurable):
             ledger=self._ledger,
             learner=self._learner,
             logs=self.build_logs,
+            queue=self.queue,
             host=host,
             build_timeout=self.build_timeout,
             grew=self.budgets.grew,
@@ -214,7 +226,7 @@ class LaunchManager(LoggingConfigurable):
             log=self.log,
         )
         self._builds = SharedBuilds(
-            lambda launch, resolved: self._factory.build(launch.spec, resolved),
+            lambda one, resolved: self._factory.build(one.spec, resolved, one.caller),
             ledger=self._ledger,
             log=self.log,
         )
@@ -314,29 +326,6 @@ class LaunchManager(LoggingConfigurable):
         self.outcomes.history = history
 
     # -- what the web calls
-
-    @property
-    def running(self) -> int:
-        """The number of launches that have not ended."""
-        return len(self._tasks) + len(self._admission.beginning)
-
-    def phases(self) -> Counter[Phase]:
-        """Return the number of running launches by phase."""
-        return Counter(launch.last.phase for launch in self.under_way())
-
-    def under_way(self) -> list[Launch]:
-        """List the launches that have not ended."""
-        return [*self._admission.beginning, *self._running.launches()]
-
-    @property
-    def viewers(self) -> int:
-        """The number of viewers of all launches."""
-        return sum(launch.viewers for launch in self._directory)
-
-    @property
-    def building(self) -> int:
-        """The number of running builds."""
-        return len(self._builds)
 
     async def start(self, spec: Spec, caller: Caller) -> Launch:
         """Start a launch and return it once its first event is stored.

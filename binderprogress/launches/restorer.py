@@ -188,7 +188,9 @@ class Restorer:
         stored = decode_build(lease.state)
         codec = self._ledger.codec
         resolved = await codec.resolved(stored.resolved)
-        build = self._factory.build(codec.spec(launch.spec), resolved, build_id=build_id)
+        build = self._factory.build(
+            codec.spec(launch.spec), resolved, launch.caller, build_id=build_id
+        )
         if stored.result and needs_result:
             build.built = codec.result(stored.result)
         if channel is not None:
@@ -206,6 +208,8 @@ class Restorer:
         stored = decode_build(lease.state)
         codec = self._ledger.codec
         resolved = await codec.resolved(stored.resolved)
-        build = self._factory.build(codec.spec(launch.spec), resolved, build_id=launch.build)
+        build = self._factory.build(
+            codec.spec(launch.spec), resolved, launch.caller, build_id=launch.build
+        )
         build.follow(stored)
         return build

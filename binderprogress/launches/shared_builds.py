@@ -85,6 +85,7 @@ class SharedBuilds:
         build.readers += 1
         try:
             await build.ownership.begun(build.task)
+            await build.join(launch.caller.owner)
             launch.build_id = build.id
             await self._ledger.save(launch)
             launch.attach(build)

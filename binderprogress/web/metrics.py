@@ -80,6 +80,7 @@ class LaunchCollector(Collector):
         in_progress = launches.under_way()
         yield _gauge("binderprogress_launches_running", "Launches in progress", launches.running)
         yield _gauge("binderprogress_builds_running", "Builds in progress", launches.building)
+        yield _gauge("binderprogress_builds_queued", "Builds that wait for others", launches.queued)
         by_phase = Counter(launch.last.phase for launch in in_progress)
         phases = GaugeMetricFamily(
             "binderprogress_phases_running", "Launches in progress by phase", labels=["phase"]

@@ -117,6 +117,7 @@ class Life:
         self._builder = builder
         self._logs = logs
         self._count = 0
+        self.settings: dict[str, float] = {}
         self.manager: LaunchManager
         self.store: DurableMemoryStore
         self.ended: list[LaunchManager] = []
@@ -128,7 +129,7 @@ class Life:
             channels=self.store,
             backend=PairedBackend(self._builder, self.servers),
             logs=self._logs,
-            **settings,
+            **{**self.settings, **settings},
         )
         await self.manager.open()
         return self.manager

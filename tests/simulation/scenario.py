@@ -89,6 +89,7 @@ class Server(Process):
             backend=SimulatedBackend(self._scenario.world, self),
             clock=self._clock,
             logs=self._scenario.folder,
+            max_builds=self._scenario.max_builds,
             log=self._scenario.log_of(self),
             **SETTINGS,
         )
@@ -148,6 +149,7 @@ class Scenario:
         )
         self.spread = random.choice([0.1, 5.0, 30.0])
         """Seconds in which people come."""
+        self.max_builds = random.choice([1, 1, 2, 32])
         self.slow = random.choice([0.0, 0.0, 0.1])
         """Chance that a viewer does not read for a while."""
         self.skew = 0.0
@@ -356,6 +358,8 @@ class Scenario:
 
     def _problems(self) -> list[str]:
         problems = [*self.loop.problems]
+        if not self.many and self.world.most_builds > self.max_builds:
+            problems.append(f"{self.world.most_builds} builds ran, not {self.max_builds}")
         launches = [*self.launched.values()]
         for launch in launches:
             problems += invariants.problems_of_launch(launch)
@@ -372,6 +376,7 @@ class Scenario:
             leases=[name for name, lease in leases.items() if not lease.ended],
             channels={name: each.lease for name, each in self.database.channels.items()},
             known_leases=leases,
+            others=self.database.queue.names(),
         )
         return invariants.problems_of_world(launches, left)
 

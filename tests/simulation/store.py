@@ -23,6 +23,7 @@ from binderprogress.errors import (
 )
 
 from ..support.durable import OWNERS, DurableMemoryStore, Memory
+from .build_queue import QUEUE, SimulatedTickets
 from .loop import VirtualLoop
 from .processes import Process
 
@@ -94,6 +95,7 @@ class SimulatedStore(DurableMemoryStore):
 
     def __init__(self, database: Database, process: Process) -> None:
         super().__init__(database, process.name)
+        self.queue = SimulatedTickets(self)
         self._loop = database.loop
         self._process = process
         self._queue: deque[_Request] = deque()
@@ -358,16 +360,39 @@ class SimulatedStore(DurableMemoryStore):
 
     async def end(self, name: str, state: bytes, *, expires: float) -> None:
         base = super()
-        await self._write(
-            "end",
-            name,
-            lambda: base.end(name, state, expires=expires),
-            lambda _: self._hear_lease(name),
-        )
+
+        async def work() -> None:
+            await base.end(name, state, expires=expires)
+            self._tell_of_queue()
+
+        await self._write("end", name, work, lambda _: self._hear_lease(name))
+
+    def _tell_of_queue(self) -> None:
+        for store in self.memory.stores:
+            store.tell(QUEUE)
+
+    async def change_queue(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Change the queue of builds, and tell all replicas."""
+
+        async def change() -> Any:
+            result = await work()
+            self._tell_of_queue()
+            return result
+
+        return await self._write("queue", "", change)
+
+    async def read_queue(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Read the queue of builds."""
+        return await self._read(work)
 
     async def drop(self, name: str) -> None:
         base = super()
-        await self._write("drop", name, lambda: base.drop(name), lambda _: self._hear_lease(name))
+
+        async def work() -> None:
+            await base.drop(name)
+            self._tell_of_queue()
+
+        await self._write("drop", name, work, lambda _: self._hear_lease(name))
 
     async def take(self, name: str) -> Lease:
         base = super()

@@ -17,6 +17,7 @@ from binderprogress.backends.base import (
     Record,
     ResolvedSpec,
     RunningServer,
+    WaitForTurn,
 )
 from binderprogress.core.log.reasons import failure
 from binderprogress.core.phases import Phase
@@ -121,6 +122,8 @@ class World:
         self.images: set[str] = set()
         self.builds: dict[int, tuple[Process, str]] = {}
         """Builds of processes that run, which end with their process."""
+        self.most_builds = 0
+        """How many ran at the same time."""
         self.servers: dict[str, HubServer] = {}
         self.hub_away = False
         self.spawn_fails = random.choice([0.0, 0.0, 0.1])
@@ -258,7 +261,7 @@ class SimulatedBackend:
 
     async def build(
         self, resolved: ResolvedSpec
-    ) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
+    ) -> AsyncGenerator[Record | Attempt | WaitForTurn | BuildResult, None]:
         world = self._world
         repository = world.by_url[resolved.spec.repo_url]
         await asyncio.sleep(world.random.random() * 0.1)
@@ -266,8 +269,10 @@ class SimulatedBackend:
         if image in world.images:
             yield BuildResult(image, found=True)
             return
+        yield WaitForTurn()
         number = world.loop.steps
         world.builds[number] = self._process, resolved.key
+        world.most_builds = max(world.most_builds, len(world.builds))
         try:
             for after, line in repository.lines:
                 if after:

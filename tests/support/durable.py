@@ -17,6 +17,7 @@ from binderprogress.channels.durable import (
     SharedRates,
 )
 from binderprogress.channels.memory import MemoryChannelStore
+from binderprogress.core.build_queue import Ticket
 from binderprogress.core.events import Encoded
 from binderprogress.errors import (
     ChannelConflictError,
@@ -26,8 +27,9 @@ from binderprogress.errors import (
     LeaseTakenError,
     StorageError,
 )
+from binderprogress.launches.memory_tickets import MemoryTickets
 
-__all__ = ["DurableMemoryStore", "Memory"]
+__all__ = ["DurableMemoryStore", "DurableTickets", "Memory"]
 
 OWNERS = "owners"
 
@@ -55,6 +57,7 @@ class Memory:
         """Leases that their owner has yet to take."""
         self.seen: dict[str, float] = {}
         self.followers: dict[str, set[Callable[[], None]]] = {}
+        self.queue = MemoryTickets()
 
     def notify(self, name: str) -> None:
         for listener in tuple(self.listeners.get(name, ())):
@@ -65,12 +68,38 @@ class Memory:
             listener()
 
 
+class DurableTickets:
+    """One replica's view of the queue of builds; see `channels.build_tickets.BuildTickets`."""
+
+    def __init__(self, store: DurableMemoryStore) -> None:
+        self.store = store
+
+    async def take_turn(self, name: str, *, owner: str, seconds: float, most: int) -> bool:
+        await self.store._suspend()
+        if self.store._owned(name).ended:
+            raise LeaseLostError(f"{name} has ended.")
+        queue = self.store.memory.queue
+        return await queue.take_turn(name, owner=owner, seconds=seconds, most=most)
+
+    async def join(self, name: str, *, owner: str) -> None:
+        await self.store._suspend()
+        await self.store.memory.queue.join(name, owner=owner)
+
+    async def tickets(self) -> Sequence[Ticket]:
+        await self.store._suspend()
+        return await self.store.memory.queue.tickets()
+
+    def watch(self, listener: Callable[[], None]) -> Callable[[], None]:
+        return self.store.memory.queue.watch(listener)
+
+
 class DurableMemoryStore:
     """One replica's view of the memory. What changes something suspends first."""
 
     def __init__(self, memory: Memory, replica: str) -> None:
         self.memory = memory
         self.replica = replica
+        self.queue = DurableTickets(self)
         self.is_dead = False
         self.away = False
         """Whether everything that is asked of it fails."""
@@ -180,6 +209,7 @@ class DurableMemoryStore:
     async def end(self, name: str, state: bytes, *, expires: float) -> None:
         await self._suspend()
         self._replace(self._owned(name), state=state, ended=True, key="")
+        self.memory.queue.leave(name)
         self.memory.expires[name] = expires
 
     async def drop(self, name: str) -> None:
@@ -188,6 +218,7 @@ class DurableMemoryStore:
         if lease is None or not (lease.ended or self._fences.get(name) == lease.fence):
             return
         del self.memory.leases[name]
+        self.memory.queue.leave(name)
         for channel_id in [i for i, c in self.memory.channels.items() if c.lease == name]:
             del self.memory.channels[channel_id]
             await self.memory.events.discard(channel_id)

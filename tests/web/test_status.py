@@ -62,6 +62,7 @@ RETAINED = [
 ZERO = {
     "binderprogress_launches_running": 0.0,
     "binderprogress_builds_running": 0.0,
+    "binderprogress_builds_queued": 0.0,
     "binderprogress_launches_ended_total[ready]": 0.0,
     "binderprogress_launches_ended_total[failed]": 0.0,
     "binderprogress_launches_ended_total[cancelled]": 0.0,

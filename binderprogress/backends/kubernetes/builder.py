@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
 from traitlets import Bool, Dict, Float, Integer, List, Unicode, default
 
 from ...core.kubernetes.names import build_name, image_name
-from ...core.log.reader import Record
 from ...core.log.reasons import failure
 from ...core.timing.estimator import TYPICAL
 from ...errors import ConfigError, LaunchFailedError
-from ..base import PLAIN_CODEC, Attempt, BackendProfile, BuildResult, ResolvedSpec
+from ..base import PLAIN_CODEC, BackendProfile, BuildItems, BuildResult, ResolvedSpec, WaitForTurn
 from ..fetch.git import GitResolver
 from .api import CUT, KubeApi, KubeError
 from .build_pod import BuildPod
@@ -179,9 +177,7 @@ class KubernetesBuilder(GitResolver):
             resolved.address,
         ]
 
-    async def build(
-        self, resolved: ResolvedSpec
-    ) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
+    async def build(self, resolved: ResolvedSpec) -> BuildItems:
         """Build the image in a pod, or find an existing one; see `base.Builder.build`."""
         image = self.image(resolved)
         name = build_name(resolved.version or resolved.spec, resolved.commit)
@@ -189,9 +185,15 @@ class KubernetesBuilder(GitResolver):
             await self._watcher.open()
             # A pod that has ended may have a log that nobody has read.
             is_running = any(pod["metadata"]["name"] == name for pod in self._watcher.pods)
-            if not is_running and await self.registry.has(image):
-                yield BuildResult(image, found=True)
-                return
+            if not is_running:
+                if await self.registry.has(image):
+                    yield BuildResult(image, found=True)
+                    return
+                # A pod of another server is joined at once.
+                yield WaitForTurn()
+                if await self.registry.has(image):
+                    yield BuildResult(image, found=True)
+                    return
             pod = BuildPod(
                 self._api,
                 self._watcher,

@@ -19,7 +19,7 @@ from ...core.log.reader import Record
 from ...core.phases import Phase
 from ...core.printable import plain
 from ...errors import LaunchFailedError
-from ..base import PLAIN_CODEC, Attempt, BackendProfile, BuildResult, ResolvedSpec
+from ..base import PLAIN_CODEC, BackendProfile, BuildItems, BuildResult, ResolvedSpec, WaitForTurn
 from ..disk import full_disk_fails
 from ..fetch.git import GitResolver, git_environment
 from ..fetch.proxy import FetchProxy
@@ -110,14 +110,13 @@ class LocalBuilder(GitResolver):
         name = re.sub(r"[^a-z0-9]+", "-", resolved.title.lower()).strip("-")[:40]
         return Path(self.environments).expanduser() / f"{name}-{digest}"
 
-    async def build(
-        self, resolved: ResolvedSpec
-    ) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
+    async def build(self, resolved: ResolvedSpec) -> BuildItems:
         """Build the environment, or find an existing one; see `base.Builder.build`."""
         folder = self.folder(resolved)
         if await asyncio.to_thread(_is_there, folder):
             yield BuildResult(str(folder), found=True)
             return
+        yield WaitForTurn()
         task = {
             "repo_url": resolved.address,
             "commit": resolved.commit,

@@ -19,7 +19,7 @@ from ...core.log.reader import Record
 from ...core.log.reasons import failure
 from ...core.phases import Phase
 from ...core.timing.estimator import TYPICAL
-from ..base import PLAIN_CODEC, Attempt, BackendProfile, BuildResult, ResolvedSpec
+from ..base import PLAIN_CODEC, BackendProfile, BuildItems, BuildResult, ResolvedSpec, WaitForTurn
 from ..disk import full_disk_fails
 from ..fetch.git import GitResolver
 from ..fetch.proxy import FetchProxy
@@ -129,10 +129,10 @@ class Repo2dockerBuilder(GitResolver):
             resolved.address,
         ]
 
-    async def build(
-        self, resolved: ResolvedSpec
-    ) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
+    async def build(self, resolved: ResolvedSpec) -> BuildItems:
         """Build the image, or find an existing one; see `base.Builder.build`."""
+        if not await self.images.has(self.image(resolved)):
+            yield WaitForTurn()
         with full_disk_fails():
             async with (
                 self.network.proxy() as proxy,
@@ -143,7 +143,7 @@ class Repo2dockerBuilder(GitResolver):
 
     async def _build(
         self, resolved: ResolvedSpec, proxy: FetchProxy | None
-    ) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
+    ) -> AsyncGenerator[Record | BuildResult, None]:
         found = False
         names = (*SYSTEM, *ENGINE, *(PUSH if self.push else ()), *self.pass_environment)
         env = {

@@ -73,6 +73,11 @@ class Images:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file(name).touch()
 
+    async def has(self, name: str) -> bool:
+        """Return whether there is an image of a name. False if the engine does not answer."""
+        code, _ = await self._run(["image", "inspect", "--format", "{{.Id}}", "--", name])
+        return code == 0
+
     async def find(self) -> list[Image]:
         """Return the images, the least recently used first. Empty if the engine does not answer."""
         listing = ["images", "--filter", f"label={LABEL}", "--format", "{{.Repository}}:{{.Tag}}"]

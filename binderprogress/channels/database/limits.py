@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import ColumnElement, Select, Text, bindparam, func, select
@@ -18,13 +18,15 @@ from .tables import leases, to_text
 
 __all__ = ["Refusal", "keep_trying", "refusal_of"]
 
+_T = TypeVar("_T")
+
 # Key of an advisory lock of PostgreSQL: an arbitrary number.
 _LOCK = 7_263_541_910
 
 _TRY = select(func.pg_try_advisory_xact_lock(_LOCK))
 
 _PAUSE = 0.002, 0.02
-"""Seconds after which a lease is requested again while another replica creates one."""
+"""Seconds after which something is requested again while another replica changes it."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -78,8 +80,8 @@ def _count(number: int) -> ColumnElement[int]:
     )
 
 
-async def keep_trying(request: Callable[[], Awaitable[Refusal | None]], *, patience: float) -> None:
-    """Request a lease until no other replica creates one at the same moment.
+async def keep_trying(request: Callable[[], Awaitable[_T | Refusal]], *, patience: float) -> _T:
+    """Request something until no other replica changes the same at this moment.
 
     Parameters
     ----------
@@ -92,14 +94,15 @@ async def keep_trying(request: Callable[[], Awaitable[Refusal | None]], *, patie
     LeaseLimitError
         If a limit is reached.
     StorageError
-        If another replica is paused while it creates one, for too long.
+        If another replica is paused while it does so, for too long.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + patience
-    while (refusal := await request()) is not None:
+    while isinstance(refusal := await request(), Refusal):
         if refusal.number is not None:
             raise LeaseLimitError(number=refusal.number, count=refusal.count)
         if loop.time() >= until:
             raise StorageError("Another replica does not release a lock of the database.")
         # At random, so that two replicas do not meet again.
         await asyncio.sleep(random.uniform(*_PAUSE))  # noqa: S311 - not a secret
+    return refusal

@@ -26,6 +26,7 @@ __all__ = [
     "Give",
     "Join",
     "Leave",
+    "OfLease",
     "Renew",
     "Seen",
     "Take",
@@ -66,7 +67,9 @@ def lease_of(row: Row[Any], cipher: Cipher) -> Lease:
     )
 
 
-class _OfLease(msgspec.Struct):
+class OfLease(msgspec.Struct):
+    """A request about one lease."""
+
     name: str
 
     @property
@@ -82,7 +85,7 @@ class _OfReplica(msgspec.Struct):
         return ""
 
 
-class CreateLease(_OfLease):
+class CreateLease(OfLease):
     """Creates a lease, owned by this replica."""
 
     state: bytes
@@ -133,7 +136,7 @@ _END = (
 )
 
 
-class Renew(_OfLease):
+class Renew(OfLease):
     """Replaces the state of a lease."""
 
     state: bytes
@@ -147,7 +150,7 @@ class Renew(_OfLease):
         session.leases.add(self.name)
 
 
-class End(_OfLease):
+class End(OfLease):
     """Ends a lease."""
 
     state: bytes
@@ -159,10 +162,11 @@ class End(_OfLease):
         new = session.cipher.seal(self.state)
         if not session.execute(_END, **values, new=new, when=self.expires).rowcount:
             raise lost(self.name)
+        session.leave_queue(to_text(self.name))
         session.leases.add(self.name)
 
 
-class Drop(_OfLease):
+class Drop(OfLease):
     """Deletes a lease and its channels."""
 
     def run(self, session: Session) -> list[str]:
@@ -185,6 +189,7 @@ def delete_lease(session: Session, lease: str) -> list[str]:
     ids = list(session.connection.scalars(select(channels.c.id).where(channels.c.lease == lease)))
     session.connection.execute(delete(leases).where(leases.c.name == lease))
     session.delete_channels(ids)
+    session.leave_queue(lease)
     session.leases.add(from_text(lease))
     names = [from_text(channel_id) for channel_id in ids]
     for name in names:
@@ -199,7 +204,7 @@ class Taken(msgspec.Struct):
     channels: dict[str, ChannelState]
 
 
-class Take(_OfLease):
+class Take(OfLease):
     """Takes an abandoned lease, with its channels."""
 
     def run(self, session: Session) -> Taken:
@@ -244,7 +249,7 @@ def _fence(session: Session, lease: str, fence: int) -> None:
     session.connection.execute(update(channels).where(of_it).values(fence=fence))
 
 
-class Give(_OfLease):
+class Give(OfLease):
     """Gives a lease to another replica."""
 
     replica: str
@@ -273,7 +278,7 @@ class Give(_OfLease):
         return names
 
 
-class Ask(_OfLease):
+class Ask(OfLease):
     """Asks the owner of a lease for something."""
 
     what: str

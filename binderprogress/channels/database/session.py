@@ -21,9 +21,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ...errors import ChannelConflictError, ChannelNotFoundError, LeaseLostError, StorageError
 from .appending import Extension, Row, append_postgresql, append_sqlite, notify
 from .cipher import Cipher
-from .tables import batches, channels, leases, to_text
+from .tables import batches, build_queue, channels, leases, to_text
 
-__all__ = ["NO_LEASE", "OWNERS", "Batch", "Session", "lost"]
+__all__ = ["NO_LEASE", "OWNERS", "QUEUE", "Batch", "Session", "lost"]
 
 _T = TypeVar("_T")
 
@@ -32,6 +32,9 @@ NO_LEASE = "~"
 
 OWNERS = "~owners"
 """What stands for a lease in notices if leases can be taken."""
+
+QUEUE = "~builds"
+"""What stands for a lease in notices if the queue of builds has changed."""
 
 _ROW = 64 * 1024
 """Bytes after which events are stored in another row. Viewers read a few rows at once."""
@@ -213,6 +216,15 @@ class Session:
             self.connection.execute(delete(channels).where(channels.c.id == channel_id))
             self.connection.execute(delete(batches).where(batches.c.channel == channel_id))
             self.freed = True
+
+    # -- the queue of builds
+
+    def leave_queue(self, lease: str) -> None:
+        """Remove a build from the queue. The name is as in the tables."""
+        if self.connection.execute(
+            delete(build_queue).where(build_queue.c.lease == lease)
+        ).rowcount:
+            self.leases.add(QUEUE)
 
     # -- other replicas
 

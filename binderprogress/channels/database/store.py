@@ -16,6 +16,7 @@ from ...database.purpose import Purpose
 from ...errors import ConfigError, LeaseLostError, StorageError
 from ..base import Listener
 from ..durable import WINDOW, ChannelState, Lease, LeaseLimit, Others, replica_name
+from .build_queue import BuildTickets
 from .lease_watchers import LeaseWatchers
 from .limits import keep_trying
 from .mirrors import Mirrors
@@ -119,8 +120,7 @@ class DatabaseStore:
         self._database: SQLite | PostgreSQL
         if "://" in url and not url.startswith(("sqlite", "postgres")):
             raise ConfigError(
-                f"{_PURPOSE.setting} is neither SQLite nor PostgreSQL: launches cannot be stored "
-                "in other databases."
+                f"{_PURPOSE.setting} is neither SQLite nor PostgreSQL, which launches need."
             )
         if url.startswith("postgres"):
             self._database = PostgreSQL(
@@ -138,6 +138,7 @@ class DatabaseStore:
         )
         self.rates = Rates(self._reader) if self.is_shared else None
         """Counts requests; see `durable.DurableStore.rates`."""
+        self.queue = BuildTickets(lambda: self._writer, self._reader, self._lease_watchers, timeout)
         self._notifications: Notifications | None = None
         self._writer: Writer
         self._mirrors: Mirrors

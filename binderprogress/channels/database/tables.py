@@ -25,6 +25,7 @@ __all__ = [
     "VERSION_TABLE",
     "Now",
     "batches",
+    "build_queue",
     "channels",
     "from_text",
     "leases",
@@ -124,6 +125,24 @@ rates = Table(
     Column("client", String(64), primary_key=True),
     Column("until", _SECONDS, nullable=False),
     Column("count", Integer, nullable=False),
+)
+
+
+# Builds that run or wait, with a row for each owner whose launches need it.
+build_queue = Table(
+    "build_queue",
+    metadata,
+    # In the order in which they came.
+    Column("number", _ID, primary_key=True),
+    Column("lease", Text, nullable=False),
+    # A hash, because names of users may be too long for an index.
+    Column("owner", String(64), nullable=False),
+    Column("turn", BigInteger, nullable=False),
+    # How long the build is expected to take.
+    Column("seconds", _SECONDS, nullable=False),
+    # Null while it waits.
+    Column("began", _SECONDS),
+    Index("build_queue_by_lease", "lease", "owner", unique=True),
 )
 
 

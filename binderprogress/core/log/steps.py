@@ -61,6 +61,11 @@ class Step(msgspec.Struct, frozen=True):
     digest: str = ""
     existing: int = 0
 
+    @property
+    def is_place(self) -> bool:
+        """Whether it is a place in the queue of builds."""
+        return self.key == "queued" and self.total > 0
+
 
 def numbered(index: int, total: int, *, cached: bool = False, digest: str = "") -> Step:
     """Return the step "Step `index` of `total`"."""

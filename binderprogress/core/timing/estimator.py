@@ -18,6 +18,7 @@ from ..events import Curve
 from ..log.step_progress import Counted, done, further
 from ..log.steps import BINDERHUB_AWAY, Step
 from ..phases import Phase
+from .estimate import Estimate
 from .lognormal import (
     NINTH,
     QUARTILE,
@@ -94,29 +95,6 @@ STILL = {"scheduled": 0.8, "pulled": 0.6, "created": 0.5, "answering": 0.45}
 """The time left at steps of Kubernetes, as a fraction of the usual time of starting a server."""
 
 
-class Estimate(NamedTuple):
-    """The position of the bar and the time left.
-
-    Attributes
-    ----------
-    progress : float
-        Current position in percent.
-    curve : Curve or None
-        How the bar moves from now on; None: it stands.
-    eta, low, high : float or None
-        Seconds until ready: median and quartiles. None after a failure.
-    late : float or None
-        Seconds until the launch takes longer than nine of ten others; 0 if it already does.
-    """
-
-    progress: float
-    curve: Curve | None
-    eta: float | None
-    low: float | None
-    high: float | None
-    late: float | None
-
-
 _Eta = tuple[float, ...]
 """Seconds until ready: median, lower quartile, upper quartile, ninth decile."""
 
@@ -159,6 +137,8 @@ class Estimator:
         self._curve_began = now
         self._fresh: tuple[float, _Eta] | None = None
         self._stood: float | None = None
+        self.queue_time = 0.0
+        """Expected seconds in a queue, for the next step in one."""
         self._enter(Phase.WAITING, now)
 
     def copy(self) -> Estimator:
@@ -266,6 +246,12 @@ class Estimator:
         before = self._step
         if before == step:
             return
+        if step.is_place:
+            self._stand_in_queue(step, now)
+            return
+        if before is not None and before.is_place:
+            # What the phase took before is nothing compared to the queue.
+            self._phase_began = now
         counted = further(self._counted, step)
         if counted is None:
             return
@@ -293,6 +279,13 @@ class Estimator:
         key = left_key(self._phase, name, max(times, 1), cached=self._cached, cold=cold)
         self._dist = self._expected.left(key, prior)
         self._since = now
+
+    def _stand_in_queue(self, step: Step, now: float) -> None:
+        """Expect the phase to go on when the queue is over. Only who has to build is in one."""
+        self._step, self._fresh, self._since, self._cold = step, None, now, True
+        left = self.queue_time + self._phase_dist.median
+        self._dist = LogNormal(log(max(left, MOMENT)), STEADY)
+        self._sum_later()
 
     def _guess(self, step: Step, now: float) -> LogNormal:
         """Return the time left of the phase at a step that past launches did not have."""

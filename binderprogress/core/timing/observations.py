@@ -62,7 +62,10 @@ def durations(past: PastLaunch) -> Iterator[Observation]:
         # If the image existed, the phase "building" only checked for it.
         if cut or past.cold or phase is not Phase.BUILDING:
             pulled = sum(span.seconds for span in spans if span.step == "pulling")
-            yield ("phase", phase, after), sum(span.seconds for span in spans) - pulled, cut
+            # What is known of the queue itself is better than how long it took others.
+            queued = sum(span.seconds for span in spans if span.is_place)
+            seconds = sum(span.seconds for span in spans) - pulled - queued
+            yield ("phase", phase, after), seconds, cut
             if pulled and not cut:
                 yield (PULL,), pulled, False
         if not cut:
@@ -73,14 +76,16 @@ def _left(phase: Phase, spans: list[Span], *, after: str) -> Iterator[Observatio
     """Yield the time left of a phase at the beginning of each of its steps."""
     end = spans[-1].end
     pulled = any(span.step == "pulling" for span in spans)
+    queued = sum(span.is_place for span in spans)
     cached = False
     times: Counter[str] = Counter()
     for span in spans:
         name = span.digest or span.step
-        # The steps before a pull are not counted: the time left would include the pull.
+        # The steps before a pull or a queue are not counted: the time left would include it.
         if span.step == "pulling":
             pulled = False
-        if name:
+        queued -= span.is_place
+        if name and not (queued or span.is_place):
             times[name] += 1
             if not pulled and times[name] <= MOST_TIMES:
                 key = left_key(phase, name, times[name], cached=cached, cold=bool(after))

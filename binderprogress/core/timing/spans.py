@@ -118,6 +118,11 @@ class Span(msgspec.Struct, frozen=True, omit_defaults=True):
         """The duration."""
         return self.end - self.start
 
+    @property
+    def is_place(self) -> bool:
+        """Whether it was in the queue of builds."""
+        return self.step == "queued" and self.total > 0
+
 
 class PastLaunch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A finished launch.

@@ -232,6 +232,7 @@ def _limits(hub: Any) -> dict[str, Any]:
     pauses = launcher.retry_delay * 2**launcher.retries
     return {
         "max_launches": _MANY,
+        "max_builds": hub.concurrent_build_limit,
         "build_timeout": float(hub.build_max_age),
         # The launcher has its own timeout for each attempt.
         "launch_timeout": (launcher.launch_timeout + 60.0) * launcher.retries + pauses,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import unquote
@@ -20,7 +20,7 @@ from tornado.httpclient import HTTPClientError
 from tornado.queues import Queue
 from traitlets.config import LoggingConfigurable
 
-from ...backends.base import Attempt, BackendProfile, BuildResult
+from ...backends.base import BackendProfile, BuildItems, BuildResult, WaitForTurn
 from ...backends.codec import Codec, decode
 from ...core.log.diagnosis import diagnose
 from ...core.log.reader import Record
@@ -136,13 +136,12 @@ class BinderHubBuilder(LoggingConfigurable):
             resolved_spec=await provider.get_resolved_spec(),
         )
 
-    async def build(
-        self, resolved: BinderHubResolvedSpec
-    ) -> AsyncGenerator[Record | Attempt | BuildResult, None]:
+    async def build(self, resolved: BinderHubResolvedSpec) -> BuildItems:
         """Use the existing image, or build it; see `base.Builder.build`."""
         if await self._image_exists(resolved.image):
             yield BuildResult(resolved.image, found=True)
             return
+        yield WaitForTurn()
         await check_quota(self._settings, resolved)
         watch = BuildWatch(await self._executor(resolved), pool=self._settings["build_pool"])
         began, outcome = time.perf_counter(), ""

@@ -110,6 +110,7 @@ class BinderHub(Application):
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         super().initialize(*args, **kwargs)
         self.load_config_file(self.config_file)
+        self.concurrent_build_limit = 32
         self.build_pool = ThreadPoolExecutor(64)
         self.executor = ThreadPoolExecutor(5)
         self.launcher = Launcher(

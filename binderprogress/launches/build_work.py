@@ -1,0 +1,139 @@
+"""What a build does until its end: looks for its result, waits for its turn, and builds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any
+
+from ..backends.base import AnyBackend, Attempt, BuildResult, ResolvedSpec, WaitForTurn
+from ..core.binderhub.replay import Repeats
+from ..core.build_queue import Place, place_message, place_step
+from ..core.log.reader import Normalizer, Note
+from ..core.log.reasons import failure
+from ..core.log.steps import Step
+from ..core.phases import Phase
+from .build_log import BuildLog
+from .event_writer import Writer
+
+__all__ = ["BuildWork"]
+
+_TURN = 0.003
+"""Seconds after which a build that prints without a pause lets other tasks run."""
+
+_LOOKING = Step("looking", "Checking for a cached environment")
+
+
+class BuildWork:
+    """The work of one build.
+
+    Parameters
+    ----------
+    backend : Backend
+    resolved : ResolvedSpec
+    writer : Writer
+        Of its events.
+    full_log : BuildLog
+    queued : callable
+        Yields its places in the queue, until it may begin.
+    begins : str or None
+        The id of its log, if it begins now; None: it began earlier.
+    repeats : Repeats or None
+        Recognises what a build that went on without us repeats; None: nothing.
+    grew : callable
+        Called after each record, to make room in memory.
+    log : logging.Logger
+    """
+
+    def __init__(
+        self,
+        backend: AnyBackend,
+        resolved: ResolvedSpec,
+        *,
+        writer: Writer,
+        full_log: BuildLog,
+        queued: Callable[[], AsyncGenerator[Place, None]],
+        begins: str | None,
+        repeats: Repeats | None,
+        grew: Callable[[], None],
+        log: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
+        self._backend = backend
+        self._resolved = resolved
+        self._writer = writer
+        self._full_log = full_log
+        self._queued = queued
+        self._begins = begins
+        self._repeats = repeats
+        self._grew = grew
+        self._log = log
+
+    async def run(self, deadline: asyncio.Timeout, seconds: float) -> BuildResult:
+        """Do it.
+
+        Parameters
+        ----------
+        deadline : asyncio.Timeout
+            It has no end while the build waits in the queue.
+        seconds : float
+            Until the deadline, from when the build begins.
+
+        Raises
+        ------
+        LaunchFailedError
+            If the build fails.
+        StorageError
+            If the queue cannot be read.
+        """
+        if self._begins is not None:
+            self._writer.append(Phase.WAITING, step=_LOOKING, build_id=self._begins)
+        return await self._build(deadline, seconds)
+
+    async def _wait_for_turn(self, deadline: asyncio.Timeout, seconds: float) -> None:
+        writer = self._writer
+        deadline.reschedule(None)
+        async with aclosing(self._queued()) as places:
+            async for place in places:
+                step = place_step(place.position)
+                # After a restart, it may have the same place.
+                if step != writer.step:
+                    writer.estimator.queue_time = place.seconds
+                    self._append(place_message(place), step)
+        if writer.step.is_place:
+            # Another server may have built it meanwhile.
+            self._append("It is the turn of this build.\n", _LOOKING)
+        deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+
+    def _append(self, message: str, step: Step) -> None:
+        self._full_log.write(message)
+        self._writer.append(self._writer.phase or Phase.WAITING, message, step)
+
+    async def _build(self, deadline: asyncio.Timeout, seconds: float) -> BuildResult:
+        read, time = Normalizer().read, asyncio.get_running_loop().time
+        turn = time() + _TURN
+        async with aclosing(self._backend.build(self._resolved)) as items:
+            async for item in items:
+                if isinstance(item, BuildResult):
+                    return item
+                if isinstance(item, WaitForTurn):
+                    await self._wait_for_turn(deadline, seconds)
+                    continue
+                if isinstance(item, Attempt):
+                    self._full_log.write(self._writer.try_again(item).event.message)
+                    continue
+                note = read(item)
+                if note is not None and not self._is_repeated(note):
+                    self._full_log.write(note.message)
+                    self._writer.write(note, log=self._log)
+                    self._grew()
+                # Buffered lines are read without suspending, thousands at a time.
+                if time() > turn:
+                    await asyncio.sleep(0)
+                    turn = time() + _TURN
+        raise failure("internal", "The build ended without a result.")
+
+    def _is_repeated(self, note: Note) -> bool:
+        repeats = self._repeats
+        return repeats is not None and repeats.has(note.message, status=note.phase is Phase.WAITING)

@@ -1,0 +1,55 @@
+"""What a server does at the moment, in numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ..core.phases import Phase
+from .admission import Admission
+from .build_queue import BuildQueue
+from .directory import Directory
+from .launch import Launch
+from .running import RunningLaunches
+from .shared_builds import SharedBuilds
+
+__all__ = ["Overview"]
+
+
+class Overview:
+    """Counts the launches, builds and viewers of a `LaunchManager`."""
+
+    queue: BuildQueue
+    """The builds that wait for others."""
+
+    _admission: Admission
+    _builds: SharedBuilds
+    _directory: Directory
+    _running: RunningLaunches
+
+    @property
+    def running(self) -> int:
+        """The number of launches that have not ended."""
+        return len(self._running.tasks) + len(self._admission.beginning)
+
+    def phases(self) -> Counter[Phase]:
+        """Return the number of running launches by phase."""
+        return Counter(launch.last.phase for launch in self.under_way())
+
+    def under_way(self) -> list[Launch]:
+        """List the launches that have not ended."""
+        return [*self._admission.beginning, *self._running.launches()]
+
+    @property
+    def viewers(self) -> int:
+        """The number of viewers of all launches."""
+        return sum(launch.viewers for launch in self._directory)
+
+    @property
+    def building(self) -> int:
+        """The number of running builds."""
+        return max(len(self._builds) - len(self.queue), 0)
+
+    @property
+    def queued(self) -> int:
+        """The number of builds that wait for others here."""
+        return len(self.queue)
