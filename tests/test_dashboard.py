@@ -20,6 +20,7 @@ from binderprogress.backends.binderhub.upstreams import Upstream
 from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.launches import LaunchManager
 from binderprogress.web.metrics import (
+    BuildPodCollector,
     CleanupCollector,
     LaunchCollector,
     ReplicaCollector,
@@ -91,7 +92,13 @@ def metrics() -> CollectorRegistry:
     )
     hubs = UpstreamCollector([Upstream("https://binder.example.org/")])
     replicas = ReplicaCollector(launches.replicas)
-    return registry(LaunchCollector(launches), replicas, hubs, CleanupCollector(lambda: 0))
+    return registry(
+        LaunchCollector(launches),
+        replicas,
+        hubs,
+        BuildPodCollector({}),
+        CleanupCollector(lambda: 0),
+    )
 
 
 def samples(metrics: CollectorRegistry) -> dict[str, set[str]]:

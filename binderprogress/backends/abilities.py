@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
@@ -12,6 +12,7 @@ from .codec import Codec
 
 __all__ = [
     "BuildCanceller",
+    "Cleaner",
     "Environment",
     "Finder",
     "KeyMaker",
@@ -110,4 +111,26 @@ class BuildCanceller(Protocol):
 
     async def cancel_build(self, resolved: Any) -> None:
         """End a build that nobody waits for."""
+        ...
+
+
+@runtime_checkable
+class Cleaner(Protocol):
+    """What a builder or backend may be besides: able to remove what builds have left elsewhere.
+
+    See `BackendProfile.leaves_builds`.
+    """
+
+    def belong_to(self, installation: str) -> None:
+        """Mark what is made from now on as made by an installation: replicas that share a store."""
+        ...
+
+    async def clean_up(self, wanted: Callable[[], Awaitable[Sequence[Any] | None]]) -> None:
+        """Remove what nobody needs any more. Only one replica does it.
+
+        Parameters
+        ----------
+        wanted : callable
+            Return the resolved specs that the installation is building. None: that is not known.
+        """
         ...

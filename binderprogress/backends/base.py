@@ -8,7 +8,7 @@ over it, or call ``aclose()``. Both return only after everything that was starte
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
@@ -22,6 +22,7 @@ from ..core.specs import Spec
 from ..core.traceparent import TraceParent
 from .abilities import (
     BuildCanceller,
+    Cleaner,
     Environment,
     Finder,
     KeyMaker,
@@ -43,6 +44,7 @@ __all__ = [
     "BuildItems",
     "BuildResult",
     "Builder",
+    "Cleaner",
     "Environment",
     "Finder",
     "KeyMaker",
@@ -280,6 +282,8 @@ class BackendProfile(msgspec.Struct, frozen=True, kw_only=True):
         Whether private repositories can be launched.
     builds_go_on : bool
         Whether a build goes on without this server, and is joined if it is started again.
+    leaves_builds : bool
+        Whether builds may leave something that has to be removed; see `Cleaner`.
     """
 
     typical: Mapping[Phase, float]
@@ -287,6 +291,7 @@ class BackendProfile(msgspec.Struct, frozen=True, kw_only=True):
     runs_on_host: bool = False
     reads_private: bool = False
     builds_go_on: bool = False
+    leaves_builds: bool = False
 
 
 S = TypeVar("S", bound=Spec, contravariant=True)
@@ -386,6 +391,16 @@ class PairedBackend(Generic[S, R, B]):
     async def find(self, resolved: R) -> Environment | None:
         """Return the environment of a commit, if the builder knows it; see `Finder.find`."""
         return await self.builder.find(resolved) if isinstance(self.builder, Finder) else None
+
+    def belong_to(self, installation: str) -> None:
+        """Mark what is made from now on; see `Cleaner.belong_to`."""
+        if isinstance(self.builder, Cleaner):
+            self.builder.belong_to(installation)
+
+    async def clean_up(self, wanted: Callable[[], Awaitable[Sequence[R] | None]]) -> None:
+        """Remove what nobody needs any more; see `Cleaner.clean_up`."""
+        if isinstance(self.builder, Cleaner):
+            await self.builder.clean_up(wanted)
 
     async def cancel_build(self, resolved: R) -> None:
         """End a build that nobody waits for; see `BuildCanceller`."""

@@ -40,7 +40,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     name : str
-        Unique: ``launch.…``, ``build.…``, or ``cleanup.…`` for a server still to be removed.
+        Unique: ``launch.…``, ``build.…``, ``cleanup.…`` for a server still to be removed, or
+        ``leader``, which never ends.
     state : bytes
         What a successor needs to go on. It contains tokens.
     owner : str

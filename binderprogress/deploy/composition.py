@@ -37,7 +37,7 @@ from ..launches.reasons import Reasons
 from ..web.config import Web
 from ..web.health_check import HealthCheck
 from ..web.hosts import Hosts
-from ..web.metrics import CleanupCollector, UpstreamCollector
+from ..web.metrics import BuildPodCollector, CleanupCollector, UpstreamCollector
 from ..web.server import HttpServer
 from .extensions import Extensions
 from .tracing import Tracing
@@ -133,12 +133,14 @@ def build_backend(
         Checks JupyterHub.
     """
     builder: AnyBuilder
+    collectors: list[Collector] = [CleanupCollector(lambda: len(launcher.cleanups.outstanding()))]
     if engine == "local":
         require("local", "filelock", "repo2docker", "uv")
         builder = LocalBuilder(parent=parent, config=config)
     elif engine == "kubernetes":
         require("kubernetes", "escapism", "kubernetes_asyncio")
         builder = KubernetesBuilder(parent=parent, config=config)
+        collectors.append(BuildPodCollector(builder.cleaner.removed))
     else:
         require("repo2docker", "repo2docker")
         builder = Repo2dockerBuilder(parent=parent, config=config, engine=engine)
@@ -151,7 +153,7 @@ def build_backend(
             HealthCheck("JupyterHub API", hub_check, every=10.0 if launcher.url else 1.0),
             HealthCheck("builder", builder.check, every=30.0),
         ],
-        collectors=[CleanupCollector(lambda: len(launcher.cleanups.outstanding()))],
+        collectors=collectors,
     )
 
 

@@ -19,6 +19,7 @@ from ..core.specs import Spec
 from ..history.store import HistoryStore
 from .admission import Admission
 from .budget import Budgets
+from .build_cleaner import BuildCleaner
 from .build_queue import BuildQueue
 from .caller import Caller
 from .channel_factory import Channels
@@ -230,6 +231,9 @@ class LaunchManager(Overview, LoggingConfigurable):
             ledger=self._ledger,
             log=self.log,
         )
+        self._cleaner = BuildCleaner(
+            backend, ledger=self._ledger, builds=self._builds, log=self.log
+        )
         restorer = Restorer(
             self._ledger, factory=self._factory, channels=self._channels, builds=self._builds
         )
@@ -309,6 +313,9 @@ class LaunchManager(Overview, LoggingConfigurable):
         StorageError
             If the store cannot be read.
         """
+        await self._ledger.open()
+        # Before launches are taken up again, whose builds go on.
+        await self._cleaner.open()
         await self._successor.open()
 
     def learn_from(self, history: HistoryStore) -> None:
@@ -417,6 +424,7 @@ class LaunchManager(Overview, LoggingConfigurable):
         self._admission.close()
         await self._directory.followers.close()
         await self._successor.stop()
+        await self._cleaner.close()
         if hand_over and self.is_durable:
             await self._running.interrupt()
         for launch in self._directory:

@@ -84,14 +84,13 @@ class Successor:
         """Leases that could not be taken up because the store was away; they are tried again."""
 
     async def open(self) -> None:
-        """Open the store, and take over what is abandoned: now, and as long as it is open.
+        """Take over what is abandoned: now, and as long as the store is open.
 
         Raises
         ------
         StorageError
-            If the store cannot be opened.
+            If the store cannot be read.
         """
-        await self._ledger.open()
         if self._ledger.store is None:
             return
         try:

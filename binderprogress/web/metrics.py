@@ -8,7 +8,7 @@ values, and all series exist from the start, so that dashboards show zero instea
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import product
 
 from prometheus_client import CollectorRegistry, GCCollector, Histogram, Metric
@@ -18,6 +18,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from ..backends.binderhub.upstreams import Upstream
+from ..core.kubernetes.leftovers import LEFTOVERS, Leftover
 from ..core.log.reasons import REASONS
 from ..core.phases import TERMINAL, Phase
 from ..core.timing.breakdown import Kind, Trace
@@ -26,6 +27,7 @@ from ..launches.replicas import Replicas
 
 __all__ = [
     "BUCKETS",
+    "BuildPodCollector",
     "CleanupCollector",
     "LaunchCollector",
     "ReplicaCollector",
@@ -216,6 +218,30 @@ class CleanupCollector(Collector):
             "Servers that are still to be removed from JupyterHub, because that failed",
             self._count(),
         )
+
+
+class BuildPodCollector(Collector):
+    """The number of build pods that were removed because nobody needed them any more.
+
+    Parameters
+    ----------
+    removed : mapping
+        The numbers by reason.
+    """
+
+    def __init__(self, removed: Mapping[Leftover, int]) -> None:
+        self._removed = removed
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the current metric."""
+        removed = CounterMetricFamily(
+            "binderprogress_build_pods_removed",
+            "Build pods that were removed because nobody needed them any more",
+            labels=["reason"],
+        )
+        for reason in LEFTOVERS:
+            removed.add_metric([reason], self._removed.get(reason, 0))
+        yield removed
 
 
 def registry(*collectors: Collector) -> CollectorRegistry:

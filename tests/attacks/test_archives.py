@@ -18,7 +18,7 @@ from zipfile import ZIP_DEFLATED, ZIP_LZMA, ZipFile, ZipInfo
 
 import pytest
 
-from binderprogress.backends.base import BuildResult
+from binderprogress.backends.base import BuildResult, WaitForTurn
 from binderprogress.backends.fetch.archives import Archives
 from binderprogress.backends.fetch.safe_files import UnsafePathError, checked_path
 from binderprogress.backends.local.builder import LocalBuilder
@@ -147,7 +147,8 @@ async def launched(local: LocalBuilder, spec: str) -> Result:
         async for item in local.build(target):
             if isinstance(item, BuildResult):
                 return Result(log, "", Path(item.image) / "repository")
-            log += json.loads(str(item.raw))["message"]
+            if not isinstance(item, WaitForTurn):
+                log += json.loads(str(item.raw))["message"]
     except LaunchFailedError as error:
         return Result(log, diagnose(log.splitlines(), otherwise=error.reason).reason, None)
     raise AssertionError(log)

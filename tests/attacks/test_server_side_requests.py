@@ -24,7 +24,7 @@ import pytest
 from traitlets import TraitError
 from traitlets.config import Config
 
-from binderprogress.backends.base import BuildResult
+from binderprogress.backends.base import BuildResult, WaitForTurn
 from binderprogress.backends.fetch.archives import Archives
 from binderprogress.backends.fetch.network import Network
 from binderprogress.backends.local.builder import LocalBuilder
@@ -105,8 +105,9 @@ async def launched(local: LocalBuilder | Repo2dockerBuilder, spec: Spec) -> Resu
         async for item in local.build(await local.resolve(spec)):
             if isinstance(item, BuildResult):
                 return Result(log, "", Path(item.image))
-            raw = str(item.raw)
-            log += f"{json.loads(raw)['message'] if raw.startswith('{') else raw}\n"
+            if not isinstance(item, WaitForTurn):
+                raw = str(item.raw)
+                log += f"{json.loads(raw)['message'] if raw.startswith('{') else raw}\n"
     except LaunchFailedError as error:
         found = diagnose(log.splitlines(), otherwise=error.reason)
         return Result(f"{log}{error}", found.reason, None)

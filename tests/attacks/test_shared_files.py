@@ -40,7 +40,7 @@ async def build(builder: LocalBuilder, folder: Path) -> Path:
     async for item in builder.build(target):
         if isinstance(item, BuildResult):
             return Path(item.image)
-        log += str(item.raw)
+        log += str(getattr(item, "raw", ""))
     raise AssertionError(log)
 
 

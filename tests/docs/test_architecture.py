@@ -14,10 +14,11 @@ FILES = [
 ]
 PATH = re.compile(r"`((?:binderprogress|js|tests|docs|share|benchmarks)/[\w./-]+)`")
 LINK = re.compile(r"\]\(((?!https?:|#)[^)\s]*)\)")
-# Made by `make` or by the fuzzers, and names of the npm package.
+# Made by `make` or by the fuzzers, and names of the npm package or of Kubernetes.
 OTHERS = {
     *("docs/_build/html", "share/binderprogress/static", "js/dist", "tests/fuzz/found"),
     *("binderprogress/define", "binderprogress/event.schema.json"),
+    "binderprogress/installation",
 }
 
 

@@ -257,7 +257,7 @@ class Ended:
     def __init__(self) -> None:
         self.over: list[Any] = []
         self.ended: Counter[Phase] = Counter()
-        self.running = self.building = self.viewers = 0
+        self.running = self.building = self.queued = self.viewers = 0
         self.last = SimpleNamespace(id=7)
         self.budgets = Budgets(memory=1, disk=1, under_way=list, forget=lambda _: None)
 

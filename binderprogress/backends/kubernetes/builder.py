@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from traitlets import Bool, Dict, Float, Integer, List, Unicode, default
 
+from ...core.kubernetes.leftovers import Rules
 from ...core.kubernetes.names import build_name, image_name
 from ...core.log.reasons import failure
 from ...core.timing.estimator import TYPICAL
@@ -16,6 +18,7 @@ from ..base import PLAIN_CODEC, BackendProfile, BuildItems, BuildResult, Resolve
 from ..fetch.git import GitResolver
 from .api import CUT, KubeApi, KubeError
 from .build_pod import BuildPod
+from .cleaner import PodCleaner
 from .manifest import COMPONENT, IMAGE_BUILDERS, PodSettings, manifest, preferred_node
 from .registry import Registry
 from .watcher import PodWatcher
@@ -23,6 +26,12 @@ from .watcher import PodWatcher
 __all__ = ["KubernetesBuilder"]
 
 _SELECTOR = f"component={COMPONENT}"
+
+_FINISHED = 300.0
+"""Seconds after which a pod that has ended is removed, if nobody has read its log."""
+
+_LATE = 300.0
+"""Seconds that Kubernetes has to end a pod whose deadline has passed."""
 
 
 class KubernetesBuilder(GitResolver):
@@ -131,12 +140,18 @@ class KubernetesBuilder(GitResolver):
             patience=self.patience,
         )
         self._watcher = PodWatcher(self._api, _SELECTOR, log=self.log)
+        self._installation = ""
+        self.cleaner = PodCleaner(self._api, self._watcher, log=self.log)
+        """Removes pods that nobody needs any more."""
 
     @property
     def profile(self) -> BackendProfile:
         """Properties of the backend. A build goes on in its pod without us."""
         return BackendProfile(
-            typical=TYPICAL, reads_private=bool(self.git_credentials), builds_go_on=True
+            typical=TYPICAL,
+            reads_private=bool(self.git_credentials),
+            builds_go_on=True,
+            leaves_builds=True,
         )
 
     async def check(self) -> dict[str, Any]:
@@ -180,7 +195,7 @@ class KubernetesBuilder(GitResolver):
     async def build(self, resolved: ResolvedSpec) -> BuildItems:
         """Build the image in a pod, or find an existing one; see `base.Builder.build`."""
         image = self.image(resolved)
-        name = build_name(resolved.version or resolved.spec, resolved.commit)
+        name = _name(resolved)
         try:
             await self._watcher.open()
             # A pod that has ended may have a log that nobody has read.
@@ -211,10 +226,31 @@ class KubernetesBuilder(GitResolver):
 
     async def cancel_build(self, resolved: ResolvedSpec) -> None:
         """Delete the pod of a build that nobody waits for; see `base.BuildCanceller`."""
-        name = build_name(resolved.version or resolved.spec, resolved.commit)
+        name = _name(resolved)
         pod = await self._api.pod(name)
         if pod is not None:
             await self._api.delete(name, uid=pod["metadata"]["uid"])
+
+    def belong_to(self, installation: str) -> None:
+        """Mark the pods that are created from now on; see `base.Cleaner`."""
+        self._installation = installation
+
+    async def clean_up(
+        self, wanted: Callable[[], Awaitable[Sequence[ResolvedSpec] | None]]
+    ) -> None:
+        """Remove pods that nobody needs any more; see `base.Cleaner`."""
+
+        async def names() -> set[str] | None:
+            found = await wanted()
+            return None if found is None else set(map(_name, found))
+
+        deadline = self.active_deadline
+        rules = Rules(
+            installation=self._installation,
+            finished_after=_FINISHED,
+            aged_after=deadline + _LATE if deadline else 0.0,
+        )
+        await self.cleaner.clean_up(rules, names)
 
     async def close(self) -> None:
         """End what runs in the background."""
@@ -239,6 +275,7 @@ class KubernetesBuilder(GitResolver):
             tolerations=self.tolerations,
             extra_envs=self.extra_envs,
             active_deadline=self.active_deadline,
+            installation=self._installation,
         )
         return manifest(
             settings,
@@ -248,6 +285,10 @@ class KubernetesBuilder(GitResolver):
             arguments=self.arguments(resolved),
             node=node,
         )
+
+
+def _name(resolved: ResolvedSpec) -> str:
+    return build_name(resolved.version or resolved.spec, resolved.commit)
 
 
 def _no_answer() -> LaunchFailedError:

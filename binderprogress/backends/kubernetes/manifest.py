@@ -36,6 +36,7 @@ class PodSettings(msgspec.Struct, frozen=True, kw_only=True):
     tolerations: Sequence[Mapping[str, Any]] = ()
     extra_envs: Mapping[str, str] = {}
     active_deadline: int = 0
+    installation: str = ""
 
 
 def manifest(
@@ -81,10 +82,13 @@ def manifest(
     }
     if settings.active_deadline:
         spec["activeDeadlineSeconds"] = settings.active_deadline
+    annotations = {"binder-repo": repo_url, "binderprogress/image": image}
+    if settings.installation:
+        annotations["binderprogress/installation"] = settings.installation
     metadata = {
         "name": name,
         "labels": {"name": name, "component": COMPONENT},
-        "annotations": {"binder-repo": repo_url, "binderprogress/image": image},
+        "annotations": annotations,
     }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 

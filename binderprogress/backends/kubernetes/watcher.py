@@ -151,6 +151,10 @@ class PodWatcher:
         """All pods that there are now."""
         return list(self._pods.values())
 
+    def is_watched(self, name: str) -> bool:
+        """Whether somebody here watches the pod of this name."""
+        return name in self._watched
+
     @contextmanager
     def watch(self, name: str) -> Iterator[WatchedPod]:
         """Watch one pod, which need not exist."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from binderprogress.backends.base import BuildResult, Record, ResolvedSpec
+from binderprogress.backends.base import BuildResult, Record, ResolvedSpec, WaitForTurn
 from binderprogress.backends.kubernetes import builder as builder_module
 from binderprogress.backends.kubernetes import follow_log
 from binderprogress.backends.kubernetes.build_pod import BuildPod
@@ -404,6 +404,7 @@ async def test_a_build_whose_log_nobody_reads_can_be_left(
     monkeypatch.setattr(builder_module, "BuildPod", Noted)
     async with cluster(tmp_path) as there:
         async with aclosing(there.builder().build(RESOLVED)) as items:
+            assert await anext(items) == WaitForTurn()
             first = asyncio.create_task(anext(items))
             await there.server.created()
             there.server.run(NAME)

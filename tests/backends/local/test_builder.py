@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from binderprogress.backends.base import BuildResult, Record, ResolvedSpec
+from binderprogress.backends.base import BuildResult, Record, ResolvedSpec, WaitForTurn
 from binderprogress.backends.local import detect_program
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.backends.local.marker import MARKER
@@ -82,6 +82,8 @@ async def build(builder: LocalBuilder, target: ResolvedSpec) -> Result:
             assert built is None, "what was built comes last"
             if isinstance(item, BuildResult):
                 built = item
+                continue
+            if isinstance(item, WaitForTurn):
                 continue
             assert isinstance(item.raw, str)
             note = reader.read(item.raw)
