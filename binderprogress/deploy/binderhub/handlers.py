@@ -246,6 +246,13 @@ class BinderHubBuildHandler(LaunchStarter, BuildHandler):
         """The spec in the path. Not decoded: a percent-encoded slash is part of a component."""
         return str(self.request.path.removeprefix(f"{self.web.base_url}build/"))
 
+    async def prepare(self) -> None:
+        """Run the checks in BinderHub's order: that of the Accept header is before the login."""
+        self.check_request_ip()
+        if self.request.method == "GET":
+            self.check_accept()
+        await super().prepare()
+
     def check_request_ip(self) -> None:
         """Reject requests from banned networks."""
         with counted(self, self._text, "banned_ip"):

@@ -60,6 +60,16 @@ def test_a_build_that_says_that_it_failed_has_failed(phase: str) -> None:
         assert server.watch(started)[-1]["reason"] == "unsatisfiable-requirement"
 
 
+@pytest.mark.parametrize("logins", [False, True])
+def test_what_does_not_ask_for_a_stream_gets_binderhubs_error_even_without_a_login(
+    logins: bool,
+) -> None:
+    with inside(BinderHub={"auth_enabled": logins}) as server:
+        ((_, event),) = server.stream("build/gh/a/b/HEAD", Accept="*/*")
+    assert event["status_code"] == 400
+    assert event["message"].startswith("Missing Accept header")
+
+
 # -- what is rejected
 
 
