@@ -3,44 +3,46 @@
 from __future__ import annotations
 
 import sys
-from inspect import cleandoc
+from contextlib import suppress
+from importlib import import_module
 
 from .base import USAGE, CommandGroup, launch_command
+from .commands import COMMANDS
 
-__all__ = ["BinderProgressApp", "main"]
+__all__ = ["APPS", "BinderProgressApp", "load", "main"]
 
-_EXTRAS = {"junitparser": "check", "rich": "cli", "websockets": "check"}
+_EXTRAS = {"junitparser": "check", "rich": "cli", "shtab": "cli", "websockets": "check"}
 """Optional modules, and the extra that installs each."""
+
+
+APPS = {
+    "demo": "cli.demo.DemoApp",
+    "launch": "cli.launch.LaunchApp",
+    "check": "cli.check.CheckApp",
+    "why": "cli.why.WhyApp",
+    "serve": "cli.serve.ServeApp",
+    "hub-service": "deploy.jupyterhub_service.JupyterHubServiceApp",
+    "prune": "cli.prune.PruneApp",
+    "history": "cli.history.HistoryApp",
+    "completion": "cli.completion.CompletionApp",
+}
+"""The commands, and their classes in this package."""
 
 
 class BinderProgressApp(CommandGroup):
     """Launch repositories as Jupyter servers, and show the progress."""
 
     name = "binderprogress"
-    description = __doc__ or ""
-    examples = cleandoc("""
-    binderprogress demo                        # start everything, with examples in a browser
-    binderprogress launch ./my-repository      # launch a repository from the terminal
-    binderprogress check ./my-repository       # check that its notebooks still run
-    binderprogress serve --generate-config     # write a config file
-    """)
     # As strings, so that each command only imports what it needs.
     subcommands = {  # noqa: RUF012 - traitlets' way
-        "serve": ("binderprogress.cli.serve.ServeApp", "Run the server."),
-        "hub-service": (
-            "binderprogress.deploy.jupyterhub_service.JupyterHubServiceApp",
-            "Run the server as a service of a JupyterHub.",
-        ),
-        "launch": ("binderprogress.cli.launch.LaunchApp", "Launch a repository."),
-        "check": ("binderprogress.cli.check.CheckApp", "Check whether a repository runs."),
-        "why": ("binderprogress.cli.why.WhyApp", "Say why a build or a launch failed."),
-        "prune": (
-            "binderprogress.cli.prune.PruneApp",
-            "Show and remove environments and images.",
-        ),
-        "history": ("binderprogress.cli.history.HistoryApp", "Maintain the history database."),
-        "demo": ("binderprogress.cli.demo.DemoApp", "Run everything on this machine."),
+        name: (f"binderprogress.{path}", COMMANDS[name].summary) for name, path in APPS.items()
     }
+
+
+def load(name: str) -> None:
+    """Import a command, if it can be imported. Otherwise `main` says what is missing."""
+    with suppress(ModuleNotFoundError):
+        import_module(f"..{APPS[name].rpartition('.')[0]}", __package__)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -18,8 +18,11 @@ from ..deploy.application import (
     USAGE,
     Command,
     launch_command,
+    print_line,
     stop_event,
 )
+from ..deploy.options import suggestion
+from .help import help_text
 
 __all__ = [
     "FAILED",
@@ -31,6 +34,7 @@ __all__ = [
     "allow_folder",
     "launch_command",
     "open_in_browser",
+    "print_line",
     "run_until_stopped",
     "stop_event",
 ]
@@ -41,6 +45,13 @@ _T = TypeVar("_T")
 class CommandGroup(Command):
     """A command that only has subcommands."""
 
+    def parse_command_line(self, argv: list[str] | None = None) -> None:
+        """Parse the command line. An unknown command is reported before its options."""
+        name = argv[0] if argv else "-"
+        if not name.startswith("-") and name not in {*self.subcommands, "help"}:
+            self.usage(f"Unknown command: {name!r}.{suggestion(name, self.subcommands)}")
+        super().parse_command_line(argv)
+
     def start(self) -> None:
         """Run the subcommand. Without one, print the help."""
         if self.subapp is not None:
@@ -48,9 +59,7 @@ class CommandGroup(Command):
             return
         if self.generate_config:
             self.usage("Name a command, as in: binderprogress serve --generate-config")
-        if self.extra_args:
-            self.usage(f"Unknown command: {self.extra_args[0]!r}.")
-        self.print_help()
+        print(help_text("" if self.name == "binderprogress" else self.name))
         sys.exit(USAGE)
 
 

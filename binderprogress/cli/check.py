@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import textwrap
-from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from .base import FAILED, INTERRUPTED, UNREACHABLE, USAGE, run_until_stopped, st
 from .check_report import Case, Report, Status, summary
 from .display import Display, PlainDisplay, QuietDisplay, TerminalDisplay, duration
 from .repository_command import LaunchingCommand
+from .terminal import ascii_json
 
 if TYPE_CHECKING:
     from .repository_check import RepositoryCheck
@@ -34,13 +34,6 @@ class CheckApp(LaunchingCommand):
     """
 
     name = "check"
-    description = __doc__ or ""
-    examples = cleandoc("""
-    binderprogress check ./my-repository --all-notebooks
-    binderprogress check gh/binder-examples/requirements/HEAD --notebook index.ipynb
-    binderprogress check https://github.com/user/repo --server https://binder.example.org \\
-        --junit report.xml
-    """)
     aliases = {  # noqa: RUF012 - traitlets' way
         **LaunchingCommand.aliases,
         "ref": "CheckApp.ref",
@@ -100,6 +93,7 @@ class CheckApp(LaunchingCommand):
         stop = stop_event()
         display = self._display()
         try:
+            display.say("Starting")
             async with self.serving(target.spec) as client:
                 check = RepositoryCheck(
                     client,
@@ -124,7 +118,7 @@ class CheckApp(LaunchingCommand):
     def _display(self) -> Display:
         if self.json:
             return QuietDisplay()
-        return TerminalDisplay() if sys.stdout.isatty() else PlainDisplay()
+        return TerminalDisplay(ending=False) if sys.stdout.isatty() else PlainDisplay(ending=False)
 
     def _print_case(self, case: Case) -> None:
         if self.json:
@@ -132,12 +126,12 @@ class CheckApp(LaunchingCommand):
         print(printable(summary(case)), flush=True)
         if case.traceback:
             print(textwrap.indent(printable(case.traceback), "    "), flush=True)
-        if case.advice and case.name != "build":
+        if case.advice:
             print(printable(case.advice), flush=True)
 
     def _print_result(self, report: Report) -> None:
         if self.json:
-            print(escape_json(msgspec.json.encode(report).decode()), flush=True)
+            print(ascii_json(escape_json(msgspec.json.encode(report).decode())), flush=True)
         elif report.ok:
             print(f"Check passed ({duration(report.seconds)}).", flush=True)
         else:

@@ -18,7 +18,7 @@ from traitlets import Bool, Unicode
 from .._share import share_path
 from ..backends.processes.child import run
 from ..core.printable import printable
-from ..deploy.application import serve
+from ..deploy.application import print_line, serve
 from ..deploy.standalone import CONFIGURABLES, Standalone
 from ..errors import ConfigError
 from ..web.gallery import load_entries, make_gallery
@@ -35,7 +35,6 @@ class DemoApp(Command):
     """
 
     name = "demo"
-    description = __doc__ or ""
     classes = [Standalone, *CONFIGURABLES]  # noqa: RUF012 - traitlets' way
     aliases = {  # noqa: RUF012 - traitlets' way
         **Command.aliases,
@@ -79,9 +78,15 @@ class DemoApp(Command):
             if not stop.is_set():
                 self._announce(standalone)
             await serve(standalone, stop)
+            self._say("Stopping everything …")
         finally:
             await standalone.stop()
+        self._say("Stopped.")
         return 0
+
+    def _say(self, sentence: str) -> None:
+        if not self.json:
+            print_line(sentence)
 
     def _announce(self, standalone: Standalone) -> None:
         if self.json:

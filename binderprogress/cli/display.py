@@ -6,15 +6,17 @@ import sys
 import time
 from typing import Protocol, TextIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, OverflowMethod, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.style import Style
 from rich.table import Table
-from rich.text import Text
+from rich.text import Span, Text
 
 from ..core.events import Event, encode
 from ..core.phases import Phase
 from ..core.printable import escape_json, printable
+from .terminal import ascii_json
 
 __all__ = [
     "LABELS",
@@ -23,9 +25,13 @@ __all__ = [
     "PlainDisplay",
     "QuietDisplay",
     "TerminalDisplay",
+    "colored",
     "duration",
     "remaining_text",
 ]
+
+_NARROW = 60
+"""Columns below which the step and the times have a line each."""
 
 LABELS = {
     Phase.WAITING: "Waiting",
@@ -47,6 +53,10 @@ class Display(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
+    def say(self, sentence: str) -> None:
+        """Show what is being done before the first event."""
+        ...
+
     def show(self, event: Event) -> None:
         """Show one event."""
         ...
@@ -61,31 +71,49 @@ class QuietDisplay:
     def __exit__(self, *_: object) -> None:
         return None
 
+    def say(self, sentence: str) -> None:
+        """Do nothing."""
+
     def show(self, event: Event) -> None:
         """Do nothing."""
 
 
 class JsonDisplay:
-    """Prints each event as one line of JSON."""
+    """Prints each event as one line of JSON, and to standard error how the launch failed."""
+
+    def __init__(self) -> None:
+        self._last: Event | None = None
 
     def __enter__(self) -> JsonDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        return None
+        if ending := _ending(self._last):
+            print(ending, file=sys.stderr)
+
+    def say(self, sentence: str) -> None:
+        """Do nothing, because it is no event."""
 
     def show(self, event: Event) -> None:
-        """Print the event. If the launch failed, print the reason to stderr, too."""
-        print(escape_json(encode(event).decode()), flush=True)
-        if event.phase in {Phase.FAILED, Phase.CANCELLED}:
-            print(failure_text(event), file=sys.stderr)
+        """Print the event."""
+        self._last = event
+        print(ascii_json(escape_json(encode(event).decode())), flush=True)
 
 
 class PlainDisplay:
-    """Prints phases, steps and the log as lines, for files and pipes."""
+    """Prints phases, steps and the log as lines, for files and pipes.
 
-    def __init__(self, out: TextIO = sys.stdout) -> None:
+    Parameters
+    ----------
+    out : file
+    ending : bool
+        Whether the last line says how a launch failed.
+    """
+
+    def __init__(self, out: TextIO = sys.stdout, *, ending: bool = True) -> None:
         self._out = out
+        self._ending = ending
+        self._last: Event | None = None
         self._phase: Phase | None = None
         self._step = ""
 
@@ -93,10 +121,16 @@ class PlainDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        return None
+        if self._ending and (ending := _ending(self._last)):
+            print(ending, file=self._out, flush=True)
+
+    def say(self, sentence: str) -> None:
+        """Print the sentence."""
+        print(f"== {sentence}", file=self._out, flush=True)
 
     def show(self, event: Event) -> None:
         """Print the phase and the step if they have changed, and the message."""
+        self._last = event
         if event.phase is not self._phase:
             self._phase = event.phase
             print(f"== {LABELS[event.phase]} ({duration(event.elapsed)})", file=self._out)
@@ -104,9 +138,7 @@ class PlainDisplay:
         if event.step and event.step != self._step and not _is_first_layer(event):
             self._step = event.step
             print(f"-- {printable(event.step)}", file=self._out)
-        if event.phase is Phase.FAILED:
-            print(failure_text(event), file=self._out)
-        elif event.message and not event.message.endswith("\r"):
+        if event.phase is not Phase.FAILED and event.message and not event.message.endswith("\r"):
             # Lines that end in \r, such as progress bars, only make sense in a terminal.
             print(printable(event.message.rstrip()), file=self._out)
         self._out.flush()
@@ -117,15 +149,23 @@ def _is_first_layer(event: Event) -> bool:
 
 
 class TerminalDisplay:
-    """Shows the log, and below it a progress bar that also moves between events."""
+    """Shows the log, and below it a progress bar that also moves between events.
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console()
+    Parameters
+    ----------
+    console : rich.console.Console, optional
+    ending : bool
+        Whether the last line says how a launch failed.
+    """
+
+    def __init__(self, console: Console | None = None, *, ending: bool = True) -> None:
+        self._console = console or Console(highlight=False)
+        self._ending = ending
         self._event: Event | None = None
         self._received = 0.0
         self._progress = 0.0
-        self._started = time.monotonic()
         self._transient = ""
+        self._sentence = "Connecting"
         # Must be last, because it renders at once.
         self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=12)
 
@@ -134,26 +174,31 @@ class TerminalDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # What was done before the first event is not worth keeping.
+        self._live.transient = self._event is None
         self._live.stop()
+        if self._ending and (ending := _ending(self._event)):
+            self._console.print(Text(ending, style="red"))
+
+    def say(self, sentence: str) -> None:
+        """Show the sentence until the first event."""
+        self._sentence = sentence
+        self._live.refresh()
 
     def show(self, event: Event) -> None:
         """Print the message of an event, and update the bar."""
         self._event, self._received = event, time.monotonic()
-        if event.phase is Phase.FAILED:
-            self._console.print(Text(failure_text(event), style="red"))
-            return
-        message = printable(event.message)
         if event.message.endswith("\r"):
-            self._transient = message.rstrip()
+            self._transient = printable(event.message).rstrip()
             return
         self._transient = ""
-        if message.strip():
-            self._console.print(Text(message.rstrip(), style="dim"))
+        if event.phase is not Phase.FAILED and (text := colored(event.message)):
+            self._console.print(text)
 
     def _render(self) -> RenderableType:
         event = self._event
         if event is None:
-            return Text("Connecting …")
+            return Text(f"{self._sentence} …", no_wrap=True, overflow="ellipsis")
         now = time.monotonic()
         since = now - self._received
         progress = event.curve.at(since) if event.curve else event.progress
@@ -172,22 +217,61 @@ class TerminalDisplay:
             ),
             f"{self._progress:.0f}%",
         )
-        below = Table.grid(padding=(0, 1), expand=True)
-        below.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-        below.add_column(justify="right", no_wrap=True)
         remaining = "" if event.terminal else remaining_text(event, since)
-        elapsed = duration(event.elapsed if event.terminal else now - self._started)
-        below.add_row(
-            Text(self._transient or printable(event.step)),
-            Text(f"{elapsed} · {remaining}" if remaining else elapsed, style="dim"),
-        )
+        elapsed = duration(event.elapsed if event.terminal else event.elapsed + since)
+        step = Text(self._transient or printable(event.step))
+        times = Text(f"{elapsed} · {remaining}" if remaining else elapsed, style="dim")
+        if self._console.width < _NARROW:
+            lines = [step, times] if step else [times]
+            for line in lines:
+                line.truncate(self._console.width)
+            return Group(row, *lines)
+        below = Table.grid(padding=(0, 1), expand=True)
+        # An ellipsis is wider where there is only ASCII.
+        overflow: OverflowMethod = "crop" if self._console.options.ascii_only else "ellipsis"
+        below.add_column(ratio=1, no_wrap=True, overflow=overflow)
+        below.add_column(justify="right", no_wrap=True)
+        below.add_row(step, times)
         return Group(row, below)
 
 
-def failure_text(event: Event) -> str:
-    """Return the message and the advice of a failed launch."""
+def colored(message: str) -> Text:
+    """Return a message of the log with the colors that it has. Without any, it is dim.
+
+    Attack: text that is concealed or blinks. Only colors and common fonts are kept.
+    """
+    safe = printable(message, colors=True).rstrip()
+    if "\x1b" not in safe:
+        return Text(safe, style="dim") if safe.strip() else Text()
+    text = Text.from_ansi(safe)
+    text.spans = [
+        Span(span.start, span.end, _harmless(span.style))
+        for span in text.spans
+        if isinstance(span.style, Style)
+    ]
+    return text if text.plain.strip() else Text()
+
+
+def _harmless(style: Style) -> Style:
+    return Style(
+        color=style.color,
+        bgcolor=style.bgcolor,
+        bold=style.bold,
+        dim=style.dim,
+        italic=style.italic,
+        underline=style.underline,
+    )
+
+
+def _ending(last: Event | None) -> str:
+    """Return the last line about a launch: why it failed, and what to do."""
+    if last is None or last.phase not in {Phase.FAILED, Phase.CANCELLED}:
+        return ""
+    if last.phase is Phase.CANCELLED:
+        return f"The launch was cancelled after {duration(last.elapsed)}."
+    sentences = [printable(last.message).strip(), printable(last.advice)]
     return " ".join(
-        part for part in (printable(event.message).strip(), printable(event.advice)) if part
+        [f"The launch failed after {duration(last.elapsed)}.", *filter(None, sentences)]
     )
 
 

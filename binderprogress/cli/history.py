@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
 import time
-from inspect import cleandoc
 
 from ..errors import ConfigError
 from ..history.config import History
@@ -25,12 +25,6 @@ class RebuildApp(Command):
     """
 
     name = "history rebuild"
-    description = __doc__ or ""
-    examples = cleandoc("""
-    binderprogress history rebuild
-    binderprogress history rebuild -f /etc/binderprogress_config.py
-    binderprogress history rebuild --url sqlite:////srv/binderprogress/history.sqlite
-    """)
     classes = [History]  # noqa: RUF012 - traitlets' way
     aliases = {**Command.aliases, "url": "History.url"}  # noqa: RUF012
 
@@ -39,7 +33,11 @@ class RebuildApp(Command):
         # Let Ctrl-C interrupt the database at once, instead of cancelling this task.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         # Removing old launches is up to the server.
-        history = History(parent=self, keep_days=0).open()
+        settings = History(parent=self, keep_days=0)
+        file = settings.file()
+        if file is not None and not await asyncio.to_thread(file.exists):
+            raise ConfigError(f"There is no history at {file}. Name its database with --url.")
+        history = settings.open()
         try:
             if isinstance(history, NoHistory):
                 raise ConfigError("No history is configured. Name its database with --url.")
@@ -60,8 +58,6 @@ class HistoryApp(CommandGroup):
     """Maintain the history, a database of finished launches."""
 
     name = "history"
-    description = __doc__ or ""
-    examples = "binderprogress history rebuild --help"
     subcommands = {  # noqa: RUF012 - traitlets' way
         "rebuild": ("binderprogress.cli.history.RebuildApp", "Recompute all totals."),
     }

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import aclosing
-from inspect import cleandoc
+from contextlib import ExitStack, aclosing
 
 from traitlets import Bool, Unicode
 
@@ -22,6 +21,7 @@ from .base import (
     UNREACHABLE,
     USAGE,
     open_in_browser,
+    print_line,
     run_until_stopped,
     stop_event,
 )
@@ -44,12 +44,6 @@ class LaunchApp(LaunchingCommand):
     """
 
     name = "launch"
-    description = __doc__ or ""
-    examples = cleandoc("""
-    binderprogress launch ./my-repository
-    binderprogress launch https://github.com/binder-examples/requirements --ref master
-    binderprogress launch gh/binder-examples/requirements/HEAD --server https://binder.example.org
-    """)
     aliases = {  # noqa: RUF012 - traitlets' way
         **LaunchingCommand.aliases,
         "ref": "LaunchApp.ref",
@@ -77,8 +71,15 @@ class LaunchApp(LaunchingCommand):
         target = self.target()
         stop = stop_event()
         try:
-            async with self.serving(target.spec) as client:
-                return await self._launch(client, target, stop)
+            with ExitStack() as shown:
+                display = shown.enter_context(self._display())
+                if not self.server:
+                    display.say("Starting a server on this machine")
+                async with self.serving(target.spec) as client:
+                    code = await self._launch(client, target, stop, display, shown)
+            if code == 0 and stop.is_set() and not self.json:
+                print("Stopped.", flush=True)
+            return code
         except ServerUnreachableError as error:
             print(printable(str(error)), file=sys.stderr)
             return UNREACHABLE
@@ -89,21 +90,31 @@ class LaunchApp(LaunchingCommand):
             print(printable(str(error)), file=sys.stderr)
             return FAILED
 
-    async def _launch(self, client: AsyncClient, target: specs.Target, stop: asyncio.Event) -> int:
+    async def _launch(
+        self,
+        client: AsyncClient,
+        target: specs.Target,
+        stop: asyncio.Event,
+        display: Display,
+        shown: ExitStack,
+    ) -> int:
+        display.say("Connecting")
         launch = await run_until_stopped(stop, client.start(self.to_start(target)))
         if launch is None:
+            shown.close()
             print("Interrupted.", file=sys.stderr)
             return INTERRUPTED
         recorder = TraceRecorder()
-        with self._display() as display:
-            last = await run_until_stopped(stop, _watch(client, launch, display, recorder))
+        last = await run_until_stopped(stop, _watch(client, launch, display, recorder))
+        if last is not None and last.phase is not Phase.READY:
+            # Before the display prints how it ended, which is the last line.
+            await self._print_log_link(client, launch)
+            return FAILED
+        # The final state of the bar stays above what is printed now.
+        shown.close()
         if last is None:
             print(f"Interrupted. {await _cancel(client, launch)}", file=sys.stderr)
             return INTERRUPTED
-        if last.phase is not Phase.READY:
-            # The display has printed the reason as the last line.
-            await self._print_log_link(client, launch)
-            return FAILED
         if not self.json:
             print_rows(summarize(recorder.trace()))
         urlpath = self.urlpath or (launch.urlpath if target.refs else target.urlpath)
@@ -133,6 +144,7 @@ class LaunchApp(LaunchingCommand):
             if sys.stdout.isatty():
                 print("The server runs until you press Ctrl-C.", flush=True)
                 await stop.wait()
+                print_line("Stopping the server …")
             else:
                 print("The server stops now, because this is not a terminal.", flush=True)
 

@@ -7,7 +7,6 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable
-from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -48,14 +47,6 @@ class PruneApp(Command):
     """
 
     name = "prune"
-    description = __doc__ or ""
-    examples = cleandoc("""
-    binderprogress prune                      # show what there is
-    binderprogress prune --older-than 30d     # remove what was not used for 30 days
-    binderprogress prune --budget 10G         # keep at most 10 GiB, the most recently used ones
-    binderprogress prune --all --dry-run      # show what --all would remove
-    binderprogress prune --engine podman      # the images of podman
-    """)
     classes = [Standalone, LocalBuilder, Repo2dockerBuilder]  # noqa: RUF012 - traitlets' way
     aliases = {  # noqa: RUF012
         **Command.aliases,

@@ -16,7 +16,6 @@ class ServeApp(ServerCommand):
     """
 
     name = "serve"
-    description = __doc__ or ""
     classes = [Standalone, *CONFIGURABLES]  # noqa: RUF012 - traitlets' way
     aliases = {  # noqa: RUF012 - traitlets' way
         **Command.aliases,

@@ -18,6 +18,7 @@ from ..core.redact import redact
 from ..errors import ConfigError
 from ..launches.reasons import Reasons
 from .base import Command
+from .terminal import ascii_json
 
 __all__ = ["NOTHING_FAILED", "UNEXPLAINED", "WhyApp"]
 
@@ -46,12 +47,6 @@ class WhyApp(Command):
     name = "why"
     takes_arguments = True
     classes = [Reasons]  # noqa: RUF012 - traitlets' way
-    description = __doc__ or ""
-    examples = """
-    binderprogress why build.log
-    repo2docker ./my-repository 2>&1 | binderprogress why
-    binderprogress why --json --rules our-rules.toml build.log
-    """
     aliases = {**Command.aliases, "rules": "Reasons.files"}  # noqa: RUF012 - traitlets' way
     flags = {  # noqa: RUF012
         **Command.flags,
@@ -115,7 +110,7 @@ def _as_json(diagnosis: Diagnosis, numbers: list[int]) -> str:
         "line": diagnosis.line,
         "rule": diagnosis.rule,
     }
-    return escape_json(msgspec.json.encode(shown).decode())
+    return ascii_json(escape_json(msgspec.json.encode(shown).decode()))
 
 
 def _as_text(diagnosis: Diagnosis, numbers: list[int]) -> str:

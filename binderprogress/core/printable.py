@@ -27,6 +27,8 @@ A sequence that is not finished ends with its line, so that it cannot hide the n
 
 _ESCAPES = re.compile(ESCAPES)
 
+_COLOR = re.compile(r"\x1b\[[0-9;]{0,40}m")
+
 _INDENT = "\n    "
 
 _DIRECTIONS = "\u202a-\u202e\u2066-\u2069"
@@ -65,8 +67,20 @@ def escape_json(text: str) -> str:
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def printable(text: str) -> str:
-    """Return text for a terminal, without escape sequences but with its line feeds."""
-    text = _SEPARATOR.sub("\n", _DIRECTION.sub("", plain(text)))
+def printable(text: str, *, colors: bool = False) -> str:
+    """Return text for a terminal, without escape sequences but with its line feeds.
+
+    Parameters
+    ----------
+    text : str
+    colors : bool
+        Keep the escape sequences of colors and fonts (SGR), which only change how text looks.
+    """
+    text = _ESCAPES.sub(_only_color, text) if colors else plain(text)
+    text = _SEPARATOR.sub("\n", _DIRECTION.sub("", text))
     # Printing a lone surrogate would raise.
     return _SURROGATE.sub("\ufffd", text)
+
+
+def _only_color(match: re.Match[str]) -> str:
+    return match[0] if _COLOR.fullmatch(match[0]) else ""

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import re
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from jupyter_core.application import JupyterApp, NoStart, base_aliases, base_flags
 from traitlets import TraitError
-from traitlets.config.loader import KVArgParseConfigLoader
+from traitlets.config.loader import Config
 
 from .._private import readable_by_others
 from .._version import __version__
 from ..core.printable import printable
 from ..errors import BinderProgressError
 from .logs import LogFormatter, RepeatFilter, last_resort
+from .options import Loader, explain
 
 if TYPE_CHECKING:
     from .standalone import Server
@@ -34,6 +34,7 @@ __all__ = [
     "ServerCommand",
     "StopEvent",
     "launch_command",
+    "print_line",
     "serve",
     "stop_event",
 ]
@@ -45,35 +46,29 @@ FAILED, USAGE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 """Exit codes other than 0."""
 
 
-class _Loader(KVArgParseConfigLoader):
-    """Reports mistyped options as errors."""
-
-    def _create_parser(self) -> None:
-        super()._create_parser()
-        error = self.parser.error
-
-        def explain(message: str) -> NoReturn:
-            # traitlets takes an unknown option for one that needs a value. The message names known
-            # options by their trait, which contains a dot.
-            unknown = re.match(r"argument (--?[\w-]+): expected one argument", message)
-            error(f"unknown option: {unknown[1]}" if unknown else message)
-
-        self.parser.error = explain  # type: ignore[method-assign] # the class is chosen by traitlets
-
-    def _handle_unrecognized_alias(self, arg: str) -> None:
-        self.parser.error(f"unknown option: --{arg.lstrip('-')}")
-
-
 class Command(JupyterApp):
     """A command: a traitlets application with an exit code."""
 
     version = __version__
+    description = ""  # traitlets then shows the docstring
     aliases = {**base_aliases, "f": "JupyterApp.config_file"}  # noqa: RUF012 - traitlets' way
     flags = {k: v for k, v in base_flags.items() if k != "y"}  # noqa: RUF012
     # All commands share one config file.
     config_file_name = "binderprogress_config"
     takes_arguments = False
     raise_config_file_errors = True
+
+    def emit_help(self, classes: bool = False) -> Generator[str, None, None]:
+        """Yield the lines of the help, or with `classes` those about all settings."""
+        if not classes:
+            yield from super().emit_help()
+            return
+        yield "Settings:"
+        yield "  On the command line: --Class.setting=value. In the config file: c.Class.setting"
+        yield ""
+        for cls in self._classes_with_config_traits():
+            yield cls.class_get_help()
+            yield ""
 
     def get_default_logging_config(self) -> dict[str, Any]:
         """Return the logging configuration. Loggers of libraries are covered, too."""
@@ -88,9 +83,26 @@ class Command(JupyterApp):
         return config
 
     def _create_loader(self, argv: Any, aliases: Any, flags: Any, classes: Any) -> Any:
-        return _Loader(
-            argv, aliases, flags, classes=classes, log=self.log, subcommands=self.subcommands
+        return Loader(
+            argv,
+            aliases,
+            flags,
+            classes=classes,
+            log=self.log,
+            subcommands=self.subcommands,
+            fail=self.usage,
         )
+
+    def update_config(self, config: Config) -> None:
+        """Apply a configuration. If a value is not valid, exit with a message."""
+        try:
+            super().update_config(config)
+        except TraitError as error:
+            self.usage(explain(error, self._given(), self.aliases))
+
+    def _given(self) -> Config:
+        # It is empty until the command line was read; what is applied then is what it says.
+        return self.cli_config or self.config
 
     def exit(self, exit_status: int | str | None = 0) -> None:
         """Exit. traitlets calls this with 1 if an option is not valid, which is a usage error."""
@@ -157,7 +169,12 @@ class Command(JupyterApp):
         super().start()
         if self.extra_args and not self.takes_arguments:
             self.usage(f"Unexpected argument: {self.extra_args[0]!r}.")
-        sys.exit(run(self.main()))
+        try:
+            code = run(self.main())
+        except TraitError as error:
+            self.usage(explain(error, self._given(), self.aliases))
+            raise
+        sys.exit(code)
 
     async def main(self) -> int:
         """Do the work and return the exit code."""
@@ -179,11 +196,13 @@ def run(main: Coroutine[Any, Any, int]) -> int:
     except BinderProgressError as error:
         print(printable(str(error)), file=sys.stderr)
         return FAILED
-    except TraitError as error:
-        print(f"Invalid setting: {error}", file=sys.stderr)
-        return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def print_line(sentence: str) -> None:
+    """Print a sentence. In a terminal, it overwrites the ``^C`` that Ctrl-C has left."""
+    print(f"\r{sentence}" if sys.stdout.isatty() else sentence, flush=True)
 
 
 class StopEvent(asyncio.Event):
@@ -240,7 +259,10 @@ class ServerCommand(Command):
             # Ctrl-C is from a person, who wants nothing to stay. A supervisor sends SIGTERM, and
             # starts the next server.
             restarts = stop.number is signal.SIGTERM and not standalone.end_launches
+            if stop.number is signal.SIGINT:
+                print_line("Stopping …")
             await standalone.stop(hand_over=restarts)
+        print("Stopped. The next server goes on with its launches." if restarts else "Stopped.")
         return 0
 
 

@@ -120,7 +120,6 @@ class JupyterHubServiceApp(ServerCommand):
     """
 
     name = "hub-service"
-    description = __doc__ or ""
     classes = [JupyterHubService, *CONFIGURABLES]  # noqa: RUF012 - traitlets' way
     aliases = {  # noqa: RUF012 - traitlets' way
         **Command.aliases,

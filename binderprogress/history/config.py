@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 from typing import Any
 
 from platformdirs import user_data_path
@@ -48,6 +49,24 @@ class History(LoggingConfigurable):
         "are lost, and counted.",
     ).tag(config=True)
 
+    def file(self) -> Path | None:
+        """Return the SQLite file of the history. None if it has none, or has another database."""
+        if self.url is None:
+            return _default_file()
+        if importlib.util.find_spec("sqlalchemy") is None:
+            return None
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        try:
+            url = make_url(self.url)
+        except ArgumentError:
+            return None  # `open` explains it
+        name = url.database or ":memory:"
+        if url.get_backend_name() != "sqlite" or name.startswith((":", "file:")):
+            return None
+        return Path(name).expanduser()
+
     def open(self) -> HistoryStore:
         """Open the history. This blocks until the database responds.
 
@@ -77,9 +96,8 @@ class History(LoggingConfigurable):
         }
         if self.url is not None:
             return Database(self.url, **options)
-        path = user_data_path("binderprogress") / "history.sqlite"
         try:
-            return Database(f"sqlite:///{path}", **options)
+            return Database(f"sqlite:///{_default_file()}", **options)
         except ConfigError as error:
             # The default must not keep the server from starting, as with a read-only home folder.
             return self._without(str(error))
@@ -89,3 +107,7 @@ class History(LoggingConfigurable):
             raise ConfigError(f"c.History.url cannot be used: {why}")
         self.log.warning("The history of launches is disabled: %s", why)
         return NoHistory()
+
+
+def _default_file() -> Path:
+    return user_data_path("binderprogress") / "history.sqlite"

@@ -80,3 +80,19 @@ def test_without_a_history(env: dict[str, str]) -> None:
     done = cli("history", "rebuild", "--url=", env=env)
     assert (done.returncode, done.stdout) == (1, "")
     assert "Name its database with --url." in done.stderr
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_history_that_is_not_there_is_not_made(
+    named: bool, env: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "folder" / "history.sqlite"
+    arguments = ["--url", f"sqlite:///{file}"] if named else []
+    done = cli(
+        *("history", "rebuild", *arguments), env={**env, "XDG_DATA_HOME": str(tmp_path / "data")}
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "There is no history at " in done.stderr
+    assert "Name its database with --url." in done.stderr
+    assert not list(tmp_path.rglob("*.sqlite*"))
+    assert not file.parent.exists()

@@ -9,12 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from traitlets.utils.importstring import import_item
 
 from binderprogress import __version__
-from binderprogress.cli.app import BinderProgressApp, main
-from binderprogress.cli.check import CheckApp
-from binderprogress.cli.history import HistoryApp, RebuildApp
-from binderprogress.cli.launch import LaunchApp
+from binderprogress.cli.app import APPS, main
 
 BIN = Path(sys.executable).parent
 
@@ -46,7 +44,7 @@ def test_help_names_the_commands_and_their_options(env: dict[str, str]) -> None:
     done = cli("--help", env=env)
     assert done.returncode == 0
     for word in ("serve", "launch", "check", "history", "demo"):
-        assert f"\n{word}\n" in done.stdout
+        assert f"\n  {word} " in done.stdout
     done = cli("launch", "--help", env=env)
     assert done.returncode == 0
     for word in ("--ref", "--server", "--json", "--no-open", "--engine", "130 if interrupted"):
@@ -130,14 +128,39 @@ WRONG = {
     "no command of the history": (["history"], ""),
     "unknown command of the history": (["history", "erase"], "Unknown command: 'erase'."),
     "rebuild takes no argument": (["history", "rebuild", "x"], "Unexpected argument: 'x'."),
-    "unknown command": (["lunch"], "Unknown command: 'lunch'."),
-    "unknown option": (["--nonsense"], "unknown option: --nonsense"),
-    "unknown option of a command": (["serve", "--prot=1"], "unknown option: --prot"),
-    "option without its value": (["launch", "x", "--ref"], "expected one argument"),
+    "unknown command": (["lunch"], "Unknown command: 'lunch'. Did you mean launch?"),
+    "unknown option": (["--nonsense"], "Unknown option: --nonsense."),
+    "unknown option of a command": (
+        ["serve", "--prot=1"],
+        "Unknown option: --prot. Did you mean --port?",
+    ),
+    "unknown flag": (
+        ["demo", "--no-brwser"],
+        "Unknown option: --no-brwser. Did you mean --no-browser?",
+    ),
+    "unknown setting": (
+        ["serve", "--Standalone.prot=1"],
+        "Unknown setting: --Standalone.prot. Did you mean --Standalone.port?",
+    ),
+    "setting of an unknown class": (
+        ["serve", "--LaunchManger.max_launches=1"],
+        "Unknown setting: --LaunchManger.max_launches. Did you mean --LaunchManager.max_launches?",
+    ),
+    "unknown command before an option": (
+        ["chek", ".", "--json"],
+        "Unknown command: 'chek'. Did you mean check?",
+    ),
+    "option without its value": (["launch", "x", "--ref"], "--ref needs a value."),
     "config of no command": (["--generate-config"], "binderprogress serve --generate-config"),
     "serve takes no argument": (["serve", "all"], "Unexpected argument: 'all'."),
-    "no number": (["serve", "--port=abc"], "expected an int, not the str 'abc'"),
-    "no port": (["serve", "--port", "99999"], "should not be greater than 65535"),
+    "no number": (["serve", "--port=abc"], "--port: expected an int, not the str 'abc'"),
+    "no port": (["serve", "--port", "99999"], "--port: should not be greater than 65535"),
+    "no port of a setting": (
+        ["serve", "--Standalone.port=99999"],
+        "--port: should not be greater than 65535",
+    ),
+    "no days": (["serve", "--History.keep_days=-1"], "--History.keep_days: should not be less"),
+    "no shell": (["completion", "csh"], "Name a shell: bash, zsh, fish."),
     "no engine": (
         ["launch", "gh/a/b/c", "--engine=rkt"],
         "any of ['local', 'docker', 'podman', 'kubernetes']",
@@ -159,7 +182,7 @@ WRONG = {
         ["check", "gh/a/b/c", "--notebook", "x.ipynb", "--all-notebooks"],
         "--notebook and --all-notebooks cannot be used together.",
     ),
-    "no time": (["check", "gh/a/b/c", "--timeout=0"], "should not be less than 0.1"),
+    "no time": (["check", "gh/a/b/c", "--timeout=0"], "--timeout: should not be less than 0.1"),
     "no folder for a report": (
         ["check", "gh/a/b/c", "--junit", "/nowhere/report.xml"],
         "The folder of '/nowhere/report.xml' does not exist.",
@@ -179,8 +202,8 @@ def test_wrong_usage(
     env: dict[str, str],
 ) -> None:
     monkeypatch.setenv("JUPYTER_CONFIG_DIR", env["JUPYTER_CONFIG_DIR"])
-    for app in (BinderProgressApp, CheckApp, HistoryApp, LaunchApp, RebuildApp):
-        app.clear_instance()
+    for path in (*APPS.values(), "cli.history.RebuildApp", "cli.app.BinderProgressApp"):
+        import_item(f"binderprogress.{path}").clear_instance()
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     written = capfd.readouterr()

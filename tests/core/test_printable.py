@@ -80,3 +80,22 @@ def test_printable_text_has_no_control_characters(text: str) -> None:
     shown = printable(text)
     shown.encode()
     assert not [c for c in shown if unicodedata.category(c) == "Cc" and c not in "\n\t"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("\x1b[31mred\x1b[0m", "\x1b[31mred\x1b[0m"),
+        ("\x1b[38;5;208morange\x1b[m", "\x1b[38;5;208morange\x1b[m"),
+        # Not colors, or none that a terminal surely ends.
+        ("\x1b[2J\x1b[Htop", "top"),
+        ("\x1b[>4;2mkeys", "keys"),
+        ("\x1b[" + "1;" * 50 + "mlong", "long"),
+        ("\x9b31mC1", "C1"),
+        ("\x1b]0;\x1b[31mtitle\x07", "\x1b[31mtitle"),
+        ("\u202e\x1b[31mred", "\x1b[31mred"),
+    ],
+)
+def test_colors_can_be_kept(text: str, shown: str) -> None:
+    assert printable(text, colors=True) == shown
