@@ -222,6 +222,8 @@ class TerminalDisplay:
         step = Text(self._transient or printable(event.step))
         times = Text(f"{elapsed} · {remaining}" if remaining else elapsed, style="dim")
         if self._console.width < _NARROW:
+            if len(times) > self._console.width:
+                times = Text(remaining, style="dim")
             lines = [step, times] if step else [times]
             for line in lines:
                 line.truncate(self._console.width)

@@ -98,7 +98,6 @@ class LaunchApp(LaunchingCommand):
         display: Display,
         shown: ExitStack,
     ) -> int:
-        display.say("Connecting")
         launch = await run_until_stopped(stop, client.start(self.to_start(target)))
         if launch is None:
             shown.close()

@@ -207,7 +207,9 @@ def test_a_failure_in_plain_text(launch: Launch, server: Server) -> None:
     done = launch(bad, "--server", server.url)
     assert (done.returncode, done.stderr) == (1, "")
     assert "== Failed" in done.stdout
-    *_, reason, log = sentences(done.stdout)
+    *_, log, ending = sentences(done.stdout)
+    how, reason = ending.split(". ", 1)
+    assert re.fullmatch(r"The launch failed after \d+ s", how)
     assert reason == (
         "The requirement six==99.99 cannot be satisfied. Correct the name or the version in "
         "requirements.txt."
