@@ -13,26 +13,45 @@ from urllib.parse import urlsplit
 import pytest
 
 from ..support.faultyproxy import proxy_in_thread
+from ..support.hublogin import by_token
+from ..support.inside import Status, inside
 from ..support.replay import Stage, stage
 
 PACKAGE = "@jupyterhub/binderhub-client@0.5.0"
 SPEC = "gh/ada/penguins/HEAD"
 
 # What a browser has and Node.js has not: a window, a document, and errors that nobody catches end
-# nothing. Then what BinderHub's page does: print what comes, and close when it is over.
-PAGE = """\
+# nothing.
+BROWSER = """\
 globalThis.window = globalThis;
 globalThis.document = { cookie: "", addEventListener() {}, removeEventListener() {} };
 process.on("unhandledRejection", () => {});
 console.log = () => {};
 const { BinderRepository } = await import("@jupyterhub/binderhub-client/client.js");
+"""
+# What BinderHub's page does: print what comes, and close when it is over.
+PAGE = f"""\
+{BROWSER}
 const [hub, spec, after] = process.argv.slice(2);
 const repository = new BinderRepository(spec, new URL("build/", hub));
-for await (const event of repository.fetch()) {
-  process.stdout.write(`${JSON.stringify(event)}\\n`);
+for await (const event of repository.fetch()) {{
+  process.stdout.write(`${{JSON.stringify(event)}}\\n`);
   if (event.phase === "failed") repository.close();
   if (event.phase === "ready") setTimeout(() => repository.close(), Number(after)).unref();
-}
+}}
+"""
+
+
+# How jupyterhub-fancy-profiles builds an image on JupyterHub's spawn page.
+BUILDER = f"""\
+{BROWSER}
+const [hub, spec, apiToken] = process.argv.slice(2);
+const address = new URL("/services/binder/build/", hub);
+const image = new BinderRepository(spec, address, {{ apiToken, buildOnly: true }});
+for await (const event of image.fetch()) {{
+  process.stdout.write(`${{JSON.stringify(event)}}\\n`);
+  if (event.phase === "failed" || event.phase === "ready") image.close();
+}}
 """
 
 
@@ -42,6 +61,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("binderhub-client")
     (folder / "package.json").write_text("{}")
     (folder / "page.mjs").write_text(PAGE)
+    (folder / "builder.mjs").write_text(BUILDER)
     command = ["npm", "install", "--prefer-offline", "--no-audit", "--no-fund", PACKAGE]
     subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=120)
     return folder
@@ -150,3 +170,27 @@ def test_who_does_not_close_is_kept_for_a_while(page: Path) -> None:
         with watching(page, server.url, close_after=60_000) as events:
             ends = [event["phase"] for event in events][-2:]
         assert ends == ["ready", "failed"]
+
+
+@pytest.mark.parametrize("succeeds", [True, False])
+def test_fancy_profiles_builds_an_image(page: Path, succeeds: bool) -> None:
+    """It reads messages until there is the name of an image, and asks with a token of the user."""
+    settings = {"auth_enabled": True, "enable_api_only_mode": True, "base_url": "/services/binder/"}
+    with inside(BinderHub=settings) as server:
+        token = by_token("ann")["Authorization"].removeprefix("token ")
+        command = ["node", "builder.mjs", server.url, "gh/a/b/HEAD", token]
+        with subprocess.Popen(command, cwd=page, stdout=subprocess.PIPE, text=True) as process:
+            build = server.build()
+            build.say("Step 1/2 : FROM scratch\n")
+            build.end(*([] if succeeds else [Status.FAILED]))
+            events = list(Events(process))
+            assert process.wait(timeout=20) == 0
+        # The page writes all messages into a terminal.
+        assert all(isinstance(event["message"], str) for event in events)
+        assert any("Step 1/2" in event["message"] for event in events)
+        if succeeds:
+            assert events[-1]["phase"] == "ready"
+            assert events[-1]["imageName"] == build.image_name
+        else:
+            assert "failed" in [event["phase"] for event in events]
+        assert server.launcher.launched == []

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 Z2JH = os.environ.get("BINDERPROGRESS_Z2JH_SOURCE", "")
+SERVICE = os.environ.get("BINDERPROGRESS_BINDERHUB_SERVICE_SOURCE", "")
 BINDERHUB = os.environ.get("BINDERPROGRESS_BINDERHUB_SOURCE", "")
 TAG = "1.2.3"
 
@@ -42,6 +43,17 @@ def binderhub_chart(folder: Path, z2jh: Path) -> Path:
     version = yaml.safe_load(file.read_text())["version"]
     file.write_text(file.read_text().replace(version, dependency["version"]))
     return _released(chart)
+
+
+def service_chart(folder: Path) -> Path:
+    """Copy the chart binderhub-service."""
+    if not SERVICE:
+        pytest.skip("BINDERPROGRESS_BINDERHUB_SERVICE_SOURCE names no checkout")
+    source = folder / "binderhub-service"
+    shutil.copytree(SERVICE, source, ignore=shutil.ignore_patterns(".git"))
+    generate = [sys.executable, str(source / "tools/generate-json-schema.py")]
+    subprocess.run(generate, check=True, stdout=subprocess.DEVNULL, timeout=60)
+    return _released(source / "binderhub-service")
 
 
 def _released(chart: Path) -> Path:

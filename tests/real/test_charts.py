@@ -17,7 +17,7 @@ from ..support.cluster import Cluster, Namespace
 from ..support.cluster_apply import apply
 from ..support.kustomize import KUBERNETES, Manifest, composed, only
 from ..support.network_policies import Peer, allowed
-from .charts import TAG, binderhub_chart, rendered, z2jh_chart
+from .charts import TAG, binderhub_chart, rendered, service_chart, z2jh_chart
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +156,35 @@ def test_binderhubs_configuration_installs_it(binderhub: list[Manifest]) -> None
     assert given == values("binderhub/values.yaml")["extraConfig"]["binderprogress"]
     # This is what runs it.
     assert "extraConfig" in files["binderhub_config.py"]
+
+
+@pytest.fixture(scope="module")
+def binderhub_service(tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
+    chart = service_chart(tmp_path_factory.mktemp("binderhub-service"))
+    return rendered(chart, values("binderhub/service-values.yaml"), "builds")
+
+
+def test_what_binderhub_service_makes_of_our_values_is_valid(
+    binderhub_service: list[Manifest],
+) -> None:
+    assert valid(binderhub_service)
+    (container,) = only(binderhub_service, "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "registry.example.org/binderhub-service-progress:1"
+    writable = {each["mountPath"] for each in container["volumeMounts"] if not each.get("readOnly")}
+    (data,) = [each["value"] for each in container["env"] if each["name"] == "XDG_DATA_HOME"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert data in writable
+    files = secret(binderhub_service, only(binderhub_service, "Deployment")["metadata"]["name"])
+    code = yaml.safe_load(files["chart-config.yaml"])["extraConfig"]["binderprogress"]
+    assert "install(c)" in code
+
+
+@pytest.mark.kubernetes
+@asynchronous(120)
+async def test_a_real_cluster_takes_binderhub_service(
+    binderhub_service: list[Manifest], cluster: Cluster
+) -> None:
+    name = only(binderhub_service, "Deployment")["metadata"]["name"]
+    async with cluster.admin() as admin, admin.namespace() as namespace:
+        await apply(admin, namespace, binderhub_service)
+        await pods(namespace, {name: 1})
