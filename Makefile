@@ -13,8 +13,8 @@ STATIC := share/binderprogress/static
 JS_SOURCES := $(shell find js/src js/scripts js/public -type f 2>/dev/null) js/package.json js/package-lock.json \
   js/tsconfig.json js/vite.config.ts
 
-# Processes of the tests outside the core.
-WORKERS ?= $(shell n=$$(( 2 * $$(getconf _NPROCESSORS_ONLN) )); echo $$(( n > 12 ? 12 : n )))
+# Processes of the tests outside the core. They wait more than they compute.
+WORKERS ?= $(shell n=$$(( 3 * $$(getconf _NPROCESSORS_ONLN) )); echo $$(( n > 12 ? 12 : n )))
 
 # Of `make fuzz`; no target means all.
 SECONDS_EACH := $(or $(SECONDS),60)
@@ -58,8 +58,7 @@ test-py: test-core test-rest
 test-core:
 	$(BIN)/python -m pytest tests/core --numprocesses=2 --cov --cov-fail-under=100
 
-# These tests wait more than they compute, so there are two processes for each processor. Beside them,
-# two at a time, each fuzz target runs for some seconds at the lowest priority.
+# Beside them, two at a time, each fuzz target runs for some seconds at the lowest priority.
 test-rest:
 	@log=$$(mktemp); nice -n 19 $(BIN)/python -m tests.fuzz --seconds=15 >"$$log" 2>&1 & fuzz=$$!; \
 	trap 'kill $$fuzz 2>/dev/null || true; rm -f "$$log"' EXIT; \
