@@ -33,7 +33,10 @@ from .links import launch_link
 from .origins import origin_of, scheme_of
 from .security_headers import LOCAL_HOSTS, set_security_headers
 
-__all__ = ["ApiHandler", "Handler", "content_security_policy"]
+__all__ = ["FORM", "ApiHandler", "Handler", "content_security_policy"]
+
+FORM = "link"
+"""The purpose of the tickets of forms. It is not a valid spec, so links cannot use them."""
 
 _TEMPORARY = (HistoryUnavailableError, ServerStoppingError, StorageError, TooManyRequestsError)
 """Errors that say after how long to try again."""
@@ -126,6 +129,13 @@ class Handler(RedactedLogHandler):
         """
         ticket = self.make_ticket(str(spec))
         return launch_link(base_url or self.web.base_url, spec, urlpath, ticket=ticket)
+
+    def form_variables(self) -> dict[str, Any]:
+        """Return what the templates with a form that launches a repository need."""
+        return {
+            "ticket": self.make_ticket(FORM),
+            "xsrf": self.xsrf_token.decode() if self.web.access.lists else "",
+        }
 
     def make_ticket(self, purpose: str) -> str:
         """Return a one-time ticket for the page in this response.
@@ -300,7 +310,14 @@ class Handler(RedactedLogHandler):
         """Send an error page with one sentence. Tracebacks go to the log only."""
         message, status = _explain(status_code, kwargs.get("exc_info"))
         self.set_error_status(status, kwargs.get("exc_info"))
-        self.finish(self.web.render("error.html", status=status, message=message))
+        # With logins, the form needs a user.
+        is_known = bool(self.user) or not self.web.access.lists
+        has_form = status in {400, 404} and is_known and "link" in dict(self.web.nav)
+        variables = self.form_variables() if has_form else {}
+        page = self.web.render(
+            "error.html", status=status, message=message, has_form=has_form, **variables
+        )
+        self.finish(page)
 
 
 class ApiHandler(Handler):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client.registry import Collector
-from traitlets import Bool, Float, Integer, List, Unicode, validate
+from traitlets import Bool, Enum, Float, Integer, List, Unicode, validate
 from traitlets.config import LoggingConfigurable
 
 from .._daemon_threads import DaemonThreads
 from .._share import share_path
 from .._version import __version__
+from ..core.events import is_http_url
 from ..errors import ServerStoppingError
 from ..launches import Fanout, LaunchManager
 from .access import Access, Everyone
@@ -58,7 +59,9 @@ class Web(LoggingConfigurable):
     hosts : Hosts, optional
         Chooses the host of each launch, if the launches of a browser are to have the same one.
     front_page : mapping, optional
-        Additional variables for the template of the front page.
+        "engine", which the front page names, and "hub_url", to which the navigation links.
+    pages : collection of str, optional
+        Paths of the pages besides the front page.
     static_path, badge_path : str, optional
         Paths of the static files and of the badge, relative to the base URL.
     origins_setting : str, optional
@@ -115,6 +118,17 @@ class Web(LoggingConfigurable):
         10.0,
         help="Seconds to wait for the history's database. Then /api/stats, /api/popular and /stats "
         "answer with 503. Launches do not wait for it.",
+    ).tag(config=True)
+
+    open_ready = Enum(
+        ["none", "same-tab", "new-tab"],
+        default_value="none",
+        help="""
+        What the launch page does when the server is ready, besides showing the link: "same-tab"
+        opens it in place of the launch page, as BinderHub's page does, and "new-tab" in a new tab,
+        if the browser allows it. A link may choose with ?open=same-tab. Launches that were not
+        started in this tab are never opened by themselves.
+        """,
     ).tag(config=True)
 
     trust_proxy = Bool(
@@ -186,6 +200,7 @@ class Web(LoggingConfigurable):
         collectors: Sequence[Collector] = (),
         hosts: Hosts | None = None,
         front_page: Mapping[str, Any] | None = None,
+        pages: Collection[str] = ("launches", "link", "stats"),
         static_path: str = "static/",
         badge_path: str = "badge.svg",
         origins_setting: str = "c.Web.allowed_origins",
@@ -220,7 +235,9 @@ class Web(LoggingConfigurable):
         self.hosts = hosts
         """Chooses the host of each launch, if there are several."""
         self.front_page: dict[str, Any] = {"engine": "", "hub_url": "", **(front_page or {})}
-        """Additional variables for the template of the front page."""
+        """What the pages say about this server: "engine", and "hub_url"."""
+        self.nav = [(path, label) for path, label in self._pages() if path in pages]
+        """Paths and names of the pages that each page links to."""
         self.static_path = static_path
         """Path of the static files, relative to the base URL."""
         self.collectors = [LaunchCollector(launches), ReplicaCollector(launches.replicas)]
@@ -269,6 +286,12 @@ class Web(LoggingConfigurable):
             undefined=jinja2.StrictUndefined,
         )
 
+    def _pages(self) -> Iterator[tuple[str, str]]:
+        if self.access.lists:
+            yield "launches", "Your launches"
+        yield "link", "Create a link"
+        yield "stats", "Statistics"
+
     def render(self, template: str, **variables: Any) -> str:
         """Return a page as HTML.
 
@@ -279,11 +302,14 @@ class Web(LoggingConfigurable):
         **variables
             Variables for the template.
         """
+        hub_url = self.front_page["hub_url"]
         return self._templates.get_template(template).render(
             base_url=self.base_url,
             static_path=self.static_path,
             static_url=self.base_url + self.static_path,
             version=__version__,
             lists=self.access.lists,
-            **variables,
+            nav=self.nav,
+            hub_url=hub_url if is_http_url(hub_url) else "",
+            **{"here": "", **variables},
         )

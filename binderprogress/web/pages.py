@@ -12,7 +12,7 @@ from ..core.events import is_http_url
 from ..core.specs import Spec, Target, is_address
 from ..core.urlpaths import requested_urlpath
 from ..errors import BadRequestError, NotFoundError
-from .base import Handler
+from .base import FORM, Handler
 from .links import APPS, TICKET, app_path, check_urlpath, launch_link, snippets
 from .security_headers import IMAGE_POLICY
 
@@ -24,9 +24,6 @@ __all__ = [
     "NotFoundHandler",
     "PictureHandler",
 ]
-
-_FORM = "link"
-"""The purpose of the link page's ticket. It is not a valid spec, so links cannot use it."""
 
 
 class FrontHandler(Handler):
@@ -44,10 +41,15 @@ class FrontHandler(Handler):
             }
             for item in gallery.items.values()
         ]
-        site, more = self.caller.base_url, dict(self.web.front_page)
-        if not is_http_url(more["hub_url"]):
-            more["hub_url"] = ""
-        self.finish(self.web.render("index.html", cards=cards, site=site, **more))
+        self.finish(
+            self.web.render(
+                "index.html",
+                cards=cards,
+                site=self.caller.base_url,
+                engine=self.web.front_page["engine"],
+                **self.form_variables(),
+            )
+        )
 
 
 class PictureHandler(Handler):
@@ -141,8 +143,7 @@ class LinkHandler(Handler):
                 made=made,
                 launched=launched,
                 try_link=try_link,
-                ticket=self.make_ticket(_FORM),
-                xsrf=self.xsrf_token.decode() if self.web.access.lists else "",
+                **self.form_variables(),
                 badge_path=self.web.badge_path,
                 origins_setting=self.web.origins_setting,
                 **self.choices(),
@@ -158,12 +159,12 @@ class LinkHandler(Handler):
     def _redirect_to_snippets(self, **values: str) -> None:
         values = {"provider": self.get_argument("provider", ""), **values}
         query = urlencode({name: value for name, value in values.items() if value})
-        self.redirect(f"{self.web.base_url}link?{query}", status=303)
+        self.redirect(f"{self.web.base_url}link?{query}#made", status=303)
 
     def _launch(self, spec: Spec, path: str) -> None:
         """Redirect to the launch page."""
         # Attack: a page of another site sends the browser here with a repository of its choice.
-        ours = self.web.tickets.use(self.get_body_argument("launch", ""), self.user, _FORM)
+        ours = self.web.tickets.use(self.get_body_argument("launch", ""), self.user, FORM)
         ticket = self.web.tickets.make(self.user, str(spec)) if ours else ""
         link = launch_link(self.web.base_url, spec, path, ticket=ticket)
         self.redirect(link, status=303)
@@ -197,6 +198,10 @@ class LinkHandler(Handler):
             return await self.read_address(repo), {}
         except BadRequestError as error:
             return target, {field: str(error)}
+
+
+_OPENS = {"none", "same-tab", "new-tab"}
+"""Values of the element's attribute `open`."""
 
 
 def _opened_path(target: Target, app: str) -> str:
@@ -234,8 +239,15 @@ class LaunchPageHandler(Handler):
                 provider=specs.PROVIDERS.get(spec.provider, spec.provider),
                 urlpath=urlpath,
                 ask=self._asks(spec),
+                open=self._open,
             )
         )
+
+    @property
+    def _open(self) -> str:
+        """What the page does when the server is ready; see `Web.open_ready`."""
+        wanted: str = self.get_query_argument("open", "")
+        return wanted if wanted in _OPENS else self.web.open_ready
 
     async def _redirect_to_spec(self, text: str) -> None:
         """Redirect from /v2/<address> to the launch page of its spec."""

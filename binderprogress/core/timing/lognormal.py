@@ -25,9 +25,6 @@ SIGMA = 0.9
 SHORTEST = 0.05
 """Seconds. Shorter durations are treated as this long."""
 
-SIGMA = 0.9
-"""Standard deviation of ln(duration): unknown repositories differ by a factor of about 2.5."""
-
 QUARTILE, NINTH = 0.6744897501960817, 1.2815515655446004
 """The upper quartile and the ninth decile of the standard normal distribution."""
 

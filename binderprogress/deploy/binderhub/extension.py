@@ -115,6 +115,8 @@ class BinderProgress(LoggingConfigurable):
             # BinderHub serves its own badge at /badge.svg.
             badge_path=f"{static_path}badge.svg",
             origins_setting="c.BinderHub.cors_allow_origin",
+            # BinderHub's own pages have their own navigation.
+            pages=("launches", "link", "stats") if self.page == "ours" else ("stats",),
             **_login(hub, settings),
         )
         cleanups = CleanupCollector(lambda: len(launcher.cleanups.outstanding()))

@@ -106,7 +106,9 @@ class BinderHubLinkHandler(Guarded, LinkHandler):
         """Read what was typed, in the form that the selected provider expects."""
         prefix = self.choices()["provider"]
         try:
-            if prefix in specs.PROVIDERS and specs.has_host(repo):
+            # On the front page, nobody selects a provider.
+            is_free = not self.get_argument("provider", "")
+            if is_free or (prefix in specs.PROVIDERS and specs.has_host(repo)):
                 # The host of an address takes precedence over the selected provider.
                 target = specs.read_address(repo, ref)
                 spec = self.find_spec(target.spec.provider, str(target.spec).partition("/")[2])

@@ -10,6 +10,7 @@ const launched = fragment.get("launch");
 if (launched && !isStartedHere(launched)) {
   // Attack: a link to the attacker's own launch of a trusted repository, with a modified server.
   document.querySelector('[data-part="not-ours"]')?.removeAttribute("hidden");
+  element.setAttribute("open", "none");
 }
 
 // Set attributes before the element is defined: without `launch`, it would start another launch.
