@@ -90,7 +90,6 @@ class Channel:
         self._is_discarded = False
         self.is_followed = False
         """Whether it shows what another replica stores."""
-        self._unwatch: Callable[[], None] = _nothing
 
     # -- writing
 
@@ -139,8 +138,6 @@ class Channel:
         self.ended = self.closed = state.closed
         self.newest = newest
         self._is_created = True
-        if not state.closed:
-            self._unwatch = self._store.watch(self.id, self._advance)
 
     def follow(self, state: ChannelState, newest: Encoded | None) -> None:
         """Show what another replica has stored. Nothing can be written here.
@@ -237,7 +234,6 @@ class Channel:
         self.ended = True
         self._give_back(self.size)
         self.unstored.clear()
-        self._unwatch()
         self.on_failure = _nothing
         self._is_created = self._is_idle = False
         self._is_discarded = True
@@ -348,7 +344,11 @@ class Channel:
         self._storing = ()
 
     def _advance(self, last: int, closed: bool) -> None:
-        """Show what is stored. A store may report it before and after `append` returns."""
+        """Show what is stored.
+
+        Only this channel's own requests say that: if another replica has taken it over, what that
+        stores under the same numbers is not what was written here.
+        """
         if self.last < last <= self.written:
             self.last = last
             self.newest = self._storing[last - self._storing[0].id]
@@ -358,8 +358,6 @@ class Channel:
         if self._window is not None:
             # The store has the rest in its database.
             self._give_back(self.size - (0 if closed else self._window))
-        if closed:
-            self._unwatch()
         self.changed.notify()
 
     def _give_back(self, size: int) -> None:

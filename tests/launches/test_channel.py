@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from binderprogress.channels.base import ChannelStore, Meter
+from binderprogress.channels.durable import ChannelState
 from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.events import Encoded, Event
 from binderprogress.core.phases import Phase
@@ -268,3 +269,22 @@ async def test_a_channel_fails_if_what_comes_before_cannot_be_stored() -> None:
     with pytest.raises(StorageError, match="No space left"):
         await tail.flush()
     await channels.close()
+
+
+@asynchronous(30)
+async def test_what_another_replica_stores_under_its_numbers_is_not_shown_as_its_own() -> None:
+    """A paused owner wakes up, and wants to go on with a channel that another replica has."""
+    store = MemoryChannelStore()
+    await store.create("a channel")
+    await store.append("a channel", [Encoded.of(event(1))], expected=0)
+    channel = Channels(store).make("a channel")
+    channel.restore(ChannelState(first=1, last=1, closed=False), Encoded.of(event(1)))
+    channel.open()
+    await channel.flush()
+    write(channel, 3)
+    others = [Encoded.of(event(number)) for number in (2, 3, 4)]
+    await store.append("a channel", others, expected=1)
+    assert channel.last == 1 and channel.newest is not None and channel.newest.id == 1
+    with pytest.raises(StorageError):
+        await channel.flush()
+    assert channel.last == 1
