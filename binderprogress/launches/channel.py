@@ -331,10 +331,9 @@ class Channel:
                 tried = True
                 raise error
             if tried and (durable := self._work.durable) is not None:
-                # The connection may have been lost after the events were stored. Nobody else
-                # can have appended.
+                # The connection may have been lost after the events were stored.
                 state = await durable.describe(self.id)
-                if state.last == batch[-1].id:
+                if state.last == batch[-1].id and await self._has_stored(batch[-1]):
                     return
             tried = True
             await self._store.append(self.id, batch, expected=batch[0].id - 1)
@@ -342,6 +341,11 @@ class Channel:
         await self._work.attempt(append)
         self._advance(batch[-1].id, False)
         self._storing = ()
+
+    async def _has_stored(self, event: Encoded) -> bool:
+        """Whether the store has this event, and not one of another replica."""
+        found = await self._store.read(self.id, event.id - 1, limit=1)
+        return bool(found) and found[0].sse == event.sse
 
     def _advance(self, last: int, closed: bool) -> None:
         """Show what is stored.
