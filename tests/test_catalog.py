@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from binderprogress.core.build_queue import place_step
 from binderprogress.core.log.reasons import REASONS
 from binderprogress.core.log.steps import LAYER_LABELS
 
@@ -35,6 +36,7 @@ def test_reasons_are_the_servers() -> None:
 def test_steps_are_the_servers() -> None:
     said = {
         "step.step.numbered": "Step {index} of {total}",
+        "step.queued.numbered": place_step(7).label.replace("7", "{index}"),
         **{
             f"step.{key}.numbered": label.format("{index}", "{total}")
             for key, label in LAYER_LABELS.items()

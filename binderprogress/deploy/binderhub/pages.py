@@ -11,6 +11,7 @@ import jwt
 import msgspec
 
 from ...core import specs
+from ...core.archive_specs import DOI
 from ...core.specs import Spec, Target
 from ...errors import BinderProgressError
 from ...web.own_launches import OwnLaunchesPageHandler
@@ -106,9 +107,9 @@ class BinderHubLinkHandler(Guarded, LinkHandler):
         """Read what was typed, in the form that the selected provider expects."""
         prefix = self.choices()["provider"]
         try:
-            # On the front page, nobody selects a provider.
-            is_free = not self.get_argument("provider", "")
-            if is_free or (prefix in specs.PROVIDERS and specs.has_host(repo)):
+            # On the front page, nobody selects a provider for a DOI.
+            is_doi = DOI.fullmatch(repo) and not self.get_argument("provider", "")
+            if is_doi or (prefix in specs.PROVIDERS and specs.has_host(repo)):
                 # The host of an address takes precedence over the selected provider.
                 target = specs.read_address(repo, ref)
                 spec = self.find_spec(target.spec.provider, str(target.spec).partition("/")[2])
