@@ -19,7 +19,7 @@ WORKERS ?= $(shell n=$$(( 3 * $$(getconf _NPROCESSORS_ONLN) )); echo $$(( n > 12
 # Of `make fuzz`; no target means all.
 SECONDS_EACH := $(or $(SECONDS),60)
 
-.PHONY: help install demo faults fuzz test test-core test-py test-rest test-image test-lowest test-js lint format lock bench docs os-packages kubernetes clean
+.PHONY: help install demo faults fuzz test test-core test-py test-rest test-image test-kubernetes test-lowest test-js lint format lock bench docs os-packages kubernetes clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ test-rest:
 
 test-image: install ## the image for Kubernetes: build it, and start it as the manifests do
 	BINDERPROGRESS_TEST_IMAGE=yes $(BIN)/python -m pytest tests/podman/test_server_image.py
+
+test-kubernetes: install os-packages kubernetes ## tests on a real node of Kubernetes: as root, with cgroups of version 1
+	BINDERPROGRESS_TEST_NODE=yes $(BIN)/python -m pytest tests/kubernetes
 
 test-lowest: install ## the core and the web tests with the lowest versions that pyproject.toml allows
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest

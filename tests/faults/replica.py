@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
@@ -32,6 +32,8 @@ class Replica:
         Its environment variables.
     settings : mapping of str to str
         Its settings, by class and name.
+    prefix : sequence of str
+        What starts it, such as in a network namespace.
 
     Attributes
     ----------
@@ -40,7 +42,13 @@ class Replica:
     """
 
     def __init__(
-        self, folder: Path, name: str, *, env: Mapping[str, str], settings: Mapping[str, str]
+        self,
+        folder: Path,
+        name: str,
+        *,
+        env: Mapping[str, str],
+        settings: Mapping[str, str],
+        prefix: Sequence[str] = (),
     ) -> None:
         (self.port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}/"
@@ -48,6 +56,7 @@ class Replica:
         self._log = folder / f"{name}.log"
         self._env = dict(env)
         self._settings = {"Standalone.port": str(self.port), **settings}
+        self._prefix = prefix
         self._process: Program | None = None
 
     @property
@@ -70,7 +79,7 @@ class Replica:
     def start(self) -> None:
         """Start it, and do not wait until it answers."""
         options = [f"--{name}={value}" for name, value in self._settings.items()]
-        command = [str(BIN / "binderprogress"), "serve", *options]
+        command = [*self._prefix, str(BIN / "binderprogress"), "serve", *options]
         with self._log.open("ab") as log:
             self._process = Program(command, env=self._env, log=log)
 

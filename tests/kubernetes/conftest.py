@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ..podman.podman_support import why_not as why_no_podman
 from ..support.cluster import Cluster, running_cluster
+from ..support.cluster_launches import Launching, launching
+from ..support.cluster_node import why_no_node
 from ..support.cluster_programs import programs
 
 
@@ -25,3 +29,15 @@ def cluster(programs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """A control plane. Its start takes ten seconds or more, so all tests share it."""
     with running_cluster(programs_folder, tmp_path_factory.mktemp("cluster")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def node(programs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launching]:
+    """A cluster with a real node, and everything else that a launch needs."""
+    if not os.environ.get("BINDERPROGRESS_TEST_NODE"):
+        pytest.skip("it takes minutes; `make test-kubernetes` runs it")
+    for reason in (why_no_node(), why_no_podman()):
+        if reason is not None:
+            pytest.skip(reason)
+    with launching(programs_folder, tmp_path_factory.mktemp("node")) as everything:
+        yield everything

@@ -17,6 +17,7 @@ from binderprogress.backends.kubernetes.follow_log import STAMP
 from binderprogress.backends.kubernetes.manifest import CONTAINER, PodSettings, manifest
 
 from ..support.asynchronous import asynchronous
+from ..support.cluster_node_stage import STAGE_IMAGE, NodeStage
 from ..support.cluster_stages import DoubleStage, RealStage, Stage
 
 pytestmark = pytest.mark.kubernetes
@@ -28,18 +29,22 @@ OF_PODS = "involvedObject.kind=Pod"
 
 def pod(name: str = "one") -> dict[str, Any]:
     """Return a pod as we create it."""
-    settings = PodSettings(build_image="quay.io/x")
+    settings = PodSettings(build_image=STAGE_IMAGE)
     arguments = ["jupyter-repo2docker"]
     return manifest(settings, name=name, repo_url="x", image="r/x:1", arguments=arguments)
 
 
-@pytest.fixture(params=["double", "real"])
+@pytest.fixture(params=["double", "real", "node"])
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    """Set up one of the two, and a client that has the rights of a server."""
+    """Set up one of them, and a client that has the rights of a server."""
+    opened: AbstractAsyncContextManager[Stage]
     if request.param == "double":
         opened = DoubleStage.open(tmp_path)
-    else:
+    elif request.param == "real":
         opened = RealStage.open(request.getfixturevalue("cluster"))
+    else:
+        node = request.getfixturevalue("node")
+        opened = NodeStage.open_node(node.cluster, node.files)
 
     @asynccontextmanager
     async def open_stage() -> AsyncIterator[tuple[Stage, KubeApi]]:
@@ -233,7 +238,7 @@ async def test_a_watch_ends_after_some_time(stage: Open, monkeypatch: pytest.Mon
 async def test_events_are_listed_and_watched(stage: Open) -> None:
     async with stage() as (there, api):
         uid = (await api.create(pod()))["metadata"]["uid"]
-        await there.bind("one")
+        await there.run("one")
         await there.say("one", "Pulling", "first")
         listing = await api.events(OF_PODS)
         assert "first" in [event["message"] for event in listing.items]
@@ -251,7 +256,7 @@ async def test_events_are_listed_and_watched(stage: Open) -> None:
 async def test_a_version_may_be_forgotten(stage: Open) -> None:
     async with stage() as (there, api):
         await api.create(pod())
-        await there.bind("one")
+        await there.run("one")
         version = (await api.events(OF_PODS)).version
         await there.say("one", "Pulling", "first")
         await there.say("one", "Pulled", "second")

@@ -29,7 +29,7 @@ import tarfile
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -132,13 +132,19 @@ class Podman:
         return subprocess.run(command, env=self.env, timeout=60).returncode == 0
 
     @contextlib.contextmanager
-    def service(self) -> Iterator[str]:
-        """Run podman's Docker-compatible service; gives what ``DOCKER_HOST`` is to be."""
+    def service(self, prefix: Sequence[str] = ()) -> Iterator[str]:
+        """Run podman's Docker-compatible service; gives what ``DOCKER_HOST`` is to be.
+
+        Parameters
+        ----------
+        prefix : sequence of str
+            What starts it, such as in a network namespace.
+        """
         path = self._folder / "podman.sock"
         log = self._folder / "service.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                ["podman", "system", "service", "--time=0", f"unix://{path}"],
+                [*prefix, "podman", "system", "service", "--time=0", f"unix://{path}"],
                 env=self.env,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -236,8 +242,8 @@ def _make_base(cached: Path) -> None:
     work.mkdir()
     try:
         made = work / "base.tar"
-        _make_debian(made)
-        _add_pypi(made, work / "pypi")
+        make_debian(made, _DEBIAN)
+        add_pypi(made, work / "pypi", _PYPI)
         for old in folder.glob("base-*.tar"):
             old.unlink()
         made.replace(cached)
@@ -251,7 +257,8 @@ def _codename() -> str | None:
     return release.get("VERSION_CODENAME") if "debian" in family else None
 
 
-def _make_debian(path: Path) -> None:
+def make_debian(path: Path, packages: Sequence[str]) -> None:
+    """Write the file system of a Debian with some packages."""
     folder = Path("/etc/apt")
     names = ["sources.list", "sources.list.d/debian.sources", "sources.list.d/ubuntu.sources"]
     # The machine's own mirror; others' repositories, in other files, are not wanted. With none of
@@ -260,15 +267,15 @@ def _make_debian(path: Path) -> None:
     excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "locale", "doc")]
     subprocess.run(
         [
-            *("mmdebstrap", "--quiet", "--variant=essential", f"--include={','.join(_DEBIAN)}"),
+            *("mmdebstrap", "--quiet", "--variant=essential", f"--include={','.join(packages)}"),
             *(*excluded, "--", str(_codename()), str(path), *sources),
         ],
         check=True,
-        timeout=170,
+        timeout=600,
     )
 
 
-def _add_pypi(path: Path, stage: Path) -> None:
+def add_pypi(path: Path, stage: Path, packages: Sequence[str]) -> None:
     """Append packages as ``pip install`` in the image would install them, but without its network.
 
     uv runs on the host, so the image needs neither pip nor the certificates of a proxy.
@@ -284,7 +291,7 @@ def _add_pypi(path: Path, stage: Path) -> None:
             # For the image's Python, too, if it is the version that runs the tests. Without
             # bytecode, each container would compile JupyterLab.
             *("--compile-bytecode", "--python", sys.executable),
-            *("--only-binary", ":all:", "--target", str(stage), "--", *_PYPI),
+            *("--only-binary", ":all:", "--target", str(stage), "--", *packages),
         ],
         check=True,
         timeout=120,

@@ -90,6 +90,7 @@ class Cluster:
     def start(self) -> None:
         """Start everything, and wait until pods can be created."""
         folder = self.folder
+        folder.mkdir(exist_ok=True)
         write_certificates(
             folder,
             addresses=["127.0.0.1", "10.0.0.1", *([self._address] if self._address else [])],
@@ -328,6 +329,11 @@ class Admin:
                 raise ApiError(answer.status, text)
             found: Object = json.loads(text)
             return found
+
+    async def text(self, path: str) -> str:
+        """Return what is no object, such as a log."""
+        async with self._session.get(path, raise_for_status=True) as answer:
+            return await answer.text()
 
     async def watch(self, path: str) -> AsyncGenerator[tuple[str, Object]]:
         """Yield what there is below a path, ``LISTED``, and then each change for ever."""

@@ -14,14 +14,14 @@ from .cluster import Cluster, Namespace
 from .cluster_builds import Builders, builders
 from .cluster_kubelet import Kubelet, kubelet
 
-__all__ = ["Scene", "scene", "shipped_rules"]
+__all__ = ["MANIFESTS", "Scene", "scene", "shipped_rules"]
 
-_MANIFESTS = Path(__file__).parents[2] / "share" / "binderprogress" / "kubernetes"
+MANIFESTS = Path(__file__).parents[2] / "share" / "binderprogress" / "kubernetes"
 
 
 def shipped_rules() -> list[dict[str, Any]]:
     """Return the rules of the Role in the manifests."""
-    role = yaml.safe_load((_MANIFESTS / "base" / "role.yaml").read_text())
+    role = yaml.safe_load((MANIFESTS / "base" / "role.yaml").read_text())
     rules: list[dict[str, Any]] = role["rules"]
     return rules
 
