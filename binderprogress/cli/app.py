@@ -23,6 +23,7 @@ APPS = {
     "serve": "cli.serve.ServeApp",
     "hub-service": "deploy.jupyterhub_service.JupyterHubServiceApp",
     "prune": "cli.prune.PruneApp",
+    "prepull": "cli.prepull.PrepullApp",
     "history": "cli.history.HistoryApp",
     "completion": "cli.completion.CompletionApp",
 }

@@ -35,6 +35,7 @@ __all__ = [
     "launch_command",
     "open_in_browser",
     "print_line",
+    "readable_size",
     "run_until_stopped",
     "stop_event",
 ]
@@ -79,6 +80,15 @@ def open_in_browser(address: str) -> None:
         return  # the command has printed the URL
     if type(browser) is not webbrowser.GenericBrowser:
         browser.open(address)
+
+
+def readable_size(number: float) -> str:
+    """Return a number of bytes for people, such as 1.5 GiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"
 
 
 async def run_until_stopped(stop: asyncio.Event, coroutine: Coroutine[Any, Any, _T]) -> _T | None:

@@ -259,6 +259,26 @@ COMMANDS = {
             ("binderprogress prune --engine podman", "Show the images of podman"),
         ),
     ),
+    "prepull": CommandText(
+        "Pull popular images to the nodes of a Kubernetes cluster",
+        "Pull popular images to all nodes of a Kubernetes cluster, so that launches find them "
+        "there.\n\n"
+        "It pulls until it is stopped, or with --once until nothing is left to do. Servers do the "
+        "same with c.Prepuller.enabled; only one of all of them pulls. Exit codes: 0 if it "
+        "succeeded, 1 if it failed, 2 for wrong usage, 130 if interrupted.",
+        groups={
+            "Options": (
+                Option(("--dry-run",), "Only show what would be pulled"),
+                Option(("--once",), "End when nothing is left to pull"),
+                _JSON_OBJECT,
+            ),
+            "More options": _MORE,
+        },
+        examples=(
+            ("binderprogress prepull --dry-run", "Show what it would do"),
+            ("binderprogress prepull --once -f config.py", "Pull what is missing"),
+        ),
+    ),
     "history": CommandText(
         "Maintain the history database", "Maintain the history, a database of finished launches."
     ),

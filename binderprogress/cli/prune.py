@@ -19,7 +19,7 @@ from ..backends.repo2docker.builder import Repo2dockerBuilder
 from ..deploy.composition import setting
 from ..deploy.standalone import Standalone
 from ..errors import ConfigError
-from .base import Command
+from .base import Command, readable_size
 
 __all__ = ["PruneApp"]
 
@@ -159,10 +159,10 @@ class PruneApp(Command):
             state = "in use" if one.in_use else ""
             if one in removed:
                 state = "would be removed" if self.dry_run else "removed"
-            print(f"{one.name:{width}}  {_size(one.size):>9}  {used}  {state}".rstrip())
+            print(f"{one.name:{width}}  {readable_size(one.size):>9}  {used}  {state}".rstrip())
         total = sum(one.size for one in stored)
-        print(f"{len(stored)} in all, {_size(total)}.", end="")
-        freed = _size(sum(one.size for one in removed))
+        print(f"{len(stored)} in all, {readable_size(total)}.", end="")
+        freed = readable_size(sum(one.size for one in removed))
         would = " would be" if self.dry_run else ""
         print(f" {len(removed)}{would} removed, {freed}." if removed else "")
 
@@ -205,11 +205,3 @@ def _summary(stored: list[Stored], removed: list[Stored], *, dry_run: bool) -> d
             for one in stored
         ],
     }
-
-
-def _size(number: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1024
-    return f"{number:.1f} TiB"

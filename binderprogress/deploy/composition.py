@@ -23,6 +23,7 @@ from ..backends.fetch.archives import Archives
 from ..backends.fetch.network import Network
 from ..backends.jupyterhub.launcher import HubLauncher
 from ..backends.kubernetes.builder import KubernetesBuilder
+from ..backends.kubernetes.prepuller import Prepuller
 from ..backends.kubernetes.registry import Registry
 from ..backends.local.builder import LocalBuilder
 from ..backends.repo2docker.builder import Repo2dockerBuilder
@@ -65,6 +66,7 @@ CONFIGURABLES: list[type[Configurable]] = [
     Repo2dockerBuilder,
     KubernetesBuilder,
     Registry,
+    Prepuller,
     Network,
     Archives,
     Upstreams,

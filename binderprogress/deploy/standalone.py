@@ -19,6 +19,7 @@ from traitlets.config import Config, LoggingConfigurable
 from .._steps import take_steps
 from ..backends.binderhub.upstreams import Upstreams
 from ..backends.jupyterhub.launcher import HubLauncher
+from ..backends.kubernetes.prepuller import Prepuller
 from ..backends.local.builder import LocalBuilder
 from ..channels.config import MEMORY, Storage
 from ..core.log.reasons import failure
@@ -26,6 +27,7 @@ from ..errors import ConfigError
 from ..history.config import History
 from ..web.app import make_app
 from ..web.config import Web
+from ..web.prepull import PrepullCollector
 from ..web.server import HttpServer
 from .composition import (
     CONFIGURABLES,
@@ -38,6 +40,7 @@ from .composition import (
 )
 from .extensions import Extensions
 from .own_jupyterhub import OwnJupyterHub
+from .prepulling import is_enabled, make_prepuller
 from .sweep import sweep
 from .tracing import Tracing
 
@@ -117,17 +120,22 @@ class Server(LoggingConfigurable):
             host=urlsplit(self.hub_url).netloc.rpartition("@")[2],
         )
         self.history = History(parent=self)
+        self.prepuller = self._make_prepuller(settings)
+        """Pulls popular images to nodes in advance, if that is enabled."""
         profile = self.backend.profile
         web = {
             "confirm_foreign": profile.runs_on_host,
             # With credentials, private repositories can be launched. Do not list their names.
             "name_repositories": not profile.reads_private,
         }
+        prepull = self.prepuller.report if self.prepuller is not None else None
+        collectors = [PrepullCollector(prepull)] if prepull is not None else []
         self.web = Web(
             launches=self.launches,
             checks=parts.checks,
-            collectors=parts.collectors,
+            collectors=[*parts.collectors, *collectors],
             hosts=parts.hosts,
+            prepull=prepull,
             parent=self,
             config=with_defaults(settings, {"Web": web}),
             **self._web_options(),
@@ -182,6 +190,12 @@ class Server(LoggingConfigurable):
             launcher=launcher,
             hub_check=partial(self._check_hub, launcher),
         )
+
+    def _make_prepuller(self, settings: Config) -> Prepuller | None:
+        if not is_enabled(settings):
+            return None
+        name = self.launches.replicas.name
+        return make_prepuller(self, self.builder, lambda: self.launches.history, identity=name)
 
     @property
     def url(self) -> str:
@@ -258,6 +272,8 @@ class Server(LoggingConfigurable):
         self.before_listening()
         self._server.listen(app, sockets, trust_proxy=self.web.trust_proxy)
         self._sweeping = asyncio.create_task(sweep(self.builder, log=self.log))
+        if self.prepuller is not None:
+            self.prepuller.start()
 
     async def open_history(self) -> None:
         """Open the history, and keep ended launches in it.
@@ -288,6 +304,7 @@ class Server(LoggingConfigurable):
             # Now others can go on with the launches.
             ("letting viewers reconnect", self.web.release_viewers),
             ("cleaning up after earlier runs", self._stop_sweeping),
+            ("ending pulls in advance", self._stop_prepuller),
             ("closing the builder", self._close_builder),
             ("stopping JupyterHub", partial(self._stop_hub, keep=hand_over)),
             ("closing the traces", self.tracing.close),
@@ -301,6 +318,10 @@ class Server(LoggingConfigurable):
         if self._sweeping is not None:
             self._sweeping.cancel()
             await asyncio.gather(self._sweeping, return_exceptions=True)
+
+    async def _stop_prepuller(self) -> None:
+        if self.prepuller is not None:
+            await self.prepuller.close()
 
     async def _close_builder(self) -> None:
         if self.builder is not None:

@@ -23,6 +23,7 @@ from .pages import (
     NotFoundHandler,
     PictureHandler,
 )
+from .prepull import PrepullHandler, PrepullPageHandler
 from .static import StaticHandler
 from .stats import PopularHandler, StatsHandler, StatsPageHandler
 from .status import MetricsHandler, VersionsHandler
@@ -42,6 +43,7 @@ def handlers(web: Web) -> list[Any]:
         (r"go/(.*)", GoHandler),
         (r"link", LinkHandler),
         (r"stats", StatsPageHandler),
+        (r"prepull", PrepullPageHandler),
         (r"(badge\.svg)", StaticHandler, {"path": str(share_path("static"))}),
         (r"v2/(.+)", LaunchPageHandler),
         (r"build/(.+)", BuildHandler),
@@ -54,6 +56,7 @@ def handlers(web: Web) -> list[Any]:
         (rf"api/launches/{_ID}/log", LogHandler),
         (r"api/stats", StatsHandler),
         (r"api/popular", PopularHandler),
+        (r"api/prepull", PrepullHandler),
         (rf"api/launches/{_ID}/trace", TraceHandler),
         # Not all of /api: inside a BinderHub, other routes share that prefix.
         (r"api/launches/.*", ApiNotFoundHandler),

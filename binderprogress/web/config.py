@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from .._daemon_threads import DaemonThreads
 from .._share import share_path
 from .._version import __version__
 from ..core.events import is_http_url
+from ..core.kubernetes.prepull_report import PrepullReport
 from ..errors import ServerStoppingError
 from ..launches import Fanout, LaunchManager
 from .access import Access, Everyone
@@ -58,6 +59,8 @@ class Web(LoggingConfigurable):
         Further metrics.
     hosts : Hosts, optional
         Chooses the host of each launch, if the launches of a browser are to have the same one.
+    prepull : callable, optional
+        Returns the state of images that are pulled in advance, if any are.
     front_page : mapping, optional
         "engine", which the front page names, and "hub_url", to which the navigation links.
     pages : collection of str, optional
@@ -199,8 +202,9 @@ class Web(LoggingConfigurable):
         checks: Sequence[HealthCheck] = (),
         collectors: Sequence[Collector] = (),
         hosts: Hosts | None = None,
+        prepull: Callable[[], PrepullReport] | None = None,
         front_page: Mapping[str, Any] | None = None,
-        pages: Collection[str] = ("launches", "link", "stats"),
+        pages: Collection[str] = ("launches", "link", "stats", "prepull"),
         static_path: str = "static/",
         badge_path: str = "badge.svg",
         origins_setting: str = "c.Web.allowed_origins",
@@ -234,6 +238,8 @@ class Web(LoggingConfigurable):
         """The health checks that ``/health`` runs, besides that of the launches."""
         self.hosts = hosts
         """Chooses the host of each launch, if there are several."""
+        self.prepull = prepull
+        """Returns the state of images that are pulled in advance, if any are."""
         self.front_page: dict[str, Any] = {"engine": "", "hub_url": "", **(front_page or {})}
         """What the pages say about this server: "engine", and "hub_url"."""
         self.nav = [(path, label) for path, label in self._pages() if path in pages]
@@ -291,6 +297,8 @@ class Web(LoggingConfigurable):
             yield "launches", "Your launches"
         yield "link", "Create a link"
         yield "stats", "Statistics"
+        if self.prepull is not None and self.name_repositories:
+            yield "prepull", "Images"
 
     def render(self, template: str, **variables: Any) -> str:
         """Return a page as HTML.

@@ -8,6 +8,7 @@ import msgspec
 
 from .._version import __version__
 from ..core.events import Event
+from ..core.kubernetes.prepull_report import PrepullReport
 from ..core.timing.breakdown import Trace
 from ..launches import LaunchState
 from .api import BuildLogLink, LaunchLinks, LaunchRetention, StorageStatus
@@ -175,6 +176,7 @@ def document(*, lists: bool = True) -> dict[str, Any]:
         Event,
         StatsAnswer,
         PopularAnswer,
+        PrepullReport,
         Error,
     ]
     _, components = msgspec.json.schema_components(
@@ -286,6 +288,14 @@ def _history() -> dict[str, Any]:
                 "getPopular",
                 "List the images that are most worth pulling to every node, best first.",
                 {"200": _json("The images.", "PopularAnswer")},
+            ),
+        },
+        "/api/prepull": {
+            "get": _operation(
+                "getPrepull",
+                "Get the state of images that are pulled to nodes in advance. The response is 404 "
+                "if none are.",
+                {"200": _json("The nodes and images.", "PrepullReport")},
             ),
         },
     }

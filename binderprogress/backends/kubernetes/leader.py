@@ -24,6 +24,7 @@ _DURATION = 30
 _OWN_DURATION = 20.0
 _EVERY = 5.0
 _TIMEOUT = 10.0
+_RELEASE_TIMEOUT = 3.0
 
 
 class Leader:
@@ -86,7 +87,7 @@ class Leader:
             return
         self._renewed = -float("inf")
         try:
-            async with asyncio.timeout(_TIMEOUT):
+            async with asyncio.timeout(_RELEASE_TIMEOUT):
                 lease = await self._api.lease(self._name)
                 if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
                     spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}

@@ -315,6 +315,7 @@ class Pulling:
         reason = ""
         if pod.outcome == "pulled":
             reason = "the image is there"
+            self._log.info("%s was pulled to %s", pod.image, pod.node)
             self._totals.pulled += 1
             self._totals.pulled_bytes += pod.size
             self._image_failures.succeeded(pod.image)
