@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from binderprogress.backends.base import PairedBackend
 from binderprogress.backends.binderhub.upstreams import Upstream
 from binderprogress.channels.memory import MemoryChannelStore
+from binderprogress.core.kubernetes.prepull_report import PrepullReport
 from binderprogress.launches import LaunchManager
 from binderprogress.web.metrics import (
     BuildPodCollector,
@@ -27,6 +28,7 @@ from binderprogress.web.metrics import (
     UpstreamCollector,
     registry,
 )
+from binderprogress.web.prepull import PrepullCollector
 
 from .support.replay import PlayedBuilder, PlayedLauncher
 
@@ -98,6 +100,7 @@ def metrics() -> CollectorRegistry:
         hubs,
         BuildPodCollector({}),
         CleanupCollector(lambda: 0),
+        PrepullCollector(lambda: PrepullReport(budget=0, max_pulls=1)),
     )
 
 

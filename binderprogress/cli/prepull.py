@@ -100,7 +100,7 @@ class PrepullApp(Command):
         print(
             f"\n{len(report.nodes)} nodes, {len(report.images)} images, budget "
             f"{readable_size(report.budget)} on each node. {missing} to pull, at most "
-            f"{report.most_pulls} at the same time."
+            f"{report.max_pulls} at the same time."
         )
 
 

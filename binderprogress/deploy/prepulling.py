@@ -18,7 +18,7 @@ from .composition import setting, with_defaults
 
 __all__ = ["is_enabled", "make_prepuller"]
 
-# More than `Prepuller.most_images`: several may be of the same repository and ref.
+# More than `Prepuller.max_images`: several may be of the same repository and ref.
 _MOST_IMAGES = 5000
 _TIMEOUT = 60.0
 

@@ -61,11 +61,11 @@ class Prepuller(LoggingConfigurable):
         50 * 2**30, min=0, help="Bytes on each node for images that are pulled in advance."
     ).tag(config=True)
 
-    most_pulls = Integer(
+    max_pulls = Integer(
         5, min=1, help="Maximum number of pulls at the same time, on all nodes together."
     ).tag(config=True)
 
-    most_images = Integer(500, min=1, help="Maximum number of images in the ranking.").tag(
+    max_images = Integer(500, min=1, help="Maximum number of images in the ranking.").tag(
         config=True
     )
 
@@ -180,7 +180,7 @@ class Prepuller(LoggingConfigurable):
                 "c.Prepuller.disk_reserve."
             )
         return PullSettings(
-            limits=Limits(budget=self.budget, most_pulls=self.most_pulls, most_of_disk=share),
+            limits=Limits(budget=self.budget, max_pulls=self.max_pulls, most_of_disk=share),
             node_selector=",".join(f"{name}={value}" for name, value in self.node_selector.items()),
             user_selector=self.user_selector,
             pull_timeout=self.pull_timeout,
@@ -260,7 +260,7 @@ class Prepuller(LoggingConfigurable):
         past = [each for each in await self._past() if each.image.startswith(prefix)]
         for counter in await self._event_logs.read(now):
             past += past_images(counter, prefix=prefix, now=now)
-        ranking = rank_images(past, most=self.most_images)
+        ranking = rank_images(past, most=self.max_images)
         await self._ask_sizes([image.name for image in ranking])
         sized = [
             msgspec.structs.replace(

@@ -207,7 +207,7 @@ class Pulling:
             is_leader=self.leadership.is_leader,
             budget=self._settings.limits.budget,
             running=len(self._pods.objects),
-            most_pulls=self._settings.limits.most_pulls,
+            max_pulls=self._settings.limits.max_pulls,
             totals=self._totals,
         )
 
@@ -346,7 +346,7 @@ class Pulling:
             await self._api.delete(pod.name, uid=pod.uid, grace=grace)
 
     async def _start(self, pull: Pull) -> None:
-        names = (f"{COMPONENT}-{number}" for number in range(self._settings.limits.most_pulls))
+        names = (f"{COMPONENT}-{number}" for number in range(self._settings.limits.max_pulls))
         name = next((name for name in names if name not in self._pods.objects), "")
         if not name:
             return

@@ -42,14 +42,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     budget : int
         Bytes on each node for the images that are pulled in advance.
-    most_pulls : int
+    max_pulls : int
         Maximum number of pulls at the same time, on all nodes together.
     most_of_disk : float
         The share of a node's disk that all of its images may take.
     """
 
     budget: int
-    most_pulls: int
+    max_pulls: int
     most_of_disk: float = 1.0
 
 
@@ -153,7 +153,7 @@ def make_plan(
         for plan in plans
         if plan.missing and not plan.node.obstacle and plan.node.pulling is None
     ]
-    return Plan(pulls=pulls[: max(limits.most_pulls - running, 0)], nodes=plans)
+    return Plan(pulls=pulls[: max(limits.max_pulls - running, 0)], nodes=plans)
 
 
 def _plan_node(

@@ -90,7 +90,7 @@ class PrepullReport(msgspec.Struct, frozen=True, kw_only=True):
         Whether that is this process.
     budget : int
         Bytes on each node.
-    running, most_pulls : int
+    running, max_pulls : int
         Number of pulls, and how many there may be at the same time.
     nodes : list of NodeReport
         In the order in which they are served.
@@ -103,7 +103,7 @@ class PrepullReport(msgspec.Struct, frozen=True, kw_only=True):
     is_leader: bool = False
     budget: int
     running: int = 0
-    most_pulls: int
+    max_pulls: int
     nodes: Sequence[NodeReport] = ()
     images: Sequence[ImageReport] = ()
     totals: PrepullTotals = msgspec.field(default_factory=PrepullTotals)
@@ -118,7 +118,7 @@ def make_report(
     is_leader: bool,
     budget: int,
     running: int,
-    most_pulls: int,
+    max_pulls: int,
     totals: PrepullTotals,
 ) -> PrepullReport:
     """Return what is to be known of a plan, and of the ranking and failures it was made with."""
@@ -158,7 +158,7 @@ def make_report(
         is_leader=is_leader,
         budget=budget,
         running=running,
-        most_pulls=most_pulls,
+        max_pulls=max_pulls,
         nodes=nodes,
         images=images,
         totals=totals,

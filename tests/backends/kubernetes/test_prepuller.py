@@ -78,7 +78,7 @@ class Scene:
         async def launched() -> list[PastImage]:
             return self.images
 
-        options = {"budget": 10 * GIB, "most_pulls": 2, "unknown_size": 4 * GIB, **settings}
+        options = {"budget": 10 * GIB, "max_pulls": 2, "unknown_size": 4 * GIB, **settings}
         made = Prepuller(builder=builder, identity=identity, past=launched, **options)
         self._open += [made, builder]
         return made
@@ -190,7 +190,7 @@ async def test_nodes_that_may_not_pull_do_not(tmp_path: Path) -> None:
         server.set_node("cordoned", unschedulable=True)
         # All images may take 60 GiB of its 100.
         server.set_node("large", images={image("x"): 57 * GIB})
-        prepuller = there.prepuller(most_pulls=5)
+        prepuller = there.prepuller(max_pulls=5)
         prepuller.start()
         await there.pulls(("n", "a"))
         report = await reported(prepuller, lambda report: len(report.nodes) == 4)
@@ -209,7 +209,7 @@ async def test_what_cannot_be_pulled_is_not_tried_again_at_once(tmp_path: Path) 
     async with scene(tmp_path) as there:
         there.server.set_node("n", created="2026-11-01T00:00:00Z")
         there.server.set_node("other", created="2026-10-01T00:00:00Z")
-        prepuller = there.prepuller(most_pulls=1)
+        prepuller = there.prepuller(max_pulls=1)
         prepuller.start()
         await there.pulls(("n", "a"))
         there.end("n", {"waiting": {"reason": "ErrImagePull", "message": "manifest unknown"}})
@@ -301,7 +301,7 @@ async def test_nodes_that_leave_take_their_pulls_with_them(tmp_path: Path) -> No
         server.holds_deleted = True
         server.set_node("n", created="2026-11-01T00:00:00Z")
         server.set_node("m", created="2026-10-01T00:00:00Z")
-        there.prepuller(most_pulls=1).start()
+        there.prepuller(max_pulls=1).start()
         await there.pulls(("n", "a"))
         server.remove_node("n")
         await there.pulls(("m", "a"))

@@ -18,7 +18,7 @@ from binderprogress.core.kubernetes.prepull import (
     make_plan,
 )
 
-LIMITS = Limits(budget=100, most_pulls=2)
+LIMITS = Limits(budget=100, max_pulls=2)
 
 
 def image(name: str, score: float, size: int = 10) -> RankedImage:
@@ -71,7 +71,7 @@ def test_images_that_are_not_popular_any_more_keep_their_part_of_the_budget() ->
 
 
 def test_the_disk_has_room_for_what_is_no_image() -> None:
-    limits = Limits(budget=1000, most_pulls=2, most_of_disk=0.6)
+    limits = Limits(budget=1000, max_pulls=2, most_of_disk=0.6)
     node = Node(name="a", disk=100, occupied=45)
     (plan,) = make_plan([node], [image("x", 2), image("y", 1)], limits, running=0).nodes
     assert (list(plan.missing), plan.lacks) == (["x"], {"y": "disk"})
@@ -137,7 +137,7 @@ class Cluster:
         plan = make_plan(
             list(self.nodes.values()), self.ranking, self.limits, running=len(self.running)
         )
-        free = self.limits.most_pulls - len(self.running)
+        free = self.limits.max_pulls - len(self.running)
         able = [
             each
             for each in plan.nodes
@@ -153,7 +153,7 @@ class Cluster:
             self.running.append(pull)
 
     def check(self) -> None:
-        assert len(self.running) <= self.limits.most_pulls
+        assert len(self.running) <= self.limits.max_pulls
         for node in self.nodes.values():
             pulling = node.pulling.size if node.pulling is not None else 0
             assert sum(node.held[each] for each in node.ours) + pulling <= self.limits.budget
@@ -162,13 +162,13 @@ class Cluster:
 @given(
     seed=st.integers(0, 2**32),
     budget=st.integers(0, 120),
-    most_pulls=st.integers(1, 4),
+    max_pulls=st.integers(1, 4),
     most_of_disk=st.floats(0.1, 1.0),
 )
 def test_budget_and_bound_are_kept_and_no_place_stays_free(
-    seed: int, budget: int, most_pulls: int, most_of_disk: float
+    seed: int, budget: int, max_pulls: int, most_of_disk: float
 ) -> None:
-    limits = Limits(budget=budget, most_pulls=most_pulls, most_of_disk=most_of_disk)
+    limits = Limits(budget=budget, max_pulls=max_pulls, most_of_disk=most_of_disk)
     cluster = Cluster(seed, limits)
     for _ in range(60):
         cluster.change()
@@ -178,7 +178,7 @@ def test_budget_and_bound_are_kept_and_no_place_stays_free(
 
 @given(seed=st.integers(0, 2**32))
 def test_in_the_end_every_node_has_what_fits(seed: int) -> None:
-    cluster = Cluster(seed, Limits(budget=60, most_pulls=3))
+    cluster = Cluster(seed, Limits(budget=60, max_pulls=3))
     for _ in range(30):
         cluster.change()
     cluster.random.random = lambda: 0.0  # type: ignore[method-assign] # every pull succeeds now

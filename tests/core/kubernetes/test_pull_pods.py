@@ -8,6 +8,8 @@ import pytest
 
 from binderprogress.core.kubernetes.pull_pods import PullPod, is_pulling, pull_manifest, read_pull
 
+from ...support.pod_security import violations
+
 
 def pull(state: dict[str, Any] | None = None, phase: str = "Pending", **more: Any) -> PullPod:
     pod = pull_manifest(name="p-0", node="n", image="x/y:1", size=7)
@@ -16,6 +18,10 @@ def pull(state: dict[str, Any] | None = None, phase: str = "Pending", **more: An
     containers = [] if state is None else [{"name": "pull", "state": state, **more}]
     pod["status"] = {"phase": phase, "containerStatuses": containers}
     return read_pull(pod)
+
+
+def test_the_pod_is_restricted() -> None:
+    assert not violations(pull_manifest(name="p-0", node="n", image="x", size=7))
 
 
 def test_a_pull_that_has_begun() -> None:

@@ -11,7 +11,7 @@ from ...support.kustomize import Manifest, composed
 WAYS = {
     "alone": (),
     "replicas": ("replicas",),
-    "all": ("replicas", "image-builder", "prometheus"),
+    "all": ("replicas", "image-builder", "prepull", "prometheus"),
     "public": ("public",),
     "nginx": ("replicas", "ingress-nginx", "public"),
     "gateway": ("replicas", "image-builder", "gateway", "prometheus", "public"),
