@@ -45,7 +45,7 @@ def program(
         ) as process,
     ):
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 180
             while not answers(url):
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()

@@ -331,9 +331,8 @@ class _Kept(logging.Handler):
         self._events.append(said if isinstance(said, dict) else json.loads(said))
 
 
-@contextmanager
-def inside(**config: Any) -> Iterator[Inside]:
-    """Run a BinderHub with our extension in another thread."""
+def played(**config: Any) -> Config:
+    """Return a configuration in which everything outside of BinderHub is played by tests."""
     for kept in (PlayedRegistry.asked, PlayedQuota.asked, PlayedBuild.calls):
         kept.clear()
     PlayedRegistry.images, PlayedProvider.gone = set(), set()
@@ -356,6 +355,13 @@ def inside(**config: Any) -> Iterator[Inside]:
     given.Storage = Config({"url": "memory", **given.Storage})
     if "limit" not in given.RateLimiter:
         given.RateLimiter.limit = 0
+    return given
+
+
+@contextmanager
+def inside(**config: Any) -> Iterator[Inside]:
+    """Run a BinderHub with our extension in another thread."""
+    given = played(**config)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

@@ -287,7 +287,7 @@ def _problems_of_pair(before: Event, after: Event) -> list[str]:
         problems.append(f"the time goes back to {after.time} at event {after.id}")
     if _ORDER[after.phase] < _ORDER[before.phase]:
         problems.append(f"{after.phase} follows {before.phase} at event {after.id}")
-    if after.attempt < before.attempt and before.phase is not Phase.BUILT:
+    if after.attempt < before.attempt:
         problems.append(f"attempt {after.attempt} follows {before.attempt} at event {after.id}")
     return problems
 
