@@ -15,9 +15,10 @@ from ..core.printable import escape_json, printable
 from ..errors import BadRequestError, ServerUnreachableError
 from .base import FAILED, INTERRUPTED, UNREACHABLE, USAGE, run_until_stopped, stop_event
 from .check_report import Case, Report, Status, summary
-from .display import Display, PlainDisplay, QuietDisplay, TerminalDisplay, duration
+from .display import Display, PlainDisplay, QuietDisplay, TerminalDisplay
 from .repository_command import LaunchingCommand
 from .terminal import ascii_json
+from .times import duration
 
 if TYPE_CHECKING:
     from .repository_check import RepositoryCheck

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from .display import duration
+from .times import duration
 
 __all__ = ["Case", "Report", "Status", "summary"]
 

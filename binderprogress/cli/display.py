@@ -17,6 +17,7 @@ from ..core.events import Event, encode
 from ..core.phases import Phase
 from ..core.printable import escape_json, printable
 from .terminal import ascii_json
+from .times import duration, time_left
 
 __all__ = [
     "LABELS",
@@ -26,8 +27,6 @@ __all__ = [
     "QuietDisplay",
     "TerminalDisplay",
     "colored",
-    "duration",
-    "remaining_text",
 ]
 
 _NARROW = 60
@@ -164,6 +163,7 @@ class TerminalDisplay:
         self._event: Event | None = None
         self._received = 0.0
         self._progress = 0.0
+        self._usual = 0.0
         self._transient = ""
         self._sentence = "Connecting"
         # Must be last, because it renders at once.
@@ -187,6 +187,9 @@ class TerminalDisplay:
 
     def show(self, event: Event) -> None:
         """Print the message of an event, and update the bar."""
+        if event.eta is not None and (self._event is None or event.phase is not self._event.phase):
+            # At the beginning of a phase, nothing is late yet.
+            self._usual = event.elapsed + event.eta
         self._event, self._received = event, time.monotonic()
         if event.message.endswith("\r"):
             self._transient = printable(event.message).rstrip()
@@ -217,7 +220,7 @@ class TerminalDisplay:
             ),
             f"{self._progress:.0f}%",
         )
-        remaining = "" if event.terminal else remaining_text(event, since)
+        remaining = "" if event.terminal else _remaining(event, since, self._usual)
         elapsed = duration(event.elapsed if event.terminal else event.elapsed + since)
         step = Text(self._transient or printable(event.step))
         times = Text(f"{elapsed} · {remaining}" if remaining else elapsed, style="dim")
@@ -277,26 +280,11 @@ def _ending(last: Event | None) -> str:
     )
 
 
-def duration(seconds: float) -> str:
-    """Format a duration for people: ``8 s``, ``1 min 20 s``, ``1 h 5 min``."""
-    rounded = round(seconds)
-    if rounded < 60:
-        return f"{rounded} s"
-    if rounded < 3600:
-        return f"{rounded // 60} min {rounded % 60} s"
-    return f"{rounded // 3600} h {rounded % 3600 // 60} min"
-
-
-def remaining_text(event: Event, since: float) -> str:
+def _remaining(event: Event, since: float, usual: float) -> str:
     """Format the estimated remaining time, `since` seconds after the event."""
     if event.eta is None or event.eta_low is None or event.eta_high is None:
         return ""
-    low, high = event.eta_low - since, event.eta_high - since
     late = event.eta_high if event.eta_late is None else event.eta_late
-    if late - since <= 0:
-        return "longer than usual"
-    if low < 1:
-        return f"up to {duration(max(high, 1))} left"
-    if high < 60:
-        return f"{low:.0f}–{high:.0f} s left"
-    return f"{duration(low)} to {duration(high)} left"
+    return time_left(
+        event.eta - since, event.eta_low - since, event.eta_high - since, late - since, usual
+    )

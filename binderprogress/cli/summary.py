@@ -16,7 +16,8 @@ from ..core.events import Event
 from ..core.phases import Phase
 from ..core.printable import printable
 from ..core.timing.breakdown import Trace, TracedSpan, trace
-from .display import LABELS, duration
+from .display import LABELS
+from .times import duration
 
 __all__ = ["Row", "TraceRecorder", "print_rows", "summarize"]
 

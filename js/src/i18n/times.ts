@@ -1,6 +1,7 @@
 /**
  * Durations, percentages and counts in the reader's language. No DOM.
  */
+import type { TimeLeft } from "../session/progress";
 import type { Words } from "./words";
 
 /** The units of durations, in seconds. */
@@ -43,20 +44,21 @@ export function shortDuration(words: Words, seconds: number): string {
 
 /**
  * The time left, no more precise than the estimate: `about 20 sec left`, `15–40 sec left`, `longer
- * than usual`.
+ * than usual (usually 25 sec)`. The upper end of a range is rounded up.
  *
  * @param left - from `ProgressModel.left`, in seconds; nothing if there is no estimate
  */
-export function timeLeft(
-  words: Words,
-  left: { median: number; low?: number; high?: number; late?: number } | undefined,
-): string {
+export function timeLeft(words: Words, left: TimeLeft | undefined): string {
   if (!left) return "";
-  const { median, low = median, high = median, late = high } = left;
-  if (late <= 0) return words.say("left.longer");
+  const { median, low = median, high = median, late = high, usual } = left;
+  if (late <= 0) {
+    if (!usual) return words.say("left.longer");
+    const { value, unit: name } = coarse(Math.max(usual, 5));
+    return words.say("left.usually", { time: unit(words.lang, name).format(value) });
+  }
   if (high < 5) return words.say("left.seconds");
   const from = coarse(Math.max(low, 0));
-  const to = coarse(high);
+  const to = coarse(high, high > median ? Math.ceil : Math.round);
   const time = unit(words.lang, to.unit).format(to.value);
   if (from.value === 0) return words.say("left.up-to", { time });
   if (from.value === to.value && from.unit === to.unit) return words.say("left.about", { time });
@@ -71,11 +73,12 @@ function unit(lang: string, name: Unit, digits: Intl.NumberFormatOptions = {}): 
   return new Intl.NumberFormat(lang, { style: "unit", unit: name, ...digits });
 }
 
-/** Round, so that the number does not flicker: to 5 s, then to minutes, then to half hours. */
-function coarse(seconds: number): { value: number; unit: Unit } {
-  const fives = Math.round(seconds / 5) * 5;
+/** Round, so that the number does not flicker: to 5 s, half minutes, minutes, or half hours. */
+function coarse(seconds: number, whole = Math.round): { value: number; unit: Unit } {
+  const fives = whole(seconds / 5) * 5;
   if (fives < 60) return { value: fives, unit: "second" };
-  const minutes = Math.round(seconds / 60);
+  const halves = whole(seconds / 30);
+  const minutes = halves < 10 ? halves / 2 : whole(seconds / 60);
   if (minutes < 90) return { value: minutes, unit: "minute" };
-  return { value: Math.round(seconds / 1800) / 2, unit: "hour" };
+  return { value: whole(seconds / 1800) / 2, unit: "hour" };
 }

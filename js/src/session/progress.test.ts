@@ -73,10 +73,10 @@ it("takes each event once, and none after the end", () => {
 it("counts what is left down, below zero too", () => {
   const model = new ProgressModel();
   model.accept(event(1, { eta: 10, eta_low: 5, eta_high: 20 }));
-  expect(model.left(1006)).toEqual({ median: 4, low: -1, high: 14, late: 14 });
-  expect(model.left(1030)).toEqual({ median: -20, low: -25, high: -10, late: -10 });
+  expect(model.left(1006)).toEqual({ median: 4, low: -1, high: 14, late: 14, usual: 20 });
+  expect(model.left(1030)).toEqual({ median: -20, low: -25, high: -10, late: -10, usual: 20 });
   model.accept(event(2, { eta: 10, eta_low: 5, eta_high: 20, eta_late: 30 }));
-  expect(model.left(1025)).toEqual({ median: -15, low: -20, high: -5, late: 5 });
+  expect(model.left(1025)).toEqual({ median: -15, low: -20, high: -5, late: 5, usual: 20 });
   model.accept(event(3, { eta: 10 }));
-  expect(model.left(1006)).toEqual({ median: 4 });
+  expect(model.left(1006)).toEqual({ median: 4, low: 4, high: 4, late: 4, usual: 20 });
 });

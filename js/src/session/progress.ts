@@ -21,6 +21,15 @@ export function isTerminal(event: LaunchEvent): boolean {
   return event.phase === "ready" || event.phase === "failed" || event.phase === "cancelled";
 }
 
+/** The time left in seconds: median, quartiles, until it is late; and how long it usually takes. */
+export interface TimeLeft {
+  median: number;
+  low?: number;
+  high?: number;
+  late?: number;
+  usual?: number;
+}
+
 /**
  * The progress, elapsed time and time left of a launch, at any local time.
  *
@@ -36,6 +45,7 @@ export class ProgressModel {
 
   #event: LaunchEvent | undefined;
   #highest = 0;
+  #usual = 0;
 
   constructor(offset = 0) {
     this.offset = offset;
@@ -48,7 +58,10 @@ export class ProgressModel {
 
   /** Take the next event. One that is already known, or comes after the last one, is ignored. */
   accept(event: LaunchEvent): void {
-    if (this.#event && (event.id <= this.#event.id || isTerminal(this.#event))) return;
+    const before = this.#event;
+    if (before && (event.id <= before.id || isTerminal(before))) return;
+    // At the beginning of a phase, nothing is late yet.
+    if (event.phase !== before?.phase) this.#usual = event.elapsed + (event.eta ?? 0);
     this.#event = event;
     this.#raise(event.progress);
   }
@@ -57,7 +70,7 @@ export class ProgressModel {
   at(local: number): number {
     const event = this.#event;
     if (event?.phase === "ready") return 100;
-    if (event?.curve && !isTerminal(event)) this.#raise(curveAt(event.curve, this.#since(local)));
+    if (event?.curve && !isTerminal(event)) this.#raise(curveAt(event.curve, this.#since(event, local)));
     return this.#highest;
   }
 
@@ -65,30 +78,31 @@ export class ProgressModel {
   elapsed(local: number): number {
     const event = this.#event;
     if (!event) return 0;
-    return event.elapsed + (isTerminal(event) ? 0 : this.#since(local));
+    return event.elapsed + (isTerminal(event) ? 0 : this.#since(event, local));
   }
 
   /**
-   * The time left in seconds: the median, and a range if the server gave one; nothing if there is no
-   * estimate.
+   * The time left; nothing if there is no estimate. Without a range, all values are the median.
    *
    * Values become negative when the launch takes longer than estimated.
    */
-  left(
-    local: number,
-  ): { median: number; low?: number; high?: number; late?: number } | undefined {
+  left(local: number): TimeLeft | undefined {
     const event = this.#event;
     if (event?.eta == null || isTerminal(event)) return undefined;
-    const since = this.#since(local);
-    const median = event.eta - since;
-    if (event.eta_low == null || event.eta_high == null) return { median };
-    const late = (event.eta_late ?? event.eta_high) - since;
-    return { median, low: event.eta_low - since, high: event.eta_high - since, late };
+    const since = this.#since(event, local);
+    const high = event.eta_high ?? event.eta;
+    return {
+      median: event.eta - since,
+      low: (event.eta_low ?? event.eta) - since,
+      high: high - since,
+      late: (event.eta_late ?? high) - since,
+      usual: this.#usual,
+    };
   }
 
-  /** Seconds since the latest event; not negative, even if the clocks differ. */
-  #since(local: number): number {
-    return this.#event ? Math.max(local + this.offset - this.#event.time, 0) : 0;
+  /** Seconds since an event; not negative, even if the clocks differ. */
+  #since(event: LaunchEvent, local: number): number {
+    return Math.max(local + this.offset - event.time, 0);
   }
 
   #raise(percent: number): void {

@@ -1,0 +1,77 @@
+"""Durations for people, rounded as in the browser (`js/src/i18n/times.ts`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil, floor
+
+__all__ = ["duration", "time_left"]
+
+
+def duration(seconds: float) -> str:
+    """Format a duration for people: ``8 s``, ``1 min 20 s``, ``1 h 5 min``."""
+    rounded = round(seconds)
+    if rounded < 60:
+        return f"{rounded} s"
+    if rounded < 3600:
+        return f"{rounded // 60} min {rounded % 60} s"
+    return f"{rounded // 3600} h {rounded % 3600 // 60} min"
+
+
+def time_left(
+    median: float,
+    low: float | None = None,
+    high: float | None = None,
+    late: float | None = None,
+    usual: float = 0.0,
+) -> str:
+    """Format the time left, no more precise than the estimate: ``15–40 s left``.
+
+    Parameters
+    ----------
+    median, low, high : float
+        Seconds left: median and quartiles. The upper end of the range is rounded up.
+    late : float, optional
+        Seconds until the launch takes longer than usual.
+    usual : float
+        Seconds that such a launch usually takes, or 0.
+    """
+    low = median if low is None else low
+    to = median if high is None else high
+    if (to if late is None else late) <= 0:
+        usually = _coarse(max(usual, 5), _nearest)
+        return f"longer than usual (usually {_text(usually)})" if usual else "longer than usual"
+    if to < 5:
+        return "a few seconds left"
+    first = _coarse(max(low, 0), _nearest)
+    last = _coarse(to, ceil if to > median else _nearest)
+    if first[0] == 0:
+        return f"up to {_text(last)} left"
+    if first == last:
+        return f"about {_text(last)} left"
+    if first[1] == last[1]:
+        return f"{first[0]:g}–{_text(last)} left"
+    return f"{_text(first)} – {_text(last)} left"
+
+
+def _nearest(value: float) -> int:
+    # As Math.round in JavaScript; round(2.5) is 2.
+    return floor(value + 0.5)
+
+
+def _text(time: tuple[float, str]) -> str:
+    return f"{time[0]:g} {time[1]}"
+
+
+def _coarse(seconds: float, whole: Callable[[float], int]) -> tuple[float, str]:
+    """Round, so that the number does not flicker: to 5 s, half minutes, minutes, or half hours."""
+    fives = whole(seconds / 5) * 5
+    if fives < 60:
+        return fives, "s"
+    halves = whole(seconds / 30)
+    if halves < 10:
+        return halves / 2, "min"
+    minutes = whole(seconds / 60)
+    if minutes < 90:
+        return minutes, "min"
+    return whole(seconds / 1800) / 2, "h"
