@@ -56,11 +56,25 @@ class Wire:
         self._channel = Channels(MemoryChannelStore()).make()
         self._began = time.time()
         self._finish = asyncio.Event()
+        self._step: dict[str, Any] = {"step": "Step 7 of 51"}
+        self._time = 0.0
         self._append()
 
     def say(self, *messages: str) -> None:
         """Send messages, all at once."""
         self._call(self._say(messages))
+
+    def step(self, index: int, *, cached: bool = False, after: float = 0.0) -> None:
+        """Have the next messages belong to a step, `after` seconds later than before."""
+        label = f"Step {index} of 51"
+        self._step = {
+            "step": label,
+            "step_key": "step",
+            "step_index": index,
+            "step_total": 51,
+            "step_cached": cached,
+        }
+        self._time += after
 
     def stream(self, messages: Sequence[str], rate: float) -> Any:
         """Begin to send so many messages a second; return a future of their number.
@@ -99,7 +113,7 @@ class Wire:
         return sent
 
     def _append(self, message: str = "") -> None:
-        now = time.time()
+        now = time.time() + self._time
         self._channel.append(
             Event(
                 id=self._channel.written + 1,
@@ -108,8 +122,8 @@ class Wire:
                 elapsed=now - self._began,
                 progress=40.0,
                 curve=Curve(from_=40.0, to=60.0, tau=120.0),
-                step="Step 7 of 51",
                 message=message,
+                **self._step,
             )
         )
 

@@ -50,7 +50,7 @@ export class BinderProgressElement extends LitElement {
     autostart: { type: Boolean },
     ask: { type: Boolean },
     tab: { type: Boolean },
-    line: { type: Number },
+    line: {},
   };
 
   static override get observedAttributes(): string[] {
@@ -75,8 +75,8 @@ export class BinderProgressElement extends LitElement {
   declare ask: boolean;
   /** Show the progress in the page's title and icon. */
   declare tab: boolean;
-  /** Open the log at this line, counted from 1. */
-  declare line: number;
+  /** Open the log at this line, counted from 1, or at several, such as `10-20`. */
+  declare line: number | string;
 
   readonly #session = new LaunchSession({
     changed: (urgent) => this.#changed(urgent),

@@ -3,7 +3,8 @@
  */
 import { nothing } from "lit";
 import { Bar } from "./bar";
-import { serverUrl } from "../wire/server-url";
+import { lineHref, lineRange, logName, logSections } from "./log-names";
+import { percentText } from "../i18n/times";
 import { Lazy } from "./lazy";
 import { Notifier } from "./notify";
 import { LaunchTranscript } from "../session/transcript";
@@ -21,8 +22,8 @@ export interface ViewHost {
   readonly shadow: ShadowRoot;
   /** The spec of the launch. */
   spec(): string;
-  /** The line of the log to show, counted from 1; 0 for none. */
-  line(): number;
+  /** The line of the log to show, or several, counted from 1; 0 for none. */
+  line(): number | string;
   /** Called when that line is shown. */
   lineShown(): void;
   /** Whether to show the launch in the page's title and icon. */
@@ -56,8 +57,14 @@ export class LaunchView {
           text: session.id ? `${session.launchUrl}/log` : undefined,
           permanent: buildLogUrl(session),
         }),
-        name: () => `${this.#host.spec().replace(/[^\w.-]+/g, "-")}.log`,
-        lineHref: (line) => lineHref(session, line),
+        name: () => logName(this.#host.spec(), session.transcript?.commit ?? ""),
+        lineHref: (line, to) => lineHref(session, line, to),
+        sections: () => logSections(session, this.#host.words()),
+        progress: () => {
+          const { label, percent, url } = this.state;
+          const text = percent === undefined ? "" : percentText(this.#host.words(), percent);
+          return { phase: label, percent: text, url };
+        },
       });
     },
     (view) => {
@@ -93,6 +100,7 @@ export class LaunchView {
     }
     const log = this.#log.value;
     if (log && log.words !== words) log.words = words;
+    log?.refresh();
     return this.state;
   }
 
@@ -105,7 +113,7 @@ export class LaunchView {
    */
   frame(time: number, now: number): boolean {
     const { model, mode, transcript } = this.#host.session;
-    if (this.#host.line() && this.#part("log")) this.openLog();
+    if (lineRange(this.#host.line()) && this.#part("log")) this.openLog();
     if (transcript && this.#isLogOpen()) this.#log.value?.render(transcript.log);
     // A new launch starts at 0 at once.
     if (!model.event) this.#bar.set(0);
@@ -154,9 +162,9 @@ export class LaunchView {
     this.#log.want();
     if (!this.#log.value) return;
     this.#log.value.render(transcript.log);
-    const line = this.#host.line();
-    if (!line) return;
-    this.#log.value.goTo(line);
+    const lines = lineRange(this.#host.line());
+    if (!lines) return;
+    this.#log.value.goTo(...lines);
     this.#host.lineShown();
   }
 
@@ -167,12 +175,4 @@ export class LaunchView {
   #part<T extends HTMLElement>(id: string): T | null {
     return this.#host.shadow.querySelector<T>(`#${id}`);
   }
-}
-
-/** The address of a line on the launch's own page, which may be this one. */
-function lineHref({ server, spec, id }: LaunchSession, line: number): string {
-  if (!id) return `#line=${line}`;
-  const fragment = `#launch=${encodeURIComponent(id)}&line=${line}`;
-  const isOwnPage = new URLSearchParams(location.hash.slice(1)).has("launch");
-  return isOwnPage ? fragment : `${serverUrl(server)}v2/${spec}${fragment}`;
 }

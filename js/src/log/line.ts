@@ -2,6 +2,7 @@
  * A row of the log: the number and text of one line. Rows are reused for other lines.
  */
 import { type Run, runs } from "./ansi";
+import type { LogSection } from "./folds";
 import { type Link, linksOf } from "./links";
 import type { LogSearch } from "./search";
 import { isCut } from "./plain-text";
@@ -15,6 +16,18 @@ export interface RowTexts {
   label(line: number, severity: Severity): string;
   /** The text at the end of a truncated line. */
   more(): string;
+  /** When a line was written, counted from 0; empty if times are not shown. */
+  time(line: number): string;
+  /** The accessible name of the button that folds a section. */
+  fold(section: LogSection): string;
+}
+
+/** How a line is shown besides its text. */
+export interface RowState {
+  marked: boolean;
+  /** The section that begins here, if any. */
+  section: LogSection | undefined;
+  folded: boolean;
 }
 
 /** A row. */
@@ -23,6 +36,8 @@ export class LogRow {
   readonly number = document.createElement("a");
 
   readonly text = document.createElement("span");
+  /** Folds the section that begins at this line. */
+  readonly fold = document.createElement("button");
 
   /** The line shown, counted from 0; -1 for none. */
   line = -1;
@@ -30,9 +45,11 @@ export class LogRow {
   /** The number of characters shown. */
   length = 0;
 
+  readonly #time = document.createElement("span");
+  readonly #result = document.createElement("span");
   #raw = "";
   #matches = "";
-  #marked = false;
+  #section = "";
 
   constructor() {
     this.element.className = "log-row";
@@ -41,11 +58,15 @@ export class LogRow {
     this.text.className = "log-text";
     // Right-to-left text must not reorder the rest of its line.
     this.text.dir = "ltr";
+    this.#time.className = "log-time";
+    this.fold.className = "log-fold";
+    this.fold.type = "button";
+    this.#result.className = "log-result";
     this.element.append(this.number, this.text);
   }
 
   /** Show a line. Only what has changed is drawn. */
-  show(line: number, raw: string, marked: boolean, search: LogSearch, texts: RowTexts): void {
+  show(line: number, raw: string, state: RowState, search: LogSearch, texts: RowTexts): void {
     const { current, version } = search;
     const matches = `${version} ${current?.line === line ? current.nth : ""}`;
     if (line !== this.line) {
@@ -55,24 +76,51 @@ export class LogRow {
       // The launch's own page, if the element is embedded in another page.
       this.number.target = href.startsWith("#") ? "" : "_blank";
       this.number.rel = "noopener";
+      this.#showTime(texts.time(line));
     }
-    if (marked !== this.#marked) {
-      this.element.classList.toggle("marked", marked);
-      if (marked) this.number.setAttribute("aria-current", "true");
-      else this.number.removeAttribute("aria-current");
-    }
+    this.element.classList.toggle("marked", state.marked);
+    this.number.ariaCurrent = state.marked ? "true" : null;
+    this.#showSection(state, texts);
     if (line !== this.line || raw !== this.#raw || matches !== this.#matches) {
       this.#draw(line, raw, search, texts);
     }
     this.line = line;
     this.#raw = raw;
     this.#matches = matches;
-    this.#marked = marked;
+  }
+
+  #showTime(time: string): void {
+    // Drawn by the style sheet, so that it is neither copied nor found.
+    this.#time.dataset["time"] = time;
+    if (time) this.number.after(this.#time);
+    else this.#time.remove();
+  }
+
+  #showSection({ section, folded }: RowState, texts: RowTexts): void {
+    const shown = section ? JSON.stringify([section, folded]) : "";
+    if (shown === this.#section) return;
+    this.#section = shown;
+    this.element.classList.toggle("section", section !== undefined);
+    if (!section) {
+      this.fold.remove();
+      this.#result.remove();
+      return;
+    }
+    this.fold.ariaExpanded = String(!folded);
+    this.fold.setAttribute("aria-label", texts.fold(section));
+    this.fold.title = section.label;
+    this.fold.disabled = section.end - section.start < 2;
+    this.#result.dataset["state"] = section.state;
+    this.#result.dataset["result"] = section.result;
+    this.#result.dataset["took"] = section.took;
+    this.text.before(this.fold);
+    this.text.after(this.#result);
   }
 
   /** Draw the line anew the next time, because texts or addresses have changed. */
   forget(): void {
     this.line = -1;
+    this.#section = "-";
   }
 
   #draw(line: number, raw: string, search: LogSearch, texts: RowTexts): void {

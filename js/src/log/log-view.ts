@@ -3,13 +3,16 @@
  */
 import { render } from "lit";
 import more from "../i18n/catalogs/more/en.json";
+import type { LogSection } from "./folds";
 import type { LogSource } from "./lines";
 import { LogRows } from "./rows";
 import { LogSearch } from "./search";
-import { type LogActions, logTemplate } from "./template";
+import { type LogActions, type LogProgress, logTemplate } from "./template";
 import { copyText, plainLog, save } from "./text";
 import ansi from "./ansi.css?inline";
 import styles from "./log-view.css?inline";
+import steps from "./steps.css?inline";
+import { countText } from "../i18n/times";
 import { addEnglish, type Words } from "../i18n/words";
 
 addEnglish(more);
@@ -23,6 +26,9 @@ const STATUS_DURATION = 4000;
 /** The accessible names of line numbers. */
 const LABELS = { error: "log.line.error", warning: "log.line.warning", none: "log.line" } as const;
 
+/** The time of a line. Digits, because they take the same width in each line. */
+const CLOCK = new Intl.DateTimeFormat("en", { hourCycle: "h23", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
 /** Options of {@link LogView}. */
 export interface LogViewOptions {
   words: Words;
@@ -30,8 +36,12 @@ export interface LogViewOptions {
   source(): { text?: string | undefined; permanent?: string | undefined };
   /** The name of the downloaded file. */
   name(): string;
-  /** The address of a line, counted from 1. */
-  lineHref(line: number): string;
+  /** The address of a line, counted from 1, or of lines to another one. */
+  lineHref(line: number, to?: number): string;
+  /** The sections of the log. */
+  sections(): readonly LogSection[];
+  /** What is shown in full screen, where the log hides everything else. */
+  progress(): LogProgress;
 }
 
 /** Shows a log in an element. */
@@ -51,6 +61,8 @@ export class LogView {
       this.#rows.box.focus();
     },
     wrap: () => this.#wrap(!this.#rows.wraps),
+    times: () => this.#toggleTimes(),
+    fold: () => this.#foldAll(),
     copy: () => void this.#copy(),
     download: () => void this.#download(),
     full: () => void this.#toggleFull().catch(console.error),
@@ -65,8 +77,9 @@ export class LogView {
   #frame = 0;
   /** The line where a new search starts, until its first match is selected. */
   #seeking: number | undefined;
-  /** The line to show as soon as it exists, counted from 0, and what was focused when it was set. */
-  #goal: { line: number; focused: Element | null } | undefined;
+  /** The lines to show as soon as they exist, counted from 0, and what was focused when that was set. */
+  #goal: { line: number; to: number; focused: Element | null } | undefined;
+  #times = false;
 
   /**
    * @param host - an empty element, which the view fills
@@ -78,15 +91,17 @@ export class LogView {
     this.#options = options;
     this.#words = options.words;
     const sheet = new CSSStyleSheet();
-    sheet.replaceSync(styles + ansi);
+    sheet.replaceSync(styles + steps + ansi);
     shadow.adoptedStyleSheets.push(sheet);
     this.#rows = new LogRows({
       changed: () => this.#schedule(),
       clicked: (line, event) => this.#clicked(line, event),
-      stepped: (line) => this.#focusLine(line),
+      stepped: (line, isRange) => this.#focusLine(line, isRange),
       href: (line) => options.lineHref(line),
       label: (line, severity) => this.#words.say(LABELS[severity ?? "none"], { number: String(line) }),
       more: () => this.#words.say("log.more"),
+      time: (line) => this.#time(line),
+      fold: ({ label, result }) => [this.#words.say("log.fold", { step: label }), result].filter(Boolean).join(", "),
     });
     host.classList.add("log-view");
     host.addEventListener("keydown", (event) => this.#key(event));
@@ -125,10 +140,16 @@ export class LogView {
    * this happens when it arrives.
    *
    * @param line - counted from 1
+   * @param to - the last of several lines to mark, counted from 1
    */
-  goTo(line: number): void {
-    this.#goal = { line: line - 1, focused: document.activeElement };
+  goTo(line: number, to = line): void {
+    this.#goal = { line: line - 1, to: to - 1, focused: document.activeElement };
     this.#schedule();
+  }
+
+  /** Draw what is around the lines, if it has changed. */
+  refresh(): void {
+    if (this.#isFull) this.#draw();
   }
 
   /** Draw in the next frame, even if nobody calls {@link render} until then. */
@@ -146,19 +167,20 @@ export class LogView {
 
   #update(log: LogSource): void {
     const goal = this.#goal && this.#goal.line < log.end ? this.#goal : undefined;
-    if (goal) this.#goNow(goal.line, log);
+    if (goal) this.#goNow(goal.line, goal.to, log);
+    this.#rows.update(this.#options.sections());
     this.#rows.render(log, this.#search);
     if (goal?.focused === document.activeElement) this.#rows.focus(goal?.line ?? -1, { reveal: true });
     this.#draw();
   }
 
-  #goNow(line: number, log: LogSource): void {
+  #goNow(line: number, to: number, log: LogSource): void {
     this.#goal = undefined;
     if (line < log.start) {
       this.#setStatus(this.#words.say("log.gone", { number: String(line + 1) }));
       return;
     }
-    this.#rows.marked = line;
+    this.#rows.marked = { from: line, to };
     this.#rows.show(line);
   }
 
@@ -171,8 +193,14 @@ export class LogView {
     const state = {
       follows: this.#rows.follows,
       wraps: this.#rows.wraps,
+      times: this.#times,
+      folds: this.#options.sections().some(({ start, end }) => end - start > 1)
+        ? this.#rows.folds.some
+        : undefined,
+      copied: this.#markedLines(),
+      progress: this.#isFull ? this.#options.progress() : undefined,
       cut: (this.#log?.start ?? 0) > 0,
-      full: this.#canBeFull ? this.#isFull : undefined,
+      full: this.#isFull,
       file: text,
       permanent,
       fileName: this.#options.name(),
@@ -210,6 +238,25 @@ export class LogView {
 
   #wrap(wraps: boolean): void {
     this.#rows.wraps = wraps;
+    this.#schedule();
+    this.#draw();
+  }
+
+  #toggleTimes(): void {
+    this.#times = !this.#times;
+    this.#rows.refresh();
+    this.#schedule();
+    this.#draw();
+  }
+
+  /** When a line was written, in the local time. */
+  #time(line: number): string {
+    const time = this.#times && this.#log?.time(line);
+    return time ? CLOCK.format(1000 * time) : "";
+  }
+
+  #foldAll(): void {
+    this.#rows.foldAll(!this.#rows.folds.some);
     this.#schedule();
     this.#draw();
   }
@@ -268,6 +315,7 @@ export class LogView {
     // The second time, the browser's own search opens.
     if (event.target === field) return;
     const { altKey, ctrlKey, key, metaKey, target } = event;
+    if (key === "Escape" && this.#host.popover !== null) this.#fillPage(false);
     // Lines may arrive, or turn out to be longer, while the browser scrolls.
     if (target === this.#rows.box && !altKey && !metaKey) {
       if (key === "End") this.#follow(true);
@@ -289,44 +337,68 @@ export class LogView {
   }
 
   #clicked(line: number, event: MouseEvent): void {
-    if (event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
-    const { href } = event.target as HTMLAnchorElement;
-    this.#rows.marked = line;
-    this.#rows.follows = false;
-    this.#schedule();
-    // The line is visible already: do not scroll the page, and add no history entry.
-    if (href.split("#")[0] !== location.href.split("#")[0]) return;
-    event.preventDefault();
-    history.replaceState(history.state, "", href);
+    if (event.button !== 0 || event.ctrlKey || event.metaKey || event.altKey) return;
+    const from = event.shiftKey ? (this.#rows.marked?.from ?? line) : line;
+    this.#mark(from, line, event);
   }
 
-  #focusLine(line: number): void {
+  /** Mark lines, and put them into the page's address if it is that of the launch. */
+  #mark(from: number, to: number, event: Event): void {
+    this.#rows.marked = { from, to };
+    this.#rows.follows = false;
+    this.#schedule();
+    this.#draw();
+    const [first, last] = [Math.min(from, to) + 1, Math.max(from, to) + 1];
+    const href = new URL(this.#options.lineHref(first, last), location.href).href;
+    // The line is visible already: do not scroll the page, and add no history entry.
+    const isHere = href.split("#")[0] === location.href.split("#")[0];
+    if (isHere || first !== last) event.preventDefault();
+    if (isHere) history.replaceState(history.state, "", href);
+  }
+
+  /** @param isRange - whether the marked lines reach as far */
+  #focusLine(line: number, isRange: boolean): void {
     if (!this.#log) return;
+    const from = this.#rows.marked?.from ?? this.#rows.focused;
+    if (isRange && from !== undefined) this.#mark(from, line, new Event("mark"));
     this.#rows.show(line);
     this.#update(this.#log);
     this.#rows.focus(line);
   }
 
+  /** The marked lines, counted from 1, if there are several. */
+  #markedLines(): [first: number, last: number] | undefined {
+    const { from = 0, to = 0 } = this.#rows.marked ?? {};
+    return from === to ? undefined : [Math.min(from, to) + 1, Math.max(from, to) + 1];
+  }
+
   async #copy(): Promise<void> {
-    if (!this.#log) return;
-    const copied = await copyText(plainLog(this.#log), this.#host);
-    this.#setStatus(this.#words.say(copied ? "log.copied" : "log.copy.failed"));
+    const log = this.#log;
+    if (!log) return;
+    const [first, last] = this.#markedLines() ?? [log.start + 1, log.end];
+    const copied = await copyText(plainLog(log, first - 1, last), this.#host);
+    const lines = countText(this.#words, "log.lines", last - first + 1);
+    this.#setStatus(copied ? this.#words.say("log.copied.lines", { lines }) : this.#words.say("log.copy.failed"));
   }
 
   async #download(): Promise<void> {
-    if (this.#log) save(await plainLog(this.#log), this.#options.name());
-  }
-
-  /** Full screen is not available on iPhones, or in frames without the permission. */
-  get #canBeFull(): boolean {
-    return document.fullscreenEnabled;
+    if (this.#log) save(await plainLog(this.#log, this.#log.start, this.#log.end), this.#options.name());
   }
 
   get #isFull(): boolean {
-    return this.#shadow.fullscreenElement === this.#host;
+    return this.#shadow.fullscreenElement === this.#host || this.#host.popover !== null;
   }
 
   async #toggleFull(): Promise<void> {
-    await (this.#isFull ? document.exitFullscreen() : this.#host.requestFullscreen());
+    // Not on iPhones, nor in frames without the permission: there, the log fills the page.
+    if (!document.fullscreenEnabled) this.#fillPage(!this.#isFull);
+    else await (this.#isFull ? document.exitFullscreen() : this.#host.requestFullscreen());
+  }
+
+  #fillPage(fills: boolean): void {
+    this.#host.popover = fills ? "manual" : null;
+    if (fills) this.#host.showPopover();
+    this.#host.classList.toggle("full", fills);
+    this.#draw();
   }
 }

@@ -44,3 +44,14 @@ test("has the rows of lines that come, change, and go at both ends", () => {
   // Everything was dropped meanwhile.
   have(9000, 9500);
 });
+
+test("knows which lines a window shows", () => {
+  const rows = [1, 0, 3, 1, 0, 0, 2, 1];
+  const index = new RowIndex((line) => rows[line]!);
+  index.update(0, rows.length, 0);
+  expect(index.linesIn(0, 2, 0)).toEqual([0, 2]);
+  expect(index.linesIn(0, 1, 1)).toEqual([0, 2, 3]);
+  expect(index.linesIn(4.5, 1, 1)).toEqual([2, 3, 6, 7]);
+  // Beyond the end, the last lines.
+  expect(index.linesIn(100, 2, 1)).toEqual([3, 6, 7]);
+});

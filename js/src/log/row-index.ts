@@ -101,6 +101,31 @@ export class RowIndex {
     return { line: last, offset: 0 };
   }
 
+  /**
+   * The lines that a window shows, and some above and below.
+   *
+   * @param top - the rows above the window; it is moved up if it reaches beyond the end
+   * @param height - the rows of the window
+   * @param extra - how many more lines there are in each direction
+   */
+  linesIn(top: number, height: number, extra: number): number[] {
+    const first = Math.max(Math.min(top, this.total - height), 0);
+    let { line } = this.at(Math.floor(first));
+    for (let above = 0; line > this.#start && above < extra; line -= 1) {
+      if (this.rows(line - 1)) above += 1;
+    }
+    const lines: number[] = [];
+    let rows = this.above(line);
+    for (let below = 0; line < this.#end; line += 1) {
+      if (!this.rows(line)) continue;
+      if (rows > first + height + 1) below += 1;
+      if (below > extra) break;
+      lines.push(line);
+      rows += this.rows(line);
+    }
+    return lines;
+  }
+
   #block(line: number): Block | undefined {
     if (line < 0 || line >= this.#end + BLOCK) return undefined;
     return this.#blocks.at(Math.floor(line / BLOCK) - Math.floor(this.#start / BLOCK));

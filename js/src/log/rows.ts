@@ -4,8 +4,9 @@
  * The rows that a wrapped line takes are estimated from its length, and corrected when it is drawn. A
  * selection cannot extend beyond the visible rows.
  */
+import { Folds, type LogSection } from "./folds";
 import type { LogSource } from "./lines";
-import { LogRow, type RowTexts } from "./line";
+import { LogRow, type RowState, type RowTexts } from "./line";
 import { columnsOf, shownText } from "./plain-text";
 import { RowIndex } from "./row-index";
 import type { LogSearch } from "./search";
@@ -28,8 +29,8 @@ export interface RowsOptions extends RowTexts {
   changed(): void;
   /** The number of a line was clicked; lines are counted from 0. */
   clicked(line: number, event: MouseEvent): void;
-  /** The focus moves to the number of a line, counted from 0. */
-  stepped(line: number): void;
+  /** The focus moves to the number of a line, counted from 0; `isRange`: the marked lines reach as far. */
+  stepped(line: number, isRange: boolean): void;
 }
 
 /** The scrollable box and its rows. */
@@ -39,8 +40,10 @@ export class LogRows {
 
   /** Whether the newest line is kept in view. */
   follows = true;
-  /** The line that the user marked. */
-  marked: number | undefined;
+  /** The lines that the user marked: where that began, and where it ended. */
+  marked: { from: number; to: number } | undefined;
+
+  readonly folds = new Folds();
 
   readonly #options: RowsOptions;
   readonly #space = document.createElement("div");
@@ -55,6 +58,8 @@ export class LogRows {
   #log: LogSource | undefined;
   #revision = 0;
   #wraps = true;
+  /** The first line that may be hidden or shown now. */
+  #unfolded = Number.POSITIVE_INFINITY;
   /** The line to scroll to. */
   #shown: number | undefined;
   /** Whether the rows of all lines must be estimated again. */
@@ -103,6 +108,33 @@ export class LogRows {
     this.#isStale = true;
   }
 
+  /** Show or hide when each line was written, or draw the sections anew. */
+  refresh(): void {
+    this.forget();
+    this.#isStale = true;
+    // The columns are counted again after the next drawing.
+    this.#digits = 0;
+  }
+
+  /** Have other sections. */
+  update(sections: readonly LogSection[]): void {
+    const changed = this.folds.update(sections);
+    if (this.folds.some) this.#unfolded = Math.min(this.#unfolded, changed);
+  }
+
+  /** Fold or unfold a section, and keep its first line in place. */
+  fold(section: LogSection): void {
+    this.follows = false;
+    this.folds.toggle(section);
+    this.#unfolded = Math.min(this.#unfolded, section.start);
+  }
+
+  /** Fold or unfold all sections. */
+  foldAll(folded: boolean): void {
+    this.folds.all(folded);
+    this.#isStale = true;
+  }
+
   /** The first line that is completely visible, counted from 0. */
   get first(): number {
     const { line, offset } = this.#index.at(Math.ceil(this.#top / this.#row));
@@ -115,19 +147,19 @@ export class LogRows {
     if (!this.#height) this.#measure();
     this.#grow(log);
     this.#showLine();
-    let lines: number[] = [];
     for (let drawing = 0; drawing < MAX_DRAWINGS; drawing += 1) {
-      lines = this.#linesInView(log);
+      const lines = this.#index.linesIn(this.#top / this.#row, this.#height / this.#row, OVERSCAN);
       this.#place(lines);
       this.#pool.forEach((row, index) => {
         const line = lines[index]!;
-        row.show(line, log.line(line), line === this.marked, search, this.#options);
+        row.show(line, log.line(line), this.#state(line), search, this.#options);
         this.#longest = Math.max(this.#longest, row.length);
       });
+      // Before heights are read, so that the browser has one layout to make.
+      this.#layOut(lines[0] ?? log.start, log);
       if (!this.#wraps || !this.#correct()) break;
       this.#stay();
     }
-    this.#layOut(lines[0] ?? log.start, log);
     if (!this.#moved) return;
     this.#moved = false;
     this.box.scrollTop = this.#top;
@@ -139,6 +171,9 @@ export class LogRows {
   show(line: number): void {
     this.follows = false;
     this.#shown = line;
+    if (!this.folds.hides(line)) return;
+    this.folds.reveal(line);
+    this.#isStale = true;
   }
 
   /** Scroll to the selected match in its line. Call it after drawing. */
@@ -166,6 +201,12 @@ export class LogRows {
     if (reveal) number?.scrollIntoView({ block: "nearest" });
   }
 
+  /** The line whose number has the focus, if any. */
+  get focused(): number | undefined {
+    const shadow = this.box.getRootNode() as ShadowRoot;
+    return this.#pool.find((row) => row.number === shadow.activeElement)?.line;
+  }
+
   /** Draw all rows anew the next time. */
   forget(): void {
     this.#pool.forEach((row) => row.forget());
@@ -182,15 +223,17 @@ export class LogRows {
     this.#isStale = true;
     this.follows = true;
     this.marked = undefined;
+    this.folds.clear();
     this.forget();
   }
 
   /** Adapt the height to the lines, and stay at the end or at the visible lines. */
   #grow(log: LogSource): void {
     const anchor = this.#isStale && !this.follows ? this.#anchor() : undefined;
-    const changed = this.#isStale ? log.start : log.changedSince(this.#revision);
+    const changed = this.#isStale ? log.start : Math.min(log.changedSince(this.#revision), this.#unfolded);
     this.#revision = log.revision;
     this.#isStale = false;
+    this.#unfolded = Number.POSITIVE_INFINITY;
     const removed = this.#index.update(log.start, log.end, changed);
     if (anchor) this.#return(anchor);
     else if (removed && !this.follows) {
@@ -237,6 +280,7 @@ export class LogRows {
 
   /** Estimate the rows of a line. */
   #estimate(line: number): number {
+    if (this.folds.hides(line)) return 0;
     const raw = this.#log?.line(line) ?? "";
     // Most lines are shorter even with their escape sequences.
     if (!this.#wraps || raw.length * 2 <= this.#columns) return 1;
@@ -257,34 +301,22 @@ export class LogRows {
     return true;
   }
 
-  /** The lines to draw: the visible ones, and some above and below. */
-  #linesInView(log: LogSource): number[] {
-    const index = this.#index;
-    const bottom = Math.max(index.total * this.#row - this.#height, 0);
-    const top = Math.min(this.#top, bottom) / this.#row;
-    let { line } = index.at(Math.floor(top));
-    for (let above = 0; line > log.start && above < OVERSCAN; line -= 1) {
-      if (index.rows(line - 1)) above += 1;
-    }
-    const end = top + this.#height / this.#row + 1;
-    const lines: number[] = [];
-    let rows = index.above(line);
-    for (let below = 0; line < log.end && below < OVERSCAN; line += 1) {
-      if (!index.rows(line)) continue;
-      lines.push(line);
-      rows += index.rows(line);
-      if (rows > end) below += 1;
-    }
-    return lines;
+  #state(line: number): RowState {
+    const { from = -1, to = -1 } = this.marked ?? {};
+    const section = this.folds.startingAt(line);
+    return {
+      marked: line >= Math.min(from, to) && line <= Math.max(from, to),
+      section,
+      folded: section !== undefined && this.folds.isFolded(section),
+    };
   }
 
   /** Have a row for each of the lines, and reuse rows that stay visible. */
   #place(lines: number[]): void {
-    const shadow = this.box.getRootNode() as ShadowRoot;
     const pool = this.#pool;
-    const focused = pool.find((row) => row.number === shadow.activeElement);
+    const { focused } = this;
     // The focused number would become that of another line: focus the box instead, to keep scrolling.
-    if (focused && !lines.includes(focused.line)) this.box.focus({ preventScroll: true });
+    if (focused !== undefined && !lines.includes(focused)) this.box.focus({ preventScroll: true });
     const gone = pool.findIndex((row) => row.line === lines[0]);
     const added = lines.indexOf(pool[0]?.line ?? -1);
     if (gone > 0) {
@@ -319,7 +351,7 @@ export class LogRows {
     }
     const { first: visible } = this;
     const stop =
-      this.#pool.find((row) => row.line === this.marked) ?? this.#pool.find((row) => row.line >= visible);
+      this.#pool.find((row) => row.line === this.marked?.to) ?? this.#pool.find((row) => row.line >= visible);
     if (stop === this.#tabStop) return;
     if (this.#tabStop) this.#tabStop.number.tabIndex = -1;
     if (stop) stop.number.tabIndex = 0;
@@ -347,7 +379,14 @@ export class LogRows {
   }
 
   #scrolled(): void {
-    const { scrollTop } = this.box;
+    const { clientHeight, scrollTop } = this.box;
+    if (clientHeight !== this.#height) {
+      // The box has another size, as in full screen: that is no wish to stop following.
+      this.#measure();
+      if (!this.follows) this.#top = scrollTop;
+      this.#options.changed();
+      return;
+    }
     const rest = this.#index.total * this.#row - this.#height - scrollTop;
     // Scrolling up at all ends following: otherwise new lines would pull the user back.
     if (scrollTop < this.#top - 1 && rest > 1) this.follows = false;
@@ -357,8 +396,12 @@ export class LogRows {
   }
 
   #clicked(event: MouseEvent): void {
-    const row = this.#pool.find(({ number }) => number === event.target);
-    if (row) this.#options.clicked(row.line, event);
+    const row = this.#pool.find(({ element }) => element.contains(event.target as Node));
+    if (row?.number === event.target) this.#options.clicked(row!.line, event);
+    const section = row?.fold === event.target ? this.folds.startingAt(row!.line) : undefined;
+    if (!section) return;
+    this.fold(section);
+    this.#options.changed();
   }
 
   /** Arrow keys move the focus from number to number. */
@@ -367,7 +410,7 @@ export class LogRows {
     const row = this.#pool.find(({ number }) => number === event.target);
     if (!step || !row) return;
     event.preventDefault();
-    this.#options.stepped(this.#neighbour(row.line, step));
+    this.#options.stepped(this.#neighbour(row.line, step), event.shiftKey);
   }
 
   /** The next visible line in a direction; the line itself at the ends. */

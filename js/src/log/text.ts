@@ -7,11 +7,10 @@ import { plainText } from "./plain-text";
 /** How long lines are converted without a break, in milliseconds. */
 const SLICE = 8;
 
-/** Return the lines that exist now, without escape sequences. */
-export async function plainLog(log: LogSource): Promise<Blob> {
+/** Return the lines from `start` to before `end`, without escape sequences. */
+export async function plainLog(log: LogSource, start: number, end: number): Promise<Blob> {
   const parts: string[] = [];
-  const { end } = log;
-  let number = log.start;
+  let number = Math.max(start, log.start);
   while (number < end) {
     const until = performance.now() + SLICE;
     let part = "";

@@ -63,7 +63,7 @@ addEventListener("hashchange", ({ oldURL }) => {
   );
   // The user pasted a link to another launch of the same repository.
   if (before?.get("launch") !== now?.get("launch")) location.reload();
-  else element.line = Number(now?.get("line"));
+  else element.line = now?.get("line") ?? "";
 });
 
 void import("../element/define");

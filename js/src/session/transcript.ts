@@ -14,12 +14,24 @@ export class LaunchTranscript {
   readonly timeline = new Timeline();
   /** The id of the build, if its log is kept. */
   buildId = "";
+  /** The commit, as far as the events name it; else empty. */
+  commit = "";
 
   /** Take the next event. */
   accept(event: LaunchEvent): void {
     this.buildId = event.build_id || this.buildId;
     this.phases.accept(event.phase);
-    this.timeline.accept(event);
+    this.timeline.accept(event, this.log.end);
+    this.commit ||= commitOf(event);
     if (event.message) this.log.write(event.message, event.time);
   }
+}
+
+/** The commit that an event names: of the server that is ready, or in git's own words. */
+function commitOf({ binder_persistent_request = "", message = "" }: LaunchEvent): string {
+  const [, commit = ""] =
+    /\/([0-9a-f]{7,64})$/.exec(binder_persistent_request) ??
+    /^HEAD is now at ([0-9a-f]{7,64})\b/.exec(message.slice(0, 100)) ??
+    [];
+  return commit;
 }

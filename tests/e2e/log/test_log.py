@@ -180,7 +180,7 @@ def test_downloads_the_servers_log(log: Locator, launch: Wire, page: Page) -> No
     launch.say("one\n", f"{ESC}[31mtwo{ESC}[0m\n")
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
-    assert download.value.suggested_filename == "gh-a-b-HEAD.log"
+    assert download.value.suggested_filename == "a-b-HEAD.log"
     assert download.value.path().read_text() == f"one\n{ESC}[31mtwo{ESC}[0m\n"
 
 
@@ -288,6 +288,8 @@ ALONE = """async () => {
     source: () => ({}),
     name: () => "build.txt",
     lineHref: (line) => `https://elsewhere.example/#line=${line}`,
+    sections: () => [],
+    progress: () => ({ phase: "Building", percent: "50%", url: "" }),
   });
   view.render(log);
 }"""
