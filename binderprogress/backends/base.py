@@ -282,6 +282,8 @@ class BackendProfile(msgspec.Struct, frozen=True, kw_only=True):
         Whether private repositories can be launched.
     builds_go_on : bool
         Whether a build goes on without this server, and is joined if it is started again.
+    builds_to_launch : bool
+        Whether it can only build to launch afterwards.
     leaves_builds : bool
         Whether builds may leave something that has to be removed; see `Cleaner`.
     """
@@ -291,6 +293,7 @@ class BackendProfile(msgspec.Struct, frozen=True, kw_only=True):
     runs_on_host: bool = False
     reads_private: bool = False
     builds_go_on: bool = False
+    builds_to_launch: bool = False
     leaves_builds: bool = False
 
 

@@ -18,6 +18,7 @@ _EXTRAS = {"junitparser": "check", "rich": "cli", "shtab": "cli", "websockets": 
 APPS = {
     "demo": "cli.demo.DemoApp",
     "launch": "cli.launch.LaunchApp",
+    "build": "cli.build.BuildApp",
     "check": "cli.check.CheckApp",
     "why": "cli.why.WhyApp",
     "serve": "cli.serve.ServeApp",

@@ -147,6 +147,23 @@ COMMANDS = {
             ("binderprogress launch gh/user/repo/HEAD --server https://mybinder.org", "Elsewhere"),
         ),
     ),
+    "build": CommandText(
+        "Build the environment of a repository",
+        "Build the environment of a repository, and start no server.\n\n"
+        "If it exists already, nothing is built. The last line of the output is the name of the "
+        "image, or without a container engine, the folder of the environment. Exit codes are those "
+        "of launch.",
+        "REPO",
+        _REPO,
+        groups={
+            "Options": (*_TARGET, Option(("--json",), "Print each event as one line of JSON")),
+            "More options": _MORE,
+        },
+        examples=(
+            ("binderprogress build . --engine podman", "Build an image of this folder"),
+            ("binderprogress build gh/user/repo/HEAD --server http://localhost:8585", "Elsewhere"),
+        ),
+    ),
     "check": CommandText(
         "Check whether a repository still runs",
         "Launch a repository, run its notebooks, and stop the server.\n\n"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import ExitStack, aclosing
+from typing import ClassVar
 
 from traitlets import Bool, Unicode
 
 from ..client import AsyncClient, LaunchHandle
-from ..client.models import server_from
+from ..client.models import image_from, server_from
 from ..core import specs
 from ..core.events import Event
 from ..core.phases import Phase
@@ -64,6 +65,9 @@ class LaunchApp(LaunchingCommand):
 
     json = Bool(False, help="Print each event as one line of JSON.").tag(config=True)
 
+    build_only: ClassVar[bool] = False
+    """Whether it ends when the environment is built."""
+
     open_browser = Bool(True, help="Whether to open the server in a browser.").tag(config=True)
 
     async def main(self) -> int:
@@ -98,7 +102,8 @@ class LaunchApp(LaunchingCommand):
         display: Display,
         shown: ExitStack,
     ) -> int:
-        launch = await run_until_stopped(stop, client.start(self.to_start(target)))
+        starting = client.start(self.to_start(target), build_only=self.build_only)
+        launch = await run_until_stopped(stop, starting)
         if launch is None:
             shown.close()
             print("Interrupted.", file=sys.stderr)
@@ -116,9 +121,17 @@ class LaunchApp(LaunchingCommand):
             return INTERRUPTED
         if not self.json:
             print_rows(summarize(recorder.trace()))
-        urlpath = self.urlpath or (launch.urlpath if target.refs else target.urlpath)
-        await self._open(server_from(last).address(urlpath), stop)
+        if self.build_only:
+            self._print_image(last)
+        else:
+            urlpath = self.urlpath or (launch.urlpath if target.refs else target.urlpath)
+            await self._open(server_from(last).address(urlpath), stop)
         return 0
+
+    def _print_image(self, last: Event) -> None:
+        """Print what was built."""
+        if not self.json:
+            print(printable(image_from(last)), flush=True)
 
     async def _print_log_link(self, client: AsyncClient, launch: LaunchHandle) -> None:
         """Print where the log of the build is kept, if it is."""

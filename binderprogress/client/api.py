@@ -41,9 +41,13 @@ class BinderProgressApi:
         self._http = http
         self._pauses = tuple(pauses)
 
-    async def start(self, request: dict[str, str]) -> LaunchHandle:
-        """Start a launch. `request` is the body of ``POST /api/launches``."""
-        text = await self._http.request("POST", "api/launches", request)
+    async def start(self, request: dict[str, str], *, build_only: bool = False) -> LaunchHandle:
+        """Start a launch, or only its build.
+
+        `request` is the body of ``POST /api/launches`` and ``POST /api/builds``.
+        """
+        path = "api/builds" if build_only else "api/launches"
+        text = await self._http.request("POST", path, request)
         return self._http.read(text, LaunchHandle)
 
     async def watch(self, launch_id: str, after: int) -> AsyncGenerator[Event, None]:

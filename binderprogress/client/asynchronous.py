@@ -12,11 +12,18 @@ import msgspec
 from .._version import VERSION_HEADER
 from ..core.events import Event
 from ..core.redact import without_credentials
-from ..errors import BinderProgressError
+from ..errors import BadRequestError, BinderProgressError
 from .api import BinderProgressApi
 from .binderhub import BinderHubApi
 from .http_client import HttpClient
-from .models import JupyterServer, LaunchHandle, LaunchSnapshot, read_target, server_from
+from .models import (
+    JupyterServer,
+    LaunchHandle,
+    LaunchSnapshot,
+    image_from,
+    read_target,
+    server_from,
+)
 
 __all__ = ["PAUSES", "AsyncClient", "ServerKind"]
 
@@ -102,7 +109,9 @@ class AsyncClient:
 
     # -- launches
 
-    async def start(self, repository: str, ref: str = "") -> LaunchHandle:
+    async def start(
+        self, repository: str, ref: str = "", *, build_only: bool = False
+    ) -> LaunchHandle:
         """Start a launch.
 
         Parameters
@@ -112,11 +121,16 @@ class AsyncClient:
             for example as copied from a browser.
         ref : str
             Branch, tag or commit; by default that of the spec, or the default branch.
+        build_only : bool
+            Whether it ends when the environment is built, and starts no server. Its last event is
+            `ready`, with the name of the image, and without an address.
 
         Raises
         ------
         SpecError
             If `repository` is invalid.
+        BadRequestError
+            If `build_only` is asked of a plain BinderHub.
         ServerUnreachableError
             If no server responds. The request is not repeated, because the launch may have started.
         BinderProgressError
@@ -124,12 +138,14 @@ class AsyncClient:
         """
         target = read_target(repository, ref)
         if await self.detect_kind() == "binderhub":
+            if build_only:
+                raise BadRequestError("A plain BinderHub does not build without launching.")
             launch = await self._binderhub.start(target.spec)
         elif target.refs:
             # The server looks up where the ref ends in this URL.
-            return await self._api.start({"repo": repository})
+            return await self._api.start({"repo": repository}, build_only=build_only)
         else:
-            launch = await self._api.start({"spec": str(target.spec)})
+            launch = await self._api.start({"spec": str(target.spec)}, build_only=build_only)
         return msgspec.structs.replace(launch, urlpath=target.urlpath)
 
     def watch(self, launch: LaunchHandle | str, *, after: int = 0) -> AsyncGenerator[Event, None]:
@@ -216,7 +232,37 @@ class AsyncClient:
         BinderProgressError
             See `start` and `watch`.
         """
-        launch = await self.start(repository, ref)
+        return server_from(await self._follow(await self.start(repository, ref), on_event))
+
+    async def build(
+        self, repository: str, ref: str = "", *, on_event: Callable[[Event], None] | None = None
+    ) -> str:
+        """Build an environment, and return its name: that of an image, or a folder.
+
+        If it exists, nothing is built. If this task is cancelled, or `on_event` raises an
+        exception, the build is cancelled, unless others need it.
+
+        Parameters
+        ----------
+        repository, ref : str
+            See `start`.
+        on_event : callable, optional
+            Called with each event.
+
+        Raises
+        ------
+        LaunchFailedError
+            If the build failed or was cancelled.
+        BinderProgressError
+            See `start` and `watch`.
+        """
+        launch = await self.start(repository, ref, build_only=True)
+        return image_from(await self._follow(launch, on_event))
+
+    async def _follow(
+        self, launch: LaunchHandle, on_event: Callable[[Event], None] | None
+    ) -> Event:
+        """Watch a launch to its end, and return its last event."""
         last: Event | None = None
         try:
             async with aclosing(self.watch(launch)) as events:
@@ -228,7 +274,7 @@ class AsyncClient:
                 await self._leave(launch)
             raise
         assert last is not None  # noqa: S101 - `watch` yields the last event, or raises
-        return server_from(last)
+        return last
 
     async def _leave(self, launch: LaunchHandle) -> None:
         try:

@@ -13,7 +13,14 @@ from ..core.phases import Phase
 from ..core.printable import plain
 from ..errors import LaunchFailedError, SpecError
 
-__all__ = ["JupyterServer", "LaunchHandle", "LaunchSnapshot", "read_target", "server_from"]
+__all__ = [
+    "JupyterServer",
+    "LaunchHandle",
+    "LaunchSnapshot",
+    "image_from",
+    "read_target",
+    "server_from",
+]
 
 
 class LaunchHandle(msgspec.Struct, frozen=True):
@@ -130,11 +137,28 @@ def server_from(last: Event) -> JupyterServer:
     LaunchFailedError
         If the launch failed or was cancelled.
     """
-    if last.phase is Phase.READY:
-        url = last.url if last.url.endswith("/") or "?" in last.url else f"{last.url}/"
-        return JupyterServer(url, last.token, last)
+    if last.phase is not Phase.READY:
+        raise _failure(last)
+    url = last.url if last.url.endswith("/") or "?" in last.url else f"{last.url}/"
+    return JupyterServer(url, last.token, last)
+
+
+def image_from(last: Event) -> str:
+    """Return the name of the image in the last event of a launch that only builds.
+
+    Raises
+    ------
+    LaunchFailedError
+        If it failed or was cancelled.
+    """
+    if last.phase is not Phase.READY:
+        raise _failure(last)
+    return plain(last.imageName)
+
+
+def _failure(last: Event) -> LaunchFailedError:
     known = failure(last.reason if last.reason in REASONS else "unknown")
-    raise LaunchFailedError(
+    return LaunchFailedError(
         plain(last.message).strip() or str(known),
         reason=last.reason or known.reason,
         subject=plain(last.subject),

@@ -85,9 +85,9 @@ class Client:
         await self._loop.shutdown_asyncgens()
         await self._client.close()
 
-    def start(self, repository: str, ref: str = "") -> LaunchHandle:
+    def start(self, repository: str, ref: str = "", *, build_only: bool = False) -> LaunchHandle:
         """Start a launch; see `AsyncClient.start`."""
-        return self._call(self._client.start(repository, ref))
+        return self._call(self._client.start(repository, ref, build_only=build_only))
 
     def watch(self, launch: LaunchHandle | str, *, after: int = 0) -> Iterator[Event]:
         """Iterate over the events of a launch until its end; see `AsyncClient.watch`."""
@@ -126,6 +126,16 @@ class Client:
         client's thread.
         """
         return self._call(self._client.launch(repository, ref, on_event=on_event))
+
+    def build(
+        self, repository: str, ref: str = "", *, on_event: Callable[[Event], None] | None = None
+    ) -> str:
+        """Build an environment, and return its name; see `AsyncClient.build`.
+
+        Ctrl-C, or an exception in `on_event`, cancels the build. `on_event` is called in the
+        client's thread.
+        """
+        return self._call(self._client.build(repository, ref, on_event=on_event))
 
     def _call(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         if self._closed:

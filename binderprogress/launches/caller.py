@@ -1,4 +1,4 @@
-"""Who requests a launch."""
+"""Who requests a launch, and how."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Caller"]
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who requests a launch.
+    """Who requests a launch, and how.
 
     Attributes
     ----------
@@ -25,12 +25,15 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         The caller's name, who owns the launch. Empty where users do not log in.
     parent : TraceParent or None
         The trace that the caller's request belongs to.
+    build_only : bool
+        Whether the caller wants only the environment, and no server.
     """
 
     base_url: str = ""
     ip: str = ""
     user: str = ""
     parent: TraceParent | None = None
+    build_only: bool = False
 
     @property
     def account(self) -> str:

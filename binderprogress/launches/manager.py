@@ -16,6 +16,7 @@ from ..channels.base import ChannelStore
 from ..channels.durable import DurableStore
 from ..core.log.reasons import RULES, RuleSet
 from ..core.specs import Spec
+from ..errors import RefusedError
 from ..history.store import HistoryStore
 from .admission import Admission
 from .budget import Budgets
@@ -341,11 +342,13 @@ class LaunchManager(Overview, LoggingConfigurable):
         ------
         TooManyRequestsError
             If too many launches are running, or there is no memory for another one.
-        ServerStoppingError
-            If the server is being stopped.
-        StorageError
-            If it cannot be stored.
+        RefusedError
+            If only a build is requested, and the backend cannot do that.
+        ServerStoppingError, StorageError
+            If the server is being stopped; if it cannot be stored.
         """
+        if caller.build_only and self._backend.profile.builds_to_launch:
+            raise RefusedError("This server is in front of BinderHubs, which build only to launch.")
         self._admission.check(caller)
         self.budgets.check()
         launch = self._factory.launch(spec, caller)

@@ -155,7 +155,7 @@ class LaunchRunner:
         else:
             resolved = launch.build.resolved
             built = launch.built = await launch.build.result()
-        if resolved.build_only:
+        if resolved.build_only or launch.caller.build_only:
             message = "Done! Found built image\n" if built.found else "Done! Image built\n"
             launch.tail().end(Phase.READY, message, imageName=built.image)
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from tornado.web import HTTPError
@@ -19,6 +19,7 @@ from .links import build_log_link, launch_link
 __all__ = [
     "ApiNotFoundHandler",
     "BuildLogLink",
+    "BuildsHandler",
     "EventSchemaHandler",
     "LaunchHandler",
     "LaunchLinks",
@@ -32,7 +33,7 @@ __all__ = [
 
 
 class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of POST /api/launches: a spec, or an address with an optional ref.
+    """The body of POST /api/launches and /api/builds: a spec, or an address with an optional ref.
 
     Attributes
     ----------
@@ -138,20 +139,11 @@ class _LaunchStateHandler(ApiHandler):
         return {name: value for part in parts for name, value in msgspec.to_builtins(part).items()}
 
 
-class LaunchesHandler(_LaunchStateHandler):
-    """GET and POST /api/launches."""
+class _StartHandler(_LaunchStateHandler):
+    """Starts launches."""
 
-    def allowed_methods(self) -> list[str]:
-        """Return the HTTP methods that this handler supports. GET needs users."""
-        methods = super().allowed_methods()
-        return methods if self.web.access.lists else [name for name in methods if name != "GET"]
-
-    async def get(self) -> None:
-        """List the user's launches, newest first."""
-        if not self.web.access.lists:
-            raise HTTPError(405)
-        launches = await self.web.launches.of(self.user)
-        self.write_json({"launches": [self.describe(launch) for launch in launches]})
+    build_only: ClassVar[bool] = False
+    """Whether no servers are started."""
 
     async def post(self) -> None:
         """Start a launch."""
@@ -171,11 +163,33 @@ class LaunchesHandler(_LaunchStateHandler):
         if request.repo or is_address(request.spec):
             target = await self.read_address(request.repo or request.spec, request.ref)
             spec, urlpath = str(target.spec), target.urlpath
-        launch = await self.start_launch(self.read_spec(spec))
+        launch = await self.start_launch(self.read_spec(spec), build_only=self.build_only)
         links = launch_links(launch, self.caller.base_url, urlpath)
         self.set_status(201)
         self.set_header("Location", links.state_url)
         self.write_json(links)
+
+
+class BuildsHandler(_StartHandler):
+    """POST /api/builds. A build is watched and cancelled as a launch, and ends without a server."""
+
+    build_only = True
+
+
+class LaunchesHandler(_StartHandler):
+    """GET and POST /api/launches."""
+
+    def allowed_methods(self) -> list[str]:
+        """Return the HTTP methods that this handler supports. GET needs users."""
+        methods = super().allowed_methods()
+        return methods if self.web.access.lists else [name for name in methods if name != "GET"]
+
+    async def get(self) -> None:
+        """List the user's launches, newest first."""
+        if not self.web.access.lists:
+            raise HTTPError(405)
+        launches = await self.web.launches.of(self.user)
+        self.write_json({"launches": [self.describe(launch) for launch in launches]})
 
 
 class LaunchHandler(_LaunchStateHandler):

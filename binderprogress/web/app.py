@@ -8,7 +8,14 @@ from typing import Any
 from tornado.web import Application
 
 from .._share import share_path
-from .api import ApiNotFoundHandler, EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHandler
+from .api import (
+    ApiNotFoundHandler,
+    BuildsHandler,
+    EventSchemaHandler,
+    LaunchesHandler,
+    LaunchHandler,
+    LogHandler,
+)
 from .build import BuildHandler
 from .build_logs import BuildLogHandler, BuildLogPageHandler
 from .config import Web
@@ -49,6 +56,7 @@ def handlers(web: Web) -> list[Any]:
         (r"build/(.+)", BuildHandler),
         (rf"builds/{_ID}/log", BuildLogPageHandler),
         (rf"api/builds/{_ID}/log", BuildLogHandler),
+        (r"api/builds", BuildsHandler),
         (r"api/launches", LaunchesHandler),
         (rf"api/launches/{_ID}", LaunchHandler),
         (rf"api/launches/{_ID}/events", EventsHandler),

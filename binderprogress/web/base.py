@@ -370,8 +370,8 @@ class ApiHandler(Handler):
         self.set_status(204)
         self.finish()
 
-    async def start_launch(self, spec: Spec) -> Launch:
-        """Start a launch for the user.
+    async def start_launch(self, spec: Spec, *, build_only: bool = False) -> Launch:
+        """Start a launch for the user, or only its build.
 
         Raises
         ------
@@ -384,7 +384,8 @@ class ApiHandler(Handler):
         if self.web.hosts is not None:
             scheme = scheme_of(self.request, trust_proxy=self.web.trust_proxy)
             prefer_host(self, self.web.hosts, path=self.web.base_url, secure=scheme == "https")
-        return await self.web.launches.start(spec, self.caller)
+        caller = msgspec.structs.replace(self.caller, build_only=build_only)
+        return await self.web.launches.start(spec, caller)
 
     def become_viewer(self) -> None:
         """Count this connection as a viewer. Without effect in a server that is not `HttpServer`.

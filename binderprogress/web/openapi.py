@@ -211,6 +211,16 @@ def _launches(*, lists: bool) -> dict[str, Any]:
                 "requestBody": body,
             },
         },
+        "/api/builds": {
+            "post": {
+                **_operation(
+                    "startBuild",
+                    "Start a launch that ends when the environment is built, without a server.",
+                    {"201": started},
+                ),
+                "requestBody": body,
+            },
+        },
     }
 
 

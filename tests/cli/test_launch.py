@@ -189,6 +189,24 @@ def failing(server: Server) -> dict[str, tuple[list[str], str, str]]:
     }
 
 
+def test_a_build_alone(env: dict[str, str], server: Server) -> None:
+    folder = make(server, "built-only")
+    for _ in range(2):
+        done = subprocess.run(
+            [BIN / "binderprogress", "build", folder, "--server", server.url],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert Path(done.stdout.splitlines()[-1]).is_dir()
+        assert "Launching" not in done.stdout
+    assert "Done! Found built image" in done.stdout
+
+
 def test_failures_end_with_1_and_one_sentence(launch: Launch, server: Server) -> None:
     (server.folder / "environments").mkdir(exist_ok=True)
     for what, (arguments, reason, advice) in failing(server).items():

@@ -24,6 +24,7 @@ from binderprogress.core.events import Event, encode
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec
 from binderprogress.errors import (
+    BadRequestError,
     LaunchFailedError,
     NotFoundError,
     ServerUnreachableError,
@@ -76,6 +77,29 @@ async def all_of(client: AsyncClient, launch: LaunchHandle | str, after: int = 0
 
 
 # -- to a good end
+
+
+@asynchronous(60)
+async def test_a_build_ends_with_the_name_of_the_image(server: Stage) -> None:
+    seen: list[Event] = []
+    server.log("one\n")
+    server.built()
+    async with AsyncClient(server.url, pauses=SOON) as client:
+        name = await client.build(SPEC, on_event=seen.append)
+        assert name == seen[-1].imageName != ""
+        assert (seen[-1].phase, seen[-1].url) == (Phase.READY, "")
+        client.kind = "binderhub"
+        with pytest.raises(BadRequestError, match="does not build without launching"):
+            await client.build(SPEC)
+
+
+def test_a_build_with_the_synchronous_client(server: Stage) -> None:
+    server.built()
+    server.built()
+    with Client(server.url) as client:
+        assert client.build("gh/ada/penguins/HEAD")
+        launch = client.start("gh/ada/whales/HEAD", build_only=True)
+        assert list(client.watch(launch))[-1].phase is Phase.READY
 
 
 @asynchronous(20)

@@ -134,7 +134,7 @@ class UpstreamBuilder:
     upstreams : Upstreams
     """
 
-    profile = BackendProfile(typical=TYPICAL, builds_go_on=True)
+    profile = BackendProfile(typical=TYPICAL, builds_go_on=True, builds_to_launch=True)
 
     def __init__(self, upstreams: Upstreams) -> None:
         self._upstreams = upstreams

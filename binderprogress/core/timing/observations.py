@@ -137,5 +137,6 @@ def chances(past: PastLaunch, *, first: bool) -> Iterator[Observation]:
         elif Phase.BUILT in phases:
             for phase in BUILD_PHASES:
                 yield ("chance", phase), float(phase in phases), False
-    if past.outcome is Phase.READY:
+    # Unless only the environment was requested.
+    if past.outcome is Phase.READY and Phase.LAUNCHING in phases:
         yield ("chance", PULL + (COLD if cold else "")), float(past.pulled > 0), False

@@ -176,6 +176,7 @@ class BinderProgress(LoggingConfigurable):
             (r"build/([^/]+/.+)", handlers.BinderHubBuildHandler),
             (rf"builds/{_ID}/log", handlers.BinderHubBuildLogPageHandler),
             (rf"api/builds/{_ID}/log", handlers.BinderHubBuildLogHandler),
+            (r"api/builds", handlers.BinderHubBuildsHandler),
             (r"api/launches", handlers.BinderHubLaunchesHandler),
             (rf"api/launches/{_ID}", handlers.BinderHubLaunchHandler),
             (rf"api/launches/{_ID}/events", handlers.BinderHubEventsHandler),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from http.client import responses
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from binderhub.base import BaseHandler, VersionHandler
@@ -25,7 +25,13 @@ from ...errors import (
     RefusedError,
 )
 from ...launches import Launch
-from ...web.api import EventSchemaHandler, LaunchesHandler, LaunchHandler, LogHandler
+from ...web.api import (
+    BuildsHandler,
+    EventSchemaHandler,
+    LaunchesHandler,
+    LaunchHandler,
+    LogHandler,
+)
 from ...web.build import BuildHandler
 from ...web.build_logs import BuildLogHandler, BuildLogPageHandler
 from ...web.openapi import OpenApiHandler
@@ -140,6 +146,8 @@ class Guarded(BaseHandler):
 class LaunchStarter(Guarded):
     """Adds BinderHub's checks of a new launch, in BinderHub's order."""
 
+    build_only: ClassVar[bool] = False
+
     def read_spec(self, text: str) -> Spec:
         """Check the request, then read its spec.
 
@@ -156,7 +164,10 @@ class LaunchStarter(Guarded):
         self.check_token(spec)
         with counted(self, spec, "rate_limit"):
             self.check_rate_limit()
-        build_only = bool(OriginalBuildHandler._get_build_only(self))
+        build_only = self.build_only or bool(OriginalBuildHandler._get_build_only(self))
+        if self.build_only and not self.settings["enable_api_only_mode"]:
+            # As BinderHub refuses `build_only`.
+            raise RefusedError("Building alone needs c.BinderHub.enable_api_only_mode = True.")
         if self.user.startswith(SERVICE) and not build_only:
             # Attack: BinderHub would start a server for a user with the same name as the service.
             raise RefusedError("Launches start servers of users. A service cannot have servers.")
@@ -168,9 +179,10 @@ class LaunchStarter(Guarded):
         """Reject a build token that is not for this spec."""
         self.check_build_token(self.get_query_argument("build_token", None), spec)
 
-    async def start_launch(self, spec: Spec) -> Launch:
+    async def start_launch(self, spec: Spec, *, build_only: bool = False) -> Launch:
         """Start a launch. `read_spec` has already counted it for the rate limit."""
-        launch: Launch = await self.web.launches.start(spec, self.caller)
+        caller = msgspec.structs.replace(self.caller, build_only=build_only)
+        launch: Launch = await self.web.launches.start(spec, caller)
         return launch
 
 
@@ -178,8 +190,8 @@ class LaunchResource(Guarded):
     """A handler whose URL has the id of a launch. Without logins, the id alone gives access."""
 
 
-class BinderHubLaunchesHandler(LaunchStarter, LaunchesHandler):
-    """/api/launches."""
+class PageLaunchStarter(LaunchStarter):
+    """Starts launches for our pages, too."""
 
     def check_token(self, spec: str) -> None:
         """Reject a wrong build token. The cookie of our page may have expired, and is optional."""
@@ -188,6 +200,16 @@ class BinderHubLaunchesHandler(LaunchStarter, LaunchesHandler):
         if cookie and not self._have_build_token:
             with suppress(HTTPError):
                 self.check_build_token(cookie, spec)
+
+
+class BinderHubLaunchesHandler(PageLaunchStarter, LaunchesHandler):
+    """/api/launches."""
+
+
+class BinderHubBuildsHandler(PageLaunchStarter, BuildsHandler):
+    """/api/builds."""
+
+    build_only = True
 
 
 class BinderHubLaunchHandler(LaunchResource, LaunchHandler):
