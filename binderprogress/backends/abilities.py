@@ -29,11 +29,14 @@ class Environment(msgspec.Struct, frozen=True):
     ----------
     image : str
         As in the result of a build: the name of an image, or the folder of an environment.
+    where : str
+        Where it is: a registry, a container engine, or ``local``.
     built : float or None
         When it was built, in seconds since 1970. None: that is not known.
     """
 
     image: str
+    where: str
     built: float | None = None
 
 
@@ -41,7 +44,7 @@ class Environment(msgspec.Struct, frozen=True):
 class Finder(Protocol):
     """What a builder or backend may be besides: able to say whether an environment exists.
 
-    Launches of environments that exist do not wait for builds.
+    See `BackendProfile.finds`.
     """
 
     async def find(self, resolved: Any) -> Environment | None:

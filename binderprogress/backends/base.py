@@ -284,6 +284,8 @@ class BackendProfile(msgspec.Struct, frozen=True, kw_only=True):
         Whether a build goes on without this server, and is joined if it is started again.
     builds_to_launch : bool
         Whether it can only build to launch afterwards.
+    finds : bool
+        Whether it can say which environments exist; see `Finder`.
     leaves_builds : bool
         Whether builds may leave something that has to be removed; see `Cleaner`.
     """
@@ -294,6 +296,7 @@ class BackendProfile(msgspec.Struct, frozen=True, kw_only=True):
     reads_private: bool = False
     builds_go_on: bool = False
     builds_to_launch: bool = False
+    finds: bool = False
     leaves_builds: bool = False
 
 

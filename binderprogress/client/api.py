@@ -15,7 +15,7 @@ from ..core import sse
 from ..core.events import Event, decode
 from ..errors import ServerUnreachableError, StreamError
 from .http_client import JITTER, LONGEST_LOG, LONGEST_RESPONSE, HttpClient
-from .models import LaunchHandle, LaunchSnapshot
+from .models import ImageStatus, LaunchHandle, LaunchSnapshot
 
 __all__ = ["BinderProgressApi"]
 
@@ -49,6 +49,11 @@ class BinderProgressApi:
         path = "api/builds" if build_only else "api/launches"
         text = await self._http.request("POST", path, request)
         return self._http.read(text, LaunchHandle)
+
+    async def image(self, spec: str) -> ImageStatus:
+        """Return whether the environment of a spec is built."""
+        text = await self._http.request("GET", f"api/images/{spec}")
+        return self._http.read(text, ImageStatus)
 
     async def watch(self, launch_id: str, after: int) -> AsyncGenerator[Event, None]:
         """Iterate over the events of a launch; see `AsyncClient.watch`."""

@@ -17,6 +17,7 @@ from .api import BinderProgressApi
 from .binderhub import BinderHubApi
 from .http_client import HttpClient
 from .models import (
+    ImageStatus,
     JupyterServer,
     LaunchHandle,
     LaunchSnapshot,
@@ -147,6 +148,28 @@ class AsyncClient:
         else:
             launch = await self._api.start({"spec": str(target.spec)}, build_only=build_only)
         return msgspec.structs.replace(launch, urlpath=target.urlpath)
+
+    async def image(self, repository: str, ref: str = "") -> ImageStatus:
+        """Return whether an environment is built already.
+
+        Parameters
+        ----------
+        repository, ref : str
+            See `start`.
+
+        Raises
+        ------
+        SpecError
+            If `repository` is invalid.
+        NotFoundError
+            If the repository does not exist or is private, or if it has no such ref.
+        BadRequestError
+            If it is asked of a plain BinderHub.
+        """
+        target = read_target(repository, ref)
+        if await self.detect_kind() == "binderhub":
+            raise BadRequestError("A plain BinderHub does not say which images it has.")
+        return await self._api.image(str(target.spec))
 
     def watch(self, launch: LaunchHandle | str, *, after: int = 0) -> AsyncGenerator[Event, None]:
         """Iterate over the events of a launch until its end, reconnecting as needed.

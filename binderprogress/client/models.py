@@ -14,6 +14,7 @@ from ..core.printable import plain
 from ..errors import LaunchFailedError, SpecError
 
 __all__ = [
+    "ImageStatus",
     "JupyterServer",
     "LaunchHandle",
     "LaunchSnapshot",
@@ -127,6 +128,36 @@ class JupyterServer(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         # Without the token.
         return f"<JupyterServer {self.url}>"
+
+
+class ImageStatus(msgspec.Struct, frozen=True):
+    """Whether the environment of a commit is built.
+
+    Attributes
+    ----------
+    spec : str
+        As it was asked for.
+    commit : str
+        The commit of its ref, if the server knows it.
+    exists : bool or None
+        Whether a launch would build nothing. None: the server does not know.
+    building : bool
+        Whether the server is building it.
+    image : str
+        The name of the image. Empty if there is none.
+    where : str
+        Where it is: a registry, a container engine, or `local`. Empty if it does not exist.
+    built : float or None
+        When it was built, in seconds since 1970, if that is known.
+    """
+
+    spec: str
+    commit: str
+    exists: bool | None
+    building: bool
+    image: str = ""
+    where: str = ""
+    built: float | None = None
 
 
 def server_from(last: Event) -> JupyterServer:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ..core.events import Event
 from .asynchronous import PAUSES, AsyncClient, ServerKind
-from .models import JupyterServer, LaunchHandle, LaunchSnapshot
+from .models import ImageStatus, JupyterServer, LaunchHandle, LaunchSnapshot
 
 __all__ = ["Client"]
 
@@ -88,6 +88,10 @@ class Client:
     def start(self, repository: str, ref: str = "", *, build_only: bool = False) -> LaunchHandle:
         """Start a launch; see `AsyncClient.start`."""
         return self._call(self._client.start(repository, ref, build_only=build_only))
+
+    def image(self, repository: str, ref: str = "") -> ImageStatus:
+        """Return whether an environment is built already; see `AsyncClient.image`."""
+        return self._call(self._client.image(repository, ref))
 
     def watch(self, launch: LaunchHandle | str, *, after: int = 0) -> Iterator[Event]:
         """Iterate over the events of a launch until its end; see `AsyncClient.watch`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from traitlets.config import LoggingConfigurable
 
 from .._steps import take_steps
 from .._temporary import OwnedFolder
-from ..backends.base import AnyBackend, RefFinder, Resumable
+from ..backends.base import AnyBackend, Resumable
 from ..channels.base import ChannelStore
 from ..channels.durable import DurableStore
 from ..core.log.reasons import RULES, RuleSet
@@ -31,6 +30,7 @@ from .launch import Launch
 from .learner import Learner
 from .ledger import Ledger
 from .log_files import LogFiles
+from .lookups import Lookups
 from .outcomes import Outcomes
 from .overview import Overview
 from .replicas import Replicas
@@ -44,7 +44,7 @@ from .timers import Timers
 __all__ = ["LaunchManager"]
 
 
-class LaunchManager(Overview, LoggingConfigurable):
+class LaunchManager(Overview, Lookups, LoggingConfigurable):
     """All launches of a server.
 
     Parameters
@@ -363,11 +363,6 @@ class LaunchManager(Overview, LoggingConfigurable):
         self._running.start(launch)
         if is_cancelled:
             self.cancel(launch)
-
-    async def find_ref(self, spec: Spec, refs: Sequence[str]) -> str:
-        """Return the first of several refs that a repository has. Empty if it is not known."""
-        backend = self._backend
-        return await backend.find_ref(spec, refs) if isinstance(backend, RefFinder) else ""
 
     def get(self, launch_id: str, *, user: str = "") -> Launch:
         """Return a launch of a user. Without users, everyone who knows its id has access.

@@ -20,6 +20,7 @@ from .build import BuildHandler
 from .build_logs import BuildLogHandler, BuildLogPageHandler
 from .config import Web
 from .health import HealthHandler
+from .images import ImageHandler
 from .openapi import OpenApiHandler
 from .own_launches import OwnLaunchesPageHandler
 from .pages import (
@@ -62,6 +63,7 @@ def handlers(web: Web) -> list[Any]:
         (rf"api/launches/{_ID}/events", EventsHandler),
         (rf"api/launches/{_ID}/socket", SocketHandler),
         (rf"api/launches/{_ID}/log", LogHandler),
+        (r"api/images/(.+)", ImageHandler),
         (r"api/stats", StatsHandler),
         (r"api/popular", PopularHandler),
         (r"api/prepull", PrepullHandler),

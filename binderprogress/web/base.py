@@ -370,6 +370,16 @@ class ApiHandler(Handler):
         self.set_status(204)
         self.finish()
 
+    async def admit(self) -> None:
+        """Count a request that starts a launch, or that costs as much.
+
+        Raises
+        ------
+        TooManyRequestsError
+            If this client has sent too many of them.
+        """
+        await self.web.limiter.admit(self.caller.account)
+
     async def start_launch(self, spec: Spec, *, build_only: bool = False) -> Launch:
         """Start a launch for the user, or only its build.
 
@@ -380,7 +390,7 @@ class ApiHandler(Handler):
         StorageError
             If the launch cannot be stored.
         """
-        await self.web.limiter.admit(self.caller.account)
+        await self.admit()
         if self.web.hosts is not None:
             scheme = scheme_of(self.request, trust_proxy=self.web.trust_proxy)
             prefer_host(self, self.web.hosts, path=self.web.base_url, secure=scheme == "https")

@@ -11,6 +11,7 @@ from ..core.events import Event
 from ..core.kubernetes.prepull_report import PrepullReport
 from ..core.timing.breakdown import Trace
 from ..launches import LaunchState
+from ..launches.lookups import ImageState
 from .api import BuildLogLink, LaunchLinks, LaunchRetention, StorageStatus
 from .base import ApiHandler
 from .stats import PopularAnswer, StatsAnswer
@@ -57,6 +58,16 @@ _SPEC = {
     "description": "The expected spec. The response is 409 if the launch is of another repository.",
     "schema": {"type": "string"},
 }
+_IMAGE = [
+    {"name": "provider", "in": "path", "required": True, "schema": {"type": "string"}},
+    {
+        "name": "spec",
+        "in": "path",
+        "required": True,
+        "description": "The rest of the spec, with its slashes.",
+        "schema": {"type": "string"},
+    },
+]
 _STATUS = {
     "name": "status",
     "in": "query",
@@ -174,6 +185,7 @@ def document(*, lists: bool = True) -> dict[str, Any]:
         LaunchState,
         Trace,
         Event,
+        ImageState,
         StatsAnswer,
         PopularAnswer,
         PrepullReport,
@@ -290,6 +302,14 @@ def _history() -> dict[str, Any]:
                 "getStats",
                 "Get statistics of past launches, and the launches in progress.",
                 {"200": _json("The statistics.", "StatsAnswer")},
+            ),
+        },
+        "/api/images/{provider}/{spec}": {
+            "parameters": _IMAGE,
+            "get": _operation(
+                "getImage",
+                "Get whether the environment of a spec is built. It counts as a launch.",
+                {"200": _json("The image.", "ImageState")},
             ),
         },
         "/api/popular": {

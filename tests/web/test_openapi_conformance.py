@@ -28,6 +28,10 @@ include-operation-id = "startBuild"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "429"]
 
 [[operations]]
+include-operation-id = "getImage"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404", "429"]
+
+[[operations]]
 include-operation-id = "watchLaunch"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409"]
 
@@ -82,4 +86,4 @@ async def test_attack_generated_requests(
     assert code == 0, output
     tested = re.search(r"Tested: (\d+)", output)
     assert tested is not None, output
-    assert int(tested[1]) == 20
+    assert int(tested[1]) == 21

@@ -14,7 +14,15 @@ from ...core.kubernetes.names import build_name, image_name
 from ...core.log.reasons import failure
 from ...core.timing.estimator import TYPICAL
 from ...errors import ConfigError, LaunchFailedError
-from ..base import PLAIN_CODEC, BackendProfile, BuildItems, BuildResult, ResolvedSpec, WaitForTurn
+from ..base import (
+    PLAIN_CODEC,
+    BackendProfile,
+    BuildItems,
+    BuildResult,
+    Environment,
+    ResolvedSpec,
+    WaitForTurn,
+)
 from ..fetch.git import GitResolver
 from .api import CUT, KubeApi, KubeError
 from .build_pod import BuildPod
@@ -152,6 +160,7 @@ class KubernetesBuilder(GitResolver):
             reads_private=bool(self.git_credentials),
             builds_go_on=True,
             leaves_builds=True,
+            finds=True,
         )
 
     async def check(self) -> dict[str, Any]:
@@ -223,6 +232,14 @@ class KubernetesBuilder(GitResolver):
             self.log.error("Kubernetes: %s", error)  # noqa: TRY400 - it is no bug
             raise _no_answer() from error
         yield BuildResult(image)
+
+    async def find(self, resolved: ResolvedSpec) -> Environment | None:
+        """Return an image that the registry has; see `base.Finder`."""
+        image = self.image(resolved)
+        if not await self.registry.has(image):
+            return None
+        created = await self.registry.created(image)
+        return Environment(image, image.partition("/")[0], created)
 
     async def cancel_build(self, resolved: ResolvedSpec) -> None:
         """Delete the pod of a build that nobody waits for; see `base.BuildCanceller`."""

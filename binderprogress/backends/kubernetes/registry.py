@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.request import parse_http_list, parse_keqv_list
@@ -42,6 +43,10 @@ class _Token(msgspec.Struct, frozen=True):
 class _Blob(msgspec.Struct, frozen=True):
     size: int = 0
     digest: str = ""
+
+
+class _Config(msgspec.Struct, frozen=True):
+    created: str = ""
 
 
 class _Manifest(msgspec.Struct, frozen=True):
@@ -135,10 +140,47 @@ class Registry(LoggingConfigurable):
             sum(blob.size for blob in [*manifest.layers, manifest.config]) if status == 200 else 0
         )
 
+    async def created(self, image: str) -> float | None:
+        """Return when an image was built, in seconds since 1970; None if that is not known.
+
+        Parameters
+        ----------
+        image : str
+            The name of the image with its host and tag.
+
+        Raises
+        ------
+        ConfigError
+            If the credentials cannot be read.
+        """
+        host, name, tag = _split(image)
+        base = URL(self.url or f"https://{host}")
+        try:
+            _, manifest = await self._manifest(base, name, tag)
+            if manifest.manifests:
+                _, manifest = await self._manifest(base, name, manifest.manifests[0].digest)
+            if not manifest.config.digest:
+                return None
+            status, text = await self._ask(base, name, f"blobs/{manifest.config.digest}")
+            config = msgspec.json.decode(text, type=_Config) if status == 200 else _Config()
+            return datetime.fromisoformat(config.created).timestamp() if config.created else None
+        except (aiohttp.ClientError, TimeoutError, ValueError, StreamError) as error:
+            self.log.warning("The registry %s does not answer: %s", base.host, error or "no answer")
+            return None
+
     async def _manifest(
         self, base: URL, name: str, reference: str, *, method: str = "GET"
     ) -> tuple[int, _Manifest]:
         """Ask for a manifest, and return the status and what it says. With HEAD, it is empty."""
+        status, text = await self._ask(base, name, f"manifests/{reference}", method=method)
+        if method == "HEAD" or status != 200:
+            return status, _Manifest()
+        return status, msgspec.json.decode(text, type=_Manifest)
+
+    async def _ask(
+        self, base: URL, name: str, path: str, *, method: str = "GET"
+    ) -> tuple[int, str]:
+        """Ask for something of a repository, and return the status and the body."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self.timeout), trust_env=True
@@ -146,12 +188,12 @@ class Registry(LoggingConfigurable):
         session = self._session
         user, password = self._credentials(base)
         auth = aiohttp.encode_basic_auth(user, password) if user else ""
-        url = base / "v2" / name / "manifests" / reference
+        url = base / "v2" / name / path
         headers = {"Accept": _ACCEPT}
         async with session.request(method, url, headers=headers, allow_redirects=True) as answer:
             challenge = answer.headers.get("WWW-Authenticate", "")
             if answer.status != 401:
-                return answer.status, await _read_manifest(answer, method)
+                return answer.status, await _read(answer, method)
         scheme, _, fields = challenge.partition(" ")
         if scheme.lower() == "bearer":
             token = await _token(session, parse_keqv_list(parse_http_list(fields)), name, auth)
@@ -159,9 +201,9 @@ class Registry(LoggingConfigurable):
         elif auth:
             headers["Authorization"] = auth
         else:
-            return 401, _Manifest()
+            return 401, ""
         async with session.request(method, url, headers=headers, allow_redirects=True) as answer:
-            return answer.status, await _read_manifest(answer, method)
+            return answer.status, await _read(answer, method)
 
     def _credentials(self, base: URL) -> tuple[str, str]:
         if self.username or not self.docker_config:
@@ -180,10 +222,10 @@ class Registry(LoggingConfigurable):
         return user, password
 
 
-async def _read_manifest(answer: aiohttp.ClientResponse, method: str) -> _Manifest:
+async def _read(answer: aiohttp.ClientResponse, method: str) -> str:
     if method == "HEAD" or answer.status != 200:
-        return _Manifest()
-    return msgspec.json.decode(await read_text(answer, _LARGEST_ANSWER), type=_Manifest)
+        return ""
+    return await read_text(answer, _LARGEST_ANSWER)
 
 
 async def _token(

@@ -19,13 +19,21 @@ from ...core.log.reader import Record
 from ...core.phases import Phase
 from ...core.printable import plain
 from ...errors import LaunchFailedError
-from ..base import PLAIN_CODEC, BackendProfile, BuildItems, BuildResult, ResolvedSpec, WaitForTurn
+from ..base import (
+    PLAIN_CODEC,
+    BackendProfile,
+    BuildItems,
+    BuildResult,
+    Environment,
+    ResolvedSpec,
+    WaitForTurn,
+)
 from ..disk import full_disk_fails
 from ..fetch.git import GitResolver, git_environment
 from ..fetch.proxy import FetchProxy
 from ..processes.child import Process, check_exit, run
 from ..processes.environment import PACKAGES, private_home
-from .environments import Environments, use
+from .environments import Environments, built_at, use
 
 __all__ = ["LocalBuilder"]
 
@@ -59,6 +67,7 @@ class LocalBuilder(GitResolver):
             first_start=1.7,
             runs_on_host=True,
             reads_private=self.credentials,
+            finds=True,
         )
 
     environments = Unicode(help="Folder of the environments, which has one for each commit.").tag(
@@ -139,6 +148,12 @@ class LocalBuilder(GitResolver):
         await asyncio.to_thread(_is_there, folder)
         self._shrink_in_background()
         yield BuildResult(str(folder))
+
+    async def find(self, resolved: ResolvedSpec) -> Environment | None:
+        """Return an environment that exists; see `base.Finder`."""
+        folder = self.folder(resolved)
+        built = await asyncio.to_thread(built_at, folder)
+        return None if built is None else Environment(str(folder), "local", built)
 
     def remove_incomplete(self) -> None:
         """Remove environments whose build was killed, and then as many as exceed the budget."""

@@ -25,7 +25,7 @@ from .marker import IN_USE, MARKER
 if TYPE_CHECKING:
     from filelock import FileLock
 
-__all__ = ["Environment", "Environments", "disk_usage", "use"]
+__all__ = ["Environment", "Environments", "built_at", "disk_usage", "use"]
 
 # Attack, or a mistake: the folder of the environments has other folders, too.
 _NAME = re.compile(r"[a-z0-9-]*-[0-9a-f]{32}")
@@ -79,6 +79,14 @@ def use(folder: Path) -> Iterator[int]:
         yield file
     finally:
         os.close(file)
+
+
+def built_at(folder: Path) -> float | None:
+    """Return when an environment was completed, in seconds since 1970; None if it was not."""
+    try:
+        return (folder / MARKER).stat().st_mtime
+    except OSError:
+        return None
 
 
 class Environments:

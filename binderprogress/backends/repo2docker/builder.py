@@ -19,7 +19,15 @@ from ...core.log.reader import Record
 from ...core.log.reasons import failure
 from ...core.phases import Phase
 from ...core.timing.estimator import TYPICAL
-from ..base import PLAIN_CODEC, BackendProfile, BuildItems, BuildResult, ResolvedSpec, WaitForTurn
+from ..base import (
+    PLAIN_CODEC,
+    BackendProfile,
+    BuildItems,
+    BuildResult,
+    Environment,
+    ResolvedSpec,
+    WaitForTurn,
+)
 from ..disk import full_disk_fails
 from ..fetch.git import GitResolver
 from ..fetch.proxy import FetchProxy
@@ -85,7 +93,7 @@ class Repo2dockerBuilder(GitResolver):
             Phase.LAUNCHING: 3.0,
         }
         return BackendProfile(
-            typical=TYPICAL if self.push else typical, reads_private=self.credentials
+            typical=TYPICAL if self.push else typical, reads_private=self.credentials, finds=True
         )
 
     async def check(self) -> dict[str, Any]:
@@ -131,7 +139,7 @@ class Repo2dockerBuilder(GitResolver):
 
     async def build(self, resolved: ResolvedSpec) -> BuildItems:
         """Build the image, or find an existing one; see `base.Builder.build`."""
-        if not await self.images.has(self.image(resolved)):
+        if await self.images.created(self.image(resolved)) is None:
             yield WaitForTurn()
         with full_disk_fails():
             async with (
@@ -140,6 +148,12 @@ class Repo2dockerBuilder(GitResolver):
             ):
                 async for item in items:
                     yield item
+
+    async def find(self, resolved: ResolvedSpec) -> Environment | None:
+        """Return an image that exists; see `base.Finder`."""
+        image = self.image(resolved)
+        created = await self.images.created(image)
+        return None if created is None else Environment(image, self.engine, created)
 
     async def _build(
         self, resolved: ResolvedSpec, proxy: FetchProxy | None

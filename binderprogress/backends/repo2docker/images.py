@@ -73,10 +73,16 @@ class Images:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file(name).touch()
 
-    async def has(self, name: str) -> bool:
-        """Return whether there is an image of a name. False if the engine does not answer."""
-        code, _ = await self._run(["image", "inspect", "--format", "{{.Id}}", "--", name])
-        return code == 0
+    async def created(self, name: str) -> float | None:
+        """Return when an image was made, in seconds since 1970.
+
+        None if there is no image of this name, or if the engine does not answer.
+        """
+        code, output = await self._run(["image", "inspect", "--", name])
+        if code:
+            return None
+        (details,) = msgspec.json.decode(output[: output.rindex("]") + 1])
+        return _created(details)
 
     async def find(self) -> list[Image]:
         """Return the images, the least recently used first. Empty if the engine does not answer."""
@@ -179,11 +185,15 @@ class Images:
         try:
             return self._file(name).stat().st_mtime
         except FileNotFoundError:
-            # Nanoseconds have too many digits for Python.
-            return datetime.fromisoformat(f"{details['Created'][:19]}+00:00").timestamp()
+            return _created(details)
 
     def _file(self, name: str) -> Path:
         return self._folder / hashlib.sha256(name.encode()).hexdigest()
+
+
+def _created(details: dict[str, Any]) -> float:
+    # Nanoseconds have too many digits for Python.
+    return datetime.fromisoformat(f"{details['Created'][:19]}+00:00").timestamp()
 
 
 def _is_building() -> bool:

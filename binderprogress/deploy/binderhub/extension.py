@@ -185,6 +185,7 @@ class BinderProgress(LoggingConfigurable):
             (rf"api/launches/{_ID}/trace", handlers.BinderHubTraceHandler),
             (r"api/openapi\.json", handlers.BinderHubOpenApiHandler),
             (r"api/schema/event\.json", handlers.BinderHubSchemaHandler),
+            (r"api/images/([^/]+/.+)", handlers.BinderHubImageHandler),
             (r"api/stats", handlers.BinderHubStatsHandler),
             (r"api/popular", handlers.BinderHubPopularHandler),
             (

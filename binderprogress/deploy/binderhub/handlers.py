@@ -34,6 +34,7 @@ from ...web.api import (
 )
 from ...web.build import BuildHandler
 from ...web.build_logs import BuildLogHandler, BuildLogPageHandler
+from ...web.images import ImageHandler
 from ...web.openapi import OpenApiHandler
 from ...web.stats import PopularHandler, StatsHandler, StatsPageHandler
 from ...web.streams import EventsHandler, SocketHandler, position
@@ -210,6 +211,13 @@ class BinderHubBuildsHandler(PageLaunchStarter, BuildsHandler):
     """/api/builds."""
 
     build_only = True
+
+
+class BinderHubImageHandler(PageLaunchStarter, ImageHandler):
+    """/api/images/{spec}."""
+
+    async def admit(self) -> None:
+        """Do nothing: `read_spec` has already counted it for the rate limit."""
 
 
 class BinderHubLaunchHandler(LaunchResource, LaunchHandler):

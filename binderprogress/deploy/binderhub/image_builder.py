@@ -20,7 +20,7 @@ from tornado.httpclient import HTTPClientError
 from tornado.queues import Queue
 from traitlets.config import LoggingConfigurable
 
-from ...backends.base import BackendProfile, BuildItems, BuildResult, WaitForTurn
+from ...backends.base import BackendProfile, BuildItems, BuildResult, Environment, WaitForTurn
 from ...backends.codec import Codec, decode
 from ...core.log.diagnosis import diagnose
 from ...core.log.reader import Record
@@ -95,7 +95,7 @@ class BinderHubBuilder(LoggingConfigurable):
         if not self._settings["use_registry"]:
             del typical[Phase.PUSHING]
         # BinderHub's repo providers may have tokens for private repositories.
-        return BackendProfile(typical=typical, reads_private=True, builds_go_on=True)
+        return BackendProfile(typical=typical, reads_private=True, builds_go_on=True, finds=True)
 
     def provider(self, prefix: str, text: str) -> Any:
         """Return BinderHub's repo provider for a spec.
@@ -162,6 +162,13 @@ class BinderHubBuilder(LoggingConfigurable):
                     BUILD_TIME.labels(status=outcome).observe(time.perf_counter() - began)
                     BUILD_COUNT.labels(status=outcome, **resolved.labels).inc()
         yield BuildResult(resolved.image)
+
+    async def find(self, resolved: BinderHubResolvedSpec) -> Environment | None:
+        """Return an image that exists; see `base.Finder`."""
+        if not await self._image_exists(resolved.image):
+            return None
+        host = resolved.image.partition("/")[0] if self._settings["use_registry"] else "docker"
+        return Environment(resolved.image, host)
 
     # -- refs
 
