@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from aiohttp import web
-from jupyterhub.slugs import is_valid_safe_slug
 
 from binderprogress.backends.base import Attempt, RunningServer
 from binderprogress.errors import LaunchFailedError
@@ -78,7 +78,7 @@ async def test_a_jupyterhub_that_is_known_to_show_names_gets_one(version: str) -
         assert isinstance([item async for item in launcher.launch(request)][-1], RunningServer)
     (body,), (name,) = bodies, names
     assert name.startswith("binder-examples-requi-")
-    assert is_valid_safe_slug(name)
+    assert re.fullmatch("[a-z][a-z0-9-]{,29}", name)
     if version == "6.1.1":
         assert body.pop("display_name") == "binder-examples/requirements"
         (body,) = body.values()

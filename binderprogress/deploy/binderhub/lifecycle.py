@@ -41,6 +41,8 @@ class Lifecycle:
         self._hub = hub
         self._loop: IOLoop | None = None
         self._failure: BinderProgressError | None = None
+        self._is_stopping = False
+        self._opening: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def attach(self) -> None:
@@ -91,6 +93,7 @@ class Lifecycle:
         close : callable
             BinderHub's own `stop`, which waits for the threads of builds.
         """
+        self._is_stopping = True
         self._hub.http_server.stop()
         self.progress.detach_metrics()
         loop = self._loop
@@ -101,17 +104,25 @@ class Lifecycle:
         else:
             loop.run_sync(lambda: self._close(close))
 
-    async def _begin(self, *, handle_signals: bool) -> None:
+    def _begin(self, *, handle_signals: bool) -> None:
+        if self._is_stopping:
+            # It was stopped before the event loop ran.
+            return
         if handle_signals:
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
+        self._opening = asyncio.create_task(self._open(ends=handle_signals))
+
+    async def _open(self, *, ends: bool) -> None:
+        """Open the store. If that fails, end the event loop, or say so."""
         try:
             await self.progress.open()
         except BinderProgressError as error:
-            if not handle_signals:
-                raise
-            self._failure = error
-            IOLoop.current().stop()
+            if ends:
+                self._failure = error
+                IOLoop.current().stop()
+            else:
+                self._hub.log.error("%s", error)  # noqa: TRY400 - it is a sentence for operators
 
     def _on_signal(self, number: int) -> None:
         # A second signal ends the process at once.
@@ -133,6 +144,9 @@ class Lifecycle:
     async def _end_launches(self, *, hand_over: bool) -> None:
         try:
             async with asyncio.timeout(_SHUTDOWN):
+                if self._opening is not None:
+                    self._opening.cancel()
+                    await asyncio.wait([self._opening])
                 await self.progress.close(hand_over=hand_over)
         except TimeoutError:
             self._hub.log.warning("The server could not be stopped cleanly in time.")

@@ -91,6 +91,17 @@ def test_another_one_can_be_started_in_the_process(
     assert PlayedBuild.calls.count("stop") == 2
 
 
+def test_it_can_be_stopped_before_its_loop_runs(
+    config: Config, loop: asyncio.AbstractEventLoop
+) -> None:
+    hub = make("BinderProgressHub", config)
+    hub.initialize([])
+    hub.start(run_loop=False)
+    hub.stop()
+    assert asyncio.all_tasks(loop) == set()
+    assert loop.run_until_complete(is_closed(hub.port))
+
+
 def test_it_can_be_stopped_by_what_runs_in_its_loop(
     config: Config, loop: asyncio.AbstractEventLoop
 ) -> None:
