@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import requests
@@ -15,7 +15,7 @@ import requests
 from binderprogress._version import __version__
 from binderprogress.deploy.embedded_jupyterhub import free_ports
 
-from ..support.kustomize import KUBERNETES, only, rendered
+from ..support.kustomize import KUBERNETES, composed, only
 from .podman_support import Podman
 from .server_image import IMAGE, build
 
@@ -35,27 +35,39 @@ def image(podman: Podman, tmp_path_factory: pytest.TempPathFactory) -> str:
     return IMAGE
 
 
-@pytest.fixture(scope="module")
-def manifest() -> dict[str, Any]:
-    found: dict[str, Any] = only(rendered(KUBERNETES / "base"), "Deployment")
+@pytest.fixture(scope="module", params=["service", "public"])
+def manifest(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    components = ["public"] if request.param == "public" else []
+    made = composed(tmp_path_factory.mktemp(request.param), components)
+    found: dict[str, Any] = only(made, "Deployment")
     return found
 
 
+class Container(NamedTuple):
+    """How podman starts what the manifests describe."""
+
+    options: list[str]
+    command: list[str]
+    url: str
+
+
 @pytest.fixture(scope="module")
-def arguments(manifest: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def container(manifest: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Container:
     """What podman is told of the pod: its user, its rights, its variables and its volumes."""
     spec = manifest["spec"]["template"]["spec"]
-    (container,) = spec["containers"]
-    pod, own = spec["securityContext"], container["securityContext"]
+    (described,) = spec["containers"]
+    pod, own = spec["securityContext"], described["securityContext"]
     assert own["readOnlyRootFilesystem"]
     assert own["allowPrivilegeEscalation"] is False
     user = f"{pod['runAsUser']}:{pod['runAsGroup']}"
     given = [f"--user={user}", "--read-only", "--read-only-tmpfs=false"]
     given += ["--security-opt=no-new-privileges", "--group-add", str(pod["fsGroup"])]
     given += [f"--cap-drop={name}" for name in own["capabilities"]["drop"]]
-    values = {each["name"]: each.get("value", "jupyterhub") for each in container["env"]}
+    values = {each["name"]: each.get("value", "jupyterhub") for each in described["env"]}
     folder = tmp_path_factory.mktemp("volumes")
-    for mount in container["volumeMounts"]:
+    for mount in described["volumeMounts"]:
         source = folder / mount["name"]
         source.mkdir()
         # As the kubelet makes an `emptyDir` for `fsGroup`.
@@ -66,18 +78,22 @@ def arguments(manifest: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
     config = (KUBERNETES / "base/binderprogress_config.py").read_text()
     (folder / "config/binderprogress_config.py").write_text(config)
     (port,) = free_ports(1)
-    # There are no networks of their own for containers here, and no cluster.
-    values |= {
-        "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{port}",
-        "JUPYTERHUB_API_URL": "http://127.0.0.1:1/hub/api",
-    }
-    return [*given, *(f"--env={name}={value}" for name, value in values.items())]
+    # There are no networks of their own for containers here, no JupyterHub, and no cluster.
+    url = f"http://127.0.0.1:{port}"
+    values["JUPYTERHUB_API_URL"] = "http://127.0.0.1:1/hub/api"
+    command = list(described["args"])
+    if "JUPYTERHUB_SERVICE_URL" in values:
+        values["JUPYTERHUB_SERVICE_URL"] = url
+    else:
+        command += ["--ip=127.0.0.1", f"--port={port}"]
+    given += [f"--env={name}={value}" for name, value in values.items()]
+    return Container(given, command, url)
 
 
 @contextlib.contextmanager
-def running(podman: Podman, arguments: list[str], *command: str) -> Iterator[str]:
+def running(podman: Podman, container: Container) -> Iterator[str]:
     """Run the server in a container; gives its name, and stops it."""
-    name = podman.run("run", "--detach", *arguments, IMAGE, *command).strip()
+    name = podman.run("run", "--detach", *container.options, IMAGE, *container.command).strip()
     try:
         yield name
     finally:
@@ -97,20 +113,18 @@ def answer(url: str, podman: Podman, name: str) -> requests.Response:
 
 
 def test_the_server_answers_and_stops(
-    podman: Podman, image: str, manifest: dict[str, Any], arguments: list[str]
+    podman: Podman, image: str, manifest: dict[str, Any], container: Container
 ) -> None:
-    (container,) = manifest["spec"]["template"]["spec"]["containers"]
-    base = next(a.partition("=")[2] for a in arguments if "SERVICE_URL=" in a).partition("=")[2]
-    with running(podman, arguments, *container["args"]) as name:
-        path = container["readinessProbe"]["httpGet"]["path"]
-        versions = answer(f"{base}{path}", podman, name)
+    (described,) = manifest["spec"]["template"]["spec"]["containers"]
+    path = described["readinessProbe"]["httpGet"]["path"]
+    with running(podman, container) as name:
+        versions = answer(f"{container.url}{path}", podman, name)
         assert (versions.status_code, versions.json()["binderprogress"]) == (200, __version__)
-        health = requests.get(f"{base}/services/binderprogress/health", timeout=60)
+        health = requests.get(container.url + path.replace("versions", "health"), timeout=60)
         checks = {check["service"]: check["ok"] for check in health.json()["checks"]}
         # Neither JupyterHub nor the cluster is there.
         assert checks == {"launches": True, "JupyterHub API": False, "builder": False}
-        log = podman.run("logs", name)
-        assert "Launches are in memory" not in log
+        assert "in memory" not in podman.run("logs", name)
         began = time.monotonic()
         podman.run("stop", "--time=60", name)
         assert time.monotonic() - began < 30
@@ -119,11 +133,11 @@ def test_the_server_answers_and_stops(
 
 
 def test_every_hook_of_the_manifest_runs(
-    podman: Podman, image: str, manifest: dict[str, Any], arguments: list[str]
+    podman: Podman, image: str, manifest: dict[str, Any], container: Container
 ) -> None:
-    (container,) = manifest["spec"]["template"]["spec"]["containers"]
-    command = container["lifecycle"]["preStop"]["exec"]["command"]
-    podman.run("run", "--rm", *arguments, f"--entrypoint={command[0]}", IMAGE, "0")
+    (described,) = manifest["spec"]["template"]["spec"]["containers"]
+    command = described["lifecycle"]["preStop"]["exec"]["command"]
+    podman.run("run", "--rm", *container.options, f"--entrypoint={command[0]}", IMAGE, "0")
 
 
 def test_the_image_has_what_it_needs_and_no_more(podman: Podman, image: str) -> None:
