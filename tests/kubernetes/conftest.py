@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from ..podman.podman_support import why_not as why_no_podman
 from ..support.cluster import Cluster, running_cluster
 from ..support.cluster_launches import Launching, launching
-from ..support.cluster_node import why_no_node
+from ..support.cluster_node import HAS_NODE, why_no_node
 from ..support.cluster_programs import programs
 
 
@@ -34,7 +33,7 @@ def cluster(programs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="session")
 def node(programs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launching]:
     """A cluster with a real node, and everything else that a launch needs."""
-    if not os.environ.get("BINDERPROGRESS_TEST_NODE"):
+    if not HAS_NODE:
         pytest.skip("it takes minutes; `make test-kubernetes` runs it")
     for reason in (why_no_node(), why_no_podman()):
         if reason is not None:

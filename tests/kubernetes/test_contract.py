@@ -17,6 +17,7 @@ from binderprogress.backends.kubernetes.follow_log import STAMP
 from binderprogress.backends.kubernetes.manifest import CONTAINER, PodSettings, manifest
 
 from ..support.asynchronous import asynchronous
+from ..support.cluster_node import HAS_NODE
 from ..support.cluster_node_stage import STAGE_IMAGE, NodeStage
 from ..support.cluster_stages import DoubleStage, RealStage, Stage
 
@@ -34,7 +35,7 @@ def pod(name: str = "one") -> dict[str, Any]:
     return manifest(settings, name=name, repo_url="x", image="r/x:1", arguments=arguments)
 
 
-@pytest.fixture(params=["double", "real", "node"])
+@pytest.fixture(params=["double", "real", *(["node"] if HAS_NODE else [])])
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Set up one of them, and a client that has the rights of a server."""
     opened: AbstractAsyncContextManager[Stage]

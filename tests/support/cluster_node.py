@@ -23,10 +23,13 @@ from pathlib import Path
 
 from .cluster import Cluster
 
-__all__ = ["ADDRESS", "Network", "Node", "network", "running_node", "why_no_node"]
+__all__ = ["ADDRESS", "HAS_NODE", "Network", "Node", "network", "running_node", "why_no_node"]
 
 ADDRESS = "10.99.0.1"
 """The node's in its network."""
+
+HAS_NODE = bool(os.environ.get("BINDERPROGRESS_TEST_NODE"))
+"""Whether tests on a node are wanted. They take minutes."""
 
 _GATEWAY, _PODS = "10.99.0.254", "10.88.0.0/16"
 _MEMORY = 4 * 2**30
@@ -47,6 +50,7 @@ _CONTROLLERS = (
     "systemd",
 )
 _CGROUPS = Path("/sys/fs/cgroup")
+_CGROUP = "binderprogress-test-"
 _ROOT = Path(__file__).parents[2]
 # What the kubelet insists on, and what many containers need.
 _SYSCTL = {
@@ -158,7 +162,7 @@ class Node:
         self._cluster = cluster
         self._folder = cluster.folder / "node"
         self._images = images
-        self._cgroup = f"binderprogress-test-{os.getpid()}"
+        self._cgroup = f"{_CGROUP}{os.getpid()}"
         self.socket = self._folder / "c.sock"
 
     def start(self) -> None:
@@ -190,6 +194,10 @@ class Node:
         (self._folder / name).write_text(text)
 
     def _make_cgroups(self) -> None:
+        for abandoned in _CGROUPS.glob(f"*/{_CGROUP}*"):
+            # Of tests that were killed.
+            if not Path("/proc", abandoned.name.removeprefix(_CGROUP)).exists():
+                _remove(abandoned)
         for controller in _CONTROLLERS:
             (_CGROUPS / controller / self._cgroup).mkdir()
         for name in ("cpus", "mems"):
