@@ -135,6 +135,14 @@ class ApiServer:
         terminated = {"exitCode": code, "reason": reason}
         self.set(name, "Failed" if code else "Succeeded", {"terminated": terminated})
 
+    def lose(self, name: str) -> None:
+        """Lose its node: it is to be deleted, and stays."""
+        self.log_status = 500
+        self.say(name, "NodeNotReady", "Node is not ready", kind="Warning")
+        pod = self.pods[name]
+        when = {"deletionTimestamp": "2026-11-29T05:54:43Z", "deletionGracePeriodSeconds": 0}
+        self._store(name, {**pod, "metadata": {**pod["metadata"], **when}})
+
     def remove(self, name: str) -> None:
         """Delete a pod, whoever asked for it."""
         pod = self.pods.pop(name)

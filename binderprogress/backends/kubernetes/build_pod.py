@@ -149,6 +149,7 @@ class BuildPod:
             watched.choose(pod)
             await self._api.delete(self._name, uid=metadata["uid"], grace=0)
             while not watched.may_be_gone:
+                self._watcher.check()
                 await watched.changed()
         return True
 
