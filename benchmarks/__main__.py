@@ -22,6 +22,7 @@ from . import (
     log,
     many,
     memory,
+    prepull,
     proxy,
     replicas,
     report,
@@ -131,6 +132,19 @@ BENCHMARKS = {
             "lines": _number(50_000),
             "live": _number(20, "viewers that watch meanwhile"),
             "rate": _number(20.0, "lines a second meanwhile"),
+        },
+    ),
+    "prepull": Benchmark(
+        prepull.compare,
+        prepull.table,
+        {
+            "nodes": _number(50),
+            "images": _number(500),
+            "hours": _number(6.0, "of the virtual clock; launches begin after the first one"),
+            "rate": _number(10.0, "launches a minute"),
+            "budget": _number(150.0, "GiB on each node"),
+            "max_pulls": {"flags": "--max-pulls", **_number(20, "at the same time")},
+            "seed": _number(1),
         },
     ),
     "proxy": Benchmark(

@@ -23,7 +23,7 @@ from .mirror import Mirror
 __all__ = ["Leadership", "NodeApi", "PodApi", "PullSettings", "Pulling"]
 
 # Seconds for which changes are collected before the next plan.
-_PAUSE = 0.5
+_PAUSE = 1.0
 # Seconds after which the plan is made anew even if nothing has changed.
 _EVERY = 30.0
 _TIMEOUT = 15.0
@@ -172,7 +172,7 @@ class Pulling:
         self._make_plan(nodes, self._read_pods(nodes))
         return self.report()
 
-    async def run(self, until: Callable[[PrepullReport], bool] = lambda _: False) -> None:
+    async def run(self, until: Callable[[PrepullReport], bool] | None = None) -> None:
         """Pull images for ever, or until a condition holds after a plan."""
         mirrors = (self._nodes, self._pods, self._users)
         async with asyncio.TaskGroup() as group:
@@ -184,7 +184,7 @@ class Pulling:
                 await self._step()
                 self._planned.set()
                 self._planned = asyncio.Event()
-                if until(self.report()):
+                if until is not None and until(self.report()):
                     break
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_EVERY):
