@@ -15,6 +15,7 @@ import msgspec
 from ..kubernetes.pods import event_line
 from ..phases import Phase
 from ..redact import redact
+from .clean_json import clean
 from .steps import BINDERHUB_AWAY, HUB_AWAY, QUEUED, Step, StepReader
 
 __all__ = [
@@ -90,12 +91,20 @@ _ORDER = list(Phase)
 _LOGGED = {None, Phase.WAITING, Phase.FETCHING, Phase.BUILDING, Phase.PUSHING}
 
 
+# What a program writes before it has done what the line is about, such as conda. Other messages
+# without a line end are whole lines.
+_GOES_ON = (" ", "...")
+# Attack: a line is sent again for each of its fragments.
+_LONGEST_BEGUN = 200
+
+
 class LogReader:
     """Reads the lines of repo2docker (``--json-logs``) and of the builders below it."""
 
     def __init__(self) -> None:
         self._steps = StepReader()
         self._unfinished = False
+        self._begun = ""
         self._step: Step | None = None
         self._is_away = False
 
@@ -118,10 +127,17 @@ class LogReader:
     ) -> Note | None:
         """Make a note of a message and the other fields of its record."""
         traceback = fields.pop("exc_info", None) or ""
+        begun, self._begun = self._begun, ""
+        if begun and phase is Phase.BUILDING and not fields:
+            # It overwrites the line as far as it was known.
+            text = begun + text
         if self._unfinished and text in {"\n", "\r\n"} and not fields:
             self._unfinished = False
             return None
-        self._unfinished = bool(text) and text[-1] not in "\r\n"
+        if phase is Phase.BUILDING and text.endswith(_GOES_ON):
+            line = text.rpartition("\n")[2]
+            self._begun = line if len(line) <= _LONGEST_BEGUN else ""
+        self._unfinished = bool(text) and text[-1] not in "\r\n" and not self._begun
         if not text.strip() and not (fields or traceback or phase or error):
             return None
         if phase in _LOGGED:
@@ -138,7 +154,7 @@ class LogReader:
             self._is_away, step = False, step or self._step
         self._step = step or self._step
         return Note(
-            message=ended(text),
+            message=f"{text}\r" if self._begun else ended(text),
             phase=phase,
             step=step,
             error=error,
@@ -203,33 +219,6 @@ def _other_record(line: str) -> tuple[str, dict[str, Any]]:
         # The other fields are shown as they are, but never the traceback.
         return json.dumps(fields) + "\n", {"exc_info": traceback}
     return clean(line), {}
-
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_DEEPEST = 32
-# The integers that msgspec can encode.
-_SMALLEST, _LARGEST = -(2**63), 2**64 - 1
-
-
-def clean(value: Any, depth: int = 0) -> Any:
-    """Return decoded JSON as a value that can be encoded again.
-
-    Attack: JSON may contain lone surrogates, which UTF-8 does not allow, nest deeper than an
-    encoder goes, and have integers with thousands of digits. Each would end the launch with an
-    exception.
-    """
-    if isinstance(value, str):
-        # isascii() takes constant time.
-        return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
-    if isinstance(value, dict | list) and depth == _DEEPEST:
-        return "…"
-    if isinstance(value, dict):
-        return {clean(str(key)): clean(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list):
-        return [clean(item, depth + 1) for item in value]
-    if type(value) is int and not _SMALLEST <= value <= _LARGEST:
-        return str(value)
-    return value
 
 
 def _text(message: Any) -> str:

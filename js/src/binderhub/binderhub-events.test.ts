@@ -107,6 +107,31 @@ test("a message is one line of the log", () => {
   ]);
 });
 
+test("a line that comes in fragments is one line", () => {
+  const events = told(
+    { phase: "building", message: "Preparing transaction: ...working... " },
+    { phase: "building", message: "done\n" },
+    { phase: "building", message: "Building tree..." },
+    { phase: "building", message: "\nReading state..." },
+    { phase: "building", message: "\n" },
+    { phase: "building", message: `${"x".repeat(250)}...` },
+    { phase: "building", message: "y\n" },
+    { message: "a... " },
+    { message: "b\n" },
+  );
+  expect(events.map(({ message }) => message)).toEqual([
+    "Preparing transaction: ...working... \r",
+    "Preparing transaction: ...working... done\n",
+    "Building tree...\r",
+    "Building tree...\nReading state...\r",
+    "Reading state...\n",
+    `${"x".repeat(250)}...\n`,
+    "y\n",
+    "a... \n",
+    "b\n",
+  ]);
+});
+
 test("only BinderHub's own attempts are counted", () => {
   const events = told(
     { phase: "launching", message: "2026-11-23T04:54:14Z [Warning] Back-off pulling image" },

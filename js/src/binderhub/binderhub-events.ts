@@ -14,6 +14,11 @@ import tables from "./tables.json";
 /** The number of last messages that are searched for the reason of a failure. */
 const MAX_TAIL = 400;
 
+/** How a line ends that a program completes later, as on our server. */
+const GOES_ON = /(?: |\.\.\.)$/;
+/** The characters of such a line that are sent again with its end. */
+const MAX_BEGUN = 200;
+
 const ORDER = tables.phases as Phase[];
 const PHASES = new Set(tables.binderhub as Phase[]);
 /** The phases whose messages are lines of the build's log. */
@@ -81,6 +86,7 @@ export class BinderHubLaunch {
   #attempt = 1;
   #step: BuildStep | undefined;
   #isUnfinished = false;
+  #begun = "";
   #tail: string[] = [];
 
   /**
@@ -96,17 +102,20 @@ export class BinderHubLaunch {
   /** Take the next record. */
   take(record: BinderHubRecord, now: number): void {
     if (this.over) return;
-    const text = messageOf(record);
     const named = phaseOf(record);
+    // It overwrites the line as far as it was known.
+    const text = (named === "building" ? this.#begun : "") + messageOf(record);
+    const line = text.slice(text.lastIndexOf("\n") + 1);
+    this.#begun = named === "building" && GOES_ON.test(line) && line.length <= MAX_BEGUN ? line : "";
     // Docker's older API ends a message with a line feed in a message of its own.
     const isEnd = this.#isUnfinished && /^\r?\n$/.test(text) && !named;
-    this.#isUnfinished = text !== "" && !isEnd && !/[\r\n]$/.test(text);
+    this.#isUnfinished = text !== "" && !isEnd && !/[\r\n]$/.test(text) && !this.#begun;
     if (isEnd || !(text.trim() || named)) return;
     const step = isLogged(record) ? this.#reader.read(text, record.layers) : launchStep(text);
     const phase = this.#latestOf(named, step);
     this.#remember(text);
     if (phase === "failed") this.#fail(record, text, now);
-    else this.#append(phase, asLines(text), step, now, fieldsOf(record, phase));
+    else this.#append(phase, asLines(this.#begun ? `${text}\r` : text), step, now, fieldsOf(record, phase));
     if (text.startsWith("Launch attempt ") && phase === "launching") this.#attempt += 1;
     // The build's output does not explain why its server fails to start.
     if (phase === "built") this.#tail = [];

@@ -292,6 +292,48 @@ def test_the_line_feed_of_an_unfinished_message_goes_in_a_binderhub_too() -> Non
     ) == [Note(message="a\n", phase=B), None, Note(message="\n", phase=B)]
 
 
+FRAGMENTS = {
+    "conda": (
+        ["Preparing transaction: ...working... ", "done\n", "next\n"],
+        [
+            "Preparing transaction: ...working... \r",
+            "Preparing transaction: ...working... done\n",
+            "next\n",
+        ],
+    ),
+    "several": (["a... ", "b... ", "c\n"], ["a... \r", "a... b... \r", "a... b... c\n"]),
+    "a line feed of its own": (["a...", "\n", "b\n"], ["a...\r", "a...\n", "b\n"]),
+    "a line feed before the next": (
+        ["Building tree...", "\nReading state...", "\ndone\n"],
+        [
+            "Building tree...\r",
+            "Building tree...\nReading state...\r",
+            "Reading state...\ndone\n",
+        ],
+    ),
+    "attack: a line without an end": (
+        ["x" * 250 + "...", "y\n"],
+        ["x" * 250 + "...\n", "y\n"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FRAGMENTS)
+@pytest.mark.parametrize("reader", ["repo2docker", "binderhub"])
+def test_a_line_that_comes_in_fragments_is_one_line(reader: str, name: str) -> None:
+    fragments, shown = FRAGMENTS[name]
+    if reader == "repo2docker":
+        notes = read(*(jsonl(text, phase="building") for text in fragments))
+    else:
+        notes = binderhub(*({"phase": "building", "message": text} for text in fragments))
+    assert [note.message for note in notes if note is not None] == shown
+
+
+def test_fragments_are_of_the_build_and_of_nothing_else() -> None:
+    notes = read(jsonl("a... "), jsonl("b... ", phase="building"), jsonl("c\n"))
+    assert [note.message for note in notes if note is not None] == ["a... \n", "b... \r", "c\n"]
+
+
 def test_after_a_binderhub_was_away_its_step_goes_on() -> None:
     away = {"phase": "waiting", "message": "hub: the connection was lost.\n", "unreachable": True}
     notes = binderhub(
