@@ -2,7 +2,8 @@
 
 The bar shows elapsed / (elapsed + left). The time left of the current phase is the conditional
 median of a log-normal, given that the phase has not ended yet, so it grows if the phase takes
-longer than usual. Each later phase adds its probability times its median. A step gives more
+longer than usual. For the bar, each later phase adds its probability times its median; the time
+left and its range are quantiles of the cases, see `mixture`. A step gives more
 evidence: the time that was left when this step began in past launches, or, if it is unknown, the
 number of steps that are done.
 """
@@ -29,6 +30,7 @@ from .lognormal import (
     shifted,
     time_left,
 )
+from .mixture import Case, quantile, total
 from .observations import BUILD_PHASES, left_key
 from .priors import TYPICAL_PULL, Expectation, Place
 
@@ -47,6 +49,7 @@ TYPICAL: Mapping[Phase, float] = {
 """Default duration of each phase, in seconds. Builders have their own."""
 
 _ORDER = list(Phase)
+_SHARES = (0.25, 0.5, 0.75, 0.9)
 _EXPECTED = (*BUILD_PHASES, Phase.LAUNCHING)
 STEADY = 0.5
 """Standard deviation of ln(duration) of starting a server, which varies less."""
@@ -185,7 +188,7 @@ class Estimator:
         if fresh is None or now - fresh[0] > FRESH:
             left = self._left(now)
             eta = self._eta(left)
-            self._bend(left.median, eta, now)
+            self._bend(left, now)
             self._fresh, computed = (now, eta), now
         else:
             computed, eta = fresh
@@ -362,20 +365,47 @@ class Estimator:
         if self._phase is not Phase.LAUNCHING and Phase.LAUNCHING in self._expected.typical:
             pull = self._chance_of_pull()
         parts.append((pull, self._expected.pull(LogNormal(log(TYPICAL_PULL), SIGMA))))
-        median = below = above = late = 0.0
+        median = above = 0.0
         for chance, dist in parts:
             if chance <= 0:
                 continue
             typical = dist.median
-            up, far = exp(QUARTILE * dist.sigma), exp(NINTH * dist.sigma)
+            up = exp(QUARTILE * dist.sigma)
             # Variance of whether the phase happens at all.
             variance = chance * (1 - chance) * typical * typical
             median += chance * typical
-            below += (chance * typical * (1 - 1 / up)) ** 2 + variance
             above += (chance * typical * (up - 1)) ** 2 + variance
-            late += (chance * typical * (far - 1)) ** 2 + variance
-        self._later = median
-        self._gaps = (sqrt(below), sqrt(above), sqrt(late))
+        # For the bar, which must not jump when one of the cases is ruled out.
+        self._later, self._above = median, sqrt(above)
+        cases = self._cases()
+        self._later_range = _Range(*(quantile(cases, share) for share in _SHARES))
+
+    def _cases(self) -> list[Case]:
+        """Return how the launch may go on: with a build or without, with a pull or without."""
+        order = _ORDER.index(self._phase)
+        later = [phase for phase in _EXPECTED if _ORDER.index(phase) > order]
+        pull = self._pull
+        if self._phase is not Phase.LAUNCHING and Phase.LAUNCHING in self._expected.typical:
+            pull = self._chance_of_pull()
+        image = self._expected.pull(LogNormal(log(TYPICAL_PULL), SIGMA))
+        chance_of_cold = self._chance_of_cold()
+        cases = []
+        for cold, chance in ((True, chance_of_cold), (False, 1 - chance_of_cold)):
+            parts = [self._usual(phase) for phase in later if self._is_likely(phase, cold=cold)]
+            cases += [
+                Case(chance * (1 - pull), total(parts)),
+                Case(chance * pull, total([*parts, image])),
+            ]
+        return [case for case in cases if case.chance > 0]
+
+    def _is_likely(self, phase: Phase, *, cold: bool) -> bool:
+        expected = self._expected
+        prior = float(phase in expected.typical)
+        if phase is Phase.LAUNCHING:
+            return prior > 0
+        if cold:
+            return expected.happens(phase, prior) > 0.5
+        return phase is Phase.FETCHING and expected.fetches_warm(0.0) > 0.5
 
     def _left(self, now: float) -> _Range:
         """Return the time left of the current phase."""
@@ -387,11 +417,11 @@ class Estimator:
 
     def _eta(self, left: _Range) -> _Eta:
         """Return the time until ready, from that of the current phase."""
-        below, above, far = self._gaps
-        middle = left.median + self._later
-        low = middle - hypot(left.median - left.low, below)
-        high = middle + hypot(left.high - left.median, above)
-        late = left.late + self._later + far
+        later = self._later_range
+        middle = left.median + later.median
+        low = middle - hypot(left.median - left.low, later.median - later.low)
+        high = middle + hypot(left.high - left.median, later.high - later.median)
+        late = left.late + later.late
         return middle, max(low, 0.0), high, max(late, 0.0)
 
     # -- the bar
@@ -399,22 +429,23 @@ class Estimator:
     def _at(self, now: float) -> float:
         return self._curve.at(now - self._curve_began)
 
-    def _bend(self, left: float, eta: _Eta, now: float) -> None:
+    def _bend(self, rest: _Range, now: float) -> None:
         """Set the curve to where the bar will be if no more events come."""
-        at = self._at(now)
+        at, left = self._at(now), rest.median
         elapsed = max(now - self._began, 0.0)
         spent = now - self._since
         ahead = max(left * AHEAD, 0.25)
-        middle, _, high, _ = eta
+        middle = left + self._later
+        high = middle + hypot(rest.high - left, self._above)
         caution = 1 + CAUTION * (high - middle) / middle if middle > 0 else 1.0
 
         def share(later: float) -> float:
-            rest = remaining(self._dist, spent + later, 0.5) + self._later
-            total = elapsed + later + rest * caution
-            return CEILING * (elapsed + later) / total if total > 0 else 0.0
+            remains = remaining(self._dist, spent + later, 0.5) + self._later
+            whole = elapsed + later + remains * caution
+            return CEILING * (elapsed + later) / whole if whole > 0 else 0.0
 
-        total = elapsed + middle * caution
-        here = max(at, CEILING * elapsed / total if total > 0 else 0.0)
+        whole = elapsed + middle * caution
+        here = max(at, CEILING * elapsed / whole if whole > 0 else 0.0)
         soon, then = share(ahead), share(2 * ahead)
         first, second = soon - here, then - soon
         if first > 0 and 0.05 * first < second < 0.95 * first:

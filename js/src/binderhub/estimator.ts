@@ -133,6 +133,46 @@ interface Range {
   late: number;
 }
 
+/** One way in which a launch may go on; without a time, nothing is to be done. */
+interface Case {
+  chance: number;
+  time: LogNormal | undefined;
+}
+
+/** How exact a quantile is, relatively. */
+const PRECISION = 1e-4;
+
+/** The sum of durations, as in `core/timing/mixture.py`. */
+function total(parts: readonly LogNormal[]): LogNormal | undefined {
+  if (parts.length < 2) return parts[0];
+  const median = parts.reduce((sum, part) => sum + part.median, 0);
+  const above = Math.hypot(
+    ...parts.map((part) => part.median * (Math.exp(QUARTILE * part.sigma) - 1)),
+  );
+  return { median, sigma: Math.log(1 + above / median) / QUARTILE };
+}
+
+/** The time within which a share of all launches ends, in seconds. */
+function quantile(cases: readonly Case[], share: number): number {
+  const timed = cases.flatMap(({ chance, time }) => (time ? [{ chance, ...time }] : []));
+  const nothing = 1 - timed.reduce((sum, { chance }) => sum + chance, 0);
+  if (share <= nothing || !timed.length) return 0;
+  // It lies between those of the cases, or below if in some nothing is to be done.
+  const z = upperQuantile(1 - share);
+  const ends = timed.map(({ median, sigma }) => Math.log(median) + z * sigma);
+  let low = nothing < PRECISION ? Math.min(...ends) : Math.log(1e-3);
+  let high = Math.max(...ends);
+  while (high - low > PRECISION) {
+    const middle = (low + high) / 2;
+    const beyond = timed.reduce((sum, { chance, median, sigma }) => {
+      return sum + chance * upperTail((middle - Math.log(median)) / sigma);
+    }, 0);
+    if (1 - beyond < share) low = middle;
+    else high = middle;
+  }
+  return Math.exp((low + high) / 2);
+}
+
 /** Estimates progress and time left from phases, steps and time. */
 export class Estimator {
   readonly #typical: Typical;
@@ -150,6 +190,8 @@ export class Estimator {
   #restStart: number;
   #pull = 0;
   #later: Range = { low: 0, median: 0, high: 0, late: 0 };
+  /** The mean of the later phases and its distance to the upper quartile, for the bar. */
+  #mean = { median: 0, above: 0 };
   #curve: Curve = { from: 0, to: 0, tau: 1 };
   #curveStart: number;
   #fresh: { at: number; eta: Range } | undefined;
@@ -288,19 +330,34 @@ export class Estimator {
     const ahead = this.#phase !== "launching" && "launching" in this.#typical;
     const pull = ahead ? this.#pullProbability() : this.#pull;
     parts.push([pull, { median: PULLING, sigma: SIGMA }]);
-    const sum = { low: 0, median: 0, high: 0, late: 0 };
+    const sum = { median: 0, above: 0 };
     for (const [probability, { median, sigma }] of parts) {
-      const up = Math.exp(QUARTILE * sigma);
       const expected = probability * median;
       const variance = probability * (1 - probability) * median ** 2;
       sum.median += expected;
-      sum.low += (expected * (1 - 1 / up)) ** 2 + variance;
-      sum.high += (expected * (up - 1)) ** 2 + variance;
-      sum.late += (expected * (Math.exp(NINTH * sigma) - 1)) ** 2 + variance;
+      sum.above += (expected * (Math.exp(QUARTILE * sigma) - 1)) ** 2 + variance;
     }
-    const { median } = sum;
-    const { low, high, late } = sum;
-    this.#later = { median, low: Math.sqrt(low), high: Math.sqrt(high), late: Math.sqrt(late) };
+    // The bar must not jump when one of the cases is ruled out.
+    this.#mean = { median: sum.median, above: Math.sqrt(sum.above) };
+    const cases = this.#cases(pull);
+    const at = (share: number): number => quantile(cases, share);
+    this.#later = { low: at(0.25), median: at(0.5), high: at(0.75), late: at(0.9) };
+  }
+
+  /** How the launch may go on: with a build or without, with a pull or without. */
+  #cases(pull: number): Case[] {
+    const later = ORDER.slice(ORDER.indexOf(this.#phase) + 1).filter((phase) => phase in this.#typical);
+    const cold = this.#cold === undefined ? (this.#fetched ? 1 : COLD) : Number(this.#cold);
+    const cases: Case[] = [];
+    for (const [isCold, chance] of [[true, cold], [false, 1 - cold]] as const) {
+      const parts = later
+        .filter((phase) => phase === "launching" || (isCold && BUILD.includes(phase)))
+        .map((phase) => this.#duration(phase));
+      const image = { median: PULLING, sigma: SIGMA };
+      cases.push({ chance: chance * (1 - pull), time: total(parts) });
+      cases.push({ chance: chance * pull, time: total([...parts, image]) });
+    }
+    return cases.filter(({ chance }) => chance > 0);
   }
 
   /** Return the time left of the launch, and adapt the curve to it unless that was just done. */
@@ -318,13 +375,14 @@ export class Estimator {
     const later = this.#later;
     const median = left.median + later.median;
     const late = this.#rest.median * Math.exp(NINTH * this.#rest.sigma) - spent;
+    const below = Math.hypot(left.median - left.low, later.median - later.low);
     const eta = {
       median,
-      low: Math.max(median - Math.hypot(left.median - left.low, later.low), 0),
-      high: median + Math.hypot(left.high - left.median, later.high),
-      late: Math.max(late + later.median + later.late, 0),
+      low: Math.max(median - below, 0),
+      high: median + Math.hypot(left.high - left.median, later.high - later.median),
+      late: Math.max(late + later.late, 0),
     };
-    this.#setCurve(left.median, eta, now);
+    this.#setCurve(left, now);
     this.#fresh = { at: now, eta };
     return eta;
   }
@@ -334,15 +392,17 @@ export class Estimator {
   }
 
   /** Set the curve to the progress that will be estimated if no more events arrive. */
-  #setCurve(left: number, { median, high }: Range, now: number): void {
+  #setCurve({ median: left, high }: Omit<Range, "late">, now: number): void {
     const at = this.#at(now);
+    const mean = this.#mean;
+    const median = left + mean.median;
     const elapsed = Math.max(now - this.#start, 0);
     const spent = now - this.#restStart;
     const ahead = Math.max(left * AHEAD, 0.25);
-    const caution = median > 0 ? 1 + (CAUTION * (high - median)) / median : 1;
+    const caution = median > 0 ? 1 + (CAUTION * Math.hypot(high - left, mean.above)) / median : 1;
     const progressAfter = (seconds: number): number => {
       const { median: rest, sigma } = this.#rest;
-      const left = timeLeft(rest, spent + seconds, 0.5, sigma) + this.#later.median;
+      const left = timeLeft(rest, spent + seconds, 0.5, sigma) + mean.median;
       return percentDone(elapsed + seconds, left * caution);
     };
     const here = Math.max(at, percentDone(elapsed, median * caution));

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from itertools import pairwise
-from math import inf, isfinite
+from math import inf, isfinite, log
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,15 @@ from binderprogress.core.timing.estimator import (
     CEILING,
     MOST_STEPS,
     PULL,
+    STEADY,
     TYPICAL,
     Estimate,
     Estimator,
     time_left,
 )
+from binderprogress.core.timing.lognormal import SIGMA, LogNormal
+from binderprogress.core.timing.mixture import Case, total
+from binderprogress.core.timing.mixture import quantile as quantile_of
 from binderprogress.core.timing.priors import TYPICAL_PULL
 
 # What is told is rounded to thousandths of a percent, here and at the beginning of the curve.
@@ -463,7 +467,10 @@ def test_the_layers_of_a_push_move_the_bar() -> None:
     left = [one.eta for one in told if one.eta is not None]
     assert left == sorted(left, reverse=True)
     # Half of them in ten seconds: ten seconds more, a server's start, and perhaps a pull.
-    assert left[2] == pytest.approx(10 + TYPICAL[Phase.LAUNCHING] + PULL * TYPICAL_PULL, abs=0.1)
+    start = LogNormal(log(TYPICAL[Phase.LAUNCHING]), STEADY)
+    image = LogNormal(log(TYPICAL_PULL), SIGMA)
+    cases = [Case(1 - PULL, start), Case(PULL, total([start, image]))]
+    assert left[2] == pytest.approx(10 + quantile_of(cases, 0.5), abs=0.1)
 
 
 def test_layers_that_were_there_say_nothing_of_the_pace() -> None:
