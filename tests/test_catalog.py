@@ -42,5 +42,7 @@ def test_steps_are_the_servers() -> None:
             for key, label in LAYER_LABELS.items()
         },
         **{f"step.{key}": label.replace("…", "{name}") for key, label in steps() if key != "step"},
+        # Its size and time follow, if they are known.
+        "step.pulling": "Pulling the image{name}",
     }
     assert texts("step") == said

@@ -19,6 +19,7 @@ __all__ = [
     "RefFinder",
     "Remover",
     "Resumable",
+    "Sizer",
 ]
 
 
@@ -136,4 +137,16 @@ class Cleaner(Protocol):
         wanted : callable
             Return the resolved specs that the installation is building. None: that is not known.
         """
+        ...
+
+
+@runtime_checkable
+class Sizer(Protocol):
+    """What a builder or backend may be besides: able to say how large images are.
+
+    See `BackendProfile.sizes`.
+    """
+
+    async def image_size(self, image: str) -> int:
+        """Return the bytes that have to be downloaded for an image; 0 if that is not known."""
         ...

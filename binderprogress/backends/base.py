@@ -29,6 +29,7 @@ from .abilities import (
     RefFinder,
     Remover,
     Resumable,
+    Sizer,
 )
 from .codec import Codec
 
@@ -58,6 +59,7 @@ __all__ = [
     "ResolvedSpec",
     "Resumable",
     "RunningServer",
+    "Sizer",
     "WaitForTurn",
     "trace_headers",
 ]
@@ -286,6 +288,8 @@ class BackendProfile(msgspec.Struct, frozen=True, kw_only=True):
         Whether it can only build to launch afterwards.
     finds : bool
         Whether it can say which environments exist; see `Finder`.
+    sizes : bool
+        Whether it can say how large images are; see `Sizer`.
     leaves_builds : bool
         Whether builds may leave something that has to be removed; see `Cleaner`.
     """
@@ -297,6 +301,7 @@ class BackendProfile(msgspec.Struct, frozen=True, kw_only=True):
     builds_go_on: bool = False
     builds_to_launch: bool = False
     finds: bool = False
+    sizes: bool = False
     leaves_builds: bool = False
 
 
@@ -397,6 +402,10 @@ class PairedBackend(Generic[S, R, B]):
     async def find(self, resolved: R) -> Environment | None:
         """Return the environment of a commit, if the builder knows it; see `Finder.find`."""
         return await self.builder.find(resolved) if isinstance(self.builder, Finder) else None
+
+    async def image_size(self, image: str) -> int:
+        """Return the bytes of an image, if the builder knows them; see `Sizer.image_size`."""
+        return await self.builder.image_size(image) if isinstance(self.builder, Sizer) else 0
 
     def belong_to(self, installation: str) -> None:
         """Mark what is made from now on; see `Cleaner.belong_to`."""

@@ -10,6 +10,7 @@ from typing import Any
 from .._daemon_threads import DaemonThreads
 from ..core.phases import Phase
 from ..core.timing.priors import Expectation, Place, Priors
+from ..core.timing.pulls import Pulls
 from ..core.timing.spans import PastLaunch
 from ..errors import HistoryUnavailableError
 from ..history.store import HistoryStore, NoHistory
@@ -64,6 +65,11 @@ class Learner:
         """Learn from a launch that is over."""
         self._knowledge.add(past)
 
+    @property
+    def pulls(self) -> Pulls:
+        """What pulls of images taught."""
+        return self._knowledge.pulls
+
     def about(
         self, place: Place, typical: Mapping[Phase, float], *, first_start: float = 1.0
     ) -> Expectation:
@@ -116,4 +122,6 @@ def _learned(history: HistoryStore, limit: int) -> Priors:
     knowledge = Priors()
     for past in reversed(history.recent(limit)):
         knowledge.add(past)
+        # It is not known on which node.
+        knowledge.pulls.add(past.image_bytes or 0, past.pulled)
     return knowledge

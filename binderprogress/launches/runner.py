@@ -20,6 +20,7 @@ from .history_entry import address_of, image_bytes
 from .launch import Launch
 from .learner import Learner
 from .ledger import Ledger
+from .pull_watch import PullWatch
 from .ready_event import launch_request, ready_fields
 from .server_cleanups import ServerCleanups
 from .shared_builds import SharedBuilds
@@ -187,6 +188,15 @@ class LaunchRunner:
             stuck = resources.enter_context(
                 StuckSpawn(writer.rules, patience=self._timeouts.stuck, report=writer.show_problem)
             )
+            pull = resources.enter_context(
+                PullWatch(
+                    self._backend,
+                    request.image,
+                    writer=writer,
+                    learner=self._learner,
+                    log=self._log,
+                )
+            )
             items = await resources.enter_async_context(aclosing(self._backend.launch(request)))
             async for item in items:
                 if turn is not None:
@@ -208,7 +218,7 @@ class LaunchRunner:
                         continue
                     # Before the note's event, which tells that a problem was overcome.
                     stuck.read(note)
-                    writer.write(note, log=self._log)
+                    writer.write(pull.read(note), log=self._log)
                     launch.image_bytes = launch.image_bytes or image_bytes(note.message)
                     self._grew()
         raise failure("internal", "The launcher ended without a result.")

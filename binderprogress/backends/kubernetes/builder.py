@@ -161,6 +161,7 @@ class KubernetesBuilder(GitResolver):
             builds_go_on=True,
             leaves_builds=True,
             finds=True,
+            sizes=True,
         )
 
     async def check(self) -> dict[str, Any]:
@@ -240,6 +241,10 @@ class KubernetesBuilder(GitResolver):
             return None
         created = await self.registry.created(image)
         return Environment(image, image.partition("/")[0], created)
+
+    async def image_size(self, image: str) -> int:
+        """Return the bytes of an image, as the registry says; see `base.Sizer`."""
+        return await self.registry.size(image)
 
     async def cancel_build(self, resolved: ResolvedSpec) -> None:
         """Delete the pod of a build that nobody waits for; see `base.BuildCanceller`."""

@@ -140,6 +140,8 @@ class Estimator:
         self._curve_began = now
         self._fresh: tuple[float, _Eta] | None = None
         self._stood: float | None = None
+        self.pull_time: LogNormal | None = None
+        """Expected duration of pulling the image, from its size."""
         self.queue_time = 0.0
         """Expected seconds in a queue, for the next step in one."""
         self._enter(Phase.WAITING, now)
@@ -280,7 +282,11 @@ class Estimator:
                 self._times[name] = times
         cold = bool(self._cold)
         key = left_key(self._phase, name, max(times, 1), cached=self._cached, cold=cold)
-        self._dist = self._expected.left(key, prior)
+        if step.key == "pulling" and self.pull_time is not None:
+            # What is known of the size is better than earlier pulls of other images.
+            self._dist = prior
+        else:
+            self._dist = self._expected.left(key, prior)
         self._since = now
 
     def _stand_in_queue(self, step: Step, now: float) -> None:
@@ -295,7 +301,7 @@ class Estimator:
         spent = now - self._phase_began
         duration = self._phase_dist
         if step.key == "pulling":
-            pull = self._expected.pull(LogNormal(log(TYPICAL_PULL), SIGMA))
+            pull = self.pull_time or self._expected.pull(LogNormal(log(TYPICAL_PULL), SIGMA))
             return LogNormal(log(pull.median + remaining(duration, spent, 0.5)), pull.sigma)
         if step.key in LAST:
             return LogNormal(log(max(LAST[step.key] * spent, ENDING)), SIGMA)

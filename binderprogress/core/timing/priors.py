@@ -19,6 +19,7 @@ from typing import NamedTuple
 from ..phases import Phase
 from .lognormal import SHORTEST, LogNormal, imputed
 from .observations import AGAIN, COLD, FIRST, MADE, PULL, WARM_FETCH, Key, chances, durations
+from .pulls import Pulls
 from .spans import PastLaunch
 
 __all__ = ["TYPICAL_PULL", "Expectation", "Place", "Priors"]
@@ -128,6 +129,8 @@ class Priors:
         self._epoch = 0.0
         self._newest = 0.0
         self.fading = 1.0
+        self.pulls = Pulls()
+        """What pulls of images taught. Only those that are seen happen have a node."""
 
     def add(self, past: PastLaunch) -> None:
         """Learn from a finished launch."""
