@@ -69,6 +69,8 @@ def test_the_wheel_has_all_of_share(wheel: Path) -> None:
         "binder-progress.js",
         "binder-progress.classic.js",
         "log-view.js",
+        "core.js.br",
+        "core.js.gz",
     ):
         assert any(name.endswith(f"share/binderprogress/static/{script}") for name in names)
     assert "binderprogress/py.typed" in names

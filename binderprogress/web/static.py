@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from mimetypes import guess_type
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tornado.web import HTTPError, StaticFileHandler
@@ -18,6 +20,9 @@ __all__ = ["StaticHandler"]
 
 _NAME = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*", re.ASCII)
 """Paths of static files."""
+
+_ENCODINGS = {"br": ".br", "gzip": ".gz"}
+"""Encodings in which `js/scripts/compress.mjs` writes files beside the originals, best first."""
 
 
 class StaticHandler(RedactedLogHandler, StaticFileHandler):
@@ -38,6 +43,48 @@ class StaticHandler(RedactedLogHandler, StaticFileHandler):
         self.set_header("Access-Control-Allow-Origin", "*")
         self.set_header("Cross-Origin-Resource-Policy", "cross-origin")
 
+    @classmethod
+    def get_absolute_path(cls, root: str, path: str) -> str:
+        """Return the path of a file. Compressed files are only sent in place of the originals."""
+        if path.endswith(tuple(_ENCODINGS.values())):
+            raise HTTPError(404)
+        return super().get_absolute_path(root, path)
+
+    def validate_absolute_path(self, root: str, absolute_path: str) -> str | None:
+        """Return the path of the file to send: a compressed one, if the client accepts it."""
+        path = super().validate_absolute_path(root, absolute_path)
+        if path is None:
+            return None
+        self._encoding = ""
+        files = {name: Path(f"{path}{suffix}") for name, suffix in _ENCODINGS.items()}
+        files = {name: file for name, file in files.items() if file.is_file()}
+        if files:
+            # Also for clients that accept none: a cache must not give them a compressed one.
+            self.set_header("Vary", "Accept-Encoding")
+        accepted = _accepted(self.request.headers.get("Accept-Encoding", ""))
+        for name, file in files.items():
+            if name in accepted:
+                self._encoding = name
+                # Each file has its own ETag, and ranges are of what is sent. Tornado notes the size
+                # of the file that it checks.
+                return super().validate_absolute_path(root, str(file))
+        return path
+
+    def set_extra_headers(self, path: str) -> None:
+        """Let browsers ask whether a file has changed, because names stay the same in an upgrade.
+
+        Without this, they guess how long a file may be kept.
+        """
+        self.set_header("Cache-Control", "no-cache")
+
+    def get_content_type(self) -> str:
+        """Return the type of the original."""
+        if not self._encoding:
+            return super().get_content_type()
+        self.set_header("Content-Encoding", self._encoding)
+        original = str(self.absolute_path).removesuffix(_ENCODINGS[self._encoding])
+        return guess_type(original)[0] or "application/octet-stream"
+
     def decode_argument(self, value: bytes, name: str | None = None) -> str:
         """Decode a path. If it is not UTF-8, no such file exists."""
         try:
@@ -55,3 +102,13 @@ class StaticHandler(RedactedLogHandler, StaticFileHandler):
             await super().get(path, include_body)
         except HTTPError as error:
             raise HTTPError(404 if error.status_code == 403 else error.status_code) from error
+
+
+def _accepted(header: str) -> set[str]:
+    """Return the encodings that a client names (RFC 9110, section 12.5.3), except with ``q=0``."""
+    accepted = set()
+    for item in header.lower().split(","):
+        name, _, parameters = item.partition(";")
+        if not re.fullmatch(r"\s*q\s*=\s*0(?:\.0*)?\s*", parameters):
+            accepted.add(name.strip())
+    return accepted

@@ -1,0 +1,110 @@
+"""Static files are sent as they were compressed when they were built."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+from tornado.web import Application
+
+from binderprogress._share import share_path
+from binderprogress.web.static import StaticHandler
+
+from ..support.asynchronous import asynchronous
+
+FILE = share_path("static", "core.js")
+ORIGINAL = FILE.read_bytes()
+BROTLI = FILE.with_name("core.js.br").read_bytes()
+GZIP = FILE.with_name("core.js.gz").read_bytes()
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[str]:
+    app = Application([("/static/(.*)", StaticHandler, {"path": str(FILE.parent)})])
+    socket, port = bind_unused_port()
+    server = HTTPServer(app)
+    server.add_socket(socket)
+    try:
+        yield f"http://127.0.0.1:{port}/static/"
+    finally:
+        server.stop()
+        await server.close_all_connections()
+
+
+async def fetch(url: str, *, method: str = "GET", **headers: str) -> HTTPResponse:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = HTTPRequest(url, method=method, headers=names, decompress_response=False)
+    return await AsyncHTTPClient().fetch(request, raise_error=False)
+
+
+def test_the_files_are_what_was_built() -> None:
+    assert gzip.decompress(GZIP) == ORIGINAL
+    assert len(BROTLI) < len(GZIP) < len(ORIGINAL) / 2
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding", "body"),
+    [
+        ("gzip, deflate, br", "br", BROTLI),
+        ("br;q=0.5, gzip;q=1.0", "br", BROTLI),
+        ("gzip", "gzip", GZIP),
+        ("GZIP , br;q=0", "gzip", GZIP),
+        ("gzip;q=0.0, br; q=0", None, ORIGINAL),
+        ("identity", None, ORIGINAL),
+        ("", None, ORIGINAL),
+    ],
+)
+@asynchronous(10)
+async def test_what_the_client_accepts(accepted: str, encoding: str | None, body: bytes) -> None:
+    async with serving() as url:
+        response = await fetch(f"{url}core.js", Accept_Encoding=accepted)
+        head = await fetch(f"{url}core.js", method="HEAD", Accept_Encoding=accepted)
+    assert (response.code, response.body) == (200, body)
+    assert response.headers.get("Content-Encoding") == encoding
+    assert "javascript" in response.headers["Content-Type"]
+    assert response.headers["Vary"] == "Accept-Encoding"
+    assert response.headers["Cache-Control"] == "no-cache"
+    assert (head.body, head.headers["Content-Length"]) == (b"", str(len(body)))
+
+
+@asynchronous(10)
+async def test_each_encoding_has_its_own_tag_and_ranges() -> None:
+    tags = set()
+    async with serving() as url:
+        for encoding, body in (("br", BROTLI), ("gzip", GZIP), ("identity", ORIGINAL)):
+            whole = await fetch(f"{url}core.js", Accept_Encoding=encoding)
+            tag = whole.headers["Etag"]
+            tags.add(tag)
+            same = await fetch(f"{url}core.js", Accept_Encoding=encoding, If_None_Match=tag)
+            assert (same.code, same.body) == (304, b"")
+            assert same.headers["Vary"] == "Accept-Encoding"
+            part = await fetch(f"{url}core.js", Accept_Encoding=encoding, Range="bytes=10-19")
+            assert (part.code, part.body) == (206, body[10:20])
+            assert part.headers["Content-Range"] == f"bytes 10-19/{len(body)}"
+    assert len(tags) == 3
+
+
+@asynchronous(10)
+async def test_files_without_compressed_ones_and_these_themselves() -> None:
+    async with serving() as url:
+        picture = await fetch(f"{url}social.png", Accept_Encoding="br, gzip")
+        assert (picture.code, picture.headers["Content-Type"]) == (200, "image/png")
+        assert not {"Content-Encoding", "Vary"} & set(picture.headers)
+        for name in ("core.js.br", "core.js.gz", "none.js"):
+            assert (await fetch(f"{url}{name}", Accept_Encoding="br")).code == 404
+
+
+@asynchronous(10)
+async def test_the_element_is_as_small_as_it_is_said_to_be() -> None:
+    """The limit of `js/scripts/size.mjs`, for what the server really sends."""
+    async with serving() as url:
+        files = [
+            await fetch(f"{url}{name}", Accept_Encoding="gzip")
+            for name in ("binder-progress.js", "core.js")
+        ]
+    assert sum(len(file.body) for file in files) <= 15_000
