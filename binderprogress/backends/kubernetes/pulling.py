@@ -14,7 +14,7 @@ import msgspec
 from ...core.kubernetes.backoff import Backoff
 from ...core.kubernetes.node_images import NodeImages
 from ...core.kubernetes.nodes import NodeState, read_node
-from ...core.kubernetes.prepull import Limits, Node, Plan, Pull, RankedImage, make_plan
+from ...core.kubernetes.prepull import Limits, Node, Plan, Planner, Pull, RankedImage
 from ...core.kubernetes.prepull_report import PrepullReport, PrepullTotals, make_report
 from ...core.kubernetes.pull_pods import COMPONENT, PullPod, is_pulling, pull_manifest, read_pull
 from .api import CUT, KubeError, Listing
@@ -138,11 +138,14 @@ class Pulling:
         self._ranking: Sequence[RankedImage] = ()
         self._images = NodeImages()
         self._image_failures, self._node_failures = Backoff(), Backoff()
+        # Nodes as they were read, by name. Most do not change between two plans.
+        self._states: dict[str, tuple[dict[str, Any], NodeState]] = {}
         # The pods whose end was counted.
         self._counted: set[str] = set()
         # What users' pods wait for, by node.
         self._awaited: dict[str, set[str]] = {}
         self._totals = PrepullTotals()
+        self._planner = Planner(settings.limits)
         self._plan = Plan(pulls=(), nodes=())
         self._planned = asyncio.Event()
 
@@ -231,9 +234,13 @@ class Pulling:
             self._log.warning("Kubernetes refuses to pull images in advance: %s", error)
 
     def _read_nodes(self) -> dict[str, NodeState]:
-        nodes = [
-            read_node(node, self._settings.tolerations) for node in self._nodes.objects.values()
-        ]
+        before, self._states = self._states, {}
+        for name, found in self._nodes.objects.items():
+            known = before.get(name)
+            if known is None or known[0] is not found:
+                known = (found, read_node(found, self._settings.tolerations))
+            self._states[name] = known
+        nodes = [state for _, state in self._states.values()]
         self._images.update(nodes, self._clock())
         self._awaited.clear()
         for pod in self._users.objects.values():
@@ -255,10 +262,12 @@ class Pulling:
 
     def _sized(self) -> list[RankedImage]:
         """Return the ranking with sizes: what nodes report is better than any estimate."""
+        reported, unknown = self._images.sizes(), self._settings.unknown_size
         return [
-            msgspec.structs.replace(
-                image,
-                size=self._images.size(image.name) or image.size or self._settings.unknown_size,
+            RankedImage(
+                name=image.name,
+                score=image.score,
+                size=reported.get(image.name) or image.size or unknown,
             )
             for image in self._ranking
         ]
@@ -284,10 +293,9 @@ class Pulling:
             )
             for name, node in nodes.items()
         ]
-        self._plan = make_plan(
+        self._plan = self._planner.plan(
             known,
             self._sized(),
-            self._settings.limits,
             running=len(self._pods.objects),
             failed=self._image_failures.waiting(now),
         )

@@ -41,11 +41,12 @@ class NodeImages:
         now : float
             Seconds.
         """
-        self._nodes = {node.uid: node for node in nodes}
+        before, self._nodes = self._nodes, {node.uid: node for node in nodes}
         self._pulled = {uid: self._pulled[uid] for uid in self._nodes if uid in self._pulled}
         self._attempted = {uid: self._attempted.get(uid, set()) for uid in self._nodes}
         for uid, node in self._nodes.items():
-            self._sizes.update(node.images)
+            if before.get(uid) is not node:
+                self._sizes.update(node.images)
             pulled = self._pulled.get(uid, {})
             for name, image in list(pulled.items()):
                 if name in node.images:
@@ -88,9 +89,9 @@ class NodeImages:
         reported = self._attempted.get(uid, set()) & self._nodes[uid].images.keys()
         return self._pulled.get(uid, {}).keys() | reported
 
-    def size(self, image: str) -> int:
-        """Return the size that a node has reported; 0 if none has."""
-        return self._sizes.get(image, 0)
+    def sizes(self) -> Mapping[str, int]:
+        """Return all sizes that nodes have reported, by image."""
+        return self._sizes
 
     def keep_sizes(self, images: Set[str]) -> None:
         """Forget the sizes of all images but these."""

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["Limits", "Node", "NodePlan", "Plan", "Pull", "RankedImage", "make_plan"]
+__all__ = ["Limits", "Node", "NodePlan", "Plan", "Planner", "Pull", "RankedImage", "make_plan"]
 
 Lack = Literal["budget", "disk", "failed"]
 """Why an image is not pulled to a node: the budget or the disk has no room, or pulling failed."""
@@ -123,6 +123,53 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     nodes: Sequence[NodePlan]
 
 
+class Planner:
+    """Makes plans one after the other. Nodes that have not changed are not planned anew.
+
+    Parameters
+    ----------
+    limits : Limits
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._ranking: list[RankedImage] = []
+        self._best: list[RankedImage] = []
+        self._sizes: dict[str, int] = {}
+        self._failed: Set[str] = frozenset()
+        self._plans: dict[str, NodePlan] = {}
+
+    def plan(
+        self,
+        nodes: Collection[Node],
+        ranking: Collection[RankedImage],
+        *,
+        running: int,
+        failed: Set[str] = frozenset(),
+    ) -> Plan:
+        """Plan what to pull now; see `make_plan`."""
+        images = list(ranking)
+        if (images, failed) != (self._ranking, self._failed):
+            self._ranking, self._failed, self._plans = images, failed, {}
+            self._best = sorted(images, key=lambda image: (-image.score / image.size, image.name))
+            self._sizes = {image.name: image.size for image in images}
+        newest = sorted(nodes, key=lambda node: (-node.created, node.name))
+        plans = [self._plan_node(node) for node in newest]
+        self._plans = {plan.node.name: plan for plan in plans}
+        pulls = [
+            Pull(node=plan.node.name, image=plan.missing[0], size=self._sizes[plan.missing[0]])
+            for plan in plans
+            if plan.missing and not plan.node.obstacle and plan.node.pulling is None
+        ]
+        return Plan(pulls=pulls[: max(self._limits.max_pulls - running, 0)], nodes=plans)
+
+    def _plan_node(self, node: Node) -> NodePlan:
+        known = self._plans.get(node.name)
+        if known is not None and known.node == node:
+            return known
+        return _plan_node(node, self._best, self._limits, self._failed)
+
+
 def make_plan(
     nodes: Collection[Node],
     ranking: Collection[RankedImage],
@@ -144,16 +191,7 @@ def make_plan(
     failed : set of str
         Images that are not to be tried now.
     """
-    best = sorted(ranking, key=lambda image: (-image.score / image.size, image.name))
-    sizes = {image.name: image.size for image in best}
-    newest = sorted(nodes, key=lambda node: (-node.created, node.name))
-    plans = [_plan_node(node, best, limits, failed) for node in newest]
-    pulls = [
-        Pull(node=plan.node.name, image=plan.missing[0], size=sizes[plan.missing[0]])
-        for plan in plans
-        if plan.missing and not plan.node.obstacle and plan.node.pulling is None
-    ]
-    return Plan(pulls=pulls[: max(limits.max_pulls - running, 0)], nodes=plans)
+    return Planner(limits).plan(nodes, ranking, running=running, failed=failed)
 
 
 def _plan_node(

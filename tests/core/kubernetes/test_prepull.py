@@ -13,6 +13,7 @@ from binderprogress.core.kubernetes.prepull import (
     Limits,
     Node,
     Plan,
+    Planner,
     Pull,
     RankedImage,
     make_plan,
@@ -84,6 +85,18 @@ def test_images_that_could_not_be_pulled_make_room_for_others() -> None:
     assert plan.nodes[0].lacks == {"x": "failed"}
 
 
+def test_a_planner_makes_the_same_plans_for_nodes_that_have_not_changed() -> None:
+    planner, ranking = Planner(LIMITS), [image("x", 2), image("y", 1)]
+    nodes = [Node(name="a"), Node(name="b")]
+    first = planner.plan(nodes, ranking, running=0)
+    nodes = [Node(name="a"), Node(name="b", held={"x": 10})]
+    second = planner.plan(nodes, ranking, running=0)
+    assert second == make_plan(nodes, ranking, LIMITS, running=0)
+    assert second.nodes[0] is first.nodes[0]
+    third = planner.plan(nodes, ranking, running=0, failed={"x"})
+    assert third == make_plan(nodes, ranking, LIMITS, running=0, failed={"x"})
+
+
 class Cluster:
     """Nodes that join and leave, on which pulls end in any order."""
 
@@ -94,6 +107,7 @@ class Cluster:
         self.running: list[Pull] = []
         self.ranking: list[RankedImage] = []
         self.time = 0.0
+        self.planner = Planner(limits)
 
     def change(self) -> None:
         self.time += 1
@@ -134,9 +148,9 @@ class Cluster:
         self.nodes[node.name] = Node(**{**fields, "occupied": sum(held.values())})
 
     def pull(self) -> None:
-        plan = make_plan(
-            list(self.nodes.values()), self.ranking, self.limits, running=len(self.running)
-        )
+        nodes, running = list(self.nodes.values()), len(self.running)
+        plan = self.planner.plan(nodes, self.ranking, running=running)
+        assert plan == make_plan(nodes, self.ranking, self.limits, running=running)
         free = self.limits.max_pulls - len(self.running)
         able = [
             each
