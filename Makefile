@@ -19,7 +19,7 @@ WORKERS ?= $(shell n=$$(( 3 * $$(getconf _NPROCESSORS_ONLN) )); echo $$(( n > 12
 # Of `make fuzz`; no target means all.
 SECONDS_EACH := $(or $(SECONDS),60)
 
-.PHONY: help install demo faults fuzz test test-core test-py test-rest test-image test-kubernetes test-lowest test-js lint format lock bench docs os-packages kubernetes clean
+.PHONY: help install demo faults fuzz test test-core test-py test-rest test-image test-kubernetes test-hub5 test-lowest test-js lint format lock bench docs os-packages kubernetes clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -82,6 +82,14 @@ test-lowest: install ## the core and the web tests with the lowest versions that
 	ln -sf ../../js/node_modules/.bin/configurable-http-proxy .venv-lowest/bin/configurable-http-proxy
 	.venv-lowest/bin/python -m pytest tests/core tests/web
 
+test-hub5: install ## the tests with a JupyterHub, with JupyterHub 5
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-hub5
+	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-hub5/bin/python requirements-dev.lock
+	$(BIN)/uv pip install --quiet --no-deps --python .venv-hub5/bin/python -e . 'jupyterhub==5.*'
+	ln -sf ../../js/node_modules/.bin/configurable-http-proxy .venv-hub5/bin/configurable-http-proxy
+	.venv-hub5/bin/python -m pytest tests/backends/test_jupyterhub.py tests/backends/test_jupyterhub_refusals.py \
+	  tests/deploy/test_jupyterhub_service.py
+
 fuzz: install ## fuzz what strangers write: make fuzz SECONDS=3600 TARGET=sse
 	$(BIN)/python -m tests.fuzz $(TARGET) --seconds $(SECONDS_EACH)
 
@@ -123,4 +131,4 @@ kubernetes: os-packages ## the programs of a Kubernetes for tests, built from De
 	@nice -n 19 tests/kubernetes/build-cluster
 
 clean: ## all that make made
-	rm -rf .venv .venv-lowest js/dist js/node_modules $(STATIC) build dist *.egg-info docs/_build
+	rm -rf .venv .venv-hub5 .venv-lowest js/dist js/node_modules $(STATIC) build dist *.egg-info docs/_build
