@@ -134,13 +134,19 @@ class PlainDisplay:
             self._phase = event.phase
             print(f"== {LABELS[event.phase]} ({duration(event.elapsed)})", file=self._out)
         # Not the step of the first layer, because the number of layers is still unknown then.
-        if event.step and event.step != self._step and not _is_first_layer(event):
-            self._step = event.step
-            print(f"-- {printable(event.step)}", file=self._out)
+        step = _step_text(event)
+        if step and step != self._step and not _is_first_layer(event):
+            self._step = step
+            print(f"-- {step}", file=self._out)
         if event.phase is not Phase.FAILED and event.message and not event.message.endswith("\r"):
             # Lines that end in \r, such as progress bars, only make sense in a terminal.
             print(printable(event.message.rstrip()), file=self._out)
         self._out.flush()
+
+
+def _step_text(event: Event) -> str:
+    """Return the label of a step and, of numbered ones, what it does."""
+    return printable(" · ".join(filter(None, [event.step, event.step_command])))
 
 
 def _is_first_layer(event: Event) -> bool:
@@ -222,7 +228,7 @@ class TerminalDisplay:
         )
         remaining = "" if event.terminal else _remaining(event, since, self._usual)
         elapsed = duration(event.elapsed if event.terminal else event.elapsed + since)
-        step = Text(self._transient or printable(event.step))
+        step = Text(self._transient or _step_text(event))
         times = Text(f"{elapsed} · {remaining}" if remaining else elapsed, style="dim")
         if self._console.width < _NARROW:
             if len(times) > self._console.width:

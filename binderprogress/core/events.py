@@ -83,6 +83,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     step_cached: Annotated[
         bool, Meta(description="Of numbered steps: whether the result was cached.")
     ] = False
+    step_command: Annotated[
+        str,
+        Meta(
+            description="Of numbered steps: what the instruction does, shortened. The owner of the "
+            "repository wrote it."
+        ),
+    ] = ""
     curve: Annotated[
         Curve | None,
         Meta(description="How the bar moves until the next event; without it, the bar stands."),

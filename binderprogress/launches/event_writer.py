@@ -192,6 +192,7 @@ class Writer:
             step_total=current.total,
             step_digest=current.digest,
             step_cached=current.cached,
+            step_command=current.command,
             progress=estimate.progress,
             curve=estimate.curve,
             eta=estimate.eta,
@@ -235,6 +236,7 @@ class Writer:
             total=event.step_total,
             cached=event.step_cached,
             digest=event.step_digest,
+            command=event.step_command,
         )
         now = self.began + event.elapsed
         if event.attempt != self.attempt:

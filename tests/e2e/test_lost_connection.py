@@ -54,7 +54,7 @@ def open_launch(page: Page, play: Stage, url: str) -> None:
     go_to(page, url)
     play.say("Step 1/9 : FROM ubuntu\n")
     expect(percent(page)).not_to_be_empty()
-    expect(page.locator("[part=step]")).to_have_text("Step 1 of 9")
+    expect(page.locator("[part=step]")).to_have_text("Step 1 of 9 · FROM ubuntu")
 
 
 def go_to(page: Page, url: str) -> None:
@@ -89,7 +89,7 @@ def goes_on(page: Page, play: Stage) -> None:
     # Frames are drawn again.
     page.clock.resume()
     play.say("Step 2/9 : RUN true\n")
-    expect(page.locator("[part=step]")).to_have_text("Step 2 of 9")
+    expect(page.locator("[part=step]")).to_have_text("Step 2 of 9 · true")
 
 
 def numbers(page: Page) -> list[str]:

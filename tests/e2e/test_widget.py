@@ -119,7 +119,7 @@ def test_phases_are_done_current_skipped_and_to_come(page: Page, play: Stage) ->
 def test_the_step_in_plain_words_and_the_time_as_a_range(page: Page, play: Stage) -> None:
     open_launch(page, play)
     play.say("Step 3/12 : RUN pip install\n")
-    expect(page.locator("[part=step]")).to_have_text("Step 3 of 12")
+    expect(page.locator("[part=step]")).to_have_text("Step 3 of 12 · pip install")
     expect(page.locator("[part=left]")).to_have_text(
         re.compile(r"^(\d+–\d+ sec|up to \d+ sec|\d+ sec – [\d.]+ min) left$")
     )
@@ -203,7 +203,7 @@ def test_at_the_end_it_says_where_the_time_went(page: Page, play: Stage) -> None
     expect(table).to_be_visible()
     names = table.get_by_role("rowheader").all_inner_texts()
     assert [name for name in names if name in {"Waiting", "Fetching", "Building"}]
-    assert "Step 1 of 2" in names
+    assert "Step 1 of 2 · FROM base" in names
     took = {
         row.get_by_role("rowheader").inner_text(): float(
             re.sub(r"[^\d.]", "", row.locator(".took").inner_text())

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from ..phases import Phase
+from .instructions import command_of
 from .layers import PULLING, PUSHING, LayerReader, Layers, in_record
 
 __all__ = [
@@ -48,6 +49,8 @@ class Step(msgspec.Struct, frozen=True):
         The phase that the step implies, if any.
     digest : str
         Of a numbered step: a hash of its instruction, which identifies it in other builds.
+    command : str
+        Of a numbered step: what its instruction does, shortened; see `command_of`.
     existing : int
         Of layers: how many of those before this one existed before, and took no time.
     """
@@ -60,6 +63,7 @@ class Step(msgspec.Struct, frozen=True):
     phase: Phase | None = None
     digest: str = ""
     existing: int = 0
+    command: str = ""
 
     @property
     def is_place(self) -> bool:
@@ -67,9 +71,12 @@ class Step(msgspec.Struct, frozen=True):
         return self.key == "queued" and self.total > 0
 
 
-def numbered(index: int, total: int, *, cached: bool = False, digest: str = "") -> Step:
+def numbered(
+    index: int, total: int, *, cached: bool = False, digest: str = "", command: str = ""
+) -> Step:
     """Return the step "Step `index` of `total`"."""
-    return Step("step", f"Step {index} of {total}", index, total, cached, digest=digest)
+    label = f"Step {index} of {total}"
+    return Step("step", label, index, total, cached, digest=digest, command=command)
 
 
 PATTERNS = {
@@ -264,4 +271,4 @@ def _valid(index: int, total: int, match: re.Match[str]) -> Step | None:
         return None
     instruction = match.string[match.end() :].strip()
     digest = blake2b(instruction.encode("utf-8", "replace"), digest_size=6).hexdigest()
-    return numbered(index, total, digest=digest)
+    return numbered(index, total, digest=digest, command=command_of(instruction))

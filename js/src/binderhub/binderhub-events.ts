@@ -219,7 +219,7 @@ function unchanged(value: string): string {
 }
 
 function stepFields(step: BuildStep): Partial<LaunchEvent> {
-  const { label, key, index, total } = step;
+  const { label, key, index, total, command } = step;
   const numbers = total ? { step_index: index, step_total: total } : {};
-  return { step: label, step_key: key, ...numbers };
+  return { step: label, step_key: key, ...numbers, ...(command && { step_command: command }) };
 }

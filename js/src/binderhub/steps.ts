@@ -4,6 +4,7 @@
  */
 import more from "../i18n/catalogs/more/en.json";
 import type { Phase } from "../wire/event";
+import { commandOf } from "./instructions";
 import { layersOf, LayerReader, type Layers, PULLING, PUSHING } from "./layers";
 import tables from "./tables.json";
 import type { Catalog } from "../i18n/words";
@@ -20,6 +21,8 @@ export interface BuildStep {
   total: number;
   /** The number of earlier layers that existed before, and took no time. */
   there?: number;
+  /** Of a numbered step: what its instruction does. */
+  command?: string;
   /** Whether its result was cached. */
   cached: boolean;
   /** The phase that the line implies, if any. */
@@ -48,7 +51,7 @@ for (const [prefix, key, phase] of tables.steps.prefixes as [string, string, Pha
 
 /** Recognises steps line by line. It counts layers, and knows the step of each buildx vertex. */
 export class StepReader {
-  #vertices = new Map<string, [index: number, total: number]>();
+  #vertices = new Map<string, BuildStep>();
   #layers = new LayerReader();
   #last: BuildStep | undefined;
 
@@ -63,8 +66,8 @@ export class StepReader {
 
   #recognise(line: string): BuildStep | undefined {
     if (line.startsWith("#")) return this.#buildx(line);
-    if (line.startsWith("STEP ") || line.startsWith("[")) return valid(PODMAN.exec(line));
-    if (line.startsWith("Step ")) return valid(CLASSIC.exec(line));
+    if (line.startsWith("STEP ") || line.startsWith("[")) return valid(PODMAN.exec(line), line);
+    if (line.startsWith("Step ")) return valid(CLASSIC.exec(line), line);
     const layers = line.startsWith(": ", 12) ? this.#layers.docker(line) : undefined;
     if (layers) return layerStep(layers);
     if (line.startsWith("--> Using cache") || line.startsWith(" ---> Using cache")) {
@@ -83,14 +86,14 @@ export class StepReader {
     // Most lines are output of a command, after the seconds that it has been running.
     const text = line.slice(line.indexOf(" ") + 1);
     if (text.startsWith("[")) {
-      const [, vertex = "", index, total] = BUILDX_STEP.exec(line) ?? [];
-      const step = valid([line, index, total]);
-      if (step) this.#vertices.set(vertex, [step.index, step.total]);
-      return step;
+      const match = BUILDX_STEP.exec(line);
+      const step = match && valid([match[0], match[2], match[3]], line);
+      if (step) this.#vertices.set(match[1] ?? "", step);
+      return step || undefined;
     }
     if (text.startsWith("CACHED")) {
       const cached = this.#vertices.get(BUILDX_CACHED.exec(line)?.[1] ?? "");
-      return cached && numbered(...cached, true);
+      return cached && { ...cached, cached: true };
     }
     if (/^(sha256:|extracting |pushing layer )/.test(text)) {
       const layers = this.#layers.buildx(line);
@@ -123,8 +126,9 @@ export function launchStep(message: string): BuildStep | undefined {
 }
 
 /** Return the step "Step `index` of `total`". */
-function numbered(index: number, total: number, cached = false): BuildStep {
-  return { key: "step", label: countedLabel("step", index, total), index, total, cached };
+function numbered(index: number, total: number, command: string): BuildStep {
+  const label = countedLabel("step", index, total);
+  return { key: "step", label, index, total, cached: false, ...(command && { command }) };
 }
 
 function layerStep({ key, total, done, there }: Layers): BuildStep {
@@ -150,9 +154,10 @@ function labelOf(key: string): string {
 }
 
 /** Validate the numbers: a repository can print anything, and "Step 9/3" is not a step. */
-function valid(match: ArrayLike<string | undefined> | null): BuildStep | undefined {
+function valid(match: ArrayLike<string | undefined> | null, line: string): BuildStep | undefined {
   const [index, total] = [Number(match?.[1]), Number(match?.[2])];
-  return index >= 1 && index <= total ? numbered(index, total) : undefined;
+  if (!(index >= 1 && index <= total)) return undefined;
+  return numbered(index, total, commandOf(line.slice(match?.[0]?.length)));
 }
 
 function firstWord(line: string): string {

@@ -92,9 +92,9 @@ function lostText({ heard, id, keep, lost, source }: LaunchSession, words: Words
   return `${text} ${words.say("lost.kept", { time })}`;
 }
 
-/** The label of a step. */
+/** The label of a step, and what it does if the server says that. */
 export function stepText(
-  { step = "", step_key = "", step_index = 0, step_total = 0 }: Partial<LaunchEvent>,
+  { step = "", step_key = "", step_index = 0, step_total = 0, step_command = "" }: Partial<LaunchEvent>,
   words: Words,
 ): string {
   const key = `step.${step_key}${step_total ? ".numbered" : ""}`;
@@ -102,7 +102,10 @@ export function stepText(
   const [before = ""] = words.english(key).split("{name}");
   const name = step.startsWith(before) ? step.slice(before.length) : "";
   const values = { index: words.number(step_index), total: words.number(step_total), name };
-  return words.localize({ key, text: step, values });
+  const label = words.localize({ key, text: step, values });
+  if (!step_command || !label) return label;
+  // In a right-to-left language, a command must not be reordered.
+  return `${label} · ${words.dir === "rtl" ? `\u2068${step_command}\u2069` : step_command}`;
 }
 
 function labelOf({ mode, model, cancelling }: LaunchSession, words: Words): string {

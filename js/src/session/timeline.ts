@@ -15,6 +15,7 @@ export interface TimelineEntry {
   step_index: number;
   step_total: number;
   step_cached: boolean;
+  step_command: string;
   /** The first line of the log that is written in it, counted from 0. */
   line: number;
   /** The start, in seconds since 1970, by the server's clock. */
@@ -35,7 +36,7 @@ export class Timeline {
   accept({ phase, time, step = "", step_key = "", ...event }: LaunchEvent, line = 0): void {
     this.end = Math.max(this.end, time);
     const last = this.entries.at(-1);
-    const { step_index = 0, step_total = 0, step_cached = false } = event;
+    const { step_index = 0, step_total = 0, step_cached = false, step_command = "" } = event;
     if (last && step_cached && last.step_index === step_index) last.step_cached = true;
     const same = last?.phase === phase && (!step || last.step === step);
     if (same || (last?.phase === phase && this.entries.length >= MAX_STEPS)) return;
@@ -44,6 +45,6 @@ export class Timeline {
       Object.assign(last, { step, step_total });
       return;
     }
-    this.entries.push({ phase, step, step_key, step_index, step_total, step_cached, line, start: time });
+    this.entries.push({ phase, step, step_key, step_index, step_total, step_cached, step_command, line, start: time });
   }
 }

@@ -66,6 +66,10 @@ export interface LaunchEvent {
    */
   step_cached?: boolean;
   /**
+   * Of numbered steps: what the instruction does, shortened. The owner of the repository wrote it.
+   */
+  step_command?: string;
+  /**
    * How the bar moves until the next event; without it, the bar stands.
    */
   curve?: Curve | null;

@@ -63,7 +63,9 @@ def test_a_step_is_one_of_its_total(index: int, total: int) -> None:
         f"#1 [{index}/{total}] RUN",
     ):
         (step,) = read(line)
-        assert step == (numbered(index, total, digest=step.digest) if valid and step else None)
+        digest = step.digest if step else ""
+        expected = numbered(index, total, digest=digest, command="RUN")
+        assert step == (expected if valid else None)
 
 
 def test_the_same_instruction_is_known_again_whatever_prints_it() -> None:
