@@ -143,8 +143,8 @@ COMMANDS = {
         },
         examples=(
             ("binderprogress launch .", "Launch this folder"),
-            ("binderprogress launch https://github.com/user/repo --ref v1", "Launch a tag"),
-            ("binderprogress launch gh/user/repo/HEAD --server https://mybinder.org", "Elsewhere"),
+            ("binderprogress launch URL --ref v1", "Launch a tag"),
+            ("binderprogress launch URL --server https://mybinder.org", "Launch it there"),
         ),
     ),
     "build": CommandText(
@@ -160,8 +160,8 @@ COMMANDS = {
             "More options": _MORE,
         },
         examples=(
-            ("binderprogress build . --engine podman", "Build an image of this folder"),
-            ("binderprogress build gh/user/repo/HEAD --server http://localhost:8585", "Elsewhere"),
+            ("binderprogress build . --engine podman", "Build an image"),
+            ("binderprogress build URL --server http://localhost:8585", "Build it there"),
         ),
     ),
     "check": CommandText(
@@ -187,7 +187,7 @@ COMMANDS = {
         },
         examples=(
             ("binderprogress check . --all-notebooks", "Run all notebooks here"),
-            ("binderprogress check gh/user/repo/HEAD --notebook index.ipynb", "Run one notebook"),
+            ("binderprogress check URL --notebook index.ipynb", "Run one notebook"),
             ("binderprogress check . --junit report.xml", "Write a report for CI"),
         ),
     ),
@@ -231,7 +231,7 @@ COMMANDS = {
             "More options": _MORE,
         },
         examples=(
-            ("binderprogress serve", "Serve on http://127.0.0.1:8585/"),
+            ("binderprogress serve", "Serve on port 8585"),
             ("binderprogress serve --upstream https://mybinder.org", "In front of a BinderHub"),
             ("binderprogress serve --generate-config", "Write a config file"),
         ),
@@ -314,8 +314,8 @@ COMMANDS = {
             "More options": _MORE,
         },
         examples=(
-            ("binderprogress history rebuild", "Rebuild the configured history"),
-            ("binderprogress history rebuild --url sqlite:////srv/history.sqlite", "Another"),
+            ("binderprogress history rebuild", "Of the config file"),
+            ("binderprogress history rebuild --url sqlite:///my.sqlite", "Of this file"),
         ),
     ),
     "completion": CommandText(

@@ -76,6 +76,19 @@ def test_help_is_as_wide_as_the_terminal(name: str, width: int) -> None:
         assert len(line) <= width or line.startswith("Usage: ") or " " not in line.strip(), line
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_are_aligned_in_a_terminal_of_80_columns(name: str) -> None:
+    examples = COMMANDS[name].examples
+    lines = help_text(name, width=80).splitlines()
+    starts = {
+        line.index(what, len(command))
+        for command, what in examples
+        for line in lines
+        if line.startswith(f"  {command}  ")
+    }
+    assert len(starts) == bool(examples)
+
+
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
