@@ -189,7 +189,14 @@ class Run:
 
 
 async def _simulate(
-    rand: random.Random, *, nodes: int, images: int, hours: float, rate: float, limits: Limits
+    rand: random.Random,
+    *,
+    nodes: int,
+    images: int,
+    hours: float,
+    warm_up: float,
+    rate: float,
+    limits: Limits,
 ) -> dict[str, Any]:
     popularity = Popularity(rand, images)
     # What was launched in the two weeks before.
@@ -220,8 +227,7 @@ async def _simulate(
 
     def launch() -> None:
         nonlocal launches
-        if not present or loop.time() < HOUR:
-            # All nodes are new in the first hour.
+        if not present or loop.time() < warm_up * HOUR:
             return
         launches += 1
         number, name = popularity.choose(), rand.choice(sorted(present))
@@ -253,10 +259,11 @@ def compare(
     *,
     nodes: int = 50,
     images: int = 500,
-    hours: float = 6.0,
-    rate: float = 10.0,
-    budget: float = 150.0,
-    max_pulls: int = 20,
+    hours: float = 4.5,
+    warm_up: float = 3.0,
+    rate: float = 20.0,
+    budget: float = 250.0,
+    max_pulls: int = 40,
     seed: int = 1,
 ) -> dict[str, Any]:
     """Return what users saw in each cluster.
@@ -265,7 +272,9 @@ def compare(
     ----------
     nodes, images : int
     hours : float
-        Of the virtual clock. Launches begin after the first one.
+        Of the virtual clock.
+    warm_up : float
+        Hours after which launches begin: all nodes are new in the first one.
     rate : float
         Launches a minute.
     budget : float
@@ -278,7 +287,15 @@ def compare(
     loop = VirtualLoop(random.Random(seed), limit=math.inf)  # noqa: S311 - no secret
     began = time.process_time()
     limits = Limits(budget=int(budget * GIB), max_pulls=max_pulls, most_of_disk=0.6)
-    simulation = _simulate(rand, nodes=nodes, images=images, hours=hours, rate=rate, limits=limits)
+    simulation = _simulate(
+        rand,
+        nodes=nodes,
+        images=images,
+        hours=hours,
+        warm_up=warm_up,
+        rate=rate,
+        limits=limits,
+    )
     found = loop.run(simulation)
     if loop.problems:
         raise ValueError(loop.problems[0])

@@ -62,7 +62,10 @@ class FakeNode:
         self._reported: list[str] = []
 
     async def pull(self, image: str, *, by_user: bool) -> None:
-        """Pull an image, after those that were asked for before."""
+        """Pull an image, after those that were asked for before, unless it is there."""
+        if image in self.images:
+            self.images[image] = self._cluster.now
+            return
         async with self._turn:
             if image not in self.images:
                 await self._download(image, by_user=by_user)
