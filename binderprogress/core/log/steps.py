@@ -75,8 +75,15 @@ def numbered(
     index: int, total: int, *, cached: bool = False, digest: str = "", command: str = ""
 ) -> Step:
     """Return the step "Step `index` of `total`"."""
-    label = f"Step {index} of {total}"
-    return Step("step", label, index, total, cached, digest=digest, command=command)
+    return Step(
+        "step",
+        f"Step {index} of {total}",
+        index,
+        total,
+        cached,
+        digest=digest,
+        command=command,
+    )
 
 
 PATTERNS = {
