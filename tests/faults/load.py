@@ -213,8 +213,9 @@ class Load:
 
     def all_ready(self) -> None:
         """Check that all launches got a server."""
-        ends = Counter(launched.events()[-1].phase for launched in self.launched)
-        assert set(ends) == {Phase.READY}, ends
+        ends = [launched.events()[-1] for launched in self.launched]
+        others = Counter((end.phase, end.reason) for end in ends if end.phase is not Phase.READY)
+        assert not others, others
 
     async def _start(self) -> None:
         """Start a launch, and watch it in the background."""
