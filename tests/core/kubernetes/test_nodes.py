@@ -145,6 +145,16 @@ def test_a_node_with_many_images_does_not_report_them_all() -> None:
     assert images.ours("u") == set()
 
 
+def test_what_was_pulled_is_forgotten_although_the_node_says_nothing_new() -> None:
+    images, state = NodeImages(), of("a")
+    images.update([state], 0.0)
+    images.pulled("u", "x", 3, 0.0)
+    images.update([state], 60.0)
+    assert images.held("u") == {"a": 5, "x": 3}
+    images.update([state], 300.0)
+    assert images.held("u") == {"a": 5}
+
+
 def test_sizes_are_known_from_any_node() -> None:
     images = NodeImages()
     images.update([of("a", "b")], 0.0)
