@@ -106,7 +106,7 @@ def wait_for(replicas: list[Replica]) -> None:
 
 def log_of(page: Page) -> str:
     """Return the log as the page has it."""
-    page.get_by_role("button", name="Copy", exact=True).click()
+    page.get_by_role("button", name="Copy log").click()
     expect(page.get_by_text("Copied")).to_be_visible()
     text: str = page.evaluate("navigator.clipboard.readText()")
     return text

@@ -294,6 +294,9 @@ class SimulatedStore(DurableMemoryStore):
                 self._known[channel_id] = channel and ChannelState(
                     channel.first, channel.last, channel.closed
                 )
+                if channel is not None and channel_id in self._windows:
+                    # It has lost what it wrote to. A window is as new as what is known of it.
+                    self._windows[channel_id] = channel.last, channel.closed
         for listener in listeners:
             listener()
 

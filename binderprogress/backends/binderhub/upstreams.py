@@ -295,7 +295,7 @@ class Upstreams(LoggingConfigurable):
             the BinderHubs.
         """
         hubs = {hub.url: hub for hub in self.hubs}
-        weights = dict(self._weights)
+        weights = {url: self._weights.get(url, 1.0) for url in hubs}
         if self.routing == "random":
             rooms = {hub.url: hub.room for hub in self.hubs if hub.room}
             # One that does not say how much room it has is as good as the others on average.

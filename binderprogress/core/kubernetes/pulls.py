@@ -11,7 +11,7 @@ __all__ = ["Pulled", "node_of", "pulled"]
 _NODE = re.compile(r"Successfully assigned \S{1,300} to (\S{1,253})")
 _PULLED = re.compile(r'Successfully pulled image "[^"]{1,500}" in (\S{1,30})')
 _SIZE = re.compile(r"Image size: (\d{1,15}) bytes")
-_PART = re.compile(r"([\d.]{1,20})(ms|s|m|h)")
+_PART = re.compile(r"(?<![\d.])([\d.]{1,20})(ms|s|m|h)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
