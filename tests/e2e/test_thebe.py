@@ -167,7 +167,7 @@ def test_code_runs_in_the_server_that_the_element_launched(
         expect(element.locator("[part=step]")).to_contain_text("Step", timeout=20_000)
         hub.release("launching")
         expect(element).to_have_count(0, timeout=30_000)
-        expect(page.locator(".thebe-status")).to_contain_text("ready", timeout=60_000)
+        expect(page.locator(".thebe-status")).to_contain_text("ready[idle]", timeout=60_000)
         page.locator(".thebe-run-button").click()
         expect(page.locator(".thebe-output, .jp-OutputArea-output").first).to_contain_text(
             "42", timeout=30_000

@@ -242,6 +242,14 @@ class FaultyProxy:
             group.create_task(connection.pipe(there, writer, hears))
 
 
+async def _cancel_all() -> None:
+    """End what has begun since the proxy was closed, such as a connection that was accepted last."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 @contextmanager
 def proxy_in_thread(target: int, *, every: float | None = None) -> Iterator[FaultyProxy]:
     """Run a proxy beside a test that has no event loop of its own."""
@@ -258,6 +266,7 @@ def proxy_in_thread(target: int, *, every: float | None = None) -> Iterator[Faul
         yield proxy
     finally:
         call(proxy.__aexit__(None, None, None))
+        call(_cancel_all())
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
