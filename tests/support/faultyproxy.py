@@ -243,7 +243,7 @@ class FaultyProxy:
 
 
 async def _cancel_all() -> None:
-    """End what has begun since the proxy was closed, such as a connection that was accepted last."""
+    """End what has begun since the proxy was closed, such as the last connection."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
