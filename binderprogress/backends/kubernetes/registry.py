@@ -130,15 +130,11 @@ class Registry(LoggingConfigurable):
         host, name, tag = _split(image)
         base = URL(self.url or f"https://{host}")
         try:
-            status, manifest = await self._manifest(base, name, tag)
-            if status == 200 and manifest.manifests:
-                status, manifest = await self._manifest(base, name, manifest.manifests[0].digest)
+            manifest = await self._first_manifest(base, name, tag)
         except (aiohttp.ClientError, TimeoutError, ValueError, StreamError) as error:
             self.log.warning("The registry %s does not answer: %s", base.host, error or "no answer")
             return 0
-        return (
-            sum(blob.size for blob in [*manifest.layers, manifest.config]) if status == 200 else 0
-        )
+        return sum(blob.size for blob in [*manifest.layers, manifest.config])
 
     async def created(self, image: str) -> float | None:
         """Return when an image was built, in seconds since 1970; None if that is not known.
@@ -156,9 +152,7 @@ class Registry(LoggingConfigurable):
         host, name, tag = _split(image)
         base = URL(self.url or f"https://{host}")
         try:
-            _, manifest = await self._manifest(base, name, tag)
-            if manifest.manifests:
-                _, manifest = await self._manifest(base, name, manifest.manifests[0].digest)
+            manifest = await self._first_manifest(base, name, tag)
             if not manifest.config.digest:
                 return None
             status, text = await self._ask(base, name, f"blobs/{manifest.config.digest}")
@@ -167,6 +161,13 @@ class Registry(LoggingConfigurable):
         except (aiohttp.ClientError, TimeoutError, ValueError, StreamError) as error:
             self.log.warning("The registry %s does not answer: %s", base.host, error or "no answer")
             return None
+
+    async def _first_manifest(self, base: URL, name: str, tag: str) -> _Manifest:
+        """Return the manifest of an image, for the first platform. Without one, it is empty."""
+        _, manifest = await self._manifest(base, name, tag)
+        if manifest.manifests:
+            _, manifest = await self._manifest(base, name, manifest.manifests[0].digest)
+        return manifest
 
     async def _manifest(
         self, base: URL, name: str, reference: str, *, method: str = "GET"

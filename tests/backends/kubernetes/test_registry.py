@@ -23,6 +23,15 @@ MANIFESTS = {
     f"{BASE}/sha256:0": IMAGE,
     f"{BASE}/several": {"manifests": [{"digest": "sha256:0", "size": 1}, {"digest": "sha256:9"}]},
     f"{BASE}/broken": {"layers": "none"},
+    f"{BASE}/dated": {"config": {"digest": "sha256:c"}},
+    f"{BASE}/platforms": {"manifests": [{"digest": "sha256:2"}]},
+    f"{BASE}/sha256:2": {"config": {"digest": "sha256:c"}},
+    f"{BASE}/undated": {"config": {"digest": "sha256:d"}},
+    f"{BASE}/wrong": {"config": {"digest": "sha256:e"}},
+    # As docker writes it.
+    "/v2/x/there/blobs/sha256:c": {"created": "2026-11-30T05:00:00.123456789Z"},
+    "/v2/x/there/blobs/sha256:d": {},
+    "/v2/x/there/blobs/sha256:e": {"created": "yesterday"},
 }
 USER = aiohttp.encode_basic_auth("ada", "secret")
 
@@ -75,6 +84,16 @@ async def test_images(tmp_path: Path, scheme: str) -> None:
         tags = ["1", "several", "broken", "missing"]
         sizes = [await asked.size(f"{host}/x/there:{tag}") for tag in tags]
         assert sizes == [125, 125, 0, 0]
+        await asked.close()
+
+
+@asynchronous(10)
+async def test_when_images_were_built() -> None:
+    async with registry("open") as host:
+        asked = Registry(url=f"http://{host}")
+        tags = ["dated", "platforms", "undated", "wrong", "1", "broken", "missing"]
+        found = [await asked.created(f"{host}/x/there:{tag}") for tag in tags]
+        assert found == [1796014800.123456, 1796014800.123456, None, None, None, None, None]
         await asked.close()
 
 
