@@ -210,7 +210,8 @@ async def _round(
     used = replica.cpu
     await load.connected()
     figures.cpu.append((used, replica.cpu))
-    figures.resumed.append(load.resumed)
+    # Not those who reconnect later, such as after a pause.
+    figures.resumed.append(list(load.resumed))
 
 
 def main() -> None:
