@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
 from typing import Any
 
-from .api import CUT, KubeError, Listing
+from .api import Listing
+from .list_and_watch import Source, list_and_watch
 
 __all__ = ["Mirror"]
-
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0
 
 Object = dict[str, Any]
 
@@ -50,59 +48,37 @@ class Mirror:
     ) -> None:
         self.objects: dict[str, Object] = {}
         self.listed = asyncio.Event()
-        self._list_all = list_all
-        self._watch = watch
-        self._selector = selector
+        self._source = Source(list_all, watch, selector)
         self._changed = changed
         self._log = log
 
-    async def refresh(self) -> str:
-        """List all objects, and return the version from which a watch goes on.
+    async def refresh(self) -> None:
+        """List all objects.
 
         Raises
         ------
         KubeError, aiohttp.ClientError, TimeoutError
             If they cannot be listed.
         """
-        listing = await self._list_all(self._selector)
-        self.objects = {found["metadata"]["name"]: found for found in listing.items}
-        self.listed.set()
-        self._changed()
-        return listing.version
+        self._listed((await self._source.list_all(self._source.selector)).items)
 
     def put(self, found: Object) -> None:
         """Note an object that was just created."""
         self.objects[found["metadata"]["name"]] = found
 
     async def run(self) -> None:
-        """List and watch for ever. A watch that is cut goes on from the last version."""
-        version, pause = "", _FIRST_PAUSE
-        while True:
-            try:
-                version = version or await self.refresh()
-                async with aclosing(self._watch(self._selector, version)) as changes:
-                    async for kind, found in changes:
-                        version = found["metadata"]["resourceVersion"]
-                        pause = _FIRST_PAUSE
-                        self._note(kind, found)
-            except KubeError as error:
-                if error.status == 410:
-                    # That version is forgotten. What happened meanwhile is in the list.
-                    version = ""
-                    continue
-                self._warn(error, pause)
-            except CUT as error:
-                self._warn(error, pause)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+        """List and watch for ever."""
+        await list_and_watch(self._source, listed=self._listed, changed=self._note, log=self._log)
 
-    def _note(self, kind: str, found: Object) -> None:
-        name = found["metadata"].get("name", "")
-        if kind == "DELETED":
-            self.objects.pop(name, None)
-        elif kind != "BOOKMARK":
-            self.objects[name] = found
+    def _listed(self, objects: list[Object]) -> None:
+        self.objects = {found["metadata"]["name"]: found for found in objects}
+        self.listed.set()
         self._changed()
 
-    def _warn(self, error: Exception, pause: float) -> None:
-        self._log.warning("Kubernetes cannot be watched, trying again in %g s: %s", pause, error)
+    def _note(self, kind: str, found: Object) -> None:
+        name = found["metadata"]["name"]
+        if kind == "DELETED":
+            self.objects.pop(name, None)
+        else:
+            self.objects[name] = found
+        self._changed()

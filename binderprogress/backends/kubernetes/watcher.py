@@ -6,20 +6,18 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from .api import CUT, KubeApi, KubeError, Listing
+from .api import KubeApi, KubeError
+from .list_and_watch import Source, list_and_watch
 
 __all__ = ["PodWatcher", "WatchedPod"]
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0
 # Events of a pod that are kept until somebody reads them.
 _MOST_EVENTS = 1000
-
-_List = Callable[[str], Any]
-_Watch = Callable[[str, str], AsyncGenerator[tuple[str, dict[str, Any]]]]
 
 
 class WatchedPod:
@@ -109,28 +107,27 @@ class PodWatcher:
         """
         if not self._tasks:
             api = self._api
-            self._tasks = [
-                asyncio.create_task(
-                    self._follow(
-                        api.pods,
-                        api.watch_pods,
-                        self._selector,
-                        self._pods_listed,
-                        self._pod_changed,
-                        kind="pods",
-                    )
+            pods = Source(api.pods, api.watch_pods, self._selector)
+            events = Source(api.events, api.watch_events, "involvedObject.kind=Pod")
+            following = [
+                list_and_watch(
+                    pods,
+                    listed=self._pods_listed,
+                    changed=self._pod_changed,
+                    works=partial(self._is_watched, "pods"),
+                    lost=partial(self._lost, "pods"),
+                    log=self._log,
                 ),
-                asyncio.create_task(
-                    self._follow(
-                        api.events,
-                        api.watch_events,
-                        "involvedObject.kind=Pod",
-                        self._events_listed,
-                        self._event_added,
-                        kind="events",
-                    )
+                list_and_watch(
+                    events,
+                    listed=self._events_listed,
+                    changed=self._event_added,
+                    works=partial(self._is_watched, "events"),
+                    lost=partial(self._lost, "events"),
+                    log=self._log,
                 ),
             ]
+            self._tasks = list(map(asyncio.create_task, following))
         await self._known.wait()
         self.check()
 
@@ -174,6 +171,7 @@ class PodWatcher:
         now = {pod["metadata"]["name"]: pod for pod in pods}
         for name in [*self._pods.keys() - now.keys(), *now]:
             self._note(name, now.get(name))
+        self._is_listed("pods")
 
     def _pod_changed(self, kind: str, pod: dict[str, Any]) -> None:
         name = pod["metadata"]["name"]
@@ -194,50 +192,13 @@ class PodWatcher:
     def _events_listed(self, events: list[dict[str, Any]]) -> None:
         for event in events:
             self._event_added("ADDED", event)
+        self._is_listed("events")
 
     def _event_added(self, kind: str, event: dict[str, Any]) -> None:
         if kind in {"ADDED", "MODIFIED"}:
             name = _involved(event).get("name")
             for each in self._watched.get(str(name), ()):
                 each.add(event)
-
-    async def _follow(
-        self,
-        list_all: _List,
-        watch: _Watch,
-        selector: str,
-        listed: Callable[[list[dict[str, Any]]], None],
-        changed: Callable[[str, dict[str, Any]], None],
-        *,
-        kind: str,
-    ) -> None:
-        """List, and then watch for ever. A watch that is cut goes on from the last version."""
-        version, pause = "", _FIRST_PAUSE
-        while True:
-            try:
-                if not version:
-                    listing: Listing = await list_all(selector)
-                    listed(listing.items)
-                    version = listing.version
-                    self._is_listed(kind)
-                async with aclosing(watch(selector, version)) as changes:
-                    async for change, found in changes:
-                        version = found["metadata"]["resourceVersion"]
-                        pause = _FIRST_PAUSE
-                        self._is_watched(kind)
-                        if change != "BOOKMARK":
-                            changed(change, found)
-                self._is_watched(kind)
-            except KubeError as error:
-                if error.status == 410:
-                    # That version is forgotten. What happened meanwhile is in the list.
-                    version = ""
-                    continue
-                self._lost(kind, error, pause)
-            except CUT as error:
-                self._lost(kind, error, pause)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _is_listed(self, kind: str) -> None:
         self._unlisted.discard(kind)
@@ -249,8 +210,7 @@ class PodWatcher:
         self._refused_since.pop(kind, None)
         self._problems.pop(kind, None)
 
-    def _lost(self, kind: str, error: Exception, pause: float) -> None:
-        self._log.warning("Kubernetes cannot be watched, trying again in %g s: %s", pause, error)
+    def _lost(self, kind: str, error: Exception) -> None:
         if isinstance(error, KubeError) and error.is_of_rights:
             since = self._refused_since.setdefault(kind, time.monotonic())
             is_refused = time.monotonic() - since >= self._api.rights_patience
