@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import type { Plugin } from "vite";
 import { defineConfig, type ViteUserConfig } from "vitest/config";
 
 type Build = NonNullable<ViteUserConfig["build"]>;
@@ -17,6 +18,25 @@ const withoutIndentation = {
 const CORE =
   /node_modules\/(@?lit|lit-[a-z]+|@lit|eventsource-parser)\/|catalogs\/en\.json|element\.css|src\/(wire\/(client|detect|pause|reconnect|server-url|stream)|session\/(outcome|progress|session)|element\/(element|focus|lazy|template)|i18n\/(language|words))\.ts/;
 
+/** Files whose names other pages know. All others have a hash of their content in their names. */
+const STABLE = ["binder-progress", "spawn-pending", "thebe"];
+
+const fileName = ({ name }: { name: string }) => (STABLE.includes(name) ? "[name].js" : "assets/[name]-[hash].js");
+
+/** Writes `manifest.json`, in which the server finds the files of its pages: from `core.js` to its name with the hash. */
+const manifest: Plugin = {
+  name: "manifest",
+  generateBundle: {
+    order: "post",
+    handler(_, bundle) {
+      const hashed = Object.keys(bundle).filter((name) => name.startsWith("assets/"));
+      const pairs = hashed.map((name) => [name.replace(/^assets\/(.+)-[\w-]{8}(\.\w+)$/, "$1$2"), name]);
+      const source = JSON.stringify(Object.fromEntries(pairs.sort()), null, 1);
+      this.emitFile({ type: "asset", fileName: "manifest.json", source });
+    },
+  },
+};
+
 /** The scripts of the server's own pages, and the element as a module for other pages. */
 const pages: Build = {
   outDir: STATIC,
@@ -25,6 +45,7 @@ const pages: Build = {
   lib: {
     entry: {
       "binder-progress": "src/element/define.ts",
+      register: "src/element/register.ts",
       index: "src/pages/index.ts",
       launch: "src/pages/launch.ts",
       link: "src/pages/link.ts",
@@ -39,10 +60,10 @@ const pages: Build = {
   minify: true,
   rolldownOptions: {
     output: {
-      // No hashes: the templates use these names, and the server sends an ETag.
-      entryFileNames: "[name].js",
-      chunkFileNames: "[name].js",
-      assetFileNames: "[name][extname]",
+      // The server lets browsers keep files in this folder for ever.
+      entryFileNames: fileName,
+      chunkFileNames: "assets/[name]-[hash].js",
+      assetFileNames: ({ names }) => (names[0] === "spawn-pending.css" ? "[name][extname]" : "assets/[name]-[hash][extname]"),
       minify: true,
       // One file for what the element always needs: several would be larger when compressed.
       codeSplitting: { groups: [{ name: "core", test: CORE }] },
@@ -90,7 +111,7 @@ function forNpm(): Build {
 const builds: Record<string, () => Build> = { classic: () => classic, npm: forNpm };
 
 export default defineConfig(({ mode }) => ({
-  plugins: [withoutIndentation],
+  plugins: [withoutIndentation, ...(mode in builds ? [] : [manifest])],
   build: {
     target: "es2022",
     // Browsers with `light-dark()`, which the element's colour schemes need.

@@ -20,6 +20,7 @@ from binderprogress._version import __version__
 from binderprogress.core.browser_tables import tables
 from binderprogress.core.events import json_schema
 from binderprogress.core.specs import from_address
+from binderprogress.web.static_names import hashed_name
 
 from .support.processes import BIN, program
 from .support.repositories import repository
@@ -64,13 +65,11 @@ def test_the_wheel_has_all_of_share(wheel: Path) -> None:
             tail = f"data/share/binderprogress/{path.relative_to(share).as_posix()}"
             assert any(name.endswith(tail) for name in names), tail
     for script in (
-        "launch.js",
-        "index.js",
+        "manifest.json",
         "binder-progress.js",
         "binder-progress.classic.js",
-        "log-view.js",
-        "core.js.br",
-        "core.js.gz",
+        *(hashed_name(f"{name}.js") for name in ("launch", "index", "log-view")),
+        *(hashed_name("core.js") + suffix for suffix in (".br", ".gz")),
     ):
         assert any(name.endswith(f"share/binderprogress/static/{script}") for name in names)
     assert "binderprogress/py.typed" in names

@@ -23,6 +23,7 @@ from .access import Access, Everyone
 from .gallery import Gallery, read_gallery
 from .metrics import LaunchCollector, ReplicaCollector, registry
 from .rate_limit import RateLimiter
+from .static_names import hashed_name
 from .tickets import Tickets
 
 if TYPE_CHECKING:
@@ -311,10 +312,12 @@ class Web(LoggingConfigurable):
             Variables for the template.
         """
         hub_url = self.front_page["hub_url"]
+        static_url = self.base_url + self.static_path
         return self._templates.get_template(template).render(
             base_url=self.base_url,
             static_path=self.static_path,
-            static_url=self.base_url + self.static_path,
+            static_url=static_url,
+            hashed_url=lambda name: static_url + hashed_name(name),
             version=__version__,
             lists=self.access.lists,
             nav=self.nav,

@@ -25,6 +25,12 @@ _ENCODINGS = {"br": ".br", "gzip": ".gz"}
 """Encodings in which `js/scripts/compress.mjs` writes files beside the originals, best first."""
 
 
+_HASHED = "assets/"
+"""The folder of the files whose names contain a hash of their content."""
+
+_YEAR = 365 * 86_400
+
+
 class StaticHandler(RedactedLogHandler, StaticFileHandler):
     """GET /static/{file}.
 
@@ -71,11 +77,14 @@ class StaticHandler(RedactedLogHandler, StaticFileHandler):
         return path
 
     def set_extra_headers(self, path: str) -> None:
-        """Let browsers ask whether a file has changed, because names stay the same in an upgrade.
+        """Say how long a browser may use a file without asking whether it has changed.
 
-        Without this, they guess how long a file may be kept.
+        Without this, it guesses. A file with a hash in its name never changes. Other names stay the
+        same in an upgrade.
         """
-        self.set_header("Cache-Control", "no-cache")
+        is_hashed = path.startswith(_HASHED)
+        lasting = f"public, max-age={_YEAR}, immutable"
+        self.set_header("Cache-Control", lasting if is_hashed else "no-cache")
 
     def get_content_type(self) -> str:
         """Return the type of the original."""

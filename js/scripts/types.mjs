@@ -15,6 +15,6 @@ for (const name of readdirSync(TYPES, { recursive: true })) {
     `declare const ${variable}: ${readFileSync(join("src", dirname(name), path), "utf8").trim()};`;
   const types = readFileSync(join(TYPES, name), "utf8")
     .replace(/import (?:type )?(\w+) from "(\.[^"]+\.json)";/g, json)
-    .replace(/((?:from|import\() ?)"(\.[^"]+)"/g, '$1"$2.js"');
+    .replace(/((?:from|import\(?) ?)"(\.[^"]+)"/g, '$1"$2.js"');
   writeFileSync(join(TYPES, name), types);
 }

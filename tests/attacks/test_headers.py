@@ -12,13 +12,19 @@ from traitlets.config import Config
 
 from binderprogress.core.specs import Spec
 from binderprogress.web.config import Web
+from binderprogress.web.static_names import hashed_name
 
 from ..launches.parts import gen_test
 from ..web.clients import Api
 
 PAGES = ["/", "/link", "/v2/gh/a/b/HEAD", "/stats", "/nothing", "/go/nothing", "/v2/nonsense"]
 ANSWERS = ["/health", "/versions", "/metrics", "/api/launches/x", "/api/openapi.json", "/build/gh"]
-FILES = ["/static/binder-progress.js", "/static/base.css", "/badge.svg", "/static/favicon.svg"]
+FILES = [
+    "/static/binder-progress.js",
+    f"/static/{hashed_name('base.css')}",
+    "/badge.svg",
+    "/static/favicon.svg",
+]
 
 
 async def all_of(api: Api, spec: Spec) -> dict[str, HTTPResponse]:

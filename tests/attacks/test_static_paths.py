@@ -32,8 +32,8 @@ def status(server: Target, path: str, *headers: str, host: str = "localhost") ->
     "name",
     [
         pytest.param("%00", id="null"),
-        pytest.param("base.css%00", id="null at the end"),
-        pytest.param("%00/../base.css", id="null in a folder"),
+        pytest.param("spawn-pending.css%00", id="null at the end"),
+        pytest.param("%00/../spawn-pending.css", id="null in a folder"),
         pytest.param("..%2f", id="quoted slash"),
         pytest.param("../", id="up"),
         pytest.param("%2e%2e/templates/index.html", id="up, quoted"),
@@ -44,14 +44,14 @@ def status(server: Target, path: str, *headers: str, host: str = "localhost") ->
         pytest.param("", id="the folder"),
         pytest.param(".", id="the folder by a dot"),
         pytest.param("more", id="a folder"),
-        pytest.param("base.css/", id="a slash at the end"),
-        pytest.param("base.css%2f", id="a quoted slash at the end"),
-        pytest.param("base.css/.", id="a dot at the end"),
+        pytest.param("spawn-pending.css/", id="a slash at the end"),
+        pytest.param("spawn-pending.css%2f", id="a quoted slash at the end"),
+        pytest.param("spawn-pending.css/.", id="a dot at the end"),
         pytest.param("NUL", id="a device"),
         pytest.param("a" * 5000, id="too long a name"),
         pytest.param("a/" * 3000, id="too long a path"),
-        pytest.param("base.css;a", id="parameters"),
-        pytest.param("base.css%0d%0aSet-Cookie:a=b", id="line feeds"),
+        pytest.param("spawn-pending.css;a", id="parameters"),
+        pytest.param("spawn-pending.css%0d%0aSet-Cookie:a=b", id="line feeds"),
     ],
 )
 def test_what_is_no_file_is_not_there(server: Target, folder: str, name: str) -> None:
@@ -95,7 +95,7 @@ def test_an_argument_that_is_not_utf8_is_a_bad_request(server: Target, path: str
 )
 def test_a_range_that_makes_no_sense(server: Target, value: str, expected: int) -> None:
     """What is not understood of a Range is ignored (RFC 9110, 14.2)."""
-    assert status(server, "/static/base.css", f"Range: {value}") == expected
+    assert status(server, "/static/spawn-pending.css", f"Range: {value}") == expected
 
 
 @pytest.mark.parametrize(
@@ -111,10 +111,12 @@ def test_a_range_that_makes_no_sense(server: Target, value: str, expected: int) 
 )
 def test_a_date_that_is_none(server: Target, value: str) -> None:
     """A cache that sends nonsense gets the file."""
-    assert status(server, "/static/base.css", f"If-Modified-Since: {value}") == 200
+    assert status(server, "/static/spawn-pending.css", f"If-Modified-Since: {value}") == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/static/base.css", "/api/launches/x/events", "/versions"])
+@pytest.mark.parametrize(
+    "path", ["/", "/static/spawn-pending.css", "/api/launches/x/events", "/versions"]
+)
 @pytest.mark.parametrize(
     "host",
     [
@@ -134,7 +136,9 @@ def test_an_odd_host_is_no_error_of_ours(server: Target, path: str, host: str) -
     assert status(server, path, host=host) in {200, 400, 403, 404}
 
 
-@pytest.mark.parametrize("path", ["/", "/static/base.css", "/api/launches/x/events", "/versions"])
+@pytest.mark.parametrize(
+    "path", ["/", "/static/spawn-pending.css", "/api/launches/x/events", "/versions"]
+)
 @pytest.mark.parametrize(
     "header", ["Cookie: \xff=;;=", "Origin: \xff", "traceparent: \xff", "Accept-Language: \xff"]
 )

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from binderprogress.core.specs import from_address
+from binderprogress.web.static_names import hashed_name
 
 from ..support import axe
 from ..support.repositories import repository
@@ -245,12 +246,13 @@ def test_the_element_is_loaded_when_it_may_be_wanted(server: Running, page: Page
     page.on("request", lambda r: asked.append(r.url.rpartition("/")[2]))
     page.goto(server.url)
     page.wait_for_load_state("networkidle")
-    assert "index.js" in asked
-    assert "binder-progress.js" not in asked
+    core = hashed_name("core.js").rpartition("/")[2]
+    assert hashed_name("index.js").rpartition("/")[2] in asked
+    assert core not in asked
     page.keyboard.press("Tab")
     while not page.evaluate("document.activeElement.closest('.cards')"):
         page.keyboard.press("Tab")
-    until(lambda: "binder-progress.js" in asked, page)
+    until(lambda: core in asked, page)
 
 
 def test_where_the_element_cannot_be_loaded_the_link_leads_on(
@@ -259,7 +261,7 @@ def test_where_the_element_cannot_be_loaded_the_link_leads_on(
     context = browser.new_context()
     page = context.new_page()
     page.goto(server.url)
-    page.route("**/binder-progress.js", lambda route: route.abort())
+    page.route("**/assets/core-*.js", lambda route: route.abort())
     launch(page, "Fourth")
     page.wait_for_url("**/v2/git/**")
     context.close()

@@ -251,7 +251,7 @@ def test_a_cut_connection_goes_on_where_it_stopped(context: BrowserContext, play
 def test_without_its_lazy_parts_it_still_says_why(context: BrowserContext, play: Stage) -> None:
     """Offline, parts cannot be loaded when they are needed most."""
     page = context.new_page()
-    page.route("**/static/ending.js", lambda route: route.abort())
+    page.route("**/static/assets/ending-*.js", lambda route: route.abort())
     page.route("**/api/launches", lambda route: route.abort())
     page.goto(f"{play.url}v2/{SPEC}")
     expect(page.locator("binder-progress")).to_contain_text("The server did not respond")

@@ -26,6 +26,7 @@ from binderprogress.core.phases import Phase
 from binderprogress.launches.channel import Channel
 from binderprogress.launches.channel_factory import Channels
 from binderprogress.web.base import content_security_policy
+from binderprogress.web.static_names import hashed_name
 from binderprogress.web.streams import position
 
 STATIC = Path(__file__).parents[2] / "share/binderprogress/static"
@@ -40,7 +41,7 @@ PAGE = f"""<!doctype html>
 <meta name="viewport" content="width=device-width">
 <title>A log</title>
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="/static/base.css">
+<link rel="stylesheet" href="/static/{hashed_name("base.css")}">
 <script type="module" src="/static/binder-progress.js"></script>
 <main><binder-progress server="/" spec="{SPEC}" autostart></binder-progress></main>
 """

@@ -11,6 +11,7 @@ import pytest
 
 from binderprogress.core.specs import Spec
 from binderprogress.web.config import Web
+from binderprogress.web.static_names import hashed_name
 
 from ..launches.parts import gen_test
 from .clients import Api
@@ -50,7 +51,7 @@ def check_nothing_runs(page: Page) -> None:
         for value in attributes.values():
             assert not (value or "").lstrip().lower().startswith("javascript:")
         if tag == "script":
-            assert re.fullmatch(r"/static/[\w.-]+\.js", attributes["src"] or "")
+            assert re.fullmatch(r"/static/assets/[\w.-]+\.js", attributes["src"] or "")
 
 
 @pytest.mark.parametrize("path", ["/", "/v2/gh/a/b/HEAD", "/nothing/here"])
@@ -254,7 +255,7 @@ async def test_pages_do_not_allow_post(api: Api) -> None:
 
 @gen_test
 async def test_static_files(api: Api) -> None:
-    response = await api.fetch("/static/launch.js")
+    response = await api.fetch(f"/static/{hashed_name('launch.js')}")
     assert response.code == 200
     assert "javascript" in response.headers["Content-Type"]
     # Pages of other sites may embed the element.

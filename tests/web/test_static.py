@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,18 +15,18 @@ from tornado.web import Application
 
 from binderprogress._share import share_path
 from binderprogress.web.static import StaticHandler
+from binderprogress.web.static_names import hashed_name
 
 from ..support.asynchronous import asynchronous
 
-FILE = share_path("static", "core.js")
-ORIGINAL = FILE.read_bytes()
-BROTLI = FILE.with_name("core.js.br").read_bytes()
-GZIP = FILE.with_name("core.js.gz").read_bytes()
+STATIC = share_path("static")
+CORE = hashed_name("core.js")
+ORIGINAL, BROTLI, GZIP = ((STATIC / (CORE + end)).read_bytes() for end in ("", ".br", ".gz"))
 
 
 @asynccontextmanager
 async def serving() -> AsyncIterator[str]:
-    app = Application([("/static/(.*)", StaticHandler, {"path": str(FILE.parent)})])
+    app = Application([("/static/(.*)", StaticHandler, {"path": str(STATIC)})])
     socket, port = bind_unused_port()
     server = HTTPServer(app)
     server.add_socket(socket)
@@ -62,13 +63,12 @@ def test_the_files_are_what_was_built() -> None:
 @asynchronous(10)
 async def test_what_the_client_accepts(accepted: str, encoding: str | None, body: bytes) -> None:
     async with serving() as url:
-        response = await fetch(f"{url}core.js", Accept_Encoding=accepted)
-        head = await fetch(f"{url}core.js", method="HEAD", Accept_Encoding=accepted)
+        response = await fetch(f"{url}{CORE}", Accept_Encoding=accepted)
+        head = await fetch(f"{url}{CORE}", method="HEAD", Accept_Encoding=accepted)
     assert (response.code, response.body) == (200, body)
     assert response.headers.get("Content-Encoding") == encoding
     assert "javascript" in response.headers["Content-Type"]
     assert response.headers["Vary"] == "Accept-Encoding"
-    assert response.headers["Cache-Control"] == "no-cache"
     assert (head.body, head.headers["Content-Length"]) == (b"", str(len(body)))
 
 
@@ -77,16 +77,43 @@ async def test_each_encoding_has_its_own_tag_and_ranges() -> None:
     tags = set()
     async with serving() as url:
         for encoding, body in (("br", BROTLI), ("gzip", GZIP), ("identity", ORIGINAL)):
-            whole = await fetch(f"{url}core.js", Accept_Encoding=encoding)
+            whole = await fetch(f"{url}{CORE}", Accept_Encoding=encoding)
             tag = whole.headers["Etag"]
             tags.add(tag)
-            same = await fetch(f"{url}core.js", Accept_Encoding=encoding, If_None_Match=tag)
+            same = await fetch(f"{url}{CORE}", Accept_Encoding=encoding, If_None_Match=tag)
             assert (same.code, same.body) == (304, b"")
             assert same.headers["Vary"] == "Accept-Encoding"
-            part = await fetch(f"{url}core.js", Accept_Encoding=encoding, Range="bytes=10-19")
+            part = await fetch(f"{url}{CORE}", Accept_Encoding=encoding, Range="bytes=10-19")
             assert (part.code, part.body) == (206, body[10:20])
             assert part.headers["Content-Range"] == f"bytes 10-19/{len(body)}"
     assert len(tags) == 3
+
+
+@asynchronous(10)
+async def test_what_has_a_hash_in_its_name_is_kept_and_the_rest_is_asked_for_again() -> None:
+    async with serving() as url:
+        for name in (CORE, hashed_name("base.css")):
+            kept = await fetch(url + name)
+            assert kept.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        for name in ("binder-progress.js", "binder-progress.classic.js", "thebe.js", "social.png"):
+            asked = await fetch(url + name)
+            assert asked.headers["Cache-Control"] == "no-cache"
+            tag = asked.headers["Etag"]
+            assert (await fetch(url + name, If_None_Match=tag)).code == 304
+        # After an upgrade, a proxy must not keep that a file is missing.
+        missing = await fetch(f"{url}assets/core-00000000.js")
+        assert missing.code == 404
+        assert "max-age" not in missing.headers.get("Cache-Control", "")
+
+
+def test_names_that_others_know_have_no_hash() -> None:
+    files = {path.name for path in STATIC.iterdir() if path.suffix in {".js", ".css"}}
+    known = {"binder-progress.js", "binder-progress.classic.js", "thebe.js"}
+    assert files == {*known, "spawn-pending.js", "spawn-pending.css"}
+    # All others are in the manifest.
+    manifest = json.loads((STATIC / "manifest.json").read_bytes())
+    hashed = {path.name for path in (STATIC / "assets").iterdir() if path.suffix in {".js", ".css"}}
+    assert hashed == {name.removeprefix("assets/") for name in manifest.values()}
 
 
 @asynchronous(10)
@@ -95,7 +122,7 @@ async def test_files_without_compressed_ones_and_these_themselves() -> None:
         picture = await fetch(f"{url}social.png", Accept_Encoding="br, gzip")
         assert (picture.code, picture.headers["Content-Type"]) == (200, "image/png")
         assert not {"Content-Encoding", "Vary"} & set(picture.headers)
-        for name in ("core.js.br", "core.js.gz", "none.js"):
+        for name in (f"{CORE}.br", f"{CORE}.gz", "none.js"):
             assert (await fetch(f"{url}{name}", Accept_Encoding="br")).code == 404
 
 
@@ -105,6 +132,6 @@ async def test_the_element_is_as_small_as_it_is_said_to_be() -> None:
     async with serving() as url:
         files = [
             await fetch(f"{url}{name}", Accept_Encoding="gzip")
-            for name in ("binder-progress.js", "core.js")
+            for name in ("binder-progress.js", CORE)
         ]
     assert sum(len(file.body) for file in files) <= 15_000

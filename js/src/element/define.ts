@@ -1,10 +1,6 @@
 // Registers `<binder-progress>`: `<script type="module" src="…/static/binder-progress.js">`.
-import { BinderProgressElement } from "./element";
+import "./register";
 
-export { BinderProgressElement };
+// From here, so that browsers load this file at the same time as `register.ts`.
+export { BinderProgressElement } from "./element";
 export type { BinderProgressEventMap, ProgressDetail } from "./element-events";
-
-// A page may load the script twice.
-if (!customElements.get("binder-progress")) {
-  customElements.define("binder-progress", BinderProgressElement);
-}

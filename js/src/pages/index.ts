@@ -131,7 +131,7 @@ function part<T extends HTMLElement>(within: HTMLElement, name: string): T {
 
 /** Load the element and its view. */
 function loadElement(): Promise<unknown> {
-  return Promise.all([import("../element/define"), import("../element/view")]);
+  return Promise.all([import("../element/register"), import("../element/view")]);
 }
 
 /** Return nothing if the browser allows no storage. A reload then forgets launches. */

@@ -66,7 +66,7 @@ addEventListener("hashchange", ({ oldURL }) => {
   else element.line = now?.get("line") ?? "";
 });
 
-void import("../element/define");
+void import("../element/register");
 
 /** Whether this tab started a launch, on this page or in the gallery. Both store its id. */
 function isStartedHere(launch: string): boolean {

@@ -35,4 +35,4 @@ element.addEventListener("ready", () => {
   if (!isStopping) location.reload();
 });
 
-void import("../element/define").then(() => element.follow(source));
+void import("../element/register").then(() => element.follow(source));

@@ -22,6 +22,7 @@ from websockets.sync.client import connect
 from binderprogress.core.phases import Phase
 from binderprogress.deploy.binderhub.app import BinderProgress
 from binderprogress.history.database import Database
+from binderprogress.web.static_names import hashed_name
 
 from ...support.hublogin import by_token
 from ...support.inside import (
@@ -177,7 +178,7 @@ def test_a_launch_is_kept_with_all_but_who_launched(tmp_path: Path) -> None:
         image = add_image(server)
         server.watch(server.start())
         assert server.get("api/stats").json()["repositories"] == []
-        assert "binderprogress/static/stats.js" in server.get("stats").text
+        assert f"binderprogress/static/{hashed_name('stats.js')}" in server.get("stats").text
         # It may have tokens for private repositories.
         assert error(server.get("api/popular"))[0] == 403
     history = Database(url, log=logging.getLogger())
@@ -526,8 +527,9 @@ def test_our_page_launches_with_a_build_token_of_its_own() -> None:
             page = browser.get(f"{server.url}v2/gh/a/b/HEAD?urlpath=lab", timeout=60)
             assert 'spec="gh/a/b/HEAD"' in page.text
             assert "default-src 'none'" in page.headers["Content-Security-Policy"]
-            assert "static/binder-progress.js" in page.text
-            script = browser.get(f"{server.url}binderprogress/static/launch.js", timeout=60)
+            name = f"binderprogress/static/{hashed_name('launch.js')}"
+            assert name in page.text
+            script = browser.get(server.url + name, timeout=60)
             assert script.status_code == 200
             url, body = f"{server.url}api/launches", {"spec": "gh/a/b/HEAD"}
             for _ in range(3):

@@ -11,6 +11,8 @@ import time
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
+from binderprogress.web.static_names import hashed_name
+
 from ...support import axe
 from ...support.wire import KEY, Wire
 from .rows import at_end, line, numbered
@@ -273,7 +275,7 @@ def test_attack_ten_thousand_events_a_second_leave_the_page_usable(
 
 # Without the element, as other parts of it may use the view.
 ALONE = """async () => {
-  const { LogView } = await import("/static/log-view.js");
+  const { LogView } = await import("/static/LOG_VIEW");
   const host = document.createElement("div");
   const shadow = document.createElement("div").attachShadow({ mode: "open" });
   shadow.append(host);
@@ -299,7 +301,7 @@ ALONE = """async () => {
 def alone(page: Page, launch: Wire) -> Page:
     """A page with nothing but the view, of fifty lines."""
     page.goto(launch.url)
-    page.evaluate(ALONE)
+    page.evaluate(ALONE.replace("LOG_VIEW", hashed_name("log-view.js")))
     expect(page.get_by_role("link", name="log.line").last).to_be_visible()
     return page
 
