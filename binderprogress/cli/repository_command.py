@@ -76,7 +76,7 @@ class LaunchingCommand(Command):
         self.config.GitResolver.setdefault("credentials", True)
         self.config.Archives.setdefault("ckan_sites", ["https://", "http://"])
         # Everything ends with the command.
-        standalone = Standalone(parent=self, hub_folder="")
+        standalone = Standalone(parent=self, hub_folder="", prefers_processes=True)
         try:
             await standalone.start()
             async with AsyncClient(standalone.url) as client:

@@ -26,6 +26,7 @@ from ..backends.kubernetes.builder import KubernetesBuilder
 from ..backends.kubernetes.prepuller import Prepuller
 from ..backends.kubernetes.registry import Registry
 from ..backends.local.builder import LocalBuilder
+from ..backends.local.launcher import ProcessLauncher
 from ..backends.repo2docker.builder import Repo2dockerBuilder
 from ..channels.base import ChannelStore
 from ..channels.config import Storage
@@ -48,6 +49,7 @@ __all__ = [
     "Parts",
     "build_backend",
     "build_launches",
+    "process_backend",
     "require",
     "setting",
     "upstream_backend",
@@ -87,7 +89,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     builder : LocalBuilder, Repo2dockerBuilder, KubernetesBuilder or None
         None in front of BinderHubs.
     launcher : HubLauncher or None
-        None in front of BinderHubs.
+        None in front of BinderHubs, and without a JupyterHub.
     checks : sequence of HealthCheck
         What ``/health`` checks.
     collectors : sequence of Collector
@@ -156,6 +158,18 @@ def build_backend(
             HealthCheck("builder", builder.check, every=30.0),
         ],
         collectors=collectors,
+    )
+
+
+def process_backend(parent: LoggingConfigurable, config: Config) -> Parts:
+    """Return a backend that builds here, and starts Jupyter servers as processes of this one."""
+    require("local", "filelock", "repo2docker", "uv")
+    builder = LocalBuilder(parent=parent, config=config)
+    launcher = ProcessLauncher(Path(builder.environments).expanduser(), log=parent.log)
+    return Parts(
+        backend=PairedBackend(builder, launcher),
+        builder=builder,
+        checks=[HealthCheck("builder", builder.check, every=30.0)],
     )
 
 

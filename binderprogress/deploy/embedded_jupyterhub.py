@@ -14,6 +14,7 @@ import aiohttp
 import psutil
 
 from .._version import __version__
+from ..backends.processes.ports import free_ports
 from ..errors import ConfigError
 from .host_processes import HostProcess, kill_within, with_children, within
 from .hub_config import (
@@ -21,7 +22,6 @@ from .hub_config import (
     HUB_PROGRAM,
     HubRecord,
     digest,
-    free_ports,
     proxy_command,
     read_record,
     write_config,

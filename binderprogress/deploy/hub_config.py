@@ -8,16 +8,15 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from .._private import make_private_file
+from ..backends.processes.ports import free_ports
 from ..errors import ConfigError
 from .host_processes import ProcessId
 
@@ -25,7 +24,6 @@ __all__ = [
     "CULLER",
     "HUB_PROGRAM",
     "HubRecord",
-    "free_ports",
     "proxy_command",
     "read_record",
     "write_config",
@@ -260,12 +258,3 @@ def proxy_command(record: HubRecord, path: str) -> list[str]:
         "npm install -g configurable-http-proxy; or, without Node.js: "
         "pip install 'binderprogress[proxy]'"
     )
-
-
-def free_ports(count: int) -> list[int]:
-    """Return different ports on loopback that are free now."""
-    with ExitStack() as stack:
-        listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for listener in listeners:
-            listener.bind(("127.0.0.1", 0))
-        return [listener.getsockname()[1] for listener in listeners]

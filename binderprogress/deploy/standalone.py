@@ -34,6 +34,7 @@ from .composition import (
     Parts,
     build_backend,
     build_launches,
+    process_backend,
     setting,
     upstream_backend,
     with_defaults,
@@ -107,7 +108,7 @@ class Server(LoggingConfigurable):
         self.builder = parts.builder
         """The builder. None in front of BinderHubs."""
         self.launcher = parts.launcher
-        """The launcher of JupyterHub. None in front of BinderHubs."""
+        """The launcher of JupyterHub. None without one."""
         self.tracing = Tracing(parent=self)
         self.storage = Storage(parent=self, config=settings)
         self.launches = build_launches(
@@ -182,7 +183,10 @@ class Server(LoggingConfigurable):
             return Parts(backend=self.extensions.make_backend())
         if self.upstreams.hubs:
             return upstream_backend(self.upstreams)
-        launcher = self._make_launcher(settings)
+        return self._hub_backend(settings, self._make_launcher(settings))
+
+    def _hub_backend(self, settings: Config, launcher: HubLauncher) -> Parts:
+        """Return a backend with this launcher."""
         return build_backend(
             self,
             settings,
@@ -345,7 +349,19 @@ class Standalone(Server):
     ----------
     show_engine : bool
         Whether the front page names the engine.
+    prefers_processes : bool
+        Whether `start_jupyterhub` is False by default, with the engine "local".
     """
+
+    start_jupyterhub = Bool(
+        True,
+        help="""
+        Whether to start a JupyterHub for the Jupyter servers, unless one is configured.
+
+        Without one, which needs the engine "local", Jupyter servers are processes of this server:
+        they start faster, and end with it. That is the default of commands that launch once.
+        """,
+    ).tag(config=True)
 
     hub_config = Dict(
         help="""
@@ -374,15 +390,23 @@ class Standalone(Server):
     ).tag(config=True)
 
     def _defaults(self) -> Mapping[str, Mapping[str, Any]]:
-        # The JupyterHub ends with this server, so launches cannot go on.
-        return {} if self.hub_folder else {"Storage": {"url": MEMORY}}
+        # If the Jupyter servers end with this server, launches cannot go on.
+        is_lasting = self.hub_folder and self.start_jupyterhub
+        return {} if is_lasting else {"Storage": {"url": MEMORY}}
 
     @default("hub_folder")
     def _default_hub_folder(self) -> str:
         return str(user_data_path("binderprogress") / "jupyterhub")
 
-    def __init__(self, *, show_engine: bool = False, **kwargs: Any) -> None:
+    @default("start_jupyterhub")
+    def _default_start_jupyterhub(self) -> bool:
+        return self.engine != "local" or not self._prefers_processes
+
+    def __init__(
+        self, *, show_engine: bool = False, prefers_processes: bool = False, **kwargs: Any
+    ) -> None:
         self._show_engine = show_engine
+        self._prefers_processes = prefers_processes
         super().__init__(**kwargs)
         self._own: OwnJupyterHub | None = None
         if self.launcher is not None and not self.launcher.url:
@@ -414,6 +438,16 @@ class Standalone(Server):
 
     def _make_launcher(self, settings: Config) -> HubLauncher:
         return HubLauncher(parent=self, config=settings, available=self._available)
+
+    def _hub_backend(self, settings: Config, launcher: HubLauncher) -> Parts:
+        if self.start_jupyterhub or launcher.url:
+            return super()._hub_backend(settings, launcher)
+        if self.engine != "local":
+            raise ConfigError(
+                f"The engine {self.engine!r} needs a JupyterHub. Set "
+                "c.Standalone.start_jupyterhub = True, or c.HubLauncher.url to the address of one."
+            )
+        return process_backend(self, settings)
 
     async def _start_hub(self) -> None:
         if self._own is not None and self.launcher is not None:

@@ -26,11 +26,11 @@ from binderprogress.backends.fetch.options import FetchPlan, FetchSettings
 from binderprogress.backends.fetch.safe_files import Limits
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.backends.local.detect_program import OURS, detect
+from binderprogress.backends.local.jupyter_server import _start_script, copy_repository
 from binderprogress.backends.processes.sandbox import sandboxed, why_no_sandbox
 from binderprogress.core.log.diagnosis import diagnose
 from binderprogress.core.log.reader import Record
 from binderprogress.core.specs import from_address
-from binderprogress.deploy.spawners.environment import _copy, _start_script
 from binderprogress.deploy.standalone import Standalone
 from binderprogress.errors import ConfigError, LaunchFailedError
 
@@ -322,7 +322,7 @@ def test_a_checkout_that_is_a_link_is_not_copied(tmp_path: Path) -> None:
     (tmp_path / "secrets" / "key").write_text(SECRET)
     (tmp_path / "repository").symlink_to(tmp_path / "secrets")
     with pytest.raises(ValueError, match="is a link"):
-        _copy(tmp_path / "repository", tmp_path / "homes" / "ada" / "default")
+        copy_repository(tmp_path / "repository", tmp_path / "homes" / "ada" / "default")
     assert not (tmp_path / "homes").exists()
 
 

@@ -18,10 +18,10 @@ import pytest
 
 from binderprogress.backends.base import BuildResult, PairedBackend
 from binderprogress.backends.local.builder import LocalBuilder
+from binderprogress.backends.local.jupyter_server import copy_repository
 from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.specs import parse
 from binderprogress.deploy.embedded_jupyterhub import EmbeddedJupyterHub
-from binderprogress.deploy.spawners.environment import _copy
 from binderprogress.history.config import History
 from binderprogress.launches import LaunchManager
 
@@ -100,7 +100,7 @@ def test_a_servers_copy_is_not_for_others(tmp_path: Path) -> None:
     checkout.mkdir(mode=0o755)
     (checkout / "notebook.ipynb").write_text("{}")
     home = tmp_path / "homes" / "ada" / "default"
-    _copy(checkout, home)
+    copy_repository(checkout, home)
     assert open_to_others(tmp_path / "homes", home.parent, home) == []
 
 

@@ -15,9 +15,9 @@ import pytest
 
 from binderprogress.backends.base import BuildResult, ResolvedSpec
 from binderprogress.backends.local.builder import LocalBuilder
+from binderprogress.backends.local.jupyter_server import copy_repository
 from binderprogress.backends.repo2docker.builder import Repo2dockerBuilder
 from binderprogress.core.specs import parse
-from binderprogress.deploy.spawners.environment import _copy
 
 from ..support.asynchronous import asynchronous
 from ..support.repositories import repository
@@ -93,7 +93,7 @@ def test_a_notebook_does_not_write_into_the_repository_that_others_start_from(
     checkout.mkdir()
     (checkout / "a.txt").write_text("good")
     os.link(checkout / "a.txt", checkout / "b.txt")
-    _copy(checkout, tmp_path / "homes" / "ada" / "default")
+    copy_repository(checkout, tmp_path / "homes" / "ada" / "default")
     copy = tmp_path / "homes" / "ada" / "default" / "a.txt"
     copy.write_text("evil")
     assert (checkout / "a.txt").read_text() == "good"

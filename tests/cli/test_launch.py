@@ -98,7 +98,7 @@ def test_a_server_of_its_own(
     assert received[-1].phase is Phase.READY
     assert received[-1].progress == 100
     assert received[-1].token
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/user/repository-\w+/", received[-1].url)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", received[-1].url)
     assert received[-1].repo_url == folder.as_uri()
     phases = list(dict.fromkeys(event.phase.value for event in received))
     assert phases == ["waiting", "fetching", "building", "built", "launching", "ready"]

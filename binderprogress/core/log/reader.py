@@ -31,6 +31,7 @@ __all__ = [
     "from_binderhub",
     "from_build_pod",
     "from_jupyterhub",
+    "from_process",
     "pod_of",
 ]
 
@@ -46,7 +47,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
         A line of a log (repo2docker), or an event (JupyterHub, BinderHub, Kubernetes).
     """
 
-    source: Literal["repo2docker", "jupyterhub", "binderhub", "kubernetes"]
+    source: Literal["repo2docker", "jupyterhub", "binderhub", "kubernetes", "process"]
     raw: str | dict[str, Any]
 
 
@@ -267,10 +268,11 @@ _OF_CONTAINERS = {"Pulling", "Pulled", "Created", "Started"}
 _PREPARING = Step("preparing", "Preparing the server")
 # KubeSpawner's message after 20 s, and then every 5 s.
 _SLOW = "Server launch is taking longer than expected."
+_STARTING = Step("starting", "Starting the server")
 _SLOW_STEP = Step("slow", "Taking longer than usual")
 JUPYTERHUB_STEPS = {
     "Server requested": Step("requested", "Requesting a server"),
-    "Spawning server...": Step("starting", "Starting the server"),
+    "Spawning server...": _STARTING,
 }
 """JupyterHub's own messages, which do not depend on the spawner."""
 
@@ -369,6 +371,11 @@ def from_build_pod(event: dict[str, Any]) -> Note:
     )
 
 
+def from_process(line: str) -> Note:
+    """Make a note of a line about a Jupyter server that is started without a JupyterHub."""
+    return Note(message=ended(line), phase=Phase.LAUNCHING, step=_STARTING)
+
+
 BINDERHUB_PHASES = {
     "waiting": Phase.WAITING,
     "fetching": Phase.FETCHING,
@@ -415,6 +422,8 @@ class Normalizer:
     def read(self, record: Record) -> Note | None:
         """Make a note of one record; None if it is empty."""
         raw = record.raw
+        if record.source == "process":
+            return from_process(str(raw))
         if isinstance(raw, str):
             return self._reader.read(raw)
         if record.source == "jupyterhub":

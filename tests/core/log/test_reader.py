@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from binderprogress.core.events import Event, encode
 from binderprogress.core.log.reader import (
+    JUPYTERHUB_STEPS,
     LogReader,
     Normalizer,
     Note,
@@ -109,6 +110,13 @@ STREAMS = {
         f"queued {_FETCHED} {_ELEVEN_CACHED} saving requested starting",
     ),
 }
+
+
+def test_a_line_about_a_server_that_is_started_here() -> None:
+    note = Normalizer().read(Record("process", "Starting the server"))
+    assert note is not None
+    assert (note.message, note.phase) == ("Starting the server\n", Phase.LAUNCHING)
+    assert note.step == JUPYTERHUB_STEPS["Spawning server..."]
 
 
 def test_every_recorded_stream_is_read() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
-from binderprogress.deploy.spawners.environment import _command, _copy
+from binderprogress.backends.local.jupyter_server import _jupyter_lab, copy_repository
+from binderprogress.deploy.host_processes import kill_within
 
 from ...support.gone import gone
 
@@ -31,7 +33,7 @@ def test_a_script_runs_as_if_it_was_started_itself(head: str, tmp_path: Path) ->
     cwd = tmp_path / "repository"
     cwd.mkdir()
     (cwd / "json.py").write_text("raise SystemExit('the repository is not on the path')")
-    command = [*_command(tmp_path), "--ServerApp.port=1"]
+    command = [*_jupyter_lab(tmp_path), "--ServerApp.port=1"]
     output = subprocess.check_output(command, cwd=cwd, text=True)
     assert json.loads(output) == ["__main__", str(script), "--ServerApp.port=1", None]
 
@@ -45,7 +47,7 @@ def test_jupyterlab_does_not_find_node_when_it_is_imported(tmp_path: Path) -> No
     (tmp_path / "jupyterlab" / "labapp.py").write_text(found)
     say = "import json, jupyterlab.labapp\nprint(json.dumps([jupyterlab.labapp.NODE, NODE]))\n"
     (tmp_path / "jupyter-lab").write_text(f"#!{sys.executable}\n{found}{say}")
-    output = subprocess.check_output(_command(tmp_path), env={"PATH": str(tmp_path)}, text=True)
+    output = subprocess.check_output(_jupyter_lab(tmp_path), env={"PATH": str(tmp_path)}, text=True)
     assert json.loads(output) == [None, str(tmp_path / "node")]
 
 
@@ -53,12 +55,12 @@ def test_a_script_of_another_language_is_run(tmp_path: Path) -> None:
     script = tmp_path / "jupyter-lab"
     script.write_text('#!/bin/sh\necho "$1"\n')
     script.chmod(0o755)
-    assert subprocess.check_output([*_command(tmp_path), "hello"], text=True) == "hello\n"
+    assert subprocess.check_output([*_jupyter_lab(tmp_path), "hello"], text=True) == "hello\n"
 
 
 def test_without_a_script_its_name_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="jupyter-lab"):
-        subprocess.run(_command(tmp_path), check=True)
+        subprocess.run(_jupyter_lab(tmp_path), check=True)
 
 
 def test_a_server_of_a_killed_jupyterhub_is_ended_before_the_next_one_starts(
@@ -70,6 +72,6 @@ def test_a_server_of_a_killed_jupyterhub_is_ended_before_the_next_one_starts(
     home.mkdir(parents=True)
     with subprocess.Popen(["sleep", "600"], cwd=home) as left:
         process = psutil.Process(left.pid)
-        _copy(checkout, home)
+        copy_repository(checkout, home, clear=partial(kill_within, home))
         assert gone([process])
     assert home.is_dir()
