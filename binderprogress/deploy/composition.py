@@ -25,6 +25,7 @@ from ..backends.jupyterhub.launcher import HubLauncher
 from ..backends.kubernetes.builder import KubernetesBuilder
 from ..backends.kubernetes.prepuller import Prepuller
 from ..backends.kubernetes.registry import Registry
+from ..backends.kubernetes.server_pods import ServerPods
 from ..backends.local.builder import LocalBuilder
 from ..backends.local.launcher import ProcessLauncher
 from ..backends.repo2docker.builder import Repo2dockerBuilder
@@ -68,6 +69,7 @@ CONFIGURABLES: list[type[Configurable]] = [
     Repo2dockerBuilder,
     KubernetesBuilder,
     Registry,
+    ServerPods,
     Prepuller,
     Network,
     Archives,
@@ -145,6 +147,8 @@ def build_backend(
         require("kubernetes", "escapism", "kubernetes_asyncio")
         builder = KubernetesBuilder(parent=parent, config=config)
         collectors.append(BuildPodCollector(builder.cleaner.removed))
+        pods = ServerPods(builder=builder, parent=parent, config=config)
+        launcher.pod_events = pods if pods.enabled else None
     else:
         require("repo2docker", "repo2docker")
         builder = Repo2dockerBuilder(parent=parent, config=config, engine=engine)

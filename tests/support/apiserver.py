@@ -85,14 +85,29 @@ class ApiServer:
         pod = self.pods[name]["metadata"]
         about = {"kind": "Pod", "namespace": NAMESPACE, "name": name, "uid": pod["uid"]}
         event = {
-            "metadata": {"name": f"{name}.{len(self.events)}", "namespace": NAMESPACE},
+            "metadata": {
+                "name": f"{name}.{len(self.events)}",
+                "namespace": NAMESPACE,
+                "uid": f"event-{len(self.events)}",
+            },
             "involvedObject": about,
             "reason": reason,
             "message": message,
             "type": kind,
             "lastTimestamp": "2026-11-29T05:54:13Z",
+            "count": 1,
         }
         self.events.append(self._note("events", "ADDED", event))
+
+    def repeat(self, event: Object) -> None:
+        """Record an event once more, as a kubelet does: it is the same object."""
+        place = next(
+            number
+            for number, each in enumerate(self.events)
+            if each["metadata"]["uid"] == event["metadata"]["uid"]
+        )
+        count = self.events[place]["count"] + 1
+        self.events[place] = self._note("events", "MODIFIED", {**event, "count": count})
 
     def bind(self, name: str) -> None:
         """Have a node take it."""

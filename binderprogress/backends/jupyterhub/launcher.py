@@ -8,7 +8,7 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import aiohttp
 from traitlets import Bool, Float, Integer, TraitError, Unicode, default, validate
@@ -32,6 +32,7 @@ from ..base import (
 from ..connection_errors import LONGEST_RESPONSE, explain
 from .api import HubApi, NoAnswerError
 from .cleanups import Cleanup, Cleanups
+from .pod_events import PodEvents, explained
 from .progress import Pods, SpawnFailedError, spawn_failure
 from .starting import follow, request_server, waiting
 from .stopping import remove, stop_server
@@ -134,6 +135,8 @@ class HubLauncher(LoggingConfigurable):
         super().__init__(**kwargs)
         self.available = available
         """Awaited before a launch and before each retry, while a JupyterHub of our own starts."""
+        self.pod_events: PodEvents | None = None
+        """Knows what Kubernetes says of servers, if it is known."""
         self._api = HubApi(self)
         self.cleanups = Cleanups(self._remove, pause=self.retry_delay, log=self.log)
         """The servers that are still to be removed."""
@@ -206,6 +209,8 @@ class HubLauncher(LoggingConfigurable):
     async def close(self) -> None:
         """Give up clean-ups, and close the connections to JupyterHub."""
         await self.cleanups.close()
+        if self.pod_events is not None:
+            await self.pod_events.close()
         await self._api.close()
 
     async def check(self) -> dict[str, Any]:
@@ -256,11 +261,10 @@ class HubLauncher(LoggingConfigurable):
             "token": token,
         }
         label = display_name(request.name) if server else ""
-        requested = request_server(self._api, self, user, server, options, label=label)
-        async with aclosing(requested) as records:
-            async for record in records:
-                yield Record("jupyterhub", record)
-        async with aclosing(follow(self._api, self, user, server)) as records:
+        records = self._progress(user, server, options, label)
+        if self.pod_events is not None:
+            records = explained(records, self.pod_events, unquote(user), server)
+        async with aclosing(records):
             async for progress in records:
                 if not pods.is_earlier(progress):
                     yield Record("jupyterhub", progress)
@@ -270,6 +274,16 @@ class HubLauncher(LoggingConfigurable):
                     url = self._server_url(request, str(progress.get("url", "")))
                     yield RunningServer(url, token)
                     return
+
+    async def _progress(
+        self, user: str, server: str, options: dict[str, str], label: str
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Request a server, and yield what JupyterHub says of it."""
+        requested = request_server(self._api, self, user, server, options, label=label)
+        for records in (requested, follow(self._api, self, user, server)):
+            async with aclosing(records):
+                async for record in records:
+                    yield record
 
     async def _remove(self, cleanup: Cleanup) -> None:
         if self.available is not None:

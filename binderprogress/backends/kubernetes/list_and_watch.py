@@ -56,7 +56,7 @@ async def list_and_watch(
     works : callable
         Called when a watch is answered.
     lost : callable
-        Called with each error. It is tried again afterwards.
+        Called with each error. It is tried again afterwards, unless this raises an exception.
     log : logging.Logger
     """
     version, pause = "", _FIRST_PAUSE
@@ -79,7 +79,7 @@ async def list_and_watch(
                 # That version is forgotten. What happened meanwhile is in the list.
                 version = ""
                 continue
-            log.warning("Kubernetes cannot be watched, trying again in %g s: %s", pause, error)
             lost(error)
+            log.warning("Kubernetes cannot be watched, trying again in %g s: %s", pause, error)
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)

@@ -7,7 +7,15 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["END_REASONS", "PodEnd", "PodState", "event_line", "read_state"]
+__all__ = [
+    "END_REASONS",
+    "PodEnd",
+    "PodState",
+    "event_line",
+    "involved_uid",
+    "read_state",
+    "server_of",
+]
 
 PodEnd = Literal["succeeded", "failed", "out-of-memory", "evicted", "timeout", "deleted"]
 """How a pod has ended."""
@@ -139,6 +147,22 @@ def event_line(event: Mapping[str, Any]) -> str:
     time = event.get("lastTimestamp") or event.get("eventTime") or event.get("firstTimestamp") or ""
     message = str(event.get("message") or event.get("reason") or "").strip()
     return f"{time} [{event.get('type') or 'Normal'}] {message}".strip() + "\n"
+
+
+def involved_uid(event: Mapping[str, Any]) -> str:
+    """Return the uid of what an event is about; empty if it does not say."""
+    return str(_mapping(event.get("involvedObject")).get("uid") or "")
+
+
+def server_of(pod: Mapping[str, Any]) -> tuple[str, str]:
+    """Return whose server runs in a pod of KubeSpawner, and its name, as JupyterHub knows them.
+
+    Both are empty if it is no such pod. The name of a default server is empty.
+    """
+    annotations = _mapping(_mapping(pod.get("metadata")).get("annotations"))
+    prefix = "hub.jupyter.org/"
+    user, server = annotations.get(f"{prefix}username"), annotations.get(f"{prefix}servername")
+    return str(user or ""), str(server or "")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -313,8 +313,8 @@ def _launch_step(message: str) -> Step | None:
 def from_jupyterhub(record: dict[str, Any]) -> Note:
     """Make a note of a progress event of JupyterHub.
 
-    `progress` and `message` may be missing. ``html_message`` is untrusted HTML: it is kept in
-    `source` and never shown.
+    `progress` and `message` may be missing. With an empty message, an event of Kubernetes is a step
+    without a line. ``html_message`` is untrusted HTML: it is kept in `source` and never shown.
     """
     fields = clean(record)
     message = fields.pop("message", None)
@@ -322,7 +322,7 @@ def from_jupyterhub(record: dict[str, Any]) -> Note:
     step = None
     if isinstance(raw, dict):
         step = _event_step(raw)
-        message = message or raw.get("message")
+        message = raw.get("message") if message is None else message
     message = _text(message)
     if fields.get("throttled") is True:
         step = QUEUED

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from binderprogress.core.kubernetes.pods import END_REASONS, PodState, event_line, read_state
+from binderprogress.core.kubernetes.pods import (
+    END_REASONS,
+    PodState,
+    event_line,
+    involved_uid,
+    read_state,
+    server_of,
+)
 from binderprogress.core.log.reasons import REASONS
 
 
@@ -84,3 +91,25 @@ def test_a_pod_that_is_being_deleted(seconds: int | None, grace: float) -> None:
     assert read_state(found, "builder").grace is None
     found["metadata"] |= {"deletionTimestamp": "later", "deletionGracePeriodSeconds": seconds}
     assert read_state(found, "builder").grace == grace
+
+
+@pytest.mark.parametrize(
+    ("annotations", "server"),
+    [
+        ({"hub.jupyter.org/username": "kim"}, ("kim", "")),
+        (
+            {"hub.jupyter.org/username": "kim", "hub.jupyter.org/servername": "work"},
+            ("kim", "work"),
+        ),
+        ({"other": "x"}, ("", "")),
+        (None, ("", "")),
+    ],
+)
+def test_whose_server_it_is(annotations: dict[str, str] | None, server: tuple[str, str]) -> None:
+    assert server_of({"metadata": {"annotations": annotations}}) == server
+
+
+def test_what_an_event_is_about() -> None:
+    assert involved_uid({"involvedObject": {"uid": "u"}}) == "u"
+    assert involved_uid({"involvedObject": {"uid": None}}) == ""
+    assert involved_uid({}) == ""

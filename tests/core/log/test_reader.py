@@ -481,6 +481,7 @@ HUB: dict[str, tuple[dict[str, Any], str]] = {
     "an event with a number": ({"raw_event": {"message": 7}}, "7\n"),
     "an event that is none": ({"raw_event": "Pulling", "message": "a"}, "a\n"),
     "a reason that is none": ({"raw_event": {"reason": ["Pulling"]}, "message": "a"}, "a\n"),
+    "an event again, which is no line": ({"message": "", "raw_event": {"message": "b"}}, ""),
     "its own message before the event's": ({"message": "a", "raw_event": {"message": "b"}}, "a\n"),
 }
 
