@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         RunningServer,
         WaitForTurn,
     )
+    from .backends.kubernetes.pod_builder import PodBuild, PodBuilder, PodProgram, PodVolume
     from .channels.base import ChannelStore
     from .channels.memory import MemoryChannelStore
     from .client import AsyncClient, Client, JupyterServer, LaunchHandle, LaunchSnapshot
@@ -84,6 +85,10 @@ __all__ = [
     "PairedBackend",
     "PastLaunch",
     "Phase",
+    "PodBuild",
+    "PodBuilder",
+    "PodProgram",
+    "PodVolume",
     "Record",
     "RefusedError",
     "ResolvedSpec",
@@ -103,6 +108,7 @@ _MODULES = {
         *("Attempt", "Backend", "BackendProfile", "BuildResult", "Builder", "LaunchRequest"),
         *("Launcher", "PairedBackend", "Record", "ResolvedSpec", "RunningServer", "WaitForTurn"),
     ],
+    "backends.kubernetes.pod_builder": ["PodBuild", "PodBuilder", "PodProgram", "PodVolume"],
     "channels.base": ["ChannelStore"],
     "channels.memory": ["MemoryChannelStore"],
     "client": ["AsyncClient", "Client", "JupyterServer", "LaunchHandle", "LaunchSnapshot"],

@@ -13,9 +13,9 @@ NAMES = """
     ChannelNotFoundError ChannelStore Client ConfigError Encoded Event HistoryStore
     JupyterServer LaunchFailedError LaunchHandle LaunchManager LaunchRequest
     LaunchSnapshot Launcher MemoryChannelStore NoHistory NotFoundError PairedBackend
-    PastLaunch Phase Record RefusedError ResolvedSpec RunningServer
-    ServerStoppingError ServerUnreachableError Spec SpecError StorageError
-    TooManyRequestsError WaitForTurn __version__
+    PastLaunch Phase PodBuild PodBuilder PodProgram PodVolume Record RefusedError
+    ResolvedSpec RunningServer ServerStoppingError ServerUnreachableError Spec SpecError
+    StorageError TooManyRequestsError WaitForTurn __version__
 """
 
 

@@ -15,6 +15,7 @@ from binderprogress.backends.kubernetes import api as api_module
 from binderprogress.backends.kubernetes.api import KubeApi, KubeError
 from binderprogress.backends.kubernetes.follow_log import STAMP
 from binderprogress.backends.kubernetes.manifest import CONTAINER, PodSettings, manifest
+from binderprogress.backends.kubernetes.pod_builder import PodBuild, PodProgram
 
 from ..support.asynchronous import asynchronous
 from ..support.cluster_node import HAS_NODE
@@ -31,8 +32,8 @@ OF_PODS = "involvedObject.kind=Pod"
 def pod(name: str = "one") -> dict[str, Any]:
     """Return a pod as we create it."""
     settings = PodSettings(build_image=STAGE_IMAGE)
-    arguments = ["jupyter-repo2docker"]
-    return manifest(settings, name=name, repo_url="x", image="r/x:1", arguments=arguments)
+    build = PodBuild(repo_url="x", commit="1", image="r/x:1")
+    return manifest(settings, build, PodProgram(arguments=["jupyter-repo2docker"]), name=name)
 
 
 @pytest.fixture(params=["double", "real", *(["node"] if HAS_NODE else [])])

@@ -9,6 +9,7 @@ import pytest
 
 from binderprogress.backends.kubernetes import build_pod
 from binderprogress.backends.kubernetes.manifest import PodSettings, manifest
+from binderprogress.backends.kubernetes.pod_builder import PodBuild, PodProgram
 
 from ..support.asynchronous import asynchronous
 from ..support.cluster import Cluster, Namespace
@@ -102,12 +103,13 @@ async def test_a_node_that_is_lost(cluster: Cluster, monkeypatch: pytest.MonkeyP
         for node in ("node-1", "node-2"):
             await there.kubelet.add_node(node)
         # Pods of others, which are joined, may have less time to end than ours.
-        quick = manifest(
-            PodSettings(build_image="quay.io/x"),
-            name=NAME,
+        build_of = PodBuild(
             repo_url="https://github.com/user/repo",
+            commit=RESOLVED.commit,
             image=there.builders.builder().image(RESOLVED),
-            arguments=[],
+        )
+        quick = manifest(
+            PodSettings(build_image="quay.io/x"), build_of, PodProgram(arguments=[]), name=NAME
         )
         quick["spec"]["terminationGracePeriodSeconds"] = 1
         await there.namespace.create("pods", quick)

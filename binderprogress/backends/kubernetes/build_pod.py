@@ -17,6 +17,7 @@ from ...errors import LaunchFailedError
 from .api import CUT, KubeApi, KubeError
 from .follow_log import LogFollower
 from .manifest import CONTAINER, built_image
+from .pod_builder import PodBuilder
 from .watcher import PodWatcher, WatchedPod
 
 __all__ = ["BuildPod", "refused"]
@@ -53,6 +54,8 @@ class BuildPod:
         Which has been opened.
     manifest : mapping
         The pod, if it has to be created.
+    program : PodBuilder
+        Reads its log and its exit code.
     start_timeout : float
         Seconds for which something may keep it from starting.
     log : logging.Logger
@@ -63,6 +66,7 @@ class BuildPod:
         api: KubeApi,
         watcher: PodWatcher,
         manifest: Mapping[str, Any],
+        program: PodBuilder,
         *,
         start_timeout: float,
         log: logging.Logger | logging.LoggerAdapter[Any],
@@ -70,6 +74,7 @@ class BuildPod:
         self._api = api
         self._watcher = watcher
         self._manifest = manifest
+        self._program = program
         self._start_timeout = start_timeout
         self._log = log
         self._name = str(manifest["metadata"]["name"])
@@ -232,8 +237,8 @@ class BuildPod:
         if end is None:
             raise self._failed("", "build-interrupted")
         if end == "failed":
-            # The log says why.
-            raise failure("build-failed")
+            # The log says why, if the exit code does not.
+            raise self._program.failure(self._state.exit_code) or failure("build-failed")
         raise self._failed(self._state.message, END_REASONS[end])
 
     def _failed(self, message: str, otherwise: str) -> LaunchFailedError:
@@ -264,7 +269,7 @@ class BuildPod:
         async with aclosing(follower.lines()) as lines:
             try:
                 async for line in lines:
-                    await self._items.put(Record("repo2docker", line))
+                    await self._items.put(self._program.record(line))
             except (KubeError, *CUT) as error:
                 if isinstance(error, KubeError) and error.status in {401, 403}:
                     raise

@@ -1,4 +1,4 @@
-"""Builds images with repo2docker in pods on Kubernetes."""
+"""Builds images in pods on Kubernetes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from traitlets import Bool, Dict, Float, Integer, List, Unicode, default
+from traitlets import Bool, Dict, Float, Integer, List, Type, Unicode, default
 
 from ...core.kubernetes.leftovers import Rules
 from ...core.kubernetes.names import build_name, image_name
@@ -28,6 +28,8 @@ from .api import CUT, KubeApi, KubeError
 from .build_pod import BuildPod
 from .cleaner import PodCleaner
 from .manifest import COMPONENT, IMAGE_BUILDERS, PodSettings, manifest, preferred_node
+from .pod_builder import PodBuild, PodBuilder
+from .pod_repo2docker import PodRepo2docker
 from .registry import Registry
 from .watcher import PodWatcher
 
@@ -58,8 +60,15 @@ class KubernetesBuilder(GitResolver):
         "service account of the pod that this server runs in, or else ~/.kube/config."
     ).tag(config=True)
 
+    pod_builder = Type(
+        PodRepo2docker,
+        klass=object,
+        help="The class that says what a build pod runs, and how its log is read.",
+    ).tag(config=True)
+
     build_image = Unicode(
-        "quay.io/jupyterhub/repo2docker:2025.12.0", help="The image that has repo2docker."
+        "quay.io/jupyterhub/repo2docker:2025.12.0",
+        help="The image that has repo2docker, or what `pod_builder` runs.",
     ).tag(config=True)
 
     image_pull_secrets = List(
@@ -140,6 +149,12 @@ class KubernetesBuilder(GitResolver):
                 "Images need a registry that the cluster can pull from. Set "
                 'c.KubernetesBuilder.image_prefix, such as "registry.example.org/binder-".'
             )
+        self._program: PodBuilder = self.pod_builder(parent=self)
+        if not isinstance(self._program, PodBuilder):
+            raise ConfigError(
+                f"c.KubernetesBuilder.pod_builder is {self.pod_builder.__name__}, which lacks a "
+                "method of binderprogress.PodBuilder: program, record or failure."
+            )
         self.registry = Registry(parent=self)
         self._api = KubeApi(
             self.namespace,
@@ -185,23 +200,6 @@ class KubernetesBuilder(GitResolver):
         spec = resolved.version or resolved.spec
         return image_name(spec, resolved.commit, prefix=self.image_prefix)
 
-    def arguments(self, resolved: ResolvedSpec) -> list[str]:
-        """Return the command line of the build."""
-        return [
-            "jupyter-repo2docker",
-            f"--ref={resolved.commit}",
-            f"--image={self.image(resolved)}",
-            "--no-clean",
-            "--no-run",
-            "--json-logs",
-            "--user-name=jovyan",
-            "--user-id=1000",
-            *(["--appendix", self.appendix] if self.appendix else []),
-            *(["--push"] if self.push_secret or self.registry_credentials else []),
-            *self.repo2docker_extra_args,
-            resolved.address,
-        ]
-
     async def build(self, resolved: ResolvedSpec) -> BuildItems:
         """Build the image in a pod, or find an existing one; see `base.Builder.build`."""
         image = self.image(resolved)
@@ -223,6 +221,7 @@ class KubernetesBuilder(GitResolver):
                 self._api,
                 self._watcher,
                 await self._manifest(resolved, name=name, image=image),
+                self._program,
                 start_timeout=self.start_timeout,
                 log=self.log,
             )
@@ -288,10 +287,6 @@ class KubernetesBuilder(GitResolver):
         settings = PodSettings(
             build_image=self.build_image,
             image_pull_secrets=self.image_pull_secrets,
-            docker_host=self.docker_host,
-            push_secret=self.push_secret,
-            registry_credentials=self.registry_credentials,
-            git_credentials=self.git_credentials,
             resources=self.resources,
             node_selector=self.node_selector,
             tolerations=self.tolerations,
@@ -299,14 +294,8 @@ class KubernetesBuilder(GitResolver):
             active_deadline=self.active_deadline,
             installation=self._installation,
         )
-        return manifest(
-            settings,
-            name=name,
-            repo_url=resolved.address,
-            image=image,
-            arguments=self.arguments(resolved),
-            node=node,
-        )
+        build = PodBuild(repo_url=resolved.address, commit=resolved.commit, image=image)
+        return manifest(settings, build, self._program.program(build), name=name, node=node)
 
 
 def _name(resolved: ResolvedSpec) -> str:

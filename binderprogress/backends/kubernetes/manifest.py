@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from ...core.kubernetes.nodes import USER_NODE_TOLERATIONS
 from ...core.rendezvous import ranked
+from .pod_builder import PodBuild, PodProgram, PodVolume
 
 __all__ = ["COMPONENT", "CONTAINER", "PodSettings", "built_image", "manifest", "preferred_node"]
 
@@ -19,18 +18,12 @@ CONTAINER = "builder"
 IMAGE_BUILDERS = "component=image-builder,app=binder"
 """The pods of docker or podman on each node, which BinderHub's chart starts."""
 
-_SOCKET = "/var/run/docker.sock"
-
 
 class PodSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What all build pods have in common; see `KubernetesBuilder` for each."""
 
     build_image: str
     image_pull_secrets: Sequence[str] = ()
-    docker_host: str = ""
-    push_secret: str = ""
-    registry_credentials: Mapping[str, str] = {}
-    git_credentials: str = ""
     resources: Mapping[str, Any] = {}
     node_selector: Mapping[str, str] = {}
     tolerations: Sequence[Mapping[str, Any]] = ()
@@ -41,11 +34,10 @@ class PodSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 def manifest(
     settings: PodSettings,
+    build: PodBuild,
+    program: PodProgram,
     *,
     name: str,
-    repo_url: str,
-    image: str,
-    arguments: Sequence[str],
     node: str = "",
 ) -> dict[str, Any]:
     """Return the pod that builds an image.
@@ -53,25 +45,28 @@ def manifest(
     Parameters
     ----------
     settings : PodSettings
-    name, repo_url, image : str
-        Of the pod, the repository, and the image that it makes.
-    arguments : sequence of str
-        The command line in its container.
+    build : PodBuild
+    program : PodProgram
+        What its container runs.
+    name : str
+        Of the pod.
     node : str
         The host name of the node that is preferred; empty: any other than those of other builds.
     """
-    mounts, volumes = _volumes(settings)
-    container = {
+    variables = {**settings.extra_envs, **program.environment}
+    container: dict[str, Any] = {
         "name": CONTAINER,
         "image": settings.build_image,
-        "args": list(arguments),
-        "env": _environment(settings),
+        "args": list(program.arguments),
+        "env": [{"name": key, "value": value} for key, value in variables.items()],
         "resources": dict(settings.resources),
-        "volumeMounts": mounts,
+        "volumeMounts": [_mount(volume) for volume in program.volumes],
     }
+    if program.command:
+        container["command"] = list(program.command)
     spec: dict[str, Any] = {
         "containers": [container],
-        "volumes": volumes,
+        "volumes": [{"name": each.name, **each.source} for each in program.volumes],
         "restartPolicy": "Never",
         "nodeSelector": dict(settings.node_selector),
         "tolerations": [*map(dict, USER_NODE_TOLERATIONS), *map(dict, settings.tolerations)],
@@ -82,7 +77,7 @@ def manifest(
     }
     if settings.active_deadline:
         spec["activeDeadlineSeconds"] = settings.active_deadline
-    annotations = {"binder-repo": repo_url, "binderprogress/image": image}
+    annotations = {"binder-repo": build.repo_url, "binderprogress/image": build.image}
     if settings.installation:
         annotations["binderprogress/installation"] = settings.installation
     metadata = {
@@ -112,32 +107,9 @@ def preferred_node(builders: Sequence[Mapping[str, Any]], repo_url: str) -> str:
     return ranked(repo_url, nodes)[0] if nodes else ""
 
 
-def _environment(settings: PodSettings) -> list[dict[str, str]]:
-    values = dict(settings.extra_envs)
-    if settings.git_credentials:
-        values["GIT_CREDENTIAL_ENV"] = settings.git_credentials
-    if settings.registry_credentials:
-        values["CONTAINER_ENGINE_REGISTRY_CREDENTIALS"] = json.dumps(
-            dict(settings.registry_credentials)
-        )
-    return [{"name": name, "value": value} for name, value in values.items()]
-
-
-def _volumes(settings: PodSettings) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return what is mounted where, and the volumes."""
-    mounts: list[dict[str, Any]] = []
-    volumes: list[dict[str, Any]] = []
-    if settings.docker_host:
-        path = urlsplit(settings.docker_host).path
-        mounts.append({"name": "docker-socket", "mountPath": _SOCKET})
-        volumes.append({"name": "docker-socket", "hostPath": {"path": path, "type": "Socket"}})
-    if settings.push_secret and not settings.registry_credentials:
-        config = "config.json"
-        mounts.append(
-            {"name": "docker-config", "mountPath": f"/root/.docker/{config}", "subPath": config}
-        )
-        volumes.append({"name": "docker-config", "secret": {"secretName": settings.push_secret}})
-    return mounts, volumes
+def _mount(volume: PodVolume) -> dict[str, str]:
+    mount = {"name": volume.name, "mountPath": volume.path}
+    return {**mount, "subPath": volume.file} if volume.file else mount
 
 
 def _prefer(node: str) -> dict[str, Any]:

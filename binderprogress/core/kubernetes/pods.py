@@ -70,6 +70,8 @@ class PodState(msgspec.Struct, frozen=True, kw_only=True):
         Whether no further attempt of Kubernetes can help.
     message : str
         Why it has ended, in the words of Kubernetes.
+    exit_code : int
+        Of the container, if it has ended; else 0.
     grace : float or None
         If it is being deleted: the seconds that its processes have to end.
     """
@@ -81,6 +83,7 @@ class PodState(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     is_hopeless: bool = False
     message: str = ""
+    exit_code: int = 0
     grace: float | None = None
 
 
@@ -109,6 +112,7 @@ def read_state(pod: Mapping[str, Any], container: str) -> PodState:
         problem=f"{waits_for}: {waiting.get('message') or ''}".strip(": ") if is_stuck else "",
         is_hopeless=waits_for in _HOPELESS,
         message=message,
+        exit_code=_number(terminated.get("exitCode")),
         grace=_grace(metadata),
     )
 
@@ -116,8 +120,11 @@ def read_state(pod: Mapping[str, Any], container: str) -> PodState:
 def _grace(metadata: Mapping[str, Any]) -> float | None:
     if not metadata.get("deletionTimestamp"):
         return None
-    seconds = metadata.get("deletionGracePeriodSeconds")
-    return float(seconds) if isinstance(seconds, int) else 0.0
+    return float(_number(metadata.get("deletionGracePeriodSeconds")))
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _end(status: Mapping[str, Any], terminated: Mapping[str, Any]) -> tuple[PodEnd | None, str]:

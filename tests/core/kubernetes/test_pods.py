@@ -72,6 +72,7 @@ def test_a_container_that_runs() -> None:
 def test_ends(phase: str, terminated: dict[str, Any], status: dict[str, Any], end: str) -> None:
     state = read_state(pod(phase, {"terminated": terminated}, **status), "builder")
     assert state.end == end
+    assert state.exit_code == terminated.get("exitCode", 0)
     assert state.message == status.get("message", "").strip()
 
 
