@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import math
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
 from ..backends.codec import Codec
@@ -77,7 +78,8 @@ class Ledger:
         self.waiting = Waiting()
         """What waits for the store."""
         self._opened = asyncio.Event()
-        self._undoing: set[asyncio.Task[None]] = set()
+        self._later: set[asyncio.Task[None]] = set()
+        """What is stored in the background."""
 
     async def open(self) -> None:
         """Open the store. A database may start at the same time as this server.
@@ -96,7 +98,7 @@ class Ledger:
     async def close(self) -> None:
         """Close the store, if it is open. Others may go on with what has not ended."""
         if self.store is not None and self._opened.is_set():
-            for task in self._undoing:
+            for task in self._later:
                 task.cancel()
             self._opened.clear()
             await self.store.shutdown()
@@ -241,7 +243,9 @@ class Ledger:
     async def end(self, one: Leased, *, expires: float) -> bool:
         """Store that a launch or build is over, and nothing is left to do.
 
-        If that fails, the next server finds out from its events.
+        If that fails, it is tried again in the background until it is stored: until then, a build
+        keeps its place in the queue. If this process ends before, the next one finds out from the
+        events.
 
         Returns
         -------
@@ -250,24 +254,50 @@ class Ledger:
         """
         if (store := self.store) is None:
             return True
-        state = one.stored(self.codec, ended=True)
+        name, state = one.lease, one.stored(self.codec, ended=True)
+
+        async def end() -> None:
+            await store.end(name, state, expires=expires)
+
         try:
-            await self._try(lambda: store.end(one.lease, state, expires=expires))
+            await self._try(end)
         except LeaseLostError:
             return False
         except StorageError as error:
-            self._log.warning("An end cannot be stored: %s", error)
+            self._log.warning("An end cannot be stored yet: %s", error)
+            self._do_later(self._end_later(end), f"end of {name[:13]}")
+        except asyncio.CancelledError:
+            # The last launch of a failed build has left.
+            self._do_later(self._end_later(end), f"end of {name[:13]}")
+            raise
         return True
+
+    async def _end_later(self, end: Callable[[], Awaitable[None]]) -> None:
+        # Viewers need not know that this waits.
+        waiting = Waiting()
+        try:
+            await while_away(end, patience=math.inf, waiting=waiting, log=self._log)
+        except LeaseLostError:
+            self._log.debug("This end was stored already, or another replica goes on.")
+        except StorageError as error:
+            self._log.warning("An end cannot be stored: %s", error)
 
     def undo(self, one: Leased) -> None:
         """Delete what `begin` may have stored, in the background. Nobody was told of it.
 
         If that fails, the next server deletes it, or goes on with it until it is abandoned.
         """
-        if self.store is not None and self._opened.is_set():
-            task = asyncio.create_task(self.drop(one.lease), name=f"undo {one.lease[:13]}")
-            self._undoing.add(task)
-            task.add_done_callback(self._undoing.discard)
+        if self.store is not None:
+            self._do_later(self.drop(one.lease), f"undo {one.lease[:13]}")
+
+    def _do_later(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Do something in the background, unless the store is closed."""
+        if not self._opened.is_set():
+            work.close()
+            return
+        task = asyncio.create_task(work, name=name)
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
 
     async def ask(self, work: Callable[[], Awaitable[_T]]) -> _T:
         """Ask the store for something. While it is away, try again.

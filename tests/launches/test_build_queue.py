@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from binderprogress.backends.base import BuildItems, ResolvedSpec, WaitForTurn
+from binderprogress.backends.base import BuildItems, PairedBackend, ResolvedSpec, WaitForTurn
+from binderprogress.backends.jupyterhub.launcher import HubLauncher
 from binderprogress.core.events import Event
+from binderprogress.core.log.reasons import failure
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import parse
+from binderprogress.errors import StorageError
 from binderprogress.launches import Caller, Launch, LaunchManager
 
+from ..support.durable import DurableMemoryStore, Memory
 from ..support.replay import PlayedBuilder
 from .parts import Feed, events_of, gen_test, local, log_of, until
 from .test_successor import Ending, Life, check, life, restart, seen_of
@@ -91,8 +95,8 @@ async def test_builds_wait_for_others_and_say_their_place(
     assert log.count("in the queue") == 3
 
 
-class Endless(PlayedBuilder):
-    """Its builds go on until they are cancelled, once it is their turn."""
+class InTurn(PlayedBuilder):
+    """Its builds go on until a test ends them, once it is their turn."""
 
     async def build(self, target: ResolvedSpec) -> BuildItems:
         yield WaitForTurn()
@@ -104,7 +108,7 @@ class Endless(PlayedBuilder):
 @gen_test
 async def test_a_build_that_waits_is_not_too_slow(make_manager: Make) -> None:
     """Its time begins when it does."""
-    manager = make_manager(builder=Endless(), max_builds=1, build_timeout=1.0)
+    manager = make_manager(builder=InTurn(), max_builds=1, build_timeout=1.0)
     launches = []
     for user in ("ada", "grace"):
         spec = parse(f"gh/{user}/penguins/HEAD")
@@ -193,3 +197,50 @@ async def test_a_build_that_nobody_waits_for_leaves_the_queue(
         assert second.waiting == 0
         running.leave()
         kept.leave()
+
+
+class Stalled(DurableMemoryStore):
+    """The ends of builds are not stored until a test lets them."""
+
+    def __init__(self, *, refuses: bool) -> None:
+        super().__init__(Memory(), "only")
+        self.refuses = refuses
+        self.asked = asyncio.Event()
+        self.stored = asyncio.Event()
+
+    async def end(self, name: str, state: bytes, *, expires: float) -> None:
+        self.asked.set()
+        if name.startswith("build.") and not self.stored.is_set():
+            if self.refuses:
+                raise StorageError("The database does not answer.")
+            await self.stored.wait()
+        await super().end(name, state, expires=expires)
+
+
+@pytest.mark.parametrize("refuses", [True, False], ids=["is-away", "is-cancelled"])
+@gen_test
+async def test_a_build_whose_end_could_not_be_stored_leaves_the_queue_later(
+    no_hub: HubLauncher, refuses: bool
+) -> None:
+    store, builder = Stalled(refuses=refuses), InTurn()
+    manager = LaunchManager(
+        channels=store, backend=PairedBackend(builder, no_hub), max_builds=1, storage_patience=0.0
+    )
+    await manager.open()
+    try:
+        failing = await manager.start(parse("gh/ada/penguins/HEAD"), Caller(user="ada"))
+        waiting = await manager.start(parse("gh/grace/penguins/HEAD"), Caller(user="grace"))
+        await queued(waiting, 1)
+        builder.put(failure("build-failed"))
+        await store.asked.wait()
+        if not refuses:
+            # Nobody waits for the failed build any more.
+            manager.cancel(failing)
+        await events_of(failing)
+        store.stored.set()
+        builder.put(failure("build-failed"))
+        events = await events_of(waiting)
+    finally:
+        await manager.close()
+    assert events[-1].reason == "build-failed"
+    assert not await store.queue.tickets()
