@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -43,7 +44,10 @@ _TEMPORARY = (HistoryUnavailableError, ServerStoppingError, StorageError, TooMan
 
 
 def content_security_policy(
-    *picture_origins: str, form_action: str = "'self'", frame_ancestors: str = "'self'"
+    *picture_origins: str,
+    form_action: str = "'self'",
+    frame_ancestors: str = "'self'",
+    more: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """Return the Content-Security-Policy of a page.
 
@@ -53,20 +57,22 @@ def content_security_policy(
         Other origins whose pictures the page shows.
     form_action, frame_ancestors : str
         Sources of these directives.
+    more : mapping of str to sequence of str, optional
+        Further sources, by directive; see `PageAdditions`.
     """
-    pictures = " ".join(["'self'", "data:", *picture_origins])
-    return "; ".join(
-        [
-            "default-src 'none'",
-            "script-src 'self'",
-            "style-src 'self'",
-            f"img-src {pictures}",
-            "connect-src 'self'",
-            "base-uri 'none'",
-            f"form-action {form_action}",
-            f"frame-ancestors {frame_ancestors}",
-        ]
-    )
+    directives = {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:", *picture_origins],
+        "connect-src": ["'self'"],
+        "base-uri": ["'none'"],
+        "form-action": [form_action],
+        "frame-ancestors": [frame_ancestors],
+    }
+    for name, sources in (more or {}).items():
+        directives.setdefault(name, []).extend(sources)
+    return "; ".join(f"{name} {' '.join(sources)}" for name, sources in directives.items())
 
 
 class Handler(RedactedLogHandler):
@@ -241,6 +247,7 @@ class Handler(RedactedLogHandler):
             *picture_origins,
             form_action=access.form_action,
             frame_ancestors=access.frame_ancestors,
+            more=self.web.additions.sources,
         )
         self.set_header("Content-Security-Policy", policy)
 

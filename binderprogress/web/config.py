@@ -20,6 +20,7 @@ from ..core.kubernetes.prepull_report import PrepullReport
 from ..errors import ServerStoppingError
 from ..launches import Fanout, LaunchManager
 from .access import Access, Everyone
+from .additions import PageAdditions
 from .gallery import Gallery, read_gallery
 from .metrics import LaunchCollector, ReplicaCollector, registry
 from .rate_limit import RateLimiter
@@ -209,6 +210,7 @@ class Web(LoggingConfigurable):
         static_path: str = "static/",
         badge_path: str = "badge.svg",
         origins_setting: str = "c.Web.allowed_origins",
+        additions: PageAdditions | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -255,6 +257,8 @@ class Web(LoggingConfigurable):
         """Path of the badge, relative to the base URL."""
         self.origins_setting = origins_setting
         """The setting that error messages name for allowing other sites."""
+        self.additions = additions or PageAdditions()
+        """What the operator adds to all pages."""
 
     def refuse_requests(self) -> None:
         """Answer requests with 503 from now on, because the server is being stopped.
@@ -322,5 +326,6 @@ class Web(LoggingConfigurable):
             lists=self.access.lists,
             nav=self.nav,
             hub_url=hub_url if is_http_url(hub_url) else "",
+            additions=self.additions,
             **{"here": "", **variables},
         )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from jupyterhub.services.auth import HubOAuth
 from prometheus_client import REGISTRY
 from tornado.web import Application
-from traitlets import Bool, Enum, default
+from traitlets import Bool, Enum, List, TraitError, Unicode, default, validate
 from traitlets.config import LoggingConfigurable
 
 from ..._share import share_path
@@ -19,6 +19,7 @@ from ..._steps import take_steps
 from ...backends.base import PairedBackend
 from ...channels.config import Storage
 from ...history.config import History
+from ...web.additions import PageAdditions, is_origin, make_additions
 from ...web.config import Web
 from ...web.launch_ids import without_launch_ids
 from ...web.metrics import CleanupCollector
@@ -71,6 +72,26 @@ class BinderProgress(LoggingConfigurable):
         """,
     ).tag(config=True)
 
+    page_origins = List(
+        Unicode(),
+        help="""
+        Origins that scripts of BinderHub.extra_header_html and BinderHub.extra_footer_scripts load
+        from and report to, on our pages. Those that extra_header_html itself names are allowed
+        already.
+        """,
+    ).tag(config=True)
+
+    @validate("page_origins")
+    def _validate_page_origins(self, proposal: Any) -> list[str]:
+        origins = [str(each).rstrip("/") for each in proposal["value"]]
+        for origin in origins:
+            if not is_origin(origin):
+                raise TraitError(
+                    f"c.BinderProgress.page_origins: {origin!r} is no origin. Write it with its "
+                    "scheme and without a path, such as https://www.example.org."
+                )
+        return origins
+
     @default("log")
     def _safe_log(self) -> SafeLogger:
         # BinderHub's logger has a formatter that does not escape messages.
@@ -117,6 +138,7 @@ class BinderProgress(LoggingConfigurable):
             origins_setting="c.BinderHub.cors_allow_origin",
             # BinderHub's own pages have their own navigation.
             pages=("launches", "link", "stats") if self.page == "ours" else ("stats",),
+            additions=_additions(hub, self.page_origins) if self.page == "ours" else None,
             **_login(hub, settings),
         )
         cleanups = CleanupCollector(lambda: len(launcher.cleanups.outstanding()))
@@ -228,6 +250,26 @@ def _login(hub: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
         "access": JupyterHubAccess(auth, named=False),
         "front_page": {"hub_url": settings["launcher"].hub_url},
     }
+
+
+def _additions(hub: Any, origins: Sequence[str]) -> PageAdditions:
+    """Return what BinderHub's configuration adds to pages. Earlier versions have less of it."""
+    title = hub.traits().get("default_opengraph_title")
+    return make_additions(
+        banner=getattr(hub, "banner_message", ""),
+        head=_in_order(getattr(hub, "extra_header_html", {})),
+        scripts=_in_order(getattr(hub, "extra_footer_scripts", {})),
+        # BinderHub's default names BinderHub.
+        title=hub.default_opengraph_title
+        if title is not None and hub.default_opengraph_title != title.default_value
+        else "",
+        origins=origins,
+    )
+
+
+def _in_order(pieces: Mapping[str, str]) -> list[str]:
+    """Return pieces in the order of their names, as BinderHub does."""
+    return [pieces[name] for name in sorted(pieces, key=str.lower)]
 
 
 def _limits(hub: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from websockets.sync.client import connect
 from ...support import axe
 from ...support.hublogin import NAVIGATE, Visitor, by_token
 from ...support.inside import Inside, PlayedBuild, add_image, inside
+from .test_pages import ADDITIONS
 
 LOGINS: dict[str, Any] = {"BinderHub": {"auth_enabled": True}}
 OURS: dict[str, Any] = {**LOGINS, "BinderProgress": {"page": "ours"}}
@@ -274,7 +275,7 @@ def test_all_of_it_is_below_binderhubs_base_url() -> None:
 
 @pytest.mark.browser
 def test_from_the_form_by_the_login_to_a_launch_that_is_cancelled(browser: Browser) -> None:
-    with inside(**OURS) as server:
+    with inside(**{**OURS, "BinderHub": {**OURS["BinderHub"], **ADDITIONS}}) as server:
         context = browser.new_context()
         at_the_hub = {"name": "hub-login", "value": "ann", "domain": "127.0.0.1", "path": "/hub/"}
         context.add_cookies([at_the_hub])
@@ -283,6 +284,9 @@ def test_from_the_form_by_the_login_to_a_launch_that_is_cancelled(browser: Brows
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
         page.goto(server.url)
+        # What the operator adds to BinderHub's pages.
+        expect(page.get_by_role("complementary")).to_have_text("Maintenance on Monday")
+        expect(page.locator("body[data-counted]")).to_be_visible()
         page.get_by_label("Repository").fill("a/b")
         page.get_by_role("button", name="Launch now").click()
         build = server.build()

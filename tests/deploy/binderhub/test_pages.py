@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from traitlets import TraitError
 
 from binderprogress.web.static_names import hashed_name
 
@@ -44,6 +45,14 @@ PAGES: dict[str, Any] = {
     },
     "BinderProgress": {"page": "ours"},
 }
+
+ADDITIONS = {
+    "banner_message": "<b>Maintenance</b> on Monday",
+    "default_opengraph_title": "Our Binder",
+    "extra_header_html": {"2": '<meta name="second">', "1": '<meta name="first">'},
+    "extra_footer_scripts": {"stats": 'document.body.dataset.counted = "yes";'},
+}
+"""What an operator of BinderHub adds to its pages."""
 
 
 @pytest.mark.parametrize(
@@ -104,6 +113,27 @@ def test_the_pages_name_only_files_that_are_there() -> None:
         for name in names:
             assert server.get(name).status_code == 200, name
         assert f"{server.url}static/" not in made
+
+
+def test_the_pages_have_what_the_operator_adds_to_binderhubs() -> None:
+    ours = {"page": "ours", "page_origins": ["https://stats.example.org/"]}
+    with inside(BinderHub={**PAGES["BinderHub"], **ADDITIONS}, BinderProgress=ours) as server:
+        page = server.get("link")
+        assert "<b>Maintenance</b> on Monday</aside>" in page.text
+        assert page.text.index('name="first"') < page.text.index('name="second"')
+        assert '<meta property="og:title" content="Our Binder">' in page.text
+        assert '<script>document.body.dataset.counted = "yes";</script>' in page.text
+        policy = page.headers["Content-Security-Policy"]
+        assert re.search(r"script-src 'self' 'sha256-[^' ]+' https://stats.example.org;", policy)
+        launch = server.get("v2/gh/a/b/HEAD").text
+        assert '<meta property="og:title" content="Launch a/b">' in launch
+        assert "<b>Maintenance</b>" in launch
+    for origin in ("stats.example.org", "https://stats.example.org/js", "https://*"):
+        with (
+            pytest.raises(TraitError, match="is no origin"),
+            inside(BinderProgress={"page_origins": [origin]}),
+        ):
+            pytest.fail("It was started.")
 
 
 def test_the_front_page_has_a_gallery_where_there_is_one(tmp_path: Path) -> None:

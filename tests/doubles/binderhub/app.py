@@ -98,6 +98,10 @@ class BinderHub(Application):
     tornado_settings = Dict().tag(config=True)
     normalized_origin = Unicode("").tag(config=True)
     enable_api_only_mode = Bool(False).tag(config=True)
+    banner_message = Unicode("").tag(config=True)
+    default_opengraph_title = Unicode("The Binder Project").tag(config=True)
+    extra_header_html = Dict().tag(config=True)
+    extra_footer_scripts = Dict().tag(config=True)
 
     @validate("build_token_secret")
     def _secret(self, proposal: Any) -> Any:
