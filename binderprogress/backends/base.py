@@ -17,7 +17,7 @@ import msgspec
 
 from ..core.log.reader import Record
 from ..core.log.steps import Step
-from ..core.phases import Phase
+from ..core.phases import COURSE, Phase
 from ..core.specs import Spec
 from ..core.traceparent import TraceParent
 from .abilities import (
@@ -276,6 +276,8 @@ class BackendProfile(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     typical : mapping
         Default duration of each phase, in seconds. Phases that are missing are not expected.
+    phases : tuple of Phase
+        The phases that a launch can have, in their order. Others are not shown as still to come.
     first_start : float
         Factor by which a server starts slower right after its environment was built.
     runs_on_host : bool
@@ -295,6 +297,7 @@ class BackendProfile(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     typical: Mapping[Phase, float]
+    phases: tuple[Phase, ...] = COURSE
     first_start: float = 1.0
     runs_on_host: bool = False
     reads_private: bool = False

@@ -14,26 +14,28 @@ from rich.table import Table
 from rich.text import Span, Text
 
 from ..core.events import Event, encode
-from ..core.phases import Phase
+from ..core.phases import BAD_ENDS, Phase
 from ..core.printable import escape_json, printable
+from .failure import LogLines, Remedy, ending, print_failure
 from .terminal import ascii_json
 from .times import duration, time_left
 
 __all__ = [
-    "LABELS",
     "Display",
     "JsonDisplay",
     "PlainDisplay",
     "QuietDisplay",
     "TerminalDisplay",
     "colored",
+    "phase_label",
+    "step_label",
 ]
 
 _NARROW = 60
 """Columns below which the step and the times have a line each."""
 
 LABELS = {
-    Phase.WAITING: "Waiting",
+    Phase.WAITING: "Checking",
     Phase.FETCHING: "Fetching",
     Phase.BUILDING: "Building",
     Phase.PUSHING: "Pushing",
@@ -43,6 +45,20 @@ LABELS = {
     Phase.FAILED: "Failed",
     Phase.CANCELLED: "Cancelled",
 }
+
+_WAITS = {"queued": "Queued", "hub-away": "Waiting", "binderhub-away": "Waiting"}
+"""Labels of the phase `waiting` in steps that check nothing."""
+
+
+def step_label(label: str, command: str) -> str:
+    """Return the label of a step and, of numbered ones, what it does."""
+    return printable(" · ".join(filter(None, [label, command])))
+
+
+def phase_label(phase: Phase, step_key: str) -> str:
+    """Return the label of a phase. `waiting` has several, because it waits for different things."""
+    label = _WAITS.get(step_key) if phase is Phase.WAITING else None
+    return label or LABELS[phase]
 
 
 class Display(Protocol):
@@ -87,8 +103,8 @@ class JsonDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if ending := _ending(self._last):
-            print(ending, file=sys.stderr)
+        if sentences := _in_one_line(self._last):
+            print(sentences, file=sys.stderr)
 
     def say(self, sentence: str) -> None:
         """Do nothing, because it is no event."""
@@ -106,22 +122,27 @@ class PlainDisplay:
     ----------
     out : file
     ending : bool
-        Whether the last line says how a launch failed.
+        Whether the last lines say how a launch failed.
+    remedy : callable, optional
+        Returns the command that helps.
     """
 
-    def __init__(self, out: TextIO = sys.stdout, *, ending: bool = True) -> None:
+    def __init__(
+        self, out: TextIO = sys.stdout, *, ending: bool = True, remedy: Remedy = lambda _: ""
+    ) -> None:
         self._out = out
-        self._ending = ending
-        self._last: Event | None = None
-        self._phase: Phase | None = None
+        self._ending = _Ending(remedy) if ending else None
+        self._phase = ""
         self._step = ""
 
     def __enter__(self) -> PlainDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._ending and (ending := _ending(self._last)):
-            print(ending, file=self._out, flush=True)
+        if self._ending is not None:
+            # The lines are not wrapped, and have no colors.
+            self._ending.print(Console(file=self._out, highlight=False, width=10_000))
+            self._out.flush()
 
     def say(self, sentence: str) -> None:
         """Print the sentence."""
@@ -129,16 +150,21 @@ class PlainDisplay:
 
     def show(self, event: Event) -> None:
         """Print the phase and the step if they have changed, and the message."""
-        self._last = event
-        if event.phase is not self._phase:
-            self._phase = event.phase
-            print(f"== {LABELS[event.phase]} ({duration(event.elapsed)})", file=self._out)
+        if self._ending is not None:
+            self._ending.take(event)
+        if event.phase in BAD_ENDS:
+            # The last line says so.
+            return
+        phase = phase_label(event.phase, event.step_key)
+        if phase != self._phase:
+            self._phase = phase
+            print(f"== {phase} ({duration(event.elapsed)})", file=self._out)
         # Not the step of the first layer, because the number of layers is still unknown then.
         step = _step_text(event)
         if step and step != self._step and not _is_first_layer(event):
             self._step = step
             print(f"-- {step}", file=self._out)
-        if event.phase is not Phase.FAILED and event.message and not event.message.endswith("\r"):
+        if event.message and not event.message.endswith("\r"):
             # Lines that end in \r, such as progress bars, only make sense in a terminal.
             print(printable(event.message.rstrip()), file=self._out)
         self._out.flush()
@@ -146,7 +172,7 @@ class PlainDisplay:
 
 def _step_text(event: Event) -> str:
     """Return the label of a step and, of numbered ones, what it does."""
-    return printable(" · ".join(filter(None, [event.step, event.step_command])))
+    return step_label(event.step, event.step_command)
 
 
 def _is_first_layer(event: Event) -> bool:
@@ -160,12 +186,20 @@ class TerminalDisplay:
     ----------
     console : rich.console.Console, optional
     ending : bool
-        Whether the last line says how a launch failed.
+        Whether the last lines say how a launch failed.
+    remedy : callable, optional
+        Returns the command that helps.
     """
 
-    def __init__(self, console: Console | None = None, *, ending: bool = True) -> None:
+    def __init__(
+        self,
+        console: Console | None = None,
+        *,
+        ending: bool = True,
+        remedy: Remedy = lambda _: "",
+    ) -> None:
         self._console = console or Console(highlight=False)
-        self._ending = ending
+        self._ending = _Ending(remedy) if ending else None
         self._event: Event | None = None
         self._received = 0.0
         self._progress = 0.0
@@ -180,11 +214,12 @@ class TerminalDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # What was done before the first event is not worth keeping.
-        self._live.transient = self._event is None
+        # What was done before the first event is not worth keeping, nor is the bar of a failure.
+        event = self._event
+        self._live.transient = event is None or event.phase in BAD_ENDS
         self._live.stop()
-        if self._ending and (ending := _ending(self._event)):
-            self._console.print(Text(ending, style="red"))
+        if self._ending is not None:
+            self._ending.print(self._console)
 
     def say(self, sentence: str) -> None:
         """Show the sentence until the first event."""
@@ -196,12 +231,14 @@ class TerminalDisplay:
         if event.eta is not None and (self._event is None or event.phase is not self._event.phase):
             # At the beginning of a phase, nothing is late yet.
             self._usual = event.elapsed + event.eta
+        if self._ending is not None:
+            self._ending.take(event)
         self._event, self._received = event, time.monotonic()
         if event.message.endswith("\r"):
             self._transient = printable(event.message).rstrip()
             return
         self._transient = ""
-        if event.phase is not Phase.FAILED and (text := colored(event.message)):
+        if event.phase not in BAD_ENDS and (text := colored(event.message)):
             self._console.print(text)
 
     def _render(self) -> RenderableType:
@@ -220,7 +257,7 @@ class TerminalDisplay:
         row.add_column(ratio=1)
         row.add_column(width=4, justify="right")
         row.add_row(
-            Text(LABELS[event.phase], style=f"bold {color}"),
+            Text(phase_label(event.phase, event.step_key), style=f"bold {color}"),
             ProgressBar(
                 total=100, completed=self._progress, complete_style=color, finished_style=color
             ),
@@ -274,16 +311,47 @@ def _harmless(style: Style) -> Style:
     )
 
 
-def _ending(last: Event | None) -> str:
-    """Return the last line about a launch: why it failed, and what to do."""
-    if last is None or last.phase not in {Phase.FAILED, Phase.CANCELLED}:
+class _Ending:
+    """Gathers what is said when a launch fails, and prints it then.
+
+    Parameters
+    ----------
+    remedy : callable
+        Returns the command that helps.
+    """
+
+    def __init__(self, remedy: Remedy) -> None:
+        self._remedy = remedy
+        self._log = LogLines()
+        self._where = ""
+        self._last: Event | None = None
+
+    def take(self, event: Event) -> None:
+        """Take the next event."""
+        if event.phase not in BAD_ENDS:
+            step = _step_text(event)
+            phase = phase_label(event.phase, event.step_key)
+            self._where = f"{phase}: {step}" if step else phase
+            self._log.add(event.message)
+        self._last = event
+
+    def print(self, console: Console) -> None:
+        """Print it if the launch has failed or was cancelled."""
+        event = self._last
+        if event is not None and event.phase in BAD_ENDS:
+            numbers = self._log.numbers(event.evidence)
+            command = self._remedy(event) if event.phase is Phase.FAILED else ""
+            print_failure(console, event, numbers=numbers, where=self._where, command=command)
+
+
+def _in_one_line(last: Event | None) -> str:
+    """Return how a launch failed, why, and what to do; an empty string if it has not failed."""
+    if last is None or last.phase not in BAD_ENDS:
         return ""
     if last.phase is Phase.CANCELLED:
-        return f"The launch was cancelled after {duration(last.elapsed)}."
+        return ending(last)
     sentences = [printable(last.message).strip(), printable(last.advice)]
-    return " ".join(
-        [f"The launch failed after {duration(last.elapsed)}.", *filter(None, sentences)]
-    )
+    return " ".join([ending(last), *filter(None, sentences)])
 
 
 def _remaining(event: Event, since: float, usual: float) -> str:

@@ -27,6 +27,7 @@ from .base import (
     stop_event,
 )
 from .display import Display, JsonDisplay, PlainDisplay, TerminalDisplay
+from .failure import Invocation
 from .repository_command import LaunchingCommand
 from .summary import TraceRecorder, print_rows, summarize
 
@@ -76,7 +77,7 @@ class LaunchApp(LaunchingCommand):
         stop = stop_event()
         try:
             with ExitStack() as shown:
-                display = shown.enter_context(self._display())
+                display = shown.enter_context(self._display(target))
                 if not self.server:
                     display.say("Starting a server on this machine")
                 async with self.serving(target.spec) as client:
@@ -160,10 +161,19 @@ class LaunchApp(LaunchingCommand):
             else:
                 print("The server stops now, because this is not a terminal.", flush=True)
 
-    def _display(self) -> Display:
+    def _display(self, target: specs.Target) -> Display:
         if self.json:
             return JsonDisplay()
-        return TerminalDisplay() if sys.stdout.isatty() else PlainDisplay()
+        asked = Invocation(
+            command=self.name,
+            repository=self.extra_args[0],
+            spec=target.spec,
+            ref=self.ref,
+            server=self.server,
+        )
+        if sys.stdout.isatty():
+            return TerminalDisplay(remedy=asked.remedy)
+        return PlainDisplay(remedy=asked.remedy)
 
 
 async def _watch(

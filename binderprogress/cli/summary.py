@@ -13,10 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..core.events import Event
-from ..core.phases import Phase
-from ..core.printable import printable
 from ..core.timing.breakdown import Trace, TracedSpan, trace
-from .display import LABELS
+from .display import phase_label, step_label
 from .times import duration
 
 __all__ = ["Row", "TraceRecorder", "print_rows", "summarize"]
@@ -79,11 +77,12 @@ def summarize(trace: Trace) -> list[Row]:
 
     The cached steps of a phase share one row.
     """
-    phases: dict[Phase, dict[str, float]] = {}
-    cached: dict[Phase, int] = {}
+    phases: dict[str, dict[str, float]] = {}
+    cached: dict[str, int] = {}
     for span in trace.spans:
-        steps = phases.setdefault(span.phase, {})
-        cached[span.phase] = cached.get(span.phase, 0) + span.cached
+        phase = phase_label(span.phase, span.step)
+        steps = phases.setdefault(phase, {})
+        cached[phase] = cached.get(phase, 0) + span.cached
         label = _label(span)
         steps[label] = steps.get(label, 0.0) + span.seconds
     longest = _longest_steps(phases)
@@ -92,7 +91,7 @@ def summarize(trace: Trace) -> list[Row]:
         total = sum(steps.values())
         if total < _MIN_SECONDS:
             continue
-        rows.append(Row(LABELS[phase], total))
+        rows.append(Row(phase, total))
         for label, seconds in steps.items():
             if (phase, label) in longest:
                 text = label or _cached_label(cached[phase])
@@ -102,14 +101,14 @@ def summarize(trace: Trace) -> list[Row]:
 
 def _label(span: TracedSpan) -> str:
     # Cached steps share the empty label.
-    return "" if span.cached else printable(span.label) or "Other"
+    return "" if span.cached else step_label(span.label, span.command) or "Other"
 
 
 def _cached_label(count: int) -> str:
     return f"{count} cached {'step' if count == 1 else 'steps'}"
 
 
-def _longest_steps(phases: dict[Phase, dict[str, float]]) -> set[tuple[Phase, str]]:
+def _longest_steps(phases: dict[str, dict[str, float]]) -> set[tuple[str, str]]:
     candidates = [
         (seconds, phase, label)
         for phase, steps in phases.items()

@@ -60,6 +60,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     time: Annotated[float, Meta(description="Seconds since 1970, UTC.")]
     elapsed: Annotated[Seconds, Meta(description="Seconds since the build or the launch began.")]
     progress: Annotated[Percent, Meta(description="Position of the bar; 100 only when ready.")]
+    phases: Annotated[
+        list[Phase],
+        Meta(
+            description="On the first event: the phases that this launch can have until it is "
+            "ready, in their order. Without it, they may be any."
+        ),
+    ] = []
     message: Annotated[
         str,
         Meta(

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from ..errors import IllegalTransitionError
 
-__all__ = ["TERMINAL", "TRANSITIONS", "Phase", "check_transition"]
+__all__ = ["BAD_ENDS", "COURSE", "TERMINAL", "TRANSITIONS", "UNPUSHED", "Phase", "check_transition"]
 
 
 class Phase(StrEnum):
@@ -25,18 +25,25 @@ class Phase(StrEnum):
 
 TERMINAL = frozenset({Phase.READY, Phase.FAILED, Phase.CANCELLED})
 
-_BAD_END = frozenset({Phase.FAILED, Phase.CANCELLED})
+BAD_ENDS = frozenset({Phase.FAILED, Phase.CANCELLED})
+"""The phases in which a launch ends without a server."""
+
+COURSE = tuple(phase for phase in Phase if phase not in BAD_ENDS)
+"""The phases of a launch that ends well, in their order."""
+
+UNPUSHED = tuple(phase for phase in COURSE if phase is not Phase.PUSHING)
+"""The same, if environments are used where they are built."""
 
 TRANSITIONS: dict[Phase | None, frozenset[Phase]] = {
     None: frozenset({Phase.WAITING}),
-    Phase.WAITING: _BAD_END
+    Phase.WAITING: BAD_ENDS
     | {Phase.WAITING, Phase.FETCHING, Phase.BUILDING, Phase.PUSHING, Phase.BUILT},
-    Phase.FETCHING: _BAD_END | {Phase.FETCHING, Phase.BUILDING, Phase.PUSHING, Phase.BUILT},
-    Phase.BUILDING: _BAD_END | {Phase.BUILDING, Phase.PUSHING, Phase.BUILT},
-    Phase.PUSHING: _BAD_END | {Phase.PUSHING, Phase.BUILT},
+    Phase.FETCHING: BAD_ENDS | {Phase.FETCHING, Phase.BUILDING, Phase.PUSHING, Phase.BUILT},
+    Phase.BUILDING: BAD_ENDS | {Phase.BUILDING, Phase.PUSHING, Phase.BUILT},
+    Phase.PUSHING: BAD_ENDS | {Phase.PUSHING, Phase.BUILT},
     # From built to ready: only the environment was requested.
-    Phase.BUILT: _BAD_END | {Phase.LAUNCHING, Phase.READY},
-    Phase.LAUNCHING: _BAD_END | {Phase.LAUNCHING, Phase.READY},
+    Phase.BUILT: BAD_ENDS | {Phase.LAUNCHING, Phase.READY},
+    Phase.LAUNCHING: BAD_ENDS | {Phase.LAUNCHING, Phase.READY},
     Phase.READY: frozenset(),
     Phase.FAILED: frozenset(),
     Phase.CANCELLED: frozenset(),

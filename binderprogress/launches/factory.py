@@ -11,6 +11,7 @@ import msgspec
 
 from ..backends.base import AnyBackend, ResolvedSpec
 from ..core.log.reasons import RuleSet
+from ..core.phases import Phase
 from ..core.specs import Spec
 from ..core.timing.priors import Expectation, Place
 from .build import Build
@@ -71,6 +72,9 @@ class Factory(msgspec.Struct, frozen=True, kw_only=True):
         self, spec: Spec, caller: Caller, *, launch_id: str = "", created: float | None = None
     ) -> Launch:
         """Return a launch; with an id and the time of its creation, one to be restored."""
+        phases = self.backend.profile.phases
+        if caller.build_only:
+            phases = tuple(phase for phase in phases if phase is not Phase.LAUNCHING)
         launch = Launch(
             launch_id or secrets.token_urlsafe(24),
             spec,
@@ -82,6 +86,7 @@ class Factory(msgspec.Struct, frozen=True, kw_only=True):
             channels=self.channels,
             on_failure=lambda: self.lose(launch),
             created=created,
+            phases=phases,
         )
         return launch
 

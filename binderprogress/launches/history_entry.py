@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+import msgspec
+
 from ..core.phases import Phase
 from ..core.redact import redact
 from ..core.specs import Spec
@@ -45,7 +47,8 @@ def past_of(launch: Launch, took: list[Span], *, host: str) -> PastLaunch:
         cold=not built.found if built else any(span.phase in _MAKING for span in took),
         joined=launch.joined,
         image_bytes=launch.image_bytes,
-        spans=took,
+        # What steps did is only of interest while their log is.
+        spans=[msgspec.structs.replace(span, command="") for span in took],
     )
 
 

@@ -61,6 +61,8 @@ class Launch(LaunchStream):
         Called if its own events cannot be stored.
     created : float, optional
         Seconds since 1970, of a launch that is restored; see `restore`.
+    phases : sequence of Phase
+        The phases that it can have; empty: any.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Launch(LaunchStream):
         channels: Channels,
         on_failure: Callable[[], None] = lambda: None,
         created: float | None = None,
+        phases: Sequence[Phase] = (),
     ) -> None:
         super().__init__(id, channels, on_failure)
         self.spec = spec
@@ -114,10 +117,8 @@ class Launch(LaunchStream):
         if created is not None:
             return
         what = f"{spec.ref} of {spec.repo_url}" if spec.ref else spec.repo_url
-        self.notice(
-            f"Looking up {what}",
-            Step("resolving", f"Looking up {spec.ref or spec.title}"),
-        )
+        step = Step("resolving", f"Looking up {spec.ref or spec.title}")
+        self.notice(f"Looking up {what}", step, phases=list(phases))
         self._first = self._head.unstored[0]
 
     async def restore(
@@ -224,10 +225,9 @@ class Launch(LaunchStream):
         tail, writer = self._tail, self._tail_writer
         if tail is None or writer is None or tail.last < tail.first:
             return messages
-        for encoded in await tail.read(tail.first - 1, limit=tail.last):
-            event = encoded.event
-            if event.attempt == writer.attempt and event.message:
-                messages[event.message] += 1
+        events = [encoded.event for encoded in await tail.read(tail.first - 1, limit=tail.last)]
+        messages.update(event.message for event in events if event.attempt == writer.attempt)
+        del messages[""]
         return messages
 
     # -- reading
@@ -259,8 +259,7 @@ class Launch(LaunchStream):
             # A launch that was detached before the end of the build has its own end.
             if self.log_cut is None and channel.closed:
                 parts.append(messages_of(await channel.read(channel.last - 1, limit=1)))
-        if self._tail is not None:
-            tail = self._tail
+        if (tail := self._tail) is not None:
             parts.append(messages_of(await tail.read(tail.first - 1, limit=tail.last)))
         if self._lost is not None:
             parts.append(messages_of([self._lost]))
@@ -341,10 +340,11 @@ class Launch(LaunchStream):
 
     # -- writing
 
-    def notice(self, message: str, step: Step | None = None) -> None:
+    def notice(self, message: str, step: Step | None = None, **fields: Any) -> None:
         """Append an event before those of the build."""
         # The bar stays at 0, because the events of the build are shared and start at 0.
-        self._head_writer.append(Phase.WAITING, f"{message}\n", step, progress=0.0, curve=None)
+        fields = {"progress": 0.0, "curve": None, **fields}
+        self._head_writer.append(Phase.WAITING, f"{message}\n", step, **fields)
 
     def detach(self) -> None:
         """Detach from the build. Its later events are not part of this launch."""

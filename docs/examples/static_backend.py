@@ -26,7 +26,11 @@ class StaticBackend:
     """Clones repositories with git, and serves each with Python's http.server."""
 
     # How long phases usually take. It is the starting point of the estimates.
-    profile = BackendProfile(typical={Phase.FETCHING: 2.0, Phase.LAUNCHING: 1.0})
+    profile = BackendProfile(
+        typical={Phase.FETCHING: 2.0, Phase.LAUNCHING: 1.0},
+        # Nothing is built or pushed.
+        phases=(Phase.WAITING, Phase.FETCHING, Phase.BUILT, Phase.LAUNCHING, Phase.READY),
+    )
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

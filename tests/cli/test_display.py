@@ -32,14 +32,28 @@ RUNNING = event(
     eta_low=61.0,
     eta_high=190.0,
 )
-FAILED = event(Phase.FAILED, "The build failed.\n", advice="Look at the log.", reason="unknown")
+STEP = {"step": "Step 8 of 52", "step_command": "pip install -r requirements.txt"}
+FAILED = event(
+    Phase.FAILED,
+    "The requirement six==99.99 cannot be satisfied.\n",
+    advice="Correct the name or the version in requirements.txt.",
+    evidence=["ERROR: No matching distribution found for six==99.99", "0/3 nodes are available"],
+    reason="unsatisfiable-requirement",
+)
+LOG = [
+    event(message="Collecting six==99.99\n", **STEP),
+    event(message="10 %\r", **STEP),
+    event(message="\x1b[31mERROR: No matching distribution found for six==99.99\x1b[0m\n", **STEP),
+    event(message="exit status 1\n", **STEP),
+]
+REMEDY = "git clone https://github.com/ada/penguins"
 
 
-def shown(width: int, *events: Event, encoding: str = "utf-8") -> list[str]:
+def shown(width: int, *events: Event, remedy: str = "") -> list[str]:
     """Return the lines of a terminal after the events. No escape sequences come from elsewhere."""
-    out = io.TextIOWrapper(io.BytesIO(), encoding, newline="\n")
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8", newline="\n")
     console = Console(file=out, force_terminal=True, color_system=None, width=width)
-    with TerminalDisplay(console) as display:
+    with TerminalDisplay(console, remedy=lambda _: remedy) as display:
         for one in events:
             display.show(one)
     out.seek(0)
@@ -63,14 +77,44 @@ def test_narrow_terminals_have_room_for_step_and_time() -> None:
     assert times.rstrip().endswith("left")
 
 
-def test_the_last_line_says_how_it_failed() -> None:
-    *_, last = shown(100, RUNNING, FAILED)
-    assert last == "The launch failed after 1 min 23 s. The build failed. Look at the log."
+def test_a_failure_says_why_what_to_do_where_and_how_it_ended() -> None:
+    said = [
+        "The requirement six==99.99 cannot be satisfied.",
+        "Correct the name or the version in requirements.txt.",
+        "2  ERROR: No matching distribution found for six==99.99",
+        "   0/3 nodes are available",
+        "Building: Step 8 of 52 · pip install -r requirements.txt",
+        f"Try: {REMEDY}",
+        "The launch failed after 1 min 23 s.",
+    ]
+    lines = [line.rstrip() for line in shown(100, *LOG, FAILED, remedy=REMEDY)]
+    assert lines[-len(said) :] == said
+    # Nothing is said twice, and there is no bar of what has failed.
+    assert not [line for line in lines if "%" in line or line.startswith("Failed")]
     out = io.StringIO()
-    with PlainDisplay(out) as display:
-        display.show(FAILED)
-    assert out.getvalue().splitlines()[-1] == last
-    assert out.getvalue().count("The build failed.") == 1
+    with PlainDisplay(out, remedy=lambda _: REMEDY) as display:
+        for one in [*LOG, FAILED]:
+            display.show(one)
+    plain = [line.rstrip() for line in out.getvalue().splitlines()]
+    assert plain[-len(said) :] == said
+    assert len(set(plain)) == len(plain)
+    assert "== Failed" not in out.getvalue()
+
+
+def test_the_command_that_helps_is_in_one_line_of_a_narrow_terminal() -> None:
+    lines = shown(20, *LOG, FAILED, remedy=REMEDY)
+    assert f"Try: {REMEDY}" in lines
+    assert max(cell_len(line) for line in lines if line != f"Try: {REMEDY}") <= 20
+
+
+def test_a_cancelled_launch_says_so_once() -> None:
+    cancelled = event(Phase.CANCELLED, "Cancelled.\n", reason="cancelled")
+    assert shown(80, RUNNING, cancelled)[-1] == "The launch was cancelled after 1 min 23 s."
+    assert "Cancelled." not in shown(80, RUNNING, cancelled)
+    abandoned = event(
+        Phase.CANCELLED, "Cancelled, because nobody was watching.\n", reason="abandoned"
+    )
+    assert "Cancelled, because nobody was watching." in shown(80, RUNNING, abandoned)
 
 
 def test_nothing_is_left_of_what_precedes_the_first_event() -> None:

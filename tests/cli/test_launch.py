@@ -149,7 +149,7 @@ def test_on_a_server_in_plain_text(launch: Launch, server: Server) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     labels = [line.split()[1] for line in lines if line.startswith("== ")]
-    assert labels == ["Waiting", "Fetching", "Building", "Built", "Launching", "Ready", "Where"]
+    assert labels == ["Checking", "Fetching", "Building", "Built", "Launching", "Ready", "Where"]
     summary = lines[lines.index(next(line for line in lines if line.startswith("== Where"))) :]
     assert any(re.fullmatch(r"Building: \d+(\.\d)? s", line) for line in summary)
     assert "Looking up main of file://" in done.stdout
@@ -224,15 +224,18 @@ def test_a_failure_in_plain_text(launch: Launch, server: Server) -> None:
     bad = make(server, "bad-plain", {"requirements.txt": "six==99.99\n"})
     done = launch(bad, "--server", server.url)
     assert (done.returncode, done.stderr) == (1, "")
-    assert "== Failed" in done.stdout
-    *_, log, ending = sentences(done.stdout)
-    how, reason = ending.split(". ", 1)
-    assert re.fullmatch(r"The launch failed after \d+ s", how)
-    assert reason == (
-        "The requirement six==99.99 cannot be satisfied. Correct the name or the version in "
-        "requirements.txt."
-    )
-    assert log.startswith(f"The log of the build is kept at {server.url}builds/")
+    assert "== Failed" not in done.stdout
+    lines = done.stdout.splitlines()
+    log = next(at for at, line in enumerate(lines) if line.startswith("The log of the build"))
+    assert lines[log].startswith(f"The log of the build is kept at {server.url}builds/")
+    why, what, *evidence, where, command, ending = lines[log + 1 :]
+    assert why == "The requirement six==99.99 cannot be satisfied."
+    assert what == "Correct the name or the version in requirements.txt."
+    assert evidence
+    assert all(re.match(r" *\d+  \S", line) for line in evidence)
+    assert where.startswith("Building: ")
+    assert command.startswith("Try: ${EDITOR:-vi} ")
+    assert re.fullmatch(r"The launch failed after \d+ s\.", ending)
 
 
 # -- no server
@@ -364,7 +367,8 @@ def test_a_failure_in_a_terminal(env: dict[str, str], server: Server) -> None:
     text = in_words(written)
     assert code == 1
     assert "Correct the name or the version in requirements.txt" in " ".join(text.split())
-    assert re.search(r"Failed\s", text)
+    assert not re.search(r"Failed\s", text)
+    assert re.search(r"The launch failed after \d+ s\.\s*$", text)
     assert "100%" not in text
     assert "Traceback" not in text
 

@@ -28,19 +28,24 @@ def event(at: float, phase: str, step: Step | None = None, **fields: Any) -> Eve
         step_total=step.total,
         step_digest=step.digest,
         step_cached=step.cached,
+        step_command=step.command,
         **fields,
     )
 
 
 BUILD = [
     event(0, "waiting", Step("resolving", "Looking up HEAD")),
+    event(0.5, "waiting", Step("queued", "Number 1 in the queue", index=1, total=1)),
     event(1, "fetching", Step("cloning", "Cloning the repository")),
     event(3, "building", Step("detected", "Building with Python")),
     *[
         event(4 + n / 10, "building", numbered(n, 20, cached=True, digest=f"{n}"))
         for n in range(1, 9)
     ],
-    *[event(5 + n, "building", numbered(n, 20, digest=f"{n}")) for n in range(9, 21)],
+    *[
+        event(5 + n, "building", numbered(n, 20, digest=f"{n}", command="pip\x1b[2J install"))
+        for n in range(9, 21)
+    ],
     event(125, "built"),
     event(125, "launching", Step("requested", "Requesting a server")),
     event(126, "launching", Step("pulling", "\x1b[31mPulling the image")),
@@ -57,13 +62,14 @@ def seen(events: list[Event]) -> list[Row]:
 
 def test_phases_with_their_longest_steps_and_what_was_cached() -> None:
     assert seen(BUILD) == [
-        Row("Waiting", 1.0),
+        Row("Checking", 0.5),
+        Row("Queued", 0.5),
         Row("Fetching", 2.0),
         Row("Building", 122.0),
         Row("Building with Python", pytest.approx(1.1), is_step=True),
         Row("8 cached steps", pytest.approx(9.9), is_step=True),
-        Row("Step 9 of 20", 1.0, is_step=True),
-        Row("Step 20 of 20", 100.0, is_step=True),
+        Row("Step 9 of 20 · pip install", 1.0, is_step=True),
+        Row("Step 20 of 20 · pip install", 100.0, is_step=True),
         Row("Launching", 11.0),
         # Labels may come from an untrusted server.
         Row("Pulling the image", 10.0, is_step=True),
@@ -76,7 +82,7 @@ def test_a_log_is_not_kept() -> None:
     for one in [event(0, "waiting"), *lines, event(3, "ready")]:
         recorder.add(one)
     assert len(recorder._events) == 3
-    assert summarize(recorder.trace()) == [Row("Waiting", 1.0), Row("Building", 2.0)]
+    assert summarize(recorder.trace()) == [Row("Checking", 1.0), Row("Building", 2.0)]
 
 
 def test_nothing_is_said_of_nothing() -> None:
@@ -87,10 +93,11 @@ def test_nothing_is_said_of_nothing() -> None:
 
 def test_plain_lines_where_there_is_no_terminal() -> None:
     out = io.StringIO()
-    print_rows(seen(BUILD[:3] + BUILD[-4:]), out=out)
+    print_rows(seen(BUILD[:4] + BUILD[-4:]), out=out)
     assert out.getvalue() == (
         "== Where the time went (2 min 16 s)\n"
-        "Waiting: 1.0 s\n"
+        "Checking: 0.5 s\n"
+        "Queued: 0.5 s\n"
         "Fetching: 2.0 s\n"
         "Building: 2 min 2 s\n"
         "Launching: 11 s\n"
@@ -121,13 +128,13 @@ def test_bars_fit_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) ->
     text = shown(monkeypatch, columns, NO_COLOR="1")
     lines = re.sub(r"\x1b\[[\d;]*m", "", text).splitlines()
     assert lines[0] == "Where the time went (2 min 16 s)"
-    assert len(lines) == 10
+    assert len(lines) == 11
     assert max(map(len, lines)) <= columns
     bars = {
         line.split()[0]: line.count("━") + line.count("╸") for line in lines[1:] if line[0] != " "
     }
-    assert bars["Building"] > bars["Launching"] >= bars["Waiting"] == 0
-    assert lines[3].rstrip().endswith("2 min 2 s")
+    assert bars["Building"] > bars["Launching"] >= bars["Checking"] == 0
+    assert lines[4].rstrip().endswith("2 min 2 s")
 
 
 def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:

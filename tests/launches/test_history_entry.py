@@ -163,6 +163,17 @@ async def test_one_that_was_cancelled_before_it_did_anything(stage: Played) -> N
 
 
 @played
+async def test_what_steps_did_is_not_kept(stage: Played) -> None:
+    launch = await stage.start()
+    line = '{"phase": "building", "message": "Step 1/2 : RUN pip install six\\n"}'
+    stage.builder.put(Record("repo2docker", line))
+    stage.builder.put(failure("build-failed"))
+    past = await stage.past(launch)
+    assert [span.command for span in launch.spans() if span.index] == ["pip install six"]
+    assert [span.command for span in past.spans if span.index] == [""]
+
+
+@played
 async def test_what_runs_when_the_server_stops_is_kept_too(stage: Played) -> None:
     await stage.start()
     await stage.manager.close()

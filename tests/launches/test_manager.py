@@ -13,7 +13,7 @@ import pytest
 from binderprogress.backends.base import BuildResult, Record, ResolvedSpec
 from binderprogress.backends.jupyterhub.launcher import HubLauncher
 from binderprogress.backends.local.builder import LocalBuilder
-from binderprogress.core.phases import Phase
+from binderprogress.core.phases import UNPUSHED, Phase
 from binderprogress.core.specs import Spec
 from binderprogress.errors import NotFoundError, ServerStoppingError, TooManyRequestsError
 from binderprogress.launches import Caller, Launch, LaunchManager, event_writer
@@ -70,6 +70,8 @@ async def test_a_build_and_a_hub_that_is_not_there(make_manager: Make, shared: P
     launch = await start(manager, local(shared / "small"))
     events = await events_of(launch)
     assert keys(events) == list(range(1, len(events) + 1))
+    assert events[0].phases == list(UNPUSHED)
+    assert not any(event.phases for event in events[1:])
     order = list(Phase)
     phases = [order.index(event.phase) for event in events]
     assert phases == sorted(phases)

@@ -34,7 +34,7 @@ from binderprogress.channels.base import ChannelStore
 from binderprogress.channels.memory import MemoryChannelStore
 from binderprogress.core.log.reader import Record
 from binderprogress.core.log.reasons import failure
-from binderprogress.core.phases import Phase
+from binderprogress.core.phases import UNPUSHED, Phase
 from binderprogress.core.specs import Spec
 from binderprogress.errors import LaunchFailedError
 from binderprogress.launches import LaunchManager
@@ -75,7 +75,8 @@ class PlayedBuilder(_Played):
             Phase.FETCHING: 2.0,
             Phase.BUILDING: 20.0,
             Phase.LAUNCHING: 5.0,
-        }
+        },
+        phases=UNPUSHED,
     )
 
     async def resolve(self, spec: Spec) -> ResolvedSpec:

@@ -52,6 +52,9 @@ async def test_a_build_ends_without_a_server(
         assert feed.waiting == 0
     phases = list(dict.fromkeys(event["phase"] for event in events))
     assert phases == ["waiting", "fetching", "building", "built", "ready"]
+    # Nothing is pushed here, and no server is started.
+    assert events[0]["phases"] == phases
+    assert all("phases" not in event for event in events[1:])
     last = events[-1]
     assert last["message"] == "Done! Image built\n"
     assert last["imageName"].startswith("/")

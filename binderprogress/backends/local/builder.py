@@ -16,7 +16,7 @@ from platformdirs import user_cache_path
 from traitlets import Enum, Integer, List, Unicode, default
 
 from ...core.log.reader import Record
-from ...core.phases import Phase
+from ...core.phases import UNPUSHED, Phase
 from ...core.printable import plain
 from ...errors import LaunchFailedError
 from ..base import (
@@ -63,6 +63,7 @@ class LocalBuilder(GitResolver):
                 Phase.BUILDING: 10.0,
                 Phase.LAUNCHING: 3.0,
             },
+            phases=UNPUSHED,
             # In a new environment, Python first compiles the modules that it imports.
             first_start=1.7,
             runs_on_host=True,

@@ -17,7 +17,7 @@ from ..._share import share_path
 from ..._temporary import OwnedFolder
 from ...core.log.reader import Record
 from ...core.log.reasons import failure
-from ...core.phases import Phase
+from ...core.phases import COURSE, UNPUSHED, Phase
 from ...core.timing.estimator import TYPICAL
 from ..base import (
     PLAIN_CODEC,
@@ -93,7 +93,10 @@ class Repo2dockerBuilder(GitResolver):
             Phase.LAUNCHING: 3.0,
         }
         return BackendProfile(
-            typical=TYPICAL if self.push else typical, reads_private=self.credentials, finds=True
+            typical=TYPICAL if self.push else typical,
+            phases=COURSE if self.push else UNPUSHED,
+            reads_private=self.credentials,
+            finds=True,
         )
 
     async def check(self) -> dict[str, Any]:

@@ -198,7 +198,7 @@ def chrome(trace: Trace) -> dict[str, Any]:
         events.append(_slice(_PHASES, phase, phase, members[0], members[-1], args))
     for span in trace.spans:
         args = {"phase": span.phase, "kind": span.kind, "cached": span.cached}
-        name = span.label or span.kind
+        name = " · ".join(filter(None, [span.label or span.kind, span.command]))
         events.append(_slice(_STEPS, name, span.kind, span, span, args))
     return {
         "traceEvents": events,

@@ -75,6 +75,11 @@ class StepChange(msgspec.Struct, frozen=True):
         return self.new_step.cached
 
     @property
+    def step_command(self) -> str:
+        """As the event's."""
+        return self.new_step.command
+
+    @property
     def terminal(self) -> bool:
         """Whether this ends its launch."""
         return self.phase in TERMINAL
@@ -100,6 +105,8 @@ class Span(msgspec.Struct, frozen=True, omit_defaults=True):
         Whether the result of the step was cached.
     attempt : int
         Number of the attempt to start a server.
+    command : str
+        What a numbered step does, shortened. The owner of the repository wrote it.
     """
 
     phase: Phase
@@ -112,6 +119,7 @@ class Span(msgspec.Struct, frozen=True, omit_defaults=True):
     digest: str = ""
     cached: bool = False
     attempt: int = 1
+    command: str = ""
 
     @property
     def seconds(self) -> float:
@@ -233,6 +241,7 @@ def spans(events: Iterable[Event | StepChange], *, began: float) -> list[Span]:
                 digest=event.step_digest,
                 cached=event.step_cached,
                 attempt=event.attempt,
+                command=event.step_command,
             )
         )
     return result

@@ -24,7 +24,7 @@ from ...backends.base import BackendProfile, BuildItems, BuildResult, Environmen
 from ...backends.codec import Codec, decode
 from ...core.log.diagnosis import diagnose
 from ...core.log.reader import Record
-from ...core.phases import Phase
+from ...core.phases import COURSE, UNPUSHED, Phase
 from ...core.timing.estimator import TYPICAL
 from ...errors import LaunchFailedError
 from .build_watch import BuildWatch
@@ -92,10 +92,14 @@ class BinderHubBuilder(LoggingConfigurable):
     def profile(self) -> BackendProfile:
         """The profile of builds. Without a registry, nothing is pushed."""
         typical = dict(TYPICAL)
+        phases = COURSE
         if not self._settings["use_registry"]:
+            phases = UNPUSHED
             del typical[Phase.PUSHING]
         # BinderHub's repo providers may have tokens for private repositories.
-        return BackendProfile(typical=typical, reads_private=True, builds_go_on=True, finds=True)
+        return BackendProfile(
+            typical=typical, phases=phases, reads_private=True, builds_go_on=True, finds=True
+        )
 
     def provider(self, prefix: str, text: str) -> Any:
         """Return BinderHub's repo provider for a spec.

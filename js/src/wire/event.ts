@@ -38,6 +38,10 @@ export interface LaunchEvent {
    */
   progress: number;
   /**
+   * On the first event: the phases that this launch can have until it is ready, in their order. Without it, they may be any.
+   */
+  phases?: Phase[];
+  /**
    * A line of the log, as the source wrote it: plain text with ANSI colours, ending in a line feed, or in a carriage return if the next line overwrites it.
    */
   message?: string;

@@ -108,6 +108,7 @@ def event(at: float, phase: str, step: Step | None = None, **fields: Any) -> Eve
         step_index=step.index,
         step_total=step.total,
         step_cached=step.cached,
+        step_command=step.command,
         **fields,
     )
 
@@ -118,7 +119,7 @@ KUBERNETES = [
     event(1, "waiting", QUEUED),
     event(4, "fetching", Step("cloning", "Cloning the repository")),
     event(6, "building"),
-    event(7, "building", numbered(1, 2, cached=True)),
+    event(7, "building", numbered(1, 2, cached=True, command="pip install six")),
     event(7.25, "building", numbered(2, 2)),
     event(17, "pushing", Step("pushing", "Pushing the image")),
     event(20, "built"),
@@ -220,7 +221,7 @@ def test_a_trace_for_perfetto_fits_its_format() -> None:
         "launching",
     ]
     assert (phases[2]["ts"], phases[2]["dur"]) == (6_000_000, 11_000_000)
-    assert drawn[5]["name"] == "Step 1 of 2"
+    assert drawn[5]["name"] == "Step 1 of 2 · pip install six"
     assert drawn[5]["args"] == {"phase": "building", "kind": "build", "cached": True}
     assert drawn[4]["name"] == "build", "a phase that has not named a step"
     for row in (phases, drawn):
