@@ -92,7 +92,7 @@ def test_a_failure_is_recognised_in_the_browser(page: Page, launching: Launching
 
 def test_in_another_language_too(page: Page, launching: Launching) -> None:
     with launching('autostart lang="de"', stream="badbuild"):
-        outcome = page.locator("[part=outcome-message]")
+        outcome = page.locator("[part~=outcome-message]")
         expect(outcome).to_contain_text("six==99.99")
         assert "cannot" not in (outcome.text_content() or "")
 
@@ -139,7 +139,7 @@ def test_to_cancel_is_to_leave_it(page: Page, launching: Launching) -> None:
     with launching(pace=0.05) as hub:
         expect(page.locator("[data-step=building]")).to_have_attribute("data-state", "current")
         page.get_by_role("button", name="Cancel").click()
-        expect(page.locator("[part=phase]")).to_have_text("Cancelled")
+        expect(page.get_by_role("button", name="Launch again")).to_be_visible()
         expect(page.locator("[part=outcome]")).to_contain_text("continues")
         assert hub.launches == 0
 

@@ -142,7 +142,7 @@ def test_it_speaks_the_persons_language(browser: Browser, play: Stage, locale: s
     shown = f"{running} | {page.evaluate(SHOWN)}"
     rtl = page.locator("[part=root]").get_attribute("dir")
     assert rtl == ("rtl" if locale.startswith("ar") else "ltr")
-    english = {"Building", "Waiting", "Log", "Cancel", "Try again", "memory", "left", "Launching"}
+    english = {"Building", "Checking", "Log", "Cancel", "Try again", "memory", "left", "Launching"}
     found = {word for word in english if re.search(rf"\b{word}\b", shown)}
     assert found == (english if locale == "en" else found & {"Log"})
     context.close()

@@ -252,22 +252,22 @@ export class BinderProgressElement extends LitElement {
     return template(frame, { ...view?.parts(), ...this.#endingParts(shown) }, words);
   }
 
+  /** Announce the end once, in full: when the part is loaded that shows it. */
   #live(outcome: Outcome | undefined): string {
-    if (this.#session.mode !== "gone" || !outcome) return this.#view.value?.state.live ?? "";
     const { words } = this.#language;
-    // Announce it once, in full.
-    const message = words.localize(outcome.message);
-    if (this.#ending.failed) return message;
-    return this.#ending.value ? `${words.say(outcome.title)}. ${message}` : "";
+    if (!outcome) return this.#view.value?.state.live ?? "";
+    if (this.#ending.failed) return words.localize(outcome.message);
+    return this.#ending.value?.spokenOutcome(outcome, words) ?? "";
   }
 
-  #endingParts(outcome: Outcome | undefined): Pick<Parts, "outcome" | "waterfall"> {
+  #endingParts(outcome: Outcome | undefined): Partial<Parts> {
     const { words } = this.#language;
-    const part = this.#ending.value;
-    if (part) return part.ending(this.#session, words);
+    const showLine = (line: number) => {
+      this.line = line;
+    };
+    const part = this.#ending.value?.ending(this.#session, words, showLine);
     // Offline, the part cannot be loaded. The message matters most.
-    const message = outcome && this.#ending.failed ? words.localize(outcome.message) : nothing;
-    return { outcome: message, waterfall: nothing };
+    return part ?? { outcome: outcome && this.#ending.failed ? words.localize(outcome.message) : nothing };
   }
 
   #fire<K extends keyof BinderProgressEventMap>(

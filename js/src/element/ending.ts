@@ -7,17 +7,20 @@ import more from "../i18n/catalogs/more/en.json";
 import styles from "./ending.css?inline";
 import { copyText } from "../log/text";
 import { buildLogUrl } from "../session/build-log";
-import { editUrl } from "../session/edit-url";
-import { phaseLabel } from "../session/phases";
+import { evidenceLines } from "../session/evidence";
+import { phaseLabel, phaseName } from "../session/phases";
 import { type Outcome, outcomeOf } from "../session/outcome";
+import { outcomeText, spokenOutcome } from "../session/outcome-text";
+import { type Remedy, remedyOf } from "../session/remedy";
 import type { LaunchSession } from "../session/session";
 import type { LaunchTranscript } from "../session/transcript";
+import { lineHref } from "./log-names";
 import { stepText } from "./view-state";
 import type { Parts } from "./template";
 import type { LaunchEvent } from "../wire/event";
-import { shortDuration } from "../i18n/times";
+import { duration, shortDuration } from "../i18n/times";
 import { waterfallRows } from "../session/waterfall";
-import { addEnglish, type LocalizedText, type Words } from "../i18n/words";
+import { addEnglish, type Words } from "../i18n/words";
 
 addEnglish(more);
 
@@ -25,69 +28,54 @@ addEnglish(more);
 export const sheet = new CSSStyleSheet();
 sheet.replaceSync(styles);
 
-/** Return the parts. A part without content is empty. */
+/** Where the time of a failure went matters only if it took longer, in seconds. */
+const MIN_FAILURE = 1;
+
+export { spokenOutcome };
+
+/**
+ * Return the parts. A part without content is empty.
+ *
+ * @param showLine - opens the log at a line, counted from 1
+ */
 export function ending(
   session: LaunchSession,
   words: Words,
-): Pick<Parts, "outcome" | "waterfall"> {
+  showLine: (line: number) => void,
+): Pick<Parts, "outcome" | "remedy" | "waterfall"> {
   const { mode, model, transcript } = session;
-  const outcome = session.outcome ?? (mode === "running" ? problemOf(model.event) : undefined);
+  const problem = mode === "running" ? problemOf(model.event) : undefined;
+  const outcome = session.outcome ?? problem;
   const hasEnded = mode === "ready" || mode === "failed" || mode === "cancelled";
   return {
-    outcome: outcome ? outcomeSection(outcome, session, words) : nothing,
-    waterfall: hasEnded && transcript ? waterfall(transcript, session.launchUrl, words) : nothing,
+    outcome: outcome ? outcomeSection(outcome, session, words, showLine) : nothing,
+    remedy: outcome && !problem ? remedies(outcome, session, words) : nothing,
+    waterfall: hasEnded && transcript ? waterfall(transcript, mode === "ready", session.launchUrl, words) : nothing,
   };
 }
 
-function outcomeSection(outcome: Outcome, session: LaunchSession, words: Words): TemplateResult {
-  const { spec } = session;
-  const { title, message, advice, evidence, event } = outcome;
-  const { fault, file = "", line, subject = "" } = event ?? {};
-  const edit = fault === "repository" && file ? editUrl(spec, file, line) : "";
-  const isGeneral = isEnglishOf(message, words);
-  const { key = "" } = message;
-  // A rule's own sentence is more specific than the translation of its reason: show both.
-  const messageText = isGeneral
-    ? words.localize(message)
-    : words.localize({ ...message, key: key.replace(/\.named$/, "") });
-  const hasOriginal = !isGeneral && message.text && message.text !== messageText;
-  const general = { ...advice, values: { file, subject } };
+function outcomeSection(
+  outcome: Outcome,
+  session: LaunchSession,
+  words: Words,
+  showLine: (line: number) => void,
+): TemplateResult {
+  const { event, evidence } = outcome;
+  const { heading, message, original, advice } = outcomeText(outcome, words);
   const log = session.mode === "failed" ? buildLogUrl(session) : undefined;
-  const adviceText = isEnglishOf(general, words) ? words.localize(general) : advice.text;
-  return html`<section class="outcome ${event?.retry === false ? "final" : ""}" part="outcome">
-    <h2 part="outcome-title">${words.say(title)}</h2>
-    ${messageText ? html`<p part="outcome-message" dir="auto">${messageText}</p>` : nothing}
-    ${hasOriginal ? html`<p class="original" lang="en" dir="ltr">${message.text}</p>` : nothing}
-    ${adviceText ? html`<p class="advice" part="advice" dir="auto">${adviceText}</p>` : nothing}
+  const where = event && !event.problem ? whereItEnded(session, words) : "";
+  return html`<section
+    class="outcome"
+    part="outcome"
+    data-remedy=${remedyOf(outcome, session).kind}
+  >
+    <h2 part="outcome-title ${message ? "" : "outcome-message"}" dir="auto">${heading}</h2>
+    ${message ? html`<p part="outcome-message" dir="auto">${message}</p>` : nothing}
+    ${original ? html`<p class="original" lang="en" dir="ltr">${original}</p>` : nothing}
+    ${advice ? html`<p class="advice" part="advice" dir="auto">${advice}</p>` : nothing}
     ${event?.problem ? html`<p part="trying">${words.say("problem.trying")}</p>` : nothing}
-    ${
-      evidence.length
-        ? html`<pre
-            class="evidence"
-            part="evidence"
-            dir="ltr"
-            tabindex="0"
-            role="region"
-            aria-label=${words.say("evidence")}
-          >${evidence.join("\n")}</pre>`
-        : nothing
-    }
-    ${
-      edit
-        ? html`<p><a class="button primary" part="button edit" href=${edit} target="_blank" rel="noopener"
-            >${words.say("edit", { file })}</a></p>`
-        : nothing
-    }
-    ${
-      fault === "server"
-        ? html`<p><button
-            class="button"
-            part="button report"
-            type="button"
-            @click=${(event: Event) => void copyReport(event, outcome, spec, words)}
-          >${words.say("report")}</button></p>`
-        : nothing
-    }
+    ${evidence.length ? evidenceList(evidence, session, words, showLine) : nothing}
+    ${where ? html`<p class="where" part="where" dir="auto">${where}</p>` : nothing}
     ${
       log
         ? html`<p><a part="log-link" href=${log} target="_blank" rel="noopener">${words.say("log.link.hint")}</a></p>`
@@ -96,17 +84,90 @@ function outcomeSection(outcome: Outcome, session: LaunchSession, words: Words):
   </section>`;
 }
 
+/** The lines that show why. Their numbers open the log where they are. */
+function evidenceList(
+  evidence: readonly string[],
+  session: LaunchSession,
+  words: Words,
+  showLine: (line: number) => void,
+): TemplateResult {
+  const { transcript } = session;
+  const lines = transcript ? evidenceLines(transcript.log, evidence) : [];
+  const opened = (event: MouseEvent, line: number) => {
+    // The browser opens a new tab or window.
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    showLine(line);
+  };
+  return html`<ol
+    class="evidence"
+    part="evidence"
+    dir="ltr"
+    tabindex="0"
+    aria-label=${words.say("evidence")}
+  >${evidence.map((text, index) => {
+    const line = (lines[index] ?? -1) + 1;
+    return html`<li>${
+      line
+        ? html`<a
+            href=${lineHref(session, line)}
+            aria-label=${words.say("log.line", { number: String(line) })}
+            @click=${(event: MouseEvent) => opened(event, line)}
+          >${line}</a>`
+        : nothing
+    }<span>${text}</span></li>`;
+  })}</ol>`;
+}
+
+/** Which phase and step a launch had reached, and after which time. */
+function whereItEnded({ model, transcript }: LaunchSession, words: Words): string {
+  const last = transcript?.timeline.entries.findLast(({ phase }) => phase !== "failed" && phase !== "cancelled");
+  if (!last) return "";
+  const phase = phaseLabel(phaseName(last.phase, last.step_key), words);
+  const step = stepText(last, words);
+  const place = step ? words.say("bar.words", { phase, step }) : phase;
+  const seconds = model.elapsed(0);
+  if (seconds < MIN_FAILURE) return place;
+  return `${place} · ${words.say("elapsed.after", { time: duration(words, seconds) })}`;
+}
+
+/** The main action, and what an administrator needs. */
+function remedies(outcome: Outcome, session: LaunchSession, words: Words): TemplateResult {
+  const { event } = outcome;
+  const remedy = remedyOf(outcome, session);
+  const isReport = remedy.kind === "report";
+  return html`${
+    remedy.url
+      ? html`<a
+          class="button primary"
+          part="button ${remedy.kind}"
+          href=${remedy.url}
+          target=${remedy.kind === "address" ? nothing : "_blank"}
+          rel="noopener"
+        >${remedyLabel(remedy, event, words)}</a>`
+      : nothing
+  }${
+    isReport || event?.fault === "server"
+      ? html`<button
+          class="button ${isReport ? "primary" : ""}"
+          part="button report"
+          type="button"
+          @click=${(click: Event) => void copyReport(click, outcome, session.spec, words)}
+        >${words.say("report")}</button>`
+      : nothing
+  }`;
+}
+
+function remedyLabel({ kind }: Remedy, event: LaunchEvent | undefined, words: Words): string {
+  if (kind === "edit") return words.say("edit", { file: event?.file ?? "" });
+  return words.say(kind === "address" ? "edit.address" : "open.repository");
+}
+
 /** What keeps a server from starting, while the Hub still tries. */
 function problemOf(event: LaunchEvent | undefined): Outcome | undefined {
   return event?.problem
     ? { ...outcomeOf({ ...event, message: event.problem }), title: "problem" }
     : undefined;
-}
-
-/** Whether a text is the English one with its key, so that its translation says the same. */
-function isEnglishOf({ key = "", text, values = {} }: LocalizedText, words: Words): boolean {
-  const english = words.english(key).replace(/\{(\w+)\}/g, (_, name: string) => values[name] ?? "");
-  return text === undefined || !words.has(key) || text === english;
 }
 
 /** Copy what an administrator needs to know, and say so on the button. */
@@ -126,11 +187,14 @@ async function copyReport(
 /** @param launchUrl - the launch's address; empty on a plain BinderHub */
 function waterfall(
   { timeline }: LaunchTranscript,
+  isReady: boolean,
   launchUrl: string,
   words: Words,
 ): TemplateResult | typeof nothing {
   const { rows, total } = waterfallRows(timeline);
-  if (!rows.length) return nothing;
+  const phases = rows.filter(({ step }) => !step).length;
+  const saysSomething = isReady || (total >= MIN_FAILURE && phases > 1);
+  if (!rows.length || !saysSomething) return nothing;
   const share = (seconds: number) => `${((100 * seconds) / total).toFixed(2)}%`;
   // The explicit roles are the elements' own. On narrow pages, the layout removes them.
   const table = html`<table class="waterfall" part="waterfall" role="table">

@@ -4,7 +4,7 @@
 import { shortDuration } from "../i18n/times";
 import type { Words } from "../i18n/words";
 import type { LogSection } from "../log/folds";
-import { phaseLabel } from "../session/phases";
+import { phaseLabel, phaseName } from "../session/phases";
 import { type Section, sectionsOf } from "../session/sections";
 import type { LaunchSession } from "../session/session";
 import type { TimelineEntry } from "../session/timeline";
@@ -64,7 +64,7 @@ function inWords(section: Section, words: Words): LogSection {
   const { entry, start, end, state } = section;
   const took = tookText(section, words);
   const result = took && state !== "done" ? `${words.say(`state.${state}`)} · ${took}` : took;
-  return { start, end, label: stepText(entry, words) || phaseLabel(entry.phase, words), took, result, state };
+  return { start, end, label: stepText(entry, words) || phaseLabel(phaseName(entry.phase, entry.step_key), words), took, result, state };
 }
 
 function tookText({ duration: seconds }: Section, words: Words): string {

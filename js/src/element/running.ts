@@ -3,7 +3,7 @@
  */
 import { html, nothing, type TemplateResult } from "lit";
 import more from "../i18n/catalogs/more/en.json";
-import { phaseLabel, SHOWN_PHASES } from "../session/phases";
+import { phaseLabel, SHOWN_PHASES, type ShownPhase } from "../session/phases";
 import styles from "./running.css?inline";
 // For the session, which needs it when the server is ready.
 import "./jupyter-server-url";
@@ -57,13 +57,28 @@ export function panel(state: ViewState, words: Words): TemplateResult {
       <span part="elapsed">${state.elapsed}</span>
       <span class="left" part="left">${state.left}</span>
     </p>
-    <ol class="steps" part="steps" aria-label=${words.say("phases")}>${SHOWN_PHASES.map((phase) => {
-      const phaseState = state.phases[phase] ?? "upcoming";
-      return html`<li data-step=${phase} data-state=${phaseState} aria-current=${
-        phaseState === "current" ? "step" : nothing
-      }><span class="dot" aria-hidden="true"></span><span class="label">${phaseLabel(phase, words)}</span><span class="state">${words.say(`state.${phaseState}`)}</span></li>`;
-    })}</ol>
+    ${phaseRow(state, words)}
   </section>`;
+}
+
+/** The row of phases. Which a launch can have is known from its first event; before, they are hidden. */
+function phaseRow({ label, phases }: ViewState, words: Words): TemplateResult {
+  const isKnown = Object.keys(phases).length > 0;
+  const shown: readonly ShownPhase[] = SHOWN_PHASES.filter((phase) => phase in phases || !isKnown);
+  return html`<ol
+    class="steps"
+    part="steps"
+    aria-label=${words.say("phases")}
+    data-known=${isKnown}
+  >${shown.map((phase) => {
+    const state = phases[phase] ?? "upcoming";
+    const isCurrent = state === "current";
+    return html`<li data-step=${phase} data-state=${state} aria-current=${
+      isCurrent ? "step" : nothing
+    }><span class="dot" aria-hidden="true"></span><span class="label">${
+      isCurrent ? label : phaseLabel(phase, words)
+    }</span><span class="state">${words.say(`state.${state}`)}</span></li>`;
+  })}</ol>`;
 }
 
 /** The buttons of a running or ready launch. */

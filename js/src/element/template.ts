@@ -23,6 +23,8 @@ export interface Frame {
 export interface Parts {
   panel?: unknown;
   outcome?: unknown;
+  /** What can help, beside launching again. */
+  remedy?: unknown;
   buttons?: unknown;
   waterfall?: unknown;
   log?: unknown;
@@ -47,6 +49,7 @@ export function template(frame: Frame, parts: Parts, words: Words): TemplateResu
         @click=${start}
       >${words.say("launch")}</button>
       <bdi class="offered" part="spec" aria-hidden="true" ?hidden=${!isIdle}>${spec}</bdi>
+      ${parts.remedy}
       <button
         id="again"
         class="button primary"

@@ -2,7 +2,7 @@
  * The texts and numbers that are displayed for a launch. No DOM.
  */
 import type { LaunchEvent } from "../wire/event";
-import { phaseLabel, type PhaseState, type ShownPhase } from "../session/phases";
+import { phaseLabel, phaseName, type PhaseState, type ShownPhase } from "../session/phases";
 import { isTerminal } from "../session/progress";
 import type { LaunchSession, Mode } from "../session/session";
 import { countText, duration, percentText, timeLeft } from "../i18n/times";
@@ -22,6 +22,7 @@ export interface ViewState {
   left: string;
   /** That the connection is lost, in words; empty if it is not. */
   lost: string;
+  /** The phases that the launch can have; empty before the first event. */
   phases: Partial<Record<ShownPhase, PhaseState>>;
   cancelling: boolean;
   /** Whether the user wants to be notified; undefined if notifications are not available. */
@@ -42,7 +43,7 @@ export function viewState(
   time: number,
   words: Words,
   notify?: boolean,
-): ViewState {
+): Omit<ViewState, "live"> {
   const { mode, model, cancelling, transcript } = session;
   const event = model.event;
   const percent = event ? Math.floor(model.at(time)) : undefined;
@@ -72,7 +73,6 @@ export function viewState(
     notify,
     url: session.url,
     lines: countText(words, "log.lines", transcript?.log.end ?? 0),
-    live: event?.problem ? `${label}. ${words.say("problem")}` : event ? label : "",
   };
 }
 
@@ -112,5 +112,6 @@ function labelOf({ mode, model, cancelling }: LaunchSession, words: Words): stri
   if (mode === "gone" || mode === "idle") return words.say("phase.idle");
   if (!model.event) return words.say("phase.connecting");
   if (cancelling && !isTerminal(model.event)) return words.say("phase.cancelling");
-  return phaseLabel(model.event.phase, words);
+  const { phase, step_key } = model.event;
+  return phaseLabel(phaseName(phase, step_key), words);
 }

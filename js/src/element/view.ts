@@ -2,6 +2,7 @@
  * Shows a launch: panel, buttons, log and browser tab. Loaded when a launch starts.
  */
 import { nothing } from "lit";
+import { Announcer } from "./announcer";
 import { Bar } from "./bar";
 import { lineHref, lineRange, logName, logSections } from "./log-names";
 import { percentText } from "../i18n/times";
@@ -40,6 +41,7 @@ export class LaunchView {
   readonly #host: ViewHost;
   readonly #reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
   readonly #bar: Bar;
+  readonly #announcer = new Announcer();
   /** When the connection was lost, or the storage, in seconds since 1970. */
   #lostAt: number | undefined;
   readonly #notifier: Notifier;
@@ -92,7 +94,8 @@ export class LaunchView {
     const words = this.#host.words();
     // What the server does meanwhile is not known.
     this.#lostAt = session.lost || isWaiting(session) ? (this.#lostAt ?? time) : undefined;
-    this.state = viewState(session, this.#lostAt ?? time, words, this.#notifier.wanted);
+    const state = viewState(session, this.#lostAt ?? time, words, this.#notifier.wanted);
+    this.state = { ...state, live: this.#announcer.text(session, state, words, time) };
     if (this.#reducedMotion.matches) this.#bar.set(this.state.percent ?? 0);
     if (this.#host.showsInTab()) {
       this.#tab.want();
@@ -130,9 +133,12 @@ export class LaunchView {
       notify: () => void this.#notifier.toggle(),
       logToggled: () => this.#showLog(),
     };
-    if (this.state.mode === "gone") return { panel: nothing, buttons: nothing, log: nothing };
+    const { mode } = this.state;
+    if (mode === "gone") return { panel: nothing, buttons: nothing, log: nothing };
+    // A bar that stands still says nothing: the reason takes its place.
+    const hasPanel = mode !== "failed" && mode !== "cancelled";
     return {
-      panel: panel(this.state, words),
+      panel: hasPanel ? panel(this.state, words) : nothing,
       buttons: buttons(this.state, words, actions),
       log: log(this.state, words, actions),
     };

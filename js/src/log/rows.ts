@@ -20,6 +20,9 @@ const END_DISTANCE = 1;
 /** How often lines are drawn again in a frame, because others of them fit than was estimated. */
 const MAX_DRAWINGS = 4;
 
+/** The rows from which the box does not get higher, whatever its styles allow. */
+const MAX_BOX = 60;
+
 /** The characters that the width of a character is measured with. */
 const PROBE = "0".repeat(100);
 
@@ -257,6 +260,9 @@ export class LogRows {
   #stay(): void {
     const height = this.#index.total * this.#row;
     put(this.#space, "block-size", `${height}px`);
+    const shown = Math.min(this.#index.total, MAX_BOX) * this.#row;
+    // The box is as high as a short log.
+    if (put(this.box, "--log-height", `${shown}px`)) this.#height = this.box.clientHeight;
     const bottom = Math.max(height - this.#height, 0);
     // Browsers round scroll positions.
     if (!this.follows || Math.abs(bottom - this.#top) <= 1) return;
@@ -423,8 +429,10 @@ export class LogRows {
   }
 }
 
-/** Set a property only if its value changes, which saves the browser work. */
-function put(element: HTMLElement, property: string, value: string): void {
+/** Set a property only if its value changes, which saves the browser work, and return whether it did. */
+function put(element: HTMLElement, property: string, value: string): boolean {
   const { style } = element;
-  if (style.getPropertyValue(property) !== value) style.setProperty(property, value);
+  if (style.getPropertyValue(property) === value) return false;
+  style.setProperty(property, value);
+  return true;
 }

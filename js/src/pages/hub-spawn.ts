@@ -47,7 +47,11 @@ class SpawnStream implements Reconnectable {
   constructor(options: SpawnOptions, stop: () => void) {
     this.#options = options;
     this.#stop = stop;
-    this.#launch = new BinderHubLaunch((event) => options.event(event), now());
+    // JupyterHub builds nothing.
+    this.#launch = new BinderHubLaunch(
+      (event) => options.event({ ...event, phases: ["launching", "ready"] }),
+      now(),
+    );
   }
 
   async open(signal: AbortSignal): Promise<Body> {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { editUrl } from "./edit-url";
+import { editUrl, refOf, repositoryUrl } from "./edit-url";
 
 test.each([
   ["gh/kim/demo/main", "requirements.txt", 4, "https://github.com/kim/demo/edit/main/requirements.txt#L4"],
@@ -15,6 +15,31 @@ test.each([
   ["", "a.txt", 0, ""],
 ])("%s, %s", (spec, file, line, url) => {
   expect(editUrl(spec, file, line)).toBe(url);
+});
+
+test.each([
+  ["gh/kim/demo/main", "https://github.com/kim/demo"],
+  ["gl/kim%2Fweb%2Fdemo/main", "https://gitlab.com/kim/web/demo"],
+  ["gist/kim/5720255/HEAD", "https://gist.github.com/kim/5720255"],
+  ["git/https%3A%2F%2Fgit.example.org%2Fa.git/main", "https://git.example.org/a.git"],
+  ["zenodo/10.5281/zenodo.1", "https://doi.org/10.5281/zenodo.1"],
+  ["git/file%3A%2F%2F%2Fsrv%2Fa/main", ""],
+  ["git/javascript%3Aalert(1)/main", ""],
+  ["swh/swh:1:rev:0", ""],
+  ["gh/kim", ""],
+  ["", ""],
+])("the page of %s", (spec, url) => {
+  expect(repositoryUrl(spec)).toBe(url);
+});
+
+test.each([
+  ["gh/kim/demo/fix/1", "fix/1"],
+  ["gh/kim/demo/fix%2F1", "fix/1"],
+  ["gl/kim%2Fdemo/main", "main"],
+  ["gist/kim/5720255/HEAD", ""],
+  ["zenodo/10.5281/zenodo.1", ""],
+])("the ref of %s", (spec, ref) => {
+  expect(refOf(spec)).toBe(ref);
 });
 
 test("attack: a log names a file outside the repository", () => {

@@ -1,5 +1,5 @@
 /**
- * Where a file of a repository can be edited, for hosts whose pages are known. No DOM.
+ * Where a repository is, and where its files can be edited, for hosts whose pages are known. No DOM.
  */
 
 const COMMIT = /^[0-9a-f]{40}$/;
@@ -30,6 +30,37 @@ export function editUrl(spec: string, file: string, line = 0): string {
   if (file.split("/").includes("..") || !URL.canParse(url)) return "";
   const { hostname } = new URL(url);
   return hostname === "github.com" || hostname === "gitlab.com" ? url : "";
+}
+
+/**
+ * @param spec - what was launched
+ * @returns the address of the repository's own page; empty if that is not known
+ */
+export function repositoryUrl(spec: string): string {
+  const [provider, first = "", second = "", ...rest] = spec.split("/");
+  const record = [first, second, ...rest].join("/");
+  const url =
+    provider === "gh" && second
+      ? `https://github.com/${first}/${second}`
+      : provider === "gl"
+        ? `https://gitlab.com/${decoded(first)}`
+        : provider === "gist" && second
+          ? `https://gist.github.com/${first}/${second}`
+          : provider === "git"
+            ? decoded(first)
+            : record.startsWith("10.")
+              ? `https://doi.org/${record}`
+              : "";
+  // Attack: a spec with the address of a script.
+  return /^https?:\/\//.test(url) && URL.canParse(url) ? url : "";
+}
+
+/** The branch, tag or commit of a spec; empty if it is the default branch, or a record. */
+export function refOf(spec: string): string {
+  const [provider = "", ...rest] = spec.split("/");
+  const components = { gh: 2, gl: 1, gist: 2, git: 1 }[provider];
+  const ref = components ? decoded(rest.slice(components).join("/")) : "";
+  return ref === "HEAD" ? "" : ref;
 }
 
 /** Text without percent-encoding, as it is if that is not valid. */

@@ -17,6 +17,8 @@ export interface Outcome {
   again: TextKey;
   /** The event that says who can fix it, and where. */
   event?: LaunchEvent;
+  /** The error, if there is no event. */
+  error?: unknown;
 }
 
 /** Why there is no server, as the detail of the element's event `failed`. */
@@ -89,7 +91,7 @@ export function outcomeOfError(
   server: string,
   again: TextKey,
 ): Outcome {
-  return { title, message: messageOf(error, server), advice: NOTHING, evidence: [], again };
+  return { title, message: messageOf(error, server), advice: NOTHING, evidence: [], again, error };
 }
 
 /** Whether a server is on another origin than the page. */

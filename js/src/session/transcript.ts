@@ -20,7 +20,7 @@ export class LaunchTranscript {
   /** Take the next event. */
   accept(event: LaunchEvent): void {
     this.buildId = event.build_id || this.buildId;
-    this.phases.accept(event.phase);
+    this.phases.accept(event);
     this.timeline.accept(event, this.log.end);
     this.commit ||= commitOf(event);
     if (event.message) this.log.write(event.message, event.time);

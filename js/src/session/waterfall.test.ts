@@ -17,6 +17,23 @@ function shown(made: Timeline): [string, number, number][] {
   return waterfallRows(made).rows.map(({ phase, step, start, duration }) => [step?.step ?? phase, start, duration]);
 }
 
+test("waiting in a queue has a row of its own, without its places", () => {
+  const made = new Timeline();
+  const steps = ["resolving", "queued", "queued", "looking"];
+  for (const [id, step_key] of steps.entries()) {
+    const step = `${step_key} ${id}`;
+    made.accept({ id: id + 1, phase: "waiting", time: 10 * id, elapsed: 0, progress: 0, step, step_key });
+  }
+  made.accept({ id: 9, phase: "building", time: 40, elapsed: 0, progress: 0 });
+  expect(shown(made)).toEqual([
+    ["waiting", 0, 10],
+    ["resolving 0", 0, 10],
+    ["waiting.queued", 10, 20],
+    ["waiting", 30, 10],
+    ["looking 3", 30, 10],
+  ]);
+});
+
 test("a step whose total grows is one entry", () => {
   const made = new Timeline();
   const event = { phase: "pushing", elapsed: 0, progress: 0, step_key: "pushing" } as const;

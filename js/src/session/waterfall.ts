@@ -1,7 +1,7 @@
 /**
  * The rows of the waterfall chart. No DOM.
  */
-import type { Phase } from "../wire/event";
+import { phaseName } from "./phases";
 import type { Timeline, TimelineEntry } from "./timeline";
 
 /** The maximum number of steps. The longest are shown. */
@@ -15,7 +15,8 @@ const MIN_DURATION = 0.05;
 
 /** A row: a phase, or a step within it. */
 export interface Row {
-  phase: Phase;
+  /** The name of the phase for its label. */
+  phase: string;
   /** The step; nothing in the row of the phase itself. */
   step?: TimelineEntry;
   /** Seconds since the launch began. */
@@ -31,11 +32,12 @@ export function waterfallRows({ entries, end }: Timeline): { rows: Row[]; total:
   const timed = entries.map((step, index) => {
     const start = step.start - first;
     const stop = (entries[index + 1]?.start ?? end) - first;
-    return { phase: step.phase, step, start, duration: Math.max(stop - start, 0) };
+    return { phase: phaseName(step.phase, step.step_key), step, start, duration: Math.max(stop - start, 0) };
   });
   const long = new Set(
     timed
-      .filter(({ step, duration }) => step.step && duration > total * MIN_SHARE)
+      // The places in a queue say no more than the row of the phase.
+      .filter(({ step, duration }) => step.step && step.step_key !== "queued" && duration > total * MIN_SHARE)
       .sort((a, b) => b.duration - a.duration)
       .slice(0, MAX_STEPS),
   );
