@@ -245,13 +245,14 @@ class TerminalDisplay:
         event = self._event
         if event is None:
             return Text(f"{self._sentence} …", no_wrap=True, overflow="ellipsis")
+        if event.phase in BAD_ENDS:
+            # The last lines say so.
+            return Text()
         now = time.monotonic()
         since = now - self._received
         progress = event.curve.at(since) if event.curve else event.progress
         self._progress = max(self._progress, progress)
-        color = {Phase.READY: "green", Phase.FAILED: "red", Phase.CANCELLED: "yellow"}.get(
-            event.phase, "cyan"
-        )
+        color = "green" if event.phase is Phase.READY else "cyan"
         row = Table.grid(padding=(0, 1), expand=True)
         row.add_column(width=10)
         row.add_column(ratio=1)
@@ -331,7 +332,8 @@ class _Ending:
         if event.phase not in BAD_ENDS:
             step = _step_text(event)
             phase = phase_label(event.phase, event.step_key)
-            self._where = f"{phase}: {step}" if step else phase
+            # A step may name its phase: "Checking for a cached environment".
+            self._where = step if step.startswith(phase) else f"{phase}: {step}".rstrip(": ")
             self._log.add(event.message)
         self._last = event
 

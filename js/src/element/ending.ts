@@ -15,7 +15,7 @@ import { type Remedy, remedyOf } from "../session/remedy";
 import type { LaunchSession } from "../session/session";
 import type { LaunchTranscript } from "../session/transcript";
 import { lineHref } from "./log-names";
-import { stepText } from "./view-state";
+import { placeText, stepText } from "./view-state";
 import type { Parts } from "./template";
 import type { LaunchEvent } from "../wire/event";
 import { duration, shortDuration } from "../i18n/times";
@@ -124,8 +124,7 @@ function whereItEnded({ model, transcript }: LaunchSession, words: Words): strin
   const last = transcript?.timeline.entries.findLast(({ phase }) => phase !== "failed" && phase !== "cancelled");
   if (!last) return "";
   const phase = phaseLabel(phaseName(last.phase, last.step_key), words);
-  const step = stepText(last, words);
-  const place = step ? words.say("bar.words", { phase, step }) : phase;
+  const place = placeText(phase, stepText(last, words), words);
   const seconds = model.elapsed(0);
   if (seconds < MIN_FAILURE) return place;
   return `${place} · ${words.say("elapsed.after", { time: duration(words, seconds) })}`;

@@ -54,7 +54,7 @@ export function viewState(
     : event && !isTerminal(event)
       ? stepText(event, words)
       : "";
-  const spoken = step ? words.say("bar.words", { phase: label, step }) : label;
+  const spoken = placeText(label, step, words);
   const elapsed = event && { time: duration(words, model.elapsed(time)) };
   return {
     mode,
@@ -90,6 +90,12 @@ function lostText({ heard, id, keep, lost, source }: LaunchSession, words: Words
   if (!(keptUntil > Date.now())) return text;
   const time = new Intl.DateTimeFormat(words.lang, { timeStyle: "short" }).format(keptUntil);
   return `${text} ${words.say("lost.kept", { time })}`;
+}
+
+/** A phase and its step, unless the step says both: `Checking for a cached environment`. */
+export function placeText(phase: string, step: string, words: Words): string {
+  if (!step) return phase;
+  return step.startsWith(phase) ? step : words.say("bar.words", { phase, step });
 }
 
 /** The label of a step, and what it does if the server says that. */
