@@ -16,7 +16,7 @@ from ..errors import BadRequestError, ServerUnreachableError
 from .base import FAILED, INTERRUPTED, UNREACHABLE, USAGE, run_until_stopped, stop_event
 from .check_report import Case, Report, Status, summary
 from .display import Display, PlainDisplay, QuietDisplay, TerminalDisplay
-from .repository_command import LaunchingCommand
+from .repository_command import InterruptedStartError, LaunchingCommand
 from .terminal import ascii_json
 from .times import duration
 
@@ -95,7 +95,9 @@ class CheckApp(LaunchingCommand):
         display = self._display()
         try:
             display.say("Starting")
-            async with self.serving(target.spec) as client:
+            async with self.serving(
+                target.spec, stop, lambda: print("Interrupted.", file=sys.stderr)
+            ) as client:
                 check = RepositoryCheck(
                     client,
                     self.to_start(target),
@@ -108,6 +110,8 @@ class CheckApp(LaunchingCommand):
                     on_case=self._print_case,
                 )
                 report = await _run(check, display, stop)
+        except InterruptedStartError:
+            return INTERRUPTED
         except BadRequestError as error:
             print(printable(str(error)), file=sys.stderr)
             return USAGE

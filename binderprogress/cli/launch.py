@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import ExitStack, aclosing
+from functools import partial
 from typing import ClassVar
 
 from traitlets import Bool, Unicode
@@ -28,7 +29,7 @@ from .base import (
 )
 from .display import Display, JsonDisplay, PlainDisplay, TerminalDisplay
 from .failure import Invocation
-from .repository_command import LaunchingCommand
+from .repository_command import InterruptedStartError, LaunchingCommand
 from .summary import TraceRecorder, print_rows, summarize
 
 __all__ = ["LaunchApp"]
@@ -80,11 +81,14 @@ class LaunchApp(LaunchingCommand):
                 display = shown.enter_context(self._display(target))
                 if not self.server:
                     display.say("Starting a server on this machine")
-                async with self.serving(target.spec) as client:
+                interrupted = partial(_interrupted, shown)
+                async with self.serving(target.spec, stop, interrupted) as client:
                     code = await self._launch(client, target, stop, display, shown)
             if code == 0 and stop.is_set() and not self.json:
                 print("Stopped.", flush=True)
             return code
+        except InterruptedStartError:
+            return INTERRUPTED
         except ServerUnreachableError as error:
             print(printable(str(error)), file=sys.stderr)
             return UNREACHABLE
@@ -106,8 +110,7 @@ class LaunchApp(LaunchingCommand):
         starting = client.start(self.to_start(target), build_only=self.build_only)
         launch = await run_until_stopped(stop, starting)
         if launch is None:
-            shown.close()
-            print("Interrupted.", file=sys.stderr)
+            _interrupted(shown)
             return INTERRUPTED
         recorder = TraceRecorder()
         last = await run_until_stopped(stop, _watch(client, launch, display, recorder))
@@ -174,6 +177,11 @@ class LaunchApp(LaunchingCommand):
         if sys.stdout.isatty():
             return TerminalDisplay(remedy=asked.remedy)
         return PlainDisplay(remedy=asked.remedy)
+
+
+def _interrupted(shown: ExitStack) -> None:
+    shown.close()
+    print("Interrupted.", file=sys.stderr)
 
 
 async def _watch(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,7 +19,11 @@ from ..deploy.standalone import CONFIGURABLES, Standalone
 from ..errors import SpecError
 from .base import Command, allow_folder
 
-__all__ = ["LaunchingCommand"]
+__all__ = ["InterruptedStartError", "LaunchingCommand"]
+
+
+class InterruptedStartError(Exception):
+    """Ctrl-C was pressed while a server was starting."""
 
 
 class LaunchingCommand(Command):
@@ -62,8 +67,25 @@ class LaunchingCommand(Command):
         return self.extra_args[0] if target.refs else str(target.spec)
 
     @asynccontextmanager
-    async def serving(self, spec: specs.Spec) -> AsyncIterator[AsyncClient]:
-        """Yield a client of the given server, or of one that runs until the end of the block."""
+    async def serving(
+        self, spec: specs.Spec, stop: asyncio.Event, interrupted: Callable[[], None]
+    ) -> AsyncIterator[AsyncClient]:
+        """Yield a client of the given server, or of one that runs until the end of the block.
+
+        Parameters
+        ----------
+        spec : Spec
+            What will be launched.
+        stop : asyncio.Event
+            If it is set while a server starts, that is given up.
+        interrupted : callable
+            Called then, before everything is cleaned up.
+
+        Raises
+        ------
+        InterruptedStartError
+            Then, after the cleanup.
+        """
         if self.server:
             async with AsyncClient(self.server, token=self.token) as client:
                 yield client
@@ -78,11 +100,29 @@ class LaunchingCommand(Command):
         # Everything ends with the command.
         standalone = Standalone(parent=self, hub_folder="", prefers_processes=True)
         try:
-            await standalone.start()
+            if not await _starts(standalone, stop):
+                interrupted()
+                raise InterruptedStartError
             async with AsyncClient(standalone.url) as client:
                 yield client
         finally:
             await standalone.stop()
+
+
+async def _starts(standalone: Standalone, stop: asyncio.Event) -> bool:
+    """Start a server. If `stop` is set first, give up and return False."""
+    starting = asyncio.create_task(standalone.start())
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            return True
+        return False
+    finally:
+        for task in (starting, stopped):
+            task.cancel()
+        await asyncio.wait({starting, stopped})
 
 
 def _target(repository: str, ref: str) -> specs.Target:

@@ -20,7 +20,7 @@ from .._version import __version__
 from ..core.printable import printable
 from ..errors import BinderProgressError
 from .logs import LogFormatter, RepeatFilter, last_resort
-from .options import Loader, explain
+from .options import Loader, explain, place_of, unknown_setting
 
 if TYPE_CHECKING:
     from .standalone import Server
@@ -117,12 +117,21 @@ class Command(JupyterApp):
             self.usage(f"The config file {file} does not exist.")
         try:
             super().load_config_file(suppress_errors=False)
+            self._refuse_unknown_settings()
             self._warn_if_readable()
         except Exception as error:  # it is Python code, which may raise anything
             self.log.debug("The config file could not be loaded", exc_info=True)
             sentence = f"The config file could not be loaded. {type(error).__name__}: {error}"
             print(printable(sentence), file=sys.stderr)
             self.exit(USAGE)
+
+    def _refuse_unknown_settings(self) -> None:
+        """Exit with a message if the config file has a setting that does not exist."""
+        unknown = unknown_setting(self.config, self._classes_inc_parents())
+        if unknown is not None:
+            setting, near = unknown
+            place = place_of(setting, self.loaded_config_files)
+            self.usage(f"{place}: Unknown setting: c.{setting}.{near}")
 
     def _warn_if_readable(self) -> None:
         """Warn if other users of this machine can read a token or password in the config file."""

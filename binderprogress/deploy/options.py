@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, NoReturn
 
-from traitlets import TraitError
+from traitlets import HasTraits, TraitError
 from traitlets.config.loader import Config, KVArgParseConfigLoader
 
-__all__ = ["Loader", "explain", "suggestion"]
+__all__ = ["Loader", "explain", "place_of", "suggestion", "unknown_setting"]
 
 
 class Loader(KVArgParseConfigLoader):
@@ -68,6 +69,50 @@ class Loader(KVArgParseConfigLoader):
         for section, values in self.config.items():
             for trait in values if isinstance(values, Config) else ():
                 self._unknown(f"--{section}.{trait}")
+
+
+def unknown_setting(config: Config, classes: Iterable[type[HasTraits]]) -> tuple[str, str] | None:
+    """Return the first setting of a config file that no class has, and a suggestion.
+
+    All commands share one config file, so sections of other classes are passed over, unless they
+    look like a mistyped class that has the setting.
+
+    Parameters
+    ----------
+    config : Config
+    classes : iterable of type
+        The classes of the command, and their bases.
+    """
+    known = {cls.__name__: cls for cls in classes}
+    for section, values in config.items():
+        for trait in values if isinstance(values, Config) else ():
+            if section in known:
+                # What is said of a class also holds for those derived from it.
+                heirs = [cls for cls in known.values() if issubclass(cls, known[section])]
+                settings = {name for cls in heirs for name in cls.class_trait_names(config=True)}
+                if trait not in settings:
+                    near = suggestion(trait, sorted(settings), prefix=f"c.{section}.")
+                    return f"{section}.{trait}", near
+                continue
+            having = [
+                name for name, cls in known.items() if trait in cls.class_trait_names(config=True)
+            ]
+            # Operators may have classes of their own, such as a LocalBuilder with another name.
+            near = suggestion(section, having, prefix="c.", suffix=f".{trait}", cutoff=0.9)
+            if near:
+                return f"{section}.{trait}", near
+    return None
+
+
+def place_of(setting: str, files: Iterable[str]) -> str:
+    """Return the file and line that name a setting, or the files if it is not written out."""
+    written = re.compile(rf"\b{re.escape(setting)}\b")
+    for file in files:
+        lines = Path(file).read_text(errors="replace").splitlines()
+        for number, line in enumerate(lines, 1):
+            if written.search(line):
+                return f"{file}, line {number}"
+    return ", ".join(files)
 
 
 def suggestion(

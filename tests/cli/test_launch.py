@@ -368,6 +368,7 @@ def test_a_failure_in_a_terminal(env: dict[str, str], server: Server) -> None:
     assert code == 1
     assert "Correct the name or the version in requirements.txt" in " ".join(text.split())
     assert not re.search(r"Failed\s", text)
+    assert text.count("six==99.99 cannot be satisfied") == 1
     assert re.search(r"The launch failed after \d+ s\.\s*$", text)
     assert "100%" not in text
     assert "Traceback" not in text
@@ -441,6 +442,43 @@ def test_interrupted_before_the_server_has_answered(env: dict[str, str], tmp_pat
                 running.signal(signal.SIGINT)
                 assert running.wait(5) == 130
     assert (tmp_path / "log").read_text() == "Interrupted.\n"
+
+
+SLOW_START = """\
+import time
+from pathlib import Path
+
+def slowly():
+    time.sleep(5)
+    Path({done!r}).touch()
+    raise OSError("This does not matter any more.")
+
+c.Extensions.make_history = slowly
+c.LocalBuilder.environments = {environments!r}
+"""
+
+
+def test_interrupted_while_its_own_server_starts(env: dict[str, str], tmp_path: Path) -> None:
+    """At once, although what starts cannot be interrupted."""
+    folder, done, config = tmp_path / "folder", tmp_path / "done", tmp_path / "config.py"
+    repository(folder)
+    config.write_text(
+        SLOW_START.format(done=str(done), environments=str(tmp_path / "environments"))
+    )
+    said_at_once = []
+
+    def shown(text: str) -> None:
+        if "Interrupted." in text:
+            said_at_once.append(not done.exists())
+
+    arguments = ["launch", str(folder), "-f", str(config)]
+    code, written = in_terminal(
+        arguments, env, shown=shown, interrupt_at="Starting a server on this machine"
+    )
+    assert (code, said_at_once[0]) == (130, True)
+    # Of what was done before, nothing is left: the cursor goes back, and the line is erased.
+    *_, last = re.split(r"\x1b\[2K", written)
+    assert last == "Interrupted.\r\n"
 
 
 # -- the demo

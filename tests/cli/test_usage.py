@@ -224,6 +224,14 @@ BROKEN = {
     "syntax": ("x = (", "SyntaxError"),
     "name": ("c.Standalone.port = port", "NameError: name 'port' is not defined"),
     "value": ("c.Standalone.port = 'x'", "expected an int, not the str 'x'"),
+    "setting": (
+        "c.Web.viewer_timout = 3",
+        "config.py, line 2: Unknown setting: c.Web.viewer_timout. Did you mean c.Web.viewer_t",
+    ),
+    "class": (
+        "c.LaunchManger.max_launches = 3",
+        "Unknown setting: c.LaunchManger.max_launches. Did you mean c.LaunchManager.max_la",
+    ),
 }
 
 

@@ -5,21 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from ..support import axe
 from ..support.replay import Stage
 from ..support.widget import SPEC, open_launch, percent, phase
 
 pytestmark = pytest.mark.browser
-
-
-def check(page: Page) -> None:
-    """Check a state for those who cannot see, point or hear, in all colours."""
-    axe.check_both_schemes(page)
-    page.emulate_media(forced_colors="active")
-    axe.check(page)
-    page.emulate_media(forced_colors="none")
 
 
 def main_action(page: Page) -> str:
@@ -66,7 +58,7 @@ def test_what_can_help_depends_on_who_can_fix_it(page: Page, play: Stage) -> Non
     assert main_action(page) == "Edit requirements.txt"
     evidence = page.get_by_role("list", name="Log lines that show why")
     expect(evidence).to_contain_text("ERROR: No matching distribution found for six==99.99")
-    check(page)
+    axe.check_all_colors(page)
     evidence.get_by_role("link", name=re.compile(r"^Line 6\d$")).click()
     marked = page.locator("#log-view [aria-current]")
     expect(marked).to_be_in_viewport()
@@ -93,7 +85,7 @@ def test_what_can_help_depends_on_who_can_fix_it(page: Page, play: Stage) -> Non
     expect(page.get_by_text("Cancelled", exact=True)).to_have_count(0)
     expect(page.locator("[part=panel]")).to_have_count(0)
     assert main_action(page) == "Launch again"
-    check(page)
+    axe.check_all_colors(page)
 
 
 def test_the_log_is_as_high_as_it_is_long(page: Page, play: Stage) -> None:
@@ -139,3 +131,23 @@ def test_a_screen_reader_hears_that_it_goes_on(page: Page, play: Stage) -> None:
     expect(live).to_have_text(
         "There was not enough memory. Use fewer or smaller packages, or a larger machine."
     )
+
+
+def test_a_refused_launch_says_why_first(context: BrowserContext, play: Stage) -> None:
+    """Without an event: the server's own sentence, and what can help."""
+    # Not the fixture's: the browser complains of the refusal.
+    page = context.new_page()
+    page.route("**/api/launches", refuse)
+    page.goto(f"{play.url}v2/{SPEC}")
+    heading = page.locator("[part~=outcome-title]")
+    expect(heading).to_have_text("Launching gh/binder-examples is not allowed here.")
+    expect(page.locator("#live")).to_have_text("Launching gh/binder-examples is not allowed here.")
+    assert main_action(page) == "Copy a report for the administrator"
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    axe.check_all_colors(page)
+
+
+def refuse(route: Route) -> None:
+    """Respond as a server that does not allow a repository."""
+    message = "Launching gh/binder-examples is not allowed here."
+    route.fulfill(status=403, json={"error": {"message": message, "reason": "banned"}})

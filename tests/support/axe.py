@@ -37,6 +37,14 @@ def check_both_schemes(page: Page, within: str = "html") -> None:
     page.emulate_media(color_scheme="light")
 
 
+def check_all_colors(page: Page, within: str = "html") -> None:
+    """Check both schemes, and the contrast of the colours that an operating system forces."""
+    check_both_schemes(page, within)
+    page.emulate_media(forced_colors="active")
+    _run(page, within, {"runOnly": ["color-contrast"]})
+    page.emulate_media(forced_colors="none")
+
+
 def _run(page: Page, within: str, options: dict[str, Any]) -> None:
     # With all results, it would take twice as long.
     found = page.evaluate(

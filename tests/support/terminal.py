@@ -22,10 +22,12 @@ def in_terminal(
     timeout: float = 150,
     *,
     shown: Callable[[str], object] = lambda _: None,
+    interrupt_at: str = "",
 ) -> tuple[int, str]:
     """Run the command in a terminal of 100 columns, and return its exit code and output.
 
-    `shown` is called with all that was written, each time there is more.
+    `shown` is called with all that was written, each time there is more. Ctrl-C is pressed when
+    `interrupt_at` was written.
     """
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
@@ -36,6 +38,8 @@ def in_terminal(
         stdout=slave,
         stderr=slave,
         start_new_session=True,
+        # Ctrl-C is a signal only in the terminal that controls the session.
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
     os.close(slave)
     written = b""
@@ -48,7 +52,11 @@ def in_terminal(
                 written += os.read(master, 65536)
             except OSError:
                 break  # Linux says so when the other end is closed
-            shown(in_words(written.decode(errors="replace")))
+            words = in_words(written.decode(errors="replace"))
+            shown(words)
+            if interrupt_at and interrupt_at in words:
+                interrupt_at = ""
+                os.write(master, b"\x03")
         return process.wait(10), written.decode()
     finally:
         process.kill()
