@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import type { Plugin } from "vite";
 import { defineConfig, type ViteUserConfig } from "vitest/config";
 
@@ -34,6 +34,21 @@ const manifest: Plugin = {
       const source = JSON.stringify(Object.fromEntries(pairs.sort()), null, 1);
       this.emitFile({ type: "asset", fileName: "manifest.json", source });
     },
+  },
+};
+
+const CATALOGS = "src/i18n/catalogs";
+
+/** Writes `catalogs/de.json` and its neighbours, from which the server takes the texts of its pages. */
+const catalogs: Plugin = {
+  name: "catalogs",
+  generateBundle() {
+    for (const name of readdirSync(CATALOGS).filter((name) => name.endsWith(".json"))) {
+      const files = ["", "more/", "pages/"].map((folder) => `${CATALOGS}/${folder}${name}`).filter(existsSync);
+      const texts = files.map((file) => JSON.parse(readFileSync(file, "utf8")) as object);
+      const source = JSON.stringify(Object.assign({}, ...texts));
+      this.emitFile({ type: "asset", fileName: `catalogs/${name}`, source });
+    }
   },
 };
 
@@ -111,7 +126,7 @@ function forNpm(): Build {
 const builds: Record<string, () => Build> = { classic: () => classic, npm: forNpm };
 
 export default defineConfig(({ mode }) => ({
-  plugins: [withoutIndentation, ...(mode in builds ? [] : [manifest])],
+  plugins: [withoutIndentation, ...(mode in builds ? [] : [manifest, catalogs])],
   build: {
     target: "es2022",
     // Browsers with `light-dark()`, which the element's colour schemes need.

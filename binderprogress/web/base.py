@@ -9,14 +9,12 @@ from typing import Any, ClassVar
 
 import msgspec
 from tornado.iostream import StreamClosedError
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import RequestHandler
 
 from ..core import specs, traceparent
-from ..core.redact import redact
 from ..core.specs import Spec, Target
 from ..errors import (
     BadRequestError,
-    BinderProgressError,
     ConflictError,
     HistoryUnavailableError,
     NotFoundError,
@@ -26,13 +24,13 @@ from ..errors import (
     TooManyRequestsError,
 )
 from ..launches import Caller, Launch
-from .config import Web
 from .connections import admit_viewer
+from .explanations import explain
 from .hosts import prefer_host
-from .launch_ids import RedactedLogHandler
 from .links import launch_link
 from .origins import origin_of, scheme_of
 from .security_headers import LOCAL_HOSTS, set_security_headers
+from .translated import TranslatedHandler
 
 __all__ = ["FORM", "ApiHandler", "Handler", "content_security_policy"]
 
@@ -75,7 +73,7 @@ def content_security_policy(
     return "; ".join(f"{name} {' '.join(sources)}" for name, sources in directives.items())
 
 
-class Handler(RedactedLogHandler):
+class Handler(TranslatedHandler):
     """Base class of handlers that send pages."""
 
     public: ClassVar[bool] = False
@@ -86,13 +84,6 @@ class Handler(RedactedLogHandler):
 
     user = ""
     """The name of the user; empty if there are no users."""
-
-    @property
-    def web(self) -> Web:
-        """Configuration and state that all handlers share."""
-        web = self.settings["binderprogress"]
-        assert isinstance(web, Web)  # noqa: S101 - for the type checker
-        return web
 
     @property
     def scheme(self) -> str:
@@ -156,7 +147,7 @@ class Handler(RedactedLogHandler):
         str
             Empty if no ticket is needed, or the request is not a navigation of a browser.
         """
-        self.set_header("Vary", "Cookie, Sec-Fetch-Dest, Sec-Fetch-Mode")
+        self.vary("Cookie", "Sec-Fetch-Dest", "Sec-Fetch-Mode")
         # Attack: a script in another page of the same origin fetches this page and reads the
         # ticket. Scripts cannot set these headers. Browsers omit them over plain http; then there
         # is no ticket.
@@ -315,13 +306,13 @@ class Handler(RedactedLogHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Send an error page with one sentence. Tracebacks go to the log only."""
-        message, status = _explain(status_code, kwargs.get("exc_info"))
+        message, status = explain(status_code, kwargs.get("exc_info"))
         self.set_error_status(status, kwargs.get("exc_info"))
         # With logins, the form needs a user.
         is_known = bool(self.user) or not self.web.access.lists
-        has_form = status in {400, 404} and is_known and "link" in dict(self.web.nav)
+        has_form = status in {400, 404} and is_known and "link" in self.web.nav
         variables = self.form_variables() if has_form else {}
-        page = self.web.render(
+        page = self.page(
             "error.html", status=status, message=message, has_form=has_form, **variables
         )
         self.finish(page)
@@ -426,22 +417,6 @@ class ApiHandler(Handler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Send an error as JSON with one sentence."""
-        message, status = _explain(status_code, kwargs.get("exc_info"))
+        message, status = explain(status_code, kwargs.get("exc_info"))
         self.set_error_status(status, kwargs.get("exc_info"))
         self.write_json({"error": {"message": message, "status": status}})
-
-
-def _explain(status: int, exc_info: Any) -> tuple[str, int]:
-    error = exc_info[1] if exc_info else None
-    if isinstance(error, BinderProgressError) and error.status != 500:
-        return redact(str(error)), error.status
-    if isinstance(error, HTTPError) and error.log_message and status < 500:
-        message = error.log_message % error.args if error.args else error.log_message
-        return redact(message).rstrip(".") + ".", status
-    if status == 404:
-        return "There is nothing at this URL.", status
-    if status == 405:
-        return "This method is not allowed here.", status
-    if status < 500:
-        return "The request is invalid.", status
-    return "Internal server error. The server's log has the details.", status

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from prometheus_client.registry import Collector
 from traitlets import Bool, Enum, Float, Integer, List, Unicode, validate
@@ -245,8 +247,8 @@ class Web(LoggingConfigurable):
         """Returns the state of images that are pulled in advance, if any are."""
         self.front_page: dict[str, Any] = {"engine": "", "hub_url": "", **(front_page or {})}
         """What the pages say about this server: "engine", and "hub_url"."""
-        self.nav = [(path, label) for path, label in self._pages() if path in pages]
-        """Paths and names of the pages that each page links to."""
+        self.nav = [path for path in self._pages() if path in pages]
+        """Paths of the pages that each page links to."""
         self.static_path = static_path
         """Path of the static files, relative to the base URL."""
         self.collectors = [LaunchCollector(launches), ReplicaCollector(launches.replicas)]
@@ -297,31 +299,54 @@ class Web(LoggingConfigurable):
             undefined=jinja2.StrictUndefined,
         )
 
-    def _pages(self) -> Iterator[tuple[str, str]]:
+    def _pages(self) -> Iterator[str]:
         if self.access.lists:
-            yield "launches", "Your launches"
-        yield "link", "Create a link"
-        yield "stats", "Statistics"
+            yield "launches"
+        yield "link"
+        yield "stats"
         if self.prepull is not None and self.name_repositories:
-            yield "prepull", "Images"
+            yield "prepull"
 
-    def render(self, template: str, **variables: Any) -> str:
+    def render(
+        self, template: str, *, language: str = "en", asked: str = "", **variables: Any
+    ) -> str:
         """Return a page as HTML.
 
         Parameters
         ----------
         template : str
             Name of a file in ``share/binderprogress/templates``.
+        language : str, optional
+            The tag of the page's language, from `choose_language`.
+        asked : str, optional
+            The language that the address of the page names. Links to other pages name it, too.
         **variables
             Variables for the template.
         """
+        # Imported with the first page, so that the server starts faster.
+        from markupsafe import Markup
+
+        from .texts import Texts
+
         hub_url = self.front_page["hub_url"]
         static_url = self.base_url + self.static_path
+        texts = Texts(language)
         return self._templates.get_template(template).render(
             base_url=self.base_url,
             static_path=self.static_path,
             static_url=static_url,
             hashed_url=lambda name: static_url + hashed_name(name),
+            page_url=partial(_page_url, self.base_url, asked),
+            code=Markup("<code>{}</code>").format,
+            lang=texts.tag,
+            dir=texts.dir,
+            say=texts.say,
+            localize=texts.localize,
+            number=texts.number,
+            size=texts.size,
+            unit=texts.unit,
+            date=texts.date,
+            words=lambda *prefixes: json.dumps(texts.named(*prefixes)),
             version=__version__,
             lists=self.access.lists,
             nav=self.nav,
@@ -329,3 +354,9 @@ class Web(LoggingConfigurable):
             additions=self.additions,
             **{"here": "", **variables},
         )
+
+
+def _page_url(base_url: str, language: str, path: str, **query: str) -> str:
+    """Return the URL of a page, in the language that this page's address names."""
+    named = {name: value for name, value in {**query, "lang": language}.items() if value}
+    return f"{base_url}{path}{'?' if named else ''}{urlencode(named)}"

@@ -27,7 +27,7 @@ class OwnLaunchesPageHandler(Handler):
             }
             for launch in await self.web.launches.of(self.user)
         ]
-        self.finish(self.web.render("launches.html", rows=rows, xsrf=self.xsrf_token.decode()))
+        self.finish(self.page("launches.html", rows=rows, xsrf=self.xsrf_token.decode()))
 
     async def post(self) -> None:
         """Cancel a launch, and redirect to the list."""

@@ -42,7 +42,7 @@ class FrontHandler(Handler):
             for item in gallery.items.values()
         ]
         self.finish(
-            self.web.render(
+            self.page(
                 "index.html",
                 cards=cards,
                 site=self.caller.base_url,
@@ -77,7 +77,7 @@ class GoHandler(Handler):
         item = gallery.items.get(slug)
         if item is None:
             self.set_status(404)
-            self.finish(self.web.render("go.html", slug=slug, items=gallery.items.values()))
+            self.finish(self.page("go.html", slug=slug, items=gallery.items.values()))
             return
         self.redirect(launch_link(self.web.base_url, item.spec, item.urlpath), status=302)
 
@@ -135,7 +135,7 @@ class LinkHandler(Handler):
             )
             try_link, launched = self.own_link(spec, path, base_url=site), (str(spec), path)
         self.finish(
-            self.web.render(
+            self.page(
                 "link.html",
                 site=site,
                 app=app,
@@ -157,7 +157,8 @@ class LinkHandler(Handler):
         return self.request.method == "POST" and not self.get_argument("launch", "")
 
     def _redirect_to_snippets(self, **values: str) -> None:
-        values = {"provider": self.get_argument("provider", ""), **values}
+        chosen = {"lang": self.asked_language, "provider": self.get_argument("provider", "")}
+        values = {**chosen, **values}
         query = urlencode({name: value for name, value in values.items() if value})
         self.redirect(f"{self.web.base_url}link?{query}#made", status=303)
 
@@ -225,7 +226,7 @@ class LaunchPageHandler(Handler):
         urlpath = requested_urlpath({name: self.get_query_argument(name, "") for name in names})
         site = self.caller.base_url
         self.finish(
-            self.web.render(
+            self.page(
                 "launch.html",
                 site=site,
                 url=launch_link(site, spec, urlpath),

@@ -16,16 +16,17 @@ from .base import ApiHandler, Handler
 __all__ = ["PrepullCollector", "PrepullHandler", "PrepullPageHandler"]
 
 _OUTCOMES = ("pulled", "failed", "given_up")
-_OBSTACLES = {
-    "": "",
-    "cordoned": "Cordoned",
-    "disk-pressure": "Its disk is full (DiskPressure)",
-    "failed-lately": "Pulling has failed, it is tried again later",
-    "leaving": "It is about to be removed",
-    "not-ready": "Not ready",
-    "tainted": "It has a taint that keeps pods away",
-    "user-pull": "A user waits for an image there",
-}
+_OBSTACLES = (
+    "",
+    "cordoned",
+    "disk-pressure",
+    "failed-lately",
+    "leaving",
+    "not-ready",
+    "tainted",
+    "user-pull",
+)
+"""What may hinder pulls to a node. The catalogs have a text for each."""
 
 
 class PrepullCollector(Collector):
@@ -118,4 +119,4 @@ class PrepullPageHandler(Handler):
         """Show the page."""
         report = _report(self)
         self.set_header("Cache-Control", "no-store")
-        self.finish(self.web.render("prepull.html", report=report, obstacles=_OBSTACLES))
+        self.finish(self.page("prepull.html", report=report))

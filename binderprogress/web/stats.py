@@ -184,7 +184,7 @@ class StatsPageHandler(Handler):
         selection = await _read_selection(self)
         self.set_header("Cache-Control", "no-store")
         self.finish(
-            self.web.render(
+            self.page(
                 "stats.html",
                 days=int(days),
                 choices=_PERIODS,

@@ -7,6 +7,7 @@ import random
 import re
 import time
 from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,13 @@ def cells(table: Locator) -> list[list[str]]:
 
 def in_seconds(text: str) -> float:
     """What a duration of the page says."""
-    units = {"s": 1.0, "min": 60.0, "h": 3600.0}
+    units = {"sec": 1.0, "min": 60.0, "hr": 3600.0}
     return sum(float(much) * units[unit] for much, unit in re.findall(r"([\d.]+) (\w+)", text))
+
+
+def in_words(day: str) -> str:
+    """A day such as 2026-11-01, as the page writes it."""
+    return f"{date.fromisoformat(day):%b %-d, %Y}"
 
 
 @pytest.mark.parametrize("days", [7, 30, 90])
@@ -123,17 +129,19 @@ def test_the_numbers_are_those_of_the_endpoint(
     by_day = [one for one in stats["phases"] if one["phase"] == "total" and one["day"]]
     rows = cells(part(page, "durations-table"))
     assert [row[:3] for row in rows] == [
-        [one["day"], "cold" if one["cold"] else "warm", str(one["launches"])] for one in by_day
+        [in_words(one["day"]), "Cold" if one["cold"] else "Warm", str(one["launches"])]
+        for one in by_day
     ]
-    names = ("day", "ready", "cold", "failed", "cancelled")
+    names = ("ready", "cold", "failed", "cancelled")
     assert cells(part(page, "outcomes-table")) == [
-        [str(day[name]) for name in names] for day in stats["days"]
+        [in_words(day["day"]), *(str(day[name]) for name in names)] for day in stats["days"]
     ]
-    phases = [row for row in cells(part(page, "phases-table")) if row[0] == "building"]
+    phases = [row for row in cells(part(page, "phases-table")) if row[0] == "Building"]
     assert len(phases) == 2
     sentences = {key: reason.sentence for key, reason in REASONS.items()}
     assert cells(part(page, "reasons")) == [
-        [sentences[one["reason"]], one["outcome"], str(one["launches"])] for one in stats["reasons"]
+        [sentences[one["reason"]], one["outcome"].capitalize(), str(one["launches"])]
+        for one in stats["reasons"]
     ]
     repositories = cells(part(page, "repositories"))
     assert [row[0] for row in repositories] == [
@@ -160,7 +168,62 @@ def test_three_charts_are_drawn_and_say_what_is_pointed_at(
         expect(reading).to_contain_text("Point at")
         plot.hover()
         expect(reading).to_contain_text(" · ")
-    expect(part(page, "outcomes-reading")).to_contain_text("ready: ")
+    expect(part(page, "outcomes-reading")).to_contain_text("Ready: ")
+
+
+def test_arrow_keys_read_a_chart_and_screen_readers_hear_it(
+    server: Stage, filled: Database, page: Page
+) -> None:
+    open_page(page, server)
+    chart = page.get_by_role("slider", name="Chart: How launches end")
+    reading = part(page, "outcomes-reading")
+    today = date.fromisoformat(page.evaluate("new Date().toISOString().slice(0, 10)"))
+    yesterday, first = today - timedelta(days=1), today - timedelta(days=29)
+    # As somebody without a mouse comes to it.
+    page.get_by_role("heading", name="How launches end").click()
+    while not chart.evaluate("chart => chart === document.activeElement"):
+        page.keyboard.press("Tab")
+    for key, day, place in [
+        ("", today, 30),
+        ("ArrowLeft", yesterday, 29),
+        ("Home", first, 1),
+        ("ArrowLeft", first, 1),
+        ("PageUp", first + timedelta(days=7), 8),
+        ("End", today, 30),
+    ]:
+        if key:
+            page.keyboard.press(key)
+        expect(reading).to_have_text(re.compile(rf"{in_words(str(day))} · Ready: \d+ · Failed"))
+        expect(chart).to_have_attribute("aria-valuetext", reading.text_content() or "")
+        expect(chart).to_have_attribute("aria-valuenow", str(place))
+    page.keyboard.press("Tab")
+    expect(reading).to_contain_text("arrow keys")
+
+
+def test_the_page_is_in_the_readers_language(
+    server: Stage, filled: Database, browser: Browser
+) -> None:
+    filled.write([past(began=time.time(), spans=spans(1.4)) for _ in range(1000)])
+    context = browser.new_context(locale="de-DE")
+    page = context.new_page()
+    page.goto(f"{server.url}stats?days=90")
+    expect(part(page, "launches")).to_have_text("1.603")
+    expect(part(page, "updated")).to_contain_text("Stand: ")
+    expect(part(page, "launches-more")).to_have_text(re.compile(r"Bereit: 1\.\d{3} · Gescheitert"))
+    # Numbers are aligned, with the heads of their columns.
+    page.get_by_text("Als Tabelle anzeigen").last.click()
+    aligned = "cell => getComputedStyle(cell).textAlign"
+    table = part(page, "outcomes-table")
+    styles = [
+        table.locator(f"{row} > :nth-child({n})").first.evaluate(aligned)
+        for row in ("thead tr", "tbody tr")
+        for n in (1, 2)
+    ]
+    assert styles == ["start", "end", "start", "end"]
+    expect(part(page, "reasons")).to_contain_text("Der Build ist fehlgeschlagen")
+    page.get_by_role("link", name="7 Tage").click()
+    expect(page.get_by_text("Starts (7 Tage)")).to_be_visible()
+    context.close()
 
 
 def test_each_phase_can_be_seen_day_by_day(server: Stage, filled: Database, page: Page) -> None:
@@ -175,7 +238,8 @@ def test_each_phase_can_be_seen_day_by_day(server: Stage, filled: Database, page
     shown = [one for one in stats["phases"] if one["phase"] == "building" and one["day"]]
     rows = cells(part(page, "durations-table"))
     assert [row[:3] for row in rows] == [
-        [one["day"], "cold" if one["cold"] else "warm", str(one["launches"])] for one in shown
+        [in_words(one["day"]), "Cold" if one["cold"] else "Warm", str(one["launches"])]
+        for one in shown
     ]
     assert [in_seconds(row[3]) for row in rows] == pytest.approx(
         [one["p50"] for one in shown], rel=0.02, abs=0.06
@@ -189,7 +253,7 @@ def test_what_runs_now_comes_by_itself(server: Stage, filled: Database, page: Pa
     started = page.request.post(f"{server.url}api/launches", data={"spec": SPEC})
     page.clock.run_for(10_000)
     expect(part(page, "running")).to_have_text("1")
-    expect(part(page, "running-more")).to_contain_text("waiting: 1")
+    expect(part(page, "running-more")).to_contain_text("Waiting: 1")
     page.request.delete(started.json()["state_url"])
     page.clock.run_for(10_000)
     expect(part(page, "running")).to_have_text("0")
@@ -249,7 +313,7 @@ def test_where_all_failed_there_is_no_time_to_show(
     expect(part(page, "success")).to_have_text("0%")
     expect(part(page, "cold-more")).to_have_text("none yet")
     expect(part(page, "outcomes").locator("canvas")).to_be_visible()
-    assert cells(part(page, "reasons")) == [["The build failed.", "failed", "1"]]
+    assert cells(part(page, "reasons")) == [["The build failed.", "Failed", "1"]]
     assert cells(part(page, "durations-table")) == []
 
 
@@ -258,7 +322,7 @@ def test_without_a_history_it_says_how_to_have_one(server: Stage, page: Page) ->
     expect(page.get_by_role("heading", name="This server keeps no history")).to_be_visible()
     expect(page.get_by_text("c.History.url")).to_be_visible()
     expect(part(page, "empty")).to_be_hidden()
-    expect(part(page, "running-more")).to_contain_text("capacity: ")
+    expect(part(page, "running-more")).to_contain_text("Capacity: ")
 
 
 def test_the_period_is_chosen_by_links(server: Stage, filled: Database, page: Page) -> None:
@@ -287,7 +351,7 @@ def test_provider_and_host_are_chosen_in_place(
     expect(count).to_have_text("4")
     host.select_option("here")
     expect(count).to_have_text("1")
-    expect(part(page, "cold")).to_have_text("7 min 5 s")
+    expect(part(page, "cold")).to_have_text("7 min 5 sec")
     assert page.url.endswith("/stats?days=30&provider=gl&host=here")
     # Links and a reload keep it.
     page.get_by_role("link", name="7 days").click()

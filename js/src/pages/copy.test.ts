@@ -12,7 +12,7 @@ function button(): HTMLButtonElement {
 beforeEach(() => {
   vi.useFakeTimers();
   said = [];
-  document.body.innerHTML = `<button data-copy="text" hidden>Copy</button><pre id="text"></pre>`;
+  document.body.innerHTML = `<button data-copy="text" data-copied="Copied" data-selected="Selected" data-copied-more="Copied." data-selected-more="The text is selected. Copy it with the keyboard." hidden>Copy</button><pre id="text"></pre>`;
   document.getElementById("text")!.textContent = TEXT;
 });
 

@@ -6,7 +6,8 @@
 const RESULT_DURATION = 2000;
 
 /**
- * Enable the `[data-copy]` buttons of a page. The value is the id of the element to copy.
+ * Enable the `[data-copy]` buttons of a page. The value is the id of the element to copy. What the button
+ * shows then, and what is announced, is in `data-copied`, `data-copied-more` and the like.
  *
  * @param announce - gets texts for screen readers
  */
@@ -19,8 +20,9 @@ export function enableCopyButtons(root: Document, announce: (text: string) => vo
     button.hidden = false;
     button.addEventListener("click", async () => {
       const copied = await copy(source);
-      button.textContent = copied ? "Copied" : "Selected";
-      announce(copied ? "Copied." : "The text is selected. Copy it with the keyboard.");
+      const texts = button.dataset;
+      button.textContent = (copied ? texts.copied : texts.selected) ?? null;
+      announce((copied ? texts.copiedMore : texts.selectedMore) ?? "");
       clearTimeout(timer);
       timer = setTimeout(() => {
         button.textContent = label;

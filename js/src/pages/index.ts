@@ -75,8 +75,6 @@ class Card {
     const element = panel.querySelector("binder-progress")!;
     element.setAttribute("spec", spec);
     element.setAttribute("urlpath", urlpath);
-    // The page is in English, the element in the user's language.
-    element.lang = navigator.language;
     if (launch) {
       element.setAttribute("launch", launch);
       this.#linkTo(panel, launch);

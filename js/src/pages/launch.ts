@@ -19,8 +19,6 @@ for (const name of ["launch", "line"]) {
   if (value) element.setAttribute(name, value);
 }
 element.setAttribute("tab", "");
-// The page is in English, the element in the user's language.
-element.lang = new URLSearchParams(location.search).get("lang") || navigator.language;
 
 // The ticket has been used, and must not stay in an address that may be shared.
 if (location.search.includes("ticket="))

@@ -5,6 +5,7 @@
 import uPlot from "uplot";
 import * as series from "./stats-series";
 import type { Stats } from "./stats-series";
+import type { StatsWords } from "./stats-words";
 
 /** The height in pixels, as in stats.css. */
 const HEIGHT = 260;
@@ -28,31 +29,54 @@ export interface Content {
    * @param index - the position on the horizontal axis
    */
   read(index: number): string;
+  /** The position at which the keyboard begins; by default the last. */
+  start?: "first";
   options: Pick<uPlot.Options, "axes" | "bands" | "scales" | "series">;
 }
 
-/** A chart, as wide as its container. */
+/** How far each key moves in a chart. */
+const MOVES: Readonly<Record<string, number>> = {
+  ArrowLeft: -1,
+  ArrowDown: -1,
+  ArrowRight: 1,
+  ArrowUp: 1,
+  PageDown: -7,
+  PageUp: 7,
+  Home: Number.NEGATIVE_INFINITY,
+  End: Number.POSITIVE_INFINITY,
+};
+
+/** A chart, as wide as its container. Arrow keys read its values one after the other, as a slider. */
 export class Chart {
   readonly #container: HTMLElement;
   readonly #reading: HTMLElement;
   readonly #hint: string;
   #plot: uPlot | undefined;
   #content: Content | undefined;
+  /** The position that the keys have reached. */
+  #index = 0;
 
   /**
-   * @param container - the element to draw in
+   * @param container - the element to draw in, with the name of the chart
    * @param reading - the element for the values that the user points at. It contains a hint at first.
    */
   constructor(container: HTMLElement, reading: HTMLElement) {
     this.#container = container;
+    container.setAttribute("role", "slider");
+    container.tabIndex = 0;
+    container.addEventListener("keydown", (event) => this.#move(event));
+    container.addEventListener("focus", () => {
+      if (container.matches(":focus-visible")) this.#point(this.#index);
+    });
+    container.addEventListener("blur", () => this.#plot?.setCursor({ left: -10, top: -10 }));
     this.#reading = reading;
     this.#hint = reading.textContent ?? "";
     new ResizeObserver(() => {
       this.#plot?.setSize({ width: container.clientWidth, height: HEIGHT });
     }).observe(container);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-      this.#plot?.redraw();
-    });
+    for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
+      matchMedia(query).addEventListener("change", () => this.#plot?.redraw());
+    }
   }
 
   /** Draw the chart anew: days and scales may have changed. */
@@ -72,6 +96,32 @@ export class Chart {
       content.data,
       this.#container,
     );
+    const last = content.data[0].length - 1;
+    this.#container.setAttribute("aria-valuemin", "1");
+    this.#container.setAttribute("aria-valuemax", String(last + 1));
+    this.#set(content.start === "first" ? 0 : last);
+  }
+
+  #move(event: KeyboardEvent): void {
+    const move = MOVES[event.key];
+    if (move === undefined || !this.#content || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    const last = this.#content.data[0].length - 1;
+    this.#point(Math.min(Math.max(this.#index + move, 0), last));
+  }
+
+  /** Show the values at a position, and say them. */
+  #point(index: number): void {
+    if (!this.#plot) return;
+    this.#set(index);
+    const left = this.#plot.valToPos(this.#plot.data[0][index]!, "x");
+    this.#plot.setCursor({ left, top: 0 });
+  }
+
+  #set(index: number): void {
+    this.#index = index;
+    this.#container.setAttribute("aria-valuenow", String(index + 1));
+    this.#container.setAttribute("aria-valuetext", this.#content!.read(index));
   }
 
   #read(index: number | null | undefined): void {
@@ -84,7 +134,7 @@ export class Chart {
  * The daily durations of a phase, or of the entire launch (`total`), cold and warm: medians and
  * quartiles.
  */
-export function durations(stats: Stats, days: string[], phase: string): Content {
+export function durations(words: StatsWords, stats: Stats, days: string[], phase: string): Content {
   const kinds = [true, false].map((cold) => series.band(stats, days, phase, cold));
   const numbers = kinds.flatMap(({ low, median, high }) => [high, median, low]);
   const values = numbers.flat().filter((value) => value !== null);
@@ -96,12 +146,16 @@ export function durations(stats: Stats, days: string[], phase: string): Content 
   return {
     data: [days.map(series.dayTime), ...numbers.map((of) => of.map(clamped))],
     read: (index) =>
-      [days[index], describeBand("cold", kinds[0]!, index), describeBand("warm", kinds[1]!, index)].join(" · "),
+      [
+        words.day(days[index]!),
+        describeBand(words, true, kinds[0]!, index),
+        describeBand(words, false, kinds[1]!, index),
+      ].join(" · "),
     options: {
       axes: [
-        dayAxis(days),
+        dayAxis(words, days),
         {
-          ...valueAxis(series.seconds),
+          ...valueAxis((value) => words.seconds(value)),
           splits: () => series.stops(low, high),
           // uPlot's own filter leaves only powers of ten.
           filter: (_, splits) => splits,
@@ -118,16 +172,21 @@ export function durations(stats: Stats, days: string[], phase: string): Content 
 }
 
 /** The median of each phase, cold beside warm. */
-export function phases(stats: Stats): Content {
-  const names = series.phasesIn(stats);
-  const of = (cold: boolean) => names.map((name) => series.overall(stats, name, cold)?.p50 ?? null);
+export function phases(words: StatsWords, stats: Stats): Content {
+  const keys = series.phasesIn(stats);
+  const names = keys.map((phase) => words.phase(phase));
+  const of = (cold: boolean) => keys.map((phase) => series.overall(stats, phase, cold)?.p50 ?? null);
   const [cold, warm] = [of(true), of(false)];
   const lines = series.evenStops(Math.max(0, ...cold.map(Number), ...warm.map(Number)));
   const at = names.map((_, index) => index);
-  const say = (value: number | null | undefined) => (value == null ? "none" : series.seconds(value));
+  const say = (isCold: boolean, value: number | null | undefined) =>
+    value == null
+      ? words.say("stats.js.none", { name: words.cold(isCold) })
+      : words.say("stats.js.value", { name: words.cold(isCold), value: words.seconds(value) });
   return {
     data: [at, cold, warm],
-    read: (index) => `${names[index]} · cold: ${say(cold[index])} · warm: ${say(warm[index])}`,
+    start: "first",
+    read: (index) => [names[index], say(true, cold[index]), say(false, warm[index])].join(" · "),
     options: {
       axes: [
         {
@@ -139,7 +198,7 @@ export function phases(stats: Stats): Content {
             width < names.length * 100 ? names.map((name, row) => "\n".repeat(row % 2) + name) : names,
           size: 48,
         },
-        { ...valueAxis(series.seconds), splits: () => lines },
+        { ...valueAxis((value) => words.seconds(value)), splits: () => lines },
       ],
       scales: {
         x: { time: false, range: [-0.5, Math.max(names.length, 1) - 0.5] },
@@ -151,7 +210,7 @@ export function phases(stats: Stats): Content {
 }
 
 /** The daily launches by outcome, stacked: ready, failed, cancelled. */
-export function outcomes(stats: Stats, days: string[]): Content {
+export function outcomes(words: StatsWords, stats: Stats, days: string[]): Content {
   const ended = series.outcomes(stats, days);
   const highest = Math.max(1, ...ended.map(series.count));
   return {
@@ -162,22 +221,35 @@ export function outcomes(stats: Stats, days: string[]): Content {
       ended.map(({ ready, failed }) => ready + failed),
       ended.map(({ ready }) => ready),
     ],
-    read: (index) => {
-      const { ready, failed, cancelled } = ended[index]!;
-      return `${days[index]} · ready: ${ready} · failed: ${failed} · cancelled: ${cancelled}`;
-    },
+    read: (index) => `${words.day(days[index]!)} · ${describeOutcomes(words, ended[index]!)}`,
     options: {
-      axes: [dayAxis(days), { ...valueAxis(String), incrs: COUNT_STRIDES, space: 30 }],
+      axes: [dayAxis(words, days), { ...valueAxis((value) => words.number(value)), incrs: COUNT_STRIDES, space: 30 }],
       scales: { x: dayScale(days), y: { range: [0, highest * 1.05] } },
       series: [{}, bars("--cancelled"), bars("--failed"), bars("--ready")],
     },
   };
 }
 
-function describeBand(name: string, { low, median, high }: series.Band, index: number): string {
+/** `Ready: 5 · Failed: 2 · Cancelled: 1` */
+export function describeOutcomes(words: StatsWords, { ready, failed, cancelled }: series.Outcomes): string {
+  return [
+    words.value("stats.ready", ready),
+    words.value("stats.failed", failed),
+    words.value("stats.cancelled", cancelled),
+  ].join(" · ");
+}
+
+function describeBand(
+  words: StatsWords,
+  cold: boolean,
+  { low, median, high }: series.Band,
+  index: number,
+): string {
   const [from, middle, to] = [low[index], median[index], high[index]];
-  if (from == null || middle == null || to == null) return `${name}: none`;
-  return `${name}: ${series.seconds(middle)} (${series.seconds(from)} to ${series.seconds(to)})`;
+  const name = words.cold(cold);
+  if (from == null || middle == null || to == null) return words.say("stats.js.none", { name });
+  const [lowest, typical, highest] = [from, middle, to].map((value) => words.seconds(value));
+  return words.say("stats.js.band", { name, low: lowest!, median: typical!, high: highest! });
 }
 
 /** The current value of a custom property of the page. */
@@ -221,14 +293,12 @@ function valueAxis(say: (value: number) => string): uPlot.Axis {
   return { ...axis(), size: AXIS_WIDTH, values: (_, splits) => splits.map(say) };
 }
 
-const DAY_LABEL = new Intl.DateTimeFormat("en", { month: "short", day: "numeric", timeZone: "UTC" });
-
-function dayAxis(days: string[]): uPlot.Axis {
+function dayAxis(words: StatsWords, days: string[]): uPlot.Axis {
   return {
     ...axis(),
     grid: { show: false },
     splits: ({ width }) => series.dayTicks(days, Math.floor((width - AXIS_WIDTH - MARGIN) / LABEL_DISTANCE)).map(series.dayTime),
-    values: (_, splits) => splits.map((time) => DAY_LABEL.format(time * 1000)),
+    values: (_, splits) => splits.map((time) => words.shortDay(time)),
   };
 }
 

@@ -115,21 +115,27 @@ describe("scales", () => {
 });
 
 test.each([
-  [0, "0 s"],
-  [0.44, "0.4 s"],
-  [9.94, "9.9 s"],
-  [9.96, "10 s"],
-  [59.4, "59 s"],
+  [0, "0 sec"],
+  [0.44, "0.4 sec"],
+  [9.94, "9.9 sec"],
+  [9.96, "10 sec"],
+  [59.4, "59 sec"],
   [59.6, "1 min"],
-  [65, "1 min 5 s"],
-  [3599.7, "1 h"],
-  [7380, "2 h 3 min"],
+  [65, "1 min 5 sec"],
+  [3599.7, "1 hr"],
+  [7380, "2 hr 3 min"],
 ])("%d seconds are %s", (value, text) => {
-  expect(series.seconds(value)).toBe(text);
+  expect(series.seconds("en", value)).toBe(text);
+});
+
+test("durations and shares are in the language of the page", () => {
+  expect(series.seconds("de", 65).replace(/\s/g, " ")).toBe("1 Min. 5 Sek.");
+  expect(series.seconds("fr", 0.44).replace(/\s/g, " ")).toBe("0,4 s");
+  expect(series.percent("de", 0.9999).replace(/\s/g, " ")).toBe("99,9 %");
 });
 
 test("only a share of 1 is 100%", () => {
-  expect(series.percent(1)).toBe("100%");
-  expect(series.percent(0.9999)).toBe("99.9%");
-  expect(series.percent(0)).toBe("0%");
+  expect(series.percent("en", 1)).toBe("100%");
+  expect(series.percent("en", 0.9999)).toBe("99.9%");
+  expect(series.percent("en", 0)).toBe("0%");
 });

@@ -77,11 +77,7 @@ const STOPS = [
 /** The possible distances of grid lines of a linear scale, in seconds. */
 const STRIDES = [0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400];
 
-const PERCENT = new Intl.NumberFormat("en", {
-  style: "percent",
-  maximumFractionDigits: 1,
-  roundingMode: "floor",
-});
+const PERCENT = { style: "percent", maximumFractionDigits: 1, roundingMode: "floor" } as const;
 
 /** Return the last days in UTC, such as 2026-11-25, in order. */
 export function lastDays(now: number, count: number): string[] {
@@ -184,21 +180,27 @@ export function evenStops(highest: number): number[] {
   return Array.from({ length: lines + 1 }, (_, index) => Number((index * stride).toFixed(3)));
 }
 
-/** Format a duration: `0.4 s`, `12 s`, `1 min 5 s`, `2 h 3 min`. */
-export function seconds(value: number): string {
-  if (value < 9.95) return `${Number(value.toFixed(1))} s`;
+/** Format a duration: `0.4 sec`, `12 sec`, `1 min 5 sec`, `2 hr 3 min`. */
+export function seconds(lang: string, value: number): string {
   const rounded = Math.round(value);
-  if (rounded < 60) return `${rounded} s`;
-  if (rounded < 3600) return units(Math.floor(rounded / 60), "min", rounded % 60, "s");
+  if (value < 9.95) return units(lang, [value, "second"]);
+  if (rounded < 60) return units(lang, [rounded, "second"]);
+  if (rounded < 3600) return units(lang, [Math.floor(rounded / 60), "minute"], [rounded % 60, "second"]);
   const minutes = Math.round(value / 60);
-  return units(Math.floor(minutes / 60), "h", minutes % 60, "min");
+  return units(lang, [Math.floor(minutes / 60), "hour"], [minutes % 60, "minute"]);
 }
 
 /** Format a share as a percentage, rounded down: only 1 is 100%. */
-export function percent(share: number): string {
-  return PERCENT.format(share);
+export function percent(lang: string, share: number): string {
+  return new Intl.NumberFormat(lang, PERCENT).format(share);
 }
 
-function units(count: number, large: string, rest: number, small: string): string {
-  return rest > 0 ? `${count} ${large} ${rest} ${small}` : `${count} ${large}`;
+/** Format a number with its unit, and a second one unless it is zero. */
+function units(lang: string, first: [number, string], second: [number, string] = [0, ""]): string {
+  return [first, second]
+    .filter(([count, unit], index) => unit && (index === 0 || count > 0))
+    .map(([count, unit]) =>
+      new Intl.NumberFormat(lang, { style: "unit", unit, maximumFractionDigits: 1 }).format(count),
+    )
+    .join(" ");
 }

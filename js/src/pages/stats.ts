@@ -1,12 +1,15 @@
 // The script of stats.html: statistics of the history and of running launches.
 import "uplot/dist/uPlot.min.css";
 import "./stats.css";
-import more from "../i18n/catalogs/more/en.json";
+import { loadCatalog } from "../i18n/catalogs";
+import english from "../i18n/catalogs/more/en.json";
+import type { Catalog } from "../i18n/words";
 import { ApiError, getJson } from "../wire/client";
 import * as charts from "./stats-charts";
 import * as series from "./stats-series";
 import type { Distribution, Stats } from "./stats-series";
-import { fillTable } from "./stats-table";
+import { fillTable, type Quantity } from "./stats-table";
+import { StatsWords } from "./stats-words";
 
 /** The time between two requests, in milliseconds. */
 const INTERVAL = 10_000;
@@ -14,11 +17,13 @@ const INTERVAL = 10_000;
 /** The timeout of a request, in milliseconds. A history may be large. */
 const TIMEOUT = 30_000;
 
-const TEXTS: Record<string, string> = more;
-
 const main = document.querySelector<HTMLElement>("main.stats")!;
 const { api = "", days = "" } = main.dataset;
-const clock = new Intl.DateTimeFormat("en", { timeStyle: "medium", hour12: false });
+const { lang } = document.documentElement;
+const texts = JSON.parse(main.dataset.words ?? "{}") as Catalog;
+const words = new StatsWords(lang, texts);
+/** The reasons of failures, by key. */
+let reasonTexts: Catalog = english;
 
 const chartsByName = {
   durations: new charts.Chart(part("durations"), part("durations-reading")),
@@ -63,13 +68,14 @@ async function refresh(): Promise<void> {
   try {
     const stats = await getJson<Stats>(`${api}?${query(days)}`, AbortSignal.timeout(TIMEOUT));
     if (requested !== version) return;
-    updated = clock.format(new Date());
+    updated = words.clock(new Date());
     show(stats);
     setText("problem", "");
   } catch (error) {
     console.warn(error);
     if (requested !== version) return;
-    setText("problem", `${sentence(error)} ${updated && `These numbers are from ${updated}. `}${RETRYING}`);
+    const old = updated && words.say("stats.js.old", { time: updated });
+    setText("problem", [sentence(error), old, words.say("stats.js.retrying")].filter(Boolean).join(" "));
   } finally {
     if (requested === version) isLoading = false;
   }
@@ -79,7 +85,8 @@ async function refresh(): Promise<void> {
 /** The query of the endpoint and of this page. */
 function query(period: string): string {
   const values = filters.filter(({ value }) => value).map(({ id, value }) => [id, value]);
-  return String(new URLSearchParams([["days", period], ...values]));
+  const asked = new URLSearchParams(location.search).get("lang");
+  return String(new URLSearchParams([["days", period], ...values, ...(asked ? [["lang", asked]] : [])]));
 }
 
 /** Apply the filters, and keep them in links and in the page's address. */
@@ -93,16 +100,14 @@ function applyFilters(): void {
   void refresh();
 }
 
-const RETRYING = "Retrying every 10 seconds.";
-
 function sentence(error: unknown): string {
-  return error instanceof ApiError ? error.message : "The server cannot be reached.";
+  return error instanceof ApiError ? error.message : words.say("stats.js.unreachable");
 }
 
 function show(stats: Stats): void {
   showLive(stats);
-  setText("updated", `As of ${updated}.`);
-  setText("lost", stats.lost ? `Launches that could not be recorded in the history: ${stats.lost}` : "");
+  setText("updated", words.say("stats.js.as-of", { time: updated }));
+  setText("lost", stats.lost ? words.say("stats.js.lost", { count: words.number(stats.lost) }) : "");
   const { days: ended, phases, reasons, repositories } = stats;
   const names = series.lastDays(stats.now, stats.last_days);
   const data = JSON.stringify([names, ended, phases, reasons, repositories]);
@@ -115,31 +120,31 @@ function show(stats: Stats): void {
   offerPhases(stats);
   phaseSelect.onchange = () => showDurations(stats, names);
   showDurations(stats, names);
-  chartsByName.phases.show(charts.phases(stats));
-  chartsByName.outcomes.show(charts.outcomes(stats, names));
+  chartsByName.phases.show(charts.phases(words, stats));
+  chartsByName.outcomes.show(charts.outcomes(words, stats, names));
   showTables(stats);
 }
 
 function showLive({ live, all_replicas, replicas }: Stats): void {
-  setText("running", String(all_replicas.running));
-  const by = Object.entries(live.phases).map(([phase, launches]) => `${phase}: ${launches}`);
+  setText("running", words.number(all_replicas.running));
+  const by = Object.entries(live.phases).map(([phase, launches]) => words.inPhase(phase, launches));
   // Phases are known of one replica only.
-  const parts = replicas > 1 ? [`replicas: ${replicas}`] : by;
-  const builds = `builds: ${all_replicas.building}`;
-  setText("running-more", [builds, ...parts, `capacity: ${live.capacity}`].join(" · "));
+  const parts = replicas > 1 ? [words.value("stats.js.replicas", replicas)] : by;
+  const builds = words.value("stats.js.builds", all_replicas.building);
+  const capacity = words.value("stats.js.capacity", live.capacity);
+  setText("running-more", [builds, ...parts, capacity].join(" · "));
 }
 
 function showFigures(stats: Stats): void {
   const total = series.sum(stats.days);
-  const { ready, failed, cancelled } = total;
-  setText("launches", String(series.count(total)));
-  setText("launches-more", `ready: ${ready} · failed: ${failed} · cancelled: ${cancelled}`);
+  setText("launches", words.number(series.count(total)));
+  setText("launches-more", charts.describeOutcomes(words, total));
   const rate = series.successRate(total);
-  setText("success", rate === undefined ? "–" : series.percent(rate));
+  setText("success", rate === undefined ? "–" : words.percent(rate));
   for (const [name, cold] of [["cold", true], ["warm", false]] as const) {
     const total = series.overall(stats, "total", cold);
-    setText(name, total ? series.seconds(total.p50) : "–");
-    setText(`${name}-more`, total ? `90% within ${series.seconds(total.p90)}` : "none yet");
+    setText(name, total ? words.seconds(total.p50) : "–");
+    setText(`${name}-more`, total ? words.say("stats.js.within", { time: words.seconds(total.p90) }) : words.say("stats.js.none-yet"));
   }
 }
 
@@ -147,31 +152,33 @@ function showFigures(stats: Stats): void {
 function offerPhases(stats: Stats): void {
   const phases = ["total", ...series.phasesIn(stats)];
   const selected = phases.includes(phaseSelect.value) ? phaseSelect.value : "total";
-  phaseSelect.replaceChildren(...phases.map((phase) => new Option(phaseName(phase), phase)));
+  phaseSelect.replaceChildren(...phases.map((phase) => new Option(words.phase(phase), phase)));
   phaseSelect.value = selected;
 }
 
-function phaseName(phase: string): string {
-  return phase === "total" ? "the whole launch" : phase;
+function kind({ cold }: Distribution): string {
+  return words.cold(cold);
 }
 
-function kind({ cold }: Distribution): string {
-  return cold ? "cold" : "warm";
+function number(value: number): Quantity {
+  return { quantity: words.number(value) };
+}
+
+function seconds(value: number): Quantity {
+  return { quantity: words.seconds(value) };
 }
 
 function showDurations(stats: Stats, names: string[]): void {
-  const { seconds } = series;
-  chartsByName.durations.show(charts.durations(stats, names, phaseSelect.value));
+  chartsByName.durations.show(charts.durations(words, stats, names, phaseSelect.value));
   fillTable(
     part("durations-table"),
     stats.phases
       .filter(({ phase, day }) => phase === phaseSelect.value && day)
-      .map((d) => [d.day, kind(d), d.launches, seconds(d.p50), seconds(d.p25), seconds(d.p75)]),
+      .map((d) => [words.day(d.day), kind(d), number(d.launches), seconds(d.p50), seconds(d.p25), seconds(d.p75)]),
   );
 }
 
 function showTables(stats: Stats): void {
-  const { seconds } = series;
   const order = [...series.phasesIn(stats), "total"];
   fillTable(
     part("phases-table"),
@@ -180,20 +187,24 @@ function showTables(stats: Stats): void {
         .map((cold) => series.overall(stats, phase, cold))
         .filter((d) => d !== undefined)
         .map((d) => [
-          phaseName(phase),
+          words.phase(phase),
           kind(d),
-          d.launches,
+          number(d.launches),
           ...[d.p10, d.p25, d.p50, d.p75, d.p90].map(seconds),
         ]),
     ),
   );
   fillTable(
     part("outcomes-table"),
-    stats.days.map((d) => [d.day, d.ready, d.cold, d.failed, d.cancelled]),
+    stats.days.map((d) => [words.day(d.day), ...[d.ready, d.cold, d.failed, d.cancelled].map(number)]),
   );
   fillTable(
     part("reasons"),
-    stats.reasons.map((r) => [TEXTS[`reason.${r.reason}`] ?? r.reason, r.outcome, r.launches]),
+    stats.reasons.map(({ reason, outcome, launches }) => [
+      reasonTexts[`reason.${reason}`] ?? reason,
+      words.phase(outcome),
+      number(launches),
+    ]),
   );
   part("no-reasons").hidden = stats.reasons.length > 0;
   fillTable(
@@ -202,8 +213,8 @@ function showTables(stats: Stats): void {
       r.repository.replace(/^https?:\/\//, ""),
       seconds(r.seconds),
       seconds(r.pulled),
-      r.launches,
-      r.failed,
+      number(r.launches),
+      number(r.failed),
     ]),
   );
   part("no-repositories").hidden = stats.repositories.length > 0;
@@ -214,4 +225,15 @@ document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") void refresh();
   else clearTimeout(timer);
 });
-void refresh();
+void start();
+
+/** Load the reasons in the language of the page, and show the numbers. */
+async function start(): Promise<void> {
+  try {
+    reasonTexts = { ...english, ...(await loadCatalog(lang)) };
+  } catch (error) {
+    // The reasons are in English then.
+    console.warn(error);
+  }
+  await refresh();
+}
