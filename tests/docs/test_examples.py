@@ -213,7 +213,10 @@ def test_a_language_is_one_more_catalog(tmp_path: Path) -> None:
     (js / "node_modules").symlink_to(ROOT / "js/node_modules")
     command = [sys.executable, str(EXAMPLES / "new_language.py"), "it"]
     output = subprocess.check_output(command, cwd=tmp_path, text=True)
-    assert output == "Translate the texts in js/src/i18n/catalogs/it.json.\n"
+    catalogs = ("it.json", "pages/it.json")
+    assert output.splitlines() == [
+        f"Translate the texts in js/src/i18n/catalogs/{name}." for name in catalogs
+    ]
 
     catalog = js / "src/i18n/catalogs/it.json"
     texts = json.loads(catalog.read_text())
