@@ -22,7 +22,7 @@ SECONDS_EACH := $(or $(SECONDS),60)
 .PHONY: help install demo faults fuzz test test-core test-py test-rest test-image test-kubernetes test-hub5 test-lowest test-js lint format lock bench docs os-packages kubernetes clean
 
 help: ## what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: .venv/.installed $(STATIC)/.built ## a .venv with everything, and the browser files
 
@@ -70,8 +70,17 @@ test-rest:
 test-image: install ## the image for Kubernetes: build it, and start it as the manifests do
 	BINDERPROGRESS_TEST_IMAGE=yes $(BIN)/python -m pytest tests/podman/test_server_image.py
 
-test-kubernetes: install os-packages kubernetes ## tests on a real node of Kubernetes: as root, with cgroups of version 1
-	BINDERPROGRESS_TEST_NODE=yes $(BIN)/python -m pytest tests/kubernetes
+# An environment with some packages in other versions than the lock: the folder, and the versions.
+define with_versions
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(1)
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(1)/bin/python requirements-dev.lock
+	$(BIN)/uv pip install --quiet --no-deps --python $(1)/bin/python -e . $(foreach each,$(2),'$(each)')
+	ln -sf ../../js/node_modules/.bin/configurable-http-proxy $(1)/bin/configurable-http-proxy
+endef
+
+test-kubernetes: install os-packages kubernetes ## tests on a real node of Kubernetes: as root, with cgroups of version 1; VERSIONS='jupyterhub==5.3.*'
+	$(if $(VERSIONS),$(call with_versions,.venv-versions,$(VERSIONS)))
+	BINDERPROGRESS_TEST_NODE=yes $(if $(VERSIONS),.venv-versions/bin,$(BIN))/python -m pytest tests/kubernetes
 
 test-lowest: install ## the core and the web tests with the lowest versions that pyproject.toml allows
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
@@ -82,12 +91,9 @@ test-lowest: install ## the core and the web tests with the lowest versions that
 	ln -sf ../../js/node_modules/.bin/configurable-http-proxy .venv-lowest/bin/configurable-http-proxy
 	.venv-lowest/bin/python -m pytest tests/core tests/web
 
-test-hub5: install ## the tests with a JupyterHub, with JupyterHub 5
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-hub5
-	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-hub5/bin/python requirements-dev.lock
-	$(BIN)/uv pip install --quiet --no-deps --python .venv-hub5/bin/python -e . 'jupyterhub==5.*'
-	ln -sf ../../js/node_modules/.bin/configurable-http-proxy .venv-hub5/bin/configurable-http-proxy
-	.venv-hub5/bin/python -m pytest tests/backends/test_jupyterhub.py tests/backends/test_jupyterhub_refusals.py \
+test-hub5: install ## the tests with a JupyterHub, with JupyterHub 5; VERSIONS='jupyterhub==5.3.*' for another one
+	$(call with_versions,.venv-versions,$(or $(VERSIONS),jupyterhub==5.*))
+	.venv-versions/bin/python -m pytest tests/backends/test_jupyterhub.py tests/backends/test_jupyterhub_refusals.py \
 	  tests/deploy/test_jupyterhub_service.py
 
 fuzz: install ## fuzz what strangers write: make fuzz SECONDS=3600 TARGET=sse
@@ -131,4 +137,4 @@ kubernetes: os-packages ## the programs of a Kubernetes for tests, built from De
 	@nice -n 19 tests/kubernetes/build-cluster
 
 clean: ## all that make made
-	rm -rf .venv .venv-hub5 .venv-lowest js/dist js/node_modules $(STATIC) build dist *.egg-info docs/_build
+	rm -rf .venv .venv-lowest .venv-versions js/dist js/node_modules $(STATIC) build dist *.egg-info docs/_build

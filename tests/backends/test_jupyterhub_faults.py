@@ -273,6 +273,17 @@ async def test_a_clean_up_goes_on_if_nobody_waits_for_it() -> None:
 
 
 @asynchronous(30)
+async def test_a_user_who_is_gone_needs_no_clean_up() -> None:
+    """JupyterHub 5.3 answers 500 if a server of such a user is to be stopped."""
+    async with faulty_hub() as hub, launcher_of(hub) as launcher:
+        await launch(launcher)
+        hub.users.clear()
+        hub.always["stop"] = status(500)
+        await launcher.stop(launch_request())
+        assert not launcher.cleanups.outstanding()
+
+
+@asynchronous(30)
 async def test_a_clean_up_that_is_refused_is_retried_as_well() -> None:
     """A permission may be missing for a while."""
     async with faulty_hub() as hub, launcher_of(hub) as launcher:

@@ -319,7 +319,7 @@ def _by_hand(hub_url: str, managed: dict[str, Any]) -> dict[str, str]:
 
 def _answers(url: str, log: Path) -> None:
     """Await that the service does; the Hub does not say when."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120  # machines may be slow
     while not _is_well(url):
         assert time.monotonic() < until, log.read_text()
         time.sleep(0.1)

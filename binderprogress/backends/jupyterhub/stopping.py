@@ -36,7 +36,13 @@ async def remove(api: HubApi, settings: HubSettings, cleanup: Cleanup) -> None:
         If that is not done.
     """
     user, server = cleanup.user, cleanup.server
-    await api.send("DELETE", _path(user, server), expect=_STOPPED, body=_body(server))
+    try:
+        await api.send("DELETE", _path(user, server), expect=_STOPPED, body=_body(server))
+    except NoAnswerError:
+        # JupyterHub 5.3 answers 500 if there is no such user.
+        if (await api.send("GET", f"users/{user}", expect={200, 404})).status == 404:
+            return
+        raise
     await _wait_until_stopped(api, settings, user, server)
     if cleanup.with_user:
         await api.send("DELETE", f"users/{user}", expect={204, 404})
