@@ -73,29 +73,30 @@ class NodeStage(RealStage):
         await self._phase(name, "Running")
 
     async def write(self, name: str, *lines: str) -> None:
-        self._command(name, f"printf '%s\\n' {shlex.join(lines)}")
-        path = f"{self._there.namespace.path}/pods/{name}/log"
-        while not (await self._there.namespace.admin.text(path)).endswith(f"{lines[-1]}\n"):
+        self.do(name, f"printf '%s\\n' {shlex.join(lines)}")
+        path = f"{self.there.namespace.path}/pods/{name}/log"
+        while not (await self.there.namespace.admin.text(path)).endswith(f"{lines[-1]}\n"):
             pass  # it is asked again as soon as it has answered
 
     async def write_raw(self, name: str, text: bytes) -> None:
         pytest.skip("a container does not write that")
 
     async def exit(self, name: str, code: int) -> None:
-        self._command(name, f"exit {code}")
+        self.do(name, f"exit {code}")
         await self._phase(name, "Failed" if code else "Succeeded")
 
     async def hold(self) -> None:
         """Do nothing: the first process of a container ignores SIGTERM by itself."""
 
     async def release(self, name: str) -> None:
-        self._command(name, "exit 0")
-        await self._there.namespace.empty()
+        self.do(name, "exit 0")
+        await self.there.namespace.empty()
 
     async def lose(self) -> None:
         pytest.skip("others need the node")
 
-    def _command(self, name: str, command: str) -> None:
+    def do(self, name: str, command: str) -> None:
+        """Have a container run a command."""
         self._number += 1
         path = self._files / f"{name}.{self._number}"
         new = path.with_suffix(".new")
@@ -103,7 +104,7 @@ class NodeStage(RealStage):
         new.rename(path)
 
     async def _phase(self, name: str, phase: str) -> None:
-        await self._there.namespace.until(
+        await self.there.namespace.until(
             lambda _, found: (
                 found["metadata"]["name"] == name and found["status"].get("phase") == phase
             )

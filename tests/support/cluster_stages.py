@@ -108,11 +108,16 @@ class DoubleStage:
 
 
 class RealStage:
-    """A real control plane with nodes that the test plays."""
+    """A real control plane with nodes that the test plays.
+
+    Parameters
+    ----------
+    there : Scene
+    """
 
     def __init__(self, there: Scene) -> None:
         self.kubeconfig, self.namespace = there.builders.kubeconfig, there.namespace.name
-        self._there = there
+        self.there = there
 
     @staticmethod
     @asynccontextmanager
@@ -123,35 +128,35 @@ class RealStage:
             yield RealStage(there)
 
     async def bind(self, name: str) -> None:
-        await self._there.kubelet.bound(name)
+        await self.there.kubelet.bound(name)
 
     async def run(self, name: str) -> None:
-        await self._there.kubelet.run(name)
+        await self.there.kubelet.run(name)
 
     async def say(self, name: str, reason: str, message: str) -> None:
-        await self._there.kubelet.say(name, reason, message)
+        await self.there.kubelet.say(name, reason, message)
 
     async def write(self, name: str, *lines: str) -> None:
-        self._there.kubelet.write(name, *lines)
+        self.there.kubelet.write(name, *lines)
 
     async def write_raw(self, name: str, text: bytes) -> None:
-        self._there.kubelet.write_raw(name, text)
+        self.there.kubelet.write_raw(name, text)
 
     async def exit(self, name: str, code: int) -> None:
-        await self._there.kubelet.exit(name, code)
+        await self.there.kubelet.exit(name, code)
 
     async def hold(self) -> None:
-        self._there.kubelet.holds_deleted = True
+        self.there.kubelet.holds_deleted = True
 
     async def release(self, name: str) -> None:
-        await self._there.kubelet.release(await self._pod(name))
+        await self.there.kubelet.release(await self._pod(name))
 
     async def lose(self) -> None:
-        self._there.kubelet.log_status = 500
+        self.there.kubelet.log_status = 500
 
     async def compact(self) -> None:
-        await asyncio.to_thread(self._there.cluster.compact)
+        await asyncio.to_thread(self.there.cluster.compact)
 
     async def _pod(self, name: str) -> dict[str, Any]:
-        admin = self._there.namespace.admin
-        return await admin.request("GET", f"{self._there.namespace.path}/pods/{name}")
+        admin = self.there.namespace.admin
+        return await admin.request("GET", f"{self.there.namespace.path}/pods/{name}")
