@@ -31,6 +31,13 @@ class LaunchingCommand(Command):
 
     takes_arguments = True
     classes = [Standalone, *CONFIGURABLES]  # noqa: RUF012 - traitlets' way
+    flags = {  # noqa: RUF012
+        **Command.flags,
+        "no-reuse": (
+            {"LocalBuilder": {"reuse": False}},
+            "Build a new environment, even if there is one (engine local).",
+        ),
+    }
 
     ref = Unicode(help="Branch, tag or commit. By default, the default branch.").tag(config=True)
 

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["Links", "UnsafeCheckoutError", "check_checkout", "leads_outside"]
+__all__ = ["CONFIGURATION", "Links", "UnsafeCheckoutError", "check_checkout", "leads_outside"]
 
 Links = Mapping[tuple[str, ...], str]
 """The symbolic links of a folder: the target of each path."""
@@ -25,7 +25,7 @@ _DEEPEST = 200
 """Maximum depth of folders. Attack: a deeper tree exhausts file descriptors, or the stack."""
 _LARGEST = 16 * 2**20
 """Maximum size of a configuration file in bytes. Attack: a ``requirements.txt`` of 10 GB."""
-_CONFIGURATION = {
+CONFIGURATION = {
     *("apt.txt", "environment.yaml", "environment.yml", "requirements.txt", "runtime.txt"),
     *("Pipfile", "Pipfile.lock", "pyproject.toml", "setup.cfg", "setup.py", "uv.toml"),
     *("DESCRIPTION", "JuliaProject.toml", "Manifest.toml", "Project.toml", "REQUIRE", "install.R"),
@@ -166,7 +166,7 @@ class _Walk:
             key = (status.st_dev, status.st_ino)
             seen = self._hard.get(key, (0, 0, path))[0]
             self._hard[key] = (seen + 1, status.st_nlink, path)
-        is_read = path[-1] in _CONFIGURATION and path[:-1] in ((), ("binder",), (".binder",))
+        is_read = path[-1] in CONFIGURATION and path[:-1] in ((), ("binder",), (".binder",))
         if is_read and status.st_size > _LARGEST:
             raise UnsafeCheckoutError(
                 f"{_shown(path)} is larger than the {_LARGEST // 2**20} MiB that are read here."

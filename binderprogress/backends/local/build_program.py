@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import chdir
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ from ..fetch.options import FetchPlan, take_plan
 from ..processes.lines import Lines
 from ..processes.messages import ProgramError
 from .detect_program import OURS, Detected, detect
+from .environments import is_complete, remove_unused, use
 from .marker import MARKER
+from .sharing import contents, environment_key, is_as_made, shared_folder
 
 # The capacity of a pipe.
 _CHUNK = 65536
@@ -63,7 +66,7 @@ def main() -> int:
     try:
         with _locked(folder):
             # Another process may have built it while this one was waiting.
-            if not (folder / MARKER).is_file():
+            if not is_complete(folder):
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(mode=0o700)
                 _build(task, plan, folder)
@@ -90,20 +93,82 @@ def _locked(folder: Path) -> FileLock:
 def _build(task: dict[str, Any], plan: FetchPlan, folder: Path) -> None:
     checkout, venv = folder / "repository", folder / "venv"
     _fetch(task, plan, checkout)
+    key = environment_key(
+        checkout,
+        made_with=[*task["made_with"], *task["base_packages"]],
+        ignore_repository=task["ignore_repository"],
+    )
+    reused = ""
+    if key and task["reuse"]:
+        shared = shared_folder(folder.parent, key)
+        with _locked(shared):
+            reused = _shared(task, plan, checkout, shared)
+        if reused or is_as_made(shared):
+            venv.symlink_to(shared / "venv")
+    if not venv.is_symlink():
+        _install(task, _detected(plan, checkout), checkout, venv)
+    start = _start_script(checkout)
+    _mark(folder, {**task, "start": start, "reused": reused})
+
+
+def _shared(task: dict[str, Any], plan: FetchPlan, checkout: Path, shared: Path) -> str:
+    """Make the environment that others can have, too, unless it exists.
+
+    Returns
+    -------
+    str
+        When it was made, if it existed. Empty if it was made now, or cannot be used: a notebook
+        has changed it, and still runs.
+    """
+    if is_as_made(shared):
+        with use(shared):
+            pass  # from now on, it is not removed to make room
+        made = datetime.fromtimestamp((shared / MARKER).stat().st_mtime, UTC)
+        when = f"{made:%Y-%m-%d %H:%M} UTC"
+        print_line(
+            f"Reusing the environment of {when}: its environment files are the same.\n", "building"
+        )
+        return when
+    if shared.exists() and not remove_unused(shared):
+        return ""
+    shared.mkdir(mode=0o700)
+    _install(task, _detected(plan, checkout), checkout, shared / "venv")
+    _mark(shared, {"start": "", "contents": contents(shared / "venv")})
+    return ""
+
+
+def _detected(plan: FetchPlan, checkout: Path) -> Detected:
     detected = detect(plan, checkout)
     if detected.problem:
         raise BuildError(detected.problem)
+    return detected
+
+
+def _install(task: dict[str, Any], detected: Detected, checkout: Path, venv: Path) -> None:
     print_line("Using PythonBuildPack builder\n", "building")
     with chdir(checkout):
         for title, command in _commands(detected, task["base_packages"], venv):
             print_line(f"{title}\n", "building")
             print_lines(_output(command, _environment(venv, task["link_mode"])), "building")
-        start = detected.path("start")
-        if start.is_file():
-            _refuse_a_link_outside(start)
-        made = {**task, "start": str(start) if start.is_file() else ""}
-    # Written last, because it marks a complete environment. Attack: a postBuild script creates a
-    # link in its place. Renaming replaces the link, and does not write to its target.
+
+
+def _start_script(checkout: Path) -> str:
+    """Return the path of the start script; empty if there is none."""
+    with chdir(checkout):
+        binder = next((name for name in ("binder", ".binder") if Path(name).is_dir()), "")
+        start = Path(binder, "start")
+        if not start.is_file():
+            return ""
+        _refuse_a_link_outside(start)
+        return str(start)
+
+
+def _mark(folder: Path, made: dict[str, Any]) -> None:
+    """Write the file that marks a complete environment, last.
+
+    Attack: a postBuild script creates a link in its place. Renaming replaces the link, and does not
+    write to its target.
+    """
     aside = Path(tempfile.mkdtemp(dir=folder), MARKER)
     aside.write_text(json.dumps(made))
     aside.replace(folder / MARKER)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import platform
 import re
+import secrets
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from platformdirs import user_cache_path
-from traitlets import Enum, Integer, List, Unicode, default
+from traitlets import Bool, Enum, Integer, List, Unicode, default
 
 from ...core.log.reader import Record
 from ...core.phases import UNPUSHED, Phase
@@ -34,11 +36,14 @@ from ..fetch.proxy import FetchProxy
 from ..processes.child import Process, check_exit, run
 from ..processes.environment import PACKAGES, private_home
 from .environments import Environments, built_at, use
+from .marker import MARKER
 
 __all__ = ["LocalBuilder"]
 
+_VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
 # Increased when environments are built differently, so that old ones are not reused.
-_LAYOUT = "2"
+_LAYOUT = "3"
 
 
 class LocalBuilder(GitResolver):
@@ -94,6 +99,23 @@ class LocalBuilder(GitResolver):
         help="Packages to install in every environment, as requirements of pip.",
     ).tag(config=True)
 
+    reuse = Bool(
+        True,
+        help="""
+        Whether to reuse environments: that of the same commit, and that of another commit or
+        repository whose environment files are the same. If False, each build makes its own.
+        """,
+    ).tag(config=True)
+
+    ignore_repository = Bool(
+        False,
+        help="""
+        Whether an environment with a postBuild, or with the package of a repository, is also reused
+        for other commits, as long as the environment files are the same. Use it if these depend on
+        no other files, and write none into the repository.
+        """,
+    ).tag(config=True)
+
     link_mode = Enum(
         ["copy", "clone", "hardlink", "symlink"],
         "copy",
@@ -112,17 +134,23 @@ class LocalBuilder(GitResolver):
         """The environments on this machine."""
         self._shrinking: asyncio.Task[None] | None = None
 
-    def folder(self, resolved: ResolvedSpec) -> Path:
-        """Return the folder of a commit's environment."""
-        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-        parts = [_LAYOUT, resolved.key, version, *self.base_packages]
+    def folder(self, resolved: ResolvedSpec, *, anew: str = "") -> Path:
+        """Return the folder of a commit's environment.
+
+        Parameters
+        ----------
+        resolved : ResolvedSpec
+        anew : str, optional
+            Distinguishes an environment that is not to be reused.
+        """
+        parts = [_LAYOUT, resolved.key, _VERSION, *self.base_packages, *filter(None, [anew])]
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
         name = re.sub(r"[^a-z0-9]+", "-", resolved.title.lower()).strip("-")[:40]
         return Path(self.environments).expanduser() / f"{name}-{digest}"
 
     async def build(self, resolved: ResolvedSpec) -> BuildItems:
         """Build the environment, or find an existing one; see `base.Builder.build`."""
-        folder = self.folder(resolved)
+        folder = self.folder(resolved, anew="" if self.reuse else secrets.token_hex(8))
         if await asyncio.to_thread(_is_there, folder):
             yield BuildResult(str(folder), found=True)
             return
@@ -134,6 +162,9 @@ class LocalBuilder(GitResolver):
             "folder": str(folder),
             "base_packages": list(self.base_packages),
             "link_mode": self.link_mode,
+            "made_with": [_LAYOUT, _VERSION, platform.platform()],
+            "reuse": self.reuse,
+            "ignore_repository": self.ignore_repository,
         }
         try:
             with full_disk_fails():
@@ -145,13 +176,15 @@ class LocalBuilder(GitResolver):
                         yield record
         finally:
             # Attack: builds that fail or are cancelled, one after the other, fill the disk.
-            await asyncio.shield(asyncio.to_thread(self.stored.remove_incomplete, folder))
-        await asyncio.to_thread(_is_there, folder)
+            await asyncio.shield(asyncio.to_thread(self.stored.remove_incomplete))
+        found = await asyncio.to_thread(_was_reused, folder)
         self._shrink_in_background()
-        yield BuildResult(str(folder))
+        yield BuildResult(str(folder), found=found)
 
     async def find(self, resolved: ResolvedSpec) -> Environment | None:
         """Return an environment that exists; see `base.Finder`."""
+        if not self.reuse:
+            return None
         folder = self.folder(resolved)
         built = await asyncio.to_thread(built_at, folder)
         return None if built is None else Environment(str(folder), "local", built)
@@ -216,6 +249,15 @@ class LocalBuilder(GitResolver):
                 folders[name] = plain(output).strip()
             self._uv_folders = folders
         return dict(self._uv_folders)
+
+
+def _was_reused(folder: Path) -> bool:
+    """Whether the packages of an environment were there already. It counts as used now."""
+    try:
+        with use(folder):
+            return bool(json.loads((folder / MARKER).read_text())["reused"])
+    except OSError:
+        return False  # it is being removed: the start of the server says so
 
 
 def _is_there(folder: Path) -> bool:

@@ -25,7 +25,15 @@ from .marker import IN_USE, MARKER
 if TYPE_CHECKING:
     from filelock import FileLock
 
-__all__ = ["Environment", "Environments", "built_at", "disk_usage", "use"]
+__all__ = [
+    "Environment",
+    "Environments",
+    "built_at",
+    "disk_usage",
+    "remove_unused",
+    "shared_with",
+    "use",
+]
 
 # Attack, or a mistake: the folder of the environments has other folders, too.
 _NAME = re.compile(r"[a-z0-9-]*-[0-9a-f]{32}")
@@ -54,19 +62,41 @@ class Environment(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def use(folder: Path) -> Iterator[int]:
-    """Use an environment: it is not removed meanwhile.
+def use(folder: Path) -> Iterator[list[int]]:
+    """Use an environment, and the one whose packages it shares: they are not removed meanwhile.
 
     Yields
     ------
-    int
-        A file descriptor. The environment is in use as long as any process has it open.
+    list of int
+        File descriptors. The environment is in use as long as any process has them open.
 
     Raises
     ------
     FileNotFoundError
         If there is no such environment, or it is incomplete or being removed.
     """
+    with _use(folder) as file:
+        shared = shared_with(folder)
+        if shared is None:
+            yield [file]
+            return
+        with _use(shared) as other:
+            yield [file, other]
+
+
+def shared_with(folder: Path) -> Path | None:
+    """Return the folder of the environment whose packages this one has; None: it has its own."""
+    venv = folder / "venv"
+    if not venv.is_symlink():
+        return None
+    shared = venv.readlink().parent
+    # Attack: a postBuild script replaces its virtual environment with a link.
+    is_ours = shared.parent == folder.parent and _NAME.fullmatch(shared.name)
+    return shared if is_ours else None
+
+
+@contextmanager
+def _use(folder: Path) -> Iterator[int]:
     file = os.open(folder / IN_USE, _OPEN | os.O_CREAT, 0o600)
     try:
         try:
@@ -84,7 +114,7 @@ def use(folder: Path) -> Iterator[int]:
 def built_at(folder: Path) -> float | None:
     """Return when an environment was completed, in seconds since 1970; None if it was not."""
     try:
-        return (folder / MARKER).stat().st_mtime
+        return (folder / MARKER).stat().st_mtime if is_complete(folder) else None
     except OSError:
         return None
 
@@ -104,7 +134,7 @@ class Environments:
 
     def find(self) -> list[Environment]:
         """Return the complete environments, the least recently used first."""
-        found = [self._describe(folder) for folder in self._folders() if _is_complete(folder)]
+        found = [self._describe(folder) for folder in self._folders() if is_complete(folder)]
         return sorted(found, key=lambda environment: environment.last_used)
 
     def remove(self, folder: Path, *, unused_for: float = GRACE) -> bool:
@@ -138,10 +168,10 @@ class Environments:
         """
         removed = []
         for folder in folders or self._folders():
-            if not folder.is_dir():
+            if not folder.is_dir() or is_complete(folder):
                 continue
             with _build_lock(folder) as is_free:
-                if is_free and not _is_complete(folder):
+                if is_free and not is_complete(folder):
                     shutil.rmtree(folder, ignore_errors=True)
                     removed.append(folder)
         return removed
@@ -195,8 +225,10 @@ def disk_usage(folder: Path) -> int:
     return total
 
 
-def _is_complete(folder: Path) -> bool:
-    return (folder / MARKER).is_file()
+def is_complete(folder: Path) -> bool:
+    """Whether an environment was completed, and so was the one whose packages it shares."""
+    shared = shared_with(folder)
+    return all((each / MARKER).is_file() for each in (folder, shared) if each is not None)
 
 
 def _last_used(folder: Path) -> float:
@@ -221,6 +253,20 @@ def _is_used(folder: Path) -> bool:
         return False
     finally:
         os.close(file)
+
+
+def remove_unused(folder: Path) -> bool:
+    """Remove an environment that the caller has locked to build it, unless somebody uses it.
+
+    Returns
+    -------
+    bool
+        Whether it was removed.
+    """
+    if is_complete(folder) and not _take_out_of_use(folder, 0.0):
+        return False
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
 
 
 def _take_out_of_use(folder: Path, unused_for: float) -> bool:

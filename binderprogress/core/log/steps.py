@@ -111,6 +111,7 @@ _FETCHING, _BUILDING, _PUSHING = Phase.FETCHING, Phase.BUILDING, Phase.PUSHING
 
 _PULL = Step("pulling-base", "Pulling the base image")
 _PUSH = Step("pushing", "Pushing the image", phase=_PUSHING)
+_REUSED = Step("reused", "Using the existing environment", phase=_BUILDING)
 _SAVE = Step("saving", "Saving the image")
 
 LAYER_LABELS = {PULLING: "Base image: layer {} of {}", PUSHING: "Layer {} of {}"}
@@ -134,8 +135,9 @@ PREFIXES: list[tuple[str, Step]] = [
     ("Resolving deltas:", Step("receiving", "Receiving the repository")),
     ("HEAD is now at ", Step("checked-out", "Checked out the commit", phase=_FETCHING)),
     ("Submodule ", Step("submodules", "Fetching submodules")),
-    ("Reusing existing image", Step("reused", "Using the existing image", phase=_BUILDING)),
+    ("Reusing existing image", _REUSED),
     # The engine `local`, and uv.
+    ("Reusing the environment ", _REUSED),
     ("Creating an environment ", Step("environment", "Creating an environment")),
     ("Installing Jupyter", Step("resolving-packages", "Resolving package versions")),
     ("Resolved ", Step("downloading-packages", "Downloading packages")),

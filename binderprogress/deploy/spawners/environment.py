@@ -57,21 +57,21 @@ class EnvironmentSpawner(LocalProcessSpawner):
         """Copy the repository and start the server."""
         environment = self._environment()
         try:
-            with use(environment.folder) as file:
-                return await self._start(environment, file)
+            with use(environment.folder) as files:
+                return await self._start(environment, files)
         except FileNotFoundError as error:
             self.log.warning("%s", error)
             raise ValueError(MISSING) from error
 
-    async def _start(self, environment: StoredEnvironment, in_use: int) -> Any:
+    async def _start(self, environment: StoredEnvironment, in_use: list[int]) -> Any:
         home = self._home()
         # What is there is of a JupyterHub that was killed while it started a server.
         clear = partial(kill_within, home)
         copy = asyncio.to_thread(copy_repository, environment.repository, home, clear=clear)
         self._copying = asyncio.ensure_future(copy)
         await asyncio.shield(self._copying)
-        # The environment is not removed as long as the server has this file open.
-        self.popen_kwargs["pass_fds"] = [in_use]
+        # The environment is not removed as long as the server has these files open.
+        self.popen_kwargs["pass_fds"] = in_use
         self.cmd = command(environment, home)
         ip, port = await super().start()
         await until_it_answers(self, ip, port)

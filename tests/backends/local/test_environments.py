@@ -60,7 +60,7 @@ import subprocess, sys
 from pathlib import Path
 from binderprogress.backends.local.environments import use
 with use(Path(sys.argv[1])) as file:
-    child = subprocess.Popen(["cat"], stdin=sys.stdin, pass_fds=[file])
+    child = subprocess.Popen(["cat"], stdin=sys.stdin, pass_fds=file)
 print(flush=True)
 child.wait()
 """

@@ -162,7 +162,7 @@ def test_cold_is_what_had_to_be_made() -> None:
         "launching": 14,
     }
     assert not trace([KUBERNETES[0], *KUBERNETES[8:]], began=BEGAN).cold
-    reused = event(2, "building", Step("reused", "Using the existing image"))
+    reused = event(2, "building", Step("reused", "Using the existing environment"))
     assert not trace([KUBERNETES[0], reused, *KUBERNETES[8:]], began=BEGAN).cold
 
 
