@@ -21,6 +21,7 @@ from ..web.pages import NotFoundHandler
 from .application import Command, ServerCommand, launch_command
 from .jupyterhub_access import JupyterHubAccess
 from .standalone import CONFIGURABLES, Server
+from .stateless_login import StatelessOAuth
 
 __all__ = ["JupyterHubService", "JupyterHubServiceApp"]
 
@@ -52,7 +53,7 @@ class JupyterHubService(Server):
 
     def __init__(self, **kwargs: Any) -> None:
         # First: other parts need what it reads from the environment.
-        self.auth = HubOAuth(parent=kwargs.get("parent"), config=kwargs.get("config"))
+        self.auth = StatelessOAuth(parent=kwargs.get("parent"), config=kwargs.get("config"))
         _check(self.auth)
         super().__init__(**kwargs)
 

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 import pytest
@@ -18,6 +19,7 @@ from ..support.hubservice import (
     FETCH,
     NAVIGATE,
     SCOPE,
+    SERVICE,
     WRONG,
     Person,
     Service,
@@ -314,6 +316,25 @@ def test_started_by_hand(tmp_path: Path) -> None:
                 headers = {**FETCH, "Cookie": cookies, "X-XSRFToken": ada.xsrf}
                 answer = requests.get(f"{url}api/launches", headers=headers, timeout=20)
                 assert answer.status_code == status, answer.text
+            check_login_at_both(Person(running).log_in("eve"), url)
+
+
+def check_login_at_both(person: Person, replica: str) -> None:
+    """Begin a login, which JupyterHub's proxy has complete at the other replica."""
+    begun = person.go("stats?days=7", allow_redirects=False)
+    authorize = urljoin(person.service.hub_url, begun.headers["Location"])
+    answer = person.session.get(authorize, headers=NAVIGATE, allow_redirects=False, timeout=20)
+    query = urlsplit(answer.headers["Location"]).query
+    # What the state contains is for replicas only.
+    assert "stats" not in query
+    callback = f"{replica}oauth_callback?{query}"
+    for cookies, status in (("", 403), (person.cookies, 302)):
+        headers = {**NAVIGATE, "Cookie": cookies}
+        completed = requests.get(callback, headers=headers, allow_redirects=False, timeout=20)
+        assert completed.status_code == status, completed.text
+        if status == 302:
+            assert completed.headers["Location"] == f"/{SERVICE}stats?days=7"
+            assert "service-binderprogress=" in completed.headers["Set-Cookie"]
 
 
 @pytest.mark.parametrize(
