@@ -212,17 +212,30 @@ test("the log is loaded when it is opened, and shows the number of lines", async
 
 test.each(["ready", "failed"] as const)("%s: shows where the time went, and links to the trace", async (phase) => {
   const source = await put();
-  source.send({ id: 1, phase: "building", time: 1000 });
+  source.send({ id: 1, phase: "fetching", time: 990 });
+  source.send({ id: 2, phase: "building", time: 1000 });
   const url = phase === "ready" ? { progress: 100, url: "https://hub.example/u/", token: "t" } : {};
   await pass();
   expect(get("trace")).toBeNull();
-  source.send({ id: 2, phase, time: 1030, ...url });
+  source.send({ id: 3, phase, time: 1030, ...url });
   await pass();
   expect(text("waterfall")).toContain("Where the time went");
   const link = get("trace").querySelector("a")!;
   expect(link.getAttribute("href")).toBe(`${base}api/launches/key/trace?format=chrome`);
   expect(link.hasAttribute("download")).toBe(true);
   expect(text("trace")).toMatch(/^Download the trace\s+to open in ui\.perfetto\.dev$/);
+});
+
+test.each([
+  ["at once", [{ id: 1, phase: "fetching", time: 1000 }, { id: 2, phase: "building", time: 1000.4 }], 1000.8],
+  ["in its only phase", [{ id: 1, phase: "building", time: 1000 }], 1030],
+] as const)("failed %s: where the time went says nothing", async (_, events, time) => {
+  const source = await put();
+  for (const event of events) source.send({ ...event });
+  source.send({ id: 9, phase: "failed", time, message: "It broke.\n" });
+  await pass();
+  expect(text("outcome-title")).toBe("It broke.");
+  expect(get("waterfall")).toBeNull();
 });
 
 test("ready: the link to the server has the focus", async () => {
@@ -310,7 +323,8 @@ test("cancels, and shows that", async () => {
   expect(text("phase")).toBe("Cancelling");
   source.send({ id: 2, phase: "cancelled" });
   await pass();
-  expect(text("phase")).toBe("Cancelled");
+  expect(text("outcome-title")).toBe("The launch was cancelled");
+  expect(get("panel")).toBeNull();
   expect(element.shadowRoot?.activeElement).toBe(get("again"));
   expect(told.filter(([type]) => type === "failed")).toEqual([]);
 });
@@ -351,7 +365,7 @@ test("shows why the server refuses a launch", async () => {
   fetched.mockResolvedValue(Response.json(body, { status: 429 }));
   await put();
   expect(text("outcome-message")).toBe("Too many launches.");
-  expect(text("live")).toBe("The launch could not be started. Too many launches.");
+  expect(text("live")).toBe("Too many launches.");
   expect(element.launch).toBe("");
   expect(told.at(-1)).toMatchObject(["failed", { reason: "refused" }]);
 });

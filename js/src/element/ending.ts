@@ -69,8 +69,12 @@ function outcomeSection(
     part="outcome"
     data-remedy=${remedyOf(outcome, session).kind}
   >
-    <h2 part="outcome-title ${message ? "" : "outcome-message"}" dir="auto">${heading}</h2>
-    ${message ? html`<p part="outcome-message" dir="auto">${message}</p>` : nothing}
+    ${
+      message
+        ? html`<h2 part="outcome-title" dir="auto">${heading}</h2>
+            <p part="outcome-message" dir="auto">${message}</p>`
+        : html`<h2 part="outcome-title outcome-message" dir="auto">${heading}</h2>`
+    }
     ${original ? html`<p class="original" lang="en" dir="ltr">${original}</p>` : nothing}
     ${advice ? html`<p class="advice" part="advice" dir="auto">${advice}</p>` : nothing}
     ${event?.problem ? html`<p part="trying">${words.say("problem.trying")}</p>` : nothing}
@@ -135,17 +139,7 @@ function remedies(outcome: Outcome, session: LaunchSession, words: Words): Templ
   const { event } = outcome;
   const remedy = remedyOf(outcome, session);
   const isReport = remedy.kind === "report";
-  return html`${
-    remedy.url
-      ? html`<a
-          class="button primary"
-          part="button ${remedy.kind}"
-          href=${remedy.url}
-          target=${remedy.kind === "address" ? nothing : "_blank"}
-          rel="noopener"
-        >${remedyLabel(remedy, event, words)}</a>`
-      : nothing
-  }${
+  return html`${remedyLink(remedy, event, words)}${
     isReport || event?.fault === "server"
       ? html`<button
           class="button ${isReport ? "primary" : ""}"
@@ -157,9 +151,17 @@ function remedies(outcome: Outcome, session: LaunchSession, words: Words): Templ
   }`;
 }
 
-function remedyLabel({ kind }: Remedy, event: LaunchEvent | undefined, words: Words): string {
-  if (kind === "edit") return words.say("edit", { file: event?.file ?? "" });
-  return words.say(kind === "address" ? "edit.address" : "open.repository");
+function remedyLink({ kind, url }: Remedy, event: LaunchEvent | undefined, words: Words): unknown {
+  if (kind === "edit") {
+    const label = words.say("edit", { file: event?.file ?? "" });
+    return html`<a class="button primary" part="button edit" href=${url} target="_blank" rel="noopener">${label}</a>`;
+  }
+  if (kind === "repository") {
+    const label = words.say("open.repository");
+    return html`<a class="button primary" part="button repository" href=${url} target="_blank" rel="noopener">${label}</a>`;
+  }
+  if (kind !== "address") return nothing;
+  return html`<a class="button primary" part="button address" href=${url}>${words.say("edit.address")}</a>`;
 }
 
 /** What keeps a server from starting, while the Hub still tries. */
