@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from binderprogress.backends.base import BuildResult, ResolvedSpec, WaitForTurn
+
 from ..support import axe
 from ..support.faultyproxy import proxy_in_thread
-from ..support.replay import Stage, stage
+from ..support.replay import PlayedBuilder, Stage, stage
 from ..support.widget import SPEC, embed, open_launch, percent, phase, play_ready, until
 
 pytestmark = pytest.mark.browser
@@ -117,6 +120,31 @@ def test_phases_are_done_current_skipped_and_to_come(page: Page, play: Stage) ->
     assert state("building") == ("skipped", "Building\nskipped")
     assert state("ready")[0] == "upcoming"
     expect(page.locator("[aria-current=step]")).to_have_text(re.compile("Launching"))
+
+
+def test_a_build_that_waits_for_others_is_queued(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def build(builder: PlayedBuilder, target: ResolvedSpec) -> AsyncGenerator[Any, None]:
+        yield WaitForTurn()
+        async for item in builder._play(BuildResult):
+            yield item
+
+    monkeypatch.setattr(PlayedBuilder, "build", build)
+    with stage(LaunchManager={"max_builds": 1}) as play:
+        other = {"spec": "gh/kim/other/HEAD"}
+        assert page.request.post(f"{play.url}api/launches", data=other).ok
+        open_launch(page, play)
+        expect(phase(page)).to_have_text("Queued")
+        expect(page.locator("[part=step]")).to_have_text("Number 1 in the queue")
+        expect(page.locator("[aria-current=step] .label")).to_have_text("Queued")
+        expect(page.locator("#live")).to_have_text("Queued")
+        axe.check_all_colors(page)
+        # The other one fails, so this one begins.
+        play.fail("build-failed")
+        play.say("Step 1/2 : FROM base\n")
+        expect(phase(page)).to_have_text("Building")
+        expect(page.locator("[data-step=waiting] .label")).to_have_text("Checking")
 
 
 def test_the_step_in_plain_words_and_the_time_as_a_range(page: Page, play: Stage) -> None:

@@ -11,7 +11,7 @@ import { Notifier } from "./notify";
 import { LaunchTranscript } from "../session/transcript";
 import { buttons, log, panel, sheet } from "./running";
 import { buildLogUrl } from "../session/build-log";
-import type { LaunchSession } from "../session/session";
+import { type LaunchSession, now } from "../session/session";
 import { isWaiting, type ViewState, viewState } from "./view-state";
 import { wake } from "./wake";
 import type { Parts } from "./template";
@@ -85,7 +85,7 @@ export class LaunchView {
     });
     host.session.remember(() => new LaunchTranscript());
     host.shadow.adoptedStyleSheets.push(sheet);
-    this.state = this.tick(0);
+    this.state = this.tick(now());
   }
 
   /** Update texts and numbers for a local time: after events, and once a second. */
