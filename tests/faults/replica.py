@@ -76,12 +76,15 @@ class Replica:
         times = psutil.Process(self.running.process.pid).cpu_times()
         return float(times.user + times.system)
 
+    def command(self) -> list[str]:
+        """Return what starts it."""
+        options = [f"--{name}={value}" for name, value in self._settings.items()]
+        return [str(BIN / "binderprogress"), "serve", *options]
+
     def start(self) -> None:
         """Start it, and do not wait until it answers."""
-        options = [f"--{name}={value}" for name, value in self._settings.items()]
-        command = [*self._prefix, str(BIN / "binderprogress"), "serve", *options]
         with self._log.open("ab") as log:
-            self._process = Program(command, env=self._env, log=log)
+            self._process = Program([*self._prefix, *self.command()], env=self._env, log=log)
 
     async def kill(self) -> None:
         """Kill it, with SIGKILL."""

@@ -45,7 +45,7 @@ async def test_with_the_rights_of_the_manifests(cluster: Cluster) -> None:
             # The real scheduler says this of it.
             await there.namespace.create("pods", pod_of_server("jupyter-kim", "kim", "work"))
             waits = await hear(heard, "FailedScheduling")
-            assert "nodes are available" in waits["message"]
+            assert waits["message"] == "no nodes available to schedule pods"
             await there.kubelet.add_node("node-1")
             assert "Successfully assigned" in (await hear(heard, "Scheduled"))["message"]
             await there.kubelet.say("jupyter-kim", "Pulling", 'Pulling image "x"')

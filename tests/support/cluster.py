@@ -400,6 +400,12 @@ class Namespace:
         }
         await self.create("rolebindings", binding, group=api)
 
+    async def revoke(self, *, user: str = "builder") -> None:
+        """Take these rights from them."""
+        for kind in ("rolebindings", "roles"):
+            path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{self.name}/{kind}/{user}"
+            await self.admin.request("DELETE", path)
+
     async def pods(self) -> list[Object]:
         """List the pods in it."""
         listed = await self.admin.request("GET", f"{self.path}/pods")

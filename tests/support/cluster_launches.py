@@ -7,6 +7,7 @@ our server: each is the real one.
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,12 +27,17 @@ from .cluster_scene import MANIFESTS
 from .processes import BIN, environment
 from .repositories import git
 
-__all__ = ["NAMESPACE", "Launching", "launching"]
+__all__ = ["BINDERHUB_PYTHON", "NAMESPACE", "Launching", "launching"]
 
 NAMESPACE = "default"
 """Of the pods of builds and of servers."""
 
-_HUB_CONFIG = Path(__file__).parents[1] / "kubernetes" / "jupyterhub_config.py"
+BINDERHUB_PYTHON = os.environ.get("BINDERPROGRESS_BINDERHUB_PYTHON", "")
+"""A Python that has BinderHub and this project; see tests/real/README.md."""
+
+_CONFIGS = Path(__file__).parents[1] / "kubernetes"
+_HUB_CONFIG = _CONFIGS / "jupyterhub_config.py"
+_BINDERHUB_CONFIG = _CONFIGS / "binderhub_config.py"
 
 
 class Launching(NamedTuple):
@@ -97,6 +103,25 @@ class Launching(NamedTuple):
         named = {name: str(value) for name, value in settings.items()}
         return _Inside(self.net, self.port, folder, env=variables, settings=named)
 
+    def binderhub(self, folder: Path, kubeconfig: Path, namespace: str) -> Replica:
+        """Return a BinderHub with our extension, as `server` does ours."""
+        settings = {
+            "port": self.port,
+            "storage": f"sqlite:///{folder}/launches.sqlite",
+            "hub_url": self.hub_url,
+            "token": self.token,
+            "namespace": namespace,
+            "build_image": BUILD_IMAGE,
+            "registry": self.registry,
+            "socket": self.socket,
+        }
+        variables = {
+            **environment(folder / "cache"),
+            "KUBECONFIG": str(kubeconfig),
+            "TEST_SETTINGS": json.dumps(settings),
+        }
+        return _BinderHub(self.net, self.port, folder, env=variables, settings={})
+
 
 class _Inside(Replica):
     """A server in the network of the node."""
@@ -113,6 +138,14 @@ class _Inside(Replica):
         super().__init__(folder, "server", env=env, settings=settings, prefix=net.prefix)
         self.port = port
         self.url = f"http://127.0.0.1:{port}/"
+
+
+class _BinderHub(_Inside):
+    """A BinderHub there."""
+
+    def command(self) -> list[str]:
+        """Return what starts it."""
+        return [BINDERHUB_PYTHON, "-m", "binderhub", "--config", str(_BINDERHUB_CONFIG)]
 
 
 @contextmanager

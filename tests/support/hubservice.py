@@ -285,7 +285,7 @@ def service(
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
-    asyncio.run_coroutine_threadsafe(hub.start(), loop).result(60)
+    asyncio.run_coroutine_threadsafe(hub.start(), loop).result(240)
     found = Service(hub, {"own": own_token, "admin": admin, "robot": robot})
     try:
         if by_hand:
@@ -293,7 +293,7 @@ def service(
             env = {**environment, **_by_hand(hub.url, managed)}
             found.command, found.env = command, env
             starting.enter_context(program(*command, env=env, log=folder / "service.log"))
-        asyncio.run_coroutine_threadsafe(hub.available(), loop).result(60)
+        asyncio.run_coroutine_threadsafe(hub.available(), loop).result(240)
         _answers(f"{found.url}health", hub_folder / "jupyterhub.log")
         yield found
     finally:
