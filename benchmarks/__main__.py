@@ -19,6 +19,7 @@ from . import (
     ingest,
     kubernetes,
     late,
+    launch,
     log,
     many,
     memory,
@@ -174,6 +175,7 @@ BENCHMARKS = {
             "seconds": _number(5.0),
         },
     ),
+    "launch": Benchmark(launch.compare, launch.table, {"repeat": _number(5)}),
     "startup": Benchmark(startup.compare, startup.table, {"repeat": _number(3)}),
     "estimator": Benchmark(
         estimator.measure_ours,

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from . import launch
 from .many import ratio
 
 
@@ -129,6 +130,18 @@ def _all() -> Iterator[tuple[str, str, Callable[[dict[str, Any]], float], str]]:
         lambda r: r["startup"]["ways"]["binderprogress --version"]["seconds"] * 1e3,
         "ms",
     )
+    warm, another = "launch, warm, to ready", "launch, another notebook, to ready"
+    for name, peer, most in (
+        (warm, "jupyter lab", "1.0"),
+        ("launch, cold, to built", "uv by hand", "1.15"),
+        (another, warm, "1.1"),
+    ):
+        yield (
+            f"{name}: beside {peer}",
+            f"≤ {most}",
+            lambda r, name=name, peer=peer: launch.ratio(r["launch"], name, peer),
+            "×",
+        )
     for way in ("serve, in front of a BinderHub", "serve, with a JupyterHub"):
         yield (
             f"{way}: answers within",

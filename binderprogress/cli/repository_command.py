@@ -104,6 +104,8 @@ class LaunchingCommand(Command):
         # The server is for this user only, who may launch whatever they can read.
         self.config.GitResolver.setdefault("credentials", True)
         self.config.Archives.setdefault("ckan_sites", ["https://", "http://"])
+        # As uv does for its user: copies would protect launches of other people.
+        self.config.LocalBuilder.setdefault("link_mode", "hardlink")
         # Everything ends with the command.
         standalone = Standalone(parent=self, hub_folder="", prefers_processes=True)
         try:

@@ -19,6 +19,7 @@ import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from ..buildpacks import pick_buildpack
+from ..fetch.checkout import CONFIGURATION
 from ..fetch.options import FetchPlan
 from ..processes.limits import limited
 from ..processes.sandbox import sandboxed
@@ -36,6 +37,9 @@ _BUILDPACK_FILES = {
     "CondaBuildPack": ["environment.yml", "environment.yaml"],
     "PipfileBuildPack": ["Pipfile", "Pipfile.lock"],
 }
+_PLAIN = {"requirements.txt", "start"}
+"""The files with which repo2docker does nothing but install requirements."""
+
 OURS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 """The version of Python that runs this."""
 _VERSION = re.compile(r"[23](\.\d+){0,2}")
@@ -68,7 +72,7 @@ class Detected(msgspec.Struct, frozen=True):
 
 
 def detect(plan: FetchPlan, checkout: Path) -> Detected:
-    """Run this program on a checkout that was checked.
+    """Detect what a checkout needs, by running this program unless that is plain.
 
     Parameters
     ----------
@@ -81,6 +85,8 @@ def detect(plan: FetchPlan, checkout: Path) -> Detected:
     RuntimeError
         If the program fails. The message has the end of its output.
     """
+    if (plain := _plain(checkout)) is not None:
+        return plain
     # Next to the checkout, because the namespace does not have the system's temporary folder.
     with tempfile.TemporaryDirectory(dir=checkout.parent, prefix="detecting-") as aside:
         argv = [sys.executable, "-P", "-m", __name__]
@@ -98,6 +104,20 @@ def detect(plan: FetchPlan, checkout: Path) -> Detected:
         output = done.stderr.decode("utf-8", "replace").strip()[-_LONGEST_PROBLEM:]
         raise RuntimeError(f"The repository could not be examined: {output}")
     return msgspec.json.decode(done.stdout, type=Detected)
+
+
+def _plain(checkout: Path) -> Detected | None:
+    """Return what repo2docker detects if there are requirements at most; None: it has to look.
+
+    Importing repo2docker takes longer than making the environment, if packages are cached.
+    """
+    folders = [name for name in ("binder", ".binder") if (checkout / name).exists()]
+    if len(folders) > 1:
+        return None
+    places = [checkout, *(checkout / name for name in folders)]
+    if any((place / name).exists() for place in places for name in CONFIGURATION - _PLAIN):
+        return None
+    return Detected(binder_folder="".join(folders))
 
 
 def main() -> None:

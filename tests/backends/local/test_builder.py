@@ -407,6 +407,32 @@ def test_files_that_need_an_engine_are_detected(
     assert name.removeprefix(".") in found.message
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"README.md": ""},
+        {"requirements.txt": "six\n", "start": ""},
+        {"binder/requirements.txt": "six\n"},
+        {".binder/notes.txt": "six\n", "requirements.txt": "six\n"},
+        *({name: text, **BESIDE.get(name, {})} for name, text in UNSUPPORTED.items()),
+        {"runtime.txt": "python-3.11\n"},
+        {"binder/postBuild": "#!/bin/sh\n"},
+        {"setup.py": "from setuptools import setup\nsetup()\n"},
+    ],
+)
+def test_what_is_plain_is_what_repo2docker_detects(
+    files: dict[str, str], make_repository: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_repository(files=files)
+    monkeypatch.chdir(folder)
+    plain = detect_program._plain(folder)
+    is_plain = {Path(name).name for name in files} <= {
+        *("README.md", "notes.txt"),
+        *("requirements.txt", "start"),
+    }
+    assert plain == (detect_program._detect() if is_plain else None)
+
+
 @asynchronous(60)
 async def test_files_that_need_an_engine(builder: LocalBuilder, make_repository: Make) -> None:
     names = ("apt.txt", ".binder/Dockerfile")

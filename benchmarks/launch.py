@@ -1,0 +1,167 @@
+"""Launching one repository on this machine, beside doing the same by hand.
+
+Warm: `binderprogress launch`, to `ready` and to its end, beside `jupyter lab` of the same
+environment. Cold: its build, beside `uv venv` and `uv pip install` of the same packages. A commit
+that changes only a notebook is launched, too. All have the same cache of packages and take turns.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from uv import find_uv_bin
+
+from binderprogress.backends.local.builder import LocalBuilder
+from tests.support.repositories import commit, repository
+
+_PROGRAM = str(Path(sys.executable).with_name("binderprogress"))
+_FILES = {"requirements.txt": "numpy\n", "index.ipynb": "{}"}
+
+
+class _Bench:
+    """A repository, and the environments that are made of it, in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.environments = folder / "environments"
+        self.home = folder / "home"
+        self.home.mkdir()
+        self.repository = repository(folder / "penguins", _FILES)
+        self._number = 0
+
+    def launch(self, *options: str) -> tuple[float, float, float]:
+        """Launch, and return the seconds to `built`, to `ready` and to the end of the command."""
+        environments = f"--LocalBuilder.environments={self.environments}"
+        argv = [_PROGRAM, "launch", str(self.repository), "--json", environments, *options]
+        began = time.monotonic()
+        built = ready = 0.0
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                phase = json.loads(line)["phase"]
+                if phase == "built":
+                    built = time.monotonic() - began
+                elif phase == "ready":
+                    ready = time.monotonic() - began
+        if process.returncode:
+            raise RuntimeError(f"The launch ended with {process.returncode}.")
+        return built, ready, time.monotonic() - began
+
+    def jupyter_lab(self) -> float:
+        """Return the seconds until JupyterLab of the same environment answers with 200."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        venv = next(self.environments.glob("*/venv")).resolve()
+        argv = [str(venv / "bin" / "jupyter"), "lab", "--no-browser", f"--port={port}"]
+        env = {"HOME": str(self.home), "PATH": f"{venv / 'bin'}{os.pathsep}{os.defpath}"}
+        if os.geteuid() == 0:
+            argv.append("--allow-root")
+        began = time.monotonic()
+        with subprocess.Popen(argv, cwd=self.home, env=env, stderr=subprocess.DEVNULL) as process:
+            try:
+                while not _answers(port):
+                    if process.poll() is not None:
+                        raise RuntimeError(f"JupyterLab ended with {process.returncode}.")
+                    time.sleep(0.005)
+                return time.monotonic() - began
+            finally:
+                process.kill()
+
+    def by_hand(self) -> float:
+        """Return the seconds that uv takes for a new environment with the same packages."""
+        packages = LocalBuilder().base_packages
+        with tempfile.TemporaryDirectory(dir=self.home) as folder:
+            began = time.monotonic()
+            uv = [find_uv_bin(), "--quiet"]
+            subprocess.run([*uv, "venv", "--python", sys.executable, f"{folder}/venv"], check=True)
+            requirements = ["--requirements", str(self.repository / "requirements.txt")]
+            install = [*uv, "pip", "install", "--python", f"{folder}/venv"]
+            subprocess.run([*install, *packages, *requirements], check=True)
+            return time.monotonic() - began
+
+    def cold(self) -> float:
+        """Return the seconds to `built` if there is no environment."""
+        shutil.rmtree(self.environments, ignore_errors=True)
+        return self.launch()[0]
+
+    def notebook(self) -> float:
+        """Return the seconds to `ready` after a commit that changes a notebook only."""
+        self._number += 1
+        commit(self.repository, {"index.ipynb": json.dumps({"number": self._number})})
+        return self.launch()[1]
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            connection.sendall(b"GET /api HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            return connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+    except (ConnectionRefusedError, ConnectionResetError):
+        return False
+
+
+@contextmanager
+def _bench() -> Iterator[_Bench]:
+    with tempfile.TemporaryDirectory(prefix="binderprogress-launch-") as folder:
+        yield _Bench(Path(folder))
+
+
+def compare(*, repeat: int, with_jupyterhub: bool = True) -> dict[str, Any]:
+    """Measure all, taking turns; seconds."""
+    took: dict[str, list[float]] = {}
+
+    def note(name: str, seconds: float) -> None:
+        took.setdefault(name, []).append(seconds)
+
+    with _bench() as bench:
+        # What is downloaded, compiled and read from the disk for the first time is not measured.
+        bench.cold()
+        bench.by_hand()
+        for _ in range(repeat):
+            note("uv by hand", bench.by_hand())
+            note("launch, cold, to built", bench.cold())
+            # The next start is warm: this one has compiled what it imported.
+            note("jupyter lab", bench.jupyter_lab())
+            _, ready, end = bench.launch()
+            note("launch, warm, to ready", ready)
+            note("launch, warm, from ready to its end", end - ready)
+            note("launch, another notebook, to ready", bench.notebook())
+            if with_jupyterhub:
+                _, ready, end = bench.launch("--Standalone.start_jupyterhub=True")
+                note("launch, warm, with a JupyterHub, to ready", ready)
+                note("launch, warm, with a JupyterHub, from ready to its end", end - ready)
+    return {"repeat": repeat, "seconds": took}
+
+
+def ratio(result: dict[str, Any], name: str, to: str) -> float:
+    """Return the ratio of two medians."""
+    return median(result["seconds"][name]) / median(result["seconds"][to])
+
+
+def table(result: dict[str, Any]) -> str:
+    """Write a result for people."""
+    lines = [
+        f"Launching one repository on this machine: median of {result['repeat']}",
+        "",
+        "|what|took (lowest–highest)|ratio|",
+        "|---|---:|---:|",
+    ]
+    peers = {"launch, cold, to built": "uv by hand"}
+    for name, values in result["seconds"].items():
+        is_peer = name in {"uv by hand", "jupyter lab"} or "its end" in name
+        peer = peers.get(name, "jupyter lab")
+        compared = "" if is_peer else f"{ratio(result, name, peer):.2f} × {peer}"
+        took = f"{median(values):.2f} s ({min(values):.2f}–{max(values):.2f})"
+        lines.append(f"| {name} | {took} | {compared} |")
+    return "\n".join(lines) + "\n"
