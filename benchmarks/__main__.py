@@ -14,6 +14,7 @@ from tests.support.postgresql import programs
 from . import (
     estimator,
     fanout,
+    firstview,
     history,
     idle,
     ingest,
@@ -135,6 +136,7 @@ BENCHMARKS = {
             "rate": _number(20.0, "lines a second meanwhile"),
         },
     ),
+    "firstview": Benchmark(firstview.compare, firstview.table, {"repeat": _number(5)}),
     "prepull": Benchmark(
         prepull.compare,
         prepull.table,
@@ -250,8 +252,8 @@ def main() -> None:
         return
     names = list(BENCHMARKS)
     if log.chromium() is None:
-        print("log is left out: chromium is not installed.", file=sys.stderr)
-        names.remove("log")
+        print("log and firstview are left out: chromium is not installed.", file=sys.stderr)
+        names = [name for name in names if name not in {"log", "firstview"}]
     if programs() is None:
         print("replicas is left out: PostgreSQL is not installed.", file=sys.stderr)
         names.remove("replicas")

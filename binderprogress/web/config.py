@@ -326,11 +326,11 @@ class Web(LoggingConfigurable):
         # Imported with the first page, so that the server starts faster.
         from markupsafe import Markup
 
-        from .texts import Texts
+        from .texts import texts_in
 
         hub_url = self.front_page["hub_url"]
         static_url = self.base_url + self.static_path
-        texts = Texts(language)
+        texts = texts_in(language)
         return self._templates.get_template(template).render(
             base_url=self.base_url,
             static_path=self.static_path,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_datetime
@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 
 from .languages import catalog_path, language_of
 
-__all__ = ["Texts"]
+__all__ = ["Texts", "texts_in"]
 
 _PLACEHOLDER = re.compile(r"\{([\w-]+)\}", re.ASCII)
 _BYTES = ("byte", "kilobyte", "megabyte", "gigabyte", "terabyte", "petabyte")
@@ -114,3 +114,9 @@ class Texts:
     def date(self, time: datetime) -> str:
         """Format a date and a time in UTC."""
         return f"{format_datetime(time, 'medium', locale=self._locale)} UTC"
+
+
+@lru_cache(maxsize=64)
+def texts_in(tag: str) -> Texts:
+    """Return the texts of a language. Requests may name any region, so only some are kept."""
+    return Texts(tag)

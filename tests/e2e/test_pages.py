@@ -379,31 +379,6 @@ def test_what_is_too_dark_is_found(page: Page) -> None:
         axe.check_both_schemes(page)
 
 
-PATHS = {
-    "front": "",
-    "launch": "v2/{fourth}",
-    "link": "link?repo=gh/a/b&urlpath=lab",
-    "wrong": "link?repo=nonsense&urlpath=//x",
-    "error": "nothing/here",
-    "unknown": "go/nothing",
-}
-
-
-@pytest.mark.parametrize("name", PATHS)
-def test_pages_are_for_all(server: Running, browser: Browser, name: str) -> None:
-    context = browser.new_context(reduced_motion="reduce")
-    page = context.new_page()
-    path = PATHS[name].format(fourth=card_spec(server, "fourth"))
-    for columns in (360, 1280):
-        page.set_viewport_size({"width": columns, "height": 800})
-        page.goto(f"{server.url}{path}")
-        if name == "launch":
-            expect(page.get_by_role("heading", name="The launch failed")).to_be_visible()
-        axe.check_both_schemes(page)
-        assert page.evaluate("document.documentElement.scrollWidth") <= columns
-    context.close()
-
-
 def test_a_card_that_launches_is_for_all(server: Running, browser: Browser) -> None:
     context = browser.new_context(reduced_motion="reduce")
     page = context.new_page()

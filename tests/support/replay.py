@@ -120,7 +120,7 @@ class Stage:
             backend=PairedBackend(self.builder, self.launcher),
             config=config,
         )
-        web = Web(launches=self.launches, config=config)
+        self.web = web = Web(launches=self.launches, config=config)
         self._loop = loop
         self._server = HTTPServer(make_app(web))
         sockets = bind_sockets(0, "127.0.0.1")
