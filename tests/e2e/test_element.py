@@ -111,7 +111,7 @@ def test_attack_without_leave_nothing_starts_and_it_says_what_to_set(
     before = set(server.standalone.launches._directory._launches)
     stranger.embed(server.url, spec, "autostart")
     page.goto(stranger.origin)
-    expect(page.get_by_role("heading", name="could not be started")).to_be_visible()
+    expect(page.get_by_role("heading", name="did not respond to this page.")).to_be_visible()
     expect(page.get_by_text("c.Web.allowed_origins").first).to_be_visible()
     expect(page.get_by_text(stranger.origin).first).to_be_visible()
     expect(page.get_by_role("button", name="Try again")).to_be_visible()

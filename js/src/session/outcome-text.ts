@@ -17,7 +17,7 @@ const TITLES: ReadonlySet<TextKey> = new Set<TextKey>([
 export interface OutcomeText {
   /** What happened, in one sentence. */
   heading: string;
-  /** More about it, if the heading is a title. */
+  /** More about it. */
   message: string;
   /** The server's own English sentence, if it says more than the translation. */
   original: string;
@@ -36,10 +36,19 @@ export function outcomeText({ title, message, advice, event }: Outcome, words: W
   const original = !isGeneral && message.text !== sentence ? (message.text ?? "") : "";
   const general = { ...advice, values: { file, subject } };
   const adviceText = isEnglishOf(general, words) ? words.localize(general) : (advice.text ?? "");
-  const leads = sentence && !TITLES.has(title) && key !== "reason.cancelled";
-  const heading = leads ? sentence : words.say(title);
-  const rest = leads || key === "reason.cancelled" ? "" : sentence;
+  // "Cancelled." says less than the title.
+  const isDone = key === "reason.cancelled";
+  if (!sentence || isDone || TITLES.has(title)) {
+    return { heading: words.say(title), message: isDone ? "" : sentence, original, advice: adviceText };
+  }
+  const [heading, rest] = splitAfterSentence(sentence);
   return { heading, message: rest, original, advice: adviceText };
+}
+
+/** The first sentence of a text, and the others. A point within a word, as of an address, ends none. */
+function splitAfterSentence(text: string): [first: string, rest: string] {
+  const [, first = text, rest = ""] = /^(.+?(?:[.!?؟](?=\s)|[。！？]))\s*(.+)$/su.exec(text) ?? [];
+  return [first, rest];
 }
 
 /** What a screen reader says of an outcome: all that is needed to go on. */
@@ -49,7 +58,7 @@ export function spokenOutcome(outcome: Outcome, words: Words): string {
 }
 
 function asSentence(text: string): string {
-  return /[.!?。。؟!?]$/u.test(text) ? text : `${text}.`;
+  return /[.!?؟。！？]$/u.test(text) ? text : `${text}.`;
 }
 
 /** Whether a text is the English one with its key, so that its translation says the same. */
