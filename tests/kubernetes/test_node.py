@@ -167,9 +167,12 @@ def check(events: list[Event], *once: str) -> None:
     for text in once:
         assert messages.count(text) == 1
     of_server = [event.step for event in events if event.phase is Phase.LAUNCHING]
-    for step in ("Found a node", "Pulling the image", "Pulled the image"):
+    # BinderHub's first server, which is removed, may have pulled the image.
+    is_retried = events[-1].attempt > 1
+    steps = ["Found a node", "Pulled the image", *([] if is_retried else ["Pulling the image"])]
+    for step in steps:
         # The step of a pull also says how large the image is.
         assert any(each.startswith(step) for each in of_server)
     raw = [(event.source or {}).get("raw_event") for event in events if event.message]
     told = [(each["metadata"]["uid"], each["message"]) for each in raw if each]
-    assert len(told) == len(set(told)) > 4
+    assert len(told) == len(set(told)) >= 4
