@@ -267,9 +267,11 @@ class Inside:
     def get(self, path: str, **options: Any) -> requests.Response:
         return requests.get(self.url + path, timeout=30, **options)
 
-    def start(self, spec: str = "gh/a/b/HEAD", **options: Any) -> requests.Response:
+    def start(
+        self, spec: str = "gh/a/b/HEAD", *, path: str = "api/launches", **options: Any
+    ) -> requests.Response:
         """POST a launch."""
-        url = f"{self.url}api/launches"
+        url = f"{self.url}{path}"
         return requests.post(url, json={"spec": spec}, timeout=30, **options)
 
     def stream(self, path: str, **headers: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -346,6 +346,33 @@ def test_in_the_api_only_mode_an_image_can_be_all_that_is_wanted() -> None:
         assert server.get("v2/gh/a/b/HEAD").status_code == 404
 
 
+def test_a_build_without_a_launch_and_whether_its_image_is_there() -> None:
+    spec = "gh/a/b/HEAD"
+    with inside(BinderHub={"enable_api_only_mode": True}) as server:
+        before = server.get(f"api/images/{spec}").json()
+        wanted = {"spec": spec, "commit": COMMIT, "exists": False, "building": False}
+        assert {name: before[name] for name in wanted} == wanted
+        started = server.start(spec, path="api/builds")
+        build = server.build()
+        assert server.get(f"api/images/{spec}").json() == {**before, "building": True}
+        image = add_image(server)
+        build.end()
+        last = server.watch(started)[-1]
+        assert (last["phase"], last["imageName"]) == ("ready", build.image_name)
+        assert "url" not in last
+        after = server.get(f"api/images/{spec}").json()
+        assert (after["exists"], after["building"], after["image"]) == (True, False, image)
+        # Another one finds it.
+        assert "built" in phases(server.watch(server.start(spec, path="api/builds")))
+        assert PlayedBuild.calls.count("submit") == 1
+        assert server.launcher.launched == []
+        assert server.get("api/images/nonsense/a/b").status_code == 400
+    with inside() as server:
+        refused = server.start(spec, path="api/builds")
+        assert refused.status_code == 403
+        assert "enable_api_only_mode" in refused.text
+
+
 # -- refs
 
 
