@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -63,15 +63,23 @@ def _await(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def nginx(folder: Path, ports: Sequence[int]) -> Iterator[str]:
-    """Run one in front of ports on loopback, until the block ends; yields its address."""
+def nginx(
+    folder: Path,
+    ports: Sequence[int],
+    site: Callable[[int, Sequence[int]], str] = _site,
+) -> Iterator[str]:
+    """Run one in front of ports on loopback, until the block ends; yields its address.
+
+    `site` returns its configuration, for the port where it listens and those in front of which it
+    is.
+    """
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
         pytest.skip("nginx is not installed, and this user could not install it")
     folder.mkdir()
     (port,) = free_ports(1)
     config = folder / "nginx.conf"
-    config.write_text(_CONFIG.format(folder=folder, site=_site(port, ports)))
+    config.write_text(_CONFIG.format(folder=folder, site=site(port, ports)))
     process = subprocess.Popen([program, "-p", folder, "-c", config])
     try:
         _await(port, process)
