@@ -29,6 +29,8 @@ from ..support.replay import stage
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 THEBE = "0.9.3"
+CORE = "0.5.0"
+"""The version of thebe-core that MyST's themes 1.4 have."""
 UV = Path(sys.executable).with_name("uv")
 TOKEN = str(recorded("ok")[-1]["token"])
 
@@ -55,6 +57,44 @@ PAGE = """<!doctype html>
 </body>
 </html>
 """
+
+
+MYST = """<!doctype html>
+<html lang="en">
+<head>
+  <title>Course</title>
+  <link rel="icon" href="data:,">
+  <script src="core/thebe-core.min.js"></script>
+</head>
+<body>
+  <main><h1>Course</h1><div id="anywidget"></div><div id="output"></div></main>
+</body>
+</html>
+"""
+# What MyST's themes do: the directive anywidget is given its element, a button connects, and then a
+# notebook is made of the cells of the page.
+CONNECT = """async ([hub, script]) => {
+  const el = document.querySelector("#anywidget");
+  (await import(script)).default.render({ el });
+  const { ThebeNotebook, ThebeServer, makeConfiguration, makeRenderMimeRegistry } =
+    window.thebeCore.module;
+  const config = makeConfiguration({
+    useBinder: true,
+    binderOptions: { repo: "binder-examples/requirements", ref: "HEAD", binderUrl: hub },
+    savedSessionOptions: { enabled: true },
+  });
+  const server = new ThebeServer(config);
+  void server.connectToServerViaBinder();
+  server.ready.then(async () => {
+    const rendermime = makeRenderMimeRegistry();
+    const session = await server.startNewSession(rendermime);
+    const cells = [{ id: "first", source: "print(6 * 7)" }];
+    const notebook = ThebeNotebook.fromCodeBlocks(cells, config, rendermime);
+    notebook.attachSession(session);
+    notebook.cells[0].attachToDOM(document.querySelector("#output"));
+    await notebook.executeAll();
+  });
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +160,7 @@ class Course(SimpleHTTPRequestHandler):
 def site(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """The folder and the address of a site of somebody else, which has thebe."""
     (tmp_path / "thebe").symlink_to(unpacked("thebe", THEBE) / "lib")
+    (tmp_path / "core").symlink_to(unpacked("thebe-core", CORE) / "dist/lib")
     handler = partial(Course, directory=str(tmp_path))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -172,6 +213,24 @@ def test_code_runs_in_the_server_that_the_element_launched(
         expect(page.locator(".thebe-output, .jp-OutputArea-output").first).to_contain_text(
             "42", timeout=30_000
         )
+        assert (len(hub.requests), hub.builds, hub.launches) == (1, 1, 1)
+
+
+def test_code_runs_in_a_page_that_connects_as_mysts_themes_do(
+    page: Page, site: tuple[Path, str], scripts: str, jupyter: str
+) -> None:
+    folder, address = site
+    with binderhub_in_thread("ok", allow_origin="*", pace=0.02) as hub:
+        hub.server_url = jupyter
+        hub.gate["launching"] = asyncio.Event()
+        (folder / "index.html").write_text(MYST)
+        page.goto(address)
+        page.evaluate(CONNECT, [hub.url, f"{scripts}static/thebe.js"])
+        element = page.locator("#anywidget > binder-progress")
+        expect(element.locator("[part=step]")).to_contain_text("Step", timeout=20_000)
+        hub.release("launching")
+        expect(element).to_have_count(0, timeout=30_000)
+        expect(page.locator("#output")).to_contain_text("42", timeout=60_000)
         assert (len(hub.requests), hub.builds, hub.launches) == (1, 1, 1)
 
 
