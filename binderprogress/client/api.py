@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import aiohttp
 
@@ -15,7 +15,7 @@ from ..core import sse
 from ..core.events import Event, decode
 from ..errors import ServerUnreachableError, StreamError
 from .http_client import JITTER, LONGEST_LOG, LONGEST_RESPONSE, HttpClient
-from .models import ImageStatus, LaunchHandle, LaunchSnapshot
+from .models import ImageStatus, LaunchHandle, LaunchSnapshot, LogLines, LogMatches
 
 __all__ = ["BinderProgressApi"]
 
@@ -92,6 +92,18 @@ class BinderProgressApi:
     async def log(self, launch_id: str) -> str:
         """Return the log so far."""
         return await self._http.request("GET", _path(launch_id, "/log"), limit=LONGEST_LOG)
+
+    async def log_lines(self, launch_id: str, first: int, count: int) -> LogLines:
+        """Return lines of the log so far."""
+        query = urlencode({"first": first, "count": count})
+        text = await self._http.request("GET", _path(launch_id, f"/log/lines?{query}"))
+        return self._http.read(text, LogLines)
+
+    async def search_log(self, launch_id: str, text: str, first: int) -> LogMatches:
+        """Return the numbers of lines of the log that have a text."""
+        query = urlencode({"q": text, "first": first})
+        answer = await self._http.request("GET", _path(launch_id, f"/log/search?{query}"))
+        return self._http.read(answer, LogMatches)
 
     async def cancel(self, launch_id: str) -> None:
         """Cancel a launch."""

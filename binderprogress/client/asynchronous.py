@@ -21,6 +21,8 @@ from .models import (
     JupyterServer,
     LaunchHandle,
     LaunchSnapshot,
+    LogLines,
+    LogMatches,
     image_from,
     read_target,
     server_from,
@@ -219,6 +221,54 @@ class AsyncClient:
         api, launch_id = self._api_of(launch)
         return await api.log(launch_id)
 
+    async def log_lines(
+        self, launch: LaunchHandle | str, *, first: int = 1, count: int = 500
+    ) -> LogLines:
+        """Return some lines of the log so far, as a terminal shows them in the end.
+
+        Parameters
+        ----------
+        launch : LaunchHandle or str
+            See `watch`.
+        first : int
+            The number of the first line, counted from 1; -10 is the tenth line from the end.
+        count : int
+            How many lines, 2000 at most. There are fewer if they take more than a mebibyte.
+
+        Raises
+        ------
+        NotFoundError
+            If the launch does not exist, or has expired.
+        BadRequestError
+            If a number is out of range, or the server is a plain BinderHub.
+        """
+        return await self._of_own_server(launch).log_lines(self._id_of(launch), first, count)
+
+    async def search_log(
+        self, launch: LaunchHandle | str, text: str, *, first: int = 1
+    ) -> LogMatches:
+        """Find the lines of the log that have a text, in upper or lower case.
+
+        If there are many, or the log is long, only a part is searched: go on at `next`.
+
+        Parameters
+        ----------
+        launch : LaunchHandle or str
+            See `watch`.
+        text : str
+            1 to 200 characters of one line.
+        first : int
+            The number of the line from which to search, counted from 1.
+
+        Raises
+        ------
+        NotFoundError
+            If the launch does not exist, or has expired.
+        BadRequestError
+            If there is no text, or the server is a plain BinderHub.
+        """
+        return await self._of_own_server(launch).search_log(self._id_of(launch), text, first)
+
     async def cancel(self, launch: LaunchHandle | str) -> None:
         """Cancel a launch. A Jupyter server that is ready already keeps running.
 
@@ -305,6 +355,15 @@ class AsyncClient:
                 await self.cancel(launch)
         except (BinderProgressError, TimeoutError):
             return  # the server cancels launches without viewers
+
+    def _of_own_server(self, launch: LaunchHandle | str) -> BinderProgressApi:
+        api, _ = self._api_of(launch)
+        if isinstance(api, BinderHubApi):
+            raise BadRequestError("A plain BinderHub does not send parts of a log. Use `log`.")
+        return api
+
+    def _id_of(self, launch: LaunchHandle | str) -> str:
+        return self._api_of(launch)[1]
 
     def _api_of(self, launch: LaunchHandle | str) -> tuple[BinderProgressApi | BinderHubApi, str]:
         launch_id = launch if isinstance(launch, str) else launch.id

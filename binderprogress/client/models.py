@@ -95,6 +95,46 @@ class LaunchSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     build_log_url: str = ""
 
 
+class LogLines(msgspec.Struct, frozen=True):
+    """Some lines of a log.
+
+    Attributes
+    ----------
+    first : int
+        The number of the first of them, counted from 1.
+    lines : list of str
+        With the escape sequences of colours, and without what a terminal overwrites. Lines of more
+        than 40,000 characters are cut.
+    total : int
+        How many lines the log has so far.
+    settled : int
+        How many of them cannot change any more: programs overwrite the last lines.
+    """
+
+    first: int
+    lines: list[str]
+    total: int
+    settled: int
+
+
+class LogMatches(msgspec.Struct, frozen=True):
+    """Lines of a log that have a text.
+
+    Attributes
+    ----------
+    hits : list of (int, int)
+        The numbers of lines, counted from 1, and how many matches each has.
+    next : int
+        The line from which to search on. Beyond `total` if all was searched.
+    total : int
+        How many lines the log has so far.
+    """
+
+    hits: list[tuple[int, int]]
+    next: int
+    total: int
+
+
 class JupyterServer(msgspec.Struct, frozen=True):
     """A running Jupyter server.
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ..core.events import Event
 from .asynchronous import PAUSES, AsyncClient, ServerKind
-from .models import ImageStatus, JupyterServer, LaunchHandle, LaunchSnapshot
+from .models import ImageStatus, JupyterServer, LaunchHandle, LaunchSnapshot, LogLines, LogMatches
 
 __all__ = ["Client"]
 
@@ -116,6 +116,16 @@ class Client:
     def log(self, launch: LaunchHandle | str) -> str:
         """Return the log so far; see `AsyncClient.log`."""
         return self._call(self._client.log(launch))
+
+    def log_lines(
+        self, launch: LaunchHandle | str, *, first: int = 1, count: int = 500
+    ) -> LogLines:
+        """Return some lines of the log so far; see `AsyncClient.log_lines`."""
+        return self._call(self._client.log_lines(launch, first=first, count=count))
+
+    def search_log(self, launch: LaunchHandle | str, text: str, *, first: int = 1) -> LogMatches:
+        """Find the lines of the log that have a text; see `AsyncClient.search_log`."""
+        return self._call(self._client.search_log(launch, text, first=first))
 
     def cancel(self, launch: LaunchHandle | str) -> None:
         """Cancel a launch; see `AsyncClient.cancel`."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..channels.base import Meter
+from .log_lines import TextFile
 
 __all__ = ["CHUNK", "BuildLog", "read_log"]
 
@@ -142,15 +143,26 @@ class BuildLog:
 
         Its extent is fixed now. The chunks can be read later, and in another thread.
         """
+        text, problem = self.text(until)
+        return self._chunks(text.size, problem)
+
+    def text(self, until: int | None = None) -> tuple[TextFile, bytes]:
+        """Return what `read` returns: the part of the file, and what follows it."""
         self.flush()
         end = self.size if until is None else min(until, self.size)
-        return self._chunks(end, self._problem if until is None or until >= self.size else b"")
+        return TextFile(self._path, end), self._problem if end == self.size else b""
 
     def read_all(self) -> Iterator[bytes]:
         """Return the log so far in chunks, with its end if it is finished."""
         if not self._is_finished:
             return self.read()
         return read_log(self._path)
+
+    def all_text(self) -> tuple[TextFile, bytes]:
+        """Return what `read_all` returns: the file, and what follows it."""
+        if not self._is_finished:
+            return self.text()
+        return TextFile(self._path, self._path.stat().st_size), b""
 
     def release(self) -> None:
         """Leave the file to `log_files.LogFiles`, which removes it later."""

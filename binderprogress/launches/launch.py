@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..backends.base import BuildResult, LaunchRequest, RunningServer
@@ -242,28 +241,25 @@ class Launch(LaunchStream):
         self.viewers -= 1
         self.watched.notify()
 
-    async def log(self) -> Iterator[bytes]:
-        """Return the log so far, in chunks of UTF-8.
-
-        The chunks can be read later, and in another thread. Later events are not included.
+    async def own_log(self) -> tuple[bytes, bytes]:
+        """Return what comes before and after the build's lines in the log so far, as UTF-8.
 
         Raises
         ------
         StorageError
             If the store cannot be read.
         """
-        parts = [messages_of(await self._head.read(0, limit=self._head.last))]
-        if self.build is not None:
+        before = messages_of(await self._head.read(0, limit=self._head.last))
+        after: list[bytes] = []
+        # A launch that was detached before the end of the build has its own end.
+        if self.build is not None and self.log_cut is None and self.build.channel.closed:
             channel = self.build.channel
-            parts.append(self.build.full_log.read(self.log_cut))
-            # A launch that was detached before the end of the build has its own end.
-            if self.log_cut is None and channel.closed:
-                parts.append(messages_of(await channel.read(channel.last - 1, limit=1)))
+            after += messages_of(await channel.read(channel.last - 1, limit=1))
         if (tail := self._tail) is not None:
-            parts.append(messages_of(await tail.read(tail.first - 1, limit=tail.last)))
+            after += messages_of(await tail.read(tail.first - 1, limit=tail.last))
         if self._lost is not None:
-            parts.append(messages_of([self._lost]))
-        return chain.from_iterable(parts)
+            after += messages_of([self._lost])
+        return b"".join(before), b"".join(after)
 
     def state(self) -> LaunchState:
         """Return the current state."""

@@ -6,7 +6,9 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -16,10 +18,14 @@ import msgspec
 from ..channels.base import Meter
 from ..errors import NotFoundError
 from .build_log import BuildLog, read_log
+from .log_lines import LogLines, SharedIndex, TextFile
 
 __all__ = ["LogFiles"]
 
 _SUFFIX = ".log"
+
+_MOST_INDEXES = 64
+"""Logs whose lines are found without reading all of them again: at most 100 KiB each."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """The id of a build. It is part of a path, and comes from a URL."""
@@ -49,6 +55,7 @@ class LogFiles(msgspec.Struct, frozen=True, kw_only=True):
     keep: float
     meter: Meter
     is_shared: bool = False
+    _indexes: OrderedDict[str, SharedIndex] = msgspec.field(default_factory=OrderedDict)
     _made: WeakValueDictionary[str, BuildLog] = msgspec.field(default_factory=WeakValueDictionary)
 
     def make(self, build_id: str, *, log: logging.Logger | logging.LoggerAdapter[Any]) -> BuildLog:
@@ -75,11 +82,41 @@ class LogFiles(msgspec.Struct, frozen=True, kw_only=True):
             path = self._path(build_id)
             if await asyncio.to_thread(path.is_file):
                 return read_log(path)
-        hint = " Another replica of this server may have it." if self.is_shared else ""
-        raise NotFoundError(
-            f"There is no log at this address. Logs of builds are kept for {_period(self.keep)}."
-            f"{hint}"
-        )
+        raise self._missing()
+
+    async def lines(self, build_id: str) -> Callable[[], LogLines]:
+        """Return what reads lines of the log of a build so far. Call that in a thread.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no log of this id, or no longer.
+        """
+        if _ID.fullmatch(build_id):
+            made = self._made.get(build_id)
+            if made is not None and made.is_released:
+                made = None
+            try:
+                if made is None:
+                    path = self._path(build_id)
+                    size = (await asyncio.to_thread(path.stat)).st_size
+                    text, problem = TextFile(path, size), b""
+                else:
+                    text, problem = made.all_text()
+            except FileNotFoundError:
+                raise self._missing() from None
+            is_over = made is None or made.is_cut
+            index = self.index(build_id)
+            return partial(LogLines, text, index, after=problem, is_over=is_over)
+        raise self._missing()
+
+    def index(self, build_id: str) -> SharedIndex:
+        """Return the index of the lines of a log. A few of them are kept."""
+        index = self._indexes.setdefault(build_id, SharedIndex())
+        self._indexes.move_to_end(build_id)
+        while len(self._indexes) > _MOST_INDEXES:
+            self._indexes.popitem(last=False)
+        return index
 
     def sweep(self, in_use: Collection[str]) -> None:
         """Remove logs that are too old, and the oldest ones if they take too much space.
@@ -108,6 +145,13 @@ class LogFiles(msgspec.Struct, frozen=True, kw_only=True):
             if path.stem not in in_use:
                 path.unlink(missing_ok=True)
                 total -= size
+
+    def _missing(self) -> NotFoundError:
+        hint = " Another replica of this server may have it." if self.is_shared else ""
+        return NotFoundError(
+            f"There is no log at this address. Logs of builds are kept for {_period(self.keep)}."
+            f"{hint}"
+        )
 
     def _path(self, build_id: str) -> Path:
         return self.folder / f"{build_id}{_SUFFIX}"

@@ -27,6 +27,7 @@ from .directory import Directory
 from .event_writer import Clock, Limits
 from .factory import Factory
 from .launch import Launch
+from .launch_log import LaunchLines
 from .learner import Learner
 from .ledger import Ledger
 from .log_files import LogFiles
@@ -209,6 +210,8 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
             meter=self.budgets.disk.meter,
             is_shared=isinstance(channels, DurableStore) and channels.is_shared,
         )
+        self.log_lines = LaunchLines(self.build_logs)
+        """Finds the lines of launches."""
         self.queue = BuildQueue(self._ledger, most=self.max_builds)
         """The builds that wait for others."""
         self._factory = Factory(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ from ..errors import BadRequestError, NotFoundError, StorageError
 from ..launches import Launch
 from ..launches.launch_log import log_of
 from .base import ApiHandler
+from .build_logs import LogFormatHandler, Readable
 from .links import build_log_link, launch_link
 
 __all__ = [
@@ -212,7 +214,7 @@ class LaunchHandler(_LaunchStateHandler):
         self.write_json(launch.state())
 
 
-class LogHandler(ApiHandler):
+class LogHandler(LogFormatHandler):
     """GET /api/launches/{id}/log."""
 
     async def get(self, launch_id: str) -> None:
@@ -221,13 +223,17 @@ class LogHandler(ApiHandler):
         Attack: many clients request a long log and read it slowly. Each keeps at most one chunk in
         memory, and none keeps the log of a forgotten launch on disk.
         """
+        is_plain = self.is_plain()
         launch = await self.launch(launch_id)
         self.set_header("Content-Type", "text/plain; charset=utf-8")
+        log = Readable()
         async with aclosing(log_of(launch)) as chunks:
             async for chunk in chunks:
-                self.write(chunk)
+                self.write(await asyncio.to_thread(log.feed, chunk) if is_plain else chunk)
                 if not await self.send():
                     return
+        if is_plain:
+            self.write(log.finish())
         if launch.forgotten:
             # Abort the response, so that the client notices that the log is incomplete.
             self.detach().close()

@@ -21,6 +21,12 @@ from .build_logs import BuildLogHandler, BuildLogPageHandler
 from .config import Web
 from .health import HealthHandler
 from .images import ImageHandler
+from .log_lines import (
+    BuildLinesHandler,
+    BuildSearchHandler,
+    LaunchLinesHandler,
+    LaunchSearchHandler,
+)
 from .openapi import OpenApiHandler
 from .own_launches import OwnLaunchesPageHandler
 from .pages import (
@@ -57,12 +63,16 @@ def handlers(web: Web) -> list[Any]:
         (r"build/(.+)", BuildHandler),
         (rf"builds/{_ID}/log", BuildLogPageHandler),
         (rf"api/builds/{_ID}/log", BuildLogHandler),
+        (rf"api/builds/{_ID}/log/lines", BuildLinesHandler),
+        (rf"api/builds/{_ID}/log/search", BuildSearchHandler),
         (r"api/builds", BuildsHandler),
         (r"api/launches", LaunchesHandler),
         (rf"api/launches/{_ID}", LaunchHandler),
         (rf"api/launches/{_ID}/events", EventsHandler),
         (rf"api/launches/{_ID}/socket", SocketHandler),
         (rf"api/launches/{_ID}/log", LogHandler),
+        (rf"api/launches/{_ID}/log/lines", LaunchLinesHandler),
+        (rf"api/launches/{_ID}/log/search", LaunchSearchHandler),
         (r"api/images/(.+)", ImageHandler),
         (r"api/stats", StatsHandler),
         (r"api/popular", PopularHandler),

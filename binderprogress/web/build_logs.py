@@ -7,24 +7,43 @@ users log in, any of them may.
 from __future__ import annotations
 
 import asyncio
-import codecs
 from collections.abc import Iterator
 
+from ..core.log.terminal import MAX_LINE, Terminal
 from ..core.printable import printable
+from ..errors import BadRequestError
 from .base import ApiHandler, Handler
 
-__all__ = ["BuildLogHandler", "BuildLogPageHandler", "readable"]
-
-_LONGEST_LINE = 256 * 1024
-"""Characters of a line that are kept until its end is known."""
+__all__ = ["BuildLogHandler", "BuildLogPageHandler", "LogFormatHandler", "Readable", "readable"]
 
 
-class BuildLogHandler(ApiHandler):
+class LogFormatHandler(ApiHandler):
+    """Base class of handlers that send a log in one of two formats."""
+
+    def is_plain(self) -> bool:
+        """Whether the log is asked for without what only a terminal can show.
+
+        Raises
+        ------
+        BadRequestError
+            If another format is asked for.
+        """
+        form = self.query("format")
+        if form not in {"", "plain"}:
+            raise BadRequestError(
+                "`format` must be `plain`, or empty for the log as it was printed."
+            )
+        return form == "plain"
+
+
+class BuildLogHandler(LogFormatHandler):
     """GET /api/builds/{id}/log."""
 
     async def get(self, build_id: str) -> None:
-        """Send the log as it was printed."""
-        await _send(self, await self.web.launches.build_logs.read(build_id))
+        """Send the log as it was printed, or to be read without a terminal."""
+        is_plain = self.is_plain()
+        chunks = await self.web.launches.build_logs.read(build_id)
+        await _send(self, readable(chunks) if is_plain else chunks)
 
 
 class BuildLogPageHandler(Handler):
@@ -51,27 +70,42 @@ async def _send(handler: Handler, chunks: Iterator[bytes]) -> None:
     handler.finish()
 
 
+class Readable:
+    """Makes a log readable without a terminal: no escape sequences, and nothing overwritten."""
+
+    def __init__(self) -> None:
+        self._terminal = Terminal()
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take the next bytes, UTF-8. Return the next lines; the last ones may still change."""
+        return _text(self._terminal.feed(chunk))
+
+    def finish(self) -> bytes:
+        """Return the rest: nothing follows."""
+        return _text(self._terminal.finish())
+
+
 def readable(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Return a log without escape sequences, and without what a terminal would overwrite.
+    """Return a log as `Readable` makes it.
 
     Parameters
     ----------
     chunks : iterator of bytes
         UTF-8.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    begun = ""
+    log = Readable()
     for chunk in chunks:
-        *lines, begun = (begun + decoder.decode(chunk)).split("\n")
-        if len(begun) > _LONGEST_LINE:
-            lines, begun = [*lines, begun], ""
         # Empty chunks would end the response.
-        if lines:
-            yield "".join([f"{_last_state(line)}\n" for line in lines]).encode()
-    if begun:
-        yield _last_state(begun).encode()
+        if text := log.feed(chunk):
+            yield text
+    if text := log.finish():
+        yield text
 
 
-def _last_state(line: str) -> str:
-    """Return what a terminal shows of a line in the end: progress bars overwrite it."""
-    return printable(line.rstrip("\r").rpartition("\r")[2])
+def _text(lines: list[bytes]) -> bytes:
+    return "".join([f"{_plain(line)}\n" for line in lines]).encode()
+
+
+def _plain(line: bytes) -> str:
+    cut = "… [This line is cut here.]" if len(line) == MAX_LINE else ""
+    return printable(line.decode("utf-8", "replace")) + cut

@@ -24,6 +24,7 @@ from ..launches import Fanout, LaunchManager
 from .access import Access, Everyone
 from .additions import PageAdditions
 from .gallery import Gallery, read_gallery
+from .log_turns import LogTurns
 from .metrics import LaunchCollector, ReplicaCollector, registry
 from .rate_limit import RateLimiter
 from .static_names import hashed_name
@@ -233,6 +234,8 @@ class Web(LoggingConfigurable):
             "history query", most=_MOST_QUERIES, timeout=self.history_timeout
         )
         """Read the history."""
+        self.log_turns = LogTurns()
+        """Whose turn it is to read parts of logs."""
         self.tickets = Tickets()
         """Let this server's own pages start launches without confirmation."""
         self.gallery_items = (

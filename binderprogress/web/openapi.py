@@ -14,6 +14,9 @@ from ..launches import LaunchState
 from ..launches.lookups import ImageState
 from .api import BuildLogLink, LaunchLinks, LaunchRetention, StorageStatus
 from .base import ApiHandler
+from .log_lines import TYPES as LOG_TYPES
+from .log_lines import log_paths
+from .openapi_parts import BUILD_ID, LAUNCH_ID, json_response, operation, reference
 from .stats import PopularAnswer, StatsAnswer
 
 __all__ = ["OpenApiHandler", "document"]
@@ -32,20 +35,6 @@ class Error(msgspec.Struct):
     error: ErrorDetail
 
 
-_LAUNCH_ID = {
-    "name": "launch_id",
-    "in": "path",
-    "required": True,
-    "description": "Id of the launch. Whoever has it may watch and cancel the launch.",
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
-}
-_BUILD_ID = {
-    "name": "build_id",
-    "in": "path",
-    "required": True,
-    "description": "Id of the build, from its first event. Whoever has it may read the log.",
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
-}
 _AFTER = {
     "name": "after",
     "in": "query",
@@ -80,6 +69,13 @@ _FORMAT = {
     "in": "query",
     "description": "`chrome` for the Trace Event Format, which Perfetto reads; empty for a Trace.",
     "schema": {"type": "string", "enum": ["", "chrome"]},
+}
+_LOG_FORMAT = {
+    "name": "format",
+    "in": "query",
+    "description": "`plain` for the log without escape sequences and without what a terminal "
+    "overwrites; empty for the log as it was printed.",
+    "schema": {"type": "string", "enum": ["", "plain"]},
 }
 _PROVIDER = {
     "name": "provider",
@@ -185,6 +181,7 @@ def document(*, lists: bool = True) -> dict[str, Any]:
         LaunchState,
         Trace,
         Event,
+        *LOG_TYPES,
         ImageState,
         StatsAnswer,
         PopularAnswer,
@@ -202,15 +199,18 @@ def document(*, lists: bool = True) -> dict[str, Any]:
             "description": "One resumable event stream from a repository to a running Jupyter "
             "server.",
         },
-        "paths": {**_launches(lists=lists), **_launch(), **_history(), **_builds()},
+        "paths": {**_launches(lists=lists), **_launch(), **log_paths(), **_history(), **_builds()},
         "components": {"schemas": {**components, "StartRequest": _START_REQUEST}},
     }
 
 
 def _launches(*, lists: bool) -> dict[str, Any]:
-    started = _json("The launch has started.", "LaunchLinks")
-    body = {"required": True, "content": {"application/json": {"schema": _ref("StartRequest")}}}
-    own = _operation(
+    started = json_response("The launch has started.", "LaunchLinks")
+    body = {
+        "required": True,
+        "content": {"application/json": {"schema": reference("StartRequest")}},
+    }
+    own = operation(
         "listLaunches",
         "List the user's launches, newest first. Only on servers with users.",
         {"200": _list("The launches.", "launches", *_LAUNCH)},
@@ -219,13 +219,13 @@ def _launches(*, lists: bool) -> dict[str, Any]:
         "/api/launches": {
             **({"get": own} if lists else {}),
             "post": {
-                **_operation("startLaunch", "Start a launch.", {"201": started}),
+                **operation("startLaunch", "Start a launch.", {"201": started}),
                 "requestBody": body,
             },
         },
         "/api/builds": {
             "post": {
-                **_operation(
+                **operation(
                     "startBuild",
                     "Start a launch that ends when the environment is built, without a server.",
                     {"201": started},
@@ -246,29 +246,31 @@ def _launch() -> dict[str, Any]:
         "description": "The log so far.",
         "content": {"text/plain": {"schema": {"type": "string"}}},
     }
-    trace = _json("The trace so far.", "Trace")
+    trace = json_response("The trace so far.", "Trace")
     schemas = trace["content"]["application/json"]
     schemas["schema"] = {"anyOf": [schemas["schema"], _CHROME]}
     path = "/api/launches/{launch_id}"
     return {
         path: {
-            "parameters": [_LAUNCH_ID],
-            "get": _operation(
+            "parameters": [LAUNCH_ID],
+            "get": operation(
                 "getLaunch",
                 "Get the state of a launch.",
-                {"200": _json("The state.", *_LAUNCH)},
+                {"200": json_response("The state.", *_LAUNCH)},
             ),
-            "delete": _operation(
-                "cancelLaunch", "Cancel a launch.", {"202": _json("The state.", "LaunchState")}
+            "delete": operation(
+                "cancelLaunch",
+                "Cancel a launch.",
+                {"202": json_response("The state.", "LaunchState")},
             ),
         },
         f"{path}/events": {
-            "parameters": [_LAUNCH_ID, _AFTER, _SPEC, _LAST_EVENT_ID],
-            "get": _operation("watchLaunch", "Watch a launch.", {"200": stream}),
+            "parameters": [LAUNCH_ID, _AFTER, _SPEC, _LAST_EVENT_ID],
+            "get": operation("watchLaunch", "Watch a launch.", {"200": stream}),
         },
         f"{path}/socket": {
-            "parameters": [_LAUNCH_ID, _AFTER, _SPEC, _STATUS],
-            "get": _operation(
+            "parameters": [LAUNCH_ID, _AFTER, _SPEC, _STATUS],
+            "get": operation(
                 "watchLaunchSocket",
                 "Watch a launch over a WebSocket. Each message is an Event. The response is 426 "
                 "if the request is not a WebSocket handshake.",
@@ -276,16 +278,16 @@ def _launch() -> dict[str, Any]:
             ),
         },
         f"{path}/log": {
-            "parameters": [_LAUNCH_ID],
-            "get": _operation("getLog", "Get the log of a launch.", {"200": text}),
+            "parameters": [LAUNCH_ID, _LOG_FORMAT],
+            "get": operation("getLog", "Get the log of a launch.", {"200": text}),
         },
         f"{path}/trace": {
-            "parameters": [_LAUNCH_ID, _FORMAT],
-            "get": _operation("getTrace", "Get the trace of a launch.", {"200": trace}),
+            "parameters": [LAUNCH_ID, _FORMAT],
+            "get": operation("getTrace", "Get the trace of a launch.", {"200": trace}),
         },
         "/api/builds/{build_id}/log": {
-            "parameters": [_BUILD_ID],
-            "get": _operation(
+            "parameters": [BUILD_ID, _LOG_FORMAT],
+            "get": operation(
                 "getBuildLog",
                 "Get the log of a build, also when its launches are forgotten.",
                 {"200": text},
@@ -298,34 +300,34 @@ def _history() -> dict[str, Any]:
     return {
         "/api/stats": {
             "parameters": [_number("days", default=30, maximum=366), _PROVIDER, _HOST],
-            "get": _operation(
+            "get": operation(
                 "getStats",
                 "Get statistics of past launches, and the launches in progress.",
-                {"200": _json("The statistics.", "StatsAnswer")},
+                {"200": json_response("The statistics.", "StatsAnswer")},
             ),
         },
         "/api/images/{provider}/{spec}": {
             "parameters": _IMAGE,
-            "get": _operation(
+            "get": operation(
                 "getImage",
                 "Get whether the environment of a spec is built. It counts as a launch.",
-                {"200": _json("The image.", "ImageState")},
+                {"200": json_response("The image.", "ImageState")},
             ),
         },
         "/api/popular": {
             "parameters": [_number("limit", default=20, maximum=1000)],
-            "get": _operation(
+            "get": operation(
                 "getPopular",
                 "List the images that are most worth pulling to every node, best first.",
-                {"200": _json("The images.", "PopularAnswer")},
+                {"200": json_response("The images.", "PopularAnswer")},
             ),
         },
         "/api/prepull": {
-            "get": _operation(
+            "get": operation(
                 "getPrepull",
                 "Get the state of images that are pulled to nodes in advance. The response is 404 "
                 "if none are.",
-                {"200": _json("The nodes and images.", "PrepullReport")},
+                {"200": json_response("The nodes and images.", "PrepullReport")},
             ),
         },
     }
@@ -347,7 +349,7 @@ def _builds() -> dict[str, Any]:
         path = "".join(f"/{{{name}}}" for name in names)
         paths[f"/build/{provider}{path}"] = {
             "parameters": [*parameters, _LAST_BUILD_EVENT_ID],
-            "get": _operation(
+            "get": operation(
                 f"build{title}",
                 f"BinderHub's endpoint for {title}: start and watch a launch, or resume. The "
                 "response is 406 unless the Accept header names text/event-stream.",
@@ -362,30 +364,11 @@ def _number(name: str, *, default: int, maximum: int) -> dict[str, Any]:
     return {"name": name, "in": "query", "schema": schema}
 
 
-def _operation(name: str, summary: str, responses: dict[str, Any]) -> dict[str, Any]:
-    error = _json("An error message for people.", "Error")
-    return {
-        "operationId": name,
-        "summary": summary,
-        "responses": {**responses, "4XX": error, "5XX": error},
-    }
-
-
-def _json(description: str, *schemas: str) -> dict[str, Any]:
-    refs = [_ref(schema) for schema in schemas]
-    schema = refs[0] if len(refs) == 1 else {"allOf": refs}
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
-
-
 def _list(description: str, name: str, *schemas: str) -> dict[str, Any]:
-    item = {"allOf": [_ref(schema) for schema in schemas]}
+    item = {"allOf": [reference(schema) for schema in schemas]}
     listed = {"type": "array", "items": item}
     schema = {"type": "object", "properties": {name: listed}, "required": [name]}
     return {"description": description, "content": {"application/json": {"schema": schema}}}
-
-
-def _ref(schema: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{schema}"}
 
 
 class OpenApiHandler(ApiHandler):

@@ -26,6 +26,7 @@ from binderprogress.core.log.reasons import failure
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import Spec, parse
 from binderprogress.launches import Caller, Launch, LaunchManager
+from binderprogress.launches.launch_log import log_of
 
 from ..launches.parts import WITHIN
 
@@ -121,7 +122,7 @@ class Server:
 
 async def logged(launch: Launch, text: bytes) -> bool:
     """Whether the log of a launch has some text."""
-    return any(text in chunk for chunk in await launch.log())
+    return any([text in chunk async for chunk in log_of(launch)])
 
 
 async def _value(value: Any) -> Any:

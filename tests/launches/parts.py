@@ -16,7 +16,7 @@ from tornado.ioloop import IOLoop
 
 from binderprogress.core.events import Event
 from binderprogress.core.specs import Spec, from_address
-from binderprogress.launches import Launch
+from binderprogress.launches import Launch, launch_log
 
 from ..support.repositories import repository
 
@@ -267,7 +267,7 @@ def children_named(text: str) -> list[psutil.Process]:
 
 async def log_of(launch: Launch) -> str:
     """Return the full log of a launch."""
-    return b"".join(await launch.log()).decode()
+    return b"".join([chunk async for chunk in launch_log.log_of(launch)]).decode()
 
 
 def keys(events: list[Event]) -> list[int]:

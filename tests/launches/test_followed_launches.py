@@ -140,6 +140,8 @@ async def test_another_replica_shows_a_launch(replicas: Replicas, tmp_path: Path
             assert "building" in {span.phase for span in shown.spans()}
             text = b"".join([chunk async for chunk in log_of(shown)])
             assert b"a line\n" in text and b"Spawning server" in text
+            lines = (await other.manager.log_lines.of(shown))().part(1, 100)
+            assert lines.lines == text.decode().splitlines()
             replicas.servers.start()
             assert await seen == await seen_of(launch)
         check(await events_of(shown))
