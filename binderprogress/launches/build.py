@@ -378,7 +378,8 @@ class Build:
         """Store that it has ended, and when its log may be deleted."""
         if self._ledger.store is not None and not self._is_elsewhere:
             # Before: nobody completes the log of a build that has ended.
-            self.full_log.finish(self._end_message)
+            key = self.resolved.key if self.built and not self.built.found else ""
+            self.full_log.finish(self._end_message, key=key)
         await self._ledger.end(self, expires=self._clock.utc() + self._keep)
 
     @property
@@ -424,8 +425,8 @@ class Build:
         raise error
 
     def _write_end(self, built: BuildResult) -> None:
-        message = "Found" if built.found else "Built"
-        self.writer.end(Phase.BUILT, f"{message} the environment.\n", imageName=built.image)
+        message = f"{'Found' if built.found else 'Built'} the environment.\n"
+        self.writer.end(Phase.BUILT, message, imageName=built.image)
 
     def _work(self) -> BuildWork:
         build_id = "" if self._ledger.store is None else self.id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -12,10 +13,13 @@ from typing import Any
 from ..channels.base import Meter
 from .log_lines import TextFile
 
-__all__ = ["CHUNK", "BuildLog", "read_log"]
+__all__ = ["CHUNK", "NOTE", "BuildLog", "note_of", "read_log"]
 
 CHUNK = 256 * 1024
 """Bytes that are read at once; all that a reader of a log takes in memory."""
+
+NOTE = ".newest"
+"""The end of the names of files that say which log is the newest of an environment."""
 
 _BUFFER = 64 * 1024
 
@@ -102,10 +106,16 @@ class BuildLog:
         if not self.is_cut:
             self._end("[The log is cut here: this server has no room for more of it.]\n")
 
-    def finish(self, end: str) -> None:
+    def finish(self, end: str, *, key: str = "") -> None:
         """Close the file with the build's last words, for those who read it later.
 
         `read` leaves them out: a launch has them as an event.
+
+        Parameters
+        ----------
+        end : str
+        key : str
+            Of the environment that the build has made, for launches that use it later.
         """
         self.close()
         if self._is_finished or self._problem:
@@ -113,6 +123,8 @@ class BuildLog:
         self._is_finished = True
         try:
             self._append(_encoded(end))
+            if key:
+                note_of(self._path.parent, key).write_text(self._path.stem)
         except OSError as error:
             self._log.error("The end of a build's log cannot be written: %s", error)
         self._close_file()
@@ -242,6 +254,11 @@ class BuildLog:
                 return
         if problem:
             yield problem
+
+
+def note_of(folder: Path, key: str) -> Path:
+    """Return the file that has the id of the newest build of an environment."""
+    return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}{NOTE}"
 
 
 def read_log(path: Path) -> Iterator[bytes]:

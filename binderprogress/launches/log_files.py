@@ -17,10 +17,10 @@ import msgspec
 
 from ..channels.base import Meter
 from ..errors import NotFoundError
-from .build_log import BuildLog, read_log
+from .build_log import NOTE, BuildLog, note_of, read_log
 from .log_lines import LogLines, SharedIndex, TextFile
 
-__all__ = ["LogFiles"]
+__all__ = ["EarlierBuild", "LogFiles"]
 
 _SUFFIX = ".log"
 
@@ -29,6 +29,20 @@ _MOST_INDEXES = 64
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """The id of a build. It is part of a path, and comes from a URL."""
+
+
+class EarlierBuild(msgspec.Struct, frozen=True):
+    """A build that made an environment.
+
+    Attributes
+    ----------
+    id : str
+    ended : float
+        In seconds since 1970.
+    """
+
+    id: str
+    ended: float
 
 
 class LogFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +124,16 @@ class LogFiles(msgspec.Struct, frozen=True, kw_only=True):
             return partial(LogLines, text, index, after=problem, is_over=is_over)
         raise self._missing()
 
+    def newest(self, key: str) -> EarlierBuild | None:
+        """Return the newest build of an environment whose log is kept. Call this in a thread."""
+        try:
+            build_id = note_of(self.folder, key).read_text()
+            ended = self._path(build_id).stat().st_mtime
+        except OSError:
+            # None was built here, or its log is no longer kept.
+            return None
+        return EarlierBuild(build_id, ended)
+
     def index(self, build_id: str) -> SharedIndex:
         """Return the index of the lines of a log. A few of them are kept."""
         index = self._indexes.setdefault(build_id, SharedIndex())
@@ -145,6 +169,9 @@ class LogFiles(msgspec.Struct, frozen=True, kw_only=True):
             if path.stem not in in_use:
                 path.unlink(missing_ok=True)
                 total -= size
+        for note in self.folder.glob(f"*{NOTE}"):
+            if not self._path(note.read_text()).exists():
+                note.unlink(missing_ok=True)
 
     def _missing(self) -> NotFoundError:
         hint = " Another replica of this server may have it." if self.is_shared else ""

@@ -22,6 +22,7 @@ __all__ = [
     "ApiNotFoundHandler",
     "BuildLogLink",
     "BuildsHandler",
+    "EarlierBuildLog",
     "EventSchemaHandler",
     "LaunchHandler",
     "LaunchLinks",
@@ -126,6 +127,21 @@ class BuildLogLink(msgspec.Struct, frozen=True, kw_only=True):
     build_log_url: str = ""
 
 
+class EarlierBuildLog(msgspec.Struct, frozen=True, kw_only=True):
+    """The log of the build that made the environment, if the launch itself built nothing.
+
+    Attributes
+    ----------
+    earlier_build_log_url : str
+        Where it can be read. Empty if the launch has built, or if the log is not kept here.
+    earlier_build_ended : float or None
+        When that build ended, in seconds since 1970.
+    """
+
+    earlier_build_log_url: str = ""
+    earlier_build_ended: float | None = None
+
+
 class _LaunchStateHandler(ApiHandler):
     def describe(self, launch: Launch) -> dict[str, Any]:
         """Return the state and the URLs of a launch as one object."""
@@ -199,7 +215,23 @@ class LaunchHandler(_LaunchStateHandler):
 
     async def get(self, launch_id: str) -> None:
         """Send the state of a launch."""
-        self.write_json(self.describe(await self.launch(launch_id)))
+        launch = await self.launch(launch_id)
+        earlier = await self._earlier_log(launch)
+        self.write_json({**self.describe(launch), **msgspec.to_builtins(earlier)})
+
+    async def _earlier_log(self, launch: Launch) -> EarlierBuildLog:
+        launches = self.web.launches
+        is_warm = launch.built is not None and launch.built.found
+        if launch.build is None or not (is_warm and launches.is_durable):
+            return EarlierBuildLog()
+        key = launch.build.resolved.key
+        newest = await asyncio.to_thread(launches.build_logs.newest, key)
+        if newest is None:
+            return EarlierBuildLog()
+        link = build_log_link(self.caller.base_url, newest.id)
+        return EarlierBuildLog(
+            earlier_build_log_url=link, earlier_build_ended=round(newest.ended, 3)
+        )
 
     async def delete(self, launch_id: str) -> None:
         """Cancel a launch. Its server and processes are cleaned up after the response."""

@@ -12,7 +12,7 @@ from ..core.kubernetes.prepull_report import PrepullReport
 from ..core.timing.breakdown import Trace
 from ..launches import LaunchState
 from ..launches.lookups import ImageState
-from .api import BuildLogLink, LaunchLinks, LaunchRetention, StorageStatus
+from .api import BuildLogLink, EarlierBuildLog, LaunchLinks, LaunchRetention, StorageStatus
 from .base import ApiHandler
 from .log_lines import TYPES as LOG_TYPES
 from .log_lines import log_paths
@@ -175,6 +175,7 @@ def document(*, lists: bool = True) -> dict[str, Any]:
     """
     types = [
         BuildLogLink,
+        EarlierBuildLog,
         LaunchLinks,
         LaunchRetention,
         StorageStatus,
@@ -256,7 +257,7 @@ def _launch() -> dict[str, Any]:
             "get": operation(
                 "getLaunch",
                 "Get the state of a launch.",
-                {"200": json_response("The state.", *_LAUNCH)},
+                {"200": json_response("The state.", *_LAUNCH, "EarlierBuildLog")},
             ),
             "delete": operation(
                 "cancelLaunch",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
+from ..support import axe
 from ..support.durable import DurableMemoryStore, Memory
 from ..support.replay import stage
 
@@ -51,3 +54,25 @@ def test_without_a_store_there_is_no_link(page: Page) -> None:
         expect(page.get_by_role("link", name="Download", exact=True)).to_be_visible()
         expect(page.locator("[part=log-link]")).to_be_hidden()
         expect(page.get_by_role("link", name="Permanent link")).to_be_hidden()
+
+
+def test_a_launch_that_built_nothing_links_to_the_log_of_the_build(page: Page) -> None:
+    with stage(DurableMemoryStore(Memory(), "replica")) as play:
+        page.goto(f"{play.url}v2/{SPEC}")
+        play.say("installing six\n")
+        play.built()
+        play.serve()
+        expect(page.locator("#open")).to_be_visible()
+        # It has its own log.
+        expect(page.locator("#earlier-log")).to_have_count(0)
+        page.goto("about:blank")
+        page.goto(f"{play.url}v2/{SPEC}")
+        play.built(found=True)
+        play.serve()
+        link = page.locator("#earlier-log")
+        expect(link).to_have_text(re.compile(r"Log of the build of [A-Z]\w+ \d+|\d+ [A-Z]\w+"))
+        page.set_viewport_size({"width": 360, "height": 800})
+        axe.check_both_schemes(page, "binder-progress")
+        with page.expect_popup() as opened:
+            link.click()
+        expect(opened.value.locator("pre")).to_have_text("installing six\nBuilt the environment.\n")

@@ -156,3 +156,24 @@ async def test_attack_a_slow_reader_does_not_keep_a_removed_log_on_the_disk(
     (logs.folder / "a.log").unlink()
     with pytest.raises(FileNotFoundError):
         list(chunks)
+
+
+def test_the_newest_build_of_an_environment_is_known_while_its_log_is(logs: LogFiles) -> None:
+    assert logs.newest("key") is None
+    for build_id in ("one", "two"):
+        log = logs.make(build_id, log=LOG)
+        log.write("text\n")
+        log.finish("Built.\n", key="key")
+    # A build that failed, or found the environment.
+    logs.make("three", log=LOG).finish("Found.\n")
+    newest = logs.newest("key")
+    assert newest is not None
+    assert newest.id == "two"
+    assert newest.ended == pytest.approx(time.time(), abs=60)
+    assert logs.newest("other") is None
+    logs.sweep(())
+    assert logs.newest("key") == newest
+    (logs.folder / "two.log").unlink()
+    assert logs.newest("key") is None
+    logs.sweep(())
+    assert names(logs) == {"one", "three"}

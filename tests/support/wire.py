@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from tornado.httpserver import HTTPServer
 from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
@@ -25,7 +26,9 @@ from binderprogress.core.events import Curve, Event
 from binderprogress.core.phases import Phase
 from binderprogress.launches.channel import Channel
 from binderprogress.launches.channel_factory import Channels
+from binderprogress.launches.log_lines import LogLines, MemoryText, SharedIndex
 from binderprogress.web.base import content_security_policy
+from binderprogress.web.build_logs import readable
 from binderprogress.web.static_names import hashed_name
 from binderprogress.web.streams import position
 
@@ -59,11 +62,32 @@ class Wire:
         self._finish = asyncio.Event()
         self._step: dict[str, Any] = {"step": "Step 7 of 51"}
         self._time = 0.0
+        self._text = MemoryText()
+        self._index = SharedIndex()
+        self.requests: list[str] = []
+        """The paths of requests for parts of the log."""
         self._append()
 
     def say(self, *messages: str) -> None:
         """Send messages, all at once."""
         self._call(self._say(messages))
+
+    def cut(self) -> None:
+        """Send no more of the log, as the server does if it is long; `print` goes on."""
+        self._call(self._cut())
+
+    def print(self, text: str) -> None:
+        """Add to the log without sending it."""
+        self._call(self._print(text))
+
+    def lines(self) -> LogLines:
+        """Return the lines of the log so far."""
+        return LogLines(self._text, self._index, is_over=self._channel.ended)
+
+    @property
+    def log(self) -> bytes:
+        """The log so far."""
+        return bytes(self._text.data)
 
     def step(self, index: int, *, cached: bool = False, after: float = 0.0) -> None:
         """Have the next messages belong to a step, `after` seconds later than before."""
@@ -101,7 +125,16 @@ class Wire:
 
     async def _say(self, messages: Iterable[str]) -> None:
         for message in messages:
+            self._text.data += message.encode()
             self._append(message)
+
+    async def _cut(self) -> None:
+        self._append(
+            "[The log is too long to be shown; from here on only the full log has it all.]\n"
+        )
+
+    async def _print(self, text: str) -> None:
+        self._text.data += text.encode()
 
     async def _stream(self, messages: Sequence[str], rate: float) -> int:
         began, sent = self.loop.time(), 0
@@ -139,6 +172,8 @@ class Wire:
                 (f"{api}/{KEY}", StateHandler),
                 (f"{api}/{KEY}/events", EventsHandler),
                 (f"{api}/{KEY}/log", LogHandler),
+                (f"{api}/{KEY}/log/lines", LinesHandler),
+                (f"{api}/{KEY}/log/search", SearchHandler),
             ],
             **settings,
         )
@@ -196,7 +231,23 @@ class EventsHandler(_Handler):
 class LogHandler(_Handler):
     async def get(self) -> None:
         self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.write("".join(e.event.message for e in await self.channel.read(0, limit=10**6)))
+        log = self.settings["wire"].log
+        self.write(b"".join(readable(iter([log]))) if self.get_query_argument("format") else log)
+
+
+class LinesHandler(_Handler):
+    def get(self) -> None:
+        wire, get = self.settings["wire"], self.get_query_argument
+        wire.requests.append(self.request.uri)
+        self.write(msgspec.json.encode(wire.lines().part(int(get("first")), int(get("count")))))
+
+
+class SearchHandler(_Handler):
+    def get(self) -> None:
+        wire, query = self.settings["wire"], self.request.query_arguments
+        wire.requests.append(self.request.uri)
+        found = wire.lines().find(query["q"][0].decode(), int(query["first"][0]))
+        self.write(msgspec.json.encode(found))
 
 
 @contextmanager

@@ -49,7 +49,8 @@ const known = new WeakMap<TimelineEntry, { key: string; section: LogSection }>()
 /** The sections of a launch's log, in words. */
 export function logSections({ transcript, mode }: LaunchSession, words: Words): LogSection[] {
   if (!transcript) return [];
-  return sectionsOf(transcript.timeline, transcript.log.end, mode).map((section) => {
+  const end = Math.min(transcript.log.end, transcript.cutAt);
+  return sectionsOf(transcript.timeline, end, mode).map((section) => {
     const { entry, end, duration, state } = section;
     const key = [words.lang, end, duration, state, entry.step].join();
     const before = known.get(entry);

@@ -7,8 +7,9 @@ import { phaseLabel, SHOWN_PHASES, type ShownPhase } from "../session/phases";
 import styles from "./running.css?inline";
 // For the session, which needs it when the server is ready.
 import "./jupyter-server-url";
+import type { EarlierLog } from "../session/build-log";
 import type { ViewState } from "./view-state";
-import { percentText } from "../i18n/times";
+import { dayText, percentText } from "../i18n/times";
 import { addEnglish, type Words } from "../i18n/words";
 
 addEnglish(more);
@@ -81,8 +82,17 @@ function phaseRow({ label, phases }: ViewState, words: Words): TemplateResult {
   })}</ol>`;
 }
 
-/** The buttons of a running or ready launch. */
-export function buttons(state: ViewState, words: Words, actions: Actions): TemplateResult {
+/**
+ * The buttons of a running or ready launch.
+ *
+ * @param earlier - the log of the build, if that was earlier
+ */
+export function buttons(
+  state: ViewState,
+  words: Words,
+  actions: Actions,
+  earlier?: EarlierLog,
+): TemplateResult {
   const { mode } = state;
   return html`<a
       id="open"
@@ -119,7 +129,12 @@ export function buttons(state: ViewState, words: Words, actions: Actions): Templ
       aria-disabled=${state.cancelling}
       ?hidden=${mode !== "running"}
       @click=${actions.cancel}
-    >${words.say("cancel")}</button>`;
+    >${words.say("cancel")}</button>
+    ${
+      earlier
+        ? html`<a id="earlier-log" part="log-link" href=${earlier.url} target="_blank" rel="noopener">${words.say("log.earlier", { date: dayText(words, earlier.ended) })}</a>`
+        : nothing
+    }`;
 }
 
 /** The log. Its lines are a part that is loaded when the log is opened. */

@@ -72,7 +72,7 @@ export function viewState(
     cancelling,
     notify,
     url: session.url,
-    lines: countText(words, "log.lines", transcript?.log.end ?? 0),
+    lines: countText(words, "log.lines", transcript?.lines ?? 0),
   };
 }
 

@@ -10,12 +10,15 @@ import { Lazy } from "./lazy";
 import { Notifier } from "./notify";
 import { LaunchTranscript } from "../session/transcript";
 import { buttons, log, panel, sheet } from "./running";
-import { buildLogUrl } from "../session/build-log";
+import { buildLogUrl, type EarlierLog, earlierLog } from "../session/build-log";
 import { type LaunchSession, now } from "../session/session";
 import { isWaiting, type ViewState, viewState } from "./view-state";
 import { wake } from "./wake";
 import type { Parts } from "./template";
 import type { Words } from "../i18n/words";
+
+/** The lines of a log that are kept in the page if the server has all of them. */
+const HELD_LINES = 20_000;
 
 /** The interface of the element to its view. */
 export interface ViewHost {
@@ -42,6 +45,8 @@ export class LaunchView {
   readonly #reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
   readonly #bar: Bar;
   readonly #announcer = new Announcer();
+  /** The log of the build of a launch that is ready, as far as the server was asked. */
+  #earlier: { id: string; log?: EarlierLog | undefined } | undefined;
   /** When the connection was lost, or the storage, in seconds since 1970. */
   #lostAt: number | undefined;
   readonly #notifier: Notifier;
@@ -56,7 +61,8 @@ export class LaunchView {
       return new LogView(this.#part("log-view")!, shadow, {
         words: this.#host.words(),
         source: () => ({
-          text: session.id ? `${session.launchUrl}/log` : undefined,
+          text: session.id ? `${session.launchUrl}/log?format=plain` : undefined,
+          parts: session.id ? `${session.launchUrl}/log` : "",
           permanent: buildLogUrl(session),
         }),
         name: () => logName(this.#host.spec(), session.transcript?.commit ?? ""),
@@ -92,6 +98,8 @@ export class LaunchView {
   tick(time: number): ViewState {
     const { session } = this.#host;
     const words = this.#host.words();
+    // The server has the others.
+    if (session.id && session.transcript) session.transcript.log.maxLines = HELD_LINES;
     // What the server does meanwhile is not known.
     this.#lostAt = session.lost || isWaiting(session) ? (this.#lostAt ?? time) : undefined;
     const state = viewState(session, this.#lostAt ?? time, words, this.#notifier.wanted);
@@ -101,6 +109,7 @@ export class LaunchView {
       this.#tab.want();
       this.#tab.value?.show(this.state, words);
     }
+    void this.#askForBuild();
     const log = this.#log.value;
     if (log && log.words !== words) log.words = words;
     log?.refresh();
@@ -117,7 +126,7 @@ export class LaunchView {
   frame(time: number, now: number): boolean {
     const { model, mode, transcript } = this.#host.session;
     if (lineRange(this.#host.line()) && this.#part("log")) this.openLog();
-    if (transcript && this.#isLogOpen()) this.#log.value?.render(transcript.log);
+    if (transcript && this.#isLogOpen()) this.#log.value?.render(transcript);
     // A new launch starts at 0 at once.
     if (!model.event) this.#bar.set(0);
     if (this.#reducedMotion.matches) return false;
@@ -139,7 +148,7 @@ export class LaunchView {
     const hasPanel = mode !== "failed" && mode !== "cancelled";
     return {
       panel: hasPanel ? panel(this.state, words) : nothing,
-      buttons: buttons(this.state, words, actions),
+      buttons: buttons(this.state, words, actions, this.#earlier?.log),
       log: log(this.state, words, actions),
     };
   }
@@ -162,12 +171,28 @@ export class LaunchView {
     this.#tab.value?.restore();
   }
 
+  /** Ask for the log of the build, once the server is ready without one. */
+  async #askForBuild(): Promise<void> {
+    const { id, launchUrl, mode } = this.#host.session;
+    if (this.#earlier?.id === id) return;
+    this.#earlier = undefined;
+    if (mode !== "ready" || !id) return;
+    const asked: { id: string; log?: EarlierLog | undefined } = (this.#earlier = { id });
+    try {
+      asked.log = await earlierLog(launchUrl);
+    } catch (error) {
+      // It is no more than an offer.
+      console.warn(error);
+    }
+    if (asked.log) this.#host.changed();
+  }
+
   #showLog(): void {
     const { transcript } = this.#host.session;
     if (!transcript || !this.#isLogOpen()) return;
     this.#log.want();
     if (!this.#log.value) return;
-    this.#log.value.render(transcript.log);
+    this.#log.value.render(transcript);
     const lines = lineRange(this.#host.line());
     if (!lines) return;
     this.#log.value.goTo(...lines);

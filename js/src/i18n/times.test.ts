@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { loadCatalog } from "./catalogs";
 import more from "./catalogs/more/en.json";
 import cases from "../../../tests/data/times_left.json";
-import { countText, duration, percentText, shortDuration, timeLeft } from "./times";
+import { countText, dayText, duration, percentText, shortDuration, timeLeft } from "./times";
 import { addEnglish, Words } from "./words";
 
 addEnglish(more);
@@ -56,4 +56,10 @@ test.each([
   const those = new Words(lang);
   expect(percentText(those, 42).replace(/\s/g, " ")).toBe(share);
   expect(timeLeft(those, { median: 20, low: 14, high: 40 }).replace(/\s/g, " ")).toBe(left);
+});
+
+test("a day has its year only if it is another one", () => {
+  const now = Date.UTC(2026, 5, 15);
+  expect(dayText(words, Date.UTC(2026, 2, 12, 12) / 1000, now)).toBe("March 12");
+  expect(dayText(words, Date.UTC(2025, 2, 12, 12) / 1000, now)).toBe("March 12, 2025");
 });

@@ -24,6 +24,14 @@ export function countText(words: Words, key: "log.lines", count: number): string
   return words.say(words.has(form) ? form : `${key}.other`, { count: words.number(count) });
 }
 
+/** A day: `12 March`, and the year if it is another one. */
+export function dayText({ lang }: Words, seconds: number, now = Date.now()): string {
+  const day = new Date(seconds * 1000);
+  const isThisYear = day.getFullYear() === new Date(now).getFullYear();
+  const year = isThisYear ? {} : ({ year: "numeric" } as const);
+  return new Intl.DateTimeFormat(lang, { day: "numeric", month: "long", ...year }).format(day);
+}
+
 /** A duration that has passed: `8 sec`, `1 min 05 sec`, `2 hr 03 min`. */
 export function duration({ lang }: Words, seconds: number): string {
   const whole = Math.max(Math.floor(seconds), 0);

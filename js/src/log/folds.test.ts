@@ -14,8 +14,10 @@ test("hides the lines of folded sections, but their first", () => {
   expect(hidden()).toEqual([3, 4, 7, 8]);
   // A section of one line has nothing to hide.
   expect(folds.isFolded(folds.startingAt(5)!)).toBe(false);
+  expect([folds.hidesAll(3, 5), folds.hidesAll(2, 5), folds.hidesAll(3, 6), folds.hidesAll(9, 99)]).toEqual([true, undefined, undefined, false]);
   folds.reveal(7);
   expect(hidden()).toEqual([3, 4]);
+  expect(folds.hidesAll(7, 9)).toBe(false);
   folds.all(false);
   expect(hidden()).toEqual([]);
   expect([folds.startingAt(3), folds.startingAt(0), folds.startingAt(99)]).toEqual([undefined, undefined, undefined]);

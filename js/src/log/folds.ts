@@ -65,6 +65,14 @@ export class Folds {
     return section !== undefined && section.start < line && this.isFolded(section);
   }
 
+  /** Whether all lines of a range are hidden, or none; undefined if that has to be looked up. */
+  hidesAll(from: number, to: number): boolean | undefined {
+    if (!this.#folded.size) return false;
+    const section = this.#at(from);
+    if (!section) return from >= (this.#sections.at(-1)?.end ?? 0) ? false : undefined;
+    return to <= section.end && from > section.start ? this.isFolded(section) : undefined;
+  }
+
   /** Fold or unfold a section. */
   toggle(section: LogSection): void {
     if (!this.#folded.delete(section.start)) this.#folded.add(section.start);

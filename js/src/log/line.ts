@@ -25,6 +25,8 @@ export interface RowTexts {
 /** How a line is shown besides its text. */
 export interface RowState {
   marked: boolean;
+  /** Whether the text has not arrived. */
+  missing: boolean;
   /** The section that begins here, if any. */
   section: LogSection | undefined;
   folded: boolean;
@@ -79,6 +81,7 @@ export class LogRow {
       this.#showTime(texts.time(line));
     }
     this.element.classList.toggle("marked", state.marked);
+    this.element.classList.toggle("missing", state.missing);
     this.number.ariaCurrent = state.marked ? "true" : null;
     this.#showSection(state, texts);
     if (line !== this.line || raw !== this.#raw || matches !== this.#matches) {

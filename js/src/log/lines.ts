@@ -17,6 +17,14 @@ const MAX_EDITS = 64;
 /** The ends of lines, and the sequences that move the cursor between lines or erase them. */
 const MOVES = /\r\n|\n|\r|(?:\u001b\[|\u009b)(\d*)([ABEFJK])/g;
 
+/** The server's answer to a search: lines, counted from 1, with how many matches each has. */
+export interface Found {
+  hits: [line: number, count: number][];
+  /** Where to search on, beyond `total` if all was searched. */
+  next: number;
+  total: number;
+}
+
 /** Lines of a log, as they are displayed and searched. They are numbered from 0. */
 export interface LogSource {
   /** The number of the oldest line. */
@@ -31,6 +39,16 @@ export interface LogSource {
   time(number: number): number;
   /** The first line that changed after a revision, or was removed; infinite if there is none. */
   changedSince(revision: number): number;
+  /** Whether the text of a line is there. Without this, all are. */
+  has?(number: number): boolean;
+  /** Whether some of the lines are there as long as the log is; others take one row. */
+  holdsSome?(from: number, to: number): boolean;
+  /** These lines are shown: read those that are not there. */
+  want?(from: number, to: number): void;
+  /** Find lines with a text elsewhere, from a line on, counted from 0; nothing: look at each line. */
+  find?(text: string, from: number): Promise<Found> | undefined;
+  /** Return lines, also if they are not there yet: at least one, and not always all of them. */
+  read?(from: number, to: number): Promise<string[]>;
 }
 
 /**
@@ -40,7 +58,8 @@ export interface LogSource {
  * Memory is bounded: the oldest lines are dropped, and a line is truncated after one mebibyte.
  */
 export class LogBuffer implements LogSource {
-  readonly #maxLines: number;
+  /** The maximum number of lines. */
+  maxLines: number;
   readonly #maxSize: number;
 
   #lines = new Queue<string>();
@@ -58,7 +77,7 @@ export class LogBuffer implements LogSource {
    * @param maxSize - the maximum number of characters of all lines
    */
   constructor(maxLines = 200_000, maxSize = 32 * 1024 * 1024) {
-    this.#maxLines = maxLines;
+    this.maxLines = maxLines;
     this.#maxSize = maxSize;
   }
 
@@ -149,7 +168,7 @@ export class LogBuffer implements LogSource {
       this.#times.push(time);
     }
     this.#size += line.length;
-    while (this.#lines.length > this.#maxLines || this.#size > this.#maxSize) {
+    while (this.#lines.length > this.maxLines || this.#size > this.#maxSize) {
       this.#size -= this.#lines.shift()!.length;
       this.#times.shift();
       this.#start += 1;

@@ -5,10 +5,12 @@ import { render } from "lit";
 import more from "../i18n/catalogs/more/en.json";
 import type { LogSection } from "./folds";
 import type { LogSource } from "./lines";
+import { LongLog } from "./long-log";
 import { LogRows } from "./rows";
 import { LogSearch } from "./search";
 import { type LogActions, type LogProgress, logTemplate } from "./template";
 import { copyText, plainLog, save } from "./text";
+import type { LaunchTranscript } from "../session/transcript";
 import ansi from "./ansi.css?inline";
 import styles from "./log-view.css?inline";
 import steps from "./steps.css?inline";
@@ -32,8 +34,8 @@ const CLOCK = new Intl.DateTimeFormat("en", { hourCycle: "h23", hour: "2-digit",
 /** Options of {@link LogView}. */
 export interface LogViewOptions {
   words: Words;
-  /** The complete log: its address as plain text, and the address under which it is kept. */
-  source(): { text?: string | undefined; permanent?: string | undefined };
+  /** The complete log: its address as plain text, under which it is kept, and of its parts. */
+  source(): { text?: string | undefined; permanent?: string | undefined; parts: string };
   /** The name of the downloaded file. */
   name(): string;
   /** The address of a line, counted from 1, or of lines to another one. */
@@ -49,7 +51,7 @@ export class LogView {
   readonly #host: HTMLElement;
   readonly #shadow: ShadowRoot;
   readonly #options: LogViewOptions;
-  readonly #search = new LogSearch();
+  readonly #search = new LogSearch(() => this.#schedule());
   readonly #rows: LogRows;
   readonly #actions: LogActions = {
     search: (text) => this.#find(text),
@@ -69,7 +71,7 @@ export class LogView {
   };
 
   #words: Words;
-  #log: LogSource | undefined;
+  #log: LongLog | undefined;
   #drawn = "";
   #status = "";
   #statusHidden = false;
@@ -125,11 +127,19 @@ export class LogView {
   /**
    * Draw what has changed, if the view is visible.
    *
-   * @param log - the same as before, or that of a new launch
+   * @param transcript - the same as before, or that of a new launch
    */
-  render(log: LogSource): void {
-    if (log !== this.#log) this.#search.restart();
-    this.#log = log;
+  render(transcript: LaunchTranscript): void {
+    if (transcript !== this.#log?.transcript) {
+      this.#search.restart();
+      this.#log = new LongLog({
+        transcript,
+        url: this.#options.source().parts,
+        changed: () => this.#schedule(),
+        failed: () => this.#setStatus(this.#words.say("log.part.failed")),
+      });
+    }
+    const log = this.#log;
     if (!this.#host.checkVisibility()) return;
     this.#update(log);
     if (this.#search.isBehind(log)) this.#schedule();
@@ -189,7 +199,7 @@ export class LogView {
     const { count, position, active } = this.#search;
     const { text, permanent } = this.#options.source();
     const number = (value: number) => this.#words.number(value);
-    const more = this.#log && this.#search.isBehind(this.#log) ? "…" : "";
+    const more = this.#search.isCut ? "+" : this.#log && this.#search.isBehind(this.#log) ? "…" : "";
     const state = {
       follows: this.#rows.follows,
       wraps: this.#rows.wraps,

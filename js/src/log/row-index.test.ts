@@ -55,3 +55,21 @@ test("knows which lines a window shows", () => {
   // Beyond the end, the last lines.
   expect(index.linesIn(100, 2, 1)).toEqual([3, 6, 7]);
 });
+
+test("has a million lines without a look at each", () => {
+  let asked = 0;
+  const one = () => {
+    asked += 1;
+    return 2;
+  };
+  const index = new RowIndex(one, (from) => (from < 4096 ? undefined : from < 10_000 ? 0 : 1));
+  index.update(0, 1_000_000, Infinity);
+  // The last block is not complete.
+  expect(asked).toBe(4096 + (1_000_000 % 1024));
+  const hidden = 10_240 - 4096;
+  expect(index.total).toBe(2 * 4096 + (1_000_000 - 4096 - hidden - (1_000_000 % 1024)) + 2 * (1_000_000 % 1024));
+  const { total } = index;
+  index.update(0, 1_000_000, 0);
+  expect(index.total).toBe(total);
+  expect(index.at(8192)).toEqual({ line: 10_240, offset: 0 });
+});

@@ -28,13 +28,21 @@ export class RowIndex {
   total = 0;
 
   readonly #rowsOf: (line: number) => number;
+  readonly #rowsOfAll: (from: number, to: number) => number | undefined;
   #blocks = new Queue<Block>();
   #start = 0;
   #end = 0;
 
-  /** @param rowsOf - estimates the rows of a line */
-  constructor(rowsOf: (line: number) => number) {
+  /**
+   * @param rowsOf - estimates the rows of a line
+   * @param rowsOfAll - the rows of each of several lines, if that is known to be the same
+   */
+  constructor(
+    rowsOf: (line: number) => number,
+    rowsOfAll: (from: number, to: number) => number | undefined = () => undefined,
+  ) {
     this.#rowsOf = rowsOf;
+    this.#rowsOfAll = rowsOfAll;
   }
 
   /**
@@ -53,9 +61,35 @@ export class RowIndex {
     }
     const removed = before - this.total;
     while (this.#end > Math.max(end, start)) this.#pop();
-    for (let line = Math.max(changed, start); line < this.#end; line += 1) this.set(line, this.#rowsOf(line));
-    while (this.#end < end) this.#push();
+    this.#estimate(Math.max(changed, start), this.#end);
+    while (this.#end < end) {
+      // A million lines must not take as many calls.
+      const next = this.#end + BLOCK;
+      const rows = this.#end % BLOCK === 0 && next <= end ? this.#rowsOfAll(this.#end, next) : undefined;
+      if (rows === undefined) this.#push();
+      else {
+        this.#blocks.push({ rows: new Uint16Array(BLOCK).fill(rows), total: rows * BLOCK });
+        this.total += rows * BLOCK;
+        this.#end = next;
+      }
+    }
     return removed;
+  }
+
+  /** Estimate the rows of lines again. */
+  #estimate(from: number, to: number): void {
+    for (let line = from; line < to; line += 1) {
+      const block = this.#block(line)!;
+      const isWhole = line % BLOCK === 0 && line + BLOCK <= to;
+      const rows = isWhole ? this.#rowsOfAll(line, line + BLOCK) : undefined;
+      if (rows === undefined) this.set(line, this.#rowsOf(line));
+      else {
+        block.rows.fill(rows);
+        this.total += rows * BLOCK - block.total;
+        block.total = rows * BLOCK;
+        line += BLOCK - 1;
+      }
+    }
   }
 
   /** The rows of a line. */

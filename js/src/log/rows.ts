@@ -52,7 +52,10 @@ export class LogRows {
   readonly #space = document.createElement("div");
   readonly #rows = document.createElement("div");
   readonly #probe = document.createElement("span");
-  readonly #index = new RowIndex((line) => this.#estimate(line));
+  readonly #index = new RowIndex(
+    (line) => this.#estimate(line),
+    (from, to) => this.#estimateAll(from, to),
+  );
   readonly #resized = new ResizeObserver(() => {
     this.#measure();
     this.#options.changed();
@@ -152,6 +155,7 @@ export class LogRows {
     this.#showLine();
     for (let drawing = 0; drawing < MAX_DRAWINGS; drawing += 1) {
       const lines = this.#index.linesIn(this.#top / this.#row, this.#height / this.#row, OVERSCAN);
+      log.want?.(lines[0] ?? log.start, (lines.at(-1) ?? log.start) + 1);
       this.#place(lines);
       this.#pool.forEach((row, index) => {
         const line = lines[index]!;
@@ -293,6 +297,13 @@ export class LogRows {
     return Math.max(Math.ceil(columnsOf(shownText(raw)) / this.#columns), 1);
   }
 
+  /** The rows of each of several lines, if that is the same without a look at them. */
+  #estimateAll(from: number, to: number): number | undefined {
+    if (this.#log?.holdsSome?.(from, to) !== false) return undefined;
+    const hides = this.folds.hidesAll(from, to);
+    return hides === undefined ? undefined : hides ? 0 : 1;
+  }
+
   /** Correct the rows of the lines that were drawn. Returns whether an estimate was wrong. */
   #correct(): boolean {
     const heights = this.#pool.map((row) => row.element.offsetHeight);
@@ -312,6 +323,7 @@ export class LogRows {
     const section = this.folds.startingAt(line);
     return {
       marked: line >= Math.min(from, to) && line <= Math.max(from, to),
+      missing: this.#log?.has?.(line) === false,
       section,
       folded: section !== undefined && this.folds.isFolded(section),
     };

@@ -1,12 +1,18 @@
 /**
- * Searches a log in slices of a few milliseconds. No DOM.
+ * Searches a log: in slices of a few milliseconds, or on the server if it has most of the lines. No DOM.
  */
-import type { LogSource } from "./lines";
+import type { Found, LogSource } from "./lines";
 import { shownText } from "./plain-text";
 import { Queue } from "../session/queue";
 
 /** The maximum number of matches in a line. Each one is an element of the page. */
 const MAX_MATCHES = 500;
+
+/** The lines with matches that are kept of a search on the server; later ones are not counted. */
+const MAX_HITS = 100_000;
+
+/** The time after a failure until the server is asked again, in milliseconds. */
+const PAUSE = 1000;
 
 /** The number of lines between two looks at the clock. */
 const LINES_PER_CHECK = 64;
@@ -33,12 +39,23 @@ export class LogSearch {
   /** Increases with each search. */
   version = 0;
 
+  /** Whether there are more matches than are counted. */
+  isCut = false;
+
+  readonly #arrived: () => void;
+  #text = "";
+  #isAsking = false;
   #pattern: RegExp | undefined;
   #hits = new Queue<Hit>();
   #total = 0;
   #next = 0;
   /** The log's revision when its lines were read. */
   #revision = 0;
+
+  /** @param arrived - called when the server has searched a part */
+  constructor(arrived: () => void = () => undefined) {
+    this.#arrived = arrived;
+  }
 
   /** Whether there is a search text. */
   get active(): boolean {
@@ -60,13 +77,15 @@ export class LogSearch {
   /** Search for another text; an empty one ends the search. */
   begin(text: string): void {
     const literal = text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+    this.#text = text;
     this.#pattern = text ? new RegExp(literal, "giu") : undefined;
-    this.version += 1;
     this.restart();
   }
 
   /** Start over, in another log. */
   restart(): void {
+    this.version += 1;
+    this.isCut = false;
     this.current = undefined;
     this.#hits = new Queue();
     this.#total = 0;
@@ -76,12 +95,18 @@ export class LogSearch {
 
   /** Whether there are lines to read. */
   isBehind(log: LogSource): boolean {
-    return this.active && (this.#next < log.end || this.#isStale(log));
+    return this.active && !this.isCut && (this.#next < log.end || this.#isStale(log));
   }
 
   /** Read lines for at most some milliseconds. */
   step(log: LogSource, milliseconds: number): void {
-    if (!this.active) return;
+    if (!this.active || this.isCut || this.#isAsking) return;
+    const answer = this.#next < log.end ? log.find?.(this.#text, this.#next) : undefined;
+    if (answer) {
+      this.#isAsking = true;
+      void this.#take(answer, this.version);
+      return;
+    }
     const until = performance.now() + milliseconds;
     if (this.#isStale(log)) this.#reread(log.changedSince(this.#revision));
     this.#revision = log.revision;
@@ -94,6 +119,27 @@ export class LogSearch {
       this.#next += 1;
       if (read % LINES_PER_CHECK === 0 && performance.now() > until) return;
     }
+  }
+
+  async #take(answer: Promise<Found>, version: number): Promise<void> {
+    try {
+      const { hits, next } = await answer;
+      if (version === this.version) this.#add(hits, next - 1);
+    } catch (error) {
+      console.error(error);
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    }
+    this.#isAsking = false;
+    this.#arrived();
+  }
+
+  #add(hits: Found["hits"], next: number): void {
+    for (const [line, count] of hits) {
+      this.#hits.push({ line: line - 1, count, before: this.#total });
+      this.#total += count;
+    }
+    this.#next = next;
+    this.isCut = this.#hits.length >= MAX_HITS;
   }
 
   /** Return the ranges of the matches in a text; ends are exclusive. */

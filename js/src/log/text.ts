@@ -14,7 +14,12 @@ export async function plainLog(log: LogSource, start: number, end: number): Prom
   while (number < end) {
     const until = performance.now() + SLICE;
     let part = "";
-    while (number < end && performance.now() < until) {
+    if (log.read && log.has?.(number) === false) {
+      const lines = await log.read(number, end);
+      part = lines.map((line) => `${plainText(line)}\n`).join("");
+      number += lines.length;
+    }
+    while (number < end && performance.now() < until && log.has?.(number) !== false) {
       part += `${plainText(log.line(number))}\n`;
       number += 1;
     }

@@ -32,7 +32,8 @@ export function sectionsOf({ entries, end: time }: Timeline, end: number, mode: 
   steps.forEach((entry, index) => {
     const next = steps[index + 1];
     const isRunning = !next && (mode === "running" || mode === "starting");
-    const stop = next?.line ?? end;
+    // The events may go on when the lines no longer do.
+    const stop = Math.min(next?.line ?? end, end);
     if (stop <= entry.line) return;
     const after = next?.start ?? ends?.start ?? time;
     sections.push({

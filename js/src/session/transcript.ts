@@ -7,6 +7,9 @@ import { LogBuffer } from "../log/lines";
 import { PhaseTrack } from "./phases";
 import { Timeline } from "./timeline";
 
+/** The server's note that the events no longer have the log. */
+const CUT = /^\[.{1,100}; from here on only the full log has it all\.\]\n$/;
+
 /** The transcript of one launch. */
 export class LaunchTranscript {
   readonly phases = new PhaseTrack();
@@ -14,6 +17,10 @@ export class LaunchTranscript {
   readonly timeline = new Timeline();
   /** The id of the build, if its log is kept. */
   buildId = "";
+  /** The number of lines of the log on the server, as far as it was asked. */
+  total = 0;
+  /** The line from which on the events no longer have the log; infinite if they have all of it. */
+  cutAt = Infinity;
   /** The commit, as far as the events name it; else empty. */
   commit = "";
 
@@ -23,7 +30,19 @@ export class LaunchTranscript {
     this.phases.accept(event);
     this.timeline.accept(event, this.log.end);
     this.commit ||= commitOf(event);
-    if (event.message) this.log.write(event.message, event.time);
+    if (!event.message) return;
+    if (!this.isCut && CUT.test(event.message)) this.cutAt = this.log.end;
+    this.log.write(event.message, event.time);
+  }
+
+  /** Whether the log is too long for the events. */
+  get isCut(): boolean {
+    return this.cutAt < Infinity;
+  }
+
+  /** The number of lines of the log. */
+  get lines(): number {
+    return Math.max(this.total, Math.min(this.log.end, this.cutAt));
   }
 }
 

@@ -56,6 +56,7 @@ def test_colours_are_kept_where_the_cursor_moves() -> None:
     assert final_state("abc\x1b[1G\x1b[Kx") == "x"
     assert final_state("abc\x1b[1D\x1b[1K") == "c"
     assert final_state("abc\x1b[2Kx") == "x"
+    assert final_state("abc") == "abc"
     assert final_state("abc\x1b[9999999999Gd\x1b[9999999999Ce\x1b[31m") == "abcde"
     assert final_state("ab\x1b[2D\tc") == "ab\tc"
     assert final_state("a\x07\x1b[?25h\bb") == "b"
