@@ -96,7 +96,8 @@ function evidenceList(
   showLine: (line: number) => void,
 ): TemplateResult {
   const { transcript } = session;
-  const lines = transcript ? evidenceLines(transcript.log, evidence) : [];
+  // The lines that came with the events are not the last ones of a log that was cut.
+  const lines = transcript && !transcript.isCut ? evidenceLines(transcript.log, evidence) : [];
   const opened = (event: MouseEvent, line: number) => {
     // The browser opens a new tab or window.
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;

@@ -126,7 +126,7 @@ export class LaunchView {
   frame(time: number, now: number): boolean {
     const { model, mode, transcript } = this.#host.session;
     if (lineRange(this.#host.line()) && this.#part("log")) this.openLog();
-    if (transcript && this.#isLogOpen()) this.#log.value?.render(transcript);
+    if (transcript && this.#isLogOpen()) this.#log.value?.show(transcript);
     // A new launch starts at 0 at once.
     if (!model.event) this.#bar.set(0);
     if (this.#reducedMotion.matches) return false;
@@ -192,7 +192,7 @@ export class LaunchView {
     if (!transcript || !this.#isLogOpen()) return;
     this.#log.want();
     if (!this.#log.value) return;
-    this.#log.value.render(transcript);
+    this.#log.value.show(transcript);
     const lines = lineRange(this.#host.line());
     if (!lines) return;
     this.#log.value.goTo(...lines);

@@ -35,7 +35,7 @@ const CLOCK = new Intl.DateTimeFormat("en", { hourCycle: "h23", hour: "2-digit",
 export interface LogViewOptions {
   words: Words;
   /** The complete log: its address as plain text, under which it is kept, and of its parts. */
-  source(): { text?: string | undefined; permanent?: string | undefined; parts: string };
+  source(): { text?: string | undefined; permanent?: string | undefined; parts?: string };
   /** The name of the downloaded file. */
   name(): string;
   /** The address of a line, counted from 1, or of lines to another one. */
@@ -71,7 +71,8 @@ export class LogView {
   };
 
   #words: Words;
-  #log: LongLog | undefined;
+  #log: LogSource | undefined;
+  #long: LongLog | undefined;
   #drawn = "";
   #status = "";
   #statusHidden = false;
@@ -124,22 +125,27 @@ export class LogView {
     this.#schedule();
   }
 
-  /**
-   * Draw what has changed, if the view is visible.
-   *
-   * @param transcript - the same as before, or that of a new launch
-   */
-  render(transcript: LaunchTranscript): void {
-    if (transcript !== this.#log?.transcript) {
-      this.#search.restart();
-      this.#log = new LongLog({
+  /** Draw what has changed in the log of a launch, which may be the same as before. */
+  show(transcript: LaunchTranscript): void {
+    if (transcript !== this.#long?.transcript) {
+      this.#long = new LongLog({
         transcript,
-        url: this.#options.source().parts,
+        url: this.#options.source().parts ?? "",
         changed: () => this.#schedule(),
         failed: () => this.#setStatus(this.#words.say("log.part.failed")),
       });
     }
-    const log = this.#log;
+    this.render(this.#long);
+  }
+
+  /**
+   * Draw what has changed, if the view is visible.
+   *
+   * @param log - the same as before, or that of a new launch
+   */
+  render(log: LogSource): void {
+    if (log !== this.#log) this.#search.restart();
+    this.#log = log;
     if (!this.#host.checkVisibility()) return;
     this.#update(log);
     if (this.#search.isBehind(log)) this.#schedule();
