@@ -8,6 +8,8 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Without bytecode, each process of the tests would compile what it imports.
 unexport PYTHONDONTWRITEBYTECODE
+# What mypy knows of other packages stays the same for all clones.
+export MYPY_CACHE_DIR ?= $(HOME)/.cache/binderprogress-mypy
 
 STATIC := share/binderprogress/static
 JS_SOURCES := $(shell find js/src js/scripts js/public -type f 2>/dev/null) js/package.json js/package-lock.json \
@@ -49,10 +51,15 @@ demo: install ## a JupyterHub, the server and a page with examples
 	$(BIN)/binderprogress demo $(DEMO_ARGS)
 
 test: install os-packages ## everything that CI checks
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync lint test-js test-core kubernetes
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync lint test-js test-core kubernetes .venv/.tests-compiled
 	@$(MAKE) --no-print-directory test-rest
 
 test-py: test-core test-rest
+
+# With new test files, each process of pytest would compile all of them.
+.venv/.tests-compiled: $(shell find tests -name '*.py') | install
+	@output=$$($(BIN)/python -m pytest --ignore=tests/core --collect-only -q 2>&1) || { echo "$$output"; exit 1; }
+	@touch $@
 
 # They have to cover the core.
 test-core:
@@ -60,7 +67,7 @@ test-core:
 
 # Beside them, two at a time, each fuzz target runs for some seconds at the lowest priority.
 test-rest:
-	@log=$$(mktemp); nice -n 19 $(BIN)/python -m tests.fuzz --seconds=15 >"$$log" 2>&1 & fuzz=$$!; \
+	@log=$$(mktemp); nice -n 19 $(BIN)/python -m tests.fuzz --seconds=5 >"$$log" 2>&1 & fuzz=$$!; \
 	trap 'kill $$fuzz 2>/dev/null || true; rm -f "$$log"' EXIT; \
 	$(BIN)/python -m pytest --ignore=tests/core --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder \
 	  $(PYTEST_ARGS); \
