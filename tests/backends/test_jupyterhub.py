@@ -99,7 +99,8 @@ class Hub:
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     folder = tmp_path_factory.mktemp("hub")
-    path = repository(folder / "repository", {"README.md": "hello", "binder/start": START})
+    start = START.format(hold=folder / "hold")
+    path = repository(folder / "repository", {"README.md": "hello", "binder/start": start})
     config: dict[str, Any] = {
         "Standalone": {"hub_config": HUB},
     }
@@ -110,8 +111,14 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         yield Hub(server, folder, image)
 
 
-# Not as it should be: without "exec" the shell stays above the server.
-START = '#!/bin/sh\nexport FROM_START=yes\n"$@"\n'
+# Not as it should be: without "exec" the shell stays above the server. It waits while a test wants
+# it to.
+START = """\
+#!/bin/sh
+while [ -e {hold} ]; do sleep 0.05; done
+export FROM_START=yes
+"$@"
+"""
 
 
 async def build(standalone: Standalone, path: Path) -> str:
@@ -212,8 +219,14 @@ async def test_a_connection_that_is_cut_all_the_time(hub: Hub) -> None:
     user = f"cut-{request.key}"
     async with FaultyProxy(hub.port, every=0.25) as proxy:
         spawner = hub.spawner(proxy.port, retries=50, retry_delay=0.01)
-        items = await spawn(spawner, request)
-        assert proxy.connections > 5
+        hold = hub.folder / "hold"
+        hold.touch()
+        spawning = asyncio.create_task(spawn(spawner, request))
+        async with asyncio.timeout(30):
+            while proxy.connections < 6:  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(0.02)
+        hold.unlink()
+        items = await spawning
         assert messages(items) == ready(user)
         assert hub.spawned(user) == 1
         assert await status(f"{served(items).url}api/status", served(items).token) == 200

@@ -27,7 +27,7 @@ from binderprogress.errors import ServerUnreachableError
 from ..support.archives import archives, certificates
 from ..support.asynchronous import asynchronous
 from ..support.gone import gone, within
-from ..support.packages import plain_jupyter
+from ..support.packages import small_jupyter
 from ..support.processes import BIN, program
 from ..support.repositories import repository
 from ..support.terminal import in_terminal, in_words
@@ -60,7 +60,7 @@ def launch(env: dict[str, str]) -> Launch:
 
 
 LAB = {"requirements.txt": "jupyterlab>=4\n"}
-PLAIN = {"requirements.txt": f"{plain_jupyter()}\n"}
+SMALL = {"requirements.txt": f"{small_jupyter()}\n"}
 
 
 def make(server: Server, name: str, files: Mapping[str, str] | None = None) -> str:
@@ -111,7 +111,7 @@ def test_a_doi_on_a_server_of_its_own(
 ) -> None:
     """From a record to a running server. The archive is simulated."""
     with archives(certificates(tmp_path), monkeypatch) as double:
-        double.zenodo({f"penguins-1/{name}": text for name, text in PLAIN.items()})
+        double.zenodo({f"penguins-1/{name}": text for name, text in SMALL.items()})
         names = ("HTTPS_PROXY", "https_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
         done = launch(
             "10.5281/zenodo.3242073",
@@ -144,7 +144,7 @@ def test_a_ckan_is_allowed_by_who_names_it(launch: Launch, server: Server) -> No
 
 def test_on_a_server_in_plain_text(launch: Launch, server: Server) -> None:
     """Without a terminal. The server keeps running after the command has exited."""
-    folder = make(server, "good", PLAIN)
+    folder = make(server, "good", SMALL)
     done = launch(folder, "--server", server.url, "--ref", "main", "--urlpath", "lab/tree/a.ipynb")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
@@ -331,7 +331,7 @@ UPDATED = r"10 percent +\d+ s"
 
 def test_the_display_in_a_terminal(env: dict[str, str], server: Server) -> None:
     go = server.folder / "go"
-    folder = make(server, "showy", {**PLAIN, "postBuild": SHOWY.replace("{go}", str(go))})
+    folder = make(server, "showy", {**SMALL, "postBuild": SHOWY.replace("{go}", str(go))})
 
     def shown(text: str) -> None:
         """Let postBuild end when all that is shown during the build was shown."""

@@ -6,8 +6,8 @@ longer than the start of its server. With hard links, uv installs what is next t
 A third of the files of an environment with JupyterLab are those of jedi, which completes code.
 IPython works without it, so most tests leave it out, with uv's `EXCLUDE`.
 
-Where a test needs a server, but not what it shows, Jupyter Server alone starts in half of the time:
-see `plain_jupyter`.
+Where a test needs Jupyter, but not what it shows, Jupyter Server alone starts in half of the time:
+see `plain_jupyter`. Most tests only need some server with a token: see `small_jupyter`.
 """
 
 from __future__ import annotations
@@ -77,25 +77,41 @@ def compile_jupyter() -> None:
         compiled.touch()
 
 
-_DIST = "plain_jupyter-1.dist-info"
-_PLAIN = {
-    f"{_DIST}/METADATA": "Metadata-Version: 2.1\nName: plain-jupyter\nVersion: 1\n"
-    "Requires-Dist: jupyter-server>=2.20\n",
-    f"{_DIST}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    f"{_DIST}/entry_points.txt": "[console_scripts]\njupyter-lab = jupyter_server.serverapp:main\n",
-}
-
-
 @functools.cache
 def plain_jupyter() -> str:
     """Return the path of a package whose `jupyter-lab` is Jupyter Server without JupyterLab."""
-    wheel = kept_folder() / "plain_jupyter-1-py3-none-any.whl"
+    return _wheel("plain_jupyter", "jupyter_server.serverapp:main", "jupyter-server>=2.20")
+
+
+@functools.cache
+def small_jupyter() -> str:
+    """Return the path of a package whose `jupyter-lab` is `tests.support.small_jupyter`."""
+    return _wheel("small_jupyter", "small_jupyter:main", module=_SMALL.read_text())
+
+
+_SMALL = Path(__file__).with_name("small_jupyter.py")
+
+
+def _wheel(name: str, main: str, requires: str = "", *, module: str = "") -> str:
+    """Make a package with a script `jupyter-lab`, if it is not there yet; return its path."""
+    info = f"{name}-1.dist-info"
+    files = {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: 1\n"
+        + (f"Requires-Dist: {requires}\n" if requires else ""),
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": f"[console_scripts]\njupyter-lab = {main}\n",
+        **({f"{name}.py": module} if module else {}),
+    }
+    files[f"{info}/RECORD"] = "\n".join(f"{each},," for each in [*files, f"{info}/RECORD"])
+    # The folder names what is in it: another version of the tests has another.
+    digest = hashlib.sha256(repr(files).encode()).hexdigest()[:8]
+    wheel = kept_folder() / f"wheels-{digest}" / f"{name}-1-py3-none-any.whl"
     with FileLock(kept_folder() / "plain.lock"):
         if not wheel.exists():
-            record = [f"{name},," for name in [*_PLAIN, f"{_DIST}/RECORD"]]
+            wheel.parent.mkdir(exist_ok=True)
             with zipfile.ZipFile(wheel.with_suffix(".new"), "w") as archive:
-                for name, text in [*_PLAIN.items(), (f"{_DIST}/RECORD", "\n".join(record))]:
-                    archive.writestr(name, text)
+                for path, text in files.items():
+                    archive.writestr(path, text)
             wheel.with_suffix(".new").replace(wheel)
     return str(wheel)
 

@@ -16,7 +16,7 @@ from typing import IO
 
 import psutil
 
-from .packages import EXCLUDE, compile_jupyter, plain_jupyter
+from .packages import EXCLUDE, compile_jupyter, small_jupyter
 
 MARK = "BINDERPROGRESS_TEST"
 BIN = Path(sys.executable).parent
@@ -107,15 +107,15 @@ def environment(cache: Path, *, jupyterlab: bool = False) -> dict[str, str]:
     cache : Path
         The folder of the caches.
     jupyterlab : bool
-        Whether environments have all that they have by default. Without it, servers start earlier.
+        Whether environments have all that they have by default. Without it, they only have a small
+        server in place of JupyterLab, which starts much earlier.
     """
     config = cache / ("config-jupyterlab" if jupyterlab else "config") / "binderprogress_config.py"
     config.parent.mkdir(parents=True, exist_ok=True)
-    packages = [plain_jupyter(), "ipykernel"]
     config.write_text(
         f"c.GitResolver.pass_environment = {[MARK, EXCLUDE]}\n"
         "c.LocalBuilder.link_mode = 'hardlink'\n"
-        + ("" if jupyterlab else f"c.LocalBuilder.base_packages = {packages}\n")
+        + ("" if jupyterlab else f"c.LocalBuilder.base_packages = {[small_jupyter()]}\n")
     )
     compile_jupyter()
     return {

@@ -15,7 +15,7 @@ from traitlets.config import Config
 
 from binderprogress.deploy.standalone import Standalone
 
-from .packages import EXCLUDE, compile_jupyter, plain_jupyter, remove
+from .packages import EXCLUDE, compile_jupyter, remove, small_jupyter
 
 T = TypeVar("T")
 
@@ -66,14 +66,15 @@ def running(folder: Path, *, hub: bool = True, **more: Any) -> Iterator[Running]
     If `hub` is false, its JupyterHub never answers. That is enough for launches that fail before.
 
     Unless `more` says otherwise, the page of a launch starts it without asking, and environments
-    share files and have no JupyterLab, which saves time. They are removed at the end.
+    share files and have a small server in place of JupyterLab, which saves time. They are removed
+    at the end.
     """
     compile_jupyter()
     config = Config(more)
     if "link_mode" not in config.LocalBuilder:
         config.LocalBuilder.link_mode = "hardlink"
     if "base_packages" not in config.LocalBuilder:
-        config.LocalBuilder.base_packages = [plain_jupyter()]
+        config.LocalBuilder.base_packages = [small_jupyter()]
     if "pass_environment" not in config.LocalBuilder:
         config.LocalBuilder.pass_environment = [EXCLUDE]
     if "confirm_foreign" not in config.Web:
