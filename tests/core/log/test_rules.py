@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,11 @@ def test_an_operators_rules_come_first() -> None:
     assert (diagnosis.fault, diagnosis.retry) == ("server", True)
     assert diagnose(log).reason == "postbuild-failed"
     assert diagnose(["No space left on device"], rules=rules).reason == "disk-full"
+
+
+def test_the_rules_of_the_package_are_checked_like_those_of_operators() -> None:
+    text = files("binderprogress.core.log").joinpath("rules.toml").read_text(encoding="utf-8")
+    assert read_rules(text, name="rules.toml") == RULES
 
 
 def test_a_rule_may_name_one_of_our_reasons() -> None:
