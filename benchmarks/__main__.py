@@ -26,6 +26,7 @@ from . import (
     memory,
     prepull,
     proxy,
+    ranges,
     replicas,
     report,
     startup,
@@ -185,6 +186,15 @@ BENCHMARKS = {
         {
             "train": _number(400, "made up launches to learn from"),
             "test": _number(200, "made up launches to estimate"),
+        },
+    ),
+    "ranges": Benchmark(
+        ranges.compare,
+        ranges.table,
+        {
+            "train": _number(200, "made up launches to learn from"),
+            "test": _number(300, "made up launches to estimate"),
+            "seeds": _number(3, "how many worlds of each kind"),
         },
     ),
     "history": Benchmark(

@@ -3,6 +3,7 @@
 Durations are log-normal. Two hosts, repositories of three kinds whose first steps are the same for
 all of a kind, commits that come and go, layers that are there already, pushes and pulls in
 proportion to the image, nodes that have to be added, builds that fail. All of it is seeded.
+`WORLDS` has more that is hard to estimate.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import argparse
 import json
 import random
 from collections.abc import Iterator
-from math import log
+from math import inf, log
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .traces import Header, Line, Trace, write
 
-__all__ = ["World", "main"]
+__all__ = ["WORLDS", "Conditions", "World", "main"]
 
 _KINDS = {
     # name: common first steps with median seconds, and how many of the repository's own.
@@ -36,7 +37,42 @@ _KINDS = {
     ),
     "docker": ([("FROM docker.io/library/debian:bookworm", 2.0)], 5),
 }
-_DAY = 86400.0
+
+
+class Conditions(NamedTuple):
+    """What makes the launches of a world hard to estimate.
+
+    Attributes
+    ----------
+    spread : float
+        Standard deviation of the logarithm of what a step takes, beyond what is usual.
+    pareto : float
+        If not 0, steps of a build take a multiple with a Pareto distribution of this index.
+    hangs : float
+        Probability that a step of a build hangs for one to ten minutes, as at a bad mirror.
+    pulls : float or None
+        Probability that an image has to be pulled, whatever was built; None: the usual one.
+    slower_after : int or None
+        Number of launches, at most, after which the own steps of a repository take three times as
+        long for good. None: never.
+    """
+
+    spread: float = 0.0
+    pareto: float = 0.0
+    hangs: float = 0.0
+    pulls: float | None = None
+    slower_after: int | None = None
+
+
+WORLDS = {
+    "generated": Conditions(),
+    "log-normal tails": Conditions(spread=1.5),
+    "Pareto tails": Conditions(pareto=1.2),
+    "mirrors that hang": Conditions(hangs=0.03),
+    "pulls or not": Conditions(pulls=0.5),
+    "slower for good": Conditions(slower_after=40),
+}
+"""What estimates are measured with."""
 
 
 class _Repository(NamedTuple):
@@ -54,12 +90,22 @@ class World:
     seed : int
     repositories : int
         How many there are; some are launched much more often than others.
+    conditions : Conditions
     """
 
-    def __init__(self, seed: int, *, repositories: int = 40) -> None:
+    def __init__(
+        self, seed: int, *, repositories: int = 40, conditions: Conditions = WORLDS["generated"]
+    ) -> None:
+        self._conditions = conditions
         self._random = random.Random(seed)  # noqa: S311 - nothing secret
         self._repositories = [self._repository(n) for n in range(repositories)]
         self._commits = dict.fromkeys(range(repositories), 0)
+        self._launches = dict.fromkeys(range(repositories), 0)
+        limit = conditions.slower_after
+        self._slower_after = [
+            inf if limit is None else self._random.randrange(limit // 4, limit)
+            for _ in range(repositories)
+        ]
         self._built: set[tuple[str, int, int]] = set()
         self._now = 1.7e9
 
@@ -75,6 +121,9 @@ class World:
             self._commits[number] += 1
         commit, host = self._commits[number], draw.choice(["binder.example.org", ""])
         repository = self._repositories[number]
+        self._launches[number] += 1
+        if self._launches[number] > self._slower_after[number]:
+            repository = _slower(repository)
         header = Header(
             spec=f"gh/example/{repository.name}/HEAD",
             host=host,
@@ -143,6 +192,20 @@ class World:
         ready = {"phase": "ready", "message": "server running\n", "url": "http://x/", "token": "t"}
         yield self._time(repository.start), ready
 
+    def _step(self, median: float) -> float:
+        """Return what a step of a build takes."""
+        draw, conditions = self._random, self._conditions
+        seconds = self._time(median)
+        # Without any of them, nothing is drawn: the worlds of earlier figures stay as they were.
+        if conditions.spread:
+            seconds *= draw.lognormvariate(0, conditions.spread)
+        if conditions.pareto:
+            # Its median is 1.
+            seconds *= draw.paretovariate(conditions.pareto) / 2 ** (1 / conditions.pareto)
+        if conditions.hangs and draw.random() < conditions.hangs:
+            seconds += draw.uniform(60, 600)
+        return seconds
+
     def _build(self, repository: _Repository) -> Iterator[tuple[float, str, str]]:
         draw = self._random
         yield self._time(0.3), "fetching", "Picked Git content provider.\n"
@@ -160,7 +223,7 @@ class World:
                 yield 0.02, "building", " ---> Using cache\n"
                 took = 0.02
                 continue
-            took = self._time(median) * machine
+            took = self._step(median) * machine
             if index == fails:
                 yield took * draw.random(), "failed", "The command returned a non-zero code: 1\n"
                 return
@@ -182,7 +245,8 @@ class World:
             yield self._time(110, 0.3), stamp + "Successfully assigned x to node"
         else:
             yield self._time(0.4), stamp + "Successfully assigned x to node"
-        if draw.random() < (0.6 if cold else 0.25):
+        pulls = self._conditions.pulls
+        if draw.random() < ((0.6 if cold else 0.25) if pulls is None else pulls):
             yield self._time(0.5), stamp + 'Pulling image "x:1"'
             yield (
                 self._time(repository.megabytes / 45, 0.3),
@@ -192,6 +256,15 @@ class World:
             yield self._time(0.5), stamp + 'Container image "x:1" already present on machine'
         yield self._time(0.3), stamp + "Created container notebook"
         yield self._time(0.3), stamp + "Started container notebook"
+
+
+def _slower(repository: _Repository) -> _Repository:
+    """Return a repository whose own steps take three times as long."""
+    steps = [
+        (text, median * (3 if f"# of {repository.name}" in text else 1))
+        for text, median in repository.steps
+    ]
+    return repository._replace(steps=steps)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from binderprogress.core.log.reader import BINDERHUB_PHASES, Normalizer
 from binderprogress.core.log.steps import Step
 from binderprogress.core.phases import TERMINAL, Phase
 from binderprogress.core.timing.estimator import Estimate, Estimator
+from binderprogress.core.timing.learning import learn as learn_launch
 from binderprogress.core.timing.priors import Expectation, Place, Priors
 from binderprogress.core.timing.spans import PastLaunch, spans
 from binderprogress.launches.channel_factory import Channels
@@ -134,8 +135,9 @@ def past(trace: Trace, events: list[Event]) -> PastLaunch:
 def learn(knowledge: Priors, traces: list[Trace]) -> None:
     """Add launches to what is known."""
     for trace in traces:
-        nothing = nothing_known(trace)
-        knowledge.add(past(trace, replay(trace, nothing)))
+        header = trace.header
+        ended = past(trace, replay(trace, nothing_known(trace)))
+        learn_launch(knowledge, ended, header.typical, first_start=header.first_start)
 
 
 def _phase(line: Line) -> Phase | None:

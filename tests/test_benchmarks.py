@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from benchmarks.estimator import measure
-from benchmarks.generate import World
+from benchmarks.generate import WORLDS, Conditions, World
+from benchmarks.ranges import held, summary, table
 from benchmarks.replay import expected, learn, replay
 from benchmarks.traces import Header, Line, Trace, read, write
 from binderprogress.core.timing.priors import Priors
@@ -45,6 +46,28 @@ def test_the_bar_is_nearer_to_the_truth_than_those_of_others(generated: dict[str
 
 def test_the_range_holds_the_truth_about_half_of_the_time(generated: dict[str, Any]) -> None:
     assert 0.45 <= generated["groups"]["all"]["eta"]["coverage"] <= 0.65
+
+
+def test_ranges_of_a_world_and_their_table() -> None:
+    world, known = World(2, conditions=WORLDS["pulls or not"]), Priors()
+    launches = [world.launch() for _ in range(40)]
+    learn(known, launches[:20])
+    ready = [trace for trace in launches[20:] if trace.ready]
+    found = summary([[held(replay(trace, expected(known, trace)))] for trace in ready])
+    assert found["launches"] == len(ready)
+    low, high = found["within_interval"]
+    assert 0 <= low < found["within"] < high <= 1
+    assert found["within"] < found["before"] <= 1
+    assert f"{found['within']:.1%} ({low:.1%} to {high:.1%})" in table({"pulls or not": found})
+
+
+def test_repositories_of_a_world_become_slower_for_good() -> None:
+    def seconds(conditions: Conditions) -> list[float]:
+        world = World(3, repositories=1, conditions=conditions)
+        return [trace.seconds for trace in (world.launch() for _ in range(60)) if trace.ready]
+
+    usual, slower = seconds(Conditions()), seconds(Conditions(slower_after=8))
+    assert max(slower) > 1.5 * max(usual)
 
 
 def test_recorded_launches_by_the_command() -> None:

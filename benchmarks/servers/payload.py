@@ -42,6 +42,7 @@ def event(number: int, due: float) -> dict[str, Any]:
         "eta": 118.0,
         "eta_low": 63.4,
         "eta_high": 218.2,
+        "eta_latest": 341.7,
         "eta_late": 378.3,
     }
 

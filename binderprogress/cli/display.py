@@ -18,7 +18,7 @@ from ..core.phases import BAD_ENDS, Phase
 from ..core.printable import escape_json, printable
 from .failure import LogLines, Remedy, ending, print_failure
 from .terminal import ascii_json
-from .times import duration, time_left
+from .times import duration, ready_by, time_left
 
 __all__ = [
     "Display",
@@ -268,6 +268,10 @@ class TerminalDisplay:
         elapsed = duration(event.elapsed if event.terminal else event.elapsed + since)
         step = Text(self._transient or _step_text(event))
         times = Text(f"{elapsed} · {remaining}" if remaining else elapsed, style="dim")
+        by = _ready_by(event, since) if remaining else ""
+        # The step says more: where there is no room for both, it stays.
+        if by and step.cell_len + times.cell_len + len(by) + 4 <= self._console.width:
+            times.append(f" · {by}")
         if self._console.width < _NARROW:
             if len(times) > self._console.width:
                 times = Text(remaining, style="dim")
@@ -360,7 +364,17 @@ def _remaining(event: Event, since: float, usual: float) -> str:
     """Format the estimated remaining time, `since` seconds after the event."""
     if event.eta is None or event.eta_low is None or event.eta_high is None:
         return ""
-    late = event.eta_high if event.eta_late is None else event.eta_late
-    return time_left(
-        event.eta - since, event.eta_low - since, event.eta_high - since, late - since, usual
-    )
+    late = _until_late(event) - since
+    return time_left(event.eta - since, event.eta_low - since, event.eta_high - since, late, usual)
+
+
+def _ready_by(event: Event, since: float) -> str:
+    """Format by when the server is ready at the latest, `since` seconds after the event."""
+    latest = None if event.eta_latest is None else event.eta_latest - since
+    return ready_by(latest, time.time(), is_late=_until_late(event) <= since)
+
+
+def _until_late(event: Event) -> float:
+    """Return the seconds until the launch takes longer than usual."""
+    known = event.eta_high if event.eta_late is None else event.eta_late
+    return known or 0.0

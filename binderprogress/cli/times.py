@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import ceil, floor
+from time import localtime, strftime
 
-__all__ = ["duration", "time_left"]
+__all__ = ["duration", "ready_by", "time_left"]
+
+_SHORTEST, _LONGEST = 90, 12 * 3600
+"""Seconds. A time of day says nothing about what is sooner, and is ambiguous if it is later."""
+
+_STEPS = (1, 5, 15)
+"""A time of day is rounded to so many minutes, the more the further away it is."""
 
 
 def duration(seconds: float) -> str:
@@ -52,6 +59,30 @@ def time_left(
     if first[1] == last[1]:
         return f"{first[0]:g}–{_text(last)} left"
     return f"{_text(first)} – {_text(last)} left"
+
+
+def ready_by(seconds: float | None, now: float, *, is_late: bool) -> str:
+    """Format by when a server is ready at the latest: ``ready by 14:32 at the latest``.
+
+    Parameters
+    ----------
+    seconds : float or None
+        Seconds until then, if known.
+    now : float
+        Seconds since 1970.
+    is_late : bool
+        Whether the launch takes longer than usual.
+
+    Returns
+    -------
+    str
+        In the local time zone, rounded up; empty if that says nothing.
+    """
+    if seconds is None or is_late or not _SHORTEST <= seconds <= _LONGEST:
+        return ""
+    step = 60 * next((minutes for minutes in _STEPS if seconds <= 600 * minutes), _STEPS[-1])
+    at = step * ceil((now + seconds) / step)
+    return f"ready by {strftime('%H:%M', localtime(at))} at the latest"
 
 
 def _nearest(value: float) -> int:

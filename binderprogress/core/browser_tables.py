@@ -12,7 +12,7 @@ from typing import Any
 from . import printable
 from .log import diagnosis, layers, reader, reasons, segments, steps
 from .phases import Phase
-from .timing import estimator, lognormal, observations, priors
+from .timing import bar, estimator, lognormal, observations, outlook, priors
 
 __all__ = ["javascript", "tables"]
 
@@ -102,17 +102,17 @@ def tables() -> dict[str, Any]:
 def _estimates() -> dict[str, Any]:
     """Return the constants of the estimator."""
     return {
-        "typical": dict(estimator.TYPICAL),
-        "sigma": estimator.SIGMA,
-        "steady": estimator.STEADY,
-        "ceiling": estimator.CEILING,
-        "ahead": estimator.AHEAD,
-        "caution": estimator.CAUTION,
-        "cold": estimator.CHANCE_OF_BUILD,
+        "typical": dict(outlook.TYPICAL),
+        "sigma": lognormal.SIGMA,
+        "steady": outlook.STEADY,
+        "ceiling": bar.CEILING,
+        "ahead": bar.AHEAD,
+        "caution": bar.CAUTION,
+        "cold": outlook.CHANCE_OF_BUILD,
         "fresh": estimator.FRESH,
-        "moment": estimator.MOMENT,
+        "moment": outlook.MOMENT,
         "pace": estimator.PACE,
-        "pull": estimator.PULL,
+        "pull": outlook.PULL,
         "pulling": priors.TYPICAL_PULL,
         "quartile": lognormal.QUARTILE,
         "ninth": lognormal.NINTH,

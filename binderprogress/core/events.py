@@ -108,6 +108,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     eta_high: Annotated[
         Seconds | None, Meta(description="Seconds until ready: the upper quartile.")
     ] = None
+    eta_latest: Annotated[
+        Seconds | None,
+        Meta(description="Seconds until ready: nine of ten such launches take no longer."),
+    ] = None
     eta_late: Annotated[
         Seconds | None,
         Meta(description="Seconds until the launch takes longer than nine of ten others."),

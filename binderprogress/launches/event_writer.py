@@ -198,6 +198,7 @@ class Writer:
             eta=estimate.eta,
             eta_low=estimate.low,
             eta_high=estimate.high,
+            eta_latest=estimate.latest,
             eta_late=estimate.late,
             attempt=self.attempt,
             source=source,

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._daemon_threads import DaemonThreads
+from ..backends.base import BackendProfile
 from ..core.phases import Phase
+from ..core.timing.learning import learn
 from ..core.timing.priors import Expectation, Place, Priors
 from ..core.timing.pulls import Pulls
 from ..core.timing.spans import PastLaunch
@@ -19,6 +21,10 @@ __all__ = ["Learner"]
 
 _AT_START = 20_000
 """Launches of the history that are learned from when it is opened: a second or two."""
+
+_ESTIMATED = 100
+"""The newest of them are also estimated again, to see how far estimates were off: some tenths of a
+second."""
 
 _OF_REPOSITORY = 20
 """Launches of a repository that are looked up when none of it is among these."""
@@ -43,10 +49,15 @@ class Learner:
     ----------
     log : logging.Logger
         The operator's.
+    profile : BackendProfile
+        What is expected where nothing is known.
     """
 
-    def __init__(self, log: logging.Logger | logging.LoggerAdapter[Any]) -> None:
+    def __init__(
+        self, log: logging.Logger | logging.LoggerAdapter[Any], profile: BackendProfile
+    ) -> None:
         self._log = log
+        self._profile = profile
         self._knowledge = Priors()
         self._history: HistoryStore = NoHistory()
         self._looked_up: set[str] = set()
@@ -57,13 +68,29 @@ class Learner:
         """Learn from what a history has; it takes as long as the database does."""
         self._history = history
         try:
-            self._knowledge = _learned(history, _AT_START)
+            self._knowledge = self._learned(history.recent(_AT_START)[::-1])
         except Exception:  # noqa: BLE001 - whatever a database raises: launches go on without
             self._log.exception("The history cannot be read; estimates begin anew")
 
     def add(self, past: PastLaunch) -> None:
         """Learn from a launch that is over."""
-        self._knowledge.add(past)
+        self._learn(self._knowledge, past)
+
+    def _learn(self, knowledge: Priors, past: PastLaunch) -> None:
+        profile = self._profile
+        learn(knowledge, past, profile.typical, first_start=profile.first_start)
+
+    def _learned(self, launches: list[PastLaunch]) -> Priors:
+        """Return what launches teach, in the order in which they were."""
+        knowledge = Priors()
+        for index, past in enumerate(launches):
+            if index < len(launches) - _ESTIMATED:
+                knowledge.add(past)
+            else:
+                self._learn(knowledge, past)
+            # It is not known on which node.
+            knowledge.pulls.add(past.image_bytes or 0, past.pulled)
+        return knowledge
 
     @property
     def pulls(self) -> Pulls:
@@ -115,13 +142,3 @@ class Learner:
 
     def _past_of(self, repository: str) -> list[PastLaunch]:
         return self._history.of(repository, _OF_REPOSITORY)[::-1]
-
-
-def _learned(history: HistoryStore, limit: int) -> Priors:
-    """Return what the newest launches teach, in the order in which they were."""
-    knowledge = Priors()
-    for past in reversed(history.recent(limit)):
-        knowledge.add(past)
-        # It is not known on which node.
-        knowledge.pulls.add(past.image_bytes or 0, past.pulled)
-    return knowledge

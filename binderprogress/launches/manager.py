@@ -201,7 +201,7 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
         )
         self._timers = Timers()
         self._logs = OwnedFolder("logs")
-        self._learner = Learner(self.log)
+        self._learner = Learner(self.log, backend.profile)
         self.build_logs = LogFiles(
             folder=logs or Path(self._logs.name),
             limit=self.max_full_log,

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 
+import msgspec
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
@@ -75,6 +76,18 @@ def test_narrow_terminals_have_room_for_step_and_time() -> None:
     assert bar.startswith("Building ")
     assert step.startswith("Installing requirements.txt and a")
     assert times.rstrip().endswith("left")
+
+
+def test_by_when_it_is_ready_at_the_latest_where_there_is_room_beside_the_step() -> None:
+    left = {"eta": 300.0, "eta_low": 240.0, "eta_high": 400.0, "eta_latest": 900.0}
+    building = event(step="Installing", **left, eta_late=950.0)
+    [line] = [line for line in shown(80, building) if "left" in line]
+    assert re.search(
+        r"^Installing .* 4–7 min left · ready by \d\d:\d\d at the latest$", line.rstrip()
+    )
+    late = msgspec.structs.replace(building, eta_late=0.0)
+    for width, said in ((60, building), (80, late)):
+        assert not any("latest" in line for line in shown(width, said))
 
 
 def test_a_failure_says_why_what_to_do_where_and_how_it_ended() -> None:

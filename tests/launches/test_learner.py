@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from binderprogress.backends.base import BackendProfile
 from binderprogress.core.phases import Phase
 from binderprogress.core.timing.estimator import TYPICAL
 from binderprogress.core.timing.lognormal import LogNormal
@@ -21,6 +22,7 @@ from binderprogress.launches.learner import Learner
 from .parts import gen_test
 
 PRIOR = LogNormal(4.8, 0.9)
+PROFILE = BackendProfile(typical=TYPICAL)
 LOG = logging.getLogger(__name__)
 
 
@@ -58,7 +60,7 @@ def test_it_learns_from_a_history_and_from_what_ends(tmp_path: Path) -> None:
     for count in range(5):
         history.add(past("https://example.org/a", 12.0, at=1e9 + count))
     history.close()
-    learner = Learner(LOG)
+    learner = Learner(LOG, PROFILE)
     again = Database(f"sqlite:///{tmp_path}/history.sqlite", log=LOG)
     learner.open(again)
     again.close()
@@ -71,7 +73,7 @@ def test_it_learns_from_a_history_and_from_what_ends(tmp_path: Path) -> None:
 @gen_test
 async def test_a_repository_that_is_not_among_the_newest_is_looked_up_once() -> None:
     history = Played(*[past("a", 12.0, at=count) for count in range(5)])
-    learner = Learner(LOG)
+    learner = Learner(LOG, PROFILE)
     learner.open(history)
     before = median(learner, "a")
     for _ in range(2):
@@ -92,7 +94,7 @@ async def test_one_that_cannot_be_read_is_no_reason_not_to_launch(
         def of(self, repository: str, limit: int) -> list[PastLaunch]:
             raise OSError("The disk is gone")
 
-    learner = Learner(LOG)
+    learner = Learner(LOG, PROFILE)
     learner.open(Broken())
     await learner.look_up("a")
     assert median(learner, "a") == pytest.approx(PRIOR.median)
@@ -115,7 +117,7 @@ async def test_a_slow_history_delays_no_launch_and_still_teaches_the_next(
             return super().of(repository, limit)
 
     history = Slow(*[past("a", 12.0, at=count) for count in range(5)])
-    learner = Learner(LOG)
+    learner = Learner(LOG, PROFILE)
     learner.open(history)
     before = median(learner, "a")
     try:
@@ -140,7 +142,7 @@ async def test_a_history_that_failed_once_is_asked_again() -> None:
             return launches
 
     history = Flaky(*[past("a", 12.0, at=count) for count in range(5)])
-    learner = Learner(LOG)
+    learner = Learner(LOG, PROFILE)
     learner.open(history)
     before = median(learner, "a")
     await learner.look_up("a")
@@ -159,7 +161,7 @@ async def test_a_history_that_hangs_takes_a_few_threads_only() -> None:
             return super().of(repository, limit)
 
     history = Hanging()
-    learner = Learner(LOG)
+    learner = Learner(LOG, PROFILE)
     learner.open(history)
     try:
         await asyncio.gather(*[learner.look_up(str(number)) for number in range(20)])

@@ -316,6 +316,7 @@ class BinderHubLaunch:
                 eta=estimate.eta,
                 eta_low=estimate.low,
                 eta_high=estimate.high,
+                eta_latest=estimate.latest,
                 eta_late=estimate.late,
                 **fields,
             )

@@ -6,7 +6,24 @@ from typing import NamedTuple
 
 from ..events import Curve
 
-__all__ = ["Estimate"]
+__all__ = ["Estimate", "Left"]
+
+
+class Left(NamedTuple):
+    """Quantiles of the seconds that are left.
+
+    Attributes
+    ----------
+    low, median, high : float
+        The quartiles.
+    latest : float
+        The ninth decile.
+    """
+
+    low: float
+    median: float
+    high: float
+    latest: float
 
 
 class Estimate(NamedTuple):
@@ -20,6 +37,8 @@ class Estimate(NamedTuple):
         How the bar moves from now on; None: it stands.
     eta, low, high : float or None
         Seconds until ready: median and quartiles. None after a failure.
+    latest : float or None
+        Seconds until ready in nine of ten such launches.
     late : float or None
         Seconds until the launch takes longer than nine of ten others; 0 if it already does.
     """
@@ -29,4 +48,5 @@ class Estimate(NamedTuple):
     eta: float | None
     low: float | None
     high: float | None
+    latest: float | None
     late: float | None

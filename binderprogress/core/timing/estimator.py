@@ -13,65 +13,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import copy
 from math import exp, hypot, log, sqrt
-from typing import NamedTuple
 
 from ..events import Curve
 from ..log.step_progress import Counted, done, further
 from ..log.steps import BINDERHUB_AWAY, Step
 from ..phases import Phase
-from .estimate import Estimate
-from .lognormal import (
-    NINTH,
-    QUARTILE,
-    SIGMA,
-    LogNormal,
-    quartiles,
-    remaining,
-    shifted,
-    time_left,
-)
-from .mixture import Case, quantile, total
+from .bar import CEILING, bend
+from .estimate import Estimate, Left
+from .lognormal import NINTH, SIGMA, LogNormal, quantiles, remaining, shifted, time_left
 from .observations import BUILD_PHASES, left_key
-from .priors import TYPICAL_PULL, Expectation, Place
+from .outlook import MOMENT, STEADY, TYPICAL, Outlook
+from .priors import Expectation, Place
 
 __all__ = ["CEILING", "SIGMA", "TYPICAL", "Estimate", "Estimator", "time_left"]
 
-CEILING = 99.0
-"""Maximum position of the bar before `ready`, in percent."""
-
-TYPICAL: Mapping[Phase, float] = {
-    Phase.WAITING: 1.0,
-    Phase.FETCHING: 4.0,
-    Phase.BUILDING: 120.0,
-    Phase.PUSHING: 20.0,
-    Phase.LAUNCHING: 8.0,
-}
-"""Default duration of each phase, in seconds. Builders have their own."""
-
-_ORDER = list(Phase)
-_SHARES = (0.25, 0.5, 0.75, 0.9)
-_EXPECTED = (*BUILD_PHASES, Phase.LAUNCHING)
-STEADY = 0.5
-"""Standard deviation of ln(duration) of starting a server, which varies less."""
-
-CHANCE_OF_BUILD = 0.7
-"""Default probability that an environment has to be built."""
-
-PULL = 0.3
-"""Default probability that an image has to be pulled if images are pushed to a registry."""
-
 PACE = 1.5
 """Standard deviation, in logarithms, of a duration that is extrapolated from half of the steps."""
-
-CAUTION = 0.15
-"""The bar cannot go back, so it uses a longer time than the median: this fraction of the way from
-there to the upper quartile."""
-
-AHEAD = 0.6
-"""The curve is exact after this fraction of the time left, and after twice that."""
-
-MOMENT = 0.05
-"""Minimum duration, in seconds."""
 
 FRESH = 0.5
 """Seconds for which an estimate is reused while a log begins no new step."""
@@ -98,17 +55,9 @@ STILL = {"scheduled": 0.8, "pulled": 0.6, "created": 0.5, "answering": 0.45}
 """The time left at steps of Kubernetes, as a fraction of the usual time of starting a server."""
 
 
-_Eta = tuple[float, ...]
-"""Seconds until ready: median, lower quartile, upper quartile, ninth decile."""
-
-
-class _Range(NamedTuple):
-    """Quartiles and ninth decile of a duration, in seconds."""
-
-    low: float
-    median: float
-    high: float
-    late: float
+_Told = tuple[float, int, int, int, int, int]
+"""When it was computed, and then tenths of a second until ready: median, quartiles, ninth decile,
+and until it is late."""
 
 
 class Estimator:
@@ -129,6 +78,7 @@ class Estimator:
         if not isinstance(expectation, Expectation):
             expectation = Expectation(None, Place(), dict(expectation))
         self._expected = expectation
+        self._outlook = Outlook(expectation)
         self._began = now
         self._phase = Phase.WAITING
         self._cold: bool | None = None
@@ -138,7 +88,7 @@ class Estimator:
         self._counted: Counted = {}
         self._curve = Curve(from_=0.0, to=0.0, tau=1.0)
         self._curve_began = now
-        self._fresh: tuple[float, _Eta] | None = None
+        self._fresh: _Told | None = None
         self._stood: float | None = None
         self.pull_time: LogNormal | None = None
         """Expected duration of pulling the image, from its size."""
@@ -180,33 +130,29 @@ class Estimator:
             self._go_on(now)
         if phase is not self._phase:
             if phase is Phase.READY:
-                return Estimate(100.0, None, 0.0, 0.0, 0.0, 0.0)
+                return Estimate(100.0, None, 0.0, 0.0, 0.0, 0.0, 0.0)
             if phase is Phase.FAILED or phase is Phase.CANCELLED:
-                return Estimate(round(self._at(now), 3), None, None, None, None, None)
+                return Estimate(round(self._at(now), 3), None, None, None, None, None, None)
             self._enter(phase, now)
         if step is not None:
             self._observe(step, now)
         fresh = self._fresh
         if fresh is None or now - fresh[0] > FRESH:
-            left = self._left(now)
-            eta = self._eta(left)
-            self._bend(left, now)
-            self._fresh, computed = (now, eta), now
-        else:
-            computed, eta = fresh
+            fresh = self._fresh = self._compute(now)
         # This runs for each line of a busy log: no loops, and no slow `round`.
-        past = now - computed
-        middle, low, high, late = eta
+        computed, middle, low, high, latest, late = fresh
+        past = int((now - computed) * 10 + 0.5)
         curve = self._curve
         # Only the result is rounded, or the bar would not move between the lines of a busy log.
         at = int(curve.at(now - self._curve_began) * 1000 + 0.5) / 1000
         return Estimate(
             at,
             Curve(from_=at, to=max(at, curve.to), tau=curve.tau),
-            int((middle - past) * 10 + 0.5) / 10 if middle > past else 0.0,
-            int((low - past) * 10 + 0.5) / 10 if low > past else 0.0,
-            int((high - past) * 10 + 0.5) / 10 if high > past else 0.0,
-            int((late - past) * 10 + 0.5) / 10 if late > past else 0.0,
+            (middle - past) / 10 if middle > past else 0.0,
+            (low - past) / 10 if low > past else 0.0,
+            (high - past) / 10 if high > past else 0.0,
+            (latest - past) / 10 if latest > past else 0.0,
+            (late - past) / 10 if late > past else 0.0,
         )
 
     # -- pauses
@@ -215,7 +161,7 @@ class Estimator:
         """Return an estimate for the time in which nothing is known, in which the bar stands."""
         if self._stood is None:
             self._stood = now
-        return Estimate(round(self._at(self._stood), 3), None, None, None, None, None)
+        return Estimate(round(self._at(self._stood), 3), None, None, None, None, None, None)
 
     def _go_on(self, now: float) -> None:
         """Go on from where the bar stood. The time of the pause does not count."""
@@ -242,9 +188,10 @@ class Estimator:
         self._since = now
         self._counted = {}
         self._times: dict[str, int] = {}
-        self._dist = self._phase_dist = self._usual(phase)
+        cold = self._chance_of_cold()
+        self._dist = self._phase_dist = self._outlook.usual(phase, cold=cold > 0.5)
         self._pull = self._chance_of_pull() if phase is Phase.LAUNCHING else 0.0
-        self._sum_later()
+        self._look_ahead()
 
     def _observe(self, step: Step, now: float) -> None:
         """Update the time left of the phase with a step."""
@@ -268,10 +215,10 @@ class Estimator:
         if self._phase is Phase.LAUNCHING:
             if self._pull and step.key in PULL_STEPS:
                 self._pull = 0.0
-                self._sum_later()
+                self._look_ahead()
         elif step.key == REUSED:
             self._cold = False
-            self._sum_later()
+            self._look_ahead()
         prior = self._guess(step, now)
         name = step.digest or step.key
         times = self._times.get(name, 0)
@@ -294,14 +241,14 @@ class Estimator:
         self._step, self._fresh, self._since, self._cold = step, None, now, True
         left = self.queue_time + self._phase_dist.median
         self._dist = LogNormal(log(max(left, MOMENT)), STEADY)
-        self._sum_later()
+        self._look_ahead()
 
     def _guess(self, step: Step, now: float) -> LogNormal:
         """Return the time left of the phase at a step that past launches did not have."""
         spent = now - self._phase_began
         duration = self._phase_dist
         if step.key == "pulling":
-            pull = self.pull_time or self._expected.pull(LogNormal(log(TYPICAL_PULL), SIGMA))
+            pull = self.pull_time or self._outlook.pull()
             return LogNormal(log(pull.median + remaining(duration, spent, 0.5)), pull.sigma)
         if step.key in LAST:
             return LogNormal(log(max(LAST[step.key] * spent, ENDING)), SIGMA)
@@ -323,149 +270,57 @@ class Estimator:
 
     # -- the time left
 
-    def _usual(self, phase: Phase) -> LogNormal:
-        # A phase that was not expected, such as a push, still takes time once it has begun.
-        typical = self._expected.typical.get(phase, TYPICAL.get(phase, 0.0))
-        prior = LogNormal(log(max(typical, MOMENT)), STEADY if phase is Phase.LAUNCHING else SIGMA)
-        if phase is Phase.BUILT:
-            return prior
-        cold = self._chance_of_cold() > 0.5 if phase is Phase.LAUNCHING else False
-        return self._expected.phase(phase, prior, cold=cold)
-
     def _chance_of_cold(self) -> float:
         """Return the probability that the environment has to be built; 1 if it was."""
         if self._cold is not None:
             return float(self._cold)
-        cold = self._expected.cold(CHANCE_OF_BUILD)
-        if not self._fetched:
-            return cold
-        # Most builders fetch a repository only to build it, but some always fetch it.
-        warm = (1 - cold) * self._expected.fetches_warm(0.0)
-        return cold / (cold + warm) if warm else 1.0
-
-    def _chance(self, phase: Phase) -> float:
-        """Return the probability of a later phase."""
-        expected = self._expected
-        prior = float(phase in expected.typical)
-        if phase is Phase.LAUNCHING:
-            return prior
-        cold = self._chance_of_cold()
-        chance = expected.happens(phase, prior) * cold
-        if phase is Phase.FETCHING:
-            chance += (1 - cold) * expected.fetches_warm(0.0)
-        return chance
+        return self._outlook.chance_of_cold(fetched=self._fetched)
 
     def _chance_of_pull(self) -> float:
-        # If images are pushed, other machines have to pull them.
-        prior = PULL if Phase.PUSHING in self._expected.typical else 0.0
-        return self._expected.pulls(bool(self._cold), prior)
+        return self._outlook.chance_of_pull(cold=bool(self._cold))
 
-    def _sum_later(self) -> None:
-        """Add up the times of later phases, which stay the same until the next phase."""
-        parts = [
-            (chance, self._usual(phase))
-            for phase in _EXPECTED
-            if _ORDER.index(phase) > _ORDER.index(self._phase) and (chance := self._chance(phase))
-        ]
+    def _look_ahead(self) -> None:
+        """Note the times of later phases, which stay the same until the next phase."""
         pull = self._pull
-        if self._phase is not Phase.LAUNCHING and Phase.LAUNCHING in self._expected.typical:
+        if self._phase is not Phase.LAUNCHING and self._outlook.has_launch:
             pull = self._chance_of_pull()
-        parts.append((pull, self._expected.pull(LogNormal(log(TYPICAL_PULL), SIGMA))))
-        median = above = 0.0
-        for chance, dist in parts:
-            if chance <= 0:
-                continue
-            typical = dist.median
-            up = exp(QUARTILE * dist.sigma)
-            # Variance of whether the phase happens at all.
-            variance = chance * (1 - chance) * typical * typical
-            median += chance * typical
-            above += (chance * typical * (up - 1)) ** 2 + variance
-        # For the bar, which must not jump when one of the cases is ruled out.
-        self._later, self._above = median, sqrt(above)
-        cases = self._cases()
-        self._later_range = _Range(*(quantile(cases, share) for share in _SHARES))
+        self._later = self._outlook.after(self._phase, cold=self._chance_of_cold(), pull=pull)
 
-    def _cases(self) -> list[Case]:
-        """Return how the launch may go on: with a build or without, with a pull or without."""
-        order = _ORDER.index(self._phase)
-        later = [phase for phase in _EXPECTED if _ORDER.index(phase) > order]
-        pull = self._pull
-        if self._phase is not Phase.LAUNCHING and Phase.LAUNCHING in self._expected.typical:
-            pull = self._chance_of_pull()
-        image = self._expected.pull(LogNormal(log(TYPICAL_PULL), SIGMA))
-        chance_of_cold = self._chance_of_cold()
-        cases = []
-        for cold, chance in ((True, chance_of_cold), (False, 1 - chance_of_cold)):
-            parts = [self._usual(phase) for phase in later if self._is_likely(phase, cold=cold)]
-            cases += [
-                Case(chance * (1 - pull), total(parts)),
-                Case(chance * pull, total([*parts, image])),
-            ]
-        return [case for case in cases if case.chance > 0]
-
-    def _is_likely(self, phase: Phase, *, cold: bool) -> bool:
-        expected = self._expected
-        prior = float(phase in expected.typical)
-        if phase is Phase.LAUNCHING:
-            return prior > 0
-        if cold:
-            return expected.happens(phase, prior) > 0.5
-        return phase is Phase.FETCHING and expected.fetches_warm(0.0) > 0.5
-
-    def _left(self, now: float) -> _Range:
-        """Return the time left of the current phase."""
+    def _compute(self, now: float) -> _Told:
+        """Bend the bar, and return the time left."""
         spent = max(now - self._since, 0.0)
-        return _Range(
-            *quartiles(self._dist, spent),
-            exp(self._dist.mu + NINTH * self._dist.sigma) - spent,
+        dist, later = self._dist, self._later
+        left = quantiles(dist, spent)
+        self._curve = bend(
+            self._at(now),
+            dist,
+            spent=now - self._since,
+            elapsed=max(now - self._began, 0.0),
+            left=left.median,
+            high=left.high,
+            later=later.mean,
+            above=later.above,
         )
-
-    def _eta(self, left: _Range) -> _Eta:
-        """Return the time until ready, from that of the current phase."""
-        later = self._later_range
-        middle = left.median + later.median
-        low = middle - hypot(left.median - left.low, later.median - later.low)
-        high = middle + hypot(left.high - left.median, later.high - later.median)
-        late = left.late + later.late
-        return middle, max(low, 0.0), high, max(late, 0.0)
-
-    # -- the bar
+        self._curve_began = now
+        after = later.left
+        middle = left.median + after.median
+        low = middle - hypot(left.median - left.low, after.median - after.low)
+        high = middle + hypot(left.high - left.median, after.high - after.median)
+        latest = middle + hypot(left.latest - left.median, after.latest - after.median)
+        late = exp(dist.mu + NINTH * dist.sigma) - spent + after.latest
+        told = Left(max(low, 0.0), middle, high, max(latest, high))
+        low, middle, high, latest = self._expected.corrected(self._phase, told)
+        return (
+            now,
+            int(middle * 10 + 0.5),
+            int(low * 10 + 0.5),
+            int(high * 10 + 0.5),
+            int(latest * 10 + 0.5),
+            int(late * 10 + 0.5) if late > 0 else 0,
+        )
 
     def _at(self, now: float) -> float:
         return self._curve.at(now - self._curve_began)
-
-    def _bend(self, rest: _Range, now: float) -> None:
-        """Set the curve to where the bar will be if no more events come."""
-        at, left = self._at(now), rest.median
-        elapsed = max(now - self._began, 0.0)
-        spent = now - self._since
-        ahead = max(left * AHEAD, 0.25)
-        middle = left + self._later
-        high = middle + hypot(rest.high - left, self._above)
-        caution = 1 + CAUTION * (high - middle) / middle if middle > 0 else 1.0
-
-        def share(later: float) -> float:
-            remains = remaining(self._dist, spent + later, 0.5) + self._later
-            whole = elapsed + later + remains * caution
-            return CEILING * (elapsed + later) / whole if whole > 0 else 0.0
-
-        whole = elapsed + middle * caution
-        here = max(at, CEILING * elapsed / whole if whole > 0 else 0.0)
-        soon, then = share(ahead), share(2 * ahead)
-        first, second = soon - here, then - soon
-        if first > 0 and 0.05 * first < second < 0.95 * first:
-            # The exponential through three points at equal intervals.
-            ratio = second / first
-            to, tau = here + first / (1 - ratio), -ahead / log(ratio)
-        else:
-            # The bar is ahead, or its way is nearly a line: approach the position gradually.
-            to, tau = here + max(then - here, 0.0) / (1 - exp(-2)), ahead
-        if to > CEILING and 0 < first < CEILING - here:
-            # The bar must stay below: it is exact after `ahead`, and a little slow later.
-            to, tau = CEILING, -ahead / log(1 - first / (CEILING - here))
-        self._curve = Curve(from_=here, to=min(max(here, to), CEILING), tau=max(tau, 0.1))
-        self._curve_began = now
 
 
 def _name(step: Step) -> tuple[str, int, str]:

@@ -6,6 +6,8 @@ from math import erfc, exp, log, pi, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
+from .estimate import Left
+
 __all__ = [
     "NINTH",
     "QUARTILE",
@@ -13,7 +15,7 @@ __all__ = [
     "SIGMA",
     "LogNormal",
     "imputed",
-    "quartiles",
+    "quantiles",
     "remaining",
     "shifted",
     "time_left",
@@ -98,24 +100,25 @@ def _beyond(dist: LogNormal, spent: float, z: float, beyond: float, quantile: fl
     return max(exp(dist.mu + dist.sigma * at) - spent, 0.0)
 
 
-def quartiles(dist: LogNormal, spent: float) -> tuple[float, float, float]:
-    """Return lower quartile, median and upper quartile of the seconds left."""
+def quantiles(dist: LogNormal, spent: float) -> Left:
+    """Return the quartiles and the ninth decile of the seconds left."""
     mu, sigma = dist
     if spent <= 0:
         median, up = exp(mu), exp(QUARTILE * sigma)
-        return median / up, median, median * up
+        return Left(median / up, median, median * up, exp(mu + NINTH * sigma))
     z = (log(spent) - mu) / sigma
     beyond = erfc(z * _ROOT) / 2
-    return (
+    return Left(
         _beyond(dist, spent, z, beyond, 0.25),
         _beyond(dist, spent, z, beyond, 0.5),
         _beyond(dist, spent, z, beyond, 0.75),
+        _beyond(dist, spent, z, beyond, 0.9),
     )
 
 
 def shifted(dist: LogNormal, spent: float) -> LogNormal:
     """Return the time left after `spent` seconds, approximated by a log-normal duration."""
-    low, median, high = quartiles(dist, spent)
+    low, median, high, _ = quantiles(dist, spent)
     spread = log(max(high, SHORTEST) / max(low, SHORTEST)) / (2 * QUARTILE)
     return LogNormal(log(max(median, SHORTEST)), max(spread, SHORTEST))
 

@@ -17,10 +17,13 @@ from math import log, pi, sqrt
 from typing import NamedTuple
 
 from ..phases import Phase
+from .calibration import Calibration
+from .estimate import Left
 from .lognormal import SHORTEST, LogNormal, imputed
 from .observations import AGAIN, COLD, FIRST, MADE, PULL, WARM_FETCH, Key, chances, durations
 from .pulls import Pulls
 from .spans import PastLaunch
+from .tally import Tally
 
 __all__ = ["TYPICAL_PULL", "Expectation", "Place", "Priors"]
 
@@ -89,6 +92,9 @@ _LEVELS = {
     "repository": _Level(0.0, False, 2.0),
     "commit": _Level(0.2, False, 0.5),
 }
+# The levels whose durations can change for good: someone has changed the repository. Those above
+# mix launches of many repositories, whose order is no change.
+_CHANGING = frozenset({"repository", "commit"})
 # Default standard deviation of the launches of one repository or commit.
 _WITHIN = 0.3
 # Minimum of this standard deviation.
@@ -99,36 +105,17 @@ _ABSOLUTE = sqrt(pi / 2)
 _ASSUMED = 2.0
 
 
-class _Tally:
-    """Weighted mean and sum of squared deviations.
-
-    Newer values get larger weights, instead of shrinking the old weights with age. The result is
-    the same, and old values need not be updated.
-    """
-
-    __slots__ = ("mean", "squares", "weight")
-
-    def __init__(self) -> None:
-        self.weight = 0.0
-        self.mean = 0.0
-        self.squares = 0.0
-
-    def add(self, value: float, weight: float) -> None:
-        self.weight += weight
-        off = value - self.mean
-        self.mean += off * weight / self.weight
-        self.squares += weight * off * (value - self.mean)
-
-
 class Priors:
     """Durations and probabilities, learned from past launches in the order in which they ended."""
 
     def __init__(self) -> None:
-        self._places: OrderedDict[Key, dict[Key, _Tally]] = OrderedDict()
+        self._places: OrderedDict[Key, dict[Key, Tally]] = OrderedDict()
         # The time of a launch with weight 1, and the factor for its weight now.
         self._epoch = 0.0
         self._newest = 0.0
         self.fading = 1.0
+        self.calibration = Calibration()
+        """How far the estimates of recent launches were off."""
         self.pulls = Pulls()
         """What pulls of images taught. Only those that are seen happen have a node."""
 
@@ -143,7 +130,7 @@ class Priors:
         expected = Expectation(self, place, {})
         observations = [*durations(past), *chances(past, first=not self.made(place))]
         for key, value, cut in observations:
-            share = 1.0
+            share, spread = 1.0, 0.0
             if cut:
                 usual = expected.duration(key, LogNormal(log(max(value, SHORTEST)), 1.0))
                 value, share = imputed(value, usual)
@@ -152,8 +139,15 @@ class Priors:
             elif key[0] != "chance":
                 value = log(max(value, SHORTEST))
                 self._add_spread(place, key, value, weight)
+                spread = sqrt(self.spread(key))
             for level in chain.from_iterable(place.levels):
-                self._tallies(level).setdefault(key, _Tally()).add(value, weight * share)
+                tally = self._tallies(level).setdefault(key, Tally())
+                if spread and level and level[0] in _CHANGING:
+                    # A repository whose launches vary more than others' has to change by more.
+                    own = max(tally.squares, 0.0) / tally.weight if tally.weight else 0.0
+                    tally.follow(value, weight, max(spread, sqrt(own)))
+                else:
+                    tally.add(value, weight * share)
 
     def spread(self, key: Key) -> float:
         """Return the variance of the logarithm within one repository."""
@@ -172,7 +166,7 @@ class Priors:
             # must not widen the ranges of all others.
             share = sqrt(before.weight / (before.weight + weight))
             off = abs(value - before.mean) * share * _ABSOLUTE
-            self._tallies(()).setdefault(_spread_key(key), _Tally()).add(off, weight)
+            self._tallies(()).setdefault(_spread_key(key), Tally()).add(off, weight)
 
     def about(
         self, place: Place, typical: Mapping[Phase, float], *, first_start: float = 1.0
@@ -197,7 +191,7 @@ class Priors:
         """Whether an environment of exactly this place has existed before."""
         return any(("chance", MADE) in self._places.get(level, ()) for level in place.levels[-1])
 
-    def of(self, place: Place) -> list[tuple[_Level, list[dict[Key, _Tally]]]]:
+    def of(self, place: Place) -> list[tuple[_Level, list[dict[Key, Tally]]]]:
         """Return the tallies of each level of a place. Levels without any are omitted."""
         levels = []
         for keys in place.levels:
@@ -206,7 +200,7 @@ class Priors:
                 levels.append((_LEVELS[keys[0][0] if keys[0] else ""], known))
         return levels
 
-    def _tallies(self, level: Key) -> dict[Key, _Tally]:
+    def _tallies(self, level: Key) -> dict[Key, Tally]:
         tallies = self._places.get(level)
         if tallies is None:
             tallies = self._places[level] = {}
@@ -230,6 +224,8 @@ class Expectation:
         Default durations in seconds. Phases that are missing are not expected.
     first_start : float
         Factor by which a server starts slower right after its environment was built.
+    correct : bool
+        Whether ranges are corrected by how far earlier ones were off.
     """
 
     def __init__(
@@ -239,7 +235,9 @@ class Expectation:
         typical: Mapping[Phase, float],
         *,
         first_start: float = 1.0,
+        correct: bool = True,
     ) -> None:
+        self._correct = correct
         self._priors = priors or _NOTHING
         self._known = self._priors.of(place)
         self._cold_key = COLD
@@ -251,6 +249,10 @@ class Expectation:
         self._durations: dict[tuple[str, bool, LogNormal], LogNormal] = {}
         self._first = log(first_start)
         self.typical = typical
+
+    def corrected(self, phase: Phase, left: Left) -> Left:
+        """Return a time left in which as many launches end as its quantiles say."""
+        return self._priors.calibration.correct(phase, left) if self._correct else left
 
     def phase(self, phase: Phase, prior: LogNormal, *, cold: bool = False) -> LogNormal:
         """Return the duration of a phase.
@@ -381,7 +383,7 @@ class Expectation:
         return LogNormal(mu, sqrt(variance))
 
 
-def _first(known: list[dict[Key, _Tally]], key: Key) -> _Tally | None:
+def _first(known: list[dict[Key, Tally]], key: Key) -> Tally | None:
     for tallies in known:
         tally = tallies.get(key)
         if tally is not None:

@@ -179,7 +179,7 @@ export class BinderHubLaunch {
     if (phase !== this.phase) this.#step = undefined;
     this.#step = step ?? this.#step;
     this.phase = phase;
-    const { progress, curve, eta, low, high, late } = this.#estimator.update(phase, step, now);
+    const { progress, curve, eta, low, high, latest, late } = this.#estimator.update(phase, step, now);
     const event: LaunchEvent = {
       id: (this.#id += 1),
       phase,
@@ -190,7 +190,7 @@ export class BinderHubLaunch {
       ...(this.#step && stepFields(this.#step)),
       ...(curve && { curve }),
       ...(eta !== undefined && low !== undefined && high !== undefined
-        ? { eta, eta_low: low, eta_high: high, eta_late: late }
+        ? { eta, eta_low: low, eta_high: high, eta_latest: latest, eta_late: late }
         : {}),
       ...(this.#attempt > 1 && { attempt: this.#attempt }),
       ...fields,

@@ -11,7 +11,7 @@ test.each(cases.left)("as in Python: $left s of $typical s are left after $spent
 test.each(cases.launches)("as in Python: $name", ({ events, ...launch }) => {
   const typical = "typical" in launch ? (launch.typical as Typical) : undefined;
   const estimator = new Estimator(1000, typical);
-  for (const { at, phase, progress, curve, eta, low, high, late, ...event } of events) {
+  for (const { at, phase, progress, curve, eta, low, high, latest, late, ...event } of events) {
     const step = "step" in event ? event.step : undefined;
     const told = estimator.update(phase as Phase, step, 1000 + at);
     expect(told.progress).toBeCloseTo(progress, 1);
@@ -22,7 +22,7 @@ test.each(cases.launches)("as in Python: $name", ({ events, ...launch }) => {
       expect(Math.abs(told.curve.to - curve.to)).toBeLessThan(0.01 * curve.to + 0.01);
       expect(Math.abs(told.curve.tau / curve.tau - 1)).toBeLessThan(0.05);
     }
-    const seconds = [[told.eta, eta], [told.low, low], [told.high, high], [told.late, late]] as const;
+    const seconds = [[told.eta, eta], [told.low, low], [told.high, high], [told.latest, latest], [told.late, late]] as const;
     for (const [mine, theirs] of seconds) {
       if (theirs === null) expect(mine).toBeUndefined();
       else expect(Math.abs(mine! - theirs)).toBeLessThan(0.11 + 0.005 * theirs);

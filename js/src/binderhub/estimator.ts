@@ -31,6 +31,8 @@ export interface Estimate {
   eta?: number;
   low?: number;
   high?: number;
+  /** Seconds until ready in nine of ten such launches. */
+  latest?: number;
   /** Seconds until the launch takes longer than the 90th percentile. */
   late?: number;
 }
@@ -130,6 +132,11 @@ interface Range {
   low: number;
   median: number;
   high: number;
+  latest: number;
+}
+
+/** The time left of a launch, and until it takes longer than the 90th percentile of all. */
+interface Left extends Range {
   late: number;
 }
 
@@ -189,12 +196,12 @@ export class Estimator {
   #rest: LogNormal;
   #restStart: number;
   #pull = 0;
-  #later: Range = { low: 0, median: 0, high: 0, late: 0 };
+  #later: Range = { low: 0, median: 0, high: 0, latest: 0 };
   /** The mean of the later phases and its distance to the upper quartile, for the bar. */
   #mean = { median: 0, above: 0 };
   #curve: Curve = { from: 0, to: 0, tau: 1 };
   #curveStart: number;
-  #fresh: { at: number; eta: Range } | undefined;
+  #fresh: { at: number; eta: Left } | undefined;
 
   /**
    * @param now - the time in seconds, as in all later calls
@@ -209,11 +216,11 @@ export class Estimator {
 
   /** Take the phase and the step of an event, if it begins one. */
   update(phase: Phase, step: NumberedStep | undefined, now: number): Estimate {
-    if (phase === "ready") return { progress: 100, eta: 0, low: 0, high: 0, late: 0 };
+    if (phase === "ready") return { progress: 100, eta: 0, low: 0, high: 0, latest: 0, late: 0 };
     if (phase === "failed" || phase === "cancelled") return { progress: round(this.#at(now), 3) };
     if (phase !== this.#phase) this.#enter(phase, now);
     if (step) this.#take(step, now);
-    const { median: eta, low, high, late } = this.#eta(now);
+    const { median: eta, low, high, latest, late } = this.#eta(now);
     // Round only the result. Otherwise the progress would not move while a log has many lines.
     const progress = round(this.#at(now), 3);
     return {
@@ -222,6 +229,7 @@ export class Estimator {
       eta: round(eta, 1),
       low: round(low, 1),
       high: round(high, 1),
+      latest: round(latest, 1),
       late: round(late, 1),
     };
   }
@@ -341,7 +349,7 @@ export class Estimator {
     this.#mean = { median: sum.median, above: Math.sqrt(sum.above) };
     const cases = this.#cases(pull);
     const at = (share: number): number => quantile(cases, share);
-    this.#later = { low: at(0.25), median: at(0.5), high: at(0.75), late: at(0.9) };
+    this.#later = { low: at(0.25), median: at(0.5), high: at(0.75), latest: at(0.9) };
   }
 
   /** How the launch may go on: with a build or without, with a pull or without. */
@@ -361,26 +369,33 @@ export class Estimator {
   }
 
   /** Return the time left of the launch, and adapt the curve to it unless that was just done. */
-  #eta(now: number): Range {
+  #eta(now: number): Left {
     const fresh = this.#fresh;
     if (fresh && now - fresh.at <= FRESH) {
-      const { low, median, high, late } = fresh.eta;
-      const [a = 0, b = 0, c = 0, d = 0] = [low, median, high, late].map((seconds) =>
-        Math.max(seconds - (now - fresh.at), 0),
-      );
-      return { low: a, median: b, high: c, late: d };
+      const { low, median, high, latest, late } = fresh.eta;
+      const after = (seconds: number): number => Math.max(seconds - (now - fresh.at), 0);
+      return {
+        low: after(low),
+        median: after(median),
+        high: after(high),
+        latest: after(latest),
+        late: after(late),
+      };
     }
     const spent = Math.max(now - this.#restStart, 0);
-    const left = quartiles(this.#rest, spent);
+    const left = quantiles(this.#rest, spent);
     const later = this.#later;
     const median = left.median + later.median;
     const late = this.#rest.median * Math.exp(NINTH * this.#rest.sigma) - spent;
     const below = Math.hypot(left.median - left.low, later.median - later.low);
+    const high = median + Math.hypot(left.high - left.median, later.high - later.median);
+    const latest = median + Math.hypot(left.latest - left.median, later.latest - later.median);
     const eta = {
       median,
       low: Math.max(median - below, 0),
-      high: median + Math.hypot(left.high - left.median, later.high - later.median),
-      late: Math.max(late + later.late, 0),
+      high,
+      latest: Math.max(latest, high),
+      late: Math.max(late + later.latest, 0),
     };
     this.#setCurve(left, now);
     this.#fresh = { at: now, eta };
@@ -392,7 +407,7 @@ export class Estimator {
   }
 
   /** Set the curve to the progress that will be estimated if no more events arrive. */
-  #setCurve({ median: left, high }: Omit<Range, "late">, now: number): void {
+  #setCurve({ median: left, high }: Range, now: number): void {
     const at = this.#at(now);
     const mean = this.#mean;
     const median = left + mean.median;
@@ -439,17 +454,18 @@ function layersDone({ index, total, there = 0 }: NumberedStep): number {
   return rest > 0 ? Math.max(index - 1 - there, 0) / rest : 0;
 }
 
-function quartiles({ median, sigma }: LogNormal, spent: number): Omit<Range, "late"> {
+function quantiles({ median, sigma }: LogNormal, spent: number): Range {
   return {
     low: timeLeft(median, spent, 0.25, sigma),
     median: timeLeft(median, spent, 0.5, sigma),
     high: timeLeft(median, spent, 0.75, sigma),
+    latest: timeLeft(median, spent, 0.9, sigma),
   };
 }
 
 /** Return the rest of a duration after `spent` seconds, as a log-normal. */
 function remaining(duration: LogNormal, spent: number): LogNormal {
-  const { low, median, high } = quartiles(duration, spent);
+  const { low, median, high } = quantiles(duration, spent);
   const spread = Math.log(Math.max(high, MOMENT) / Math.max(low, MOMENT)) / (2 * QUARTILE);
   return { median: Math.max(median, MOMENT), sigma: Math.max(spread, MOMENT) };
 }

@@ -164,6 +164,18 @@ test("asks before it launches for a link from another site", async () => {
   expect(methods()).toEqual(["POST", undefined]);
 });
 
+test("says by when it is ready at the latest", async () => {
+  const source = await put();
+  const left = { eta: 300, eta_low: 240, eta_high: 400, eta_latest: 560, eta_late: 950 };
+  source.send({ id: 1, phase: "building", ...left });
+  await pass();
+  const by = element.shadowRoot!.querySelector(".by")!;
+  expect(by.textContent).toMatch(/^ready by \d+:\d\d [AP]M at the latest$/);
+  source.send({ id: 2, phase: "building", ...left, eta_late: 0 });
+  await pass();
+  expect(by.textContent).toBe("");
+});
+
 test("shows the progress", async () => {
   const source = await put();
   const progress: unknown[] = [];

@@ -57,6 +57,7 @@ export function panel(state: ViewState, words: Words): TemplateResult {
     <p class="times" part="times">
       <span part="elapsed">${state.elapsed}</span>
       <span class="left" part="left">${state.left}</span>
+      <span class="by" part="by">${state.by}</span>
     </p>
     ${phaseRow(state, words)}
   </section>`;

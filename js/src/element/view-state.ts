@@ -5,7 +5,7 @@ import type { LaunchEvent } from "../wire/event";
 import { phaseLabel, phaseName, type PhaseState, type ShownPhase } from "../session/phases";
 import { isTerminal } from "../session/progress";
 import type { LaunchSession, Mode } from "../session/session";
-import { countText, duration, percentText, timeLeft } from "../i18n/times";
+import { countText, duration, percentText, readyBy, timeLeft } from "../i18n/times";
 import type { Words } from "../i18n/words";
 
 /** All that the element displays, except the bar and the lines of the log. */
@@ -20,6 +20,8 @@ export interface ViewState {
   valueText: string;
   elapsed: string;
   left: string;
+  /** By when the server is ready at the latest; empty if that says nothing. */
+  by: string;
   /** That the connection is lost, in words; empty if it is not. */
   lost: string;
   /** The phases that the launch can have; empty before the first event. */
@@ -55,6 +57,10 @@ export function viewState(
       ? stepText(event, words)
       : "";
   const spoken = placeText(label, step, words);
+  const left = cancelling || isUnknown || event?.problem ? undefined : model.left(time);
+  // Seconds after the event, by the server's clock.
+  const since = event ? Math.max(time + model.offset - event.time, 0) : 0;
+  const latest = left && event?.eta_latest != null ? event.eta_latest - since : undefined;
   const elapsed = event && { time: duration(words, model.elapsed(time)) };
   return {
     mode,
@@ -66,7 +72,8 @@ export function viewState(
         ? spoken
         : words.say("bar.value", { percent: percentText(words, percent), words: spoken }),
     elapsed: elapsed ? words.say(isTerminal(event) ? "elapsed.after" : "elapsed.so-far", elapsed) : "",
-    left: cancelling || isUnknown || event?.problem ? "" : timeLeft(words, model.left(time)),
+    left: timeLeft(words, left),
+    by: readyBy(words, latest, time, (left?.late ?? 0) <= 0),
     lost: lostText(session, words),
     phases: transcript?.phases.states() ?? NONE,
     cancelling,

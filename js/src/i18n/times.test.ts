@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import { loadCatalog } from "./catalogs";
 import more from "./catalogs/more/en.json";
+import readyCases from "../../../tests/data/ready_by.json";
 import cases from "../../../tests/data/times_left.json";
-import { countText, dayText, duration, percentText, shortDuration, timeLeft } from "./times";
+import { countText, dayText, duration, percentText, readyBy, shortDuration, timeLeft } from "./times";
 import { addEnglish, Words } from "./words";
 
 addEnglish(more);
@@ -19,6 +20,12 @@ test.each([
 
 test.each(cases)("$left is left: $page", ({ left, page }) => {
   expect(timeLeft(words, left)).toBe(page);
+});
+
+test.each(readyCases)("ready by: $name", ({ seconds, now, at, ...rest }) => {
+  const clock = new Intl.DateTimeFormat("en", { timeStyle: "short" });
+  const expected = at === null ? "" : `ready by ${clock.format(1000 * at)} at the latest`;
+  expect(readyBy(words, seconds, now, "late" in rest && rest.late === true)).toBe(expected);
 });
 
 test("without an estimate, nothing is left", () => {

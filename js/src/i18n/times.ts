@@ -77,6 +77,26 @@ export function timeLeft(words: Words, left: TimeLeft | undefined): string {
   return words.say("left.range", { time: range });
 }
 
+/** From this many seconds on, whole minutes say something about the time left, and up to half a day. */
+const [SHORTEST, LONGEST] = [90, 12 * 3600];
+/** The bound is rounded up to this many minutes, and to more if it is further away than ten times as many. */
+const STEPS = [1, 5, 15];
+
+/**
+ * By when the server is ready at the latest: `ready by 14:32 at the latest`, with the minute rounded
+ * up. Empty if that says nothing: soon, tomorrow, or when the launch already takes longer than usual.
+ *
+ * @param seconds - until then
+ * @param time - now, in seconds since 1970
+ */
+export function readyBy(words: Words, seconds: number | null | undefined, time: number, isLate: boolean): string {
+  if (seconds == null || isLate || seconds < SHORTEST || seconds > LONGEST) return "";
+  const step = 60 * (STEPS.find((minutes) => seconds <= 600 * minutes) ?? STEPS.at(-1)!);
+  const at = 1000 * step * Math.ceil((time + seconds) / step);
+  const clock = new Intl.DateTimeFormat(words.lang, { timeStyle: "short" }).format(at);
+  return words.say("left.by", { time: clock });
+}
+
 function unit(lang: string, name: Unit, digits: Intl.NumberFormatOptions = {}): Intl.NumberFormat {
   return new Intl.NumberFormat(lang, { style: "unit", unit: name, ...digits });
 }

@@ -90,6 +90,10 @@ export interface LaunchEvent {
    */
   eta_high?: number | null;
   /**
+   * Seconds until ready: nine of ten such launches take no longer.
+   */
+  eta_latest?: number | null;
+  /**
    * Seconds until the launch takes longer than nine of ten others.
    */
   eta_late?: number | null;
