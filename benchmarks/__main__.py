@@ -149,6 +149,7 @@ BENCHMARKS = {
             "rate": _number(20.0, "launches a minute"),
             "budget": _number(250.0, "GiB on each node"),
             "max_pulls": {"flags": "--max-pulls", **_number(40, "at the same time")},
+            "speed": _number(100.0, "MiB on the disk that a node pulls in a second"),
             "seed": _number(1),
         },
     ),

@@ -5,6 +5,9 @@ and change, so that their images do, and users launch on any node that is ready.
 prepuller are the real ones; nodes, kubelets and users are made up. The same nodes, launches and
 changes meet three clusters: one with the prepuller, one whose nodes pull the best images once when
 they join, in the same budget, as z2jh's puller does with a list, and one without either.
+
+Nothing can do better than an oracle: it knows what is popular, pulls in no time, and removes what
+is not popular any more. It misses the first launch of an image, and images beyond the budget.
 """
 
 from __future__ import annotations
@@ -21,11 +24,13 @@ from binderprogress.backends.kubernetes.pulling import Pulling, PullSettings
 from binderprogress.core.kubernetes.prepull import Limits, RankedImage
 from binderprogress.core.kubernetes.ranking import PastImage, rank_images
 from tests.simulation.loop import VirtualLoop
-from tests.support.nodeworld import FakeCluster, FakeNode, OnlyLeader
+from tests.support.nodeworld import SPEED, FakeCluster, FakeNode, OnlyLeader
 
 __all__ = ["compare", "table"]
 
-GIB = 2**30
+MIB, GIB = 2**20, 2**30
+RESERVE = 0.2
+"""The default of `Prepuller.budget_reserve`."""
 EPOCH = 1_795_435_200.0
 HALF_LIFE = 14 * 86400.0
 HOUR = 3600.0
@@ -56,6 +61,7 @@ class Popularity:
         }
         self._scores = [0.0] * count
         self._last = [0.0] * count
+        self._launched = list(self._images)
 
     def choose(self) -> int:
         """Return the repository of a launch."""
@@ -79,29 +85,38 @@ class Popularity:
         """Keep a launch in the history."""
         self._scores[number] += 2.0 ** ((now - EPOCH) / HALF_LIFE)
         self._last[number] = now
+        self._launched[number] = self._images[number]
 
     def ranking(self) -> list[RankedImage]:
         """Return what the history says. Only its last launch tells the image of a repository."""
         past = [
             PastImage(
-                image=self._images[number],
+                image=image,
                 repository=str(number),
                 ref="HEAD",
                 last=self._last[number],
-                score=score * self.sizes[self._images[number]],
+                score=score * self.sizes[image],
             )
-            for number, score in enumerate(self._scores)
+            for number, (image, score) in enumerate(zip(self._launched, self._scores, strict=True))
             if score
         ]
         return rank_images(past, most=len(past))
+
+    def oracle_has(self, number: int, budget: float) -> bool:
+        """Whether an oracle would have the image of a launch: see above."""
+        if self._launched[number] != self._images[number]:
+            return False
+        # The order is that of popularity, which is what an image is worth for its size.
+        before = self._order[: self._order.index(number) + 1]
+        return sum(self.sizes[self._images[each]] for each in before) <= budget
 
 
 class Run:
     """One way in its cluster, and what its users have seen."""
 
-    def __init__(self, way: str, popularity: Popularity, limits: Limits) -> None:
+    def __init__(self, way: str, popularity: Popularity, limits: Limits, speed: float) -> None:
         self.way = way
-        self.cluster = FakeCluster(EPOCH, popularity.sizes)
+        self.cluster = FakeCluster(EPOCH, popularity.sizes, speed)
         self.launches = self.found = 0
         self.waited: list[float] = []
         self._popularity = popularity
@@ -197,14 +212,15 @@ async def _simulate(
     warm_up: float,
     rate: float,
     limits: Limits,
+    speed: float,
 ) -> dict[str, Any]:
     popularity = Popularity(rand, images)
     # What was launched in the two weeks before.
     for _ in range(20 * images):
         popularity.launched(popularity.choose(), EPOCH - rand.uniform(0.0, HALF_LIFE))
-    runs = [Run(way, popularity, limits) for way in WAYS]
+    runs = [Run(way, popularity, limits, speed) for way in WAYS]
     present: set[str] = set()
-    launches = 0
+    launches = possible = 0
     loop = asyncio.get_running_loop()
 
     async def live(name: str) -> None:
@@ -226,12 +242,13 @@ async def _simulate(
             do()
 
     def launch() -> None:
-        nonlocal launches
+        nonlocal launches, possible
         if not present or loop.time() < warm_up * HOUR:
             return
         launches += 1
         number, name = popularity.choose(), rand.choice(sorted(present))
         image = popularity.image(number)
+        possible += popularity.oracle_has(number, limits.budget)
         for run in runs:
             run.launch(launches, name, image)
         popularity.launched(number, EPOCH + loop.time())
@@ -243,13 +260,14 @@ async def _simulate(
     rank()
     tasks = [asyncio.create_task(live(f"node-{number}")) for number in range(nodes)]
     tasks.append(asyncio.create_task(regularly(lambda: rand.expovariate(rate / 60), launch)))
-    tasks.append(asyncio.create_task(regularly(lambda: 300.0, rank)))
+    tasks.append(asyncio.create_task(regularly(lambda: 60.0, rank)))
     tasks.append(asyncio.create_task(regularly(lambda: HOUR / 4, popularity.change)))
     await asyncio.sleep(hours * HOUR)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    found = {run.way: run.result() for run in runs}
+    found: dict[str, Any] = {run.way: run.result() for run in runs}
+    found["oracle"] = possible / launches
     for run in runs:
         await run.close()
     return found
@@ -264,6 +282,7 @@ def compare(
     rate: float = 20.0,
     budget: float = 250.0,
     max_pulls: int = 40,
+    speed: float = SPEED / MIB,
     seed: int = 1,
 ) -> dict[str, Any]:
     """Return what users saw in each cluster.
@@ -281,12 +300,19 @@ def compare(
         GiB on each node.
     max_pulls : int
         Of the prepuller, at the same time.
+    speed : float
+        MiB on the disk that a node pulls in a second.
     seed : int
     """
     rand = random.Random(seed)  # noqa: S311 - no secret
     loop = VirtualLoop(random.Random(seed), limit=math.inf)  # noqa: S311 - no secret
     began = time.process_time()
-    limits = Limits(budget=int(budget * GIB), max_pulls=max_pulls, most_of_disk=0.6)
+    limits = Limits(
+        budget=int(budget * GIB),
+        reserve=int(budget * RESERVE * GIB),
+        max_pulls=max_pulls,
+        most_of_disk=0.6,
+    )
     simulation = _simulate(
         rand,
         nodes=nodes,
@@ -295,6 +321,7 @@ def compare(
         warm_up=warm_up,
         rate=rate,
         limits=limits,
+        speed=speed * MIB,
     )
     found = loop.run(simulation)
     if loop.problems:
@@ -305,6 +332,7 @@ def compare(
         "hours": hours,
         "budget_gib": budget,
         "max_pulls": max_pulls,
+        "speed_mib": speed,
         "cpu_s": time.process_time() - began,
         **found,
     }
@@ -314,7 +342,7 @@ def table(result: dict[str, Any]) -> str:
     """Lay out what was measured."""
     lines = [
         "prepull: {nodes} nodes, {images} images, {hours:g} hours, {budget_gib:g} GiB on each "
-        "node, at most {max_pulls} pulls at the same time".format(**result)
+        "node, at most {max_pulls} pulls at the same time, {speed_mib:g} MiB/s".format(**result)
     ]
     lines.append(
         f"{'':24}{'image found':>12}{'mean wait':>12}{'99 %':>9}{'used':>12}{'at once':>9}"
@@ -325,5 +353,6 @@ def table(result: dict[str, Any]) -> str:
             f"  {title:22}{row['found']:12.1%}{row['waited_mean_s']:10.1f} s"
             f"{row['waited_p99_s']:7.0f} s{row['most_used_gib']:8.1f} GiB{row['most_at_once']:9}"
         )
+    lines.append(f"  {'an oracle, at most':22}{result['oracle']:12.1%}")
     lines.append(f"  {result[next(iter(WAYS))]['launches']:,} launches in each")
     return "\n".join(lines)

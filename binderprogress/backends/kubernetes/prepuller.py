@@ -14,7 +14,7 @@ from traitlets.config import LoggingConfigurable
 from ...core.kubernetes.nodes import USER_NODE_TOLERATIONS
 from ...core.kubernetes.prepull import Limits
 from ...core.kubernetes.prepull_report import PrepullReport
-from ...core.kubernetes.ranking import PastImage, past_images, rank_images
+from ...core.kubernetes.ranking import EventCounter, PastImage, past_images, rank_images
 from ...errors import ConfigError
 from .api import CUT, KubeApi, KubeError
 from .builder import KubernetesBuilder
@@ -26,7 +26,8 @@ from .pulling import Pulling, PullSettings
 __all__ = ["Prepuller"]
 
 # Seconds.
-_RANKED_EVERY = 300.0
+_RANKED_EVERY = 60.0
+_LOGS_READ_EVERY = 300.0
 # Requests to the registry at the same time, and how many may fail in a row.
 _MOST_REQUESTS = 4
 _MOST_FAILURES = 8
@@ -59,6 +60,17 @@ class Prepuller(LoggingConfigurable):
 
     budget = Integer(
         50 * 2**30, min=0, help="Bytes on each node for images that are pulled in advance."
+    ).tag(config=True)
+
+    budget_reserve = Float(
+        0.2,
+        min=0.0,
+        max=0.9,
+        help="""
+        The share of the budget that is kept for images that become popular later, such as those of
+        new commits. Without it, the budget of a node is full when the node is some hours old, and
+        nothing new is pulled: Kubernetes cannot remove an image from a node.
+        """,
     ).tag(config=True)
 
     max_pulls = Integer(
@@ -158,6 +170,8 @@ class Prepuller(LoggingConfigurable):
         self._api = ClusterApi(builder.namespace, **options)
         self._users = KubeApi(self.user_namespace or builder.namespace, **options)
         self._event_logs = EventLogs(self.event_logs, days=self.event_log_days, log=self.log)
+        self._logged: Sequence[EventCounter] = ()
+        self._logs_due = 0.0
         # Bytes in the registry, by image.
         self._sizes: dict[str, int] = {}
         self._leader = Leader(
@@ -180,7 +194,12 @@ class Prepuller(LoggingConfigurable):
                 "c.Prepuller.disk_reserve."
             )
         return PullSettings(
-            limits=Limits(budget=self.budget, max_pulls=self.max_pulls, most_of_disk=share),
+            limits=Limits(
+                budget=self.budget,
+                reserve=int(self.budget * self.budget_reserve),
+                max_pulls=self.max_pulls,
+                most_of_disk=share,
+            ),
             node_selector=",".join(f"{name}={value}" for name, value in self.node_selector.items()),
             user_selector=self.user_selector,
             pull_timeout=self.pull_timeout,
@@ -258,7 +277,10 @@ class Prepuller(LoggingConfigurable):
         prefix = self._builder.image_prefix
         now = time.time()
         past = [each for each in await self._past() if each.image.startswith(prefix)]
-        for counter in await self._event_logs.read(now):
+        if now >= self._logs_due:
+            self._logs_due = now + _LOGS_READ_EVERY
+            self._logged = await self._event_logs.read(now)
+        for counter in self._logged:
             past += past_images(counter, prefix=prefix, now=now)
         ranking = rank_images(past, most=self.max_images)
         await self._ask_sizes([image.name for image in ranking])

@@ -2,6 +2,9 @@
 
 An image is worth what it saves: the score of `RankedImage` for each byte on the disk. Every node
 gets the images that are worth most and fit its budget. New nodes get theirs first.
+
+Kubernetes cannot remove an image from a node. So a part of the budget is not filled with the images
+that are worth least: it is for those that become popular later, such as those of new commits.
 """
 
 from __future__ import annotations
@@ -42,6 +45,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     budget : int
         Bytes on each node for the images that are pulled in advance.
+    reserve : int
+        Bytes of the budget that are only used for images that become popular later.
     max_pulls : int
         Maximum number of pulls at the same time, on all nodes together.
     most_of_disk : float
@@ -49,6 +54,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     budget: int
+    reserve: int = 0
     max_pulls: int
     most_of_disk: float = 1.0
 
@@ -200,6 +206,8 @@ def _plan_node(
     under_way = node.pulling.size if node.pulling is not None else 0
     used = sum(node.held.get(image, 0) for image in node.ours) + under_way
     left = limits.budget - used
+    # What the best images may take, whether they are there or not.
+    best_left = limits.budget - limits.reserve
     room = limits.budget
     if node.disk:
         room = int(node.disk * limits.most_of_disk) - node.occupied - under_way
@@ -209,19 +217,23 @@ def _plan_node(
     for image in best:
         if image.name in node.held:
             present.append(image.name)
+            size = node.held[image.name]
+            if size <= best_left:
+                best_left -= size
             # If the node removes it, there must be room to pull it again.
-            if image.name not in node.ours and node.held[image.name] <= left:
-                left -= node.held[image.name]
+            if image.name not in node.ours and size <= left:
+                left -= size
         elif node.pulling is not None and image.name == node.pulling.image:
-            continue
+            best_left -= under_way
         elif image.name in failed:
             lacks[image.name] = "failed"
-        elif image.size > left:
+        elif image.size > min(left, best_left):
             lacks[image.name] = "budget"
         elif image.size > room:
             lacks[image.name] = "disk"
         else:
             missing.append(image.name)
             left -= image.size
+            best_left -= image.size
             room -= image.size
     return NodePlan(node=node, used=used, present=present, missing=missing, lacks=lacks)

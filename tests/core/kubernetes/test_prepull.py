@@ -71,6 +71,23 @@ def test_images_that_are_not_popular_any_more_keep_their_part_of_the_budget() ->
     assert (plan.used, plan.lacks) == (95, {"x": "budget"})
 
 
+def test_a_part_of_the_budget_is_for_images_that_become_popular_later() -> None:
+    limits = Limits(budget=100, reserve=40, max_pulls=2)
+    ranking = [image("w", 5, 30), image("x", 4, 30), image("y", 3, 30)]
+    (plan,) = make_plan([Node(name="a")], ranking, limits, running=0).nodes
+    assert (list(plan.missing), plan.lacks) == (["w", "x"], {"y": "budget"})
+    # What is there, and what is being pulled, is among the best.
+    pulling = Pull(node="a", image="x", size=30)
+    node = Node(name="a", held={"w": 30}, ours={"w"}, pulling=pulling)
+    (plan,) = make_plan([node], ranking, limits, running=1).nodes
+    assert (list(plan.missing), plan.lacks, plan.used) == ([], {"y": "budget"}, 60)
+    # A new commit: its image takes from the reserve, and then nothing is left.
+    node = Node(name="a", held={"w": 30, "x": 30}, ours={"w", "x"})
+    newer = [image("w2", 5, 30), image("x2", 4, 30), image("y", 3, 30)]
+    (plan,) = make_plan([node], newer, limits, running=0).nodes
+    assert (list(plan.missing), plan.lacks) == (["w2"], {"x2": "budget", "y": "budget"})
+
+
 def test_the_disk_has_room_for_what_is_no_image() -> None:
     limits = Limits(budget=1000, max_pulls=2, most_of_disk=0.6)
     node = Node(name="a", disk=100, occupied=45)
