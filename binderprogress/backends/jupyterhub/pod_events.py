@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, aclosing
 from typing import Any, Protocol
 
 from ...core.kubernetes.pods import event_line
+from ...core.log.reader import JUPYTERHUB_STEPS
 
 __all__ = ["PodEvents", "explained"]
 
@@ -84,7 +85,8 @@ class _Told:
         """Whether JupyterHub says something that was not told."""
         event = record.get("raw_event")
         if not isinstance(event, dict):
-            return True
+            # Its stream may begin when the pod is further already.
+            return not (self._versions and record.get("message") in JUPYTERHUB_STEPS)
         key, version = _identity(event)
         if not key[0]:
             return True

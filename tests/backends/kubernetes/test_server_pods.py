@@ -127,6 +127,8 @@ async def test_what_jupyterhub_does_not_forward(tmp_path: Path) -> None:
         made.say("jupyter-lea", "Scheduled", "Successfully assigned builds/jupyter-lea to node-1")
         event = made.say("jupyter-kim", "FailedScheduling", "0/3 nodes are available")
         await made.shows("0/3 nodes are available")
+        # It is late, and the step is not that any more.
+        made.hub.put_nowait({"message": "Server requested", "progress": 0})
         # It is the same event, which is a step again, and no other line.
         made.server.repeat(event)
         await made.step(2, "waiting-for-node")
