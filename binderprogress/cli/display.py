@@ -120,7 +120,8 @@ class PlainDisplay:
 
     Parameters
     ----------
-    out : file
+    out : file, optional
+        The default is standard output.
     ending : bool
         Whether the last lines say how a launch failed.
     remedy : callable, optional
@@ -128,9 +129,9 @@ class PlainDisplay:
     """
 
     def __init__(
-        self, out: TextIO = sys.stdout, *, ending: bool = True, remedy: Remedy = lambda _: ""
+        self, out: TextIO | None = None, *, ending: bool = True, remedy: Remedy = lambda _: ""
     ) -> None:
-        self._out = out
+        self._out = sys.stdout if out is None else out
         self._ending = _Ending(remedy) if ending else None
         self._phase = ""
         self._step = ""

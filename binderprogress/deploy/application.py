@@ -23,7 +23,7 @@ from .logs import LogFormatter, RepeatFilter, last_resort
 from .options import Loader, explain, place_of, unknown_setting
 
 if TYPE_CHECKING:
-    from .standalone import Server
+    from .server import Server
 
 __all__ = [
     "FAILED",

@@ -19,8 +19,9 @@ from ..web.app import handlers
 from ..web.base import Handler
 from ..web.pages import NotFoundHandler
 from .application import Command, ServerCommand, launch_command
+from .composition import CONFIGURABLES
 from .jupyterhub_access import JupyterHubAccess
-from .standalone import CONFIGURABLES, Server
+from .server import Server
 from .stateless_login import StatelessOAuth
 
 __all__ = ["JupyterHubService", "JupyterHubServiceApp"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from traitlets.config import Application, Config
 
+from binderprogress.backends.processes.ports import free_ports
 from binderprogress.cli.serve import ServeApp
 from binderprogress.deploy import application
 from binderprogress.deploy.jupyter_server import ServerParts
@@ -294,3 +296,30 @@ async def test_launches_that_end_before_a_history_that_cannot_be_opened(tmp_path
     await parts.open_history()
     assert isinstance(parts.launches.history, NoHistory)
     await parts.stop()
+
+
+@asynchronous(60)
+async def test_connections_are_refused_until_launches_can_be_shown(tmp_path: Path) -> None:
+    """A proxy that waited in the queue of the socket would not ask another replica."""
+    tried: list[bool] = []
+
+    class Server(Standalone):
+        async def open_history(self) -> None:
+            with socket.socket() as client:
+                tried.append(client.connect_ex(("127.0.0.1", self.port)) == 0)
+            await super().open_history()
+
+    config = Config(
+        Upstreams={"urls": ["http://127.0.0.1:9/"]},
+        History={"url": f"sqlite:///{tmp_path}/history.sqlite"},
+        Storage={"url": "memory"},
+    )
+    (port,) = free_ports(1)
+    for chosen, is_accepted in ((port, False), (0, True)):
+        server = Server(config=config, port=chosen)
+        await server.start()
+        try:
+            with socket.create_connection(("127.0.0.1", server.port)):
+                assert tried.pop() is is_accepted
+        finally:
+            await server.stop()
