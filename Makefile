@@ -21,7 +21,7 @@ WORKERS ?= $(shell n=$$(( 3 * $$(getconf _NPROCESSORS_ONLN) )); echo $$(( n > 12
 # Of `make fuzz`; no target means all.
 SECONDS_EACH := $(or $(SECONDS),60)
 
-.PHONY: help install demo faults fuzz test test-core test-py test-rest test-image test-kubernetes test-hub5 test-lowest test-js lint format lock bench docs os-packages kubernetes clean
+.PHONY: help install demo faults fuzz test test-core test-py test-rest test-image test-kubernetes test-hub5 test-lowest test-js lint format lock bench docs screenshots os-packages kubernetes clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -132,6 +132,9 @@ lock: .venv/.installed ## the newest versions of all Python dependencies, into r
 
 bench: install ## ratios against peers in the same run
 	$(BIN)/python -m benchmarks
+
+screenshots: install ## pictures of the pages, in docs/images/states
+	$(BIN)/python -m tests.e2e.screenshots
 
 docs: install ## the documentation as HTML
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
