@@ -79,10 +79,13 @@ class LaunchApp(LaunchingCommand):
         try:
             with ExitStack() as shown:
                 display = shown.enter_context(self._display(target))
-                if not self.server:
-                    display.say("Starting a server on this machine")
-                interrupted = partial(_interrupted, shown)
-                async with self.serving(target.spec, stop, interrupted) as client:
+                serving = self.serving(
+                    target.spec,
+                    stop,
+                    partial(_interrupted, shown),
+                    begun=partial(display.say, "Starting a server on this machine"),
+                )
+                async with serving as client:
                     code = await self._launch(client, target, stop, display, shown)
             if code == 0 and stop.is_set() and not self.json:
                 print("Stopped.", flush=True)

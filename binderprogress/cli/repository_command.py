@@ -75,7 +75,12 @@ class LaunchingCommand(Command):
 
     @asynccontextmanager
     async def serving(
-        self, spec: specs.Spec, stop: asyncio.Event, interrupted: Callable[[], None]
+        self,
+        spec: specs.Spec,
+        stop: asyncio.Event,
+        interrupted: Callable[[], None],
+        *,
+        begun: Callable[[], object] = lambda: None,
     ) -> AsyncIterator[AsyncClient]:
         """Yield a client of the given server, or of one that runs until the end of the block.
 
@@ -87,6 +92,8 @@ class LaunchingCommand(Command):
             If it is set while a server starts, that is given up.
         interrupted : callable
             Called then, before everything is cleaned up.
+        begun : callable, optional
+            Called when a server begins to start.
 
         Raises
         ------
@@ -108,6 +115,7 @@ class LaunchingCommand(Command):
         self.config.LocalBuilder.setdefault("link_mode", "hardlink")
         # Everything ends with the command.
         standalone = Standalone(parent=self, hub_folder="", prefers_processes=True)
+        begun()
         try:
             if not await _starts(standalone, stop):
                 interrupted()
