@@ -22,6 +22,7 @@ from . import (
     late,
     launch,
     log,
+    longlog,
     many,
     memory,
     prepull,
@@ -214,6 +215,7 @@ BENCHMARKS = {
         log.table,
         {"lines": _number(100_000), "rate": {"flags": "--lines-rate", **_number(5_000)}},
     ),
+    "longlog": Benchmark(longlog.compare, longlog.table, {"lines": _number(1_000_000)}),
 }
 
 
@@ -263,8 +265,10 @@ def main() -> None:
         return
     names = list(BENCHMARKS)
     if log.chromium() is None:
-        print("log and firstview are left out: chromium is not installed.", file=sys.stderr)
-        names = [name for name in names if name not in {"log", "firstview"}]
+        print(
+            "log, longlog and firstview are left out: chromium is not installed.", file=sys.stderr
+        )
+        names = [name for name in names if name not in {"log", "longlog", "firstview"}]
     if programs() is None:
         print("replicas is left out: PostgreSQL is not installed.", file=sys.stderr)
         names.remove("replicas")
