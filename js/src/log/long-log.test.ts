@@ -123,6 +123,12 @@ test("the server searches", async () => {
   expect([search.count, search.isBehind(long)]).toEqual([100_000, false]);
 });
 
+test("the oldest of very many lines are not shown", async () => {
+  const { long } = log(3_000_000, 3000);
+  await shown(long, 2_999_990, 3_000_000);
+  expect([long.start, long.end]).toEqual([1_800_000, 3_000_000]);
+});
+
 test("an answer to another search does not count", async () => {
   const { long } = log(200_000, 3000);
   await shown(long, 199_990, 200_000);

@@ -18,8 +18,11 @@ const TAIL = 600;
 /** The time between two looks at the end of a log, and after a failure, in milliseconds. */
 const PAUSE = 1000;
 
-/** The most lines that are shown; older ones are not. Attack: millions of empty lines. */
-const MAX_LINES = 5_000_000;
+/**
+ * The most lines that are shown; older ones are not. Attack: millions of empty lines. Beyond about 33
+ * million pixels, Chromium cannot scroll.
+ */
+const MAX_LINES = 1_200_000;
 
 /** The server's answer to a request for lines, counted from 1. */
 interface LogPart {
@@ -137,7 +140,7 @@ export class LongLog implements LogSource {
 
   find(text: string, from: number): Promise<Found> | undefined {
     if (!this.isLong) return undefined;
-    return this.#get(`${this.#options.url}/search?q=${encodeURIComponent(text)}&first=${from + 1}`);
+    return this.#get(`${this.#options.url}/search?q=${encodeURIComponent(text)}&first=${Math.max(from, this.start) + 1}`);
   }
 
   /** The lines that came with events, and that are the server's, too. */
