@@ -21,7 +21,10 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from xdist.scheduler import LoadFileScheduling
 
+from binderprogress.deploy.host_processes import HostProcess
+
 from .support.durations import Durations, guessed
+from .support.forked import start_host_process
 from .support.packages import EXCLUDE, excluded, remove, uv_cache
 from .support.processes import BIN, environment, program
 from .support.repositories import repository
@@ -129,6 +132,14 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def forked_jupyterhubs() -> Iterator[None]:
+    """A JupyterHub that is started in the process of a test is forked."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HostProcess, "start", start_host_process)
+        yield
+
+
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder for everything that is kept between launches, empty at first."""
@@ -157,7 +168,8 @@ def make_repository(tmp_path: Path) -> Callable[..., Path]:
 def demo(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """The real demo: its first line, as JSON."""
     env, log = environment(cache, jupyterlab=True), tmp_path_factory.mktemp("demo") / "log"
-    with program("binderprogress", "demo", "--port", "0", "--json", env=env, log=log) as running:
+    arguments = ("binderprogress", "demo", "--port", "0", "--json")
+    with program(*arguments, env=env, log=log, plain=True) as running:
         line = running.line(timeout=60)
         assert line, log.read_text()
         yield json.loads(line)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from ..support.forked import run
 from ..support.packages import EXCLUDE, remove
-from ..support.processes import BIN, Program, program
+from ..support.processes import Program, program
 
 
 class Server(NamedTuple):
@@ -75,17 +75,9 @@ Check = Callable[..., Checked]
 def check(env: dict[str, str]) -> Check:
     """Run the command until it exits."""
 
-    def run(*arguments: object) -> Checked:
-        done = subprocess.run(
-            [BIN / "binderprogress", "check", *map(str, arguments)],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+    def run_check(*arguments: object) -> Checked:
+        done = run("check", *map(str, arguments), env=env, timeout=120)
         assert "Traceback (most" not in done.stderr
         return Checked(done.returncode, done.stdout, done.stderr)
 
-    return run
+    return run_check

@@ -357,7 +357,8 @@ def test_interrupted_during_the_build(site: Site, env: dict[str, str], tmp_path:
     folder = repository(site.folder / "blocking", {"postBuild": "#!/bin/sh\necho on\nsleep 600\n"})
     arguments = [str(folder), "--server", site.server.url]
     log = tmp_path / "log"
-    with program("binderprogress", "check", *arguments, env=env, log=log) as checking:
+    command = ["binderprogress", "check", *arguments]
+    with program(*command, env=env, log=log, plain=True) as checking:
         while checking.line() != "on\n":
             continue
         checking.signal(signal.SIGTERM)

@@ -26,6 +26,7 @@ from binderprogress.errors import ServerUnreachableError
 
 from ..support.archives import archives, certificates
 from ..support.asynchronous import asynchronous
+from ..support.forked import run
 from ..support.gone import gone, within
 from ..support.packages import small_jupyter
 from ..support.processes import BIN, program
@@ -42,21 +43,15 @@ Launch = Callable[..., subprocess.CompletedProcess[str]]
 def launch(env: dict[str, str]) -> Launch:
     """Run the command until it exits."""
 
-    def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [BIN / "binderprogress", "launch", *arguments],
-            env={**env, **more.pop("variables", {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=150,
-            check=False,
-            **more,
-        )
+    def run_launch(
+        *arguments: str, variables: Mapping[str, str] | None = None, folder: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        variables = {**env, **(variables or {})}
+        done = run("launch", *arguments, env=variables, timeout=150, folder=folder)
         assert "Traceback" not in done.stdout + done.stderr
         return done
 
-    return run
+    return run_launch
 
 
 LAB = {"requirements.txt": "jupyterlab>=4\n"}
@@ -92,7 +87,7 @@ def test_a_server_of_its_own(
     config = server.folder / "config.py"
     # Only https is set, for the package index.
     proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy"), "http://127.0.0.1:9")
-    done = launch(".", "--json", "-f", str(config), cwd=folder, variables=proxies)
+    done = launch(".", "--json", "-f", str(config), folder=folder, variables=proxies)
     assert done.returncode == 0, done.stderr
     received = events(done.stdout)
     assert received[-1].phase is Phase.READY

@@ -14,22 +14,15 @@ from traitlets.utils.importstring import import_item
 from binderprogress import __version__
 from binderprogress.cli.app import APPS, main
 
+from ..support.forked import run
+
 BIN = Path(sys.executable).parent
 
 
 def cli(
     *arguments: str, env: dict[str, str], folder: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [BIN / "binderprogress", *arguments],
-        env=env,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = run(*arguments, env=env, timeout=30, folder=folder)
     assert "Traceback" not in done.stdout + done.stderr
     return done
 

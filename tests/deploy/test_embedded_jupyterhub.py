@@ -20,6 +20,7 @@ from binderprogress.deploy.hub_config import CULLER, HubRecord, read_record
 from binderprogress.errors import ConfigError
 
 from ..support.asynchronous import asynchronous
+from ..support.forked import start_plainly
 from ..support.gone import gone, within
 from ..support.hubservice import SERVER
 
@@ -79,7 +80,11 @@ async def appeared(
 
 
 @asynchronous(60)
-async def test_it_starts_answers_and_leaves_nothing(tmp_path: Path) -> None:
+async def test_it_starts_answers_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A forked one would not show its arguments.
+    monkeypatch.setattr(HostProcess, "start", start_plainly)
     hub = make(tmp_path)
     await hub.start()
     try:
@@ -108,6 +113,8 @@ async def test_it_starts_answers_and_leaves_nothing(tmp_path: Path) -> None:
 async def test_it_starts_within_a_service_of_another_hub(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # … nor its variables.
+    monkeypatch.setattr(HostProcess, "start", start_plainly)
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "of-another-hub")
     monkeypatch.setenv("JUPYTERHUB_SERVICE_URL", "http://127.0.0.1:1/")
     hub = make(tmp_path)

@@ -80,8 +80,8 @@ def test_the_demo_with_a_server_and_a_build_running(
 def test_the_server_as_soon_as_it_listens(
     number: signal.Signals, env: dict[str, str], tmp_path: Path
 ) -> None:
-    arguments = ["serve", "--port", "0", "--end-launches"]
-    with program("binderprogress", *arguments, env=env, log=tmp_path / "log") as running:
+    arguments = ["binderprogress", "serve", "--port", "0", "--end-launches"]
+    with program(*arguments, env=env, log=tmp_path / "log", plain=True) as running:
         assert "listens on http://127.0.0.1:" in running.line()
         running.signal(number)
         assert running.wait(WITHIN) == 0
@@ -139,9 +139,8 @@ def test_an_interrupted_launch(
     env: dict[str, str], tmp_path: Path, make_repository: Callable[..., Path]
 ) -> None:
     folder = make_repository(files=BLOCKING)
-    with program(
-        "binderprogress", "launch", str(folder), "--json", env=env, log=tmp_path / "log"
-    ) as running:
+    arguments = ["binderprogress", "launch", str(folder), "--json"]
+    with program(*arguments, env=env, log=tmp_path / "log", plain=True) as running:
         while json.loads(running.line()).get("message") != "blocking\n":
             continue
         began = time.monotonic()

@@ -16,6 +16,7 @@ from typing import IO
 
 import psutil
 
+from .forked import ForkedProcess, can_fork
 from .packages import EXCLUDE, compile_jupyter, small_jupyter
 
 MARK = "BINDERPROGRESS_TEST"
@@ -25,24 +26,43 @@ BIN = Path(sys.executable).parent
 class Program:
     """A running command, with its output line by line."""
 
-    def __init__(self, arguments: Sequence[str], *, env: dict[str, str], log: IO[bytes]) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        env: dict[str, str],
+        log: IO[bytes],
+        plain: bool = False,
+    ) -> None:
         self.mark = uuid.uuid4().hex
-        self.process = subprocess.Popen(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env={**env, MARK: self.mark},
-            start_new_session=True,
-            text=True,
-        )
+        env = {**env, MARK: self.mark}
+        reader, writer = os.pipe()
+        self.process: subprocess.Popen[bytes] | ForkedProcess
+        if can_fork(arguments, env) and not plain:
+            self.process = ForkedProcess(
+                arguments,
+                env=env,
+                stdout=writer,
+                stderr=log.fileno(),
+                folder=str(Path.cwd()),
+            )
+        else:
+            self.process = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=writer,
+                stderr=log,
+                env=env,
+                start_new_session=True,
+            )
+        os.close(writer)
         self._lines: Queue[str] = Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=self._read, args=[reader], daemon=True).start()
 
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.put(line)
+    def _read(self, output: int) -> None:
+        with open(output) as lines:
+            for line in lines:
+                self._lines.put(line)
         self._lines.put("")
 
     def line(self, timeout: float = 60) -> str:
@@ -54,7 +74,9 @@ class Program:
 
     def family(self) -> list[psutil.Process]:
         """List it and everything that it started, whoever is their parent now."""
-        return [p for p in psutil.process_iter() if _mark(p) == self.mark]
+        own = self.process.pid if self.process.poll() is None else None
+        # The variables of a forked process are not its own.
+        return [p for p in psutil.process_iter() if p.pid == own or _mark(p) == self.mark]
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal, as a terminal or a supervisor does."""
@@ -73,10 +95,24 @@ def _mark(process: psutil.Process) -> str | None:
 
 
 @contextmanager
-def program(*arguments: str, env: dict[str, str], log: Path) -> Iterator[Program]:
-    """Run a command of the environment under test; end what is left of it."""
+def program(
+    *arguments: str, env: dict[str, str], log: Path, plain: bool = False
+) -> Iterator[Program]:
+    """Run a command of the environment under test; end what is left of it.
+
+    Parameters
+    ----------
+    arguments : str
+    env : dict of str to str
+    log : Path
+        Gets what it writes to standard error.
+    plain : bool
+        Whether a command of ours starts as it does in a shell. Otherwise it is forked from a
+        process that has imported it, which saves time; see `tests.support.forked`.
+    """
     with log.open("ab") as file:
-        running = Program([str(BIN / arguments[0]), *arguments[1:]], env=env, log=file)
+        command = [str(BIN / arguments[0]), *arguments[1:]]
+        running = Program(command, env=env, log=file, plain=plain)
         try:
             yield running
         finally:
