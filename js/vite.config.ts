@@ -16,7 +16,10 @@ const withoutIndentation = {
 
 /** The modules that the element always needs. Parts that are loaded on demand use them, too. */
 const CORE =
-  /node_modules\/(@?lit|lit-[a-z]+|@lit|eventsource-parser)\/|catalogs\/en\.json|element\.css|src\/(wire\/(client|detect|pause|reconnect|server-url|stream)|session\/(outcome|progress|session)|element\/(element|focus|lazy|template)|i18n\/(language|words))\.ts/;
+  /node_modules\/(@?lit|lit-[a-z]+|@lit)\/|catalogs\/en\.json|element\.css|src\/(wire\/(client|detect|server-url)|session\/(outcome|progress|session)|element\/(element|focus|lazy|template)|i18n\/(language|words))\.ts/;
+
+/** What a session needs once a launch has started, in one file. */
+const WATCH = /eventsource-parser|src\/(wire\/(pause|reconnect|stream|watch)|session\/explain|element\/jupyter-server-url)/;
 
 /** Files whose names other pages know. All others have a hash of their content in their names. */
 const STABLE = ["binder-progress", "spawn-pending", "thebe"];
@@ -81,7 +84,12 @@ const pages: Build = {
       assetFileNames: ({ names }) => (names[0] === "spawn-pending.css" ? "[name][extname]" : "assets/[name]-[hash][extname]"),
       minify: true,
       // One file for what the element always needs: several would be larger when compressed.
-      codeSplitting: { groups: [{ name: "core", test: CORE }] },
+      codeSplitting: {
+        groups: [
+          { name: "core", test: CORE },
+          { name: "watch", test: WATCH },
+        ],
+      },
     },
   },
 };

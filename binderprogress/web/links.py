@@ -112,9 +112,11 @@ def snippets(
     link, badge = launch_link(base_url, spec, urlpath), f"{base_url}{badge_path}"
     opened = f' urlpath="{escape(urlpath)}"' if urlpath else ""
     script = f'src="{escape(base_url + static_path)}binder-progress'
+    # Shown until the script has defined the element, and if it never does.
+    fallback = f'<a href="{escape(link)}">Launch {escape(str(spec))}</a>'
     element = (
         f'<binder-progress server="{escape(base_url)}" spec="{escape(str(spec))}"{opened}>'
-        "</binder-progress>"
+        f"{fallback}</binder-progress>"
     )
     return Snippets(
         link=link,

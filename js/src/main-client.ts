@@ -7,12 +7,10 @@ export {
   getState,
   type LaunchState,
   type Links,
-  readEvent,
   startLaunch,
   type Started,
-  watch,
-  type WatchCallbacks,
 } from "./wire/client";
+export { readEvent, watch, type WatchCallbacks } from "./wire/watch";
 export type { Curve, LaunchEvent, Phase } from "./wire/event";
 export { curveAt, isTerminal, ProgressModel } from "./session/progress";
 export { jupyterServerUrl } from "./element/jupyter-server-url";

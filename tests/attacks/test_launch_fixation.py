@@ -57,7 +57,7 @@ def theirs(server: Running, folder: Path, name: str = "evil", ref: str = "main")
 def refused(page: Page) -> None:
     """The page says that the launch is another's, and offers nothing of it."""
     expect(page.locator("body")).to_contain_text("This launch is of another repository")
-    expect(page.get_by_role("link", name="Open")).to_have_count(0)
+    expect(page.get_by_role("link", name="Open the server")).to_have_count(0)
     expect(page.get_by_role("progressbar")).to_have_count(0)
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
 
@@ -70,7 +70,7 @@ def test_attack_another_launch_behind_a_trusted_address_is_not_shown(
     refused(page)
     # Under its own name it is.
     page.goto(f"{server.url}v2/{local(folder / 'evil', 'main')}#launch={launch}")
-    expect(page.get_by_role("link", name="Open")).to_be_visible(timeout=COLD)
+    expect(page.get_by_role("link", name="Open the server")).to_be_visible(timeout=COLD)
 
 
 def test_attack_another_ref_of_the_same_repository_is_not_shown(
@@ -89,7 +89,7 @@ def test_attack_a_pasted_fragment_is_checked_like_a_new_page(
     trusted = f"{server.url}v2/{local(folder / 'trusted', 'main')}"
     own = theirs(server, folder, "trusted")
     page.goto(f"{trusted}#launch={own}")
-    expect(page.get_by_role("link", name="Open")).to_be_visible(timeout=COLD)
+    expect(page.get_by_role("link", name="Open the server")).to_be_visible(timeout=COLD)
     page.evaluate(f"location.hash = 'launch={theirs(server, folder)}'")
     refused(page)
 
@@ -107,7 +107,7 @@ def test_attack_a_launch_of_the_same_repository_is_not_taken_for_ones_own(
     expect(warning).to_be_hidden()
     # It is one's own after a reload, too.
     page.reload()
-    expect(page.get_by_role("link", name="Open")).to_be_visible(timeout=COLD)
+    expect(page.get_by_role("link", name="Open the server")).to_be_visible(timeout=COLD)
     expect(warning).to_be_hidden()
 
 
@@ -135,7 +135,7 @@ def test_attack_an_element_elsewhere_does_not_show_another_launch(
         # Who names no repository promises none.
         site.embed(server.url, "", f'launch="{launch}"')
         page.goto(site.origin)
-        expect(page.get_by_role("link", name="Open")).to_be_visible(timeout=COLD)
+        expect(page.get_by_role("link", name="Open the server")).to_be_visible(timeout=COLD)
 
 
 def test_attack_the_servers_answer_does_not_depend_on_how_a_spec_is_written(

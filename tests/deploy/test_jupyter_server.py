@@ -281,7 +281,7 @@ def test_the_element_in_a_jupyter_server(browser: Browser, server: Server, folde
     page.goto(f"{server.url}?token={TOKEN}")
     page.goto(f"{server.url}v2/{local(folder / 'small')}")
     page.get_by_role("button", name="Launch").click()
-    expect(page.get_by_role("link", name="Open")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("link", name="Open the server")).to_be_visible(timeout=30_000)
     page.get_by_role("link", name="Your launches").click()
     expect(page.get_by_role("link", name="small").first).to_be_visible()
     assert problems == []

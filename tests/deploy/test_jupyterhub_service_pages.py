@@ -35,17 +35,17 @@ def test_from_the_login_to_the_server(page: Page, named: Service, folder: Path) 
     # The page asks for confirmation: the link may come from another user's server.
     page.wait_for_url(f"{named.url}v2/**")
     page.get_by_role("button", name="Launch").click()
-    link = page.get_by_role("link", name="Open")
+    link = page.get_by_role("link", name="Open the server")
     expect(link).to_be_visible(timeout=COLD)
     assert str(link.get_attribute("href")).startswith(f"{named.hub_url}user/ada/small-")
     # Reloading the page resumes the same launch.
     page.reload()
-    expect(page.get_by_role("link", name="Open")).to_be_visible()
+    expect(page.get_by_role("link", name="Open the server")).to_be_visible()
     assert len(named.servers("ada")) == 1
 
     page.get_by_role("link", name="Your launches").click()
     page.get_by_role("link", name="small").click()
-    expect(page.get_by_role("link", name="Open")).to_be_visible()
+    expect(page.get_by_role("link", name="Open the server")).to_be_visible()
     assert problems == []
     axe.check(page)
 

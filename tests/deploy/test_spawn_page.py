@@ -16,6 +16,7 @@ import binderprogress.deploy.hub_config as hub_module
 from binderprogress.deploy.embedded_jupyterhub import EmbeddedJupyterHub
 
 from ..support.hubservice import SERVER
+from ..support.widget import log_region
 
 pytestmark = [pytest.mark.hub, pytest.mark.browser]
 
@@ -123,7 +124,7 @@ def test_it_shows_the_start_and_leads_to_the_server(page: Page, hub: Hub) -> Non
     expect(page.get_by_text("Pulling the image")).to_be_visible(timeout=COLD)
     expect(page.get_by_role("progressbar")).to_be_visible()
     page.locator("binder-progress summary").click()
-    log = page.get_by_role("region", name="Log", exact=True)
+    log = log_region(page)
     # Attack: a spawner's message contains HTML. It is shown as text.
     expect(log).to_contain_text("<img src=x onerror=alert(1)>")
     assert page.locator("binder-progress #markup, binder-progress img").count() == 0

@@ -23,7 +23,7 @@ def start(page: Page, demo: dict[str, Any], title: str) -> None:
 
 
 def open_server(page: Page) -> Page:
-    link = page.get_by_role("link", name="Open")
+    link = page.get_by_role("link", name="Open the server")
     expect(link).to_be_visible(timeout=COLD)
     expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "100")
     with page.context.expect_page() as opened:
@@ -104,7 +104,7 @@ def test_the_vanity_address_launches_on_a_page_of_its_own(
     assert "/v2/git/" in address
     assert "#launch=" in address
     page.reload()
-    expect(page.get_by_role("link", name="Open")).to_be_visible(timeout=COLD)
+    expect(page.get_by_role("link", name="Open the server")).to_be_visible(timeout=COLD)
     assert page.url == address
     assert len(started) == 1
 
@@ -115,9 +115,9 @@ def test_a_launch_in_a_card_goes_on_on_its_own_page(
     start(page, demo, "A notebook")
     page.get_by_role("link", name="View this launch on its own page").click()
     page.wait_for_url("**/v2/git/**#launch=*")
-    expect(page.get_by_role("link", name="Open")).to_be_visible(timeout=COLD)
+    expect(page.get_by_role("link", name="Open the server")).to_be_visible(timeout=COLD)
     assert len(started) == 1
     page.go_back()
     expect(page.get_by_role("group", name="A notebook")).to_be_visible()
-    expect(page.get_by_role("link", name="Open")).to_be_visible(timeout=COLD)
+    expect(page.get_by_role("link", name="Open the server")).to_be_visible(timeout=COLD)
     assert len(started) == 1

@@ -15,6 +15,7 @@ from binderprogress.core.specs import from_address
 from ..support.repositories import repository
 from ..support.site import Site, other_site
 from ..support.standalone import Running, running
+from ..support.widget import log_region
 
 pytestmark = [pytest.mark.hub, pytest.mark.browser]
 
@@ -87,13 +88,11 @@ def test_two_lines_on_another_site_start_and_open_a_server(
     site.embed(server.url, spec)
     page.goto(site.origin)
     page.get_by_role("button", name="Launch").click()
-    link = page.get_by_role("link", name="Open")
+    link = page.get_by_role("link", name="Open the server")
     expect(page.get_by_text("Running postBuild")).to_be_visible(timeout=COLD)
     # The log is a part of its own, and comes from where the script came from.
     page.locator("summary").click()
-    expect(page.get_by_role("region", name="Log", exact=True)).to_contain_text(
-        "line 1", timeout=COLD
-    )
+    expect(log_region(page)).to_contain_text("line 1", timeout=COLD)
     expect(link).to_be_visible(timeout=COLD)
     expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "100")
     # Its style is there, although the page allows only its own.
@@ -177,10 +176,10 @@ def test_same_tab_goes_to_the_server(server: Running, site: Site, spec: str, pag
 
 SAMPLE = """
 window.drawn = [];
-const fill = document.querySelector("binder-progress").shadowRoot.getElementById("fill");
+const clip = document.querySelector("binder-progress").shadowRoot.getElementById("clip");
 const look = () => {
-  const [, rest] = /inset\\(0(?:px|%)? ([\\d.]+)%/.exec(fill.style.clipPath) ?? [];
-  if (rest !== undefined) window.drawn.push(100 - Number(rest));
+  const moved = new DOMMatrix(getComputedStyle(clip).transform).m41;
+  window.drawn.push(100 + (100 * moved) / clip.offsetWidth);
   requestAnimationFrame(look);
 };
 look();
@@ -198,7 +197,7 @@ def test_a_reload_resumes_and_the_bar_never_goes_back(
     page.reload()
     expect(page.get_by_text("Running postBuild")).to_be_visible(timeout=COLD)
     page.evaluate(SAMPLE)
-    link = page.get_by_role("link", name="Open")
+    link = page.get_by_role("link", name="Open the server")
     expect(link).to_be_visible(timeout=COLD)
     expect(link).to_be_focused()
     until(page, "drawn.at(-1) === 100", seconds=5)

@@ -144,10 +144,10 @@ def test_the_bar_and_the_estimate_stand_still_while_it_is_lost(
     proxy.cut_soon()
     expect(notice(page)).to_have_text(KEPT)
     before = numbers(page)
-    width = page.locator("[part=fill]").bounding_box()
+    width = page.locator("#clip").bounding_box()
     page.clock.run_for(60_000)
     assert numbers(page) == before
-    assert page.locator("[part=fill]").bounding_box() == width
+    assert page.locator("#clip").bounding_box() == width
     proxy.target = there
     # By itself, after the next pause.
     page.clock.run_for(20_000)

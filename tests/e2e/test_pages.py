@@ -17,6 +17,7 @@ from binderprogress.web.static_names import hashed_name
 from ..support import axe
 from ..support.repositories import repository
 from ..support.standalone import Running, running
+from ..support.widget import log_region
 
 pytestmark = [pytest.mark.hub, pytest.mark.browser]
 
@@ -41,7 +42,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("server")
     entries = ""
     for title in TITLES:
-        made = repository(folder / title, {"postBuild": f"{TALKATIVE}# {title}\n"})
+        # The third one is always cancelled.
+        script = TALKATIVE.replace("30", "600") if title == "Third" else TALKATIVE
+        made = repository(folder / title, {"postBuild": f"{script}# {title}\n"})
         ref = "no-such-branch" if title == "Fourth" else "main"
         entries += f"- title: {title}\n  repo: {made.as_uri()}\n  ref: {ref}\n"
         entries += "  description: What it is about.\n  picture: picture.svg\n"
@@ -82,6 +85,13 @@ def width(locator: Locator) -> float:
     return box["width"]
 
 
+def cancel(one: Locator) -> None:
+    """Cancel the launch in a card, and close it."""
+    one.get_by_role("button", name="Cancel").click()
+    expect(one.get_by_role("button", name="Launch again")).to_be_visible(timeout=COLD)
+    one.get_by_role("button", name="Close").click()
+
+
 def is_in_view(locator: Locator) -> bool:
     """Whether all of it is seen, or as much as the window has room for."""
     box = "e.getBoundingClientRect()"
@@ -114,7 +124,7 @@ def test_an_entry_launches_in_its_card(server: Running, page: Page, started: lis
     expect(own).to_have_attribute("href", re.compile(r"/v2/git/.*\?urlpath=api/status#launch=.+"))
     assert len(started) == 1
     expect(one.get_by_text("Running postBuild")).to_be_visible(timeout=COLD)
-    one.get_by_role("button", name="Close").click()
+    cancel(one)
 
 
 def test_a_launch_in_a_card_comes_to_its_server_which_stays_when_it_is_closed(
@@ -122,7 +132,7 @@ def test_a_launch_in_a_card_comes_to_its_server_which_stays_when_it_is_closed(
 ) -> None:
     page.goto(server.url)
     one = launch(page, "First")
-    link = one.get_by_role("link", name="Open")
+    link = one.get_by_role("link", name="Open the server")
     expect(link).to_be_visible(timeout=COLD)
     expect(link).to_be_focused()
     page.reload()
@@ -162,55 +172,60 @@ def test_entries_launch_side_by_side_and_a_reload_goes_on_with_both(
     assert page.evaluate("document.activeElement === document.body")
     assert len(started) == 2
     for title in ("Second", "Third"):
-        card(page, title).get_by_role("button", name="Close").click()
+        cancel(card(page, title))
     page.reload()
     expect(page.get_by_role("link", name="Launch ")).to_have_count(4)
     expect(page.get_by_role("progressbar")).to_have_count(0)
 
 
-def test_what_is_closed_is_cancelled(server: Running, page: Page, started: list[str]) -> None:
+def test_what_is_closed_goes_on_and_is_shown_again(
+    server: Running, page: Page, started: list[str]
+) -> None:
     page.goto(server.url)
     known = set(launches(server))
     one = launch(page, "Third")
     expect(one.get_by_text("Running postBuild")).to_be_visible(timeout=COLD)
     [key] = set(launches(server)) - known
     one.get_by_role("button", name="Close").click()
-    link = one.get_by_role("link", name="Launch Third")
-    expect(link).to_be_focused()
-    expect(page.locator("binder-progress")).to_have_count(0)
-    state = f"{server.url}api/launches/{key}"
-    assert page.request.get(state).json()["phase"] == "cancelled"
+    show = one.get_by_role("button", name="Show the launch")
+    expect(show).to_be_focused()
+    expect(one.get_by_role("status").first).to_have_text("The launch goes on: Building")
+    expect(one.get_by_role("progressbar")).to_be_hidden()
     assert width(one) < width(page.get_by_role("list", name="Gallery")) / 2
+    axe.check(page)
+    state = f"{server.url}api/launches/{key}"
+    assert page.request.get(state).json()["phase"] == "building"
 
-    # By keyboard, and again a launch of its own.
+    # By keyboard.
     page.keyboard.press("Enter")
     expect(one.get_by_role("progressbar")).to_be_visible()
     one.get_by_role("button", name="Close").press("Enter")
-    expect(link).to_be_focused()
-    assert len(started) == 2
+    expect(show).to_be_focused()
+    page.reload()
+    expect(one.get_by_role("progressbar")).to_be_visible()
+    cancel(one)
+    expect(one.get_by_role("link", name="Launch Third")).to_be_focused()
+    expect(page.locator("binder-progress")).to_have_count(0)
+    assert page.request.get(state).json()["phase"] == "cancelled"
+    assert len(started) == 1
 
 
-def test_what_is_closed_before_the_server_answers_is_cancelled_then(
+def test_what_is_closed_before_the_server_answers_goes_on_too(
     server: Running, page: Page, started: list[str]
 ) -> None:
     page.goto(server.url)
-    known = set(launches(server))
     held: list[Route] = []
     page.route("**/api/launches", lambda route: held.append(route))
     one = launch(page, "Third")
     until(lambda: bool(held), page)
     one.get_by_role("button", name="Close").click()
-    expect(one.get_by_role("link", name="Launch Third")).to_be_focused()
+    expect(one.get_by_role("status").first).to_have_text("The launch goes on: Connecting")
     held[0].continue_()
-    until(lambda: bool(set(launches(server)) - known), page)
-    [key] = set(launches(server)) - known
-    state = f"{server.url}api/launches/{key}"
-    until(lambda: page.request.get(state).json()["phase"] == "cancelled", page)
-    expect(page.locator("binder-progress")).to_have_count(0)
-    # What came late is not kept for the next visit.
+    expect(one.get_by_text(re.compile("goes on: (Waiting|Fetching|Building)"))).to_be_visible()
     page.reload()
-    expect(page.get_by_role("link", name="Launch Third")).to_be_visible()
+    expect(one.get_by_role("progressbar")).to_be_visible()
     assert len(started) == 1
+    cancel(one)
 
 
 def test_a_failure_is_told_in_the_card(server: Running, page: Page, started: list[str]) -> None:
@@ -352,7 +367,7 @@ def test_a_plain_script_has_the_parts_that_are_loaded_when_wanted(
     page.on("request", lambda r: asked.append(r.url))
     page.get_by_role("button", name="Launch").click()
     # The log opens by itself when a launch fails.
-    expect(page.get_by_role("region", name="Log", exact=True)).to_contain_text("no-such-branch")
+    expect(log_region(page)).to_contain_text("no-such-branch")
     assert not [url for url in asked if "/static/" in url]
 
 
@@ -389,7 +404,7 @@ def test_a_card_that_launches_is_for_all(server: Running, browser: Browser) -> N
         expect(one.get_by_role("progressbar")).to_be_visible()
         axe.check_both_schemes(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= columns
-        one.get_by_role("button", name="Close").click()
+        cancel(one)
         expect(page.locator("binder-progress")).to_have_count(0)
     context.close()
 

@@ -62,7 +62,7 @@ def test_enter_launches_what_is_in_the_field(
     page.keyboard.press("Enter")
     page.wait_for_url("**/v2/git/**")
     # Nobody has to confirm what was typed here.
-    expect(page.get_by_role("link", name="Open")).to_be_visible(timeout=COLD)
+    expect(page.get_by_role("link", name="Open the server")).to_be_visible(timeout=COLD)
     assert len([url for url in started if url.endswith("api/launches")]) == 1
     assert "ticket=" not in page.url
 
@@ -99,7 +99,7 @@ def test_a_link_opens_the_server_in_the_same_tab(server: Running, page: Page, ad
 def test_the_server_decides_for_links_that_do_not(
     server: Running, page: Page, address: str
 ) -> None:
-    link = page.get_by_role("link", name="Open")
+    link = page.get_by_role("link", name="Open the server")
     page.goto(launch_page(server, address, ""))
     expect(link).to_be_visible(timeout=COLD)
     server.standalone.web.open_ready = "same-tab"
@@ -116,13 +116,13 @@ def test_attack_a_launch_of_somebody_else_is_not_opened_by_itself(
     server: Running, page: Page, address: str
 ) -> None:
     """Attack: a link to the attacker's own server, which a person would think to be theirs."""
-    link = page.get_by_role("link", name="Open")
+    link = page.get_by_role("link", name="Open the server")
     page.goto(launch_page(server, address, ""))
     expect(link).to_be_visible(timeout=COLD)
     shared = page.url
     other = page.context.new_page()
     other.goto(shared.replace("#", "&open=same-tab#"))
-    expect(other.get_by_role("link", name="Open")).to_be_visible()
+    expect(other.get_by_role("link", name="Open the server")).to_be_visible()
     expect(other.get_by_text("This launch was not started in this tab.")).to_be_visible()
     assert "/v2/" in other.url
 

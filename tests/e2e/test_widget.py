@@ -14,7 +14,7 @@ from binderprogress.backends.base import BuildResult, ResolvedSpec, WaitForTurn
 from ..support import axe
 from ..support.faultyproxy import proxy_in_thread
 from ..support.replay import PlayedBuilder, Stage, stage
-from ..support.widget import SPEC, embed, open_launch, percent, phase, play_ready, until
+from ..support.widget import SPEC, embed, log_region, open_launch, percent, phase, play_ready, until
 
 pytestmark = pytest.mark.browser
 
@@ -23,11 +23,10 @@ SAMPLE = """
 window.samples = [];
 const shadow = document.querySelector("binder-progress").shadowRoot;
 const look = () => {
-  const fill = shadow.getElementById("fill");
-  const [, rest] = /inset\\(0(?:px|%)? ([\\d.]+)%/.exec(fill?.style.clipPath) ?? [];
-  const ribs = shadow.getElementById("ribs")?.style.transform;
-  const [, x] = /translateX\\((-?[\\d.]+)px/.exec(ribs) ?? [];
-  window.samples.push([performance.now(), rest && 100 - Number(rest), x && Number(x)]);
+  const [clip, ribs] = ["clip", "ribs"].map((id) => shadow.getElementById(id));
+  const x = (part) => part && new DOMMatrix(getComputedStyle(part).transform).m41;
+  const at = clip ? 100 + (100 * x(clip)) / clip.offsetWidth : undefined;
+  window.samples.push([performance.now(), at, ribs ? x(ribs) : undefined]);
   requestAnimationFrame(look);
 };
 look();
@@ -193,7 +192,7 @@ def test_a_failure_says_why_what_to_do_and_tries_again(page: Page, play: Stage) 
     expect(page.locator("[part=where]")).to_have_text(
         re.compile(r"^Building: Step 3 of 12 · pip install six( · after \d+ sec)?$")
     )
-    expect(page.get_by_role("region", name="Log", exact=True)).to_be_visible()
+    expect(log_region(page)).to_be_visible()
     again = page.get_by_role("button", name="Try again")
     expect(again).to_be_visible()
     # The screen reader hears what happened and what to do.

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from ..support import axe
 from ..support.replay import Stage
-from ..support.widget import SPEC, embed, open_launch, percent, phase, play_ready
+from ..support.widget import SPEC, embed, log_region, open_launch, percent, phase, play_ready
 
 pytestmark = pytest.mark.browser
 
@@ -35,7 +35,7 @@ def test_the_keyboard_is_enough(page: Page, play: Stage) -> None:
         seen.append(page.evaluate(focused))
     assert {"cancel", "SUMMARY"} <= set(seen)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("region", name="Log", exact=True)).to_be_visible()
+    expect(log_region(page)).to_be_visible()
     play.built(found=True)
     play.serve()
     # Who reads the log keeps the focus there.
@@ -69,7 +69,7 @@ def test_axe_finds_nothing(page: Page, play: Stage) -> None:
     play.play("repo2docker-ok.jsonl")
     expect(phase(page)).to_have_text("Building")
     page.locator("summary").click()
-    expect(page.get_by_role("region", name="Log", exact=True)).to_be_visible()
+    expect(log_region(page)).to_be_visible()
     for width in (360, 1280):
         page.set_viewport_size({"width": width, "height": 900})
         axe.check_all_colors(page)
@@ -85,7 +85,7 @@ def test_at_200_percent_nothing_is_cut_off(page: Page, play: Stage) -> None:
     open_launch(page, play)
     play_ready(page, play)
     page.locator("summary").click()
-    expect(page.get_by_role("region", name="Log", exact=True)).to_be_visible()
+    expect(log_region(page)).to_be_visible()
     wide = page.evaluate(
         "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )

@@ -368,17 +368,17 @@ def test_our_page_leads_to_the_login_and_to_ones_own_server(
         log_in(page, f"{binder.url}v2/fake/a/b?urlpath=lab", "ann")
         # The browser came from the Hub, which for it is the same site.
         page.get_by_role("button", name="Launch").click()
-        page.get_by_role("link", name="Open").wait_for(timeout=90_000)
-        href = str(page.get_by_role("link", name="Open").get_attribute("href"))
+        page.get_by_role("link", name="Open the server").wait_for(timeout=90_000)
+        href = str(page.get_by_role("link", name="Open the server").get_attribute("href"))
         assert href.startswith(f"{binder.hub}user/ann/")
         # A reload goes on with this launch; it starts no other.
         page.reload()
-        page.get_by_role("link", name="Open").wait_for()
+        page.get_by_role("link", name="Open the server").wait_for()
         assert binder.calls() == ["submit", "stream_logs"]
         launch = page.url.partition("#launch=")[2]
         page.get_by_role("link", name="Your launches").click()
         page.get_by_role("link", name="fake/repo").click()
-        page.get_by_role("link", name="Open").wait_for()
+        page.get_by_role("link", name="Open the server").wait_for()
         assert problems == []
 
         page = bob.new_page()
@@ -386,7 +386,7 @@ def test_our_page_leads_to_the_login_and_to_ones_own_server(
         page.get_by_text("There are none").wait_for()
         page.goto(f"{binder.url}v2/fake/a/b#launch={launch}")
         page.get_by_role("heading", name="This launch has expired").wait_for()
-        assert page.get_by_role("link", name="Open").count() == 0
+        assert page.get_by_role("link", name="Open the server").count() == 0
         ann.close()
         bob.close()
         assert set(binder.api("GET", "users/ann")["servers"]) == {""}

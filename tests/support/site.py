@@ -36,7 +36,8 @@ class Site:
         self.html = (
             '<!doctype html><html lang="en"><link rel="icon" href="data:,">'
             f'<script type="module" src="{scripts}/static/binder-progress.js"></script>\n'
-            f'<binder-progress server="{hub}" spec="{spec}" {attributes}></binder-progress>'
+            f'<binder-progress server="{hub}" spec="{spec}" {attributes}>'
+            f'<a href="{hub}/v2/{spec}">Launch {spec}</a></binder-progress>'
         )
 
 

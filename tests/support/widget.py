@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -20,6 +21,11 @@ def open_launch(page: Page, play: Stage, query: str = "") -> None:
 
 def percent(page: Page) -> Locator:
     return page.locator("[part=percent]")
+
+
+def log_region(page: Page) -> Locator:
+    """The lines of the log. Other regions have names that begin with the same word."""
+    return page.get_by_role("region", name=re.compile(r"^Log(:|$)"))
 
 
 def phase(page: Page) -> Locator:

@@ -503,12 +503,14 @@ async def test_the_snippets_launch_the_repository(api: Api, repo: str, ref: str,
     assert {spec, "lab/tree/ü&b.ipynb"} <= attribute_values(launched)
     # In Markdown, a bracket would end the URL.
     assert not re.search(r"[()\s]", made.link)
-    [(_, script), (_, element)] = Page(made.embed.encode()).tags
+    [(_, script), (_, element), (_, fallback)] = Page(made.embed.encode()).tags
     assert script["src"] == f"{api.url}/static/binder-progress.js"
     assert element["server"] == f"{api.url}/"
     assert (element["spec"], element["urlpath"]) == (spec, "lab/tree/ü&b.ipynb")
+    assert fallback == {"href": made.link}
+    assert made.embed.endswith(f">Launch {spec}</a></binder-progress>")
     assert len(made.embed.splitlines()) == 2
-    [(_, plain), same] = Page(made.classic.encode()).tags
+    [(_, plain), same, _] = Page(made.classic.encode()).tags
     assert plain == {"src": f"{api.url}/static/binder-progress.classic.js"}
     assert same[1] == element
 

@@ -53,6 +53,9 @@ export class LaunchSource extends EventTarget {
     element.setAttribute("server", build.server);
     element.setAttribute("spec", build.spec);
     element.setAttribute("autostart", "");
+    element.setAttribute("variant", "page");
+    // thebe forgets its launches, too.
+    element.setAttribute("memory", "none");
     element.addEventListener("phasechange", ({ detail }) => this.#phase(detail.phase));
     element.addEventListener("ready", ({ detail }) => this.#ready(detail.url));
     this.#element = element;

@@ -1,55 +1,47 @@
 // @vitest-environment happy-dom
-import { beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import { Bar } from "./bar";
 
-let fill: HTMLElement;
-let ribs: HTMLElement;
+const parts: Record<string, HTMLElement> = {};
+const updatePlaybackRate = vi.fn();
 let bar: Bar;
 
 beforeEach(() => {
-  fill = document.createElement("div");
-  ribs = document.createElement("div");
-  bar = new Bar((id) => ({ fill, ribs })[id]);
+  for (const id of ["clip", "fill", "ribs"]) parts[id] = document.createElement("div");
+  parts.ribs!.getAnimations = () => [{ updatePlaybackRate } as unknown as Animation];
+  updatePlaybackRate.mockReset();
+  bar = new Bar((id) => parts[id]);
 });
 
-function drawn(): number {
-  return 100 - Number(/inset\(0 ([\d.]+)%/.exec(fill.style.clipPath)![1]);
-}
-
-/** The movement of the ribs in each frame, in pixels to the left. */
-function ribbing(percent: number, frames = 3): number[] {
-  bar.set(percent);
-  const at: number[] = [];
-  for (let frame = 0; frame <= frames; frame += 1) {
-    bar.frame(frame * 16, percent, true);
-    at.push(-Number(/translateX\((-?[\d.]+)px/.exec(ribs.style.transform)![1]));
-  }
-  return at.slice(1).map((x, index) => x - at[index]!);
-}
-
-test("follows a jump quickly, and arrives", () => {
-  bar.frame(0, 0, false);
-  let frames = 0;
-  while (bar.frame((frames += 1) * 16, 50, false)) expect(drawn()).toBeLessThanOrEqual(50);
-  expect(drawn()).toBe(50);
-  expect(frames * 16).toBeLessThan(2000);
+test("what is filled is moved into the bar, and its content stays in place", () => {
+  bar.set(42.5);
+  expect(parts.clip!.style.transform).toBe("translateX(-57.500%)");
+  expect(parts.fill!.style.transform).toBe("translateX(57.500%)");
+  expect(parts.clip!.style.transition).toBe("");
 });
 
-test("shows the current progress in a tab that was hidden for a long time", () => {
-  bar.frame(0, 0, false);
-  bar.frame(60_000, 80, false);
-  expect(drawn()).toBeGreaterThan(79);
+test("a new launch starts at 0 at once", () => {
+  bar.set(80);
+  const transitions: string[] = [];
+  parts.clip!.getBoundingClientRect = () => {
+    transitions.push(parts.clip!.style.transition);
+    return new DOMRect();
+  };
+  bar.set(0);
+  expect(transitions).toEqual(["none"]);
+  expect(parts.clip!.style.transition).toBe("");
+  bar.set(10);
+  expect(transitions).toHaveLength(1);
 });
 
-test("the ribs move backward and slow down", () => {
-  const speeds = [0, 50, 99].map((percent) => ribbing(percent).at(-1)!);
-  expect(speeds[2]).toBeGreaterThan(0);
-  expect(speeds[1]).toBeGreaterThan(speeds[2]! * 2);
-  expect(speeds[0]).toBeGreaterThan(speeds[1]!);
+test("the ribs slow down", () => {
+  for (const percent of [0, 50, 100]) bar.set(percent);
+  const rates = updatePlaybackRate.mock.calls.map(([rate]) => rate as number);
+  expect(rates[0]).toBe(1);
+  expect(rates[1]).toBeLessThan(0.6);
+  expect(rates[2]).toBe(1 / 8);
 });
 
-test("the ribs stand still if the connection is lost", () => {
-  bar.frame(0, 10, false);
-  bar.frame(16, 10, false);
-  expect(ribs.style.transform).toBe("");
+test("before there is a bar, nothing is drawn", () => {
+  expect(() => new Bar(() => null).set(10)).not.toThrow();
 });

@@ -1,88 +1,6 @@
 // @vitest-environment happy-dom
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import "./define";
-import type { BinderProgressElement } from "./element";
-import { StreamedResponse } from "../../testing/streamed-response";
-
-const fetched = vi.fn<typeof fetch>();
-const sources: StreamedResponse[] = [];
-const base = new URL("/b/", location.href).href;
-let element: BinderProgressElement;
-let told: [string, unknown][] = [];
-
-/** Wait for responses, parts and the next drawing. */
-async function pass(milliseconds = 100): Promise<void> {
-  // Imports and streams do not depend on timers.
-  for (const part of PARTS) await part();
-  await new Promise((resolve) => setImmediate(resolve));
-  await vi.advanceTimersByTimeAsync(milliseconds);
-}
-
-const PARTS = [() => import("./view"), () => import("./ending"), () => import("../log/log-view")];
-
-/** The element with this id or part name. */
-function get<T extends HTMLElement = HTMLElement>(name: string): T {
-  return element.shadowRoot!.querySelector<T>(`#${name}, [part~="${name}"]`)!;
-}
-
-function text(name: string): string | undefined {
-  return get(name)?.textContent?.trim();
-}
-
-async function put(attributes: Record<string, string> = {}): Promise<StreamedResponse> {
-  element = document.createElement("binder-progress");
-  const all = { server: "/b", spec: "gh/a/b/HEAD", autostart: "", ...attributes };
-  for (const [name, value] of Object.entries(all)) element.setAttribute(name, value);
-  for (const type of ["started", "phasechange", "ready", "failed"]) {
-    // On the document: the events bubble, and cross shadow boundaries.
-    document.addEventListener(type, note);
-  }
-  document.body.append(element);
-  await pass();
-  return sources.at(-1)!;
-}
-
-function note(event: Event): void {
-  told.push([event.type, (event as CustomEvent).detail]);
-}
-
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: [...TIMERS] });
-  vi.stubGlobal("fetch", fetched);
-  fetched.mockImplementation(async (address, request) => {
-    if (request?.method === "POST") return Response.json({ id: "key" }, { status: 201 });
-    if (!String(address).includes("/events")) return Response.json({ now: Date.now() / 1000 });
-    sources.push(new StreamedResponse(String(address), request?.signal));
-    return sources.at(-1)!.response;
-  });
-});
-afterEach(() => {
-  document.body.replaceChildren();
-  vi.useRealTimers();
-  vi.unstubAllGlobals();
-  sources.length = 0;
-  told = [];
-  fetched.mockReset();
-});
-
-const TIMERS = [
-  "setTimeout",
-  "clearTimeout",
-  "setInterval",
-  "clearInterval",
-  "Date",
-  "requestAnimationFrame",
-] as const;
-
-/** The methods of all requests, except for streams. */
-function methods(): (string | undefined)[] {
-  const calls = fetched.mock.calls.filter(([address]) => !String(address).includes("/events"));
-  return calls.map(([, request]) => request?.method);
-}
-
-function posts(): number {
-  return methods().filter((method) => method === "POST").length;
-}
+import { expect, test, vi } from "vitest";
+import { base, element, fetched, get, methods, pass, posts, put, sources, text, told, use } from "../../testing/element-page";
 
 test("autostart starts one launch", async () => {
   const source = await put();
@@ -121,7 +39,7 @@ test.each([
 });
 
 test("without autostart, there is a button", async () => {
-  element = document.createElement("binder-progress");
+  use(document.createElement("binder-progress"));
   element.spec = "gh/a/b/HEAD";
   document.body.append(element);
   await pass();
@@ -297,7 +215,7 @@ test("does not link to an invalid server address", async () => {
 });
 
 test("failed: shows the reason, the log and a button to retry", async () => {
-  const source = await put();
+  const source = await put({ variant: "page" });
   source.send({ id: 1, phase: "building", progress: 30, message: "one\n" });
   const advice = "Check its name.";
   const evidence = ["ERROR: no such package"];

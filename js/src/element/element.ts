@@ -8,6 +8,7 @@ import type { Phase } from "../wire/event";
 import { FocusKeeper } from "./focus";
 import { Language } from "../i18n/language";
 import { Lazy } from "./lazy";
+import { Memory } from "./memory";
 import type { Outcome } from "../session/outcome";
 import { isOver, LaunchSession, type LaunchSource, type Mode, now } from "../session/session";
 import type { ViewState } from "./view-state";
@@ -47,6 +48,8 @@ export class BinderProgressElement extends LitElement {
     urlpath: {},
     open: {},
     launch: {},
+    memory: {},
+    variant: {},
     autostart: { type: Boolean },
     ask: { type: Boolean },
     tab: { type: Boolean },
@@ -69,6 +72,10 @@ export class BinderProgressElement extends LitElement {
   declare open: "none" | "same-tab" | "new-tab";
   /** The id of the launch: one to resume, or the one that the element has started. */
   declare launch: string;
+  /** Where the id of the launch is remembered for a reload. Any value but `tab` counts as `none`. */
+  declare memory: "tab" | "none";
+  /** How large it is. Any other value counts as `block`. */
+  declare variant: "block" | "compact" | "page";
   /** Start without a click. */
   declare autostart: boolean;
   /** Ask before `autostart` starts a launch, because the user followed a link from another site. */
@@ -82,13 +89,19 @@ export class BinderProgressElement extends LitElement {
     changed: (urgent) => this.#changed(urgent),
     started: (launch) => {
       this.launch = launch;
+      this.#isRemembered = false;
+      this.#remember();
       this.#fire("started", { launch, spec: this.spec });
     },
-    phase: (phase, previous) => this.#fire("phasechange", { phase, previous }),
+    phase: (phase, previous) => {
+      if (phase === "cancelled") this.#memory.value = undefined;
+      this.#fire("phasechange", { phase, previous });
+    },
+    forgotten: () => this.#forgotten(),
     ready: (url) => this.#ready(url),
     failed: (failure) => {
-      const hasLog = this.#session.mode === "failed";
-      if (hasLog) void this.updateComplete.then(() => this.#view.value?.openLog());
+      const opens = this.#session.mode === "failed" && this.variant === "page";
+      if (opens) void this.updateComplete.then(() => this.#view.value?.openLog());
       this.#fire("failed", failure);
     },
   });
@@ -107,12 +120,17 @@ export class BinderProgressElement extends LitElement {
       this.#changed(true);
     },
   );
+  readonly #memory = new Memory();
+  /** Whether the launch was started before the page was loaded. */
+  #isRemembered = false;
+  /** What can be launched, as the session knows it. */
+  #target = "";
   #progress: ProgressDetail | undefined;
   #wasConnected = false;
   #wasRemoved = false;
   #clock: ReturnType<typeof setInterval> | undefined;
   #hasChanges = false;
-  #isAnimating = false;
+  #isDrawing = false;
 
   constructor() {
     super();
@@ -121,6 +139,8 @@ export class BinderProgressElement extends LitElement {
     this.urlpath = "";
     this.open = "none";
     this.launch = "";
+    this.memory = "tab";
+    this.variant = "block";
     this.line = 0;
     this.autostart = false;
     this.ask = false;
@@ -138,8 +158,7 @@ export class BinderProgressElement extends LitElement {
 
   /** Start a launch, unless one is running. */
   async start(): Promise<void> {
-    const { mode } = this.#session;
-    if (mode !== "idle" && !isOver(mode)) return;
+    if (isActive(this.#session.mode)) return;
     this.#configure();
     this.#view.want();
     await this.#session.start();
@@ -190,21 +209,50 @@ export class BinderProgressElement extends LitElement {
 
   #connected(): void {
     const { mode, id } = this.#session;
-    if (this.#wasConnected) {
+    if (!this.#wasConnected) this.#begin();
+    else if (this.#wasRemoved) {
       // It was removed from the page and added again.
-      if (this.#wasRemoved && (mode === "running" || mode === "starting") && id) this.#resume(id);
-    } else if (this.launch) {
-      this.#resume(this.launch);
-    } else if (this.autostart) {
-      if (this.ask) this.#session.ask();
-      else void this.start();
+      this.#configure();
+      if (isActive(mode) && id) this.#resume(id);
     }
     this.#wasConnected = true;
     this.#wasRemoved = false;
   }
 
+  /** Show the launch that the page names or the tab remembers, or start one if that is wanted. */
+  #begin(): void {
+    this.#configure();
+    const known = this.#memory.value;
+    this.#isRemembered = !this.launch && !!known;
+    if (known && this.#isRemembered) {
+      this.launch = known.id;
+      this.#session.urlpath ||= known.urlpath;
+    }
+    if (this.launch) this.#resume(this.launch);
+    else if (this.autostart && this.ask) this.#session.ask();
+    else if (this.autostart) void this.start();
+  }
+
+  /** Remember the launch. A plain BinderHub's cannot be resumed. */
+  #remember(opened = false): void {
+    const { id, urlpath } = this.#session;
+    this.#memory.value = id ? { id, urlpath, opened } : undefined;
+  }
+
+  /** The server has no such launch. Nobody asked for it if it was only remembered. */
+  #forgotten(): boolean {
+    this.#memory.value = undefined;
+    if (!this.#isRemembered) return false;
+    this.launch = "";
+    this.#session.clear();
+    this.#begin();
+    return true;
+  }
+
   #removed(): void {
     this.#wasRemoved = true;
+    this.#target = "";
+    this.#memory.release();
     this.#session.leave();
     clearInterval(this.#clock);
     this.#clock = undefined;
@@ -212,15 +260,23 @@ export class BinderProgressElement extends LitElement {
   }
 
   #resume(id: string): void {
-    this.#configure();
     this.#view.want();
     this.#session.resume(id);
   }
 
+  /** What can be launched, in one text. */
+  get #wanted(): string {
+    return `${(this.server || this.hub) ?? ""} ${this.spec ?? ""}`;
+  }
+
+  /** Tell the session what to launch, unless it is a launch that it has begun. */
   #configure(): void {
+    this.#session.urlpath = this.urlpath ?? "";
+    if (this.#target === this.#wanted) return;
+    this.#target = this.#wanted;
     this.#session.server = (this.server || this.hub) ?? "";
     this.#session.spec = this.spec ?? "";
-    this.#session.urlpath = this.urlpath ?? "";
+    if (this.memory === "tab") this.#memory.choose(this.#session.server, this.spec);
   }
 
   /** Wait for the language: English texts must not appear for a moment. */
@@ -231,8 +287,16 @@ export class BinderProgressElement extends LitElement {
 
   protected override willUpdate(changed: PropertyValues<this>): void {
     if (changed.has("line") && this.line) this.#changed(false);
-    if (!this.#wasConnected || !changed.has("launch")) return;
-    if (this.launch && this.launch !== this.#session.id) this.#resume(this.launch);
+    if (!this.#wasConnected || this.#wasRemoved) return;
+    if (this.#target !== this.#wanted && !this.#session.source) {
+      // Another repository. The launch of the last one goes on, and the tab remembers it.
+      this.#session.clear();
+      if (!changed.has("launch")) this.launch = "";
+      this.#begin();
+    } else if (changed.has("launch") && this.launch && this.launch !== this.#session.id) {
+      this.#configure();
+      this.#resume(this.launch);
+    }
   }
 
   protected override render(): unknown {
@@ -240,11 +304,14 @@ export class BinderProgressElement extends LitElement {
     const { words } = this.#language;
     const shown = isOver(mode) ? outcome : undefined;
     const view = mode === "idle" ? undefined : this.#view.value;
+    const { variant } = this;
     const frame = {
       mode,
+      variant: variant === "compact" || variant === "page" ? variant : "block",
       lost,
       notice: notice ? words.localize(notice) : lost ? (view?.state.lost ?? words.say("lost")) : "",
-      again: shown ? words.say(shown.again) : "",
+      again: shown ? words.say(shown.again) : this.#offersAgain ? words.say("launch.again") : "",
+      waits: this.#waits,
       live: this.#live(shown),
       spec: this.spec,
       start: () => void this.start(),
@@ -252,10 +319,21 @@ export class BinderProgressElement extends LitElement {
     return template(frame, { ...view?.parts(), ...this.#endingParts(shown) }, words);
   }
 
+  /** Whether a new attempt would be refused now. */
+  get #waits(): boolean {
+    return (this.#session.outcome?.retryAt ?? 0) > Date.now();
+  }
+
+  /** Whether to offer another launch beside a server that may not be there any more. */
+  get #offersAgain(): boolean {
+    return this.#isRemembered && this.#session.mode === "ready";
+  }
+
   /** Announce the end once, in full: when the part is loaded that shows it. */
   #live(outcome: Outcome | undefined): string {
     const { words } = this.#language;
     if (!outcome) return this.#view.value?.state.live ?? "";
+    if (outcome.retryAt && !this.#waits) return words.say("retry");
     if (this.#ending.failed) return words.localize(outcome.message);
     return this.#ending.value?.spokenOutcome(outcome, words) ?? "";
   }
@@ -280,6 +358,9 @@ export class BinderProgressElement extends LitElement {
   #ready(url: string): void {
     this.#fire("ready", { url, launch: this.#session.id });
     this.#view.value?.notifyReady();
+    const { id, opened } = this.#memory.value ?? {};
+    if (opened && id === this.#session.id) return;
+    if (this.open === "new-tab" || this.open === "same-tab") this.#remember(true);
     // The browser may block a new tab without a click. The link remains.
     if (this.open === "new-tab") window.open(url, "_blank", "noopener");
     if (this.open !== "same-tab") return;
@@ -293,10 +374,22 @@ export class BinderProgressElement extends LitElement {
     // Not in the next frame: a page in the background has no frames.
     if (urgent) this.#tick();
     if (!this.isConnected) return;
-    this.#clock ??= setInterval(() => this.#tick(), 1000);
-    if (this.#isAnimating) return;
-    this.#isAnimating = true;
-    requestAnimationFrame((time) => this.#frame(time));
+    this.#clock ??= setInterval(() => {
+      this.#tick();
+      this.#draw();
+    }, 1000);
+    this.#draw();
+  }
+
+  /** Draw the bar and the log in the next frame. */
+  #draw(): void {
+    if (this.#isDrawing) return;
+    this.#isDrawing = true;
+    requestAnimationFrame(() => {
+      this.#isDrawing = false;
+      if (this.#hasChanges) this.#tick();
+      this.#view.value?.frame(now());
+    });
   }
 
   /** Update texts and numbers: after events, and once a second. */
@@ -307,7 +400,7 @@ export class BinderProgressElement extends LitElement {
     this.requestUpdate();
     const shown = this.#view.value?.tick(now());
     if (shown) this.#fireProgress(shown);
-    if (!isActive(mode)) {
+    if (!isActive(mode) && !this.#waits) {
       clearInterval(this.#clock);
       this.#clock = undefined;
     }
@@ -320,14 +413,6 @@ export class BinderProgressElement extends LitElement {
     const [elapsed, left] = [model.elapsed(now()), model.left(now())];
     this.#progress = { phase: this.phase, label, step, percent, elapsed, left };
     this.#fire("progress", this.#progress);
-  }
-
-  /** Draw the bar and the log, once a frame, until the launch has ended and the bar stands still. */
-  #frame(time: number): void {
-    if (this.#hasChanges) this.#tick();
-    const isGliding = this.#view.value?.frame(time, now()) === true;
-    this.#isAnimating = this.isConnected && (isActive(this.#session.mode) || isGliding);
-    if (this.#isAnimating) requestAnimationFrame((next) => this.#frame(next));
   }
 
   #viewHost(): ViewHost {

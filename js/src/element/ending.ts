@@ -50,7 +50,7 @@ export function ending(
   return {
     outcome: outcome ? outcomeSection(outcome, session, words, showLine) : nothing,
     remedy: outcome && !problem ? remedies(outcome, session, words) : nothing,
-    waterfall: hasEnded && transcript ? waterfall(transcript, mode === "ready", session.launchUrl, words) : nothing,
+    waterfall: hasEnded && transcript ? waterfall(transcript, mode === "ready", session, words) : nothing,
   };
 }
 
@@ -77,12 +77,13 @@ function outcomeSection(
     }
     ${original ? html`<p class="original" lang="en" dir="ltr">${original}</p>` : nothing}
     ${advice ? html`<p class="advice" part="advice" dir="auto">${advice}</p>` : nothing}
+    ${countdown(outcome, words)}
     ${event?.problem ? html`<p part="trying">${words.say("problem.trying")}</p>` : nothing}
     ${evidence.length ? evidenceList(evidence, session, words, showLine) : nothing}
     ${where ? html`<p class="where" part="where" dir="auto">${where}</p>` : nothing}
     ${
       log
-        ? html`<p><a part="log-link" href=${log} target="_blank" rel="noopener">${words.say("log.link.hint")}</a></p>`
+        ? html`<p><a part="log-link" href=${log} target="_blank" rel="noopener" aria-label=${words.named(words.say("log.link.hint"), session.spec)}>${words.say("log.link.hint")}</a></p>`
         : nothing
     }
   </section>`;
@@ -109,7 +110,7 @@ function evidenceList(
     part="evidence"
     dir="ltr"
     tabindex="0"
-    aria-label=${words.say("evidence")}
+    aria-label=${words.named(words.say("evidence"), session.spec)}
   >${evidence.map((text, index) => {
     const line = (lines[index] ?? -1) + 1;
     return html`<li>${
@@ -140,29 +141,48 @@ function remedies(outcome: Outcome, session: LaunchSession, words: Words): Templ
   const { event } = outcome;
   const remedy = remedyOf(outcome, session);
   const isReport = remedy.kind === "report";
-  return html`${remedyLink(remedy, event, words)}${
+  return html`${remedyLink(remedy, event, session.spec, words)}${
     isReport || event?.fault === "server"
       ? html`<button
           class="button ${isReport ? "primary" : ""}"
           part="button report"
           type="button"
+          aria-label=${words.named(words.say("report"), session.spec)}
           @click=${(click: Event) => void copyReport(click, outcome, session.spec, words)}
         >${words.say("report")}</button>`
       : nothing
   }`;
 }
 
-function remedyLink({ kind, url }: Remedy, event: LaunchEvent | undefined, words: Words): unknown {
+function remedyLink(
+  { kind, url }: Remedy,
+  event: LaunchEvent | undefined,
+  spec: string,
+  words: Words,
+): unknown {
+  if (kind === "elsewhere") {
+    const label = words.say("elsewhere", { host: new URL(url).host });
+    return html`<a class="button primary" part="button elsewhere" href=${url} target="_blank" rel="noopener" aria-label=${words.named(label, spec)}>${label}</a>`;
+  }
   if (kind === "edit") {
     const label = words.say("edit", { file: event?.file ?? "" });
-    return html`<a class="button primary" part="button edit" href=${url} target="_blank" rel="noopener">${label}</a>`;
+    return html`<a class="button primary" part="button edit" href=${url} target="_blank" rel="noopener" aria-label=${words.named(label, spec)}>${label}</a>`;
   }
   if (kind === "repository") {
     const label = words.say("open.repository");
-    return html`<a class="button primary" part="button repository" href=${url} target="_blank" rel="noopener">${label}</a>`;
+    return html`<a class="button primary" part="button repository" href=${url} target="_blank" rel="noopener" aria-label=${words.named(label, spec)}>${label}</a>`;
   }
   if (kind !== "address") return nothing;
-  return html`<a class="button primary" part="button address" href=${url}>${words.say("edit.address")}</a>`;
+  const label = words.say("edit.address");
+  return html`<a class="button primary" part="button address" href=${url} aria-label=${words.named(label, spec)}>${label}</a>`;
+}
+
+/** For how long a new attempt would be refused. Drawn once a second. */
+function countdown({ retryAt = 0 }: Outcome, words: Words): TemplateResult | typeof nothing {
+  const seconds = Math.ceil((retryAt - Date.now()) / 1000);
+  if (seconds <= 0) return nothing;
+  const time = duration(words, seconds);
+  return html`<p class="advice" part="retry-in">${words.say("retry.in", { time })}</p>`;
 }
 
 /** What keeps a server from starting, while the Hub still tries. */
@@ -186,11 +206,11 @@ async function copyReport(
   button.textContent = words.say(copied ? "log.copied" : "log.copy.failed");
 }
 
-/** @param launchUrl - the launch's address; empty on a plain BinderHub */
 function waterfall(
   { timeline }: LaunchTranscript,
   isReady: boolean,
-  launchUrl: string,
+  // The address is empty on a plain BinderHub.
+  { launchUrl, spec }: LaunchSession,
   words: Words,
 ): TemplateResult | typeof nothing {
   const { rows, total } = waterfallRows(timeline);
@@ -227,7 +247,7 @@ function waterfall(
     ${
       launchUrl &&
       html`<p class="trace" part="trace">
-        <a href="${launchUrl}/trace?format=chrome" download target="_blank" rel="noopener">${words.say("waterfall.trace")}</a>
+        <a href="${launchUrl}/trace?format=chrome" download target="_blank" rel="noopener" aria-label=${words.named(words.say("waterfall.trace"), spec)}>${words.say("waterfall.trace")}</a>
         ${words.say("waterfall.trace.hint")}
       </p>`
     }

@@ -5,6 +5,7 @@ import { html, nothing, type TemplateResult } from "lit";
 import more from "../i18n/catalogs/more/en.json";
 import { phaseLabel, SHOWN_PHASES, type ShownPhase } from "../session/phases";
 import styles from "./running.css?inline";
+import variants from "./variants.css?inline";
 // For the session, which needs it when the server is ready.
 import "./jupyter-server-url";
 import type { EarlierLog } from "../session/build-log";
@@ -16,7 +17,7 @@ addEnglish(more);
 
 /** The styles of these parts. */
 export const sheet = new CSSStyleSheet();
-sheet.replaceSync(styles);
+sheet.replaceSync(styles + variants);
 
 /** What the buttons do, and the log when it is opened or closed. */
 export interface Actions {
@@ -28,13 +29,13 @@ export interface Actions {
 
 /** The progress: phase, step, percentage, bar, times and the row of phases. */
 export function panel(state: ViewState, words: Words): TemplateResult {
-  const { percent } = state;
+  const { percent, spec } = state;
   return html`<section
     id="panel"
     class="panel"
     part="panel"
     tabindex="-1"
-    aria-label=${words.say("panel")}
+    aria-label=${words.named(words.say("panel"), spec)}
   >
     <div class="headline">
       <p class="phase" part="phase">${state.label}</p>
@@ -48,12 +49,12 @@ export function panel(state: ViewState, words: Words): TemplateResult {
       class="bar"
       part="bar"
       role="progressbar"
-      aria-label=${words.say("bar.label")}
+      aria-label=${words.named(words.say("bar.label"), spec)}
       aria-valuemin="0"
       aria-valuemax="100"
       aria-valuenow=${percent ?? nothing}
       aria-valuetext=${state.valueText}
-    ><div id="fill" class="fill" part="fill"><div id="ribs" class="ribs"></div></div></div>
+    ><div id="clip" class="clip"><div id="fill" class="fill" part="fill"><div id="ribs" class="ribs"></div></div></div></div>
     <p class="times" part="times">
       <span part="elapsed">${state.elapsed}</span>
       <span class="left" part="left">${state.left}</span>
@@ -64,13 +65,13 @@ export function panel(state: ViewState, words: Words): TemplateResult {
 }
 
 /** The row of phases. Which a launch can have is known from its first event; before, they are hidden. */
-function phaseRow({ label, phases }: ViewState, words: Words): TemplateResult {
+function phaseRow({ label, phases, spec }: ViewState, words: Words): TemplateResult {
   const isKnown = Object.keys(phases).length > 0;
   const shown: readonly ShownPhase[] = SHOWN_PHASES.filter((phase) => phase in phases || !isKnown);
   return html`<ol
     class="steps"
     part="steps"
-    aria-label=${words.say("phases")}
+    aria-label=${words.named(words.say("phases"), spec)}
     data-known=${isKnown}
   >${shown.map((phase) => {
     const state = phases[phase] ?? "upcoming";
@@ -94,14 +95,14 @@ export function buttons(
   actions: Actions,
   earlier?: EarlierLog,
 ): TemplateResult {
-  const { mode } = state;
+  const { mode, spec } = state;
   return html`<a
       id="open"
       class="button primary open"
       part="button open"
       target="_blank"
       rel="noopener"
-      aria-label=${words.say("open.new-tab")}
+      aria-label=${words.named(words.say("open.new-tab"), spec)}
       href=${state.url || nothing}
       ?hidden=${mode !== "ready"}
     >${words.say("open")}</a>
@@ -110,6 +111,7 @@ export function buttons(
       class="button"
       part="button reconnect"
       type="button"
+      aria-label=${words.named(words.say("lost.retry"), spec)}
       ?hidden=${!state.lost}
       @click=${actions.reconnect}
     >${words.say("lost.retry")}</button>
@@ -118,6 +120,7 @@ export function buttons(
       class="button"
       part="button notify"
       type="button"
+      aria-label=${words.named(words.say("notify"), spec)}
       aria-pressed=${state.notify === true}
       ?hidden=${mode !== "running" || state.notify === undefined}
       @click=${actions.notify}
@@ -127,6 +130,7 @@ export function buttons(
       class="button"
       part="button cancel"
       type="button"
+      aria-label=${words.named(words.say("cancel"), spec)}
       aria-disabled=${state.cancelling}
       ?hidden=${mode !== "running"}
       @click=${actions.cancel}
@@ -138,10 +142,21 @@ export function buttons(
     }`;
 }
 
-/** The log. Its lines are a part that is loaded when the log is opened. */
-export function log(state: ViewState, words: Words, actions: Actions): TemplateResult {
+/**
+ * The log. Its lines are a part that is loaded when the log is opened.
+ *
+ * @param box - the element for the lines, which is filled elsewhere
+ */
+export function log(
+  state: ViewState,
+  words: Words,
+  actions: Actions,
+  box: HTMLElement,
+): TemplateResult {
+  const { lines, spec } = state;
+  const name = words.named(`${words.say("log")} ${lines}`, spec);
   return html`<details id="log" class="log" part="log" @toggle=${actions.logToggled}>
-    <summary part="log-summary">${words.say("log")} <span class="count">${state.lines}</span></summary>
-    <div id="log-view"></div>
+    <summary part="log-summary" aria-label=${name}>${words.say("log")} <span class="count">${lines}</span></summary>
+    ${box}
   </details>`;
 }

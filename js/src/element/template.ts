@@ -8,10 +8,13 @@ import type { Words } from "../i18n/words";
 /** The content that is always there, unlike {@link Parts}. */
 export interface Frame {
   mode: Mode;
+  variant: string;
   lost: boolean;
   notice: string;
   /** The label of the button that starts a new launch; empty if it is hidden. */
   again: string;
+  /** Whether it would be refused now. */
+  waits: boolean;
   /** The announcement for screen readers. */
   live: string;
   /** What can be launched, if nothing has been started. */
@@ -32,9 +35,9 @@ export interface Parts {
 
 /** The shadow tree. It has no `style` attributes, which a strict Content-Security-Policy forbids. */
 export function template(frame: Frame, parts: Parts, words: Words): TemplateResult {
-  const { mode, lost, notice, again, live, spec, start } = frame;
+  const { mode, variant, lost, notice, again, waits, live, spec, start } = frame;
   const isIdle = mode === "idle";
-  return html`<div class="root" part="root" dir=${words.dir} data-mode=${mode} ?data-lost=${lost}>
+  return html`<div class="root" part="root" dir=${words.dir} data-mode=${mode} data-variant=${variant} ?data-lost=${lost}>
     ${parts.panel}
     <p class="notice" part="notice" role="status" ?hidden=${!notice}>${notice}</p>
     ${parts.outcome}
@@ -49,16 +52,18 @@ export function template(frame: Frame, parts: Parts, words: Words): TemplateResu
         @click=${start}
       >${words.say("launch")}</button>
       <bdi class="offered" part="spec" aria-hidden="true" ?hidden=${!isIdle}>${spec}</bdi>
+      ${parts.buttons}
       ${parts.remedy}
       <button
         id="again"
-        class="button primary"
+        class="button ${mode === "ready" ? "" : "primary"}"
         part="button again"
         type="button"
+        aria-label=${words.named(again, spec)}
+        aria-disabled=${waits}
         ?hidden=${!again}
-        @click=${start}
+        @click=${() => waits || start()}
       >${again}</button>
-      ${parts.buttons}
     </div>
     ${parts.waterfall}
     ${parts.log}

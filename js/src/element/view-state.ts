@@ -11,6 +11,7 @@ import type { Words } from "../i18n/words";
 /** All that the element displays, except the bar and the lines of the log. */
 export interface ViewState {
   mode: Mode;
+  spec: string;
   /** The label of the phase. */
   label: string;
   step: string;
@@ -64,6 +65,7 @@ export function viewState(
   const elapsed = event && { time: duration(words, model.elapsed(time)) };
   return {
     mode,
+    spec: session.spec,
     label,
     step,
     percent,

@@ -8,6 +8,9 @@ import { lineHref, lineRange, logName, logSections } from "./log-names";
 import { percentText } from "../i18n/times";
 import { Lazy } from "./lazy";
 import { Notifier } from "./notify";
+// For the session: it may be offline when it needs them.
+import "../session/explain";
+import "../wire/watch";
 import { LaunchTranscript } from "../session/transcript";
 import { buttons, log, panel, sheet } from "./running";
 import { buildLogUrl, type EarlierLog, earlierLog } from "../session/build-log";
@@ -42,7 +45,6 @@ export class LaunchView {
   state: ViewState;
 
   readonly #host: ViewHost;
-  readonly #reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
   readonly #bar: Bar;
   readonly #announcer = new Announcer();
   /** The log of the build of a launch that is ready, as far as the server was asked. */
@@ -50,6 +52,8 @@ export class LaunchView {
   /** When the connection was lost, or the storage, in seconds since 1970. */
   #lostAt: number | undefined;
   readonly #notifier: Notifier;
+  /** For the lines of the log. It outlives what is drawn around it. */
+  readonly #logBox = Object.assign(document.createElement("div"), { id: "log-view" });
   readonly #tab = new Lazy(
     async () => new (await import("./tab")).Tab(),
     () => this.#host.changed(),
@@ -58,8 +62,9 @@ export class LaunchView {
     async () => {
       const { LogView } = await import("../log/log-view");
       const { session, shadow } = this.#host;
-      return new LogView(this.#part("log-view")!, shadow, {
+      return new LogView(this.#logBox, shadow, {
         words: this.#host.words(),
+        spec: () => session.spec,
         source: () => ({
           text: session.id ? `${session.launchUrl}/log?format=plain` : undefined,
           parts: session.id ? `${session.launchUrl}/log` : "",
@@ -91,6 +96,11 @@ export class LaunchView {
     });
     host.session.remember(() => new LaunchTranscript());
     host.shadow.adoptedStyleSheets.push(sheet);
+    // Nothing moves where nobody sees it.
+    new IntersectionObserver((entries) => {
+      const isUnseen = entries.at(-1)?.isIntersecting === false;
+      host.shadow.querySelector(".root")?.toggleAttribute("data-unseen", isUnseen);
+    }).observe(host.shadow.host);
     this.state = this.tick(now());
   }
 
@@ -104,7 +114,6 @@ export class LaunchView {
     this.#lostAt = session.lost || isWaiting(session) ? (this.#lostAt ?? time) : undefined;
     const state = viewState(session, this.#lostAt ?? time, words, this.#notifier.wanted);
     this.state = { ...state, live: this.#announcer.text(session, state, words, time) };
-    if (this.#reducedMotion.matches) this.#bar.set(this.state.percent ?? 0);
     if (this.#host.showsInTab()) {
       this.#tab.want();
       this.#tab.value?.show(this.state, words);
@@ -116,21 +125,12 @@ export class LaunchView {
     return this.state;
   }
 
-  /**
-   * Draw a frame of the bar and the log.
-   *
-   * @param time - the time of the frame, in milliseconds
-   * @param now - the local time, in seconds since 1970
-   * @returns whether the bar has to move further
-   */
-  frame(time: number, now: number): boolean {
-    const { model, mode, transcript } = this.#host.session;
+  /** Draw the bar and the log, after the parts have been drawn. */
+  frame(now: number): void {
+    const { model, transcript } = this.#host.session;
     if (lineRange(this.#host.line()) && this.#part("log")) this.openLog();
     if (transcript && this.#isLogOpen()) this.#log.value?.show(transcript);
-    // A new launch starts at 0 at once.
-    if (!model.event) this.#bar.set(0);
-    if (this.#reducedMotion.matches) return false;
-    return this.#bar.frame(time, model.at(this.#lostAt ?? now), mode === "running" && !this.#lostAt);
+    this.#bar.set(model.at(this.#lostAt ?? now));
   }
 
   /** The parts to draw. */
@@ -149,7 +149,7 @@ export class LaunchView {
     return {
       panel: hasPanel ? panel(this.state, words) : nothing,
       buttons: buttons(this.state, words, actions, this.#earlier?.log),
-      log: log(this.state, words, actions),
+      log: log(this.state, words, actions, this.#logBox),
     };
   }
 

@@ -56,3 +56,13 @@ test("values are isolated in right-to-left text", () => {
   const arabic = new Words("ar", { "launch.of": "تشغيل {spec}" });
   expect(arabic.say("launch.of", { spec: "gh/a/b" })).toBe("تشغيل \u2068gh/a/b\u2069");
 });
+
+test.each([
+  ["gh/user/repo/HEAD", "Cancel: gh/user/repo/HEAD"],
+  ["git/https%3A%2F%2Fexample.org%2Fgroup%2Frepo.git/HEAD", "Cancel: group/repo.git/HEAD"],
+  ["git/https%3A%2F%2Fexample.org%2Frepo/a/b", "Cancel: example.org/repo/a/b"],
+  ["zenodo/10.5281/zenodo.3242074", "Cancel: zenodo/10.5281/zenodo.3242074"],
+  ["", "Cancel"],
+])("names a control of %s", (spec, name) => {
+  expect(new Words().named("Cancel", spec)).toBe(name);
+});

@@ -74,6 +74,13 @@ export class Words {
     });
   }
 
+  /** Return the accessible name of a control: a page may have several elements. */
+  named(what: string, spec: string): string {
+    // Of a repository that is named by its whole address, the end says enough.
+    const short = spec.replace(/^\w+\/.*%2F([^/]+)%2F([^/]+)\//i, "$1/$2/");
+    return spec ? this.say("named", { what, spec: short }) : what;
+  }
+
   /** Return the English text, as servers send it. */
   english(key: string): string {
     return english[key] ?? "";

@@ -34,6 +34,8 @@ const CLOCK = new Intl.DateTimeFormat("en", { hourCycle: "h23", hour: "2-digit",
 /** Options of {@link LogView}. */
 export interface LogViewOptions {
   words: Words;
+  /** What was launched. */
+  spec(): string;
   /** The complete log: its address as plain text, under which it is kept, and of its parts. */
   source(): { text?: string | undefined; permanent?: string | undefined; parts?: string };
   /** The name of the downloaded file. */
@@ -225,11 +227,12 @@ export class LogView {
       status: this.#status,
       statusHidden: this.#statusHidden,
     };
-    const drawn = JSON.stringify(state);
+    const label = this.#words.named(this.#words.say("log"), this.#options.spec());
+    const drawn = JSON.stringify([label, state]);
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
     this.#host.classList.toggle("wraps", state.wraps);
-    this.#rows.box.setAttribute("aria-label", this.#words.say("log"));
+    this.#rows.box.setAttribute("aria-label", label);
     render(logTemplate(state, this.#words, this.#actions, this.#rows.box), this.#host);
   }
 

@@ -18,6 +18,10 @@ class Card {
    */
   readonly #key: string;
   #panel: HTMLElement | undefined;
+  /** Whether a launch is running. */
+  #isRunning = false;
+  /** What is shown as its phase. */
+  #label = "";
 
   constructor(card: HTMLElement) {
     this.#card = card;
@@ -70,6 +74,7 @@ class Card {
     const { spec = "", urlpath = "" } = this.#card.dataset;
     const { content } = document.querySelector<HTMLTemplateElement>("#run")!;
     const panel = document.importNode(content, true).firstElementChild as HTMLElement;
+    this.#isRunning = true;
     const title = this.#card.querySelector("h3")!.id;
     panel.setAttribute("aria-labelledby", title);
     const element = panel.querySelector("binder-progress")!;
@@ -80,17 +85,22 @@ class Card {
       this.#linkTo(panel, launch);
     }
     element.addEventListener("started", ({ detail }) => {
-      // The panel was closed meanwhile.
-      if (this.#panel !== panel) return;
+      this.#isRunning = true;
       storage?.setItem(this.#key, detail.launch);
       this.#linkTo(panel, detail.launch);
     });
     const close = part<HTMLButtonElement>(panel, "close");
     close.setAttribute("aria-describedby", title);
     close.addEventListener("click", () => {
-      this.#close();
-      // Cancels a running launch. A server that is ready keeps running.
-      void element.cancel().then(() => panel.remove());
+      if (this.#isRunning) this.#hide(panel, element);
+      else this.#close();
+    });
+    for (const type of ["ready", "failed"] as const) {
+      element.addEventListener(type, () => (this.#isRunning = false));
+    }
+    element.addEventListener("progress", ({ detail }) => (this.#label = detail.label));
+    element.addEventListener("phasechange", ({ detail }) => {
+      if (detail.phase === "cancelled") this.#isRunning = false;
     });
     this.#panel = panel;
     this.#link.hidden = true;
@@ -99,15 +109,53 @@ class Card {
     return element;
   }
 
+  /** Close the panel. A server that is ready keeps running. */
   #close(): void {
     storage?.removeItem(this.#key);
     const { top } = this.#card.getBoundingClientRect();
-    this.#panel!.hidden = true;
+    this.#panel!.remove();
     this.#panel = undefined;
     this.#link.hidden = false;
     this.#card.toggleAttribute("data-open", false);
     this.#stayAt(top);
     this.#link.focus();
+  }
+
+  /** Hide the panel of a running launch, which goes on. The card says how far it is. */
+  #hide(panel: HTMLElement, element: BinderProgressElement): void {
+    const { content } = document.querySelector<HTMLTemplateElement>("#behind")!;
+    const behind = document.importNode(content, true).firstElementChild as HTMLElement;
+    const state = part(behind, "state");
+    const say = (mode: "running" | "ready" | "failed") => {
+      const text = state.dataset[mode]!.replace("{phase}", this.#label);
+      // Screen readers announce each change.
+      if (state.textContent !== text) state.textContent = text;
+    };
+    const goesOn = () => this.#isRunning && say("running");
+    const stop = new AbortController();
+    element.addEventListener("progress", goesOn, stop);
+    element.addEventListener("failed", () => say("failed"), stop);
+    element.addEventListener("ready", () => say("ready"), stop);
+    const show = part<HTMLButtonElement>(behind, "show");
+    show.setAttribute("aria-describedby", panel.getAttribute("aria-labelledby")!);
+    show.addEventListener("click", () => {
+      stop.abort();
+      behind.remove();
+      this.#toggle(panel, true);
+      element.focus({ preventScroll: true });
+    });
+    this.#toggle(panel, false);
+    this.#card.append(behind);
+    // After it was added, so that screen readers announce it.
+    goesOn();
+    show.focus();
+  }
+
+  #toggle(panel: HTMLElement, isOpen: boolean): void {
+    const { top } = this.#card.getBoundingClientRect();
+    panel.hidden = !isOpen;
+    this.#card.toggleAttribute("data-open", isOpen);
+    this.#stayAt(top);
   }
 
   /** Keep the card at its place in the window when the layout changes. */

@@ -19,6 +19,8 @@ for (const name of ["launch", "line"]) {
   if (value) element.setAttribute(name, value);
 }
 element.setAttribute("tab", "");
+// The address of this page has the id of the launch.
+element.setAttribute("memory", "none");
 
 // The ticket has been used, and must not stay in an address that may be shared.
 if (location.search.includes("ticket="))

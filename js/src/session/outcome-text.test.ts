@@ -3,10 +3,13 @@ import ja from "../i18n/catalogs/ja.json";
 import more from "../i18n/catalogs/more/en.json";
 import { addEnglish, Words } from "../i18n/words";
 import type { LaunchEvent } from "../wire/event";
-import { GONE, NOT_STARTED, type Outcome, outcomeOf } from "./outcome";
+import { expired } from "./explain";
+import { NOT_STARTED, type Outcome, outcomeOf } from "./outcome";
 import { outcomeText, spokenOutcome } from "./outcome-text";
 
 beforeAll(() => addEnglish(more));
+
+const GONE: Outcome = { ...NOT_STARTED, title: "outcome.gone", ...expired() };
 
 function ended(fields: Partial<LaunchEvent>): Outcome {
   return outcomeOf({ id: 1, phase: "failed", time: 0, elapsed: 0, progress: 0, ...fields } as LaunchEvent);

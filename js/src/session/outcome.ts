@@ -1,9 +1,7 @@
 /**
  * Why a launch has no server, for people and for programs. No DOM.
  */
-import { ApiError } from "../wire/client";
 import type { LaunchEvent } from "../wire/event";
-import { serverUrl, InvalidValueError } from "../wire/server-url";
 import type { LocalizedText, TextKey } from "../i18n/words";
 
 /** What is shown when a launch ends without a server. */
@@ -19,6 +17,10 @@ export interface Outcome {
   event?: LaunchEvent;
   /** The error, if there is no event. */
   error?: unknown;
+  /** The server's own page that can launch, if this page cannot; else empty. */
+  page?: string;
+  /** When a new attempt may succeed, in local milliseconds since 1970. */
+  retryAt?: number;
 }
 
 /** Why there is no server, as the detail of the element's event `failed`. */
@@ -48,15 +50,6 @@ export const ASK: Outcome = {
   again: "launch",
 };
 
-/** The outcome of a launch that the server does not know, or no longer. */
-export const GONE: Outcome = {
-  title: "outcome.gone",
-  message: { key: "gone", text: "The server no longer has any record of it." },
-  advice: { key: "gone.advice", text: "Start a new launch. Anything already built is reused." },
-  evidence: [],
-  again: "launch.new",
-};
-
 /** The outcome of a launch that was cancelled before the server knew of it. */
 export const NOT_STARTED: Outcome = {
   title: "outcome.cancelled",
@@ -81,45 +74,5 @@ export function outcomeOf(event: LaunchEvent): Outcome {
     evidence,
     again: failed ? "retry" : "launch.again",
     event,
-  };
-}
-
-/** The outcome of an error. */
-export function outcomeOfError(
-  title: TextKey,
-  error: unknown,
-  server: string,
-  again: TextKey,
-): Outcome {
-  return { title, message: messageOf(error, server), advice: NOTHING, evidence: [], again, error };
-}
-
-/** Whether a server is on another origin than the page. */
-export function isForeign(server: string): boolean {
-  return new URL(serverUrl(server)).origin !== location.origin;
-}
-
-/** Explain an error. To a page, a request that CORS forbids looks like a lost connection. */
-export function messageOf(error: unknown, server: string): LocalizedText {
-  if (error instanceof InvalidValueError) return error.localized;
-  if (error instanceof ApiError) return { text: error.message };
-  if (error instanceof SyntaxError) {
-    return {
-      key: "unusable.answer",
-      text: "This is neither a binderprogress server nor a BinderHub.",
-    };
-  }
-  if (!isForeign(server)) {
-    return { key: "not-answered", text: "The server did not respond. Are you online?" };
-  }
-  const { host } = new URL(serverUrl(server));
-  const { origin } = location;
-  return {
-    key: "cors",
-    values: { host, origin },
-    text:
-      `${host} did not respond to this page. It may be down, or not allow requests from ${origin}. ` +
-      `Its administrator can allow them with c.Web.allowed_origins (in a BinderHub, with ` +
-      `c.BinderHub.cors_allow_origin).`,
   };
 }

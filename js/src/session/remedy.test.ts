@@ -1,7 +1,7 @@
 import { expect, test, vi } from "vitest";
 import { ApiError } from "../wire/client";
 import type { LaunchEvent } from "../wire/event";
-import { outcomeOf, outcomeOfError } from "./outcome";
+import { NOT_STARTED, outcomeOf } from "./outcome";
 import { remedyOf } from "./remedy";
 import type { LaunchSession } from "./session";
 
@@ -47,7 +47,13 @@ test.each([
   [500, "again"],
 ])("a launch that is refused with %s: %s", (status, kind) => {
   const error = new ApiError("No.", status, "");
-  const outcome = outcomeOfError("outcome.refused", error, "https://hub.example.org/", "retry");
+  const outcome = { ...NOT_STARTED, error };
   const session = { spec: "nonsense", id: "", server: "https://hub.example.org/" } as LaunchSession;
   expect(remedyOf(outcome, session).kind).toBe(kind);
+});
+
+test("a page that cannot launch leads to the server's own", () => {
+  const page = "https://hub.example.org/v2/gh/kim/demo/main";
+  const outcome = { ...NOT_STARTED, error: new TypeError(), page };
+  expect(remedyOf(outcome, {} as LaunchSession)).toEqual({ kind: "elsewhere", url: page });
 });

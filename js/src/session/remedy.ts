@@ -8,11 +8,11 @@ import type { Outcome } from "./outcome";
 import type { LaunchSession } from "./session";
 
 /**
- * What can help: a change of a file in the repository, a look at the repository, another address, a
+ * What can help: the page of another server, a change of a file in the repository, a look at the repository, another address, a
  * report to the administrator, or another attempt.
  */
 export interface Remedy {
-  kind: "edit" | "repository" | "address" | "report" | "again";
+  kind: "elsewhere" | "edit" | "repository" | "address" | "report" | "again";
   /** Where that is; empty for `report` and `again`. */
   url: string;
 }
@@ -20,9 +20,10 @@ export interface Remedy {
 const AGAIN: Remedy = { kind: "again", url: "" };
 
 /** Return what can help after an outcome. */
-export function remedyOf({ event, error }: Outcome, session: LaunchSession): Remedy {
+export function remedyOf({ event, error, page }: Outcome, session: LaunchSession): Remedy {
   const { fault, file = "", line, retry, phase } = event ?? {};
   const { spec } = session;
+  if (page) return { kind: "elsewhere", url: page };
   if (error instanceof ApiError && error.own) {
     if (error.status === 400 || error.status === 404) return addressOf(session);
     if (error.status === 403) return { kind: "report", url: "" };

@@ -1,27 +1,23 @@
 /**
  * One launch at a time: starts or resumes it, watches it and keeps its state. No DOM.
  */
-import { ApiError, cancel, getState, type Started, startLaunch, watch } from "../wire/client";
+import { ApiError, cancel, getState, type Started, startLaunch } from "../wire/client";
 import { isPlainBinderHub } from "../wire/detect";
 import type { LaunchEvent, Phase } from "../wire/event";
-import { serverUrl, InvalidValueError } from "../wire/server-url";
+import { InvalidValueError, isForeign, serverUrl } from "../wire/server-url";
 import type { LocalizedText, TextKey } from "../i18n/words";
-import {
-  ASK,
-  type Failure,
-  GONE,
-  isForeign,
-  messageOf,
-  NOT_STARTED,
-  type Outcome,
-  outcomeOf,
-  outcomeOfError,
-} from "./outcome";
+import { ASK, type Failure, NOT_STARTED, type Outcome, outcomeOf } from "./outcome";
 import { isTerminal, ProgressModel } from "./progress";
 import type { LaunchTranscript } from "./transcript";
 
 /** How many events are kept until the part that reads them is loaded. It may never be. */
 const MAX_EARLY_EVENTS = 100_000;
+
+/** The label of the button that starts a new launch, unless it is a retry. */
+const AGAIN: Partial<Record<TextKey, TextKey>> = {
+  "outcome.gone": "launch.new",
+  "outcome.unusable": "launch.again",
+};
 
 /** What is shown and offered. In `gone`, there is only an {@link Outcome}. */
 export type Mode = "idle" | "starting" | "running" | "ready" | "failed" | "cancelled" | "gone";
@@ -34,6 +30,8 @@ export interface SessionCallbacks {
   phase(phase: Phase, previous: Phase | undefined): void;
   ready(url: string): void;
   failed(failure: Failure): void;
+  /** The server has no such launch. Returns whether that need not be shown. */
+  forgotten(): boolean;
 }
 
 /** What stops a launch that was started elsewhere. */
@@ -132,7 +130,7 @@ export class LaunchSession {
       if (isPlain) await this.#startOnBinderHub(server, attempt);
       else await this.#start(server, attempt);
     } catch (error) {
-      if (attempt === this.#attempt) this.#fail("outcome.refused", error);
+      if (attempt === this.#attempt) await this.#fail("outcome.refused", error);
     }
   }
 
@@ -145,9 +143,9 @@ export class LaunchSession {
     }
     try {
       checkedServer(this.server);
-      this.#watch();
+      void this.#watch();
     } catch (error) {
-      this.#fail("outcome.unshown", error);
+      void this.#fail("outcome.unshown", error);
     }
   }
 
@@ -186,6 +184,13 @@ export class LaunchSession {
     this.#take({ id: id + 1, phase: "cancelled", time, elapsed, progress, reason: "left", message });
   }
 
+  /** Stop watching, and forget the launch. It continues as after {@link LaunchSession.leave}. */
+  clear(): void {
+    this.leave();
+    this.#reset();
+    this.#setMode("idle");
+  }
+
   /** Stop watching. The launch continues. */
   pause(): void {
     this.#attempt += 1;
@@ -213,7 +218,7 @@ export class LaunchSession {
       started = await startLaunch(server, { spec: this.spec });
     } catch (error) {
       // It may be a BinderHub on the page's own site.
-      const isUnknown = error instanceof ApiError && [404, 405].includes(error.status);
+      const isUnknown = error instanceof ApiError && [404, 405, 501].includes(error.status);
       if (!isUnknown || !(await isPlainBinderHub(server))) throw error;
       if (attempt === this.#attempt) await this.#startOnBinderHub(server, attempt);
       return;
@@ -227,7 +232,7 @@ export class LaunchSession {
     this.id = id;
     this.urlpath ||= urlpath;
     this.#callbacks.started(id);
-    this.#watch();
+    await this.#watch();
   }
 
   async #startOnBinderHub(binderhub: string, attempt: number): Promise<void> {
@@ -247,14 +252,23 @@ export class LaunchSession {
         this.#setLost(state !== "open");
         this.#callbacks.changed(true);
       },
-      refused: (error) => this.#fail("outcome.refused", error),
+      refused: (error) => void this.#fail("outcome.refused", error),
     });
     this.#stop = stop;
     this.#cancel = cancel;
   }
 
-  #watch(): void {
+  async #watch(): Promise<void> {
     this.pause();
+    const attempt = this.#attempt;
+    let watch: typeof import("../wire/watch").watch;
+    try {
+      ({ watch } = await import("../wire/watch"));
+    } catch (error) {
+      if (attempt === this.#attempt) await this.#fail("outcome.unshown", error);
+      return;
+    }
+    if (attempt !== this.#attempt) return;
     this.#stop = watch(
       `${this.launchUrl}/events${this.#query}`,
       {
@@ -312,7 +326,14 @@ export class LaunchSession {
     if (!this.lost) this.heard = heard;
     this.#setLost(true);
     // No event has ever arrived: it may be more than the network.
-    if (!this.model.event && isForeign(this.server)) this.notice = messageOf(error, this.server);
+    if (!this.model.event && isForeign(this.server)) void this.#explainLoss(error);
+    this.#callbacks.changed(true);
+  }
+
+  async #explainLoss(error: unknown): Promise<void> {
+    const { unreachable } = await import("./explain");
+    if (!this.lost) return;
+    this.notice = unreachable(error, this.server);
     this.#callbacks.changed(true);
   }
 
@@ -323,20 +344,25 @@ export class LaunchSession {
   }
 
   #refused(error: ApiError): void {
-    if (error.status !== 404 && error.status !== 410) {
-      this.#fail("outcome.unshown", error);
-      return;
-    }
-    this.#end(GONE);
-    this.#failed("gone");
+    const isGone = error.status === 404 || error.status === 410;
+    if (isGone && this.#callbacks.forgotten()) return;
+    void this.#fail(isGone ? "outcome.gone" : "outcome.unshown", error);
   }
 
-  #fail(title: TextKey, error: unknown): void {
-    const isKnown = error instanceof ApiError || error instanceof InvalidValueError;
-    if (!isKnown) console.error(error);
-    this.#end(outcomeOfError(title, error, this.server, "retry"));
-    if (error instanceof ApiError) this.#failed(error.reason || "refused");
-    else this.#failed(isKnown ? "unusable" : "unreachable");
+  /** End without a server, and explain the error. */
+  async #fail(title: TextKey, error: unknown, mode: Mode = "gone"): Promise<void> {
+    this.#stop();
+    const attempt = this.#attempt;
+    if (!(error instanceof ApiError || error instanceof InvalidValueError)) console.error(error);
+    // Offline, the part cannot be loaded.
+    const part = await import("./explain").catch(console.error);
+    const explanation =
+      part && (title === "outcome.gone" ? part.expired() : part.explain(error, this.server, this.spec));
+    const { reason = "unreachable", ...shown } = explanation ?? { message: { key: "not-part" } };
+    const outcome = { ...NOT_STARTED, title, error, again: AGAIN[title] ?? "retry", ...shown };
+    if (attempt !== this.#attempt) return;
+    this.#end(outcome, mode);
+    this.#failed(reason);
   }
 
   #end(outcome: Outcome, mode: Mode = "gone"): void {
@@ -353,8 +379,7 @@ export class LaunchSession {
       this.url = jupyterServerUrl(event, this.urlpath);
     } catch (error) {
       if (attempt !== this.#attempt) return;
-      this.#end(outcomeOfError("outcome.unusable", error, this.server, "launch.again"), "failed");
-      this.#failed("unusable");
+      await this.#fail("outcome.unusable", error, "failed");
       return;
     }
     this.#setLost();

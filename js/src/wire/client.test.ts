@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { ApiError, cancel, getState, readEvent, startLaunch, watch } from "./client";
+import { ApiError, cancel, getState, startLaunch } from "./client";
+import { readEvent, watch } from "./watch";
 import { StreamedResponse } from "../../testing/streamed-response";
 
 const fetched = vi.fn<typeof fetch>();
@@ -89,6 +90,7 @@ test("cancels a launch", async () => {
 
 test("sends the XSRF token to the page's own site only", async () => {
   vi.stubGlobal("location", new URL("https://hub.example/services/b/v2/gh/a/b/HEAD"));
+  vi.stubGlobal("origin", location.origin);
   // The cookie of the longest path comes first.
   vi.stubGlobal("document", { cookie: "theme=dark; _xsrf=own|1; _xsrf=other" });
   fetched.mockImplementation(async () => Response.json({ id: "abc" }));

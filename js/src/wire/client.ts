@@ -1,9 +1,8 @@
 /**
  * A client of the server's API, for pages, the element and Node.js. No DOM, only `fetch`.
  */
-import type { LaunchEvent, Phase } from "./event";
-import { isTerminal } from "../session/progress";
-import { follow, type Reconnectable } from "./reconnect";
+import type { Phase } from "./event";
+import { pageOrigin } from "./server-url";
 
 /** The addresses of a launch. */
 export interface Links {
@@ -55,6 +54,8 @@ export class ApiError extends Error {
     readonly reason: string,
     /** Whether the server itself sent it, and not a proxy whose server is restarting. */
     readonly own = true,
+    /** Seconds after which a retry may succeed; 0 if the server does not say. */
+    readonly retryAfter = 0,
   ) {
     super(message);
   }
@@ -104,102 +105,17 @@ export async function cancel(stateUrl: string): Promise<void> {
   if (!response.ok) throw await refusal(response);
 }
 
-/** What {@link watch} calls. */
-export interface WatchCallbacks {
-  /** Gets each event once and in order. */
-  event(event: LaunchEvent): void;
-  /** The stream has begun. */
-  open?(): void;
-  /**
-   * The connection was lost. It is made again, and no event is missed.
-   *
-   * @param heard - when data last arrived, in milliseconds since 1970
-   */
-  lost?(error: unknown, heard: number): void;
-  /** Gets comments of the stream: "waiting for storage", or nothing if that is over. */
-  note?: (comment: string) => void;
-  /** The server does not know the launch or refuses to show it. No event follows. */
-  refused?(error: ApiError): void;
-  /** The server sent something that is not an event. The stream goes on. */
-  error?(error: Error): void;
-}
-
-/**
- * Watch a launch until its last event. After a lost connection it resumes where it stopped, and
- * never starts a second launch.
- *
- * @param eventsUrl - the launch's `events_url`
- * @param after - the number of the last event already received
- * @returns a function that stops watching
- */
-export function watch(eventsUrl: string, callbacks: WatchCallbacks, after = 0): () => void {
-  const abort = new AbortController();
-  const stop = () => abort.abort();
-  let last = after;
-  const stream: Reconnectable = {
-    async open(signal) {
-      const query = last > 0 ? `${eventsUrl.includes("?") ? "&" : "?"}after=${last}` : "";
-      const response = await fetch(eventsUrl + query, {
-        headers: { Accept: "text/event-stream", ...proof(eventsUrl) },
-        cache: "no-store",
-        signal,
-      });
-      if (!response.ok || !response.body) throw await refusal(response);
-      return response.body;
-    },
-    opened: () => callbacks.open?.(),
-    note: callbacks.note,
-    take(data) {
-      let event: LaunchEvent;
-      try {
-        event = readEvent(data);
-      } catch (error) {
-        callbacks.error?.(error as Error);
-        return false;
-      }
-      if (event.id <= last) return false;
-      last = event.id;
-      if (isTerminal(event)) stop();
-      callbacks.event(event);
-      return true;
-    },
-    lost(error, heard) {
-      const isFinal = error instanceof ApiError && error.final;
-      if (isFinal) callbacks.refused?.(error);
-      else callbacks.lost?.(error, heard);
-      return !isFinal;
-    },
-  };
-  void follow(stream, abort.signal);
-  return stop;
-}
-
-/**
- * Read an event from JSON.
- *
- * Only `id` and `phase` are checked, which everything else depends on. The server checked the rest.
- *
- * @throws Error if it is not an event
- */
-export function readEvent(json: string): LaunchEvent {
-  const event = JSON.parse(json) as Partial<LaunchEvent> | null;
-  if (typeof event?.id !== "number" || typeof event.phase !== "string") {
-    throw new Error("The server sent something that is not an event.");
-  }
-  return event as LaunchEvent;
-}
-
 /**
  * Headers that prove that a request comes from the server's own page. A JupyterHub service and a
  * Jupyter server expect the value of their cookie, which pages at other paths of the site cannot
  * read.
  */
-function proof(url: string): Record<string, string> {
-  // Node.js has no document. Other sites must not get the token.
+export function proof(url: string): Record<string, string> {
+  // Node.js has no document. Other sites must not get the token. A sandboxed frame has no cookies.
   if (typeof document === "undefined") return {};
+  if (new URL(url, location.href).origin !== pageOrigin()) return {};
   const token = /(?:^|; )_xsrf=([^;]*)/.exec(document.cookie)?.[1];
-  const isOwn = new URL(url, location.href).origin === location.origin;
-  return token && isOwn ? { "X-XSRFToken": token } : {};
+  return token ? { "X-XSRFToken": token } : {};
 }
 
 /**
@@ -213,11 +129,13 @@ export async function readJson<T>(response: Response): Promise<T> {
 }
 
 /** Read an error response. A proxy's is HTML, which says nothing. */
-async function refusal(response: Response): Promise<ApiError> {
+export async function refusal(response: Response): Promise<ApiError> {
   const { status } = response;
   type Refusal = { error?: { message?: string; reason?: string } } | null;
   const content = (await response.json().catch(() => null)) as Refusal;
   const { message, reason } = content?.error ?? {};
   const text = message ?? `The server answered with status ${status}.`;
-  return new ApiError(text, status, reason ?? "", !!message);
+  // Proxies may send a date in its place.
+  const retryAfter = Number(response.headers.get("Retry-After")) || 0;
+  return new ApiError(text, status, reason ?? "", !!message, retryAfter);
 }

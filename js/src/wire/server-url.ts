@@ -27,3 +27,13 @@ export function serverUrl(server: string): string {
   if (url?.protocol !== "http:" && url?.protocol !== "https:") return "";
   return `${url.origin}${url.pathname.replace(/\/?$/, "/")}`;
 }
+
+/** The origin of this page, as servers see it: `null` in a sandboxed frame, and for a file. */
+export function pageOrigin(): string {
+  return globalThis.origin;
+}
+
+/** Whether a server is on another origin than the page. */
+export function isForeign(server: string): boolean {
+  return new URL(serverUrl(server)).origin !== pageOrigin();
+}

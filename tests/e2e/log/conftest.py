@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
+from ...support.widget import log_region
 from ...support.wire import KEY, Wire, wire
 
 
@@ -43,6 +44,6 @@ def log(page: Page, launch: Wire, problems: list[str]) -> Iterator[Locator]:
     """The box of the open log; there is nothing to complain of in the end."""
     page.goto(f"{launch.url}#launch={KEY}")
     page.locator("summary").click()
-    expect(page.get_by_role("region", name="Log", exact=True)).to_be_visible()
-    yield page.get_by_role("region", name="Log", exact=True)
+    expect(log_region(page)).to_be_visible()
+    yield log_region(page)
     assert not problems

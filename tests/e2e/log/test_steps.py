@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from ...support import axe
+from ...support.widget import log_region
 from ...support.wire import KEY, Wire
 from .rows import at_end, line, numbered
 
@@ -139,7 +140,7 @@ def test_full_screen_shows_how_far_it_is(launch: Wire, page: Page, api: bool) ->
     shown = page.locator(".log-progress")
     expect(shown).to_contain_text("Building")
     expect(shown).to_contain_text(re.compile(r"\d\d%"))
-    box = page.get_by_role("region", name="Log", exact=True)
+    box = log_region(page)
     expect(line(box, "line 300")).to_be_in_viewport()
     follow = page.get_by_role("button", name="Follow")
     expect(follow).to_have_attribute("aria-pressed", "true")
