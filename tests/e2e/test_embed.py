@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from ..support import axe
 from ..support.replay import Stage, stage
 from ..support.site import Site, other_site
-from ..support.widget import SPEC, log_region, phase
+from ..support.widget import SPEC, embed, log_region, phase, until
 
 pytestmark = pytest.mark.browser
 
@@ -135,3 +135,84 @@ def test_it_counts_down_until_it_may_launch_again(site: Site, context: BrowserCo
         # The server's own clock has not gone on: it refuses, and counts from there.
         retry.click()
         expect(count).to_be_visible()
+
+
+SHIFTS = """() => {
+  const below = document.createElement("p");
+  below.textContent = "What comes next in the page.";
+  document.querySelector("main").append(below);
+  window.shifts = [];
+  new PerformanceObserver((list) => {
+    for (const { value, sources } of list.getEntries()) {
+      const rect = ({ x, y, width, height }) => [x, y, width, height].map(Math.round).join();
+      const moved = ({ node, previousRect, currentRect }) =>
+        `${node?.nodeName ?? "inside"} ${rect(previousRect)} -> ${rect(currentRect)}`;
+      window.shifts.push([value, ...sources.map(moved)]);
+    }
+  }).observe({ type: "layout-shift", buffered: true });
+}"""
+
+# Not with a click, after which browsers excuse what moves.
+START = "document.querySelector('binder-progress').start()"
+
+
+@pytest.mark.parametrize(("variant", "width"), [("block", 360), ("block", 1280), ("compact", 360)])
+def test_nothing_moves_in_the_page(play: Stage, page: Page, variant: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    embed(page, play, f'variant="{variant}"')
+    expect(page.get_by_role("button", name=f"Launch {SPEC}")).to_be_visible()
+    page.evaluate(SHIFTS)
+    element = page.locator("binder-progress")
+    height = element.bounding_box()["height"]  # type: ignore[index] # it is visible
+    page.evaluate(START)
+    play.say("Step 3/12 : RUN pip install\n")
+    expect(phase(page)).to_have_text("Building")
+    play.log("ERROR: No matching distribution found for six==99.99\n")
+    play.fail("unknown")
+    expect(page.locator("[part=outcome]")).to_be_visible()
+    axe.check(page, "binder-progress")
+    page.evaluate(START)
+    expect(phase(page)).to_be_visible()
+    play.built(found=True)
+    play.serve()
+    expect(page.get_by_role("link", name="Open the server")).to_be_visible()
+    axe.check_both_schemes(page, "binder-progress")
+    shifts = page.evaluate("shifts")
+    # Inside of the element, a number or a label that becomes longer begins further left.
+    assert not [shift for shift in shifts if any("inside" not in str(s) for s in shift[1:])]
+    assert sum(value for value, *_ in shifts) < 0.005, shifts
+    assert element.bounding_box()["height"] == height  # type: ignore[index] # see above
+    if variant == "compact":
+        assert height <= 52
+    # What did not fit in is there with the log.
+    page.locator("summary").click()
+    expect(page.get_by_role("table", name="Where the time went")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.usefixtures("motion")
+def test_it_is_quiet(play: Stage, page: Page) -> None:
+    """Between two seconds, the main thread has nothing to do, although bar and ribs move."""
+    embed(page, play, "autostart")
+    play.say("Step 3/12 : RUN pip install\n")
+    expect(phase(page)).to_have_text("Building")
+    page.wait_for_timeout(1500)  # until the parts that are loaded on demand are drawn
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
+
+    def counts() -> dict[str, float]:
+        metrics = session.send("Performance.getMetrics")["metrics"]
+        return {metric["name"]: metric["value"] for metric in metrics}
+
+    before = counts()
+    page.wait_for_timeout(5000)  # what happens in this time is what this is about
+    after = counts()
+    done = {name: after[name] - before[name] for name in ("LayoutCount", "RecalcStyleCount")}
+    # Once a second the texts, and not with each frame.
+    assert done["LayoutCount"] <= 10, done
+    assert done["RecalcStyleCount"] <= 25, done
+    state = "document.querySelector('binder-progress').shadowRoot.getAnimations()"
+    running = f"{state}.filter(({{ playState }}) => playState === 'running').length"
+    assert page.evaluate(running) > 0
+    page.evaluate("document.querySelector('h1').style.marginBottom = '5000px'")
+    until(page, f"{running} === 0")
