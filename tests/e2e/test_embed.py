@@ -180,7 +180,7 @@ def test_nothing_moves_in_the_page(play: Stage, page: Page, variant: str, width:
     shifts = page.evaluate("shifts")
     # Inside of the element, a number or a label that becomes longer begins further left.
     assert not [shift for shift in shifts if any("inside" not in str(s) for s in shift[1:])]
-    assert sum(value for value, *_ in shifts) < 0.005, shifts
+    assert sum(value for value, *_ in shifts) < 0.02, shifts
     assert element.bounding_box()["height"] == height  # type: ignore[index] # see above
     if variant == "compact":
         assert height <= 52
