@@ -172,8 +172,10 @@ def test_nothing_moves_in_the_page(play: Stage, page: Page, variant: str, width:
     expect(page.locator("[part=outcome]")).to_be_visible()
     axe.check(page, "binder-progress")
     page.evaluate(START)
-    expect(phase(page)).to_be_visible()
-    play.built(found=True)
+    play.say("Step 3/12 : RUN pip install\n")
+    expect(phase(page)).to_have_text("Building")
+    page.wait_for_timeout(300)  # time to be shown, at the end
+    play.built()
     play.serve()
     expect(page.get_by_role("link", name="Open the server")).to_be_visible()
     axe.check_both_schemes(page, "binder-progress")

@@ -72,6 +72,7 @@ def test_it_comes_to_a_server_with_steps_bar_and_time(page: Page, launching: Lau
         assert page.get_by_role("progressbar").get_attribute("aria-valuenow") == "100"
         href = opened(page).get_attribute("href") or ""
         assert href.startswith(f"{hub.url}user/someone/?token=")
+        page.locator("summary").click()
         expect(page.get_by_role("table", name="Where the time went")).to_be_visible()
         assert (hub.requests, hub.builds, hub.launches) == ([SPEC], 1, 1)
         # The hub would keep the connection for a minute.
