@@ -108,7 +108,8 @@ class BuildHandler(StreamHandler):
             else:
                 # Not decoded: a percent-encoded slash is part of a component.
                 text = self.request.path.removeprefix(f"{self.web.base_url}build/")
-                launch, after = await self.start_launch(self.read_spec(text)), 0
+                spec, build_only = self.read_spec(text), self.query("build_only").lower() == "true"
+                launch, after = await self.start_launch(spec, build_only=build_only), 0
         except BinderProgressError as error:
             if error.status == 500:
                 raise

@@ -104,6 +104,12 @@ _LAST_BUILD_EVENT_ID = {
     "reconnects.",
     "schema": {"type": "string"},
 }
+_BUILD_ONLY = {
+    "name": "build_only",
+    "in": "query",
+    "description": "`true`: end when the environment is built, without starting a server.",
+    "schema": {"type": "string", "default": "false"},
+}
 # A parsed event of a stream. The type of events without one is "message".
 _BLOCK = {
     "type": "object",
@@ -349,7 +355,7 @@ def _builds() -> dict[str, Any]:
         ]
         path = "".join(f"/{{{name}}}" for name in names)
         paths[f"/build/{provider}{path}"] = {
-            "parameters": [*parameters, _LAST_BUILD_EVENT_ID],
+            "parameters": [*parameters, _BUILD_ONLY, _LAST_BUILD_EVENT_ID],
             "get": operation(
                 f"build{title}",
                 f"BinderHub's endpoint for {title}: start and watch a launch, or resume. The "

@@ -49,6 +49,8 @@ async def test_a_build_ends_without_a_server(
         assert (await events_of(launch))[-1].phase is Phase.FAILED  # there is no JupyterHub
         # Another build finds what was built.
         again = (await api.whole((await start(api, feed.spec))["events_url"])).events
+        # As BinderHub's clients ask for it.
+        alike = (await api.whole(f"/build/{feed.spec}?build_only=True")).events
         assert feed.waiting == 0
     phases = list(dict.fromkeys(event["phase"] for event in events))
     assert phases == ["waiting", "fetching", "building", "built", "ready"]
@@ -60,7 +62,8 @@ async def test_a_build_ends_without_a_server(
     assert last["imageName"].startswith("/")
     assert "url" not in last
     assert again[-1]["message"] == "Done! Found built image\n"
-    assert again[-1]["imageName"] == last["imageName"]
+    assert again[-1]["imageName"] == alike[-1]["imageName"] == last["imageName"]
+    assert [event["phase"] for event in alike] == [event["phase"] for event in again]
     state = await api.state(links)
     assert (state["phase"], state["progress"]) == ("ready", 100)
 
