@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 
@@ -165,7 +165,8 @@ class Found(msgspec.Struct, frozen=True):
         How many lines the log has so far.
     """
 
-    hits: list[tuple[int, int]]
+    # Not `tuple[int, int]`: tools that read the OpenAPI document do not know its `prefixItems`.
+    hits: list[Annotated[tuple[int, ...], msgspec.Meta(min_length=2, max_length=2)]]
     next: int
     total: int
 
@@ -240,7 +241,7 @@ class LogLines:
         search = LogSearch(text)
         until = time.monotonic() + seconds
         start = max(first - 1, 0)
-        hits: list[tuple[int, int]] = []
+        hits: list[tuple[int, ...]] = []
         for line, some in self._text_from(start):
             # At least one piece, or it would not get on.
             if line > start and (len(hits) >= MAX_HITS or time.monotonic() > until):
