@@ -71,11 +71,12 @@ MYST = """<!doctype html>
 </body>
 </html>
 """
-# What MyST's themes do: the directive anywidget is given its element, a button connects, and then a
-# notebook is made of the cells of the page.
-CONNECT = """async ([hub, script]) => {
-  const el = document.querySelector("#anywidget");
-  (await import(script)).default.render({ el });
+# What MyST does: the site has a copy of the script, the directive anywidget is given an element in
+# a shadow tree, a button connects, and then a notebook is made of the cells of the page.
+CONNECT = """async (hub) => {
+  const el = document.createElement("div");
+  document.querySelector("#anywidget").attachShadow({ mode: "open" }).append(el);
+  (await import("/0b1c2d.mjs")).default.render({ el });
   const { ThebeNotebook, ThebeServer, makeConfiguration, makeRenderMimeRegistry } =
     window.thebeCore.module;
   const config = makeConfiguration({
@@ -217,21 +218,28 @@ def test_code_runs_in_the_server_that_the_element_launched(
 
 
 def test_code_runs_in_a_page_that_connects_as_mysts_themes_do(
-    page: Page, site: tuple[Path, str], scripts: str, jupyter: str
+    page: Page, site: tuple[Path, str], jupyter: str
 ) -> None:
     folder, address = site
-    with binderhub_in_thread("ok", allow_origin="*", pace=0.02) as hub:
-        hub.server_url = jupyter
-        hub.gate["launching"] = asyncio.Event()
+    with stage(Web={"allowed_origins": [address.rstrip("/")]}) as ours:
+        script = requests.get(f"{ours.url}static/thebe.js", timeout=10).text
+        (folder / "0b1c2d.mjs").write_text(script)
         (folder / "index.html").write_text(MYST)
         page.goto(address)
-        page.evaluate(CONNECT, [hub.url, f"{scripts}static/thebe.js"])
-        element = page.locator("#anywidget > binder-progress")
+        page.evaluate(CONNECT, ours.url)
+        element = page.locator("#anywidget > div > binder-progress")
+        ours.log("Step 1/3 : FROM base")
         expect(element.locator("[part=step]")).to_contain_text("Step", timeout=20_000)
-        hub.release("launching")
+        # The reader goes to another page of the site, which has no directive.
+        page.evaluate("document.querySelector('#anywidget').remove()")
+        element = page.locator("body > binder-progress")
+        ours.log("Step 2/3 : RUN true")
+        expect(element.locator("[part=step]")).to_contain_text("Step 2", timeout=20_000)
+        ours.built()
+        ours.serve(jupyter, TOKEN)
         expect(element).to_have_count(0, timeout=30_000)
         expect(page.locator("#output")).to_contain_text("42", timeout=60_000)
-        assert (len(hub.requests), hub.builds, hub.launches) == (1, 1, 1)
+        assert len(ours.launcher.requests) == 1
 
 
 def test_a_failure_is_shown_by_the_element(

@@ -166,9 +166,9 @@ class Stage:
             if not event.get("ready") and not event.get("failed"):
                 self.hub(**event)
 
-    def serve(self, url: str = "") -> None:
+    def serve(self, url: str = "", token: str = "secret-token") -> None:  # noqa: S107 - of a test
         """Have the server answer; by default the front page stands for it."""
-        served = RunningServer(url or f"{self.url}?server", "secret-token")
+        served = RunningServer(url or f"{self.url}?server", token)
         self._do(lambda: self.launcher.put(served))
 
     def forget(self, launch_id: str) -> None:

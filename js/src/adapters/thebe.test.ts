@@ -23,10 +23,17 @@ beforeAll(async () => {
 
 beforeEach(() => cancel.mockReset());
 
-afterEach(() => document.body.replaceChildren());
+const sources: LaunchSource[] = [];
+
+afterEach(() => {
+  // An element whose launch goes on would come back.
+  for (const source of sources.splice(0)) source.close();
+  document.body.replaceChildren();
+});
 
 function open(address: string | URL = URL_OF_BUILD): { source: LaunchSource; messages: unknown[] } {
   const source = new window.EventSource(address) as unknown as LaunchSource;
+  sources.push(source);
   const messages: unknown[] = [];
   // Not with `onmessage`, which happy-dom calls by itself, unlike browsers: tests/e2e/test_thebe.py does.
   source.addEventListener("message", (event) => messages.push(JSON.parse((event as MessageEvent).data)));
@@ -125,9 +132,10 @@ test("listeners are called, too", () => {
 
 test("the page says where the element is", () => {
   document.body.innerHTML = "<p data-binder-progress>Loading</p>";
-  open();
+  const { source } = open();
   expect(document.querySelector("[data-binder-progress] > binder-progress")).not.toBeNull();
   expect(element()?.style.position).toBe("");
+  source.close();
   document.body.replaceChildren();
   open();
   expect(element()?.style.position).toBe("fixed");
@@ -137,10 +145,37 @@ test("a widget of MyST is where the element is", () => {
   const el = document.createElement("div");
   document.body.append(el);
   const remove = adapter.default.render({ el });
-  open();
+  const { source } = open();
   expect(el.firstElementChild).toBe(element());
+  source.close();
   remove();
   open();
-  expect(element()?.parentElement).not.toBe(document.body);
   expect(document.body.lastElementChild?.localName).toBe("binder-progress");
+});
+
+test("the element moves to the next page of a site that replaces its pages", async () => {
+  const first = document.createElement("div");
+  document.body.append(first);
+  const remove = adapter.default.render({ el: first });
+  open();
+  const launching = element()!;
+  first.remove();
+  remove();
+  await vi.waitFor(() => expect(launching.parentElement).toBe(document.body));
+  expect(launching.style.position).toBe("fixed");
+  const next = document.createElement("div");
+  document.body.append(next);
+  const removeNext = adapter.default.render({ el: next });
+  expect(next.firstElementChild).toBe(launching);
+  expect(launching.style.position).toBe("");
+  removeNext();
+});
+
+test.each([
+  ["https://hub.example.org/static/thebe.js", "https://hub.example.org/static/binder-progress.js"],
+  ["https://course.example.org/files/thebe.js?v=1", "https://course.example.org/files/binder-progress.js"],
+  // As MyST names the copy in its site.
+  ["https://course.example.org/build/0b1c2d.mjs", "https://launcher.example.org/base/static/binder-progress.js"],
+])("%s finds the script of the element", (self, script) => {
+  expect(adapter.elementScript(self, "https://launcher.example.org/base/")).toBe(script);
 });

@@ -17,6 +17,15 @@ const BUILD = /^(.*?)\/build\/([a-z]+\/.+)$/;
 /** An element that MyST's directive `anywidget` has made for this script. */
 let widget: HTMLElement | undefined;
 
+/** The element of the launch that the page waits for. */
+let shown: HTMLElement | undefined;
+
+/** A site that replaces its pages without loading them anew may take the place of the element away. */
+const leaving = new MutationObserver(() => {
+  // Callbacks of observers run before the element notices that it was removed, so its launch goes on.
+  if (shown && !shown.isConnected) place(shown);
+});
+
 /** What the server and the launch of an address are; nothing if it is not that of a build. */
 export function buildOf(address: string | URL): { server: string; spec: string } | undefined {
   const url = new URL(address, document.baseURI);
@@ -48,7 +57,7 @@ export class LaunchSource extends EventTarget {
     build: { server: string; spec: string },
   ) {
     super();
-    void defineElement();
+    void this.#load(build.server);
     const element = document.createElement("binder-progress");
     element.setAttribute("server", build.server);
     element.setAttribute("spec", build.spec);
@@ -68,6 +77,21 @@ export class LaunchSource extends EventTarget {
     this.readyState = this.CLOSED;
     void this.#element.cancel?.();
     hide(this.#element);
+  }
+
+  /** Load the script of the element, unless the page has done so. */
+  async #load(server: string): Promise<void> {
+    if (customElements.get("binder-progress")) return;
+    const script = elementScript(import.meta.url, server);
+    try {
+      await import(/* @vite-ignore */ script);
+    } catch (error) {
+      console.error(error);
+      if (this.readyState === this.CLOSED) return;
+      this.readyState = this.CLOSED;
+      hide(this.#element);
+      this.#message({ phase: "failed", message: `Cannot load ${script}, which shows the launch.` });
+    }
   }
 
   #phase(phase: string): void {
@@ -102,16 +126,26 @@ export class LaunchSource extends EventTarget {
   }
 }
 
-/** Load the element's script, which is beside this one, unless the page has done so. */
-async function defineElement(): Promise<void> {
-  if (customElements.get("binder-progress")) return;
-  await import(/* @vite-ignore */ new URL("binder-progress.js", import.meta.url).href);
+/**
+ * The address of the element's script: beside this one. But `myst build` copies this script into the site,
+ * with another name and without that of the element, which then comes from the server that launches.
+ */
+export function elementScript(self: string, server: string): string {
+  const isCopy = !new URL(self).pathname.endsWith("/thebe.js");
+  return new URL("binder-progress.js", isCopy ? `${server}static/` : self).href;
 }
 
 function show(element: HTMLElement): void {
-  const place = widget?.isConnected ? widget : document.querySelector(PLACE);
-  if (place) {
-    place.replaceChildren(element);
+  shown = element;
+  place(element);
+  leaving.observe(document, { childList: true, subtree: true });
+}
+
+function place(element: HTMLElement): void {
+  const room = widget?.isConnected ? widget : document.querySelector(PLACE);
+  if (room) {
+    element.removeAttribute("style");
+    room.replaceChildren(element);
     return;
   }
   // Not with a style sheet or an attribute, which a policy may forbid.
@@ -129,6 +163,9 @@ function show(element: HTMLElement): void {
 
 function hide(element: HTMLElement): void {
   element.remove();
+  if (shown !== element) return;
+  shown = undefined;
+  leaving.disconnect();
 }
 
 /** Let the element do the launches of this page from now on. */
@@ -148,6 +185,7 @@ install();
 export default {
   render({ el }: { el: HTMLElement }): () => void {
     widget = el;
+    if (shown) place(shown);
     return () => {
       if (widget === el) widget = undefined;
     };
