@@ -77,7 +77,9 @@ export class Words {
   /** Return the accessible name of a control: a page may have several elements. */
   named(what: string, spec: string): string {
     // Of a repository that is named by its whole address, the end says enough.
-    const short = spec.replace(/^\w+\/.*%2F([^/]+)%2F([^/]+)\//i, "$1/$2/");
+    const [, address = "", ...ref] = spec.split("/");
+    const names = address.split(/%2F/i);
+    const short = names.length > 2 ? [...names.slice(-2), ...ref].join("/") : spec;
     return spec ? this.say("named", { what, spec: short }) : what;
   }
 
