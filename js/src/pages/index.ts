@@ -5,6 +5,9 @@ import type { BinderProgressElement } from "../element/element";
 import type {} from "../element/element-events";
 import { withoutTicket } from "./ticket";
 
+/** Milliseconds after which a card has the height of its launch. */
+const SETTLED_AFTER = 2000;
+
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 const storage = sessionStorageOrNothing();
 
@@ -52,16 +55,17 @@ class Card {
     await element.updateComplete;
     element.focus({ preventScroll: true });
     this.#stayAt(top);
-    // Scroll when the element has its final height.
-    element.addEventListener("progress", () => void this.#scrollTo(element), { once: true });
+    element.addEventListener("progress", () => this.#scrollToCard(), { once: true });
     // Not with `autostart`, which moves the focus when the server is ready.
     void element.start();
   }
 
-  async #scrollTo(element: BinderProgressElement): Promise<void> {
-    await element.updateComplete;
+  /** Show all of the card, also as it grows by what the first events say. */
+  #scrollToCard(): void {
     const behavior = reducedMotion.matches ? "instant" : "smooth";
-    this.#card.scrollIntoView({ block: "nearest", behavior });
+    const sizes = new ResizeObserver(() => this.#card.scrollIntoView({ block: "nearest", behavior }));
+    sizes.observe(this.#card);
+    setTimeout(() => sizes.disconnect(), SETTLED_AFTER);
   }
 
   async #resume(launch: string): Promise<void> {
