@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -137,6 +138,21 @@ def _stall(bar: list[float]) -> float:
     return longest / len(bar)
 
 
+def sampled(events: Sequence[Event]) -> Iterator[tuple[Event, float]]:
+    """Iterate over equally spaced moments: the last event, and the seconds left at it."""
+    total, index = events[-1].elapsed, 0
+    for n in range(SAMPLES):
+        at = total * (n + 0.5) / SAMPLES
+        while index + 1 < len(events) and events[index + 1].elapsed <= at:
+            index += 1
+        yield events[index], total - events[index].elapsed
+
+
+def pinball(error: float, q: float) -> float:
+    """Return the loss of a quantile that is too low by `error`."""
+    return max(q * error, (q - 1) * error)
+
+
 def _eta(launches: list[list[Event]]) -> dict[str, float]:
     """Return how often the truth lies within the range and before `eta_late`, and the pinball loss.
 
@@ -145,18 +161,14 @@ def _eta(launches: list[list[Event]]) -> dict[str, float]:
     covered, losses, punctual = [], [], []
     for events in launches:
         total = events[-1].elapsed
-        index, inside, early, loss = 0, 0, 0, 0.0
-        for n in range(SAMPLES):
-            at = total * (n + 0.5) / SAMPLES
-            while index + 1 < len(events) and events[index + 1].elapsed <= at:
-                index += 1
-            event = events[index]
+        inside, early, loss = 0, 0, 0.0
+        for event, left in sampled(events):
             low, middle, high = event.eta_low or 0.0, event.eta or 0.0, event.eta_high or 0.0
-            left = total - event.elapsed
             inside += low <= left <= high
             early += left <= (event.eta_late or 0.0)
-            for told, q in ((low, 0.25), (middle, 0.5), (high, 0.75)):
-                loss += max(q * (left - told), (q - 1) * (left - told))
+            loss += sum(
+                pinball(left - told, q) for told, q in ((low, 0.25), (middle, 0.5), (high, 0.75))
+            )
         covered.append(inside / SAMPLES)
         punctual.append(early / SAMPLES)
         losses.append(loss / (3 * SAMPLES * total))

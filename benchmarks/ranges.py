@@ -22,7 +22,7 @@ from binderprogress.core.timing.learning import learn
 from binderprogress.core.timing.priors import Priors
 from binderprogress.core.timing.spans import PastLaunch
 
-from .estimator import RECORDED, SAMPLES
+from .estimator import RECORDED, SAMPLES, pinball, sampled
 from .generate import WORLDS, World
 from .replay import expected, nothing_known, past, replay
 from .traces import Trace, read_all
@@ -53,18 +53,14 @@ class Held(NamedTuple):
 def held(events: Sequence[Event]) -> Held:
     """Return how true the ranges of one launch were, at moments that are equally far apart."""
     total = events[-1].elapsed
-    index, within, before, loss = 0, 0, 0, 0.0
-    for n in range(SAMPLES):
-        at = total * (n + 0.5) / SAMPLES
-        while index + 1 < len(events) and events[index + 1].elapsed <= at:
-            index += 1
-        event = events[index]
+    within, before, loss = 0, 0, 0.0
+    for event, left in sampled(events):
         low, middle, high = event.eta_low or 0.0, event.eta or 0.0, event.eta_high or 0.0
-        latest, left = event.eta_latest or 0.0, total - event.elapsed
+        latest = event.eta_latest or 0.0
         within += low <= left <= high
         before += left <= latest
         for told, q in ((low, 0.25), (middle, 0.5), (high, 0.75), (latest, 0.9)):
-            loss += max(q * (left - told), (q - 1) * (left - told))
+            loss += pinball(left - told, q)
     return Held(within / SAMPLES, before / SAMPLES, loss / (4 * SAMPLES * total))
 
 

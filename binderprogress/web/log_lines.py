@@ -6,6 +6,7 @@ A log may have millions of lines, and whoever reads it wants a few of them.
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -30,9 +31,9 @@ _MAX_LINE = 10**12
 class _PartHandler(ApiHandler):
     """Base class of these handlers."""
 
+    @abstractmethod
     async def lines_of(self, log_id: str) -> Callable[[], LogLines]:
         """Return what reads the lines of a log. It is called in a thread."""
-        raise NotImplementedError
 
     async def read(self, log_id: str, work: Callable[[LogLines], Any]) -> None:
         """Send what a function returns for the lines of a log. It is called in a thread."""
