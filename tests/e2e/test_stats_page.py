@@ -253,7 +253,7 @@ def test_what_runs_now_comes_by_itself(server: Stage, filled: Database, page: Pa
     started = page.request.post(f"{server.url}api/launches", data={"spec": SPEC})
     page.clock.run_for(10_000)
     expect(part(page, "running")).to_have_text("1")
-    expect(part(page, "running-more")).to_contain_text("Waiting: 1")
+    expect(part(page, "running-more")).to_contain_text("Checking: 1")
     page.request.delete(started.json()["state_url"])
     page.clock.run_for(10_000)
     expect(part(page, "running")).to_have_text("0")
