@@ -283,12 +283,13 @@ ALONE = """async () => {
   window.source = { revision: 0, changedSince: () => Infinity, time: () => 0 };
   const line = (number) => `\\x1b[31mline\\x1b[0m ${number + 1}`;
   window.log = { ...source, start: 0, end: 50, line };
-  const words = (say) => ({ say, number: String });
+  const words = (say) => ({ say, number: String, named: (what) => what });
   window.words = words;
   window.view = new LogView(host, shadow, {
     words: words((key) => key),
     source: () => ({}),
     name: () => "build.txt",
+    spec: () => "gh/ada/penguins/HEAD",
     lineHref: (line) => `https://elsewhere.example/#line=${line}`,
     sections: () => [],
     progress: () => ({ phase: "Building", percent: "50%", url: "" }),
