@@ -117,7 +117,7 @@ def _bench() -> Iterator[_Bench]:
         yield _Bench(Path(folder))
 
 
-def compare(*, repeat: int, with_jupyterhub: bool = True) -> dict[str, Any]:
+def compare(*, repeat: int) -> dict[str, Any]:
     """Measure all, taking turns; seconds."""
     took: dict[str, list[float]] = {}
 
@@ -137,10 +137,9 @@ def compare(*, repeat: int, with_jupyterhub: bool = True) -> dict[str, Any]:
             note("launch, warm, to ready", ready)
             note("launch, warm, from ready to its end", end - ready)
             note("launch, another notebook, to ready", bench.notebook())
-            if with_jupyterhub:
-                _, ready, end = bench.launch("--Standalone.start_jupyterhub=True")
-                note("launch, warm, with a JupyterHub, to ready", ready)
-                note("launch, warm, with a JupyterHub, from ready to its end", end - ready)
+            _, ready, end = bench.launch("--Standalone.start_jupyterhub=True")
+            note("launch, warm, with a JupyterHub, to ready", ready)
+            note("launch, warm, with a JupyterHub, from ready to its end", end - ready)
     return {"repeat": repeat, "seconds": took}
 
 

@@ -17,9 +17,10 @@ from binderprogress.channels.config import Storage
 from binderprogress.deploy import logs
 from binderprogress.deploy.composition import CONFIGURABLES
 from binderprogress.deploy.standalone import Standalone
+from binderprogress.launches import log_lines
 from binderprogress.launches.turns import MOST_AT_ONCE
 from binderprogress.web import config as web_config
-from binderprogress.web import server
+from binderprogress.web import log_turns, server
 
 PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text()
 
@@ -28,6 +29,15 @@ CLASSES = {cls.__name__: cls for cls in [*CONFIGURABLES, GitResolver, Standalone
 ROWS = re.findall(r"^\| ([^|]+) \| `(\w+)\.(\w+)` \| ([^|]+) \| ([^|]*) ?\|$", PAGE, re.MULTILINE)
 
 UNITS = {"": 1, "s": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+def in_browser(path: str, name: str) -> int:
+    """Return a constant of the browser's code."""
+    text = (Path(__file__).parents[2] / "js" / "src" / path).read_text()
+    found = re.search(rf"^const {name} = ([\d_]+);$", text, re.MULTILINE)
+    assert found is not None
+    return int(found[1])
+
 
 FIXED = {
     "size of a request's body": server._MAX_BODY,
@@ -38,15 +48,20 @@ FIXED = {
     "servers that are still to be removed from JupyterHub": cleanups._MOST,
     "progress events of one server": progress._MOST_EVENTS,
     "size of a response of another server": LONGEST_RESPONSE,
+    "lines of a log that a page keeps": in_browser("element/view.ts", "HELD_LINES"),
+    "… that it shows": in_browser("log/long-log.ts", "MAX_LINES"),
+    "requests that read [parts of logs](api.md#parts-of-a-log) at once": log_turns._AT_ONCE,
+    "… of one client, with those that wait": log_turns._MAX_WAITING,
+    "time of a search in a log": log_lines._SECONDS,
     "log messages of one line of code": logs.RepeatFilter.__init__.__kwdefaults__["limit"],
 }
 
 
 def number(text: str) -> float:
     """Return the value of a default, such as 10 s or 256 MiB."""
-    match = re.fullmatch(r"([\d,]+) ?(\w*?)(?: a minute)?", text)
+    match = re.fullmatch(r"([\d,.]+) ?(\w*?)(?: a minute)?", text)
     assert match is not None, text
-    return int(match[1].replace(",", "")) * UNITS[match[2]]
+    return float(match[1].replace(",", "")) * UNITS[match[2]]
 
 
 def default(cls: type[HasTraits], name: str) -> float:

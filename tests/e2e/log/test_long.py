@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from ...support import axe
+from ...support.widget import log_region
 from ...support.wire import KEY, Wire
 from .rows import at_end, line, numbered
 
@@ -107,7 +108,7 @@ def test_a_part_that_cannot_be_read_is_told(launch: Wire, page: Page) -> None:
     expect(page.get_by_text("Some lines could not be loaded.")).to_be_visible()
     page.unroute("**/log/lines*")
     launch.print("one more\n")
-    box = page.get_by_role("region", name="Log", exact=True)
+    box = log_region(page)
     expect(line(box, "one more")).to_be_in_viewport()
 
 
@@ -116,7 +117,7 @@ def test_opens_quickly(long: Wire, page: Page) -> None:
     expect(page.locator("summary")).to_contain_text("line")
     began = time.monotonic()
     page.locator("summary").click()
-    box = page.get_by_role("region", name="Log", exact=True)
+    box = log_region(page)
     expect(line(box, "needle")).to_be_in_viewport()
     # Generous, because the machine may be busy; `benchmarks log` measures it.
     assert time.monotonic() - began < 10
