@@ -22,7 +22,7 @@ from binderprogress.core.events import json_schema
 from binderprogress.core.specs import from_address
 from binderprogress.web.static_names import hashed_name
 
-from .support.processes import BIN, program
+from .support.processes import BIN, environment, program
 from .support.repositories import repository
 from .support.standalone import running
 
@@ -129,14 +129,14 @@ def path_without_node(tmp_path: Path) -> str:
 @pytest.mark.hub
 @pytest.mark.timeout(600)
 def test_the_demo_of_an_installed_wheel_needs_no_node(
-    wheel: Path, path_without_node: str, env: dict[str, str], tmp_path: Path
+    wheel: Path, path_without_node: str, cache: Path, tmp_path: Path
 ) -> None:
     """Its example becomes ready, and its kernel runs a notebook through the proxy."""
     venv.create(tmp_path / "venv")
     programs = tmp_path / "venv" / "bin"
     command = [str(BIN / "uv"), "pip", "install", "--quiet", "--python", str(programs / "python")]
     subprocess.run([*command, f"binderprogress[demo,proxy] @ {wheel.as_uri()}"], check=True)
-    env = {**env, "PATH": path_without_node}
+    env = {**environment(cache, jupyterlab=True), "PATH": path_without_node}
     assert shutil.which("node", path=env["PATH"]) is None
     log = tmp_path / "log"
     binderprogress = str(programs / "binderprogress")

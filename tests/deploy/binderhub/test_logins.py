@@ -228,18 +228,18 @@ def test_the_page_asks_where_a_link_elsewhere_would_start_a_users_server() -> No
         visitor = logged_in(server, "ann")
         foreign = {**NAVIGATE, "Sec-Fetch-Site": "cross-site"}
         page = visitor.session.get(server.url + PAGE, headers=foreign, timeout=60)
-        assert "<binder-progress autostart ask " in page.text
+        assert '<binder-progress variant="page" autostart ask ' in page.text
         # A URL that was typed or pasted may come from an attacker.
-        assert "<binder-progress autostart ask " in visitor.go(PAGE).text
+        assert '<binder-progress variant="page" autostart ask ' in visitor.go(PAGE).text
         own = {**NAVIGATE, "Sec-Fetch-Dest": "document"}
         form = visitor.session.get(f"{server.url}link?repo=a/b", headers=own, timeout=60).text
         [link] = re.findall(r'href="([^"]+ticket=[^"]+)"', form)
         page = visitor.session.get(html.unescape(link), headers=own, timeout=60)
-        assert "<binder-progress autostart server" in page.text
+        assert '<binder-progress variant="page" autostart server' in page.text
     with inside(**OURS, Web={"confirm_foreign": False}) as server:
         visitor = logged_in(server, "ann")
         page = visitor.session.get(server.url + PAGE, headers=foreign, timeout=60)
-        assert "<binder-progress autostart server" in page.text
+        assert '<binder-progress variant="page" autostart server' in page.text
 
 
 def test_ones_own_launches_are_listed_and_cancelled_without_a_script() -> None:
