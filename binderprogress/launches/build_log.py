@@ -164,6 +164,11 @@ class BuildLog:
         end = self.size if until is None else min(until, self.size)
         return TextFile(self._path, end), self._problem if end == self.size else b""
 
+    @property
+    def problem(self) -> bytes:
+        """Why not all of it is on disk. Empty: all of it is."""
+        return self._problem
+
     def read_all(self) -> Iterator[bytes]:
         """Return the log so far in chunks, with its end if it is finished."""
         if not self._is_finished:

@@ -32,6 +32,8 @@ async def log_of(launch: Launch) -> AsyncGenerator[bytes]:
     if not _has_full_log(launch):
         async for chunk, _ in _messages(launch, 0):
             yield chunk
+        if (problem := _problem(launch)) and not launch.forgotten:
+            yield problem
         return
     assert launch.build is not None  # noqa: S101 - for the type checker
     full_log, until = launch.build.full_log, launch.log_cut
@@ -49,6 +51,11 @@ def _has_full_log(launch: Launch) -> bool:
     """Whether the full log of its build is on a disk of this replica."""
     build = launch.build
     return build is not None and build.full_log.size > 0 and not build.channel.is_followed
+
+
+def _problem(launch: Launch) -> bytes:
+    """Why the full log of its build is not on the disk of this replica, if that is full."""
+    return launch.build.full_log.problem if launch.build is not None else b""
 
 
 async def _messages(launch: Launch, after: int) -> AsyncGenerator[tuple[bytes, int]]:
@@ -89,7 +96,8 @@ class LaunchLines:
             while len(self._texts) > _MOST_TEXTS:
                 self._texts.popitem(last=False)
             await messages.read(launch)
-            return partial(LogLines, messages.text, messages.index, is_over=is_over)
+            problem = _problem(launch)
+            return partial(LogLines, messages.text, messages.index, after=problem, is_over=is_over)
         assert launch.build is not None  # noqa: S101 - for the type checker
         text, problem = launch.build.full_log.text(launch.log_cut)
         index = self._files.index(launch.build.id)
