@@ -177,7 +177,8 @@ async def test_after_a_restart_they_keep_their_places(
 async def test_a_build_that_nobody_waits_for_leaves_the_queue(
     make_manager: Make, tmp_path: Path
 ) -> None:
-    manager = make_manager(max_builds=1, abandon_after=0.2)
+    # Long enough that a loaded machine joins each launch before it counts as abandoned.
+    manager = make_manager(max_builds=1, abandon_after=2.0)
     async with AsyncExitStack() as stack:
         first, second, third = await feeds(stack, tmp_path, 3)
         running = await start(manager, first, "ada")

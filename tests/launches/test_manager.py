@@ -87,7 +87,14 @@ async def test_a_build_and_a_hub_that_is_not_there(make_manager: Make, shared: P
 async def test_a_later_launch_finds_the_environment_and_builds_nothing(
     make_manager: Make, tmp_path: Path
 ) -> None:
-    manager = make_manager()
+    # Other tests share an environment, which would be found by the first launch, too.
+    builder = LocalBuilder(
+        environments=str(tmp_path / "environments"),
+        local_folders=[str(tmp_path)],
+        base_packages=[],
+        link_mode="hardlink",
+    )
+    manager = make_manager(builder=builder)
     repository(tmp_path / "small", NOTHING)
     first = await events_of(await start(manager, local(tmp_path / "small")))
     second = await events_of(await start(manager, local(tmp_path / "small")))
