@@ -1,8 +1,9 @@
 """Launching one repository on this machine, beside doing the same by hand.
 
 Warm: `binderprogress launch`, to `ready` and to its end, beside `jupyter lab` of the same
-environment. Cold: its build, beside `uv venv` and `uv pip install` of the same packages. A commit
-that changes only a notebook is launched, too. All have the same cache of packages and take turns.
+environment. Cold: its build, beside `uv venv` and `uv pip install` of the same packages. By hand,
+nothing is fetched, and there is no pip in the environment. A commit that changes only a notebook is
+launched, too. All have the same cache of packages and take turns.
 """
 
 from __future__ import annotations
@@ -40,23 +41,19 @@ class _Bench:
         self.repository = repository(folder / "penguins", _FILES)
         self._number = 0
 
-    def launch(self, *options: str) -> tuple[float, float, float]:
-        """Launch, and return the seconds to `built`, to `ready` and to the end of the command."""
+    def launch(self, *options: str) -> dict[str, float]:
+        """Launch, and return the seconds to each phase, and to the `end` of the command."""
         environments = f"--LocalBuilder.environments={self.environments}"
         argv = [_PROGRAM, "launch", str(self.repository), "--json", environments, *options]
         began = time.monotonic()
-        built = ready = 0.0
+        reached: dict[str, float] = {}
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             for line in process.stdout:
-                phase = json.loads(line)["phase"]
-                if phase == "built":
-                    built = time.monotonic() - began
-                elif phase == "ready":
-                    ready = time.monotonic() - began
+                reached.setdefault(json.loads(line)["phase"], time.monotonic() - began)
         if process.returncode:
             raise RuntimeError(f"The launch ended with {process.returncode}.")
-        return built, ready, time.monotonic() - began
+        return {**reached, "end": time.monotonic() - began}
 
     def jupyter_lab(self) -> float:
         """Return the seconds until JupyterLab of the same environment answers with 200."""
@@ -90,16 +87,16 @@ class _Bench:
             subprocess.run([*install, *packages, *requirements], check=True)
             return time.monotonic() - began
 
-    def cold(self) -> float:
-        """Return the seconds to `built` if there is no environment."""
+    def cold(self) -> dict[str, float]:
+        """Launch without an environment, and return the seconds to each phase."""
         shutil.rmtree(self.environments, ignore_errors=True)
-        return self.launch()[0]
+        return self.launch()
 
     def notebook(self) -> float:
         """Return the seconds to `ready` after a commit that changes a notebook only."""
         self._number += 1
         commit(self.repository, {"index.ipynb": json.dumps({"number": self._number})})
-        return self.launch()[1]
+        return self.launch()["ready"]
 
 
 def _answers(port: int) -> bool:
@@ -130,16 +127,20 @@ def compare(*, repeat: int) -> dict[str, Any]:
         bench.by_hand()
         for _ in range(repeat):
             note("uv by hand", bench.by_hand())
-            note("launch, cold, to built", bench.cold())
+            cold = bench.cold()
+            note("launch, cold, its build alone", cold["built"] - cold["building"])
+            note("launch, cold, from the command to built", cold["built"])
             # The next start is warm: this one has compiled what it imported.
             note("jupyter lab", bench.jupyter_lab())
-            _, ready, end = bench.launch()
-            note("launch, warm, to ready", ready)
-            note("launch, warm, from ready to its end", end - ready)
+            warm = bench.launch()
+            note("launch, warm, to ready", warm["ready"])
+            note("launch, warm, from ready to its end", warm["end"] - warm["ready"])
             note("launch, another notebook, to ready", bench.notebook())
-            _, ready, end = bench.launch("--Standalone.start_jupyterhub=True")
-            note("launch, warm, with a JupyterHub, to ready", ready)
-            note("launch, warm, with a JupyterHub, from ready to its end", end - ready)
+            hub = bench.launch("--Standalone.start_jupyterhub=True")
+            note("launch, warm, with a JupyterHub, to ready", hub["ready"])
+            note(
+                "launch, warm, with a JupyterHub, from ready to its end", hub["end"] - hub["ready"]
+            )
     return {"repeat": repeat, "seconds": took}
 
 
@@ -156,10 +157,9 @@ def table(result: dict[str, Any]) -> str:
         "|what|took (lowest–highest)|ratio|",
         "|---|---:|---:|",
     ]
-    peers = {"launch, cold, to built": "uv by hand"}
     for name, values in result["seconds"].items():
         is_peer = name in {"uv by hand", "jupyter lab"} or "its end" in name
-        peer = peers.get(name, "jupyter lab")
+        peer = "uv by hand" if "cold" in name else "jupyter lab"
         compared = "" if is_peer else f"{ratio(result, name, peer):.2f} × {peer}"
         took = f"{median(values):.2f} s ({min(values):.2f}–{max(values):.2f})"
         lines.append(f"| {name} | {took} | {compared} |")

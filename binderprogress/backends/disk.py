@@ -6,8 +6,6 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..core.log.reasons import failure
-
 __all__ = ["GRACE", "full_disk_fails"]
 
 GRACE = 900.0
@@ -29,5 +27,8 @@ def full_disk_fails() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
+            # Imported here, because the processes of a build do not need it.
+            from ..core.log.reasons import failure
+
             raise failure("disk-full") from error
         raise

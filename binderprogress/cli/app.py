@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -61,3 +62,6 @@ def main(argv: list[str] | None = None) -> None:
             file=sys.stderr,
         )
         sys.exit(USAGE)
+    finally:
+        # Otherwise Python searches all objects for garbage as it ends, which takes 0.1 s.
+        gc.freeze()

@@ -9,13 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from .._private import make_private_file, make_private_folder
 from ..errors import ConfigError
-from .migration import migrate
 from .purpose import Purpose
 
 __all__ = ["make_engine", "prepare", "reason_of"]
@@ -92,8 +91,22 @@ def prepare(engine: Engine, purpose: Purpose) -> None:
     if engine.dialect.name == "sqlite" and name and not name.startswith((":", "file:")):
         # SQLite creates its other files with the mode of this one.
         make_private_file(Path(name))
+    with engine.connect() as connection:
+        if _is_current(connection, purpose):
+            return
+    # Imported here, because a command that launches once starts a third faster without Alembic.
+    from .migration import migrate
+
     with engine.execution_options(writes=True).begin() as connection:
         migrate(connection, purpose)
+
+
+def _is_current(connection: Connection, purpose: Purpose) -> bool:
+    """Whether the tables are those of this version."""
+    if not inspect(connection).has_table(purpose.version_table):
+        return False
+    versions = connection.scalars(text(f"SELECT version_num FROM {purpose.version_table}"))  # noqa: S608 - a constant
+    return list(versions) == [purpose.version]
 
 
 def reason_of(error: Exception) -> str:

@@ -25,6 +25,8 @@ class Purpose(msgspec.Struct, frozen=True, kw_only=True):
     version_table : str
         Where Alembic notes the version. Each purpose has its own, so that they may share a
         database.
+    version : str
+        The newest revision of Alembic's scripts. Tables that have it need no migration.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Purpose(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     migrations: str
     version_table: str
+    version: str
 
     @property
     def advice(self) -> str:

@@ -18,6 +18,7 @@ _PURPOSE = Purpose(
     file="history.sqlite",
     migrations="binderprogress.history:migrations",
     version_table="alembic_version",
+    version="0002",
 )
 
 

@@ -33,7 +33,7 @@ SHORTER = 4
 """How many times shorter the lines are that are tried first."""
 MOST = 0.005
 """Seconds of CPU time for a line of 100 kB."""
-SLOWNESS = 2
+SLOWNESS = 4
 """How many times as long a busy machine may take."""
 MOST_FOR_LOGS = 0.05
 """The same for whole logs, of up to 16 MB. The diagnosis reads a part of them, in a thread."""

@@ -1,4 +1,4 @@
-"""repo2docker's content provider of git repositories."""
+"""The content provider of git repositories, with the interface of repo2docker's."""
 
 from __future__ import annotations
 
@@ -6,22 +6,50 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from repo2docker.contentproviders import git
-
+from ..processes.output import output
 from .options import FetchSettings
 from .size_limit import watched
 
 __all__ = ["Git"]
 
 
-class Git(git.Git):  # type: ignore[misc] # repo2docker has no types
-    """A git repository, with its submodules."""
+class Git:
+    """A git repository, with its submodules.
+
+    repo2docker's own provider looks for the commit among branches, too, and for submodules where
+    there are none. That, and importing it, takes longer than to clone a small repository.
+    """
 
     settings: FetchSettings
 
+    def detect(self, source: str, ref: str) -> dict[str, str]:
+        """Return what `fetch` needs: all git repositories are supported."""
+        return {"repo": source, "ref": ref}
+
     def fetch(
-        self, spec: Mapping[str, Any], output_dir: str, yield_output: bool = False
+        self, spec: Mapping[str, Any], output_dir: str, yield_output: bool = True
     ) -> Iterator[str]:
-        """Clone a repository. git is ended if the repository becomes too large."""
-        with watched(Path(output_dir), self.settings.limits):
-            yield from super().fetch(spec, output_dir, yield_output=yield_output)
+        """Clone a repository. git is ended if the repository becomes too large.
+
+        Parameters
+        ----------
+        spec : mapping of str to str
+            The ``repo`` to clone, and its commit, ``ref``.
+        output_dir : str
+        yield_output : bool
+            True: the lines of git's output are always yielded.
+
+        Raises
+        ------
+        subprocess.CalledProcessError
+            If git fails.
+        TooLargeError
+        """
+        folder = Path(output_dir)
+        with watched(folder, self.settings.limits):
+            # Not the default branch, whose submodules may be others.
+            yield from output(["git", "clone", "--no-checkout", spec["repo"], output_dir])
+            yield from output(["git", "reset", "--hard", spec["ref"]], cwd=folder)
+            if (folder / ".gitmodules").exists():
+                update = ["git", "submodule", "update", "--init", "--recursive"]
+                yield from output(update, cwd=folder)

@@ -7,37 +7,33 @@ changes of the current folder do not affect the server.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import select
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import chdir
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from uv import find_uv_bin
 
 from ..._private import make_private_folder
 from ..fetch.isolated import fetch, provider_name
 from ..fetch.options import FetchPlan, take_plan
-from ..processes.lines import Lines
 from ..processes.messages import ProgramError
+from ..processes.output import output
 from .detect_program import OURS, Detected, detect
-from .environments import is_complete, remove_unused, use
+from .environments import build_lock, is_complete, remove_unused, use
 from .marker import MARKER
 from .sharing import contents, environment_key, is_as_made, shared_folder
 
-# The capacity of a pipe.
-_CHUNK = 65536
-# Longer lines are split, so that as JSON they stay below the limit of `Process.lines`.
-_LONGEST_LINE = 2**18
+# With them, a notebook can install packages. They are resolved with all others: that is faster than
+# `uv venv --seed`, and respects what a repository requires of them.
+_SEEDS = ("pip", "setuptools", "wheel")
 
 
 class BuildError(Exception):
@@ -80,14 +76,15 @@ def main() -> int:
     return 0
 
 
-def _locked(folder: Path) -> FileLock:
-    lock = FileLock(folder.with_name(folder.name + ".lock"))
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        print_line("Waiting for another process that builds the same environment.\n", "building")
-        lock.acquire()
-    return lock
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with build_lock(folder) as lock:
+        if not lock.acquire(wait=False):
+            print_line(
+                "Waiting for another process that builds the same environment.\n", "building"
+            )
+            lock.acquire()
+        yield
 
 
 def _build(task: dict[str, Any], plan: FetchPlan, folder: Path) -> None:
@@ -149,7 +146,7 @@ def _install(task: dict[str, Any], detected: Detected, checkout: Path, venv: Pat
     with chdir(checkout):
         for title, command in _commands(detected, task["base_packages"], venv):
             print_line(f"{title}\n", "building")
-            print_lines(_output(command, _environment(venv, task["link_mode"])), "building")
+            print_lines(output(command, _environment(venv, task["link_mode"])), "building")
 
 
 def _start_script(checkout: Path) -> str:
@@ -189,9 +186,9 @@ def _commands(
     python = sys.executable if detected.python == OURS else detected.python
     yield (
         f"Creating an environment with Python {detected.python}",
-        [uv, "venv", "--no-config", "--seed", "--python", python, str(venv)],
+        [uv, "venv", "--no-config", "--python", python, str(venv)],
     )
-    packages = [*base_packages]
+    packages = [*_SEEDS, *base_packages]
     requirements = detected.path("requirements.txt")
     title = "Installing Jupyter"
     if requirements.is_file():
@@ -200,8 +197,7 @@ def _commands(
     if detected.is_package:
         packages += ["."]
         title += " and the package in the repository"
-    if packages:
-        yield title, [uv, "pip", "install", "--python", str(venv), *packages]
+    yield title, [uv, "pip", "install", "--python", str(venv), *packages]
     post_build = detected.path("postBuild")
     if post_build.is_file():
         _refuse_a_link_outside(post_build)
@@ -217,56 +213,6 @@ def _refuse_a_link_outside(path: Path) -> None:
     """
     if not path.resolve().is_relative_to(Path.cwd()):
         raise BuildError(f"{path} is a symbolic link that points outside the repository.")
-
-
-def _output(command: Sequence[str], env: dict[str, str]) -> Iterator[str]:
-    """Run a program and yield the lines of its output.
-
-    It returns when the program ends, even if its output is still open: a postBuild script may leave
-    processes running, which end with this process.
-    """
-    try:
-        process = _popen(command, env)
-    except OSError as error:
-        if error.errno != errno.ENOEXEC:
-            raise
-        # A script without "#!" is run by the shell, as in repo2docker's images.
-        process = _popen(["/bin/sh", *command], env)
-    with process:
-        lines = Lines(longest=_LONGEST_LINE)
-        for chunk in _chunks(process):
-            yield from lines.feed(chunk) if chunk else lines.pause()
-        yield from lines.end()
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-
-
-def _popen(command: Sequence[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        command,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-
-
-def _chunks(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """Yield the output as it is written. Empty bytes mean a pause."""
-    assert process.stdout is not None  # noqa: S101 - it is a pipe
-    pipe = process.stdout.fileno()
-    while process.poll() is None:
-        if select.select([pipe], [], [], 0.2)[0]:
-            chunk = os.read(pipe, _CHUNK)
-            if not chunk:
-                # The program has closed its output, but is still running.
-                process.wait()
-            yield chunk
-        else:
-            yield b""
-    # The rest fits into the pipe, and so into one read.
-    if select.select([pipe], [], [], 0)[0]:
-        yield os.read(pipe, _CHUNK)
 
 
 def _environment(venv: Path, link_mode: str) -> dict[str, str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import platform
 import re
 import secrets
 import sys
+import sysconfig
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from pathlib import Path
+from platform import libc_ver
 from typing import Any
 
 from platformdirs import user_cache_path
@@ -43,7 +44,7 @@ __all__ = ["LocalBuilder"]
 _VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 # Increased when environments are built differently, so that old ones are not reused.
-_LAYOUT = "3"
+_LAYOUT = "4"
 
 
 class LocalBuilder(GitResolver):
@@ -162,7 +163,7 @@ class LocalBuilder(GitResolver):
             "folder": str(folder),
             "base_packages": list(self.base_packages),
             "link_mode": self.link_mode,
-            "made_with": [_LAYOUT, _VERSION, platform.platform()],
+            "made_with": [_LAYOUT, _VERSION, sysconfig.get_platform(), *libc_ver()],
             "reuse": self.reuse,
             "ignore_repository": self.ignore_repository,
         }
@@ -212,7 +213,7 @@ class LocalBuilder(GitResolver):
     async def _run(
         self, task: Mapping[str, Any], resolved: ResolvedSpec, proxy: FetchProxy | None
     ) -> AsyncGenerator[Record, None]:
-        plan = await self.fetch_plan(resolved, proxy)
+        plan, kept = await asyncio.gather(self.fetch_plan(resolved, proxy), self._kept_by_uv())
         program = "binderprogress.backends.local.build_program"
         # -P: the current folder may be a repository with its own json.py.
         argv = [sys.executable, "-P", "-u", "-m", program, json.dumps(task)]
@@ -220,7 +221,7 @@ class LocalBuilder(GitResolver):
         env = git_environment(
             credentials=self.credentials, more=(*PACKAGES, *self.pass_environment)
         )
-        env |= await self._kept_by_uv()
+        env |= kept
         with private_home() as home:
             env |= {**home, **plan.environment}
             async with Process(argv, env=env, limits=self.resource_limits) as process:
@@ -237,9 +238,11 @@ class LocalBuilder(GitResolver):
         from uv import find_uv_bin  # needed only by builds
 
         if not self._uv_folders:
+            kinds = {"UV_CACHE_DIR": "cache", "UV_PYTHON_INSTALL_DIR": "python"}
+            uv = find_uv_bin()
+            asked = [run([uv, kind, "dir"], timeout=self.timeout) for kind in kinds.values()]
             folders = {}
-            for name, kind in (("UV_CACHE_DIR", "cache"), ("UV_PYTHON_INSTALL_DIR", "python")):
-                code, output = await run([find_uv_bin(), kind, "dir"], timeout=self.timeout)
+            for name, (code, output) in zip(kinds, await asyncio.gather(*asked), strict=True):
                 if code:
                     raise LaunchFailedError(
                         f"uv does not work: {plain(output).strip()}",

@@ -13,21 +13,19 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from ..disk import GRACE
 from .marker import IN_USE, MARKER
 
-if TYPE_CHECKING:
-    from filelock import FileLock
-
 __all__ = [
+    "BuildLock",
     "Environment",
     "Environments",
+    "build_lock",
     "built_at",
     "disk_usage",
     "remove_unused",
@@ -151,10 +149,13 @@ class Environments:
         bool
             Whether it was removed.
         """
-        with _build_lock(folder) as is_free:
-            if not is_free or not _take_out_of_use(folder, unused_for):
-                return False
-            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            with build_lock(folder) as lock:
+                if not lock.acquire(wait=False) or not _take_out_of_use(folder, unused_for):
+                    return False
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            return False  # it is not ours
         self._sizes.pop(folder, None)
         return not folder.exists()
 
@@ -170,8 +171,8 @@ class Environments:
         for folder in folders or self._folders():
             if not folder.is_dir() or is_complete(folder):
                 continue
-            with _build_lock(folder) as is_free:
-                if is_free and not is_complete(folder):
+            with suppress(OSError), build_lock(folder) as lock:  # it may not be ours
+                if lock.acquire(wait=False) and not is_complete(folder):
                     shutil.rmtree(folder, ignore_errors=True)
                     removed.append(folder)
         return removed
@@ -288,19 +289,39 @@ def _take_out_of_use(folder: Path, unused_for: float) -> bool:
         os.close(file)
 
 
-@contextmanager
-def _build_lock(folder: Path) -> Iterator[bool]:
-    """Keep others from building an environment. Yield False if it is being built."""
-    # filelock is part of the extra "local".
-    from filelock import FileLock, Timeout
+class BuildLock:
+    """Keeps other processes from building an environment. The kernel releases it with the process.
 
-    lock: FileLock = FileLock(folder.with_name(folder.name + ".lock"))
+    Parameters
+    ----------
+    file : int
+        The descriptor of a file next to the environment.
+    """
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+
+    def acquire(self, *, wait: bool = True) -> bool:
+        """Acquire it. Return whether it is acquired: always, if this waits."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+        return True
+
+
+@contextmanager
+def build_lock(folder: Path) -> Iterator[BuildLock]:
+    """Yield the lock of an environment, not acquired, and release it at the end.
+
+    Raises
+    ------
+    OSError
+        If the folder of the environments is not writable.
+    """
+    # Importing filelock takes as long as to reuse an environment.
+    file = os.open(folder.with_name(folder.name + ".lock"), _OPEN | os.O_CREAT, 0o600)
     try:
-        lock.acquire(blocking=False)
-    except (Timeout, OSError):
-        yield False  # it is being built, or the folder is not writable
-        return
-    try:
-        yield True
+        yield BuildLock(file)
     finally:
-        lock.release()
+        os.close(file)

@@ -58,6 +58,7 @@ _PURPOSE = Purpose(
     file="launches.sqlite",
     migrations="binderprogress.channels.database:migrations",
     version_table=VERSION_TABLE,
+    version="0005",
 )
 
 _INTERVAL = 0.02

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from pathlib import Path
 
 import psycopg
@@ -47,6 +48,17 @@ async def test_the_migrations_make_the_tables_of_the_code(url: str) -> None:
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, metadata) == []
     engine.dispose()
+
+
+@asynchronous(60)
+async def test_tables_of_this_version_need_no_migration(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(DatabaseStore(url, keys=KEY, log=LOG)):
+        pass
+    monkeypatch.setitem(sys.modules, "binderprogress.database.migration", None)
+    async with running(DatabaseStore(url, keys=KEY, log=LOG)):
+        pass
 
 
 @asynchronous(60)
