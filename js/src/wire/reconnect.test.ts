@@ -150,6 +150,27 @@ test("it reconnects at once when the page wakes up during a pause, and the delay
   expect(opened()).toEqual([0, 20, 21]);
 });
 
+test("an attempt that began before the page woke up and fails is repeated at once", async () => {
+  let attempts = 0;
+  let fail: (reason: unknown) => void;
+  void start({
+    open(signal) {
+      attempts += 1;
+      if (attempts === 2) return new Promise((_, reject) => (fail = reject));
+      connection = new StreamedResponse("", signal);
+      return Promise.resolve(connection.response.body!);
+    },
+  });
+  await pass(0);
+  connection.end();
+  await pass(1);
+  expect(attempts).toBe(2);
+  wake();
+  fail!(new TypeError("network"));
+  await pass(0);
+  expect(opened()).toEqual([0, 1]);
+});
+
 test("a connection that was silent for some time is replaced at once when the page wakes up", async () => {
   void start();
   await pass(10);

@@ -68,12 +68,15 @@ export async function follow(stream: Reconnectable, stop: AbortSignal): Promise<
   let heard: number;
   /** Ends the connection, or the pause. */
   let ender: AbortController;
+  /** Whether an attempt has no answer yet. */
+  let asking: boolean;
   const end = () => ender.abort();
   const wakeUp = () => {
-    if (Date.now() - heard < QUIET) return;
-    // The network may need another moment.
+    const recent = Date.now() - heard < QUIET;
+    if (recent && !asking) return;
+    // The network may need another moment. An attempt that began before the page woke up may fail.
     failures = -1;
-    end();
+    if (!recent) end();
   };
   stop.addEventListener("abort", end);
   sleepers.add(wakeUp);
@@ -92,7 +95,8 @@ export async function follow(stream: Reconnectable, stop: AbortSignal): Promise<
     };
     try {
       alive();
-      const body = await stream.open(ender.signal);
+      asking = true;
+      const body = await stream.open(ender.signal).finally(() => (asking = false));
       if (stop.aborted) break;
       stream.opened();
       await readEvents(
