@@ -21,9 +21,9 @@ from binderprogress.launches import LaunchManager
 
 from ..support.channels import SuspendingChannelStore
 from ..support.repositories import repository
-from .parts import NOTHING, io_loop
+from .parts import NOTHING, advance, io_loop
 
-__all__ = ["io_loop"]
+__all__ = ["advance", "io_loop"]
 
 
 @pytest.fixture(scope="session")

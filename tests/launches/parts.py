@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -56,6 +56,26 @@ def io_loop() -> Iterator[IOLoop]:
     io_loop.close(all_fds=True)
     asyncio.set_event_loop(None)
     assert problems == [], problems
+
+
+Advance = Callable[[float], Awaitable[None]]
+
+
+@pytest.fixture
+def advance(io_loop: IOLoop, monkeypatch: pytest.MonkeyPatch) -> Advance:
+    """Let seconds pass for the event loop at once; its timers that are due then have run."""
+    loop = io_loop.asyncio_loop
+    now, passed = loop.time, 0.0
+    monkeypatch.setattr(loop, "time", lambda: now() + passed)
+
+    async def advance(seconds: float) -> None:
+        nonlocal passed
+        passed += seconds
+        # The timers become due in the first turn, and run before the second one ends.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    return advance
 
 
 class FedBuild:
