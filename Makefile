@@ -18,10 +18,12 @@ JS_SOURCES := $(shell find js/src js/scripts js/public -type f 2>/dev/null) js/p
 # Processes of the tests outside the core. They wait more than they compute.
 WORKERS ?= $(shell n=$$(( 3 * $$(getconf _NPROCESSORS_ONLN) )); echo $$(( n > 12 ? 12 : n )))
 
+PYTEST_PARALLEL = $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
+
 # Of `make fuzz`; no target means all.
 SECONDS_EACH := $(or $(SECONDS),60)
 
-.PHONY: help install demo faults fuzz test test-core test-py test-rest test-image test-kubernetes test-hub5 test-lowest test-js lint format lock bench docs screenshots os-packages kubernetes clean
+.PHONY: help install demo faults fuzz test test-core test-py test-rest test-long test-image test-kubernetes test-hub5 test-lowest test-js lint format lock bench docs screenshots os-packages kubernetes clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -63,16 +65,14 @@ test-py: test-core test-rest
 
 # They have to cover the core.
 test-core:
-	$(BIN)/python -m pytest tests/core --numprocesses=2 --cov --cov-fail-under=100
+	$(BIN)/python -m pytest tests/core -m "not long" --numprocesses=2 --cov --cov-fail-under=100
 
-# Beside them, two at a time, each fuzz target runs for some seconds at the lowest priority.
 test-rest:
-	@log=$$(mktemp); nice -n 19 $(BIN)/python -m tests.fuzz --seconds=5 >"$$log" 2>&1 & fuzz=$$!; \
-	trap 'kill $$fuzz 2>/dev/null || true; rm -f "$$log"' EXIT; \
-	$(BIN)/python -m pytest --ignore=tests/core --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder \
-	  $(PYTEST_ARGS); \
-	wait $$fuzz || { cat "$$log"; exit 1; }; \
-	cat "$$log"
+	$(PYTEST_PARALLEL) --ignore=tests/core -m "not long" $(PYTEST_ARGS)
+
+test-long: install os-packages kubernetes ## what `make test` leaves out: long tests, more random inputs, and the fuzzers
+	$(PYTEST_PARALLEL) -m "long or hypothesis" --hypothesis-profile=long $(PYTEST_ARGS)
+	$(BIN)/python -m tests.fuzz --seconds=$(SECONDS_EACH)
 
 test-image: install ## the image for Kubernetes: build it, and start it as the manifests do
 	BINDERPROGRESS_TEST_IMAGE=yes $(BIN)/python -m pytest tests/podman/test_server_image.py

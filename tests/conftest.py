@@ -65,13 +65,16 @@ os.environ.setdefault("UV_PYTHON_INSTALL_DIR", _pythons)
 _data = tempfile.TemporaryDirectory(prefix="binderprogress-data-", ignore_cleanup_errors=True)
 os.environ["XDG_DATA_HOME"] = _data.name
 
-# How long an example takes depends on what else runs on the machine.
-hypothesis.settings.register_profile(
-    "tests",
-    parent=hypothesis.settings(),
-    deadline=None,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
-)
+# `make test` tries few examples of each property, `make test-long` many.
+for _profile, _examples in {"tests": 30, "long": 1000}.items():
+    hypothesis.settings.register_profile(
+        _profile,
+        parent=hypothesis.settings(),
+        max_examples=_examples,
+        # How long an example takes depends on what else runs on the machine.
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
 hypothesis.settings.load_profile("tests")
 
 # Where the real BinderHub is not installed, a double of its package stands in.

@@ -40,6 +40,8 @@ MOST_FOR_LOGS = 0.05
 # What goes on after a match, as `sub` does, takes some time for each.
 PER_MATCH = 0.5e-6
 MOST_RUNS = 200
+FEW_RUNS = 20
+"""Of a pattern whose time may grow with the length, and is compared with a shorter line then."""
 METHODS = {"search", "match", "fullmatch", "sub", "subn", "split", "findall", "finditer"}
 EXCLUDED = {
     # These read our own tables, and nothing else.
@@ -137,14 +139,16 @@ def patterns_in(value: object) -> Iterator[re.Pattern[Any]]:
             yield from patterns_in(each)
 
 
-def seconds(work: Callable[[], object], *, enough: float = MOST) -> float:
+def seconds(
+    work: Callable[[], object], *, enough: float = MOST, most_runs: int = MOST_RUNS
+) -> float:
     """Return the CPU time of the fastest of many runs, or of the first that takes little enough.
 
     Where many share a processor, even CPU time is longer than it need be: what takes a little too
     long is tried more often.
     """
     best = float("inf")
-    for run in range(1, MOST_RUNS + 1):
+    for run in range(1, most_runs + 1):
         began = time.thread_time()
         work()
         best = min(best, time.thread_time() - began)
@@ -187,11 +191,12 @@ def stays_idle(use: Use) -> None:
             continue
         line = use.text(hostile.of(LENGTH))
         most = MOST + use.matches(line) * PER_MATCH
-        taken = seconds(partial(use.apply, line), enough=most)
+        taken = seconds(partial(use.apply, line), enough=most, most_runs=FEW_RUNS)
         if taken >= most:
             # Some patterns take nearly that long, and a busy machine is slower. What takes more
             # than linear time takes a hundred times as long for ten times the length.
-            growth = taken / seconds(partial(use.apply, short), enough=most / SHORTER)
+            shorter = partial(use.apply, short)
+            growth = taken / seconds(shorter, enough=most / SHORTER, most_runs=FEW_RUNS)
             most = SLOWNESS * most if growth < 2 * SHORTER else most
         assert taken < most, f"{use}: {taken * 1000:.1f} ms for {line[:80]!r}… {line[-20:]!r}"
 

@@ -133,6 +133,7 @@ def servers(url: str) -> set[int]:
     return found
 
 
+@pytest.mark.long
 def test_the_examples(check: Check, demo: dict[str, Any], tmp_path: Path) -> None:
     specs = {example["slug"]: example["spec"] for example in demo["examples"]}
     before = servers(demo["url"])

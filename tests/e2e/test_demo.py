@@ -53,6 +53,7 @@ def test_the_notebook_opens_in_jupyterlab_and_runs_a_cell(page: Page, demo: dict
     expect(cell.locator(".jp-OutputArea-output")).to_contain_text("π is about 3.14", timeout=COLD)
 
 
+@pytest.mark.long
 def test_the_dashboard_renders_in_voila(page: Page, demo: dict[str, Any]) -> None:
     start(page, demo, "A dashboard")
     voila = open_server(page)

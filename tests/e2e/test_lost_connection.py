@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from binderprogress.deploy.embedded_jupyterhub import free_ports
 
 from ..support.faultyproxy import FaultyProxy, proxy_in_thread
+from ..support.long import usually
 from ..support.replay import Stage, stage
 from ..support.widget import SPEC, percent
 
@@ -206,22 +207,20 @@ def test_a_page_that_is_shown_again(
     goes_on(page, play)
 
 
-@pytest.mark.parametrize(
-    ("lang", "button"),
-    [
-        ("ar", "أعد الاتصال"),
-        ("de", "Verbinden"),
-        ("en", "Retry now"),
-        ("es", "Reconectar"),
-        ("fr", "Reconnecter"),
-        ("ja", "今すぐ再試行"),
-        ("pt", "Tentar agora"),
-        ("zh", "立即重试"),
-    ],
-)
-def test_in_each_language(
-    browser: Browser, proxy: FaultyProxy, play: Stage, lang: str, button: str
-) -> None:
+RETRY = {
+    "ar": "أعد الاتصال",
+    "de": "Verbinden",
+    "en": "Retry now",
+    "es": "Reconectar",
+    "fr": "Reconnecter",
+    "ja": "今すぐ再試行",
+    "pt": "Tentar agora",
+    "zh": "立即重试",
+}
+
+
+@pytest.mark.parametrize("lang", usually(RETRY, "ar", "de"))
+def test_in_each_language(browser: Browser, proxy: FaultyProxy, play: Stage, lang: str) -> None:
     context = browser.new_context(locale=lang)
     page = context.new_page()
     page.route("**/v2/**", lambda route: _in_language(route, lang))
@@ -230,7 +229,7 @@ def test_in_each_language(
     (nobody,) = free_ports(1)
     proxy.target = nobody
     proxy.cut_soon()
-    expect(page.get_by_role("button", name=button)).to_be_visible()
+    expect(page.get_by_role("button", name=RETRY[lang])).to_be_visible()
     expect(notice(page)).to_have_text(re.compile(r"[0-9٠-٩]{1,2}:[0-9٠-٩]{2}"))
     context.close()
 

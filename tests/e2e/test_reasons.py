@@ -14,6 +14,7 @@ import pytest
 from binderprogress.client import Client
 from binderprogress.errors import LaunchFailedError
 
+from ..support.long import usually
 from ..support.repositories import repository
 from ..support.standalone import Running, running
 
@@ -110,7 +111,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Run
         yield folder, server
 
 
-@pytest.mark.parametrize("name", FAILURES)
+# `tests/core/log` reads all of these from recorded logs.
+USUAL = (
+    "a package that does not exist",
+    "a postBuild that fails",
+    "a file that needs a container engine",
+)
+
+
+@pytest.mark.parametrize("name", usually(FAILURES, *USUAL))
 def test_a_launch_says_why_it_failed(name: str, server: tuple[Path, Running], site: str) -> None:
     folder, process = server
     failure = FAILURES[name]

@@ -21,6 +21,7 @@ from binderprogress.history.store import NoHistory
 
 from ..history.launches import past, spans
 from ..support import axe
+from ..support.long import usually
 from ..support.replay import Stage, stage
 
 pytestmark = pytest.mark.browser
@@ -101,7 +102,7 @@ def in_words(day: str) -> str:
     return f"{date.fromisoformat(day):%b %-d, %Y}"
 
 
-@pytest.mark.parametrize("days", [7, 30, 90])
+@pytest.mark.parametrize("days", usually([7, 30, 90], 30))
 def test_the_numbers_are_those_of_the_endpoint(
     server: Stage, filled: Database, page: Page, days: int
 ) -> None:
@@ -404,7 +405,7 @@ def test_another_period_is_refused(server: Stage, page: Page) -> None:
     assert "7, 30 or 90" in answer.text()
 
 
-@pytest.mark.parametrize("columns", [360, 1280])
+@pytest.mark.parametrize("columns", usually([360, 1280], 360))
 def test_the_page_is_for_all(
     server: Stage, filled: Database, browser: Browser, columns: int
 ) -> None:

@@ -17,6 +17,7 @@ from binderprogress.core.specs import from_address
 from binderprogress.deploy.embedded_jupyterhub import HUB_PROGRAM
 
 from ..support.gone import gone
+from ..support.long import usually
 from ..support.processes import Program, program
 from ..support.standalone import post
 
@@ -51,7 +52,10 @@ def until_phase(links: dict[str, Any], wanted: Callable[[dict[str, Any]], bool])
     raise AssertionError("the stream ended before")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+
+@pytest.mark.parametrize("number", usually(SIGNALS, signal.SIGINT))
 def test_the_demo_with_a_server_and_a_build_running(
     number: signal.Signals,
     env: dict[str, str],
@@ -76,7 +80,7 @@ def test_the_demo_with_a_server_and_a_build_running(
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", usually(SIGNALS, signal.SIGTERM))
 def test_the_server_as_soon_as_it_listens(
     number: signal.Signals, env: dict[str, str], tmp_path: Path
 ) -> None:

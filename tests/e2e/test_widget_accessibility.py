@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from ..support import axe
+from ..support.long import usually
 from ..support.replay import Stage
 from ..support.widget import SPEC, embed, log_region, open_launch, percent, phase, play_ready
 
@@ -92,16 +93,7 @@ def test_at_200_percent_nothing_is_cut_off(page: Page, play: Stage) -> None:
     assert wide <= 0
 
 
-LANGUAGES = {
-    "en": "Building",
-    "fr-FR": None,
-    "de-DE": None,
-    "es-ES": None,
-    "pt-BR": None,
-    "zh-CN": None,
-    "ja-JP": None,
-    "ar-EG": None,
-}
+LANGUAGES = ["en", "fr-FR", "de-DE", "es-ES", "pt-BR", "zh-CN", "ja-JP", "ar-EG"]
 
 SHOWN = """
 () => {
@@ -127,7 +119,7 @@ SHOWN = """
 """
 
 
-@pytest.mark.parametrize("locale", LANGUAGES)
+@pytest.mark.parametrize("locale", usually(LANGUAGES, "en", "de-DE", "ar-EG"))
 def test_it_speaks_the_persons_language(browser: Browser, play: Stage, locale: str) -> None:
     context = browser.new_context(locale=locale)
     page = context.new_page()

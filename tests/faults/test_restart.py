@@ -17,6 +17,7 @@ import pytest
 import requests
 
 from ..support.gone import gone, within
+from ..support.long import usually
 from ..support.processes import Program, program
 from ..support.standalone import post
 
@@ -141,7 +142,7 @@ def processes(text: str) -> list[psutil.Process]:
         "launch"
     ),
 )
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", usually([signal.SIGKILL, signal.SIGTERM], signal.SIGKILL))
 def test_a_build_and_its_viewers_go_on(
     number: signal.Signals,
     server: Server,

@@ -108,6 +108,7 @@ def test_from_a_repository_to_a_container(
     assert not podman.run("ps", "--quiet").split()
 
 
+@pytest.mark.long
 def test_a_failing_step_is_told(failing_repository: Repository, serve: tuple[Program, str]) -> None:
     _, url = serve
     failed = launch(url, failing_repository)[-1]

@@ -11,6 +11,7 @@ import pytest
 from binderprogress.client import Client
 from binderprogress.errors import LaunchFailedError
 
+from ..support.long import usually
 from ..support.processes import program
 from ..support.repositories import repository
 from .podman_support import BASE_IMAGE, Podman
@@ -123,7 +124,15 @@ def url(podman: Podman, folder: Path) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("name", FAILURES)
+# `tests/core/log` reads all of these from recorded logs.
+USUAL = (
+    "a file that is not in the repository",
+    "a command that fails",
+    "a server that ends at once",
+)
+
+
+@pytest.mark.parametrize("name", usually(FAILURES, *USUAL))
 def test_a_launch_says_why_it_failed(name: str, url: str, folder: Path) -> None:
     failure = FAILURES[name]
     made = repository(folder / name.replace(" ", "-"), failure.files)

@@ -8,18 +8,17 @@ import pytest
 
 from binderprogress.launches.channel import Channel
 
+from ..support.long import usually
 from .run import run_seed, run_seeds
 from .seeds import FOUND, FOUND_WITH_MANY
 from .world import SimulatedBackend
 
-PARTS = 5
-SEEDS = 150
+SEEDS = 50
 """In each part."""
-PARTS_WITH_MANY = 2
-SEEDS_WITH_MANY = 75
+SEEDS_WITH_MANY = 25
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", usually(range(15), 0))
 def test_nothing_is_lost_or_repeated(part: int) -> None:
     result = run_seeds(range(part * SEEDS, (part + 1) * SEEDS))
     print(result)
@@ -28,7 +27,7 @@ def test_nothing_is_lost_or_repeated(part: int) -> None:
     assert not result.failures, str(result)
 
 
-@pytest.mark.parametrize("part", range(PARTS_WITH_MANY))
+@pytest.mark.parametrize("part", usually(range(6), 0))
 def test_nothing_is_lost_or_repeated_with_several_servers(part: int) -> None:
     seeds = range(part * SEEDS_WITH_MANY, (part + 1) * SEEDS_WITH_MANY)
     result = run_seeds(seeds, many=True)

@@ -106,7 +106,7 @@ def test_any_line_is_read(line: str) -> None:
 def test_attack_a_log_that_begins_ever_new_vertices_does_not_fill_the_memory() -> None:
     """Attack: the owner of the repository writes the log, and may write for an hour."""
     reader = StepReader()
-    for number in range(100_000):
+    for number in range(20_000):
         assert reader.read(f"#{number} [1/9] RUN {number}") is not None
     assert len(reader._vertices) <= 2000
     # Those from the beginning are known still; a build has no more than a few dozens.

@@ -14,6 +14,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 from binderprogress.web.static_names import hashed_name
 
 from ...support import axe
+from ...support.long import usually
 from ...support.wire import KEY, Wire
 from .rows import at_end, line, numbered
 
@@ -340,7 +341,7 @@ def test_another_language_and_another_log(alone: Page) -> None:
     expect(alone.locator(".log-row")).to_have_text(["1of another launch"])
 
 
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", usually([360, 1280], 360))
 def test_is_accessible(log: Locator, launch: Wire, page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     named = [f"{ESC}[{code}mcolour{ESC}[0m " for code in [*range(30, 38), *range(90, 98)]]

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from ...support import axe
+from ...support.long import usually
 from ...support.widget import log_region
 from ...support.wire import KEY, Wire
 from .rows import at_end, line, numbered
@@ -157,7 +158,7 @@ def test_full_screen_shows_how_far_it_is(launch: Wire, page: Page, api: bool) ->
     expect(line(box, "one more")).to_be_in_viewport()
 
 
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", usually([360, 1280], 360))
 def test_steps_are_accessible(log: Locator, launch: Wire, page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     steps(launch)

@@ -1,0 +1,26 @@
+"""Parametrized tests of which `make test` only runs some."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+__all__ = ["usually"]
+
+
+def usually(values: Iterable[Any], *kept: Any) -> list[Any]:
+    """List values for `pytest.mark.parametrize`.
+
+    Parameters
+    ----------
+    values : iterable
+    kept : object
+        `make test` runs the test with these values, `make test-long` with the others.
+    """
+    every = list(values)
+    assert all(value in every for value in kept), f"{kept} are not all in {every}"
+    return [
+        value if value in kept else pytest.param(value, marks=pytest.mark.long) for value in every
+    ]
