@@ -180,7 +180,14 @@ BENCHMARKS = {
             "seconds": _number(5.0),
         },
     ),
-    "launch": Benchmark(launch.compare, launch.table, {"repeat": _number(5)}),
+    "launch": Benchmark(
+        launch.compare,
+        launch.table,
+        {
+            "repeat": _number(5),
+            "before": {"default": "", "help": "program of an earlier version to compare with"},
+        },
+    ),
     "startup": Benchmark(startup.compare, startup.table, {"repeat": _number(3)}),
     "estimator": Benchmark(
         estimator.measure_ours,

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -41,10 +41,10 @@ class _Bench:
         self.repository = repository(folder / "penguins", _FILES)
         self._number = 0
 
-    def launch(self, *options: str) -> dict[str, float]:
+    def launch(self, *options: str, program: str = _PROGRAM) -> dict[str, float]:
         """Launch, and return the seconds to each phase, and to the `end` of the command."""
         environments = f"--LocalBuilder.environments={self.environments}"
-        argv = [_PROGRAM, "launch", str(self.repository), "--json", environments, *options]
+        argv = [program, "launch", str(self.repository), "--json", environments, *options]
         began = time.monotonic()
         reached: dict[str, float] = {}
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
@@ -87,16 +87,16 @@ class _Bench:
             subprocess.run([*install, *packages, *requirements], check=True)
             return time.monotonic() - began
 
-    def cold(self) -> dict[str, float]:
+    def cold(self, program: str = _PROGRAM) -> dict[str, float]:
         """Launch without an environment, and return the seconds to each phase."""
         shutil.rmtree(self.environments, ignore_errors=True)
-        return self.launch()
+        return self.launch(program=program)
 
-    def notebook(self) -> float:
+    def notebook(self, program: str = _PROGRAM) -> float:
         """Return the seconds to `ready` after a commit that changes a notebook only."""
         self._number += 1
         commit(self.repository, {"index.ipynb": json.dumps({"number": self._number})})
-        return self.launch()["ready"]
+        return self.launch(program=program)["ready"]
 
 
 def _answers(port: int) -> bool:
@@ -114,8 +114,15 @@ def _bench() -> Iterator[_Bench]:
         yield _Bench(Path(folder))
 
 
-def compare(*, repeat: int) -> dict[str, Any]:
-    """Measure all, taking turns; seconds."""
+def compare(*, repeat: int, before: str = "") -> dict[str, Any]:
+    """Measure all, taking turns; seconds.
+
+    Parameters
+    ----------
+    repeat : int
+    before : str
+        The program of an earlier version, which is measured, too; empty: none.
+    """
     took: dict[str, list[float]] = {}
 
     def note(name: str, seconds: float) -> None:
@@ -123,10 +130,14 @@ def compare(*, repeat: int) -> dict[str, Any]:
 
     with _bench() as bench:
         # What is downloaded, compiled and read from the disk for the first time is not measured.
+        if before:
+            bench.cold(before)
         bench.cold()
         bench.by_hand()
         for _ in range(repeat):
             note("uv by hand", bench.by_hand())
+            if before:
+                _measure_before(bench, before, note)
             cold = bench.cold()
             note("launch, cold, its build alone", cold["built"] - cold["building"])
             note("launch, cold, from the command to built", cold["built"])
@@ -142,6 +153,15 @@ def compare(*, repeat: int) -> dict[str, Any]:
                 "launch, warm, with a JupyterHub, from ready to its end", hub["end"] - hub["ready"]
             )
     return {"repeat": repeat, "seconds": took}
+
+
+def _measure_before(bench: _Bench, program: str, note: Callable[[str, float], None]) -> None:
+    cold = bench.cold(program)
+    note("earlier version, cold, from the command to built", cold["built"])
+    warm = bench.launch(program=program)
+    note("earlier version, warm, to ready", warm["ready"])
+    note("earlier version, warm, from ready to its end", warm["end"] - warm["ready"])
+    note("earlier version, another notebook, to ready", bench.notebook(program))
 
 
 def ratio(result: dict[str, Any], name: str, to: str) -> float:
