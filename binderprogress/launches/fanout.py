@@ -8,6 +8,7 @@ turn, each at its own pace, so that other viewers do not wait for them.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -225,7 +226,7 @@ class Audience:
         Parameters
         ----------
         delay : callable
-            Returns the seconds after which a viewer may do so.
+            Returns the argument of `Viewer.restart`.
         everyone : bool
             Whether this includes viewers that are being sent the end of a launch.
         """
@@ -287,14 +288,14 @@ class Fanout:
         self.holds = False
         """Whether viewers of forgotten launches stay connected; see `hold`."""
         self._delay: Callable[[], float] | None = None
-        """When viewers may reconnect. None until it is closed."""
+        """When viewers that can be told may reconnect. None until it is closed."""
         self._empty = asyncio.Event()
         """Nobody watches, after it was closed."""
 
     def join(self, viewer: Viewer, launch: Launch, after: int, form: Format) -> None:
         """Send a viewer the events after the number `after`, until `Viewer.leave` is called."""
         if self._delay is not None:
-            viewer.restart(self._delay())
+            viewer.restart(self._delay() if form.says_when else 0.0)
             return
         audience = self._audiences.get((launch, form))
         if audience is None:
@@ -315,7 +316,7 @@ class Fanout:
         """
         self.holds = True
 
-    async def close(self, delay: Callable[[], float]) -> None:
+    async def close(self, delay: Callable[[], float], *, spread: float = 0.0) -> None:
         """Let all viewers reconnect, and wait up to 2 seconds until they have disconnected.
 
         Viewers of a launch that has ended are sent its end, if that is in memory.
@@ -324,16 +325,27 @@ class Fanout:
         ----------
         delay : callable
             Returns the seconds after which a viewer may reconnect.
+        spread : float
+            Seconds within which viewers that cannot be told so are disconnected, each at another
+            moment. With such viewers, this waits for so much longer.
         """
+
+        def stay() -> float:
+            return random.uniform(0.0, spread)  # noqa: S311 - no secret
+
         self._delay = delay
         for everyone in (False, True):
             if not self._audiences:
                 return
             self._empty.clear()
+            patience = _PATIENCE
             for audience in tuple(self._audiences.values()):
-                self.start(audience.restart(delay, everyone=everyone))
+                says_when = audience.format.says_when
+                self.start(audience.restart(delay if says_when else stay, everyone=everyone))
+                if everyone and not says_when:
+                    patience = _PATIENCE + spread
             with suppress(TimeoutError):
-                async with asyncio.timeout(_PATIENCE):
+                async with asyncio.timeout(patience):
                     await self._empty.wait()
 
     def changed(self, audience: Audience) -> None:

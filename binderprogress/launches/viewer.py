@@ -16,6 +16,11 @@ class Format(Protocol):
     """How events are sent over a kind of connection. Equal formats share their bytes."""
 
     @property
+    def says_when(self) -> bool:
+        """Whether viewers can be told when to reconnect."""
+        ...
+
+    @property
     def keepalive(self) -> bytes:
         """Bytes that clients ignore. They keep proxies from closing an idle connection."""
         ...
@@ -98,12 +103,13 @@ class Viewer(ABC):
 
     @abstractmethod
     def restart(self, delay: float) -> None:
-        """Close the connection: the server is being stopped.
+        """Close the connection: the server is being stopped. A second call changes nothing.
 
         Parameters
         ----------
         delay : float
-            Seconds after which the viewer may resume, unless it was sent the end of the stream.
+            Seconds after which the viewer may resume, unless it was sent the end of the stream. If
+            it cannot be told, its connection is closed then.
         """
 
     @property

@@ -41,6 +41,10 @@ __all__ = ["Web"]
 _ALONE = 1.0
 """Maximum seconds within which viewers reconnect if there are no other replicas."""
 
+_LONGEST_STAY = 3.0
+"""Maximum seconds within which WebSockets are closed. The server exits no earlier, and is killed if
+it takes too long."""
+
 _GRACE = 0.25
 """Seconds before which no viewer reconnects. Those who come at once, again and again, would keep a
 server busy that has only started."""
@@ -110,7 +114,8 @@ class Web(LoggingConfigurable):
         help="""
         Seconds within which viewers reconnect when this server is stopped, each at another moment,
         so that they do not all come to the other replicas at once. Without other replicas, it is 1
-        at most.
+        at most. WebSockets are closed within this time, 3 at most, and without other replicas at
+        once.
         """,
     ).tag(config=True)
 
@@ -273,8 +278,9 @@ class Web(LoggingConfigurable):
         self.is_stopping = True
         self.fanout.hold()
         others = self.launches.replicas.count - 1
-        # Alone, the next server should have its viewers back soon.
+        # Alone, the next server should start and have its viewers back soon.
         self._spread = self.reconnect_spread if others else min(self.reconnect_spread, _ALONE)
+        self._stay = min(self.reconnect_spread, _LONGEST_STAY) if others else 0.0
 
     def refuse_if_stopping(self) -> None:
         """Refuse a request if the server is being stopped.
@@ -287,9 +293,12 @@ class Web(LoggingConfigurable):
             raise ServerStoppingError
 
     async def release_viewers(self) -> None:
-        """Let all viewers reconnect, and wait up to 2 seconds. Call `refuse_requests` before."""
+        """Let all viewers reconnect, and wait up to 5 seconds. Call `refuse_requests` before."""
         spread = self._spread
-        await self.fanout.close(lambda: _GRACE + random.uniform(0.0, spread))  # noqa: S311 - no secret
+        await self.fanout.close(
+            lambda: _GRACE + random.uniform(0.0, spread),  # noqa: S311 - no secret
+            spread=self._stay,
+        )
 
     @cached_property
     def _templates(self) -> jinja2.Environment:

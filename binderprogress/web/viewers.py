@@ -94,6 +94,9 @@ class EventStream(msgspec.Struct, frozen=True, cache_hash=True):
     chunked: bool
     id_prefix: bytes = b""
 
+    says_when: ClassVar[bool] = True
+    """With ``retry:``."""
+
     @property
     def keepalive(self) -> bytes:
         """A comment."""
@@ -135,6 +138,9 @@ class SocketMessages:
     """
 
     status: bool = False
+
+    says_when: ClassVar[bool] = False
+    """A close code has no time, and many clients reconnect at once."""
 
     keepalive: ClassVar[bytes] = b"\x89\x00"
     """A ping."""
@@ -317,11 +323,13 @@ class SocketViewer(_StreamViewer):
     handler : WebSocketHandler
     """
 
-    __slots__ = ("_handler", "_next_ping", "_unanswered")
+    __slots__ = ("_closing", "_handler", "_next_ping", "_unanswered")
 
     def __init__(self, stream: IOStream, *, log: logging.Logger, handler: WebSocketHandler) -> None:
         super().__init__(stream, log)
         self._handler = handler
+        self._closing: asyncio.TimerHandle | None = None
+        """Closes the WebSocket, because the server is being stopped."""
         self._next_ping = monotonic()
         self._unanswered = 0.0
         """When the first ping was sent that has no answer, in monotonic seconds; 0 if all have."""
@@ -353,8 +361,11 @@ class SocketViewer(_StreamViewer):
         self._handler.close(1000, "The launch has ended.")
 
     def restart(self, delay: float) -> None:
-        """Close the WebSocket. Clients know that they have to wait for a random time."""
-        self._handler.close(1012, "The server restarts; resume with ?after=")
+        """Close the WebSocket after the delay."""
+        if self._closing is None:
+            reason = "The server restarts; resume with ?after="
+            loop = asyncio.get_running_loop()
+            self._closing = loop.call_later(delay, self._handler.close, 1012, reason)
 
     def _close(self, code: int, reason: str) -> None:
         self._handler.close(code, reason)

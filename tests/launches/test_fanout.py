@@ -33,6 +33,7 @@ class Numbers:
     """A format that has only the numbers of events."""
 
     name: str = ""
+    says_when: bool = True
     keepalive = b"."
 
     def frame(self, events: Sequence[Encoded]) -> bytes:
@@ -81,6 +82,15 @@ class Kept(Viewer):
     def restart(self, delay: float) -> None:
         self.delay = delay
         self.leave()
+
+
+class Unaware(Kept):
+    """A connection that is closed when its viewer may come back."""
+
+    def restart(self, delay: float) -> None:
+        if self.delay is None:
+            self.delay = delay
+            asyncio.get_running_loop().call_later(delay, self.leave)
 
 
 def new_launch() -> Launch:
@@ -513,3 +523,30 @@ async def test_viewers_are_counted_and_their_coming_and_going_is_told(
     assert counts == [1, 2, 1, 0]
     await asyncio.sleep(0)
     assert (first.writes, second.writes) == ([], [])
+
+
+@gen_test
+async def test_who_cannot_be_told_when_to_reconnect_is_disconnected_later(
+    out: Fanout, launch: Launch
+) -> None:
+    told, unaware = join(out, launch), [Unaware() for _ in range(20)]
+    for viewer in unaware:
+        out.join(viewer, launch, 0, Numbers(says_when=False))
+    # Longer than it waits for others.
+    await out.close(lambda: 7.0, spread=2.5)
+    assert told.delay == 7.0
+    delays = [viewer.delay for viewer in unaware if viewer.delay is not None]
+    assert len(delays) == len(set(delays)) == 20
+    assert 2.0 < max(delays) <= 2.5
+    assert all(viewer.audience is None for viewer in unaware)
+    late = Unaware()
+    out.join(late, launch, 0, Numbers(says_when=False))
+    assert late.delay == 0.0
+
+
+@gen_test
+async def test_with_no_spread_all_are_disconnected_at_once(out: Fanout, launch: Launch) -> None:
+    unaware = Unaware()
+    out.join(unaware, launch, 0, Numbers(says_when=False))
+    await out.close(lambda: 7.0)
+    assert (unaware.delay, unaware.audience) == (0.0, None)

@@ -30,6 +30,7 @@ __all__ = ["Person"]
 class _Events:
     """The format of the connections: the events themselves."""
 
+    says_when = True
     keepalive: Any = ()
 
     def frame(self, events: Sequence[Encoded]) -> Any:
