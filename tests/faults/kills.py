@@ -14,6 +14,7 @@ import random
 import secrets
 import signal
 import statistics
+import sys
 import tempfile
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -224,12 +225,31 @@ def main() -> None:
     parser.add_argument("--replicas", type=int, default=1, help="servers (default: 1)")
     parser.add_argument("--nginx", action="store_true", help="in front of the servers")
     parser.add_argument("--pause", type=float, default=0.0, help="seconds of every other round")
-    # As Ctrl-C does: nothing is left running.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ["UV_CACHE_DIR"] = str(uv_cache())
     options = Options(**vars(parser.parse_args()))
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
-        print(asyncio.run(run(options, Path(folder))).table())
+        try:
+            print(asyncio.run(_run_until_signal(options, Path(folder))).table())
+        except asyncio.CancelledError:
+            sys.exit("Stopped.")
+
+
+async def _run_until_signal(options: Options, folder: Path) -> Figures:
+    """Run it. On Ctrl-C and SIGTERM, end what it has started; a second one ends it at once.
+
+    Programs that a shell starts in the background ignore SIGINT unless they handle it.
+    """
+    running, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert running is not None
+
+    def stop() -> None:
+        running.cancel()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    return await run(options, folder)
 
 
 if __name__ == "__main__":

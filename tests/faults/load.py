@@ -154,9 +154,12 @@ class Load:
         keeping = asyncio.create_task(self._keep(ending, pace))
         try:
             yield
-        finally:
             ending.set()
             await keeping
+        finally:
+            # It would wait for a server that is paused or gone.
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
 
     async def _keep(self, ending: asyncio.Event, pace: float) -> None:
         number = 0
