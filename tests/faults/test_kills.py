@@ -31,6 +31,7 @@ async def test_nothing_is_lost_with_sqlite(tmp_path: Path) -> None:
     assert figures.launches == figures.spawns > 8
 
 
+@pytest.mark.long
 def test_the_command_stops_in_the_background_and_during_a_pause(tmp_path: Path) -> None:
     options = ["--launches=2", "--viewers=2", "--times=2", "--pause=3600"]
     command = [sys.executable, "-m", "tests.faults.kills", *options]
