@@ -32,6 +32,7 @@ from . import (
     report,
     startup,
     store,
+    whatif,
 )
 from .servers import MISSING, SERVERS
 
@@ -153,6 +154,11 @@ BENCHMARKS = {
             "speed": _number(100.0, "MiB on the disk that a node pulls in a second"),
             "seed": _number(1),
         },
+    ),
+    "whatif": Benchmark(
+        whatif.compare,
+        whatif.table,
+        {"launches": _number(100_000, "in the week"), "seed": _number(1)},
     ),
     "proxy": Benchmark(
         proxy.compare,

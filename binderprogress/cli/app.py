@@ -27,6 +27,7 @@ APPS = {
     "prune": "cli.prune.PruneApp",
     "prepull": "cli.prepull.PrepullApp",
     "history": "cli.history.HistoryApp",
+    "whatif": "cli.whatif.WhatIfApp",
     "completion": "cli.completion.CompletionApp",
 }
 """The commands, and their classes in this package."""

@@ -100,7 +100,6 @@ ROOT = CommandText(
     examples=(
         ("binderprogress demo", "Start everything, with examples"),
         ("binderprogress launch ./my-repository", "Launch a repository"),
-        ("binderprogress check ./my-repository", "Check that it still runs"),
     ),
 )
 """The ``binderprogress`` command."""
@@ -317,6 +316,42 @@ COMMANDS = {
         examples=(
             ("binderprogress history rebuild", "Of the config file"),
             ("binderprogress history rebuild --url sqlite:///my.sqlite", "Of this file"),
+        ),
+    ),
+    "whatif": CommandText(
+        "Simulate other nodes, images or standing servers",
+        "Simulate launches with other nodes, images or standing servers, before you pay for "
+        "them.\n\n"
+        "The launches are those of a class, of a scenario file, of the history, or of BinderHub's "
+        "event logs. Exit codes: 0 if it succeeded, 1 if it failed or a goal cannot be reached, 2 "
+        "for wrong usage, 130 if interrupted.",
+        "[FILE]",
+        "A scenario: what the cluster has, as TOML (default: one hub with up to 10 nodes)",
+        groups={
+            "What is launched": (
+                Option(("--class",), 'A class: "120 students, Mondays at 10"; repeatable', "TEXT"),
+                Option(("--history",), "What the history has"),
+                Option(("--url",), "Its database (default: the one in the config file)", "URL"),
+                Option(("--events",), "An event log of BinderHub; can be repeated", "FILE"),
+                Option(("--from",), "First day, such as 2026-11-02", "DAY"),
+                Option(("--days",), "Number of days (default: 7, up to the newest)", "DAYS"),
+            ),
+            "Options": (
+                Option(("--set",), "Change the scenario; can be repeated", "KEY=VALUE"),
+                Option(("--compare",), "Another one: a file, or KEY=VALUE,…; repeatable", "OTHER"),
+                Option(("--find",), "Find the smallest value, such as standby", "KEY"),
+                Option(("--goal",), 'What it is to reach (default: "80% < 1s")', "GOAL"),
+                Option(("--runs",), "How often each one is simulated (default: 5)", "NUMBER"),
+                Option(("--seed",), "Equal seeds give equal results (default: 1)", "NUMBER"),
+                Option(("--plot",), "Write a picture, as SVG", "FILE"),
+                _JSON_OBJECT,
+            ),
+            "More options": _MORE,
+        },
+        examples=(
+            ('binderprogress whatif --class "50 people, Fridays at 9"', "How long they wait"),
+            ("binderprogress whatif --history --compare standby=20", "Replay last week"),
+            ("binderprogress whatif class.toml --find standby", "How many are enough"),
         ),
     ),
     "completion": CommandText(

@@ -103,6 +103,17 @@ class Database:
         rows = _launches().where(LaunchRow.repository_id == repository_id)
         return self._read(rows.order_by(LaunchRow.began.desc()).limit(limit))
 
+    def between(self, began: float, ended: float) -> Iterator[PastLaunch]:
+        """Yield the launches of a period; see `store.HistoryStore.between`."""
+        wanted = _launches().where(LaunchRow.began >= began, LaunchRow.began < ended)
+        with self._reading() as connection:
+            # A page at a time: a history may be large.
+            rows = connection.execution_options(yield_per=_SLICE).execute(
+                wanted.order_by(LaunchRow.began, LaunchRow.id)
+            )
+            for row in rows:
+                yield _past(row)
+
     def stats(
         self, *, days: int, now: float, provider: str | None = None, host: str | None = None
     ) -> Stats:

@@ -7,7 +7,7 @@ read raise `HistoryUnavailableError` if the database cannot be reached.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import msgspec
@@ -180,6 +180,16 @@ class HistoryStore(Protocol):
         """Return the newest launches of a repository's address, the newest first."""
         ...
 
+    def between(self, began: float, ended: float) -> Iterator[PastLaunch]:
+        """Yield the launches that began in a period, the oldest first.
+
+        Parameters
+        ----------
+        began, ended : float
+            In seconds since 1970. `ended` is not part of it.
+        """
+        ...
+
     def stats(
         self, *, days: int, now: float, provider: str | None = None, host: str | None = None
     ) -> Stats:
@@ -239,6 +249,10 @@ class NoHistory:
     def of(self, repository: str, limit: int) -> list[PastLaunch]:
         """Return none."""
         return []
+
+    def between(self, began: float, ended: float) -> Iterator[PastLaunch]:
+        """Yield none."""
+        yield from ()
 
     def stats(
         self, *, days: int, now: float, provider: str | None = None, host: str | None = None
