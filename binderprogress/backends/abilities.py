@@ -34,11 +34,14 @@ class Environment(msgspec.Struct, frozen=True):
         Where it is: a registry, a container engine, or ``local``.
     built : float or None
         When it was built, in seconds since 1970. None: that is not known.
+    committed : float or None
+        When its commit was made, in seconds since 1970. None: that is not known.
     """
 
     image: str
     where: str
     built: float | None = None
+    committed: float | None = None
 
 
 @runtime_checkable

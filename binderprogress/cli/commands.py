@@ -90,7 +90,7 @@ _TARGET = (
         "ENGINE",
         _ENGINES,
     ),
-    Option(("--no-reuse",), "Build a new environment (engine local)"),
+    Option(("--no-reuse",), "Build a new environment, even if there is one"),
 )
 _REPO = "URL, local folder, or spec such as gh/user/repository/HEAD"
 

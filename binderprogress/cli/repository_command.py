@@ -34,8 +34,8 @@ class LaunchingCommand(Command):
     flags = {  # noqa: RUF012
         **Command.flags,
         "no-reuse": (
-            {"LocalBuilder": {"reuse": False}},
-            "Build a new environment, even if there is one (engine local).",
+            {"LocalBuilder": {"reuse": False}, "Repo2dockerBuilder": {"reuse": False}},
+            "Build a new environment, even if there is one.",
         ),
     }
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..processes.output import output
+from .commit_date import note_commit_date
 from .options import FetchSettings
 from .size_limit import watched
 
@@ -53,3 +55,6 @@ class Git:
             if (folder / ".gitmodules").exists():
                 update = ["git", "submodule", "update", "--init", "--recursive"]
                 yield from output(update, cwd=folder)
+        command = ["git", "log", "-1", "--format=%ct"]
+        date = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+        note_commit_date(folder, date.stdout.strip())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import secrets
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -33,7 +34,8 @@ from ..fetch.git import GitResolver
 from ..fetch.proxy import FetchProxy
 from ..processes.child import Process, check_exit, run
 from ..processes.environment import ENGINE, PUSH, SYSTEM, engine_folders, private_home, select
-from .images import Images
+from .images import ENVIRONMENT_LABEL, REUSED_LABEL, Images
+from .reuse import Base, Reuse
 
 __all__ = ["Repo2dockerBuilder"]
 
@@ -66,6 +68,20 @@ class Repo2dockerBuilder(GitResolver):
     ).tag(config=True)
 
     codec = PLAIN_CODEC
+
+    reuse = Bool(
+        True,
+        help="Whether to reuse the image of the same commit. If False, each build makes its own.",
+    ).tag(config=True)
+
+    reuse_environment = Bool(
+        False,
+        help="""
+        Whether to make the image of a commit from that of another commit of the same repository,
+        if their environment files are the same. Only if nothing else in the repository can matter:
+        there is no Dockerfile, postBuild or start, and no package of the repository is installed.
+        """,
+    ).tag(config=True)
 
     budget = Integer(
         50 * 2**30,
@@ -113,14 +129,21 @@ class Repo2dockerBuilder(GitResolver):
             raise failure("no-engine")
         return {"engine": self.engine}
 
-    def image(self, resolved: ResolvedSpec) -> str:
-        """Return the name of a commit's image."""
-        digest = hashlib.sha256(resolved.address.encode()).hexdigest()[:_DIGEST]
-        name = re.sub(r"[^a-z0-9]+", "-", resolved.title.lower()).strip("-")[:40]
-        return f"{self.image_prefix}{name}-{digest}:{resolved.commit}"
+    def image(self, resolved: ResolvedSpec, *, anew: str = "") -> str:
+        """Return the name of a commit's image.
 
-    def arguments(self, resolved: ResolvedSpec) -> list[str]:
-        """Return the command line that builds a commit's image."""
+        Parameters
+        ----------
+        resolved : ResolvedSpec
+        anew : str, optional
+            Distinguishes an image that is not to be reused.
+        """
+        name = re.sub(r"[^a-z0-9]+", "-", resolved.title.lower()).strip("-")[:40]
+        tag = f"{resolved.commit}-{anew}" if anew else resolved.commit
+        return f"{self.image_prefix}{name}-{_digest(resolved)}:{tag}"
+
+    def arguments(self, resolved: ResolvedSpec, image: str) -> list[str]:
+        """Return the command line that builds a commit's image of a given name."""
         return [
             sys.executable,
             # Nothing is imported from the current folder.
@@ -130,7 +153,7 @@ class Repo2dockerBuilder(GitResolver):
             *("--engine", _ENGINES[self.engine]),
             *("--config", str(share_path("repo2docker_config.py"))),
             *("--ref", resolved.commit),
-            *("--image-name", self.image(resolved)),
+            *("--image-name", image),
             *("--user-id", str(self.user_id)),
             *("--user-name", self.user_name),
             "--json-logs",
@@ -142,24 +165,29 @@ class Repo2dockerBuilder(GitResolver):
 
     async def build(self, resolved: ResolvedSpec) -> BuildItems:
         """Build the image, or find an existing one; see `base.Builder.build`."""
-        if await self.images.created(self.image(resolved)) is None:
+        image = self.image(resolved, anew="" if self.reuse else secrets.token_hex(8))
+        if not self.reuse or await self.images.created(image) is None:
             yield WaitForTurn()
         with full_disk_fails():
             async with (
                 self.network.proxy() as proxy,
-                aclosing(self._build(resolved, proxy)) as items,
+                aclosing(self._build(resolved, image, proxy)) as items,
             ):
                 async for item in items:
                     yield item
 
     async def find(self, resolved: ResolvedSpec) -> Environment | None:
         """Return an image that exists; see `base.Finder`."""
+        if not self.reuse:
+            return None
         image = self.image(resolved)
-        created = await self.images.created(image)
-        return None if created is None else Environment(image, self.engine, created)
+        found = await self.images.details(image)
+        if found is None:
+            return None
+        return Environment(image, self.engine, found.created, found.committed)
 
     async def _build(
-        self, resolved: ResolvedSpec, proxy: FetchProxy | None
+        self, resolved: ResolvedSpec, image: str, proxy: FetchProxy | None
     ) -> AsyncGenerator[Record | BuildResult, None]:
         found = False
         names = (*SYSTEM, *ENGINE, *(PUSH if self.push else ()), *self.pass_environment)
@@ -167,6 +195,7 @@ class Repo2dockerBuilder(GitResolver):
             **select(names),
             **engine_folders(),
             **(await self.fetch_plan(resolved, proxy)).environment,
+            **(await self._reusable(resolved)),
             "LC_ALL": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
         }
@@ -178,9 +207,8 @@ class Repo2dockerBuilder(GitResolver):
             env |= home
             # Other limits would apply to the engine. It has its own settings for them.
             limits = {"core": 0}
-            async with Process(
-                self.arguments(resolved), env=env, cwd=folder, limits=limits
-            ) as process:
+            argv = self.arguments(resolved, image)
+            async with Process(argv, env=env, cwd=folder, limits=limits) as process:
                 async for line in process.lines():
                     # Printed by repo2docker after it has fetched the repository.
                     found = found or "Reusing existing image" in line
@@ -189,13 +217,34 @@ class Repo2dockerBuilder(GitResolver):
                 for problem in proxy.problems if proxy and code else ():
                     yield Record("repo2docker", f"{problem}\n")
                 check_exit(code)
-        await self._note(self.image(resolved))
-        yield BuildResult(self.image(resolved), found=found)
+        reused = await self._reused(image)
+        await self._note(image, *reused)
+        yield BuildResult(image, found=found or bool(reused))
 
-    async def _note(self, image: str) -> None:
-        """Note that an image is used, and remove others if there are too many."""
+    async def _reusable(self, resolved: ResolvedSpec) -> dict[str, str]:
+        """Return the variables that tell a build which images it can reuse."""
+        if not (self.reuse and self.reuse_environment):
+            return {}
+        repository = _digest(resolved)
+        # Of several with the same environment, the newest one counts.
+        bases = {
+            details.labels[ENVIRONMENT_LABEL]: Base(name, details.created)
+            for name, details in (await self.images.of(repository)).items()
+            if details.labels.get(ENVIRONMENT_LABEL)
+        }
+        return Reuse(repository, bases).environment
+
+    async def _reused(self, image: str) -> list[str]:
+        """Return the image whose environment an image has, if it is that of another one."""
+        details = await self.images.details(image) if self.reuse_environment else None
+        name = details.labels.get(REUSED_LABEL) if details is not None else None
+        return [name] if name else []
+
+    async def _note(self, *images: str) -> None:
+        """Note that images are used, and remove others if there are too many."""
         try:
-            await asyncio.to_thread(self.images.use, image)
+            for image in images:
+                await asyncio.to_thread(self.images.use, image)
         except OSError as error:
             self.log.warning("The use of an image cannot be noted: %s", error)
         if self._shrinking is None or self._shrinking.done():
@@ -224,3 +273,8 @@ class Repo2dockerBuilder(GitResolver):
         if self._shrinking is not None:
             self._shrinking.cancel()
             await asyncio.gather(self._shrinking, return_exceptions=True)
+
+
+def _digest(resolved: ResolvedSpec) -> str:
+    """Identify the repository of an image."""
+    return hashlib.sha256(resolved.address.encode()).hexdigest()[:_DIGEST]

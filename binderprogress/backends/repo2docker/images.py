@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,10 +20,31 @@ import msgspec
 from ..disk import GRACE
 from ..processes.child import run
 
-__all__ = ["LABEL", "Image", "Images"]
+__all__ = [
+    "COMMITTED_LABEL",
+    "ENVIRONMENT_LABEL",
+    "LABEL",
+    "REPOSITORY_LABEL",
+    "REUSED_LABEL",
+    "Image",
+    "ImageDetails",
+    "Images",
+]
 
 LABEL = "binderprogress.built"
 """The label of images that were built here. `repo2docker_config.py` sets it."""
+
+COMMITTED_LABEL = "binderprogress.committed"
+"""The label with the time of the commit, in seconds since 1970."""
+
+ENVIRONMENT_LABEL = "binderprogress.environment"
+"""The label with what identifies an environment that images of other commits can have, too."""
+
+REPOSITORY_LABEL = "binderprogress.repository"
+"""The label with what identifies the repository of such an environment."""
+
+REUSED_LABEL = "binderprogress.reused"
+"""The label with the name of the image whose environment an image has."""
 
 _TIMEOUT = 60.0
 
@@ -45,6 +67,26 @@ class Image(msgspec.Struct, frozen=True):
     size: int
     last_used: float
     in_use: bool
+
+
+class ImageDetails(msgspec.Struct, frozen=True):
+    """What an engine says of an image.
+
+    Attributes
+    ----------
+    created : float
+        Seconds since 1970.
+    labels : dict of str to str
+    """
+
+    created: float
+    labels: dict[str, str]
+
+    @property
+    def committed(self) -> float | None:
+        """When the commit in it was made, in seconds since 1970; None if that is not known."""
+        label = self.labels.get(COMMITTED_LABEL, "")
+        return float(label) if re.fullmatch("[0-9]{1,12}", label) else None
 
 
 class Images:
@@ -78,16 +120,33 @@ class Images:
 
         None if there is no image of this name, or if the engine does not answer.
         """
+        details = await self.details(name)
+        return None if details is None else details.created
+
+    async def details(self, name: str) -> ImageDetails | None:
+        """Return when an image was made, and its labels; None as `created` does."""
         code, output = await self._run(["image", "inspect", "--", name])
         if code:
             return None
         (details,) = msgspec.json.decode(output[: output.rindex("]") + 1])
-        return _created(details)
+        return _details(details)
+
+    async def of(self, repository: str) -> dict[str, ImageDetails]:
+        """Return the images of a repository by their names, the oldest first.
+
+        Parameters
+        ----------
+        repository : str
+            The value of `REPOSITORY_LABEL`.
+        """
+        names = await self._names(f"label={REPOSITORY_LABEL}={repository}")
+        details = map(_details, await self._inspect("image", names) if names else [])
+        pairs = zip(names, details, strict=True)
+        return dict(sorted(pairs, key=lambda pair: pair[1].created))
 
     async def find(self) -> list[Image]:
         """Return the images, the least recently used first. Empty if the engine does not answer."""
-        listing = ["images", "--filter", f"label={LABEL}", "--format", "{{.Repository}}:{{.Tag}}"]
-        names = [name for name in await self._lines(listing) if not name.endswith(":<none>")]
+        names = await self._names(f"label={LABEL}")
         if not names:
             return []
         details, used = await self._inspect("image", names), await self._used()
@@ -168,6 +227,10 @@ class Images:
             return set()
         return {_id(one["Image"]) for one in await self._inspect("container", containers)}
 
+    async def _names(self, condition: str) -> list[str]:
+        listing = ["images", "--filter", condition, "--format", "{{.Repository}}:{{.Tag}}"]
+        return [name for name in await self._lines(listing) if not name.endswith(":<none>")]
+
     async def _inspect(self, kind: str, names: Sequence[str]) -> list[dict[str, Any]]:
         # If one has been removed meanwhile, the others are printed nevertheless.
         _, output = await self._run([kind, "inspect", "--", *names])
@@ -189,6 +252,10 @@ class Images:
 
     def _file(self, name: str) -> Path:
         return self._folder / hashlib.sha256(name.encode()).hexdigest()
+
+
+def _details(details: dict[str, Any]) -> ImageDetails:
+    return ImageDetails(_created(details), details["Config"].get("Labels") or {})
 
 
 def _created(details: dict[str, Any]) -> float:

@@ -11,25 +11,33 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from repo2docker.engine import ContainerEngineException
 
 from ..fetch.checkout import UnsafeCheckoutError, check_checkout
+from ..fetch.commit_date import read_commit_date
 from ..fetch.options import FetchPlan
 from ..processes.environment import ENGINE, PUSH, exclude
 from ..processes.limits import limited
 from ..processes.messages import ProgramError, program_messages
 from ..processes.sandbox import sandboxed
+from .images import COMMITTED_LABEL
 from .render_program import CONTEXT, RESULT, TASK, Rendered, RenderTask
+from .reuse import Reuse, make_reusable, thin_dockerfile, thin_labels
 
 __all__ = ["BuildContext", "isolated_buildpack", "render"]
 
 _DOCKERFILES = ("Dockerfile", "binder/Dockerfile", ".binder/Dockerfile")
 _LONGEST_RESULT = 4096
+_KEY = re.compile("(?:[0-9a-f]{32})?")
 
 
 class BuildContext(msgspec.Struct, frozen=True):
@@ -45,12 +53,15 @@ class BuildContext(msgspec.Struct, frozen=True):
         The Dockerfile in `path`.
     is_own : bool
         Whether the Dockerfile comes from the repository.
+    environment : str
+        What identifies the environment; see `environment_key`. Empty: it is that of this commit.
     """
 
     buildpack: str
     path: Path
     dockerfile: Path
     is_own: bool
+    environment: str = ""
 
 
 def render(
@@ -117,7 +128,10 @@ def _checked_context(folder: Path, source: Path, checkout: Path) -> BuildContext
     root = checkout if is_own else folder
     if not dockerfile.is_file() or not dockerfile.resolve().is_relative_to(root.resolve()):
         raise ProgramError("Examining the repository gave no Dockerfile.")
-    return BuildContext(rendered.buildpack, path, dockerfile, is_own)
+    key = "" if is_own else rendered.environment
+    if not _KEY.fullmatch(key):
+        raise ProgramError("Examining the repository gave an environment without a valid key.")
+    return BuildContext(rendered.buildpack, path, dockerfile, is_own, key)
 
 
 class _IsolatedBuildpack:
@@ -125,6 +139,7 @@ class _IsolatedBuildpack:
 
     plan: FetchPlan
     checkout: Path
+    reuse: Reuse | None
 
     def __init__(self, base_image: str) -> None:
         # repo2docker sets these.
@@ -155,27 +170,44 @@ class _IsolatedBuildpack:
         """Build the image; see `repo2docker.buildpacks.BuildPack.build`."""
         context = self._render(build_args)
         limits = {"memory": memory_limit, "memswap": memory_limit} if memory_limit else {}
-        yield from client.build(
+        build = partial(
+            client.build,
             path=str(context.path),
-            dockerfile=str(context.dockerfile),
             tag=image_spec,
             buildargs=build_args,
             container_limits=limits,
             cache_from=cache_from,
-            # Dockerfiles of repo2docker already contain them.
-            labels=self.labels if context.is_own else {},
             platform=platform,
             **extra_build_kwargs,
         )
+        if self.reuse is not None and context.environment:
+            if base := self.reuse.bases.get(context.environment):
+                thin = thin_dockerfile(context.path, base, str(build_args["NB_UID"]))
+                yield base.message
+                try:
+                    yield from build(dockerfile=str(thin), labels=thin_labels(self.labels, base))
+                except (ContainerEngineException, subprocess.CalledProcessError) as error:
+                    # It may have been removed meanwhile.
+                    yield f"It cannot be reused: {error}\n"
+                else:
+                    return
+            make_reusable(context.path, context.environment, self.reuse.repository)
+        # Dockerfiles of repo2docker already contain labels.
+        labels = self.labels if context.is_own else {}
+        yield from build(dockerfile=str(context.dockerfile), labels=labels)
 
     def _render(self, build_args: Mapping[str, str]) -> BuildContext:
         if self._context is None:
+            committed = read_commit_date(self.checkout)
+            if committed is not None:
+                self.labels[COMMITTED_LABEL] = f"{committed:.0f}"
             task = RenderTask(
                 base_image=self.base_image,
                 platform=self.platform,
                 appendix=self.appendix,
                 labels={name: str(value) for name, value in self.labels.items()},
                 build_args=build_args,
+                wants_key=self.reuse is not None,
             )
             folder = self.checkout.with_name("rendered")
             for item in render(
@@ -192,7 +224,7 @@ class _IsolatedBuildpack:
         return self._context
 
 
-def isolated_buildpack(plan: FetchPlan, checkout: Path) -> type:
+def isolated_buildpack(plan: FetchPlan, checkout: Path, reuse: Reuse | None = None) -> type:
     """Return the only buildpack for ``c.Repo2Docker.buildpacks``.
 
     Parameters
@@ -200,5 +232,8 @@ def isolated_buildpack(plan: FetchPlan, checkout: Path) -> type:
     plan : FetchPlan
     checkout : Path
         Where the repository is fetched to. No other user may have write permission for its parent.
+    reuse : Reuse, optional
+        The images of other commits that can be reused. None: none can, now or later.
     """
-    return type("Isolated", (_IsolatedBuildpack,), {"plan": plan, "checkout": checkout})
+    settings = {"plan": plan, "checkout": checkout, "reuse": reuse}
+    return type("Isolated", (_IsolatedBuildpack,), settings)

@@ -19,6 +19,7 @@ import msgspec
 
 from ..buildpacks import pick_buildpack
 from ..processes.messages import MessageHandler, print_message
+from .environment_key import environment_key
 
 __all__ = ["CONTEXT", "RESULT", "TASK", "RenderTask", "Rendered"]
 
@@ -27,13 +28,17 @@ CONTEXT, RESULT, TASK = "context", "result.json", "task.json"
 
 
 class RenderTask(msgspec.Struct, frozen=True):
-    """The configuration of repo2docker that buildpacks need."""
+    """The configuration of repo2docker that buildpacks need.
+
+    `wants_key` is whether to say what identifies the environment.
+    """
 
     base_image: str
     platform: str
     appendix: str
     labels: Mapping[str, str]
     build_args: Mapping[str, str]
+    wants_key: bool = False
 
 
 class Rendered(msgspec.Struct, frozen=True):
@@ -46,10 +51,13 @@ class Rendered(msgspec.Struct, frozen=True):
     dockerfile : str
         Path of the repository's own Dockerfile, if it has one. The repository is the context then.
         Empty: repo2docker has written a context with a Dockerfile.
+    environment : str
+        What identifies the environment; see `environment_key`. Empty: it is that of this commit.
     """
 
     buildpack: str
     dockerfile: str
+    environment: str = ""
 
 
 class _ContextWriter:
@@ -99,7 +107,8 @@ def _render(task: RenderTask, context: Path) -> Rendered:
         writer, "", 0, dict(task.build_args), [], {}, platform=task.platform
     ):
         print_message(line)
-    return Rendered(type(buildpack).__name__, writer.dockerfile)
+    key = environment_key(buildpack, task.build_args) if task.wants_key else ""
+    return Rendered(type(buildpack).__name__, writer.dockerfile, key)
 
 
 if __name__ == "__main__":
