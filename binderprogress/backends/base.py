@@ -120,6 +120,15 @@ class ResolvedSpec(msgspec.Struct, frozen=True):
         """A short name for people, which is the same for the same key."""
         return (self.version or self.spec).title
 
+    def at(self, commit: str) -> ResolvedSpec | None:
+        """Return another commit of the repository, to find its environment. Its host is not asked.
+
+        None for a record, and if only another server knows the commits.
+        """
+        if self.spec.is_record or not self.commit:
+            return None
+        return ResolvedSpec(self.spec.at(commit), commit)
+
     def binder_fields(self, *, launch_host: str, client_ip: str) -> dict[str, str]:
         """Return the fields that BinderHub passes to its spawner and sends with `ready`.
 

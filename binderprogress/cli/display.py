@@ -16,7 +16,7 @@ from rich.text import Span, Text
 from ..core.events import Event, encode
 from ..core.phases import BAD_ENDS, Phase
 from ..core.printable import escape_json, printable
-from .failure import LogLines, Remedy, ending, print_failure
+from .failure import LogLines, Offer, Remedy, ending, print_failure
 from .terminal import ascii_json
 from .times import duration, ready_by, time_left
 
@@ -126,13 +126,21 @@ class PlainDisplay:
         Whether the last lines say how a launch failed.
     remedy : callable, optional
         Returns the command that helps.
+    offer : callable, optional
+        Returns the line that offers an earlier version.
     """
 
     def __init__(
-        self, out: TextIO | None = None, *, ending: bool = True, remedy: Remedy = lambda _: ""
+        self,
+        out: TextIO | None = None,
+        *,
+        ending: bool = True,
+        remedy: Remedy = lambda _: "",
+        offer: Offer = lambda _: "",
     ) -> None:
         self._out = sys.stdout if out is None else out
         self._ending = _Ending(remedy) if ending else None
+        self._offer = offer
         self._phase = ""
         self._step = ""
 
@@ -165,10 +173,17 @@ class PlainDisplay:
         if step and step != self._step and not _is_first_layer(event):
             self._step = step
             print(f"-- {step}", file=self._out)
-        if event.message and not event.message.endswith("\r"):
+        if offer := _offered(event, self._offer):
+            print(f"== {offer}", file=self._out)
+        elif event.message and not event.message.endswith("\r"):
             # Lines that end in \r, such as progress bars, only make sense in a terminal.
             print(printable(event.message.rstrip()), file=self._out)
         self._out.flush()
+
+
+def _offered(event: Event, offer: Offer) -> str:
+    """Return the line that offers an earlier version; empty if none is offered."""
+    return "" if event.earlier is None else printable(offer(event.earlier))
 
 
 def _step_text(event: Event) -> str:
@@ -190,6 +205,8 @@ class TerminalDisplay:
         Whether the last lines say how a launch failed.
     remedy : callable, optional
         Returns the command that helps.
+    offer : callable, optional
+        Returns the line that offers an earlier version.
     """
 
     def __init__(
@@ -198,9 +215,11 @@ class TerminalDisplay:
         *,
         ending: bool = True,
         remedy: Remedy = lambda _: "",
+        offer: Offer = lambda _: "",
     ) -> None:
         self._console = console or Console(highlight=False)
         self._ending = _Ending(remedy) if ending else None
+        self._offer = offer
         self._event: Event | None = None
         self._received = 0.0
         self._progress = 0.0
@@ -239,7 +258,10 @@ class TerminalDisplay:
             self._transient = printable(event.message).rstrip()
             return
         self._transient = ""
-        if event.phase not in BAD_ENDS and (text := colored(event.message)):
+        if offer := _offered(event, self._offer):
+            # In one line, so that it can be copied.
+            self._console.print(Text(offer), soft_wrap=True)
+        elif event.phase not in BAD_ENDS and (text := colored(event.message)):
             self._console.print(text)
 
     def _render(self) -> RenderableType:

@@ -1,8 +1,12 @@
-"""How a launch failed, in a terminal: why, what to do, the lines that show it, and what to run."""
+"""How a launch failed, in a terminal: why, what to do, the lines that show it, and what to run.
+
+Also what to run while a launch builds.
+"""
 
 from __future__ import annotations
 
 import shlex
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
@@ -12,12 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ..core import specs
-from ..core.events import Event
+from ..core.events import Earlier, Event
 from ..core.phases import Phase
 from ..core.printable import plain, printable
-from .times import duration
+from .times import day, duration
 
-__all__ = ["Invocation", "LogLines", "Remedy", "ending", "print_failure"]
+__all__ = ["Invocation", "LogLines", "Offer", "Remedy", "ending", "print_failure"]
 
 _SEARCHED = 5000
 """How many of the newest lines are searched for evidence."""
@@ -27,6 +31,15 @@ _GIT = {"gh", "gl", "gist", "git"}
 
 Remedy = Callable[[Event], str]
 """Returns the command that helps after a failure, or an empty string."""
+
+Offer = Callable[[Earlier], str]
+"""Returns the line that offers an earlier version, or an empty string."""
+
+_OFFERS = {
+    "commit": "Start the version of {date} now",
+    "build": "Start the version that was built on {date} now",
+    "launch": "Start the version that was last launched on {date} now",
+}
 
 
 class LogLines:
@@ -98,6 +111,16 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
             # A corrected copy can be launched before it is published.
             return f"{shlex.join(['git', 'clone', self.spec.repo_url])}" if self._is_git else ""
         return "" if event.retry is False else self._again()
+
+    def offer(self, earlier: Earlier) -> str:
+        """Return the line that offers an earlier version."""
+        if self.command != "launch":
+            return ""
+        server = ["--server", self.server] if self.server else []
+        # A spec never begins with a hyphen.
+        command = shlex.join(["binderprogress", "launch", earlier.spec, *server])
+        date = day(earlier.date, time.time())
+        return f"{_OFFERS[earlier.date_of].format(date=date)}: {command}"
 
     @property
     def _is_git(self) -> bool:

@@ -178,8 +178,8 @@ class LaunchApp(LaunchingCommand):
             server=self.server,
         )
         if sys.stdout.isatty():
-            return TerminalDisplay(remedy=asked.remedy)
-        return PlainDisplay(remedy=asked.remedy)
+            return TerminalDisplay(remedy=asked.remedy, offer=asked.offer)
+        return PlainDisplay(remedy=asked.remedy, offer=asked.offer)
 
 
 def _interrupted(shown: ExitStack) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from math import ceil, floor
 from time import localtime, strftime
 
-__all__ = ["duration", "ready_by", "time_left"]
+__all__ = ["day", "duration", "ready_by", "time_left"]
 
 _SHORTEST, _LONGEST = 90, 12 * 3600
 """Seconds. A time of day says nothing about what is sooner, and is ambiguous if it is later."""
+
+_WEEK = 6 * 24 * 3600
 
 _STEPS = (1, 5, 15)
 """A time of day is rounded to so many minutes, the more the further away it is."""
@@ -83,6 +85,25 @@ def ready_by(seconds: float | None, now: float, *, is_late: bool) -> str:
     step = 60 * next((minutes for minutes in _STEPS if seconds <= 600 * minutes), _STEPS[-1])
     at = step * ceil((now + seconds) / step)
     return f"ready by {strftime('%H:%M', localtime(at))} at the latest"
+
+
+def day(seconds: float, now: float) -> str:
+    """Format a day in the past, in the local time zone: ``Tuesday, 24 November``.
+
+    Today, it has the time of day; after a week, no weekday; after its year, the year.
+
+    Parameters
+    ----------
+    seconds, now : float
+        Seconds since 1970.
+    """
+    then, today = localtime(seconds), localtime(now)
+    text = f"{then.tm_mday} {strftime('%B', then)}"
+    if then.tm_year != today.tm_year:
+        return f"{text} {then.tm_year}"
+    if then.tm_yday == today.tm_yday:
+        return f"{text}, {strftime('%H:%M', then)}"
+    return f"{strftime('%A', then)}, {text}" if 0 < now - seconds < _WEEK else text
 
 
 def _nearest(value: float) -> int:

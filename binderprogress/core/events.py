@@ -20,6 +20,7 @@ from .phases import TERMINAL, Phase
 __all__ = [
     "ENCODED_OVERHEAD",
     "Curve",
+    "Earlier",
     "Encoded",
     "Event",
     "decode",
@@ -47,6 +48,21 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename={"from_"
         if seconds <= 0:
             return self.from_
         return self.from_ + (self.to - self.from_) * (1 - exp(-seconds / self.tau))
+
+
+class Earlier(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An earlier version of the repository, whose environment exists."""
+
+    spec: Annotated[str, Meta(description="What to launch.")]
+    commit: str
+    date: Annotated[float, Meta(description="Seconds since 1970, UTC.")]
+    date_of: Annotated[
+        Literal["commit", "build", "launch"],
+        Meta(
+            description="What the date is that of: the commit, or if that is not known the build "
+            "of its environment, or else its last launch."
+        ),
+    ]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -167,6 +183,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
             "builds/{build_id}/log below the server's address, also when the launch is forgotten."
         ),
     ] = ""
+    earlier: Annotated[
+        Earlier | None,
+        Meta(
+            description="Once, when a build begins: an earlier version that can be launched "
+            "meanwhile, if the server offers that."
+        ),
+    ] = None
     imageName: Annotated[str, Meta(description="On built: the image or environment.")] = ""  # noqa: N815 - BinderHub's name
     url: Annotated[
         str, Meta(description="On ready: the address of the Jupyter server, http or https.")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..backends.base import AnyBackend, Attempt, BuildResult, ResolvedSpec
 from ..core.binderhub.replay import Repeats
-from ..core.events import Event
+from ..core.events import Earlier, Event
 from ..core.log.reasons import RULES, RuleSet, failure
 from ..core.log.steps import Step
 from ..core.phases import TERMINAL, Phase
@@ -72,6 +72,8 @@ class Build:
         Where it waits while too many others run. None: it does not.
     owner : str
         The user or client whose turn in the queue it takes.
+    earlier : callable, optional
+        Return an earlier version to offer while it runs.
     grew : callable, optional
         Called after each record, to make room in memory.
     build_id : str, optional
@@ -95,6 +97,7 @@ class Build:
         keep: float = 0.0,
         queue: BuildQueue | None = None,
         owner: str = "",
+        earlier: Callable[[], Awaitable[Earlier | None]] | None = None,
         grew: Callable[[], None] = lambda: None,
         build_id: str = "",
     ) -> None:
@@ -126,6 +129,7 @@ class Build:
         self._ledger = ledger or Ledger(None, None, patience=0.0, log=log)
         self._queue = BuildQueue(self._ledger, most=0) if queue is None else queue
         self._owners = [owner]
+        self._earlier = earlier
         self.ownership = BuildLease(self, resolved.key, self._ledger)
         """Keeps other replicas from building the same."""
         self._repeats: Repeats | None = None
@@ -376,8 +380,8 @@ class Build:
 
     async def end_lease(self) -> None:
         """Store that it has ended, and when its log may be deleted."""
-        if self._ledger.store is not None and not self._is_elsewhere:
-            # Before: nobody completes the log of a build that has ended.
+        if self._ledger.store and not isinstance(self.channel.failure, LeaseLostError):
+            # Before: nobody completes the log of a build that has ended. Another replica may go on.
             key = self.resolved.key if self.built and not self.built.found else ""
             self.full_log.finish(self._end_message, key=key)
         await self._ledger.end(self, expires=self._clock.utc() + self._keep)
@@ -389,11 +393,6 @@ class Build:
         if newest is not None and (event := newest.event).phase in _ENDS:
             return event.message
         return "[The build was stopped here.]\n"
-
-    @property
-    def _is_elsewhere(self) -> bool:
-        """Whether another replica goes on with it."""
-        return isinstance(self.channel.failure, LeaseLostError)
 
     async def _end(self) -> BuildResult:
         """Build, and write the last event."""
@@ -439,6 +438,7 @@ class Build:
             queued=lambda: self._queue.places(self.lease, owners=self._owners, seconds=seconds),
             begins=build_id if self.channel.written < FIRST else None,
             repeats=self._repeats,
+            earlier=self._earlier,
             grew=self._grew,
             log=self._log,
         )

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
 from ..backends.base import AnyBackend, Attempt, BuildResult, ResolvedSpec, WaitForTurn
 from ..core.binderhub.replay import Repeats
 from ..core.build_queue import Place, place_message, place_step
+from ..core.events import Earlier
 from ..core.log.reader import Normalizer, Note
 from ..core.log.reasons import failure
 from ..core.log.steps import Step
 from ..core.phases import Phase
 from .build_log import BuildLog
+from .earlier_version import earlier_message
 from .event_writer import Writer
 
 __all__ = ["BuildWork"]
@@ -42,6 +44,8 @@ class BuildWork:
         The id of its log, if it begins now; None: it began earlier.
     repeats : Repeats or None
         Recognises what a build that went on without us repeats; None: nothing.
+    earlier : callable or None
+        Return an earlier version to offer; None: nothing is offered.
     grew : callable
         Called after each record, to make room in memory.
     log : logging.Logger
@@ -57,6 +61,7 @@ class BuildWork:
         queued: Callable[[], AsyncGenerator[Place, None]],
         begins: str | None,
         repeats: Repeats | None,
+        earlier: Callable[[], Awaitable[Earlier | None]] | None,
         grew: Callable[[], None],
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
@@ -67,8 +72,10 @@ class BuildWork:
         self._queued = queued
         self._begins = begins
         self._repeats = repeats
+        self._earlier = earlier
         self._grew = grew
         self._log = log
+        self._offer: asyncio.Task[None] | None = None
 
     async def run(self, deadline: asyncio.Timeout, seconds: float) -> BuildResult:
         """Do it.
@@ -89,7 +96,12 @@ class BuildWork:
         """
         if self._begins is not None:
             self._writer.append(Phase.WAITING, step=_LOOKING, build_id=self._begins)
-        return await self._build(deadline, seconds)
+        try:
+            return await self._build(deadline, seconds)
+        finally:
+            if self._offer is not None:
+                self._offer.cancel()
+                await asyncio.gather(self._offer, return_exceptions=True)
 
     async def _wait_for_turn(self, deadline: asyncio.Timeout, seconds: float) -> None:
         writer = self._writer
@@ -106,6 +118,19 @@ class BuildWork:
             self._append("It is the turn of this build.\n", _LOOKING)
         deadline.reschedule(asyncio.get_running_loop().time() + seconds)
 
+    async def _offer_earlier(self, find: Callable[[], Awaitable[Earlier | None]]) -> None:
+        """Offer an earlier version, while the build goes on."""
+        try:
+            earlier = await find()
+        except Exception as error:  # noqa: BLE001 - whatever a backend raises: it is only an offer
+            self._log.warning("No earlier version can be offered: %s", error)
+            return
+        if earlier is None:
+            return
+        message = earlier_message(earlier)
+        self._full_log.write(message)
+        self._writer.append(self._writer.phase or Phase.WAITING, message, earlier=earlier)
+
     def _append(self, message: str, step: Step) -> None:
         self._full_log.write(message)
         self._writer.append(self._writer.phase or Phase.WAITING, message, step)
@@ -118,6 +143,8 @@ class BuildWork:
                 if isinstance(item, BuildResult):
                     return item
                 if isinstance(item, WaitForTurn):
+                    if self._earlier is not None and self._offer is None:
+                        self._offer = asyncio.create_task(self._offer_earlier(self._earlier))
                     await self._wait_for_turn(deadline, seconds)
                     continue
                 if isinstance(item, Attempt):

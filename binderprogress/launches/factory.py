@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from ..backends.base import AnyBackend, ResolvedSpec
+from ..core.events import Earlier
 from ..core.log.reasons import RuleSet
 from ..core.phases import Phase
 from ..core.specs import Spec
@@ -18,6 +20,7 @@ from .build import Build
 from .build_queue import BuildQueue
 from .caller import Caller
 from .channel_factory import Channels
+from .earlier_version import find_earlier
 from .event_writer import Clock, Limits
 from .history_entry import address_of
 from .launch import Launch
@@ -46,6 +49,8 @@ class Factory(msgspec.Struct, frozen=True, kw_only=True):
         Where servers are started, for what past launches taught.
     build_timeout : float
         Seconds.
+    offers_earlier : bool
+        Whether earlier versions are offered while a build runs.
     grew : callable
         Called after each record of a build, to make room in memory.
     lose : callable
@@ -64,6 +69,7 @@ class Factory(msgspec.Struct, frozen=True, kw_only=True):
     queue: BuildQueue
     host: str
     build_timeout: float
+    offers_earlier: bool
     grew: Callable[[], None]
     lose: Callable[[Launch], None]
     log: logging.Logger | logging.LoggerAdapter[Any]
@@ -110,9 +116,17 @@ class Factory(msgspec.Struct, frozen=True, kw_only=True):
             keep=self.logs.keep,
             queue=self.queue,
             owner=caller.owner,
+            earlier=partial(self._earlier, resolved) if self.offers_earlier else None,
             grew=self.grew,
             build_id=build_id,
         )
+
+    async def _earlier(self, resolved: ResolvedSpec) -> Earlier | None:
+        spec = resolved.spec
+        commits = self.learner.branches.before(address_of(spec), spec.ref, resolved.commit)
+        # Whoever asks for a commit wants that one.
+        is_commit = spec.ref.lower() == resolved.commit
+        return None if is_commit else await find_earlier(self.backend, resolved, commits)
 
     def _expect(self, spec: Spec, commit: str = "") -> Expectation:
         place = Place(self.host, address_of(spec), commit)

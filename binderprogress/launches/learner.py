@@ -16,6 +16,7 @@ from ..core.timing.pulls import Pulls
 from ..core.timing.spans import PastLaunch
 from ..errors import HistoryUnavailableError
 from ..history.store import HistoryStore, NoHistory
+from .branches import Branches
 
 __all__ = ["Learner"]
 
@@ -59,6 +60,8 @@ class Learner:
         self._log = log
         self._profile = profile
         self._knowledge = Priors()
+        self.branches = Branches()
+        """Which commits branches had."""
         self._history: HistoryStore = NoHistory()
         self._looked_up: set[str] = set()
         self._threads = DaemonThreads("history look-up", most=_MOST_QUERIES, timeout=_TIMEOUT)
@@ -68,21 +71,22 @@ class Learner:
         """Learn from what a history has; it takes as long as the database does."""
         self._history = history
         try:
-            self._knowledge = self._learned(history.recent(_AT_START)[::-1])
+            self._knowledge, self.branches = self._learned(history.recent(_AT_START)[::-1])
         except Exception:  # noqa: BLE001 - whatever a database raises: launches go on without
             self._log.exception("The history cannot be read; estimates begin anew")
 
     def add(self, past: PastLaunch) -> None:
         """Learn from a launch that is over."""
         self._learn(self._knowledge, past)
+        self.branches.add(past)
 
     def _learn(self, knowledge: Priors, past: PastLaunch) -> None:
         profile = self._profile
         learn(knowledge, past, profile.typical, first_start=profile.first_start)
 
-    def _learned(self, launches: list[PastLaunch]) -> Priors:
+    def _learned(self, launches: list[PastLaunch]) -> tuple[Priors, Branches]:
         """Return what launches teach, in the order in which they were."""
-        knowledge = Priors()
+        knowledge, branches = Priors(), Branches()
         for index, past in enumerate(launches):
             if index < len(launches) - _ESTIMATED:
                 knowledge.add(past)
@@ -90,7 +94,8 @@ class Learner:
                 self._learn(knowledge, past)
             # It is not known on which node.
             knowledge.pulls.add(past.image_bytes or 0, past.pulled)
-        return knowledge
+            branches.add(past)
+        return knowledge, branches
 
     @property
     def pulls(self) -> Pulls:
@@ -139,6 +144,7 @@ class Learner:
             return
         for past in launches:
             self._knowledge.add(past)
+            self.branches.add(past)
 
     def _past_of(self, repository: str) -> list[PastLaunch]:
         return self._history.of(repository, _OF_REPOSITORY)[::-1]

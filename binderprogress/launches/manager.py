@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from traitlets import Float, Integer
+from traitlets import Bool, Float, Integer
 from traitlets.config import LoggingConfigurable
 
 from .._steps import take_steps
@@ -138,6 +138,10 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
         "launches are forgotten, the oldest first. Then the longest running logs are cut.",
     ).tag(config=True)
 
+    offer_earlier = Bool(
+        False, help="Whether an earlier version that is built can be started during a build."
+    ).tag(config=True)
+
     build_timeout = Float(3600.0, help="Timeout of a build, in seconds.").tag(config=True)
 
     launch_timeout = Float(900.0, help="Timeout of starting a server, in seconds.").tag(config=True)
@@ -226,6 +230,7 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
             queue=self.queue,
             host=host,
             build_timeout=self.build_timeout,
+            offers_earlier=self.offer_earlier,
             grew=self.budgets.grew,
             lose=lambda launch: self._running.lose(launch),
             log=self.log,
@@ -335,8 +340,6 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
     @history.setter
     def history(self, history: HistoryStore) -> None:
         self.outcomes.history = history
-
-    # -- what the web calls
 
     async def start(self, spec: Spec, caller: Caller) -> Launch:
         """Start a launch and return it once its first event is stored.

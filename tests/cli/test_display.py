@@ -15,7 +15,7 @@ from rich.console import Console
 
 from binderprogress.cli.display import PlainDisplay, TerminalDisplay, colored
 from binderprogress.cli.terminal import prefers_ascii
-from binderprogress.core.events import Event
+from binderprogress.core.events import Earlier, Event
 from binderprogress.core.phases import Phase
 
 from ..support.terminal import in_terminal
@@ -50,15 +50,20 @@ LOG = [
 REMEDY = "git clone https://github.com/ada/penguins"
 
 
-def shown(width: int, *events: Event, remedy: str = "") -> list[str]:
-    """Return the lines of a terminal after the events. No escape sequences come from elsewhere."""
+def printed(width: int, *events: Event, remedy: str = "", offer: str = "") -> str:
+    """Return all that is written to a terminal."""
     out = io.TextIOWrapper(io.BytesIO(), "utf-8", newline="\n")
     console = Console(file=out, force_terminal=True, color_system=None, width=width)
-    with TerminalDisplay(console, remedy=lambda _: remedy) as display:
+    with TerminalDisplay(console, remedy=lambda _: remedy, offer=lambda _: offer) as display:
         for one in events:
             display.show(one)
     out.seek(0)
-    text = out.read()
+    return out.read()
+
+
+def shown(width: int, *events: Event, remedy: str = "") -> list[str]:
+    """Return the lines of a terminal after the events. No escape sequences come from elsewhere."""
+    text = printed(width, *events, remedy=remedy)
     drawn = re.split(r"(?:\r\x1b\[2K|\x1b\[1A\x1b\[2K)+", text)[-1]
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", drawn).splitlines()
 
@@ -186,7 +191,7 @@ import sys
 from binderprogress.cli.terminal import print_ascii
 print_ascii()
 from binderprogress.cli.display import JsonDisplay, PlainDisplay, TerminalDisplay
-from binderprogress.core.events import Event
+from binderprogress.core.events import Earlier, Event
 from binderprogress.core.phases import Phase
 for display in (PlainDisplay(), JsonDisplay(), TerminalDisplay()):
     with display:
@@ -216,3 +221,18 @@ def test_no_unicode(env: dict[str, str]) -> None:
     assert code == 0
     assert '"12h" ...' in written
     assert written.isascii()
+
+
+def test_an_earlier_version_is_offered_in_one_line() -> None:
+    earlier = Earlier(spec="gh/ada/penguins/c0ffee", commit="c0ffee", date=0.0, date_of="commit")
+    offered = event(message="It is built already.\n", earlier=earlier)
+    line = f"Start the version of 24 November now: binderprogress launch {earlier.spec}"
+    # The terminal wraps it, so that all of it can be copied.
+    assert f"{line}\n" in printed(40, offered, offer=line)
+    out = io.StringIO()
+    with PlainDisplay(out, offer=lambda _: line) as display:
+        display.show(offered)
+    assert f"== {line}\n" in out.getvalue()
+    assert "It is built already." not in out.getvalue()
+    # Who only builds sees it as a line of the log.
+    assert "It is built already." in printed(80, offered)

@@ -8,7 +8,7 @@ import pytest
 
 from binderprogress.cli.failure import Invocation, LogLines
 from binderprogress.core import specs
-from binderprogress.core.events import Event
+from binderprogress.core.events import Earlier, Event
 from binderprogress.core.phases import Phase
 
 PENGUINS = "https://github.com/ada/penguins"
@@ -63,3 +63,23 @@ def test_evidence_is_found_from_its_end_backwards() -> None:
     assert log.numbers(["not there", "unfinished"]) == [None, 5]
     assert log.numbers(["…", "last"]) == [None, 4]
     assert log.numbers([]) == []
+
+
+@pytest.mark.parametrize(
+    ("date_of", "text"),
+    [
+        ("commit", "the version of 12 March 2024"),
+        ("build", "the version that was built on 12 March 2024"),
+        ("launch", "the version that was last launched on 12 March 2024"),
+    ],
+)
+def test_the_command_that_starts_an_earlier_version(date_of: Any, text: str) -> None:
+    target = f"gh/ada/penguins/{'c' * 40}"
+    noon = 1710244800.0
+    earlier = Earlier(spec=target, commit="c" * 40, date=noon, date_of=date_of)
+    spec = specs.read_address(PENGUINS, "").spec
+    asked = Invocation(command="launch", repository=PENGUINS, spec=spec, server="http://hub/")
+    command = f"binderprogress launch {target} --server http://hub/"
+    assert asked.offer(earlier) == f"Start {text} now: {command}"
+    built = Invocation(command="build", repository=PENGUINS, spec=spec)
+    assert built.offer(earlier) == ""

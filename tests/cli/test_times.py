@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from binderprogress.cli.times import duration, ready_by, time_left
+from binderprogress.cli.times import day, duration, ready_by, time_left
 
 DATA = Path(__file__).parents[1] / "data"
 READY_BY = json.loads((DATA / "ready_by.json").read_text())
@@ -35,3 +35,21 @@ def test_ready_by(case: dict[str, Any]) -> None:
 )
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+NOON = time.mktime((2026, 11, 24, 12, 0, 0, 0, 0, -1))
+DAY = 24 * 3600
+
+
+@pytest.mark.parametrize(
+    ("now", "text"),
+    [
+        (NOON + 60, "24 November, 12:00"),
+        (NOON + DAY, "Tuesday, 24 November"),
+        (NOON + 5 * DAY, "Tuesday, 24 November"),
+        (NOON + 7 * DAY, "24 November"),
+        (NOON + 90 * DAY, "24 November 2026"),
+    ],
+)
+def test_a_day(now: float, text: str) -> None:
+    assert day(NOON, now) == text

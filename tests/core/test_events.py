@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from binderprogress.core import sse
-from binderprogress.core.events import Curve, Encoded, Event, decode, encode, json_schema
+from binderprogress.core.events import Curve, Earlier, Encoded, Event, decode, encode, json_schema
 from binderprogress.core.phases import TERMINAL, Phase
 from binderprogress.errors import StreamError
 
@@ -38,6 +38,13 @@ texts = st.text(st.characters(codec="utf-8"))
 curves = st.builds(
     Curve, from_=st.floats(0, 100), to=st.floats(0, 100), tau=st.floats(1e-6, 1e6, exclude_min=True)
 )
+earlier_versions = st.builds(
+    Earlier,
+    spec=texts,
+    commit=texts,
+    date=seconds,
+    date_of=st.sampled_from(["commit", "build", "launch"]),
+)
 jsons = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(-1e300, 1e300) | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
@@ -53,6 +60,7 @@ anything = {
     "step_index": counts,
     "step_total": counts,
     "curve": st.none() | curves,
+    "earlier": st.none() | earlier_versions,
     "eta": st.none() | seconds,
     "eta_low": st.none() | seconds,
     "eta_high": st.none() | seconds,
@@ -193,6 +201,7 @@ BROKEN: dict[str, Any] = {
     "below the bar": wire(progress=-1),
     "a bar of text": wire(progress="50"),
     "a message that is no text": wire(message={"a": 1}),
+    "an earlier version without a date": wire(earlier={"spec": "gh/a/b/c", "commit": "c"}),
     "a curve that jumps": wire(curve={"from": 0, "to": 1, "tau": 0}),
     "a curve beyond the bar": wire(curve={"from": 0, "to": 101, "tau": 1}),
     "a curve without an end": wire(curve={"from": 0, "tau": 1}),

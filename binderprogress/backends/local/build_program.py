@@ -22,6 +22,7 @@ from typing import Any
 from uv import find_uv_bin
 
 from ..._private import make_private_folder
+from ..fetch.commit_date import read_commit_date
 from ..fetch.isolated import fetch, provider_name
 from ..fetch.options import FetchPlan, take_plan
 from ..processes.messages import ProgramError
@@ -90,6 +91,7 @@ def _locked(folder: Path) -> Iterator[None]:
 def _build(task: dict[str, Any], plan: FetchPlan, folder: Path) -> None:
     checkout, venv = folder / "repository", folder / "venv"
     _fetch(task, plan, checkout)
+    committed = read_commit_date(checkout)
     key = environment_key(
         checkout,
         made_with=[*task["made_with"], *task["base_packages"]],
@@ -105,7 +107,7 @@ def _build(task: dict[str, Any], plan: FetchPlan, folder: Path) -> None:
     if not venv.is_symlink():
         _install(task, _detected(plan, checkout), checkout, venv)
     start = _start_script(checkout)
-    _mark(folder, {**task, "start": start, "reused": reused})
+    _mark(folder, {**task, "committed": committed, "start": start, "reused": reused})
 
 
 def _shared(task: dict[str, Any], plan: FetchPlan, checkout: Path, shared: Path) -> str:

@@ -36,7 +36,7 @@ from ..fetch.git import GitResolver, git_environment
 from ..fetch.proxy import FetchProxy
 from ..processes.child import Process, check_exit, run
 from ..processes.environment import PACKAGES, private_home
-from .environments import Environments, built_at, use
+from .environments import Environments, built_at, committed_at, use
 from .marker import MARKER
 
 __all__ = ["LocalBuilder"]
@@ -186,9 +186,7 @@ class LocalBuilder(GitResolver):
         """Return an environment that exists; see `base.Finder`."""
         if not self.reuse:
             return None
-        folder = self.folder(resolved)
-        built = await asyncio.to_thread(built_at, folder)
-        return None if built is None else Environment(str(folder), "local", built)
+        return await asyncio.to_thread(_found, self.folder(resolved))
 
     def remove_incomplete(self) -> None:
         """Remove environments whose build was killed, and then as many as exceed the budget."""
@@ -252,6 +250,13 @@ class LocalBuilder(GitResolver):
                 folders[name] = plain(output).strip()
             self._uv_folders = folders
         return dict(self._uv_folders)
+
+
+def _found(folder: Path) -> Environment | None:
+    built = built_at(folder)
+    if built is None:
+        return None
+    return Environment(str(folder), "local", built, committed_at(folder))
 
 
 def _was_reused(folder: Path) -> bool:

@@ -27,6 +27,7 @@ __all__ = [
     "Environments",
     "build_lock",
     "built_at",
+    "committed_at",
     "disk_usage",
     "remove_unused",
     "shared_with",
@@ -57,6 +58,10 @@ class Environment(msgspec.Struct, frozen=True):
     size: int
     last_used: float
     in_use: bool
+
+
+class _Marker(msgspec.Struct, frozen=True):
+    committed: float | None = None
 
 
 @contextmanager
@@ -114,6 +119,17 @@ def built_at(folder: Path) -> float | None:
     try:
         return (folder / MARKER).stat().st_mtime if is_complete(folder) else None
     except OSError:
+        return None
+
+
+def committed_at(folder: Path) -> float | None:
+    """Return when an environment's commit was made, in seconds since 1970.
+
+    None if that is not known, as of a record, or of an environment of an earlier version.
+    """
+    try:
+        return msgspec.json.decode((folder / MARKER).read_bytes(), type=_Marker).committed
+    except (OSError, msgspec.MsgspecError):
         return None
 
 

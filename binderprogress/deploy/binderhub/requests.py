@@ -80,6 +80,25 @@ class BinderHubResolvedSpec(ResolvedSpec, frozen=True, kw_only=True):
         """The image's name, which identifies a build in BinderHub."""
         return self.image
 
+    def at(self, commit: str) -> BinderHubResolvedSpec | None:
+        """Return another commit of the repository; see `ResolvedSpec.at`.
+
+        None if the spec of a commit does not end with the commit, as that of a record.
+        """
+        text, spec = self.resolved_spec, self.spec
+        if not (self.commit and text.endswith(f"/{self.commit}")):
+            return None
+        text = text.removesuffix(self.commit) + commit
+        return msgspec.structs.replace(
+            self,
+            spec=msgspec.structs.replace(spec, ref=commit, text=text, build_only=False),
+            commit=commit,
+            notice="",
+            build_only=False,
+            image=f"{self.image.rpartition(':')[0]}:{commit}",
+            resolved_spec=text,
+        )
+
     @property
     def labels(self) -> dict[str, str]:
         """The labels of BinderHub's metrics."""

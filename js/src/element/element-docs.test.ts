@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import docs from "../../../docs/element.md?raw";
 import { BinderProgressElement } from "./element";
 import style from "./element.css?raw";
+import earlier from "./earlier.ts?raw";
 import ending from "./ending.ts?raw";
 import logTemplate from "../log/template.ts?raw";
 import logStyle from "../log/log-view.css?raw";
@@ -28,7 +29,7 @@ test("custom properties", () => {
 });
 
 test("parts", () => {
-  const marked = [template, running, ending, logTemplate].join("").matchAll(/\bpart="([^"]+)"/g);
+  const marked = [template, running, earlier, ending, logTemplate].join("").matchAll(/\bpart="([^"]+)"/g);
   // The box of the log's rows is not in a template.
   const used = ["log-box", ...[...marked].flatMap(([, names]) => names!.split(" "))];
   const named = docs.match(/also (`launch`.*?) \|/)![1]!.matchAll(/`([^`]+)`/g);

@@ -256,7 +256,7 @@ export class BinderProgressElement extends LitElement {
     this.#session.leave();
     clearInterval(this.#clock);
     this.#clock = undefined;
-    this.#view.value?.restoreTab();
+    this.#view.value?.leave();
   }
 
   #resume(id: string): void {
@@ -359,7 +359,8 @@ export class BinderProgressElement extends LitElement {
     this.#fire("ready", { url, launch: this.#session.id });
     this.#view.value?.notifyReady();
     const { id, opened } = this.#memory.value ?? {};
-    if (opened && id === this.#session.id) return;
+    // Who has started an earlier version meanwhile may be at work there.
+    if ((opened && id === this.#session.id) || this.#view.value?.hasEarlier) return;
     if (this.open === "new-tab" || this.open === "same-tab") this.#remember(true);
     // The browser may block a new tab without a click. The link remains.
     if (this.open === "new-tab") window.open(url, "_blank", "noopener");

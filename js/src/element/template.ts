@@ -29,6 +29,8 @@ export interface Parts {
   /** What can help, beside launching again. */
   remedy?: unknown;
   buttons?: unknown;
+  /** An earlier version that can be started meanwhile. */
+  earlier?: unknown;
   waterfall?: unknown;
   log?: unknown;
 }
@@ -65,6 +67,7 @@ export function template(frame: Frame, parts: Parts, words: Words): TemplateResu
         @click=${() => waits || start()}
       >${again}</button>
     </div>
+    ${parts.earlier}
     ${parts.waterfall}
     ${parts.log}
     <div id="live" class="sr-only" role="status">${live}</div>

@@ -6,6 +6,7 @@ import { Announcer } from "./announcer";
 import { Bar } from "./bar";
 import { lineHref, lineRange, logName, logSections } from "./log-names";
 import { percentText } from "../i18n/times";
+import { EarlierVersion, sheet as earlierSheet } from "./earlier";
 import { Lazy } from "./lazy";
 import { Notifier } from "./notify";
 // For the session: it may be offline when it needs them.
@@ -48,10 +49,11 @@ export class LaunchView {
   readonly #bar: Bar;
   readonly #announcer = new Announcer();
   /** The log of the build of a launch that is ready, as far as the server was asked. */
-  #earlier: { id: string; log?: EarlierLog | undefined } | undefined;
+  #builtBefore: { id: string; log?: EarlierLog | undefined } | undefined;
   /** When the connection was lost, or the storage, in seconds since 1970. */
   #lostAt: number | undefined;
   readonly #notifier: Notifier;
+  readonly #earlier: EarlierVersion;
   /** For the lines of the log. It outlives what is drawn around it. */
   readonly #logBox = Object.assign(document.createElement("div"), { id: "log-view" });
   readonly #tab = new Lazy(
@@ -95,7 +97,8 @@ export class LaunchView {
       host.changed();
     });
     host.session.remember(() => new LaunchTranscript());
-    host.shadow.adoptedStyleSheets.push(sheet);
+    this.#earlier = new EarlierVersion(host.session, () => host.changed());
+    host.shadow.adoptedStyleSheets.push(sheet, earlierSheet);
     // Nothing moves where nobody sees it.
     new IntersectionObserver((entries) => {
       const isUnseen = entries.at(-1)?.isIntersecting === false;
@@ -118,6 +121,7 @@ export class LaunchView {
       this.#tab.want();
       this.#tab.value?.show(this.state, words);
     }
+    this.#earlier.update();
     void this.#askForBuild();
     const log = this.#log.value;
     if (log && log.words !== words) log.words = words;
@@ -134,7 +138,7 @@ export class LaunchView {
   }
 
   /** The parts to draw. */
-  parts(): Pick<Parts, "panel" | "buttons" | "log"> {
+  parts(): Pick<Parts, "panel" | "buttons" | "earlier" | "log"> {
     const words = this.#host.words();
     const actions = {
       cancel: () => this.#host.cancel(),
@@ -143,12 +147,13 @@ export class LaunchView {
       logToggled: () => this.#showLog(),
     };
     const { mode } = this.state;
-    if (mode === "gone") return { panel: nothing, buttons: nothing, log: nothing };
+    if (mode === "gone") return {};
     // A bar that stands still says nothing: the reason takes its place.
     const hasPanel = mode !== "failed" && mode !== "cancelled";
     return {
       panel: hasPanel ? panel(this.state, words) : nothing,
-      buttons: buttons(this.state, words, actions, this.#earlier?.log),
+      buttons: buttons(this.state, words, actions, this.#builtBefore?.log),
+      earlier: this.#earlier.part(words),
       log: log(this.state, words, actions, this.#logBox),
     };
   }
@@ -166,18 +171,24 @@ export class LaunchView {
     this.#notifier.notify(this.#host.words().say("notify.ready"), this.#host.spec(), session.id);
   }
 
-  /** Restore the page's title and icon. */
-  restoreTab(): void {
+  /** Whether the user has started an earlier version meanwhile. */
+  get hasEarlier(): boolean {
+    return this.#earlier.isStarted;
+  }
+
+  /** The element was removed: restore the page's title and icon, and stop watching. */
+  leave(): void {
     this.#tab.value?.restore();
+    this.#earlier.pause();
   }
 
   /** Ask for the log of the build, once the server is ready without one. */
   async #askForBuild(): Promise<void> {
     const { id, launchUrl, mode } = this.#host.session;
-    if (this.#earlier?.id === id) return;
-    this.#earlier = undefined;
+    if (this.#builtBefore?.id === id) return;
+    this.#builtBefore = undefined;
     if (mode !== "ready" || !id) return;
-    const asked: { id: string; log?: EarlierLog | undefined } = (this.#earlier = { id });
+    const asked: { id: string; log?: EarlierLog | undefined } = (this.#builtBefore = { id });
     try {
       asked.log = await earlierLog(launchUrl);
     } catch (error) {

@@ -32,6 +32,24 @@ export function dayText({ lang }: Words, seconds: number, now = Date.now()): str
   return new Intl.DateTimeFormat(lang, { day: "numeric", month: "long", ...year }).format(day);
 }
 
+/** Days after which a weekday would be ambiguous. */
+const DAYS = 6;
+
+/**
+ * When something was: `Tuesday 24 November`. With the time if it was today; later without the weekday,
+ * as {@link dayText}.
+ */
+export function dateText(words: Words, seconds: number, now = Date.now()): string {
+  const then = new Date(seconds * 1000);
+  const day = { day: "numeric", month: "long" } as const;
+  if (then.toDateString() === new Date(now).toDateString()) {
+    const time = { ...day, hour: "numeric", minute: "2-digit" } as const;
+    return new Intl.DateTimeFormat(words.lang, time).format(then);
+  }
+  if (Math.abs(now / 1000 - seconds) > DAYS * 24 * UNITS.hour) return dayText(words, seconds, now);
+  return new Intl.DateTimeFormat(words.lang, { weekday: "long", ...day }).format(then);
+}
+
 /** A duration that has passed: `8 sec`, `1 min 05 sec`, `2 hr 03 min`. */
 export function duration({ lang }: Words, seconds: number): string {
   const whole = Math.max(Math.floor(seconds), 0);

@@ -2,7 +2,7 @@
  * What happened in a launch: its phases, its log and its timeline. No DOM; loaded when a launch
  * starts.
  */
-import type { LaunchEvent } from "../wire/event";
+import type { Earlier, LaunchEvent } from "../wire/event";
 import { LogBuffer } from "../log/lines";
 import { PhaseTrack } from "./phases";
 import { Timeline } from "./timeline";
@@ -23,6 +23,8 @@ export class LaunchTranscript {
   cutAt = Infinity;
   /** The commit, as far as the events name it; else empty. */
   commit = "";
+  /** An earlier version that can be launched meanwhile, if the server offers one. */
+  earlier: Earlier | undefined;
 
   /** Take the next event. */
   accept(event: LaunchEvent): void {
@@ -30,6 +32,7 @@ export class LaunchTranscript {
     this.phases.accept(event);
     this.timeline.accept(event, this.log.end);
     this.commit ||= commitOf(event);
+    this.earlier = event.earlier ?? this.earlier;
     if (!event.message) return;
     if (!this.isCut && CUT.test(event.message)) this.cutAt = this.log.end;
     this.log.write(event.message, event.time);

@@ -142,6 +142,10 @@ export interface LaunchEvent {
    */
   build_id?: string;
   /**
+   * Once, when a build begins: an earlier version that can be launched meanwhile, if the server offers that.
+   */
+  earlier?: Earlier | null;
+  /**
    * On built: the image or environment.
    */
   imageName?: string;
@@ -176,4 +180,22 @@ export interface Curve {
   from: number;
   to: number;
   tau: number;
+}
+/**
+ * An earlier version of the repository, whose environment exists.
+ */
+export interface Earlier {
+  /**
+   * What to launch.
+   */
+  spec: string;
+  commit: string;
+  /**
+   * Seconds since 1970, UTC.
+   */
+  date: number;
+  /**
+   * What the date is that of: the commit, or if that is not known the build of its environment, or else its last launch.
+   */
+  date_of: "build" | "commit" | "launch";
 }

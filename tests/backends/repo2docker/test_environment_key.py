@@ -1,4 +1,7 @@
-"""Which commits can have the same image but for their files; with repo2docker's own buildpacks."""
+"""Which commits can have the same image but for their files; with repo2docker's own buildpacks.
+
+Those of R and Julia are missing, because they ask the internet for versions.
+"""
 
 from __future__ import annotations
 
@@ -31,17 +34,13 @@ VARIANTS = {
         "dependencies: [pip, {pip: ['-r more.txt']}]\n",
     ],
     "requirements.txt": ["six\n", "six==1.17\n", "-e .\n", "./package\n", "-r more.txt\n"],
-    "runtime.txt": ["python-3.11\n", "r-4.4-2024-10-01\n"],
+    "runtime.txt": ["python-3.11\n", "python-3.12\n"],
     "Pipfile": ["[packages]\nsix = '*'\n"],
     "pyproject.toml": [
         "[project]\nname = 'a'\nrequires-python = '>=3.10'\n",
         "[project]\nname = 'a'\n[build-system]\nrequires = []\n",
     ],
     "setup.py": ["from setuptools import setup\n"],
-    "install.R": ["library(a)\n"],
-    "DESCRIPTION": ["Package: a\n"],
-    "Project.toml": ["[deps]\n"],
-    "REQUIRE": ["julia 1.0\n"],
     "default.nix": ["{}\n"],
     "Dockerfile": ["FROM scratch\n"],
     "postBuild": ["#!/bin/sh\n"],
@@ -102,7 +101,7 @@ def from_scratch(dockerfile: str, copied: Mapping[str, str]) -> tuple[str, Mappi
     return re.sub(r"(?m)^LABEL .*\n", "", dockerfile), copied
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(histories())
 def test_the_same_key_means_that_the_same_would_be_built(
     commits: tuple[dict[str, str], dict[str, str]],
@@ -122,21 +121,16 @@ def test_the_same_key_means_that_the_same_would_be_built(
 
 @pytest.mark.parametrize(
     "name",
-    [
-        *("Dockerfile", "postBuild", "start", "setup.py", "install.R", "Pipfile", "DESCRIPTION"),
-        *("Project.toml", "REQUIRE", "default.nix"),
-    ],
+    ["Dockerfile", "postBuild", "start", "setup.py", "Pipfile", "default.nix"],
 )
 def test_what_may_read_the_repository_is_never_reused(name: str) -> None:
-    files = {name: VARIANTS[name][0]}
-    if name == "DESCRIPTION":
-        files["runtime.txt"] = "r-4.4-2024-10-01\n"
-    assert examined(files, "old")[0] == ""
+    assert examined({name: VARIANTS[name][0]}, "old")[0] == ""
     assert examined({"README.md": "old\n"}, "old")[0]
 
 
 def test_the_arguments_of_a_build_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     buildpack: Any = pick_buildpack("docker.io/library/buildpack-deps:jammy")
+    buildpack.platform = "linux/amd64"
     keys = {environment_key(buildpack, {**ARGUMENTS, "NB_USER": name}) for name in ("a", "b")}
     assert len(keys) == 2
