@@ -23,14 +23,17 @@ def programs_folder() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(programs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A control plane. Its start takes ten seconds or more, so all tests share it."""
+    """A control plane. Its start takes ten seconds or more, so all tests here share it.
+
+    It ends with the last of them: while it does nothing, it takes a tenth of a processor.
+    """
     with running_cluster(programs_folder, tmp_path_factory.mktemp("cluster")) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def node(programs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launching]:
     """A cluster with a real node, and everything else that a launch needs."""
     if not HAS_NODE:
