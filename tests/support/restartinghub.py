@@ -18,6 +18,7 @@ import requests
 
 from binderprogress.deploy.embedded_jupyterhub import HUB_PROGRAM, free_ports
 
+from .forked import ForkedProcess, can_fork
 from .gone import gone, within
 from .processes import BIN
 
@@ -86,7 +87,7 @@ class RestartingHub:
         self._ports = dict(zip(("proxy", "api", "hub"), free_ports(3), strict=True))
         self.url = f"http://127.0.0.1:{self._ports['proxy']}/"
         self.token = secrets.token_hex(16)
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, subprocess.Popen[bytes] | ForkedProcess] = {}
         (folder / "server.py").write_text(_SERVER)
         values = {**self._ports, "folder": folder, "token": self.token, "python": sys.executable}
         (folder / "config.py").write_text(_CONFIG.format(**values))
@@ -162,12 +163,18 @@ class RestartingHub:
         assert gone(left)
 
     def _run(self, name: str, command: list[str], **env: str) -> None:
-        path = os.pathsep.join([str(BIN), os.environ["PATH"]])
+        env = {**os.environ, "PATH": os.pathsep.join([str(BIN), os.environ["PATH"]]), **env}
         with (self.folder / f"{name}.log").open("ab") as log:
+            if can_fork(command, env):
+                output, folder = log.fileno(), str(self.folder)
+                self._processes[name] = ForkedProcess(
+                    command, env=env, stdout=output, stderr=output, folder=folder
+                )
+                return
             self._processes[name] = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env={**os.environ, "PATH": path, **env},
+                env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
