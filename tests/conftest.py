@@ -23,7 +23,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from binderprogress.deploy.host_processes import HostProcess
 
-from .support.durations import Durations, guessed
+from .support.durations import AT_LEAST, Durations, guessed
 from .support.forked import start_host_process
 from .support.packages import EXCLUDE, excluded, remove, uv_cache
 from .support.processes import BIN, environment, program
@@ -126,6 +126,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     seconds: Counter[str] = Counter()
     for item in items:
         seconds[_group(item.nodeid)] += known.get(item.nodeid, guessed(item))
+    if not known:
+        seconds |= Counter(AT_LEAST)
     items.sort(key=lambda item: -seconds[_group(item.nodeid)])
 
 
