@@ -27,6 +27,7 @@ from benchmarks.__main__ import BENCHMARKS, parser
 from benchmarks.load import _Viewer
 from benchmarks.servers import MISSING, SERVERS, payload
 
+from .support.long import usually
 from .support.postgresql import programs
 
 TABLES = {name: benchmark.table for name, benchmark in BENCHMARKS.items()}
@@ -38,7 +39,7 @@ def is_there(name: str) -> str:
     return name
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=usually(SERVERS, "binderprogress"))
 def server(request: pytest.FixtureRequest) -> str:
     return is_there(request.param)
 
@@ -55,6 +56,7 @@ def test_fan_out(server: str) -> None:
     assert f"| {server} |" in fanout.table(result)
 
 
+@pytest.mark.long
 def test_all_servers_send_events_of_one_size() -> None:
     names = [name for name in SERVERS if name not in MISSING]
     result = fanout.compare(viewers=2, rates=[50], seconds=0.4, repeat=1, names=names)
@@ -75,13 +77,14 @@ def test_more_idle_viewers_than_files_may_be_open() -> None:
         idle.compare(counts=[2**40])
 
 
-@pytest.mark.parametrize("name", ["binderprogress", "tornado", "nchan"])
+@pytest.mark.parametrize("name", usually(["binderprogress", "tornado", "nchan"], "binderprogress"))
 def test_many_launches(name: str) -> None:
     result = many.compare(launches=8, rate=20, seconds=0.3, names=[is_there(name)])
     row = result["servers"][name]
     assert (row["lost"], row["complete"], row["delivered"]) == (0, 8, 8 * 6)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed")
 def test_viewers_at_the_other_replica() -> None:
     result = replicas.compare(launches=6, rates=[60, 120], seconds=0.5)
@@ -172,7 +175,8 @@ def test_options_are_what_a_benchmark_takes(name: str) -> None:
 
 def test_results_are_kept_beside_those_from_before(tmp_path: Path) -> None:
     first = {"ingest": ingest.compare(lines=100)}
-    second = {"fanout": fanout.compare(viewers=2, rates=[50], seconds=0.2, repeat=1)}
+    few = {"viewers": 2, "rates": [50], "seconds": 0.2, "repeat": 1}
+    second = {"fanout": fanout.compare(**few, names=["binderprogress"])}
     report.save(first, TABLES, tmp_path)
     report.save(second, TABLES, tmp_path)
     kept = json.loads((tmp_path / "latest.json").read_text())

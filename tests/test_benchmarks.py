@@ -34,6 +34,7 @@ def rules(found: dict[str, Any], group: str) -> dict[str, dict[str, float]]:
     return chosen
 
 
+@pytest.mark.long
 def test_the_bar_is_nearer_to_the_truth_than_those_of_others(generated: dict[str, Any]) -> None:
     for group in ("all", "with five or more"):
         ours, *others = rules(generated, group).values()
@@ -44,6 +45,7 @@ def test_the_bar_is_nearer_to_the_truth_than_those_of_others(generated: dict[str
     assert known["above_95"] <= 0.05
 
 
+@pytest.mark.long
 def test_the_range_holds_the_truth_about_half_of_the_time(generated: dict[str, Any]) -> None:
     assert 0.45 <= generated["groups"]["all"]["eta"]["coverage"] <= 0.65
 

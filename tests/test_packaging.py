@@ -126,6 +126,7 @@ def path_without_node(tmp_path: Path) -> str:
     return str(folder)
 
 
+@pytest.mark.long
 @pytest.mark.hub
 @pytest.mark.timeout(600)
 def test_the_demo_of_an_installed_wheel_needs_no_node(

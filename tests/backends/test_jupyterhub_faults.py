@@ -33,6 +33,7 @@ from ..support.faultyhub import (
 )
 from ..support.gone import gone
 from ..support.launch_requests import launch_request
+from ..support.long import usually
 from ..support.restartinghub import RestartingHub, restarting_hub
 
 Items = list[Record | Attempt | RunningServer]
@@ -445,7 +446,7 @@ async def test_jupyterhub_hangs_when_a_launch_begins(restarting: RestartingHub, 
     promise="the launch gets one server",
 )
 @pytest.mark.hub
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", usually([signal.SIGKILL, signal.SIGTERM], signal.SIGKILL))
 @asynchronous(60)
 async def test_jupyterhub_restarts_while_a_server_starts(
     restarting: RestartingHub, number: signal.Signals

@@ -286,6 +286,7 @@ def test_a_server_that_refuses(check: Check) -> None:
     assert done.cases["build"]["status"] == "error"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("nothing_left")
 @asynchronous(90)
 async def test_a_lost_reply(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,6 +320,7 @@ async def test_a_lost_reply(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
 # -- stopped early
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("nothing_left")
 def test_a_check_that_takes_too_long(check: Check, site: Site) -> None:
     arguments = [site.repository, "--server", site.server.url, "--notebook", "waits.ipynb"]

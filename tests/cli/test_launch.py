@@ -28,6 +28,7 @@ from ..support.archives import archives, certificates
 from ..support.asynchronous import asynchronous
 from ..support.forked import run
 from ..support.gone import gone, within
+from ..support.long import usually
 from ..support.packages import small_jupyter
 from ..support.processes import BIN, program
 from ..support.repositories import repository
@@ -392,7 +393,7 @@ def blocked(server: Server, name: str, env: dict[str, str], log: Path) -> Iterat
         yield running
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", usually([signal.SIGINT, signal.SIGTERM], signal.SIGINT))
 def test_interrupted(
     number: signal.Signals, env: dict[str, str], server: Server, tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ from binderprogress.errors import RunFailedError
 
 from ..support.asynchronous import asynchronous
 from ..support.faultyproxy import FaultyProxy
+from ..support.long import usually
 from ..support.packages import plain_jupyter
 from ..support.repositories import repository
 from ..support.standalone import running
@@ -200,7 +201,7 @@ class Ear:
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("begun", usually([True, False], True))
 @asynchronous(60)
 async def test_a_reply_that_is_lost(server: JupyterServer, tmp_path: Path, begun: bool) -> None:
     """It cannot be recovered. The error says what is known, and the cell is not run again."""
@@ -260,7 +261,7 @@ async def test_another_client_is_connected(
         assert cell.runs == 1
 
 
-@pytest.mark.parametrize("again", [True, False])
+@pytest.mark.parametrize("again", usually([True, False], True))
 @asynchronous(60)
 async def test_a_kernel_that_dies_while_nobody_is_connected(
     server: JupyterServer, tmp_path: Path, again: bool

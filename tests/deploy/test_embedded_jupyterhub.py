@@ -23,6 +23,7 @@ from ..support.asynchronous import asynchronous
 from ..support.forked import start_plainly
 from ..support.gone import gone, within
 from ..support.hubservice import SERVER
+from ..support.long import usually
 
 pytestmark = pytest.mark.hub
 
@@ -169,7 +170,7 @@ async def until(true: Callable[[], bool]) -> None:
     fault="or its proxy is killed, and the server has started it",
     promise="it is started again, and Jupyter servers go on",
 )
-@pytest.mark.parametrize("which", ["_hub", "_proxy"])
+@pytest.mark.parametrize("which", usually(["_hub", "_proxy"], "_hub"))
 @asynchronous(90)
 async def test_what_dies_is_started_again_and_servers_stay(which: str, tmp_path: Path) -> None:
     hub = make(tmp_path)
@@ -295,7 +296,10 @@ async def test_the_next_run_finds_it(tmp_path: Path) -> None:
     assert not within(tmp_path)
 
 
-@pytest.mark.parametrize("why", ["it is dead", "its settings changed", "it does not answer"])
+@pytest.mark.parametrize(
+    "why",
+    usually(["it is dead", "its settings changed", "it does not answer"], "its settings changed"),
+)
 @asynchronous(90)
 async def test_the_next_run_starts_jupyterhub_again_and_servers_stay(
     why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -402,7 +406,7 @@ async def test_the_proxy_is_not_installed(tmp_path: Path, monkeypatch: pytest.Mo
     await hub.stop()
 
 
-@pytest.mark.parametrize("which", ["port", "hub_port", "proxy_port"])
+@pytest.mark.parametrize("which", usually(["port", "hub_port", "proxy_port"], "port"))
 @asynchronous(180)
 async def test_other_ports_are_used_if_another_program_has_taken_one(
     which: str, tmp_path: Path

@@ -288,6 +288,7 @@ def test_the_element_in_a_jupyter_server(browser: Browser, server: Server, folde
     context.close()
 
 
+@pytest.mark.long
 def test_a_server_that_wants_a_login_for_everything(folder: Path, env: dict[str, str]) -> None:
     """It refuses to start if handlers have no login and are not marked."""
     strict = "--ServerApp.allow_unauthenticated_access=False"
@@ -370,6 +371,7 @@ def test_launches_at_a_binderhub(folder: Path, env: dict[str, str]) -> None:
     assert not {"Traceback", "Unclosed"} & set(server.log.read_text().split())
 
 
+@pytest.mark.long
 def test_an_address_that_is_none_is_said(folder: Path, env: dict[str, str]) -> None:
     own = folder / "wrong"
     with jupyter_server(own, env, path="api", upstreams=["binder.example.org"]) as server:

@@ -84,6 +84,7 @@ def test_the_failing_example_says_why(page: Page, demo: dict[str, Any]) -> None:
     expect(page.get_by_role("progressbar")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_a_reload_goes_on_with_the_same_launch(
     page: Page, demo: dict[str, Any], started: list[str]
 ) -> None:
@@ -94,6 +95,7 @@ def test_a_reload_goes_on_with_the_same_launch(
     assert len(started) == 1
 
 
+@pytest.mark.long
 def test_the_vanity_address_launches_on_a_page_of_its_own(
     page: Page, demo: dict[str, Any], started: list[str]
 ) -> None:
@@ -110,6 +112,7 @@ def test_the_vanity_address_launches_on_a_page_of_its_own(
     assert len(started) == 1
 
 
+@pytest.mark.long
 def test_a_launch_in_a_card_goes_on_on_its_own_page(
     page: Page, demo: dict[str, Any], started: list[str]
 ) -> None:

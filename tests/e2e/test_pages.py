@@ -15,6 +15,7 @@ from binderprogress.core.specs import from_address
 from binderprogress.web.static_names import hashed_name
 
 from ..support import axe
+from ..support.long import usually
 from ..support.repositories import repository
 from ..support.standalone import Running, running
 from ..support.widget import log_region
@@ -395,18 +396,19 @@ def test_what_is_too_dark_is_found(page: Page) -> None:
         axe.check_both_schemes(page)
 
 
-def test_a_card_that_launches_is_for_all(server: Running, browser: Browser) -> None:
-    context = browser.new_context(reduced_motion="reduce")
+@pytest.mark.parametrize("columns", usually([360, 1280], 360))
+def test_a_card_that_launches_is_for_all(server: Running, browser: Browser, columns: int) -> None:
+    context = browser.new_context(
+        reduced_motion="reduce", viewport={"width": columns, "height": 800}
+    )
     page = context.new_page()
-    for columns in (360, 1280):
-        page.set_viewport_size({"width": columns, "height": 800})
-        page.goto(server.url)
-        one = launch(page, "Second")
-        expect(one.get_by_role("progressbar")).to_be_visible()
-        axe.check_both_schemes(page)
-        assert page.evaluate("document.documentElement.scrollWidth") <= columns
-        cancel(one)
-        expect(page.locator("binder-progress")).to_have_count(0)
+    page.goto(server.url)
+    one = launch(page, "Second")
+    expect(one.get_by_role("progressbar")).to_be_visible()
+    axe.check_both_schemes(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= columns
+    cancel(one)
+    expect(page.locator("binder-progress")).to_have_count(0)
     context.close()
 
 

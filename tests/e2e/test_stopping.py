@@ -101,6 +101,7 @@ def until_health(url: str, wanted: Callable[[dict[str, Any]], bool], log: Path) 
         time.sleep(0.1)
 
 
+@pytest.mark.long
 def test_the_server_starts_its_jupyterhub_again_when_it_dies(
     env: dict[str, str], tmp_path: Path
 ) -> None:

@@ -49,7 +49,10 @@ def leases(folder: Path) -> list[str]:
     fault="answers 429 when a server is to be removed, and our server is killed",
     promise="the next server removes it, and its user",
 )
-@pytest.mark.parametrize(("fault", "lease"), [(nothing, "launch."), (status(429), "cleanup.")])
+@pytest.mark.parametrize(
+    ("fault", "lease"),
+    [(nothing, "launch."), pytest.param(status(429), "cleanup.", marks=pytest.mark.long)],
+)
 @asynchronous(60)
 async def test_a_clean_up_goes_on_after_a_restart(
     fault: Fault,

@@ -81,6 +81,7 @@ def repository(make_repository: Make, tmp_path: Path) -> Path:
     return make_repository(files={"requirements.txt": "", "postBuild": script})
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="The disk",
     fault="is full when the server stops",

@@ -51,6 +51,7 @@ async def finish(there: Scene, build: SeenBuild, name: str, *, lines: list[str])
     await there.namespace.empty()
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="Kubernetes",
     fault="all connections to its API server are cut again and again",
@@ -94,6 +95,7 @@ async def test_versions_that_are_forgotten(
         await there.namespace.empty()
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="Kubernetes",
     fault="its API server is killed and started again during a build",

@@ -21,6 +21,7 @@ from ..support.asynchronous import asynchronous
 from ..support.cluster_node import HAS_NODE
 from ..support.cluster_node_stage import STAGE_IMAGE, NodeStage
 from ..support.cluster_stages import DoubleStage, RealStage, Stage
+from ..support.long import usually
 
 pytestmark = pytest.mark.kubernetes
 
@@ -36,7 +37,7 @@ def pod(name: str = "one") -> dict[str, Any]:
     return manifest(settings, build, PodProgram(arguments=["jupyter-repo2docker"]), name=name)
 
 
-@pytest.fixture(params=["double", "real", *(["node"] if HAS_NODE else [])])
+@pytest.fixture(params=usually(["double", "real", *(["node"] if HAS_NODE else [])], "double"))
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Set up one of them, and a client that has the rights of a server."""
     opened: AbstractAsyncContextManager[Stage]

@@ -14,6 +14,7 @@ from ..support.asynchronous import asynchronous
 from ..support.cluster import Cluster
 from ..support.cluster_builds import RESOLVED
 from ..support.cluster_scene import Scene, scene, shipped_rules
+from ..support.long import usually
 
 pytestmark = pytest.mark.kubernetes
 
@@ -127,7 +128,7 @@ WITHOUT: dict[tuple[str, str], Callable[[Scene], Awaitable[None]]] = {
 """What happens if a right is missing. One that is not here would not be needed."""
 
 
-@pytest.mark.parametrize(("resource", "verb"), rights())
+@pytest.mark.parametrize(("resource", "verb"), usually(rights(), ("pods", "delete")))
 @asynchronous(60)
 async def test_each_is_needed(
     cluster: Cluster,

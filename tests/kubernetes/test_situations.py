@@ -95,6 +95,7 @@ async def test_a_pod_that_is_more_important(cluster: Cluster) -> None:
         assert NAME not in [pod["metadata"]["name"] for pod in await there.namespace.pods()]
 
 
+@pytest.mark.long
 @asynchronous(90)
 async def test_a_node_that_is_lost(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build_pod, "_KUBELET_GRACE", 1.0)

@@ -111,6 +111,7 @@ def test_a_step_of_a_build_sees_nothing_of_the_servers_environment(
     assert SECRET not in said
 
 
+@pytest.mark.long
 @asynchronous(170)
 async def test_a_link_in_an_archive_is_not_followed_into_an_image(
     podman: Podman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

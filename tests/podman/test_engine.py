@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ..support.long import usually
 from .podman_support import Build, Podman, Repository
 
 pytestmark = pytest.mark.podman
@@ -64,10 +65,10 @@ def test_a_failing_step_fails_the_build(podman: Podman, failing_repository: Repo
 
 
 # After SIGKILL a step in a container goes on (see the module's documentation), so that is not here.
-@pytest.mark.parametrize(
-    ("isolation", "number"),
-    [("oci", signal.SIGTERM), ("chroot", signal.SIGTERM), ("chroot", signal.SIGKILL)],
-)
+KILLED = [("oci", signal.SIGTERM), ("chroot", signal.SIGTERM), ("chroot", signal.SIGKILL)]
+
+
+@pytest.mark.parametrize(("isolation", "number"), usually(KILLED, KILLED[-1]))
 def test_a_killed_build_leaves_no_process(
     podman: Podman, tmp_path: Path, isolation: str, number: signal.Signals
 ) -> None:

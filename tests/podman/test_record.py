@@ -26,6 +26,7 @@ def contents(repository: Repository) -> dict[str, str | bytes]:
     return {f"penguins-1/{path.name}": path.read_bytes() for path in files}
 
 
+@pytest.mark.long
 @asynchronous(120)
 async def test_a_record_becomes_an_image(
     podman: Podman, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

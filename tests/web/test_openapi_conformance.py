@@ -12,6 +12,7 @@ import pytest
 
 from binderprogress.core.specs import Spec
 
+from ..support.long import usually
 from .clients import Api
 
 # A string may be a spec or not; that is not for a schema to say. What has no WebSocket is told so.
@@ -45,13 +46,13 @@ headers = {{ Accept = "text/event-stream" }}
 """
 
 
-async def schemathesis(url: str, config: Path, folder: Path) -> tuple[int, str]:
+async def schemathesis(url: str, config: Path, folder: Path, examples: int) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         *(str(Path(sys.executable).with_name("schemathesis")), "--no-color"),
         *("--config-file", str(config), "run", f"{url}/api/openapi.json"),
         # The only DELETE cancels a launch, which still exists afterwards.
         *("--checks", "all", "--exclude-checks", "use_after_free"),
-        *("--seed", "1", "--max-examples", "10"),
+        *("--seed", "1", "--max-examples", str(examples)),
         *("--request-timeout", "20", "--continue-on-failure", "--generation-database", "none"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -67,9 +68,10 @@ async def schemathesis(url: str, config: Path, folder: Path) -> tuple[int, str]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("examples", usually([3, 20], 3))
 @pytest.mark.gen_test(timeout=550)
 async def test_attack_generated_requests(
-    api: Api, base_url: str, tmp_path: Path, failing: Spec
+    api: Api, base_url: str, tmp_path: Path, failing: Spec, examples: int
 ) -> None:
     """A client is made from the document; where that is wrong, so is the client.
 
@@ -82,7 +84,7 @@ async def test_attack_generated_requests(
     await api.whole(links["events_url"])
     config = tmp_path / "schemathesis.toml"
     config.write_text(_CONFIG.format(launch_id=links["id"]))
-    code, output = await schemathesis(base_url, config, tmp_path)
+    code, output = await schemathesis(base_url, config, tmp_path, examples)
     assert code == 0, output
     tested = re.search(r"Tested: (\d+)", output)
     assert tested is not None, output
