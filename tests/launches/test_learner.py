@@ -7,6 +7,7 @@ import logging
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from binderprogress.backends.base import BackendProfile
@@ -81,6 +82,29 @@ async def test_a_repository_that_is_not_among_the_newest_is_looked_up_once() -> 
         await learner.look_up("b")
     assert history.asked == ["a", "b"]
     assert median(learner, "a") < before / 3
+
+
+@gen_test
+async def test_it_knows_the_commits_of_branches_from_the_history_and_from_what_ends() -> None:
+    class Recent(Played):
+        def recent(self, limit: int) -> list[PastLaunch]:
+            return [at("a", "1", 1)]
+
+    def at(repository: str, digit: str, began: float) -> PastLaunch:
+        launch = past(repository, 1.0, began)
+        return msgspec.structs.replace(launch, ref="HEAD", commit=digit * 40)
+
+    def commits(repository: str) -> list[str]:
+        seen = learner.branches.before(repository, "HEAD", "")
+        return [one.commit[0] for one in seen]
+
+    learner = Learner(LOG, PROFILE)
+    learner.open(Recent(at("b", "2", 2)))
+    assert (commits("a"), commits("b")) == (["1"], [])
+    await learner.look_up("b")
+    assert commits("b") == ["2"]
+    learner.add(at("b", "3", 3))
+    assert commits("b") == ["3", "2"]
 
 
 @gen_test
