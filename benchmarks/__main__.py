@@ -30,6 +30,7 @@ from . import (
     ranges,
     replicas,
     report,
+    standby,
     startup,
     store,
     whatif,
@@ -192,6 +193,15 @@ BENCHMARKS = {
         {
             "repeat": _number(5),
             "before": {"default": "", "help": "program of an earlier version to compare with"},
+        },
+    ),
+    "standby": Benchmark(
+        standby.compare,
+        standby.table,
+        {
+            "launches": _number(200, "with and without servers that stand ready"),
+            "standing": _number(8, "servers that stand ready"),
+            "at_once": _number(50, "launches at the same moment"),
         },
     ),
     "startup": Benchmark(startup.compare, startup.table, {"repeat": _number(3)}),

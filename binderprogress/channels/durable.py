@@ -40,8 +40,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     name : str
-        Unique: ``launch.…``, ``build.…``, ``cleanup.…`` for a server still to be removed, or
-        ``leader``, which never ends.
+        Unique: ``launch.…``, ``build.…``, ``standby.…`` for a server that stands ready,
+        ``cleanup.…`` for one still to be removed, or ``leader``, which never ends.
     state : bytes
         What a successor needs to go on. It contains tokens.
     owner : str
@@ -298,6 +298,33 @@ class DurableStore(ChannelStore, Protocol):
         ------
         LeaseLostError
             If this replica does not own it, it has ended, or the other replica is gone.
+        """
+        ...
+
+    async def claim(self, name: str, *, to: str, state: bytes) -> bool:
+        """End a lease of any owner, and replace the state of another one, in one transaction.
+
+        So what the first one stands for belongs to the second one now, and to no other. The
+        watchers of both are told.
+
+        Parameters
+        ----------
+        name : str
+        to : str
+            A lease of this replica.
+        state : bytes
+            Its new state.
+
+        Returns
+        -------
+        bool
+            False, and nothing is changed, if the first one has ended or does not exist: another one
+            has claimed it.
+
+        Raises
+        ------
+        LeaseLostError
+            If this replica does not own `to`, or it has ended.
         """
         ...
 

@@ -37,6 +37,7 @@ from ..errors import ConfigError
 from ..history.config import History
 from ..launches import LaunchManager
 from ..launches.reasons import Reasons
+from ..launches.standby import Standby
 from ..web.config import Web
 from ..web.health_check import HealthCheck
 from ..web.hosts import Hosts
@@ -59,6 +60,7 @@ __all__ = [
 
 CONFIGURABLES: list[type[Configurable]] = [
     LaunchManager,
+    Standby,
     Reasons,
     History,
     Storage,

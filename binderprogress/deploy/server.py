@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from prometheus_client.registry import Collector
 from tornado.web import Application
 from traitlets import Bool, Enum, Integer, Unicode
 from traitlets.config import Config, LoggingConfigurable
@@ -23,10 +24,13 @@ from ..backends.kubernetes.prepuller import Prepuller
 from ..channels.config import Storage
 from ..errors import ConfigError
 from ..history.config import History
+from ..launches.standby import Standby
 from ..web.app import make_app
 from ..web.config import Web
+from ..web.metrics import StandbyCollector
 from ..web.prepull import PrepullCollector
 from ..web.server import HttpServer
+from . import standing_by
 from .composition import (
     Parts,
     build_backend,
@@ -44,6 +48,9 @@ if TYPE_CHECKING:
     from .embedded_jupyterhub import EmbeddedJupyterHub
 
 __all__ = ["Server"]
+
+_STANDBY_PATIENCE = 2.0
+"""Seconds for stopping the servers that stand ready."""
 
 
 class Server(LoggingConfigurable):
@@ -118,6 +125,8 @@ class Server(LoggingConfigurable):
         self.history = History(parent=self)
         self.prepuller = self._make_prepuller(settings)
         """Pulls popular images to nodes in advance, if that is enabled."""
+        self.standby = self._make_standby(settings)
+        """Keeps servers ready, if that is enabled."""
         profile = self.backend.profile
         web = {
             "confirm_foreign": profile.runs_on_host,
@@ -125,7 +134,11 @@ class Server(LoggingConfigurable):
             "name_repositories": not profile.reads_private,
         }
         prepull = self.prepuller.report if self.prepuller is not None else None
-        collectors = [PrepullCollector(prepull)] if prepull is not None else []
+        collectors: list[Collector] = []
+        if prepull is not None:
+            collectors.append(PrepullCollector(prepull))
+        if self.standby is not None:
+            collectors.append(StandbyCollector(self.launches.standby))
         self.web = Web(
             launches=self.launches,
             checks=parts.checks,
@@ -195,6 +208,22 @@ class Server(LoggingConfigurable):
             return None
         name = self.launches.replicas.name
         return make_prepuller(self, self.builder, lambda: self.launches.history, identity=name)
+
+    @property
+    def _culled_after(self) -> float:
+        """After how many seconds JupyterHub stops idle servers. 0: never, or not known."""
+        return 0.0
+
+    def _make_standby(self, settings: Config) -> Standby | None:
+        if not standing_by.is_enabled(settings):
+            return None
+        if self.upstreams.hubs:
+            raise standing_by.refusal("A BinderHub starts a server only for its own launch.")
+        if self.launcher is not None and self.launcher.named:
+            raise standing_by.refusal("With logins, each server belongs to its user.")
+        return standing_by.make_standby(
+            self, self.launches, self.backend, culled_after=self._culled_after
+        )
 
     @property
     def url(self) -> str:
@@ -273,6 +302,8 @@ class Server(LoggingConfigurable):
         self._sweeping = asyncio.create_task(sweep(self.builder, log=self.log))
         if self.prepuller is not None:
             self.prepuller.start()
+        if self.standby is not None:
+            self.standby.start()
 
     def _bind(self) -> list[socket.socket]:
         try:
@@ -308,6 +339,7 @@ class Server(LoggingConfigurable):
             self.log,
             ("refusing requests", self.web.refuse_requests),
             ("closing the port", self._server.stop),
+            ("stopping servers that stand ready", partial(self._stop_standby, hand_over)),
             ("stopping launches", partial(self._stop_launches, hand_over)),
             # Now others can go on with the launches.
             ("letting viewers reconnect", self.web.release_viewers),
@@ -330,6 +362,16 @@ class Server(LoggingConfigurable):
     async def _stop_prepuller(self) -> None:
         if self.prepuller is not None:
             await self.prepuller.close()
+
+    async def _stop_standby(self, hand_over: bool) -> None:
+        if self.standby is not None:
+            await standing_by.stop(
+                self.standby,
+                patience=_STANDBY_PATIENCE,
+                hand_over=hand_over,
+                # Our own JupyterHub stops its servers.
+                forget=self.hub is not None and not hand_over,
+            )
 
     async def _close_builder(self) -> None:
         if self.builder is not None:

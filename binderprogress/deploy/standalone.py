@@ -131,6 +131,11 @@ class Standalone(Server):
             )
         return process_backend(self, settings)
 
+    @property
+    def _culled_after(self) -> float:
+        is_ours = self.launcher is not None and not self.launcher.url
+        return float(self.cull_after) if is_ours else 0.0
+
     async def _start_hub(self) -> None:
         if self._own is not None and self.launcher is not None:
             await self._own.start(self.launcher)

@@ -64,8 +64,8 @@ def address_of(spec: Spec) -> str:
 
 
 def _commit(launch: Launch) -> str:
-    if launch.build is not None and launch.build.resolved.commit:
-        return launch.build.resolved.commit
+    if launch.commit:
+        return launch.commit
     # A BinderHub reports the commit only in the persistent link.
     link = launch.served.fields.get("binder_persistent_request", "") if launch.served else ""
     match = _COMMIT.fullmatch(link)

@@ -34,10 +34,8 @@ from .stream import LaunchStream
 __all__ = ["Launch"]
 
 _LAUNCH_SIZE = 19 * 1024
-"""Approximate memory of a launch in bytes, without its events and its log.
-
-Most is for its estimators and its spec. `tests/launches/test_budget.py` measures it.
-"""
+"""Approximate memory of a launch in bytes, without its events and its log. Most is for its
+estimators and its spec. `tests/launches/test_budget.py` measures it."""
 
 
 class Launch(LaunchStream):
@@ -208,6 +206,12 @@ class Launch(LaunchStream):
             await self._tail_writer.replay_all()
 
     @property
+    def commit(self) -> str:
+        """The commit, as soon as it is known."""
+        source = self.build or self.request
+        return str(source.resolved.commit) if source is not None else ""
+
+    @property
     def server_attempt(self) -> int:
         """The attempt to start a server, from 1."""
         return self._tail_writer.own_attempt if self._tail_writer is not None else 1
@@ -270,7 +274,7 @@ class Launch(LaunchStream):
             title=self.spec.title,
             repo_url=self.spec.repo_url,
             ref=self.spec.ref,
-            commit=self.build.resolved.commit if self.build is not None else "",
+            commit=self.commit,
             phase=last.phase,
             step=last.step,
             progress=last.curve.at(now - last.time) if last.curve else last.progress,

@@ -59,6 +59,17 @@ class Leader:
                 return False
         return True
 
+    async def name(self) -> str:
+        """Return the replica that it was last. Empty: none yet.
+
+        Raises
+        ------
+        StorageError
+            If the store is away.
+        """
+        lease = await self._ledger.find(LEADER)
+        return lease.owner if lease is not None else ""
+
     async def _find(self, store: DurableStore) -> str:
         if (lease := await store.find(LEADER)) is not None:
             return lease.state.decode()

@@ -154,6 +154,11 @@ class Ledger:
             )
 
     @property
+    def replica(self) -> str:
+        """The name of this replica. Empty without a durable store."""
+        return self.store.replica if self.store is not None else ""
+
+    @property
     def is_shared(self) -> bool:
         """Whether there may be other replicas."""
         return self.store is not None and self.store.is_shared
@@ -239,6 +244,24 @@ class Ledger:
         if (store := self.store) is not None:
             state = one.stored(self.codec)
             await self._try(lambda: store.renew(one.lease, state))
+
+    async def claim(self, name: str, one: Leased) -> bool:
+        """End a lease for a launch, whose new state is stored with it.
+
+        Returns
+        -------
+        bool
+            False if the lease has ended: another launch has claimed it.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be stored, or another replica runs the launch now.
+        """
+        if (store := self.store) is None:
+            return True
+        state = one.stored(self.codec)
+        return await self.ask(lambda: store.claim(name, to=one.lease, state=state))
 
     async def end(self, one: Leased, *, expires: float) -> bool:
         """Store that a launch or build is over, and nothing is left to do.

@@ -277,6 +277,8 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
             grew=self.budgets.grew,
             log=self.log,
         )
+        self.standby = runner.standby
+        """The servers that stand ready, which `Standby` keeps."""
         self._running = RunningLaunches(
             runner,
             builds=self._builds,

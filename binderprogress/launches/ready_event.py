@@ -5,12 +5,14 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+import msgspec
+
 from ..backends.base import BuildResult, LaunchRequest, ResolvedSpec, RunningServer
 from ..core.specs import Spec
 from .caller import Caller
 from .launch import Launch
 from .ledger import AnyCodec
-from .stored import StoredLaunch
+from .stored import StoredRequest
 
 __all__ = ["launch_request", "ready_fields", "stored_request"]
 
@@ -23,10 +25,11 @@ def launch_request(
     *,
     key: str = "",
     token: str = "",
+    name: str = "",
 ) -> LaunchRequest[Any, Any]:
     """Return the request to a launcher; with a key and a token, one that was made before."""
     return LaunchRequest(
-        name=spec.title,
+        name=name or spec.title,
         key=key or secrets.token_hex(4),
         token=token or secrets.token_urlsafe(24),
         resumed=bool(token),
@@ -39,25 +42,25 @@ def launch_request(
 
 
 async def stored_request(
-    codec: AnyCodec, stored: StoredLaunch, spec: Spec
+    codec: AnyCodec, request: StoredRequest, spec: Spec, caller: Caller
 ) -> LaunchRequest[Any, Any]:
-    """Return the request of a launch that is stored, which has one.
+    """Return a request that is stored, which was made before.
 
     Raises
     ------
     Exception
         If it cannot be decoded: whatever the codec raises.
     """
-    request = stored.request
-    assert request is not None  # noqa: S101 - for the type checker
-    return launch_request(
+    made = launch_request(
         spec,
-        stored.caller,
+        caller,
         await codec.resolved(request.resolved),
         codec.result(request.result),
         key=request.key,
         token=request.token,
+        name=request.name,
     )
+    return msgspec.structs.replace(made, attempt=request.attempt)
 
 
 def ready_fields(

@@ -115,9 +115,14 @@ class Restorer:
             build.users += 1
         try:
             await launch.restore(stored, head, tail, build)
-            if stored.request is not None and build is not None and not is_over:
-                request = await stored_request(self._ledger.codec, stored, launch.spec)
-                launch.request = msgspec.structs.replace(request, attempt=launch.server_attempt)
+            # Without a build, it has taken a server that stood ready.
+            if stored.request is not None and not is_over and (build or not stored.build):
+                request = await stored_request(
+                    self._ledger.codec, stored.request, launch.spec, stored.caller
+                )
+                attempt = max(request.attempt, launch.server_attempt)
+                launch.request = msgspec.structs.replace(request, attempt=attempt)
+                launch.built = launch.built or request.result
         except BaseException:
             launch.let_go(build, is_shown=into is not None)
             raise

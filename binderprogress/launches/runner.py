@@ -10,10 +10,18 @@ from typing import Any
 
 import msgspec
 
-from ..backends.base import TRACE, AnyBackend, Attempt, KeyMaker, LaunchRequest, RunningServer
+from ..backends.base import (
+    TRACE,
+    AnyBackend,
+    Attempt,
+    KeyMaker,
+    LaunchRequest,
+    ResolvedSpec,
+    RunningServer,
+)
 from ..core.log.reader import Normalizer
 from ..core.log.reasons import failure
-from ..core.log.steps import Step
+from ..core.log.steps import STANDBY, Step
 from ..core.phases import Phase
 from ..errors import BuiltElsewhereError, LaunchFailedError, RefusedError, StorageError
 from .history_entry import address_of, image_bytes
@@ -24,6 +32,7 @@ from .pull_watch import PullWatch
 from .ready_event import launch_request, ready_fields
 from .server_cleanups import ServerCleanups
 from .shared_builds import SharedBuilds
+from .standby_pool import StandbyPool
 from .stuck_spawn import StuckSpawn
 from .turns import MOST_AT_ONCE, Turns
 
@@ -83,6 +92,8 @@ class LaunchRunner:
         self._grew = grew
         self._log = log
         self.cleanups = ServerCleanups(backend, ledger=ledger, timeout=timeouts.cleanup, log=log)
+        self.standby = StandbyPool(ledger, self.cleanups, log=log)
+        """The servers that stand ready."""
         self._turns = Turns(MOST_AT_ONCE)
         """Of launches that ask for a server that they have asked for before a restart."""
         self.is_handing_over = False
@@ -101,8 +112,14 @@ class LaunchRunner:
             request = launch.request or await self._prepare(launch)
             if request is None:
                 return
-            async with asyncio.timeout(self._timeouts.launch):
-                served = launch.served = await self._spawn(launch, request)
+            if launch.build is None and launch.tail().phase is Phase.WAITING:
+                launch.tail().append(
+                    Phase.BUILT, f"{STANDBY.label}.\n", STANDBY, imageName=request.image
+                )
+            served = launch.served
+            if served is None:
+                async with asyncio.timeout(self._timeouts.launch):
+                    served = launch.served = await self._spawn(launch, request)
             launch.tail().end(
                 Phase.READY,
                 f"server running at {served.url}\n",
@@ -145,6 +162,8 @@ class LaunchRunner:
             # Not again, if it was looked up by another server before.
             if resolved.notice and launch.last.message != f"{resolved.notice}\n":
                 launch.notice(resolved.notice)
+            if await self._take_standby(launch, resolved):
+                return launch.request
             await self._learner.look_up(address_of(launch.spec))
             try:
                 built = launch.built = await self._builds.build(launch, resolved)
@@ -165,6 +184,16 @@ class LaunchRunner:
         # Before it is asked for: a successor can find the server by these names, or stop it.
         await self._ledger.save(launch)
         return launch.request
+
+    async def _take_standby(self, launch: Launch, resolved: ResolvedSpec) -> bool:
+        """Give a server that stands ready to a launch, if there is one, and it wants one."""
+        if resolved.build_only or launch.caller.build_only:
+            return False
+        launch.served = await self.standby.take(launch, resolved)
+        if launch.served is None or launch.request is None:
+            return False
+        launch.built = launch.request.result
+        return True
 
     async def _give(self, launch: Launch, replica: str) -> bool:
         """Leave a launch to the replica that runs its build. Return whether that was possible."""

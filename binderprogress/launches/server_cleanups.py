@@ -14,12 +14,14 @@ from ..errors import BinderProgressError, StorageError
 from .launch import Launch
 from .ledger import AnyCodec, Ledger
 from .ready_event import stored_request
+from .standby_server import StandbyServer
 from .stored import cleanup_lease, decode_launch
 
 __all__ = ["ServerCleanups"]
 
 _MOST_AT_ONCE = 8
-"""Maximum number of servers that are stopped at the same time after a restart."""
+"""Maximum number of servers that are stopped at the same time after a restart, or of those that
+stood ready."""
 
 
 class ServerCleanups:
@@ -67,12 +69,42 @@ class ServerCleanups:
         else:
             self._start(self._follow(lease, request))
 
+    async def retire(self, server: StandbyServer) -> bool:
+        """Stop a server that stands ready, unless a launch has taken it.
+
+        Returns
+        -------
+        bool
+            False if a launch has taken it.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be stored that it is stopped. It goes on, then.
+        """
+        request = server.running
+        if self._ledger.store is None:
+            await self._is_stopped(request)
+            return True
+        # From its lease to that of a clean-up in one transaction: it is never forgotten, and no
+        # launch of another replica gets it.
+        lease = cleanup_lease(server.id)
+        outstanding = _Outstanding(lease, server.outstanding(self._ledger.codec))
+        await self._ledger.begin(outstanding)
+        if not await self._ledger.claim(server.lease, outstanding):
+            await self._ledger.drop(lease)
+            return False
+        await self._again(lease, request)
+        return True
+
     async def take_over(self, lease: Lease) -> None:
         """Go on with a clean-up of a server that is gone, whose lease this one owns now."""
         try:
             stored = decode_launch(lease.state)
             codec = self._ledger.codec
-            request = await stored_request(codec, stored, codec.spec(stored.spec))
+            assert stored.request is not None  # noqa: S101 - for the type checker
+            spec = codec.spec(stored.spec)
+            request = await stored_request(codec, stored.request, spec, stored.caller)
         except Exception:  # noqa: BLE001 - whatever a backend's codec raises; others go on
             self._log.exception("A clean-up cannot be taken up again")
             self._start(self._ledger.drop(lease.name))

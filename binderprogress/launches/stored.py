@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ..backends.base import LaunchRequest
+from ..backends.base import LaunchRequest, RunningServer
 from ..backends.codec import Codec
 from ..core.timing.spans import StepChange
 from ..core.traceparent import TraceParent
@@ -19,22 +19,29 @@ from .caller import Caller
 
 __all__ = [
     "LAUNCHES",
+    "STANDBYS",
     "StoredBuild",
     "StoredLaunch",
     "StoredRequest",
+    "StoredStandby",
     "build_lease",
     "cleanup_lease",
     "decode_build",
     "decode_launch",
+    "decode_standby",
     "encode",
     "head_of",
     "launch_lease",
+    "standby_lease",
     "tail_of",
 ]
 
 
 LAUNCHES = "launch."
 """What the names of the leases of launches begin with."""
+
+STANDBYS = "standby."
+"""What the names of the leases of servers that are started ahead begin with."""
 
 
 class StoredRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -45,12 +52,18 @@ class StoredRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     key, token : str
     resolved, result : bytes
         As the backend's codec encodes them.
+    name : str
+        Empty: that of the launch's spec.
+    attempt : int
+        That of a server that stood ready.
     """
 
     key: str
     token: str
     resolved: bytes
     result: bytes
+    name: str = ""
+    attempt: int = 1
 
     @classmethod
     def of(cls, request: LaunchRequest[Any, Any], codec: Codec[Any, Any, Any]) -> StoredRequest:
@@ -60,6 +73,8 @@ class StoredRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
             token=request.token,
             resolved=codec.encode(request.resolved),
             result=codec.encode(request.result),
+            name=request.name,
+            attempt=request.attempt,
         )
 
 
@@ -125,6 +140,26 @@ class StoredBuild(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     changes: list[StepChange] = []
 
 
+class StoredStandby(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A server that is started ahead, or stands ready.
+
+    Attributes
+    ----------
+    spec : bytes
+        As the backend's codec encodes it.
+    request : StoredRequest
+    since : float
+        When it was requested, in seconds since 1970.
+    served : RunningServer or None
+        None until it has answered.
+    """
+
+    spec: bytes
+    request: StoredRequest
+    since: float
+    served: RunningServer | None = None
+
+
 def launch_lease(launch_id: str) -> str:
     """Return the name of a launch's lease."""
     return f"{LAUNCHES}{launch_id}"
@@ -140,6 +175,11 @@ def cleanup_lease(launch_id: str) -> str:
     return f"cleanup.{launch_id}"
 
 
+def standby_lease(standby_id: str) -> str:
+    """Return the name of the lease of a server that is started ahead."""
+    return f"{STANDBYS}{standby_id}"
+
+
 def head_of(launch_id: str) -> str:
     """Return the id of the channel with a launch's first events."""
     return f"launch.{launch_id}.head"
@@ -150,7 +190,7 @@ def tail_of(launch_id: str) -> str:
     return f"launch.{launch_id}.tail"
 
 
-def encode(stored: StoredLaunch | StoredBuild) -> bytes:
+def encode(stored: StoredLaunch | StoredBuild | StoredStandby) -> bytes:
     """Return the state for a lease."""
     return _encoder.encode(stored)
 
@@ -177,11 +217,23 @@ def decode_build(state: bytes) -> StoredBuild:
     return _decode(_builds, state)
 
 
+def decode_standby(state: bytes) -> StoredStandby:
+    """Decode the state of a server that is started ahead.
+
+    Raises
+    ------
+    StoredStateError
+        If it cannot be decoded.
+    """
+    return _decode(_standbys, state)
+
+
 T = TypeVar("T")
 
 _encoder = msgspec.msgpack.Encoder()
 _launches = msgspec.msgpack.Decoder(StoredLaunch)
 _builds = msgspec.msgpack.Decoder(StoredBuild)
+_standbys = msgspec.msgpack.Decoder(StoredStandby)
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[T], state: bytes) -> T:

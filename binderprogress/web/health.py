@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ..core.phases import Phase
+from ..core.standby import State
 from ..launches import LaunchManager
 from .base import ApiHandler
 
@@ -50,6 +51,7 @@ def _check_launches(launches: LaunchManager) -> dict[str, Any]:
         "building": launches.building,
         "all_replicas": msgspec.to_builtins(in_all),
         "capacity": launches.max_launches,
+        "standby": launches.standby.states()[State.READY],
         "retained": len(launches.budgets),
         "memory": {"used": memory.meter.used, "limit": memory.meter.limit},
         "disk": {"used": disk.meter.used, "limit": disk.meter.limit},

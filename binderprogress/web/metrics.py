@@ -21,9 +21,11 @@ from ..backends.binderhub.upstreams import Upstream
 from ..core.kubernetes.leftovers import LEFTOVERS, Leftover
 from ..core.log.reasons import REASONS
 from ..core.phases import TERMINAL, Phase
+from ..core.standby import State
 from ..core.timing.breakdown import Kind, Trace
 from ..launches import Launch, LaunchManager
 from ..launches.replicas import Replicas
+from ..launches.standby_pool import ASKED, CHANGES, StandbyPool
 
 __all__ = [
     "BUCKETS",
@@ -31,6 +33,7 @@ __all__ = [
     "CleanupCollector",
     "LaunchCollector",
     "ReplicaCollector",
+    "StandbyCollector",
     "UpstreamCollector",
     "registry",
 ]
@@ -242,6 +245,44 @@ class BuildPodCollector(Collector):
         for reason in LEFTOVERS:
             removed.add_metric([reason], self._removed.get(reason, 0))
         yield removed
+
+
+class StandbyCollector(Collector):
+    """The servers that stand ready, and what became of them.
+
+    Parameters
+    ----------
+    pool : StandbyPool
+    """
+
+    def __init__(self, pool: StandbyPool) -> None:
+        self._pool = pool
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the current metrics."""
+        servers = GaugeMetricFamily(
+            "binderprogress_standby_servers",
+            "Servers that were started ahead, in this replica",
+            labels=["state"],
+        )
+        states = self._pool.states()
+        for state in State:
+            servers.add_metric([state], states[state])
+        yield servers
+        launches = CounterMetricFamily(
+            "binderprogress_standby_launches",
+            "Launches for whose environment servers are to stand ready",
+            labels=["outcome"],
+        )
+        changes = CounterMetricFamily(
+            "binderprogress_standby_changes",
+            "Servers that were started ahead, and what became of those that nobody took",
+            labels=["change"],
+        )
+        for family, names in ((launches, ASKED), (changes, CHANGES)):
+            for name in names:
+                family.add_metric([name], self._pool.counts[name])
+            yield family
 
 
 def registry(*collectors: Collector) -> CollectorRegistry:

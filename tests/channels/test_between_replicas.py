@@ -192,3 +192,28 @@ async def test_what_is_known_is_from_before_a_channel_that_is_not_there(
                 await changes.more()
             await writing
             stop()
+
+
+@asynchronous(60)
+async def test_one_of_all_replicas_claims_a_lease(many: ManyReplicas) -> None:
+    async with running(many.new()) as first, running(many.new()) as second:
+        stores = {"launch/1": first, "launch/2": second}
+        for name, store in stores.items():
+            await store.lease(name, b"")
+        for number in range(20):
+            await first.lease(f"standby/{number}", b"")
+        for number in range(20):
+            claims = [
+                store.claim(f"standby/{number}", to=name, state=b"%d" % number)
+                for name, store in stores.items()
+            ]
+            results = await asyncio.gather(*claims)
+            assert sorted(results) == [False, True]
+            winner, loser = sorted(stores, key=lambda name: not results[list(stores).index(name)])
+            claimed, other = await first.find(winner), await first.find(loser)
+            assert claimed is not None and claimed.state == b"%d" % number
+            assert other is not None and other.state != b"%d" % number
+        # Only for a lease of its own.
+        await first.lease("standby/last", b"")
+        with pytest.raises(LeaseLostError):
+            await second.claim("standby/last", to="launch/1", state=b"")

@@ -390,3 +390,36 @@ async def test_a_watcher_hears_what_a_lease_does_after_it_was_taken(replicas: Re
         assert heard == sorted(heard)
         assert heard[-1] == (7, True)
         assert await numbers(second, channel) == [1, 2, 3, 4, 5, 6, 7]
+
+
+@asynchronous(30)
+async def test_a_lease_is_claimed_once(durable: DurableStore) -> None:
+    for name in ("standby/1", "launch/1", "launch/2"):
+        await durable.lease(name, b"before", key=f"key of {name}")
+    changes = [Changes(), Changes()]
+    for name, each in zip(("standby/1", "launch/1"), changes, strict=True):
+        durable.watch_lease(name, each)
+    assert await durable.claim("standby/1", to="launch/1", state=b"has it")
+    for each in changes:
+        await each.more()
+    claimed, mine = await durable.find("standby/1"), await durable.find("launch/1")
+    assert claimed is not None and claimed.ended and claimed.key == ""
+    assert mine is not None and (mine.state, mine.ended) == (b"has it", False)
+    assert await durable.leases("standby/", ended=False) == []
+    # Neither by the same one nor by another, nor what was never there.
+    for name, to in (("standby/1", "launch/1"), ("standby/1", "launch/2"), ("other", "launch/2")):
+        assert not await durable.claim(name, to=to, state=b"changed")
+    other = await durable.find("launch/2")
+    assert other is not None and other.state == b"before"
+
+
+@asynchronous(30)
+async def test_what_has_ended_claims_nothing(durable: DurableStore) -> None:
+    for name in ("standby/1", "launch/1"):
+        await durable.lease(name, b"before")
+    await durable.end("launch/1", b"over", expires=time.time() + 1000)
+    for name in ("launch/1", "launch/2"):
+        with pytest.raises(LeaseLostError):
+            await durable.claim("standby/1", to=name, state=b"")
+    claimed = await durable.find("standby/1")
+    assert claimed is not None and not claimed.ended

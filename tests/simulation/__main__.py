@@ -23,9 +23,11 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--seed", type=int, help="run this one, and print what happens")
     parser.add_argument("--many", action="store_true", help="several servers at the same time")
+    parser.add_argument("--standby", action="store_true", help="servers stand ready")
     arguments = parser.parse_args()
+    options = {"many": arguments.many, "standby": arguments.standby}
     if arguments.seed is not None:
-        print("\n".join(run_seed(arguments.seed, many=arguments.many)))
+        print("\n".join(run_seed(arguments.seed, **options)))
         return 0
     first = secrets.randbelow(2**32) if arguments.first is None else arguments.first
     print(f"Seeds from {first} on", flush=True)
@@ -36,7 +38,7 @@ def main() -> int:
     result = Result()
     began = time.monotonic()
     with ProcessPoolExecutor(arguments.jobs) as pool:
-        for part in pool.map(partial(run_seeds, many=arguments.many), parts):
+        for part in pool.map(partial(run_seeds, **options), parts):
             result.add(part)
             for seed in part.failures:
                 print(f"Seed {seed} failed", flush=True)

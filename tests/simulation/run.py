@@ -26,6 +26,8 @@ class Result:
     Attributes
     ----------
     seeds, launches, crashes, viewers : int
+    taken : int
+        Servers that stood ready and were taken.
     failures : dict of int to str
         What repeats each, and what was wrong, by the seed.
     """
@@ -34,6 +36,7 @@ class Result:
     launches: int = 0
     crashes: int = 0
     viewers: int = 0
+    taken: int = 0
     failures: dict[int, str] = field(default_factory=dict)
 
     def add(self, other: Result) -> None:
@@ -42,12 +45,14 @@ class Result:
         self.launches += other.launches
         self.crashes += other.crashes
         self.viewers += other.viewers
+        self.taken += other.taken
         self.failures |= other.failures
 
     def __str__(self) -> str:
         summary = (
-            f"{self.seeds} simulations with {self.launches} launches, {self.viewers} viewers and "
-            f"{self.crashes} ended servers; {len(self.failures)} failed."
+            f"{self.seeds} simulations with {self.launches} launches, {self.viewers} viewers, "
+            f"{self.taken} servers that stood ready and were taken, and {self.crashes} ended "
+            f"servers; {len(self.failures)} failed."
         )
         lines = [summary]
         for seed, problem in self.failures.items():
@@ -55,18 +60,21 @@ class Result:
         return "\n".join(lines)
 
 
-def command(seed: int, *, many: bool = False) -> str:
+def command(seed: int, *, many: bool = False, standby: bool = False) -> str:
     """Return the command that repeats a simulation, and prints what happens."""
-    return f"python -m tests.simulation --seed {seed}{' --many' if many else ''}"
+    options = f"{' --many' if many else ''}{' --standby' if standby else ''}"
+    return f"python -m tests.simulation --seed {seed}{options}"
 
 
-def run_seeds(seeds: Iterable[int], *, many: bool = False, most_failures: int = 10) -> Result:
+def run_seeds(
+    seeds: Iterable[int], *, many: bool = False, standby: bool = False, most_failures: int = 10
+) -> Result:
     """Run simulations.
 
     Parameters
     ----------
     seeds : iterable of int
-    many : bool
+    many, standby : bool
         See `Scenario`.
     most_failures : int
         After so many, the rest is left out.
@@ -76,7 +84,7 @@ def run_seeds(seeds: Iterable[int], *, many: bool = False, most_failures: int = 
     try:
         with simulated():
             for seed in seeds:
-                result.add(_run(seed, folder, many=many))
+                result.add(_run(seed, folder, many=many, standby=standby))
                 if len(result.failures) >= most_failures:
                     break
                 if result.seeds % _COLLECT == 0:
@@ -87,12 +95,12 @@ def run_seeds(seeds: Iterable[int], *, many: bool = False, most_failures: int = 
     return result
 
 
-def run_seed(seed: int, *, many: bool = False) -> list[str]:
+def run_seed(seed: int, *, many: bool = False, standby: bool = False) -> list[str]:
     """Run one simulation, and return what happened; the last lines say what is wrong."""
     folder = _log_folder()
     try:
         with simulated():
-            scenario = Scenario(seed, folder, many=many, trace=True)
+            scenario = Scenario(seed, folder, many=many, standby=standby, trace=True)
             problem = _problem(scenario)
             lines = [*(scenario.lines or ()), *problem.splitlines()]
             del scenario
@@ -122,12 +130,17 @@ def _problem(scenario: Scenario) -> str:
     return ""
 
 
-def _run(seed: int, folder: Path, *, many: bool) -> Result:
-    scenario = Scenario(seed, folder, many=many)
+def _run(seed: int, folder: Path, *, many: bool, standby: bool) -> Result:
+    scenario = Scenario(seed, folder, many=many, standby=standby)
     result = Result(seeds=1)
     if problem := _problem(scenario):
-        result.failures[seed] = f"{command(seed, many=many)}:\n{problem}"
+        result.failures[seed] = f"{command(seed, many=many, standby=standby)}:\n{problem}"
     result.launches = len(scenario.launched)
+    result.taken = sum(
+        server.manager.standby.counts["taken"]
+        for server in scenario.servers
+        if hasattr(server, "manager")
+    )
     result.crashes = sum(server.is_dead for server in scenario.servers)
     result.viewers = sum(len(launched.views) - 1 for launched in scenario.launched.values())
     for log in folder.iterdir():

@@ -16,12 +16,15 @@ from random import Random
 from typing import Any, ParamSpec, TypeVar
 from unittest.mock import patch
 
+from binderprogress.core.specs import from_address, parse
 from binderprogress.errors import NotFoundError, StorageError
 from binderprogress.launches import LaunchManager, fanout, learner, log_files
 from binderprogress.launches import manager as manager_module
 from binderprogress.launches.build_log import BuildLog
 from binderprogress.launches.event_writer import Clock
 from binderprogress.launches.fanout import Fanout
+from binderprogress.launches.leader import LEADER
+from binderprogress.launches.standby import Standby
 
 from ..support import invariants
 from ..support.invariants import Launched, View
@@ -64,6 +67,7 @@ class Server(Process):
     """A server: the real launches, with a simulated store and a simulated backend."""
 
     manager: LaunchManager
+    standby: Standby | None = None
     opening: asyncio.Task[None]
 
     def __init__(self, scenario: Scenario, name: str) -> None:
@@ -84,9 +88,10 @@ class Server(Process):
 
     async def run(self) -> None:
         """Open it. Tried again as long as the store is away."""
+        backend = SimulatedBackend(self._scenario.world, self)
         self.manager = LaunchManager(
             channels=self.store,
-            backend=SimulatedBackend(self._scenario.world, self),
+            backend=backend,
             clock=self._clock,
             logs=self._scenario.folder,
             max_builds=self._scenario.max_builds,
@@ -99,12 +104,41 @@ class Server(Process):
             except StorageError:
                 await asyncio.sleep(1.0)
             else:
-                self.is_open = True
-                return
+                break
+        if self._scenario.standby:
+            self.standby = self._make_standby(backend)
+            self.standby.start()
+        self.is_open = True
+
+    def _make_standby(self, backend: SimulatedBackend) -> Standby:
+        """Return what keeps servers ready, of the first repositories."""
+        scenario = self._scenario
+
+        async def no_ranking(_: int) -> list[str]:
+            return []
+
+        return Standby(
+            launches=self.manager,
+            backend=backend,
+            make_probe=lambda **_: backend,
+            read_spec=parse,
+            ranking=no_ranking,
+            clock=self._clock,
+            repositories={
+                str(from_address(each.url, "main")): scenario.standing
+                for each in scenario.world.repositories[:2]
+            },
+            budget=4,
+            max_age=100.0,
+            resolve_every=60.0,
+            log=scenario.log_of(self),
+        )
 
     async def close(self) -> None:
         """Hand its launches over, and send its viewers away."""
         self.fanout.hold()
+        if self.standby is not None:
+            await self.standby.close(hand_over=True)
         await self.manager.close(hand_over=True)
         await self.fanout.close(lambda: self._scenario.random.random())
 
@@ -132,17 +166,30 @@ class Scenario:
         For the logs of builds.
     many : bool
         Whether several servers run at the same time, with the same store.
+    standby : bool
+        Whether servers of some repositories stand ready.
     trace : bool
         Whether what happens is kept in `lines`.
     """
 
-    def __init__(self, seed: int, folder: Path, *, many: bool = False, trace: bool = False) -> None:
+    def __init__(
+        self,
+        seed: int,
+        folder: Path,
+        *,
+        many: bool = False,
+        standby: bool = False,
+        trace: bool = False,
+    ) -> None:
         self.seed = seed
         self.folder = folder
         self.random = random = Random(seed)  # noqa: S311 - no secrets
         _IDS.seed(seed)
         self.loop = VirtualLoop(random, limit=LIMIT)
         self.many = many
+        self.standby = standby
+        self.standing = 1 + seed % 3
+        """How many servers of a repository stand ready."""
         self.database = Database(self.loop, random, shared=self.many)
         self.world = World(
             self.loop, random, note=self.note, repositories=random.choice([1, 1, 2, 4])
@@ -208,6 +255,7 @@ class Scenario:
         await asyncio.gather(*(person.live() for person in people))
         await asyncio.gather(*faults)
         await asyncio.gather(*self._lasting)
+        self._let_go()
         await self._settle()
         await self._inspect()
         await self._close()
@@ -288,6 +336,14 @@ class Scenario:
         database.away = database.full = self.world.hub_away = False
         database.losing = 0.0
 
+    def _let_go(self) -> None:
+        """Want no servers any more, so that those that stand ready are stopped."""
+        # Also in a server that is still starting.
+        self.standing = 0
+        for server in self.servers:
+            if server.standby is not None:
+                server.standby.want({})
+
     async def _settle(self) -> None:
         """Wait until nothing is under way, and a replica that was paused knows it."""
         await asyncio.sleep(5.0)
@@ -335,6 +391,8 @@ class Scenario:
             for budget in (server.manager.budgets.memory, server.manager.budgets.disk):
                 assert budget.meter.used == 0, f"{budget.meter.used} bytes are never given back"
             assert not server.manager.storage.count, "something waits for the store for ever"
+            if server.standby is not None:
+                await server.call(server.standby.close())
             await server.call(server.manager.close())
 
     # -- what is left
@@ -346,7 +404,7 @@ class Scenario:
             *(
                 f"{lease.name} of {lease.owner} has not ended"
                 for lease in leases
-                if not lease.ended
+                if not lease.ended and lease.name != LEADER
             ),
             *(
                 f"{launch!r} runs in {server.name}"
@@ -365,7 +423,8 @@ class Scenario:
             problems += invariants.problems_of_launch(launch)
         if problems:
             return problems
-        by_user = {user: launch_id for launch_id, user in self.users.items()}
+        # Builds for servers that stand ready are launches of nobody.
+        by_user = {user: launch_id for launch_id, user in self.users.items() if user}
         servers = [server.record for server in self.world.servers.values()]
         for record in servers:
             record.launch = by_user.get(record.launch, record.launch)
@@ -373,7 +432,7 @@ class Scenario:
         left = Left(
             servers=servers,
             builds=[key for _, key in self.world.builds.values()],
-            leases=[name for name, lease in leases.items() if not lease.ended],
+            leases=[name for name, lease in leases.items() if not lease.ended and name != LEADER],
             channels={name: each.lease for name, each in self.database.channels.items()},
             known_leases=leases,
             others=self.database.queue.names(),

@@ -430,6 +430,25 @@ class SimulatedStore(DurableMemoryStore):
 
         await self._write("give", name, lambda: base.give(name, replica), done)
 
+    async def claim(self, name: str, *, to: str, state: bytes) -> bool:
+        base = super()
+
+        async def work() -> bool:
+            if await base.claim(name, to=to, state=state):
+                return True
+            claimed = self.memory.leases.get(name)
+            if ("claim", name) not in self._doubts or claimed is None or claimed.asked != to:
+                return False
+            await base.renew(to, state)
+            return True
+
+        def done(_: bool) -> None:
+            self._hear_lease(name)
+            self._hear_lease(to)
+
+        claimed: bool = await self._write("claim", name, work, done)
+        return claimed
+
     async def ask(self, name: str, what: str) -> None:
         base = super()
         await self._write(

@@ -16,6 +16,7 @@ from .world import SimulatedBackend
 SEEDS = 50
 """In each part."""
 SEEDS_WITH_MANY = 25
+SEEDS_WITH_STANDBY = 25
 
 
 @pytest.mark.parametrize("part", usually(range(15), 0))
@@ -34,6 +35,15 @@ def test_nothing_is_lost_or_repeated_with_several_servers(part: int) -> None:
     print(result)
     assert result.launches > 5 * SEEDS_WITH_MANY
     assert result.crashes > SEEDS_WITH_MANY / 2
+    assert not result.failures, str(result)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_servers_that_stand_ready_are_neither_lost_nor_handed_out_twice(many: bool) -> None:
+    result = run_seeds(range(SEEDS_WITH_STANDBY), many=many, standby=True)
+    print(result)
+    assert result.taken > SEEDS_WITH_STANDBY / 2
+    assert result.crashes > SEEDS_WITH_STANDBY / 2
     assert not result.failures, str(result)
 
 

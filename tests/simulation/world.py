@@ -324,5 +324,17 @@ class SimulatedBackend:
     async def stop(self, request: LaunchRequest[ResolvedSpec, BuildResult]) -> None:
         await self._ask(lambda: self._world.stop(request.key))
 
+    async def answers(self, served: RunningServer) -> bool:
+        """Ask a server whether it answers."""
+
+        def answer() -> bool:
+            servers = self._world.servers.values()
+            return any(one.record.url == served.url and one.state == "ready" for one in servers)
+
+        try:
+            return await self._world.ask(answer)
+        except ConnectionError:
+            return False
+
     async def close(self) -> None:
         pass

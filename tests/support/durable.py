@@ -247,6 +247,18 @@ class DurableMemoryStore:
         self._replace(lease, owner=replica, fence=lease.fence + 1)
         self.memory.notify(OWNERS)
 
+    async def claim(self, name: str, *, to: str, state: bytes) -> bool:
+        await self._suspend()
+        claimed = self.memory.leases.get(name)
+        if claimed is None or claimed.ended:
+            return False
+        mine = self._owned(to)
+        if mine.ended:
+            raise LeaseLostError(f"{to} has ended.")
+        self._replace(mine, state=state)
+        self._replace(claimed, ended=True, key="", asked=to)
+        return True
+
     async def ask(self, name: str, what: str) -> None:
         await self._suspend()
         lease = self.memory.leases.get(name)

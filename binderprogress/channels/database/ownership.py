@@ -20,6 +20,7 @@ from .tables import Now, channels, from_text, leases, replicas, to_text
 __all__ = [
     "ONE",
     "Ask",
+    "Claim",
     "CreateLease",
     "Drop",
     "End",
@@ -164,6 +165,46 @@ class End(OfLease):
             raise lost(self.name)
         session.leave_queue(to_text(self.name))
         session.leases.add(self.name)
+
+
+_CLAIM_KEPT = 3600.0
+"""Seconds for which it is known who has claimed a lease. A lost connection is back by then."""
+
+_CLAIM = (
+    update(leases)
+    .where(leases.c.name == bindparam("lease"))
+    .values(
+        key_hash=null(),
+        client="",
+        asked=bindparam("by"),
+        ended=Now(),
+        expires=Now() + _CLAIM_KEPT,
+    )
+)
+
+
+class Claim(OfLease):
+    """Ends a lease of any owner, for another lease."""
+
+    to: str
+    state: bytes
+
+    def run(self, session: Session) -> bool:
+        """Do it; see `Request.run`. Return whether no other has claimed it."""
+        lease, by = to_text(self.name), to_text(self.to)
+        found = select(leases.c.ended, leases.c.asked).where(leases.c.name == lease)
+        row = session.execute(found.with_for_update()).one_or_none()
+        if row is None:
+            return False
+        if row.ended is not None and (
+            row.asked != by or session.in_doubt(Claim, self.name) is None
+        ):
+            return False
+        # First: if this raises, nothing is changed.
+        Renew(self.to, self.state).run(session)
+        session.execute(_CLAIM, lease=lease, by=by)
+        session.leases.add(self.name)
+        return True
 
 
 class Drop(OfLease):

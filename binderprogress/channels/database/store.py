@@ -16,25 +16,13 @@ from ...database.purpose import Purpose
 from ...errors import ConfigError, LeaseLostError, StorageError
 from ..base import Listener
 from ..durable import WINDOW, ChannelState, Lease, LeaseLimit, Others, replica_name
+from . import ownership
 from .build_queue import BuildTickets
 from .lease_watchers import LeaseWatchers
 from .limits import keep_trying
 from .mirrors import Mirrors
 from .notices import announce
 from .opening import open_database
-from .ownership import (
-    Ask,
-    CreateLease,
-    Drop,
-    End,
-    Give,
-    Join,
-    Leave,
-    Renew,
-    Seen,
-    Take,
-    Taken,
-)
 from .postgresql import PostgreSQL
 from .rates import Rates
 from .reader import Reader
@@ -217,7 +205,7 @@ class DatabaseStore:
         )
         try:
             lasts = self._lasts if shared else _FOR_EVER
-            await self._writer.submit(Join(lasts, alone=not shared))
+            await self._writer.submit(ownership.Join(lasts, alone=not shared))
             if isinstance(self._database, PostgreSQL):
                 from .notifications import Notifications  # psycopg is needed only here
 
@@ -245,7 +233,7 @@ class DatabaseStore:
             async with asyncio.timeout(_FINISH):
                 if self._notifications is not None:
                     await self._notifications.ended.wait()
-                await self._writer.submit(Leave())
+                await self._writer.submit(ownership.Leave())
         except (StorageError, TimeoutError) as error:
             self._log.error(
                 "Other replicas do not know that this one has stopped: %s",
@@ -357,22 +345,23 @@ class DatabaseStore:
         limits: Sequence[LeaseLimit] = (),
     ) -> None:
         """Create a lease; see `durable.DurableStore.lease`."""
-        request = CreateLease(name, state, key, user, client, limits if self.is_shared else ())
+        limits = limits if self.is_shared else ()
+        request = ownership.CreateLease(name, state, key, user, client, limits)
         await keep_trying(lambda: self._writer.submit(request), patience=self._timeout)
 
     async def renew(self, name: str, state: bytes) -> None:
         """Replace the state of a lease; see `durable.DurableStore.renew`."""
-        await self._writer.submit(Renew(name, state))
+        await self._writer.submit(ownership.Renew(name, state))
 
     async def end(self, name: str, state: bytes, *, expires: float) -> None:
         """End a lease; see `durable.DurableStore.end`."""
-        await self._writer.submit(End(name, state, expires))
+        await self._writer.submit(ownership.End(name, state, expires))
         if expires <= time.time():
             self._tidy_wanted.set()
 
     async def drop(self, name: str) -> None:
         """Delete a lease and its channels; see `durable.DurableStore.drop`."""
-        await self._writer.submit(Drop(name), self._deleted)
+        await self._writer.submit(ownership.Drop(name), self._deleted)
 
     def _deleted(self, ids: list[str]) -> None:
         for channel_id in ids:
@@ -380,29 +369,34 @@ class DatabaseStore:
 
     async def take(self, name: str) -> Lease:
         """Become the owner of an abandoned lease; see `durable.DurableStore.take`."""
-        taken: Taken = await self._writer.submit(Take(name), self._taken)
+        taken: ownership.Taken = await self._writer.submit(ownership.Take(name), self._taken)
         return taken.lease
 
-    def _taken(self, taken: Taken) -> None:
+    def _taken(self, taken: ownership.Taken) -> None:
         for channel_id, state in taken.channels.items():
             if not state.closed:
                 self._windows.own(channel_id, state)
 
     async def give(self, name: str, replica: str) -> None:
         """Give a lease to another replica; see `durable.DurableStore.give`."""
-        await self._writer.submit(Give(name, replica), self._given)
+        await self._writer.submit(ownership.Give(name, replica), self._given)
 
     def _given(self, ids: list[str]) -> None:
         for channel_id in ids:
             self._windows.disown(channel_id)
 
+    async def claim(self, name: str, *, to: str, state: bytes) -> bool:
+        """End a lease for another one; see `durable.DurableStore.claim`."""
+        claimed: bool = await self._writer.submit(ownership.Claim(name, to, state))
+        return claimed
+
     async def ask(self, name: str, what: str) -> None:
         """Ask the owner of a lease for something; see `durable.DurableStore.ask`."""
-        await self._writer.submit(Ask(name, what))
+        await self._writer.submit(ownership.Ask(name, what))
 
     async def seen(self, names: Iterable[str]) -> None:
         """Note that launches have viewers here; see `durable.DurableStore.seen`."""
-        await self._writer.submit(Seen(list(names)))
+        await self._writer.submit(ownership.Seen(list(names)))
 
     async def find(self, name: str) -> Lease | None:
         """Return the lease of a name; see `durable.DurableStore.find`."""

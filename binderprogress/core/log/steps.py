@@ -26,6 +26,7 @@ __all__ = [
     "PATTERNS",
     "PREFIXES",
     "QUEUED",
+    "STANDBY",
     "Step",
     "StepReader",
     "numbered",
@@ -116,6 +117,9 @@ _SAVE = Step("saving", "Saving the image")
 
 LAYER_LABELS = {PULLING: "Base image: layer {} of {}", PUSHING: "Layer {} of {}"}
 """Labels of the steps with layers, once the layers are known."""
+
+STANDBY = Step("standby", "Took a server that stood ready")
+"""The step of a launch that neither builds nor starts anything."""
 
 QUEUED = Step("queued", "Waiting in the queue")
 """Waiting for a queue or a limit on concurrency."""

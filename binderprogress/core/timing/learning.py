@@ -43,7 +43,8 @@ def learn(
         As of `Priors.about`.
     """
     # How long it waits in a queue, or for a build that others have begun, is not learned.
-    if past.outcome is Phase.READY and not past.joined and not any(s.is_place for s in past.spans):
+    is_usual = not (past.joined or past.took_standby or any(s.is_place for s in past.spans))
+    if past.outcome is Phase.READY and is_usual:
         place = Place(past.host, past.repository, past.commit or past.ref)
         expected = Expectation(priors, place, typical, first_start=first_start, correct=False)
         estimator = Estimator(now=0.0, expectation=expected)

@@ -47,7 +47,10 @@ Observation = tuple[Key, float, bool]
 
 
 def durations(past: PastLaunch) -> Iterator[Observation]:
-    """Yield the durations of a launch, in seconds."""
+    """Yield the durations of a launch, in seconds. One that took a standby server has none."""
+    if past.took_standby:
+        # It says nothing about those that find none.
+        return
     failed = past.outcome is not Phase.READY
     last = past.spans[-1].phase if past.spans else None
     by_phase: dict[Phase, list[Span]] = {}
@@ -123,8 +126,8 @@ def chances(past: PastLaunch, *, first: bool) -> Iterator[Observation]:
         Whether the environment of this commit did not exist before.
     """
     phases = {span.phase for span in past.spans}
-    if not phases & {Phase.BUILDING, Phase.BUILT, Phase.LAUNCHING}:
-        # It ended before it was known whether a build is needed.
+    if past.took_standby or not phases & {Phase.BUILDING, Phase.BUILT, Phase.LAUNCHING}:
+        # It did not need to be known whether a build is needed.
         return
     cold = past.cold
     if not past.joined:

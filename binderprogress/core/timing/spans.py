@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from ..events import Event
-from ..log.steps import Step
+from ..log.steps import STANDBY, Step
 from ..phases import TERMINAL, Phase
 
 __all__ = ["MOST_SPANS", "PastLaunch", "Span", "StepChange", "spans"]
@@ -177,6 +177,11 @@ class PastLaunch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def seconds(self) -> float:
         """The duration."""
         return self.spans[-1].end if self.spans else 0.0
+
+    @property
+    def took_standby(self) -> bool:
+        """Whether it took a server that stood ready, instead of having one started."""
+        return any(span.step == STANDBY.key for span in self.spans)
 
     @property
     def pulled(self) -> float:

@@ -22,8 +22,9 @@ from ...history.config import History
 from ...web.additions import PageAdditions, is_origin, make_additions
 from ...web.config import Web
 from ...web.launch_ids import without_launch_ids
-from ...web.metrics import CleanupCollector
+from ...web.metrics import CleanupCollector, StandbyCollector
 from ...web.static import StaticHandler
+from .. import standing_by
 from ..composition import build_launches, with_defaults
 from ..jupyterhub_access import JupyterHubAccess
 from ..logs import SafeLogger
@@ -31,6 +32,7 @@ from ..tracing import Tracing
 from . import handlers, pages
 from .image_builder import BinderHubBuilder
 from .server_launcher import BinderHubLauncher
+from .standing_by import make_standby
 
 __all__ = ["BinderProgress"]
 
@@ -38,6 +40,9 @@ _ID = r"([A-Za-z0-9_-]{1,64})"
 
 _PATIENCE = 4.0
 """Maximum seconds for ending launches when the server is stopped."""
+
+_STANDBY_PATIENCE = 2.0
+"""Maximum seconds for stopping servers that stand ready."""
 
 _MANY = 10_000
 """Maximum number of running launches. BinderHub's quotas are the actual limit."""
@@ -124,6 +129,7 @@ class BinderProgress(LoggingConfigurable):
             open_logs=storage.open_logs,
         )
         self.launches.learn_from(History(parent=self).open())
+        self.standby = make_standby(self, hub, self.launches, backend)
         # Allow the same origins as BinderHub.
         origin = settings.get("headers", {}).get("Access-Control-Allow-Origin")
         static_path = "binderprogress/static/"
@@ -143,6 +149,8 @@ class BinderProgress(LoggingConfigurable):
         )
         cleanups = CleanupCollector(lambda: len(launcher.cleanups.outstanding()))
         self._collectors = [*self.web.collectors, cleanups]
+        if self.standby is not None:
+            self._collectors.append(StandbyCollector(self.launches.standby))
 
     def attach(self, app: Application) -> None:
         """Add our endpoints in front of BinderHub's."""
@@ -167,6 +175,8 @@ class BinderProgress(LoggingConfigurable):
             If the store cannot be opened.
         """
         await self.launches.open()
+        if self.standby is not None:
+            self.standby.start()
 
     async def close(self, *, hand_over: bool = False) -> None:
         """End all launches and clean up.
@@ -180,11 +190,16 @@ class BinderProgress(LoggingConfigurable):
         self.detach_metrics()
         await take_steps(
             self.log,
+            ("stopping servers that stand ready", partial(self._stop_standby, hand_over)),
             ("stopping launches", partial(self._stop_launches, hand_over)),
             ("letting viewers reconnect", self.web.release_viewers),
             ("closing the history", partial(asyncio.to_thread, self.launches.history.close)),
             ("closing the traces", self.tracing.close),
         )
+
+    async def _stop_standby(self, hand_over: bool) -> None:
+        if self.standby is not None:
+            await standing_by.stop(self.standby, hand_over=hand_over, patience=_STANDBY_PATIENCE)
 
     async def _stop_launches(self, hand_over: bool) -> None:
         try:

@@ -266,13 +266,22 @@ async def test_a_lease_that_was_taken_although_the_answer_was_lost(
     async with running(replicas.new()) as second:
         await until(second.abandoned)
         await second.lease("launch/other", b"")
-        Lost(monkeypatch).next = True
+        lost = Lost(monkeypatch)
+        lost.next = True
         with pytest.raises(StorageError, match="cannot be reached"):
             await second.take(NAME)
         lease = await second.take(NAME)
         assert lease.owner == second.replica
         assert await second.find(NAME) == lease
         await second.append(channel, [event(4)], expected=3)
+        # The same with one that was claimed: it is not claimed for another one, too.
+        await second.lease("standby", b"")
+        lost.next = True
+        with pytest.raises(StorageError, match="cannot be reached"):
+            await second.claim("standby", to=NAME, state=b"has it")
+        assert not await second.claim("standby", to="launch/other", state=b"")
+        assert await second.claim("standby", to=NAME, state=b"has it")
+        assert not await second.claim("standby", to=NAME, state=b"has it")
 
 
 # -- being alive

@@ -7,6 +7,7 @@ from binderprogress.core.phases import Phase
 from binderprogress.core.timing.estimate import Left
 from binderprogress.core.timing.estimator import TYPICAL
 from binderprogress.core.timing.learning import learn
+from binderprogress.core.timing.observations import chances, durations
 from binderprogress.core.timing.priors import Priors
 from binderprogress.core.timing.spans import PastLaunch, Span
 
@@ -25,6 +26,7 @@ LAUNCH = PastLaunch(
         Span(Phase.LAUNCHING, 70.0, 80.0, "starting"),
     ],
 )
+TOOK = Span(Phase.BUILT, 80.0, 80.0, "standby")
 TOLD = Left(8.0, 10.0, 14.0, 20.0)
 
 
@@ -48,8 +50,9 @@ def test_all_phases_of_a_launch_that_became_ready_count() -> None:
         {"joined": True},
         {"spans": [Span(Phase.WAITING, 0.0, 90.0, "queued", index=1, total=2), *LAUNCH.spans]},
         {"spans": []},
+        {"spans": [*LAUNCH.spans, TOOK]},
     ],
-    ids=["failed", "cancelled", "joined a build", "waited in a queue", "empty"],
+    ids=["failed", "cancelled", "joined a build", "waited in a queue", "empty", "took a server"],
 )
 def test_others_do_not(change: dict[str, object]) -> None:
     assert not corrected(msgspec.structs.replace(LAUNCH, **change))
@@ -70,3 +73,9 @@ def test_the_size_of_the_image_is_known_as_it_was_then() -> None:
 
     # As long as its size says, so only little is corrected.
     assert off(3_000_000_000) != off(None)
+
+
+def test_a_server_that_stood_ready_says_nothing_about_others() -> None:
+    spans = [Span(Phase.WAITING, 0.0, 0.2, "resolving"), Span(Phase.BUILT, 0.2, 0.2, "standby")]
+    quick = msgspec.structs.replace(LAUNCH, cold=False, spans=spans)
+    assert [*durations(quick)] == [*chances(quick, first=True)] == []
