@@ -52,9 +52,9 @@ def notebooks(folder: Path) -> set[psutil.Process]:
 
 
 @pytest.mark.fault(
-    part="A server that stands ready",
-    fault="is killed, and then the server that has started it",
-    promise="no launch gets one that is dead; the next server goes on with the others",
+    part="The server",
+    fault="is killed, after one of the servers that it keeps ready",
+    promise="no launch gets the dead one; the next server goes on with the others",
 )
 def test_servers_stand_ready_over_a_kill(
     env: dict[str, str], make_repository: Callable[..., Path], tmp_path: Path

@@ -164,6 +164,7 @@ async def test_metrics_exist_from_the_start_and_count(
                     "building": 1,
                     "all_replicas": {"running": 3, "building": 1},
                     "capacity": 200,
+                    "standby": 0,
                     "retained": 1,
                     "storage": {"waiting": 0, "problem": ""},
                     "recent": {
