@@ -26,8 +26,9 @@ __all__ = ["Probe", "Standby"]
 _LOOK = 5.0
 """Seconds after which it is looked whether something has to be done, besides after changes."""
 
-_RETRY = 30.0
-"""Seconds after which a repository that cannot be resolved or built is tried again."""
+_RETRY, _LONGEST_RETRY = 30.0, 3600.0
+"""Seconds after which a repository that cannot be resolved or built is tried again: after the first
+failure, and at most. The pause doubles with each failure in a row."""
 
 ReadSpec = Callable[[str], Spec]
 Ranking = Callable[[int], Awaitable[Sequence[str]]]
@@ -193,6 +194,8 @@ class Standby(LoggingConfigurable):
         """What is wanted, by spec."""
         self._due: dict[str, float] = {}
         """When a spec is resolved again, by monotonic time."""
+        self._pauses: dict[str, float] = {}
+        """Seconds until a spec that failed is resolved again."""
         self._looking: dict[str, asyncio.Task[None]] = {}
         """Tasks that resolve and build, by spec."""
         self._wanted: dict[str, int] = {}
@@ -221,7 +224,7 @@ class Standby(LoggingConfigurable):
         ConfigError
             If a spec is not valid.
         """
-        self._specs = {self._checked(text): count for text, count in repositories.items()}
+        self._specs = {self._checked(text): count for text, count in repositories.items() if count}
         self._ranked_at = None
         self._is_changed.set()
 
@@ -334,7 +337,6 @@ class Standby(LoggingConfigurable):
 
     async def _look(self, text: str, is_here: bool) -> None:
         """Resolve a spec, and build it if that is to be done here."""
-        again = self._clock.monotonic() + min(_RETRY, self.resolve_every)
         try:
             spec = self._read_spec(text)
             resolved = await self._backend.resolve(spec)
@@ -343,14 +345,24 @@ class Standby(LoggingConfigurable):
             if built is None and is_here:
                 built = await self._build(spec)
             if built is None:
-                self._due[text] = again
+                # Another replica builds it.
+                self._due[text] = self._clock.monotonic() + min(_RETRY, self.resolve_every)
             elif text in self._wanted:
                 self._targets[text] = Target(
                     spec=spec, resolved=resolved, built=built, count=self._wanted[text]
                 )
         except Exception as error:  # noqa: BLE001 - whatever a backend raises; it is tried again
-            self._due[text] = again
-            self.log.warning("No server of %s can stand ready: %s", text, error)
+            pause = self._pauses.get(text, min(_RETRY, self.resolve_every))
+            self._pauses[text] = min(pause * 2, _LONGEST_RETRY)
+            self._due[text] = self._clock.monotonic() + pause
+            self.log.warning(
+                "No server of %s can stand ready: %s. It is looked up again in %g s.",
+                text,
+                str(error).rstrip("."),
+                pause,
+            )
+        else:
+            self._pauses.pop(text, None)
         finally:
             del self._looking[text]
             self._is_changed.set()

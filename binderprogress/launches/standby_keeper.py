@@ -282,7 +282,7 @@ class StandbyKeeper:
             self._log.warning(
                 "No server of %s can stand ready: %s. It is tried again in %g s.",
                 server.spec,
-                error or "it did not start in time",
+                str(error).rstrip(".") or "it did not start in time",
                 pause,
             )
             self._retire(server)

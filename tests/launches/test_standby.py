@@ -160,6 +160,26 @@ async def test_what_cannot_be_started_is_tried_again_after_a_pause(
 
 
 @asynchronous(60)
+async def test_a_repository_that_fails_is_looked_up_less_and_less_often(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    repositories = Repositories()
+    repositories.is_away = True
+    async with Site(StandingHub(), repositories, repositories={SPEC: 1, "gh/ada/none": 0}) as one:
+        for failures in range(1, 4):
+            await eventually(lambda count=failures: caplog.text.count("again in") == count)  # type: ignore[misc] # it is bound now
+            one.look()
+        await eventually(lambda: caplog.text.count("again in") == 4)
+        for pause in (30, 60, 120, 240):
+            assert f"again in {pause} s." in caplog.text
+        repositories.is_away = False
+        one.look()
+        # Of what nobody wants, nothing is looked up.
+        await one.until_ready(1)
+        assert "gh/ada/none" not in caplog.text
+
+
+@asynchronous(60)
 async def test_popular_repositories_have_servers_too() -> None:
     ranking = ["gh/ada/others/HEAD", "not a spec", SPEC]
     async with site(popular=3, popular_count=1, ranking=ranking) as one:

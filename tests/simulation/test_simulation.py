@@ -38,9 +38,13 @@ def test_nothing_is_lost_or_repeated_with_several_servers(part: int) -> None:
     assert not result.failures, str(result)
 
 
+@pytest.mark.parametrize("part", usually(range(4), 0))
 @pytest.mark.parametrize("many", [False, True])
-def test_servers_that_stand_ready_are_neither_lost_nor_handed_out_twice(many: bool) -> None:
-    result = run_seeds(range(SEEDS_WITH_STANDBY), many=many, standby=True)
+def test_servers_that_stand_ready_are_neither_lost_nor_handed_out_twice(
+    many: bool, part: int
+) -> None:
+    seeds = range(part * SEEDS_WITH_STANDBY, (part + 1) * SEEDS_WITH_STANDBY)
+    result = run_seeds(seeds, many=many, standby=True)
     print(result)
     assert result.taken > SEEDS_WITH_STANDBY / 2
     assert result.crashes > SEEDS_WITH_STANDBY / 2
