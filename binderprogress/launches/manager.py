@@ -148,10 +148,8 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
 
     stuck_after = Float(
         60.0,
-        help="""
-        Seconds after which viewers are told that a server cannot start, such as because its image
-        cannot be pulled. JupyterHub still tries to start it, until its own timeout.
-        """,
+        help="Seconds after which viewers are told that a server cannot start, such as because its "
+        "image cannot be pulled. JupyterHub still tries to start it, until its own timeout.",
     ).tag(config=True)
 
     cleanup_timeout = Float(
@@ -278,7 +276,6 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
             log=self.log,
         )
         self.standby = runner.standby
-        """The servers that stand ready, which `Standby` keeps."""
         self._running = RunningLaunches(
             runner,
             builds=self._builds,

@@ -11,6 +11,7 @@ from .directory import Directory
 from .launch import Launch
 from .running import RunningLaunches
 from .shared_builds import SharedBuilds
+from .standby_pool import StandbyPool
 
 __all__ = ["Overview"]
 
@@ -20,6 +21,9 @@ class Overview:
 
     queue: BuildQueue
     """The builds that wait for others."""
+
+    standby: StandbyPool
+    """The servers that stand ready, which `Standby` keeps."""
 
     _admission: Admission
     _builds: SharedBuilds

@@ -209,7 +209,8 @@ class LaunchRunner:
             writer.append(
                 Phase.LAUNCHING, "Launching server...\n", Step("requested", "Requesting a server")
             )
-        request = msgspec.structs.replace(request, attempt=writer.own_attempt)
+        attempt = max(request.attempt, writer.own_attempt)
+        request = msgspec.structs.replace(request, attempt=attempt)
         async with AsyncExitStack() as resources:
             turn = None
             if request.resumed:
