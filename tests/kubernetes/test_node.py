@@ -13,7 +13,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from binderprogress.backends.kubernetes.prepuller import Prepuller
+from binderprogress.backends.kubernetes.registry import Registry
 from binderprogress.core.events import Event, decode
+from binderprogress.core.kubernetes.nodes import read_node
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import from_address
 
@@ -120,6 +123,26 @@ async def check_server(node: Launching, session: aiohttp.ClientSession, ready: E
         await namespace.empty()
 
 
+async def check_sizes(node: Launching, image: str) -> None:
+    """Check that a node says how much it has downloaded, which is less than the image takes."""
+    registry = Registry(url=f"http://{node.registry}")
+    try:
+        downloaded = await registry.size(image)
+    finally:
+        await registry.close()
+    async with node.cluster.admin() as admin:
+        # It looks at its images every 30 seconds.
+        while True:
+            found = await admin.request("GET", "/api/v1/nodes/node-1")
+            if image in (images := read_node(found).images):
+                break
+            await asyncio.sleep(0.5)  # there is no event for it
+    # The manifest counts as well.
+    assert downloaded < images[image] < downloaded + 10_000
+    factor = Prepuller.unpacked_factor.default_value
+    assert read_node(found, unpacked_factor=factor).images[image] == int(images[image] * factor)
+
+
 @pytest.mark.parametrize("kind", ["ours", "binderhub"])
 @asynchronous(240)
 async def test_a_killed_server_goes_on_with_builds_and_spawns(
@@ -152,6 +175,8 @@ async def test_a_killed_server_goes_on_with_builds_and_spawns(
         # A second build of these steps finds their layers.
         check(seen.events(), "it waits", "it goes on")
         await check_server(node, session, seen.events()[-1])
+        if kind == "ours":
+            await check_sizes(node, seen.events()[-1].image or "")
 
 
 def check(events: list[Event], *once: str) -> None:

@@ -41,6 +41,7 @@ class NodeApiServer(ApiServer):
         images: Mapping[str, int] | None = None,
         conditions: list[Object] = _READY,
         created: str = "2026-11-29T00:00:00Z",
+        runtime: str = "docker://27.0.1",
         **spec: Any,
     ) -> None:
         """Add a node, or have it report another state."""
@@ -52,6 +53,7 @@ class NodeApiServer(ApiServer):
             "status": {
                 "conditions": conditions,
                 "capacity": {"ephemeral-storage": "100Gi"},
+                "nodeInfo": {"containerRuntimeVersion": runtime},
                 "images": [
                     {"names": [image], "sizeBytes": size} for image, size in (images or {}).items()
                 ],

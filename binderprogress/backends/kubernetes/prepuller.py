@@ -102,11 +102,13 @@ class Prepuller(LoggingConfigurable):
     ).tag(config=True)
 
     unpacked_factor = Float(
-        3.0,
+        4.5,
         min=1.0,
         help="""
-        How much more an image takes on a node than in the registry, which has it compressed. This
-        is only used until a node that has the image reports its size.
+        How many times its compressed size an image takes on a node. Registries say the compressed
+        size, and so do nodes with containerd. The default is that of containerd, which keeps what
+        it has downloaded beside what it has unpacked. If it does not (discard_unpacked_layers), it
+        is about 3.5. Nodes with other runtimes report what an image takes.
         """,
     ).tag(config=True)
 
@@ -204,6 +206,7 @@ class Prepuller(LoggingConfigurable):
             user_selector=self.user_selector,
             pull_timeout=self.pull_timeout,
             unknown_size=self.unknown_size,
+            unpacked_factor=self.unpacked_factor,
             tolerations=[*USER_NODE_TOLERATIONS, *self.tolerations],
             secrets=self.image_pull_secrets,
         )

@@ -87,6 +87,7 @@ class PullSettings(msgspec.Struct, frozen=True, kw_only=True):
     user_selector: str = ""
     pull_timeout: float = 1800.0
     unknown_size: int
+    unpacked_factor: float = 1.0
     tolerations: Sequence[Mapping[str, Any]] = ()
     secrets: Sequence[str] = ()
 
@@ -235,10 +236,14 @@ class Pulling:
 
     def _read_nodes(self) -> dict[str, NodeState]:
         before, self._states = self._states, {}
+        settings = self._settings
         for name, found in self._nodes.objects.items():
             known = before.get(name)
             if known is None or known[0] is not found:
-                known = (found, read_node(found, self._settings.tolerations))
+                state = read_node(
+                    found, settings.tolerations, unpacked_factor=settings.unpacked_factor
+                )
+                known = (found, state)
             self._states[name] = known
         nodes = [state for _, state in self._states.values()]
         self._images.update(nodes, self._clock())

@@ -45,7 +45,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     disk : int
         Size of the disk that has the images, in bytes; 0 if it is not known.
     images : mapping of str to int
-        Sizes of the reported images in bytes, by each of their normal names.
+        Bytes that each reported image takes on the disk, by each of its normal names.
     occupied : int
         Bytes that all reported images take.
     lists_all : bool
@@ -62,7 +62,12 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     lists_all: bool = True
 
 
-def read_node(node: Mapping[str, Any], tolerations: Sequence[Mapping[str, Any]] = ()) -> NodeState:
+def read_node(
+    node: Mapping[str, Any],
+    tolerations: Sequence[Mapping[str, Any]] = (),
+    *,
+    unpacked_factor: float = 1.0,
+) -> NodeState:
     """Read the state of a node.
 
     Parameters
@@ -71,10 +76,15 @@ def read_node(node: Mapping[str, Any], tolerations: Sequence[Mapping[str, Any]] 
         The object as the API server sends it.
     tolerations : sequence of mapping
         Those of the pods that are to be put there.
+    unpacked_factor : float
+        How many times its compressed size an image takes on the disk.
     """
     metadata, status = _mapping(node.get("metadata")), _mapping(node.get("status"))
+    runtime = str(_mapping(status.get("nodeInfo")).get("containerRuntimeVersion") or "")
+    # containerd reports what it has downloaded; Docker and CRI-O what an image takes unpacked.
+    factor = unpacked_factor if runtime.startswith("containerd:") else 1.0
     reported = [
-        (_list(image.get("names")), size)
+        (_list(image.get("names")), int(size * factor))
         for image in map(_mapping, _list(status.get("images")))
         if isinstance(size := image.get("sizeBytes"), int)
     ]

@@ -190,15 +190,18 @@ async def test_nodes_that_may_not_pull_do_not(tmp_path: Path) -> None:
         server.set_node("cordoned", unschedulable=True)
         # All images may take 60 GiB of its 100.
         server.set_node("large", images={image("x"): 57 * GIB})
-        prepuller = there.prepuller(max_pulls=5)
+        # This one reports what it has downloaded.
+        server.set_node("packed", images={image("x"): 19 * GIB}, runtime="containerd://1.7.2")
+        prepuller = there.prepuller(max_pulls=5, unpacked_factor=3.0)
         prepuller.start()
         await there.pulls(("n", "a"))
-        report = await reported(prepuller, lambda report: len(report.nodes) == 4)
+        report = await reported(prepuller, lambda report: len(report.nodes) == 5)
         assert {node.name: node.obstacle for node in report.nodes} == {
             "n": "",
             "full": "disk-pressure",
             "cordoned": "cordoned",
             "large": "",
+            "packed": "",
         }
         server.set_node("n", conditions=pressure)
         await there.pulls()

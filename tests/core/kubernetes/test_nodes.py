@@ -52,6 +52,17 @@ def test_what_a_node_says() -> None:
 
 
 @pytest.mark.parametrize(
+    ("runtime", "factor"),
+    [("containerd://1.6.20", 2.5), ("docker://27.0.1", 1), ("cri-o://1.31.0", 1), (None, 1)],
+)
+def test_containerd_reports_compressed_sizes(runtime: str | None, factor: float) -> None:
+    info = {"nodeInfo": {"containerRuntimeVersion": runtime}}
+    state = read_node(node(status=info), unpacked_factor=2.5)
+    assert state.images["docker.io/library/busybox:1"] == 2 * factor
+    assert state.occupied == int(7 * factor) + int(2 * factor)
+
+
+@pytest.mark.parametrize(
     ("image", "name"),
     [
         ("busybox", "docker.io/library/busybox"),
