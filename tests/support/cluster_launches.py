@@ -21,9 +21,10 @@ from ..faults.replica import Replica
 from ..podman.podman_support import BASE_IMAGE, Podman, base_tar
 from .cluster import Cluster
 from .cluster_images import BUILD_IMAGE, build_image, pause_image
-from .cluster_node import ADDRESS, Network, running_node
+from .cluster_node import ADDRESS, ALL_END, Network, running_node
 from .cluster_node_stage import stage_image
 from .cluster_scene import MANIFESTS
+from .gone import gone, within
 from .processes import BIN, environment
 from .repositories import git
 
@@ -189,6 +190,8 @@ def launching(programs: Path, folder: Path) -> Iterator[Launching]:
             net,
             ports["ours"],
         )
+    left = within(folder)
+    assert gone(left), f"{left} are left behind"
 
 
 def _run_registry(cluster: Cluster, folder: Path, address: str) -> None:
@@ -217,7 +220,8 @@ def _run_hub(cluster: Cluster, folder: Path, *, token: str, ports: Mapping[str, 
         "TEST_SETTINGS": json.dumps(settings),
     }
     hub = [str(BIN / "jupyterhub"), "--config", str(_HUB_CONFIG)]
-    cluster.run_command("jupyterhub", ["env", *_assigned(variables), *hub])
+    # It starts its proxy in a session of its own.
+    cluster.run_command("jupyterhub", [*ALL_END, "env", *_assigned(variables), *hub])
 
 
 def _assigned(variables: Mapping[str, str]) -> Sequence[str]:

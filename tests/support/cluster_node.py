@@ -23,10 +23,22 @@ from pathlib import Path
 
 from .cluster import Cluster
 
-__all__ = ["ADDRESS", "HAS_NODE", "Network", "Node", "network", "running_node", "why_no_node"]
+__all__ = [
+    "ADDRESS",
+    "ALL_END",
+    "HAS_NODE",
+    "Network",
+    "Node",
+    "network",
+    "running_node",
+    "why_no_node",
+]
 
 ADDRESS = "10.99.0.1"
 """The node's in its network."""
+
+ALL_END = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+"""Starts a program with which all processes end that it has started, also if it is killed."""
 
 HAS_NODE = bool(os.environ.get("BINDERPROGRESS_TEST_NODE"))
 """Whether tests on a node are wanted. They take minutes."""
@@ -179,8 +191,7 @@ class Node:
         self._write("kubelet.yaml", json.dumps(self._kubelet()))
         self._write("resolv.conf", "nameserver 127.0.0.1\n")
         self._write("run", self._script())
-        program = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        self._cluster.run_command("node", [*program, "bash", str(self._folder / "run")])
+        self._cluster.run_command("node", [*ALL_END, "bash", str(self._folder / "run")])
         path = "/api/v1/nodes/node-1"
         self._cluster.until(lambda: _is_ready(self._cluster.ask(path)), "the node")
 
