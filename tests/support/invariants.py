@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 
-from binderprogress.core.events import Event, decode
+from binderprogress.core.events import Event
+from binderprogress.core.events import decode as decode_event
 from binderprogress.core.phases import TERMINAL, Phase
 from binderprogress.core.sse import Decoder
 from binderprogress.errors import StreamError
@@ -39,6 +41,9 @@ _MOMENT = 0.002
 """Seconds by which two events may seem to be further apart: they have times in milliseconds."""
 
 _ORDER = {phase: number for number, phase in enumerate(Phase)}
+
+decode = lru_cache(1024)(decode_event)
+"""Each event is looked at by several checks."""
 
 Written = tuple[int, bytes]
 """An event as a viewer gets it: its number, and its JSON."""

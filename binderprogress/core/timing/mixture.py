@@ -8,6 +8,7 @@ So each case has its own distribution, and quantiles are those of the mixture.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import erfc, exp, log, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
@@ -50,12 +51,15 @@ def total(parts: Sequence[LogNormal]) -> LogNormal | None:
     return LogNormal(log(median), log(1 + above / median) / QUARTILE)
 
 
-def quantile(cases: Sequence[Case], share: float) -> float:
+@lru_cache(1024)
+def quantile(cases: tuple[Case, ...], share: float) -> float:
     """Return the time, in seconds, within which a share of all launches ends.
+
+    Launches that expect the same have the same cases, so the last results are kept.
 
     Parameters
     ----------
-    cases : sequence of Case
+    cases : tuple of Case
         Their chances add up to 1.
     share : float
         Between 0 and 1, exclusive.

@@ -120,7 +120,7 @@ class Outlook:
             Probability that the environment has to be built, and that the image has to be pulled.
         """
         later = [other for other in _EXPECTED if _ORDER.index(other) > _ORDER.index(phase)]
-        cases = list(self._cases(later, cold=cold, pull=pull))
+        cases = tuple(self._cases(later, cold=cold, pull=pull))
         left = Left(*(quantile(cases, share) for share in _SHARES))
         parts = [
             (chance, self.usual(other, cold=cold > 0.5))

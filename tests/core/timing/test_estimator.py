@@ -469,7 +469,7 @@ def test_the_layers_of_a_push_move_the_bar() -> None:
     # Half of them in ten seconds: ten seconds more, a server's start, and perhaps a pull.
     start = LogNormal(log(TYPICAL[Phase.LAUNCHING]), STEADY)
     image = LogNormal(log(TYPICAL_PULL), SIGMA)
-    cases = [Case(1 - PULL, start), Case(PULL, total([start, image]))]
+    cases = (Case(1 - PULL, start), Case(PULL, total([start, image])))
     assert left[2] == pytest.approx(10 + quantile_of(cases, 0.5), abs=0.1)
 
 
