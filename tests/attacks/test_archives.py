@@ -29,6 +29,7 @@ from binderprogress.errors import LaunchFailedError
 
 from ..support.archives import ArchivesDouble, Certificates, archives, certificates, zipped
 from ..support.asynchronous import asynchronous
+from ..support.long import usually
 from ..support.repositories import git
 
 RESOURCE = "8f7c2f0341ef4180b0dbe97f59130756"
@@ -323,7 +324,7 @@ async def test_more_files_than_a_folder_takes(double: ArchivesDouble, tmp_path: 
     await refused(tmp_path, SPECS["zenodo"], "too-large", max_files=100)
 
 
-@pytest.mark.parametrize("there", ["zenodo", "hydroshare"])
+@pytest.mark.parametrize("there", usually(["zenodo", "hydroshare"], "zenodo"))
 @asynchronous(60)
 async def test_a_zip_bomb(there: str, double: ArchivesDouble, tmp_path: Path) -> None:
     """300 kB that become 300 MB."""
@@ -369,6 +370,7 @@ async def test_compression_that_takes_as_much_memory_as_it_says(
     assert result.folder is None
 
 
+@pytest.mark.long
 @asynchronous(60)
 async def test_a_git_bomb(tmp_path: Path) -> None:
     """A few objects, each of which is ten times in the next: together ten million files."""

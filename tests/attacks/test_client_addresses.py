@@ -109,6 +109,7 @@ def test_nonsense_from_a_proxy_is_no_error_of_ours(behind_proxy: Target, address
     assert "Traceback" not in behind_proxy.log
 
 
+@pytest.mark.long
 def test_many_clients_do_not_fill_the_memory() -> None:
     """Somebody with an IPv6 /32 has four billion networks; each would be remembered for a while."""
     from binderprogress.web.rate_limit import MAX_CLIENTS, RateLimiter

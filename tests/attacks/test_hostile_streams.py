@@ -278,6 +278,7 @@ async def test_attack_hub_progress_without_end() -> None:
     assert max(hub.sent) < 8 * MEBI
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="JupyterHub",
     fault="floods the progress stream",

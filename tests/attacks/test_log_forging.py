@@ -187,6 +187,7 @@ def test_one_warning_again_and_again_does_not_fill_the_disk() -> None:
     assert later.getMessage() == "1 (90 similar messages were dropped)"
 
 
+@pytest.mark.long
 def test_10000_bad_requests_do_not_fill_the_disk(tmp_path: Path, env: dict[str, str]) -> None:
     """The same from outside: each address that is not there is a line of the log."""
     with target(tmp_path, env) as server:

@@ -35,6 +35,7 @@ def tracing() -> Iterable[None]:
     tracemalloc.stop()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("tracing")
 @asynchronous(170)
 async def test_attack_launch_after_launch_with_a_long_log() -> None:

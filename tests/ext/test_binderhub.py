@@ -23,6 +23,7 @@ from binderprogress.ext import binderhub
 from binderprogress.ext.binderhub import install
 
 from ..real.servers import events, free_ports, program
+from ..support.long import usually
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,7 +94,10 @@ def running(
         yield url, process
 
 
-@pytest.mark.parametrize("module", ["binderhub", "binderprogress.deploy.binderhub"])
+MODULES = ["binderhub", "binderprogress.deploy.binderhub"]
+
+
+@pytest.mark.parametrize("module", usually(MODULES, "binderhub"))
 def test_two_lines_of_extra_config_are_all_that_is_needed(tmp_path: Path, module: str) -> None:
     snippets = {
         "a": "c.BinderProgress.page = 'ours'\n",

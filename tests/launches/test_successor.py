@@ -33,6 +33,7 @@ from binderprogress.launches.turns import Turns
 
 from ..support.asynchronous import asynchronous
 from ..support.durable import DurableMemoryStore, Memory
+from ..support.long import usually
 from .parts import WITHIN, Feed, children_named, events_of, gen_test, keys, log_of, said, until
 
 CALLER = Caller(base_url="http://here/", ip="127.0.0.1", user="ada")
@@ -183,7 +184,7 @@ def check(events: list[Event]) -> None:
 Ending = Callable[[Life], Awaitable[None]]
 
 
-@pytest.fixture(params=["kill", "stop"])
+@pytest.fixture(params=usually(["kill", "stop"], "kill"))
 def restart(request: pytest.FixtureRequest) -> Ending:
     async def killed(life: Life) -> None:
         await life.kill()

@@ -210,6 +210,7 @@ PACKAGE = {
 }
 
 
+@pytest.mark.long
 @given(history=st.lists(CHANGES, min_size=2, max_size=3))
 @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 def test_what_is_reused_is_what_a_build_from_scratch_makes(
