@@ -70,6 +70,7 @@ const pages: Build = {
       "spawn-pending": "src/pages/spawn-pending.ts",
       thebe: "src/adapters/thebe.ts",
       stats: "src/pages/stats.ts",
+      whatif: "src/pages/whatif.css",
       base: "src/pages/base.css",
     },
     formats: ["es"],

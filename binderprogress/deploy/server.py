@@ -41,6 +41,7 @@ from .composition import (
 )
 from .extensions import Extensions
 from .prepulling import is_enabled, make_prepuller
+from .simulator import Simulator
 from .sweep import sweep
 from .tracing import Tracing
 
@@ -145,6 +146,7 @@ class Server(LoggingConfigurable):
             collectors=[*parts.collectors, *collectors],
             hosts=parts.hosts,
             prepull=prepull,
+            simulate=Simulator(self.log),
             parent=self,
             config=with_defaults(settings, {"Web": web}),
             **self._web_options(),

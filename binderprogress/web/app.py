@@ -43,6 +43,7 @@ from .stats import PopularHandler, StatsHandler, StatsPageHandler
 from .status import MetricsHandler, VersionsHandler
 from .streams import EventsHandler, SocketHandler
 from .trace import TraceHandler
+from .whatif import WhatIfHandler, WhatIfPageHandler
 
 __all__ = ["handlers", "make_app"]
 
@@ -58,6 +59,7 @@ def handlers(web: Web) -> list[Any]:
         (r"link", LinkHandler),
         (r"stats", StatsPageHandler),
         (r"prepull", PrepullPageHandler),
+        (r"whatif", WhatIfPageHandler),
         (r"(badge\.svg)", StaticHandler, {"path": str(share_path("static"))}),
         (r"v2/(.+)", LaunchPageHandler),
         (r"build/(.+)", BuildHandler),
@@ -77,6 +79,7 @@ def handlers(web: Web) -> list[Any]:
         (r"api/stats", StatsHandler),
         (r"api/popular", PopularHandler),
         (r"api/prepull", PrepullHandler),
+        (r"api/whatif", WhatIfHandler),
         (rf"api/launches/{_ID}/trace", TraceHandler),
         # Not all of /api: inside a BinderHub, other routes share that prefix.
         (r"api/launches/.*", ApiNotFoundHandler),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,8 @@ from .tickets import Tickets
 if TYPE_CHECKING:
     import jinja2
 
+    from ..whatif.question import Question
+    from ..whatif.report import SimulationReport
     from .health_check import HealthCheck
     from .hosts import Hosts
 
@@ -70,6 +72,8 @@ class Web(LoggingConfigurable):
         Chooses the host of each launch, if the launches of a browser are to have the same one.
     prepull : callable, optional
         Returns the state of images that are pulled in advance, if any are.
+    simulate : callable, optional
+        Answers what other nodes or policies would bring; used only with `whatif`.
     front_page : mapping, optional
         "engine", which the front page names, and "hub_url", to which the navigation links.
     pages : collection of str, optional
@@ -191,6 +195,14 @@ class Web(LoggingConfigurable):
         """,
     ).tag(config=True)
 
+    whatif = Bool(
+        False,
+        help="""
+        Serve /whatif, where visitors simulate launches with other nodes, images or standing
+        servers. One simulation runs at a time, at a low priority, for at most 30 seconds.
+        """,
+    ).tag(config=True)
+
     gallery = Unicode(
         help="""
         The path of a YAML file with the entries of the front page. It is a list; each entry has a
@@ -213,8 +225,9 @@ class Web(LoggingConfigurable):
         collectors: Sequence[Collector] = (),
         hosts: Hosts | None = None,
         prepull: Callable[[], PrepullReport] | None = None,
+        simulate: Callable[[Question], Awaitable[SimulationReport]] | None = None,
         front_page: Mapping[str, Any] | None = None,
-        pages: Collection[str] = ("launches", "link", "stats", "prepull"),
+        pages: Collection[str] = ("launches", "link", "stats", "prepull", "whatif"),
         static_path: str = "static/",
         badge_path: str = "badge.svg",
         origins_setting: str = "c.Web.allowed_origins",
@@ -253,6 +266,8 @@ class Web(LoggingConfigurable):
         """Chooses the host of each launch, if there are several."""
         self.prepull = prepull
         """Returns the state of images that are pulled in advance, if any are."""
+        self.simulate = simulate if self.whatif else None
+        """Answers what other nodes or policies would bring, if that is enabled."""
         self.front_page: dict[str, Any] = {"engine": "", "hub_url": "", **(front_page or {})}
         """What the pages say about this server: "engine", and "hub_url"."""
         self.nav = [path for path in self._pages() if path in pages]
@@ -318,6 +333,8 @@ class Web(LoggingConfigurable):
         yield "stats"
         if self.prepull is not None and self.name_repositories:
             yield "prepull"
+        if self.simulate is not None:
+            yield "whatif"
 
     def render(
         self, template: str, *, language: str = "en", asked: str = "", **variables: Any

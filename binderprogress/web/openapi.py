@@ -12,12 +12,14 @@ from ..core.kubernetes.prepull_report import PrepullReport
 from ..core.timing.breakdown import Trace
 from ..launches import LaunchState
 from ..launches.lookups import ImageState
+from ..whatif.report import SimulationReport
 from .api import BuildLogLink, EarlierBuildLog, LaunchLinks, LaunchRetention, StorageStatus
 from .base import ApiHandler
 from .log_lines import TYPES as LOG_TYPES
 from .log_lines import log_paths
 from .openapi_parts import BUILD_ID, LAUNCH_ID, json_response, operation, reference
 from .stats import PopularAnswer, StatsAnswer
+from .whatif import SETTINGS
 
 __all__ = ["OpenApiHandler", "document"]
 
@@ -110,6 +112,28 @@ _BUILD_ONLY = {
     "description": "`true`: end when the environment is built, without starting a server.",
     "schema": {"type": "string", "default": "false"},
 }
+_CLASS = {
+    "name": "class",
+    "in": "query",
+    "description": "Who launches.",
+    "schema": {"type": "string", "default": "120 students, Mondays at 10"},
+}
+_RECORDED = {
+    "name": "launches",
+    "in": "query",
+    "description": "`history`: instead of a class, the launches of the last 7 days.",
+    "schema": {"type": "string", "enum": ["class", "history"], "default": "class"},
+}
+_SETTINGS = [
+    {
+        "name": f"{policy}.{key}",
+        "in": "query",
+        "description": f"Of the {order} policy.",
+        "schema": {"type": "number", "minimum": 0},
+    }
+    for policy, order in (("now", "first"), ("instead", "second"))
+    for key in SETTINGS
+]
 # A parsed event of a stream. The type of events without one is "message".
 _BLOCK = {
     "type": "object",
@@ -193,6 +217,7 @@ def document(*, lists: bool = True) -> dict[str, Any]:
         StatsAnswer,
         PopularAnswer,
         PrepullReport,
+        SimulationReport,
         Error,
     ]
     _, components = msgspec.json.schema_components(
@@ -335,6 +360,14 @@ def _history() -> dict[str, Any]:
                 "Get the state of images that are pulled to nodes in advance. The response is 404 "
                 "if none are.",
                 {"200": json_response("The nodes and images.", "PrepullReport")},
+            ),
+        },
+        "/api/whatif": {
+            "parameters": [_CLASS, _RECORDED, *_SETTINGS],
+            "get": operation(
+                "getWhatIf",
+                "Simulate launches with two policies. The response is 404 unless that is enabled.",
+                {"200": json_response("What both bring.", "SimulationReport")},
             ),
         },
     }

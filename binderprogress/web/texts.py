@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache, lru_cache
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_datetime
-from babel.numbers import format_decimal
+from babel.dates import format_date, format_datetime, format_skeleton
+from babel.numbers import format_decimal, format_percent
 from babel.units import format_unit
 from markupsafe import Markup, escape
 
@@ -95,8 +95,12 @@ class Texts:
         """Return the texts whose keys begin with one of these prefixes, by key."""
         return {key: text for key, text in self._catalog.items() if key.startswith(prefixes)}
 
-    def number(self, value: int) -> str:
-        """Format a whole number."""
+    def text(self, key: str) -> str:
+        """Return a text as it is, with its placeholders, and not as HTML."""
+        return self._catalog[key]
+
+    def number(self, value: float) -> str:
+        """Format a number, with the digits that it has after the point, at most three."""
         return format_decimal(value, locale=self._locale)
 
     def unit(self, value: int, unit: str) -> str:
@@ -110,6 +114,30 @@ class Texts:
         return format_unit(
             scaled, _BYTES[power], length="short", format="#,##0.#", locale=self._locale
         )
+
+    def decimal(self, value: float, digits: int) -> str:
+        """Format a number with so many digits after the point."""
+        return format_decimal(round(value, digits), f"#,##0.{'0' * digits}", locale=self._locale)
+
+    def percent(self, share: float) -> str:
+        """Format a share from 0 to 1, such as ``12%``."""
+        return format_percent(share, locale=self._locale)
+
+    def seconds(self, value: float) -> str:
+        """Format a duration, such as ``0.4 sec`` or ``12 min``."""
+        unit, scaled = "second", value
+        if value >= 3600:
+            unit, scaled = "hour", value / 3600
+        elif value >= 60:
+            unit, scaled = "minute", value / 60
+        digits = "#,##0.#" if scaled < 10 else "#,##0"
+        return format_unit(scaled, unit, length="short", format=digits, locale=self._locale)
+
+    def day(self, day: date, is_named: bool) -> str:
+        """Format a day: as ``Mon``, or as ``2 Nov``."""
+        if is_named:
+            return format_date(day, "EEE", locale=self._locale)
+        return format_skeleton("MMMd", day, locale=self._locale)
 
     def date(self, time: datetime) -> str:
         """Format a date and a time in UTC."""

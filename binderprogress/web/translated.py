@@ -28,6 +28,11 @@ class TranslatedHandler(RedactedLogHandler):
         asked = self.request.query_arguments.get("lang", [b""])[-1].decode(errors="replace")
         return asked if choose_language(asked, "") == asked else ""
 
+    @property
+    def language(self) -> str:
+        """The tag of the language of pages: the one that the address or the browser asks for."""
+        return choose_language(self.asked_language, self.request.headers.get("Accept-Language", ""))
+
     def page(self, template: str, **variables: Any) -> str:
         """Return a page as HTML, in the language that its address or the browser asks for.
 
@@ -38,11 +43,9 @@ class TranslatedHandler(RedactedLogHandler):
         **variables
             Variables for the template.
         """
-        asked = self.asked_language
-        accepted = self.request.headers.get("Accept-Language", "")
         self.vary("Accept-Language")
         return self.web.render(
-            template, language=choose_language(asked, accepted), asked=asked, **variables
+            template, language=self.language, asked=self.asked_language, **variables
         )
 
     def vary(self, *names: str) -> None:

@@ -13,7 +13,7 @@ from .report import Band, Outcome, SimulationReport
 __all__ = ["Words", "picture"]
 
 _WIDTH = 480
-_LEFT, _RIGHT = 48, 14
+_MARGIN, _LEFT, _RIGHT = 8, 48, 14
 _PLOT = _WIDTH - _LEFT - _RIGHT
 _HEIGHT = 170
 """Of one chart, without its title and its axis."""
@@ -80,10 +80,17 @@ class Words(NamedTuple):
 _ENGLISH = Words()
 
 
-def picture(report: SimulationReport, words: Words = _ENGLISH) -> str:
+def picture(report: SimulationReport, words: Words = _ENGLISH, *, on_page: bool = False) -> str:
     """Return a picture of a report.
 
     It adapts to the colour scheme, and can be read if it is 360 pixels wide.
+
+    Parameters
+    ----------
+    report : SimulationReport
+    words : Words
+    on_page : bool
+        Whether a page in the same colour scheme is the background.
     """
     outcomes = report.outcomes
     chart = _TITLE + _HEIGHT + _AXIS
@@ -97,6 +104,7 @@ def picture(report: SimulationReport, words: Words = _ENGLISH) -> str:
         ),
         f"<title>{escape(words.within)}. {escape(late)}</title>",
         f"<style>{_STYLE}</style>",
+        *(["<style>svg { background: none; }</style>"] if on_page else []),
         *_legend(outcomes),
         *_title(legend, words.within),
         *_within(outcomes, legend + _TITLE, words),
@@ -114,12 +122,12 @@ def _legend(outcomes: Sequence[Outcome]) -> Iterator[str]:
         if len(name) > _MOST_LETTERS:
             name = f"{name[: _MOST_LETTERS - 1]}…"
         style = number % _SERIES
-        yield f'<path class="line l{style}" d="M{_LEFT} {y - 4}h26"/>'
-        yield f'<text class="name" x="{_LEFT + 34}" y="{y}">{escape(name)}</text>'
+        yield f'<path class="line l{style}" d="M{_MARGIN} {y - 4}h26"/>'
+        yield f'<text class="name" x="{_MARGIN + 34}" y="{y}">{escape(name)}</text>'
 
 
 def _title(y: float, text: str) -> Iterator[str]:
-    yield f'<text class="title" x="{_LEFT}" y="{y + 22}">{escape(text)}</text>'
+    yield f'<text class="title" x="{_MARGIN}" y="{y + 22}">{escape(text)}</text>'
 
 
 def _within(outcomes: Sequence[Outcome], top: float, words: Words) -> Iterator[str]:

@@ -24,6 +24,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from binderprogress.backends.base import WaitForTurn
 from binderprogress.core.phases import Phase
+from binderprogress.deploy.simulator import Simulator
 from binderprogress.history.database import Database
 
 from ..conftest import CHROMIUM_ARGUMENTS, chromium_path
@@ -175,6 +176,10 @@ def _prepull(page: Page, server: Stage) -> None:
     page.goto(f"{server.url}prepull")
 
 
+def _whatif(page: Page, server: Stage) -> None:
+    page.goto(f"{server.url}whatif?simulate=1&instead.standby.servers=60")
+
+
 def _missing(page: Page, server: Stage) -> None:
     page.goto(f"{server.url}nothing/here")
 
@@ -229,6 +234,7 @@ STATES = {
     "link": State("Links, badges and embeds", _link),
     "stats": State("Statistics", _stats, tallest=1700),
     "prepull": State("Images that are pulled in advance", _prepull),
+    "whatif": State("What if", _whatif),
     "missing": State("A page that does not exist", _missing),
     "invalid": State("A link that cannot be launched", _invalid),
     "german": State("In another language", _german),
@@ -247,7 +253,8 @@ def serving(folder: Path, settings: dict[str, dict[str, Any]]) -> Iterator[Stage
         _fill(history)
         server.launches.history = history
         server.web.prepull = lambda: REPORT
-        server.web.nav.append("prepull")
+        server.web.simulate = Simulator(logging.getLogger())
+        server.web.nav += ["prepull", "whatif"]
         yield server
     history.close()
 

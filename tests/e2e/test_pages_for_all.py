@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from binderprogress.core.phases import Phase
+from binderprogress.deploy.simulator import Simulator
 from binderprogress.history.database import Database
 
 from ..history.launches import past, spans
@@ -32,6 +33,7 @@ PATHS = {
     "wrong": "link?repo=nonsense&urlpath=//x",
     "stats": "stats",
     "prepull": "prepull",
+    "whatif": "whatif?simulate=1&instead.standby.servers=30",
     "error": "nothing/here",
     "entry": "go/nothing",
 }
@@ -51,7 +53,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with stage(Web={"gallery": str(folder / "gallery.yaml")}) as server:
         server.launches.history = history
         server.web.prepull = lambda: REPORT
-        server.web.nav.append("prepull")
+        server.web.simulate = Simulator(logging.getLogger())
+        server.web.nav += ["prepull", "whatif"]
         server.say("Installing packages")
         yield server
     history.close()

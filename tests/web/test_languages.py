@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from binderprogress.deploy.simulator import Simulator
 from binderprogress.web import texts
 from binderprogress.web.config import Web
 from binderprogress.web.languages import choose_language
 from binderprogress.web.texts import Texts
+from binderprogress.web.whatif import SETTINGS
 
 from ..launches.parts import gen_test
 from ..support.prepull_page import REPORT
@@ -30,6 +33,7 @@ PATHS = [
     "/v2/gh/a/b/v1",
     "/stats",
     "/prepull",
+    "/whatif?class=3+students,+Fridays+at+10&simulate=1",
     "/go/none",
     "/nothing/here",
 ]
@@ -80,6 +84,8 @@ def test_catalogs_are_complete(language: str) -> None:
 def test_each_text_is_used() -> None:
     folders = [ROOT / "share" / "binderprogress" / "templates", ROOT / "js" / "src" / "pages"]
     source = "".join(path.read_text() for folder in folders for path in folder.iterdir())
+    source += (ROOT / "binderprogress" / "web" / "whatif.py").read_text()
+    source += "".join(f"'whatif.{key}'" for key in SETTINGS)
     # Errors are found by their text; the others are made of the names of charts and pages.
     made = ("error.", "link.empty", "nav.", "prepull.obstacle.", "stats.durations", "stats.phases")
     unused = {key for key in ENGLISH if not re.search(rf"['\"]{re.escape(key)}['\"]", source)}
@@ -122,10 +128,12 @@ class Visible(HTMLParser):
             self.texts.append(data.strip())
 
 
-# What is the same in all languages: names, formats, addresses, and a number of days in German.
+# What is the same in all languages: names, formats, addresses, the example of a class, and units in
+# German.
 NAMES = re.compile(
     r"binderprogress( \d\S*)?|JupyterHub|JSON|HTML|Markdown|reStructuredText|GitHub|UTC|\d+ Tage|"
-    r"(https?://|github\.com/|/api/|registry\.|ada-2d|node-|host-)\S+|c\.\w+\S*|[GkM]?B\b|Byte"
+    r"(https?://|github\.com/|/api/|registry\.|ada-2d|node-|host-)\S+|c\.\w+\S*|[GkM]?B\b|Byte|"
+    r"120 students, Mondays at 10|\d (Sek|Min|Std)\."
 )
 WIDE = {code: code + 0xFEE0 for code in (*range(65, 91), *range(97, 123))}
 """From the letters of ASCII to wide ones."""
@@ -143,7 +151,8 @@ async def test_each_word_of_a_page_is_in_the_catalogs(
     api: Api, web: Web, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     web.prepull = lambda: REPORT
-    web.nav.append("prepull")
+    web.simulate = Simulator(logging.getLogger())
+    web.nav += ["prepull", "whatif"]
     catalog = texts._catalog
     wide = {key: widened(text) for key, text in catalog("en").items()}
     monkeypatch.setattr(texts, "_catalog", lambda name: wide if name == "de" else catalog(name))
