@@ -76,7 +76,7 @@ async def appeared(
     """Wait for processes in a folder. Return them in the order in which they started."""
     async with asyncio.timeout(30):
         while not wanted(processes := _by_age(folder)):  # noqa: ASYNC110 - there is no event for it
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
     return processes
 
 
