@@ -201,7 +201,7 @@ BENCHMARKS = {
         {
             "launches": _number(200, "with and without servers that stand ready"),
             "standing": _number(8, "servers that stand ready"),
-            "at_once": _number(50, "launches at the same moment"),
+            "at_once": {"flags": "--at-once", **_number(50, "launches at the same moment")},
         },
     ),
     "startup": Benchmark(startup.compare, startup.table, {"repeat": _number(3)}),

@@ -48,6 +48,7 @@ class _Bench:
         self._standing = standing
         self._packages = packages
         (self._port,) = free_ports(1)
+        self._url = f"http://127.0.0.1:{self._port}"
         self._session: aiohttp.ClientSession
 
     @asynccontextmanager
@@ -60,7 +61,7 @@ class _Bench:
         with (self._folder / "log").open("w") as log:
             process = await asyncio.create_subprocess_exec(*argv, env=env, stdout=log, stderr=log)
         try:
-            async with aiohttp.ClientSession(f"http://127.0.0.1:{self._port}") as self._session:
+            async with aiohttp.ClientSession() as self._session:
                 yield
         finally:
             process.terminate()
@@ -98,7 +99,7 @@ class _Bench:
 
     async def _numbers(self) -> dict[str, int]:
         try:
-            async with self._session.get("/metrics") as response:
+            async with self._session.get(f"{self._url}/metrics") as response:
                 text = await response.text()
         except aiohttp.ClientError:
             return {}
@@ -112,9 +113,11 @@ class _Bench:
     async def launch(self, address: str) -> tuple[float, dict[str, Any]]:
         """Launch. Return the seconds from the request to `ready`, and that event."""
         began = time.perf_counter()
-        async with self._session.post("/api/launches", json={"spec": address}) as response:
+        async with self._session.post(
+            f"{self._url}/api/launches", json={"spec": address}
+        ) as response:
             response.raise_for_status()
-            events = (await response.json())["events"]
+            events = (await response.json())["events_url"]
         async with self._session.get(events) as response:
             async for line in response.content:
                 if line.startswith(b"data:"):
