@@ -25,7 +25,7 @@ from ..errors import (
 )
 from ..launches import Caller, Launch
 from .connections import admit_viewer
-from .explanations import explain
+from .explanations import FORM_REFUSED, explain, heading_key, is_form_refused
 from .hosts import prefer_host
 from .links import launch_link
 from .origins import origin_of, scheme_of
@@ -122,10 +122,12 @@ class Handler(TranslatedHandler):
     def own_link(self, spec: Spec, urlpath: str = "", *, base_url: str = "") -> str:
         """Return a link to the launch page of a spec, for use in one of this server's pages.
 
-        If launches need confirmation, the link has a ticket that makes it unnecessary.
+        If launches need confirmation, the link has a ticket that makes it unnecessary. It keeps the
+        language that this page's address names.
         """
         ticket = self.make_ticket(str(spec))
-        return launch_link(base_url or self.web.base_url, spec, urlpath, ticket=ticket)
+        base_url = base_url or self.web.base_url
+        return launch_link(base_url, spec, urlpath, ticket=ticket, lang=self.asked_language)
 
     def form_variables(self) -> dict[str, Any]:
         """Return what the templates with a form that launches a repository need."""
@@ -306,14 +308,23 @@ class Handler(TranslatedHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Send an error page with one sentence. Tracebacks go to the log only."""
-        message, status = explain(status_code, kwargs.get("exc_info"))
-        self.set_error_status(status, kwargs.get("exc_info"))
+        exc_info = kwargs.get("exc_info")
+        message, status = explain(status_code, exc_info)
+        self.set_error_status(status, exc_info)
+        if is_form_refused(exc_info):
+            message = FORM_REFUSED
         # With logins, the form needs a user.
         is_known = bool(self.user) or not self.web.access.lists
         has_form = status in {400, 404} and is_known and "link" in self.web.nav
         variables = self.form_variables() if has_form else {}
         page = self.page(
-            "error.html", status=status, message=message, has_form=has_form, **variables
+            "error.html",
+            status=status,
+            message=message,
+            otherwise=heading_key(status, exc_info),
+            has_form=has_form,
+            can_retry=self.request.method == "GET" and (status == 429 or status >= 500),
+            **variables,
         )
         self.finish(page)
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .health_check import HealthCheck
     from .hosts import Hosts
 
-__all__ = ["Web"]
+__all__ = ["Web", "page_url"]
 
 _ALONE = 1.0
 """Maximum seconds within which viewers reconnect if there are no other replicas."""
@@ -365,12 +365,13 @@ class Web(LoggingConfigurable):
             static_path=self.static_path,
             static_url=static_url,
             hashed_url=lambda name: static_url + hashed_name(name),
-            page_url=partial(_page_url, self.base_url, asked),
+            page_url=partial(page_url, self.base_url, asked),
             code=Markup("<code>{}</code>").format,
             lang=texts.tag,
             dir=texts.dir,
             say=texts.say,
             localize=texts.localize,
+            heading=texts.heading,
             number=texts.number,
             size=texts.size,
             unit=texts.unit,
@@ -385,7 +386,17 @@ class Web(LoggingConfigurable):
         )
 
 
-def _page_url(base_url: str, language: str, path: str, **query: str) -> str:
-    """Return the URL of a page, in the language that this page's address names."""
+def page_url(base_url: str, language: str, path: str, **query: str) -> str:
+    """Return the path of a page.
+
+    Parameters
+    ----------
+    base_url : str
+    language : str
+        The language that the address of the page with the link names, or an empty string.
+    path : str
+    **query
+        Arguments; empty ones are left out.
+    """
     named = {name: value for name, value in {**query, "lang": language}.items() if value}
     return f"{base_url}{path}{'?' if named else ''}{urlencode(named)}"

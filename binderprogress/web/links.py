@@ -41,7 +41,9 @@ class Snippets(msgspec.Struct, frozen=True, kw_only=True):
     classic: str
 
 
-def launch_link(base_url: str, spec: Spec, urlpath: str = "", *, ticket: str = "") -> str:
+def launch_link(
+    base_url: str, spec: Spec, urlpath: str = "", *, ticket: str = "", lang: str = ""
+) -> str:
     """Return the URL of the launch page of a spec.
 
     Parameters
@@ -53,10 +55,13 @@ def launch_link(base_url: str, spec: Spec, urlpath: str = "", *, ticket: str = "
         Path to open in the Jupyter server.
     ticket : str
         One-time ticket that makes confirmation unnecessary.
+    lang : str
+        The language of the page, if somebody has chosen it. Links to share have none.
     """
     # A spec is percent-encoded already.
     link = f"{base_url}v2/{quote(str(spec), safe='/%')}"
-    query = {name: value for name, value in (("urlpath", urlpath), (TICKET, ticket)) if value}
+    arguments = (("urlpath", urlpath), (TICKET, ticket), ("lang", lang))
+    query = {name: value for name, value in arguments if value}
     return f"{link}?{urlencode(query, safe='/')}" if query else link
 
 

@@ -6,8 +6,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from ..errors import BadRequestError, StorageError
-from .api import launch_links
 from .base import Handler
+from .links import launch_link
 
 __all__ = ["OwnLaunchesPageHandler"]
 
@@ -17,12 +17,12 @@ class OwnLaunchesPageHandler(Handler):
 
     async def get(self) -> None:
         """Show the user's launches, newest first."""
-        site = self.caller.base_url
+        site, lang = self.caller.base_url, self.asked_language
         rows = [
             {
                 "launch": launch,
                 "state": launch.state(),
-                "page": launch_links(launch, site).page_url,
+                "page": f"{launch_link(site, launch.spec, lang=lang)}#launch={launch.id}",
                 "started": datetime.fromtimestamp(launch.created, UTC),
             }
             for launch in await self.web.launches.of(self.user)
@@ -39,4 +39,4 @@ class OwnLaunchesPageHandler(Handler):
         with suppress(StorageError):
             await self.web.launches.cancel_anywhere(launch)
         # A redirect, so that reloading the page does not send the form again.
-        self.redirect(f"{self.web.base_url}launches", status=303)
+        self.redirect(self.page_url("launches"), status=303)

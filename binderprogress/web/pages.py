@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
-from urllib.parse import unquote, urlencode
+from urllib.parse import unquote
 
 from ..core import specs
 from ..core.events import is_http_url
@@ -79,7 +79,9 @@ class GoHandler(Handler):
             self.set_status(404)
             self.finish(self.page("go.html", slug=slug, items=gallery.items.values()))
             return
-        self.redirect(launch_link(self.web.base_url, item.spec, item.urlpath), status=302)
+        lang = self.asked_language
+        link = launch_link(self.web.base_url, item.spec, item.urlpath, lang=lang)
+        self.redirect(link, status=302)
 
 
 class LinkHandler(Handler):
@@ -157,17 +159,17 @@ class LinkHandler(Handler):
         return self.request.method == "POST" and not self.get_argument("launch", "")
 
     def _redirect_to_snippets(self, **values: str) -> None:
-        chosen = {"lang": self.asked_language, "provider": self.get_argument("provider", "")}
-        values = {**chosen, **values}
-        query = urlencode({name: value for name, value in values.items() if value})
-        self.redirect(f"{self.web.base_url}link?{query}#made", status=303)
+        provider = self.get_argument("provider", "")
+        link = self.page_url("link", provider=provider, **values)
+        self.redirect(f"{link}#made", status=303)
 
     def _launch(self, spec: Spec, path: str) -> None:
         """Redirect to the launch page."""
         # Attack: a page of another site sends the browser here with a repository of its choice.
         ours = self.web.tickets.use(self.get_body_argument("launch", ""), self.user, FORM)
         ticket = self.web.tickets.make(self.user, str(spec)) if ours else ""
-        link = launch_link(self.web.base_url, spec, path, ticket=ticket)
+        lang = self.asked_language
+        link = launch_link(self.web.base_url, spec, path, ticket=ticket, lang=lang)
         self.redirect(link, status=303)
 
     async def _read(
@@ -230,6 +232,7 @@ class LaunchPageHandler(Handler):
                 "launch.html",
                 site=site,
                 url=launch_link(site, spec, urlpath),
+                own=launch_link(self.web.base_url, spec, urlpath, lang=self.asked_language),
                 item=self.web.gallery_items.find(spec, urlpath),
                 request=json.dumps({"spec": str(spec)}),
                 spec=str(spec),
@@ -256,7 +259,9 @@ class LaunchPageHandler(Handler):
         address = re.sub(r"^(https?):/+", r"\1://", unquote(text), flags=re.IGNORECASE)
         query = f"?{self.request.query}" if self.request.query else ""
         target = await self.read_address(address + query)
-        self.redirect(launch_link(self.web.base_url, target.spec, target.urlpath), status=302)
+        lang = self.asked_language
+        link = launch_link(self.web.base_url, target.spec, target.urlpath, lang=lang)
+        self.redirect(link, status=302)
 
     def _asks(self, spec: Spec) -> bool:
         """Whether the page asks for confirmation before it starts the launch.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 from ..channels.durable import RequestCount, SharedRates
 from ..core.client_address import client_network
+from ..core.periods import period_text
 from ..errors import StorageError, TooManyRequestsError
 
 __all__ = ["MAX_CLIENTS", "RateLimiter"]
@@ -149,8 +151,9 @@ class RateLimiter:
 
     def _refusal(self, seconds: float) -> TooManyRequestsError:
         seconds = max(seconds, 1.0)
+        launches = f"{self._limit} launch{'' if self._limit == 1 else 'es'}"
         return TooManyRequestsError(
-            f"You started more than {self._limit} launches in {self._period:g} seconds. "
-            f"Try again in {seconds:.0f} seconds.",
+            f"You started more than {launches} in {period_text(self._period)}. "
+            f"Try again in {period_text(math.ceil(seconds))}.",
             retry_after=seconds,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import date, datetime
+from decimal import Decimal
 from functools import cache, lru_cache
 
 from babel import Locale, UnknownLocaleError
@@ -16,11 +17,23 @@ from babel.numbers import format_decimal, format_percent
 from babel.units import format_unit
 from markupsafe import Markup, escape
 
+from ..core.periods import UNITS
 from .languages import catalog_path, language_of
 
 __all__ = ["Texts", "texts_in"]
 
 _PLACEHOLDER = re.compile(r"\{([\w-]+)\}", re.ASCII)
+_PERIOD = re.compile(rf"([\d.]{{1,20}}) ({'|'.join(UNITS)})s?", re.ASCII)
+"""A length of time, as `period_text` writes it."""
+
+_COUNT, _VALUE = r"\d{1,9}", ".{1,400}?"
+"""Patterns of the values in messages."""
+
+_SENTENCE = re.compile(r"(.+?(?:[.!?](?=\s)|[。！？]))\s*(.+)", re.DOTALL)
+
+_LONGEST = 1000
+"""Characters of a message. Longer ones are not recognized, which would take long."""
+
 _BYTES = ("byte", "kilobyte", "megabyte", "gigabyte", "terabyte", "petabyte")
 
 
@@ -34,6 +47,31 @@ def _catalog(language: str) -> dict[str, str]:
 def _keys() -> dict[str, str]:
     """Return the keys of the English texts by text."""
     return {text: key for key, text in reversed(_catalog("en").items())}
+
+
+@cache
+def _patterns() -> list[tuple[re.Pattern[str], str]]:
+    """Return patterns for the messages of errors that contain values, and their keys."""
+    found = []
+    for key, text in _catalog("en").items():
+        if key.startswith("error.") and "{" in text:
+            parts = _PLACEHOLDER.split(text)
+            parts[::2] = map(re.escape, parts[::2])
+            parts[1::2] = [
+                f"(?P<{name}>{_COUNT if name == 'count' else _VALUE})" for name in parts[1::2]
+            ]
+            found.append((re.compile("".join(parts), re.DOTALL), key))
+    return found
+
+
+def _recognized(message: str) -> tuple[str, dict[str, str]] | None:
+    """Return the key of an English message, and the values in it."""
+    if (key := _keys().get(message)) is not None:
+        return key, {}
+    if len(message) > _LONGEST:
+        return None
+    matches = ((pattern.fullmatch(message), key) for pattern, key in _patterns())
+    return next(((key, match.groupdict()) for match, key in matches if match), None)
 
 
 class Texts:
@@ -84,12 +122,46 @@ class Texts:
 
         A sentence without a translation stays as it is, and is marked as English.
         """
-        key = _keys().get(text)
-        if key is not None:
-            return self.say(key)
+        if (known := _recognized(text)) is not None:
+            return self._filled(*known)
         if not text or language_of(self.tag) == "en":
             return escape(text)
         return Markup('<span lang="en" dir="ltr">{}</span>').format(text)
+
+    def heading(self, message: str, otherwise: str) -> tuple[Markup, Markup]:
+        """Return what a page says of an error: its heading, and what follows, as HTML.
+
+        The heading is the first sentence of the message, unless that is in another language.
+
+        Parameters
+        ----------
+        message : str
+            In English.
+        otherwise : str
+            The key of the heading of a message that has no translation.
+        """
+        text = self.localize(message)
+        if _recognized(message) is None and language_of(self.tag) != "en":
+            return self.say(otherwise), text
+        sentences = _SENTENCE.fullmatch(text)
+        # Both are escaped already.
+        first, rest = sentences.groups() if sentences else (text, "")
+        return Markup(first), Markup(rest)  # noqa: S704
+
+    def _filled(self, key: str, values: dict[str, str]) -> Markup:
+        """Return a message of an error with its values."""
+        said: dict[str, object] = {**values}
+        for name, value in values.items():
+            if period := _PERIOD.fullmatch(value):
+                said[name] = format_unit(
+                    Decimal(period[1]), period[2], length="long", locale=self._locale
+                )
+        if "count" in values:
+            count = int(values["count"])
+            said["count"] = self.number(count)
+            form = f"{key.rpartition('.')[0]}.{self._locale.plural_form(count)}"
+            key = form if form in self._catalog else f"{key.rpartition('.')[0]}.other"
+        return self.say(key, **said)
 
     def named(self, *prefixes: str) -> dict[str, str]:
         """Return the texts whose keys begin with one of these prefixes, by key."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .config import Web
+from .config import Web, page_url
 from .languages import choose_language
 from .launch_ids import RedactedLogHandler
 
@@ -32,6 +32,10 @@ class TranslatedHandler(RedactedLogHandler):
     def language(self) -> str:
         """The tag of the language of pages: the one that the address or the browser asks for."""
         return choose_language(self.asked_language, self.request.headers.get("Accept-Language", ""))
+
+    def page_url(self, path: str, **query: str) -> str:
+        """Return the path of another page, in the language that this page's address names."""
+        return page_url(self.web.base_url, self.asked_language, path, **query)
 
     def page(self, template: str, **variables: Any) -> str:
         """Return a page as HTML, in the language that its address or the browser asks for.

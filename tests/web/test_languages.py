@@ -7,6 +7,7 @@ import logging
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -195,11 +196,91 @@ async def test_arabic_is_written_from_right_to_left(api: Api) -> None:
 async def test_errors_are_translated_or_marked_as_english(api: Api) -> None:
     german = {"Accept-Language": "de"}
     missing = (await api.fetch("/nothing/here", headers=german)).body.decode()
-    assert "Seite nicht gefunden" in missing
-    assert "Unter dieser Adresse gibt es nichts." in missing
-    wrong = (await api.fetch("/v2/gh/a/b/--x", headers=german)).body.decode()
-    assert "Die Anfrage ist fehlgeschlagen" in wrong
+    assert "<h1>Unter dieser Adresse gibt es nichts.</h1>" in missing
+    assert "<title>Unter dieser Adresse gibt es nichts. · binderprogress</title>" in missing
+    named = (await api.fetch("/v2/gh/a/b/--x", headers=german)).body.decode()
+    assert "<h1>&#39;--x&#39; ist kein gültiger Branch, Tag oder Commit.</h1>" in named
+    unknown = (await api.fetch("/v2/nonsense/a", headers=german)).body.decode()
+    assert "<h1>Unbekannter Anbieter &#39;nonsense&#39;.</h1>" in unknown
+    assert re.search(r'<p class="lead">Die Anbieter sind gh, [^<]+</p>', unknown)
+    wrong = (await api.fetch("/v2/git/https:%2F%2F/HEAD", headers=german)).body.decode()
+    assert "<h1>Von dieser Adresse lässt sich nichts starten</h1>" in wrong
     assert re.search(r'<p class="lead"><span lang="en" dir="ltr">[^<]+</span></p>', wrong)
+
+
+@pytest.mark.parametrize(
+    ("message", "heading", "more"),
+    [
+        (
+            "You started more than 1 launch in 1 minute. Try again in 43 seconds.",
+            "Sie haben innerhalb von 1 Minute mehr als 1 Start begonnen.",
+            "Versuchen Sie es in 43 Sekunden noch einmal.",
+        ),
+        (
+            "You started more than 1000 launches in 90 seconds. Try again in 2 hours.",
+            "Sie haben innerhalb von 90 Sekunden mehr als 1.000 Starts begonnen.",
+            "Versuchen Sie es in 2 Stunden noch einmal.",
+        ),
+        (
+            "There is no log at this address. Logs of builds are kept for 14 days.",
+            "Unter dieser Adresse gibt es kein Protokoll.",
+            "Protokolle von Builds werden 14 Tage lang aufbewahrt.",
+        ),
+        # Attack: markup in a value.
+        (
+            "Unknown provider '<script>. x</script>'. The providers are gh.",
+            "Unbekannter Anbieter &#39;&lt;script&gt;.",
+            "x&lt;/script&gt;&#39;. Die Anbieter sind gh.",
+        ),
+        ("Is missing. Sorry.", "Etwas ist schiefgegangen", "Is missing. Sorry."),
+    ],
+)
+def test_messages_with_values_are_translated(message: str, heading: str, more: str) -> None:
+    said = Texts("de").heading(message, "error.server")
+    assert [re.sub("</?span[^>]*>", "", text) for text in said] == [heading, more]
+
+
+@pytest.mark.parametrize("language", [*LANGUAGES, "en"])
+def test_headings_are_whole_sentences(language: str) -> None:
+    message = "You started more than 2 launches in 2 minutes. Try again in 1 minute."
+    heading, more = Texts(language).heading(message, "error.server")
+    assert heading[-1] in ".。"
+    # In Arabic, two minutes and one have words of their own.
+    assert "2" in heading and ("1" in more or language == "ar")
+    assert Texts(language).heading(ENGLISH["error.nothing"], "error.server")[1] == ""
+
+
+def test_attack_a_long_message_takes_no_time() -> None:
+    message = "You started more than " + "1 launch in . Try again in " * 10_000
+    assert Texts("de").heading(message, "error.often")[1] == Texts("de").localize(message)
+
+
+@gen_test
+async def test_a_page_keeps_the_language_that_somebody_has_chosen(api: Api) -> None:
+    # Not what the browser prefers: that goes with each request.
+    lang = "fr"
+    missing = (await api.fetch(f"/nothing?lang={lang}")).body.decode()
+    assert 'href="/?lang=fr"' in missing
+    assert 'action="/link?lang=fr"' in missing
+    page = (await api.fetch(f"/v2/gh/a/b/v1?urlpath=lab&lang={lang}")).body.decode()
+    assert 'href="/v2/gh/a/b/v1?urlpath=lab&amp;lang=fr"' in page
+    made = (await api.fetch(f"/link?repo=gh/a/b&lang={lang}")).body.decode()
+    assert f'href="{api.url}/v2/gh/a/b/HEAD?lang=fr"' in made
+    # What others get is in their own language.
+    shared = re.findall(r"<code>([^<]+/v2/[^<]+)</code>", made)
+    assert len(shared) >= 5
+    assert not any("lang=fr" in text for text in shared)
+    assert 'property="og:url" content="' in page
+    assert not re.search('og:url" content="[^"]*lang=', page)
+    for path, form in (
+        ("/v2/https://github.com/a/b?lang=fr", None),
+        ("/link?lang=fr", urlencode({"repo": "gh/a/b", "launch": "1"})),
+        ("/link?lang=fr", urlencode({"repo": "gh/a/b"})),
+    ):
+        method = "POST" if form else "GET"
+        response = await api.fetch(path, method=method, body=form)
+        assert response.code in {302, 303}
+        assert "lang=fr" in response.headers["Location"], path
 
 
 @pytest.mark.parametrize("query", ["lang=%ff", "lang=%3Cscript%3E", "lang=..%2f..%2fen", "lang="])

@@ -8,9 +8,13 @@ from html.parser import HTMLParser
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from tornado.web import HTTPError
 
 from binderprogress.core.specs import Spec
+from binderprogress.errors import RefusedError
 from binderprogress.web.config import Web
+from binderprogress.web.explanations import FORM_REFUSED, is_form_refused
+from binderprogress.web.languages import catalog_path
 from binderprogress.web.static_names import hashed_name
 
 from ..launches.parts import gen_test
@@ -233,9 +237,34 @@ async def test_the_error_page_for_an_invalid_spec(api: Api, path: str) -> None:
     assert response.headers["Content-Type"].startswith("text/html")
     page = Page(response.body)
     check_nothing_runs(page)
-    assert "The request failed" in page.text
+    # It leads with what is wrong, and to a form that can launch something else.
+    assert (
+        page.text.split("400")[1]
+        .strip()
+        .startswith(
+            ("Unknown provider", "A GitHub spec", "'--x' is not", "The address contains bytes")
+        )
+    )
+    assert "launch a repository here:" in page.text
     assert "Traceback" not in page.text
     assert "site-packages" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("error", "is_form"),
+    [
+        (HTTPError(403, "'_xsrf' argument missing from %s", "POST"), True),
+        (HTTPError(403, "XSRF cookie does not match %s argument", "POST"), True),
+        (HTTPError(403, "Bots not allowed"), False),
+        (HTTPError(400, "'_xsrf'"), False),
+        (RefusedError("_xsrf"), False),
+        (None, False),
+    ],
+)
+def test_a_form_that_tornado_refuses_is_explained(error: Exception | None, is_form: bool) -> None:
+    assert is_form_refused((type(error), error, None)) == is_form
+    assert not is_form_refused(None)
+    assert FORM_REFUSED in json.loads(catalog_path("en").read_text()).values()
 
 
 @pytest.mark.parametrize("path", ["/nothing/here", "/v2/", "/api/nothing", "/api/launches/a.b"])

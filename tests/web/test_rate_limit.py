@@ -38,7 +38,7 @@ def test_a_window_begins_with_a_clients_first_request(limiter: RateLimiter, cloc
     clock.seconds += 50
     assert taken(limiter, "10.0.0.1")
     assert taken(limiter, "10.0.0.2")
-    with pytest.raises(TooManyRequestsError, match="more than 2 launches in 60 sec") as refused:
+    with pytest.raises(TooManyRequestsError, match="more than 2 launches in 1 minute") as refused:
         limiter.take("10.0.0.1")
     assert refused.value.retry_after == 10
     clock.seconds += 9.9
@@ -47,6 +47,26 @@ def test_a_window_begins_with_a_clients_first_request(limiter: RateLimiter, cloc
     assert [taken(limiter, "10.0.0.1") for _ in range(3)] == [True, True, False]
     # Each client has its own window.
     assert [taken(limiter, "10.0.0.2") for _ in range(2)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("limit", "period", "waited", "message"),
+    [
+        (1, 1, 0, "more than 1 launch in 1 second. Try again in 1 second."),
+        (1, 60, 17.5, "more than 1 launch in 1 minute. Try again in 43 seconds."),
+        (3, 7200, 0, "more than 3 launches in 2 hours. Try again in 2 hours."),
+        (3, 90, 30, "more than 3 launches in 90 seconds. Try again in 1 minute."),
+    ],
+)
+def test_a_refusal_counts_in_plain_words(
+    limit: int, period: float, waited: float, message: str, clock: Clock
+) -> None:
+    limiter = RateLimiter(limit=limit, period=period, clock=clock)
+    assert all(taken(limiter, "10.0.0.1") for _ in range(limit))
+    clock.seconds += waited
+    with pytest.raises(TooManyRequestsError) as refused:
+        limiter.take("10.0.0.1")
+    assert str(refused.value) == f"You started {message}"
 
 
 def test_refused_requests_do_not_extend_the_window(limiter: RateLimiter, clock: Clock) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,13 @@ class TestRateLimit:
         stream = await api.whole(f"/build/{failing}")
         assert stream.events[0]["status_code"] == 429
         assert stream.headers["Retry-After"]
+        # A look-up for a page counts as well. The page leads back to itself.
+        page = await api.fetch("/v2/https://github.com/a/b/tree/x/y?lang=en")
+        assert page.code == 429
+        html = page.body.decode()
+        assert "<h1>You started more than 2 launches in 30 seconds.</h1>" in html
+        assert re.search(r'<p class="lead">Try again in \d+ seconds?\.</p>', html)
+        assert '<a class="button primary" href="">Try again</a>' in html
 
 
 class TestCap:

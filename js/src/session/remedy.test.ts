@@ -37,6 +37,16 @@ test("a repository without a page of its own can only be launched again, or chan
   expect(failed({ fault: "request", retry: false }, spec)).toContain("link?repo=git%2Ffile");
 });
 
+test("the server's own page goes on in the language that somebody has chosen", () => {
+  vi.stubGlobal("location", new URL("https://hub.example.org/x?lang=fr"));
+  vi.stubGlobal("origin", "https://hub.example.org");
+  const address = () => failed({ fault: "request", retry: false });
+  expect(address()).toMatch(/&ref=main&lang=fr$/);
+  // A page of another site has its own addresses.
+  vi.stubGlobal("origin", "https://other.example");
+  expect(address()).toMatch(/&ref=main$/);
+});
+
 test("a plain BinderHub has a form of its own", () => {
   expect(failed({ fault: "request", retry: false }, "gh/kim/demo/main", "")).toBe("address https://hub.example.org/");
 });

@@ -2,7 +2,7 @@
  * The one action that can help after a failure: it depends on who can fix it. No DOM.
  */
 import { ApiError } from "../wire/client";
-import { serverUrl } from "../wire/server-url";
+import { isForeign, serverUrl } from "../wire/server-url";
 import { editUrl, refOf, repositoryUrl } from "./edit-url";
 import type { Outcome } from "./outcome";
 import type { LaunchSession } from "./session";
@@ -48,5 +48,8 @@ function addressOf({ server, spec }: LaunchSession): Remedy {
   const query = new URLSearchParams({ repo: repository || spec });
   const ref = repository && refOf(spec);
   if (ref) query.set("ref", ref);
+  // The server's own page may be in a language that somebody has chosen.
+  const lang = isForeign(server) ? "" : new URLSearchParams(globalThis.location?.search).get("lang");
+  if (lang) query.set("lang", lang);
   return { kind: "address", url: `${serverUrl(server)}link?${query}` };
 }
