@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
 from ..channels.base import Meter
 from .log_lines import TextFile
+from .log_times import encoded_mark, times_path
 
 __all__ = ["CHUNK", "NOTE", "BuildLog", "note_of", "read_log"]
 
@@ -22,6 +24,9 @@ NOTE = ".newest"
 """The end of the names of files that say which log is the newest of an environment."""
 
 _BUFFER = 64 * 1024
+
+_BETWEEN = 1.0
+"""Seconds between two lines of which it is noted when they were written."""
 
 
 class BuildLog:
@@ -39,6 +44,8 @@ class BuildLog:
         Counts the bytes of all logs.
     log : logging.Logger
         The operator's.
+    clock : callable
+        Returns seconds since 1970.
     """
 
     def __init__(
@@ -48,6 +55,7 @@ class BuildLog:
         limit: int,
         meter: Meter,
         log: logging.Logger | logging.LoggerAdapter[Any],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.size = 0
         """Bytes so far, including those that are not written yet."""
@@ -61,6 +69,12 @@ class BuildLog:
         self._meter = meter
         self._log = log
         self._file = -1
+        self._clock = clock
+        self._has_times = True
+        self._marks = bytearray()
+        """What is not written yet of when lines were written."""
+        self._marked = (-1, 0.0)
+        """The last position of which that was noted, and the time."""
         self._buffer = bytearray()
         self._problem = b""
 
@@ -86,7 +100,7 @@ class BuildLog:
         text = "".join(messages)
         if size < len(_encoded(text)):
             self._is_finished = False
-            self._path.unlink(missing_ok=True)
+            self._unlink()
             self._add(text)
             self.flush()
             return
@@ -97,9 +111,30 @@ class BuildLog:
         """Append text, usually whole lines, unless the log was cut."""
         if self.is_cut:
             return
+        now = self._clock()
+        if now - self._marked[1] >= _BETWEEN:
+            self.mark(self.size, now)
         self._add(text)
         if self.size >= self._limit:
             self._end("[The log is cut here: it is longer than this server keeps.]\n")
+
+    def mark(self, position: int, seconds: float) -> None:
+        """Note when a line was written, as of the first line of a step.
+
+        Parameters
+        ----------
+        position : int
+            The bytes of the log before the line: not fewer than of the last one that was noted.
+        seconds : float
+            Since 1970.
+        """
+        if self.is_cut:
+            return
+        mark = encoded_mark(position, seconds)
+        if position == self._marked[0] and self._marks:
+            del self._marks[-len(mark) :]
+        self._marks += mark
+        self._marked = position, seconds
 
     def cut(self) -> None:
         """Take nothing more, because disk space is short."""
@@ -149,6 +184,8 @@ class BuildLog:
             self._append(data)
         except OSError as error:
             self._fail(error, written)
+        else:
+            self._append_marks()
 
     def read(self, until: int | None = None) -> Iterator[bytes]:
         """Return the log so far in chunks, or its first `until` bytes.
@@ -192,12 +229,13 @@ class BuildLog:
         """Remove the file."""
         self.is_released = True
         self._buffer.clear()
+        self._marks.clear()
         self.is_cut = True
         self._close_file()
         self._meter.used -= self.size
         self.size = 0
         try:
-            self._path.unlink(missing_ok=True)
+            self._unlink()
         except OSError as error:
             self._log.error("The log of a forgotten build cannot be removed: %s", error)
 
@@ -208,6 +246,23 @@ class BuildLog:
         self._meter.used += len(data)
         if len(self._buffer) >= _BUFFER:
             self.flush()
+
+    def _append_marks(self) -> None:
+        """Write when lines were written. The log matters more: it goes on without."""
+        marks, self._marks = self._marks, bytearray()
+        if not marks or not self._has_times:
+            return
+        try:
+            with times_path(self._path).open("ab") as file:
+                file.write(marks)
+        except OSError as error:
+            # Part of a pair may have been written, which nothing may follow.
+            self._has_times = False
+            self._log.error("The times of a build's log end early: %s", error)
+
+    def _unlink(self) -> None:
+        self._path.unlink(missing_ok=True)
+        times_path(self._path).unlink(missing_ok=True)
 
     def _append(self, data: bytes) -> None:
         """Write to the file.

@@ -152,14 +152,22 @@ class BuildWork:
                     continue
                 note = read(item)
                 if note is not None and not self._is_repeated(note):
-                    self._full_log.write(note.message)
-                    self._writer.write(note, log=self._log)
+                    self._write(note)
                     self._grew()
                 # Buffered lines are read without suspending, thousands at a time.
                 if time() > turn:
                     await asyncio.sleep(0)
                     turn = time() + _TURN
         raise failure("internal", "The build ended without a result.")
+
+    def _write(self, note: Note) -> None:
+        position, changes = self._full_log.size, self._writer.changes
+        before = len(changes)
+        self._full_log.write(note.message)
+        self._writer.write(note, log=self._log)
+        if len(changes) > before:
+            # Viewers of a log that is cut find its steps by their times.
+            self._full_log.mark(position, changes[-1].time)
 
     def _is_repeated(self, note: Note) -> bool:
         repeats = self._repeats

@@ -16,9 +16,11 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from ..channels.base import Meter
+from ..core.periods import period_text
 from ..errors import NotFoundError
 from .build_log import NOTE, BuildLog, note_of, read_log
 from .log_lines import LogLines, SharedIndex, TextFile
+from .log_times import times_path
 
 __all__ = ["EarlierBuild", "LogFiles"]
 
@@ -168,6 +170,7 @@ class LogFiles(msgspec.Struct, frozen=True, kw_only=True):
                 break
             if path.stem not in in_use:
                 path.unlink(missing_ok=True)
+                times_path(path).unlink(missing_ok=True)
                 total -= size
         for note in self.folder.glob(f"*{NOTE}"):
             if not self._path(note.read_text()).exists():
@@ -176,16 +179,9 @@ class LogFiles(msgspec.Struct, frozen=True, kw_only=True):
     def _missing(self) -> NotFoundError:
         hint = " Another replica of this server may have it." if self.is_shared else ""
         return NotFoundError(
-            f"There is no log at this address. Logs of builds are kept for {_period(self.keep)}."
-            f"{hint}"
+            "There is no log at this address. Logs of builds are kept for "
+            f"{period_text(self.keep)}.{hint}"
         )
 
     def _path(self, build_id: str) -> Path:
         return self.folder / f"{build_id}{_SUFFIX}"
-
-
-def _period(seconds: float) -> str:
-    for size, unit in ((86400.0, "day"), (3600.0, "hour"), (60.0, "minute")):
-        if seconds >= size:
-            return f"{seconds / size:g} {unit}{'' if seconds == size else 's'}"
-    return f"{seconds:g} seconds"

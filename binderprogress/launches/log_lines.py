@@ -19,12 +19,14 @@ from typing import Annotated, Protocol
 import msgspec
 
 from ..core.log.line_index import Blocks, LineIndex
-from ..core.log.search import LogSearch
+from ..core.log.search import LogSearch, TextKind, kind_of
 from ..core.log.terminal import MAX_UP, Terminal
+from .log_times import LineTimes, Mark, read_marks
 
 __all__ = [
     "MAX_HITS",
     "MAX_LINES",
+    "MAX_TIMES",
     "Found",
     "LogLines",
     "LogPart",
@@ -36,6 +38,9 @@ __all__ = [
 
 MAX_LINES = 2000
 """The maximum number of lines of a part."""
+
+MAX_TIMES = 20_000
+"""The maximum number of lines of which it is said when they were written."""
 
 MAX_HITS = 5000
 """The maximum number of lines that a search returns at once."""
@@ -75,6 +80,16 @@ class Text(Protocol):
         """
         ...
 
+    def marks(self, known: int) -> list[Mark]:
+        """Return positions and when they were written, after the first `known` of them.
+
+        Raises
+        ------
+        OSError
+            If they cannot be read.
+        """
+        ...
+
 
 class TextFile(msgspec.Struct, frozen=True):
     """The beginning of a file.
@@ -94,11 +109,16 @@ class TextFile(msgspec.Struct, frozen=True):
         with self.path.open("rb", buffering=0) as file:
             return os.pread(file.fileno(), end - start, start)
 
+    def marks(self, known: int) -> list[Mark]:
+        """Return positions and times, from the file beside it."""
+        return read_marks(self.path, known)
+
 
 class MemoryText(msgspec.Struct):
     """Bytes in memory."""
 
     data: bytearray = msgspec.field(default_factory=bytearray)
+    marked: list[Mark] = msgspec.field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -109,6 +129,10 @@ class MemoryText(msgspec.Struct):
         """Return some of them."""
         return bytes(self.data[start:end])
 
+    def marks(self, known: int) -> list[Mark]:
+        """Return positions and times."""
+        return self.marked[known:]
+
 
 class SharedIndex:
     """The index of a text that grows. Threads extend it one after the other."""
@@ -116,19 +140,54 @@ class SharedIndex:
     def __init__(self) -> None:
         self._index = LineIndex()
         self._lock = threading.Lock()
+        self._kinds: dict[range, TextKind] = {}
+        self._marks: list[Mark] = []
+        """Positions in the text that were not reached yet, and times, from the end."""
+        self._known = 0
+        self._times: list[Mark] = []
+        """Lines and times."""
 
     def blocks(self, text: Text) -> Blocks:
         """Return the blocks of a text, of which it may have seen the beginning before."""
         with self._lock:
             index = self._index
+            if index.size < text.size:
+                marks = text.marks(self._known)
+                self._known += len(marks)
+                self._marks = [*reversed(marks), *self._marks]
             while index.size < text.size:
-                data = text.read(index.size, min(index.size + _PIECE, text.size))
+                self._take_times()
+                end = min(index.size + _PIECE, text.size)
+                if self._marks:
+                    end = min(end, self._marks[-1][0])
+                data = text.read(index.size, end)
                 if not data:
                     # It was cut meanwhile, because the disk is full.
                     break
                 index.feed(data)
             # The index may know more, as of a launch that left its build before the end.
             return index.blocks.until(text.size)
+
+    def times(self) -> list[Mark]:
+        """Return numbers of lines, counted from 0, and when they were written."""
+        with self._lock:
+            return self._times.copy()
+
+    def _take_times(self) -> None:
+        """Note which line the next one is, if it is known when that was written."""
+        line, times = self._index.end, self._times
+        while self._marks and self._marks[-1][0] <= self._index.size:
+            # A program may have gone back to this line.
+            while times and times[-1][0] >= line:
+                times.pop()
+            times.append((line, self._marks.pop()[1]))
+
+    def kind(self, block: range, data: bytes) -> TextKind:
+        """Return what a block has beside its text. The second time, that takes no time."""
+        kind = self._kinds.get(block)
+        if kind is None:
+            kind = self._kinds[block] = kind_of(data)
+        return kind
 
 
 class LogPart(msgspec.Struct, frozen=True):
@@ -196,6 +255,7 @@ class LogLines:
     ) -> None:
         self._text = text
         self._before, self._after = before, after
+        self._index = index
         self._blocks = index.blocks(text)
         self._head = _count([before])
         """How many lines come before the text."""
@@ -226,6 +286,16 @@ class LogLines:
                 size += min(len(one), _MAX_LINE)
         return LogPart(start + 1, lines, self._total, self._settled)
 
+    def times(self, most: int = MAX_TIMES) -> LineTimes:
+        """Return when lines were written: of at most so many of them."""
+        times = [mark for mark in self._index.times() if self._head + mark[0] < self._total]
+        some = times[:: -(-len(times) // most) or 1]
+        return LineTimes(
+            [self._head + line + 1 for line, _ in some],
+            [round(seconds, 3) for _, seconds in some],
+            self._total,
+        )
+
     def find(self, text: str, first: int, *, seconds: float = _SECONDS) -> Found:
         """Find lines with a text, until some time has passed or there are many.
 
@@ -242,32 +312,32 @@ class LogLines:
         until = time.monotonic() + seconds
         start = max(first - 1, 0)
         hits: list[tuple[int, ...]] = []
-        for line, some in self._text_from(start):
+        for line, some, kind in self._text_from(start):
             # At least one piece, or it would not get on.
             if line > start and (len(hits) >= MAX_HITS or time.monotonic() > until):
                 return Found(hits, line + 1, self._total)
             hits += [
                 (line + number + 1, count)
-                for number, count in search.find(some)
+                for number, count in search.find(some, kind)
                 if line + number >= start
             ]
         return Found(hits, self._total + 1, self._total)
 
-    def _text_from(self, start: int) -> Iterator[tuple[int, bytes]]:
+    def _text_from(self, start: int) -> Iterator[tuple[int, bytes, TextKind]]:
         """Yield lines as one text with line feeds, and the number of the first, from 0."""
         if start < self._head:
-            yield 0, b"\n".join(_all([self._before]))
+            yield 0, b"\n".join(_all([self._before])), TextKind.OTHER
         for number in range(self._block_at(start), len(self._blocks.lines)):
-            line, pieces = self._head + self._blocks.lines[number], self._pieces(number)
-            if number < len(self._blocks.lines) - 1:
-                first = next(pieces)
-                # Most blocks are one piece, and most have nothing that a terminal overwrites.
-                if len(first) == len(self._blocks.bytes_of(number)) and not _is_unusual(first):
-                    yield line, first
+            line, block = self._head + self._blocks.lines[number], self._blocks.bytes_of(number)
+            if number < len(self._blocks.lines) - 1 and len(block) <= _MAX_SIZE:
+                data = self._text.read(block.start, block.stop)
+                kind = self._index.kind(block, data)
+                # Most blocks have nothing that a terminal overwrites.
+                if kind is not TextKind.OTHER or not _is_unusual(data):
+                    yield line, data, kind
                     continue
-                pieces = chain([first], pieces)
-            for some in _rendered(pieces):
-                yield line, b"\n".join(some)
+            for some in _rendered(self._pieces(number)):
+                yield line, b"\n".join(some), TextKind.OTHER
                 line += len(some)
 
     def _lines_from(self, start: int) -> Iterator[tuple[int, list[bytes]]]:

@@ -24,8 +24,10 @@ from .images import ImageHandler
 from .log_lines import (
     BuildLinesHandler,
     BuildSearchHandler,
+    BuildTimesHandler,
     LaunchLinesHandler,
     LaunchSearchHandler,
+    LaunchTimesHandler,
 )
 from .openapi import OpenApiHandler
 from .own_launches import OwnLaunchesPageHandler
@@ -67,6 +69,7 @@ def handlers(web: Web) -> list[Any]:
         (rf"api/builds/{_ID}/log", BuildLogHandler),
         (rf"api/builds/{_ID}/log/lines", BuildLinesHandler),
         (rf"api/builds/{_ID}/log/search", BuildSearchHandler),
+        (rf"api/builds/{_ID}/log/times", BuildTimesHandler),
         (r"api/builds", BuildsHandler),
         (r"api/launches", LaunchesHandler),
         (rf"api/launches/{_ID}", LaunchHandler),
@@ -75,6 +78,7 @@ def handlers(web: Web) -> list[Any]:
         (rf"api/launches/{_ID}/log", LogHandler),
         (rf"api/launches/{_ID}/log/lines", LaunchLinesHandler),
         (rf"api/launches/{_ID}/log/search", LaunchSearchHandler),
+        (rf"api/launches/{_ID}/log/times", LaunchTimesHandler),
         (r"api/images/(.+)", ImageHandler),
         (r"api/stats", StatsHandler),
         (r"api/popular", PopularHandler),

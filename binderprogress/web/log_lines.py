@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import BadRequestError, NotFoundError
 from ..launches.log_lines import MAX_LINES, Found, LogLines, LogPart
+from ..launches.log_times import LineTimes
 from .base import ApiHandler
 from .openapi_parts import BUILD_ID, LAUNCH_ID, json_response, operation
 
@@ -19,8 +20,10 @@ __all__ = [
     "TYPES",
     "BuildLinesHandler",
     "BuildSearchHandler",
+    "BuildTimesHandler",
     "LaunchLinesHandler",
     "LaunchSearchHandler",
+    "LaunchTimesHandler",
     "log_paths",
 ]
 
@@ -82,6 +85,12 @@ class _SearchHandler(_PartHandler):
         await self.read(log_id, lambda lines: lines.find(text, first))
 
 
+class _TimesHandler(_PartHandler):
+    async def get(self, log_id: str) -> None:
+        """Send when lines were written."""
+        await self.read(log_id, LogLines.times)
+
+
 class _OfLaunch(_PartHandler):
     async def lines_of(self, log_id: str) -> Callable[[], LogLines]:
         return await self.web.launches.log_lines.of(await self.launch(log_id))
@@ -100,12 +109,20 @@ class LaunchSearchHandler(_SearchHandler, _OfLaunch):
     """GET /api/launches/{id}/log/search."""
 
 
+class LaunchTimesHandler(_TimesHandler, _OfLaunch):
+    """GET /api/launches/{id}/log/times."""
+
+
 class BuildLinesHandler(_LinesHandler, _OfBuild):
     """GET /api/builds/{id}/log/lines."""
 
 
 class BuildSearchHandler(_SearchHandler, _OfBuild):
     """GET /api/builds/{id}/log/search."""
+
+
+class BuildTimesHandler(_TimesHandler, _OfBuild):
+    """GET /api/builds/{id}/log/times."""
 
 
 _FIRST = {
@@ -135,7 +152,7 @@ _SEARCH_FROM = {
     "schema": {"type": "integer", "minimum": 1, "maximum": _MAX_LINE, "default": 1},
 }
 
-TYPES = [LogPart, Found]
+TYPES = [LogPart, Found, LineTimes]
 """What these handlers send."""
 
 
@@ -155,5 +172,11 @@ def log_paths() -> dict[str, Any]:
         paths[f"{path}/search"] = {
             "parameters": [log_id, _QUERY, _SEARCH_FROM],
             "get": operation(f"search{name}", f"Find a text in the log of {what}.", found),
+        }
+        times = {"200": json_response("The times of lines.", "LineTimes")}
+        about = f"Get when lines of the log of {what} were written, about one for each second."
+        paths[f"{path}/times"] = {
+            "parameters": [log_id],
+            "get": operation(f"get{name}Times", about, times),
         }
     return paths

@@ -10,6 +10,7 @@ import pytest
 
 from binderprogress.channels.base import Meter
 from binderprogress.errors import NotFoundError
+from binderprogress.launches.build_log import BuildLog
 from binderprogress.launches.log_files import LogFiles
 from binderprogress.launches.log_lines import (
     MAX_HITS,
@@ -19,6 +20,7 @@ from binderprogress.launches.log_lines import (
     SharedIndex,
     TextFile,
 )
+from binderprogress.launches.log_times import LineTimes
 
 from ..support.asynchronous import asynchronous
 
@@ -106,6 +108,49 @@ def test_the_index_of_a_file_grows_with_it(tmp_path: Path) -> None:
     assert LogLines(early, index).part(-2, 2).lines == ["line 19999", "line 20000"]
     # A log that was cut meanwhile, because the disk is full, has no more than that.
     assert LogLines(TextFile(path, 10**9), SharedIndex()).part(-1, 1).lines == ["line 20000"]
+
+
+def test_when_lines_were_written(tmp_path: Path) -> None:
+    seconds = iter([100.0, 100.2, 100.9, 101.9, 102.0, 103.0])
+    log = BuildLog(
+        tmp_path / "a.log", limit=2**30, meter=Meter(), log=LOG, clock=lambda: next(seconds)
+    )
+    index = SharedIndex()
+
+    def times(before: str = "") -> LineTimes:
+        return LogLines(log.text()[0], index, before=before.encode()).times()
+
+    log.write("one\n")
+    log.write("two\n")
+    assert times() == LineTimes([1], [100.0], 2)
+    # The first line of a step, although it comes soon after another one.
+    log.write("three\n")
+    log.mark(len("one\ntwo\n"), 100.876)
+    log.write(numbered(20_000))
+    log.write("10%\r")
+    assert times() == LineTimes([1, 3, 4], [100.0, 100.876, 101.9], 20_004)
+    # A line that is written again is as old as it is now.
+    log.write("20%\n")
+    assert times("head\n") == LineTimes([2, 4, 5, 20_005], [100.0, 100.876, 101.9, 103.0], 20_005)
+    assert LogLines(log.text()[0], SharedIndex()).times() == times()
+    assert LogLines(log.text()[0], index).times(2).lines == [1, 4]
+    log.delete()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_log_without_times_says_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.times").mkdir()
+    log = BuildLog(tmp_path / "a.log", limit=2**30, meter=Meter(), log=LOG)
+    log.write("one\n")
+    log.flush()
+    log.write("two\n")
+    (tmp_path / "a.times").rmdir()
+    text, _ = log.text()
+    assert caplog.text.count("The times of a build's log end early") == 1
+    assert LogLines(text, SharedIndex()).times() == LineTimes([], [], 2)
+    # As of an earlier version.
+    (tmp_path / "b.log").write_text("one\n")
+    assert LogLines(TextFile(tmp_path / "b.log", 4), SharedIndex()).times().lines == []
 
 
 @asynchronous(10)

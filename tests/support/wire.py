@@ -62,6 +62,7 @@ class Wire:
         self._finish = asyncio.Event()
         self._step: dict[str, Any] = {"step": "Step 7 of 51"}
         self._time = 0.0
+        self._last = 0.0
         self._text = MemoryText()
         self._index = SharedIndex()
         self.requests: list[str] = []
@@ -77,7 +78,7 @@ class Wire:
         self._call(self._cut())
 
     def print(self, text: str) -> None:
-        """Add to the log without sending it."""
+        """Add to the log without sending it, at the time of what was last sent."""
         self._call(self._print(text))
 
     def lines(self) -> LogLines:
@@ -134,6 +135,7 @@ class Wire:
         )
 
     async def _print(self, text: str) -> None:
+        self._text.marked.append((self._text.size, self._last))
         self._text.data += text.encode()
 
     async def _stream(self, messages: Sequence[str], rate: float) -> int:
@@ -147,7 +149,8 @@ class Wire:
         return sent
 
     def _append(self, message: str = "") -> None:
-        now = time.time() + self._time
+        # As the server rounds it.
+        now = self._last = round(time.time() + self._time, 3)
         self._channel.append(
             Event(
                 id=self._channel.written + 1,
@@ -174,6 +177,7 @@ class Wire:
                 (f"{api}/{KEY}/log", LogHandler),
                 (f"{api}/{KEY}/log/lines", LinesHandler),
                 (f"{api}/{KEY}/log/search", SearchHandler),
+                (f"{api}/{KEY}/log/times", TimesHandler),
             ],
             **settings,
         )
@@ -248,6 +252,11 @@ class SearchHandler(_Handler):
         wire.requests.append(self.request.uri)
         found = wire.lines().find(query["q"][0].decode(), int(query["first"][0]))
         self.write(msgspec.json.encode(found))
+
+
+class TimesHandler(_Handler):
+    def get(self) -> None:
+        self.write(msgspec.json.encode(self.settings["wire"].lines().times()))
 
 
 @contextmanager

@@ -41,6 +41,14 @@ async def test_parts_of_a_log(
             "next": number + 4,
             "total": number + 3,
         }
+        times = json.loads((await api.fetch(links["log_url"] + "/times")).body)
+        assert times["total"] == number + 3
+        assert times["lines"] and times["lines"][0] <= number
+        events = [encoded.event for encoded in await launch.read(0, limit=100)]
+        step = next(event for event in events if event.message.startswith("\x1b[32mone"))
+        assert any(abs(seconds - step.time) < 5 for seconds in times["times"])
+        of_build = await api.fetch(f"/api/builds/{launch.build_id}/log/times")
+        assert json.loads(of_build.body)["times"] == times["times"]
         for query in (
             "lines?first=x",
             "lines?count=0",
@@ -56,6 +64,7 @@ async def test_parts_of_a_log(
             assert "must be" in json.loads(answer.body)["error"]["message"]
         assert (await api.fetch(links["log_url"] + "?format=html")).code == 400
         assert (await api.fetch("/api/launches/unknown/log/lines")).code == 404
+        assert (await api.fetch("/api/launches/unknown/log/times")).code == 404
         assert (await api.fetch("/api/builds/unknown/log/search?q=a")).code == 404
         async with AsyncClient(base_url, kind="binderprogress") as client:
             lines = await client.log_lines(links["id"], first=number + 2)

@@ -55,6 +55,11 @@ class LineIndex:
         self._terminal = Terminal(keeps=False)
 
     @property
+    def end(self) -> int:
+        """The number of lines so far."""
+        return self._terminal.end
+
+    @property
     def blocks(self) -> Blocks:
         """The blocks so far, at least one. The last one may become longer."""
         return Blocks(self._lines.copy(), self._starts.copy(), self.size)

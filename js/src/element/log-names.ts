@@ -8,6 +8,7 @@ import { phaseLabel, phaseName } from "../session/phases";
 import { type Section, sectionsOf } from "../session/sections";
 import type { LaunchSession } from "../session/session";
 import type { TimelineEntry } from "../session/timeline";
+import type { LaunchTranscript } from "../session/transcript";
 import { serverUrl } from "../wire/server-url";
 import { stepText } from "./view-state";
 
@@ -49,16 +50,25 @@ const known = new WeakMap<TimelineEntry, { key: string; section: LogSection }>()
 /** The sections of a launch's log, in words. */
 export function logSections({ transcript, mode }: LaunchSession, words: Words): LogSection[] {
   if (!transcript) return [];
-  const end = Math.min(transcript.log.end, transcript.cutAt);
-  return sectionsOf(transcript.timeline, end, mode).map((section) => {
+  return sectionsOf(lineOf(transcript), transcript.timeline, endOf(transcript), mode).map((section) => {
     const { entry, end, duration, state } = section;
-    const key = [words.lang, end, duration, state, entry.step].join();
+    const key = [words.lang, section.start, end, duration, state, entry.step].join();
     const before = known.get(entry);
     if (before?.key === key) return before.section;
     const shown = inWords(section, words);
     known.set(entry, { key, section: shown });
     return shown;
   });
+}
+
+/** The end of what is known to belong to steps. */
+function endOf({ cutAt, lines, log, times }: LaunchTranscript): number {
+  return times.some ? lines : Math.min(log.end, cutAt);
+}
+
+/** What finds the first line of a step: the server knows those that the events do not have. */
+function lineOf({ cutAt, times }: LaunchTranscript): (entry: TimelineEntry) => number | undefined {
+  return ({ line, start }) => (line < cutAt ? line : times.since(start));
 }
 
 function inWords(section: Section, words: Words): LogSection {

@@ -135,7 +135,12 @@ export class LogView {
         url: this.#options.source().parts ?? "",
         changed: () => this.#schedule(),
         failed: () => this.#setStatus(this.#words.say("log.part.failed")),
+        timed: () => {
+          this.#rows.forget();
+          this.#schedule();
+        },
       });
+      this.#long.showsTimes = this.#times;
     }
     this.render(this.#long);
   }
@@ -263,6 +268,7 @@ export class LogView {
 
   #toggleTimes(): void {
     this.#times = !this.#times;
+    if (this.#long) this.#long.showsTimes = this.#times;
     this.#rows.refresh();
     this.#schedule();
     this.#draw();

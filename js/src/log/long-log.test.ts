@@ -1,4 +1,5 @@
 import { expect, test, vi } from "vitest";
+import type { LineTimesPart } from "../session/line-times";
 import { LaunchTranscript } from "../session/transcript";
 import type { LaunchEvent } from "../wire/event";
 import { LongLog } from "./long-log";
@@ -18,8 +19,9 @@ function log(total: number, held: number, { cut = true, most = 20_000, settled =
   const asked: string[] = [];
   const state = { total, settled };
   const get = async (url: string) => {
-    asked.push(url);
     const { pathname, searchParams } = new globalThis.URL(url);
+    if (pathname.endsWith("/times")) return times;
+    asked.push(url);
     const first = Number(searchParams.get("first"));
     if (pathname.endsWith("/search")) {
       const to = Math.min(first + 50_000, state.total + 1);
@@ -36,8 +38,10 @@ function log(total: number, held: number, { cut = true, most = 20_000, settled =
   };
   const changed = vi.fn();
   const failed = vi.fn();
-  const long = new LongLog({ transcript, url: URL, changed, failed, get: get as <T>(url: string) => Promise<T> });
-  return { long, asked, state, say, changed, failed };
+  const times: LineTimesPart = { lines: [], times: [] };
+  const timed = vi.fn();
+  const long = new LongLog({ transcript, url: URL, changed, failed, timed, get: get as <T>(url: string) => Promise<T> });
+  return { long, asked, state, say, changed, failed, times, timed };
 }
 
 async function shown(long: LongLog, from: number, to: number): Promise<string[]> {
@@ -67,6 +71,25 @@ test("reads what the events do not have", async () => {
   await shown(long, 2990, 3000);
   long.want(500_100, 500_200);
   expect(asked.length).toBe(before);
+});
+
+test("asks when lines were written that the events do not have", async () => {
+  const { long, times, timed } = log(1_000_000, 3000);
+  Object.assign(times, { lines: [1, 5000, 700_000], times: [10, 11, 12] });
+  await shown(long, 999_990, 1_000_000);
+  await vi.waitFor(() => expect(timed).toHaveBeenCalled());
+  expect([5, 2999, 3000, 5000, 699_999].map((line) => long.time(line))).toEqual([7, 7, 10, 11, 12]);
+});
+
+test("asks for times only when they are shown, if the events have had all lines", async () => {
+  const { long, times, timed } = log(30_000, 30_000, { cut: false, most: 5000 });
+  Object.assign(times, { lines: [1], times: [10] });
+  await shown(long, 0, 10);
+  expect([timed.mock.calls.length, long.time(0)]).toEqual([0, 0]);
+  long.showsTimes = true;
+  long.want(0, 10);
+  await vi.waitFor(() => expect(timed).toHaveBeenCalled());
+  expect([long.time(0), long.time(29_999)]).toEqual([10, 7]);
 });
 
 test("keeps only the newest lines, and reads the others", async () => {

@@ -4,6 +4,7 @@
  *
  * Both number lines alike: as a terminal shows them in the end.
  */
+import type { LineTimesPart } from "../session/line-times";
 import type { LaunchTranscript } from "../session/transcript";
 import { ApiError, getJson } from "../wire/client";
 import type { Found, LogSource } from "./lines";
@@ -17,6 +18,9 @@ const TAIL = 600;
 
 /** The time between two looks at the end of a log, and after a failure, in milliseconds. */
 const PAUSE = 1000;
+
+/** The time between two questions when lines were written, while more are written, in milliseconds. */
+const TIMES_PAUSE = 5000;
 
 /**
  * The most lines that are shown; older ones are not. Attack: millions of empty lines. Beyond about 33
@@ -41,6 +45,8 @@ export interface LongLogOptions {
   changed(): void;
   /** Lines cannot be read. */
   failed(): void;
+  /** It is known when lines were written, and so which ones belong to each step. */
+  timed(): void;
   /** Reads JSON; only tests have another one. */
   get?: <T>(url: string) => Promise<T>;
 }
@@ -58,6 +64,11 @@ export class LongLog implements LogSource {
   #isKnown = false;
   /** When to look at the end again, in milliseconds. */
   #next = 0;
+  /** Whether times are shown of lines that are read from the server. Steps need them, too. */
+  showsTimes = false;
+  /** How many lines there were when the server was asked for their times. */
+  #timed = -1;
+  #nextTimes = 0;
   /** The lines that were last shown. */
   #wanted: [from: number, to: number] = [0, 0];
 
@@ -96,7 +107,8 @@ export class LongLog implements LogSource {
 
   time(number: number): number {
     const [start, end] = this.#held;
-    return number >= start && number < end ? this.transcript.log.time(number) : 0;
+    if (number >= start && number < end) return this.transcript.log.time(number);
+    return this.transcript.times.at(number);
   }
 
   changedSince(revision: number): number {
@@ -119,6 +131,7 @@ export class LongLog implements LogSource {
   want(from: number, to: number): void {
     this.#wanted = [from, to];
     if (!this.#options.url || this.#isGone) return;
+    if (this.isLong && (this.showsTimes || this.transcript.isCut)) void this.#readTimes();
     const { log, isCut } = this.transcript;
     const isOver = this.#isKnown && this.#settled === this.#total;
     const asks = isCut ? !isOver : !this.#isKnown || (this.#total > log.end && !isOver);
@@ -184,6 +197,20 @@ export class LongLog implements LogSource {
     }
     this.#isReading = false;
     this.#options.changed();
+  }
+
+  /** Ask when lines were written. Without an answer, no times are shown. */
+  async #readTimes(): Promise<void> {
+    const [total, now] = [this.end, performance.now()];
+    if (this.#timed === total || (this.transcript.times.some && now < this.#nextTimes)) return;
+    this.#timed = total;
+    this.#nextTimes = now + TIMES_PAUSE;
+    try {
+      this.transcript.times.set(await this.#get<LineTimesPart>(`${this.#options.url}/times`));
+      this.#options.timed();
+    } catch (error) {
+      console.warn(error);
+    }
   }
 
   #ask(from: number, count: number): Promise<LogPart> {

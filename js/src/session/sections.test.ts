@@ -9,7 +9,7 @@ const event = (phase: LaunchEvent["phase"], time: number, more: Partial<LaunchEv
 const step = (index: number): Partial<LaunchEvent> => ({ step: `Step ${index} of 3`, step_key: "step", step_index: index, step_total: 3 });
 
 function shown(transcript: LaunchTranscript, mode: "running" | "failed" | "ready"): unknown[][] {
-  return sectionsOf(transcript.timeline, transcript.log.end, mode)
+  return sectionsOf(({ line }) => line, transcript.timeline, transcript.log.end, mode)
     .map(({ entry, start, end, duration, state }) => [entry.step || entry.phase, start, end, duration, state]);
 }
 
@@ -37,4 +37,14 @@ test("sections are the lines of each step, with its duration and its end", () =>
   transcript.accept(event("failed", 20, { message: "It failed.\n" }));
   // The last words belong to the step that failed.
   expect(shown(transcript, "failed")).toEqual([...before, ["Step 3 of 3", 6, 8, 2, "failed"]]);
+});
+
+test("steps whose first lines are not known, or not in order, have no section of their own", () => {
+  const transcript = new LaunchTranscript();
+  for (const index of [1, 2, 3]) transcript.accept(event("building", index, { ...step(index), message: "a\nb\n" }));
+  const starts = (lines: (number | undefined)[]) =>
+    sectionsOf(({ step_index }) => lines[step_index - 1], transcript.timeline, 6, "ready").map(({ start, end }) => [start, end]);
+  expect(starts([0, 3, 5])).toEqual([[0, 3], [3, 5], [5, 6]]);
+  expect(starts([0, 3, undefined])).toEqual([[0, 3], [3, 6]]);
+  expect(starts([0, 5, 2])).toEqual([[0, 5], [5, 6]]);
 });

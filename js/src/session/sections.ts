@@ -22,23 +22,32 @@ export interface Section {
 /**
  * Return the sections of a log, in order.
  *
+ * @param lineOf - returns the first line of a step, counted from 0; nothing if that is not known
  * @param end - the number after the newest line
  */
-export function sectionsOf({ entries, end: time }: Timeline, end: number, mode: Mode): Section[] {
+export function sectionsOf(
+  lineOf: (entry: TimelineEntry) => number | undefined,
+  { entries, end: time }: Timeline,
+  end: number,
+  mode: Mode,
+): Section[] {
   // Ends are not steps. What is written then belongs to the step before.
   const steps = entries.filter(({ phase }) => !["ready", "failed", "cancelled"].includes(phase));
   const ends = entries.length > steps.length ? entries.at(-1) : undefined;
+  let last = 0;
+  const starts = steps.map((entry) => (last = Math.max(last, lineOf(entry) ?? end)));
   const sections: Section[] = [];
   steps.forEach((entry, index) => {
     const next = steps[index + 1];
     const isRunning = !next && (mode === "running" || mode === "starting");
+    const start = starts[index]!;
     // The events may go on when the lines no longer do.
-    const stop = Math.min(next?.line ?? end, end);
-    if (stop <= entry.line) return;
+    const stop = Math.min(starts[index + 1] ?? end, end);
+    if (stop <= start) return;
     const after = next?.start ?? ends?.start ?? time;
     sections.push({
       entry,
-      start: entry.line,
+      start,
       end: stop,
       duration: isRunning ? undefined : Math.max(after - entry.start, 0),
       state: isRunning ? "current" : next ? ended(entry) : lastState(entry, mode),

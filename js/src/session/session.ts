@@ -55,6 +55,11 @@ export function isOver(mode: Mode): boolean {
   return mode === "failed" || mode === "cancelled" || mode === "gone";
 }
 
+/** Whether a launch is being started or watched. */
+export function isActive(mode: Mode): boolean {
+  return mode === "starting" || mode === "running";
+}
+
 /** One launch after another. Its fields are read-only for others, except for the first four. */
 export class LaunchSession {
   /** The server's address, as given by the page. */

@@ -4,6 +4,7 @@
  */
 import type { Earlier, LaunchEvent } from "../wire/event";
 import { LogBuffer } from "../log/lines";
+import { LineTimes } from "./line-times";
 import { PhaseTrack } from "./phases";
 import { Timeline } from "./timeline";
 
@@ -19,6 +20,8 @@ export class LaunchTranscript {
   buildId = "";
   /** The number of lines of the log on the server, as far as it was asked. */
   total = 0;
+  /** When lines were written, as far as the server was asked: about one in a second. */
+  readonly times = new LineTimes();
   /** The line from which on the events no longer have the log; infinite if they have all of it. */
   cutAt = Infinity;
   /** The commit, as far as the events name it; else empty. */

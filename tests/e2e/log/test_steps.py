@@ -96,6 +96,31 @@ def test_times_are_shown_on_demand(log: Locator, launch: Wire, page: Page) -> No
     expect(times).to_have_count(0)
 
 
+def test_times_and_steps_of_lines_that_the_events_do_not_have(
+    log: Locator, launch: Wire, page: Page
+) -> None:
+    launch.step(1)
+    launch.say("Step 1/51 : FROM python\n", *(f"line {number}\n" for number in range(2000)))
+    launch.cut()
+    for index, seconds in ((2, 100), (3, 20)):
+        launch.step(index, after=seconds)
+        # The events go on with the steps.
+        launch.say("")
+        launch.print(f"Step {index}/51 : RUN it\n" + "more\n" * 3000)
+    expect(line(log, "more").first).to_be_visible()
+    page.get_by_role("button", name="Times").click()
+    page.get_by_role("button", name="Fold steps").click()
+    expect(log.locator(".log-text")).to_have_text([re.compile(f"Step {n}/51") for n in (1, 2, 3)])
+    assert "✓ 1 min 40 sec" in result(line(log, "Step 1/51"))
+    assert "✓ 20 sec" in result(line(log, "Step 2/51"))
+    times = [time.get_attribute("data-time") for time in log.locator(".log-time").all()]
+    minutes = [60 * int(time[3:5]) + int(time[6:]) for time in times if time]
+    assert (minutes[2] - minutes[1]) % 3600 in {19, 20, 21}
+    log.get_by_role("button", name="Lines of Step 2 of 51").click()
+    expect(line(log, "more").first).to_be_visible()
+    expect(log.get_by_role("link", name="Line 2003", exact=True)).to_be_visible()
+
+
 def test_several_lines_are_marked_and_copied(
     context: BrowserContext, log: Locator, launch: Wire, page: Page
 ) -> None:
