@@ -221,12 +221,13 @@ class LaunchHandler(_LaunchStateHandler):
 
     async def _earlier_log(self, launch: Launch) -> EarlierBuildLog:
         launches = self.web.launches
-        is_warm = launch.built is not None and launch.built.found
-        if launch.build is None or not (is_warm and launches.is_durable):
+        if launch.build is None or not launches.is_durable:
             return EarlierBuildLog()
         key = launch.build.resolved.key
         newest = await asyncio.to_thread(launches.build_logs.newest, key)
-        if newest is None:
+        # Whether the launch has built is not stored: the newest build is its own then, or later.
+        is_own = newest is None or newest.id == launch.build_id
+        if newest is None or is_own or newest.ended > launch.created + launch.last.elapsed:
             return EarlierBuildLog()
         link = build_log_link(self.caller.base_url, newest.id)
         return EarlierBuildLog(

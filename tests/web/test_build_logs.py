@@ -89,6 +89,38 @@ async def test_a_log_outlives_its_launch(api: Api, launches: LaunchManager, tmp_
 
 
 @gen_test
+async def test_a_warm_launch_has_the_log_of_the_build_also_after_a_restart(
+    api: Api, launches: LaunchManager, tmp_path: Path
+) -> None:
+    async with Feed(tmp_path / "repository") as feed:
+        cold = await api.start(feed.spec)
+        build = await feed.build()
+        await build.write(COLOURS)
+        build_id = await build_id_of(launches, cold["id"])
+        build.finish()
+        while launches.running:
+            await launches._tasks[cold["id"]]
+        warm = await api.start(feed.spec)
+        while launches.running:
+            await launches._tasks[warm["id"]]
+
+    async def earlier(links: dict[str, str]) -> tuple[str, float | None]:
+        state = json.loads((await api.fetch(links["state_url"])).body)
+        return state["earlier_build_log_url"], state["earlier_build_ended"]
+
+    url, ended = await earlier(warm)
+    assert url.endswith(f"/builds/{build_id}/log")
+    assert ended is not None
+    # It has built itself.
+    assert await earlier(cold) == ("", None)
+    # As after a restart, they are made of what is stored.
+    for links in (cold, warm):
+        launches._directory.forget(launches.get(links["id"]))
+    assert await earlier(warm) == (url, ended)
+    assert await earlier(cold) == ("", None)
+
+
+@gen_test
 async def test_a_log_that_is_gone_is_explained(api: Api) -> None:
     answer = await api.fetch("/api/builds/unknown/log")
     assert answer.code == 404
