@@ -14,9 +14,20 @@ const withoutIndentation = {
     /\/src\/(element\/(template|running|ending)|log\/[\w-]+)\.ts$/.test(id) ? { code: code.replace(/\n +/g, "\n"), map: null } : undefined,
 };
 
+/** Remove the texts about parts that the server no longer has: the classic script has all parts. */
+const withoutOutdated: Plugin = {
+  name: "without-outdated",
+  enforce: "pre",
+  transform(code, id) {
+    if (!/\/catalogs\/\w+\.json$/.test(id)) return undefined;
+    const { outdated: _outdated, reload: _reload, ...texts } = JSON.parse(code) as Record<string, string>;
+    return { code: JSON.stringify(texts), map: null };
+  },
+};
+
 /** The modules that the element always needs. Parts that are loaded on demand use them, too. */
 const CORE =
-  /node_modules\/(@?lit|lit-[a-z]+|@lit)\/|catalogs\/en\.json|element\.css|src\/(wire\/(client|detect|server-url)|session\/(outcome|progress|session)|element\/(element|focus|lazy|template)|i18n\/(language|words))\.ts/;
+  /node_modules\/(@?lit|lit-[a-z]+|@lit)\/|catalogs\/en\.json|element\.css|src\/(wire\/(client|detect|outdated|server-url)|session\/(outcome|progress|session)|element\/(element|focus|lazy|template)|i18n\/(language|words))\.ts/;
 
 /** What a session needs once a launch has started, in one file. */
 const WATCH = /eventsource-parser|src\/(wire\/(pause|reconnect|stream|watch)|session\/explain|element\/jupyter-server-url)/;
@@ -135,7 +146,9 @@ function forNpm(): Build {
 const builds: Record<string, () => Build> = { classic: () => classic, npm: forNpm };
 
 export default defineConfig(({ mode }) => ({
-  plugins: [withoutIndentation, ...(mode in builds ? [] : [manifest, catalogs])],
+  plugins: [withoutIndentation, ...(mode in builds ? [] : [manifest, catalogs]), ...(mode === "classic" ? [withoutOutdated] : [])],
+  // The classic script never asks whether its parts are still there.
+  ...(mode === "classic" ? { define: { "import.meta.url": '""' } } : {}),
   build: {
     target: "es2022",
     // Browsers with `light-dark()`, which the element's colour schemes need.

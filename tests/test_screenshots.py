@@ -14,7 +14,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "screenshots.md"
 
 def test_the_page_shows_each_state_once() -> None:
     shown = re.findall(
-        r"^## (.+)\n\n!\[([^\]]+)\]\(images/states/(\w+)\.webp\)$", PAGE.read_text(), re.MULTILINE
+        r"^## (.+)\n\n!\[([^\]]+)\]\(images/states/([\w-]+)\.webp\)$",
+        PAGE.read_text(),
+        re.MULTILINE,
     )
     assert {name: title for title, _, name in shown} == {
         name: state.text for name, state in STATES.items()

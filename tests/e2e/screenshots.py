@@ -32,6 +32,7 @@ from ..history.launches import past, spans
 from ..support.faultyproxy import proxy_in_thread
 from ..support.prepull_page import REPORT
 from ..support.replay import Stage, stage
+from ..support.widget import embed
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images" / "states"
 README = FOLDER.with_name("launch.png")
@@ -39,6 +40,9 @@ SPEC = "gh/binder-examples/requirements/HEAD"
 
 WIDTHS = (1280, 360)
 GAP = 16
+LINE = 180
+"""The height of pictures of the compact element, in pixels."""
+COURSE = "body { margin: 1.5rem; font: 1rem/1.5 sans-serif; }"
 
 STEPS = ["FROM docker.io/library/buildpack-deps:jammy", "RUN apt-get -qq update", "USER jovyan"]
 STEPS += ["COPY requirements.txt /tmp", "RUN pip install -r requirements.txt", "RUN ./postBuild"]
@@ -124,6 +128,10 @@ def _longer(page: Page, server: Stage) -> None:
 
 def _ready(page: Page, server: Stage) -> None:
     _building(page, server)
+    _serve(page, server)
+
+
+def _serve(page: Page, server: Stage) -> None:
     server.built()
     server.play_hub("hub-progress-ok.txt")
     server.serve()
@@ -132,6 +140,10 @@ def _ready(page: Page, server: Stage) -> None:
 
 def _failed(page: Page, server: Stage) -> None:
     _building(page, server)
+    _fail(page, server)
+
+
+def _fail(page: Page, server: Stage) -> None:
     server.log(
         "ERROR: Could not find a version that satisfies nunpy (from versions: none)\n",
         "ERROR: No matching distribution found for nunpy\n",
@@ -198,6 +210,37 @@ def _arabic(page: Page, server: Stage) -> None:
     expect(page.locator("[part=step]")).to_contain_text("requirements.txt")
 
 
+def _embedded(variant: str) -> Callable[[Page, Stage], None]:
+    """Return what shows the element in a page of its own, before a launch."""
+    return lambda page, server: embed(page, server, f'variant="{variant}"', COURSE)
+
+
+def _embedded_building(variant: str) -> Callable[[Page, Stage], None]:
+    def prepare(page: Page, server: Stage) -> None:
+        _embedded(variant)(page, server)
+        page.get_by_role("button", name="Launch").click()
+        _build(server)
+        expect(page.locator("[part=step]")).to_contain_text("Step 5")
+
+    return prepare
+
+
+def _embedded_ready(variant: str) -> Callable[[Page, Stage], None]:
+    def prepare(page: Page, server: Stage) -> None:
+        _embedded_building(variant)(page, server)
+        _serve(page, server)
+
+    return prepare
+
+
+def _embedded_failed(variant: str) -> Callable[[Page, Stage], None]:
+    def prepare(page: Page, server: Stage) -> None:
+        _embedded_building(variant)(page, server)
+        _fail(page, server)
+
+    return prepare
+
+
 def _post(page: Page, server: Stage, spec: str) -> dict[str, Any]:
     started: dict[str, Any] = page.request.post(
         f"{server.url}api/launches", data={"spec": spec}
@@ -231,6 +274,14 @@ STATES = {
     "cancelled": State("Cancelled", _cancelled),
     "refused": State("Too many launches", _refused, {"Web": {"rate_limit": 1}}),
     "shared": State("A launch that somebody else started", _shared),
+    "embed": State("In another page", _embedded("block")),
+    "embed-building": State("In another page, building", _embedded_building("block")),
+    "embed-ready": State("In another page, ready", _embedded_ready("block")),
+    "embed-failed": State("In another page, failed", _embedded_failed("block")),
+    "compact": State("In one line", _embedded("compact"), tallest=LINE),
+    "compact-building": State("In one line, building", _embedded_building("compact"), tallest=LINE),
+    "compact-ready": State("In one line, ready", _embedded_ready("compact"), tallest=LINE),
+    "compact-failed": State("In one line, failed", _embedded_failed("compact"), tallest=LINE),
     "link": State("Links, badges and embeds", _link),
     "stats": State("Statistics", _stats, tallest=1700),
     "prepull": State("Images that are pulled in advance", _prepull),

@@ -10,10 +10,11 @@ import { Language } from "../i18n/language";
 import { Lazy } from "./lazy";
 import { Memory } from "./memory";
 import type { Outcome } from "../session/outcome";
-import { isOver, LaunchSession, type LaunchSource, type Mode, now } from "../session/session";
+import { isActive, isOver, LaunchSession, type LaunchSource, now } from "../session/session";
 import type { ViewState } from "./view-state";
 import { type Parts, template } from "./template";
 import type { ViewHost } from "./view";
+import { isOutdated } from "../wire/outdated";
 
 /** Listeners with the types of the element's events: the DOM's `progress` has another type. */
 export interface BinderProgressElement {
@@ -108,19 +109,19 @@ export class BinderProgressElement extends LitElement {
   readonly #language = new Language(this, () => this.#changed(true));
   readonly #view = new Lazy(
     async () => new (await import("./view")).LaunchView(this.#viewHost()),
-    (view) => {
-      if (!view) this.#session.notice = { key: "not-part" };
-      this.#changed(true);
-    },
+    (view) => (view ? this.#changed(true) : this.#missed()),
   );
   readonly #ending = new Lazy(
     () => import("./ending"),
     (part) => {
-      if (part) this.shadowRoot?.adoptedStyleSheets.push(part.sheet);
+      if (!part) return this.#missed();
+      this.shadowRoot?.adoptedStyleSheets.push(part.sheet);
       this.#changed(true);
     },
   );
   readonly #memory = new Memory();
+  /** Whether the page is from before an upgrade of the server. */
+  #isOutdated = false;
   /** Whether the launch was started before the page was loaded. */
   #isRemembered = false;
   /** What can be launched, as the session knows it. */
@@ -147,7 +148,7 @@ export class BinderProgressElement extends LitElement {
     this.tab = false;
     new FocusKeeper(this, () => ({
       awaited: this.#session.mode === "ready" ? "open" : "",
-      fallback: isOver(this.#session.mode) ? "again" : "panel",
+      fallback: this.#isOutdated ? "reload" : isOver(this.#session.mode) ? "again" : "panel",
     }));
   }
 
@@ -182,7 +183,7 @@ export class BinderProgressElement extends LitElement {
 
   /** Focus the most important control. */
   override focus(options?: FocusOptions): void {
-    const all = ["open", "again", "launch", "panel"].map((id) => `#${id}:not([hidden])`);
+    const all = ["reload", "open", "again", "launch", "panel"].map((id) => `#${id}:not([hidden])`);
     this.shadowRoot?.querySelector<HTMLElement>(all.join())?.focus(options);
   }
 
@@ -309,9 +310,10 @@ export class BinderProgressElement extends LitElement {
       mode,
       variant: variant === "compact" || variant === "page" ? variant : "block",
       lost,
-      notice: notice ? words.localize(notice) : lost ? (view?.state.lost ?? words.say("lost")) : "",
+      notice: this.#isOutdated ? words.say("outdated") : notice ? words.localize(notice) : lost ? (view?.state.lost ?? words.say("lost")) : "",
       again: shown ? words.say(shown.again) : this.#offersAgain ? words.say("launch.again") : "",
       waits: this.#waits,
+      outdated: this.#isOutdated,
       live: this.#live(shown),
       spec: this.spec,
       start: () => void this.start(),
@@ -345,7 +347,18 @@ export class BinderProgressElement extends LitElement {
     };
     const part = this.#ending.value?.ending(this.#session, words, showLine);
     // Offline, the part cannot be loaded. The message matters most.
-    return part ?? { outcome: outcome && this.#ending.failed ? words.localize(outcome.message) : nothing };
+    const isShown = outcome && this.#ending.failed && !this.#isOutdated;
+    return part ?? { outcome: isShown ? words.localize(outcome.message) : nothing };
+  }
+
+  /** A part could not be loaded: the page is offline, or older than the server. */
+  #missed(): void {
+    this.#session.notice = { key: "not-part" };
+    this.#changed(true);
+    void isOutdated().then((is) => {
+      this.#isOutdated ||= is;
+      if (is) this.#changed(true);
+    });
   }
 
   #fire<K extends keyof BinderProgressEventMap>(
@@ -429,10 +442,7 @@ export class BinderProgressElement extends LitElement {
       words: () => this.#language.words,
       cancel: () => void this.cancel(),
       changed: () => this.#changed(true),
+      missed: () => this.#missed(),
     };
   }
-}
-
-function isActive(mode: Mode): boolean {
-  return mode === "starting" || mode === "running";
 }

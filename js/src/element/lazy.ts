@@ -2,7 +2,10 @@
  * Parts of the element that are loaded on demand.
  */
 
-/** A part that is loaded once. If loading fails, the next {@link Lazy.want} tries again. */
+/** How long to wait after a failure, in milliseconds: twice as long after each one, up to the second. */
+const [PAUSE, MAX_PAUSE] = [1000, 60_000];
+
+/** A part that is loaded once. If loading fails, a later {@link Lazy.want} tries again. */
 export class Lazy<T> {
   /** The part, once it is loaded. */
   value: T | undefined;
@@ -12,6 +15,9 @@ export class Lazy<T> {
   readonly #load: () => Promise<T>;
   readonly #loaded: (value: T | undefined) => void;
   #loading = false;
+  #pause = PAUSE;
+  /** When to try again at the earliest, in milliseconds. */
+  #next = 0;
 
   /** @param loaded - called when the part is loaded, or with nothing if that failed */
   constructor(load: () => Promise<T>, loaded: (value: T | undefined) => void) {
@@ -21,7 +27,7 @@ export class Lazy<T> {
 
   /** Load the part, unless it is loaded or being loaded. */
   want(): void {
-    if (this.value || this.#loading) return;
+    if (this.value || this.#loading || performance.now() < this.#next) return;
     this.#loading = true;
     void this.#try();
   }
@@ -33,6 +39,8 @@ export class Lazy<T> {
     } catch (error) {
       console.error(error);
       this.failed = true;
+      this.#next = performance.now() + this.#pause;
+      this.#pause = Math.min(2 * this.#pause, MAX_PAUSE);
     }
     this.#loading = false;
     this.#loaded(this.value);

@@ -15,6 +15,8 @@ export interface Frame {
   again: string;
   /** Whether it would be refused now. */
   waits: boolean;
+  /** Whether the page has to be reloaded, because the server was upgraded. */
+  outdated: boolean;
   /** The announcement for screen readers. */
   live: string;
   /** What can be launched, if nothing has been started. */
@@ -37,7 +39,7 @@ export interface Parts {
 
 /** The shadow tree. It has no `style` attributes, which a strict Content-Security-Policy forbids. */
 export function template(frame: Frame, parts: Parts, words: Words): TemplateResult {
-  const { mode, variant, lost, notice, again, waits, live, spec, start } = frame;
+  const { mode, variant, lost, notice, again, waits, outdated, live, spec, start } = frame;
   const isIdle = mode === "idle";
   return html`<div class="root" part="root" dir=${words.dir} data-mode=${mode} data-variant=${variant} ?data-lost=${lost}>
     ${parts.panel}
@@ -57,16 +59,26 @@ export function template(frame: Frame, parts: Parts, words: Words): TemplateResu
       ${parts.buttons}
       ${parts.remedy}
       <button
+        id="reload"
+        class="button primary"
+        part="button reload"
+        type="button"
+        aria-label=${words.named(words.say("reload"), spec)}
+        ?hidden=${!outdated}
+        @click=${() => location.reload()}
+      >${words.say("reload")}</button>
+      <button
         id="again"
         class="button ${mode === "ready" ? "" : "primary"}"
         part="button again"
         type="button"
         aria-label=${words.named(again, spec)}
         aria-disabled=${waits}
-        ?hidden=${!again}
+        ?hidden=${!again || outdated}
         @click=${() => waits || start()}
       >${again}</button>
     </div>
+    <p class="hint" part="hint" ?hidden=${!isIdle}>${words.say("launch.hint")}</p>
     ${parts.earlier}
     ${parts.waterfall}
     ${parts.log}

@@ -39,6 +39,8 @@ export interface ViewHost {
   words(): Words;
   cancel(): void;
   changed(): void;
+  /** A part could not be loaded. */
+  missed(): void;
 }
 
 /** The view of an element, for all its launches. */
@@ -83,9 +85,13 @@ export class LaunchView {
       });
     },
     (view) => {
+      const { session } = this.#host;
+      if (view && session.notice?.key === "not-part") {
+        session.notice = undefined;
+        this.#host.changed();
+      }
       if (view) return this.#showLog();
-      this.#host.session.notice = { key: "not-part" };
-      this.#host.changed();
+      this.#host.missed();
     },
   );
 
@@ -133,7 +139,11 @@ export class LaunchView {
   frame(now: number): void {
     const { model, transcript } = this.#host.session;
     if (lineRange(this.#host.line()) && this.#part("log")) this.openLog();
-    if (transcript && this.#isLogOpen()) this.#log.value?.show(transcript);
+    if (transcript && this.#isLogOpen()) {
+      // If it could not be loaded before.
+      this.#log.want();
+      this.#log.value?.show(transcript);
+    }
     this.#bar.set(model.at(this.#lostAt ?? now));
   }
 

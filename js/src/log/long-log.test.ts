@@ -169,6 +169,7 @@ test("says that lines cannot be read", async () => {
     transcript: long.transcript,
     url: URL,
     changed: () => undefined,
+    timed: () => undefined,
     failed,
     get: () => Promise.reject(new Error("offline")),
   });
