@@ -7,8 +7,9 @@ over it, or call ``aclose()``. Both return only after everything that was starte
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
@@ -17,7 +18,6 @@ import msgspec
 
 from ..core.log.reader import Record
 from ..core.log.steps import Step
-from ..core.phases import COURSE, Phase
 from ..core.specs import Spec
 from ..core.traceparent import TraceParent
 from .abilities import (
@@ -32,6 +32,8 @@ from .abilities import (
     Sizer,
 )
 from .codec import Codec
+from .plans import Prepared, Preparer, ServerPlan
+from .profile import BackendProfile
 
 __all__ = [
     "PLAIN_CODEC",
@@ -53,12 +55,15 @@ __all__ = [
     "LaunchRequest",
     "Launcher",
     "PairedBackend",
+    "Prepared",
+    "Preparer",
     "Record",
     "RefFinder",
     "Remover",
     "ResolvedSpec",
     "Resumable",
     "RunningServer",
+    "ServerPlan",
     "Sizer",
     "WaitForTurn",
     "trace_headers",
@@ -278,45 +283,6 @@ LaunchItems = AsyncGenerator[Record | Attempt | RunningServer, None]
 """The items of a launch. The last one is the running server."""
 
 
-class BackendProfile(msgspec.Struct, frozen=True, kw_only=True):
-    """Properties of a backend.
-
-    Attributes
-    ----------
-    typical : mapping
-        Default duration of each phase, in seconds. Phases that are missing are not expected.
-    phases : tuple of Phase
-        The phases that a launch can have, in their order. Others are not shown as still to come.
-    first_start : float
-        Factor by which a server starts slower right after its environment was built.
-    runs_on_host : bool
-        Whether a repository's code runs as the server's user, without isolation.
-    reads_private : bool
-        Whether private repositories can be launched.
-    builds_go_on : bool
-        Whether a build goes on without this server, and is joined if it is started again.
-    builds_to_launch : bool
-        Whether it can only build to launch afterwards.
-    finds : bool
-        Whether it can say which environments exist; see `Finder`.
-    sizes : bool
-        Whether it can say how large images are; see `Sizer`.
-    leaves_builds : bool
-        Whether builds may leave something that has to be removed; see `Cleaner`.
-    """
-
-    typical: Mapping[Phase, float]
-    phases: tuple[Phase, ...] = COURSE
-    first_start: float = 1.0
-    runs_on_host: bool = False
-    reads_private: bool = False
-    builds_go_on: bool = False
-    builds_to_launch: bool = False
-    finds: bool = False
-    sizes: bool = False
-    leaves_builds: bool = False
-
-
 S = TypeVar("S", bound=Spec, contravariant=True)
 B_co = TypeVar("B_co", bound=BuildResult, covariant=True)
 
@@ -434,6 +400,33 @@ class PairedBackend(Generic[S, R, B]):
         if isinstance(self.builder, BuildCanceller):
             await self.builder.cancel_build(resolved)
 
+    @property
+    def prepares(self) -> bool:
+        """Whether the builder or the launcher can prepare a server; see `Preparer`."""
+        return any(each.prepares for each in self._preparers)
+
+    async def prepare(
+        self,
+        plan: ServerPlan[R],
+        *,
+        building: asyncio.Event,
+        done: Callable[[Prepared], None],
+    ) -> None:
+        """Prepare a server while its environment is built; see `Preparer.prepare`."""
+        async with asyncio.TaskGroup() as group:
+            for each in self._preparers:
+                group.create_task(each.prepare(plan, building=building, done=done))
+
+    async def discard(self, plan: ServerPlan[R]) -> None:
+        """Remove what was prepared for a server; see `Preparer.discard`."""
+        for each in self._preparers:
+            await each.discard(plan)
+
+    @property
+    def _preparers(self) -> list[Preparer]:
+        parts = (self.builder, self.launcher)
+        return [each for each in parts if isinstance(each, Preparer) and each.prepares]
+
     def new_key(self, resolved: R) -> str:
         """Return a key for a request; see `KeyMaker`."""
         if isinstance(self.launcher, KeyMaker):
@@ -448,7 +441,7 @@ class PairedBackend(Generic[S, R, B]):
         """Stop the Jupyter server of a request; see `Launcher.stop`."""
         await self.launcher.stop(request)
 
-    async def removed(self, request: LaunchRequest[R, B]) -> bool:
+    async def removed(self, request: LaunchRequest[R, B] | ServerPlan[R]) -> bool:
         """Wait for the removal of a server; see `Remover.removed`."""
         launcher = self.launcher
         return await launcher.removed(request) if isinstance(launcher, Remover) else False

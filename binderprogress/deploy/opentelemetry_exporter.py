@@ -80,6 +80,13 @@ class Exporter:
                 attributes=_attributes(child),
                 start_time=_nanoseconds(trace.began + child.start),
             ).end(_nanoseconds(trace.began + child.end))
+        for done in trace.ahead:
+            self._tracer.start_span(
+                done.what,
+                context=inside,
+                attributes={"binderprogress.step": done.label, "binderprogress.saved": done.saved},
+                start_time=_nanoseconds(trace.began + done.start),
+            ).end(_nanoseconds(trace.began + done.end))
         if trace.reason:
             root.set_attribute("binderprogress.reason", trace.reason)
         status = _STATUS.get(trace.phase, api.StatusCode.UNSET)

@@ -113,6 +113,8 @@ class Build:
         """How often it was started: again after a restart of the server."""
         self.built: BuildResult | None = None
         """Its result."""
+        self.building = asyncio.Event()
+        """Set when it begins to build: nothing could be reused, and its turn has come."""
         self.is_over = False
         """Whether it is stored that it has ended."""
         self.is_interrupted = False
@@ -153,8 +155,6 @@ class Build:
             phase=Phase.WAITING,
         )
 
-    # -- what is stored
-
     @property
     def lease(self) -> str:
         """The name of its lease, and of its channel."""
@@ -170,8 +170,6 @@ class Build:
             changes=self.writer.changes if ended else [],
         )
         return encode(stored)
-
-    # -- its beginning
 
     def start(self, after: asyncio.Future[BuildResult] | None = None) -> None:
         """Start it.
@@ -440,6 +438,7 @@ class Build:
             repeats=self._repeats,
             earlier=self._earlier,
             grew=self._grew,
+            building=self.building,
             log=self._log,
         )
 

@@ -48,6 +48,8 @@ class BuildWork:
         Return an earlier version to offer; None: nothing is offered.
     grew : callable
         Called after each record, to make room in memory.
+    building : asyncio.Event
+        Set when the build begins: nothing could be reused, and its turn has come.
     log : logging.Logger
     """
 
@@ -63,6 +65,7 @@ class BuildWork:
         repeats: Repeats | None,
         earlier: Callable[[], Awaitable[Earlier | None]] | None,
         grew: Callable[[], None],
+        building: asyncio.Event,
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self._backend = backend
@@ -74,6 +77,7 @@ class BuildWork:
         self._repeats = repeats
         self._earlier = earlier
         self._grew = grew
+        self._building = building
         self._log = log
         self._offer: asyncio.Task[None] | None = None
 
@@ -146,6 +150,7 @@ class BuildWork:
                     if self._earlier is not None and self._offer is None:
                         self._offer = asyncio.create_task(self._offer_earlier(self._earlier))
                     await self._wait_for_turn(deadline, seconds)
+                    self._building.set()
                     continue
                 if isinstance(item, Attempt):
                     self._full_log.write(self._writer.try_again(item).event.message)
@@ -154,6 +159,9 @@ class BuildWork:
                 if note is not None and not self._is_repeated(note):
                     self._write(note)
                     self._grew()
+                    if self._writer.phase is not Phase.WAITING:
+                        # A build of another server, which goes on, does not wait for a turn.
+                        self._building.set()
                 # Buffered lines are read without suspending, thousands at a time.
                 if time() > turn:
                     await asyncio.sleep(0)

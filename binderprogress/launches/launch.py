@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..backends.base import BuildResult, LaunchRequest, RunningServer
+from ..backends.base import BuildResult, LaunchRequest, RunningServer, ServerPlan
 from ..channels.base import Broadcast
 from ..core.client_address import client_network
 from ..core.events import Event
@@ -17,7 +17,7 @@ from ..core.specs import Spec
 from ..core.timing.breakdown import Trace, trace
 from ..core.timing.estimator import Estimator
 from ..core.timing.priors import Expectation
-from ..core.timing.spans import Span, StepChange, spans
+from ..core.timing.spans import DoneAhead, Span, StepChange, spans
 from ..core.traceparent import TraceParent
 from ..errors import LaunchFailedError
 from .build import Build
@@ -27,8 +27,9 @@ from .channel_factory import Channels
 from .event_writer import Clock, Limits, Writer
 from .launch_state import LaunchState
 from .ledger import AnyCodec
+from .look_up import LookUp
 from .parts import messages_of
-from .stored import StoredLaunch, StoredRequest, encode, launch_lease
+from .stored import StoredLaunch, StoredPlan, StoredRequest, encode, launch_lease
 from .stream import LaunchStream
 
 __all__ = ["Launch"]
@@ -81,6 +82,7 @@ class Launch(LaunchStream):
         self.spec = spec
         self.caller = caller
         self.created = clock.utc() if created is None else created
+        self.look_up: LookUp | None = None  # of its commit, if it began before this was stored
         self.watched = Broadcast()
         """Notified when a viewer joins or leaves."""
         self.viewers = 0
@@ -98,6 +100,8 @@ class Launch(LaunchStream):
         """The id of its build. It is set before the build's events are shown."""
         self.request: LaunchRequest[Any, Any] | None = None
         """What the launcher was asked for, if it was."""
+        self.plan: ServerPlan[Any] | None = None  # what it will be asked for, if that is prepared
+        self.ahead: list[DoneAhead] = []  # what was done at the same time as something else
         self.is_lost = False
         """Whether another replica runs it now."""
         self.log_cut: int | None = None
@@ -139,8 +143,8 @@ class Launch(LaunchStream):
         # Viewers may be reading: nothing is awaited between the changes.
         cut = await self.last_of(build, head, tail)
         self.joined, self.log_cut, self.span = stored.joined, stored.log_cut, stored.span
-        self.build_id = stored.build
-        self.is_lost, self.served, self.request = False, None, None
+        self.build_id, self.ahead = stored.build, list(stored.ahead)
+        self.is_lost, self.served, self.request, self.plan = False, None, None, None
         self.built = build.built if build is not None else None
         self.restore_channels(head, tail, build, cut)
         last = self.last
@@ -169,7 +173,7 @@ class Launch(LaunchStream):
 
     def stored(self, codec: AnyCodec, *, ended: bool = False) -> bytes:
         """Return the state for its lease."""
-        request = self.request
+        request, plan = self.request, self.plan
         stored = StoredLaunch(
             spec=codec.encode(self.spec),
             caller=self.caller,
@@ -178,6 +182,8 @@ class Launch(LaunchStream):
             joined=self.joined,
             log_cut=self.log_cut,
             request=StoredRequest.of(request, codec) if request is not None else None,
+            plan=StoredPlan.of(plan, codec) if plan is not None and request is None else None,
+            ahead=self.ahead,
             span=self.span,
             seconds=self.seconds if ended else 0.0,
             head_changes=self._head_writer.changes if ended else [],
@@ -188,7 +194,7 @@ class Launch(LaunchStream):
     def follow(self, stored: StoredLaunch) -> None:
         """Take over what another replica has stored of it, before `show`."""
         self.joined, self.log_cut, self.span = stored.joined, stored.log_cut, stored.span
-        self.build_id = stored.build
+        self.build_id, self.ahead = stored.build, list(stored.ahead)
         self._began = self._clock.monotonic() - max(self._clock.utc() - self.created, 0.0)
         self._tail_writer = None
 
@@ -232,8 +238,6 @@ class Launch(LaunchStream):
         messages.update(event.message for event in events if event.attempt == writer.attempt)
         del messages[""]
         return messages
-
-    # -- reading
 
     def join(self) -> None:
         """Count a viewer that joins."""
@@ -312,6 +316,7 @@ class Launch(LaunchStream):
             id=self.id,
             spec=str(self.spec),
             took=self.spans() if took is None else took,
+            ahead=self.ahead,
         )
 
     @property
@@ -337,8 +342,6 @@ class Launch(LaunchStream):
     def seconds(self) -> float:
         """Seconds since its start."""
         return self._clock.monotonic() - self._began
-
-    # -- writing
 
     def notice(self, message: str, step: Step | None = None, **fields: Any) -> None:
         """Append an event before those of the build."""
@@ -442,8 +445,6 @@ class Launch(LaunchStream):
             rules=self._rules,
             phase=phase,
         )
-
-    # -- for people
 
     def __repr__(self) -> str:
         # The id gives access to the launch, and more people can read the server's log.

@@ -266,7 +266,7 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
         """The number of ended launches by their last phase."""
         self.over = self.outcomes.listeners
         """Called with each ended launch and where its time went. They must be quick."""
-        runner = LaunchRunner(
+        self._runner = LaunchRunner(
             backend,
             builds=self._builds,
             ledger=self._ledger,
@@ -275,9 +275,9 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
             grew=self.budgets.grew,
             log=self.log,
         )
-        self.standby = runner.standby
+        self.standby = self._runner.standby
         self._running = RunningLaunches(
-            runner,
+            self._runner,
             builds=self._builds,
             ledger=self._ledger,
             timers=self._timers,
@@ -305,7 +305,7 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
             followers=self._directory.followers,
             is_running=self._running.is_running,
             run=self._run,
-            clean_up=runner.cleanups.take_over,
+            clean_up=self._runner.cleanups.take_over,
         )
 
     @property
@@ -358,7 +358,8 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
         self.budgets.check()
         launch = self._factory.launch(spec, caller)
         launch.span = caller.span() if self._traced else None
-        await self._admission.begin(launch)
+        with self._runner.look_up(launch):
+            await self._admission.begin(launch)
         self._run(launch)
         self.log.info("%r started", launch)
         return launch

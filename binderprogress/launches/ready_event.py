@@ -1,4 +1,4 @@
-"""The request to a launcher, and the fields of the `ready` event, as in BinderHub."""
+"""The plan of a server, the request for it, and the fields of the `ready` event."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
-from ..backends.base import BuildResult, LaunchRequest, ResolvedSpec, RunningServer
+from ..backends.base import BuildResult, LaunchRequest, ResolvedSpec, RunningServer, ServerPlan
 from ..core.specs import Spec
 from .caller import Caller
 from .launch import Launch
 from .ledger import AnyCodec
-from .stored import StoredRequest
+from .stored import StoredLaunch, StoredRequest
 
-__all__ = ["launch_request", "ready_fields", "stored_request"]
+__all__ = ["launch_request", "ready_fields", "server_plan", "stored_plan", "stored_request"]
 
 
 def launch_request(
@@ -39,6 +39,29 @@ def launch_request(
         resolved=resolved,
         result=built,
     )
+
+
+def server_plan(
+    spec: Spec, caller: Caller, resolved: ResolvedSpec, *, key: str, resumed: bool = False
+) -> ServerPlan[Any]:
+    """Return the plan of a server, for which `launch_request` returns the request later."""
+    return ServerPlan(
+        name=spec.title, key=key, user=caller.user, resolved=resolved, resumed=resumed
+    )
+
+
+async def stored_plan(codec: AnyCodec, stored: StoredLaunch, spec: Spec) -> ServerPlan[Any]:
+    """Return the plan of a launch that is stored, which has one.
+
+    Raises
+    ------
+    Exception
+        If it cannot be decoded: whatever the codec raises.
+    """
+    plan = stored.plan
+    assert plan is not None  # noqa: S101 - for the type checker
+    resolved = await codec.resolved(plan.resolved)
+    return server_plan(spec, stored.caller, resolved, key=plan.key, resumed=True)
 
 
 async def stored_request(

@@ -11,7 +11,7 @@ from .channel_factory import Channels
 from .factory import Factory
 from .launch import Launch
 from .ledger import Ledger
-from .ready_event import stored_request
+from .ready_event import stored_plan, stored_request
 from .shared_builds import SharedBuilds
 from .stored import (
     StoredLaunch,
@@ -63,7 +63,7 @@ class Restorer:
         stored = decode_launch(lease.state)
         build = None
         if stored.build:
-            build = self.running_build(stored.build) or await self._build_of_ended(stored)
+            build = await self._build_of_ended(stored)
             if build is None and not await self._is_whole(lease.name.removeprefix("launch.")):
                 # Its events are gone, and those of the launch are not complete without them.
                 return None
@@ -71,7 +71,8 @@ class Restorer:
             launch_id = lease.name.removeprefix("launch.")
             return await self.launch(launch_id, stored, build, into, is_over=True)
         finally:
-            if build is not None and not (build.readers or self.running_build(build.id)):
+            is_running = build is not None and self.running_build(build.id) is build
+            if build is not None and not (build.readers or is_running):
                 build.let_go()
 
     async def launch(
@@ -115,6 +116,8 @@ class Restorer:
             build.users += 1
         try:
             await launch.restore(stored, head, tail, build)
+            if stored.plan is not None and not is_over:
+                launch.plan = await stored_plan(self._ledger.codec, stored, launch.spec)
             # Without a build, it has taken a server that stood ready.
             if stored.request is not None and not is_over and (build or not stored.build):
                 request = await stored_request(
@@ -152,6 +155,10 @@ class Restorer:
     async def _build_of_ended(self, launch: StoredLaunch) -> Build | None:
         """Return the build of a launch that is over; the build may go on for others."""
         lease = await self._ledger.find(build_lease(launch.build))
+        running = self.running_build(launch.build)
+        if running is not None and (lease is None or not self._ledger.is_elsewhere(lease)):
+            # One that another replica has taken over may still seem to run here.
+            return running
         if lease is None:
             return None
         if lease.ended:

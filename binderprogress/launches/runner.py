@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
@@ -14,6 +15,7 @@ from ..backends.base import (
     TRACE,
     AnyBackend,
     Attempt,
+    BuildResult,
     KeyMaker,
     LaunchRequest,
     ResolvedSpec,
@@ -28,8 +30,10 @@ from .history_entry import address_of, image_bytes
 from .launch import Launch
 from .learner import Learner
 from .ledger import Ledger
+from .look_up import LookUp
+from .preparation import Preparation
 from .pull_watch import PullWatch
-from .ready_event import launch_request, ready_fields
+from .ready_event import launch_request, ready_fields, server_plan
 from .server_cleanups import ServerCleanups
 from .shared_builds import SharedBuilds
 from .standby_pool import StandbyPool
@@ -37,6 +41,9 @@ from .stuck_spawn import StuckSpawn
 from .turns import MOST_AT_ONCE, Turns
 
 __all__ = ["LaunchRunner", "Timeouts"]
+
+_WORTH_SAYING = 1.0
+"""Seconds that have to be saved until the log says so."""
 
 
 class Timeouts(msgspec.Struct, frozen=True):
@@ -99,17 +106,23 @@ class LaunchRunner:
         self.is_handing_over = False
         """Whether this process ends, and a successor goes on with the launches."""
 
+    def look_up(self, launch: Launch) -> LookUp:
+        """Begin to look up the commit of a launch that may not be stored yet."""
+        launch.look_up = LookUp(self._resolve(launch), seconds=lambda: launch.seconds)
+        return launch.look_up
+
     async def run(self, launch: Launch) -> None:
         """Run a launch to its end, from where its events end. Errors become its last event."""
         # If tracing is off, forward the caller's traceparent.
         TRACE.set(launch.span or launch.caller.parent)
+        preparation = Preparation(self._backend, launch, log=self._log)
         try:
             if launch.ended:
                 # After a restart. Its server, if it has one, is cleaned up below.
                 if launch.build is not None and launch.ends_with_build:
                     await launch.build.result()
                 return
-            request = launch.request or await self._prepare(launch)
+            request = launch.request or await self._request(launch, preparation)
             if request is None:
                 return
             if launch.build is None and launch.tail().phase is Phase.WAITING:
@@ -145,7 +158,11 @@ class LaunchRunner:
             self._log.exception("%r failed", launch)
             await self._fail(launch, failure("internal"))
         finally:
+            if launch.look_up is not None:
+                launch.look_up.cancel()
+                launch.look_up = None
             self._builds.release(launch)
+            await preparation.close()
             is_ours = not (self.is_handing_over or launch.is_lost)
             if is_ours and launch.last.phase is not Phase.READY:
                 await self.cleanups.stop(launch)
@@ -155,31 +172,26 @@ class LaunchRunner:
         what = "is handed over" if self.is_handing_over else "was cancelled"
         self._log.info("%r %s", launch, what)
 
-    async def _prepare(self, launch: Launch) -> LaunchRequest[Any, Any] | None:
+    async def _request(
+        self, launch: Launch, preparation: Preparation
+    ) -> LaunchRequest[Any, Any] | None:
         """Build, and return the request to the launcher; None if no server is wanted."""
         if launch.build is None:
-            resolved = await self._backend.resolve(launch.spec)
-            # Not again, if it was looked up by another server before.
-            if resolved.notice and launch.last.message != f"{resolved.notice}\n":
-                launch.notice(resolved.notice)
+            resolved = await self._look_up(launch)
             if await self._take_standby(launch, resolved):
                 return launch.request
             await self._learner.look_up(address_of(launch.spec))
-            try:
-                built = launch.built = await self._builds.build(launch, resolved)
-            except BuiltElsewhereError as error:
-                if launch.build is not None or await self._give(launch, error.owner):
-                    raise
-                # That replica is gone.
-                built = launch.built = await self._builds.build(launch, resolved, alone=True)
         else:
             resolved = launch.build.resolved
-            built = launch.built = await launch.build.result()
+        try:
+            built = launch.built = await self._build(launch, resolved, preparation)
+        finally:
+            preparation.end()
         if resolved.build_only or launch.caller.build_only:
             message = "Done! Found built image\n" if built.found else "Done! Image built\n"
             launch.tail().end(Phase.READY, message, imageName=built.image)
             return None
-        key = self._keys.new_key(resolved) if self._keys is not None else ""
+        key = launch.plan.key if launch.plan is not None else self._new_key(resolved)
         launch.request = launch_request(launch.spec, launch.caller, resolved, built, key=key)
         # Before it is asked for: a successor can find the server by these names, or stop it.
         await self._ledger.save(launch)
@@ -194,6 +206,45 @@ class LaunchRunner:
             return False
         launch.built = launch.request.result
         return True
+
+    async def _look_up(self, launch: Launch) -> ResolvedSpec:
+        if launch.look_up is None:
+            resolved = await self._resolve(launch)
+        else:
+            resolved = await launch.look_up.result()
+            launch.ahead.append(launch.look_up.ahead())
+        # Not again, if it was looked up by another server before.
+        if resolved.notice and launch.last.message != f"{resolved.notice}\n":
+            launch.notice(resolved.notice)
+        return resolved
+
+    async def _resolve(self, launch: Launch) -> ResolvedSpec:
+        TRACE.set(launch.span or launch.caller.parent)
+        resolved: ResolvedSpec = await self._backend.resolve(launch.spec)
+        return resolved
+
+    async def _build(
+        self, launch: Launch, resolved: ResolvedSpec, preparation: Preparation
+    ) -> BuildResult:
+        """Wait for the build of a launch, and have its server prepared meanwhile."""
+        if launch.build is not None:
+            preparation.begin(launch.build)
+            return await launch.build.result()
+        wants_server = not (resolved.build_only or launch.caller.build_only)
+        if preparation.is_possible and wants_server and launch.plan is None:
+            key = self._new_key(resolved)
+            launch.plan = server_plan(launch.spec, launch.caller, resolved, key=key)
+        build, begun = self._builds.build, preparation.begin
+        try:
+            return await build(launch, resolved, begun=begun)
+        except BuiltElsewhereError as error:
+            if launch.build is not None or await self._give(launch, error.owner):
+                raise
+            # That replica is gone.
+            return await build(launch, resolved, begun=begun, alone=True)
+
+    def _new_key(self, resolved: ResolvedSpec) -> str:
+        return self._keys.new_key(resolved) if self._keys is not None else secrets.token_hex(4)
 
     async def _give(self, launch: Launch, replica: str) -> bool:
         """Leave a launch to the replica that runs its build. Return whether that was possible."""
@@ -228,7 +279,11 @@ class LaunchRunner:
                 )
             )
             items = await resources.enter_async_context(aclosing(self._backend.launch(request)))
+            is_told = request.resumed
             async for item in items:
+                if not is_told:
+                    is_told = True
+                    _tell_saved(launch)
                 if turn is not None:
                     # JupyterHub has answered.
                     turn.end()
@@ -272,3 +327,11 @@ class LaunchRunner:
                 self._note_cancelled(launch)
                 return
         self._log.warning("%r: %s", launch, launch.last.message.strip())
+
+
+def _tell_saved(launch: Launch) -> None:
+    """Say in the log what was done during the build, if users notice that."""
+    for done in launch.ahead:
+        if done.saved >= _WORTH_SAYING:
+            text = f"{done.label} during the build ({done.saved:.0f} s saved).\n"
+            launch.tail().append(Phase.LAUNCHING, text)

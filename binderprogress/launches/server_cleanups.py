@@ -8,16 +8,19 @@ from typing import Any
 
 import msgspec
 
-from ..backends.base import AnyBackend, LaunchRequest, Remover
+from ..backends.base import AnyBackend, LaunchRequest, Preparer, Remover, ServerPlan
 from ..channels.durable import Lease
 from ..errors import BinderProgressError, StorageError
 from .launch import Launch
 from .ledger import AnyCodec, Ledger
-from .ready_event import stored_request
+from .ready_event import stored_plan, stored_request
 from .standby_server import StandbyServer
 from .stored import cleanup_lease, decode_launch
 
 __all__ = ["ServerCleanups"]
+
+Server = LaunchRequest[Any, Any] | ServerPlan[Any]
+"""One that was requested, or one for which something was prepared."""
 
 _MOST_AT_ONCE = 8
 """Maximum number of servers that are stopped at the same time after a restart, or of those that
@@ -56,9 +59,12 @@ class ServerCleanups:
         self._slots = asyncio.Semaphore(_MOST_AT_ONCE)
 
     async def stop(self, launch: Launch) -> None:
-        """Stop the server of a launch. If that fails, the backend goes on in the background."""
-        request = launch.request
-        if request is None or await self._is_stopped(request) or self._ledger.store is None:
+        """Stop the server of a launch, or remove what was prepared for it.
+
+        If that fails, the backend goes on in the background.
+        """
+        server = launch.request or launch.plan
+        if server is None or await self._is_stopped(server) or self._ledger.store is None:
             return
         lease = cleanup_lease(launch.id)
         state = launch.stored(self._ledger.codec)
@@ -67,7 +73,7 @@ class ServerCleanups:
         except StorageError as error:
             self._log.warning("A clean-up cannot be stored, and ends with this server: %s", error)
         else:
-            self._start(self._follow(lease, request))
+            self._start(self._follow(lease, server))
 
     async def retire(self, server: StandbyServer) -> bool:
         """Stop a server that stands ready, unless a launch has taken it.
@@ -102,14 +108,17 @@ class ServerCleanups:
         try:
             stored = decode_launch(lease.state)
             codec = self._ledger.codec
-            assert stored.request is not None  # noqa: S101 - for the type checker
             spec = codec.spec(stored.spec)
-            request = await stored_request(codec, stored.request, spec, stored.caller)
+            server: Server
+            if stored.request is not None:
+                server = await stored_request(codec, stored.request, spec, stored.caller)
+            else:
+                server = await stored_plan(codec, stored, spec)
         except Exception:  # noqa: BLE001 - whatever a backend's codec raises; others go on
             self._log.exception("A clean-up cannot be taken up again")
             self._start(self._ledger.drop(lease.name))
             return
-        self._start(self._again(lease.name, request))
+        self._start(self._again(lease.name, server))
 
     async def close(self) -> None:
         """Leave what is not done to the next server."""
@@ -123,30 +132,33 @@ class ServerCleanups:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _is_stopped(self, request: LaunchRequest[Any, Any]) -> bool:
+    async def _is_stopped(self, server: Server) -> bool:
         try:
             async with asyncio.timeout(self._timeout):
-                await self._backend.stop(request)
+                if isinstance(server, LaunchRequest):
+                    await self._backend.stop(server)
+                elif isinstance(self._backend, Preparer):
+                    await self._backend.discard(server)
         except (BinderProgressError, TimeoutError) as error:
-            self._log.error("The server for %s may be left running: %s", request.name, error)
+            self._log.error("The server for %s may be left running: %s", server.name, error)
         except Exception:  # noqa: BLE001 - whatever a backend raises; the launch is over
-            self._log.exception("The server for %s may be left running", request.name)
+            self._log.exception("The server for %s may be left running", server.name)
         else:
             return True
         return False
 
-    async def _again(self, lease: str, request: LaunchRequest[Any, Any]) -> None:
+    async def _again(self, lease: str, server: Server) -> None:
         async with self._slots:
-            is_stopped = await self._is_stopped(request)
+            is_stopped = await self._is_stopped(server)
         if is_stopped:
             await self._ledger.drop(lease)
         else:
-            await self._follow(lease, request)
+            await self._follow(lease, server)
 
-    async def _follow(self, lease: str, request: LaunchRequest[Any, Any]) -> None:
+    async def _follow(self, lease: str, server: Server) -> None:
         """Wait until the backend has removed a server, or has given up."""
         if isinstance(self._backend, Remover):
-            await self._backend.removed(request)
+            await self._backend.removed(server)
         await self._ledger.drop(lease)
 
 

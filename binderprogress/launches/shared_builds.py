@@ -55,7 +55,12 @@ class SharedBuilds:
         return list(self._builds.values())
 
     async def build(
-        self, launch: Launch, resolved: ResolvedSpec, *, alone: bool = False
+        self,
+        launch: Launch,
+        resolved: ResolvedSpec,
+        *,
+        begun: Callable[[Build], None],
+        alone: bool = False,
     ) -> BuildResult:
         """Join a build for a launch, or start one, and wait for its end.
 
@@ -63,6 +68,8 @@ class SharedBuilds:
         ----------
         launch : Launch
         resolved : ResolvedSpec
+        begun : callable
+            Called with the build once it is stored that the launch has it.
         alone : bool
             Whether it does not matter that another replica builds the same.
 
@@ -89,6 +96,7 @@ class SharedBuilds:
             launch.build_id = build.id
             await self._ledger.save(launch)
             launch.attach(build)
+            begun(build)
         except BaseException:
             build.users -= 1
             self._release(build)

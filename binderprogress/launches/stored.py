@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ..backends.base import LaunchRequest, RunningServer
+from ..backends.base import LaunchRequest, RunningServer, ServerPlan
 from ..backends.codec import Codec
-from ..core.timing.spans import StepChange
+from ..core.timing.spans import DoneAhead, StepChange
 from ..core.traceparent import TraceParent
 from ..errors import StoredStateError
 from .caller import Caller
@@ -22,6 +22,7 @@ __all__ = [
     "STANDBYS",
     "StoredBuild",
     "StoredLaunch",
+    "StoredPlan",
     "StoredRequest",
     "StoredStandby",
     "build_lease",
@@ -78,6 +79,25 @@ class StoredRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         )
 
 
+class StoredPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A server that is to be requested; see `backends.base.ServerPlan`.
+
+    Attributes
+    ----------
+    key : str
+    resolved : bytes
+        As the backend's codec encodes it.
+    """
+
+    key: str
+    resolved: bytes
+
+    @classmethod
+    def of(cls, plan: ServerPlan[Any], codec: Codec[Any, Any, Any]) -> StoredPlan:
+        """Return what is stored of a plan."""
+        return cls(key=plan.key, resolved=codec.encode(plan.resolved))
+
+
 class StoredLaunch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A launch.
 
@@ -96,6 +116,10 @@ class StoredLaunch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         How many bytes of the build's log belong to it; None: all.
     request : StoredRequest or None
         What the launcher was asked for. It is stored before the launcher is asked.
+    plan : StoredPlan or None
+        What it will be asked for. It is stored before anything is prepared.
+    ahead : list of DoneAhead
+        What was prepared before the launcher was asked.
     span : TraceParent or None
     seconds : float
         How long it took. 0 until it has ended.
@@ -110,6 +134,8 @@ class StoredLaunch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     joined: bool = False
     log_cut: int | None = None
     request: StoredRequest | None = None
+    plan: StoredPlan | None = None
+    ahead: list[DoneAhead] = []
     span: TraceParent | None = None
     seconds: float = 0.0
     head_changes: list[StepChange] = []

@@ -34,7 +34,7 @@ from binderprogress.errors import ConfigError, LaunchFailedError
 from ..support.asynchronous import asynchronous
 from ..support.faultyproxy import FaultyProxy
 from ..support.gone import gone, within
-from ..support.launch_requests import Request, launch_request
+from ..support.launch_requests import Request, launch_request, plan_of
 from ..support.repositories import repository
 from ..support.standalone import Running, running
 
@@ -368,6 +368,24 @@ async def test_cancel_during_the_spawn_leaves_nothing(after: str, hub: Hub) -> N
     assert gone(within(hub.home(user)))
     assert (await hub.ask("GET", f"users/{user}"))[0] == 404
     assert not hub.home(user).parent.exists()
+    await spawner.close()
+
+
+@asynchronous(60)
+async def test_a_user_that_is_made_ahead(hub: Hub) -> None:
+    spawner, done = hub.spawner(), []
+    for key in ("launched", "failed"):
+        request = hub.request(key)
+        user = f"{key}-{request.key}"
+        await spawner.prepare(plan_of(request), building=asyncio.Event(), done=done.append)
+        assert (await hub.ask("GET", f"users/{user}"))[0] == 200
+        if key == "launched":
+            assert messages(await spawn(spawner, request)) == ready(user)
+            await spawner.stop(request)
+        else:
+            await spawner.discard(plan_of(request))
+        assert (await hub.ask("GET", f"users/{user}"))[0] == 404
+    assert [made.what for made in done] == ["jupyterhub-user"] * 2
     await spawner.close()
 
 

@@ -90,9 +90,13 @@ async def test_a_launch_is_one_trace_below_the_callers() -> None:
         assert parse(hub.traceparents[0]) == launch.span
         assert launch.span is not None
         assert launch.span.span_id == root.span_id.hex()
-        children = [span for span in spans if span is not root]
+        below = [span for span in spans if span is not root]
+        assert {span.parent_span_id for span in below} == {root.span_id}
+        ahead = one(spans, "look-up")
+        assert attributes(ahead)["binderprogress.step"] == "Commit looked up"
+        assert attributes(ahead)["binderprogress.saved"] == trace.ahead[0].saved
+        children = [span for span in below if span is not ahead]
         assert len(children) == len(trace.spans)
-        assert {span.parent_span_id for span in children} == {root.span_id}
         assert len({span.span_id for span in spans}) == len(spans)
         # The spans cover the launch without gaps.
         children.sort(key=lambda span: (span.start_time_unix_nano, span.end_time_unix_nano))

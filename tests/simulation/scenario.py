@@ -435,7 +435,10 @@ class Scenario:
             leases=[name for name, lease in leases.items() if not lease.ended and name != LEADER],
             channels={name: each.lease for name, each in self.database.channels.items()},
             known_leases=leases,
-            others=self.database.queue.names(),
+            others=[
+                *self.database.queue.names(),
+                *(f"the user {user}" for user in self.world.left_users()),
+            ],
         )
         return invariants.problems_of_world(launches, left)
 

@@ -14,9 +14,11 @@ from binderprogress.backends.base import (
     BackendProfile,
     BuildResult,
     LaunchRequest,
+    Prepared,
     Record,
     ResolvedSpec,
     RunningServer,
+    ServerPlan,
     WaitForTurn,
 )
 from binderprogress.core.log.reasons import failure
@@ -125,6 +127,8 @@ class World:
         self.most_builds = 0
         """How many ran at the same time."""
         self.servers: dict[str, HubServer] = {}
+        self.users: set[str] = set()
+        """Users of the Hub, each for one server of the same name."""
         self.hub_away = False
         self.spawn_fails = random.choice([0.0, 0.0, 0.1])
         self.spawn_hangs = random.choice([0.0, 0.0, 0.03])
@@ -171,6 +175,7 @@ class World:
 
     def start(self, name: str, user: str) -> HubServer:
         """Start a server, unless it runs or is starting."""
+        self.users.add(name)
         server = self.servers.get(name)
         if server is None:
             server = self.servers[name] = HubServer(name, user)
@@ -208,8 +213,19 @@ class World:
 
         self.later(self.random.random() * self.spawn_pace, go)
 
+    def make_user(self, name: str) -> None:
+        """Make a user before its server is asked for."""
+        self.note(f"the Hub makes the user {name}")
+        self.users.add(name)
+
+    def left_users(self) -> list[str]:
+        """Return the users without a server that runs."""
+        running = {name for name, each in self.servers.items() if each.record.is_running}
+        return sorted(self.users - running)
+
     def stop(self, name: str) -> None:
-        """Remove a server."""
+        """Remove a server and its user."""
+        self.users.discard(name)
         server = self.servers.get(name)
         self.note(f"the Hub stops {name}")
         if server is not None:
@@ -312,6 +328,25 @@ class SimulatedBackend:
                 await self._ask(lambda: world.stop(request.key))
                 await asyncio.sleep(1.0)
         raise failure("spawn-failed")
+
+    prepares = True
+
+    async def prepare(
+        self,
+        plan: ServerPlan[ResolvedSpec],
+        *,
+        building: asyncio.Event,
+        done: Callable[[Prepared], None],
+    ) -> None:
+        try:
+            await self._world.ask(lambda: self._world.make_user(plan.key))
+        except ConnectionError:
+            return
+        done(Prepared("jupyterhub-user", "JupyterHub user made", 0.1))
+        await building.wait()
+
+    async def discard(self, plan: ServerPlan[ResolvedSpec]) -> None:
+        await self._ask(lambda: self._world.stop(plan.key))
 
     async def _ask(self, answer: Callable[[], T]) -> T:
         for _ in range(60):

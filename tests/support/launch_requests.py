@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 
-from binderprogress.backends.base import BuildResult, LaunchRequest, ResolvedSpec
+from binderprogress.backends.base import BuildResult, LaunchRequest, ResolvedSpec, ServerPlan
 from binderprogress.core.specs import parse
 
-__all__ = ["Request", "launch_request"]
+__all__ = ["Request", "launch_request", "plan_of"]
 
 Request = LaunchRequest[ResolvedSpec, BuildResult]
 
@@ -33,4 +33,15 @@ def launch_request(
         repo_url=repo_url,
         options=options or {},
         user=user,
+    )
+
+
+def plan_of(request: Request, *, resumed: bool = False) -> ServerPlan[ResolvedSpec]:
+    """Return the plan that comes before a request."""
+    return ServerPlan(
+        name=request.name,
+        key=request.key,
+        user=request.user,
+        resolved=request.resolved,
+        resumed=resumed,
     )

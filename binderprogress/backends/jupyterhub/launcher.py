@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from time import monotonic
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
@@ -20,24 +21,30 @@ from ...core.log.reader import Record
 from ...core.log.reasons import failure
 from ...core.redact import redact_address, without_credentials
 from ...core.server_names import display_name, server_name
-from ...errors import ConfigError, StreamError
+from ...errors import ConfigError, LaunchFailedError, StreamError
 from ..base import (
     Attempt,
     BuildResult,
     LaunchItems,
     LaunchRequest,
+    Prepared,
     ResolvedSpec,
     RunningServer,
+    ServerPlan,
 )
 from ..connection_errors import LONGEST_RESPONSE, explain
 from .api import HubApi, NoAnswerError
 from .cleanups import Cleanup, Cleanups
 from .pod_events import PodEvents, explained
 from .progress import Pods, SpawnFailedError, spawn_failure
-from .starting import follow, request_server, waiting
+from .starting import NoUserError, follow, request_server, waiting
 from .stopping import remove, stop_server
+from .users import Users
 
 __all__ = ["HubLauncher"]
+
+Request = LaunchRequest[ResolvedSpec, BuildResult]
+Plan = ServerPlan[ResolvedSpec]
 
 
 class HubLauncher(LoggingConfigurable):
@@ -138,6 +145,7 @@ class HubLauncher(LoggingConfigurable):
         self.pod_events: PodEvents | None = None
         """Knows what Kubernetes says of servers, if it is known."""
         self._api = HubApi(self)
+        self._users = Users(self._api)
         self.cleanups = Cleanups(self._remove, pause=self.retry_delay, log=self.log)
         """The servers that are still to be removed."""
 
@@ -152,7 +160,7 @@ class HubLauncher(LoggingConfigurable):
 
     # -- the protocol of `base.Launcher`
 
-    async def launch(self, request: LaunchRequest[ResolvedSpec, BuildResult]) -> LaunchItems:
+    async def launch(self, request: Request) -> LaunchItems:
         """Start a server; see `base.Launcher.launch`."""
         if self.available is not None:
             await self.available()
@@ -164,9 +172,9 @@ class HubLauncher(LoggingConfigurable):
             raise ConfigError("c.HubLauncher.named requires login. Run as a service of JupyterHub.")
         user, server = self._names(request)
         if not self._owner(request):
-            async with aclosing(self._make_user(user)) as records:
-                async for record in records:
-                    yield record
+            async with aclosing(self._users.make(user)) as problems:
+                async for problem in problems:
+                    yield Record("jupyterhub", waiting(problem))
         token = request.token
         pods = Pods()
         # After a restart of this server, the names and the token are those of before: JupyterHub
@@ -187,7 +195,7 @@ class HubLauncher(LoggingConfigurable):
                 await stop_server(self._api, self, user, server)
                 await asyncio.sleep(self.retry_delay * 2**attempt)
 
-    async def stop(self, request: LaunchRequest[ResolvedSpec, BuildResult]) -> None:
+    async def stop(self, request: Request) -> None:
         """Stop a server; see `base.Launcher.stop`. If that fails, it is retried in the background.
 
         Raises
@@ -195,19 +203,51 @@ class HubLauncher(LoggingConfigurable):
         LaunchFailedError
             If the first attempt fails.
         """
-        try:
-            await self.cleanups.run(self._cleanup(request))
-        except NoAnswerError as error:
-            raise failure(
-                "hub-unreachable", f"{error}. JupyterHub is asked again until it is removed."
-            ) from error
+        await self._clean_up(request)
 
-    async def removed(self, request: LaunchRequest[ResolvedSpec, BuildResult]) -> bool:
+    async def removed(self, request: Request | Plan) -> bool:
         """Wait for the removal of a server; see `base.Remover.removed`."""
         return await self.cleanups.done(self._cleanup(request))
 
+    # -- the protocol of `base.Preparer`
+
+    prepares = True
+
+    async def prepare(
+        self, plan: Plan, *, building: asyncio.Event, done: Callable[[Prepared], None]
+    ) -> None:
+        """Make the user while the environment is built, or connect at least.
+
+        See `base.Preparer.prepare`.
+        """
+        user, _ = self._names(plan)
+        try:
+            if self.available is not None:
+                await self.available()
+            began = monotonic()
+            if self._owner(plan):
+                # The version also decides under which name the server is shown.
+                await self._api.send("GET", "", expect={200})
+                what = Prepared("jupyterhub", "Connected to JupyterHub", monotonic() - began)
+            else:
+                await self._users.make_ahead(user)
+                what = Prepared("jupyterhub-user", "JupyterHub user made", monotonic() - began)
+        except (NoAnswerError, LaunchFailedError, ConfigError) as error:
+            self.log.info("Nothing is prepared in JupyterHub for %s: %s", user, error)
+        else:
+            done(what)
+
+    async def discard(self, plan: Plan) -> None:
+        """Remove the user of a server that will not be requested; see `base.Preparer.discard`."""
+        user, _ = self._names(plan)
+        if self._owner(plan) or not (plan.resumed or user in self._users):
+            # Nothing was made.
+            return
+        await self._clean_up(plan)
+
     async def close(self) -> None:
         """Give up clean-ups, and close the connections to JupyterHub."""
+        await self._users.close()
         await self.cleanups.close()
         if self.pod_events is not None:
             await self.pod_events.close()
@@ -239,16 +279,9 @@ class HubLauncher(LoggingConfigurable):
 
     # -- one attempt
 
-    async def _make_user(self, user: str) -> AsyncGenerator[Record, None]:
-        path = f"users/{user}"
-        async with aclosing(self._api.attempts("POST", path, expect={201, 409})) as items:
-            async for item in items:
-                if isinstance(item, NoAnswerError):
-                    yield Record("jupyterhub", waiting(item))
-
     async def _attempt(
         self,
-        request: LaunchRequest[ResolvedSpec, BuildResult],
+        request: Request,
         user: str,
         server: str,
         token: str,
@@ -279,33 +312,67 @@ class HubLauncher(LoggingConfigurable):
         self, user: str, server: str, options: dict[str, str], label: str
     ) -> AsyncGenerator[dict[str, Any], None]:
         """Request a server, and yield what JupyterHub says of it."""
-        requested = request_server(self._api, self, user, server, options, label=label)
+        requested = self._request(user, server, options, label)
         for records in (requested, follow(self._api, self, user, server)):
             async with aclosing(records):
                 async for record in records:
                     yield record
+
+    async def _request(
+        self, user: str, server: str, options: dict[str, str], label: str
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Request a server, and make its user again if that was removed meanwhile.
+
+        A Hub removes users that have no server for a while, and a build may take longer.
+        """
+        was_made = bool(server)
+        while True:
+            requested = request_server(self._api, self, user, server, options, label=label)
+            try:
+                async with aclosing(requested):
+                    async for record in requested:
+                        yield record
+            except NoUserError as error:
+                if was_made:
+                    raise failure("hub-refused", str(error)) from error
+            else:
+                return
+            was_made = True
+            async with aclosing(self._users.make(user)) as problems:
+                async for problem in problems:
+                    yield waiting(problem)
 
     async def _remove(self, cleanup: Cleanup) -> None:
         if self.available is not None:
             await self.available()
         await remove(self._api, self, cleanup)
 
-    def _cleanup(self, request: LaunchRequest[ResolvedSpec, BuildResult]) -> Cleanup:
+    async def _clean_up(self, request: Request | Plan) -> None:
+        cleanup = self._cleanup(request)
+        await self._users.forget(cleanup.user)
+        try:
+            await self.cleanups.run(cleanup)
+        except NoAnswerError as error:
+            raise failure(
+                "hub-unreachable", f"{error}. JupyterHub is asked again until it is removed."
+            ) from error
+
+    def _cleanup(self, request: Request | Plan) -> Cleanup:
         user, server = self._names(request)
         return Cleanup(user, server, with_user=not self._owner(request))
 
-    def _names(self, request: LaunchRequest[ResolvedSpec, BuildResult]) -> tuple[str, str]:
+    def _names(self, request: Request | Plan) -> tuple[str, str]:
         """Return the names of the user and the server, quoted for a path."""
         slug = re.sub(r"[^a-z0-9]+", "-", request.name.lower()).strip("-")[:32] or "launch"
         name = f"{slug}-{request.key}"
         owner = self._owner(request)
         return (quote(owner, safe="@~"), server_name(name)) if owner else (name, "")
 
-    def _owner(self, request: LaunchRequest[ResolvedSpec, BuildResult]) -> str:
+    def _owner(self, request: Request | Plan) -> str:
         """Return the user whose named server is started; empty: a temporary user."""
         return self.username or (request.user if self.named else "")
 
-    def _server_url(self, request: LaunchRequest[ResolvedSpec, BuildResult], named: str) -> str:
+    def _server_url(self, request: Request, named: str) -> str:
         """Return the address of a server that is ready, from the one in JupyterHub's event."""
         try:
             url = without_credentials(urljoin(self._site(request), named))
@@ -319,6 +386,6 @@ class HubLauncher(LoggingConfigurable):
             )
         return url
 
-    def _site(self, request: LaunchRequest[ResolvedSpec, BuildResult]) -> str:
+    def _site(self, request: Request) -> str:
         """Return the public address of JupyterHub."""
         return self.url or request.options.get("binder_launch_host", "")

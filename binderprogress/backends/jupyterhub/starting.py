@@ -20,19 +20,23 @@ from .progress import (
     spawn_failure,
 )
 
-__all__ = ["follow", "request_server", "waiting"]
+__all__ = ["NoUserError", "follow", "request_server", "waiting"]
 
 _LONGEST_BACKOFF = 15.0
 
 # Hooks and spawners may refuse a server with any error (`SpawnException`). It is JupyterHub's own,
 # because others are tried again.
-_ANSWERS = {201, 202, 400, 429, *range(500, 600)}
+_ANSWERS = {201, 202, 400, 404, 429, *range(500, 600)}
 
 _DISPLAY_NAMES = (6,)
 """The first version of JupyterHub that shows another name than the one in addresses."""
 
 _MOST_NOT_STARTING = 5
 """Answers in a row that the server is not starting, until that is believed."""
+
+
+class NoUserError(Exception):
+    """JupyterHub has no such user."""
 
 
 def waiting(problem: NoAnswerError) -> dict[str, Any]:
@@ -72,6 +76,8 @@ async def request_server(
     ------
     SpawnFailedError
         If JupyterHub cannot start the server.
+    NoUserError
+        If there is no such user.
     LaunchFailedError
         With the reason ``hub-unreachable`` or ``hub-refused``; or ``quota``, if JupyterHub has no
         room for `queue_timeout` seconds.
@@ -103,6 +109,9 @@ async def request_server(
         pause = min(pause * 2, _LONGEST_BACKOFF)
         yield {"message": f"JupyterHub is busy. Retrying in {delay:g} s.", "throttled": True}
         await asyncio.sleep(delay)
+    if answer.status == 404:
+        message = error_message(answer.text)
+        raise NoUserError(f"A request to JupyterHub failed: JupyterHub answered 404: {message}")
     if answer.status >= 400 and "already running" not in answer.text:
         message = error_message(answer.text) or f"JupyterHub answered {answer.status}"
         if answer.status == 400 and " is pending " not in answer.text:

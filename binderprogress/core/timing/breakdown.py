@@ -11,7 +11,7 @@ import msgspec
 
 from ..events import Event
 from ..phases import Phase
-from .spans import Span, spans
+from .spans import DoneAhead, Span, spans
 
 __all__ = ["Kind", "Trace", "TracedSpan", "chrome", "kind_of", "trace"]
 
@@ -93,6 +93,8 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
         Without gaps, from 0 to `seconds`.
     totals : dict
         Seconds by kind, with all kinds.
+    ahead : list of DoneAhead
+        What was done at the same time. It is not part of `spans` and `totals`.
     """
 
     id: str = ""
@@ -103,6 +105,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     spans: list[TracedSpan]
     totals: dict[Kind, float]
+    ahead: list[DoneAhead] = []
 
     @property
     def cold(self) -> bool:
@@ -130,6 +133,7 @@ def trace(
     id: str = "",  # noqa: A002 - its name everywhere
     spec: str = "",
     took: Sequence[Span] | None = None,
+    ahead: Sequence[DoneAhead] = (),
 ) -> Trace:
     """Return where the time of a launch went.
 
@@ -145,6 +149,8 @@ def trace(
         Id and spec of the launch.
     took : sequence of Span, optional
         The spans of these events, if the caller already has them.
+    ahead : sequence of DoneAhead
+        What was done at the same time.
     """
     last = events[-1]
     cut = list(spans(events, began=began) if took is None else took)
@@ -161,6 +167,7 @@ def trace(
         reason=last.reason,
         spans=traced,
         totals=_totals(traced),
+        ahead=list(ahead),
     )
 
 
@@ -172,7 +179,7 @@ def _totals(traced: Iterable[TracedSpan]) -> dict[Kind, float]:
 
 
 # Rows in the viewer, as threads of one process.
-_PHASES, _STEPS = 1, 2
+_PHASES, _STEPS, _AHEAD = 1, 2, 3
 
 
 def chrome(trace: Trace) -> dict[str, Any]:
@@ -181,7 +188,10 @@ def chrome(trace: Trace) -> dict[str, Any]:
     Times are integers, in microseconds since the launch began.
     """
     events = [_metadata("process_name", f"Launch of {trace.spec}")]
-    for thread, name in ((_PHASES, "Phases"), (_STEPS, "Steps")):
+    rows = [(_PHASES, "Phases"), (_STEPS, "Steps")]
+    if trace.ahead:
+        rows.append((_AHEAD, "At the same time"))
+    for thread, name in rows:
         events.append(_metadata("thread_name", name, thread))
         events.append(
             {
@@ -200,6 +210,9 @@ def chrome(trace: Trace) -> dict[str, Any]:
         args = {"phase": span.phase, "kind": span.kind, "cached": span.cached}
         name = " · ".join(filter(None, [span.label or span.kind, span.command]))
         events.append(_slice(_STEPS, name, span.kind, span, span, args))
+    for done in trace.ahead:
+        args = {"saved": done.saved}
+        events.append(_slice(_AHEAD, done.label, done.what, done, done, args))
     return {
         "traceEvents": events,
         "displayTimeUnit": "ms",
@@ -217,7 +230,12 @@ def _metadata(key: str, name: str, thread: int = 0) -> dict[str, Any]:
 
 
 def _slice(
-    thread: int, name: str, category: str, first: Span, last: Span, args: dict[str, Any]
+    thread: int,
+    name: str,
+    category: str,
+    first: Span | DoneAhead,
+    last: Span | DoneAhead,
+    args: dict[str, Any],
 ) -> dict[str, Any]:
     start = round(first.start * 1e6)
     event = {"name": name, "cat": category, "pid": 1, "tid": thread, "ts": start, "args": args}

@@ -12,7 +12,7 @@ from binderprogress.core.log.reader import JUPYTERHUB_STEPS, MESSAGE_STEPS
 from binderprogress.core.log.steps import QUEUED, Step, numbered
 from binderprogress.core.phases import TERMINAL, Phase
 from binderprogress.core.timing.breakdown import Kind, Trace, chrome, kind_of, trace
-from binderprogress.core.timing.spans import Span
+from binderprogress.core.timing.spans import DoneAhead, Span
 
 BEGAN = 1000.0
 NUMBER = {"type": "integer", "minimum": 0}
@@ -237,6 +237,19 @@ def test_what_took_no_time_is_a_moment() -> None:
         (1, "built", 20_000_000),
         (2, "start", 20_000_000),
     ]
+
+
+def test_what_was_done_at_the_same_time_is_in_a_row_of_its_own() -> None:
+    done = DoneAhead("node", "Node added", start=1.0, end=5.5, saved=4.5)
+    plain = trace(KUBERNETES, began=BEGAN)
+    found = trace(KUBERNETES, began=BEGAN, ahead=[done])
+    assert found.ahead == [done]
+    assert (found.spans, found.totals) == (plain.spans, plain.totals)
+    more = [each for each in chrome(found)["traceEvents"] if each["tid"] == 3]
+    assert [each["name"] for each in more] == ["thread_name", "thread_sort_index", "Node added"]
+    assert (more[-1]["ts"], more[-1]["dur"]) == (1_000_000, 4_500_000)
+    assert more[-1]["args"] == {"saved": 4.5}
+    assert [each for each in chrome(plain)["traceEvents"] if each["tid"] == 3] == []
 
 
 def test_attempts_are_drawn_apart() -> None:
