@@ -406,11 +406,7 @@ class PairedBackend(Generic[S, R, B]):
         return any(each.prepares for each in self._preparers)
 
     async def prepare(
-        self,
-        plan: ServerPlan[R],
-        *,
-        building: asyncio.Event,
-        done: Callable[[Prepared], None],
+        self, plan: ServerPlan[R], *, building: asyncio.Event, done: Callable[[Prepared], None]
     ) -> None:
         """Prepare a server while its environment is built; see `Preparer.prepare`."""
         async with asyncio.TaskGroup() as group:

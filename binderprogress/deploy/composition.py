@@ -23,6 +23,7 @@ from ..backends.fetch.archives import Archives
 from ..backends.fetch.network import Network
 from ..backends.jupyterhub.launcher import HubLauncher
 from ..backends.kubernetes.builder import KubernetesBuilder
+from ..backends.kubernetes.placeholders import Placeholders
 from ..backends.kubernetes.prepuller import Prepuller
 from ..backends.kubernetes.registry import Registry
 from ..backends.kubernetes.server_pods import ServerPods
@@ -72,6 +73,7 @@ CONFIGURABLES: list[type[Configurable]] = [
     KubernetesBuilder,
     Registry,
     ServerPods,
+    Placeholders,
     Prepuller,
     Network,
     Archives,

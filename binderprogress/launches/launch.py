@@ -88,8 +88,7 @@ class Launch(LaunchStream):
         self.viewers = 0
         self.client = client_network(caller.ip)
         """The network that counts as one client in limits."""
-        self.span: TraceParent | None = None
-        """Its span, if launches are traced."""
+        self.span: TraceParent | None = None  # if launches are traced
         self.joined = False
         """Whether its build was started by another launch."""
         self.built: BuildResult | None = None

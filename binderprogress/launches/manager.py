@@ -143,7 +143,6 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
     ).tag(config=True)
 
     build_timeout = Float(3600.0, help="Timeout of a build, in seconds.").tag(config=True)
-
     launch_timeout = Float(900.0, help="Timeout of starting a server, in seconds.").tag(config=True)
 
     stuck_after = Float(

@@ -13,6 +13,7 @@ from binderprogress.backends.binderhub import upstreams
 from binderprogress.backends.connection_errors import LONGEST_RESPONSE
 from binderprogress.backends.fetch.git import GitResolver
 from binderprogress.backends.jupyterhub import cleanups, progress
+from binderprogress.backends.kubernetes import registry
 from binderprogress.channels.config import Storage
 from binderprogress.deploy import logs
 from binderprogress.deploy.composition import CONFIGURABLES
@@ -45,6 +46,7 @@ FIXED = {
     "connections that the system queues": server._BACKLOG,
     "queries of the history at the same time": web_config._MOST_QUERIES,
     "launches that ask for their servers at the same time after a restart": MOST_AT_ONCE,
+    "repositories of a registry whose tokens are kept": registry._MOST_KEPT,
     "servers that are still to be removed from JupyterHub": cleanups._MOST,
     "progress events of one server": progress._MOST_EVENTS,
     "size of a response of another server": LONGEST_RESPONSE,

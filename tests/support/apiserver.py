@@ -400,10 +400,12 @@ async def _authorize(
 
 def _selected(item: Object, request: web.Request) -> bool:
     if (selector := request.query.get("labelSelector")) is not None:
-        name, _, value = selector.partition("=")
-        if not name:
+        if not selector:
             return True
-        return bool(item["metadata"].get("labels", {}).get(name) == value)
+        name, is_set, values = selector.removesuffix(")").partition(" in (")
+        if not is_set:
+            name, _, values = selector.partition("=")
+        return bool(item["metadata"].get("labels", {}).get(name) in values.split(","))
     return request.query.get("fieldSelector") == "involvedObject.kind=Pod"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -11,7 +12,9 @@ from traitlets import Bool, Dict, Float, Integer, List, Type, Unicode, default
 
 from ...core.kubernetes.leftovers import Rules
 from ...core.kubernetes.names import build_name, image_name
+from ...core.kubernetes.placeholders import COMPONENT as PLACEHOLDER
 from ...core.log.reasons import failure
+from ...core.specs import Spec
 from ...core.timing.estimator import TYPICAL
 from ...errors import ConfigError, LaunchFailedError
 from ..base import (
@@ -20,7 +23,9 @@ from ..base import (
     BuildItems,
     BuildResult,
     Environment,
+    Prepared,
     ResolvedSpec,
+    ServerPlan,
     WaitForTurn,
 )
 from ..fetch.git import GitResolver
@@ -28,6 +33,7 @@ from .api import CUT, KubeApi, KubeError
 from .build_pod import BuildPod
 from .cleaner import PodCleaner
 from .manifest import COMPONENT, IMAGE_BUILDERS, PodSettings, manifest, preferred_node
+from .placeholders import Placeholders
 from .pod_builder import PodBuild, PodBuilder
 from .pod_repo2docker import PodRepo2docker
 from .registry import Registry
@@ -35,7 +41,7 @@ from .watcher import PodWatcher
 
 __all__ = ["KubernetesBuilder"]
 
-_SELECTOR = f"component={COMPONENT}"
+_SELECTOR = f"component in ({COMPONENT},{PLACEHOLDER})"
 
 _FINISHED = 300.0
 """Seconds after which a pod that has ended is removed, if nobody has read its log."""
@@ -163,6 +169,7 @@ class KubernetesBuilder(GitResolver):
             patience=self.patience,
         )
         self._watcher = PodWatcher(self._api, _SELECTOR, log=self.log)
+        self._placeholders = Placeholders(api=self._api, watcher=self._watcher, parent=self)
         self._installation = ""
         self.cleaner = PodCleaner(self._api, self._watcher, log=self.log)
         """Removes pods that nobody needs any more."""
@@ -199,6 +206,13 @@ class KubernetesBuilder(GitResolver):
         """Return the name of a commit's image."""
         spec = resolved.version or resolved.spec
         return image_name(spec, resolved.commit, prefix=self.image_prefix)
+
+    async def resolve(self, spec: Spec) -> ResolvedSpec:
+        """Look up the commit of a ref, and get ready to ask the registry; see `base.Builder`."""
+        if not spec.is_local:
+            # Only the tag depends on the commit. That of a record may have another name.
+            self.registry.warm(image_name(spec, "latest", prefix=self.image_prefix))
+        return await super().resolve(spec)
 
     async def build(self, resolved: ResolvedSpec) -> BuildItems:
         """Build the image in a pod, or find an existing one; see `base.Builder.build`."""
@@ -251,6 +265,29 @@ class KubernetesBuilder(GitResolver):
         pod = await self._api.pod(name)
         if pod is not None:
             await self._api.delete(name, uid=pod["metadata"]["uid"])
+
+    @property
+    def prepares(self) -> bool:
+        """Whether room is kept for servers; see `base.Preparer`."""
+        return self._placeholders.enabled
+
+    async def prepare(
+        self,
+        plan: ServerPlan[ResolvedSpec],
+        *,
+        building: asyncio.Event,
+        done: Callable[[Prepared], None],
+    ) -> None:
+        """Keep room for a server while its image is built; see `base.Preparer`."""
+        await building.wait()
+        await self._placeholders.hold(
+            plan.key, build=_name(plan.resolved), installation=self._installation, done=done
+        )
+
+    async def discard(self, plan: ServerPlan[ResolvedSpec]) -> None:
+        """Remove what a server that was killed has left; see `base.Preparer`."""
+        if plan.resumed:
+            await self._placeholders.remove(plan.key)
 
     def belong_to(self, installation: str) -> None:
         """Mark the pods that are created from now on; see `base.Cleaner`."""

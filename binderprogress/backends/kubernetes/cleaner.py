@@ -1,4 +1,4 @@
-"""Removes build pods that nobody needs any more."""
+"""Removes build pods and placeholders that nobody needs any more."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class PodCleaner:
                 and not self._watcher.is_watched(pod["metadata"]["name"])
             ]
             if len(left) > _MOST:
-                self._log.warning("There are %d build pods to be removed.", len(left))
+                self._log.warning("There are %d pods to be removed.", len(left))
             slots = asyncio.Semaphore(_AT_ONCE)
             await asyncio.gather(*(self._remove(pod, why, slots) for pod, why in left[:_MOST]))
         except (KubeError, *CUT) as error:
@@ -79,4 +79,4 @@ class PodCleaner:
         async with slots:
             if await self._api.delete(metadata["name"], uid=metadata["uid"]):
                 self.removed[why] += 1
-                self._log.info("Removed the build pod %s: it is %s.", metadata["name"], why)
+                self._log.info("Removed the pod %s: it is %s.", metadata["name"], why)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
 from datetime import datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from urllib.request import parse_http_list, parse_keqv_list
 
@@ -33,11 +35,25 @@ _HUB = "registry-1.docker.io"
 # The key of Docker Hub in the files of docker.
 _HUB_KEY = "https://index.docker.io/v1/"
 _LARGEST_ANSWER = 4 * 2**20
+# Seconds before its end at which a token is not used any more.
+_TOKEN_MARGIN = 10.0
+# Seconds for which a registry that asks for no token is not asked in advance again.
+_OPEN = 60.0
+# Repositories whose authorization is kept.
+_MOST_KEPT = 1000
 
 
 class _Token(msgspec.Struct, frozen=True):
     token: str = ""
     access_token: str = ""
+    expires_in: float = 60.0
+
+
+class _Authorization(msgspec.Struct, frozen=True):
+    """The header that lets us read a repository, and until when, in monotonic seconds."""
+
+    header: str
+    until: float
 
 
 class _Blob(msgspec.Struct, frozen=True):
@@ -80,12 +96,44 @@ class Registry(LoggingConfigurable):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._session: aiohttp.ClientSession | None = None
+        # By the address of the registry and the name of the repository.
+        self._kept: dict[tuple[URL, str], _Authorization] = {}
+        self._warming: dict[tuple[URL, str], asyncio.Task[None]] = {}
 
     async def close(self) -> None:
         """Close all connections."""
+        warming = list(self._warming.values())
+        for task in warming:
+            task.cancel()
+        await asyncio.gather(*warming, return_exceptions=True)
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()
+
+    def warm(self, image: str) -> None:
+        """Begin to connect and to get a token, for requests about an image that will follow.
+
+        They wait for it. If it fails, they do the same themselves.
+
+        Parameters
+        ----------
+        image : str
+            The name of the image with its host. Its tag does not matter.
+        """
+        host, name, tag = _split(image)
+        key = URL(self.url or f"https://{host}"), name
+        kept = self._kept.get(key)
+        if key in self._warming or (kept is not None and monotonic() < kept.until):
+            return
+        task = asyncio.create_task(self._warm(*key, tag), name=f"warm {key[0].host}")
+        self._warming[key] = task
+        task.add_done_callback(lambda _: self._warming.pop(key))
+
+    async def _warm(self, base: URL, name: str, tag: str) -> None:
+        try:
+            await self._send(base, name, f"manifests/{tag}", method="HEAD")
+        except (aiohttp.ClientError, TimeoutError, ValueError, StreamError, ConfigError) as error:
+            self.log.debug("The registry %s is not ready: %s", base.host, error or "no answer")
 
     async def has(self, image: str) -> bool:
         """Return whether it has an image.
@@ -182,29 +230,47 @@ class Registry(LoggingConfigurable):
         self, base: URL, name: str, path: str, *, method: str = "GET"
     ) -> tuple[int, str]:
         """Ask for something of a repository, and return the status and the body."""
+        if (warming := self._warming.get((base, name))) is not None:
+            await asyncio.wait([warming])
+        return await self._send(base, name, path, method=method)
+
+    async def _send(self, base: URL, name: str, path: str, *, method: str) -> tuple[int, str]:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self.timeout), trust_env=True
             )
-        session = self._session
+        session, key = self._session, (base, name)
         user, password = self._credentials(base)
         auth = aiohttp.encode_basic_auth(user, password) if user else ""
         url = base / "v2" / name / path
         headers = {"Accept": _ACCEPT}
+        if kept := self._authorization(key):
+            headers["Authorization"] = kept
         async with session.request(method, url, headers=headers, allow_redirects=True) as answer:
             challenge = answer.headers.get("WWW-Authenticate", "")
             if answer.status != 401:
+                if key not in self._kept:
+                    # It needs none, so there is nothing to get ready for a while.
+                    self._keep(key, _Authorization("", monotonic() + _OPEN))
                 return answer.status, await _read(answer, method)
-        scheme, _, fields = challenge.partition(" ")
-        if scheme.lower() == "bearer":
-            token = await _token(session, parse_keqv_list(parse_http_list(fields)), name, auth)
-            headers["Authorization"] = f"Bearer {token}"
-        elif auth:
-            headers["Authorization"] = auth
-        else:
+        authorization = await _authorize(session, name, challenge, auth=auth)
+        if authorization is None:
             return 401, ""
+        self._keep(key, authorization)
+        headers["Authorization"] = authorization.header
         async with session.request(method, url, headers=headers, allow_redirects=True) as answer:
             return answer.status, await _read(answer, method)
+
+    def _keep(self, key: tuple[URL, str], authorization: _Authorization) -> None:
+        if len(self._kept) >= _MOST_KEPT:
+            # Attack: launches of more and more repositories.
+            self._kept.clear()
+        self._kept[key] = authorization
+
+    def _authorization(self, key: tuple[URL, str]) -> str:
+        """Return the header for a repository, if one is known and valid; else empty."""
+        kept = self._kept.get(key)
+        return kept.header if kept is not None and monotonic() < kept.until else ""
 
     def _credentials(self, base: URL) -> tuple[str, str]:
         if self.username or not self.docker_config:
@@ -229,12 +295,26 @@ async def _read(answer: aiohttp.ClientResponse, method: str) -> str:
     return await read_text(answer, _LARGEST_ANSWER)
 
 
+async def _authorize(
+    session: aiohttp.ClientSession, name: str, challenge: str, *, auth: str
+) -> _Authorization | None:
+    """Return what a registry's challenge asks for; None if we have no credentials."""
+    scheme, _, fields = challenge.partition(" ")
+    if scheme.lower() == "bearer":
+        asked = monotonic()
+        given = await _token(session, parse_keqv_list(parse_http_list(fields)), name, auth)
+        until = asked + given.expires_in - _TOKEN_MARGIN
+        return _Authorization(f"Bearer {given.token or given.access_token}", until)
+    # Not kept: the file with the credentials may change.
+    return _Authorization(auth, 0.0) if auth else None
+
+
 async def _token(
     session: aiohttp.ClientSession,
     challenge: dict[str, str],
     name: str,
     auth: str,
-) -> str:
+) -> _Token:
     """Get a token that may read a repository, as the registry's challenge says."""
     query = {"scope": f"repository:{name}:pull"}
     if service := challenge.get("service"):
@@ -242,8 +322,7 @@ async def _token(
     realm = URL(challenge.get("realm", "")).update_query(query)
     headers = {"Authorization": auth} if auth else {}
     async with session.get(realm, headers=headers, raise_for_status=True) as answer:
-        found = msgspec.json.decode(await read_text(answer, _LARGEST_ANSWER), type=_Token)
-    return found.token or found.access_token
+        return msgspec.json.decode(await read_text(answer, _LARGEST_ANSWER), type=_Token)
 
 
 def _split(image: str) -> tuple[str, str, str]:

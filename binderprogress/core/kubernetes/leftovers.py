@@ -1,4 +1,4 @@
-"""Which build pods nobody needs any more."""
+"""Which build pods and placeholders nobody needs any more."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 
 import msgspec
+
+from .placeholders import BUILD
 
 __all__ = ["LEFTOVERS", "Leftover", "Rules", "leftover"]
 
@@ -37,7 +39,9 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 def leftover(
     pod: Mapping[str, Any], rules: Rules, *, wanted: Collection[str] | None, now: float
 ) -> Leftover | None:
-    """Return why a build pod is to be removed; None: it is not.
+    """Return why a build pod or a placeholder is to be removed; None: it is not.
+
+    A placeholder is wanted as long as the build is that its server waits for.
 
     Parameters
     ----------
@@ -50,7 +54,9 @@ def leftover(
         Seconds since 1970.
     """
     metadata = pod["metadata"]
-    if metadata["name"] in (wanted or ()) or metadata.get("deletionTimestamp"):
+    annotations = metadata.get("annotations") or {}
+    needed_for = annotations.get(BUILD) or metadata["name"]
+    if needed_for in (wanted or ()) or metadata.get("deletionTimestamp"):
         return None
     age = now - _seconds(metadata.get("creationTimestamp"), now)
     status = pod.get("status") or {}
@@ -60,7 +66,6 @@ def leftover(
     if rules.aged_after and age > rules.aged_after:
         # A BinderHub removes its own then, too, so this one is gone.
         return "aged"
-    annotations = metadata.get("annotations") or {}
     is_ours = annotations.get("binderprogress/installation") == rules.installation
     return "orphaned" if is_ours and wanted is not None else None
 

@@ -69,7 +69,7 @@ async def test_what_is_left_is_removed_and_nothing_else(
         left = {"just-finished", "of-another-installation", "of-a-binderhub"}
         assert there.server.pods.keys() == left | {build_name(OTHER.spec, COMMIT)}
         assert builder.cleaner.removed == {"finished": 1, "aged": 1, "orphaned": 1}
-    assert "Removed the build pod aged: it is aged." in caplog.text
+    assert "Removed the pod aged: it is aged." in caplog.text
 
 
 @asynchronous(20)
@@ -109,7 +109,7 @@ async def test_only_so_many_are_removed_at_once(
         builder = there.builder()
         await clean_up(builder)
         assert len(there.server.pods) == 2
-        assert "There are 5 build pods to be removed." in caplog.text
+        assert "There are 5 pods to be removed." in caplog.text
 
 
 @asynchronous(20)

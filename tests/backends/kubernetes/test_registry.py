@@ -37,10 +37,24 @@ USER = aiohttp.encode_basic_auth("ada", "secret")
 
 
 @asynccontextmanager
-async def registry(scheme: str) -> AsyncIterator[str]:
-    """Run one that has the image ``x/there:1``. Yield its host."""
+async def registry(
+    scheme: str, *, asked: list[str] | None = None, seconds: float = 60.0
+) -> AsyncIterator[str]:
+    """Run one that has the image ``x/there:1``. Yield its host.
+
+    Parameters
+    ----------
+    scheme : str
+        "open", "basic" or "bearer".
+    asked : list of str, optional
+        Gets what it was asked for.
+    seconds : float
+        For which tokens are said to be valid.
+    """
+    paths = [] if asked is None else asked
 
     async def manifest(request: web.Request) -> web.Response:
+        paths.append(request.path.rpartition("/")[2])
         given = request.headers.get("Authorization")
         wanted = {"open": None, "basic": USER, "bearer": "Bearer t"}[scheme]
         if given != wanted:
@@ -54,7 +68,8 @@ async def registry(scheme: str) -> AsyncIterator[str]:
         assert request.query["service"] == "a, b"
         assert request.query["scope"].endswith(":pull")
         assert request.headers["Authorization"] == USER
-        return web.json_response({"token": "t"})
+        paths.append("token")
+        return web.json_response({"token": "t", "expires_in": seconds})
 
     app = web.Application()
     app.router.add_get("/v2/{path:.*}", manifest)
@@ -85,6 +100,39 @@ async def test_images(tmp_path: Path, scheme: str) -> None:
         sizes = [await asked.size(f"{host}/x/there:{tag}") for tag in tags]
         assert sizes == [125, 125, 0, 0]
         await asked.close()
+
+
+@pytest.mark.parametrize(("seconds", "tokens"), [(60.0, 1), (5.0, 2)])
+@asynchronous(10)
+async def test_a_token_that_is_got_ahead_is_used(
+    tmp_path: Path, seconds: float, tokens: int
+) -> None:
+    config = tmp_path / "config.json"
+    paths: list[str] = []
+    async with registry("bearer", asked=paths, seconds=seconds) as host:
+        auth = USER.removeprefix("Basic ")
+        config.write_text(json.dumps({"auths": {host: {"auth": auth}}}))
+        asked = Registry(url=f"http://{host}", docker_config=str(config))
+        asked.warm(f"{host}/x/there:latest")
+        asked.warm(f"{host}/x/there:latest")
+        # It waits for that.
+        assert await asked.has(f"{host}/x/there:1")
+        assert paths.count("token") == tokens
+        assert paths[:3] == ["latest", "token", "latest"]
+        if tokens == 1:
+            assert paths[3:] == ["1"]
+        await asked.close()
+
+
+@asynchronous(10)
+async def test_a_registry_that_cannot_be_got_ready_is_asked_nevertheless(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked = Registry(url="http://127.0.0.1:9")
+    asked.warm("127.0.0.1:9/x/there:latest")
+    assert not await asked.has("127.0.0.1:9/x/there:1")
+    assert caplog.text.count("does not answer") == 1
+    await asked.close()
 
 
 @asynchronous(10)
