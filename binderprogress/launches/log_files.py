@@ -20,7 +20,7 @@ from ..core.periods import period_text
 from ..errors import NotFoundError
 from .build_log import NOTE, BuildLog, note_of, read_log
 from .log_lines import LogLines, SharedIndex, TextFile
-from .log_times import times_path
+from .log_times import TIMES
 
 __all__ = ["EarlierBuild", "LogFiles"]
 
@@ -170,8 +170,10 @@ class LogFiles(msgspec.Struct, frozen=True, kw_only=True):
                 break
             if path.stem not in in_use:
                 path.unlink(missing_ok=True)
-                times_path(path).unlink(missing_ok=True)
                 total -= size
+        for times in self.folder.glob(f"*{TIMES}"):
+            if not times.with_suffix(_SUFFIX).exists():
+                times.unlink(missing_ok=True)
         for note in self.folder.glob(f"*{NOTE}"):
             if not self._path(note.read_text()).exists():
                 note.unlink(missing_ok=True)

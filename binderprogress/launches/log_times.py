@@ -11,7 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-__all__ = ["LineTimes", "Mark", "encoded_mark", "read_marks", "times_path"]
+__all__ = ["TIMES", "LineTimes", "Mark", "encoded_mark", "read_marks", "times_path"]
+
+TIMES = ".times"
+"""The end of the names of these files."""
 
 _MARK = struct.Struct("<Qd")
 
@@ -39,7 +42,7 @@ class LineTimes(msgspec.Struct, frozen=True):
 
 def times_path(log: Path) -> Path:
     """Return the file with the times of a log."""
-    return log.with_suffix(".times")
+    return log.with_suffix(TIMES)
 
 
 def encoded_mark(position: int, seconds: float) -> bytes:

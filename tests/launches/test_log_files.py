@@ -122,7 +122,7 @@ async def test_a_log_that_is_deleted_cannot_be_read(logs: LogFiles) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keep", "text"), [(7 * 86400.0, "7 days"), (86400.0, "1 day"), (5400.0, "1.5 hours")]
+    ("keep", "text"), [(7 * 86400.0, "7 days"), (86400.0, "1 day"), (5400.0, "90 minutes")]
 )
 @asynchronous(10)
 async def test_a_log_that_is_not_there_is_explained(tmp_path: Path, keep: float, text: str) -> None:
