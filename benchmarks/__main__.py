@@ -34,6 +34,7 @@ from . import (
     startup,
     store,
     whatif,
+    whatif_real,
 )
 from .servers import MISSING, SERVERS
 
@@ -160,6 +161,15 @@ BENCHMARKS = {
         whatif.compare,
         whatif.table,
         {"launches": _number(100_000, "in the week"), "seed": _number(1)},
+    ),
+    "whatif-real": Benchmark(
+        whatif_real.compare,
+        whatif_real.table,
+        {
+            "students": _number(20),
+            "seconds": _number(30.0, "in which all of them launch"),
+            "within": _number(1.0, "seconds of the goal"),
+        },
     ),
     "proxy": Benchmark(
         proxy.compare,

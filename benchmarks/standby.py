@@ -30,7 +30,7 @@ _PATIENCE = 300.0
 """Seconds to wait for anything."""
 
 
-class _Bench:
+class Bench:
     """A server, and its repositories: one of which servers stand ready, and one of which not.
 
     Parameters
@@ -143,11 +143,11 @@ def compare(
 ) -> dict[str, Any]:
     """Measure launches, taking turns; seconds."""
     with tempfile.TemporaryDirectory(prefix="binderprogress-standby-") as folder:
-        bench = _Bench(Path(folder), standing=standing, packages=packages or [])
+        bench = Bench(Path(folder), standing=standing, packages=packages or [])
         return asyncio.run(_compare(bench, launches=launches, standing=standing, at_once=at_once))
 
 
-async def _compare(bench: _Bench, *, launches: int, standing: int, at_once: int) -> dict[str, Any]:
+async def _compare(bench: Bench, *, launches: int, standing: int, at_once: int) -> dict[str, Any]:
     took: dict[str, list[float]] = {"with": [], "without": []}
     async with bench.running():
         await bench.full()
