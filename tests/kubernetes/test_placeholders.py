@@ -117,6 +117,8 @@ async def launched(
         backend = PairedBackend(builder, PodHub(there.namespace))
         manager = LaunchManager(channels=MemoryChannelStore(), backend=backend)
         await manager.open()
+        # What is needed once only is not part of what is compared.
+        await builder.check()
         with running(
             asyncio.create_task(autoscale(there.namespace, there.kubelet)),
             asyncio.create_task(play_build(there)),
