@@ -60,7 +60,7 @@ class _Resolved(Repo2dockerBuilder):
     async def resolve(self, spec: Spec) -> ResolvedSpec:
         return ResolvedSpec(spec, "0" * 40)
 
-    def arguments(self, target: ResolvedSpec) -> list[str]:
+    def arguments(self, resolved: ResolvedSpec, image: str) -> list[str]:
         return _argv(self.lines)
 
 
