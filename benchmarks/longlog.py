@@ -13,6 +13,7 @@ from typing import Any
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from tests.conftest import CHROMIUM_ARGUMENTS
+from tests.support.widget import log_region
 from tests.support.wire import KEY, Wire, wire
 
 from .log import chromium, messages, metrics
@@ -47,7 +48,7 @@ def measure(page: Page, launch: Wire, lines: int) -> dict[str, float]:
     """Return the times in seconds, and the heap in MiB."""
     page.goto(f"{launch.url}#launch={KEY}")
     page.locator("summary").wait_for(timeout=_WITHIN)
-    box = page.get_by_role("region", name="Log", exact=True)
+    box = log_region(page)
 
     def took(action: Callable[[], object], shown: Locator) -> float:
         began = time.monotonic()
