@@ -69,7 +69,8 @@ def measure(page: Page, launch: Wire, lines: int) -> dict[str, float]:
     # Its parts have different colours. Nobody searches the same twice.
     began = time.monotonic()
     search.fill(f"collecting a-package-{lines - 2} from")
-    expect(page.locator(".log-match")).to_have_text("1 / 1", timeout=_WITHIN)
+    marked = box.locator(".log-row:has(mark.current)", has_text=f"a-package-{lines - 2} ")
+    expect(marked).to_be_in_viewport(timeout=_WITHIN)
     coloured = time.monotonic() - began
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable")

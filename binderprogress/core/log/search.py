@@ -19,6 +19,9 @@ _MAX_READ = 40_000
 _MAX_SHOWN = 10_000
 """How much of a line is read, and how much of that is shown, in characters."""
 
+_MANY = 50
+"""Places in a text where colours may be within what is looked for."""
+
 _COLOURS = re.compile(rb"\x1b\[[\d;:]*+m")
 
 _OTHER_ESCAPES = re.compile(rb"\x1b(?!\[[\d;:]*+m)")
@@ -95,6 +98,9 @@ class LogSearch:
         if kind is TextKind.OTHER:
             lines, kind = _without_controls(lines), TextKind.PLAIN
         text = lines.lower()
+        if kind is TextKind.COLOURED and self._split and len(self._split.findall(text)) > _MANY:
+            # Most lines would be looked at.
+            text, kind = _COLOURS.sub(b"", text), TextKind.PLAIN
         hits: list[tuple[int, int]] = []
         number, counted = 0, 0
         for start, end in self._candidates(text, kind):

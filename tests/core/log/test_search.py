@@ -35,6 +35,7 @@ from binderprogress.core.log.search import MAX_MATCHES, LogSearch, TextKind, kin
         # A match in several colours, and the digits of a colour, which are not shown.
         ("31", b"\x1b[31m3\x1b[0m\x1b[1m1\x1b[0m\n\x1b[31mx\n31\n", [(0, 1), (2, 1)]),
         ("ab", b"a\x1b[1m\nb\x1b[0mab\x1b[0mA\x1b[0mb\n", [(1, 2)]),
+        ("ab", b"a\x1b[1mb\n" * 99 + b"a\nab\n", [*((n, 1) for n in range(99)), (100, 1)]),
         ("m]^-", b"M\x1b[1;38:5m]\x1b[m^-\n", [(0, 1)]),
     ],
 )
