@@ -25,6 +25,7 @@ from binderprogress.web.metrics import (
     CleanupCollector,
     LaunchCollector,
     ReplicaCollector,
+    StandbyCollector,
     UpstreamCollector,
     registry,
 )
@@ -101,6 +102,7 @@ def metrics() -> CollectorRegistry:
         BuildPodCollector({}),
         CleanupCollector(lambda: 0),
         PrepullCollector(lambda: PrepullReport(budget=0, max_pulls=1)),
+        StandbyCollector(launches.standby),
     )
 
 

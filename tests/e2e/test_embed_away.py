@@ -137,7 +137,7 @@ def test_the_network_is_away_for_more_than_a_minute(
         }
         for text in notices:
             kept = re.search(r"kept until (\d\d:\d\d)", text)
-            assert kept is not None
+            assert kept is not None, notices
             assert kept[1] in likely
         # Until it was known, nothing was said of the step that nobody had seen.
         assert {text["step"] for text in said(page, gone, known)} == {"Step 1 of 9 · FROM ubuntu"}

@@ -58,7 +58,8 @@ class Wire:
         self.loop = asyncio.new_event_loop()
         self.url = ""
         self._channel = Channels(MemoryChannelStore()).make()
-        self._began = time.time()
+        # Rounded as the times of events, which are not earlier.
+        self._began = round(time.time(), 3)
         self._finish = asyncio.Event()
         self._step: dict[str, Any] = {"step": "Step 7 of 51"}
         self._time = 0.0

@@ -88,4 +88,4 @@ async def test_attack_generated_requests(
     assert code == 0, output
     tested = re.search(r"Tested: (\d+)", output)
     assert tested is not None, output
-    assert int(tested[1]) == 26
+    assert int(tested[1]) == 29
