@@ -97,8 +97,7 @@ function lostText({ heard, id, keep, lost, source }: LaunchSession, words: Words
   if (!id) return source ? text : `${text} ${words.say("lost.build")}`;
   const keptUntil = heard + 1000 * keep;
   if (!(keptUntil > Date.now())) return text;
-  const time = new Intl.DateTimeFormat(words.lang, { timeStyle: "short" }).format(keptUntil);
-  return `${text} ${words.say("lost.kept", { time })}`;
+  return `${text} ${words.say("lost.kept", { time: words.clock(keptUntil) })}`;
 }
 
 /** A phase and its step, unless the step says both: `Checking for a cached environment`. */

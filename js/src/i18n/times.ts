@@ -111,8 +111,7 @@ export function readyBy(words: Words, seconds: number | null | undefined, time: 
   if (seconds == null || isLate || seconds < SHORTEST || seconds > LONGEST) return "";
   const step = 60 * (STEPS.find((minutes) => seconds <= 600 * minutes) ?? STEPS.at(-1)!);
   const at = 1000 * step * Math.ceil((time + seconds) / step);
-  const clock = new Intl.DateTimeFormat(words.lang, { timeStyle: "short" }).format(at);
-  return words.say("left.by", { time: clock });
+  return words.say("left.by", { time: words.clock(at) });
 }
 
 function unit(lang: string, name: Unit, digits: Intl.NumberFormatOptions = {}): Intl.NumberFormat {

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { addEnglish, Words } from "./words";
 
 const french = new Words("fr-CH", { launch: "Lancer", "launch.of": "Lancer {spec}" });
@@ -65,4 +65,16 @@ test.each([
   ["", "Cancel"],
 ])("names a control of %s", (spec, name) => {
   expect(new Words().named("Cancel", spec)).toBe(name);
+});
+
+test.each([
+  ["en", ["de", "en-GB"], "14:32"],
+  ["en", ["de", "en-US"], "2:32 PM"],
+  ["de", ["en-US"], "14:32"],
+])("the time of day in %s for a reader of %s", (lang, languages, time) => {
+  vi.stubGlobal("navigator", { languages });
+  const shown = new Words(lang).clock(new Date(2026, 5, 1, 14, 32).getTime());
+  // Some versions of ICU write a narrow space.
+  expect(shown.replace(/\s/g, " ")).toBe(time);
+  vi.unstubAllGlobals();
 });

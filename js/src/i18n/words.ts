@@ -98,4 +98,10 @@ export class Words {
   number(value: number): string {
     return new Intl.NumberFormat(this.lang).format(value);
   }
+
+  /** A time of day: `14:32`, or `2:32 PM` where that is usual. British readers of English have 24 hours. */
+  clock(time: number): string {
+    const own = globalThis.navigator?.languages.find((each) => each.split("-")[0] === this.lang.split("-")[0]);
+    return new Intl.DateTimeFormat(own ?? this.lang, { timeStyle: "short" }).format(time);
+  }
 }
