@@ -186,6 +186,7 @@ async def test_a_build_that_nobody_waits_for_leaves_the_queue(
         build = await first.build()
         abandoned = await start(manager, second, "ada")
         abandoned.join()
+        await queued(abandoned, 1)
         kept = await start(manager, third, "ada")
         kept.join()
         await queued(kept, 2)
