@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import ipaddress
 import logging
 import socket
@@ -294,9 +293,6 @@ class Server(LoggingConfigurable):
                 await self._start_hub()
             # A JupyterHub of our own starts meanwhile.
             await self.open_history()
-            # Modules and their classes are never garbage. Collections take a fifth of the time in
-            # which many launches are taken up and their viewers come back, if they look at these.
-            gc.freeze()
             await self.launches.open()
             sockets = sockets or self._bind()
         except BaseException:
