@@ -82,6 +82,7 @@ const pages: Build = {
       thebe: "src/adapters/thebe.ts",
       stats: "src/pages/stats.ts",
       whatif: "src/pages/whatif.css",
+      forms: "src/pages/forms.css",
       base: "src/pages/base.css",
     },
     formats: ["es"],
