@@ -320,8 +320,8 @@ SHOWY = (
     + EVIL.replace("\033", "\\033").replace("\007", "\\007")
     + "'\nprintf '10 percent\\r'\nuntil [ -e {go} ]; do sleep 0.1; done\necho done with it\n"
 )
-# What is shown of it: the time left, and the line that ends in \r.
-REMAINING = r"\d+ s · .*\d.* left"
+# What is shown of it: the time left, if there is any on this machine, and the line that ends in \r.
+REMAINING = r"\d+ s · .*(left|longer than usual)"
 UPDATED = r"10 percent +\d+ s"
 
 
