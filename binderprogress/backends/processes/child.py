@@ -77,6 +77,16 @@ class Process:
         if shutil.which(self._program, path=env.get("PATH", os.defpath)) is None:
             # The supervisor could not raise it.
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._program)
+        starting = asyncio.ensure_future(self._start())
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # asyncio would kill only the supervisor, and then wait for what is left of the program.
+            await asyncio.shield(asyncio.ensure_future(self._abandon(starting)))
+            raise
+        return self
+
+    async def _start(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
             *self._argv,
             # Open as long as this process runs. Programs themselves have no input.
@@ -87,7 +97,11 @@ class Process:
             cwd=self._cwd,
             start_new_session=True,
         )
-        return self
+
+    async def _abandon(self, starting: asyncio.Future[None]) -> None:
+        with suppress(OSError):
+            await starting
+        await self._stop()
 
     async def __aexit__(
         self,
@@ -128,6 +142,8 @@ class Process:
                 await asyncio.wait_for(process.wait(), self._stop_timeout + _MARGIN)
         except TimeoutError:
             self._kill_group()
+            # asyncio waits for the end of the output, too, which daemons keep open.
+            process._transport.close()  # type: ignore[attr-defined]
             await process.wait()
         except asyncio.CancelledError:
             # The event loop is closing.

@@ -298,6 +298,29 @@ async def test_cancel_in_the_middle_leaves_nothing() -> None:
     assert gone(family)
 
 
+@asynchronous(20)
+async def test_cancel_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
+    """The program runs already, but a busy event loop does not know it yet."""
+
+    async def started() -> None:
+        async with Process(["sh", "-c", "sleep 600 & echo $! > pid; wait"], cwd=str(tmp_path)):
+            pytest.fail("It was cancelled before.")
+
+    before = psutil.Process().children()
+    starting = asyncio.create_task(started())
+    while psutil.Process().children() == before:  # noqa: ASYNC110 - it has its child in one step
+        await asyncio.sleep(0)
+    pid = tmp_path / "pid"
+    while not (pid.exists() and pid.read_text()):
+        time.sleep(0.01)  # noqa: ASYNC251 - the loop is busy
+    sleeping = psutil.Process(int(pid.read_text()))
+    starting.cancel()
+    async with asyncio.timeout(10):
+        await asyncio.wait([starting])
+    assert starting.cancelled()
+    assert gone([sleeping])
+
+
 def test_a_loop_that_ends_leaves_nothing(tmp_path: Path) -> None:
     """Cancelled twice, the second time by the end of the event loop: SIGKILL follows at once."""
     pids: list[int] = []
