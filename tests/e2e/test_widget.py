@@ -298,8 +298,6 @@ def test_without_its_lazy_parts_it_still_says_why(context: BrowserContext, play:
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
-# On a busy machine, the page sometimes grows above the line after it was scrolled to.
-@pytest.mark.long
 def test_a_line_has_an_address(context: BrowserContext, page: Page, play: Stage) -> None:
     """On a page elsewhere it is one of the launch's own page, which opens the log there."""
     embed(page, play, "autostart")
@@ -318,7 +316,64 @@ def test_a_line_has_an_address(context: BrowserContext, page: Page, play: Stage)
     expect(own).to_have_url(re.compile(r"line=88$"))
     own.reload()
     expect(marked).to_have_text("88")
+    expect(marked).to_be_in_viewport()
     own.close()
+
+
+GROW = """
+(panel) => { panel.style.paddingBottom = `${panel.getBoundingClientRect().height + 300}px`; }
+"""
+"""Have the page grow above the log, as when parts of it arrive late."""
+
+FRAMES = """
+() => new Promise((done) => {
+  const next = (frames) => (frames ? requestAnimationFrame(() => next(frames - 1)) : done());
+  next(5);
+})
+"""
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_line_of_a_link_stays_in_view_until_the_reader_does_something(
+    page: Page, play: Stage, width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 700})
+    open_launch(page, play)
+    play.log(*(f"line {number} {'x' * (number % 40)}\n" for number in range(1, 201)))
+    address = page.url
+    page.goto("about:blank")
+    # As on a slow computer.
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Emulation.setCPUThrottlingRate", {"rate": 4})
+    page.goto(f"{address}&line=90-95")
+    marked = page.locator("#log-view [aria-current]")
+    first, last = marked.first, marked.last
+    expect(first).to_have_text("90")
+    expect(last).to_be_in_viewport()
+    devtools.send("Emulation.setCPUThrottlingRate", {"rate": 1})
+    panel = page.locator("[part=panel]")
+    for _ in range(2):
+        panel.evaluate(GROW)
+        expect(first).to_be_in_viewport(ratio=0.9)
+    # The box is less high, as when a phone is turned.
+    page.set_viewport_size({"width": width, "height": 400})
+    expect(first).to_be_in_viewport(ratio=0.9)
+    page.set_viewport_size({"width": width, "height": 700})
+    expect(first).to_be_in_viewport(ratio=0.9)
+    page.mouse.move(width / 2, 10)
+    page.mouse.wheel(0, -5000)
+    expect(first).not_to_be_in_viewport()
+    panel.evaluate(GROW)
+    page.evaluate(FRAMES)
+    assert page.evaluate("scrollY") == 0
+    # The next link does the same, also in full screen.
+    page.evaluate("location.hash = location.hash.replace('90-95', '120')")
+    expect(first).to_have_text("120")
+    expect(first).to_be_in_viewport(ratio=0.9)
+    page.get_by_role("button", name="Full screen").click()
+    page.evaluate("location.hash = location.hash.replace('120', '20')")
+    expect(first).to_have_text("20")
+    expect(first).to_be_in_viewport(ratio=0.9)
 
 
 # -- the tab

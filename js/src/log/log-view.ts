@@ -4,6 +4,7 @@
 import { render } from "lit";
 import more from "../i18n/catalogs/more/en.json";
 import type { LogSection } from "./folds";
+import { Hold } from "./hold";
 import type { LogSource } from "./lines";
 import { LongLog } from "./long-log";
 import { LogRows } from "./rows";
@@ -82,8 +83,11 @@ export class LogView {
   #frame = 0;
   /** The line where a new search starts, until its first match is selected. */
   #seeking: number | undefined;
-  /** The lines to show as soon as they exist, counted from 0, and what was focused when that was set. */
-  #goal: { line: number; to: number; focused: Element | null } | undefined;
+  /** The lines to show as soon as they exist, counted from 0. */
+  #goal: { line: number; to: number } | undefined;
+  /** Keeps the first of them in view. */
+  readonly #hold = new Hold();
+  #held: number | undefined;
   #times = false;
 
   /**
@@ -151,7 +155,10 @@ export class LogView {
    * @param log - the same as before, or that of a new launch
    */
   render(log: LogSource): void {
-    if (log !== this.#log) this.#search.restart();
+    if (log !== this.#log) {
+      this.#search.restart();
+      this.#held = undefined;
+    }
     this.#log = log;
     if (!this.#host.checkVisibility()) return;
     this.#update(log);
@@ -160,13 +167,15 @@ export class LogView {
 
   /**
    * Scroll to a line, mark and focus it, and stop following the end. If the line does not exist yet,
-   * this happens when it arrives.
+   * this happens when it arrives. The page scrolls and the focus moves only if the reader has done nothing since.
    *
    * @param line - counted from 1
    * @param to - the last of several lines to mark, counted from 1
    */
   goTo(line: number, to = line): void {
-    this.#goal = { line: line - 1, to: to - 1, focused: document.activeElement };
+    this.#goal = { line: line - 1, to: to - 1 };
+    this.#held = undefined;
+    this.#hold.begin();
     this.#schedule();
   }
 
@@ -189,12 +198,16 @@ export class LogView {
   }
 
   #update(log: LogSource): void {
+    this.#rows.update(log, this.#options.sections());
     const goal = this.#goal && this.#goal.line < log.end ? this.#goal : undefined;
     if (goal) this.#goNow(goal.line, goal.to, log);
-    this.#rows.update(this.#options.sections());
+    const held = this.#hold.isActive ? this.#held : undefined;
+    // Again, because the box may have another size now, or the line may be in a folded step.
+    if (held !== undefined) this.#rows.show(held);
     this.#rows.render(log, this.#search);
-    if (goal?.focused === document.activeElement) this.#rows.focus(goal?.line ?? -1, { reveal: true });
+    if (goal && held !== undefined) this.#rows.focus(held);
     this.#draw();
+    if (held !== undefined) this.#hold.keep(this.#rows.number(held));
   }
 
   #goNow(line: number, to: number, log: LogSource): void {
@@ -205,6 +218,7 @@ export class LogView {
     }
     this.#rows.marked = { from: line, to };
     this.#rows.show(line);
+    this.#held = line;
   }
 
   /** Draw the parts around the lines, if they have changed. */

@@ -122,8 +122,9 @@ export class LogRows {
     this.#digits = 0;
   }
 
-  /** Have other sections. */
-  update(sections: readonly LogSection[]): void {
+  /** Have another log, or other sections. */
+  update(log: LogSource, sections: readonly LogSection[]): void {
+    if (log !== this.#log) this.#begin(log);
     const changed = this.folds.update(sections);
     if (this.folds.some) this.#unfolded = Math.min(this.#unfolded, changed);
   }
@@ -149,7 +150,6 @@ export class LogRows {
 
   /** Draw what changed. */
   render(log: LogSource, search: LogSearch): void {
-    if (log !== this.#log) this.#begin(log);
     if (!this.#height) this.#measure();
     this.#grow(log);
     this.#showLine();
@@ -197,15 +197,14 @@ export class LogRows {
     this.box.scrollLeft += match.left - left - (right - left) / 3;
   }
 
-  /**
-   * Focus the number of a line. Call it after drawing.
-   *
-   * @param options.reveal - whether to scroll the page to it
-   */
-  focus(line: number, { reveal = false } = {}): void {
-    const number = this.#pool.find((row) => row.line === line)?.number;
-    number?.focus({ preventScroll: true });
-    if (reveal) number?.scrollIntoView({ block: "nearest" });
+  /** The number of a line, if that is drawn. */
+  number(line: number): HTMLElement | undefined {
+    return this.#pool.find((row) => row.line === line)?.number;
+  }
+
+  /** Focus the number of a line. Call it after drawing. */
+  focus(line: number): void {
+    this.number(line)?.focus({ preventScroll: true });
   }
 
   /** The line whose number has the focus, if any. */
