@@ -15,7 +15,7 @@ from ..core import sse
 from ..core.events import Event, decode
 from ..errors import ServerUnreachableError, StreamError
 from .http_client import JITTER, LONGEST_LOG, LONGEST_RESPONSE, HttpClient
-from .models import ImageStatus, LaunchHandle, LaunchSnapshot, LogLines, LogMatches
+from .models import ImageStatus, LaunchHandle, LaunchSnapshot, LogLines, LogMatches, LogTimes
 
 __all__ = ["BinderProgressApi"]
 
@@ -104,6 +104,11 @@ class BinderProgressApi:
         query = urlencode({"q": text, "first": first})
         answer = await self._http.request("GET", _path(launch_id, f"/log/search?{query}"))
         return self._http.read(answer, LogMatches)
+
+    async def log_times(self, launch_id: str) -> LogTimes:
+        """Return when lines of the log so far were written."""
+        answer = await self._http.request("GET", _path(launch_id, "/log/times"))
+        return self._http.read(answer, LogTimes)
 
     async def cancel(self, launch_id: str) -> None:
         """Cancel a launch."""

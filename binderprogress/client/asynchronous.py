@@ -23,6 +23,7 @@ from .models import (
     LaunchSnapshot,
     LogLines,
     LogMatches,
+    LogTimes,
     image_from,
     read_target,
     server_from,
@@ -268,6 +269,23 @@ class AsyncClient:
             If there is no text, or the server is a plain BinderHub.
         """
         return await self._of_own_server(launch).search_log(self._id_of(launch), text, first)
+
+    async def log_times(self, launch: LaunchHandle | str) -> LogTimes:
+        """Return when lines of the log so far were written: of about one line in a second.
+
+        Parameters
+        ----------
+        launch : LaunchHandle or str
+            See `watch`.
+
+        Raises
+        ------
+        NotFoundError
+            If the launch does not exist, or has expired.
+        BadRequestError
+            If the server is a plain BinderHub.
+        """
+        return await self._of_own_server(launch).log_times(self._id_of(launch))
 
     async def cancel(self, launch: LaunchHandle | str) -> None:
         """Cancel a launch. A Jupyter server that is ready already keeps running.

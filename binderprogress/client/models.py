@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from urllib.parse import urlencode
 
 import msgspec
@@ -133,6 +134,43 @@ class LogMatches(msgspec.Struct, frozen=True):
     hits: list[tuple[int, int]]
     next: int
     total: int
+
+
+class LogTimes(msgspec.Struct, frozen=True):
+    """When lines of a log were written: about one of them in a second.
+
+    Attributes
+    ----------
+    lines : list of int
+        The numbers of lines, counted from 1, in ascending order. Empty if the server has no times
+        of this log.
+    times : list of float
+        When each of them was written, in seconds since 1970.
+    total : int
+        How many lines the log has so far.
+    """
+
+    lines: list[int]
+    times: list[float]
+    total: int
+
+    def at(self, line: int) -> float | None:
+        """Return when a line of the build was written, at most a second too early.
+
+        Lines after those of the build are the launch's own: their events have their times.
+
+        Parameters
+        ----------
+        line : int
+            Its number, counted from 1.
+
+        Returns
+        -------
+        float or None
+            In seconds since 1970. None before the build, and beyond the end.
+        """
+        index = bisect_right(self.lines, line) - 1
+        return self.times[index] if index >= 0 and line <= self.total else None
 
 
 class JupyterServer(msgspec.Struct, frozen=True):

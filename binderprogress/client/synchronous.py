@@ -10,7 +10,15 @@ from typing import Any, TypeVar
 
 from ..core.events import Event
 from .asynchronous import PAUSES, AsyncClient, ServerKind
-from .models import ImageStatus, JupyterServer, LaunchHandle, LaunchSnapshot, LogLines, LogMatches
+from .models import (
+    ImageStatus,
+    JupyterServer,
+    LaunchHandle,
+    LaunchSnapshot,
+    LogLines,
+    LogMatches,
+    LogTimes,
+)
 
 __all__ = ["Client"]
 
@@ -126,6 +134,10 @@ class Client:
     def search_log(self, launch: LaunchHandle | str, text: str, *, first: int = 1) -> LogMatches:
         """Find the lines of the log that have a text; see `AsyncClient.search_log`."""
         return self._call(self._client.search_log(launch, text, first=first))
+
+    def log_times(self, launch: LaunchHandle | str) -> LogTimes:
+        """Return when lines of the log so far were written; see `AsyncClient.log_times`."""
+        return self._call(self._client.log_times(launch))
 
     def cancel(self, launch: LaunchHandle | str) -> None:
         """Cancel a launch; see `AsyncClient.cancel`."""

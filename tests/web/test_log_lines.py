@@ -71,9 +71,16 @@ async def test_parts_of_a_log(
             assert lines.lines == ["two", "three"]
             hits = await client.search_log(links["id"], "THREE")
             assert hits.hits == [(number + 3, 1)]
+            written = await client.log_times(links["id"])
+            assert (written.lines, written.times) == (times["lines"], times["times"])
+            assert written.at(written.lines[0] - 1) is None
+            assert written.at(written.total + 1) is None
+            assert written.at(written.total) == written.times[-1]
         async with AsyncClient(base_url, kind="binderhub") as client:
             with pytest.raises(BadRequestError, match="does not send parts"):
                 await client.log_lines(links["id"])
+            with pytest.raises(BadRequestError, match="does not send parts"):
+                await client.log_times(links["id"])
         build.finish()
 
 
