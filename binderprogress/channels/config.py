@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from platformdirs import user_data_path
-from traitlets import Float, Integer, Unicode, default
+from traitlets import Bool, Float, Integer, Unicode, default
 from traitlets.config import LoggingConfigurable
 
 from .._private import make_private_folder
@@ -66,6 +66,12 @@ class Storage(LoggingConfigurable):
         help='Folder for the full logs of builds. The default is "logs" in the user\'s data folder.'
     ).tag(config=True)
 
+    share_logs = Bool(
+        True,
+        help="With PostgreSQL: whether full logs of builds are copied there when they end, so that "
+        "each replica can return them. Turn it off if all replicas have the same log_folder.",
+    ).tag(config=True)
+
     @default("log_folder")
     def _default_log_folder(self) -> str:
         return str(user_data_path("binderprogress") / "logs")
@@ -122,6 +128,7 @@ class Storage(LoggingConfigurable):
                 lasts=self.lease_time,
                 budget=self.disk_budget,
                 keys=os.environ.get(KEY_VARIABLE, ""),
+                share_logs=self.share_logs,
                 log=self.log,
             )
             # Now, so that a second server of the same user keeps its launches in memory.

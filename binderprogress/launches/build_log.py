@@ -44,6 +44,8 @@ class BuildLog:
         Counts the bytes of all logs.
     log : logging.Logger
         The operator's.
+    finished : callable, optional
+        Called with the key of `finish` when the file is complete.
     clock : callable
         Returns seconds since 1970.
     """
@@ -55,6 +57,7 @@ class BuildLog:
         limit: int,
         meter: Meter,
         log: logging.Logger | logging.LoggerAdapter[Any],
+        finished: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.size = 0
@@ -69,6 +72,7 @@ class BuildLog:
         self._meter = meter
         self._log = log
         self._file = -1
+        self._finished = finished
         self._clock = clock
         self._has_times = True
         self._marks = bytearray()
@@ -163,6 +167,8 @@ class BuildLog:
         except OSError as error:
             self._log.error("The end of a build's log cannot be written: %s", error)
         self._close_file()
+        if self._finished is not None:
+            self._finished(key)
 
     def close(self) -> None:
         """Write the rest, and close the file. It can still be read.

@@ -12,7 +12,6 @@ from .._steps import take_steps
 from .._temporary import OwnedFolder
 from ..backends.base import AnyBackend, Resumable
 from ..channels.base import ChannelStore
-from ..channels.durable import DurableStore
 from ..core.log.reasons import RULES, RuleSet
 from ..core.specs import Spec
 from ..errors import RefusedError
@@ -30,6 +29,7 @@ from .launch import Launch
 from .launch_log import LaunchLines
 from .learner import Learner
 from .ledger import Ledger
+from .log_copies import LogCopies
 from .log_files import LogFiles
 from .lookups import Lookups
 from .outcomes import Outcomes
@@ -203,13 +203,15 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
         self._timers = Timers()
         self._logs = OwnedFolder("logs")
         self._learner = Learner(self.log, backend.profile)
+        store = self._ledger.store
         self.build_logs = LogFiles(
             folder=logs or Path(self._logs.name),
             limit=self.max_full_log,
             budget=self.disk_budget,
             keep=self.keep_logs,
             meter=self.budgets.disk.meter,
-            is_shared=isinstance(channels, DurableStore) and channels.is_shared,
+            store=store,
+            copies=LogCopies(store.logs, log=self.log) if store and store.logs else None,
         )
         self.log_lines = LaunchLines(self.build_logs)
         """Finds the lines of launches."""
@@ -442,6 +444,7 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
                 ("stopping timers", self._timers.close),
                 # Not discarded: viewers may still be reading their last events.
                 ("forgetting launches", self._directory.clear),
+                ("copying logs", self.build_logs.close),
                 ("removing logs", self._logs.cleanup),
                 ("closing the channels", self._channels.close),
                 ("closing the store", self._ledger.close),

@@ -147,7 +147,8 @@ class Successor:
         running = {build.id for build in self._builds.running}
         try:
             await asyncio.to_thread(self._factory.logs.sweep, running)
-        except OSError as error:
+            await self._factory.logs.tidy()
+        except (OSError, StorageError) as error:
             self._log.warning("Old logs cannot be removed: %s", error)
 
     async def _go_on(self) -> None:

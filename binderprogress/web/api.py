@@ -224,7 +224,7 @@ class LaunchHandler(_LaunchStateHandler):
         if launch.build is None or not launches.is_durable:
             return EarlierBuildLog()
         key = launch.build.resolved.key
-        newest = await asyncio.to_thread(launches.build_logs.newest, key)
+        newest = await launches.build_logs.newest(key)
         # Whether the launch has built is not stored: the newest build is its own then, or later.
         is_own = newest is None or newest.id == launch.build_id
         if newest is None or is_own or newest.ended > launch.created + launch.last.elapsed:

@@ -15,6 +15,7 @@ from binderprogress.launches.build_log import CHUNK
 from binderprogress.launches.log_files import LogFiles
 
 from ..support.asynchronous import asynchronous
+from ..support.durable import DurableMemoryStore, Memory
 
 LOG = logging.getLogger("test")
 
@@ -126,11 +127,30 @@ async def test_a_log_that_is_deleted_cannot_be_read(logs: LogFiles) -> None:
 )
 @asynchronous(10)
 async def test_a_log_that_is_not_there_is_explained(tmp_path: Path, keep: float, text: str) -> None:
-    logs = LogFiles(
-        folder=tmp_path, limit=1000, budget=1000, keep=keep, meter=Meter(), is_shared=True
-    )
-    with pytest.raises(NotFoundError, match=f"kept for {text}.*Another replica"):
+    store = DurableMemoryStore(Memory(), "one")
+    await store.open()
+    logs = LogFiles(folder=tmp_path, limit=1000, budget=1000, keep=keep, meter=Meter(), store=store)
+    with pytest.raises(NotFoundError, match=rf"kept for {text}\.$"):
         await logs.read("unknown")
+
+
+@asynchronous(10)
+async def test_it_is_said_where_the_log_of_another_replica_is(tmp_path: Path) -> None:
+    memory = Memory()
+    one, other = DurableMemoryStore(memory, "one"), DurableMemoryStore(memory, "other")
+    for store in (one, other):
+        await store.open()
+    logs = LogFiles(folder=tmp_path, limit=9, budget=9, keep=1.0, meter=Meter(), store=one)
+    # That of a build that is shown here, but runs elsewhere.
+    made = logs.make("a", log=LOG)
+    await other.lease("build.a", b"")
+    for read in (logs.read, logs.lines):
+        with pytest.raises(NotFoundError, match="Another replica of this server runs this build"):
+            await read("a")
+    await other.end("build.a", b"", expires=0.0)
+    with pytest.raises(NotFoundError, match="Another replica of this server may have it"):
+        await logs.read("a")
+    made.release()
 
 
 @pytest.mark.parametrize(
@@ -158,22 +178,25 @@ async def test_attack_a_slow_reader_does_not_keep_a_removed_log_on_the_disk(
         list(chunks)
 
 
-def test_the_newest_build_of_an_environment_is_known_while_its_log_is(logs: LogFiles) -> None:
-    assert logs.newest("key") is None
+@asynchronous(10)
+async def test_the_newest_build_of_an_environment_is_known_while_its_log_is(
+    logs: LogFiles,
+) -> None:
+    assert await logs.newest("key") is None
     for build_id in ("one", "two"):
         log = logs.make(build_id, log=LOG)
         log.write("text\n")
         log.finish("Built.\n", key="key")
     # A build that failed, or found the environment.
     logs.make("three", log=LOG).finish("Found.\n")
-    newest = logs.newest("key")
+    newest = await logs.newest("key")
     assert newest is not None
     assert newest.id == "two"
     assert newest.ended == pytest.approx(time.time(), abs=60)
-    assert logs.newest("other") is None
+    assert await logs.newest("other") is None
     logs.sweep(())
-    assert logs.newest("key") == newest
+    assert await logs.newest("key") == newest
     (logs.folder / "two.log").unlink()
-    assert logs.newest("key") is None
+    assert await logs.newest("key") is None
     logs.sweep(())
     assert names(logs) == {"one", "three"}

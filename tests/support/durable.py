@@ -133,6 +133,10 @@ class DurableMemoryStore:
         return RequestCount(count=min(count + 1, limit + 1), seconds=end - now)
 
     @property
+    def logs(self) -> None:
+        """Tests of copied logs have a PostgreSQL."""
+
+    @property
     def is_shared(self) -> bool:
         return True
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,6 +19,7 @@ from traitlets.config import Config
 from binderprogress.backends.base import BuildResult, PairedBackend, ResolvedSpec
 from binderprogress.backends.codec import Codec
 from binderprogress.channels.database.store import DatabaseStore
+from binderprogress.core.log.reader import Record
 from binderprogress.core.specs import Spec
 from binderprogress.errors import TooManyRequestsError
 from binderprogress.launches import LaunchManager
@@ -61,10 +63,12 @@ class Replica:
     """A server on a port of its own."""
 
     def __init__(self, url: str, **config: Any) -> None:
-        self.store = DatabaseStore(url, keys=KEY, log=LOG, lasts=config.pop("lasts", 60.0))
+        lasts, shares = config.pop("lasts", 60.0), config.pop("share_logs", True)
+        self.store = DatabaseStore(url, keys=KEY, log=LOG, lasts=lasts, share_logs=shares)
+        self.builder = Builder()
         self.launches = LaunchManager(
             channels=self.store,
-            backend=PairedBackend(Builder(), PlayedLauncher()),
+            backend=PairedBackend(self.builder, PlayedLauncher()),
             config=Config(config),
         )
         self.web = Web(launches=self.launches, config=Config(config))
@@ -87,14 +91,28 @@ class Replica:
 
     async def start(self) -> HTTPResponse:
         self._count += 1
-        spec = f"gh/ada/penguins/{self.store.replica[-6:]}-{self._count}"
+        return await self._post("launches", f"{self.store.replica[-6:]}-{self._count}")
+
+    async def build(self, ref: str) -> str:
+        """Start a build, and return the path of its state."""
+        state_url: str = json.loads((await self._post("builds", ref)).body)["state_url"]
+        return state_url.removeprefix(self.url)
+
+    async def _post(self, what: str, ref: str) -> HTTPResponse:
         return await AsyncHTTPClient().fetch(
-            f"{self.url}/api/launches",
+            f"{self.url}/api/{what}",
             method="POST",
             headers={"Content-Type": "application/json"},
-            body=json.dumps({"spec": spec}),
+            body=json.dumps({"spec": f"gh/ada/penguins/{ref}"}),
             raise_error=False,
         )
+
+    async def state(self, path: str, has: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+        """Wait for a state of a launch."""
+        async with asyncio.timeout(WITHIN):
+            while not has(state := json.loads((await self.get(path)).body)):  # noqa: ASYNC110 - over HTTP
+                await asyncio.sleep(0.02)
+        return dict(state)
 
 
 @asynccontextmanager
@@ -105,6 +123,64 @@ async def replica(url: str, **config: Any) -> AsyncIterator[Replica]:
         yield one
     finally:
         await one.close()
+
+
+# -- logs
+
+
+async def copied(one: Replica, path: str) -> HTTPResponse:
+    """Wait until a replica has the log of another one."""
+    async with asyncio.timeout(WITHIN):
+        while (answer := await one.get(path)).code == 404:  # noqa: ASYNC110 - over HTTP
+            await asyncio.sleep(0.02)
+    assert answer.code == 200
+    return answer
+
+
+@asynchronous(120)
+async def test_each_replica_has_the_logs_of_all(url: str) -> None:
+    lines = [f"{number} {'x' * 4000}\n" for number in range(700)]
+    async with replica(url) as other:
+        async with replica(url) as one:
+            cold = await one.build("main")
+            for line in lines:
+                one.builder.put(Record("repo2docker", line))
+            state = await one.state(cold, lambda state: "699" in state["message"])
+            log = state["build_log_url"].removeprefix(one.url)
+            # While it is shown here, and runs there.
+            await other.state(cold, lambda state: "699" in state["message"])
+            refused = await other.get(f"/api{log}")
+            assert refused.code == 404
+            assert "Another replica of this server runs this build" in refused.body.decode()
+            assert b"runs this build" in (await other.get(log)).body
+            one.builder.put(BuildResult("image", found=False))
+            await copied(other, f"/api{log}/lines?first=-1")
+            whole = (await one.get(f"/api{log}")).body
+            assert "".join(lines) in whole.decode()
+            times = json.loads((await one.get(f"/api{log}/times")).body)
+            assert times["lines"]
+            cold_again = await one.build("main")
+            one.builder.put(BuildResult("image", found=True))
+            await one.state(cold_again, lambda state: state["phase"] == "built")
+        # The replica that ran the build is gone.
+        assert (await other.get(f"/api{log}")).body == whole
+        assert json.loads((await other.get(f"/api{log}/times")).body) == times
+        found = json.loads((await other.get(f"/api{log}/search?q=699%20x")).body)
+        assert len(found["hits"]) == 1
+        warm = await other.build("main")
+        other.builder.put(BuildResult("image", found=True))
+        state = await other.state(warm, lambda state: state["phase"] == "built")
+        assert state["earlier_build_log_url"] == other.url + log
+        assert state["earlier_build_ended"] == pytest.approx(time.time(), abs=60)
+        # Another one, which has never heard of it.
+        async with replica(url, share_logs=False) as apart:
+            refused = await apart.get(log)
+            assert refused.code == 404
+            assert b"Another replica of this server may have it" in refused.body
+        assert other.launches.build_logs.copies is not None
+        await other.launches.build_logs.copies.tidy(until=0.0, budget=len(whole) - 1)
+        async with replica(url) as late:
+            assert (await late.get(log)).code == 404
 
 
 # -- how many there are

@@ -20,6 +20,7 @@ from . import ownership
 from .build_queue import BuildTickets
 from .lease_watchers import LeaseWatchers
 from .limits import keep_trying
+from .logs import Logs
 from .mirrors import Mirrors
 from .notices import announce
 from .opening import open_database
@@ -46,7 +47,7 @@ _PURPOSE = Purpose(
     file="launches.sqlite",
     migrations="binderprogress.channels.database:migrations",
     version_table=VERSION_TABLE,
-    version="0005",
+    version="0006",
 )
 
 _INTERVAL = 0.02
@@ -80,6 +81,8 @@ class DatabaseStore:
         Bytes of events that are kept. Ended launches are deleted earlier if there are more.
     keys : str
         With PostgreSQL: what tokens are encrypted with, see `cipher.Keys`.
+    share_logs : bool
+        With PostgreSQL: whether logs of builds are kept there for all replicas.
     log : logging.Logger
 
     Raises
@@ -97,6 +100,7 @@ class DatabaseStore:
         lasts: float = 15.0,
         budget: int = 2**62,
         keys: str = "",
+        share_logs: bool = True,
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self._lasts = lasts
@@ -127,6 +131,8 @@ class DatabaseStore:
         )
         self.rates = Rates(self._reader) if self.is_shared else None
         """Counts requests; see `durable.DurableStore.rates`."""
+        self.logs = Logs(self._reader) if self.is_shared and share_logs else None
+        """Keeps logs of builds; see `durable.DurableStore.logs`."""
         self.queue = BuildTickets(lambda: self._writer, self._reader, self._lease_watchers, timeout)
         self._notifications: Notifications | None = None
         self._writer: Writer

@@ -25,6 +25,8 @@ __all__ = [
     "VERSION_TABLE",
     "Now",
     "batches",
+    "build_log_parts",
+    "build_logs",
     "build_queue",
     "channels",
     "from_text",
@@ -143,6 +145,33 @@ build_queue = Table(
     # Null while it waits.
     Column("began", _SECONDS),
     Index("build_queue_by_lease", "lease", "owner", unique=True),
+)
+
+
+# Logs of builds that have ended, for replicas that do not share a folder.
+build_logs = Table(
+    "build_logs",
+    metadata,
+    Column("build", String(64), primary_key=True),
+    # A hash of the environment's key; null if the build has made none.
+    Column("key_hash", String(64)),
+    Column("ended", _SECONDS, nullable=False),
+    # Bytes of the log, not compressed.
+    Column("size", BigInteger, nullable=False),
+    # Null until all of them are there.
+    Column("parts", Integer),
+    Column("times", LargeBinary, nullable=False),
+    Index("build_logs_by_key", "key_hash", "ended"),
+    Index("build_logs_by_end", "ended"),
+)
+
+build_log_parts = Table(
+    "build_log_parts",
+    metadata,
+    Column("build", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    # Compressed.
+    Column("data", LargeBinary, nullable=False),
 )
 
 
