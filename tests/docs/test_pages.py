@@ -63,6 +63,12 @@ def rows(text: str) -> Iterator[list[str]]:
             yield [cell.strip() for cell in line.strip("|").split("|")]
 
 
+def test_no_conflict_of_a_merge_is_left() -> None:
+    marker = re.compile(r"^(<{7}|={7}|>{7})( |$)", flags=re.MULTILINE)
+    pages = [*PAGES, ROOT / "README.md", ROOT / "CHANGELOG.md"]
+    assert not [page for page in pages if marker.search(page.read_text())]
+
+
 # -- settings
 
 
