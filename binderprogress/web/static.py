@@ -87,12 +87,14 @@ class StaticHandler(RedactedLogHandler, StaticFileHandler):
         self.set_header("Cache-Control", lasting if is_hashed else "no-cache")
 
     def get_content_type(self) -> str:
-        """Return the type of the original."""
-        if not self._encoding:
-            return super().get_content_type()
-        self.set_header("Content-Encoding", self._encoding)
-        original = str(self.absolute_path).removesuffix(_ENCODINGS[self._encoding])
-        return guess_type(original)[0] or "application/octet-stream"
+        """Return the type of the original. All texts are UTF-8, whatever a page's own encoding."""
+        original = str(self.absolute_path)
+        if self._encoding:
+            self.set_header("Content-Encoding", self._encoding)
+            original = original.removesuffix(_ENCODINGS[self._encoding])
+        found = guess_type(original)[0] or "application/octet-stream"
+        is_text = found.startswith("text/") or found.endswith("/javascript")
+        return f"{found}; charset=utf-8" if is_text else found
 
     def decode_argument(self, value: bytes, name: str | None = None) -> str:
         """Decode a path. If it is not UTF-8, no such file exists."""

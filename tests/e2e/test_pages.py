@@ -370,6 +370,11 @@ def test_a_plain_script_has_the_parts_that_are_loaded_when_wanted(
     page.get_by_role("button", name="Launch").click()
     # The log opens by itself when a launch fails.
     expect(log_region(page)).to_contain_text("no-such-branch")
+    # It has all languages, also those with other plural forms than English.
+    again = page.locator("[part~=again]")
+    for lang, text in {"ja": "再試行", "ar": "إعادة المحاولة"}.items():
+        page.locator("binder-progress").evaluate("(it, lang) => { it.lang = lang; }", lang)
+        expect(again).to_have_text(text)
     assert not [url for url in asked if "/static/" in url]
 
 
