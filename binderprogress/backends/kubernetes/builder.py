@@ -43,6 +43,9 @@ __all__ = ["KubernetesBuilder"]
 
 _SELECTOR = f"component in ({COMPONENT},{PLACEHOLDER})"
 
+_MOST_COMMITS = 1000
+"""Maximum number of refs whose last commit is known."""
+
 _FINISHED = 300.0
 """Seconds after which a pod that has ended is removed, if nobody has read its log."""
 
@@ -171,6 +174,8 @@ class KubernetesBuilder(GitResolver):
         self._watcher = PodWatcher(self._api, _SELECTOR, log=self.log)
         self._placeholders = Placeholders(api=self._api, watcher=self._watcher, parent=self)
         self._installation = ""
+        self._commits: dict[Spec, str] = {}
+        """The last known commits of refs."""
         self.cleaner = PodCleaner(self._api, self._watcher, log=self.log)
         """Removes pods that nobody needs any more."""
 
@@ -208,11 +213,24 @@ class KubernetesBuilder(GitResolver):
         return image_name(spec, resolved.commit, prefix=self.image_prefix)
 
     async def resolve(self, spec: Spec) -> ResolvedSpec:
-        """Look up the commit of a ref, and get ready to ask the registry; see `base.Builder`."""
-        if not spec.is_local:
+        """Look up the commit of a ref, and meanwhile ask the registry; see `base.Builder`.
+
+        It is asked for the image of the ref's last commit. If that is still the one, the answer
+        counts.
+        """
+        last = self._commits.get(spec, "")
+        if last:
+            self.registry.expect(image_name(spec, last, prefix=self.image_prefix))
+        elif not spec.is_local:
             # Only the tag depends on the commit. That of a record may have another name.
             self.registry.warm(image_name(spec, "latest", prefix=self.image_prefix))
-        return await super().resolve(spec)
+        resolved = await super().resolve(spec)
+        if resolved.version is None and not spec.is_local:
+            if len(self._commits) >= _MOST_COMMITS:
+                # Attack: launches of more and more repositories.
+                self._commits.clear()
+            self._commits[spec] = resolved.commit
+        return resolved
 
     async def build(self, resolved: ResolvedSpec) -> BuildItems:
         """Build the image in a pod, or find an existing one; see `base.Builder.build`."""

@@ -39,8 +39,10 @@ _LARGEST_ANSWER = 4 * 2**20
 _TOKEN_MARGIN = 10.0
 # Seconds for which a registry that asks for no token is not asked in advance again.
 _OPEN = 60.0
-# Repositories whose authorization is kept.
+# Repositories whose authorization is kept, and images that were expected.
 _MOST_KEPT = 1000
+# Seconds for which it counts that an expected image is there.
+_FRESH = 10.0
 
 
 class _Token(msgspec.Struct, frozen=True):
@@ -99,6 +101,8 @@ class Registry(LoggingConfigurable):
         # By the address of the registry and the name of the repository.
         self._kept: dict[tuple[URL, str], _Authorization] = {}
         self._warming: dict[tuple[URL, str], asyncio.Task[None]] = {}
+        # When expected images were asked for that are there.
+        self._there: dict[tuple[URL, str, str], float] = {}
 
     async def close(self) -> None:
         """Close all connections."""
@@ -120,18 +124,38 @@ class Registry(LoggingConfigurable):
         image : str
             The name of the image with its host. Its tag does not matter.
         """
+        host, name, _ = _split(image)
+        kept = self._kept.get((URL(self.url or f"https://{host}"), name))
+        if kept is None or kept.until <= monotonic():
+            self.expect(image)
+
+    def expect(self, image: str) -> None:
+        """Begin to ask whether it has an image, because `has` will probably be asked next.
+
+        That waits for the answer then. If it is no, or an error, it asks itself.
+
+        Parameters
+        ----------
+        image : str
+            The name of the image with its host and tag.
+        """
         host, name, tag = _split(image)
         key = URL(self.url or f"https://{host}"), name
-        kept = self._kept.get(key)
-        if key in self._warming or (kept is not None and monotonic() < kept.until):
+        if key in self._warming:
             return
         task = asyncio.create_task(self._warm(*key, tag), name=f"warm {key[0].host}")
         self._warming[key] = task
         task.add_done_callback(lambda _: self._warming.pop(key))
 
     async def _warm(self, base: URL, name: str, tag: str) -> None:
+        began = monotonic()
         try:
-            await self._send(base, name, f"manifests/{tag}", method="HEAD")
+            status, _ = await self._send(base, name, f"manifests/{tag}", method="HEAD")
+            if status == 200:
+                if len(self._there) >= _MOST_KEPT:
+                    # Attack: launches of more and more repositories.
+                    self._there.clear()
+                self._there[base, name, tag] = began
         except (aiohttp.ClientError, TimeoutError, ValueError, StreamError, ConfigError) as error:
             self.log.debug("The registry %s is not ready: %s", base.host, error or "no answer")
 
@@ -152,6 +176,11 @@ class Registry(LoggingConfigurable):
         """
         host, name, tag = _split(image)
         base = URL(self.url or f"https://{host}")
+        await self._warmed(base, name)
+        # Each answer counts for one question.
+        asked = self._there.pop((base, name, tag), None)
+        if asked is not None and monotonic() - asked < _FRESH:
+            return True
         try:
             status, _ = await self._manifest(base, name, tag, method="HEAD")
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
@@ -230,9 +259,12 @@ class Registry(LoggingConfigurable):
         self, base: URL, name: str, path: str, *, method: str = "GET"
     ) -> tuple[int, str]:
         """Ask for something of a repository, and return the status and the body."""
+        await self._warmed(base, name)
+        return await self._send(base, name, path, method=method)
+
+    async def _warmed(self, base: URL, name: str) -> None:
         if (warming := self._warming.get((base, name))) is not None:
             await asyncio.wait([warming])
-        return await self._send(base, name, path, method=method)
 
     async def _send(self, base: URL, name: str, path: str, *, method: str) -> tuple[int, str]:
         if self._session is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,8 +11,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from traitlets.config import Config
 
+from binderprogress.backends.kubernetes.builder import KubernetesBuilder
 from binderprogress.backends.kubernetes.registry import Registry
+from binderprogress.core.specs import parse
 from binderprogress.errors import ConfigError
 
 from ...support.asynchronous import asynchronous
@@ -122,6 +126,60 @@ async def test_a_token_that_is_got_ahead_is_used(
         if tokens == 1:
             assert paths[3:] == ["1"]
         await asked.close()
+
+
+@asynchronous(10)
+async def test_an_image_that_was_expected_is_not_asked_for_again() -> None:
+    paths: list[str] = []
+    async with registry("open", asked=paths) as host:
+        asked = Registry(url=f"http://{host}")
+        asked.expect(f"{host}/x/there:1")
+        assert await asked.has(f"{host}/x/there:1")
+        assert paths == ["1"]
+        # The answer counts once: later, it may have been removed.
+        assert await asked.has(f"{host}/x/there:1")
+        assert paths == ["1", "1"]
+        # What is not there may come meanwhile, and another image was not asked for.
+        asked.expect(f"{host}/x/there:9")
+        assert not await asked.has(f"{host}/x/there:9")
+        asked.expect(f"{host}/x/there:9")
+        assert await asked.has(f"{host}/x/there:1")
+        assert paths[2:] == ["9", "9", "9", "1"]
+        await asked.close()
+
+
+@asynchronous(10)
+async def test_the_last_image_of_a_ref_is_asked_for_while_it_is_looked_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paths: list[str] = []
+    spec = parse("gh/user/repo/main")
+    commits = ["a" * 40, "a" * 40, "b" * 40]
+    async with registry("open", asked=paths) as host:
+        open_network = {"private_addresses": True}
+        config = Config({"Registry": {"url": f"http://{host}"}, "Network": open_network})
+        builder = KubernetesBuilder(image_prefix=f"{host}/x-", config=config)
+
+        async def ls_remote(*_: object) -> dict[str, str]:
+            # Both go on at the same time.
+            await asyncio.wait(list(builder.registry._warming.values()))
+            assert paths
+            return {"refs/heads/main": commits.pop(0)}
+
+        monkeypatch.setattr(builder, "_ls_remote", ls_remote)
+        seen = []
+        for is_there in (True, True, False):
+            resolved = await builder.resolve(spec)
+            image = builder.image(resolved)
+            path = f"/v2/{image.partition('/')[2].replace(':', '/manifests/')}"
+            if is_there:
+                monkeypatch.setitem(MANIFESTS, path, IMAGE)
+            assert await builder.registry.has(image) is is_there
+            seen.append([tag[:1] for tag in paths])
+            paths.clear()
+        # The last time, the ref has another commit.
+        assert seen == [["l", "a"], ["a"], ["a", "b"]]
+        await builder.close()
 
 
 @asynchronous(10)
