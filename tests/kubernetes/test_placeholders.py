@@ -25,18 +25,16 @@ from binderprogress.core.specs import from_address
 from binderprogress.core.timing.breakdown import Trace
 from binderprogress.launches import Caller, LaunchManager
 
-from ..launches.parts import events_of
+from ..launches.parts import follow
 from ..support.asynchronous import asynchronous
 from ..support.cluster import Cluster, Namespace
 from ..support.cluster_kubelet import Kubelet
 from ..support.cluster_scene import Scene, scene
+from ..support.long import usually
 from ..support.repositories import repository
 from ..support.server_pods import pod_of_server
 
 pytestmark = pytest.mark.kubernetes
-
-NODE = BUILD = 4.0
-"""Seconds to add a node, and to build."""
 
 SIZE = {"cpu": "3", "memory": "1Gi"}
 """What a server requests."""
@@ -72,19 +70,19 @@ def is_without_room(pod: dict[str, Any]) -> bool:
     return any(each.get("reason") == "Unschedulable" for each in conditions)
 
 
-async def autoscale(namespace: Namespace, kubelet: Kubelet) -> None:
+async def autoscale(namespace: Namespace, kubelet: Kubelet, seconds: float) -> None:
     """Add a node for each pod for which there is no room, as an autoscaler does."""
     seen: set[str] = set()
     async with aclosing(namespace.admin.watch(f"{namespace.path}/pods")) as changes:
         async for _, pod in changes:
             if pod and is_without_room(pod) and pod["metadata"]["uid"] not in seen:
                 seen.add(pod["metadata"]["uid"])
-                await asyncio.sleep(NODE)
+                await asyncio.sleep(seconds)
                 # One has room for one server.
                 await kubelet.add_node(f"added-{len(seen)}", cpu="4")
 
 
-async def play_build(there: Scene) -> None:
+async def play_build(there: Scene, seconds: float) -> None:
     """Be the kubelet of the build's pod."""
     pod = await there.namespace.until(
         lambda _, found: (
@@ -93,7 +91,7 @@ async def play_build(there: Scene) -> None:
         )
     )
     name = await there.kubelet.run(pod["metadata"]["name"])
-    await asyncio.sleep(BUILD)
+    await asyncio.sleep(seconds)
     await there.kubelet.exit(name)
 
 
@@ -107,9 +105,12 @@ def running(*work: asyncio.Task[None]) -> Iterator[None]:
 
 
 async def launched(
-    cluster: Cluster, folder: Path, **placeholders: Any
+    cluster: Cluster, folder: Path, work: float, **placeholders: Any
 ) -> tuple[float, Trace, list[str]]:
-    """Launch once, cold. Return how long it took, its trace, and the nodes that were added."""
+    """Launch once, cold. Return how long it took, its trace, and the nodes that were added.
+
+    Building takes `work` seconds, and so does adding a node.
+    """
     async with scene(cluster) as there:
         await there.kubelet.add_node("builds", cpu="1")
         config = Config({"Placeholders": placeholders})
@@ -120,14 +121,14 @@ async def launched(
         # What is needed once only is not part of what is compared.
         await builder.check()
         with running(
-            asyncio.create_task(autoscale(there.namespace, there.kubelet)),
-            asyncio.create_task(play_build(there)),
+            asyncio.create_task(autoscale(there.namespace, there.kubelet, work)),
+            asyncio.create_task(play_build(there, work)),
         ):
             began = monotonic()
             launch = await manager.start(from_address((folder / "one").as_uri()), Caller())
-            events = await events_of(launch)
+            last = [event async for event in follow(launch)][-1]
             seconds = monotonic() - began
-        assert events[-1].phase is Phase.READY, events[-1]
+        assert last.phase is Phase.READY, last
         added = there.kubelet.nodes[1:]
         trace = launch.trace()
         await manager.close()
@@ -136,18 +137,22 @@ async def launched(
         return seconds, trace, added
 
 
-@asynchronous(180)
-async def test_a_node_is_added_while_the_image_is_built(cluster: Cluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize("work", usually([4.0, 60.0], 4.0))
+@asynchronous(300)
+async def test_a_node_is_added_while_the_image_is_built(
+    work: float, cluster: Cluster, tmp_path: Path
+) -> None:
     repository(tmp_path / "one", {"README.md": "hello"})
-    before, trace_before, nodes_before = await launched(cluster, tmp_path)
-    seconds, trace, nodes = await launched(cluster, tmp_path, enabled=True, requests=SIZE)
-    print(f"{before:.1f} s without a placeholder, {seconds:.1f} s with one")
-    assert before >= BUILD + NODE
-    assert seconds < before - NODE / 2
+    before, trace_before, nodes_before = await launched(cluster, tmp_path, work)
+    seconds, trace, nodes = await launched(cluster, tmp_path, work, enabled=True, requests=SIZE)
+    print(f"{work:g} s each: {before:.1f} s without a placeholder, {seconds:.1f} s with one")
+    print(*trace.ahead, sep="\n")
+    assert before >= 2 * work
+    assert seconds < before - work / 2
     # The server takes the place of the pod that kept it.
     assert len(nodes) == len(nodes_before) == 1
     (added,) = [done for done in trace.ahead if done.what == "node"]
     # It takes as long as the build, so it may come a moment later.
     assert added.label in {"Node added", "Node requested"}
-    assert NODE / 2 <= added.saved <= added.end <= trace.seconds
+    assert work / 2 <= added.saved <= added.end <= trace.seconds
     assert "node" not in [done.what for done in trace_before.ahead]
