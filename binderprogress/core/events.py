@@ -20,6 +20,7 @@ from .phases import TERMINAL, Phase
 __all__ = [
     "ENCODED_OVERHEAD",
     "Curve",
+    "DoneAhead",
     "Earlier",
     "Encoded",
     "Event",
@@ -61,6 +62,21 @@ class Earlier(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         Meta(
             description="What the date is that of: the commit, or if that is not known the build "
             "of its environment, or else its last launch."
+        ),
+    ]
+
+
+class DoneAhead(msgspec.Struct, frozen=True, gc=False):
+    """Something that was done at the same time as something else that the launch waited for."""
+
+    what: Annotated[str, Meta(description="A key, such as 'jupyterhub-user'.")]
+    label: Annotated[str, Meta(description="What was done, for people.")]
+    start: Annotated[Seconds, Meta(description="Seconds since the launch began.")]
+    end: Annotated[Seconds, Meta(description="Seconds since the launch began.")]
+    saved: Annotated[
+        Seconds,
+        Meta(
+            description="Seconds by which the launch is faster than if it had been done afterwards."
         ),
     ]
 
@@ -190,6 +206,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
             "meanwhile, if the server offers that."
         ),
     ] = None
+    ahead: Annotated[
+        list[DoneAhead],
+        Meta(
+            description="On ready: what was done at the same time as something else that the "
+            "launch waited for."
+        ),
+    ] = []
     imageName: Annotated[str, Meta(description="On built: the image or environment.")] = ""  # noqa: N815 - BinderHub's name
     url: Annotated[
         str, Meta(description="On ready: the address of the Jupyter server, http or https.")

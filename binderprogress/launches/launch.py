@@ -9,7 +9,7 @@ from typing import Any
 from ..backends.base import BuildResult, LaunchRequest, RunningServer, ServerPlan
 from ..channels.base import Broadcast
 from ..core.client_address import client_network
-from ..core.events import Event
+from ..core.events import DoneAhead, Event
 from ..core.log.reasons import RULES, RuleSet
 from ..core.log.steps import Step
 from ..core.phases import TERMINAL, Phase
@@ -17,7 +17,7 @@ from ..core.specs import Spec
 from ..core.timing.breakdown import Trace, trace
 from ..core.timing.estimator import Estimator
 from ..core.timing.priors import Expectation
-from ..core.timing.spans import DoneAhead, Span, StepChange, spans
+from ..core.timing.spans import Span, StepChange, spans
 from ..core.traceparent import TraceParent
 from ..errors import LaunchFailedError
 from .build import Build

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ..backends.base import ResolvedSpec
-from ..core.timing.spans import DoneAhead
+from ..core.events import DoneAhead
 
 __all__ = ["LookUp"]
 

@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from ..backends.base import AnyBackend, Prepared, Preparer
-from ..core.timing.spans import DoneAhead
+from ..core.events import DoneAhead
 from .build import Build
 from .launch import Launch
 

@@ -88,7 +88,7 @@ async def stored_request(
 
 def ready_fields(
     launch: Launch, resolved: ResolvedSpec, built: BuildResult, served: RunningServer
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """Return the fields of the `ready` event. Those of the launcher have priority."""
     return {
         "image": built.image,
@@ -97,6 +97,7 @@ def ready_fields(
         **served.fields,
         "url": served.url,
         "token": served.token,
+        "ahead": list(launch.ahead),
     }
 
 

@@ -12,7 +12,8 @@ import msgspec
 
 from ..backends.base import LaunchRequest, RunningServer, ServerPlan
 from ..backends.codec import Codec
-from ..core.timing.spans import DoneAhead, StepChange
+from ..core.events import DoneAhead
+from ..core.timing.spans import StepChange
 from ..core.traceparent import TraceParent
 from ..errors import StoredStateError
 from .caller import Caller

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from binderprogress.cli.summary import Row, TraceRecorder, print_rows, summarize
-from binderprogress.core.events import Event
+from binderprogress.core.events import DoneAhead, Event
 from binderprogress.core.log.steps import Step, numbered
 from binderprogress.core.phases import Phase
 
@@ -74,6 +74,24 @@ def test_phases_with_their_longest_steps_and_what_was_cached() -> None:
         # Labels may come from an untrusted server.
         Row("Pulling the image", 10.0, is_step=True),
     ]
+
+
+def test_what_was_done_meanwhile() -> None:
+    ahead = [
+        # Little of a launch that takes two minutes.
+        DoneAhead("jupyterhub-user", "JupyterHub user made", 3.0, 3.9, 0.9),
+        # Labels may come from an untrusted server.
+        DoneAhead("node", "\x1b[31mNode added", 3.0, 63.0, 60.0),
+    ]
+    rows = seen([*BUILD[:4], *BUILD[-4:-1], event(136, "ready", ahead=ahead)])
+    assert rows[-1] == Row("Node added", 60.0, is_ahead=True)
+    assert [row.is_ahead for row in rows].count(True) == 1
+    # It is part of the time that is shown above it.
+    out = io.StringIO()
+    print_rows(rows, out=out)
+    text = out.getvalue()
+    assert text.startswith("== Where the time went (2 min 16 s)\n")
+    assert text.endswith("Meanwhile (time saved):\n   Node added: 1 min 0 s\n")
 
 
 def test_a_log_is_not_kept() -> None:

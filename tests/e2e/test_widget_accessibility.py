@@ -66,6 +66,7 @@ def test_axe_finds_nothing(page: Page, play: Stage) -> None:
     embed(page, play)
     expect(page.get_by_role("button", name=f"Launch {SPEC}")).to_be_visible()
     axe.check_both_schemes(page)
+    play.builder.prepares = True
     page.get_by_role("button", name=f"Launch {SPEC}").click()
     play.play("repo2docker-ok.jsonl")
     expect(phase(page)).to_have_text("Building")
@@ -74,7 +75,14 @@ def test_axe_finds_nothing(page: Page, play: Stage) -> None:
     for width in (360, 1280):
         page.set_viewport_size({"width": width, "height": 900})
         axe.check_all_colors(page)
+    play.prepared("node", "Node added")
     play_ready(page, play)
+    # What was done during the build, with what that saved.
+    ahead = page.get_by_role("table", name="Where the time went").locator("[part=ahead]")
+    heading, row = ahead.get_by_role("row").all()
+    expect(heading.get_by_role("rowheader")).to_have_text("Meanwhile (time saved)")
+    expect(row.get_by_role("rowheader")).to_have_text("Node added")
+    expect(row.get_by_role("cell").last).to_have_text(re.compile(r"sec|min"))
     for width in (360, 1280):
         page.set_viewport_size({"width": width, "height": 900})
         axe.check_all_colors(page)

@@ -150,7 +150,9 @@ async def test_a_user_is_made_during_the_build_and_the_trace_says_so() -> None:
         slices = chrome(launch.trace())["traceEvents"]
         (shown,) = [each for each in slices if each.get("cat") == "jupyterhub-user"]
         assert shown["args"] == {"saved": made.saved}
-        said = [event.message for event in await events_of(launch)]
+        events = await events_of(launch)
+        assert events[-1].ahead == launch.trace().ahead
+        said = [event.message for event in events]
         assert "JupyterHub user made during the build (1 s saved).\n" in said
         assert {"name": "At the same time"} in [each.get("args") for each in slices]
 

@@ -27,8 +27,10 @@ from binderprogress.backends.base import (
     BuildResult,
     LaunchRequest,
     PairedBackend,
+    Prepared,
     ResolvedSpec,
     RunningServer,
+    ServerPlan,
 )
 from binderprogress.channels.base import ChannelStore
 from binderprogress.channels.memory import MemoryChannelStore
@@ -78,6 +80,27 @@ class PlayedBuilder(_Played):
         },
         phases=UNPUSHED,
     )
+
+    prepares = False
+    """Whether it prepares servers: what `prepared` has, one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prepared: asyncio.Queue[Prepared] = asyncio.Queue()
+
+    async def prepare(
+        self,
+        plan: ServerPlan,
+        *,
+        building: asyncio.Event,
+        done: Callable[[Prepared], None],
+    ) -> None:
+        while True:
+            done(await self.prepared.get())
+            self.prepared.task_done()
+
+    async def discard(self, plan: ServerPlan) -> None:
+        pass
 
     async def resolve(self, spec: Spec) -> ResolvedSpec:
         return ResolvedSpec(spec, hashlib.sha1(str(spec).encode()).hexdigest())  # noqa: S324 - a name
@@ -146,6 +169,15 @@ class Stage:
     def built(self, *, found: bool = False) -> None:
         """End the build well."""
         self._do(lambda: self.builder.put(BuildResult("image", found)))
+
+    def prepared(self, what: str, label: str) -> None:
+        """Have something done for the server while the build goes on, since the launch began."""
+
+        async def prepare() -> None:
+            self.builder.prepared.put_nowait(Prepared(what, label, 3600.0))
+            await self.builder.prepared.join()
+
+        asyncio.run_coroutine_threadsafe(prepare(), self._loop).result(30)
 
     def fail(self, reason: str, message: str = "") -> None:
         """End the build badly."""

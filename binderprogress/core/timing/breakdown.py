@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from ..events import Event
+from ..events import DoneAhead, Event
 from ..phases import Phase
-from .spans import DoneAhead, Span, spans
+from .spans import Span, spans
 
 __all__ = ["Kind", "Trace", "TracedSpan", "chrome", "kind_of", "trace"]
 

@@ -13,7 +13,7 @@ from ..events import Event
 from ..log.steps import STANDBY, Step
 from ..phases import TERMINAL, Phase
 
-__all__ = ["MOST_SPANS", "DoneAhead", "PastLaunch", "Span", "StepChange", "spans"]
+__all__ = ["MOST_SPANS", "PastLaunch", "Span", "StepChange", "spans"]
 
 MOST_SPANS = 1000
 """Maximum number of spans of one launch.
@@ -130,28 +130,6 @@ class Span(msgspec.Struct, frozen=True, omit_defaults=True):
     def is_place(self) -> bool:
         """Whether it was in the queue of builds."""
         return self.step == "queued" and self.total > 0
-
-
-class DoneAhead(msgspec.Struct, frozen=True):
-    """Something that was done at the same time as something else that the launch waited for.
-
-    Attributes
-    ----------
-    what : str
-        A key, such as ``jupyterhub-user``.
-    label : str
-        What was done, for people.
-    start, end : float
-        Seconds since the launch began.
-    saved : float
-        Seconds by which the launch is faster than if it had been done afterwards.
-    """
-
-    what: str
-    label: str
-    start: float
-    end: float
-    saved: float
 
 
 class PastLaunch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

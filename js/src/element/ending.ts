@@ -19,7 +19,7 @@ import { placeText, stepText } from "./view-state";
 import type { Parts } from "./template";
 import type { LaunchEvent } from "../wire/event";
 import { duration, shortDuration } from "../i18n/times";
-import { waterfallRows } from "../session/waterfall";
+import { type AheadRow, aheadRows, waterfallRows } from "../session/waterfall";
 import { addEnglish, type Words } from "../i18n/words";
 
 addEnglish(more);
@@ -206,17 +206,37 @@ async function copyReport(
   button.textContent = words.say(copied ? "log.copied" : "log.copy.failed");
 }
 
+/** The rows of what was done meanwhile. Nobody waited for it, so its bars are hatched. */
+function aheadSection(rows: AheadRow[], share: (seconds: number) => string, words: Words): TemplateResult {
+  return html`<tbody role="rowgroup" class="ahead" part="ahead">
+    <tr role="row"><th scope="rowgroup" role="rowheader" colspan="3">${words.say("waterfall.ahead")}</th></tr>
+    ${rows.map(
+      ({ step, start, duration, saved }) => html`<tr role="row" class="part">
+        <th scope="row" role="rowheader" dir="auto">${stepText(step, words)}</th>
+        <td role="cell" class="stretch"><svg aria-hidden="true">${svg`<line
+          x1=${share(start)}
+          x2=${share(start + duration)}
+          y1="50%"
+          y2="50%"
+        />`}</svg></td>
+        <td role="cell" class="took">${shortDuration(words, saved)}</td>
+      </tr>`,
+    )}
+  </tbody>`;
+}
+
 function waterfall(
   { timeline }: LaunchTranscript,
   isReady: boolean,
   // The address is empty on a plain BinderHub.
-  { launchUrl, spec }: LaunchSession,
+  { launchUrl, model, spec }: LaunchSession,
   words: Words,
 ): TemplateResult | typeof nothing {
   const { rows, total } = waterfallRows(timeline);
   const phases = rows.filter(({ step }) => !step).length;
   const saysSomething = isReady || (total >= MIN_FAILURE && phases > 1);
   if (!rows.length || !saysSomething) return nothing;
+  const ahead = aheadRows(timeline, model.event?.ahead ?? [], total);
   const share = (seconds: number) => `${((100 * seconds) / total).toFixed(2)}%`;
   // The explicit roles are the elements' own. On narrow pages, the layout removes them.
   const table = html`<table class="waterfall" part="waterfall" role="table">
@@ -240,6 +260,7 @@ function waterfall(
         <td role="cell" class="took">${shortDuration(words, duration)}</td>
       </tr>`,
     )}</tbody>
+    ${ahead.length ? aheadSection(ahead, share, words) : nothing}
   </table>`;
   // Browsers may show a file of another site instead of saving it: not in place of this page.
   return html`<div>

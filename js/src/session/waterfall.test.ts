@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import type { LaunchEvent, Phase } from "../wire/event";
+import type { DoneAhead, LaunchEvent, Phase } from "../wire/event";
 import { Timeline } from "./timeline";
-import { waterfallRows } from "./waterfall";
+import { aheadRows, waterfallRows } from "./waterfall";
 
 function timeline(...events: [number, Phase, string?][]): Timeline {
   const made = new Timeline();
@@ -102,4 +102,24 @@ test("the number of entries is bounded", () => {
   made.accept({ id: 5000, time: 5000, phase: "built", elapsed: 0, progress: 0 });
   expect(made.entries).toHaveLength(1001);
   expect(made.entries.at(-1)!.phase).toBe("built");
+});
+
+test("what was done meanwhile, as far as it saved anything noticeable", () => {
+  const made = new Timeline();
+  const step = { step: "Looking up main", step_key: "resolving" };
+  made.accept({ id: 1, phase: "waiting", time: 100, elapsed: 0, progress: 0, ...step });
+  const done = (what: string, saved: number): DoneAhead => ({ what, label: `${what} done`, start: 2, end: 9, saved });
+  const shownOf = (total: number, ...ahead: DoneAhead[]) =>
+    aheadRows(made, ahead, total).map((row) => [row.step.step, row.step.step_key, row.start, row.duration, row.saved]);
+
+  expect(shownOf(60, done("node", 7), done("jupyterhub-user", 0.9), done("new", 1))).toEqual([
+    // Its key has the words for other languages; the server's are more precise.
+    ["node done", "adding-node", 2, 7, 7],
+    ["new done", "", 2, 7, 1],
+  ]);
+  // A twentieth is enough where everything is fast.
+  expect(shownOf(0.9, done("look-up", 0.05), done("jupyterhub", 0.04))).toEqual([
+    ["Looking up main", "resolving", 2, 7, 0.05],
+  ]);
+  expect(shownOf(0.2, done("look-up", 0.02))).toEqual([]);
 });

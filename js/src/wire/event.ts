@@ -146,6 +146,10 @@ export interface LaunchEvent {
    */
   earlier?: Earlier | null;
   /**
+   * On ready: what was done at the same time as something else that the launch waited for.
+   */
+  ahead?: DoneAhead[];
+  /**
    * On built: the image or environment.
    */
   imageName?: string;
@@ -198,4 +202,29 @@ export interface Earlier {
    * What the date is that of: the commit, or if that is not known the build of its environment, or else its last launch.
    */
   date_of: "build" | "commit" | "launch";
+}
+/**
+ * Something that was done at the same time as something else that the launch waited for.
+ */
+export interface DoneAhead {
+  /**
+   * A key, such as 'jupyterhub-user'.
+   */
+  what: string;
+  /**
+   * What was done, for people.
+   */
+  label: string;
+  /**
+   * Seconds since the launch began.
+   */
+  start: number;
+  /**
+   * Seconds since the launch began.
+   */
+  end: number;
+  /**
+   * Seconds by which the launch is faster than if it had been done afterwards.
+   */
+  saved: number;
 }

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from binderprogress.core.events import Event
+from binderprogress.core.events import DoneAhead, Event
 from binderprogress.core.log import steps
 from binderprogress.core.log.reader import JUPYTERHUB_STEPS, MESSAGE_STEPS
 from binderprogress.core.log.steps import QUEUED, Step, numbered
 from binderprogress.core.phases import TERMINAL, Phase
 from binderprogress.core.timing.breakdown import Kind, Trace, chrome, kind_of, trace
-from binderprogress.core.timing.spans import DoneAhead, Span
+from binderprogress.core.timing.spans import Span
 
 BEGAN = 1000.0
 NUMBER = {"type": "integer", "minimum": 0}
