@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import msgspec
 from traitlets import Bool, Integer, List, Unicode
 
+from ..core.printable import printable
 from ..errors import ConfigError
 from ..history.config import History
 from ..history.store import NoHistory
@@ -199,14 +200,28 @@ class WhatIfApp(Command):
             newest = [launch.began for launch in history.recent(1)]
             began, ended = self._period(newest)
             launches = history.between(began - _BEFORE, ended)
-            return Past(launches, began=began, ended=ended, policy=policy)
+            past = Past(launches, began=began, ended=ended, policy=policy)
+            self._compare_hubs(past.recorded.hubs, policy)
+            return past
         finally:
             history.close()
 
     def _event_log(self, policy: Policy) -> EventLog:
         launches = [each for file in self.events for each in _read_events(file)]
         began, ended = self._period([max(each.time for each in launches)] if launches else [])
-        return EventLog(launches, began=began, ended=ended, policy=policy)
+        log = EventLog(launches, began=began, ended=ended, policy=policy)
+        self._compare_hubs(log.hubs, policy)
+        return log
+
+    def _compare_hubs(self, names: Sequence[str], policy: Policy) -> None:
+        if len(names) not in (1, policy.hubs.count):
+            named = ", ".join(printable(name) or "this server" for name in names[:5])
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            self._say(
+                f"The record has {len(names)} hubs ({named}{more}), the scenario "
+                f"{policy.hubs.count}. If they have nodes of their own, add --set "
+                f"hubs.count={len(names)}: then launches go to the hub that they went to."
+            )
 
     def _period(self, newest: list[float]) -> tuple[float, float]:
         """Return the period, in seconds since 1970. `newest` has the time of the last launch."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from random import Random
 from typing import Protocol
 
 import msgspec
 
-__all__ = ["HALF_LIFE", "Demand", "Image", "Request", "Source", "around"]
+from .policy import Hubs
+
+__all__ = ["HALF_LIFE", "Demand", "Image", "Request", "Source", "around", "numbered_hubs"]
 
 HALF_LIFE = 14 * 86400.0
 """Seconds after which a launch counts half for the popularity of its repository."""
@@ -47,6 +50,8 @@ class Request(msgspec.Struct, gc=False):
         Seconds for which the server is used.
     fails : bool
         Whether the build fails.
+    hub : int
+        Number of the hub that launched it, from 0; -1: not recorded.
     """
 
     time: float
@@ -56,6 +61,7 @@ class Request(msgspec.Struct, gc=False):
     start: float
     stay: float
     fails: bool = False
+    hub: int = -1
 
 
 class Demand(msgspec.Struct):
@@ -73,6 +79,9 @@ class Demand(msgspec.Struct):
     repositories : list of str
     scores : list of float
         Popularity of each repository at the beginning, in launches; see `HALF_LIFE`.
+    hubs : Hubs or None
+        Those of the record, if the requests say to which one they went. With the same number and
+        routing, they go there again.
     """
 
     began: float
@@ -81,6 +90,7 @@ class Demand(msgspec.Struct):
     images: list[Image]
     repositories: list[str]
     scores: list[float]
+    hubs: Hubs | None = None
 
 
 class Source(Protocol):
@@ -89,6 +99,12 @@ class Source(Protocol):
     def draw(self, rand: Random) -> Demand:
         """Return the launches of a period. What is not known is drawn at random."""
         ...
+
+
+def numbered_hubs(hosts: Iterable[str], count: int) -> dict[str, int]:
+    """Return the number of each hub of a record; nothing unless there are `count` of them."""
+    names = sorted(set(hosts))
+    return {name: number for number, name in enumerate(names)} if len(names) == count else {}
 
 
 def around(rand: Random, median: float, sigma: float) -> float:

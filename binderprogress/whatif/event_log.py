@@ -9,7 +9,7 @@ from random import Random
 import msgspec
 
 from ..errors import ConfigError
-from .demand import HALF_LIFE, Demand, Image, Request, around
+from .demand import HALF_LIFE, Demand, Image, Request, around, numbered_hubs
 from .policy import Policy
 
 __all__ = ["EventLog", "LoggedLaunch", "read_event"]
@@ -26,17 +26,19 @@ class _Event(msgspec.Struct, frozen=True):
     spec: str
     status: str
     ref: str = ""
+    origin: str = ""
 
 
 _decoder = msgspec.json.Decoder(_Event)
 
 
 class LoggedLaunch(msgspec.Struct, frozen=True, gc=False):
-    """A launch: its minute in seconds since 1970, its repository, and the commit if known."""
+    """A launch: its minute in seconds since 1970, and its repository, commit and hub if known."""
 
     time: float
     repository: str
     commit: str
+    host: str = ""
 
 
 def read_event(line: bytes) -> LoggedLaunch | None:
@@ -51,7 +53,8 @@ def read_event(line: bytes) -> LoggedLaunch | None:
     seconds = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
     # The spec ends in the ref that was asked for; the commit is elsewhere.
     repository, _, ref = event.spec.rpartition("/")
-    return LoggedLaunch(seconds, f"{event.provider}/{repository or ref}", event.ref or ref)
+    name = f"{event.provider}/{repository or ref}"
+    return LoggedLaunch(seconds, name, event.ref or ref, event.origin)
 
 
 class EventLog:
@@ -69,6 +72,11 @@ class EventLog:
         The period, in seconds since 1970. Earlier launches only say what was popular.
     policy : Policy
 
+    Attributes
+    ----------
+    hubs : list of str
+        The hubs that launched them, as far as the archive says.
+
     Raises
     ------
     ConfigError
@@ -85,7 +93,7 @@ class EventLog:
         self._of: list[int] = []
         self._is_built: list[bool] = []
         self._scores: list[float] = []
-        self._kept: list[tuple[float, int]] = []
+        self._kept: list[tuple[float, int, str]] = []
         for launch in sorted(launches, key=lambda launch: launch.time):
             if launch.time >= ended:
                 break
@@ -94,12 +102,14 @@ class EventLog:
                 age = began - launch.time
                 self._scores[self._of[number]] += 2.0 ** (-age / HALF_LIFE)
             else:
-                self._kept.append((launch.time - began, number))
+                self._kept.append((launch.time - began, number, launch.host))
         if not self._kept:
             raise ConfigError(
                 "The event logs have no successful launches in this period. Name another one with "
                 "--from and --days."
             )
+        self.hubs = sorted({host for *_, host in self._kept})
+        self._hubs = numbered_hubs(self.hubs, policy.hubs.count)
 
     def _image(self, launch: LoggedLaunch, *, is_before: bool) -> int:
         is_new = launch.repository not in self._repositories
@@ -124,8 +134,9 @@ class EventLog:
                 build=around(rand, takes.build_seconds, _BUILD),
                 start=around(rand, takes.start_seconds, _START),
                 stay=60.0 * around(rand, takes.stay_minutes, _STAY),
+                hub=self._hubs.get(host, -1),
             )
-            for time, image in self._kept
+            for time, image, host in self._kept
         ]
         requests.sort(key=lambda request: request.time)
         return Demand(
@@ -138,4 +149,5 @@ class EventLog:
             ],
             repositories=list(self._repositories),
             scores=list(self._scores),
+            hubs=self._policy.hubs if self._hubs else None,
         )

@@ -13,7 +13,7 @@ from ..core.phases import Phase
 from ..core.timing.breakdown import Kind, kind_of
 from ..core.timing.spans import PastLaunch
 from ..errors import ConfigError
-from .demand import HALF_LIFE, Demand, Image, Request, around
+from .demand import HALF_LIFE, Demand, Image, Request, around, numbered_hubs
 from .outcome import percentile
 from .policy import Policy
 from .report import Recorded
@@ -60,8 +60,9 @@ class Past:
     """The launches of a period, as a history has them.
 
     What a launch itself took is taken from its record: checking, building if it built, and
-    starting. What others or the cluster made it wait for is left to the simulation: whether it had
-    to build, the queue of builds, a node, and the pull. How long people stayed is not recorded.
+    starting, and the hub to which it went. What others or the cluster made it wait for is left to
+    the simulation: whether it had to build, the queue of builds, a node, and the pull. How long
+    people stayed is not recorded.
 
     Parameters
     ----------
@@ -115,10 +116,13 @@ class Past:
                 "The history has no launches in this period. Name another one with --from and "
                 "--days, or another database with --url."
             )
+        hosts = {past.host for past, *_ in self._kept if past.outcome is Phase.READY}
+        self._hubs = numbered_hubs(hosts, policy.hubs.count)
         seconds.sort()
         self.recorded = Recorded(
             launches=len(seconds),
             failed=failed,
+            hubs=sorted(hosts),
             left_out=left_out,
             p50=round(percentile(seconds, 50), 3),
             p95=round(percentile(seconds, 95), 3),
@@ -177,6 +181,7 @@ class Past:
                     start=work.start,
                     stay=60.0 * around(rand, self._policy.launches.stay_minutes, _STAY),
                     fails=past.outcome is Phase.FAILED,
+                    hub=self._hubs.get(past.host, -1),
                 )
                 for past, work, number in self._kept
             ],
@@ -186,6 +191,7 @@ class Past:
             ],
             repositories=list(self._repositories),
             scores=list(self._scores),
+            hubs=self._policy.hubs if self._hubs else None,
         )
 
     def _build_seconds(self, rand: Random, image: int) -> float:

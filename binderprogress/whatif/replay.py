@@ -73,7 +73,8 @@ def replay(demand: Demand, policy: Policy, rand: Random) -> Run:
     demand : Demand
     policy : Policy
     rand : Random
-        Decides to which hub a launch goes, if the policy leaves that to chance.
+        Decides to which hub a launch goes, if the policy leaves that to chance, and no record says
+        it.
     """
     return _Replay(demand, policy, rand).run()
 
@@ -105,6 +106,11 @@ class _Replay:
             for _ in range(policy.hubs.count)
         ]
         self._routes: dict[int, Hub] = {}
+        recorded = demand.hubs
+        self._is_as_recorded = recorded is not None and (recorded.count, recorded.routing) == (
+            policy.hubs.count,
+            policy.hubs.routing,
+        )
 
     def run(self) -> Run:
         """Run until the last launch has ended."""
@@ -133,9 +139,11 @@ class _Replay:
         if not self._open:
             self._done.succeed()
 
-    def _hub(self, repository: int) -> Hub:
+    def _hub(self, request: Request, repository: int) -> Hub:
         if len(self._hubs) == 1:
             return self._hubs[0]
+        if self._is_as_recorded and request.hub >= 0:
+            return self._hubs[request.hub]
         if self._policy.hubs.routing == "random":
             return self._rand.choice(self._hubs)
         hub = self._routes.get(repository)
@@ -148,7 +156,7 @@ class _Replay:
     def _launch(self, request: Request) -> Generator[Event, Any, None]:
         env, image = self._env, request.image
         repository = self._demand.images[image].repository
-        hub = self._hub(repository)
+        hub = self._hub(request, repository)
         yield env.timeout(request.check)
         if image not in hub.built and not (yield from hub.build(request)):
             self._failed(request, "build")

@@ -107,6 +107,8 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     failed, left_out : int
         Launches whose build failed, and those that ended otherwise: cancelled, or failed for a
         reason that a simulation does not have.
+    hubs : list of str
+        The hubs that launched them.
     p50, p95 : float
         Seconds of those that were ready.
     """
@@ -114,6 +116,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     launches: int
     failed: int
     left_out: int
+    hubs: list[str]
     p50: float
     p95: float
 

@@ -87,8 +87,8 @@ class FineNode:
 class FineHub:
     """A hub with its cluster."""
 
-    def __init__(self, world: World) -> None:
-        self.world, self.policy = world, world.policy
+    def __init__(self, world: World, host: str) -> None:
+        self.world, self.policy, self.host = world, world.policy, host
         self.per_node = self.policy.servers_per_node
         self.nodes: list[FineNode] = []
         self.pending: list[Pod] = []
@@ -269,8 +269,8 @@ class FineHub:
 class Launch:
     """A launch and its record."""
 
-    def __init__(self, world: World, request: Request) -> None:
-        self.world, self.request = world, request
+    def __init__(self, world: World, request: Request, host: str) -> None:
+        self.world, self.request, self.host = world, request, host
         self.began = self.marked = world.now
         self.spans: list[Span] = []
         self.cold = self.joined = False
@@ -290,6 +290,7 @@ class Launch:
                 provider="gh",
                 repository=f"https://github.com/{self.world.demand.repositories[image.repository]}",
                 ref="HEAD",
+                host=self.host,
                 commit=f"{self.request.image:040x}",
                 image=f"registry.example.org/{self.request.image}",
                 outcome=outcome,
@@ -312,7 +313,7 @@ class World:
         self.tasks: set[asyncio.Task[Any]] = set()
         self.counts: Counter[int] = Counter()
         self.newest: dict[int, int] = {}
-        self.hubs = [FineHub(self) for _ in range(policy.hubs.count)]
+        self.hubs = [FineHub(self, f"hub-{n}.example.org") for n in range(policy.hubs.count)]
 
     @property
     def now(self) -> float:
@@ -329,13 +330,13 @@ class World:
         return [self.newest[repository] for repository, _ in self.counts.most_common(most)]
 
     def hub(self, repository: int) -> FineHub:
-        # Some fixed choice: the replay has another one.
+        # Some fixed choice. The replay has another one where it does not know this one.
         return self.hubs[(repository * 7 + 3) % len(self.hubs)]
 
     async def launch(self, request: Request) -> None:
-        launch = Launch(self, request)
         repository = self.demand.images[request.image].repository
         hub = self.hub(repository)
+        launch = Launch(self, request, hub.host)
         await asyncio.sleep(request.check)
         launch.mark(Phase.WAITING, "resolving")
         if request.image not in hub.built:

@@ -11,7 +11,7 @@ from binderprogress.core.phases import Phase
 from binderprogress.core.timing.spans import PastLaunch, Span
 from binderprogress.errors import ConfigError
 from binderprogress.whatif.past import Past
-from binderprogress.whatif.policy import Policy
+from binderprogress.whatif.policy import Hubs, Policy
 
 from ..history.launches import NOON, past, spans
 
@@ -54,6 +54,19 @@ def test_an_image_that_was_not_built_was_there() -> None:
     assert [image.is_built for image in before.images] == [True]
     assert before.scores == [pytest.approx(2 ** (-1 / 14))]
     assert len(before.requests) == 1
+
+
+def test_launches_go_to_the_hubs_that_they_went_to() -> None:
+    # A failed build may not say where it was.
+    hosts = ["hub-b", "hub-a", "hub-b"]
+    known = [warm(float(n), host=host) for n, host in enumerate(hosts)]
+    lost = past(began=NOON + 9.0, outcome=Phase.FAILED, spans=spans(building=20.0)[:3])
+    source = read(*known, lost, policy=Policy(hubs=Hubs(count=2)))
+    assert source.recorded.hubs == ["hub-a", "hub-b"]
+    demand = source.draw(Random(1))
+    assert [request.hub for request in demand.requests] == [1, 0, 1, -1]
+    assert demand.hubs == Hubs(count=2)
+    assert read(*known).draw(Random(1)).hubs is None
 
 
 def test_a_build_that_was_joined_is_none_of_its_own() -> None:

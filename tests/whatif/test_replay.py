@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from binderprogress.whatif.demand import Demand, Image, Request
-from binderprogress.whatif.policy import Policy, read_policy
+from binderprogress.whatif.policy import Hubs, Policy, read_policy
 from binderprogress.whatif.replay import Run, replay
 
 DAY = 86400.0
@@ -251,6 +251,16 @@ def test_hubs() -> None:
     assert run(launches, hubs=shared).builds == 1
     many = demand(*(launch(1000.0 * n, n) for n in range(40)), images=40)
     assert run(many, hubs={"count": 3}).node_hours == pytest.approx(72.0)
+
+
+def test_launches_go_to_the_hub_of_the_record() -> None:
+    launches = demand(*(launch(1000.0 * n, hub=n % 2) for n in range(40)), built=False)
+    # Nothing says that this is how it was.
+    assert run(launches, hubs={"count": 2}).builds == 1
+    launches.hubs = Hubs(count=2)
+    assert run(launches, hubs={"count": 2}).builds == 2
+    # Another policy.
+    assert run(launches, hubs={"count": 3}).builds == 1
 
 
 def test_nobody_launches() -> None:
