@@ -2,7 +2,7 @@
 
 One server with its own JupyterHub launches two repositories with the same files, in turn. Of one of
 them, servers stand ready. The time is that of a client: from its request to the event `ready`. At
-the end, many clients launch at the same moment.
+the end, many clients launch at the same moment, and then the server is killed.
 """
 
 from __future__ import annotations
@@ -50,22 +50,42 @@ class Bench:
         (self._port,) = free_ports(1)
         self._url = f"http://127.0.0.1:{self._port}"
         self._session: aiohttp.ClientSession
+        self._process: asyncio.subprocess.Process
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run the server until the end of the context."""
-        config = self._folder / "config.json"
-        config.write_text(json.dumps(self._config()))
-        argv = [_PROGRAM, "serve", "-f", str(config)]
-        env = {**os.environ, "HOME": str(self._folder)}
-        with (self._folder / "log").open("w") as log:
-            process = await asyncio.create_subprocess_exec(*argv, env=env, stdout=log, stderr=log)
+        await self._start()
         try:
             async with aiohttp.ClientSession() as self._session:
                 yield
         finally:
-            process.terminate()
-            await asyncio.wait_for(process.wait(), 60)
+            self._process.terminate()
+            await asyncio.wait_for(self._process.wait(), 60)
+
+    async def _start(self) -> None:
+        config = self._folder / "config.json"
+        config.write_text(json.dumps(self._config()))
+        argv = [_PROGRAM, "serve", "-f", str(config)]
+        env = {**os.environ, "HOME": str(self._folder)}
+        with (self._folder / "log").open("a") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *argv, env=env, stdout=log, stderr=log
+            )
+
+    async def kill(self) -> int:
+        """Kill the server with SIGKILL, and start the next one.
+
+        Returns
+        -------
+        int
+            How many of the servers that stood ready do so again, without having been started.
+        """
+        self._process.kill()
+        await self._process.wait()
+        await self._start()
+        await self.full()
+        return self._standing - (await self._numbers())["started"]
 
     def _config(self) -> dict[str, Any]:
         local = {
@@ -75,7 +95,16 @@ class Bench:
         if self._packages:
             local["base_packages"] = self._packages
         return {
-            "Standalone": {"port": self._port, "hub_folder": "", "end_launches": True},
+            "Standalone": {
+                "port": self._port,
+                "hub_folder": str(self._folder / "hub"),
+                "end_launches": True,
+            },
+            "Storage": {
+                "url": f"sqlite:///{self._folder}/launches.sqlite",
+                "log_folder": str(self._folder / "logs"),
+            },
+            "History": {"url": f"sqlite:///{self._folder}/history.sqlite"},
             "LocalBuilder": local,
             "Web": {"rate_limit": 0},
             "LaunchManager": {"max_launches_per_client": 0},
@@ -168,6 +197,13 @@ async def _compare(bench: Bench, *, launches: int, standing: int, at_once: int) 
         taken_at_once = await bench.taken() - before
         for _, event in ends:
             await bench.use(event)
+        await bench.full()
+        kept = await bench.kill()
+        after = await asyncio.gather(*(bench.launch(bench.ahead) for _ in range(standing)))
+        taken_after_kill = await bench.taken()
+        for _, event in after:
+            await bench.use(event)
+    urls = {event["url"] for _, event in after}
     return {
         "launches": launches,
         "standing": standing,
@@ -177,6 +213,10 @@ async def _compare(bench: Bench, *, launches: int, standing: int, at_once: int) 
         "servers_at_once": len({event["url"] for _, event in ends}),
         "taken_at_once": taken_at_once,
         "seconds_at_once": sorted(seconds for seconds, _ in ends),
+        "kept": kept,
+        "servers_after_kill": len(urls),
+        "taken_after_kill": taken_after_kill,
+        "load": os.getloadavg()[2],
     }
 
 
@@ -204,11 +244,18 @@ def table(result: dict[str, Any]) -> str:
             f"{percentile(values, 0.95):.3f} s | {min(values):.3f}–{max(values):.3f} s |"
         )
     fast = result["seconds_at_once"][: result["taken_at_once"]]
+    after_kill = (
+        f"After the server was killed, {result['kept']} of {result['standing']} still stood ready. "
+        f"As many launches at the same moment took {result['taken_after_kill']} of them, and had "
+        f"{result['servers_after_kill']} different servers."
+    )
     lines += [
         "",
         f"{result['taken']} of the first ones took a server that stood ready.",
         f"{result['at_once']} at the same moment: {result['servers_at_once']} different servers, "
         f"{result['taken_at_once']} of which stood ready"
         + (f"; the fastest {len(fast)} took {fast[0]:.2f} to {fast[-1]:.2f} s." if fast else "."),
+        after_kill,
+        f"Load average of the last 15 minutes: {result['load']:.1f}.",
     ]
     return "\n".join(lines) + "\n"

@@ -15,6 +15,7 @@ from traitlets.config import Config
 from ..backends.jupyterhub.launcher import HubLauncher
 from ..core.redact import redact_address, without_credentials
 from ..errors import ConfigError
+from ..launches.standby import Standby
 from ..web.app import handlers
 from ..web.base import Handler
 from ..web.pages import NotFoundHandler
@@ -79,6 +80,17 @@ class JupyterHubService(Server):
             api_url=self.auth.api_url,
             api_token=self.auth.api_token,
         )
+
+    def _make_standby(self, settings: Config) -> Standby | None:
+        standby = super()._make_standby(settings)
+        is_known = self.launcher is None or self.launcher.url
+        if standby is not None and not (is_known or standby.base_url):
+            raise ConfigError(
+                "Servers that stand ready are started before anybody launches, so the request of a "
+                "launch cannot say how browsers reach JupyterHub. Set c.HubLauncher.url to its "
+                "address, such as https://hub.example.org/."
+            )
+        return standby
 
     def _web_options(self) -> dict[str, Any]:
         # BinderHubs launch nothing in this JupyterHub.

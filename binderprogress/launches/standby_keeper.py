@@ -204,6 +204,13 @@ class StandbyKeeper:
         for server in list(self._pool.servers.values()):
             if server.is_dead and server.state is State.READY:
                 self._pool.counts["dead"] += 1
+                self._log.warning(
+                    "%r does not answer any more, %.0f s after it was requested, and is replaced. "
+                    "If JupyterHub stops idle servers, c.Standby.max_age has to be less than the "
+                    "time after which it does.",
+                    server,
+                    self._clock.utc() - server.since,
+                )
                 self._end(server)
         self._carry_out(self._planned(targets, limits, unknown), targets)
 

@@ -28,6 +28,7 @@ from ..support.hubservice import (
 )
 from ..support.processes import BIN
 from ..support.repositories import repository
+from ..support.standing_checks import standing, took, until
 from .conftest import ENDLESS
 
 pytestmark = pytest.mark.hub
@@ -278,16 +279,26 @@ def test_the_services_own_token_may_no_more_than_documented(named: Service) -> N
 def test_launches_as_temporary_users(tmp_path: Path) -> None:
     repository(tmp_path / "small", NOTHING)
     repository(tmp_path / "endless", ENDLESS)
-    config = "c.JupyterHubService.named_servers = False\n"
+    spec = str(local(tmp_path / "small"))
+    config = (
+        "import os\n"
+        "c.JupyterHubService.named_servers = False\n"
+        "c.HubLauncher.url = os.environ['TEST_HUB_URL']\n"
+        f"c.Standby.repositories = {{{spec!r}: 1}}\n"
+    )
+    people = {"ada", "eve", "robot"}
     with service(tmp_path, "Temporary users", config) as temporary:
         ada, eve = (Person(temporary).log_in(name) for name in ("ada", "eve"))
         assert {person.go().status_code for person in (ada, eve)} == {200}
-        before = temporary.users()
-        links = ada.start(local(tmp_path / "small"))
+        until(lambda: standing(temporary.url) == 1, lambda: "no server stands ready")
+        (first,) = temporary.users() - people
+        links = ada.start(spec)
         refused_alike(lambda url, method: eve.fetch(url, method), links, 404)
-        assert ada.events(links)[-1]["phase"] == "ready"
-        (made,) = temporary.users() - before
-        assert made.startswith("small-")
+        events = ada.events(links)
+        assert took(events), events
+        assert events[-1]["url"] == f"{temporary.hub_url}user/{first}/"
+        until(lambda: standing(temporary.url) == 1, lambda: "it is not replaced")
+        assert all(each.startswith("small-") for each in temporary.users() - people)
         assert temporary.servers("ada") == {}
         # Here, a service can launch. It is not the user with the same name.
         Person(temporary).log_in("robot")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
 from traitlets.config import Config
@@ -18,11 +16,10 @@ from binderprogress.deploy.jupyterhub_service import JupyterHubService
 from binderprogress.deploy.standalone import Standalone
 from binderprogress.errors import ConfigError, HistoryUnavailableError
 
-from ..faults.test_jupyterhub_lives_on import answers, until
-from ..faults.test_standby import launched, standing, took
 from ..support.asynchronous import asynchronous
 from ..support.repositories import repository
 from ..support.standalone import running
+from ..support.standing_checks import answers, launched, numbers, standing, took, until
 
 REPOSITORIES = {"repositories": {"gh/ada/penguins/HEAD": 1}}
 
@@ -34,26 +31,21 @@ def test_processes_of_this_server_stand_ready(tmp_path: Path) -> None:
         "Standby": {"repositories": {penguins.as_uri(): 1}},
     }
     with running(tmp_path, **settings) as server:
-        until(lambda: standing(server.url) == 1, Path("/dev/null"))
-        events = launched(server.url, penguins)
+        until(lambda: standing(server.url) == 1, lambda: "nothing stands ready")
+        events = launched(server.url, penguins.as_uri())
         assert took(events)
         assert answers(events[-1])
-        until(lambda: standing(server.url) == 1, Path("/dev/null"))
-        with urlopen(f"{server.url}metrics", timeout=60) as response:
-            metrics = response.read().decode()
-        numbers = dict(
-            re.findall(r'^binderprogress_standby_\w+\{\w+="(\w+)"\} (\d+)', metrics, re.MULTILINE)
-        )
-        assert numbers == {
-            "starting": "0",
-            "ready": "1",
-            "stopping": "0",
-            "taken": "1",
-            "missed": "0",
-            "started": "2",
-            "failed": "0",
-            "dead": "0",
-            "replaced": "0",
+        until(lambda: standing(server.url) == 1, lambda: "nothing stands ready")
+        assert numbers(server.url) == {
+            "starting": 0,
+            "ready": 1,
+            "stopping": 0,
+            "taken": 1,
+            "missed": 0,
+            "started": 2,
+            "failed": 0,
+            "dead": 0,
+            "replaced": 0,
         }
         trace = server.call(_trace(server, events))
         assert [(span.phase, span.step) for span in trace.spans] == [
@@ -96,6 +88,8 @@ def test_they_cannot_with_the_login_of_a_jupyterhub(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(f"JUPYTERHUB_{name}", value)
     storage = {"Storage": {"url": "memory"}}
     refused(r"With logins, each server belongs to its user", JupyterHubService, **storage)
+    temporary = {"JupyterHubService": {"named_servers": False}, **storage}
+    refused(r"Set c\.HubLauncher\.url to its address", JupyterHubService, **temporary)
 
 
 def test_nothing_stands_ready_by_default(tmp_path: Path) -> None:

@@ -1,49 +1,28 @@
-"""Servers that stand ready in a real JupyterHub: one is killed, and then the server itself."""
+"""Servers that stand ready in a real JupyterHub: they are killed or culled, and so is ours."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import psutil
 import pytest
 
 from ..support.gone import gone, within
 from ..support.processes import program
-from ..support.standalone import post
-from .test_jupyterhub_lives_on import answers, until, url_of
+from ..support.repositories import repository as make
+from ..support.standalone import Running, running
+from ..support.standing_checks import answers, launched, numbers, standing, took, until
+from .test_jupyterhub_lives_on import url_of
 
 pytestmark = pytest.mark.hub
-
-TOOK = "Took a server that stood ready.\n"
-
-
-def standing(url: str) -> int:
-    try:
-        with urlopen(f"{url}health", timeout=60) as response:
-            health = json.load(response)
-    except HTTPError as error:
-        # JupyterHub does not answer yet.
-        health = json.load(error)
-    return int(health["checks"][0]["standby"])
-
-
-def launched(url: str, repository: Path) -> list[dict[str, Any]]:
-    """Launch a repository, and return its events."""
-    links = post(f"{url}api/launches", {"spec": repository.as_uri()})
-    with urlopen(links["events_url"], timeout=120) as response:
-        events = [json.loads(line[5:]) for line in response if line.startswith(b"data:")]
-    assert events[-1]["phase"] == "ready", events
-    return events
-
-
-def took(events: list[dict[str, Any]]) -> bool:
-    return any(event.get("message") == TOOK for event in events)
 
 
 def notebooks(folder: Path) -> set[psutil.Process]:
@@ -71,29 +50,29 @@ def test_servers_stand_ready_over_a_kill(
     arguments = ["binderprogress", "serve", "-f", str(config)]
     with program(*arguments, env=env, log=log) as first:
         url = url_of(first)
-        until(lambda: standing(url) == 2, log)
+        until(lambda: standing(url) == 2, log.read_text)
         before = notebooks(folder)
-        events = launched(url, repository)
+        events = launched(url, repository.as_uri())
         assert took(events), events
         assert [event["phase"] for event in events] == ["waiting", "built", "ready"]
         assert answers(events[-1])
-        until(lambda: standing(url) == 2, log)
+        until(lambda: standing(url) == 2, log.read_text)
         (replacement,) = notebooks(folder) - before
         replacement.kill()
         assert gone([replacement])
         # One of them is dead, and no launch gets it.
-        ends = [launched(url, repository)[-1] for _ in range(2)]
+        ends = [launched(url, repository.as_uri())[-1] for _ in range(2)]
         assert all(answers(end) for end in ends)
         assert len({end["url"] for end in [events[-1], *ends]}) == 3
-        until(lambda: standing(url) == 2, log)
+        until(lambda: standing(url) == 2, log.read_text)
         left = notebooks(folder)
         first.signal(signal.SIGKILL)
         first.wait(10)
         with program(*arguments, env=env, log=log) as second:
             url = url_of(second)
-            until(lambda: standing(url) == 2, log)
+            until(lambda: standing(url) == 2, log.read_text)
             assert notebooks(folder) == left, "none was started for that"
-            events = launched(url, repository)
+            events = launched(url, repository.as_uri())
             assert took(events), events
             assert answers(events[-1])
             assert events[-1]["url"] not in {end["url"] for end in ends}
@@ -104,3 +83,62 @@ def test_servers_stand_ready_over_a_kill(
     text = log.read_text()
     assert "Traceback" not in text
     assert "may be left running" not in text
+
+
+@pytest.mark.long
+@pytest.mark.fault(
+    part="JupyterHub",
+    fault="culls the servers that stand ready",
+    promise="no launch gets one of them, and others replace them",
+)
+def test_culled_servers_are_replaced_and_never_handed_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    repository = make(tmp_path / "penguins", {"requirements.txt": ""}).as_uri()
+    settings: dict[str, Any] = {
+        # The culler is the operator's, as at a JupyterHub that is not our own.
+        "Standalone": {"cull_after": 0},
+        # Only launches find out.
+        "Standby": {"repositories": {repository: 2}, "check_every": 3600.0},
+    }
+    with running(tmp_path, **settings) as server:
+        until(lambda: standing(server.url) == 2, lambda: caplog.text)
+        culled = users(server)
+        assert len(culled) == 2
+        log = tmp_path / "culler.log"
+        with culler(server, log, after=1):
+            until(lambda: not users(server) & culled, log.read_text)
+        assert standing(server.url) == 2, "nobody has asked them"
+        ends = [launched(server.url, repository)[-1] for _ in range(2)]
+        assert all(map(answers, ends))
+        until(lambda: numbers(server.url)["ready"] == 2, lambda: caplog.text)
+        counted = numbers(server.url)
+        assert (counted["dead"], counted["failed"]) == (2, 0), counted
+        assert not users(server) & culled
+        events = launched(server.url, repository)
+        assert took(events), events
+        assert answers(events[-1])
+    assert "c.Standby.max_age has to be less" in caplog.text
+
+
+def users(server: Running) -> set[str]:
+    """Return the users of its JupyterHub."""
+    return {user["name"] for user in server.hub("users")}
+
+
+@contextmanager
+def culler(server: Running, log: Path, *, after: int) -> Iterator[None]:
+    """Run jupyterhub-idle-culler, which stops servers after so many seconds without activity."""
+    launcher = server.standalone.launcher
+    assert launcher is not None
+    command = [sys.executable, "-m", "jupyterhub_idle_culler", f"--url={launcher.api_url[:-1]}"]
+    options = [f"--timeout={after}", "--cull-every=1", "--cull-users=True"]
+    env = {**os.environ, "JUPYTERHUB_API_TOKEN": launcher.api_token}
+    with (
+        log.open("wb") as output,
+        subprocess.Popen([*command, *options], env=env, stdout=output, stderr=output) as process,
+    ):
+        try:
+            yield
+        finally:
+            process.terminate()

@@ -13,6 +13,7 @@ settings = json.loads(os.environ["TEST_SETTINGS"])
 
 install(c)
 c.Storage.url = settings["storage"]
+c.Standby.update(settings["standby"])
 c.BinderHub.port = settings["port"]
 c.BinderHub.hub_url = settings["hub_url"]
 c.BinderHub.hub_api_token = settings["token"]

@@ -6,6 +6,7 @@ import json
 import signal
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from binderprogress.core.specs import from_address
 
 from ..support.gone import gone
 from ..support.processes import Program, program
+from ..support.repositories import commit
 from ..support.standalone import post
+from ..support.standing_checks import answers, check_standing, standing, took, until
 from .podman_support import Podman, Repository
 
 pytestmark = [pytest.mark.podman, pytest.mark.hub]
@@ -36,19 +39,27 @@ def before(podman: Podman) -> list[psutil.Process]:
     return podman.processes()
 
 
+@contextmanager
+def serving(
+    podman: Podman, folder: Path, *folders: Path, more: str = ""
+) -> Iterator[tuple[Program, str]]:
+    """Run the real server with --engine podman, which may launch what is in `folders`."""
+    config, log = folder / "config.py", folder / "log"
+    config.write_text(CONFIG.format(folders=[str(each) for each in folders]) + more)
+    arguments = ["serve", "--port", "0", "--engine", "podman", "--end-launches", "-f", str(config)]
+    with program("binderprogress", *arguments, env=podman.env, log=log) as running:
+        url = running.line().rpartition(" ")[2].strip()
+        assert url.startswith("http://127.0.0.1:"), log.read_text()
+        yield running, url
+
+
 @pytest.fixture
 def serve(
     podman: Podman, repository: Repository, failing_repository: Repository, tmp_path: Path
 ) -> Iterator[tuple[Program, str]]:
-    """The real server with --engine podman, and its address."""
-    folders = [str(repository._folder), str(failing_repository._folder)]
-    config = tmp_path / "config.py"
-    config.write_text(CONFIG.format(folders=folders))
-    arguments = ["serve", "--port", "0", "--engine", "podman", "--end-launches", "-f", str(config)]
-    with program("binderprogress", *arguments, env=podman.env, log=tmp_path / "log") as running:
-        url = running.line().rpartition(" ")[2].strip()
-        assert url.startswith("http://127.0.0.1:"), (tmp_path / "log").read_text()
-        yield running, url
+    """The real server, and its address."""
+    with serving(podman, tmp_path, repository._folder, failing_repository._folder) as running:
+        yield running
 
 
 def launch(url: str, repository: Repository, see: Callable[[Any], None] = id) -> list[Any]:
@@ -63,12 +74,21 @@ def launch(url: str, repository: Repository, see: Callable[[Any], None] = id) ->
 
 
 def test_from_a_repository_to_a_container(
+    podman: Podman, before: list[psutil.Process], repository: Repository, tmp_path: Path
+) -> None:
+    more = f"c.Standby.repositories = {{{str(from_address(repository.url))!r}: 1}}\n"
+    with serving(podman, tmp_path, repository._folder, more=more) as (running, url):
+        check_launches(podman, before, repository, running, url)
+
+
+def check_launches(
     podman: Podman,
     before: list[psutil.Process],
     repository: Repository,
-    serve: tuple[Program, str],
+    running: Program,
+    url: str,
 ) -> None:
-    running, url = serve
+    """Launch what has to be built, and then what stands ready; and end the server."""
     events = launch(url, repository)
     ready = events[-1]
     assert ready["phase"] == "ready", ready
@@ -92,20 +112,47 @@ def test_from_a_repository_to_a_container(
     assert stat.S_IMODE(socket.stat().st_mode) == 0o600
     assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
 
-    # Again: the image is there, the build's share of the bar is skipped.
+    # Again: a container stands ready, and the build's share of the bar is skipped.
+    until(lambda: standing(url) == 1, lambda: "no container stands ready")
     again = launch(url, repository)
     assert again[-1]["phase"] == "ready", again[-1]
+    assert took(again)
+    assert answers(again[-1])
     assert not [event for event in again if event.get("step_total")]
+    until(lambda: standing(url) == 1, lambda: "it is not replaced")
 
     # SIGTERM: the containers end too, within 5 seconds.
     containers = podman.run("ps", "--quiet").split()
-    assert len(containers) == 2
+    assert len(containers) == 3
     others = {process.pid for process in before}
     family = [*running.family(), *(p for p in podman.processes() if p.pid not in others)]
     running.signal(signal.SIGTERM)
     assert running.wait(5) == 0
     assert gone(family, timeout=30)
     assert not podman.run("ps", "--quiet").split()
+
+
+@pytest.mark.long
+def test_containers_stand_ready(
+    podman: Podman, before: list[psutil.Process], tmp_path: Path
+) -> None:
+    source = tmp_path / "standing"
+    spec = str(from_address(Repository(source).url))
+    more = f"c.Standby.repositories = {{{spec!r}: 2}}\nc.Standby.resolve_every = 5.0\n"
+    with serving(podman, tmp_path, source, more=more) as (running, url):
+        check_standing(
+            url,
+            spec,
+            count=2,
+            commit=lambda: commit(source, {"README.md": "# Another one\n"}),
+            said=(tmp_path / "log").read_text,
+        )
+        others = {process.pid for process in before}
+        family = [*running.family(), *(p for p in podman.processes() if p.pid not in others)]
+        running.signal(signal.SIGTERM)
+        assert running.wait(5) == 0
+        assert gone(family, timeout=30)
+        assert not podman.run("ps", "--quiet").split()
 
 
 @pytest.mark.long

@@ -75,8 +75,26 @@ class Launching(NamedTuple):
         git(bare, "update-server-info")
         return f"{self.files_url}{bare.name}"
 
-    def server(self, folder: Path, kubeconfig: Path, namespace: str) -> Replica:
-        """Return our server, which can be started, killed and started again."""
+    def server(
+        self,
+        folder: Path,
+        kubeconfig: Path,
+        namespace: str,
+        *,
+        standby: Mapping[str, object] | None = None,
+    ) -> Replica:
+        """Return our server, which can be started, killed and started again.
+
+        Parameters
+        ----------
+        folder : Path
+            For its files.
+        kubeconfig : Path
+        namespace : str
+            Of the pods of builds.
+        standby : mapping, optional
+            Settings of `Standby`.
+        """
         settings = {
             "Standalone.engine": "kubernetes",
             "Standalone.port": self.port,
@@ -99,12 +117,20 @@ class Launching(NamedTuple):
             'c.KubernetesBuilder.extra_envs = {"CONTAINER_HOST": "unix:///var/run/docker.sock"}\n'
             "c.KubernetesBuilder.repo2docker_extra_args = "
             '["--config=/etc/repo2docker_config.py", "--engine=binderprogress-podman", "--push"]\n'
+            + "".join(f"c.Standby.{name} = {value!r}\n" for name, value in (standby or {}).items())
         )
         variables = {**environment(folder / "cache"), "JUPYTER_CONFIG_PATH": str(folder)}
         named = {name: str(value) for name, value in settings.items()}
         return _Inside(self.net, self.port, folder, env=variables, settings=named)
 
-    def binderhub(self, folder: Path, kubeconfig: Path, namespace: str) -> Replica:
+    def binderhub(
+        self,
+        folder: Path,
+        kubeconfig: Path,
+        namespace: str,
+        *,
+        standby: Mapping[str, object] | None = None,
+    ) -> Replica:
         """Return a BinderHub with our extension, as `server` does ours."""
         settings = {
             "port": self.port,
@@ -115,6 +141,7 @@ class Launching(NamedTuple):
             "build_image": BUILD_IMAGE,
             "registry": self.registry,
             "socket": self.socket,
+            "standby": standby or {},
         }
         variables = {
             **environment(folder / "cache"),

@@ -276,6 +276,8 @@ def service(
         },
         env={},
     )
+    # For `config`.
+    environment["TEST_HUB_URL"] = hub.url
     # Whoever started the Hub asks with its token whether it is the one that answers.
     values["services"].append({"name": "starter", "api_token": hub.api_token})
     values["load_roles"].append(
