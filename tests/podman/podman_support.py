@@ -408,7 +408,7 @@ class Build:
     ) -> None:
         config = Path(podman.env["TMPDIR"]) / "repo2docker_config.py"
         labels = {LABEL: "yes"} if labelled else {}
-        supervisor = [sys.executable, "-I", "-S", supervisor_program.__file__, "2", "all"]
+        supervisor = [sys.executable, "-I", "-S", supervisor_program.__file__, "2", "all", ""]
         # The others ask the internet whether an address is theirs.
         config.write_text(
             "from repo2docker.contentproviders import Git\n"

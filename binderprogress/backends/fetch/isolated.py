@@ -1,4 +1,4 @@
-"""Fetches in a separate process, and checks the checkout.
+"""Fetches, usually in a separate process, and checks the checkout.
 
 It is called by the process of a build: by `local.build_program`, or by repo2docker as its content
 provider. The server passes the plan in the environment, see `GitResolver.fetch_plan`.
@@ -10,7 +10,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from ..processes.limits import limited
 from ..processes.messages import ProgramError, program_messages
 from ..processes.sandbox import sandboxed
 from .checkout import check_checkout
+from .git_provider import clone
 from .options import FetchPlan
+from .safe_files import TooLargeError
 
 __all__ = ["RECORD_NAMES", "fetch", "isolated_provider", "provider_name"]
 
@@ -60,6 +62,51 @@ def fetch(plan: FetchPlan, repo_url: str, ref: str, checkout: Path) -> Iterator[
     # Archives are unpacked from the current folder.
     aside = checkout.with_name("fetching")
     aside.mkdir(mode=0o700)
+    env = {**plan.env, "TMPDIR": str(aside)}
+    is_git = plan.settings.provider not in RECORD_NAMES
+    try:
+        if is_git and not (plan.sandbox or plan.limits):
+            # Nothing would isolate another process, whose start takes longer than to clone a small
+            # repository.
+            yield from _cloned(plan, repo_url, ref, checkout, env=env, aside=aside)
+        else:
+            yield from _fetched_by_program(plan, repo_url, ref, checkout, env=env, aside=aside)
+        try:
+            check_checkout(checkout)
+        except ValueError:
+            # shutil.rmtree fails for trees that are too deep.
+            subprocess.run(["rm", "-rf", "--", str(checkout)], check=True)
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _cloned(
+    plan: FetchPlan,
+    repo_url: str,
+    ref: str,
+    checkout: Path,
+    *,
+    env: Mapping[str, str],
+    aside: Path,
+) -> Iterator[str]:
+    try:
+        yield from clone(repo_url, ref, checkout, plan.settings.limits, env=env, aside=aside)
+    except subprocess.CalledProcessError as error:
+        raise ProgramError(f"git exited with status {error.returncode}.") from error
+    except TooLargeError as error:
+        raise ProgramError(str(error)) from error
+
+
+def _fetched_by_program(
+    plan: FetchPlan,
+    repo_url: str,
+    ref: str,
+    checkout: Path,
+    *,
+    env: Mapping[str, str],
+    aside: Path,
+) -> Iterator[str]:
     task = {"repo_url": repo_url, "ref": ref, "checkout": str(checkout)}
     argv = [
         sys.executable,
@@ -72,18 +119,9 @@ def fetch(plan: FetchPlan, repo_url: str, ref: str, checkout: Path) -> Iterator[
     if plan.sandbox:
         writable = checkout.parent
         argv = sandboxed(argv, writable=writable, folder=aside, readable=plan.readable)
-    env = {**plan.env, **plan.settings.environment, "TMPDIR": str(aside)}
-    try:
-        argv = limited(argv, plan.limits)
-        yield from program_messages(argv, env=env, cwd=aside, activity="Fetching")
-        try:
-            check_checkout(checkout)
-        except ValueError:
-            # shutil.rmtree fails for trees that are too deep.
-            subprocess.run(["rm", "-rf", "--", str(checkout)], check=True)
-            raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    argv = limited(argv, plan.limits)
+    env = {**env, **plan.settings.environment}
+    yield from program_messages(argv, env=env, cwd=aside, activity="Fetching")
 
 
 def isolated_provider(plan: FetchPlan) -> type:

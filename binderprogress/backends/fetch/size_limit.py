@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
 from .safe_files import Limits, TooLargeError
 
 __all__ = ["watched"]
@@ -83,6 +81,9 @@ class _Watch(threading.Thread):
 
 
 def _end_children() -> None:
+    # Imported here, because it takes a tenth of the time that a small repository needs.
+    import psutil
+
     for child in psutil.Process().children(recursive=True):
         try:
             child.kill()

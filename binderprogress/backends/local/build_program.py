@@ -145,10 +145,26 @@ def _detected(plan: FetchPlan, checkout: Path) -> Detected:
 
 def _install(task: dict[str, Any], detected: Detected, checkout: Path, venv: Path) -> None:
     print_line("Using PythonBuildPack builder\n", "building")
+    # Before a uv.toml of the repository is in the current folder.
+    env = {**_environment(venv, task["link_mode"]), **_kept_by_uv(task["user_folders"])}
     with chdir(checkout):
         for title, command in _commands(detected, task["base_packages"], venv):
             print_line(f"{title}\n", "building")
-            print_lines(output(command, _environment(venv, task["link_mode"])), "building")
+            print_lines(output(command, env), "building")
+
+
+def _kept_by_uv(user_folders: dict[str, str]) -> dict[str, str]:
+    """Return uv's folders of packages and Pythons, which are in the user's real home folder."""
+    kinds = {"UV_CACHE_DIR": "cache", "UV_PYTHON_INSTALL_DIR": "python"}
+    env = {**os.environ, **user_folders}
+    folders = {}
+    for name, kind in kinds.items():
+        command = [find_uv_bin(), kind, "dir"]
+        asked = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        if asked.returncode:
+            raise BuildError(f"uv does not work: {asked.stderr.strip()}")
+        folders[name] = asked.stdout.strip()
+    return folders
 
 
 def _start_script(checkout: Path) -> str:

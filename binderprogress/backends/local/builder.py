@@ -15,13 +15,12 @@ from pathlib import Path
 from platform import libc_ver
 from typing import Any
 
+import msgspec
 from platformdirs import user_cache_path
 from traitlets import Bool, Enum, Integer, List, Unicode, default
 
 from ...core.log.reader import Record
 from ...core.phases import UNPUSHED, Phase
-from ...core.printable import plain
-from ...errors import LaunchFailedError
 from ..base import (
     PLAIN_CODEC,
     BackendProfile,
@@ -34,8 +33,8 @@ from ..base import (
 from ..disk import full_disk_fails
 from ..fetch.git import GitResolver, git_environment
 from ..fetch.proxy import FetchProxy
-from ..processes.child import Process, check_exit, run
-from ..processes.environment import PACKAGES, private_home
+from ..processes.child import Process, check_exit
+from ..processes.environment import PACKAGES, private_home, select
 from .environments import Environments, built_at, committed_at, use
 from .marker import MARKER
 
@@ -45,6 +44,9 @@ _VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 # Increased when environments are built differently, so that old ones are not reused.
 _LAYOUT = "4"
+
+_USER_FOLDERS = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
+"""Variables with which uv finds its folders, besides that of the home."""
 
 
 class LocalBuilder(GitResolver):
@@ -56,8 +58,6 @@ class LocalBuilder(GitResolver):
     """
 
     codec = PLAIN_CODEC
-
-    _uv_folders: Mapping[str, str] = {}
 
     @property
     def profile(self) -> BackendProfile:
@@ -166,6 +166,7 @@ class LocalBuilder(GitResolver):
             "made_with": [_LAYOUT, _VERSION, sysconfig.get_platform(), *libc_ver()],
             "reuse": self.reuse,
             "ignore_repository": self.ignore_repository,
+            "user_folders": {**select(_USER_FOLDERS), "HOME": str(Path.home())},
         }
         try:
             with full_disk_fails():
@@ -211,7 +212,9 @@ class LocalBuilder(GitResolver):
     async def _run(
         self, task: Mapping[str, Any], resolved: ResolvedSpec, proxy: FetchProxy | None
     ) -> AsyncGenerator[Record, None]:
-        plan, kept = await asyncio.gather(self.fetch_plan(resolved, proxy), self._kept_by_uv())
+        plan = await self.fetch_plan(resolved, proxy)
+        # The process of the build has these limits, and those that it starts inherit them.
+        plan = msgspec.structs.replace(plan, limits={})
         program = "binderprogress.backends.local.build_program"
         # -P: the current folder may be a repository with its own json.py.
         argv = [sys.executable, "-P", "-u", "-m", program, json.dumps(task)]
@@ -219,7 +222,6 @@ class LocalBuilder(GitResolver):
         env = git_environment(
             credentials=self.credentials, more=(*PACKAGES, *self.pass_environment)
         )
-        env |= kept
         with private_home() as home:
             env |= {**home, **plan.environment}
             async with Process(argv, env=env, limits=self.resource_limits) as process:
@@ -230,26 +232,6 @@ class LocalBuilder(GitResolver):
         for problem in proxy.problems if proxy and code else ():
             yield Record("repo2docker", f"{problem}\n")
         check_exit(code)
-
-    async def _kept_by_uv(self) -> dict[str, str]:
-        """Return uv's folders of packages and Pythons, which are in the real home folder."""
-        from uv import find_uv_bin  # needed only by builds
-
-        if not self._uv_folders:
-            kinds = {"UV_CACHE_DIR": "cache", "UV_PYTHON_INSTALL_DIR": "python"}
-            uv = find_uv_bin()
-            asked = [run([uv, kind, "dir"], timeout=self.timeout) for kind in kinds.values()]
-            folders = {}
-            for name, (code, output) in zip(kinds, await asyncio.gather(*asked), strict=True):
-                if code:
-                    raise LaunchFailedError(
-                        f"uv does not work: {plain(output).strip()}",
-                        reason="internal",
-                        advice="Ask the administrator to check the configuration of uv.",
-                    )
-                folders[name] = plain(output).strip()
-            self._uv_folders = folders
-        return dict(self._uv_folders)
 
 
 def _found(folder: Path) -> Environment | None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from .limits import limited
+from .limits import written
 from .lines import Lines
 
 __all__ = ["Process", "check_exit", "run"]
@@ -40,7 +40,7 @@ class Process:
         All environment variables; the default is our environment.
     cwd : str, optional
     limits : mapping, optional
-        Resource limits of the process and its children, see `limited`.
+        Resource limits of the process and its children, see `limits.limited`.
     stop_timeout : float
         Seconds between SIGTERM and SIGKILL.
     keep_daemons : bool
@@ -66,7 +66,7 @@ class Process:
         program = Path(__file__).with_name("supervisor.py")
         kind = "group" if keep_daemons else "all"
         supervisor = [sys.executable, "-I", "-S", str(program), str(stop_timeout), kind]
-        self._argv = [*supervisor, *limited(argv, limits or {})]
+        self._argv = [*supervisor, written(limits or {}), *argv]
         self._env = env
         self._cwd = cwd
         self._stop_timeout = stop_timeout

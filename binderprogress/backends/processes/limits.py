@@ -5,12 +5,11 @@ Apart from `child`, because the processes of a build do not need asyncio.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["limited"]
+__all__ = ["limited", "written"]
 
 
 def limited(argv: Sequence[str], limits: Mapping[str, int]) -> list[str]:
@@ -25,4 +24,9 @@ def limited(argv: Sequence[str], limits: Mapping[str, int]) -> list[str]:
     if not limits:
         return list(argv)
     program = Path(__file__).with_name("limited.py")
-    return [sys.executable, "-I", "-S", str(program), json.dumps(dict(limits)), *argv]
+    return [sys.executable, "-I", "-S", str(program), written(limits), *argv]
+
+
+def written(limits: Mapping[str, int]) -> str:
+    """Write limits as an argument of our programs."""
+    return ",".join(f"{name}={limit}" for name, limit in limits.items())

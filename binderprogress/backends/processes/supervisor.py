@@ -1,4 +1,4 @@
-"""Runs a program, and ends everything that it started: ``python -I -S supervisor.py GRACE KIND …``.
+"""Runs a program, and ends all that it started: ``python -I -S supervisor.py GRACE KIND LIMITS …``.
 
 Standard input is a socket whose other end only the server has. When the server ends, however it
 ends, the socket closes, and the program is stopped: SIGTERM for its process group, SIGKILL for all
@@ -6,7 +6,7 @@ of its processes after GRACE seconds. So a server that is killed leaves nothing 
 
 On Linux, processes that leave the session (``setsid``) are ended, too: this process adopts them
 when their parent ends. With the KIND ``group``, they are kept: podman leaves processes that its
-next command needs.
+next command needs. LIMITS are those of `limited`; empty: none.
 
 ========  ==================================================================
 SIGTERM   stop the program as above
@@ -15,7 +15,7 @@ SIGUSR1   kill everything at once
 
 The exit status is that of the program. If a signal ended it, the same one ends this process.
 
-It imports none of our modules, nor typing, so it starts in 20 ms.
+It imports none of our modules but `limited`, nor typing, so it starts in 20 ms.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1)
 
 def main() -> None:
     """Run the program of the arguments."""
-    grace, kind, *argv = sys.argv[1:]
+    grace, kind, limits, *argv = sys.argv[1:]
     adopts = kind == ALL and _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     signals = _watch_signals()
-    child = _start(argv)
+    child = _start(argv, limits)
     status, abandoned = _supervise(child, signals, grace=float(grace))
     if adopts:
         _kill_all(signals)
@@ -73,7 +73,7 @@ def _watch_signals() -> int:
     return read
 
 
-def _start(argv: list[str]) -> int:
+def _start(argv: list[str], limits: str) -> int:
     parent = os.getpid()
     child = os.fork()
     if child:
@@ -86,12 +86,23 @@ def _start(argv: list[str]) -> int:
         # Python ignores these signals, and the program would inherit that.
         for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(ignored, signal.SIG_DFL)
+        if limits:
+            _set_limits(limits)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.execvp(argv[0], argv)  # noqa: S606 - no shell is needed
-    except OSError as error:
-        os.write(2, f"{argv[0]} cannot be started: {error.strerror}.\n".encode())
+    except (OSError, ValueError) as error:
+        problem = error.strerror if isinstance(error, OSError) else error
+        os.write(2, f"{argv[0]} cannot be started: {problem}.\n".encode())
     finally:
         os._exit(127)
+
+
+def _set_limits(limits: str) -> None:
+    # Last, because other files there have names of modules of Python's.
+    sys.path.append(__file__.rpartition("/")[0])
+    from limited import set_limits  # type: ignore[import-not-found] # it is beside this file
+
+    set_limits(limits)
 
 
 def _supervise(child: int, signals: int, *, grace: float) -> tuple[int, bool]:
