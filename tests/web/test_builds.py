@@ -50,7 +50,9 @@ async def test_a_build_ends_without_a_server(
         # Another build finds what was built.
         again = (await api.whole((await start(api, feed.spec))["events_url"])).events
         # As BinderHub's clients ask for it.
-        alike = (await api.whole(f"/build/{feed.spec}?build_only=True")).events
+        async with api.watch(f"/build/{feed.spec}?build_only=True") as stream:
+            await stream.until(b'"phase":"ready"')
+            alike = stream.events
         assert feed.waiting == 0
     phases = list(dict.fromkeys(event["phase"] for event in events))
     assert phases == ["waiting", "fetching", "building", "built", "ready"]
