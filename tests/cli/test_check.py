@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,6 +28,7 @@ from ..support.processes import program
 from ..support.replay import stage
 from ..support.repositories import repository
 from ..support.standalone import Running, running
+from ..support.waiting import until
 from .conftest import Check
 
 pytestmark = pytest.mark.hub
@@ -109,10 +109,8 @@ def left(server: Running) -> list[str]:
 def nothing_left(site: Site) -> Iterator[None]:
     """The test leaves no server running in JupyterHub."""
     yield
-    deadline = time.monotonic() + 10
-    while found := left(site.server):
-        assert time.monotonic() < deadline, found
-        time.sleep(0.1)  # JupyterHub polls once a second
+    # JupyterHub polls once a second.
+    until(lambda: not left(site.server), lambda: str(left(site.server)))
 
 
 # -- the demo's examples
@@ -341,10 +339,7 @@ def test_interrupted_while_a_cell_runs(site: Site, env: dict[str, str], tmp_path
     with program(
         "binderprogress", "check", *arguments, "--json", "--junit", str(xml), env=env, log=log
     ) as checking:
-        deadline = time.monotonic() + 60
-        while not begun.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)  # there is no event for a file
+        until(begun.exists)
         checking.signal(signal.SIGINT)
         assert checking.wait(20) == 130
         report = json.loads(checking.line(5))
@@ -367,10 +362,8 @@ def test_interrupted_during_the_build(site: Site, env: dict[str, str], tmp_path:
         checking.signal(signal.SIGTERM)
         assert checking.wait(10) == 130
     assert log.read_text() == "Check failed: build: Interrupted.\n"
-    deadline = time.monotonic() + 10
-    while site.server.standalone.launches.running:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)  # the server cleans up in the background
+    # The server cleans up in the background.
+    until(lambda: not site.server.standalone.launches.running)
 
 
 # -- no server

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from ..support.binderhub import FULL, binderhub_in_thread, recorded
 from ..support.processes import program
+from ..support.waiting import until
 from .conftest import Check
 
 SPEC = "gh/binder-examples/requirements/HEAD"
@@ -30,10 +30,7 @@ def test_interrupted_during_the_launch(env: dict[str, str], tmp_path: Path) -> N
             while "Spawning server" not in checking.line(20):
                 continue
             checking.signal(signal.SIGTERM)
-            deadline = time.monotonic() + 20
-            while "Waiting for the server" not in log.read_text():
-                assert time.monotonic() < deadline
-                time.sleep(0.05)  # the log is a file
+            until(lambda: "Waiting for the server" in log.read_text())
             assert hub.stopped == []
             hub.release("ready")
             assert checking.wait(20) == 130
@@ -54,10 +51,8 @@ def test_interrupted_during_the_build(env: dict[str, str], tmp_path: Path) -> No
             checking.signal(signal.SIGTERM)
             assert checking.wait(20) == 130
         hub.release("built")
-        deadline = time.monotonic() + 10
-        while hub.open:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)  # BinderHub runs in another thread
+        # BinderHub runs in another thread.
+        until(lambda: not hub.open)
         assert (hub.launches, hub.stopped) == (0, [])
     assert log.read_text() == "Check failed: build: Interrupted.\n"
 

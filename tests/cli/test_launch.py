@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -33,6 +32,7 @@ from ..support.packages import small_jupyter
 from ..support.processes import BIN, program
 from ..support.repositories import repository
 from ..support.terminal import in_terminal, in_words
+from ..support.waiting import until
 from .conftest import Server
 
 pytestmark = pytest.mark.hub
@@ -407,10 +407,7 @@ def test_interrupted(
         assert running.wait(5) == 130
     assert gone(build), "the launch is cancelled on the server, and its build with it"
     assert (tmp_path / "log").read_text() == "Interrupted. The launch was cancelled.\n"
-    deadline = time.monotonic() + 5
-    while ended(server, "cancelled") == before:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: ended(server, "cancelled") != before)
 
 
 def test_interrupted_while_the_server_does_not_answer(

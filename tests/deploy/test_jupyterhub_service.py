@@ -28,7 +28,8 @@ from ..support.hubservice import (
 )
 from ..support.processes import BIN
 from ..support.repositories import repository
-from ..support.standing_checks import standing, took, until
+from ..support.standing_checks import standing, took
+from ..support.waiting import until
 from .conftest import ENDLESS
 
 pytestmark = pytest.mark.hub

@@ -19,7 +19,8 @@ from binderprogress.errors import ConfigError, HistoryUnavailableError
 from ..support.asynchronous import asynchronous
 from ..support.repositories import repository
 from ..support.standalone import running
-from ..support.standing_checks import answers, launched, numbers, standing, took, until
+from ..support.standing_checks import answers, launched, numbers, standing, took
+from ..support.waiting import until
 
 REPOSITORIES = {"repositories": {"gh/ada/penguins/HEAD": 1}}
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import sqlite3
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -18,19 +16,9 @@ from ..support.asynchronous import asynchronous
 from ..support.faultyhub import Fault, faulty_hub, nothing, status
 from ..support.processes import Program, program
 from ..support.standalone import post
+from ..support.waiting import until
 
 WITHIN = 120.0
-
-
-def wait_until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    await asyncio.to_thread(wait_until, condition)
 
 
 def listens(server: Program, log: Path) -> str:
@@ -79,19 +67,21 @@ async def test_a_clean_up_goes_on_after_a_restart(
             links = await asyncio.to_thread(
                 post, f"{url}api/launches", {"spec": repository.as_uri()}
             )
-            await until(lambda: hub.spawns)
+            await asyncio.to_thread(until, lambda: hub.spawns)
             await asyncio.to_thread(requests.delete, links["state_url"], timeout=WITHIN)
-            await until(lambda: "stop" in hub.asked)
+            await asyncio.to_thread(until, lambda: "stop" in hub.asked)
             # The launch does not end before the first answer.
-            await until(lambda: [name for name in leases(tmp_path) if name.startswith(lease)])
+            await asyncio.to_thread(
+                until, lambda: [name for name in leases(tmp_path) if name.startswith(lease)]
+            )
             first.signal(signal.SIGKILL)
             await asyncio.to_thread(first.wait, 20)
         assert list(hub.users.values()) == ["spawn"]
         del hub.always["stop"]
         with program(*arguments, env=env, log=log) as second:
             await asyncio.to_thread(listens, second, log)
-            await until(lambda: not hub.users)
-            await until(lambda: not leases(tmp_path))
+            await asyncio.to_thread(until, lambda: not hub.users)
+            await asyncio.to_thread(until, lambda: not leases(tmp_path))
             second.signal(signal.SIGINT)
             assert await asyncio.to_thread(second.wait, 30) == 0
     assert "Traceback" not in log.read_text()

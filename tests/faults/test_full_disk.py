@@ -18,6 +18,7 @@ from ..support.gone import gone
 from ..support.processes import BIN, Program, program
 from ..support.small_disk import SmallDisk
 from ..support.standalone import post
+from ..support.waiting import until
 
 Make = Callable[..., Path]
 
@@ -46,13 +47,6 @@ def serve(disk: SmallDisk, env: dict[str, str], *arguments: str) -> Iterator[tup
     command = [*disk.command, *serve, environments, folders, *arguments]
     with program(*command, env=env, log=folder / "log") as server:
         yield server, server.line().split()[-1]
-
-
-def wait_for(path: Path, log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while not path.exists():
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.05)
 
 
 def wait_until_healthy(url: str) -> None:
@@ -95,7 +89,7 @@ def test_sigterm_ends_everything(
     with serve(disk, env, "--end-launches") as (server, url):
         wait_until_healthy(url)
         post(f"{url}api/launches", {"spec": repository.as_uri()})
-        wait_for(tmp_path / "running", log)
+        until((tmp_path / "running").exists, log.read_text)
         family = server.family()
         # The server, JupyterHub and its proxy, a supervisor, a build, its postBuild.
         assert len(family) >= 6
@@ -120,7 +114,7 @@ def test_builds_go_on_and_new_ones_say_why_they_cannot(
     nowhere = ["--hub=http://127.0.0.1:1/", "--HubLauncher.api_token=x", "--HubLauncher.retries=1"]
     with serve(disk, env, *nowhere) as (server, url):
         running = post(f"{url}api/launches", {"spec": repository.as_uri()})
-        wait_for(tmp_path / "running", log)
+        until((tmp_path / "running").exists, log.read_text)
         disk.fill(server.process.pid)
         refused = post(f"{url}api/launches", {"spec": other.as_uri()})
         *_, last = events(refused["events_url"])

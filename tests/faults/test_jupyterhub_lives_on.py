@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from binderprogress.deploy.embedded_jupyterhub import HUB_PROGRAM
 from ..support.gone import gone, within
 from ..support.processes import Program, program
 from ..support.standalone import post
+from ..support.waiting import until
 
 pytestmark = pytest.mark.hub
 
@@ -29,13 +29,6 @@ def healthy(url: str) -> bool:
             return bool(json.load(response)["ok"])
     except HTTPError:
         return False
-
-
-def until(true: Callable[[], bool], log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while not true():
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.05)
 
 
 def ready(url: str, repository: Path) -> dict[str, Any]:
@@ -92,7 +85,7 @@ def test_servers_of_a_server_that_was_killed_go_on(
         assert answers(notebook)
         with program(*arguments, env=env, log=log) as second:
             url = url_of(second)
-            until(lambda: healthy(url), log)
+            until(lambda: healthy(url), log.read_text)
             assert hub_of(folder) == hub, log.read_text()
             assert answers(notebook)
             # It is used, too.
@@ -100,7 +93,7 @@ def test_servers_of_a_server_that_was_killed_go_on(
             # Two at once do not share it.
             with program(*arguments, env=env, log=log) as third:
                 other = url_of(third)
-                until(lambda: healthy(other), log)
+                until(lambda: healthy(other), log.read_text)
                 assert "another server uses it" in log.read_text()
                 third.signal(signal.SIGINT)
                 assert third.wait(30) == 0
@@ -131,7 +124,7 @@ def test_one_in_a_temporary_folder_is_ended_by_the_next_server(
     config.write_text("c.Standalone.hub_folder = ''\n")
     with program(*arguments[:-1], "-f", str(config), env=env, log=log) as first:
         url = url_of(first)
-        until(lambda: healthy(url), log)
+        until(lambda: healthy(url), log.read_text)
         family = first.family()
         first.signal(signal.SIGKILL)
         first.wait(10)
@@ -142,6 +135,6 @@ def test_one_in_a_temporary_folder_is_ended_by_the_next_server(
         with program(*arguments, *nowhere, env=env, log=log) as second:
             url_of(second)
             assert gone(left)
-            until(lambda: not list(temporary.glob("binderprogress-hub-*")), log)
-    until(lambda: list(temporary.glob("binderprogress-*")) == [], log)
+            until(lambda: not list(temporary.glob("binderprogress-hub-*")), log.read_text)
+    until(lambda: list(temporary.glob("binderprogress-*")) == [], log.read_text)
     assert "Traceback" not in log.read_text()

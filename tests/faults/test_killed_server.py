@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from ..support.gone import gone
 from ..support.processes import program
 from ..support.standalone import post
+from ..support.waiting import until
 
 Make = Callable[..., Path]
 
@@ -52,10 +52,8 @@ def test_kill_9_of_the_server_ends_its_builds(
     with program("binderprogress", "serve", *arguments, folders, env=env, log=log) as server:
         url = server.line().split()[-1]
         post(f"{url}api/launches", {"spec": repository.as_uri()})
-        deadline = time.monotonic() + 120
-        while not any(map(_sleeps, family := server.family())):
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
+        until(lambda: any(map(_sleeps, server.family())), log.read_text)
+        family = server.family()
         # The server, a supervisor, the program of the build, postBuild, and what that started.
         assert len(family) >= 6
         server.signal(signal.SIGKILL)

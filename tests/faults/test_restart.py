@@ -20,6 +20,7 @@ from ..support.gone import gone, within
 from ..support.long import usually
 from ..support.processes import Program, program
 from ..support.standalone import post
+from ..support.waiting import until
 
 pytestmark = pytest.mark.hub
 
@@ -236,14 +237,13 @@ def test_a_log_outlives_its_launch_and_its_server(
         events = Viewer(links).end()
         (build_id,) = {event["build_id"] for event in events if "build_id" in event}
         assert requests.get(f"{url}builds/{build_id}/log", timeout=WITHIN).ok
+        # Then its end is stored, and the second server only has to forget it.
+        until(lambda: "failed> ended" in server.log.read_text())
         first.signal(signal.SIGKILL)
         first.wait(20)
         with server.run() as second:
             server(second)
-            deadline = time.monotonic() + WITHIN
-            while requests.get(links["state_url"], timeout=WITHIN).status_code != 404:
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+            until(lambda: requests.get(links["state_url"], timeout=WITHIN).status_code == 404)
             for path in ("builds", "api/builds"):
                 log = requests.get(f"{url}{path}/{build_id}/log", timeout=WITHIN).text
                 assert "no luck\n" in log

@@ -19,7 +19,8 @@ from ..support.gone import gone, within
 from ..support.processes import program
 from ..support.repositories import repository as make
 from ..support.standalone import Running, running
-from ..support.standing_checks import answers, launched, numbers, standing, took, until
+from ..support.standing_checks import answers, launched, numbers, standing, took
+from ..support.waiting import until
 from .test_jupyterhub_lives_on import url_of
 
 pytestmark = pytest.mark.hub

@@ -21,7 +21,8 @@ from ..support.asynchronous import asynchronous
 from ..support.cluster import Namespace
 from ..support.cluster_launches import BINDERHUB_PYTHON, NAMESPACE, Launching
 from ..support.repositories import commit, git
-from ..support.standing_checks import answers, check_standing, launched, numbers, took, until
+from ..support.standing_checks import answers, check_standing, launched, numbers, took
+from ..support.waiting import until
 from .test_node import serving
 
 pytestmark = [

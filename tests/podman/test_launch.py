@@ -21,7 +21,8 @@ from ..support.gone import gone
 from ..support.processes import Program, program
 from ..support.repositories import commit
 from ..support.standalone import post
-from ..support.standing_checks import answers, check_standing, standing, took, until
+from ..support.standing_checks import answers, check_standing, standing, took
+from ..support.waiting import until
 from .podman_support import Podman, Repository
 
 pytestmark = [pytest.mark.podman, pytest.mark.hub]

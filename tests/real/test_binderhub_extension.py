@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from typing import Any
 import pytest
 import requests
 
+from ..support.waiting import until
 from .servers import events, free_ports, program
 
 DOUBLES = Path(__file__).parents[1] / "doubles"
@@ -273,10 +273,7 @@ def test_a_launch_that_is_cancelled_leaves_no_user(binder: Pair) -> None:
         if event.get("source", {}).get("progress") is not None:
             requests.delete(started["state_url"], timeout=30)
             break
-    deadline = time.monotonic() + 30
-    while {user["name"] for user in binder.api("GET", "users")} != users:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)  # the Hub has no event for it
+    until(lambda: {user["name"] for user in binder.api("GET", "users")} == users)
 
 
 def test_when_it_is_stopped_it_says_so_and_leaves_no_user(tmp_path: Path) -> None:

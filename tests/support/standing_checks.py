@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,27 +13,11 @@ from urllib.request import urlopen
 import requests
 
 from .standalone import post
+from .waiting import until
 
-__all__ = ["answers", "check_standing", "launched", "numbers", "standing", "took", "until"]
+__all__ = ["answers", "check_standing", "launched", "numbers", "standing", "took"]
 
 _TOOK = "Took a server that stood ready.\n"
-
-
-def until(is_true: Callable[[], bool], said: Callable[[], str], *, within: float = 120.0) -> None:
-    """Wait until something is true. There is no event for it.
-
-    Parameters
-    ----------
-    is_true : callable
-    said : callable
-        Returns what to show if it does not become true.
-    within : float
-        Seconds.
-    """
-    deadline = time.monotonic() + within
-    while not is_true():
-        assert time.monotonic() < deadline, said()
-        time.sleep(0.05)
 
 
 def standing(url: str) -> int:
