@@ -19,8 +19,9 @@ from typing import Annotated, Protocol
 import msgspec
 
 from ..core.log.line_index import Blocks, LineIndex
-from ..core.log.search import LogSearch, TextKind, kind_of
+from ..core.log.search import LogSearch
 from ..core.log.terminal import MAX_UP, Terminal
+from ..core.log.text_kind import TextKind
 from .log_times import LineTimes, Mark, read_marks
 
 __all__ = [
@@ -140,7 +141,6 @@ class SharedIndex:
     def __init__(self) -> None:
         self._index = LineIndex()
         self._lock = threading.Lock()
-        self._kinds: dict[range, TextKind] = {}
         self._marks: list[Mark] = []
         """Positions in the text that were not reached yet, and times, from the end."""
         self._known = 0
@@ -164,6 +164,9 @@ class SharedIndex:
                 if not data:
                     # It was cut meanwhile, because the disk is full.
                     break
+                if index.size + len(data) < text.size:
+                    # Whole lines are read faster.
+                    data = data[: data.rfind(b"\n") + 1] or data
                 index.feed(data)
             # The index may know more, as of a launch that left its build before the end.
             return index.blocks.until(text.size)
@@ -181,13 +184,6 @@ class SharedIndex:
             while times and times[-1][0] >= line:
                 times.pop()
             times.append((line, self._marks.pop()[1]))
-
-    def kind(self, block: range, data: bytes) -> TextKind:
-        """Return what a block has beside its text. The second time, that takes no time."""
-        kind = self._kinds.get(block)
-        if kind is None:
-            kind = self._kinds[block] = kind_of(data)
-        return kind
 
 
 class LogPart(msgspec.Struct, frozen=True):
@@ -331,7 +327,7 @@ class LogLines:
             line, block = self._head + self._blocks.lines[number], self._blocks.bytes_of(number)
             if number < len(self._blocks.lines) - 1 and len(block) <= _MAX_SIZE:
                 data = self._text.read(block.start, block.stop)
-                kind = self._index.kind(block, data)
+                kind = self._blocks.kinds[number]
                 # Most blocks have nothing that a terminal overwrites.
                 if kind is not TextKind.OTHER or not _is_unusual(data):
                     yield line, data, kind

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 from .terminal import Terminal
+from .text_kind import TextKind, kind_of
 
 __all__ = ["Blocks", "LineIndex"]
 
@@ -22,12 +23,15 @@ class Blocks(NamedTuple):
         The number of the first line of each block, counted from 0.
     starts : list of int
         The position of its first byte.
+    kinds : list of TextKind
+        What each has beside its text.
     size : int
         The bytes of the log.
     """
 
     lines: list[int]
     starts: list[int]
+    kinds: list[TextKind]
     size: int
 
     def bytes_of(self, number: int) -> range:
@@ -38,7 +42,8 @@ class Blocks(NamedTuple):
     def until(self, size: int) -> Blocks:
         """Return the blocks of the beginning of the log."""
         count = max(bisect_right(self.starts, size), 1)
-        return Blocks(self.lines[:count], self.starts[:count], min(size, self.size))
+        lines, starts, kinds = self.lines[:count], self.starts[:count], self.kinds[:count]
+        return Blocks(lines, starts, kinds, min(size, self.size))
 
 
 class LineIndex:
@@ -52,6 +57,7 @@ class LineIndex:
         """Bytes so far."""
         self._lines = [0]
         self._starts = [0]
+        self._kinds = [TextKind.PLAIN]
         self._terminal = Terminal(keeps=False)
 
     @property
@@ -62,10 +68,10 @@ class LineIndex:
     @property
     def blocks(self) -> Blocks:
         """The blocks so far, at least one. The last one may become longer."""
-        return Blocks(self._lines.copy(), self._starts.copy(), self.size)
+        return Blocks(self._lines.copy(), self._starts.copy(), self._kinds.copy(), self.size)
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes of the log."""
+        """Take the next bytes of the log. This is fastest if they are whole lines."""
         # At the end of a line the cursor is most likely at the end of the log.
         end = data.rfind(b"\n") + 1
         for piece in (data[:end], data[end:]):
@@ -73,13 +79,17 @@ class LineIndex:
                 self._feed(piece)
 
     def _feed(self, data: bytes) -> None:
-        terminal = self._terminal
+        terminal, kind = self._terminal, kind_of(data)
         terminal.lowest = terminal.end
-        terminal.feed(data)
+        terminal.feed(data, moves=kind is TextKind.OTHER)
         self.size += len(data)
         while self._lines[-1] > terminal.lowest:
             self._lines.pop()
             self._starts.pop()
+            self._kinds.pop()
+        # Only what is no plain text moves the cursor up: then, this is also the kind of all that.
+        self._kinds[-1] = max(self._kinds[-1], kind)
         if terminal.is_clean and self.size - self._starts[-1] >= _BLOCK:
             self._lines.append(terminal.end)
             self._starts.append(self.size)
+            self._kinds.append(TextKind.PLAIN)

@@ -98,14 +98,22 @@ class Terminal:
         """Whether the cursor is at the beginning of a new line at the end."""
         return self._at == self.end and not (self._text or self._begun or self._erased)
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take a piece of a log in UTF-8. Return the next lines that cannot change any more."""
+    def feed(self, data: bytes, *, moves: bool = True) -> list[bytes]:
+        """Take a piece of a log. Return the next lines that cannot change any more.
+
+        Parameters
+        ----------
+        data : bytes
+            UTF-8.
+        moves : bool
+            Whether it may have anything but text, line feeds and colours.
+        """
         if self._begun:
-            data, self._begun = self._begun + data, b""
+            data, self._begun, moves = self._begun + data, b"", True
         if begun := _BEGUN.search(data, max(len(data) - 24, 0)):
             data, self._begun = data[: begun.start()], begun[0]
         done = 0
-        for at in sorted([move.start() for moves in _UNUSUAL for move in moves.finditer(data)]):
+        for at in _places(data) if moves else ():
             if at < done:
                 continue
             start = data.rfind(b"\n", done, at) + 1
@@ -236,6 +244,11 @@ class Terminal:
         del self._lines[:count]
         self._size = sum(map(len, self._lines))
         return lines
+
+
+def _places(data: bytes) -> list[int]:
+    """Return where lines are more than the text up to their line feeds."""
+    return sorted([move.start() for pattern in _UNUSUAL for move in pattern.finditer(data)])
 
 
 def _has_text(text: bytes) -> bool:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binderprogress.core.log.search import MAX_MATCHES, LogSearch, TextKind, kind_of
+from binderprogress.core.log.search import MAX_MATCHES, LogSearch
+from binderprogress.core.log.text_kind import TextKind, kind_of
 
 
 @pytest.mark.parametrize(
@@ -37,30 +38,16 @@ from binderprogress.core.log.search import MAX_MATCHES, LogSearch, TextKind, kin
         ("ab", b"a\x1b[1m\nb\x1b[0mab\x1b[0mA\x1b[0mb\n", [(1, 2)]),
         ("ab", b"a\x1b[1mb\n" * 99 + b"a\nab\n", [*((n, 1) for n in range(99)), (100, 1)]),
         ("m]^-", b"M\x1b[1;38:5m]\x1b[m^-\n", [(0, 1)]),
+        # More of each line than the browser reads.
+        ("end", b"\x1b[m" * 20_000 + b"end\nend\n", [(1, 1)]),
+        # Each in another colour.
+        ("ab", b"".join(b"a\x1b[%dmb\n" % n for n in range(99)), [(n, 1) for n in range(99)]),
     ],
 )
 def test_finds_what_is_shown(text: str, lines: bytes, hits: list[tuple[int, int]]) -> None:
     search = LogSearch(text)
     assert search.find(lines) == hits
     assert search.find(lines, kind_of(lines)) == hits
-
-
-@pytest.mark.parametrize(
-    ("lines", "kind"),
-    [
-        (b"plain\n\ttext\n", TextKind.PLAIN),
-        ("é\n".encode(), TextKind.PLAIN),
-        (b"\x1b[1;38:5:1mred\x1b[m\n", TextKind.COLOURED),
-        (b"\x1b[1;31\n", TextKind.OTHER),
-        (b"\x1b[2K\n", TextKind.OTHER),
-        (b"\x1b]8;;x\x1b\\y\n", TextKind.OTHER),
-        (b"a\x08\n", TextKind.OTHER),
-        (b"a\r\n", TextKind.OTHER),
-        (b"\xc2\x9b1m\n", TextKind.OTHER),
-    ],
-)
-def test_what_is_beside_the_text(lines: bytes, kind: TextKind) -> None:
-    assert kind_of(lines) is kind
 
 
 PARTS = st.sampled_from(["a", "B", "b", "1", "m", "[", "\n", "\x1b[m", "\x1b[1m", "\x1b[31;1m"])

@@ -10,6 +10,7 @@ import pytest
 
 from binderprogress.core.log.line_index import LineIndex
 from binderprogress.core.log.terminal import MAX_LINE, Terminal, final_state
+from binderprogress.core.log.text_kind import TextKind
 from binderprogress.core.printable import plain
 
 CASES = json.loads((Path(__file__).parents[2] / "data" / "terminal.json").read_text())
@@ -99,6 +100,7 @@ def test_the_index_finds_each_block_on_its_own() -> None:
     parts = [lines_of(log[slice(*bounds(blocks, number))]) for number in range(len(blocks.lines))]
     assert [line for part in parts for line in part] == whole
     assert [sum(map(len, parts[:number])) for number in range(len(parts))] == blocks.lines
+    assert set(blocks.kinds[:-1]) == {TextKind.OTHER}
     # Of a launch that left the build earlier.
     early = blocks.until(blocks.starts[2] + 10)
     assert (early.lines, early.starts) == (blocks.lines[:3], blocks.starts[:3])
@@ -119,3 +121,32 @@ def test_a_block_that_is_overwritten_is_none() -> None:
     index.feed(b"\x1b[400A" + b"over\n")
     assert len(before) == 2
     assert index.blocks.lines == [0]
+    assert index.blocks.kinds == [TextKind.OTHER]
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (b"plain", TextKind.PLAIN),
+        (b"\x1b[1;31mred\x1b[m", TextKind.COLOURED),
+        # Two bytes, wherever the log is cut.
+        ("\x9b2K".encode(), TextKind.OTHER),
+    ],
+)
+def test_the_index_knows_what_blocks_have_beside_their_text(line: bytes, kind: TextKind) -> None:
+    index = LineIndex()
+    index.feed(b"first\n" * 20_000)
+    log = (line + b"\n") * 30_000
+    for at in range(0, len(log), len(line) + 1):
+        index.feed(log[at : at + 1])
+        index.feed(log[at + 1 : at + len(line) + 1])
+    kinds = index.blocks.kinds
+    assert kinds[0] is TextKind.PLAIN
+    # An escape without the rest of its colour may be anything.
+    cut = TextKind.OTHER if kind else TextKind.PLAIN
+    assert set(kinds[1:-1]) == {cut}
+    index = LineIndex()
+    index.feed(log)
+    index.feed(log)
+    assert index.blocks.kinds[0] is kind
+    assert index.end == 60_000
