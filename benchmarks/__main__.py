@@ -160,7 +160,11 @@ BENCHMARKS = {
     "whatif": Benchmark(
         whatif.compare,
         whatif.table,
-        {"launches": _number(100_000, "in the week"), "seed": _number(1)},
+        {
+            "launches": _number(100_000, "in the week"),
+            "seed": _number(1),
+            "weeks": _number(3, "that are made of each kind, and replayed"),
+        },
     ),
     "whatif-real": Benchmark(
         whatif_real.compare,

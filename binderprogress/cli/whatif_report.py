@@ -24,7 +24,7 @@ def report_lines(report: SimulationReport) -> Iterator[str]:
     began = datetime.fromtimestamp(first.began, UTC)
     # A described week is no real one.
     when = f"{began:%Y-%m-%d %H:%M} UTC, " if first.began > 365 * 86400.0 else ""
-    days = f"{first.hours / 24:g} days"
+    days = "1 day" if first.hours == 24 else f"{first.hours / 24:g} days"
     yield f"{when}{days}, {first.launches.middle:,.0f} launches, {_runs(first)}"
     if report.accuracy is not None:
         yield from _accuracy_lines(report.accuracy, first)
@@ -53,7 +53,15 @@ def _accuracy_lines(accuracy: Accuracy, outcome: Outcome) -> Iterator[str]:
             f"{recorded.left_out:,} launches are left out, which were cancelled or failed for "
             "other reasons than their build."
         )
-    if not accuracy.is_close:
+    if accuracy.is_close:
+        return
+    if accuracy.is_by_chance:
+        low, high = map(_seconds, recorded.p95_range)
+        yield (
+            "Few launches took about as long as the recorded p95, which could by chance be "
+            f"anything from {low} to {high} (95% confidence). The replay's is in that range."
+        )
+    else:
         yield (
             f"This is further off than {TRUSTED:.0%}: do not trust what follows. Describe the "
             "nodes and limits of that time better, in a file or with --set."
@@ -84,7 +92,8 @@ def _rows(report: SimulationReport) -> Iterator[tuple[str, ...]]:
     yield row("p95", [o.p95 for o in outcomes], "seconds")
     for seconds in _SHARES:
         found = [next(p.share for p in o.within if p.seconds == seconds) for o in outcomes]
-        yield row(f"ready within {_seconds(seconds)}", found, "share")
+        limit = f"{seconds:g} s" if seconds < 60 else f"{seconds / 60:g} min"
+        yield row(f"ready within {limit}", found, "share")
     yield row(f"wait > {late}, people an hour", [o.late for o in outcomes], "number")
     yield row("  in the worst hour", [o.late_peak for o in outcomes], "whole")
     yield row("most people waiting at once", [o.waiting_peak for o in outcomes], "whole")

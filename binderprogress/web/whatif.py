@@ -218,12 +218,13 @@ class _Result(NamedTuple):
     rows: list[tuple[str, list[str]]]
     picture: str
     recorded: str
-    is_close: bool
+    chance: str
+    is_far: bool
 
 
 def _result(report: SimulationReport, texts: Texts) -> _Result:
     accuracy = report.accuracy
-    recorded = ""
+    recorded = chance = ""
     if accuracy is not None:
         recorded = texts.say(
             "whatif.recorded",
@@ -232,6 +233,9 @@ def _result(report: SimulationReport, texts: Texts) -> _Result:
             off50=texts.percent(abs(accuracy.p50)),
             off95=texts.percent(abs(accuracy.p95)),
         )
+        if accuracy.is_by_chance:
+            low, high = map(texts.seconds, accuracy.recorded.p95_range)
+            chance = texts.say("whatif.recorded.chance", low=low, high=high)
     words = Words(
         within=texts.text("whatif.within"),
         late=texts.text("whatif.late"),
@@ -245,7 +249,8 @@ def _result(report: SimulationReport, texts: Texts) -> _Result:
         rows=list(_rows(report, texts)),
         picture=_data_url(picture(report, words, on_page=True)),
         recorded=recorded,
-        is_close=accuracy is None or accuracy.is_close,
+        chance=chance,
+        is_far=accuracy is not None and not accuracy.is_close and not chance,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from simpy import Environment, Event
 
-from .demand import Image
+from .demand import Demand, Image
 from .policy import Policy
 
 __all__ = ["Cluster", "Node"]
@@ -37,7 +37,7 @@ class Node:
     images : dict of int to float
         When each image that it has, or pulls, is there. Those used last come last.
     gb : float
-        Size of these images.
+        Size of these images, with what they share.
     pulls_until : float
         When the last pull that was requested ends.
     is_gone : bool
@@ -66,13 +66,17 @@ class Node:
         self.pulls_until = 0.0
         self.is_gone = False
 
-    def pull(self, image: int, now: float, speed: float, room: float) -> float:
+    def pull(
+        self, image: int, now: float, speed: float, room: float, *, shared: float = 0.0
+    ) -> float:
         """Pull an image unless it is there. Return the time when it is.
 
         Parameters
         ----------
         image : int
         now : float
+        shared : float
+            Size of what all images share, in GB.
         speed : float
             In GB a second.
         room : float
@@ -82,6 +86,8 @@ class Node:
         if there is None:
             # A kubelet pulls one image after the other.
             size = self._sizes[image].gb
+            if size and not self.gb:
+                size += shared
             there = max(now, self.pulls_until) + size / speed if size else now
             self.pulls_until = max(there, self.pulls_until)
             self.gb += size
@@ -90,9 +96,10 @@ class Node:
         self.images[image] = there
         return max(there, now)
 
-    def stock(self, images: Iterable[int], room: float) -> None:
+    def stock(self, images: Iterable[int], room: float, *, shared: float = 0.0) -> None:
         """Have images from the beginning, the most popular ones first, as long as there is room."""
         fitting = []
+        self.gb = shared
         for image in images:
             self.gb += self._sizes[image].gb
             if self.gb > room * _CLEANED:
@@ -100,6 +107,8 @@ class Node:
                 break
             fitting.append(image)
         self.images = dict.fromkeys(reversed(fitting), 0.0)
+        if not fitting:
+            self.gb = 0.0
 
     def _clean_up(self, room: float, now: float) -> None:
         unused = [each for each, there in self.images.items() if there <= now]
@@ -130,10 +139,7 @@ class Cluster:
     ----------
     env : simpy.Environment
     policy : Policy
-    images : list of Image
-        Of the demand.
-    until : float
-        What nodes cost after this time does not count.
+    demand : Demand
     on_join : callable
         Called with each node that joins.
 
@@ -154,15 +160,16 @@ class Cluster:
         self,
         env: Environment,
         policy: Policy,
-        images: list[Image],
+        demand: Demand,
         *,
-        until: float,
         on_join: Callable[[Node], None],
     ) -> None:
         self._env = env
         self._policy = policy.nodes
-        self._images = images
-        self._until = until
+        self._images = images = demand.images
+        self._shared_gb = demand.shared_gb
+        self._until = demand.seconds
+        """What nodes cost after this time does not count."""
         self._on_join = on_join
         self._per_node = policy.servers_per_node
         self._is_fullest = policy.nodes.packing == "fullest"
@@ -232,7 +239,8 @@ class Cluster:
 
     def pull(self, node: Node, image: int) -> float:
         """Have a node pull an image. Return the time when it is there."""
-        return node.pull(image, self._env.now, self._speed, self._policy.images_gb)
+        room, shared = self._policy.images_gb, self._shared_gb
+        return node.pull(image, self._env.now, self._speed, room, shared=shared)
 
     def end(self, node: Node, image: int) -> None:
         """End a server. Its place goes to whoever waits longest."""

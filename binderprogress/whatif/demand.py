@@ -25,7 +25,7 @@ class Image(msgspec.Struct, gc=False):
     repository : int
         Index in `Demand.repositories`.
     gb : float
-        Size on a node; 0 if nothing is pulled.
+        Size on a node, without what all images share; 0 if nothing is pulled.
     is_built : bool
         Whether it exists from the beginning.
     """
@@ -82,6 +82,8 @@ class Demand(msgspec.Struct):
     hubs : Hubs or None
         Those of the record, if the requests say to which one they went. With the same number and
         routing, they go there again.
+    shared_gb : float
+        Size of what all images share. A node pulls it with its first image.
     """
 
     began: float
@@ -91,6 +93,7 @@ class Demand(msgspec.Struct):
     repositories: list[str]
     scores: list[float]
     hubs: Hubs | None = None
+    shared_gb: float = 0.0
 
 
 class Source(Protocol):

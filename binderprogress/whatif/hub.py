@@ -89,13 +89,11 @@ class Hub:
         self._starting: Counter[int] = Counter()
         names = set(policy.standby.names)
         self._named = [n for n, name in enumerate(demand.repositories) if name in names]
-        self.cluster = Cluster(
-            env, policy, demand.images, until=demand.seconds, on_join=self._joined
-        )
+        self.cluster = Cluster(env, policy, demand, on_join=self._joined)
         # They were there before, so they have what is popular.
         popular = [image for image, _ in self._popularity.ranking(len(demand.images))]
         for node in self.cluster.nodes:
-            node.stock(popular, policy.nodes.images_gb)
+            node.stock(popular, policy.nodes.images_gb, shared=demand.shared_gb)
         if policy.standby.servers:
             env.process(self._follow())
 

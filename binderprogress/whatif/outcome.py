@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from math import sqrt
 from random import Random
 
 from .demand import Source
@@ -11,13 +12,16 @@ from .policy import Policy
 from .replay import Run, replay
 from .report import Band, Outcome, Point
 
-__all__ = ["outcome_of", "percentile", "share_within", "simulate"]
+__all__ = ["chance", "outcome_of", "percentile", "share_within", "simulate"]
 
 _POINTS = (
     *(0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50),
     *(60, 75, 90, 120, 150, 180, 240, 300, 420, 600, 900, 1200, 1800, 3600),
 )
 """Seconds at which the distribution of launches is given."""
+
+_CONFIDENCE = 1.96
+"""Standard deviations between which is 95 % of a normal distribution."""
 
 
 def simulate(
@@ -101,6 +105,24 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+def chance(ordered: Sequence[float], percent: float) -> tuple[float, float]:
+    """Return between what a percentile could be by chance, with a confidence of 95 %.
+
+    Other launches of the same kind would have another one. It holds for any distribution, as far
+    as launches do not depend on each other, and is wide where few values are near.
+
+    Parameters
+    ----------
+    ordered : sequence of float
+        In order.
+    percent : float
+    """
+    share = percent / 100
+    off = 100 * _CONFIDENCE * sqrt(share * (1 - share) / max(len(ordered), 1))
+    low, high = max(percent - off, 0.0), min(percent + off, 100.0)
+    return percentile(ordered, low), percentile(ordered, high)
 
 
 def share_within(run: Run, seconds: float) -> float:

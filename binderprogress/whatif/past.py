@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from statistics import median
 
@@ -14,7 +14,7 @@ from ..core.timing.breakdown import Kind, kind_of
 from ..core.timing.spans import PastLaunch
 from ..errors import ConfigError
 from .demand import HALF_LIFE, Demand, Image, Request, around, numbered_hubs
-from .outcome import percentile
+from .outcome import chance, percentile
 from .policy import Policy
 from .report import Recorded
 
@@ -22,6 +22,9 @@ __all__ = ["Past"]
 
 _BRIEF = 5.0
 """Seconds. Scheduling takes so long at most if there is a node with room."""
+
+_ENOUGH = 20
+"""Pulls on new nodes from which is learned what images share."""
 
 _MAKING = (Kind.FETCH, Kind.BUILD, Kind.PUSH)
 _STAY = 1.0
@@ -31,6 +34,8 @@ _STAY = 1.0
 class _Work(msgspec.Struct):
     """What a launch took, by what decides it: itself, or what a simulation has to find out."""
 
+    waited: bool = False
+    """For a node."""
     check: float = 0.0
     build: float = 0.0
     pull: float = 0.0
@@ -47,6 +52,7 @@ def _work_of(past: PastLaunch) -> _Work:
         elif kind is Kind.PULL:
             work.pull += seconds
         elif kind is Kind.SCHEDULE:
+            work.waited = work.waited or seconds > _BRIEF
             work.start += seconds if seconds <= _BRIEF else 0.0
         elif kind in (Kind.START, Kind.FIRST_ANSWER):
             work.start += seconds
@@ -119,6 +125,7 @@ class Past:
         hosts = {past.host for past, *_ in self._kept if past.outcome is Phase.READY}
         self._hubs = numbered_hubs(hosts, policy.hubs.count)
         seconds.sort()
+        low, high = chance(seconds, 95)
         self.recorded = Recorded(
             launches=len(seconds),
             failed=failed,
@@ -126,6 +133,7 @@ class Past:
             left_out=left_out,
             p50=round(percentile(seconds, 50), 3),
             p95=round(percentile(seconds, 95), 3),
+            p95_range=(round(low, 3), round(high, 3)),
         )
         self._learn(known)
 
@@ -144,17 +152,22 @@ class Past:
         """Find out what images take, and which of them exist from the beginning."""
         speed = self._policy.nodes.pull_mb_per_second / 1000.0
         pulls: dict[int, list[float]] = defaultdict(list)
+        new: dict[int, list[float]] = defaultdict(list)
         builds: dict[int, list[float]] = defaultdict(list)
         sizes: dict[int, float] = {}
         first: dict[int, PastLaunch] = {}
         for past, work, number in self._kept:
             first.setdefault(number, past)
             if work.pull:
-                pulls[number].append(work.pull)
+                (new if work.waited else pulls)[number].append(work.pull)
             if work.build:
                 builds[self._of[number]].append(work.build)
             if past.image_bytes:
                 sizes[number] = past.image_bytes / 1e9
+        shared = _shared_seconds(pulls, new)
+        self._shared_gb = shared * speed
+        for number in new.keys() - pulls.keys():
+            pulls[number] = [max(seconds - shared, 0.0) for seconds in new[number]]
         # Without containers, nothing is ever pulled.
         typical = median(t for each in pulls.values() for t in each) * speed if pulls else 0.0
         self._gb = [
@@ -192,6 +205,7 @@ class Past:
             repositories=list(self._repositories),
             scores=list(self._scores),
             hubs=self._policy.hubs if self._hubs else None,
+            shared_gb=self._shared_gb,
         )
 
     def _build_seconds(self, rand: Random, image: int) -> float:
@@ -202,6 +216,23 @@ class Past:
         if self._any_builds:
             return rand.choice(self._any_builds)
         return self._policy.launches.build_seconds
+
+
+def _shared_seconds(pulls: Mapping[int, list[float]], new: Mapping[int, list[float]]) -> float:
+    """Return by how much longer an image is pulled by a new node than by others; see `shared_gb`.
+
+    Parameters
+    ----------
+    pulls, new : mapping of int to list of float
+        Seconds by image, of nodes that were there, and of nodes that a launch waited for.
+    """
+    longer = [
+        seconds - median(pulls[number])
+        for number, each in new.items()
+        if number in pulls
+        for seconds in each
+    ]
+    return max(median(longer), 0.0) if len(longer) >= _ENOUGH else 0.0
 
 
 def _was_launching(past: PastLaunch) -> bool:

@@ -111,6 +111,8 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
         The hubs that launched them.
     p50, p95 : float
         Seconds of those that were ready.
+    p95_range : tuple of float
+        What p95 could be by chance, with a confidence of 95 %; see `outcome.chance`.
     """
 
     launches: int
@@ -119,6 +121,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     hubs: list[str]
     p50: float
     p95: float
+    p95_range: tuple[float, float]
 
 
 class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +142,14 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
     def is_close(self) -> bool:
         """Whether both are within `TRUSTED`."""
         return abs(self.p50) <= TRUSTED and abs(self.p95) <= TRUSTED
+
+    @property
+    def is_by_chance(self) -> bool:
+        """Whether only p95 is further off, and the replay's is what the record's could be."""
+        low, high = self.recorded.p95_range
+        replayed = self.recorded.p95 * (1.0 + self.p95)
+        is_far = not self.is_close and abs(self.p50) <= TRUSTED
+        return is_far and low <= replayed <= high
 
 
 class Goal(msgspec.Struct, frozen=True):

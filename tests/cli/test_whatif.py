@@ -75,7 +75,7 @@ def test_a_history_is_replayed(history: str, env: dict[str, str]) -> None:
     # A launch in twenty comes while a node is added, in one of two runs.
     assert accuracy["p95"] == pytest.approx(0.0, abs=0.2)
     done = cli("whatif", "--history", "--url", history, "--days=1", env=env)
-    assert "2026-11-23 00:00 UTC, 1 days, 60 launches" in done.stdout
+    assert "2026-11-23 00:00 UTC, 1 day, 60 launches" in done.stdout
     assert "Recorded: p50 12 s, p95 12 s. Replayed: p50 12 s (+0%)" in done.stdout
     assert "do not trust" not in done.stdout
     both = report("--history", "--url", history, "--from=2026-11-20", env=env)

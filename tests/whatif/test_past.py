@@ -69,6 +69,44 @@ def test_launches_go_to_the_hubs_that_they_went_to() -> None:
     assert read(*known).draw(Random(1)).hubs is None
 
 
+def pulled(number: int, seconds: float, *, node: float = 0.0, **fields: Any) -> PastLaunch:
+    """A warm launch of one of five repositories, for which a node was added or not."""
+    took = [
+        Span(Phase.LAUNCHING, 0.0, node, step="adding-node"),
+        Span(Phase.LAUNCHING, node, node + seconds, step="pulling"),
+        Span(Phase.LAUNCHING, node + seconds, node + seconds + 5.0, step="starting"),
+    ]
+    name = f"https://github.com/ada/{number % 5}"
+    return past(began=NOON + number, repository=name, cold=False, spans=took, **fields)
+
+
+def test_what_images_share_is_learned_from_new_nodes() -> None:
+    old = [pulled(n, 10.0 + n % 5) for n in range(20)]
+    new = [pulled(n, 18.0 + n % 5, node=120.0) for n in range(20, 40)]
+    demand = read(*old, *new).draw(Random(1))
+    # 8 s at 100 MB/s.
+    assert demand.shared_gb == pytest.approx(0.8)
+    assert [image.gb for image in demand.images] == pytest.approx([1.0, 1.1, 1.2, 1.3, 1.4])
+    # What only new nodes have pulled, they have pulled with that.
+    alone = pulled(50, 28.0, node=120.0, commit="b" * 40)
+    assert read(*old, *new, alone).draw(Random(1)).images[5].gb == pytest.approx(2.0)
+    # Too few say nothing.
+    assert read(*old, *new[:19]).draw(Random(1)).shared_gb == 0.0
+    # By chance, new nodes may be faster.
+    fast = [pulled(n, 9.0, node=120.0) for n in range(20, 40)]
+    assert read(*old, *fast).draw(Random(1)).shared_gb == 0.0
+
+
+def test_a_percentile_that_few_launches_are_near_is_vague() -> None:
+    # 95 of 100 take 9 s, the others a minute.
+    slow = [Span(Phase.LAUNCHING, 0.0, 60.0, step="starting")]
+    launches = [warm(float(n)) for n in range(95)]
+    launches += [past(began=NOON + n, cold=False, spans=slow) for n in range(5)]
+    recorded = read(*launches).recorded
+    assert recorded.p95_range == (9.0, 60.0)
+    assert read(*launches[:95]).recorded.p95_range == (9.0, 9.0)
+
+
 def test_a_build_that_was_joined_is_none_of_its_own() -> None:
     joined = past(began=NOON + 20.0, joined=True, spans=spans(building=20.0))
     first, second = read(past(), joined).draw(Random(1)).requests

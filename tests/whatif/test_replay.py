@@ -263,6 +263,16 @@ def test_launches_go_to_the_hub_of_the_record() -> None:
     assert run(launches, hubs={"count": 3}).builds == 1
 
 
+def test_a_node_pulls_what_images_share_once() -> None:
+    visits = [launch(0.0, 0), launch(100.0, 1), launch(200.0, 1)]
+    # Building takes 100 s and pulling 20 s, and once 10 s more.
+    found = run(demand(*visits, images=2, gb=2.0, built=False, shared_gb=1.0))
+    assert seconds(found) == [31.0, 131.0, 141.0]
+    # It was there with the images from the beginning.
+    known = {"images": 2, "gb": 2.0, "scores": [1.0, 0.0], "shared_gb": 1.0}
+    assert seconds(run(demand(launch(0.0, 1), **known))) == [31.0]
+
+
 def test_nobody_launches() -> None:
     found = run(demand())
     assert (found.launches, list(found.seconds), found.late) == (0, [], [0] * 24)
