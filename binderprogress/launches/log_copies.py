@@ -31,6 +31,9 @@ _PART = 2**20
 _MOST_TIMES = 4 * 2**20
 """Bytes of the times of a log. A log that has more is kept without."""
 
+_PAUSES = (1.0, 30.0)
+"""Seconds until a copy is tried again while the database is away: at first, and at most."""
+
 _FINISH = 3.0
 """Seconds in which a server that is stopped completes the copies that it has begun."""
 
@@ -41,13 +44,20 @@ class LogCopies:
     Parameters
     ----------
     logs : SharedLogs
+    patience : float
+        Seconds for which a log waits for a database that is away.
     log : logging.Logger
     """
 
     def __init__(
-        self, logs: SharedLogs, *, log: logging.Logger | logging.LoggerAdapter[Any]
+        self,
+        logs: SharedLogs,
+        *,
+        patience: float,
+        log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self._logs = logs
+        self._patience = patience
         self._log = log
         self._sending: set[asyncio.Task[None]] = set()
         self._fetching: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
@@ -132,13 +142,20 @@ class LogCopies:
         await asyncio.gather(*late, return_exceptions=True)
 
     async def _send(self, path: Path, key: str) -> None:
-        try:
-            kept = await asyncio.to_thread(_read, path)
-            await self._logs.put(kept, _parts_of(path), key=key)
-        except (OSError, StorageError) as error:
-            self._log.warning(
-                "Other replicas do not have the log of the build %s: %s", path.stem, error
-            )
+        time = asyncio.get_running_loop().time
+        until, pause = time() + self._patience, _PAUSES[0]
+        while True:
+            try:
+                kept = await asyncio.to_thread(_read, path)
+                return await self._logs.put(kept, _parts_of(path), key=key)
+            except (OSError, StorageError) as error:
+                if isinstance(error, OSError) or time() + pause > until:
+                    self._log.warning(
+                        "Other replicas do not have the log of the build %s: %s", path.stem, error
+                    )
+                    return None
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _PAUSES[1])
 
 
 def _size_of(path: Path) -> int:

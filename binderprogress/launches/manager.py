@@ -211,7 +211,9 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
             keep=self.keep_logs,
             meter=self.budgets.disk.meter,
             store=store,
-            copies=LogCopies(store.logs, log=self.log) if store and store.logs else None,
+            copies=LogCopies(store.logs, patience=self.storage_patience, log=self.log)
+            if store is not None and store.logs is not None
+            else None,
         )
         self.log_lines = LaunchLines(self.build_logs)
         """Finds the lines of launches."""
