@@ -29,6 +29,7 @@ from binderprogress.history.database import Database
 
 from ..conftest import CHROMIUM_ARGUMENTS, chromium_path
 from ..history.launches import past, spans
+from ..support.durable import DurableMemoryStore, Memory
 from ..support.faultyproxy import proxy_in_thread
 from ..support.prepull_page import REPORT
 from ..support.replay import Stage, stage
@@ -117,18 +118,36 @@ def _log(page: Page, server: Stage) -> None:
     expect(page.get_by_text("Installing collected packages: package-39")).to_be_visible()
 
 
+def _lines(page: Page, server: Stage) -> None:
+    _log(page, server)
+    address = page.url
+    page.goto("about:blank")
+    page.goto(f"{address}&line=98-100")
+    expect(page.locator("#log-view [aria-current]").first).to_be_in_viewport()
+
+
 def _longer(page: Page, server: Stage) -> None:
     page.clock.install()
     _build(server)
     _launch(page, server)
     expect(page.locator("[part=step]")).to_contain_text("Step 5")
-    page.clock.fast_forward(600_000)
+    # Not so long that the silent connection would count as lost.
+    page.clock.fast_forward(30_000)
     expect(page.locator("[part=left]")).to_contain_text("longer than usual")
 
 
 def _ready(page: Page, server: Stage) -> None:
     _building(page, server)
     _serve(page, server)
+
+
+def _warm(page: Page, server: Stage) -> None:
+    _ready(page, server)
+    page.goto("about:blank")
+    _launch(page, server)
+    server.built(found=True)
+    server.serve()
+    expect(page.locator("#earlier-log")).to_be_visible()
 
 
 def _serve(page: Page, server: Stage) -> None:
@@ -258,6 +277,8 @@ class State(NamedTuple):
     """At most so much of the page is shown, in pixels."""
     is_cut: bool = False
     """Whether the browser then loses its connection."""
+    is_stored: bool = False
+    """Whether launches and logs are kept."""
 
 
 STATES = {
@@ -267,9 +288,11 @@ STATES = {
     "queue": State("Waiting for other builds", _queue, {"LaunchManager": {"max_builds": 1}}),
     "building": State("Building", _building),
     "log": State("The log", _log),
+    "lines": State("A link to lines of the log", _lines, tallest=1300),
     "longer": State("Longer than usual", _longer),
     "lost": State("The connection is lost", _building, is_cut=True),
     "ready": State("Ready", _ready),
+    "warm": State("Ready, without a build", _warm, is_stored=True),
     "failed": State("Failed", _failed),
     "cancelled": State("Cancelled", _cancelled),
     "refused": State("Too many launches", _refused, {"Web": {"rate_limit": 1}}),
@@ -294,13 +317,16 @@ STATES = {
 
 
 @contextmanager
-def serving(folder: Path, settings: dict[str, dict[str, Any]]) -> Iterator[Stage]:
+def serving(
+    folder: Path, settings: dict[str, dict[str, Any]], *, is_stored: bool = False
+) -> Iterator[Stage]:
     """Run a server with a gallery, a history and images that are pulled in advance."""
     gallery = folder / "gallery.yaml"
     gallery.write_text(json.dumps(GALLERY))
     history = Database(f"sqlite:///{folder}/history.sqlite", log=logging.getLogger())
     config = {**settings, "Web": {"gallery": str(gallery), **settings.get("Web", {})}}
-    with stage(**config) as server:
+    store = DurableMemoryStore(Memory(), "replica") if is_stored else None
+    with stage(store, **config) as server:
         _fill(history)
         server.launches.history = history
         server.web.prepull = lambda: REPORT
@@ -324,7 +350,7 @@ def photograph(browser: Browser, state: State) -> Image.Image:
     """Return the four pictures of a state as one."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        serving(Path(folder), state.settings) as server,
+        serving(Path(folder), state.settings, is_stored=state.is_stored) as server,
         proxy_in_thread(urlsplit(server.url).port or 0) as proxy,
     ):
         server.url = f"http://127.0.0.1:{proxy.port}/"

@@ -306,6 +306,20 @@ def test_an_empty_history_says_what_to_do(server: Stage, history: Database, page
     expect(part(page, "launches")).to_have_text("0")
 
 
+def test_the_longest_label_of_an_axis_is_not_cut(
+    server: Stage, history: Database, page: Page
+) -> None:
+    history.write([past(began=time.time(), spans=spans(100, 4))])
+    open_page(page, server)
+    room, label = part(page, "phases").evaluate("""(chart) => {
+        const context = document.createElement("canvas").getContext("2d");
+        context.font = "12px system-ui, sans-serif";
+        const plot = chart.querySelector(".u-over").offsetLeft;
+        return [plot, context.measureText("1 min 30 sec").width];
+    }""")
+    assert room > label
+
+
 def test_where_all_failed_there_is_no_time_to_show(
     server: Stage, history: Database, page: Page
 ) -> None:

@@ -348,9 +348,12 @@ def test_the_line_of_a_link_stays_in_view_until_the_reader_does_something(
     page.goto(f"{address}&line=90-95")
     marked = page.locator("#log-view [aria-current]")
     first, last = marked.first, marked.last
-    expect(first).to_have_text("90")
+    expect(first).to_have_text("90", timeout=30_000)
     expect(last).to_be_in_viewport()
     devtools.send("Emulation.setCPUThrottlingRate", {"rate": 1})
+    # All tools are in one row, also on a phone.
+    tools = page.locator(".log-buttons .log-tool")
+    assert len({box["y"] for tool in tools.all() if (box := tool.bounding_box())}) == 1
     panel = page.locator("[part=panel]")
     for _ in range(2):
         panel.evaluate(GROW)

@@ -34,6 +34,9 @@ export interface Content {
   options: Pick<uPlot.Options, "axes" | "bands" | "scales" | "series">;
 }
 
+/** The font of the labels of axes, and their distance from the axis, in pixels. */
+const [FONT, GAP] = ["12px system-ui, sans-serif", 8];
+
 /** How far each key moves in a chart. */
 const MOVES: Readonly<Record<string, number>> = {
   ArrowLeft: -1,
@@ -281,16 +284,24 @@ function bars(name: string, side: -1 | 0 | 1 = 0): uPlot.Series {
 function axis(): uPlot.Axis {
   return {
     stroke: () => color("--soft"),
-    font: "12px system-ui, sans-serif",
+    font: FONT,
     grid: { stroke: () => color("--line"), width: 1 },
     ticks: { show: false },
-    gap: 8,
+    gap: GAP,
     size: 32,
   };
 }
 
 function valueAxis(say: (value: number) => string): uPlot.Axis {
-  return { ...axis(), size: AXIS_WIDTH, values: (_, splits) => splits.map(say) };
+  return {
+    ...axis(),
+    // As wide as its widest label, which depends on the language.
+    size: ({ ctx }, labels) => {
+      ctx.font = FONT;
+      return Math.max(AXIS_WIDTH, ...(labels ?? []).map((label) => Math.ceil(ctx.measureText(label).width) + GAP));
+    },
+    values: (_, splits) => splits.map(say),
+  };
 }
 
 function dayAxis(words: StatsWords, days: string[]): uPlot.Axis {
