@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from ..disk import GRACE
-from .marker import IN_USE, MARKER
+from .marker import IN_USE, MARKER, SIZE
 
 __all__ = [
     "BuildLock",
@@ -36,6 +36,10 @@ __all__ = [
 
 # Attack, or a mistake: the folder of the environments has other folders, too.
 _NAME = re.compile(r"[a-z0-9-]*-[0-9a-f]{32}")
+
+_SETTLED = 600.0
+"""Seconds after which the size of an environment is noted. Python compiles the modules that first
+servers import."""
 
 _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -143,7 +147,7 @@ class Environments:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        # They do not change once they are complete, and measuring them takes a while.
+        # Measuring them takes a while.
         self._sizes: dict[Path, int] = {}
 
     def find(self) -> list[Environment]:
@@ -225,8 +229,38 @@ class Environments:
 
     def _describe(self, folder: Path) -> Environment:
         if folder not in self._sizes:
-            self._sizes[folder] = disk_usage(folder)
+            size = _noted_size(folder)
+            self._sizes[folder] = _measured(folder) if size is None else size
         return Environment(folder, self._sizes[folder], _last_used(folder), _is_used(folder))
+
+
+def _noted_size(folder: Path) -> int | None:
+    """Return the size that an earlier process has measured; None if there is none."""
+    try:
+        # Attack: a postBuild puts a pipe there.
+        file = os.open(folder / SIZE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return int(os.read(file, 20))
+    except (OSError, ValueError):
+        return None
+    finally:
+        os.close(file)
+
+
+def _measured(folder: Path) -> int:
+    """Measure an environment, and note its size if it does not change any more.
+
+    Commands that launch once would otherwise look at all files of all environments each time.
+    """
+    size = disk_usage(folder)
+    built = built_at(folder)
+    if built is not None and time.time() - built > _SETTLED:
+        # It is not replaced. Attack: a postBuild puts a link there.
+        with suppress(OSError), (folder / SIZE).open("x") as file:
+            file.write(str(size))
+    return size
 
 
 def disk_usage(folder: Path) -> int:

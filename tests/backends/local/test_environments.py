@@ -96,6 +96,25 @@ def test_one_that_was_just_used_is_kept(folder: Path) -> None:
     assert environments.remove(path, unused_for=0)
 
 
+def test_all_files_are_looked_at_once(folder: Path) -> None:
+    old, new = make(folder, "a", hours=2), make(folder, "b", hours=1)
+    long_ago = time.time() - 1000
+    os.utime(old / MARKER, (long_ago, long_ago))
+    before = {one.folder: one.size for one in Environments(folder).find()}
+    for path in (old, new):
+        (path / "more").write_bytes(os.urandom(SIZE))
+    after = {one.folder: one.size for one in Environments(folder).find()}
+    assert after[old] == before[old]
+    # A first server may still compile what it imports.
+    assert after[new] >= before[new] + SIZE
+    # What cannot be read does not count, and nothing is written through a link.
+    (old / "size").unlink()
+    (old / "size").symlink_to(folder / "elsewhere")
+    found = {one.folder: one.size for one in Environments(folder).find()}
+    assert found[old] >= before[old] + SIZE
+    assert not (folder / "elsewhere").exists()
+
+
 def test_what_does_not_exist_is_not_used(folder: Path) -> None:
     path = make(folder, "a")
     (path / MARKER).unlink()
