@@ -8,12 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import msgspec
 import pytest
 
 from binderprogress.backends.base import ResolvedSpec
+from binderprogress.backends.fetch.commit_date import read_commit_date
 from binderprogress.backends.fetch.git import GitResolver, git_environment, local_path
 from binderprogress.backends.fetch.isolated import fetch
+from binderprogress.backends.fetch.options import FetchPlan, FetchSettings
+from binderprogress.backends.fetch.safe_files import Limits
 from binderprogress.backends.processes.child import run
+from binderprogress.backends.processes.messages import ProgramError
 from binderprogress.core.specs import Spec, from_address
 from binderprogress.errors import LaunchFailedError, RefusedError
 
@@ -412,6 +417,36 @@ async def test_a_pull_request_is_fetched(folder: Path, server: str, tmp_path: Pa
     log = list(fetch(plan, resolved.address, resolved.commit, checkout))
     assert (checkout / "theirs.txt").read_text() == "a change"
     assert any((checkout / "sub").iterdir()), log
+
+
+@asynchronous(60)
+async def test_git_runs_in_this_process_if_nothing_would_isolate_another(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start of another Python takes longer than to clone a small repository."""
+
+    def start(*_: object, **__: object) -> None:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr("binderprogress.backends.fetch.isolated.program_messages", start)
+    resolver = GitResolver(local_folders=[str(folder)], sandbox="off", resource_limits={})
+    resolved = await resolver.resolve(local(repository(folder / "alone")))
+    plan = await resolver.fetch_plan(resolved, None)
+
+    def fetched(commit: str, name: str, plan: FetchPlan = plan) -> Path:
+        checkout = tmp_path / name / "checkout"
+        checkout.mkdir(parents=True)
+        list(fetch(plan, resolved.address, commit, checkout))
+        return checkout
+
+    checkout = fetched(resolved.commit, "whole")
+    assert (checkout / "README.md").is_file()
+    assert read_commit_date(checkout) is not None
+    with pytest.raises(ProgramError, match=r"^git exited with status 128\.$"):
+        fetched("0" * 40, "missing")
+    settings = FetchSettings("git", Limits(max_files=1, max_bytes=10**6, max_ratio=10))
+    with pytest.raises(ProgramError, match="more than 1 files"):
+        fetched(resolved.commit, "large", msgspec.structs.replace(plan, settings=settings))
 
 
 def test_gitlab_is_not_asked_at_the_address_of_a_page() -> None:
