@@ -72,7 +72,7 @@ class LogCopies:
         key : str
             Of the environment that the build has made. Empty: it has made none.
         """
-        task = asyncio.create_task(self._send(path, key), name=f"copying the log {path.stem}")
+        task = asyncio.create_task(self._send(path, key), name=f"copying a log ({_short(path)})")
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
@@ -150,12 +150,19 @@ class LogCopies:
                 return await self._logs.put(kept, _parts_of(path), key=key)
             except (OSError, StorageError) as error:
                 if isinstance(error, OSError) or time() + pause > until:
+                    # The message of an error of the system has the whole path.
+                    why = error.strerror if isinstance(error, OSError) else error
                     self._log.warning(
-                        "Other replicas do not have the log of the build %s: %s", path.stem, error
+                        "Other replicas do not have the log of the build %s: %s", _short(path), why
                     )
                     return None
             await asyncio.sleep(pause)
             pause = min(2 * pause, _PAUSES[1])
+
+
+def _short(path: Path) -> str:
+    """Return the first characters of a build's id, which is the key to its log."""
+    return f"{path.stem[:6]}…"
 
 
 def _size_of(path: Path) -> int:

@@ -15,6 +15,8 @@ from binderprogress.launches.log_copies import LogCopies
 
 from ..support.asynchronous import asynchronous
 
+BUILD = "begins-with-what-is-no-secret"
+
 LOG = logging.getLogger("tests.log_copies")
 
 
@@ -58,19 +60,20 @@ async def test_a_log_waits_for_a_store_that_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(log_copies, "_PAUSES", (0.01, 0.02))
-    (tmp_path / "a.log").write_text("text\n")
+    (tmp_path / f"{BUILD}.log").write_text("text\n")
     store = Away(3)
     copies = LogCopies(store, patience=60.0, log=LOG)
-    copies.send(tmp_path / "a.log", "key")
+    copies.send(tmp_path / f"{BUILD}.log", "key")
     # What is not there cannot be copied.
-    copies.send(tmp_path / "b.log", "key")
+    copies.send(tmp_path / "missing-secret.log", "key")
     await copies.close()
-    assert store.kept == {"a": b"text\n"}
-    assert "do not have the log of the build b: " in caplog.text
+    assert store.kept == {BUILD: b"text\n"}
+    assert "the log of the build missin…: No such file or directory" in caplog.text
     impatient = LogCopies(Away(1), patience=0.0, log=LOG)
-    impatient.send(tmp_path / "a.log", "key")
+    impatient.send(tmp_path / f"{BUILD}.log", "key")
     await impatient.close()
-    assert "of the build a: The database does not answer." in caplog.text
+    assert "the log of the build begins…: The database does not answer." in caplog.text
+    assert "secret" not in caplog.text
 
 
 @asynchronous(10)
@@ -78,19 +81,19 @@ async def test_a_server_that_stops_does_not_wait_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(log_copies, "_FINISH", 0.05)
-    (tmp_path / "a.log").write_text("text\n")
+    (tmp_path / f"{BUILD}.log").write_text("text\n")
     copies = LogCopies(Away(10**6), patience=60.0, log=LOG)
-    copies.send(tmp_path / "a.log", "key")
+    copies.send(tmp_path / f"{BUILD}.log", "key")
     await copies.close()
-    assert "The server stops while copying the log a to the database." in caplog.text
+    assert "The server stops while copying a log (begins…) to the database." in caplog.text
 
 
 @asynchronous(10)
 async def test_without_the_store_what_is_here_is_read(tmp_path: Path) -> None:
     copies = LogCopies(Away(0), patience=60.0, log=LOG)
-    (tmp_path / "a.log").write_text("text\n")
-    assert not await copies.fetch(tmp_path / "a.log")
+    (tmp_path / f"{BUILD}.log").write_text("text\n")
+    assert not await copies.fetch(tmp_path / f"{BUILD}.log")
     with pytest.raises(StorageError):
         await copies.fetch(tmp_path / "b.log")
     assert await copies.newest("key") is None
-    assert names(tmp_path) == ["a.log"]
+    assert names(tmp_path) == [f"{BUILD}.log"]

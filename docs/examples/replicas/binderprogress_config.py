@@ -13,5 +13,6 @@ c.Web.trust_proxy = True
 
 # Shared: launches and their events, and what is known of past launches.
 c.Storage.url = c.History.url = os.environ["DATABASE"]
-# Shared: the full logs of builds.
+# Shared: the full logs of builds. Without such a folder, they are copied through the database.
 c.Storage.log_folder = os.environ["LOGS"]
+c.Storage.share_logs = False
