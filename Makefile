@@ -15,8 +15,8 @@ STATIC := share/binderprogress/static
 JS_SOURCES := $(shell find js/src js/scripts js/public -type f 2>/dev/null) js/package.json js/package-lock.json \
   js/tsconfig.json js/vite.config.ts
 
-# Processes of the tests outside the core. They wait more than they compute.
-WORKERS ?= $(shell n=$$(( 3 * $$(getconf _NPROCESSORS_ONLN) )); echo $$(( n > 12 ? 12 : n )))
+# Processes of the tests outside the core. They wait about as much as they compute.
+WORKERS ?= $(shell n=$$(( 2 * $$(getconf _NPROCESSORS_ONLN) )); echo $$(( n > 12 ? 12 : n )))
 
 PYTEST_PARALLEL = $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 

@@ -95,6 +95,7 @@ def test_viewers_at_the_other_replica() -> None:
     assert "6 launches" in replicas.table(result)
 
 
+@pytest.mark.long
 def test_late_joiners() -> None:
     result = late.compare(joiners=4, lines=300, live=2, rate=50)
     assert result["binderprogress"]["complete"] == result["static"]["complete"] == 4
@@ -104,6 +105,7 @@ def test_late_joiners() -> None:
     assert "4 of 4" in late.table(result)
 
 
+@pytest.mark.long
 def test_in_front_of_a_binderhub() -> None:
     result = proxy.compare(rate=20, seconds=0.5, repeat=1)
     assert 0 < result["direct"]["p50_ms"] < 10_000
@@ -116,6 +118,7 @@ def test_ingest() -> None:
     assert "400 lines" in ingest.table(result)
 
 
+@pytest.mark.long
 def test_a_server_is_asked_until_it_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         upstream = f"http://127.0.0.1:{nobody.getsockname()[1]}/"
@@ -155,6 +158,7 @@ def test_a_viewer_notices_what_is_lost_doubled_or_out_of_order(
     assert viewer.broken
 
 
+@pytest.mark.long
 def test_all_stores_are_measured() -> None:
     result = store.compare(lines=200, channels=3, rate=20.0, seconds=0.3)
     assert {"memory", "sqlite"} <= set(result["stores"])
@@ -175,6 +179,7 @@ def test_options_are_what_a_benchmark_takes(name: str) -> None:
     assert set(options) <= set(vars(parser().parse_args([name])))
 
 
+@pytest.mark.long
 def test_results_are_kept_beside_those_from_before(tmp_path: Path) -> None:
     first = {"ingest": ingest.compare(lines=100)}
     few = {"viewers": 2, "rates": [50], "seconds": 0.2, "repeat": 1}

@@ -47,6 +47,7 @@ def wheel(built: Path) -> Path:
     return wheel
 
 
+@pytest.mark.long
 def test_the_sdist_has_the_browsers_sources_and_nothing_that_is_made_of_them(built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
@@ -92,6 +93,7 @@ def test_an_installed_wheel_finds_its_files(wheel: Path, tmp_path: Path) -> None
     assert output.startswith(str(tmp_path / "venv"))
 
 
+@pytest.mark.long
 def test_a_jupyter_server_finds_the_installed_extension(wheel: Path, tmp_path: Path) -> None:
     """Nothing has to be enabled: the wheel brings the file that does it."""
     venv.create(tmp_path / "venv")
@@ -238,6 +240,7 @@ def installed(packed: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
     return folder
 
 
+@pytest.mark.long
 def test_the_npm_package_has_what_is_imported_and_nothing_else(packed: dict[str, Any]) -> None:
     names = {file["path"] for file in packed["files"]}
     beside = {name for name in names if not name.startswith("dist/")}
@@ -280,6 +283,7 @@ export async function follow(spec: string): Promise<ProgressModel> {
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("module", "resolution"), [("esnext", "bundler"), ("nodenext", "nodenext")]
 )

@@ -107,6 +107,7 @@ async def test_a_postbuild_that_reads_the_environment(
     assert "FETCH_PLAN" not in said
 
 
+@pytest.mark.long
 @asynchronous(60)
 async def test_a_postbuild_that_reads_the_home(
     builder: LocalBuilder, tmp_path: Path, home: Path
@@ -119,6 +120,7 @@ async def test_a_postbuild_that_reads_the_home(
     assert "/binderprogress-home-" in said.rpartition("home: ")[2]
 
 
+@pytest.mark.long
 @asynchronous(60)
 async def test_a_postbuild_that_lists_descriptors(builder: LocalBuilder, tmp_path: Path) -> None:
     """An open database or socket of the server can be used by who inherits it."""

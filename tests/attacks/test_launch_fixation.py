@@ -73,6 +73,7 @@ def test_attack_another_launch_behind_a_trusted_address_is_not_shown(
     expect(page.get_by_role("link", name="Open the server")).to_be_visible(timeout=COLD)
 
 
+@pytest.mark.long
 def test_attack_another_ref_of_the_same_repository_is_not_shown(
     server: Running, folder: Path, page: Page
 ) -> None:
@@ -82,6 +83,7 @@ def test_attack_another_ref_of_the_same_repository_is_not_shown(
     refused(page)
 
 
+@pytest.mark.long
 def test_attack_a_pasted_fragment_is_checked_like_a_new_page(
     server: Running, folder: Path, page: Page
 ) -> None:
@@ -94,6 +96,7 @@ def test_attack_a_pasted_fragment_is_checked_like_a_new_page(
     refused(page)
 
 
+@pytest.mark.long
 def test_attack_a_launch_of_the_same_repository_is_not_taken_for_ones_own(
     server: Running, folder: Path, page: Page
 ) -> None:

@@ -38,6 +38,7 @@ from binderprogress.errors import LaunchFailedError, RefusedError
 from ..support.archives import ArchivesDouble, Certificates, archives, certificates
 from ..support.asynchronous import asynchronous
 from ..support.githttp import git_over_http
+from ..support.long import usually
 from ..support.repositories import git, repository
 
 
@@ -339,7 +340,7 @@ def dataset(double: ArchivesDouble, url: str) -> None:
     double.put(f"{API}package_show?id=turtles", {"success": True, "result": package})
 
 
-@pytest.mark.parametrize("engine", ["local", "podman"])
+@pytest.mark.parametrize("engine", usually(["local", "podman"], "local"))
 @asynchronous(60)
 async def test_a_file_of_a_dataset(
     engine: str, secret: Secret, double: ArchivesDouble, tmp_path: Path

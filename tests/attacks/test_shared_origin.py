@@ -105,6 +105,7 @@ def test_attack_a_page_that_takes_our_address_starts_nothing(
     assert hub.servers("ada") == {}
 
 
+@pytest.mark.long
 def test_attack_a_detour_by_the_link_form_starts_nothing(
     hub: Service, folder: Path, ada: Page
 ) -> None:
@@ -122,6 +123,7 @@ def test_attack_a_detour_by_the_link_form_starts_nothing(
     assert hub.servers("ada") == {}
 
 
+@pytest.mark.long
 def test_attack_a_page_that_reads_ours_gets_no_ticket(
     hub: Service, folder: Path, ada: Page
 ) -> None:

@@ -107,6 +107,7 @@ def launch_folder(launch: dict[str, str]) -> str:
     return parse(launch["spec"]).repo_url.removeprefix("file://")
 
 
+@pytest.mark.long
 def test_500_readers_of_a_file_that_never_read_do_not_keep_others_out(small: Target) -> None:
     """A stranger asks for a big file and takes nothing of it: the answer waits in our buffers."""
     path = "/static/" + max(static(), key=lambda file: file.stat().st_size).name
@@ -210,6 +211,7 @@ def test_who_takes_nothing_of_an_answer_is_dropped(tmp_path: Path, env: dict[str
         until(lambda: "did not read its response" in server.log)
 
 
+@pytest.mark.long
 def test_pipelined_bytes_do_not_fill_the_memory(tmp_path: Path, env: dict[str, str]) -> None:
     """While a request is answered, its connection could send 100 MB that would be kept."""
     # The answer waits for a Hub that is not there.

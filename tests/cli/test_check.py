@@ -173,6 +173,7 @@ def test_notebooks_that_run(check: Check, site: Site) -> None:
     assert lines[-1].startswith("Check passed (")
 
 
+@pytest.mark.long
 def test_code_on_a_server_that_the_command_starts(check: Check, site: Site) -> None:
     config = site.folder / "config.py"
     config.write_text(
@@ -232,6 +233,7 @@ def test_kinds_of_failures(check: Check, site: Site, tmp_path: Path) -> None:
     assert died.get("type") == "kernel-died"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("nothing_left")
 def test_all_notebooks_and_a_cell_that_takes_too_long(check: Check, site: Site) -> None:
     folder = repository(
@@ -248,6 +250,7 @@ def test_all_notebooks_and_a_cell_that_takes_too_long(check: Check, site: Site) 
     assert slow["message"] == "Cell 1 of 1: Timed out after 1 s."
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("nothing_left")
 def test_a_repository_without_notebooks(check: Check, site: Site) -> None:
     folder = repository(site.folder / "empty")
@@ -350,6 +353,7 @@ def test_interrupted_while_a_cell_runs(site: Site, env: dict[str, str], tmp_path
     assert b'<error type="interrupted"' in xml.read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("nothing_left")
 def test_interrupted_during_the_build(site: Site, env: dict[str, str], tmp_path: Path) -> None:
     folder = repository(site.folder / "blocking", {"postBuild": "#!/bin/sh\necho on\nsleep 600\n"})

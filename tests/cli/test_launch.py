@@ -102,6 +102,7 @@ def test_a_server_of_its_own(
     assert not within(folder), "it is stopped with the command"
 
 
+@pytest.mark.long
 def test_a_doi_on_a_server_of_its_own(
     launch: Launch, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -357,6 +358,7 @@ def test_the_display_in_a_terminal(env: dict[str, str], server: Server) -> None:
         assert sequence not in written, repr(sequence)
 
 
+@pytest.mark.long
 def test_a_failure_in_a_terminal(env: dict[str, str], server: Server) -> None:
     bad = make(server, "bad-terminal", {"requirements.txt": "six==99.99\n"})
     code, written = in_terminal(["launch", bad, "--server", server.url], env)
@@ -410,6 +412,7 @@ def test_interrupted(
     until(lambda: ended(server, "cancelled") != before)
 
 
+@pytest.mark.long
 def test_interrupted_while_the_server_does_not_answer(
     env: dict[str, str], server: Server, tmp_path: Path
 ) -> None:
@@ -451,6 +454,7 @@ c.LocalBuilder.environments = {environments!r}
 """
 
 
+@pytest.mark.long
 def test_interrupted_while_its_own_server_starts(env: dict[str, str], tmp_path: Path) -> None:
     """At once, although what starts cannot be interrupted."""
     folder, done, config = tmp_path / "folder", tmp_path / "done", tmp_path / "config.py"

@@ -85,6 +85,7 @@ def test_what_is_removed(folder: Path, names: list[str]) -> None:
     assert list(folder.glob("name-*[0-9a-f]")) == []
 
 
+@pytest.mark.long
 def test_what_is_in_use_is_kept(folder: Path, names: list[str]) -> None:
     with use(folder / names[1]):
         assert f"{names[1]}" in [line.split()[0] for line in prune(folder).stdout.splitlines()]
@@ -92,6 +93,7 @@ def test_what_is_in_use_is_kept(folder: Path, names: list[str]) -> None:
         assert removed(folder, "--all") == [names[2], names[0]]
 
 
+@pytest.mark.long
 def test_images_of_an_engine_that_is_not_installed(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -128,6 +128,7 @@ class Cell:
         return len(self._begun.read_text().split()) if self._begun.exists() else 0
 
 
+@pytest.mark.long
 @asynchronous(60)
 async def test_a_cut_before_a_cell(server: JupyterServer, tmp_path: Path) -> None:
     cell = Cell(tmp_path)
@@ -140,6 +141,7 @@ async def test_a_cut_before_a_cell(server: JupyterServer, tmp_path: Path) -> Non
         await kernel.execute("assert pathlib", timeout=30)
 
 
+@pytest.mark.long
 @asynchronous(60)
 async def test_a_cell_that_ends_after_the_cut(server: JupyterServer, tmp_path: Path) -> None:
     cell = Cell(tmp_path, meanwhile="print('…')")
@@ -158,9 +160,9 @@ async def test_a_cell_that_ends_after_the_cut(server: JupyterServer, tmp_path: P
 @pytest.mark.parametrize(
     ("meanwhile", "at_last", "kind"),
     [
-        pytest.param("", "", "", id="silent"),
+        pytest.param("", "", "", id="silent", marks=pytest.mark.long),
         pytest.param("print('…')", "", "", id="with outputs"),
-        pytest.param("", "1/0", "cell-failed", id="fails"),
+        pytest.param("", "1/0", "cell-failed", id="fails", marks=pytest.mark.long),
     ],
 )
 @asynchronous(60)
@@ -286,6 +288,7 @@ async def test_a_kernel_that_dies_while_nobody_is_connected(
         assert cell.runs == 1
 
 
+@pytest.mark.long
 @asynchronous(60)
 async def test_a_server_that_does_not_come_back(
     server: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -110,6 +110,7 @@ async def test_it_starts_answers_and_leaves_nothing(
     await hub.stop()  # can be called again
 
 
+@pytest.mark.long
 @asynchronous(60)
 async def test_it_starts_within_a_service_of_another_hub(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -230,6 +231,7 @@ async def test_idle_servers_and_their_users_are_removed(tmp_path: Path) -> None:
     assert not within(tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="JupyterHub",
     fault="of the server's own cannot be started again",
@@ -333,6 +335,7 @@ async def test_the_next_run_starts_jupyterhub_again_and_servers_stay(
     assert not within(tmp_path)
 
 
+@pytest.mark.long
 @asynchronous(90)
 async def test_what_is_left_without_a_proxy_is_ended(tmp_path: Path) -> None:
     hub = make(tmp_path)

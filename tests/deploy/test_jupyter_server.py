@@ -149,6 +149,7 @@ def server(folder: Path, env: dict[str, str]) -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.long
 def test_attack_without_a_login_nothing_is_seen(server: Server, folder: Path) -> None:
     """Another user of this machine, or a page of another site, knows the URL."""
     links = server.start(folder)

@@ -63,6 +63,7 @@ def phase(person: Person, links: dict[str, Any]) -> str:
     return str(person.fetch(links["state_url"]).json()["phase"])
 
 
+@pytest.mark.long
 def test_attack_without_a_login_nothing_is_seen(named: Service, adas: dict[str, Any]) -> None:
     """The URL of a launch was sent or leaked to someone."""
     nobody = Person(named)
@@ -313,6 +314,7 @@ def test_launches_as_temporary_users(tmp_path: Path) -> None:
         requests.delete(started["state_url"], headers=robot, timeout=20)
 
 
+@pytest.mark.long
 def test_started_by_hand(tmp_path: Path) -> None:
     repository(tmp_path / "small", NOTHING)
     with service(tmp_path, "Named servers", by_hand=True) as running:

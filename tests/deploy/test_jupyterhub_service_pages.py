@@ -50,6 +50,7 @@ def test_from_the_login_to_the_server(page: Page, named: Service, folder: Path) 
     axe.check(page)
 
 
+@pytest.mark.long
 def test_a_launch_is_found_again_and_cancelled(page: Page, named: Service, folder: Path) -> None:
     page.goto(f"{named.url}link")
     page.get_by_label("Username").fill("eve")

@@ -25,6 +25,7 @@ from binderprogress.history.store import NoHistory
 
 from ..history.launches import past
 from ..support.asynchronous import asynchronous
+from ..support.long import usually
 
 # Each way of running needs only its own extra. The blocked modules are not installed with it.
 BLOCKED = """
@@ -64,18 +65,18 @@ IN_FRONT = {
 """The configuration of a server in front of a BinderHub that does not respond."""
 
 
-@pytest.mark.parametrize(
-    ("blocked", "engine", "hub", "expected"),
-    [
-        # With an existing JupyterHub.
-        (["jupyterhub", "psutil", "rich", "uv", "filelock"], "podman", HUB, "it runs"),
-        (["jupyterhub", "psutil", "dockerspawner", "rich"], "local", HUB, "it runs"),
-        (["uv", "filelock"], "local", HUB, "pip install 'binderprogress[local]'"),
-        (["repo2docker"], "docker", HUB, "pip install 'binderprogress[repo2docker]'"),
-        (["psutil"], "local", "", "pip install 'binderprogress[hub]'"),
-        (["dockerspawner"], "podman", "", "pip install 'binderprogress[containers]'"),
-    ],
-)
+WAYS = [
+    # With an existing JupyterHub.
+    (["jupyterhub", "psutil", "rich", "uv", "filelock"], "podman", HUB, "it runs"),
+    (["jupyterhub", "psutil", "dockerspawner", "rich"], "local", HUB, "it runs"),
+    (["uv", "filelock"], "local", HUB, "pip install 'binderprogress[local]'"),
+    (["repo2docker"], "docker", HUB, "pip install 'binderprogress[repo2docker]'"),
+    (["psutil"], "local", "", "pip install 'binderprogress[hub]'"),
+    (["dockerspawner"], "podman", "", "pip install 'binderprogress[containers]'"),
+]
+
+
+@pytest.mark.parametrize(("blocked", "engine", "hub", "expected"), usually(WAYS, WAYS[1], WAYS[4]))
 def test_each_way_of_running_needs_only_its_own_extra(
     blocked: list[str], engine: str, hub: str, expected: str
 ) -> None:

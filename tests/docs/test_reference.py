@@ -55,6 +55,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "html"
 
 
+@pytest.mark.long
 def test_sphinx_builds_every_page(pages: Path) -> None:
     built = {path.relative_to(pages).with_suffix("") for path in pages.rglob("*.html")}
     assert {path.relative_to(DOCS).with_suffix("") for path in DOCS.rglob("*.md")} <= built

@@ -133,6 +133,7 @@ for (const type of ["started", "phasechange", "progress", "ready", "failed"]) {
 """
 
 
+@pytest.mark.long
 def test_methods_and_events(
     server: Running, site: Site, spec: str, page: Page, started: list[str]
 ) -> None:

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from ..support import axe
 from ..support.archives import certificates
+from ..support.long import usually
 from ..support.replay import Stage, stage
 from ..support.site import Site, other_site
 from ..support.widget import SPEC, embed, log_region, phase, until
@@ -89,6 +90,7 @@ def test_the_link_is_there_where_the_script_is_not(
     failing.close()
 
 
+@pytest.mark.long
 def test_a_sandboxed_frame_says_what_it_lacks(
     shared: Stage, site: Site, context: BrowserContext, started: list[str]
 ) -> None:
@@ -257,7 +259,10 @@ SHIFTS = """() => {
 START = "document.querySelector('binder-progress').start()"
 
 
-@pytest.mark.parametrize(("variant", "width"), [("block", 360), ("block", 1280), ("compact", 360)])
+@pytest.mark.parametrize(
+    ("variant", "width"),
+    usually([("block", 360), ("block", 1280), ("compact", 360)], ("block", 360)),
+)
 def test_nothing_moves_in_the_page(play: Stage, page: Page, variant: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     embed(page, play, f'variant="{variant}"')

@@ -91,6 +91,7 @@ def launched(browser: Browser, play: Stage, site: Site, proxy: FaultyProxy) -> P
     return page
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="The connection to viewers",
     fault="of a page of another site is cut, or silent, for 70 seconds",

@@ -128,6 +128,7 @@ def test_an_entry_launches_in_its_card(server: Running, page: Page, started: lis
     cancel(one)
 
 
+@pytest.mark.long
 def test_a_launch_in_a_card_comes_to_its_server_which_stays_when_it_is_closed(
     server: Running, page: Page
 ) -> None:
@@ -154,6 +155,7 @@ def test_a_launch_in_a_card_comes_to_its_server_which_stays_when_it_is_closed(
     assert page.evaluate("document.activeElement === document.body")
 
 
+@pytest.mark.long
 def test_entries_launch_side_by_side_and_a_reload_goes_on_with_both(
     server: Running, page: Page, started: list[str]
 ) -> None:
@@ -211,6 +213,7 @@ def test_what_is_closed_goes_on_and_is_shown_again(
     assert len(started) == 1
 
 
+@pytest.mark.long
 def test_what_is_closed_before_the_server_answers_goes_on_too(
     server: Running, page: Page, started: list[str]
 ) -> None:
@@ -244,7 +247,7 @@ def test_a_failure_is_told_in_the_card(server: Running, page: Page, started: lis
     assert len(started) == 2
 
 
-@pytest.mark.parametrize("modifier", ["Control", "Shift"])
+@pytest.mark.parametrize("modifier", usually(["Control", "Shift"], "Control"))
 def test_a_click_that_asks_for_another_tab_gets_one(
     server: Running, page: Page, modifier: str
 ) -> None:
@@ -283,7 +286,7 @@ def test_where_the_element_cannot_be_loaded_the_link_leads_on(
     context.close()
 
 
-@pytest.mark.parametrize("calm", [True, False])
+@pytest.mark.parametrize("calm", usually([True, False], False))
 def test_a_card_below_the_edge_comes_into_view(
     server: Running, browser: Browser, calm: bool
 ) -> None:

@@ -19,6 +19,7 @@ from binderprogress.core.events import decode
 from binderprogress.core.specs import from_address
 
 from ..support.faultyproxy import proxy_in_thread
+from ..support.long import usually
 from ..support.repositories import repository
 from ..support.standalone import Running, running
 
@@ -131,7 +132,7 @@ WATCH = """
     promise="nothing is missed",
 )
 @pytest.mark.browser
-@pytest.mark.parametrize("endpoint", ["events", "build"])
+@pytest.mark.parametrize("endpoint", usually(["events", "build"], "events"))
 def test_eventsource_in_a_browser(server: Running, browser: Browser, endpoint: str) -> None:
     """A browser's plain EventSource resumes by itself, also on BinderHub's endpoint."""
     folder = repository_of(server, f"eventsource-{endpoint}")

@@ -172,6 +172,7 @@ def test_three_charts_are_drawn_and_say_what_is_pointed_at(
     expect(part(page, "outcomes-reading")).to_contain_text("Ready: ")
 
 
+@pytest.mark.long
 def test_arrow_keys_read_a_chart_and_screen_readers_hear_it(
     server: Stage, filled: Database, page: Page
 ) -> None:
@@ -201,6 +202,7 @@ def test_arrow_keys_read_a_chart_and_screen_readers_hear_it(
     expect(reading).to_contain_text("arrow keys")
 
 
+@pytest.mark.long
 def test_the_page_is_in_the_readers_language(
     server: Stage, filled: Database, browser: Browser
 ) -> None:
@@ -227,6 +229,7 @@ def test_the_page_is_in_the_readers_language(
     context.close()
 
 
+@pytest.mark.long
 def test_each_phase_can_be_seen_day_by_day(server: Stage, filled: Database, page: Page) -> None:
     open_page(page, server)
     stats = page.request.get(f"{server.url}api/stats?days=30").json()
@@ -351,6 +354,7 @@ def test_the_period_is_chosen_by_links(server: Stage, filled: Database, page: Pa
     expect(part(page, "launches")).to_have_text("108")
 
 
+@pytest.mark.long
 def test_provider_and_host_are_chosen_in_place(
     server: Stage, history: Database, page: Page
 ) -> None:

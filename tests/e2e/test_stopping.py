@@ -122,6 +122,7 @@ def test_the_server_starts_its_jupyterhub_again_when_it_dies(
     assert "Traceback" not in log.read_text()
 
 
+@pytest.mark.long
 def test_the_server_ends_when_its_jupyterhub_cannot_start(
     env: dict[str, str], tmp_path: Path
 ) -> None:

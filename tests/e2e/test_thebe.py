@@ -242,6 +242,7 @@ def test_code_runs_in_a_page_that_connects_as_mysts_themes_do(
         assert len(ours.launcher.requests) == 1
 
 
+@pytest.mark.long
 def test_a_failure_is_shown_by_the_element(
     page: Page, site: tuple[Path, str], scripts: str
 ) -> None:

@@ -96,6 +96,7 @@ def test_a_link_opens_the_server_in_the_same_tab(server: Running, page: Page, ad
     page.wait_for_url("**/stats")
 
 
+@pytest.mark.long
 def test_the_server_decides_for_links_that_do_not(
     server: Running, page: Page, address: str
 ) -> None:

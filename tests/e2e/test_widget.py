@@ -208,6 +208,7 @@ def test_a_failure_says_why_what_to_do_and_tries_again(page: Page, play: Stage) 
     assert len(play.launcher.requests) == 1
 
 
+@pytest.mark.long
 def test_a_server_that_cannot_start_is_told_while_jupyterhub_tries(page: Page) -> None:
     with stage(LaunchManager={"stuck_after": 0.1}) as play:
         open_launch(page, play)
@@ -419,6 +420,7 @@ def test_a_notification_is_asked_for_by_a_click_only(page: Page, play: Stage) ->
     assert page.evaluate("notified") == [["Your server is ready", SPEC]]
 
 
+@pytest.mark.long
 def test_who_did_not_ask_is_not_notified(page: Page, play: Stage) -> None:
     page.add_init_script(NOTIFICATIONS)
     page.add_init_script("Object.defineProperty(document, 'hidden', { get: () => true })")

@@ -127,6 +127,7 @@ def test_a_launch_that_runs_is_handed_over_when_binderhub_is_stopped(tmp_path: P
         assert process.wait(30) == -signal.SIGTERM
 
 
+@pytest.mark.long
 def test_without_the_lines_it_is_binderhub_alone(tmp_path: Path) -> None:
     with running(tmp_path) as (url, _):
         assert "Binderprogress" not in requests.get(f"{url}versions", timeout=30).headers
@@ -150,7 +151,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("why", ENDS)
+@pytest.mark.parametrize("why", usually(ENDS, "a dependency that is missing"))
 def test_it_ends_with_a_sentence_where_it_cannot_work(tmp_path: Path, why: str) -> None:
     """BinderHub would log an exception, and run without its configuration."""
     config, sentence = ENDS[why]

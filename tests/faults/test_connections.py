@@ -137,6 +137,7 @@ def database_url() -> Iterator[str]:
         yield database
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="The launches' database",
     fault="has connections that are cut, refused, stalled, half open, come in bursts, or are slow",

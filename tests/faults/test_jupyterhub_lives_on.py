@@ -64,6 +64,7 @@ def url_of(server: Program) -> str:
     return server.line().split()[-1]
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="The server",
     fault="is killed; it has started a JupyterHub",

@@ -84,6 +84,7 @@ async def test_postgresql(tmp_path: Path, postgresql: PostgreSQL) -> None:
             assert "Nothing waits for storage any more." in replica.log
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="The launches' database",
     fault="is away when a server starts (PostgreSQL)",

@@ -71,6 +71,7 @@ async def test_connections_that_are_cut(cluster: Cluster) -> None:
         await finish(there, build, name, lines=lines)
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="Kubernetes",
     fault="its API server forgets old versions while a watch is cut",

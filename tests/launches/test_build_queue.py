@@ -120,6 +120,7 @@ async def test_a_build_that_waits_is_not_too_slow(make_manager: Make) -> None:
     assert second.elapsed > 1.9
 
 
+@pytest.mark.long
 @gen_test
 async def test_without_a_limit_nothing_waits(make_manager: Make, tmp_path: Path) -> None:
     manager = make_manager(max_builds=0)
@@ -173,6 +174,7 @@ async def test_after_a_restart_they_keep_their_places(
     assert places == [2, 1]
 
 
+@pytest.mark.long
 @gen_test
 async def test_a_build_that_nobody_waits_for_leaves_the_queue(
     make_manager: Make, tmp_path: Path

@@ -155,6 +155,7 @@ async def test_another_replica_shows_a_launch(replicas: Replicas, tmp_path: Path
         await other.manager.find(launch.id, user="eve")
 
 
+@pytest.mark.long
 @gen_test
 async def test_any_replica_lists_launches(replicas: Replicas, tmp_path: Path) -> None:
     one, other = await replicas.begin(), await replicas.begin()
@@ -255,6 +256,7 @@ async def test_viewers_stay_where_a_launch_was_lost(replicas: Replicas, tmp_path
         check(await events_of(taken))
 
 
+@pytest.mark.long
 @gen_test
 async def test_a_launch_that_is_cancelled_leaves_its_build_at_the_same_event_everywhere(
     replicas: Replicas, tmp_path: Path
@@ -332,6 +334,7 @@ async def test_what_has_no_event_yet_is_not_found(replicas: Replicas) -> None:
     assert other.manager.budgets.memory.meter.used == used
 
 
+@pytest.mark.long
 @gen_test
 async def test_the_first_events_are_not_read_again_with_each_that_follows(
     replicas: Replicas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

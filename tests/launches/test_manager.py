@@ -112,6 +112,7 @@ async def test_a_later_launch_finds_the_environment_and_builds_nothing(
     ]
 
 
+@pytest.mark.long
 @gen_test
 async def test_refs_of_one_commit_share_and_another_commit_does_not(
     make_manager: Make, tmp_path: Path
@@ -226,6 +227,7 @@ async def test_attack_a_build_that_ignores_sigterm_is_ended_all_the_same(
         assert await build.gone()
 
 
+@pytest.mark.long
 @gen_test
 async def test_a_launch_right_after_does_not_join_the_build_that_is_being_ended(
     make_manager: Make, tmp_path: Path
@@ -282,6 +284,7 @@ async def test_what_is_over_cannot_be_cancelled(make_manager: Make, shared: Path
     assert await events_of(launch) == events
 
 
+@pytest.mark.long
 @gen_test
 async def test_a_launch_that_has_just_let_go_of_a_failed_build_cannot_be_cancelled(
     make_manager: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -587,6 +590,7 @@ async def test_closing_cancels_everything_and_leaves_nothing(
         await start(manager, local(shared / "small"))
 
 
+@pytest.mark.long
 @gen_test
 async def test_closing_waits_for_builds_that_were_cancelled_before(
     make_manager: Make, tmp_path: Path

@@ -331,6 +331,7 @@ class Crowd(Servers):
                 yield item
 
 
+@pytest.mark.long
 @gen_test
 async def test_only_a_few_launches_ask_at_the_same_time_after_a_restart(
     life: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -500,6 +501,7 @@ async def test_a_paused_server_that_wakes_up_changes_nothing(life: Life, tmp_pat
     assert life.servers.stopped == []
 
 
+@pytest.mark.long
 @gen_test
 async def test_a_paused_server_that_wakes_up_while_it_resolves_ends_nothing(
     life: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -578,6 +580,7 @@ async def test_a_running_server_takes_over_from_one_that_is_gone(
     assert events[-1].phase is Phase.READY
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="The launches' database",
     fault="is away during a build",
@@ -615,6 +618,7 @@ async def test_what_happens_while_the_store_is_away_is_shown_when_it_is_back(
     assert life.manager.storage.count == 0
 
 
+@pytest.mark.long
 @gen_test
 async def test_what_cannot_be_decoded_keeps_no_other_launch_from_going_on(
     life: Life, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -638,6 +642,7 @@ async def test_what_cannot_be_decoded_keeps_no_other_launch_from_going_on(
     assert "A launch cannot be taken up again" in caplog.text
 
 
+@pytest.mark.long
 @gen_test
 async def test_launches_of_another_backend_can_be_read_or_are_left_out(
     life: Life, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -666,6 +671,7 @@ async def test_launches_of_another_backend_can_be_read_or_are_left_out(
     assert caplog.text.count(f"launch.{unreadable.id} cannot be shown") == 1
 
 
+@pytest.mark.long
 @gen_test
 async def test_a_build_of_a_replica_that_is_silent_does_not_keep_a_launch_from_its_own(
     life: Life, tmp_path: Path

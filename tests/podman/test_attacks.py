@@ -99,6 +99,7 @@ def test_links_that_lead_outside_are_refused(
     assert podman.run("images", "--quiet") == before
 
 
+@pytest.mark.long
 def test_a_step_of_a_build_sees_nothing_of_the_servers_environment(
     server: tuple[str, Path], folder: Path
 ) -> None:

@@ -155,6 +155,7 @@ def user() -> str:
     return f"launch-{secrets.token_hex(4)}"
 
 
+@pytest.mark.long
 def test_a_server_opens_with_its_token_and_only_with_it(
     hub: Hub, podman: Podman, image: str, user: str
 ) -> None:

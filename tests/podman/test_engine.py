@@ -84,6 +84,7 @@ def test_a_killed_build_leaves_no_process(
     assert not podman.exists("image", name)
 
 
+@pytest.mark.long
 def test_a_stopped_build_removes_its_checkout(podman: Podman, tmp_path: Path) -> None:
     repository = Repository(tmp_path / "slow", last="echo now asleep && sleep 600")
     folder = Path(podman.env["TMPDIR"])
@@ -112,6 +113,7 @@ def test_a_broken_podman_is_told(podman: Podman, repository: Repository, tmp_pat
     assert any("podman does not work" in line for line in messages(records, phase="failed"))
 
 
+@pytest.mark.long
 def test_a_generated_dockerfile_is_built(podman: Podman, tmp_path: Path) -> None:
     # Buildpacks hand a tar file over; the real ones need Docker Hub, so this calls the engine.
     script = """

@@ -89,6 +89,7 @@ async def test_an_engine_that_does_not_work(
     assert await images.shrink(0) == []
 
 
+@pytest.mark.long
 @asynchronous(90)
 async def test_containers_of_a_killed_build_are_removed(
     podman: Podman, images: Images, tmp_path: Path

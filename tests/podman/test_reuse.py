@@ -126,6 +126,7 @@ def contents(podman: Podman, image: str) -> dict[str, str]:
     return found
 
 
+@pytest.mark.long
 @asynchronous(240)
 async def test_only_the_files_of_the_repository_are_new(
     podman: Podman, builder: Repo2dockerBuilder, tmp_path: Path

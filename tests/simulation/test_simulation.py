@@ -39,7 +39,7 @@ def test_nothing_is_lost_or_repeated_with_several_servers(part: int) -> None:
 
 
 @pytest.mark.parametrize("part", usually(range(4), 0))
-@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("many", usually([False, True], True))
 def test_servers_that_stand_ready_are_neither_lost_nor_handed_out_twice(
     many: bool, part: int
 ) -> None:

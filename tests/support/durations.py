@@ -18,14 +18,12 @@ AT_LEAST: dict[str, float] = {
     "tests/attacks/test_patterns.py": 40.0,
     "tests/backends/fetch/test_archives.py": 20.0,
     "tests/backends/local/test_builder.py": 50.0,
-    "tests/docs/test_reference.py": 30.0,
     "tests/faults/test_connections.py": 30.0,
     "tests/faults/test_kills.py": 30.0,
     "tests/faults/test_paused_and_killed.py": 40.0,
     "tests/test_bench_servers.py": 30.0,
     "tests/test_instructions.py": 30.0,
     "tests/test_packaging.py": 40.0,
-    "tests/web/test_openapi_conformance.py": 60.0,
 }
 """About how many seconds files take whose tests have no such marker, or few of them have.
 

@@ -63,6 +63,7 @@ async def test_a_stream_from_its_first_event_to_its_end(api: Api, tmp_path: Path
             assert by_header.ids == by_query.ids == numbered(last["id"], after=after)
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="The connection to viewers",
     fault="is cut again and again",
@@ -205,6 +206,7 @@ async def test_attack_a_viewer_that_does_not_read_is_dropped_and_can_resume(
         assert received + rest.ids == numbered(launch.last.id)
 
 
+@pytest.mark.long
 @gen_test
 async def test_attack_a_slow_reader_of_the_log_is_disconnected(
     api: Api, app: Application, web: Web, tmp_path: Path

@@ -67,6 +67,7 @@ async def schemathesis(url: str, config: Path, folder: Path, examples: int) -> t
     return process.returncode or 0, output.decode()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("examples", usually([3, 20], 3))
 @pytest.mark.gen_test(timeout=550)

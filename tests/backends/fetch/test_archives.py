@@ -22,6 +22,7 @@ from binderprogress.errors import LaunchFailedError, RefusedError
 
 from ...support.archives import ArchivesDouble, Certificates, archives, certificates, zipped
 from ...support.asynchronous import asynchronous
+from ...support.long import usually
 
 RESOURCE = "8f7c2f0341ef4180b0dbe97f59130756"
 PERSISTENT = "doi%3A10.7910%2FDVN%2FTJCLKP"
@@ -427,20 +428,23 @@ def files_in(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_text() for path in found}
 
 
+ENVIRONMENTS = [
+    (
+        zenodo,
+        "zenodo/10.5281/zenodo.3242073",
+        "Zenodo",
+        {"index.ipynb": "{}", "data/a.csv": "1"},
+    ),
+    (figshare, "figshare/10.6084/m9.figshare.9782777", "Figshare", {"a.txt": "version 3"}),
+    (dataverse, "dataverse/10.7910/DVN/TJCLKP", "Dataverse", {"data/raw/a.csv": "1,2"}),
+    (hydroshare, f"hydroshare/{RESOURCE}", "Hydroshare", {"temp/a.txt": "water"}),
+    (ckan, ckan_spec(), "CKAN", {"turtles.csv": "sea,turtle"}),
+]
+
+
 @pytest.mark.parametrize(
     ("there", "spec", "picked", "files"),
-    [
-        (
-            zenodo,
-            "zenodo/10.5281/zenodo.3242073",
-            "Zenodo",
-            {"index.ipynb": "{}", "data/a.csv": "1"},
-        ),
-        (figshare, "figshare/10.6084/m9.figshare.9782777", "Figshare", {"a.txt": "version 3"}),
-        (dataverse, "dataverse/10.7910/DVN/TJCLKP", "Dataverse", {"data/raw/a.csv": "1,2"}),
-        (hydroshare, f"hydroshare/{RESOURCE}", "Hydroshare", {"temp/a.txt": "water"}),
-        (ckan, ckan_spec(), "CKAN", {"turtles.csv": "sea,turtle"}),
-    ],
+    usually(ENVIRONMENTS, ENVIRONMENTS[0]),
 )
 @asynchronous(60)
 async def test_a_record_becomes_an_environment(
@@ -464,41 +468,44 @@ async def test_a_record_becomes_an_environment(
     ]
 
 
+FAILURES = [
+    (
+        # Attack: its file would be written outside of the folder of the repository.
+        lambda double: zenodo(double, "../../../evil.txt"),
+        "zenodo/10.5281/zenodo.3242074",
+        {},
+        "Unsafe file name '../../../evil.txt': it leads out of its folder.",
+    ),
+    (
+        zenodo,
+        "zenodo/10.5281/zenodo.3242074",
+        {"zenodo.org/api/records/3242074": (200, {})},
+        "The response of the archive is not valid",
+    ),
+    (
+        dataverse,
+        "dataverse/10.7910/DVN/TJCLKP",
+        {"dataverse.harvard.edu/api/access/datafile/7?format=original": (403, {})},
+        "403 Client Error: Forbidden for url: https://dataverse.harvard.edu/api/access",
+    ),
+    (
+        hydroshare,
+        f"hydroshare/{RESOURCE}",
+        {f"s3.hydroshare.org/bags/{RESOURCE}.zip": (200, {})},
+        "The response of the archive is not valid: BadZipFile",
+    ),
+    (
+        ckan,
+        ckan_spec(),
+        {"ckan.example.org/data/api/3/action/status_show": (404, {})},
+        f"repo2docker does not know how to fetch {CKAN}.",
+    ),
+]
+
+
 @pytest.mark.parametrize(
     ("there", "spec", "answers", "sentence"),
-    [
-        (
-            # Attack: its file would be written outside of the folder of the repository.
-            lambda double: zenodo(double, "../../../evil.txt"),
-            "zenodo/10.5281/zenodo.3242074",
-            {},
-            "Unsafe file name '../../../evil.txt': it leads out of its folder.",
-        ),
-        (
-            zenodo,
-            "zenodo/10.5281/zenodo.3242074",
-            {"zenodo.org/api/records/3242074": (200, {})},
-            "The response of the archive is not valid",
-        ),
-        (
-            dataverse,
-            "dataverse/10.7910/DVN/TJCLKP",
-            {"dataverse.harvard.edu/api/access/datafile/7?format=original": (403, {})},
-            "403 Client Error: Forbidden for url: https://dataverse.harvard.edu/api/access",
-        ),
-        (
-            hydroshare,
-            f"hydroshare/{RESOURCE}",
-            {f"s3.hydroshare.org/bags/{RESOURCE}.zip": (200, {})},
-            "The response of the archive is not valid: BadZipFile",
-        ),
-        (
-            ckan,
-            ckan_spec(),
-            {"ckan.example.org/data/api/3/action/status_show": (404, {})},
-            f"repo2docker does not know how to fetch {CKAN}.",
-        ),
-    ],
+    usually(FAILURES, FAILURES[0]),
 )
 @asynchronous(30)
 async def test_a_fetch_that_fails_says_why(
@@ -524,20 +531,23 @@ async def test_a_fetch_that_fails_says_why(
     assert "evil.txt" not in names_in(tmp_path)
 
 
+FETCHED = [
+    (
+        zenodo,
+        "zenodo/10.5281/zenodo.3242073",
+        ["Picked Zenodo content provider.", "Fetching ada/penguins-v1.zip"],
+    ),
+    (
+        hydroshare,
+        f"hydroshare/{RESOURCE}",
+        ["Picked Hydroshare content provider.", "Finished, cleaning up."],
+    ),
+]
+
+
 @pytest.mark.parametrize(
     ("there", "spec", "lines"),
-    [
-        (
-            zenodo,
-            "zenodo/10.5281/zenodo.3242073",
-            ["Picked Zenodo content provider.", "Fetching ada/penguins-v1.zip"],
-        ),
-        (
-            hydroshare,
-            f"hydroshare/{RESOURCE}",
-            ["Picked Hydroshare content provider.", "Finished, cleaning up."],
-        ),
-    ],
+    usually(FETCHED, FETCHED[0]),
 )
 @asynchronous(60)
 async def test_repo2docker_fetches_a_record(

@@ -257,6 +257,7 @@ def other_python() -> tuple[str, str]:
     pytest.skip("there is only one Python on this machine")
 
 
+@pytest.mark.long
 @asynchronous(60)
 async def test_runtime_names_another_python(
     builder: LocalBuilder, make_repository: Make, monkeypatch: pytest.MonkeyPatch
@@ -268,6 +269,7 @@ async def test_runtime_names_another_python(
     assert result.python("import sys; print(*sys.version_info[:2], sep='.')") == version
 
 
+@pytest.mark.long
 @asynchronous(60)
 async def test_a_package_that_needs_another_python_gets_it(
     builder: LocalBuilder, make_repository: Make, monkeypatch: pytest.MonkeyPatch
@@ -286,6 +288,7 @@ NO_PYTHON = {
 }
 
 
+@pytest.mark.long
 @asynchronous(60)
 async def test_a_python_that_cannot_be_had(
     builder: LocalBuilder, make_repository: Make, monkeypatch: pytest.MonkeyPatch
@@ -315,6 +318,7 @@ async def test_postbuild_runs_in_the_environment(
     assert str(result.folder / "venv") in (result.folder / "repository" / "pip.txt").read_text()
 
 
+@pytest.mark.long
 @asynchronous(60)
 async def test_a_postbuild_without_a_first_line_is_for_the_shell(
     builder: LocalBuilder, make_repository: Make
@@ -345,6 +349,7 @@ async def test_a_postbuild_that_leaves_something_running(
     assert gone(process for process in within(Path("613")) if process.pid == pid)
 
 
+@pytest.mark.long
 @asynchronous(60)
 async def test_a_postbuild_with_one_endless_line(
     builder: LocalBuilder, make_repository: Make
@@ -433,6 +438,7 @@ def test_what_is_plain_is_what_repo2docker_detects(
     assert plain == (detect_program._detect() if is_plain else None)
 
 
+@pytest.mark.long
 @asynchronous(60)
 async def test_files_that_need_an_engine(builder: LocalBuilder, make_repository: Make) -> None:
     names = ("apt.txt", ".binder/Dockerfile")
@@ -511,6 +517,7 @@ async def test_over_http_a_submodule_of_a_local_folder_is_refused(
 WAITING = "#!/bin/sh\necho built >> {count}\necho waiting\n[ -e {go} ] || sleep 600\n"
 
 
+@pytest.mark.long
 @asynchronous(90)
 async def test_two_builders_at_once_build_it_once(
     builder: LocalBuilder, make_repository: Make, tmp_path: Path
@@ -574,6 +581,7 @@ async def test_closing_a_build_ends_its_processes_first(
     assert not builder.folder(target).exists()
 
 
+@pytest.mark.long
 @asynchronous(60)
 async def test_run_in_a_repository_with_modules_of_its_own(
     builder: LocalBuilder, make_repository: Make, monkeypatch: pytest.MonkeyPatch

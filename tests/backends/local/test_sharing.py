@@ -121,6 +121,7 @@ async def test_what_a_notebook_has_changed_is_not_reused(
     assert "toolz 0.12.1" in installed(third)
 
 
+@pytest.mark.long
 @asynchronous(120)
 async def test_postbuild_belongs_to_its_commit_unless_it_is_said_otherwise(
     tmp_path: Path, make_repository: Make
@@ -137,6 +138,7 @@ async def test_postbuild_belongs_to_its_commit_unless_it_is_said_otherwise(
         assert ((result.folder / "venv" / "data").read_text(), result.built.found) == expected
 
 
+@pytest.mark.long
 @asynchronous(120)
 async def test_without_reuse_each_build_makes_its_own(
     tmp_path: Path, make_repository: Make

@@ -89,6 +89,7 @@ async def test_a_server_that_hangs_is_an_error_after_the_timeout(server: Postgre
         assert await numbers(store, channel) == [1, 2, 3]
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="The launches' database",
     fault="hangs when the server stops",
@@ -117,6 +118,7 @@ async def test_a_shutdown_does_not_wait_for_a_server_that_hangs(server: PostgreS
         server.resume()
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="The launches' database",
     fault="hangs when the server starts",

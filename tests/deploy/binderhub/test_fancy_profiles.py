@@ -168,6 +168,7 @@ def log_in(page: Page, hub: str) -> None:
     page.wait_for_url("**/hub/spawn")
 
 
+@pytest.mark.long
 def test_an_image_is_built_on_the_spawn_page(
     browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ def test_follows_until_a_person_scrolls_up(log: Locator, launch: Wire, page: Pag
     expect(line(log, "and one more")).to_be_in_viewport()
 
 
+@pytest.mark.long
 def test_wheel_stops_it_while_lines_come_fast(log: Locator, launch: Wire, page: Page) -> None:
     streaming = launch.stream(numbered(10_000), 5000)
     expect(line(log, "line").first).to_be_visible()
@@ -135,6 +136,7 @@ def test_search_finds_and_goes_round(log: Locator, launch: Wire, page: Page) -> 
     expect(match).to_have_text("– / 0")
 
 
+@pytest.mark.long
 def test_a_match_far_to_the_side_is_brought_into_view(
     log: Locator, launch: Wire, page: Page
 ) -> None:
@@ -241,6 +243,7 @@ def test_attack_a_line_of_a_megabyte_is_text(log: Locator, launch: Wire, page: P
     expect(page.locator(".log-match")).to_have_text("1 / 377")
 
 
+@pytest.mark.long
 def test_attack_nothing_turns_a_line_around_or_hides_it(log: Locator, launch: Wire) -> None:
     launch.say("photo_\u202egnp.exe\n", f"{ESC}[8mhidden{ESC}[0m {ESC}[30;40mblack{ESC}[0m\n")
     expect(line(log, "photo_<U+202E>gnp.exe")).to_be_visible()
@@ -252,6 +255,7 @@ def test_attack_nothing_turns_a_line_around_or_hides_it(log: Locator, launch: Wi
     assert colours[0] != colours[1]
 
 
+@pytest.mark.long
 def test_attack_ten_thousand_events_a_second_leave_the_page_usable(
     log: Locator, launch: Wire, page: Page
 ) -> None:
