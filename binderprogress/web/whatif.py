@@ -215,8 +215,9 @@ class _Result(NamedTuple):
     """What the page shows of a report."""
 
     runs: int
-    rows: list[tuple[str, list[str]]]
+    rows: list[tuple[str, list[tuple[str, str]]]]
     picture: str
+    narrow_picture: str
     recorded: str
     chance: str
     is_far: bool
@@ -248,6 +249,7 @@ def _result(report: SimulationReport, texts: Texts) -> _Result:
         runs=report.outcomes[0].runs,
         rows=list(_rows(report, texts)),
         picture=_data_url(picture(report, words, on_page=True)),
+        narrow_picture=_data_url(picture(report, words, on_page=True, width=360)),
         recorded=recorded,
         chance=chance,
         is_far=accuracy is not None and not accuracy.is_close and not chance,
@@ -258,8 +260,8 @@ def _data_url(svg: str) -> str:
     return f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
 
 
-def _rows(report: SimulationReport, texts: Texts) -> list[tuple[str, list[str]]]:
-    """Return the rows of the table: a title, and a text for each policy."""
+def _rows(report: SimulationReport, texts: Texts) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return the rows of the table: a title, and for each policy the middle and the range."""
     late = texts.seconds(report.late_seconds)
 
     def number(value: float) -> str:
@@ -270,7 +272,7 @@ def _rows(report: SimulationReport, texts: Texts) -> list[tuple[str, list[str]]]
 
     def row(
         title: str, bands: Callable[[Outcome], Band], write: Callable[[float], str]
-    ) -> tuple[str, list[str]]:
+    ) -> tuple[str, list[tuple[str, str]]]:
         return title, [_band(bands(each), write, texts) for each in report.outcomes]
 
     say = texts.say
@@ -288,6 +290,6 @@ def _rows(report: SimulationReport, texts: Texts) -> list[tuple[str, list[str]]]
     ]
 
 
-def _band(band: Band, write: Callable[[float], str], texts: Texts) -> str:
+def _band(band: Band, write: Callable[[float], str], texts: Texts) -> tuple[str, str]:
     middle, low, high = write(band.middle), write(band.low), write(band.high)
-    return middle if low == high else texts.say("whatif.band", middle=middle, low=low, high=high)
+    return middle, "" if low == high else texts.say("whatif.band", low=low, high=high)

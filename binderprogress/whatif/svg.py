@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
+from textwrap import wrap
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
@@ -12,19 +13,22 @@ from .report import Band, Outcome, SimulationReport
 
 __all__ = ["Words", "picture"]
 
-_WIDTH = 480
 _MARGIN, _LEFT, _RIGHT = 8, 48, 14
-_PLOT = _WIDTH - _LEFT - _RIGHT
 _HEIGHT = 170
 """Of one chart, without its title and its axis."""
 _TITLE, _AXIS, _LEGEND = 34, 34, 22
+_LINE = 18
+"""Height of each further line of a title."""
+_LETTER, _TITLE_LETTER = 8, 9
+"""Widths that letters have at most, on average."""
+_WIDE, _DAY = 350, 50
+"""Widths of a chart that has room for all labels of times, and of the label of a day."""
 
 _TICKS = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0)
 """Seconds."""
 
 _SERIES = 4
 """Lines differ in colour and dashes. More than these would look the same again."""
-_MOST_LETTERS = 52
 _MOST_NAMED_DAYS = 8
 
 _STYLE = """\
@@ -80,10 +84,12 @@ class Words(NamedTuple):
 _ENGLISH = Words()
 
 
-def picture(report: SimulationReport, words: Words = _ENGLISH, *, on_page: bool = False) -> str:
+def picture(
+    report: SimulationReport, words: Words = _ENGLISH, *, on_page: bool = False, width: int = 480
+) -> str:
     """Return a picture of a report.
 
-    It adapts to the colour scheme, and can be read if it is 360 pixels wide.
+    It adapts to the colour scheme.
 
     Parameters
     ----------
@@ -91,74 +97,93 @@ def picture(report: SimulationReport, words: Words = _ENGLISH, *, on_page: bool 
     words : Words
     on_page : bool
         Whether a page in the same colour scheme is the background.
+    width : int
+        For which it is made, in pixels; at least 320. It can be shown larger, and a little smaller.
     """
     outcomes = report.outcomes
-    chart = _TITLE + _HEIGHT + _AXIS
     legend = _LEGEND * len(outcomes) + 8
-    height = legend + 2 * chart
     late = words.late.replace("{time}", words.seconds(report.late_seconds))
+    titles = [
+        _wrapped(text, (width - 2 * _MARGIN) // _TITLE_LETTER) for text in (words.within, late)
+    ]
+    first, second = (_TITLE + _LINE * (len(lines) - 1) for lines in titles)
+    chart = legend + first + _HEIGHT + _AXIS
+    height = chart + second + _HEIGHT + _AXIS
+    plot = width - _LEFT - _RIGHT
     parts = [
         (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
             'width="100%" role="img">'
         ),
         f"<title>{escape(words.within)}. {escape(late)}</title>",
         f"<style>{_STYLE}</style>",
         *(["<style>svg { background: none; }</style>"] if on_page else []),
-        *_legend(outcomes),
-        *_title(legend, words.within),
-        *_within(outcomes, legend + _TITLE, words),
-        *_title(legend + chart, late),
-        *_late(outcomes, legend + chart + _TITLE, words),
+        *_legend(outcomes, (width - 50) // _LETTER),
+        *_title(legend, titles[0]),
+        *_within(outcomes, legend + first, plot, words),
+        *_title(chart, titles[1]),
+        *_late(outcomes, chart + second, plot, words),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
 
 
-def _legend(outcomes: Sequence[Outcome]) -> Iterator[str]:
+def _wrapped(text: str, most: int) -> list[str]:
+    """Divide a title into lines, if it is longer than one, of about the same length."""
+    lines = wrap(text, most)
+    return wrap(text, len(text) // len(lines) + 8) if len(lines) > 1 else lines
+
+
+def _legend(outcomes: Sequence[Outcome], most: int) -> Iterator[str]:
     for number, outcome in enumerate(outcomes):
         y = _LEGEND * (number + 1) - 4
         name = outcome.name
-        if len(name) > _MOST_LETTERS:
-            name = f"{name[: _MOST_LETTERS - 1]}…"
+        if len(name) > most:
+            name = f"{name[: most - 1]}…"
         style = number % _SERIES
         yield f'<path class="line l{style}" d="M{_MARGIN} {y - 4}h26"/>'
         yield f'<text class="name" x="{_MARGIN + 34}" y="{y}">{escape(name)}</text>'
 
 
-def _title(y: float, text: str) -> Iterator[str]:
-    yield f'<text class="title" x="{_MARGIN}" y="{y + 22}">{escape(text)}</text>'
+def _title(y: float, lines: Sequence[str]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        below = y + 22 + _LINE * number
+        yield f'<text class="title" x="{_MARGIN}" y="{below}">{escape(line)}</text>'
 
 
-def _within(outcomes: Sequence[Outcome], top: float, words: Words) -> Iterator[str]:
+def _within(outcomes: Sequence[Outcome], top: float, plot: float, words: Words) -> Iterator[str]:
     """Yield the distribution of durations, on a logarithmic scale."""
     first, last = _TICKS[0], _TICKS[-1]
 
     def x(seconds: float) -> float:
-        return _LEFT + _PLOT * math.log(seconds / first) / math.log(last / first)
+        return _LEFT + plot * math.log(seconds / first) / math.log(last / first)
 
-    yield from _rules(top, [(share, words.percent(share)) for share in (0, 0.25, 0.5, 0.75, 1)])
+    yield from _rules(
+        top, plot, [(share, words.percent(share)) for share in (0, 0.25, 0.5, 0.75, 1)]
+    )
     for seconds in _TICKS:
-        yield from _tick(x(seconds), top, words.seconds(seconds))
+        is_last = seconds == last
+        label = "" if is_last and plot < _WIDE else words.seconds(seconds)
+        yield from _tick(x(seconds), top, label, is_last=is_last)
     for number, outcome in enumerate(outcomes):
         points = [(x(point.seconds), point.share) for point in outcome.within]
         yield from _series(number, points, top)
 
 
-def _late(outcomes: Sequence[Outcome], top: float, words: Words) -> Iterator[str]:
+def _late(outcomes: Sequence[Outcome], top: float, plot: float, words: Words) -> Iterator[str]:
     """Yield those who wait, by hour."""
     highest = max(band.high for outcome in outcomes for band in outcome.late_by_hour)
     step = _step(highest)
     count = max(math.ceil(highest / step), 1)
     scale = step * count
-    yield from _rules(top, [(n / count, words.number(n * step)) for n in range(count + 1)])
+    yield from _rules(top, plot, [(n / count, words.number(n * step)) for n in range(count + 1)])
     hours = outcomes[0].hours
 
     def x(hour: float) -> float:
-        return _LEFT + _PLOT * hour / hours
+        return _LEFT + plot * hour / hours
 
     began, days = outcomes[0].began, hours // 24
-    for day in range(0, days, max(math.ceil(days / 8), 1)):
+    for day in range(0, days, max(math.ceil(days / 8), math.ceil(_DAY * days / plot), 1)):
         named = days <= _MOST_NAMED_DAYS
         label = words.day(datetime.fromtimestamp(began + day * 86400.0, UTC).date(), named)
         yield from _tick(x(24 * day), top, label, is_between=named)
@@ -180,18 +205,20 @@ def _step(highest: float) -> float:
     )
 
 
-def _rules(top: float, lines: Sequence[tuple[float, str]]) -> Iterator[str]:
+def _rules(top: float, plot: float, lines: Sequence[tuple[float, str]]) -> Iterator[str]:
     for share, label in lines:
         y = round(top + _HEIGHT * (1 - share), 1)
-        yield f'<path class="grid" d="M{_LEFT} {y}h{_PLOT}"/>'
+        yield f'<path class="grid" d="M{_LEFT} {y}h{plot}"/>'
         yield f'<text text-anchor="end" x="{_LEFT - 6}" y="{y + 4:g}">{label}</text>'
 
 
-def _tick(x: float, top: float, label: str, *, is_between: bool = False) -> Iterator[str]:
+def _tick(
+    x: float, top: float, label: str, *, is_between: bool = False, is_last: bool = False
+) -> Iterator[str]:
     bottom = top + _HEIGHT
     yield f'<path class="grid" d="M{x:.1f} {bottom}v5"/>'
     # The last label would not fit in the middle.
-    anchor = "start" if is_between else ("end" if x > _WIDTH - 2 * _RIGHT else "middle")
+    anchor = "start" if is_between else ("end" if is_last else "middle")
     yield f'<text text-anchor="{anchor}" x="{x:.1f}" y="{bottom + 20}">{escape(label)}</text>'
 
 

@@ -108,13 +108,28 @@ def test_runs_are_summed_up() -> None:
     assert study([("now", CLASS)], runs=3, seed=1).outcomes[0] == now
 
 
+def texts_of(svg: str) -> list[str]:
+    root = ET.fromstring(svg)  # noqa: S314 - it is ours
+    return [text.text or "" for text in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_a_picture_for_a_phone_has_shorter_lines_and_fewer_labels() -> None:
+    report = study([("x" * 80, CLASS)], runs=1, seed=1)
+    wide, narrow = (texts_of(picture(report, width=width)) for width in (480, 360))
+    assert "People an hour who wait longer than 10 s" in wide
+    assert narrow[narrow.index("People an hour who wait") + 1] == "longer than 10 s"
+    assert max(map(len, narrow)) < max(map(len, wide))
+    assert {"1 h", "Tue"} <= {*wide}
+    assert not {"1 h", "Tue"} & {*narrow}
+
+
 def test_a_picture_shows_each_policy() -> None:
     other = changed(CLASS, "nodes.price=3", name="")
     report = study([("<now> & then", CLASS), ("x" * 80, other)], runs=2, seed=1)
     root = ET.fromstring(picture(report))  # noqa: S314 - it is ours
     texts = [text.text or "" for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert "<now> & then" in texts
-    assert f"{'x' * 51}…" in texts
+    assert f"{'x' * 52}…" in texts
     assert {"100%", "1 min", "Mon", "Sun", "People an hour who wait longer than 10 s"} <= {*texts}
     lines = [e for e in root.iter() if e.get("class", "").startswith("line l")]
     assert len(lines) == 2 * 2 + 2
