@@ -76,7 +76,7 @@ def test_phases_with_their_longest_steps_and_what_was_cached() -> None:
     ]
 
 
-def test_what_was_done_meanwhile() -> None:
+def test_what_was_done_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     ahead = [
         # Little of a launch that takes two minutes.
         DoneAhead("jupyterhub-user", "JupyterHub user made", 3.0, 3.9, 0.9),
@@ -92,6 +92,14 @@ def test_what_was_done_meanwhile() -> None:
     text = out.getvalue()
     assert text.startswith("== Where the time went (2 min 16 s)\n")
     assert text.endswith("Meanwhile (time saved):\n   Node added: 1 min 0 s\n")
+    for name, value in {"COLUMNS": "80", "TERM": "xterm", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    terminal = Terminal()
+    print_rows(rows, out=terminal)
+    heading, line = terminal.getvalue().splitlines()[-2:]
+    assert heading.strip() == "Meanwhile (time saved)"
+    # It is not solid, and as long as those above for as many seconds: 24 letters are 136 s.
+    assert line.count("░") == 11
 
 
 def test_a_log_is_not_kept() -> None:
