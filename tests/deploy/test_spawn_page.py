@@ -140,7 +140,8 @@ def test_a_failure_is_what_the_hub_says_and_can_be_tried_again(page: Page, hub: 
     hub.let("bad", "The disk has had enough")
     again = page.get_by_role("button", name="Try again")
     expect(again).to_be_visible(timeout=COLD)
-    expect(page.get_by_role("list", name="Log lines that show why")).to_contain_text("Spawn failed")
+    evidence = page.get_by_role("group", name="Log lines that show why")
+    expect(evidence).to_contain_text("Spawn failed")
     with page.expect_request(f"{hub.url}hub/spawn/ada/bad*"):
         again.click()
 

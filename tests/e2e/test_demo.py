@@ -78,7 +78,7 @@ def test_the_failing_example_says_why(page: Page, demo: dict[str, Any]) -> None:
     main = page.get_by_role("main")
     expect(main).to_contain_text("cannot be satisfied", timeout=COLD)
     expect(main).to_contain_text("Correct the name or the version in requirements.txt")
-    expect(page.get_by_role("list", name="Log lines that show why")).to_contain_text("six==99.99")
+    expect(page.get_by_role("group", name="Log lines that show why")).to_contain_text("six==99.99")
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
     # Nothing is left of the bar.
     expect(page.get_by_role("progressbar")).to_have_count(0)

@@ -255,6 +255,14 @@ SHIFTS = """() => {
   }).observe({ type: "layout-shift", buffered: true });
 }"""
 
+# The empty space above and below what a part shows, in pixels.
+ROOM = """(part) => {
+  const [box, ...rects] = [part, ...part.children].map((one) => one.getBoundingClientRect());
+  const shown = rects.filter(({ height }) => height);
+  return [Math.min(...shown.map(({ top }) => top)) - box.top,
+    box.bottom - Math.max(...shown.map(({ bottom }) => bottom))];
+}"""
+
 # Not with a click, after which browsers excuse what moves.
 START = "document.querySelector('binder-progress').start()"
 
@@ -270,12 +278,19 @@ def test_nothing_moves_in_the_page(play: Stage, page: Page, variant: str, width:
     page.evaluate(SHIFTS)
     element = page.locator("binder-progress")
     height = element.bounding_box()["height"]  # type: ignore[index] # it is visible
+    outcome = page.locator("[part=outcome]")
     page.evaluate(START)
     play.say("Step 3/12 : RUN pip install\n")
     expect(phase(page)).to_have_text("Building")
+    play.log(*(f"Collecting package {number}\n" for number in range(20)))
     play.log("ERROR: No matching distribution found for six==99.99\n")
     play.fail("unknown")
-    expect(page.locator("[part=outcome]")).to_be_visible()
+    expect(outcome).to_contain_text("six==99.99")
+    if variant == "block":
+        # The lines that led there take the room that is left.
+        assert max(outcome.evaluate(ROOM)) < 32
+        expect(page.get_by_text("ERROR: No matching distribution")).to_be_in_viewport(ratio=1)
+        expect(page.get_by_text("Collecting package 19", exact=True)).to_be_visible()
     axe.check(page, "binder-progress")
     page.evaluate(START)
     play.say("Step 3/12 : RUN pip install\n")
@@ -296,6 +311,15 @@ def test_nothing_moves_in_the_page(play: Stage, page: Page, variant: str, width:
     page.locator("summary").click()
     expect(page.get_by_role("table", name="Where the time went")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    if variant == "block":
+        # A failure that says little is in the middle.
+        page.locator("summary").click()
+        page.evaluate(START)
+        play.fail("bad-ref", "The branch, tag or commit mian does not exist in kim/demo.")
+        expect(outcome).to_be_visible()
+        above, below = outcome.evaluate(ROOM)
+        assert abs(above - below) < 2
+        assert element.bounding_box()["height"] == height  # type: ignore[index] # see above
 
 
 @pytest.mark.usefixtures("motion")

@@ -56,7 +56,7 @@ def test_what_can_help_depends_on_who_can_fix_it(page: Page, play: Stage) -> Non
     play.fail("unknown")
     expect(heading).to_have_text("The requirement six==99.99 cannot be satisfied.")
     assert main_action(page) == "Edit requirements.txt"
-    evidence = page.get_by_role("list", name="Log lines that show why")
+    evidence = page.get_by_role("group", name="Log lines that show why")
     expect(evidence).to_contain_text("ERROR: No matching distribution found for six==99.99")
     axe.check_all_colors(page)
     evidence.get_by_role("link", name=re.compile(r"^Line 6\d$")).click()

@@ -7,7 +7,7 @@ import more from "../i18n/catalogs/more/en.json";
 import styles from "./ending.css?inline";
 import { copyText } from "../log/text";
 import { buildLogUrl } from "../session/build-log";
-import { evidenceLines } from "../session/evidence";
+import { evidenceLines, linesBefore } from "../session/evidence";
 import { phaseLabel, phaseName } from "../session/phases";
 import { type Outcome, outcomeOf } from "../session/outcome";
 import { outcomeText, spokenOutcome } from "../session/outcome-text";
@@ -89,7 +89,7 @@ function outcomeSection(
   </section>`;
 }
 
-/** The lines that show why. Their numbers open the log where they are. */
+/** The lines that show why, after those that led there. Their numbers open the log where they are. */
 function evidenceList(
   evidence: readonly string[],
   session: LaunchSession,
@@ -98,31 +98,33 @@ function evidenceList(
 ): TemplateResult {
   const { transcript } = session;
   // The lines that came with the events are not the last ones of a log that was cut.
-  const lines = transcript && !transcript.isCut ? evidenceLines(transcript.log, evidence) : [];
+  const log = transcript?.isCut ? undefined : transcript?.log;
+  const lines = log ? evidenceLines(log, evidence) : [];
   const opened = (event: MouseEvent, line: number) => {
     // The browser opens a new tab or window.
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
     showLine(line);
   };
-  return html`<ol
+  const item = (text: string, line = 0, name = "") => html`<li class=${name}>${
+    line
+      ? html`<a
+          href=${lineHref(session, line)}
+          aria-label=${words.say("log.line", { number: String(line) })}
+          @click=${(event: MouseEvent) => opened(event, line)}
+        >${line}</a>`
+      : nothing
+  }<span>${text}</span></li>`;
+  return html`<div
     class="evidence"
     part="evidence"
+    role="group"
     dir="ltr"
     tabindex="0"
     aria-label=${words.named(words.say("evidence"), session.spec)}
-  >${evidence.map((text, index) => {
-    const line = (lines[index] ?? -1) + 1;
-    return html`<li>${
-      line
-        ? html`<a
-            href=${lineHref(session, line)}
-            aria-label=${words.say("log.line", { number: String(line) })}
-            @click=${(event: MouseEvent) => opened(event, line)}
-          >${line}</a>`
-        : nothing
-    }<span>${text}</span></li>`;
-  })}</ol>`;
+  ><ol>${log && linesBefore(log, lines).map(({ line, text }) => item(text, line + 1, "before"))}${evidence.map(
+    (text, index) => item(text, (lines[index] ?? -1) + 1),
+  )}</ol></div>`;
 }
 
 /** Which phase and step a launch had reached, and after which time. */

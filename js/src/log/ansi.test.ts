@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { contrast, runs } from "./ansi";
 import style from "./log-view.css?raw";
-import { columnsOf, isCut, plainText, MAX_SHOWN, shownText } from "./plain-text";
+import { columnsOf, isCut, isWide, plainText, MAX_SHOWN, shownText } from "./plain-text";
 
 const ESC = "\u001b";
 
@@ -99,4 +99,17 @@ test.each([
   ["漢字é🎈", 7],
 ])("%j takes %i columns", (text, columns) => {
   expect(columnsOf(text)).toBe(columns);
+});
+
+test.each(["plain", "\u001b[31mr\u00e9d\u001b[0m", "\u001b]8;;https://a.b\u0007link", "a\tb", "한", "漢字", "🎉", "a\u2028b", "\u202e"])(
+  "a line that is not wide takes no more columns than it has characters: %j",
+  (line) => {
+    const takesMore = columnsOf(shownText(line)) > line.length;
+    expect(isWide(line) || !takesMore).toBe(true);
+    expect(isWide(line)).toBe(/[^\u0000-\u0008\u000a-\u0fff]/.test(line));
+  },
+);
+
+test("a sequence that others interrupt is none", () => {
+  expect(plainText("\u001b[3\u001b[0m2mtext\u001b[m")).toBe("2mtext");
 });

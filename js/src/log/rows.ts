@@ -7,7 +7,7 @@
 import { Folds, type LogSection } from "./folds";
 import type { LogSource } from "./lines";
 import { LogRow, type RowState, type RowTexts } from "./line";
-import { columnsOf, shownText } from "./plain-text";
+import { columnsOf, isWide, shownText } from "./plain-text";
 import { RowIndex } from "./row-index";
 import type { LogSearch } from "./search";
 
@@ -292,7 +292,7 @@ export class LogRows {
     if (this.folds.hides(line)) return 0;
     const raw = this.#log?.line(line) ?? "";
     // Most lines are shorter even with their escape sequences.
-    if (!this.#wraps || raw.length * 2 <= this.#columns) return 1;
+    if (!this.#wraps || (raw.length <= this.#columns && !isWide(raw))) return 1;
     return Math.max(Math.ceil(columnsOf(shownText(raw)) / this.#columns), 1);
   }
 

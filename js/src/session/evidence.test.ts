@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { LogBuffer } from "../log/lines";
-import { evidenceLines } from "./evidence";
+import { evidenceLines, linesBefore } from "./evidence";
 
 test("the last lines with these texts, in their order, with colours or cut", () => {
   const log = new LogBuffer();
@@ -26,4 +26,16 @@ test("a log that has grown is searched again, but only its newest lines", () => 
   expect(evidenceLines(log, evidence)).toEqual([0]);
   log.write("more\n".repeat(6000));
   expect(evidenceLines(log, evidence)).toEqual([undefined]);
+});
+
+test("the lines that led to it, as they are shown, without empty ones", () => {
+  const log = new LogBuffer();
+  log.write("\u001b[1mStep 1\u001b[0m\n\n  installing\nERROR\nafter\n");
+  expect(linesBefore(log, [undefined, 3, 4])).toEqual([
+    { line: 0, text: "Step 1" },
+    { line: 2, text: "  installing" },
+  ]);
+  expect(linesBefore(log, [undefined])).toEqual([]);
+  log.write("more\n".repeat(100));
+  expect(linesBefore(log, [50]).map(({ line }) => line)).toEqual(Array.from({ length: 12 }, (_, index) => 38 + index));
 });

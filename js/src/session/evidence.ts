@@ -2,10 +2,13 @@
  * Where in the log the evidence of a failure is. No DOM.
  */
 import type { LogSource } from "../log/lines";
-import { plainText } from "../log/plain-text";
+import { plainText, shownText } from "../log/plain-text";
 
 /** How many lines are searched, from the newest on. The evidence is near the end. */
 const MAX_LINES = 5000;
+
+/** How many lines before the evidence are shown if there is room. */
+const MAX_BEFORE = 12;
 
 /** What was found, which is asked for each time the failure is drawn. */
 const known = new WeakMap<readonly string[], { end: number; lines: (number | undefined)[] }>();
@@ -29,6 +32,16 @@ export function evidenceLines(log: LogSource, evidence: readonly string[]): (num
   }
   known.set(evidence, { end, lines });
   return lines;
+}
+
+/** Return the lines that led to the evidence: those before the first line of it that is in the log. */
+export function linesBefore(log: LogSource, evidence: readonly (number | undefined)[]): { line: number; text: string }[] {
+  const first = evidence.find((line) => line !== undefined) ?? log.start;
+  const from = Math.max(log.start, first - MAX_BEFORE);
+  return Array.from({ length: first - from }, (_, index) => ({
+    line: from + index,
+    text: shownText(log.line(from + index)),
+  })).filter(({ text }) => text.trim());
 }
 
 /** The last line before `end` with a text, which may be an excerpt of a longer line. */
