@@ -32,7 +32,8 @@ from ..history.launches import past, spans
 from ..support.durable import DurableMemoryStore, Memory
 from ..support.faultyproxy import proxy_in_thread
 from ..support.prepull_page import REPORT
-from ..support.replay import Stage, stage
+from ..support.replay import PlayedBuilder, Stage, stage
+from ..support.versions import OFFERS, Versions, launch_the_old_version
 from ..support.widget import embed
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images" / "states"
@@ -40,6 +41,7 @@ README = FOLDER.with_name("launch.png")
 SPEC = "gh/binder-examples/requirements/HEAD"
 
 WIDTHS = (1280, 360)
+HEIGHT = 720
 GAP = 16
 LINE = 180
 """The height of pictures of the compact element, in pixels."""
@@ -124,6 +126,29 @@ def _lines(page: Page, server: Stage) -> None:
     page.goto("about:blank")
     page.goto(f"{address}&line=98-100")
     expect(page.locator("#log-view [aria-current]").first).to_be_in_viewport()
+
+
+def _full(page: Page, server: Stage) -> None:
+    # As on iPhones, where the log fills the page: a window in full screen cannot be resized.
+    page.add_init_script("Object.defineProperty(document, 'fullscreenEnabled', { value: false })")
+    _log(page, server)
+    page.get_by_role("button", name="Full screen").click()
+    expect(page.get_by_role("button", name="Exit full screen")).to_be_visible()
+
+
+def _earlier(page: Page, server: Stage) -> None:
+    launch_the_old_version(page, server)
+    _building(page, server)
+    expect(page.get_by_role("button", name="Start the version of")).to_be_visible()
+
+
+def _outdated(page: Page, server: Stage) -> None:
+    _embedded("block")(page, server)
+    launch = page.get_by_role("button", name="Launch")
+    expect(launch).to_be_visible()
+    page.route("**/static/assets/**", lambda route: route.fulfill(status=404))
+    launch.click()
+    expect(page.get_by_role("button", name="Reload the page")).to_be_visible()
 
 
 def _longer(page: Page, server: Stage) -> None:
@@ -279,6 +304,7 @@ class State(NamedTuple):
     """Whether the browser then loses its connection."""
     is_stored: bool = False
     """Whether launches and logs are kept."""
+    builder: type[PlayedBuilder] = PlayedBuilder
 
 
 STATES = {
@@ -289,6 +315,8 @@ STATES = {
     "building": State("Building", _building),
     "log": State("The log", _log),
     "lines": State("A link to lines of the log", _lines, tallest=1300),
+    "full": State("The log in full screen", _full, tallest=HEIGHT),
+    "earlier": State("An earlier version can be started", _earlier, OFFERS, builder=Versions),
     "longer": State("Longer than usual", _longer),
     "lost": State("The connection is lost", _building, is_cut=True),
     "ready": State("Ready", _ready),
@@ -301,6 +329,7 @@ STATES = {
     "embed-building": State("In another page, building", _embedded_building("block")),
     "embed-ready": State("In another page, ready", _embedded_ready("block")),
     "embed-failed": State("In another page, failed", _embedded_failed("block")),
+    "outdated": State("In a page from before an upgrade", _outdated),
     "compact": State("In one line", _embedded("compact"), tallest=LINE),
     "compact-building": State("In one line, building", _embedded_building("compact"), tallest=LINE),
     "compact-ready": State("In one line, ready", _embedded_ready("compact"), tallest=LINE),
@@ -317,16 +346,14 @@ STATES = {
 
 
 @contextmanager
-def serving(
-    folder: Path, settings: dict[str, dict[str, Any]], *, is_stored: bool = False
-) -> Iterator[Stage]:
+def serving(folder: Path, state: State) -> Iterator[Stage]:
     """Run a server with a gallery, a history and images that are pulled in advance."""
     gallery = folder / "gallery.yaml"
     gallery.write_text(json.dumps(GALLERY))
     history = Database(f"sqlite:///{folder}/history.sqlite", log=logging.getLogger())
-    config = {**settings, "Web": {"gallery": str(gallery), **settings.get("Web", {})}}
-    store = DurableMemoryStore(Memory(), "replica") if is_stored else None
-    with stage(store, **config) as server:
+    config = {**state.settings, "Web": {"gallery": str(gallery), **state.settings.get("Web", {})}}
+    store = DurableMemoryStore(Memory(), "replica") if state.is_stored else None
+    with stage(store, builder=state.builder(), **config) as server:
         _fill(history)
         server.launches.history = history
         server.web.prepull = lambda: REPORT
@@ -350,12 +377,12 @@ def photograph(browser: Browser, state: State) -> Image.Image:
     """Return the four pictures of a state as one."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        serving(Path(folder), state.settings, is_stored=state.is_stored) as server,
+        serving(Path(folder), state) as server,
         proxy_in_thread(urlsplit(server.url).port or 0) as proxy,
     ):
         server.url = f"http://127.0.0.1:{proxy.port}/"
         context = browser.new_context(
-            locale="en-US", reduced_motion="reduce", viewport={"width": 1280, "height": 720}
+            locale="en-US", reduced_motion="reduce", viewport={"width": 1280, "height": HEIGHT}
         )
         page = context.new_page()
         state.prepare(page, server)
@@ -381,7 +408,7 @@ def photograph_readme(browser: Browser) -> Image.Image:
     """Return the picture of the README: a build in its middle."""
     with stage() as server:
         context = browser.new_context(
-            locale="en-US", reduced_motion="reduce", viewport={"width": 1000, "height": 720}
+            locale="en-US", reduced_motion="reduce", viewport={"width": 1000, "height": HEIGHT}
         )
         page = context.new_page()
         server.say("Cloning into '/tmp/repo2docker'...\n", phase="fetching")
@@ -398,10 +425,12 @@ def _row(page: Page, scheme: Any, tallest: int) -> list[Image.Image]:
     page.emulate_media(color_scheme=scheme)
     pictures = []
     for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 720})
+        page.set_viewport_size({"width": width, "height": HEIGHT})
         # What depends on the width is drawn in the next frame.
         page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
-        picture = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
+        # Pictures of the whole page move what is fixed in the window.
+        taken = page.screenshot(full_page=tallest > HEIGHT)
+        picture = Image.open(io.BytesIO(taken)).convert("RGB")
         pictures.append(picture.crop((0, 0, width, min(picture.height, tallest))))
     height = max(picture.height for picture in pictures)
     background = [

@@ -4,62 +4,22 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncGenerator, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-import msgspec
 import pytest
 from playwright.sync_api import Page, expect
 
-from binderprogress.backends.base import BuildResult, Environment, ResolvedSpec, WaitForTurn
-from binderprogress.core.specs import Spec
-
-from ..support import axe, replay
-from ..support.replay import PlayedBuilder, Stage, stage
+from ..support import axe
+from ..support.replay import Stage
+from ..support.versions import AGE, OLD, versions
 from ..support.widget import SPEC, percent, phase
 
 pytestmark = pytest.mark.browser
 
-OLD, NEW = "a" * 40, "b" * 40
-DAY = 24 * 3600
-
-
-class Versions(PlayedBuilder):
-    """A repository whose branch moves from one commit to the next."""
-
-    profile = msgspec.structs.replace(PlayedBuilder.profile, finds=True)
-    head = OLD
-    found = Environment("image", "podman", built=0.0)
-
-    async def resolve(self, spec: Spec) -> ResolvedSpec:
-        return ResolvedSpec(spec, spec.ref if len(spec.ref) == 40 else self.head)
-
-    async def find(self, resolved: ResolvedSpec) -> Environment | None:
-        return self.found if resolved.commit == OLD else None
-
-    async def build(self, resolved: ResolvedSpec) -> AsyncGenerator[Any, None]:
-        if resolved.commit == OLD:
-            yield BuildResult("image", found=True)
-            return
-        yield WaitForTurn()
-        async for item in self._play(BuildResult):
-            yield item
-
 
 @pytest.fixture
-def play(page: Page, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    """A server on which the old version was launched, and the branch has moved since."""
-    monkeypatch.setattr(replay, "PlayedBuilder", Versions)
-    then = time.time() - 3 * DAY
-    monkeypatch.setattr(
-        Versions, "found", Environment("image", "podman", built=then, committed=then)
-    )
-    with stage(LaunchManager={"offer_earlier": True}) as play:
-        play.serve()
-        started = page.request.post(f"{play.url}api/launches", data={"spec": SPEC}).json()
-        events = page.request.get(f"{play.url}api/launches/{started['id']}/events").text()
-        assert '"phase":"ready"' in events
-        monkeypatch.setattr(Versions, "head", NEW)
+def play(page: Page) -> Iterator[Stage]:
+    with versions(page) as play:
         yield play
 
 
@@ -73,7 +33,7 @@ def test_it_is_started_beside_the_build_whose_end_offers_the_newest(
     page: Page, play: Stage
 ) -> None:
     open_building(page, play)
-    day = time.strftime("%A, %B %-d", time.localtime(time.time() - 3 * DAY))
+    day = time.strftime("%A, %B %-d", time.localtime(time.time() - AGE))
     start = page.get_by_role("button", name=f"Start the version of {day} now: ")
     expect(start).to_be_visible()
     expect(page.locator("[part=earlier-text]")).to_contain_text("(commit aaaaaaaa)")

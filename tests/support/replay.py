@@ -134,9 +134,13 @@ class Stage:
     """The server, and what plays on it. Its methods are called from the test's thread."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, config: Config, channels: ChannelStore
+        self,
+        loop: asyncio.AbstractEventLoop,
+        config: Config,
+        channels: ChannelStore,
+        builder: PlayedBuilder,
     ) -> None:
-        self.builder = PlayedBuilder()
+        self.builder = builder
         self.launcher = PlayedLauncher()
         self.launches = LaunchManager(
             channels=channels,
@@ -224,7 +228,9 @@ class Stage:
 
 
 @contextmanager
-def stage(channels: ChannelStore | None = None, **config: Any) -> Iterator[Stage]:
+def stage(
+    channels: ChannelStore | None = None, *, builder: PlayedBuilder | None = None, **config: Any
+) -> Iterator[Stage]:
     """Run the server in another thread. Launches are in memory, or in a given store."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -234,7 +240,9 @@ def stage(channels: ChannelStore | None = None, **config: Any) -> Iterator[Stage
         return asyncio.run_coroutine_threadsafe(work, loop).result(30)
 
     async def make() -> Stage:
-        made = Stage(loop, Config(config), channels or MemoryChannelStore())
+        made = Stage(
+            loop, Config(config), channels or MemoryChannelStore(), builder or PlayedBuilder()
+        )
         await made.launches.open()
         return made
 
