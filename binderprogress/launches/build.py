@@ -32,10 +32,9 @@ from .stored import StoredBuild, build_lease, encode
 __all__ = ["FIRST", "Build"]
 
 FIRST = 2
-"""The number of a build's first event.
+"""The number of a build's first event. Number 1 is the launch's own event.
 
-Number 1 is the launch's own event. The build's events have the same numbers in all launches, which
-therefore share their bytes.
+So the build's events have the same numbers in all launches, which share their bytes.
 """
 
 _ENDS = TERMINAL | {Phase.BUILT}
@@ -269,29 +268,29 @@ class Build:
         # Shielded: cancelling one launch does not cancel the build of others.
         return await asyncio.shield(self.task)
 
-    # -- its end
-
     def release(self) -> None:
         """Cancel it, or release its result: no launch waits for it."""
-        if not self.task.done():
-            self.task.cancel()
-        elif not self.task.cancelled() and self.task.exception() is None:
+        # After its first step: it would never run, nor end the lease of a restored build.
+        asyncio.get_running_loop().call_soon(self._release)
+
+    def _release(self) -> None:
+        is_done = not self.task.cancel()
+        if is_done and not self.task.cancelled() and self.task.exception() is None:
             self.task.result().abandon()
 
     def forget(self) -> None:
         """Free its memory, once it has ended. Delete its log, unless that is kept longer."""
-        if self.task.done():
-            self.channel.discard()
-            if self._ledger.store is None:
-                self.full_log.delete()
-            else:
-                self.full_log.release()
-        else:
+        if not self.task.done():
             # It was cancelled, and is still ending its processes.
             self.task.add_done_callback(lambda _: self.forget())
+        elif self._ledger.store is not None:
+            self.let_go()
+        else:
+            self.channel.discard()
+            self.full_log.delete()
 
     def let_go(self) -> None:
-        """Free the memory of a build that was restored, and that no launch needs."""
+        """Free its memory. No launch needs it."""
         self.channel.discard()
         self.full_log.release()
 

@@ -117,6 +117,8 @@ class LaunchRunner:
         TRACE.set(launch.span or launch.caller.parent)
         preparation = Preparation(self._backend, launch, log=self._log)
         try:
+            if launch.is_lost or self.is_handing_over:
+                return
             if launch.ended:
                 # After a restart. Its server, if it has one, is cleaned up below.
                 if launch.build is not None and launch.ends_with_build:

@@ -60,6 +60,8 @@ class RunningLaunches:
         self.tasks: dict[str, asyncio.Task[None]] = {}
         """The tasks that run launches, clean up after them, and store their ends."""
         self._launches: dict[str, Launch] = {}
+        self._begun: set[str] = set()
+        """Launches whose tasks have taken their first step."""
         self._runner = runner
         self._builds = builds
         self._ledger = ledger
@@ -85,7 +87,7 @@ class RunningLaunches:
     def start(self, launch: Launch) -> None:
         """Run a launch."""
         self._launches[launch.id] = launch
-        task = asyncio.create_task(self._runner.run(launch), name=repr(launch))
+        task = asyncio.create_task(self._run(launch), name=repr(launch))
         self.tasks[launch.id] = task
         # Not at the end of its run: a task that is cancelled before its first step never runs.
         task.add_done_callback(lambda done: self._settle(launch, done))
@@ -96,6 +98,10 @@ class RunningLaunches:
             self._unwatch[launch.id] = store.watch_lease(
                 launch.lease, lambda: self._ask(self._obey(launch))
             )
+
+    async def _run(self, launch: Launch) -> None:
+        self._begun.add(launch.id)
+        await self._runner.run(launch)
 
     def watch(self, launch: Launch) -> None:
         """Set the timer that cancels a launch without viewers, or stop it."""
@@ -150,7 +156,7 @@ class RunningLaunches:
         if task is None or launch.ended:
             return
         launch.tail().cancel(reason)
-        task.cancel()
+        self._stop(launch)
 
     def lose(self, launch: Launch) -> None:
         """End a launch whose events cannot be stored."""
@@ -162,22 +168,31 @@ class RunningLaunches:
         launch.lose(failure("store-failed"))
         # A launch that had ended is not cancelled: its task is about to end, or cleans up.
         if task is not None and not has_ended:
-            task.cancel()
+            self._stop(launch)
 
     def _leave(self, launch: Launch) -> None:
         """Stop running a launch that another replica runs now. That one cleans up."""
         if not launch.is_lost:
             launch.is_lost = True
             self._log.warning("%r is run by another replica now", launch)
-            if (task := self.tasks.get(launch.id)) is not None:
-                task.cancel()
+            if launch.id in self.tasks:
+                self._stop(launch)
+
+    def _stop(self, launch: Launch) -> None:
+        """Stop the task of a launch. It does not go on with one that has ended or is elsewhere.
+
+        Before its first step, it is not cancelled: it would never run, and a restored launch would
+        leave its build and its server behind.
+        """
+        if launch.id in self._begun:
+            self.tasks[launch.id].cancel()
 
     async def interrupt(self) -> None:
         """Stop without ending anything, and wait until all events so far are stored."""
         self._runner.is_handing_over = True
         launches, builds = self.launches(), self._builds.running
         for launch in launches:
-            self.tasks[launch.id].cancel()
+            self._stop(launch)
         self._builds.interrupt()
         await asyncio.gather(*self._all_tasks(), return_exceptions=True)
         for build in builds:
@@ -253,3 +268,4 @@ class RunningLaunches:
         self._unwatch.pop(launch.id, lambda: None)()
         del self.tasks[launch.id]
         del self._launches[launch.id]
+        self._begun.discard(launch.id)

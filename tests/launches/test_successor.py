@@ -28,6 +28,7 @@ from binderprogress.errors import NotFoundError, StorageError
 from binderprogress.launches import Caller, Launch, LaunchManager
 from binderprogress.launches import runner as runner_module
 from binderprogress.launches import successor as successor_module
+from binderprogress.launches.followers import CANCEL
 from binderprogress.launches.stored import cleanup_lease, decode_build, encode
 from binderprogress.launches.turns import Turns
 
@@ -469,6 +470,33 @@ async def test_the_server_of_a_cancelled_launch_is_stopped_by_the_next_server(
     assert events[-1].phase is Phase.CANCELLED
     (request,) = life.servers.asked
     assert life.servers.stopped == [request.key]
+
+
+@pytest.mark.parametrize("during", ["build", "spawn"])
+@gen_test
+async def test_who_cancels_at_another_replica_while_the_owner_is_gone_is_obeyed_by_the_next_one(
+    life: Life, tmp_path: Path, during: str
+) -> None:
+    await life.begin()
+    async with Feed(tmp_path / "repository") as feed:
+        if during == "build":
+            launch = await life.start(feed)
+            await feed.build()
+        else:
+            launch = await life.spawning(feed)
+        await life.kill()
+        await DurableMemoryStore(life.memory, "another").ask(launch.lease, CANCEL)
+        await life.begin()
+        events = await events_of(await life.find(launch))
+        async with asyncio.timeout(WITHIN):
+            while tasks := [*life.manager._tasks.values(), *life.manager._running._builds.tasks]:
+                await asyncio.wait(tasks)
+        check(events)
+        assert events[-1].phase is Phase.CANCELLED
+        # Nothing goes on, in no process.
+        assert life.servers.stopped == [request.key for request in life.servers.asked]
+        assert await life.store.leases("", ended=False) == []
+        assert feed.waiting == 0
 
 
 @pytest.mark.fault(
