@@ -327,6 +327,7 @@ console.log(JSON.stringify({
 """
 
 
+@pytest.mark.long
 def test_what_is_imported_registers_and_touches_no_more_than_it_says(installed: Path) -> None:
     (installed / "imports.js").write_text(IMPORTS)
     said = json.loads(run("node", "imports.js", cwd=installed))

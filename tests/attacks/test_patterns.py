@@ -215,6 +215,7 @@ def alternatives() -> list[Any]:
     return [each for rule in RULES.rules for each in rule.matcher.alternatives]
 
 
+@pytest.mark.long
 def test_attack_a_crafted_log_of_long_lines_keeps_the_diagnosis_busy() -> None:
     """400 lines, made for one pattern: it took 2.7 s, in which nobody was served."""
     for alternative in alternatives():

@@ -283,6 +283,7 @@ async def test_a_name_that_changes_its_address(
     assert len(asked) >= 2
 
 
+@pytest.mark.long
 @asynchronous(60)
 async def test_a_repository_that_is_allowed_is_built(tmp_path: Path) -> None:
     """Through the proxy; and what is built afterwards neither goes through it nor knows it."""

@@ -577,6 +577,7 @@ async def test_a_failure_with_progress_100_and_html_is_a_failure() -> None:
             await spawn_at(address)
 
 
+@pytest.mark.long
 @asynchronous(20)
 async def test_the_hub_is_told_which_trace_a_spawn_belongs_to() -> None:
     ready = event(progress=100, ready=True, message="Server ready", url="/user/a-b/")

@@ -374,6 +374,7 @@ async def real_launcher(hub: RestartingHub, **settings: Any) -> AsyncIterator[Hu
         await launcher.close()
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="JupyterHub",
     fault="is killed, and its proxy, and both start again",
@@ -415,7 +416,7 @@ async def test_a_launch_begins_while_jupyterhub_and_its_proxy_restart(
     promise="the launch says so, and then gets one server",
 )
 @pytest.mark.hub
-@pytest.mark.parametrize("name", ["hub", "proxy"])
+@pytest.mark.parametrize("name", usually(["hub", "proxy"], "proxy"))
 @asynchronous(60)
 async def test_jupyterhub_hangs_when_a_launch_begins(restarting: RestartingHub, name: str) -> None:
     restarting.go()
@@ -469,6 +470,7 @@ async def test_jupyterhub_restarts_while_a_server_starts(
         assert not restarting.users()
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="JupyterHub",
     fault="is killed when a server is to be removed",

@@ -384,6 +384,7 @@ def test_no_server(check: Check, tmp_path: Path) -> None:
     assert b'<error type="unreachable"' in xml.read_bytes()
 
 
+@pytest.mark.long
 def test_a_report_that_cannot_be_written(check: Check, tmp_path: Path) -> None:
     """The result of the check is still printed, and decides the exit code."""
     with socket.socket() as taken:

@@ -206,6 +206,7 @@ async def test_what_dies_is_started_again_and_servers_stay(which: str, tmp_path:
     assert not within(tmp_path)
 
 
+@pytest.mark.long
 @asynchronous(90)
 async def test_idle_servers_and_their_users_are_removed(tmp_path: Path) -> None:
     hub = make(tmp_path, more={"JupyterHub": {"last_activity_interval": 1}}, cull_after=3)

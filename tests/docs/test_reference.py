@@ -61,6 +61,7 @@ def test_sphinx_builds_every_page(pages: Path) -> None:
     assert {path.relative_to(DOCS).with_suffix("") for path in DOCS.rglob("*.md")} <= built
 
 
+@pytest.mark.long
 def test_every_setting_is_in_the_reference_with_its_help_and_default(pages: Path) -> None:
     entries = dict(ENTRY.findall((pages / "reference/configuration.html").read_text()))
     for cls in CLASSES:
@@ -77,6 +78,7 @@ def test_the_python_reference_is_exactly_the_public_api() -> None:
     assert sorted(documented) == sorted(set(binderprogress.__all__) - {"__version__"})
 
 
+@pytest.mark.long
 def test_every_command_is_in_the_reference(pages: Path) -> None:
     source = (REFERENCE / "cli.md").read_text()
     text = text_of((pages / "reference/cli.html").read_text())

@@ -18,6 +18,7 @@ from ..support.standalone import running
 LAUNCHES = 8
 
 
+@pytest.mark.long
 @pytest.mark.hub
 @pytest.mark.timeout(300)
 def test_eight_launches_of_one_cold_repository(tmp_path: Path) -> None:

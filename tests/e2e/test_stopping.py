@@ -55,6 +55,7 @@ def until_phase(links: dict[str, Any], wanted: Callable[[dict[str, Any]], bool])
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", usually(SIGNALS, signal.SIGINT))
 def test_the_demo_with_a_server_and_a_build_running(
     number: signal.Signals,

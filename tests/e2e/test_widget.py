@@ -13,6 +13,7 @@ from binderprogress.backends.base import BuildResult, ResolvedSpec, WaitForTurn
 
 from ..support import axe
 from ..support.faultyproxy import proxy_in_thread
+from ..support.long import usually
 from ..support.replay import PlayedBuilder, Stage, stage
 from ..support.widget import SPEC, embed, log_region, open_launch, percent, phase, play_ready, until
 
@@ -76,6 +77,7 @@ RIBS = """
 """
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("motion")
 def test_ribs_move_backward_and_slow_down_but_not_for_who_wants_it_calm(
     page: Page, play: Stage
@@ -334,7 +336,7 @@ FRAMES = """
 """
 
 
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", usually([360, 1280], 360))
 def test_the_line_of_a_link_stays_in_view_until_the_reader_does_something(
     page: Page, play: Stage, width: int
 ) -> None:

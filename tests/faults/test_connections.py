@@ -113,6 +113,7 @@ async def test_between_viewers_and_server(tmp_path: Path) -> None:
         load.all_ready()
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="JupyterHub",
     fault="has connections that are cut, refused, stalled, half open, come in bursts, or are slow",

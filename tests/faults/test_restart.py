@@ -230,7 +230,7 @@ def test_a_log_outlives_its_launch_and_its_server(
 ) -> None:
     files = {"requirements.txt": "", "postBuild": "#!/bin/bash\necho no luck\nexit 1\n"}
     repository = make_repository(files=files)
-    server.arguments.append("--LaunchManager.forget_after=1")
+    server.arguments.append("--LaunchManager.forget_after=0.1")
     with server.run() as first:
         url = server(first)
         links = post(f"{url}api/launches", {"spec": repository.as_uri()})

@@ -115,6 +115,7 @@ async def test_an_api_server_that_is_restarted(cluster: Cluster) -> None:
         await finish(there, build, name, lines=["one", "two", "three"])
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="Kubernetes",
     fault="its API server accepts connections and does not answer",

@@ -47,6 +47,7 @@ def used_before(images: Images, name: str, *, hours: float) -> None:
     os.utime(images._file(name), (then, then))
 
 
+@pytest.mark.long
 @asynchronous(60)
 async def test_they_are_listed_and_removed(podman: Podman, images: Images, tmp_path: Path) -> None:
     assert [one.name for one in await images.find() if one.name.startswith(PREFIX)] == []

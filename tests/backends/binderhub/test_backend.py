@@ -599,6 +599,7 @@ async def test_a_binderhub_that_never_answers_is_left_for_a_healthy_one() -> Non
         assert silent.url.split("/")[2] in change.message
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="A BinderHub",
     fault="falls silent during a build",

@@ -157,6 +157,7 @@ async def test_a_log_that_is_cut_anywhere_is_complete(tmp_path: Path) -> None:
         assert there.server.requests["GET log"] > 10
 
 
+@pytest.mark.long
 @asynchronous(60)
 async def test_a_long_log_that_is_cut_at_random_places_is_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

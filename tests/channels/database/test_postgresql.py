@@ -58,6 +58,7 @@ async def insist(work: Any) -> int:
 # -- a server that hangs
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="The launches' database",
     fault="hangs (PostgreSQL, SIGSTOP)",
@@ -139,6 +140,7 @@ async def test_opening_does_not_wait_for_ever(server: PostgreSQL) -> None:
     await store.shutdown()
 
 
+@pytest.mark.long
 def test_a_wait_ends_when_it_should(server: PostgreSQL) -> None:
     stopping = threading.Event()
     arguments = psycopg.conninfo.conninfo_to_dict(server.url)
