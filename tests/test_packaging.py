@@ -357,6 +357,7 @@ console.log(JSON.stringify({ same, phases, name: refused.name, status: refused.s
 """
 
 
+@pytest.mark.long
 def test_the_client_launches_from_node(installed: Path, tmp_path: Path) -> None:
     (installed / "client.js").write_text(CLIENT)
     spec = from_address(repository(tmp_path / "repository").as_uri()).at("no-such-branch")

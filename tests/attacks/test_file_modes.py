@@ -138,6 +138,7 @@ def test_a_config_file_that_is_made_is_not_for_others(tmp_path: Path) -> None:
     assert open_to_others(config) == []
 
 
+@pytest.mark.long
 def test_a_token_in_a_config_file_for_everyone_is_said(tmp_path: Path) -> None:
     """A file that the operator made is not changed, but is warned of."""
     config = tmp_path / "config.py"

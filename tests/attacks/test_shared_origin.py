@@ -162,6 +162,7 @@ def test_our_own_page_launches_with_one_click(hub: Service, folder: Path, ada: P
     expect(ada.get_by_role("button", name="Launch")).to_be_visible()
 
 
+@pytest.mark.long
 def test_attack_a_second_click_meant_for_another_window_starts_nothing(
     hub: Service, folder: Path, ada: Page
 ) -> None:

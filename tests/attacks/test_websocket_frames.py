@@ -129,6 +129,7 @@ def test_a_message_in_many_parts_is_not_collected(viewer: socket.socket) -> None
     assert close_code(viewer) == 1009
 
 
+@pytest.mark.long
 def test_a_small_message_is_refused(viewer: socket.socket) -> None:
     """A viewer only watches."""
     viewer.sendall(frame(TEXT, b"hello"))

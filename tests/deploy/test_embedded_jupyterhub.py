@@ -129,6 +129,7 @@ async def test_it_starts_within_a_service_of_another_hub(
         await hub.stop()
 
 
+@pytest.mark.long
 @asynchronous(60)
 async def test_a_hub_that_was_killed_leaves_nothing(tmp_path: Path) -> None:
     """The kernel may kill it if memory is short. Its proxy and servers keep running."""

@@ -74,6 +74,7 @@ def is_away(answer: requests.Response) -> bool:
     return True
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="The history's database",
     fault="hangs (PostgreSQL, SIGSTOP)",

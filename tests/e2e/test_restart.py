@@ -37,6 +37,7 @@ def serving(folder: Path, port: int, hub: BinderHub, **more: str) -> Iterator[Pr
         yield running
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="The server",
     fault="is killed while a page in Chromium shows a build",

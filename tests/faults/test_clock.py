@@ -16,6 +16,7 @@ from .replica import port_is_back, prepare, serving
 _HOUR = 3600
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="The clock",
     fault="of the server is set two hours forward or back; the server is killed in between",

@@ -48,6 +48,7 @@ async def is_refused(replica: Replica, spec: str) -> bool:
     return monotonic() - began < 20 * SILENCE
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="The launches' database",
     fault="hangs (PostgreSQL, SIGSTOP), and goes on; is killed, and starts again",

@@ -31,6 +31,7 @@ def notebooks(folder: Path) -> set[psutil.Process]:
     return {one for one in within(folder) if "jupyter-lab" in " ".join(one.cmdline())}
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="The server",
     fault="is killed, after one of the servers that it keeps ready",

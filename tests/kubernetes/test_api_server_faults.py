@@ -198,6 +198,7 @@ async def half_a_request(there: Scene) -> asyncio.StreamWriter:
     return writer
 
 
+@pytest.mark.long
 @asynchronous(90)
 async def test_an_api_server_that_is_busy(cluster: Cluster) -> None:
     async with scene(cluster) as there:

@@ -140,6 +140,7 @@ def test_every_hook_of_the_manifest_runs(
     podman.run("run", "--rm", *container.options, f"--entrypoint={command[0]}", IMAGE, "0")
 
 
+@pytest.mark.long
 def test_the_image_has_what_it_needs_and_no_more(podman: Podman, image: str) -> None:
     config = json.loads(podman.run("image", "inspect", image))[0]["Config"]
     # Kubernetes checks `runAsNonRoot` by the number.
