@@ -106,12 +106,10 @@ def shared_with(folder: Path) -> Path | None:
 def _use(folder: Path) -> Iterator[int]:
     file = os.open(folder / IN_USE, _OPEN | os.O_CREAT, 0o600)
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FileNotFoundError(f"{folder} is being removed") from None
+        # Others lock it for an instant only: to see whether it is used, or to make it incomplete.
+        fcntl.flock(file, fcntl.LOCK_SH)
         if not (folder / MARKER).is_file():
-            raise FileNotFoundError(f"{folder} is incomplete")
+            raise FileNotFoundError(f"{folder} is incomplete, or being removed")
         os.utime(file)
         yield file
     finally:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -144,3 +146,30 @@ def test_files_that_are_shared_count_in_part(tmp_path: Path) -> None:
     alone = disk_usage(first)
     (tmp_path / "link").hardlink_to(first / "data")
     assert disk_usage(first) == alone // 2
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_to_use_one_waits_for_the_instant_in_which_another_looks_at_it(
+    folder: Path, is_removed: bool
+) -> None:
+    looked_at = make(folder, "a")
+    (looked_at / IN_USE).touch()
+    ends: list[str] = []
+
+    def server() -> None:
+        try:
+            with use(looked_at):
+                ends.append("used")
+        except FileNotFoundError:
+            ends.append("not there")
+
+    with (looked_at / IN_USE).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        thread = threading.Thread(target=server)
+        thread.start()
+        thread.join(0.2)
+        assert ends == []
+        if is_removed:
+            (looked_at / MARKER).unlink()
+    thread.join(10)
+    assert ends == ["not there" if is_removed else "used"]
