@@ -18,12 +18,11 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from binderprogress.backends.fetch.git import GitResolver
 from binderprogress.backends.fetch.options import FetchPlan, FetchSettings
-from binderprogress.backends.fetch.safe_files import Limits
+from binderprogress.backends.fetch.size_limit import Limits
 from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.backends.local.detect_program import OURS, detect
 from binderprogress.backends.local.jupyter_server import _start_script, copy_repository
@@ -341,5 +340,5 @@ def test_detection_reads_nothing_outside_even_of_a_link_that_comes_later(tmp_pat
     plan = FetchPlan(FetchSettings("git", Limits(10, 10**6, 10)), env)
     # Without a namespace, the sentence that refuses the file would quote it.
     assert "of-somebody-else" in detect(plan, checkout).problem
-    detected = detect(msgspec.structs.replace(plan, sandbox=True), checkout)
+    detected = detect(plan._replace(sandbox=True), checkout)
     assert (detected.python, detected.problem) == (OURS, "")

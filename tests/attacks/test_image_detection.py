@@ -17,7 +17,7 @@ import pytest
 
 from binderprogress.backends.fetch.checkout import UnsafeCheckoutError
 from binderprogress.backends.fetch.options import FetchPlan, FetchSettings
-from binderprogress.backends.fetch.safe_files import Limits
+from binderprogress.backends.fetch.size_limit import Limits
 from binderprogress.backends.processes.messages import ProgramError
 from binderprogress.backends.processes.sandbox import why_no_sandbox
 from binderprogress.backends.repo2docker import render_program

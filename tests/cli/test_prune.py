@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from binderprogress.backends.local.environments import use
 from binderprogress.backends.local.marker import IN_USE, MARKER
+from binderprogress.backends.local.usage import use
 
 from ..support.processes import BIN
 

@@ -12,7 +12,14 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["CONFIGURATION", "Links", "UnsafeCheckoutError", "check_checkout", "leads_outside"]
+__all__ = [
+    "CONFIGURATION",
+    "Links",
+    "UnsafeCheckoutError",
+    "check_checkout",
+    "leads_outside",
+    "refuse_link_outside",
+]
 
 Links = Mapping[tuple[str, ...], str]
 """The symbolic links of a folder: the target of each path."""
@@ -127,6 +134,25 @@ def _really_leads_outside(root: str, path: tuple[str, ...]) -> bool:
     except RecursionError:
         return False  # more links than the kernel follows
     return os.path.commonpath([root, target]) != root
+
+
+def refuse_link_outside(path: Path) -> None:
+    """Check a path again, after code of the repository has run.
+
+    Attack: a setup.py or a postBuild script replaces a file with a link, before the file is made
+    executable.
+
+    Parameters
+    ----------
+    path : Path
+        Relative to the checkout, which is the current folder.
+
+    Raises
+    ------
+    UnsafeCheckoutError
+    """
+    if not path.resolve().is_relative_to(Path.cwd()):
+        raise UnsafeCheckoutError(f"{path} is a symbolic link that points outside the repository.")
 
 
 class _Walk:

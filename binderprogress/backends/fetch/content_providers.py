@@ -23,7 +23,8 @@ from repo2docker.contentproviders.base import ContentProviderException
 from repo2docker.utils import deep_get
 
 from .options import FetchSettings
-from .safe_files import SafeFolder, TooLargeError, checked_path
+from .safe_files import SafeFolder, checked_path
+from .size_limit import TooLargeError
 
 __all__ = ["RECORDS"]
 

@@ -6,13 +6,12 @@ Its output is read by `processes.messages`.
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from ..processes.messages import MessageHandler, print_message
+from ..processes.messages import print_message
 from .git_provider import Git
 from .isolated import RECORD_NAMES
 from .options import FetchSettings, take_settings
@@ -22,7 +21,6 @@ def main() -> int:
     """Fetch the repository or record that the first argument, a JSON object, describes."""
     task: dict[str, str] = json.loads(sys.argv[1])
     provider_class = _provider_class(take_settings())
-    logging.getLogger("repo2docker").addHandler(MessageHandler())
     try:
         provider = provider_class()
         source = provider.detect(task["repo_url"], ref=task["ref"])
@@ -62,8 +60,12 @@ def _provider_class(settings: FetchSettings) -> Any:
     """Return the class of the content provider, with its settings."""
     if settings.provider in RECORD_NAMES:
         # Importing repo2docker takes longer than to clone a small repository.
+        import logging
+
+        from ..processes.message_handler import MessageHandler
         from .content_providers import RECORDS
 
+        logging.getLogger("repo2docker").addHandler(MessageHandler())
         provider = RECORDS[settings.provider]
     else:
         provider = Git

@@ -29,7 +29,7 @@ from .archives import Archives
 from .network import Network
 from .options import FetchPlan, FetchSettings, with_proxy
 from .proxy import AddressRefusedError, FetchProxy
-from .safe_files import Limits
+from .size_limit import Limits
 
 __all__ = ["GitResolver", "git_environment", "local_path"]
 

@@ -10,8 +10,7 @@ from typing import Any
 from ..processes.output import output
 from .commit_date import note_commit_date
 from .options import FetchSettings
-from .safe_files import Limits
-from .size_limit import watched
+from .size_limit import Limits, watched
 
 __all__ = ["Git", "clone"]
 

@@ -20,7 +20,7 @@ from ..processes.sandbox import sandboxed
 from .checkout import check_checkout
 from .git_provider import clone
 from .options import FetchPlan
-from .safe_files import TooLargeError
+from .size_limit import TooLargeError
 
 __all__ = ["RECORD_NAMES", "fetch", "isolated_provider", "provider_name"]
 

@@ -1,14 +1,18 @@
-"""Settings that the server passes to builds, and to the processes in which they fetch."""
+"""Settings that the server passes to builds, and to the processes in which they fetch.
+
+These processes read them with Python's own modules: importing msgspec takes as long as to clone a
+small repository.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
-
-import msgspec
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ..processes.environment import with_git_config
-from .safe_files import Limits
+from .size_limit import Limits
 
 __all__ = [
     "FetchPlan",
@@ -22,7 +26,7 @@ VARIABLE = "BINDERPROGRESS_FETCH"
 _PLAN = "BINDERPROGRESS_FETCH_PLAN"
 
 
-class FetchSettings(msgspec.Struct, frozen=True):
+class FetchSettings(NamedTuple):
     """Settings for fetching one repository or record.
 
     Attributes
@@ -38,7 +42,7 @@ class FetchSettings(msgspec.Struct, frozen=True):
     @property
     def environment(self) -> dict[str, str]:
         """The environment variables that pass the settings to a child process."""
-        return {VARIABLE: msgspec.json.encode(self).decode()}
+        return {VARIABLE: json.dumps(self)}
 
 
 def take_settings() -> FetchSettings:
@@ -46,10 +50,14 @@ def take_settings() -> FetchSettings:
 
     Child processes of this one may run code of the repository, which must not read them.
     """
-    return msgspec.json.decode(os.environ.pop(VARIABLE), type=FetchSettings)
+    return _settings(*json.loads(os.environ.pop(VARIABLE)))
 
 
-class FetchPlan(msgspec.Struct, frozen=True):
+def _settings(provider: str, limits: list[int]) -> FetchSettings:
+    return FetchSettings(provider, Limits(*limits))
+
+
+class FetchPlan(NamedTuple):
     """How a build starts the process that fetches.
 
     Attributes
@@ -69,17 +77,19 @@ class FetchPlan(msgspec.Struct, frozen=True):
     env: Mapping[str, str]
     limits: Mapping[str, int] = {}
     sandbox: bool = False
-    readable: list[str] = []
+    readable: Sequence[str] = ()
 
     @property
     def environment(self) -> dict[str, str]:
         """The environment variables that pass the plan to the process of a build."""
-        return {_PLAN: msgspec.json.encode(self).decode()}
+        return {_PLAN: json.dumps(self)}
 
 
 def take_plan() -> FetchPlan:
     """Return the plan in the environment, and remove it."""
-    return msgspec.json.decode(os.environ.pop(_PLAN), type=FetchPlan)
+    settings: list[Any]
+    settings, *others = json.loads(os.environ.pop(_PLAN))
+    return FetchPlan(_settings(*settings), *others)
 
 
 def with_proxy(env: Mapping[str, str], proxy: str) -> dict[str, str]:

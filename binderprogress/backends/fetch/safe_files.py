@@ -16,9 +16,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
-import msgspec
+from .size_limit import Limits, TooLargeError
 
-__all__ = ["Limits", "SafeFolder", "TooLargeError", "UnsafePathError", "checked_path"]
+__all__ = ["SafeFolder", "UnsafePathError", "checked_path"]
 
 _CHUNK = 2**16
 _LONGEST_NAME = 255
@@ -34,34 +34,6 @@ _LONGEST_DIRECTORY = 64 * 2**20
 
 class UnsafePathError(ValueError):
     """The name of a file is not safe to write."""
-
-
-class TooLargeError(ValueError):
-    """A repository or record exceeds the limits."""
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """Limits of one repository or record.
-
-    Attributes
-    ----------
-    max_files : int
-    max_bytes : int
-        Total size of all files, after decompression.
-    max_ratio : int
-        Ratio of the size of an unpacked archive to the size of the archive.
-    """
-
-    max_files: int
-    max_bytes: int
-    max_ratio: int
-
-    def check(self, files: int, size: int) -> None:
-        """Raise `TooLargeError` if there are too many files, or bytes in them."""
-        if files > self.max_files:
-            raise TooLargeError(f"Too large for this server: more than {self.max_files} files.")
-        if size > self.max_bytes:
-            raise TooLargeError(f"Too large for this server: more than {self.max_bytes} bytes.")
 
 
 def checked_path(name: str) -> PurePosixPath:

@@ -1,4 +1,4 @@
-"""Limits the size of a folder that child processes write to."""
+"""Limits of a repository or record, and of a folder that child processes write to."""
 
 from __future__ import annotations
 
@@ -8,13 +8,40 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
-from .safe_files import Limits, TooLargeError
-
-__all__ = ["watched"]
+__all__ = ["Limits", "TooLargeError", "watched"]
 
 _INTERVAL = 0.5
 """Minimum number of seconds between checks."""
+
+
+class TooLargeError(ValueError):
+    """A repository or record exceeds the limits."""
+
+
+class Limits(NamedTuple):
+    """Limits of one repository or record.
+
+    Attributes
+    ----------
+    max_files : int
+    max_bytes : int
+        Total size of all files, after decompression.
+    max_ratio : int
+        Ratio of the size of an unpacked archive to the size of the archive.
+    """
+
+    max_files: int
+    max_bytes: int
+    max_ratio: int
+
+    def check(self, files: int, size: int) -> None:
+        """Raise `TooLargeError` if there are too many files, or bytes in them."""
+        if files > self.max_files:
+            raise TooLargeError(f"Too large for this server: more than {self.max_files} files.")
+        if size > self.max_bytes:
+            raise TooLargeError(f"Too large for this server: more than {self.max_bytes} bytes.")
 
 
 @contextmanager

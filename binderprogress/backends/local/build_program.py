@@ -19,26 +19,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from uv import find_uv_bin
-
 from ..._private import make_private_folder
+from ..fetch.checkout import refuse_link_outside
 from ..fetch.commit_date import read_commit_date
 from ..fetch.isolated import fetch, provider_name
 from ..fetch.options import FetchPlan, take_plan
 from ..processes.messages import ProgramError
-from ..processes.output import output
-from .detect_program import OURS, Detected, detect
-from .environments import build_lock, is_complete, remove_unused, use
 from .marker import MARKER
 from .sharing import contents, environment_key, is_as_made, shared_folder
-
-# With them, a notebook can install packages. They are resolved with all others: that is faster than
-# `uv venv --seed`, and respects what a repository requires of them.
-_SEEDS = ("pip", "setuptools", "wheel")
-
-
-class BuildError(Exception):
-    """The build failed. The message is a sentence for the log."""
+from .usage import build_lock, is_complete, remove_unused, use
 
 
 def print_line(message: str, phase: str) -> None:
@@ -70,7 +59,7 @@ def main() -> int:
     except subprocess.CalledProcessError as error:
         print_line(f"{Path(error.cmd[0]).name} exited with status {error.returncode}.\n", "failed")
         return 1
-    except (BuildError, ProgramError, ValueError, RuntimeError, OSError) as error:
+    except (ProgramError, ValueError, RuntimeError, OSError) as error:
         # ValueError: a path in the checkout is not safe. RuntimeError: it could not be examined.
         print_line(f"{error}\n", "failed")
         return 1
@@ -105,7 +94,7 @@ def _build(task: dict[str, Any], plan: FetchPlan, folder: Path) -> None:
         if reused or is_as_made(shared):
             venv.symlink_to(shared / "venv")
     if not venv.is_symlink():
-        _install(task, _detected(plan, checkout), checkout, venv)
+        _install(task, plan, checkout, venv)
     start = _start_script(checkout)
     _mark(folder, {**task, "committed": committed, "start": start, "reused": reused})
 
@@ -131,40 +120,16 @@ def _shared(task: dict[str, Any], plan: FetchPlan, checkout: Path, shared: Path)
     if shared.exists() and not remove_unused(shared):
         return ""
     shared.mkdir(mode=0o700)
-    _install(task, _detected(plan, checkout), checkout, shared / "venv")
+    _install(task, plan, checkout, shared / "venv")
     _mark(shared, {"start": "", "contents": contents(shared / "venv")})
     return ""
 
 
-def _detected(plan: FetchPlan, checkout: Path) -> Detected:
-    detected = detect(plan, checkout)
-    if detected.problem:
-        raise BuildError(detected.problem)
-    return detected
+def _install(task: dict[str, Any], plan: FetchPlan, checkout: Path, venv: Path) -> None:
+    # Imported here: if another environment is reused, nothing is installed.
+    from .install import install
 
-
-def _install(task: dict[str, Any], detected: Detected, checkout: Path, venv: Path) -> None:
-    print_line("Using PythonBuildPack builder\n", "building")
-    # Before a uv.toml of the repository is in the current folder.
-    env = {**_environment(venv, task["link_mode"]), **_kept_by_uv(task["user_folders"])}
-    with chdir(checkout):
-        for title, command in _commands(detected, task["base_packages"], venv):
-            print_line(f"{title}\n", "building")
-            print_lines(output(command, env), "building")
-
-
-def _kept_by_uv(user_folders: dict[str, str]) -> dict[str, str]:
-    """Return uv's folders of packages and Pythons, which are in the user's real home folder."""
-    kinds = {"UV_CACHE_DIR": "cache", "UV_PYTHON_INSTALL_DIR": "python"}
-    env = {**os.environ, **user_folders}
-    folders = {}
-    for name, kind in kinds.items():
-        command = [find_uv_bin(), kind, "dir"]
-        asked = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-        if asked.returncode:
-            raise BuildError(f"uv does not work: {asked.stderr.strip()}")
-        folders[name] = asked.stdout.strip()
-    return folders
+    print_lines(install(task, plan, checkout, venv), "building")
 
 
 def _start_script(checkout: Path) -> str:
@@ -174,7 +139,7 @@ def _start_script(checkout: Path) -> str:
         start = Path(binder, "start")
         if not start.is_file():
             return ""
-        _refuse_a_link_outside(start)
+        refuse_link_outside(start)
         return str(start)
 
 
@@ -196,55 +161,6 @@ def _fetch(task: dict[str, Any], plan: FetchPlan, checkout: Path) -> None:
     print_lines(fetch(plan, task["repo_url"], task["commit"], checkout), "fetching")
 
 
-def _commands(
-    detected: Detected, base_packages: list[str], venv: Path
-) -> Iterator[tuple[str, list[str]]]:
-    uv = find_uv_bin()
-    # uv searches PATH for Pythons, which may not contain the one that runs this.
-    python = sys.executable if detected.python == OURS else detected.python
-    yield (
-        f"Creating an environment with Python {detected.python}",
-        [uv, "venv", "--no-config", "--python", python, str(venv)],
-    )
-    packages = [*_SEEDS, *base_packages]
-    requirements = detected.path("requirements.txt")
-    title = "Installing Jupyter"
-    if requirements.is_file():
-        packages += ["--requirements", str(requirements)]
-        title += f" and {requirements}"
-    if detected.is_package:
-        packages += ["."]
-        title += " and the package in the repository"
-    yield title, [uv, "pip", "install", "--python", str(venv), *packages]
-    post_build = detected.path("postBuild")
-    if post_build.is_file():
-        _refuse_a_link_outside(post_build)
-        post_build.chmod(0o755)
-        yield "Running postBuild", [str(post_build.resolve())]
-
-
-def _refuse_a_link_outside(path: Path) -> None:
-    """Check a path again, after code of the repository has run.
-
-    Attack: a setup.py or a postBuild script replaces a file with a link, before the file is made
-    executable.
-    """
-    if not path.resolve().is_relative_to(Path.cwd()):
-        raise BuildError(f"{path} is a symbolic link that points outside the repository.")
-
-
-def _environment(venv: Path, link_mode: str) -> dict[str, str]:
-    return {
-        **os.environ,
-        "VIRTUAL_ENV": str(venv),
-        "PATH": f"{venv / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        # A plain log without colours and progress bars.
-        "NO_COLOR": "1",
-        "UV_NO_PROGRESS": "1",
-        "UV_LINK_MODE": link_mode,
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    # Every line was flushed. Python would take 10 ms to free all objects one by one.
+    os._exit(main())

@@ -15,7 +15,6 @@ from pathlib import Path
 from platform import libc_ver
 from typing import Any
 
-import msgspec
 from platformdirs import user_cache_path
 from traitlets import Bool, Enum, Integer, List, Unicode, default
 
@@ -35,8 +34,9 @@ from ..fetch.git import GitResolver, git_environment
 from ..fetch.proxy import FetchProxy
 from ..processes.child import Process, check_exit
 from ..processes.environment import PACKAGES, private_home, select
-from .environments import Environments, built_at, committed_at, use
+from .environments import Environments, built_at, committed_at
 from .marker import MARKER
+from .usage import use
 
 __all__ = ["LocalBuilder"]
 
@@ -176,9 +176,10 @@ class LocalBuilder(GitResolver):
                 ):
                     async for record in records:
                         yield record
-        finally:
+        except BaseException:
             # Attack: builds that fail or are cancelled, one after the other, fill the disk.
             await asyncio.shield(asyncio.to_thread(self.stored.remove_incomplete))
+            raise
         found = await asyncio.to_thread(_was_reused, folder)
         self._shrink_in_background()
         yield BuildResult(str(folder), found=found)
@@ -214,7 +215,7 @@ class LocalBuilder(GitResolver):
     ) -> AsyncGenerator[Record, None]:
         plan = await self.fetch_plan(resolved, proxy)
         # The process of the build has these limits, and those that it starts inherit them.
-        plan = msgspec.structs.replace(plan, limits={})
+        plan = plan._replace(limits={})
         program = "binderprogress.backends.local.build_program"
         # -P: the current folder may be a repository with its own json.py.
         argv = [sys.executable, "-P", "-u", "-m", program, json.dumps(task)]

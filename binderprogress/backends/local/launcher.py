@@ -22,7 +22,6 @@ from ..base import BuildResult, LaunchItems, LaunchRequest, ResolvedSpec, Runnin
 from ..processes.child import Process
 from ..processes.environment import select
 from ..processes.ports import free_ports
-from .environments import use
 from .jupyter_server import (
     MISSING,
     StoredEnvironment,
@@ -32,6 +31,7 @@ from .jupyter_server import (
     read_environment,
     variables,
 )
+from .usage import use
 
 __all__ = ["ProcessLauncher"]
 

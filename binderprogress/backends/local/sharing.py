@@ -13,8 +13,6 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from ..fetch.checkout import CONFIGURATION
 from .marker import MARKER
 
@@ -33,6 +31,9 @@ _FROM_REPOSITORY = ("postBuild", "pyproject.toml", "setup.cfg", "setup.py")
 
 _REMOTE_OPTION = re.compile(r"--(?:extra-)?index-url[ =]\s*https?://\S+$|--pre$")
 """Options in requirements that name no file."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*(?: *[=<>]= *[0-9]+(?:\.[0-9]+)*)?")
+"""The requirements of most repositories: a name, and a version."""
 
 _ARCHIVES = (".whl", ".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst")
 _CONTINUED = re.compile(r"\\\r?\n")
@@ -99,9 +100,14 @@ def _names_no_file(line: str) -> bool:
     line = _COMMENT.split(line, maxsplit=1)[0].strip()
     if not line or _REMOTE_OPTION.match(line):
         return True
+    if _PLAIN.fullmatch(line):
+        return True
     if "${" in line:
         return False
     line = _HASH.sub("", line)
+    # Importing it takes as long as to clone a small repository.
+    from packaging.requirements import InvalidRequirement, Requirement
+
     try:
         # A folder or a wheel, an option for one requirement, and "-r other.txt" are none.
         requirement = Requirement(line)

@@ -6,7 +6,6 @@ It prints JSON lines with a ``message``. The last line of a failure also has ``"
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -16,7 +15,7 @@ from typing import Any
 
 from .lines import Lines
 
-__all__ = ["MessageHandler", "ProgramError", "print_message", "program_messages"]
+__all__ = ["ProgramError", "print_message", "program_messages"]
 
 _CHUNK = 65536
 _LONGEST_LINE = 2**20
@@ -37,14 +36,6 @@ def print_message(message: str, *, failed: bool = False) -> None:
     """
     record: dict[str, Any] = {"message": message} | ({"failed": True} if failed else {})
     print(json.dumps(record), flush=True)  # noqa: T201 - its output
-
-
-class MessageHandler(logging.Handler):
-    """Prints what is logged as messages."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print one record."""
-        print_message(f"{record.getMessage().rstrip()}\n")
 
 
 def program_messages(

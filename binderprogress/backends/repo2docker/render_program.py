@@ -18,7 +18,8 @@ from typing import IO, Any
 import msgspec
 
 from ..buildpacks import pick_buildpack
-from ..processes.messages import MessageHandler, print_message
+from ..processes.message_handler import MessageHandler
+from ..processes.messages import print_message
 from .environment_key import environment_key
 
 __all__ = ["CONTEXT", "RESULT", "TASK", "RenderTask", "Rendered"]

@@ -19,7 +19,6 @@ from jupyterhub.spawner import LocalProcessSpawner
 from jupyterhub.utils import maybe_future
 from traitlets import Integer, Unicode
 
-from ...backends.local.environments import use
 from ...backends.local.jupyter_server import (
     MISSING,
     StoredEnvironment,
@@ -29,6 +28,7 @@ from ...backends.local.jupyter_server import (
     read_environment,
     variables,
 )
+from ...backends.local.usage import use
 from ..host_processes import kill_within
 from .readiness import until_it_answers
 

@@ -11,7 +11,7 @@ _PROVIDER = """\
 import sys
 from binderprogress.backends.fetch.fetch_program import _provider_class
 from binderprogress.backends.fetch.options import FetchSettings
-from binderprogress.backends.fetch.safe_files import Limits
+from binderprogress.backends.fetch.size_limit import Limits
 
 settings = FetchSettings(sys.argv[1], Limits(10, 10**6, 10))
 provider = _provider_class(settings)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-import msgspec
 import pytest
 
 from binderprogress.backends.base import ResolvedSpec
@@ -16,7 +15,7 @@ from binderprogress.backends.fetch.commit_date import read_commit_date
 from binderprogress.backends.fetch.git import GitResolver, git_environment, local_path
 from binderprogress.backends.fetch.isolated import fetch
 from binderprogress.backends.fetch.options import FetchPlan, FetchSettings
-from binderprogress.backends.fetch.safe_files import Limits
+from binderprogress.backends.fetch.size_limit import Limits
 from binderprogress.backends.processes.child import run
 from binderprogress.backends.processes.messages import ProgramError
 from binderprogress.core.specs import Spec, from_address
@@ -446,7 +445,7 @@ async def test_git_runs_in_this_process_if_nothing_would_isolate_another(
         fetched("0" * 40, "missing")
     settings = FetchSettings("git", Limits(max_files=1, max_bytes=10**6, max_ratio=10))
     with pytest.raises(ProgramError, match="more than 1 files"):
-        fetched(resolved.commit, "large", msgspec.structs.replace(plan, settings=settings))
+        fetched(resolved.commit, "large", plan._replace(settings=settings))
 
 
 def test_gitlab_is_not_asked_at_the_address_of_a_page() -> None:

@@ -122,6 +122,13 @@ def made(builder: LocalBuilder, name: str) -> list[Path]:
 # -- supported files
 
 
+def test_the_process_of_a_build_imports_little() -> None:
+    """With what it needs to install something, it would start in twice the time."""
+    code = "import sys, binderprogress.backends.local.build_program; print(*sys.modules)"
+    modules = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
+    assert not {"asyncio", "logging", "msgspec", "packaging", "traitlets"} & modules
+
+
 @asynchronous(60)
 async def test_requirements(builder: LocalBuilder, make_repository: Make) -> None:
     folder = make_repository(files={"requirements.txt": "toolz==0.12.1\n", "a.txt": "committed"})

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from binderprogress.backends.local.environments import Environments, disk_usage, use
+from binderprogress.backends.local.environments import Environments, disk_usage
 from binderprogress.backends.local.marker import IN_USE, MARKER
+from binderprogress.backends.local.usage import use
 
 SIZE = 2**20
 
@@ -60,7 +61,7 @@ def test_the_least_recently_used_go_first(folder: Path) -> None:
 USER = """
 import subprocess, sys
 from pathlib import Path
-from binderprogress.backends.local.environments import use
+from binderprogress.backends.local.usage import use
 with use(Path(sys.argv[1])) as file:
     child = subprocess.Popen(["cat"], stdin=sys.stdin, pass_fds=file)
 print(flush=True)

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from packaging.requirements import Requirement
 from uv import find_uv_bin
 
 from binderprogress.backends.local.builder import LocalBuilder
-from binderprogress.backends.local.environments import Environments, shared_with, use
+from binderprogress.backends.local.environments import Environments
 from binderprogress.backends.local.marker import MARKER
-from binderprogress.backends.local.sharing import environment_key
+from binderprogress.backends.local.sharing import _ARCHIVES, _PLAIN, environment_key
+from binderprogress.backends.local.usage import shared_with, use
 
 from ...support.asynchronous import asynchronous
 from ...support.repositories import commit, repository
@@ -242,6 +244,14 @@ def key(folder: Path, files: Mapping[str, str], *, ignore: bool = False) -> str:
             (Path(name) / path).parent.mkdir(parents=True, exist_ok=True)
             (Path(name) / path).write_text(text)
         return environment_key(Path(name), made_with=["3.11"], ignore_repository=ignore)
+
+
+@given(st.from_regex(_PLAIN, fullmatch=True))
+def test_plain_requirements_are_requirements_of_an_index(requirement: str) -> None:
+    """They are not parsed by packaging, which would take longer than to fetch a repository."""
+    parsed = Requirement(requirement)
+    assert parsed.url is None
+    assert not parsed.name.lower().endswith(_ARCHIVES)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from binderprogress.backends.fetch.options import FetchPlan, FetchSettings
-from binderprogress.backends.fetch.safe_files import Limits
+from binderprogress.backends.fetch.size_limit import Limits
 from binderprogress.backends.repo2docker.isolated_buildpack import BuildContext, isolated_buildpack
 from binderprogress.backends.repo2docker.reuse import (
     Base,
