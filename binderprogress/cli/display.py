@@ -18,7 +18,7 @@ from ..core.phases import BAD_ENDS, Phase
 from ..core.printable import escape_json, printable
 from .failure import LogLines, Offer, Remedy, ending, print_failure
 from .terminal import ascii_json
-from .times import duration, ready_by, time_left
+from .times import duration, ready_by, time_left, took
 
 __all__ = [
     "Display",
@@ -167,7 +167,8 @@ class PlainDisplay:
         phase = phase_label(event.phase, event.step_key)
         if phase != self._phase:
             self._phase = phase
-            print(f"== {phase} ({duration(event.elapsed)})", file=self._out)
+            after = (took if event.terminal else duration)(event.elapsed)
+            print(f"== {phase} ({after})", file=self._out)
         # Not the step of the first layer, because the number of layers is still unknown then.
         step = _step_text(event)
         if step and step != self._step and not _is_first_layer(event):
@@ -288,7 +289,7 @@ class TerminalDisplay:
             f"{self._progress:.0f}%",
         )
         remaining = "" if event.terminal else _remaining(event, since, self._usual)
-        elapsed = duration(event.elapsed if event.terminal else event.elapsed + since)
+        elapsed = took(event.elapsed) if event.terminal else duration(event.elapsed + since)
         step = Text(self._transient or _step_text(event))
         times = Text(f"{elapsed} · {remaining}" if remaining else elapsed, style="dim")
         by = _ready_by(event, since) if remaining else ""

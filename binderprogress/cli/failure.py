@@ -19,7 +19,7 @@ from ..core import specs
 from ..core.events import Earlier, Event
 from ..core.phases import Phase
 from ..core.printable import plain, printable
-from .times import day, duration
+from .times import day, took
 
 __all__ = ["Invocation", "LogLines", "Offer", "Remedy", "ending", "print_failure"]
 
@@ -138,7 +138,7 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
 def ending(event: Event) -> str:
     """Return the last line about a launch: how it ended, and after which time."""
     how = "was cancelled" if event.phase is Phase.CANCELLED else "failed"
-    return f"The launch {how} after {duration(event.elapsed)}."
+    return f"The launch {how} after {took(event.elapsed)}."
 
 
 def print_failure(

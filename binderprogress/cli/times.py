@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import ceil, floor
 from time import localtime, strftime
 
-__all__ = ["day", "duration", "ready_by", "time_left"]
+__all__ = ["day", "duration", "ready_by", "time_left", "took"]
 
 _SHORTEST, _LONGEST = 90, 12 * 3600
 """Seconds. A time of day says nothing about what is sooner, and is ambiguous if it is later."""
@@ -25,6 +25,11 @@ def duration(seconds: float) -> str:
     if rounded < 3600:
         return f"{rounded // 60} min {rounded % 60} s"
     return f"{rounded // 3600} h {rounded % 3600 // 60} min"
+
+
+def took(seconds: float) -> str:
+    """Format how long something took that is over: as `duration`, but ``0.1 s``, not ``0 s``."""
+    return f"{max(seconds, 0.1):.1f} s" if seconds < 1 else duration(seconds)
 
 
 def time_left(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from binderprogress.cli.times import day, duration, ready_by, time_left
+from binderprogress.cli.times import day, duration, ready_by, time_left, took
 
 DATA = Path(__file__).parents[1] / "data"
 READY_BY = json.loads((DATA / "ready_by.json").read_text())
@@ -35,6 +35,14 @@ def test_ready_by(case: dict[str, Any]) -> None:
 )
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.02, "0.1 s"), (0.34, "0.3 s"), (0.98, "1.0 s"), (1.9, "2 s"), (80, "1 min 20 s")],
+)
+def test_took(seconds: float, text: str) -> None:
+    assert took(seconds) == text
 
 
 NOON = time.mktime((2026, 11, 24, 12, 0, 0, 0, 0, -1))

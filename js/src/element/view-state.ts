@@ -5,7 +5,7 @@ import type { LaunchEvent } from "../wire/event";
 import { phaseLabel, phaseName, type PhaseState, type ShownPhase } from "../session/phases";
 import { isTerminal } from "../session/progress";
 import type { LaunchSession, Mode } from "../session/session";
-import { countText, duration, percentText, readyBy, timeLeft } from "../i18n/times";
+import { countText, duration, percentText, readyBy, timeLeft, took } from "../i18n/times";
 import type { Words } from "../i18n/words";
 
 /** All that the element displays, except the bar and the lines of the log. */
@@ -62,7 +62,8 @@ export function viewState(
   // Seconds after the event, by the server's clock.
   const since = event ? Math.max(time + model.offset - event.time, 0) : 0;
   const latest = left && event?.eta_latest != null ? event.eta_latest - since : undefined;
-  const elapsed = event && { time: duration(words, model.elapsed(time)) };
+  const isOver = event && isTerminal(event);
+  const elapsed = event && { time: (isOver ? took : duration)(words, model.elapsed(time)) };
   return {
     mode,
     spec: session.spec,
@@ -73,7 +74,7 @@ export function viewState(
       percent === undefined
         ? spoken
         : words.say("bar.value", { percent: percentText(words, percent), words: spoken }),
-    elapsed: elapsed ? words.say(isTerminal(event) ? "elapsed.after" : "elapsed.so-far", elapsed) : "",
+    elapsed: elapsed ? words.say(isOver ? "elapsed.after" : "elapsed.so-far", elapsed) : "",
     left: timeLeft(words, left),
     by: readyBy(words, latest, time, (left?.late ?? 0) <= 0),
     lost: lostText(session, words),

@@ -3,7 +3,7 @@ import { loadCatalog } from "./catalogs";
 import more from "./catalogs/more/en.json";
 import readyCases from "../../../tests/data/ready_by.json";
 import cases from "../../../tests/data/times_left.json";
-import { countText, dayText, duration, percentText, readyBy, shortDuration, timeLeft } from "./times";
+import { countText, dayText, duration, percentText, readyBy, shortDuration, timeLeft, took } from "./times";
 import { addEnglish, Words } from "./words";
 
 addEnglish(more);
@@ -16,6 +16,16 @@ test.each([
   [7384, "2 hr 03 min"],
 ])("%d s are %s", (seconds, text) => {
   expect(duration(words, seconds)).toBe(text);
+});
+
+test.each([
+  [0.02, "0.1 sec"],
+  [0.34, "0.3 sec"],
+  [0.98, "1.0 sec"],
+  [1.9, "1 sec"],
+  [65, "1 min 05 sec"],
+])("what took %d s took %s", (seconds, text) => {
+  expect(took(words, seconds)).toBe(text);
 });
 
 test.each(cases)("$left is left: $page", ({ left, page }) => {

@@ -61,6 +61,11 @@ export function duration({ lang }: Words, seconds: number): string {
   return `${unit(lang, large).format(larger)} ${unit(lang, small, two).format(smaller)}`;
 }
 
+/** How long something took that is over: as {@link duration}, but `0.1 sec` rather than `0 sec`. */
+export function took(words: Words, seconds: number): string {
+  return seconds < 1 ? shortDuration(words, Math.max(seconds, 0.1)) : duration(words, seconds);
+}
+
 /** A short duration, to a tenth of a second; a longer one as {@link duration}. */
 export function shortDuration(words: Words, seconds: number): string {
   if (seconds >= 10) return duration(words, seconds);
