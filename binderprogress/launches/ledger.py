@@ -163,18 +163,26 @@ class Ledger:
         """Whether there may be other replicas."""
         return self.store is not None and self.store.is_shared
 
-    async def find(self, name: str) -> Lease | None:
+    async def find(self, name: str, *, patient: bool = False) -> Lease | None:
         """Return the lease of a launch or build.
+
+        Parameters
+        ----------
+        name : str
+        patient : bool
+            Whether to wait for a store that is away.
 
         Raises
         ------
         StorageError
             If the store cannot be read.
         """
-        if self.store is None:
+        if (store := self.store) is None:
             return None
+        if patient:
+            return await self.ask(lambda: store.find(name))
         await self.opened()
-        return await self.store.find(name)
+        return await store.find(name)
 
     async def leases(self, prefix: str, *, user: str) -> list[Lease]:
         """List the leases of a user whose names begin with a prefix, the oldest first.
@@ -195,9 +203,9 @@ class Ledger:
         Raises
         ------
         StorageError
-            If the store cannot be read.
+            If the store is away for too long.
         """
-        lease = await self.find(name)
+        lease = await self.find(name, patient=True)
         return lease.owner if lease is not None and self.is_elsewhere(lease) else ""
 
     def is_elsewhere(self, lease: Lease) -> bool:
@@ -210,11 +218,12 @@ class Ledger:
         Raises
         ------
         StorageError
-            If the store cannot be read.
+            If the store is away for too long.
         """
-        store = self.store
-        lease = await store.find_key(key) if store is not None and store.is_shared else None
-        return lease.owner if lease and store and lease.owner != store.replica else ""
+        if (store := self.store) is None or not store.is_shared:
+            return ""
+        lease = await self.ask(lambda: store.find_key(key))
+        return lease.owner if lease is not None and lease.owner != store.replica else ""
 
     async def give(self, one: Leased, replica: str) -> bool:
         """Have another replica go on with a launch. Return whether this one is rid of it.
@@ -229,7 +238,7 @@ class Ledger:
         try:
             await self._try(lambda: store.give(one.lease, replica))
         except LeaseLostError:
-            lease = await self.find(one.lease)
+            lease = await self.find(one.lease, patient=True)
             return lease is None or self.is_elsewhere(lease)
         return True
 

@@ -118,10 +118,11 @@ class RunningLaunches:
 
     async def _abandon_unless_seen(self, launch: Launch) -> None:
         """Cancel a launch, unless it has viewers at another replica."""
-        unseen = math.inf
-        with suppress(StorageError):
+        try:
             lease = await self._ledger.find(launch.lease)
             unseen = math.inf if lease is None else lease.unseen
+        except StorageError:
+            unseen = 0.0  # nobody can say: other replicas could not note their viewers, either
         if launch.id not in self.tasks or launch.viewers:
             return
         if unseen < self._abandon_after:
@@ -132,7 +133,7 @@ class RunningLaunches:
     async def _obey(self, launch: Launch) -> None:
         """Do what another replica has asked for, or stop if that runs the launch now."""
         with suppress(StorageError):
-            lease = await self._ledger.find(launch.lease)
+            lease = await self._ledger.find(launch.lease, patient=True)
             if lease is None or launch.id not in self.tasks:
                 return
             if self._ledger.is_elsewhere(lease):
@@ -249,7 +250,7 @@ class RunningLaunches:
     async def _end_without_result(self, launch: Launch) -> None:
         """End a launch whose task is done, unless another replica runs it now."""
         with suppress(StorageError):
-            lease = await self._ledger.find(launch.lease)
+            lease = await self._ledger.find(launch.lease, patient=True)
             launch.is_lost = lease is not None and self._ledger.is_elsewhere(lease)
         if not launch.is_lost:
             # Whatever went wrong: viewers must see an end.

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tornado.ioloop import IOLoop
@@ -15,7 +16,7 @@ from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.core.events import Encoded
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import parse
-from binderprogress.errors import NotFoundError
+from binderprogress.errors import LeaseTakenError, NotFoundError
 from binderprogress.launches import Launch, LaunchManager
 from binderprogress.launches import successor as successor_module
 from binderprogress.launches.launch_log import log_of
@@ -296,6 +297,60 @@ async def test_viewers_at_another_replica_keep_a_launch(replicas: Replicas, tmp_
         await unwatched(shown, lambda shown: shown.closed)
         assert shown.last.reason == "abandoned"
         assert await build.gone()
+
+
+@gen_test
+async def test_a_launch_is_not_abandoned_because_the_store_is_away(
+    replicas: Replicas, tmp_path: Path
+) -> None:
+    """It cannot say whether there are viewers at other replicas."""
+    one, other = (
+        await replicas.begin(abandon_after=ABANDON),
+        await replicas.begin(abandon_after=ABANDON),
+    )
+    async with Feed(tmp_path / "repository") as feed:
+        launch = await one.start(feed)
+        with watching(launch):
+            build = await feed.build()
+        shown = await other.find(launch)
+        with watching(shown):
+            one.store.away = other.store.away = True
+            await asyncio.sleep(1.5 * ABANDON)
+            one.store.away = other.store.away = False
+            await build.write("a line\n")
+            await until(shown, said("a line"))
+            assert launch.state().phase is Phase.BUILDING
+            build.finish()
+            replicas.servers.start()
+            check(await events_of(shown))
+
+
+@gen_test
+async def test_the_store_is_away_as_another_replica_has_the_build(
+    replicas: Replicas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = await replicas.begin(), await replicas.begin()
+    lease = other.store.lease
+
+    async def taken(*args: Any, **options: Any) -> None:
+        """Go away for a moment as soon as it is known that another one has it."""
+        try:
+            await lease(*args, **options)
+        except LeaseTakenError:
+            other.store.away = True
+            asyncio.get_running_loop().call_later(0.5, setattr, other.store, "away", False)
+            raise
+
+    monkeypatch.setattr(other.store, "lease", taken)
+    async with Feed(tmp_path / "repository") as feed:
+        first = await one.start(feed)
+        build = await feed.build()
+        second = await other.start(feed)
+        await unwatched(second, lambda launch: launch.is_lost)
+        build.finish()
+        replicas.servers.start()
+        for launch in (first, await other.find(second)):
+            check(await events_of(launch))
 
 
 @gen_test
