@@ -148,8 +148,9 @@ class LaunchRunner:
             await self._leave(launch, error)
         except RefusedError as error:
             await self._fail(launch, failure("refused", str(error)))
-        except StorageError:
+        except StorageError as error:
             # Often, the failure of a channel has ended the launch already.
+            self._log.warning("%r cannot be stored: %s", launch, error)
             await self._fail(launch, failure("store-failed"))
         except TimeoutError:
             message = f"The server did not start within {self._timeouts.launch:g} seconds."
@@ -257,7 +258,7 @@ class LaunchRunner:
     async def _spawn(self, launch: Launch, request: LaunchRequest[Any, Any]) -> RunningServer:
         writer = launch.tail()
         normalizer = Normalizer()
-        repeated = await launch.messages_of_attempt()
+        repeated = await self._ledger.ask(launch.messages_of_attempt)
         if writer.phase is not Phase.LAUNCHING:
             writer.append(
                 Phase.LAUNCHING, "Launching server...\n", Step("requested", "Requesting a server")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -47,6 +48,13 @@ class Replica:
         """End as by SIGKILL: nothing more is stored, and its children die."""
         await kill(self.manager, self.store)
         await self.manager._successor.stop()
+
+
+async def is_ready(launch: Launch) -> bool:
+    """Whether a launch got its server in the end, without anything that must not be seen."""
+    events = await events_of(launch)
+    check(events)
+    return events[-1].phase is Phase.READY
 
 
 class Replicas:
@@ -322,7 +330,7 @@ async def test_a_launch_is_not_abandoned_because_the_store_is_away(
             assert launch.state().phase is Phase.BUILDING
             build.finish()
             replicas.servers.start()
-            check(await events_of(shown))
+            assert await is_ready(shown)
 
 
 @gen_test
@@ -349,8 +357,36 @@ async def test_the_store_is_away_as_another_replica_has_the_build(
         await unwatched(second, lambda launch: launch.is_lost)
         build.finish()
         replicas.servers.start()
-        for launch in (first, await other.find(second)):
-            check(await events_of(launch))
+        assert await is_ready(first)
+        assert await is_ready(await other.find(second))
+
+
+@gen_test
+async def test_the_store_is_away_as_a_launch_goes_on_at_another_replica(
+    replicas: Replicas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = await replicas.begin(), await replicas.begin()
+    messages_of_attempt = Launch.messages_of_attempt
+
+    async def read(launch: Launch) -> Counter[str]:
+        """Go away for a moment, just as the launch reads what it has asked of the Hub."""
+        if other.manager._running.is_running(launch.id) and not went_away.is_set():
+            went_away.set()
+            other.store.away = True
+            asyncio.get_running_loop().call_later(0.5, setattr, other.store, "away", False)
+        return await messages_of_attempt(launch)
+
+    went_away = asyncio.Event()
+    monkeypatch.setattr(Launch, "messages_of_attempt", read)
+    async with Feed(tmp_path / "repository") as feed:
+        launch = await one.start(feed)
+        (await feed.build()).finish()
+        await until(launch, said("Spawning server"))
+        await launch.flush()
+        await one.kill()
+        replicas.servers.start()
+        assert await is_ready(await other.find(launch))
+        assert went_away.is_set()
 
 
 @gen_test
