@@ -78,12 +78,22 @@ class OfLease(msgspec.Struct):
         """The name of the lease."""
         return self.name
 
+    @property
+    def locks(self) -> Sequence[str]:
+        """The lease."""
+        return (self.name,)
+
 
 class _OfReplica(msgspec.Struct):
     @property
     def subject(self) -> str:
         """Nothing."""
         return ""
+
+    @property
+    def locks(self) -> Sequence[str]:
+        """None."""
+        return ()
 
 
 class CreateLease(OfLease):
@@ -188,6 +198,11 @@ class Claim(OfLease):
 
     to: str
     state: bytes
+
+    @property
+    def locks(self) -> Sequence[str]:
+        """Both leases."""
+        return (self.name, self.to)
 
     def run(self, session: Session) -> bool:
         """Do it; see `Request.run`. Return whether no other has claimed it."""
@@ -343,10 +358,14 @@ class Seen(msgspec.Struct):
         """Nothing: it is never in doubt."""
         return ""
 
+    @property
+    def locks(self) -> Sequence[str]:
+        """All of them."""
+        return self.names
+
     def run(self, session: Session) -> None:
         """Do it; see `Request.run`."""
-        # In the order in which other replicas do it.
-        for name in sorted(map(to_text, self.names)):
+        for name in map(to_text, self.names):
             session.connection.execute(
                 update(leases).where(leases.c.name == name).values(seen=Now())
             )

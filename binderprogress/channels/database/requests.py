@@ -24,6 +24,11 @@ class Request(Protocol):
         """The name of what is changed."""
         ...
 
+    @property
+    def locks(self) -> Sequence[str]:
+        """The names of all leases that it changes, or must not be changed meanwhile."""
+        ...
+
     def run(self, session: Session) -> Any:
         """Do it.
 
@@ -43,12 +48,22 @@ class _OfChannel(msgspec.Struct):
         """The channel."""
         return self.channel
 
+    @property
+    def locks(self) -> Sequence[str]:
+        """None."""
+        return ()
+
 
 class Create(_OfChannel):
     """Creates a channel."""
 
     first: int
     lease: str
+
+    @property
+    def locks(self) -> Sequence[str]:
+        """The lease that it belongs to, if any."""
+        return (self.lease,) if self.lease else ()
 
     def run(self, session: Session) -> None:
         """Do it; see `Request.run`."""

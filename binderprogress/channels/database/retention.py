@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -64,6 +64,11 @@ class Tidy(msgspec.Struct):
     def subject(self) -> str:
         """Nothing."""
         return ""
+
+    @property
+    def locks(self) -> Sequence[str]:
+        """None: nobody changes leases that have expired."""
+        return ()
 
     def run(self, session: Session) -> Tidied:
         """Do it; see `requests.Request.run`."""

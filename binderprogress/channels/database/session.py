@@ -146,6 +146,16 @@ class Session:
             self.settled.append((kind, subject))
         return request
 
+    def lock(self, names: Iterable[str]) -> None:
+        """Lock leases in the order of their names, which is the same in all replicas.
+
+        Otherwise, two replicas that change the same leases could wait for each other.
+        """
+        wanted = sorted({to_text(name) for name in names})
+        if self.is_postgresql and len(wanted) > 1:
+            found = select(leases.c.number).where(leases.c.name.in_(wanted))
+            self.connection.execute(found.order_by(leases.c.name).with_for_update())
+
     # -- channels
 
     def append(self, added: Sequence[Batch]) -> bool:

@@ -380,6 +380,7 @@ def _run_all(session: Session, group: list[_Pending], *, together: bool) -> list
         if rows and not session.append(rows):
             raise _Mismatch
 
+    session.lock(name for pending in group for name in pending.request.locks)
     for pending in group:
         request = pending.request
         if together and isinstance(request, Append) and request.join(batches):

@@ -14,7 +14,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from binderprogress.channels.database.store import DatabaseStore
-from binderprogress.channels.durable import DurableStore
+from binderprogress.channels.durable import DurableStore, Lease
 from binderprogress.core.events import Encoded, Event
 from binderprogress.core.phases import Phase
 from binderprogress.database.postgresql import BoundedConnection, connector
@@ -286,6 +286,38 @@ async def test_a_lease_that_was_taken_although_the_answer_was_lost(
         assert not await second.claim("standby", to="launch/other", state=b"")
         assert await second.claim("standby", to=NAME, state=b"has it")
         assert not await second.claim("standby", to=NAME, state=b"has it")
+
+
+@asynchronous(60)
+async def test_replicas_that_take_the_same_leases_do_not_deadlock(database_url: str) -> None:
+    """PostgreSQL would notice a deadlock after a second, in which nothing is stored."""
+    replicas = PostgreSQLReplicas(database_url)
+    gone = replicas.new()
+    await gone.open()
+    names = [f"launch/{number:02}" for number in range(40)]
+    for name in names:
+        await gone.lease(name, b"")
+    async with running(replicas.new()) as first, running(replicas.new()) as second:
+        await replicas.kill(gone)
+        await until(lambda: all_abandoned(first, names))
+        # Each change is one of many that are committed together.
+        results = await asyncio.gather(
+            *(first.take(name) for name in names),
+            *(second.take(name) for name in reversed(names)),
+            second.seen(names),
+            return_exceptions=True,
+        )
+        taken = [each.name for each in results if isinstance(each, Lease)]
+        assert sorted(taken) == names
+    with psycopg.connect(database_url) as connection:
+        found = connection.execute(
+            "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        )
+        assert found.fetchone() == (0,)
+
+
+async def all_abandoned(store: DatabaseStore, names: list[str]) -> bool:
+    return len(await store.abandoned()) == len(names)
 
 
 # -- being alive
