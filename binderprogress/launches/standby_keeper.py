@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import msgspec
@@ -95,6 +95,8 @@ class StandbyKeeper:
         self._wake = wake
         self._log = log
         self._starts: dict[str, asyncio.Task[None]] = {}
+        self._stored: set[str] = set()
+        """Of these, the servers that have a lease."""
         self._stops: set[asyncio.Task[None]] = set()
         self._held: dict[str, tuple[float, float]] = {}
         """Until when nothing is started of an environment, and after which pause."""
@@ -124,6 +126,9 @@ class StandbyKeeper:
         if server is None:
             await self._pool.ledger.drop(lease)
             return
+        if server.id in self._starts:
+            # Another replica had it for a while, because this one was silent.
+            return
         self._pool.servers[server.id] = server
         if server.served is None:
             # It was being started. The launcher goes on with the same names.
@@ -145,7 +150,12 @@ class StandbyKeeper:
         if store is None:
             return
         known = {one.id for one in self._pool.servers.values() if one.state is State.READY}
+        starting = self._starts.keys() & self._stored
         leases = await self._pool.stored()
+        for standby_id in starting & self._starts.keys():
+            lease = leases.get(standby_id)
+            if lease is None or lease.owner != store.replica:
+                self._leave(standby_id)
         for standby_id in known - leases.keys():
             server = self._pool.servers.get(standby_id)
             if server is not None and server.state is State.READY and not server.is_reserved:
@@ -171,7 +181,9 @@ class StandbyKeeper:
         assert store is not None  # noqa: S101 - there are no other replicas otherwise
         for server in list(self._pool.servers.values()):
             if server.state is State.READY and not server.is_reserved:
-                await store.give(server.lease, replica)
+                # Refused if it is not ours any more, or that replica is gone: see `compare`.
+                with suppress(LeaseLostError):
+                    await store.give(server.lease, replica)
                 self._pool.servers.pop(server.id, None)
 
     async def check(self) -> None:
@@ -264,9 +276,16 @@ class StandbyKeeper:
         # Not in the task: one that is cancelled before its first step never runs.
         task.add_done_callback(lambda done: self._begun(server, done))
 
+    def _leave(self, standby_id: str) -> None:
+        """Do not go on with a start that another replica goes on with, or has ended."""
+        self._pool.servers.pop(standby_id, None)
+        self._starts[standby_id].cancel()
+
     def _begun(self, server: StandbyServer, task: asyncio.Task[None]) -> None:
         del self._starts[server.id]
-        if task.cancelled() and not self._is_handing_over:
+        self._stored.discard(server.id)
+        is_mine = self._pool.servers.get(server.id) is server
+        if task.cancelled() and is_mine and not self._is_handing_over:
             self._retire(server)
 
     async def _run(self, server: StandbyServer, *, resumed: bool) -> None:
@@ -276,6 +295,7 @@ class StandbyKeeper:
             if not resumed:
                 # Before the launcher is asked: a successor can find the server, or stop it.
                 await self._pool.ledger.begin(server)
+            self._stored.add(server.id)
             async with asyncio.timeout(self._timeout):
                 served = await self._served(server, resumed=resumed)
             server.served = served

@@ -35,6 +35,8 @@ class Process:
         self.held: list[asyncio.Handle] | None = None
         self.at_death: list[Callable[[], None]] = []
         """Called when it is killed, by the world."""
+        self.logs: list[Any] = []
+        """The logs of its builds, see `replaced.Log`."""
         self.died: asyncio.Future[None] = loop.create_future()
         self._loop = loop
         self._context = Context()

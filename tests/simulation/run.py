@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .scenario import Scenario, simulated
+from .replaced import simulated
+from .scenario import Scenario
 
 __all__ = ["Result", "command", "run_seed", "run_seeds"]
 

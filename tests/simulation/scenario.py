@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-import secrets
-import sys
-import traceback
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any, ParamSpec, TypeVar
-from unittest.mock import patch
+from typing import Any
 
 from binderprogress.core.specs import from_address, parse
 from binderprogress.errors import NotFoundError, StorageError
-from binderprogress.launches import LaunchManager, fanout, learner, log_files
-from binderprogress.launches import manager as manager_module
-from binderprogress.launches.build_log import BuildLog
+from binderprogress.launches import LaunchManager
 from binderprogress.launches.event_writer import Clock
 from binderprogress.launches.fanout import Fanout
 from binderprogress.launches.leader import LEADER
@@ -29,16 +19,14 @@ from binderprogress.launches.standby import Standby
 from ..support import invariants
 from ..support.invariants import Launched, View
 from ..support.invariants import World as Left
-from .loop import PROCESS, StuckError, VirtualLoop
+from .loop import StuckError, VirtualLoop
 from .people import Person
 from .processes import Process
+from .replaced import IDS, QUIET, Kept
 from .store import Database, SimulatedStore
 from .world import SimulatedBackend, World
 
-__all__ = ["Scenario", "simulated"]
-
-P = ParamSpec("P")
-T = TypeVar("T")
+__all__ = ["Scenario"]
 
 LIMIT = 4 * 3600.0
 """Seconds after which everything must be over."""
@@ -74,7 +62,6 @@ class Server(Process):
         super().__init__(scenario.loop, name)
         self.is_open = False
         self.connections: dict[Any, None] = {}
-        self.logs: list[_Log] = []
         self.fanout = Fanout(_Settings())
         self._scenario = scenario
         self.store = SimulatedStore(scenario.database, self)
@@ -184,7 +171,7 @@ class Scenario:
         self.seed = seed
         self.folder = folder
         self.random = random = Random(seed)  # noqa: S311 - no secrets
-        _IDS.seed(seed)
+        IDS.seed(seed)
         self.loop = VirtualLoop(random, limit=LIMIT)
         self.many = many
         self.standby = standby
@@ -206,8 +193,11 @@ class Scenario:
         self.users: dict[str, str] = {}
         self.lines: list[str] | None = [] if trace else None
         self._lasting: list[asyncio.Task[None]] = []
-        self._lives = random.choice([1, 2, 2, 3, 4])
+        # With several servers at the same time, other faults show more than kills do.
+        self._lives = random.choice([2, 3, 4, 6] if many else [2, 4, 8, 16])
         """How many servers there are, one after the other."""
+        self._disturbances = random.choice([1, 2, 4] if many else [0, 0, 1, 2])
+        """How many other faults there are, for each server at the same time."""
 
     def note(self, what: str) -> None:
         """Keep what happened, for people."""
@@ -216,7 +206,7 @@ class Scenario:
 
     def log_of(self, server: Server) -> logging.Logger:
         """Return the log of a server, which is kept only with a trace."""
-        return _QUIET if self.lines is None else _Kept(self, server)
+        return QUIET if self.lines is None else Kept(self.note, server.name)
 
     def run(self) -> None:
         """Run it, and check what everybody saw.
@@ -264,15 +254,15 @@ class Scenario:
         server = Server(self, f"replica-{len(self.servers) + 1}")
         self.servers.append(server)
         self.note(f"{server.name} begins")
-        if len(self.servers) < self._lives and self.random.random() < 0.8:
-            server.crash_at = int(10 ** (1 + 2.7 * self.random.random()))
+        if len(self.servers) < self._lives and self.random.random() < 0.9:
+            server.crash_at = int(10 ** (0.7 + 2.3 * self.random.random()))
         server.at_death.append(lambda: self.note(f"{server.name} is killed"))
         server.opening = server.start(server.run())
         return server
 
     async def _faults(self, server: Server) -> None:
         """Let a server end, and begin the next one; meanwhile let other things fail."""
-        for _ in range(self.random.choice([0, 0, 1, 2])):
+        for _ in range(self._disturbances):
             after = self.random.random() * 2 * self.spread
             self._lasting.append(asyncio.create_task(self._fault(after)))
         while len(self.servers) < self._lives:
@@ -301,7 +291,8 @@ class Scenario:
         lasts = self.random.choice([0.1, 5.0, 60.0]) * (0.5 + self.random.random())
         kinds = ["away", "full", "losing", "slow", "hub", "clock", "pause"]
         if self.many:
-            kinds += ["pause", "silent"]
+            # While others take what it has.
+            kinds += ["pause", "pause", "silent", "silent", "silent"]
         kind = self.random.choice(kinds)
         self.note(f"{kind} for {lasts:.1f} s")
         database = self.database
@@ -441,97 +432,3 @@ class Scenario:
             ],
         )
         return invariants.problems_of_world(launches, left)
-
-
-# -- what is replaced in the real code
-
-
-class _Log(BuildLog):
-    """The log of a build, which knows that its process ended."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        process = PROCESS.get()
-        if isinstance(process, Server):
-            process.logs.append(self)
-
-    def lose(self) -> None:
-        """Lose what is not written yet."""
-        self._buffer.clear()
-        self._close_file()
-        self.is_cut = True
-
-
-class _Threads:
-    """Calls functions at once, instead of in threads; see `_daemon_threads.DaemonThreads`."""
-
-    def __init__(self, name: str, **options: Any) -> None:
-        pass
-
-    async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        await asyncio.sleep(0)
-        return call(*args, **kwargs)
-
-
-class _Folder:
-    name = "."
-
-    def __init__(self, kind: str) -> None:
-        pass
-
-    def cleanup(self) -> None:
-        pass
-
-
-class _Kept(logging.Logger):
-    """A log that becomes part of the trace."""
-
-    def __init__(self, scenario: Scenario, server: Server) -> None:
-        super().__init__("kept", logging.INFO)
-        self._scenario = scenario
-        self._server = server
-
-    def handle(self, record: logging.LogRecord) -> None:
-        text = f"{self._server.name}: {record.getMessage()}"
-        if record.exc_info and record.exc_info[1] is not None:
-            text += "".join(traceback.format_exception(record.exc_info[1])[-3:])
-        self._scenario.note(text)
-
-
-_IDS = Random()  # noqa: S311 - the ids of simulated launches are no secrets
-"""Where ids come from instead of `secrets`, so that they are the same in each run."""
-
-_QUIET = logging.getLogger("binderprogress.simulation")
-_QUIET.addHandler(logging.NullHandler())
-_QUIET.setLevel(logging.CRITICAL + 1)
-_QUIET.propagate = False
-
-
-@contextmanager
-def simulated() -> Iterator[None]:
-    """Let simulations run: without threads, temporary folders, and the time of the machine."""
-    hook, collects = sys.unraisablehook, gc.isenabled()
-    # What is left of a killed process must not run its `finally` in the next simulation.
-    gc.disable()
-    # Nor must what is there already be looked at, again and again.
-    gc.freeze()
-    with (
-        patch.object(manager_module, "OwnedFolder", _Folder),
-        patch.object(log_files, "BuildLog", _Log),
-        patch.object(learner, "DaemonThreads", _Threads),
-        patch.object(fanout, "monotonic", lambda: asyncio.get_running_loop().time()),
-        patch.object(secrets, "token_hex", lambda size: _IDS.randbytes(size).hex()),
-        patch.object(secrets, "token_urlsafe", lambda size: _IDS.randbytes(size).hex()),
-        warnings.catch_warnings(),
-    ):
-        # Tasks of killed processes are collected. Their `finally` cannot await any more.
-        warnings.simplefilter("ignore")
-        sys.unraisablehook = lambda _: None
-        try:
-            yield
-            gc.collect()
-        finally:
-            sys.unraisablehook = hook
-            gc.unfreeze()
-            if collects:
-                gc.enable()

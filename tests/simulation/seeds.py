@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FOUND", "FOUND_WITH_MANY"]
+__all__ = ["FOUND", "FOUND_WITH_MANY", "FOUND_WITH_STANDBY"]
 
 FOUND = {
     14: "the store failed while launches were taken up: they were left until the next restart",
@@ -31,3 +31,10 @@ FOUND_WITH_MANY = {
     3330515865: "a viewer of a launch that was given away twice within a second waited for ever",
 }
 """With several servers at the same time."""
+
+FOUND_WITH_STANDBY = {
+    71: "a replica that had been silent took back the start of a server that it still went on with",
+    109: "a replica that had lost the start of a server started it again after it was stopped",
+    110: "as 109, and the replica could not give away a server that another one had taken",
+}
+"""With several servers at the same time, and servers that stand ready."""

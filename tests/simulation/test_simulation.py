@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
 from unittest.mock import patch
 
+import msgspec
 import pytest
 
+from binderprogress.backends.base import LaunchRequest
+from binderprogress.core.events import Encoded
+from binderprogress.core.timing.estimator import Estimator
 from binderprogress.launches.channel import Channel
 
+from ..support.durable import DurableMemoryStore
 from ..support.long import usually
 from .run import run_seed, run_seeds
-from .seeds import FOUND, FOUND_WITH_MANY
+from .seeds import FOUND, FOUND_WITH_MANY, FOUND_WITH_STANDBY
 from .world import SimulatedBackend
 
 SEEDS = 50
@@ -19,7 +26,7 @@ SEEDS_WITH_MANY = 25
 SEEDS_WITH_STANDBY = 25
 
 
-@pytest.mark.parametrize("part", usually(range(15), 0))
+@pytest.mark.parametrize("part", usually(range(15), 0, 1, 2, 3))
 def test_nothing_is_lost_or_repeated(part: int) -> None:
     result = run_seeds(range(part * SEEDS, (part + 1) * SEEDS))
     print(result)
@@ -28,7 +35,7 @@ def test_nothing_is_lost_or_repeated(part: int) -> None:
     assert not result.failures, str(result)
 
 
-@pytest.mark.parametrize("part", usually(range(6), 0))
+@pytest.mark.parametrize("part", usually(range(6), 0, 1))
 def test_nothing_is_lost_or_repeated_with_several_servers(part: int) -> None:
     seeds = range(part * SEEDS_WITH_MANY, (part + 1) * SEEDS_WITH_MANY)
     result = run_seeds(seeds, many=True)
@@ -54,15 +61,19 @@ def test_servers_that_stand_ready_are_neither_lost_nor_handed_out_twice(
 def test_what_failed_once_does_not_fail_again() -> None:
     result = run_seeds(FOUND)
     result.add(run_seeds(FOUND_WITH_MANY, many=True))
+    result.add(run_seeds(FOUND_WITH_STANDBY, many=True, standby=True))
     assert not result.failures, str(result)
 
 
 @pytest.mark.parametrize("many", [False, True])
-@pytest.mark.parametrize("seed", [2, 12, 46])
+@pytest.mark.parametrize("seed", [2, 12, 58])
 def test_a_seed_gives_the_same_run_each_time(seed: int, many: bool) -> None:
     first = run_seed(seed, many=many)
     assert len(first) > 20
     assert run_seed(seed, many=many) == first
+
+
+# -- mistakes that simulations have to notice
 
 
 async def _nothing(*_: object) -> None:
@@ -71,8 +82,53 @@ async def _nothing(*_: object) -> None:
 
 def test_servers_that_are_left_over_are_noticed() -> None:
     with patch.object(SimulatedBackend, "stop", _nothing):
-        result = run_seeds(range(100))
+        result = run_seeds(range(100), most_failures=3)
     assert any("runs, and nobody got it" in problem for problem in result.failures.values())
+
+
+def test_a_second_server_after_a_takeover_is_noticed() -> None:
+    launch = SimulatedBackend.launch
+
+    def launch_for_this_process(
+        backend: SimulatedBackend, request: LaunchRequest[Any, Any]
+    ) -> AsyncGenerator[Any, None]:
+        # Its successor asks for a server of another name.
+        key = f"{request.key}-{backend._process.name}"
+        return launch(backend, msgspec.structs.replace(request, key=key))
+
+    with patch.object(SimulatedBackend, "launch", launch_for_this_process):
+        result = run_seeds(range(50), most_failures=5)
+    assert any("servers were started for it" in problem for problem in result.failures.values())
+
+
+@pytest.mark.long
+def test_an_owner_that_writes_what_another_one_has_taken_is_noticed() -> None:
+    with patch.object(DurableMemoryStore, "_writable", DurableMemoryStore._channel):
+        result = run_seeds(range(500), many=True, most_failures=1)
+    assert result.failures
+
+
+def test_a_launch_whose_end_is_lost_is_noticed() -> None:
+    append = DurableMemoryStore.append
+
+    async def append_without_end(
+        store: DurableMemoryStore, channel_id: str, events: Sequence[Encoded], *, expected: int
+    ) -> None:
+        if kept := [each for each in events if not each.event.terminal]:
+            await append(store, channel_id, kept, expected=expected)
+
+    with patch.object(DurableMemoryStore, "append", append_without_end):
+        result = run_seeds(range(10), most_failures=1)
+    assert result.failures
+
+
+def test_a_bar_that_goes_back_after_a_takeover_is_noticed() -> None:
+    def forget(_: Estimator, *__: object, **___: object) -> None:
+        pass
+
+    with patch.object(Estimator, "hold", forget):
+        result = run_seeds(range(100), most_failures=1)
+    assert any("the bar goes back" in problem for problem in result.failures.values())
 
 
 def test_events_that_are_shown_before_they_are_stored_are_noticed() -> None:
