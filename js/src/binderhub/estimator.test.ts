@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import cases from "../../../tests/data/estimates.json";
 import type { Phase } from "../wire/event";
-import { Estimator, timeLeft, type Typical } from "./estimator";
+import { timeLeft } from "./durations";
+import { Estimator, type Typical } from "./estimator";
 
 test.each(cases.left)("as in Python: $left s of $typical s are left after $spent s", (given) => {
   const left = timeLeft(given.typical, given.spent, given.quantile);
