@@ -17,18 +17,16 @@ import msgspec
 
 from .base import ChannelStore
 from .build_tickets import BuildTickets
+from .shared_logs import SharedLogs
+from .shared_rates import SharedRates
 
 __all__ = [
     "WINDOW",
     "ChannelState",
     "DurableStore",
-    "KeptLog",
     "Lease",
     "LeaseLimit",
     "Others",
-    "RequestCount",
-    "SharedLogs",
-    "SharedRates",
     "replica_name",
 ]
 
@@ -120,111 +118,6 @@ class Others(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int = 0
     launches: int = 0
     builds: int = 0
-
-
-class RequestCount(msgspec.Struct, frozen=True, kw_only=True):
-    """The requests of a client in a period.
-
-    Attributes
-    ----------
-    count : int
-        Number of requests, with this one. It exceeds the limit by one if this one is refused.
-    seconds : float
-        Until the period is over.
-    """
-
-    count: int
-    seconds: float
-
-
-class SharedRates(Protocol):
-    """Counts the requests of clients in all replicas."""
-
-    async def count(self, client: str, *, limit: int, period: float) -> RequestCount:
-        """Count one request. The period of a client begins with its first request.
-
-        Parameters
-        ----------
-        client : str
-        limit : int
-            Maximum number of requests in a period. Requests above it are not counted.
-        period : float
-            Seconds.
-
-        Raises
-        ------
-        StorageError
-            If the store cannot be reached.
-        """
-        ...
-
-
-class KeptLog(msgspec.Struct, frozen=True, kw_only=True):
-    """The log of a build that has ended, as it is kept for all replicas.
-
-    Attributes
-    ----------
-    build : str
-        The id of the build.
-    ended : float
-        In seconds since 1970.
-    size : int
-        Bytes of the log.
-    parts : int
-        In how many parts it is kept.
-    times : bytes
-        When its lines were written, see `launches.log_times`.
-    """
-
-    build: str
-    ended: float
-    size: int
-    parts: int
-    times: bytes = b""
-
-
-class SharedLogs(Protocol):
-    """Keeps logs of builds that have ended, so that each replica can return them.
-
-    All methods raise `StorageError` if the store cannot be reached.
-    """
-
-    async def put(self, log: KeptLog, parts: Iterable[bytes], *, key: str) -> None:
-        """Keep a log, in place of an earlier one of the same build.
-
-        Parameters
-        ----------
-        log : KeptLog
-        parts : iterable of bytes
-            It is iterated in a thread, and may raise `OSError`.
-        key : str
-            Of the environment that the build has made. Empty: it has made none.
-        """
-        ...
-
-    async def find(self, build: str) -> KeptLog | None:
-        """Return what is known of the log of a build, if it is kept."""
-        ...
-
-    async def part(self, build: str, number: int) -> bytes | None:
-        """Return a part of a log, counted from 0. None: it is not kept any more."""
-        ...
-
-    async def newest(self, key: str) -> KeptLog | None:
-        """Return the log of the newest build of an environment, without its times."""
-        ...
-
-    async def tidy(self, *, until: float, budget: int) -> None:
-        """Delete old logs.
-
-        Parameters
-        ----------
-        until : float
-            Logs of builds that ended before are deleted; in seconds since 1970.
-        budget : int
-            Bytes of all logs. The oldest ones are deleted if there are more.
-        """
-        ...
 
 
 def replica_name() -> str:

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
-from ..channels.durable import KeptLog, SharedLogs
+from ..channels.durable import DurableStore
+from ..channels.shared_logs import KeptLog, SharedLogs
 from ..errors import StorageError
 from .build_log import read_log
 from .log_times import times_path
 
-__all__ = ["COPY", "LogCopies"]
+__all__ = ["COPY", "LogCopies", "log_copies"]
 
 COPY = ".copy"
 """The end of the names of files that are not complete yet."""
@@ -36,6 +37,15 @@ _PAUSES = (1.0, 30.0)
 
 _FINISH = 3.0
 """Seconds in which a server that is stopped completes the copies that it has begun."""
+
+
+def log_copies(
+    store: DurableStore | None, *, patience: float, log: logging.Logger | logging.LoggerAdapter[Any]
+) -> LogCopies | None:
+    """Return what copies logs; None if the store keeps none. The parameters are of `LogCopies`."""
+    if store is None or store.logs is None:
+        return None
+    return LogCopies(store.logs, patience=patience, log=log)
 
 
 class LogCopies:

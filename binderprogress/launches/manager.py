@@ -29,7 +29,7 @@ from .launch import Launch
 from .launch_log import LaunchLines
 from .learner import Learner
 from .ledger import Ledger
-from .log_copies import LogCopies
+from .log_copies import log_copies
 from .log_files import LogFiles
 from .lookups import Lookups
 from .outcomes import Outcomes
@@ -211,12 +211,9 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
             keep=self.keep_logs,
             meter=self.budgets.disk.meter,
             store=store,
-            copies=LogCopies(store.logs, patience=self.storage_patience, log=self.log)
-            if store is not None and store.logs is not None
-            else None,
+            copies=log_copies(store, patience=self.storage_patience, log=self.log),
         )
         self.log_lines = LaunchLines(self.build_logs)
-        """Finds the lines of launches."""
         self.queue = BuildQueue(self._ledger, most=self.max_builds)
         """The builds that wait for others."""
         self._factory = Factory(
@@ -291,7 +288,6 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
             left=self._directory.leave,
             log=self.log,
         )
-        self._tasks = self._running.tasks
         self._admission = Admission(
             self._ledger,
             in_all=self.max_launches,

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from ..channels.durable import Others, SharedRates, replica_name
+from ..channels.durable import Others, replica_name
+from ..channels.shared_rates import SharedRates
 from .ledger import Ledger
 
 __all__ = ["InAll", "Replicas"]

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..channels.durable import RequestCount, SharedRates
+from ..channels.shared_rates import RequestCount, SharedRates
 from ..core.client_address import client_network
 from ..core.periods import period_text
 from ..errors import StorageError, TooManyRequestsError

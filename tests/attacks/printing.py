@@ -114,7 +114,7 @@ class Server:
 
     async def over(self, *launches: Launch) -> None:
         """Await the end of launches."""
-        await reached(*launches, wanted=lambda launch: launch.id not in self.manager._tasks)
+        await reached(*launches, wanted=lambda launch: launch.id not in self.manager._running.tasks)
         # What comes after their end is done in turns.
         for _ in range(3):
             await asyncio.sleep(0)

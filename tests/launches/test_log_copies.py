@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from binderprogress.channels.durable import KeptLog
+from binderprogress.channels.shared_logs import KeptLog
 from binderprogress.errors import StorageError
 from binderprogress.launches import log_copies
 from binderprogress.launches.log_copies import LogCopies

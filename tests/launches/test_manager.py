@@ -58,8 +58,8 @@ async def over(manager: LaunchManager) -> None:
     """Wait until all launches are cleaned up."""
     async with asyncio.timeout(WITHIN):
         # There is no event for it, so look at the tasks.
-        while manager._tasks:
-            await asyncio.wait(list(manager._tasks.values()))
+        while manager._running.tasks:
+            await asyncio.wait(list(manager._running.tasks.values()))
 
 
 # -- complete streams
@@ -393,7 +393,7 @@ async def test_as_many_as_allowed_run(make_manager: Make) -> None:
         assert refused.value.retry_after > 0
         manager.cancel(first)
         await unwatched(first, lambda launch: launch.closed)
-        await asyncio.wait([manager._tasks[first.id]])
+        await asyncio.wait([manager._running.tasks[first.id]])
         await start(manager, host.spec)
         assert manager.running == 2
 

@@ -105,7 +105,7 @@ class Server:
     async def over(self, launch: Launch) -> None:
         """Wait until a launch is over and cleaned up."""
         await events_of(launch)
-        while (task := self.manager._tasks.get(launch.id)) is not None:
+        while (task := self.manager._running.tasks.get(launch.id)) is not None:
             await asyncio.wait_for(asyncio.wait([task]), WITHIN)
 
 

@@ -58,11 +58,11 @@ class Replica:
             build.is_interrupted = True
             build.task.cancel()
         self.manager._running._runner.is_handing_over = True
-        for task in self.manager._tasks.values():
+        for task in self.manager._running.tasks.values():
             task.cancel()
         async with asyncio.timeout(WITHIN):
-            while self.manager._tasks:
-                await asyncio.wait(list(self.manager._tasks.values()))
+            while self.manager._running.tasks:
+                await asyncio.wait(list(self.manager._running.tasks.values()))
         await self.manager._channels.close()
 
     async def end(self, launch: Launch) -> None:

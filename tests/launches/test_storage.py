@@ -51,7 +51,7 @@ class Played:
     async def over(self, launch: Launch) -> None:
         """Wait until a launch has ended and is cleaned up."""
         async with asyncio.timeout(WITHIN):
-            while launch.id in self.manager._tasks:  # noqa: ASYNC110 - there is no event for it
+            while launch.id in self.manager._running.tasks:  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0.01)
 
 

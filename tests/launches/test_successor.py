@@ -101,11 +101,11 @@ async def kill(manager: LaunchManager, store: DurableMemoryStore) -> None:
         build.is_interrupted = True
         build.task.cancel()
     manager._running._runner.is_handing_over = True
-    for task in manager._tasks.values():
+    for task in manager._running.tasks.values():
         task.cancel()
     async with asyncio.timeout(WITHIN):
-        while manager._tasks:
-            await asyncio.wait(list(manager._tasks.values()))
+        while manager._running.tasks:
+            await asyncio.wait(list(manager._running.tasks.values()))
     await manager._running._runner.cleanups.close()
     await manager._channels.close()
 
@@ -391,7 +391,7 @@ async def test_a_launch_that_is_over_can_be_read_by_the_next_server(
         events = await events_of(launch)
         seen, log, spans = await seen_of(launch), await log_of(launch), launch.spans()
         while life.manager.running:
-            await asyncio.wait(list(life.manager._tasks.values()))
+            await asyncio.wait(list(life.manager._running.tasks.values()))
         await restart(life)
         again = await life.find(launch)
         assert await seen_of(again) == seen
@@ -418,7 +418,7 @@ async def test_a_server_that_cannot_be_stopped_is_left_to_the_next_server(
         life.manager.cancel(launch)
         await events_of(launch)
         while life.manager.running:
-            await asyncio.wait(list(life.manager._tasks.values()))
+            await asyncio.wait(list(life.manager._running.tasks.values()))
     name = cleanup_lease(launch.id)
     assert not life.memory.leases[name].ended
     # It counts neither as a running launch, nor as one that is not over.
@@ -465,7 +465,7 @@ async def test_the_server_of_a_cancelled_launch_is_stopped_by_the_next_server(
         events = await events_of(again)
         async with asyncio.timeout(WITHIN):
             while not life.servers.stopped:
-                await asyncio.wait(list(life.manager._tasks.values()))
+                await asyncio.wait(list(life.manager._running.tasks.values()))
     check(events)
     assert events[-1].phase is Phase.CANCELLED
     (request,) = life.servers.asked
@@ -489,7 +489,10 @@ async def test_who_cancels_at_another_replica_while_the_owner_is_gone_is_obeyed_
         await life.begin()
         events = await events_of(await life.find(launch))
         async with asyncio.timeout(WITHIN):
-            while tasks := [*life.manager._tasks.values(), *life.manager._running._builds.tasks]:
+            while tasks := [
+                *life.manager._running.tasks.values(),
+                *life.manager._running._builds.tasks,
+            ]:
                 await asyncio.wait(tasks)
         check(events)
         assert events[-1].phase is Phase.CANCELLED
@@ -518,8 +521,8 @@ async def test_a_paused_server_that_wakes_up_changes_nothing(life: Life, tmp_pat
         life.servers.say("70 Nearly")
         await until(again, said("Nearly"))
         async with asyncio.timeout(WITHIN):
-            while paused._tasks:
-                await asyncio.wait(list(paused._tasks.values()))
+            while paused._running.tasks:
+                await asyncio.wait(list(paused._running.tasks.values()))
         life.servers.start()
         events = await events_of(again)
         await paused.close()
@@ -556,12 +559,12 @@ async def test_a_paused_server_that_wakes_up_while_it_resolves_ends_nothing(
         life.servers.start()
         events = await events_of(again)
         while life.manager.running:
-            await asyncio.wait(list(life.manager._tasks.values()))
+            await asyncio.wait(list(life.manager._running.tasks.values()))
         # It wakes up, and nobody builds that any more.
         may_go_on.set()
         async with asyncio.timeout(WITHIN):
-            while paused._tasks:
-                await asyncio.wait(list(paused._tasks.values()))
+            while paused._running.tasks:
+                await asyncio.wait(list(paused._running.tasks.values()))
         # What it shows is what is stored.
         seen = await seen_of(launch)
         await paused.close()
@@ -579,7 +582,7 @@ async def test_ends_leave_nothing_to_take_up(life: Life, tmp_path: Path) -> None
         (await feed.build()).finish()
         await events_of(launch)
         while life.manager.running:
-            await asyncio.wait(list(life.manager._tasks.values()))
+            await asyncio.wait(list(life.manager._running.tasks.values()))
     assert [lease.name for lease in life.memory.leases.values() if not lease.ended] == []
     assert not children_named(str(tmp_path))
 

@@ -13,10 +13,9 @@ from binderprogress.channels.durable import (
     Lease,
     LeaseLimit,
     Others,
-    RequestCount,
-    SharedRates,
 )
 from binderprogress.channels.memory import MemoryChannelStore
+from binderprogress.channels.shared_rates import RequestCount, SharedRates
 from binderprogress.core.build_queue import Ticket
 from binderprogress.core.events import Encoded
 from binderprogress.errors import (

@@ -212,8 +212,8 @@ class Stage:
 
         async def forget() -> None:
             launch = self.launches.get(launch_id)
-            while launch_id in self.launches._tasks:
-                await asyncio.wait([self.launches._tasks[launch_id]])
+            while launch_id in self.launches._running.tasks:
+                await asyncio.wait([self.launches._running.tasks[launch_id]])
             self.launches._directory.forget(launch)
             store = self.launches._ledger.store
             assert store is not None

@@ -62,7 +62,7 @@ async def test_a_log_outlives_its_launch(api: Api, launches: LaunchManager, tmp_
         launch = launches.get(links["id"])
         last = (await events_of(launch))[-1]
         while launches.running:
-            await launches._tasks[links["id"]]
+            await launches._running.tasks[links["id"]]
         launches._directory.forget(launch)
         assert launches._ledger.store is not None
         await launches._ledger.store.drop(launch.lease)
@@ -99,10 +99,10 @@ async def test_a_warm_launch_has_the_log_of_the_build_also_after_a_restart(
         build_id = await build_id_of(launches, cold["id"])
         build.finish()
         while launches.running:
-            await launches._tasks[cold["id"]]
+            await launches._running.tasks[cold["id"]]
         warm = await api.start(feed.spec)
         while launches.running:
-            await launches._tasks[warm["id"]]
+            await launches._running.tasks[warm["id"]]
 
     async def earlier(links: dict[str, str]) -> tuple[str, float | None]:
         state = json.loads((await api.fetch(links["state_url"])).body)

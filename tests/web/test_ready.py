@@ -154,6 +154,6 @@ async def test_cancelling_during_the_spawn_cleans_up_jupyterhub(
     assert stream.ids == [str(number) for number in range(1, end["id"] + 1)]
     assert (await api.fetch(links["log_url"])).body.endswith(b"Cancelled.\n")
     async with asyncio.timeout(WITHIN):
-        await asyncio.gather(*launches._tasks.values())
+        await asyncio.gather(*launches._running.tasks.values())
     assert (await users(api, hub)).keys() == before.keys()
     assert launches.running == 0

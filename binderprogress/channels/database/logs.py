@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import Insert, insert
 
-from ..durable import KeptLog
+from ..shared_logs import KeptLog
 from .ownership import hash_of
 from .reader import Reader
 from .tables import build_log_parts, build_logs
@@ -32,7 +32,7 @@ _COUNT = 50
 
 
 class Logs:
-    """Keeps logs of builds in PostgreSQL; see `durable.SharedLogs`.
+    """Keeps logs of builds in PostgreSQL; see `shared_logs.SharedLogs`.
 
     Each part is written with what is known of the log in one statement, which is a transaction. A
     log is found when its last part is there.
@@ -47,7 +47,7 @@ class Logs:
         self._reader = reader
 
     async def put(self, log: KeptLog, parts: Iterable[bytes], *, key: str) -> None:
-        """Keep a log; see `durable.SharedLogs.put`."""
+        """Keep a log; see `shared_logs.SharedLogs.put`."""
         pieces, number = iter(parts), 0
         values = {
             "build": log.build,
@@ -69,11 +69,11 @@ class Logs:
             data, number = following, number + 1
 
     async def find(self, build: str) -> KeptLog | None:
-        """Return what is known of a log; see `durable.SharedLogs.find`."""
+        """Return what is known of a log; see `shared_logs.SharedLogs.find`."""
         return await self._one(build_logs.c.build == build)
 
     async def part(self, build: str, number: int) -> bytes | None:
-        """Return a part of a log; see `durable.SharedLogs.part`."""
+        """Return a part of a log; see `shared_logs.SharedLogs.part`."""
         query = select(build_log_parts.c.data).where(
             build_log_parts.c.build == build, build_log_parts.c.number == number
         )
@@ -81,11 +81,11 @@ class Logs:
         return None if data is None else await asyncio.to_thread(zlib.decompress, data)
 
     async def newest(self, key: str) -> KeptLog | None:
-        """Return the log of the newest build; see `durable.SharedLogs.newest`."""
+        """Return the log of the newest build; see `shared_logs.SharedLogs.newest`."""
         return await self._one(build_logs.c.key_hash == hash_of(key)) if key else None
 
     async def tidy(self, *, until: float, budget: int) -> None:
-        """Delete old logs; see `durable.SharedLogs.tidy`."""
+        """Delete old logs; see `shared_logs.SharedLogs.tidy`."""
         newer = func.sum(build_logs.c.size).over(order_by=build_logs.c.ended.desc()).label("newer")
         sizes = select(build_logs.c.build, build_logs.c.ended, newer).subquery()
         query = (

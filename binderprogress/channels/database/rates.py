@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, Float, Integer, bindparam, case
 from sqlalchemy.dialects.postgresql import insert
 
-from ..durable import RequestCount
+from ..shared_rates import RequestCount
 from .ownership import hash_of
 from .reader import Reader
 from .tables import Now, rates
@@ -29,7 +29,7 @@ _COUNT = _NEW.on_conflict_do_update(
 
 
 class Rates:
-    """Counts requests in PostgreSQL; see `durable.SharedRates`.
+    """Counts requests in PostgreSQL; see `shared_rates.SharedRates`.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Rates:
         self._reader = reader
 
     async def count(self, client: str, *, limit: int, period: float) -> RequestCount:
-        """Count one request; see `durable.SharedRates.count`."""
+        """Count one request; see `shared_rates.SharedRates.count`."""
         # There may be one without an address, whose hash would be null.
         values = {"key": hash_of(f"client {client}"), "period": period, "most": limit}
 

@@ -182,8 +182,7 @@ class DatabaseStore:
 
     async def open(self) -> None:
         """Connect; see `durable.DurableStore.open`."""
-        # The writer has to get its turn, a dozen times for a commit, while the event loop is busy.
-        # Python's 5 ms would make that 60 ms.
+        # A commit takes a dozen turns of the writer. With Python's 5 ms, that would be 60 ms.
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH))
         await self._reader.call(partial(open_database, self._database, _PURPOSE))
         shared = self._database.is_shared
