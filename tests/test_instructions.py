@@ -7,6 +7,7 @@ import pytest
 from benchmarks.instructions import ACCEPT, count, exceeded, missing, noted, ratios
 
 
+@pytest.mark.long
 @pytest.mark.skipif(bool(missing()), reason=missing())
 def test_hot_operations_take_no_more_than_was_accepted() -> None:
     problems = exceeded(ratios(count()), noted())

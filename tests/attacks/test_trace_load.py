@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import pytest
+
 from binderprogress.core.phases import Phase
 from binderprogress.core.timing.breakdown import Trace
 from binderprogress.core.timing.spans import MOST_SPANS, spans
@@ -89,6 +91,7 @@ async def printed(launch: Launch) -> bool:
     return any(b"the last line" in encoded.sse or b"left out" in encoded.sse for encoded in last)
 
 
+@pytest.mark.long
 @asynchronous(170)
 async def test_attack_a_hundred_launches_share_a_long_build() -> None:
     """A class clicks on a repository whose log has 100,000 lines.

@@ -6,15 +6,14 @@ complete, up to 10 MiB for each socket; what it is answered is kept until it rea
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
+from ..support.repositories import repository
 from ..support.standalone import post
 from .server import Target, closed, target, until
 
@@ -33,10 +32,16 @@ def server(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> Ite
         assert "Traceback" not in server.log
 
 
+@pytest.fixture(scope="module")
+def hanging(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A repository whose build goes on: one for all, because environments take time."""
+    return repository(tmp_path_factory.mktemp("repository") / "hanging", HANGING).as_uri()
+
+
 @pytest.fixture
-def viewer(server: Target, make_repository: Callable[..., Path]) -> Iterator[socket.socket]:
+def viewer(server: Target, hanging: str) -> Iterator[socket.socket]:
     """A WebSocket that watches a launch."""
-    with connected(server, make_repository) as (client, _):
+    with connected(server, hanging) as (client, _):
         yield client
 
 
@@ -46,13 +51,11 @@ class connected:  # noqa: N801 - it reads as a function
     def __init__(
         self,
         server: Target,
-        make_repository: Callable[..., Path],
+        hanging: str,
         more: str = "",
         buffer: int = 0,
     ) -> None:
-        launch = post(
-            f"{server.url}api/launches", {"repo": make_repository(files=HANGING).as_uri()}
-        )
+        launch = post(f"{server.url}api/launches", {"repo": hanging})
         self.client = server.connect(receive_buffer=buffer)
         path = "/" + launch["socket_url"].split("/", 3)[3]
         self.client.sendall(UPGRADE.format(path=path, more=more).encode())
@@ -136,47 +139,36 @@ def test_a_small_message_is_refused(viewer: socket.socket) -> None:
     assert close_code(viewer) == 1008
 
 
-def test_a_long_ping_or_close_is_refused(
-    server: Target, make_repository: Callable[..., Path]
-) -> None:
+def test_a_long_ping_or_close_is_refused(server: Target, hanging: str) -> None:
     """Control frames have 125 bytes at most (RFC 6455, 5.5)."""
     for opcode in (PING, CLOSE):
-        with connected(server, lambda **_: repository_again(make_repository)) as (client, _):
+        with connected(server, hanging) as (client, _):
             client.sendall(frame(opcode, b"x" * 500))
             until(lambda client=client: closed(client))  # type: ignore[misc] # bound at once
 
 
-def repository_again(make_repository: Callable[..., Path]) -> Path:
-    """Return a repository of another name each time."""
-    return make_repository(f"hanging-{os.urandom(4).hex()}", HANGING)
-
-
-def test_a_bomb_cannot_be_sent(server: Target, make_repository: Callable[..., Path]) -> None:
+def test_a_bomb_cannot_be_sent(server: Target, hanging: str) -> None:
     """With compression, 1 KiB becomes 1 MiB; a client that offers it is told of none."""
     offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
-    with connected(server, make_repository, offer) as (client, head):
+    with connected(server, hanging, offer) as (client, head):
         assert b"Sec-WebSocket-Extensions" not in head
         # Bytes that claim to be compressed all the same.
         client.sendall(bytes([0xC0 | TEXT]) + frame(TEXT, b"\x4a\x04\x00")[1:])
         until(lambda: closed(client))
 
 
-def test_nothing_follows_after_our_close(
-    server: Target, make_repository: Callable[..., Path]
-) -> None:
+def test_nothing_follows_after_our_close(server: Target, hanging: str) -> None:
     """A client that talks and then does not close would get events after the close frame."""
-    with connected(server, make_repository) as (client, _):
+    with connected(server, hanging) as (client, _):
         client.sendall(frame(TEXT, b"hello"))
         found = frames(client)
         assert [opcode for opcode, _ in found].index(CLOSE) == len(found) - 1
 
 
-def test_who_pings_and_does_not_read_is_dropped(
-    server: Target, make_repository: Callable[..., Path]
-) -> None:
+def test_who_pings_and_does_not_read_is_dropped(server: Target, hanging: str) -> None:
     """Each ping has an answer, which is kept until it is read: without end, if it never is."""
     memory = server.memory
-    with connected(server, make_repository, buffer=1024) as (client, _):
+    with connected(server, hanging, buffer=1024) as (client, _):
         pings = frame(PING, b"x" * 125) * 1000
         with suppress(ConnectionError, TimeoutError):
             for _ in range(400):
@@ -185,12 +177,10 @@ def test_who_pings_and_does_not_read_is_dropped(
     assert server.memory - memory < 24 << 20
 
 
-def test_a_message_of_empty_parts_without_end_costs_nothing(
-    server: Target, make_repository: Callable[..., Path]
-) -> None:
+def test_a_message_of_empty_parts_without_end_costs_nothing(server: Target, hanging: str) -> None:
     """Parts without a byte never reach a limit on bytes."""
     memory = server.memory
-    with connected(server, make_repository) as (client, _):
+    with connected(server, hanging) as (client, _):
         client.sendall(frame(TEXT, b"", final=False))
         for _ in range(100):
             client.sendall(frame(CONTINUE, b"", final=False) * 1000)

@@ -204,6 +204,7 @@ FAILING = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("nothing_left")
 def test_kinds_of_failures(check: Check, site: Site, tmp_path: Path) -> None:
     named = [word for name in FAILING for word in ("--notebook", name)]

@@ -315,6 +315,7 @@ def test_without_what_it_needs_the_jupyter_server_runs(folder: Path, env: dict[s
     assert "pip install 'binderprogress[local]'" in server.log.read_text()
 
 
+@pytest.mark.long
 def test_launches_at_a_binderhub(folder: Path, env: dict[str, str]) -> None:
     """In front of a BinderHub, it needs no JupyterHub, no engine and no extra."""
     own = folder / "upstreams"

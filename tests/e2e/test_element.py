@@ -169,6 +169,7 @@ def test_methods_and_events(
     assert max(value for value in percent[:-1] if value is not None) < 100
 
 
+@pytest.mark.long
 def test_same_tab_goes_to_the_server(server: Running, site: Site, spec: str, page: Page) -> None:
     site.embed(server.url, spec, 'autostart open="same-tab" urlpath="api/status"')
     page.goto(site.origin)

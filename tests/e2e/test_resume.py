@@ -90,6 +90,7 @@ def check(server: Running, before: int, messages: list[str], expected: list[str]
         assert then.progress >= shown - 0.05, "the bar never goes back"
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="The connection to viewers",
     fault="of a WebSocket is cut again and again",

@@ -112,6 +112,7 @@ def log_of(page: Page) -> str:
     return text
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     part="The server",
     fault="is one of two behind nginx, which get SIGTERM and start again one after the other",

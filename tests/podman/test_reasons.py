@@ -11,7 +11,6 @@ import pytest
 from binderprogress.client import Client
 from binderprogress.errors import LaunchFailedError
 
-from ..support.long import usually
 from ..support.processes import program
 from ..support.repositories import repository
 from .podman_support import BASE_IMAGE, Podman
@@ -124,8 +123,9 @@ def url(podman: Podman, folder: Path) -> Iterator[str]:
         yield url
 
 
-# `tests/core/log` reads all of these from recorded logs.
-@pytest.mark.parametrize("name", usually(FAILURES, "a command that fails"))
+# `tests/core/log` reads all of these from recorded logs, and `test_engine` has a step that fails.
+@pytest.mark.long
+@pytest.mark.parametrize("name", FAILURES)
 def test_a_launch_says_why_it_failed(name: str, url: str, folder: Path) -> None:
     failure = FAILURES[name]
     made = repository(folder / name.replace(" ", "-"), failure.files)

@@ -25,6 +25,13 @@ def z2jh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return z2jh_chart(tmp_path_factory.mktemp("z2jh"))
 
 
+@pytest.fixture
+def control_plane(request: pytest.FixtureRequest) -> Cluster:
+    """A real one, which does not start where there are no charts."""
+    cluster: Cluster = request.getfixturevalue("cluster")
+    return cluster
+
+
 def values(path: str) -> dict[str, Any]:
     text = (KUBERNETES / path).read_text().replace("<tag>", TAG)
     loaded: dict[str, Any] = yaml.safe_load(text)
@@ -96,10 +103,10 @@ def test_the_network_policies_of_both_let_them_talk(
 @pytest.mark.kubernetes
 @asynchronous(120)
 async def test_a_real_cluster_takes_the_hub_and_our_server(
-    release: list[Manifest], tmp_path: Path, cluster: Cluster
+    release: list[Manifest], tmp_path: Path, control_plane: Cluster
 ) -> None:
     ours = composed(tmp_path, ["replicas"])
-    async with cluster.admin() as admin, admin.namespace() as namespace:
+    async with control_plane.admin() as admin, admin.namespace() as namespace:
         await apply(admin, namespace, [*release, *ours])
         await pods(namespace, {"hub": 1, "proxy": 1, "binderprogress": 2})
 
@@ -118,8 +125,10 @@ async def pods(namespace: Namespace, wanted: dict[str, int]) -> None:
 
 @pytest.mark.kubernetes
 @asynchronous(120)
-async def test_a_real_cluster_takes_binderhub(binderhub: list[Manifest], cluster: Cluster) -> None:
-    async with cluster.admin() as admin, admin.namespace() as namespace:
+async def test_a_real_cluster_takes_binderhub(
+    binderhub: list[Manifest], control_plane: Cluster
+) -> None:
+    async with control_plane.admin() as admin, admin.namespace() as namespace:
         await apply(admin, namespace, binderhub)
         await pods(namespace, {"hub": 1, "proxy": 1, "binder": 1})
 
@@ -182,9 +191,9 @@ def test_what_binderhub_service_makes_of_our_values_is_valid(
 @pytest.mark.kubernetes
 @asynchronous(120)
 async def test_a_real_cluster_takes_binderhub_service(
-    binderhub_service: list[Manifest], cluster: Cluster
+    binderhub_service: list[Manifest], control_plane: Cluster
 ) -> None:
     name = only(binderhub_service, "Deployment")["metadata"]["name"]
-    async with cluster.admin() as admin, admin.namespace() as namespace:
+    async with control_plane.admin() as admin, admin.namespace() as namespace:
         await apply(admin, namespace, binderhub_service)
         await pods(namespace, {name: 1})

@@ -124,6 +124,8 @@ def test_a_block_that_is_overwritten_is_none() -> None:
     assert index.blocks.kinds == [TextKind.OTHER]
 
 
+# Other tests cover the lines, and coverage would take three times as long.
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("line", "kind"),
     [

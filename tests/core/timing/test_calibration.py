@@ -111,6 +111,8 @@ WORLDS = {
 }
 
 
+# Other tests cover the lines, and coverage would take three times as long.
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", usually(WORLDS, "log-normal tails"))
 def test_ranges_hold_as_many_launches_as_they_say(name: str) -> None:
     priors = Priors()
