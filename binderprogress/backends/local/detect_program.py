@@ -37,8 +37,8 @@ _BUILDPACK_FILES = {
     "CondaBuildPack": ["environment.yml", "environment.yaml"],
     "PipfileBuildPack": ["Pipfile", "Pipfile.lock"],
 }
-_PLAIN = {"requirements.txt", "start"}
-"""The files with which repo2docker does nothing but install requirements."""
+_PLAIN = {"requirements.txt", "postBuild", "start"}
+"""The files that change nothing of what is detected: which buildpack, and which Python."""
 
 OURS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 """The version of Python that runs this."""

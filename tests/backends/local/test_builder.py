@@ -429,6 +429,9 @@ def test_files_that_need_an_engine_are_detected(
         *({name: text, **BESIDE.get(name, {})} for name, text in UNSUPPORTED.items()),
         {"runtime.txt": "python-3.11\n"},
         {"binder/postBuild": "#!/bin/sh\n"},
+        {"requirements.txt": "six\n", "postBuild": "#!/bin/sh\n"},
+        {"binder/postBuild": "#!/bin/sh\n", "runtime.txt": "python-3.11\n"},
+        {"binder/postBuild": "#!/bin/sh\n", "apt.txt": "git\n"},
         {"setup.py": "from setuptools import setup\nsetup()\n"},
     ],
 )
@@ -440,7 +443,7 @@ def test_what_is_plain_is_what_repo2docker_detects(
     plain = detect_program._plain(folder)
     is_plain = {Path(name).name for name in files} <= {
         *("README.md", "notes.txt"),
-        *("requirements.txt", "start"),
+        *("requirements.txt", "postBuild", "start"),
     }
     assert plain == (detect_program._detect() if is_plain else None)
 
