@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -61,10 +62,13 @@ class ServerCleanups:
     async def stop(self, launch: Launch) -> None:
         """Stop the server of a launch, or remove what was prepared for it.
 
-        If that fails, the backend goes on in the background.
+        If that fails, the backend goes on in the background. If another replica runs the launch
+        now, the server is that one's, and stays.
         """
         server = launch.request or launch.plan
-        if server is None or await self._is_stopped(server) or self._ledger.store is None:
+        if server is None or await self._is_elsewhere(launch):
+            return
+        if await self._is_stopped(server) or self._ledger.store is None:
             return
         lease = cleanup_lease(launch.id)
         state = launch.stored(self._ledger.codec)
@@ -74,6 +78,14 @@ class ServerCleanups:
             self._log.warning("A clean-up cannot be stored, and ends with this server: %s", error)
         else:
             self._start(self._follow(lease, server))
+
+    async def _is_elsewhere(self, launch: Launch) -> bool:
+        """Ask the store whose a launch is. A replica that was paused hears of that too late."""
+        if self._ledger.is_shared and not launch.is_lost:
+            with suppress(StorageError):
+                lease = await self._ledger.find(launch.lease)
+                launch.is_lost = lease is not None and self._ledger.is_elsewhere(lease)
+        return launch.is_lost
 
     async def retire(self, server: StandbyServer) -> bool:
         """Stop a server that stands ready, unless a launch has taken it.

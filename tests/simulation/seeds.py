@@ -28,6 +28,8 @@ FOUND_WITH_MANY = {
     3330514227: "a viewer at another server saw an event of a build that its launch had left",
     3330514854: "a launch was cancelled before it read the build that it had joined",
     3330515615: "the log of a build that no launch had read yet was never given back",
+    5390: "a replica that was paused stopped the server of a launch that another one had taken",
+    5509: "as 5390, after it could not store that it asks for a server",
     3330515865: "a viewer of a launch that was given away twice within a second waited for ever",
 }
 """With several servers at the same time."""
