@@ -65,6 +65,7 @@ def test_all_servers_send_events_of_one_size() -> None:
     assert max(sizes) < 1.2 * min(sizes)
 
 
+@pytest.mark.long
 def test_idle_viewers(server: str) -> None:
     result = idle.compare(counts=[120, 110], names=[server])
     rows = result["servers"][server]
@@ -77,7 +78,8 @@ def test_more_idle_viewers_than_files_may_be_open() -> None:
         idle.compare(counts=[2**40])
 
 
-@pytest.mark.parametrize("name", usually(["binderprogress", "tornado", "nchan"], "binderprogress"))
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["binderprogress", "tornado", "nchan"])
 def test_many_launches(name: str) -> None:
     result = many.compare(launches=8, rate=20, seconds=0.3, names=[is_there(name)])
     row = result["servers"][name]

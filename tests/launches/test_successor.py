@@ -472,7 +472,7 @@ async def test_the_server_of_a_cancelled_launch_is_stopped_by_the_next_server(
     assert life.servers.stopped == [request.key]
 
 
-@pytest.mark.parametrize("during", ["build", "spawn"])
+@pytest.mark.parametrize("during", usually(["build", "spawn"], "spawn"))
 @gen_test
 async def test_who_cancels_at_another_replica_while_the_owner_is_gone_is_obeyed_by_the_next_one(
     life: Life, tmp_path: Path, during: str

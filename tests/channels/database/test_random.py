@@ -124,6 +124,8 @@ class Actor:
 SEEDS = int(os.environ.get("RANDOM_SEEDS", "1"))
 
 
+# `tests/channels/test_durable_conformance.py` makes each of the requests.
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(SEEDS))
 @asynchronous(200)
 async def test_random_requests(replicas: Replicas, seed: int) -> None:

@@ -151,7 +151,7 @@ def test_a_link_to_several_lines(launch: Wire, page: Page) -> None:
     expect(page.locator(".marked")).to_have_count(3)
 
 
-@pytest.mark.parametrize("api", [True, False], ids=["full screen", "no full screen"])
+@pytest.mark.parametrize("api", usually([True, False], True))
 def test_full_screen_shows_how_far_it_is(launch: Wire, page: Page, api: bool) -> None:
     if not api:
         # As on an iPhone.
