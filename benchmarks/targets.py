@@ -74,7 +74,7 @@ def _all() -> Iterator[tuple[str, str, Callable[[dict[str, Any]], float], str]]:
     yield "1,000 launches, 10 events/s each: lost", "= 0", lambda r: _many(r)["lost"], ""
     yield "1,000 launches: p99 from source to viewer", "≤ 100", lambda r: _many(r)["p99_ms"], "ms"
     yield (
-        "1,000 launches: CPU per event, to that of a handler like the Hub's",
+        "1,000 launches: CPU per event, to that of JupyterHub's own handler",
         "≤ 0.8",
         lambda r: ratio(_same(r["many"], launches=1000, rate=10), "binderprogress"),
         "×",

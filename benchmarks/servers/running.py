@@ -21,6 +21,7 @@ spawned = multiprocessing.get_context("spawn")
 SERVERS = {
     "binderprogress": "ours",
     "sqlite": "oursqlite",
+    "jupyterhub": "jupyterhubpeer",
     "tornado": "tornadopeer",
     "sse-starlette": "starlettepeer",
     "nchan": "nchan",

@@ -120,7 +120,8 @@ class Audience:
     def send(self) -> Iterator[None]:
         """Write new events to the live viewers. Yields between blocks of viewers."""
         launch = self.launch
-        while self.position < launch.end and not launch.forgotten:
+        end = launch.end
+        while self.position < end and not launch.forgotten:
             events = self._slices.after(self.position, SLICE_EVENTS, self._resume)
             if events is None:
                 return
@@ -131,6 +132,7 @@ class Audience:
                 self._write(tuple(self._live), data)
             else:
                 yield from self._offer(data)
+                end = launch.end
         # From here on, new events schedule this again.
         self.pending = False
         if self._ahead:

@@ -392,7 +392,7 @@ class LaunchStream:
 
     def _build_changed(self) -> None:
         build = self.build
-        if build is not None and self._is_cut_stored:
+        if build is not None and self._cut and self._is_cut_stored:
             build.channel.changed.remove(self._build_changed)
         elif build is not None and self._cut and build.channel.failure is not None:
             # Neither can what follows be shown.
