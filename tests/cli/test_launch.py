@@ -232,7 +232,7 @@ def test_a_failure_in_plain_text(launch: Launch, server: Server) -> None:
     assert all(re.match(r" *\d+  \S", line) for line in evidence)
     assert where.startswith("Building: ")
     assert command.startswith("Try: ${EDITOR:-vi} ")
-    assert re.fullmatch(r"The launch failed after \d+ s\.", ending)
+    assert re.fullmatch(r"The launch failed after \d+(\.\d)? s\.", ending)
 
 
 # -- no server
@@ -367,7 +367,7 @@ def test_a_failure_in_a_terminal(env: dict[str, str], server: Server) -> None:
     assert "Correct the name or the version in requirements.txt" in " ".join(text.split())
     assert not re.search(r"Failed\s", text)
     assert text.count("six==99.99 cannot be satisfied") == 1
-    assert re.search(r"The launch failed after \d+ s\.\s*$", text)
+    assert re.search(r"The launch failed after \d+(\.\d)? s\.\s*$", text)
     assert "100%" not in text
     assert "Traceback" not in text
 

@@ -394,7 +394,8 @@ async def test_as_many_as_allowed_run(make_manager: Make) -> None:
         assert refused.value.retry_after > 0
         manager.cancel(first)
         await unwatched(first, lambda launch: launch.closed)
-        await asyncio.wait([manager._running.tasks[first.id]])
+        while (task := manager._running.tasks.get(first.id)) is not None:
+            await asyncio.wait([task])
         await start(manager, host.spec)
         assert manager.running == 2
 
