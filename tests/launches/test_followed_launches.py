@@ -383,9 +383,10 @@ async def test_the_store_is_away_as_a_launch_goes_on_at_another_replica(
         (await feed.build()).finish()
         await until(launch, said("Spawning server"))
         await launch.flush()
+        shown = await other.find(launch)
         await one.kill()
         replicas.servers.start()
-        assert await is_ready(await other.find(launch))
+        assert await is_ready(shown)
         assert went_away.is_set()
 
 
