@@ -203,9 +203,15 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
         self._timers = Timers()
         self._logs = OwnedFolder("logs")
         self._learner = Learner(self.log, backend.profile)
-        store = self._ledger.store
+        self._traced = traced
+        self._compose_builds(logs or Path(self._logs.name), rules=rules, host=host)
+        self._compose_launches(host=host)
+        self._compose_succession()
+
+    def _compose_builds(self, logs: Path, *, rules: RuleSet, host: str) -> None:
+        backend, store = self._backend, self._ledger.store
         self.build_logs = LogFiles(
-            folder=logs or Path(self._logs.name),
+            folder=logs,
             limit=self.max_full_log,
             budget=self.disk_budget,
             keep=self.keep_logs,
@@ -241,19 +247,20 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
         self._cleaner = BuildCleaner(
             backend, ledger=self._ledger, builds=self._builds, log=self.log
         )
-        restorer = Restorer(
+        self._restorer = Restorer(
             self._ledger, factory=self._factory, channels=self._channels, builds=self._builds
         )
+
+    def _compose_launches(self, *, host: str) -> None:
         self._directory = Directory(
             self._ledger,
-            restorer,
+            self._restorer,
             timers=self._timers,
             budgets=self.budgets,
             abandon_after=self.abandon_after,
             forget_after=self.forget_after,
             log=self.log,
         )
-        self._traced = traced
         self.outcomes = Outcomes(
             self._learner,
             host=host,
@@ -267,7 +274,7 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
         self.over = self.outcomes.listeners
         """Called with each ended launch and where its time went. They must be quick."""
         self._runner = LaunchRunner(
-            backend,
+            self._backend,
             builds=self._builds,
             ledger=self._ledger,
             learner=self._learner,
@@ -295,22 +302,19 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
             of_client=self.max_launches_per_client,
             running=self._running.launches,
         )
+
+    def _compose_succession(self) -> None:
         self._successor = Successor(
             self._ledger,
             factory=self._factory,
             builds=self._builds,
-            restorer=restorer,
+            restorer=self._restorer,
             moving=self._directory.moving,
             followers=self._directory.followers,
             is_running=self._running.is_running,
             run=self._run,
             clean_up=self._runner.cleanups.take_over,
         )
-
-    @property
-    def is_durable(self) -> bool:
-        """Whether launches outlive this process."""
-        return self._ledger.store is not None
 
     async def open(self) -> None:
         """Open the store, and take up the launches of a server that was stopped or killed.
@@ -329,15 +333,6 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
         """Keep ended launches in a history, and learn from it. Call it in a thread: it does I/O."""
         self._learner.open(history)
         self.history = history
-
-    @property
-    def history(self) -> HistoryStore:
-        """Keeps ended launches."""
-        return self.outcomes.history
-
-    @history.setter
-    def history(self, history: HistoryStore) -> None:
-        self.outcomes.history = history
 
     async def start(self, spec: Spec, caller: Caller) -> Launch:
         """Start a launch and return it once its first event is stored.

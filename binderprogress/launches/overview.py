@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 from ..core.phases import Phase
+from ..history.store import HistoryStore
 from .admission import Admission
 from .build_queue import BuildQueue
 from .directory import Directory
 from .launch import Launch
+from .ledger import Ledger
+from .outcomes import Outcomes
 from .running import RunningLaunches
 from .shared_builds import SharedBuilds
 from .standby_pool import StandbyPool
@@ -17,7 +20,7 @@ __all__ = ["Overview"]
 
 
 class Overview:
-    """Counts the launches, builds and viewers of a `LaunchManager`."""
+    """Numbers of a `LaunchManager`: its launches, builds and viewers; and its history."""
 
     queue: BuildQueue
     """The builds that wait for others."""
@@ -25,10 +28,28 @@ class Overview:
     standby: StandbyPool
     """The servers that stand ready, which `Standby` keeps."""
 
+    outcomes: Outcomes
+    """Counts and records launches that have ended."""
+
     _admission: Admission
     _builds: SharedBuilds
     _directory: Directory
+    _ledger: Ledger
     _running: RunningLaunches
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether launches outlive this process."""
+        return self._ledger.store is not None
+
+    @property
+    def history(self) -> HistoryStore:
+        """Keeps ended launches."""
+        return self.outcomes.history
+
+    @history.setter
+    def history(self, history: HistoryStore) -> None:
+        self.outcomes.history = history
 
     @property
     def running(self) -> int:

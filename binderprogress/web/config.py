@@ -240,25 +240,16 @@ class Web(LoggingConfigurable):
         """Sends events to the viewers."""
         self.access: Access = access or Everyone()
         """Identifies users and decides what they may do."""
-        self.limiter = RateLimiter(
-            limit=self.rate_limit,
-            period=self.rate_period,
-            shared=launches.replicas.rates,
-            log=self.log,
-        )
+        self.limiter = self._limiter()
         self.is_stopping = False
         """Whether the server is being stopped."""
-        self.history_threads = DaemonThreads(
-            "history query", most=_MOST_QUERIES, timeout=self.history_timeout
-        )
+        self.history_threads = self._history_threads()
         """Read the history."""
         self.log_turns = LogTurns()
         """Whose turn it is to read parts of logs."""
         self.tickets = Tickets()
         """Let this server's own pages start launches without confirmation."""
-        self.gallery_items = (
-            read_gallery(Path(self.gallery).expanduser()) if self.gallery else Gallery()
-        )
+        self.gallery_items = self._gallery()
         """The entries of the front page."""
         self.checks = list(checks)
         """The health checks that ``/health`` runs, besides that of the launches."""
@@ -284,6 +275,20 @@ class Web(LoggingConfigurable):
         """The setting that error messages name for allowing other sites."""
         self.additions = additions or PageAdditions()
         """What the operator adds to all pages."""
+
+    def _limiter(self) -> RateLimiter:
+        return RateLimiter(
+            limit=self.rate_limit,
+            period=self.rate_period,
+            shared=self.launches.replicas.rates,
+            log=self.log,
+        )
+
+    def _gallery(self) -> Gallery:
+        return read_gallery(Path(self.gallery).expanduser()) if self.gallery else Gallery()
+
+    def _history_threads(self) -> DaemonThreads:
+        return DaemonThreads("history query", most=_MOST_QUERIES, timeout=self.history_timeout)
 
     def refuse_requests(self) -> None:
         """Answer requests with 503 from now on, because the server is being stopped.

@@ -76,23 +76,12 @@ def find(
     ConfigError
         If there is no such setting, or it is no whole number.
     """
-    key = full_key(key)
-    value = _value_of(policy, key)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ConfigError(
-            f"--find needs a whole number of the policy, such as standby.servers, not {key!r}."
-        )
+    key = _whole_number(policy, key)
     tries: dict[int, float] = {}
 
     def reaches(value: int) -> bool:
         varied = changed(policy, f"{key}={value}", name="--find")
-        shares = []
-        for number in range(runs):
-            # As in `simulate`.
-            demand = source.draw(Random(f"launches {seed} {number}"))
-            run = replay(demand, varied, Random(f"hubs {seed} {number}"))
-            shares.append(share_within(run, goal.seconds))
-        tries[value] = round(min(shares), 6)
+        tries[value] = _worst_share(source, varied, goal, runs=runs, seed=seed)
         progress(Try(value, tries[value]))
         return tries[value] >= goal.share
 
@@ -112,6 +101,28 @@ def find(
         middle = (low + high) // 2
         low, high = (low, middle) if reaches(middle) else (middle, high)
     return answer(high)
+
+
+def _worst_share(source: Source, policy: Policy, goal: Goal, *, runs: int, seed: int) -> float:
+    """Return the share of launches within the time of a goal, in the worst of some runs."""
+    shares = []
+    for number in range(runs):
+        # As in `simulate`.
+        demand = source.draw(Random(f"launches {seed} {number}"))
+        run = replay(demand, policy, Random(f"hubs {seed} {number}"))
+        shares.append(share_within(run, goal.seconds))
+    return round(min(shares), 6)
+
+
+def _whole_number(policy: Policy, key: str) -> str:
+    """Return the full name of a setting, which must be a whole number."""
+    key = full_key(key)
+    value = _value_of(policy, key)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ConfigError(
+            f"--find needs a whole number of the policy, such as standby.servers, not {key!r}."
+        )
+    return key
 
 
 def _value_of(policy: Policy, key: str) -> object:

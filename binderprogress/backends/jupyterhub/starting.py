@@ -49,6 +49,15 @@ def waiting(problem: NoAnswerError) -> dict[str, Any]:
     }
 
 
+def _body(options: dict[str, str], label: str) -> dict[str, Any]:
+    return {"display_name": label, "user_options": options} if label else dict(options)
+
+
+def _no_room(settings: HubSettings) -> Exception:
+    seconds = f"{settings.queue_timeout:g} seconds"
+    return failure("quota", f"JupyterHub had no room for this server for {seconds}.")
+
+
 async def request_server(
     api: HubApi,
     settings: HubSettings,
@@ -83,9 +92,7 @@ async def request_server(
         room for `queue_timeout` seconds.
     """
     path = f"users/{user}/servers/{server}"
-    body: dict[str, Any] = dict(options)
-    if label and api.version >= _DISPLAY_NAMES:
-        body = {"display_name": label, "user_options": options}
+    body = _body(options, label if api.version >= _DISPLAY_NAMES else "")
     began, pause = monotonic(), settings.retry_delay
     while True:
         answer: Answer | None = None
@@ -102,13 +109,15 @@ async def request_server(
         # JupyterHub limits concurrent spawns. This is a queue, not a failure.
         delay = min(retry_after(answer.headers.get("Retry-After")) or pause, LONGEST_PAUSE)
         if monotonic() - began + delay > settings.queue_timeout:
-            raise failure(
-                "quota",
-                f"JupyterHub had no room for this server for {settings.queue_timeout:g} seconds.",
-            )
+            raise _no_room(settings)
         pause = min(pause * 2, _LONGEST_BACKOFF)
         yield {"message": f"JupyterHub is busy. Retrying in {delay:g} s.", "throttled": True}
         await asyncio.sleep(delay)
+    _check(answer)
+
+
+def _check(answer: Answer) -> None:
+    """Raise an error unless the server is starting, or runs already."""
     if answer.status == 404:
         message = error_message(answer.text)
         raise NoUserError(f"A request to JupyterHub failed: JupyterHub answered 404: {message}")

@@ -93,25 +93,10 @@ def pull_manifest(
     secrets : sequence of str
         With which the image may be pulled.
     """
-    container = {
-        "name": _CONTAINER,
-        "image": image,
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["/bin/true"],
-        "resources": {
-            "requests": {"cpu": "1m", "memory": "8Mi"},
-            "limits": {"cpu": "50m", "memory": "32Mi"},
-        },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
-    }
     spec = {
         # It is not for the scheduler, which would not put it on a node that is full.
         "nodeName": node,
-        "containers": [container],
+        "containers": [_container(image)],
         "restartPolicy": "Never",
         "tolerations": list(map(dict, tolerations)),
         "imagePullSecrets": [{"name": secret} for secret in secrets],
@@ -135,6 +120,24 @@ def pull_manifest(
         },
     }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def _container(image: str) -> dict[str, Any]:
+    return {
+        "name": _CONTAINER,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["/bin/true"],
+        "resources": {
+            "requests": {"cpu": "1m", "memory": "8Mi"},
+            "limits": {"cpu": "50m", "memory": "32Mi"},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+    }
 
 
 def read_pull(pod: Mapping[str, Any]) -> PullPod:
