@@ -11,6 +11,9 @@ __all__ = ["day", "duration", "ready_by", "time_left", "took"]
 _SHORTEST, _LONGEST = 90, 12 * 3600
 """Seconds. A time of day says nothing about what is sooner, and is ambiguous if it is later."""
 
+_MOMENT = 5
+"""Seconds that are not told apart."""
+
 _WEEK = 6 * 24 * 3600
 
 _STEPS = (1, 5, 15)
@@ -52,10 +55,13 @@ def time_left(
     """
     low = median if low is None else low
     to = median if high is None else high
-    if (to if late is None else late) <= 0:
-        usually = _coarse(max(usual, 5), _nearest)
+    late = to if late is None else late
+    # Not of a launch that usually takes a second, when it takes two.
+    is_quick = usual > 0 and usual - late < _MOMENT
+    if late <= 0 and not is_quick:
+        usually = _coarse(max(usual, _MOMENT), _nearest)
         return f"longer than usual (usually {_text(usually)})" if usual else "longer than usual"
-    if to < 5:
+    if to < _MOMENT:
         return "a few seconds left"
     first = _coarse(max(low, 0), _nearest)
     last = _coarse(to, ceil if to > median else _nearest)

@@ -2,7 +2,7 @@
  * What a screen reader says of a running launch: its phases, once that it takes longer than usual, and
  * a word a minute while nothing else is said. No DOM; times are arguments.
  */
-import { timeLeft } from "../i18n/times";
+import { takesLonger, timeLeft } from "../i18n/times";
 import type { Words } from "../i18n/words";
 import type { LaunchSession } from "../session/session";
 import type { ViewState } from "./view-state";
@@ -28,7 +28,7 @@ export class Announcer {
     if (!event) return this.#reset();
     const label = event.problem ? `${state.label}. ${words.say("problem")}` : state.label;
     const left = model.left(time);
-    const isLate = mode === "running" && !!state.left && (left?.late ?? 1) <= 0;
+    const isLate = mode === "running" && !!state.left && left?.late !== undefined && takesLonger(left);
     if (label !== this.#label) {
       this.#label = label;
       this.#say(label, time);

@@ -73,6 +73,14 @@ export function shortDuration(words: Words, seconds: number): string {
   return unit(words.lang, "second", tenths).format(seconds);
 }
 
+/** Whether it takes longer than usual; not if it usually takes a second, and now takes two. */
+export function takesLonger({ median, high = median, late = high, usual }: TimeLeft): boolean {
+  return late <= 0 && !(usual && usual - late < MOMENT);
+}
+
+/** Seconds that are not told apart. */
+const MOMENT = 5;
+
 /**
  * The time left, no more precise than the estimate: `about 20 sec left`, `15–40 sec left`, `longer
  * than usual (usually 25 sec)`. The upper end of a range is rounded up.
@@ -81,13 +89,13 @@ export function shortDuration(words: Words, seconds: number): string {
  */
 export function timeLeft(words: Words, left: TimeLeft | undefined): string {
   if (!left) return "";
-  const { median, low = median, high = median, late = high, usual } = left;
-  if (late <= 0) {
+  const { median, low = median, high = median, usual } = left;
+  if (takesLonger(left)) {
     if (!usual) return words.say("left.longer");
-    const { value, unit: name } = coarse(Math.max(usual, 5));
+    const { value, unit: name } = coarse(Math.max(usual, MOMENT));
     return words.say("left.usually", { time: unit(words.lang, name).format(value) });
   }
-  if (high < 5) return words.say("left.seconds");
+  if (high < MOMENT) return words.say("left.seconds");
   const from = coarse(Math.max(low, 0));
   const to = coarse(high, high > median ? Math.ceil : Math.round);
   const time = unit(words.lang, to.unit).format(to.value);
