@@ -247,12 +247,12 @@ def test_at_the_end_it_says_where_the_time_went(page: Page, play: Stage) -> None
     names = table.get_by_role("rowheader").all_inner_texts()
     assert [name for name in names if name in {"Checking", "Fetching", "Building"}]
     assert "Step 1 of 2 · FROM base" in names
-    took = {
-        row.get_by_role("rowheader").inner_text(): float(
-            re.sub(r"[^\d.]", "", row.locator(".took").inner_text())
-        )
-        for row in table.locator("tbody tr").all()
-    }
+    # At once: rows may be drawn again meanwhile.
+    rows = table.locator("tbody tr").evaluate_all(
+        "rows => rows.map(r => [r.querySelector('th').innerText,"
+        " r.querySelector('.took').innerText])"
+    )
+    took = {name: float(re.sub(r"[^\d.]", "", text)) for name, text in rows}
     assert took["Building"] > took["Fetching"] >= 0.3
     # Bars lie one after the other, within the table.
     places = table.locator("rect").evaluate_all(
