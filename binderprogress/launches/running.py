@@ -250,8 +250,7 @@ class RunningLaunches:
     async def _end_without_result(self, launch: Launch) -> None:
         """End a launch whose task is done, unless another replica runs it now."""
         with suppress(StorageError):
-            lease = await self._ledger.find(launch.lease, patient=True)
-            launch.is_lost = lease is not None and self._ledger.is_elsewhere(lease)
+            launch.is_lost = bool(await self._ledger.owner(launch.lease))
         if not launch.is_lost:
             # Whatever went wrong: viewers must see an end.
             launch.lose(failure("internal"))

@@ -83,8 +83,7 @@ class ServerCleanups:
         """Ask the store whose a launch is. A replica that was paused hears of that too late."""
         if self._ledger.is_shared and not launch.is_lost:
             with suppress(StorageError):
-                lease = await self._ledger.find(launch.lease, patient=True)
-                launch.is_lost = lease is not None and self._ledger.is_elsewhere(lease)
+                launch.is_lost = bool(await self._ledger.owner(launch.lease))
         return launch.is_lost
 
     async def retire(self, server: StandbyServer) -> bool:

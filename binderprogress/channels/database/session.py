@@ -151,8 +151,10 @@ class Session:
 
         Otherwise, two replicas that change the same leases could wait for each other.
         """
-        wanted = sorted({to_text(name) for name in names})
-        if self.is_postgresql and len(wanted) > 1:
+        if not self.is_postgresql:
+            return
+        wanted = {to_text(name) for name in names}
+        if len(wanted) > 1:
             found = select(leases.c.number).where(leases.c.name.in_(wanted))
             self.connection.execute(found.order_by(leases.c.name).with_for_update())
 

@@ -18,7 +18,7 @@ import { lineHref } from "./log-names";
 import { placeText, stepText } from "./view-state";
 import type { Parts } from "./template";
 import type { LaunchEvent } from "../wire/event";
-import { duration, shortDuration, took } from "../i18n/times";
+import { duration, shortDuration } from "../i18n/times";
 import { type AheadRow, aheadRows, waterfallRows } from "../session/waterfall";
 import { addEnglish, type Words } from "../i18n/words";
 
@@ -135,7 +135,7 @@ function whereItEnded({ model, transcript }: LaunchSession, words: Words): strin
   const place = placeText(phase, stepText(last, words), words);
   const seconds = model.elapsed(0);
   if (seconds < MIN_FAILURE) return place;
-  return `${place} · ${words.say("elapsed.after", { time: took(words, seconds) })}`;
+  return `${place} · ${words.say("elapsed.after", { time: duration(words, seconds) })}`;
 }
 
 /** The main action, and what an administrator needs. */
