@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from .arrays import integers, texts
+
 __all__ = ["Extension", "Row", "append_postgresql", "append_sqlite", "notify"]
 
 _UPDATE_SQLITE = (
@@ -16,16 +18,19 @@ _UPDATE_SQLITE = (
 )
 _INSERT_SQLITE = 'INSERT INTO batches (channel, last, "first", sealed, data) VALUES (?, ?, ?, ?, ?)'
 
-# One statement for all rows, whose columns are arrays.
-_UPDATE_POSTGRESQL = """
-UPDATE channels AS c SET last = r.last, size = c.size + r.size
-FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
-    AS r (id, expected, last, fence, size)
-WHERE c.id = r.id AND c.last = r.expected AND NOT c.closed AND c.fence = r.fence
-"""
-_INSERT_POSTGRESQL = """
+# One statement for all rows, whose columns are arrays. It inserts nothing unless all channels could
+# become longer.
+_APPEND_POSTGRESQL = """
+WITH extended AS (
+    UPDATE channels AS c SET last = r.last, size = c.size + r.size
+    FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+        AS r (id, expected, last, fence, size)
+    WHERE c.id = r.id AND c.last = r.expected AND NOT c.closed AND c.fence = r.fence
+    RETURNING 1
+)
 INSERT INTO batches (channel, last, "first", sealed, data)
 SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bool[], %b::bytea[])
+WHERE (SELECT count(*) FROM extended) = %s
 """
 _NOTIFY = "SELECT pg_notify(%s, %s)"
 
@@ -79,15 +84,20 @@ def append_sqlite(cursor: Any, extensions: Sequence[Extension], rows: Sequence[R
 
 def append_postgresql(cursor: Any, extensions: Sequence[Extension], rows: Sequence[Row]) -> bool:
     """Store events; see `append_sqlite`."""
-    cursor.execute(_UPDATE_POSTGRESQL, _columns(extensions))
-    if cursor.rowcount != len(extensions):
-        return False
-    cursor.execute(_INSERT_POSTGRESQL, _columns(rows))
-    return True
-
-
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+    ids, *numbers = zip(*extensions, strict=True)
+    names, lasts, firsts, sealed, data = zip(*rows, strict=True)
+    values = (
+        texts(ids),
+        *map(integers, numbers),
+        texts(names),
+        integers(lasts),
+        integers(firsts),
+        integers(map(int, sealed)),
+        list(data),
+        len(extensions),
+    )
+    cursor.execute(_APPEND_POSTGRESQL, values)
+    return bool(cursor.rowcount == len(rows))
 
 
 def notify(cursor: Any, topic: str, payloads: Sequence[str]) -> None:
