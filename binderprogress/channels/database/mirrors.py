@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...errors import StorageError
-from .reader import News, Reader
-from .window import Window
+from .reader import Reader
+from .window import News, Window
 from .windows import Windows
 
 __all__ = ["Mirrors"]
@@ -90,6 +90,7 @@ class Mirrors:
         if not known:
             return
         found = await self._reader.news(known, self._windows.size)
+        changed: list[tuple[str, Window]] = []
         for channel_id in known:
             window, news = self._windows.get(channel_id), found.get(channel_id)
             state = news.state if news is not None else None
@@ -97,6 +98,10 @@ class Mirrors:
             if window is not None and news is not None:
                 is_new = _update(window, news) or is_new
             if window is not None and is_new:
+                changed.append((channel_id, window))
+        # Once all are up to date: who follows several channels sees them as of the same moment.
+        for channel_id, window in changed:
+            if self._windows.get(channel_id) is window:
                 self._notify(channel_id, window)
 
     def _notify(self, channel_id: str, window: Window) -> None:

@@ -5,17 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
     Connection,
     Engine,
     Row,
-    Text,
-    any_,
     bindparam,
     func,
     select,
@@ -30,8 +25,12 @@ from .cipher import Cipher
 from .failures import storage_error
 from .ownership import ONE, alive, hash_of, lease_of
 from .tables import batches, channels, from_text, leases, to_text
+from .window import News
 
-__all__ = ["THREADS", "News", "Reader"]
+if TYPE_CHECKING:
+    from .news import NewsReader
+
+__all__ = ["THREADS", "Reader"]
 
 THREADS = 4
 
@@ -44,39 +43,8 @@ _BATCHES = (
     .order_by(batches.c.last)
 )
 _CHANNELS = select(channels).where(channels.c.id.in_(bindparam("names", expanding=True)))
-# With PostgreSQL, the names are an array: the statement stays the same, however many there are.
-_CHANNELS_OF_ARRAY = select(channels).where(
-    channels.c.id == any_(bindparam("names", type_=ARRAY(Text)))
-)
-_WANTED = (
-    func.unnest(bindparam("names", type_=ARRAY(Text)), bindparam("afters", type_=ARRAY(BigInteger)))
-    .table_valued("name", "after")
-    .render_derived()
-)
-_FOLLOWING = (
-    select(batches)
-    .join(_WANTED, (batches.c.channel == _WANTED.c.name) & (batches.c.last > _WANTED.c.after))
-    .order_by(batches.c.channel, batches.c.last)
-)
 _PAGE = 8
 """Batches that are read at first: a slice may need one, or hundreds."""
-
-_NEAR = 1000
-"""Events that are read at once with those of other channels."""
-
-
-class News(msgspec.Struct, frozen=True):
-    """What happened in a channel.
-
-    Attributes
-    ----------
-    state : ChannelState
-    events : sequence of Encoded
-        The newest, up to the last that `state` says.
-    """
-
-    state: ChannelState
-    events: Sequence[Encoded]
 
 
 class Reader:
@@ -94,21 +62,30 @@ class Reader:
 
     def __init__(self, engine: Engine, *, cipher: Cipher, where: str, timeout: float) -> None:
         # Each statement reads what is committed when it begins, in a transaction, too.
+        is_shared = engine.dialect.name == "postgresql"
         self._engine = (
-            engine.execution_options(isolation_level="AUTOCOMMIT")
-            if engine.dialect.name == "postgresql"
-            else engine
+            engine.execution_options(isolation_level="AUTOCOMMIT") if is_shared else engine
         )
         self._cipher = cipher
         self._where = where
         self._timeout = timeout
-        self._threads = DaemonPool(THREADS, "channel reader")
+        # News do not wait for what else is read.
+        self._threads = DaemonPool(THREADS - 1, "channel reader")
+        self._news_thread = DaemonPool(1, "channel news")
+        self._news: NewsReader | None = None
+        if is_shared:
+            from .news import NewsReader  # psycopg is needed only here
+
+            self._news = NewsReader(self._engine, self._decode)
         self._closed = False
 
     def close(self) -> None:
         """Begin nothing more. Threads end with what they do."""
         self._closed = True
         self._threads.close()
+        self._news_thread.close()
+        if self._news is not None:
+            self._news.close()
 
     async def run(self, work: Callable[[Connection], _T]) -> _T:
         """Call a function with a connection, in a thread.
@@ -123,9 +100,12 @@ class Reader:
 
     async def call(self, work: Callable[[], _T]) -> _T:
         """Call a function in a thread."""
+        return await self._call(self._threads, work)
+
+    async def _call(self, threads: DaemonPool, work: Callable[[], _T]) -> _T:
         if self._closed:
             raise StorageError("The server is stopping.")
-        return await asyncio.wrap_future(self._threads.submit(work))
+        return await asyncio.wrap_future(threads.submit(work))
 
     def _work(self, work: Callable[[Connection], _T], until: float) -> _T:
         if time.monotonic() > until:
@@ -163,33 +143,29 @@ class Reader:
         size : int
             Bytes of events that are wanted of a channel, at most.
         """
+        if (news := self._news) is not None:
+            return await self._call(self._news_thread, lambda: self._read_news(news, known, size))
+        return await self.run(lambda connection: self._news_of_file(connection, known, size))
 
-        def read(connection: Connection) -> dict[str, News]:
-            names = {to_text(channel_id): channel_id for channel_id in known}
-            query = _CHANNELS_OF_ARRAY if _is_postgresql(connection) else _CHANNELS
-            states = {
-                row.id: ChannelState(row.first, row.last, row.closed)
-                for row in connection.execute(query, {"names": list(names)})
-            }
-            # Those that are a little behind are read at once.
-            near = {
-                name: known[names[name]]
-                for name, state in states.items()
-                if 0 < state.last - known[names[name]] <= _NEAR
-            }
-            rows = _following(connection, near)
-            found: dict[str, News] = {}
-            for name, state in states.items():
-                after = max(known[names[name]], state.first - 1)
-                newest = rows.get(name)
-                if newest is None:
-                    newest = _newest(connection, name, after, state.last, size)
-                events = [each for row in newest for each in self._decode(row)]
-                new = [each for each in events if after < each.id <= state.last]
-                found[names[name]] = News(state, new)
-            return found
+    def _read_news(self, news: NewsReader, known: Mapping[str, int], size: int) -> dict[str, News]:
+        try:
+            return news.read(known, size)
+        except (*news.errors, SQLAlchemyError, OSError) as error:
+            raise storage_error(error, self._where) from error
 
-        return await self.run(read)
+    def _news_of_file(
+        self, connection: Connection, known: Mapping[str, int], size: int
+    ) -> dict[str, News]:
+        names = {to_text(channel_id): channel_id for channel_id in known}
+        found: dict[str, News] = {}
+        for row in connection.execute(_CHANNELS, {"names": list(names)}).all():
+            channel_id = names[row.id]
+            after = max(known[channel_id], row.first - 1)
+            rows = _newest(connection, row.id, after, row.last, size)
+            events = [each for one in rows for each in self._decode_row(one)]
+            new = [each for each in events if after < each.id <= row.last]
+            found[channel_id] = News(ChannelState(row.first, row.last, row.closed), new)
+        return found
 
     def _events(
         self, connection: Connection, channel_id: str, first: int, last: int
@@ -204,7 +180,7 @@ class Reader:
             with found:
                 # Not all of them: the first may be enough.
                 for row in found:
-                    decoded = self._decode(row)
+                    decoded = self._decode_row(row)
                     events += decoded[after + 1 - row.first : last + 1 - row.first]
                     after = row.last
                     if after >= last:
@@ -214,16 +190,24 @@ class Reader:
                 raise ChannelNotFoundError(f"There is no channel {channel_id}.")
         return events
 
-    def _decode(self, row: Any) -> list[Encoded]:
-        data = self._cipher.unseal(row.data) if row.sealed else row.data
-        blocks = bytes(data).split(b"\n\n")
+    def _decode_row(self, row: Row[Any]) -> list[Encoded]:
+        return self._decode(from_text(row.channel), row.first, row.last, row.sealed, row.data)
+
+    def _decode(
+        self, channel_id: str, first: int, last: int, sealed: bool, data: bytes
+    ) -> list[Encoded]:
+        """Return the events of a row."""
+        data = self._cipher.unseal(data) if sealed else bytes(data)
+        if first == last and data.find(b"\n\n") == len(data) - 2:
+            return [Encoded(first, data)]
+        blocks = data.split(b"\n\n")
         # After the last event, there is nothing.
-        if len(blocks) != row.last - row.first + 2 or blocks.pop():
+        if len(blocks) != last - first + 2 or blocks.pop():
             raise StorageError(
-                f"The events {row.first} to {row.last} of the channel {from_text(row.channel)} in "
-                f"{self._where} are damaged."
+                f"The events {first} to {last} of the channel {channel_id} in {self._where} are "
+                "damaged."
             )
-        return [Encoded(row.first + n, block + b"\n\n") for n, block in enumerate(blocks)]
+        return [Encoded(first + n, block + b"\n\n") for n, block in enumerate(blocks)]
 
     # -- leases
 
@@ -284,21 +268,6 @@ def _newest(
             if size <= 0:
                 break
     return rows[::-1]
-
-
-def _following(connection: Connection, after: dict[str, int]) -> Mapping[str, Sequence[Row[Any]]]:
-    """Return the batches of channels after a number of each, with one query if possible."""
-    if not after or not _is_postgresql(connection):
-        return {}
-    values = {"names": list(after), "afters": list(after.values())}
-    rows: dict[str, list[Row[Any]]] = {name: [] for name in after}
-    for row in connection.execute(_FOLLOWING, values):
-        rows[row.channel].append(row)
-    return rows
-
-
-def _is_postgresql(connection: Connection) -> bool:
-    return connection.dialect.name == "postgresql"
 
 
 def _state(connection: Connection, channel_id: str) -> ChannelState:

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from ...core.events import Encoded
 from ..base import Listener
 from ..durable import ChannelState
 
-__all__ = ["Window"]
+__all__ = ["News", "Window"]
+
+
+class News(msgspec.Struct, frozen=True):
+    """What happened in a channel.
+
+    Attributes
+    ----------
+    state : ChannelState
+    events : list of Encoded
+        The newest, up to the last that `state` says.
+    """
+
+    state: ChannelState
+    events: list[Encoded]
 
 
 class Window:
