@@ -59,7 +59,11 @@ class Follower:
         self._head, self._tail = head_of(launch.id), tail_of(launch.id)
         self._ids = [self._head, self._tail]
         self._unwatch = store.watch_lease(launch_lease(launch.id), self._lease_changed)
-        self._unfollow = store.follow(self._ids, self._changed.set)
+        self._unfollow = store.follow(self._ids, self._channels_changed)
+        self._is_waiting = False
+        """Whether nothing has changed since everything was shown."""
+        self._shown_head: Extent | None = None
+        """The head as it was shown last, if it may be followed by more of the build only."""
         self._read: dict[str, Encoded] = {}
         """By channel, the last event that was read. That of a closed channel stays the last."""
         self._shown = asyncio.get_running_loop().create_future()
@@ -81,7 +85,8 @@ class Follower:
         return shown
 
     def cancel(self) -> None:
-        """Stop soon."""
+        """Stop soon. Nothing more is shown."""
+        self._is_waiting = False
         self._task.cancel()
 
     async def stop(self) -> None:
@@ -91,12 +96,39 @@ class Follower:
 
     def _lease_changed(self) -> None:
         self._is_lease_stale = True
+        self._is_waiting = False
         self._changed.set()
+
+    def _channels_changed(self) -> None:
+        # As a rule, a build has printed something. To wake the task for it would take longer.
+        if not self._is_waiting or not self._show_more():
+            self._is_waiting = False
+            self._changed.set()
+
+    def _show_more(self) -> bool:
+        """Show more events of the build, if nothing else has changed. Return whether it did."""
+        head, build = self._shown_head, self._build
+        extents = self._store.extents(self._ids)
+        if head is None or build is None or extents is None or self._tail in extents:
+            return False
+        channel_id = build_lease(build.id)
+        state = extents.get(channel_id)
+        if state is None or extents.get(self._head) is not head.state:
+            return False
+        events = self._store.read_nowait(channel_id, state.last - 1, limit=1)
+        if not events:
+            return False
+        self._read[channel_id] = events[0]
+        of_build = Extent(state, events[0])
+        self.launch.show(head, build=build, of_build=of_build, tail=None, cut=None)
+        return True
 
     async def _run(self) -> None:
         try:
             while True:
+                self._is_waiting = not self._changed.is_set()
                 await self._changed.wait()
+                self._is_waiting = False
                 self._changed.clear()
                 try:
                     if self._is_lease_stale and not await self._read_lease():
@@ -136,11 +168,12 @@ class Follower:
                 self._build = await self._restorer.followed_build(self._stored, build)
                 self._unfollow()
                 self._ids.append(name)
-                self._unfollow = self._store.follow(self._ids, self._changed.set)
+                self._unfollow = self._store.follow(self._ids, self._channels_changed)
         return True
 
     async def _show(self) -> None:
         """Show what is known of the channels."""
+        self._shown_head = None
         extents = self._store.extents(self._ids)
         if extents is None:
             return
@@ -159,6 +192,8 @@ class Follower:
                 cut = await self._event(channel_id, last) if last >= FIRST else None
         self.launch.follow(self._stored)
         self.launch.show(head, build=self._build, of_build=of_build, tail=tail, cut=cut)
+        if tail is None:
+            self._shown_head = head
         if not self._shown.done():
             self._shown.set_result(True)
 
