@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -16,6 +16,8 @@ from ..support.asynchronous import asynchronous
 from ..support.replicas import ManyReplicas
 from .test_conformance import event, events
 from .test_durable_conformance import NAME, Changes, numbers, running, with_channel
+
+Extents = Mapping[str, ChannelState] | None
 
 
 @asynchronous(60)
@@ -174,24 +176,29 @@ async def test_what_is_known_is_from_before_a_channel_that_is_not_there(
             name, build, tail = f"{NAME} {number}", f"build {number}", f"tail {number}"
             await first.lease(name, b"")
             await first.create(build, lease=name)
-            changes = Changes()
-            stop = second.follow([build, tail], changes)
+            changes, ids, seen = Changes(), [build, tail], list[Extents]()
+
+            def changed(
+                ids: list[str] = ids, seen: list[Extents] = seen, tell: Changes = changes
+            ) -> None:
+                # Whoever is told sees that at once, not only when all others were told, too.
+                seen.append(second.extents(ids))
+                tell()
+
+            stop = second.follow(ids, changed)
             tasks = []
             for last in range(20):
                 if last == 10:
                     tasks.append(first.create(tail, lease=name, first=last + 1))
                 tasks.append(first.append(build, [event(last + 1)], expected=last))
             writing = asyncio.gather(*tasks)
-            while True:
-                extents = second.extents([build, tail])
-                if extents is not None and tail not in extents:
-                    assert extents[build].last <= 10
-                if extents is not None and extents[build].last == 20:
-                    assert tail in extents
-                    break
+            while (extents := second.extents(ids)) is None or extents[build].last < 20:
                 await changes.more()
             await writing
             stop()
+            for extents in seen:
+                if extents is not None and tail not in extents:
+                    assert extents[build].last <= 10
 
 
 @asynchronous(60)

@@ -14,8 +14,8 @@ __all__ = ["Cipher", "Keys", "Plain", "UnknownKeyError"]
 _BYTES = 32
 _HOW_TO = "Make one with: openssl rand -hex 32"
 
-_SECRETS = (b"token", b'"phase":"ready"')
-"""What events with a token contain. Others that contain it are encrypted, too."""
+_TOKEN, _READY = b"token", b'"phase":"ready"'
+"""What events with a token contain. Others that contain one of them are encrypted, too."""
 
 
 class UnknownKeyError(StorageError):
@@ -93,7 +93,7 @@ class Keys:
 
     def seals(self, data: bytes) -> bool:
         """Whether events may contain a token."""
-        return any(secret in data for secret in _SECRETS)
+        return _TOKEN in data or _READY in data
 
     def seal(self, data: bytes) -> bytes:
         """Return the data, encrypted with the first key."""

@@ -110,7 +110,7 @@ class NewsReader:
         found: dict[str, News] = {}
         # As binary, because the text of bytes is twice as long.
         with _driver(connection).cursor(binary=True) as cursor:
-            cursor.execute(_NEWS, (texts(map(to_text, ids)), integers(known.values())))
+            cursor.execute(_NEWS, (texts(list(map(to_text, ids))), integers(known.values())))
             # Nothing says in which order they come.
             for row in sorted(cursor.fetchall(), key=_BY_CHANNEL_AND_LAST):
                 channel_id = ids[row[0] - 1]

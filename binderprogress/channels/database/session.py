@@ -253,6 +253,9 @@ def lost(name: str) -> LeaseLostError:
 
 def _pieces(blocks: list[bytes]) -> Iterator[list[bytes]]:
     """Split events into rows."""
+    if len(blocks) == 1:
+        yield blocks
+        return
     start = size = 0
     for number, block in enumerate(blocks):
         if size and size + len(block) > _ROW:
