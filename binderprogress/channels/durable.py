@@ -389,7 +389,7 @@ class DurableStore(ChannelStore, Protocol):
         ...
 
     def extents(self, ids: Iterable[str]) -> Mapping[str, ChannelState] | None:
-        """Return the extents of channels that are followed, as far as they are known.
+        """Return the extents of channels that are followed together, as far as they are known.
 
         If one of them does not exist yet, what is known of the others is from before it was
         created.

@@ -80,9 +80,9 @@ class Mirrors:
 
     async def _refresh(self, stale: set[str]) -> None:
         known = {}
-        # Those that do not exist yet are always among them: what is known of others must not be
-        # newer, see `durable.DurableStore.extents`.
-        for channel_id in {*stale, *self._windows.awaited}:
+        # Those beside them that do not exist yet are among them: what is known of others must not
+        # be newer, see `durable.DurableStore.extents`.
+        for channel_id in self._windows.with_awaited(stale):
             window = self._windows.get(channel_id)
             if window is not None:
                 # Of a channel that is new here, only the extent is wanted.

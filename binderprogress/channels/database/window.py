@@ -39,6 +39,7 @@ class Window:
     __slots__ = (
         "_events",
         "_size",
+        "beside",
         "closed",
         "extent",
         "first",
@@ -63,6 +64,8 @@ class Window:
         """Its extent when it was compared with the database last; None if there was no channel."""
         self.is_compared = False
         """Whether it was compared with the database since somebody follows it."""
+        self.beside: set[str] = set()
+        """The channels that somebody follows together with it."""
         self._events: list[Encoded] = []
         self._size = 0
 

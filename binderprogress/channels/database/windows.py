@@ -49,10 +49,14 @@ class Windows:
         window = self._windows.get(channel_id)
         return None if window is None else window.read(after, limit)
 
-    @property
-    def awaited(self) -> list[str]:
-        """The channels that are followed and do not exist yet."""
-        return list(self._awaited)
+    def with_awaited(self, ids: Iterable[str]) -> set[str]:
+        """Return channels, with those that are followed beside them and do not exist yet."""
+        found = set(ids)
+        for channel_id in tuple(found):
+            window = self._windows.get(channel_id)
+            if window is not None:
+                found.update([name for name in window.beside if name in self._awaited])
+        return found
 
     # -- what was stored
 
@@ -146,6 +150,7 @@ class Windows:
             # It may have been when this process was its owner.
             window.mine = window.is_compared = False
             window.listeners.add(changed)
+            window.beside.update(followed)
             if window.first is None:
                 self._awaited[name] = window
         self._refresh(followed)

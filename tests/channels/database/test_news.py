@@ -9,12 +9,13 @@ import psycopg
 import pytest
 
 from binderprogress.channels.database.store import DatabaseStore
+from binderprogress.channels.database.window import News
 from binderprogress.channels.durable import ChannelState
 
 from ...support.asynchronous import asynchronous
 from ...support.replicas import KEY, LOG
 from ..test_conformance import Watcher, event, events
-from ..test_durable_conformance import NAME, running, with_channel
+from ..test_durable_conformance import NAME, Changes, running, with_channel
 
 STRANGE = 'a "name" with {braces}, a \\ and a \0, ünd \ud800'
 CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE %s AND pid <> %s"
@@ -60,6 +61,36 @@ async def test_what_is_new_after_any_number(database_url: str) -> None:
         _, newest = (await news_of(store, {"long": 10}, size=100 * len(event(1000).sse)))["long"]
         assert newest == list(range(newest[0], 1501))
         assert 100 <= len(newest) <= 150
+
+
+@asynchronous(60)
+async def test_launches_in_which_nothing_happens_cost_no_others(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Channels that do not exist yet are asked for only with those they are followed with."""
+    async with running(store_of(database_url)) as first, running(store_of(database_url)) as second:
+        asked: list[set[str]] = []
+        read = second._reader.news
+
+        async def news(known: dict[str, int], size: int) -> dict[str, News]:
+            asked.append(set(known))
+            return await read(known, size)
+
+        monkeypatch.setattr(second._reader, "news", news)
+        groups = [[await with_channel(first, f"{n}"), f"build {n}", f"tail {n}"] for n in range(3)]
+        changes = [Changes() for _ in groups]
+        for ids, told in zip(groups, changes, strict=True):
+            second.follow(ids, told)
+            await told.more()
+        asked.clear()
+        await first.append(groups[1][0], [event(4)], expected=3)
+        await changes[1].more()
+        assert asked == [set(groups[1])]
+        await first.create("tail 1", lease="1")
+        await changes[1].more()
+        await first.append("tail 1", [event(1)], expected=0)
+        await changes[1].more()
+        assert asked[1:] == [{"tail 1", "build 1"}] * 2
 
 
 @asynchronous(60)
