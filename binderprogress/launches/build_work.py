@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
 from ..backends.base import AnyBackend, Attempt, BuildResult, ResolvedSpec, WaitForTurn
 from ..core.binderhub.replay import Repeats
@@ -24,6 +24,11 @@ __all__ = ["BuildWork"]
 
 _TURN = 0.003
 """Seconds after which a build that prints without a pause lets other tasks run."""
+
+_UNTIMED = 16 * 1024
+"""Characters of lines between two looks at the clock. Each line counts as `_LINE` more."""
+
+_LINE = 256
 
 _LOOKING = Step("looking", "Checking for a cached environment")
 
@@ -141,7 +146,8 @@ class BuildWork:
 
     async def _build(self, deadline: asyncio.Timeout, seconds: float) -> BuildResult:
         read, time = Normalizer().read, asyncio.get_running_loop().time
-        turn = time() + _TURN
+        repeats, building = self._repeats, cast("asyncio.Event | None", self._building)
+        turn, untimed = time() + _TURN, 0
         async with aclosing(self._backend.build(self._resolved)) as items:
             async for item in items:
                 if isinstance(item, BuildResult):
@@ -156,16 +162,22 @@ class BuildWork:
                     self._full_log.write(self._writer.try_again(item).event.message)
                     continue
                 note = read(item)
-                if note is not None and not self._is_repeated(note):
+                if note is not None and (repeats is None or not _is_repeated(note, repeats)):
                     self._write(note)
                     self._grew()
-                    if self._writer.phase is not Phase.WAITING:
+                    if building is not None and self._writer.phase is not Phase.WAITING:
                         # A build of another server, which goes on, does not wait for a turn.
-                        self._building.set()
-                # Buffered lines are read without suspending, thousands at a time.
-                if time() > turn:
-                    await asyncio.sleep(0)
-                    turn = time() + _TURN
+                        building.set()
+                        building = None
+                # Buffered lines are read without suspending, thousands at a time. Lines that come
+                # one by one have been waited for, so the clock is not asked after each of them.
+                raw = item.raw
+                untimed += _LINE + len(raw) if isinstance(raw, str) else _UNTIMED
+                if untimed >= _UNTIMED:
+                    untimed = 0
+                    if time() > turn:
+                        await asyncio.sleep(0)
+                        turn = time() + _TURN
         raise failure("internal", "The build ended without a result.")
 
     def _write(self, note: Note) -> None:
@@ -177,6 +189,6 @@ class BuildWork:
             # Viewers of a log that is cut find its steps by their times.
             self._full_log.mark(position, changes[-1].time)
 
-    def _is_repeated(self, note: Note) -> bool:
-        repeats = self._repeats
-        return repeats is not None and repeats.has(note.message, status=note.phase is Phase.WAITING)
+
+def _is_repeated(note: Note, repeats: Repeats) -> bool:
+    return repeats.has(note.message, status=note.phase is Phase.WAITING)

@@ -154,11 +154,11 @@ class Writer:
         IllegalTransitionError
             If the phase cannot follow the previous one. Nothing is changed.
         """
-        check_transition(self.phase, phase)
-        changed = False
-        if phase is not self.phase:
+        changed = phase is not self.phase
+        if changed or phase in TERMINAL:
+            check_transition(self.phase, phase)
+        if changed:
             self.step = _NO_STEP
-            changed = True
         if step is not None:
             changed = changed or step != self.step
             self.step = step

@@ -70,7 +70,13 @@ class LaunchStream:
     @property
     def end(self) -> int:
         """The number of the newest event."""
-        return self._stored if self._lost is None else self._lost.id
+        if self._lost is not None:
+            return self._lost.id
+        build, head = self.build, self._head
+        if build and head.closed and head.last == head.written and not (self._tail or self._cut):
+            # As `_stored`, but quick: most of the time, a build prints.
+            return max(build.channel.last + self._shift, head.last)
+        return self._stored
 
     @property
     def closed(self) -> bool:
@@ -79,8 +85,7 @@ class LaunchStream:
             return True
         if self._tail is not None:
             return self._tail.closed and self._stored == self._tail.last
-        build = self.build
-        return build is not None and build.channel.closed and self.last.terminal
+        return bool(self.build and self.build.channel.closed and self.last.terminal)
 
     @property
     def is_elsewhere(self) -> bool:
@@ -117,15 +122,13 @@ class LaunchStream:
             # It has let the build go, perhaps because the build failed.
             return self._cut_event.event.terminal
         build = self.build
-        if build is None or build.channel.failure is not None:
-            return False
-        return build.writer.phase in TERMINAL
+        return bool(build and build.channel.failure is None and build.writer.phase in TERMINAL)
 
     def read_nowait(self, after: int, *, limit: int = 1000) -> Sequence[Encoded] | None:
         """Return at most `limit` events after the number `after`; None if they must be awaited."""
-        if self.build is not None and self.ends_with_build and not self._shift:
+        if (build := self.build) and self._tail is None and not (self._cut or self._shift):
             # Most reads are of what a build has just printed.
-            channel, head = self.build.channel, self._head
+            channel, head = build.channel, self._head
             if self._lost is None and after >= head.last == head.written:
                 if after == channel.last - 1 and channel.newest is not None:
                     return (channel.newest,)
@@ -392,25 +395,22 @@ class LaunchStream:
 
     def _build_changed(self) -> None:
         build = self.build
-        if build is not None and self._cut and self._is_cut_stored:
+        if build and self._cut and (self._is_cut_stored or build.channel.failure is not None):
             build.channel.changed.remove(self._build_changed)
-        elif build is not None and self._cut and build.channel.failure is not None:
-            # Neither can what follows be shown.
-            build.channel.changed.remove(self._build_changed)
-            self._on_failure()
+            if not self._is_cut_stored:
+                # Neither can what follows be shown.
+                self._on_failure()
         self.changed.notify()
 
     @property
     def _stored(self) -> int:
         """The number of the newest event that is stored, and all before it."""
-        head, build = self._head, self.build
+        last = self._head.last
         if not self._is_head_stored:
-            return head.last
+            return last
         if (tail := self._shown_tail) is not None:
             return tail.last
-        if build is not None:
-            return max(self._last_of_build + self._shift, head.last)
-        return head.last
+        return last if self.build is None else max(self._last_of_build + self._shift, last)
 
     @property
     def _newest(self) -> Encoded:

@@ -147,13 +147,15 @@ class LogReader:
                 # programs is not redacted.
                 text = redact(text)
             step = self._steps.read(text, fields.get("layers"))
-            phase = _further(phase, step)
+            if step is not None:
+                phase = _further(phase, step)
         else:
             step = _launch_step(text)
         if self._is_away:
             # It goes on with the step before, unless it says otherwise.
             self._is_away, step = False, step or self._step
-        self._step = step or self._step
+        if step is not None:
+            self._step = step
         return Note(
             message=f"{text}\r" if self._begun else ended(text),
             phase=phase,
@@ -169,13 +171,13 @@ class LogReader:
         return Note(message=ended(text), step=BINDERHUB_AWAY)
 
 
-def _further(phase: Phase | None, step: Step | None) -> Phase | None:
+def _further(phase: Phase | None, step: Step) -> Phase | None:
     """Return the later of the phase that a record names and the phase that its step implies.
 
     repo2docker reports pushing as text within "building". But a postBuild script that clones a
     repository has not gone back to fetching.
     """
-    implied = step.phase if step is not None else None
+    implied = step.phase
     if phase is None or implied is None:
         return phase or implied
     return max(phase, implied, key=_ORDER.index)
@@ -422,10 +424,8 @@ class Normalizer:
     def read(self, record: Record) -> Note | None:
         """Make a note of one record; None if it is empty."""
         raw = record.raw
-        if record.source == "process":
-            return from_process(str(raw))
         if isinstance(raw, str):
-            return self._reader.read(raw)
+            return from_process(raw) if record.source == "process" else self._reader.read(raw)
         if record.source == "jupyterhub":
             return self._from_jupyterhub(raw)
         if record.source == "kubernetes":
