@@ -246,7 +246,7 @@ class DurableStore(ChannelStore, Protocol):
         ...
 
     async def drop(self, name: str) -> None:
-        """Delete a lease and its channels, if this replica owns it or it has ended."""
+        """Delete a lease and its channels, if this replica owns it."""
         ...
 
     async def take(self, name: str) -> Lease:
@@ -259,8 +259,20 @@ class DurableStore(ChannelStore, Protocol):
         """
         ...
 
+    async def revive(self, name: str) -> Lease:
+        """Become the owner of a lease that has ended, and that goes on. It has no key any more.
+
+        Its channels stay as they are: what is closed cannot be written to.
+
+        Raises
+        ------
+        LeaseLostError
+            If it has not ended, or there is none of this name.
+        """
+        ...
+
     async def give(self, name: str, replica: str) -> None:
-        """Give a lease to another replica, which has to take it.
+        """Give a lease to another replica, or to this one. Whoever gets it has to take it.
 
         Raises
         ------

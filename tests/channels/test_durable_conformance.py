@@ -199,6 +199,52 @@ async def test_the_lease_of_one_that_is_alive_cannot_be_taken(durable: DurableSt
     assert found is not None and found.fence == 1
 
 
+@asynchronous(30)
+async def test_a_lease_that_a_replica_gives_to_itself_has_to_be_taken(
+    durable: DurableStore,
+) -> None:
+    channel = await with_channel(durable)
+    await durable.give(NAME, durable.replica)
+    # Twice changes nothing.
+    await durable.give(NAME, durable.replica)
+    for work in (
+        durable.append(channel, [event(4)], expected=3),
+        durable.create("another", lease=NAME),
+        durable.renew(NAME, b""),
+        durable.end(NAME, b"", expires=0.0),
+    ):
+        with pytest.raises(LeaseLostError):
+            await work
+    (lease,) = await durable.abandoned()
+    taken = await durable.take(NAME)
+    assert (taken.name, taken.owner) == (lease.name, durable.replica)
+    assert taken.fence == lease.fence + 1
+    await durable.append(channel, [event(4)], expected=3)
+    assert await numbers(durable, channel) == [1, 2, 3, 4]
+    assert await durable.abandoned() == []
+
+
+@asynchronous(30)
+async def test_a_lease_that_has_ended_goes_on(durable: DurableStore) -> None:
+    channel = await with_channel(durable)
+    await durable.create("closed", lease=NAME)
+    await durable.close("closed")
+    for name in (NAME, "launch/unknown"):
+        with pytest.raises(LeaseLostError):
+            await durable.revive(name)
+    await durable.end(NAME, b"over", expires=time.time() + 1000)
+    lease = await durable.revive(NAME)
+    assert (lease.state, lease.ended, lease.fence) == (b"over", False, 2)
+    assert await durable.find(NAME) == lease
+    await durable.renew(NAME, b"again")
+    await durable.append(channel, [event(4)], expected=3)
+    with pytest.raises(ChannelConflictError):
+        await durable.append("closed", [event(1)], expected=0)
+    # Its key was free.
+    await durable.lease("launch/other", b"", key="key")
+    await durable.end(NAME, b"", expires=time.time() + 1000)
+
+
 # -- channels of leases
 
 
@@ -312,7 +358,10 @@ async def test_the_next_process_goes_on_where_one_was_killed(replicas: Replicas)
         ):
             with pytest.raises(LeaseLostError):
                 await work
-        await second.drop(NAME)
+        # Neither can what has ended.
+        for name in (NAME, "launch/over"):
+            await second.drop(name)
+            assert await second.find(name) is not None
         changes = Changes()
         second.watch_lease(NAME, changes)
         lease = await second.take(NAME)

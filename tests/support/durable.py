@@ -218,7 +218,7 @@ class DurableMemoryStore:
     async def drop(self, name: str) -> None:
         await self._suspend()
         lease = self.memory.leases.get(name)
-        if lease is None or not (lease.ended or self._fences.get(name) == lease.fence):
+        if lease is None or lease.owner != self.replica:
             return
         del self.memory.leases[name]
         self.memory.queue.leave(name)
@@ -236,6 +236,16 @@ class DurableMemoryStore:
         self.memory.given.discard(name)
         return self._replace(lease, owner=self.replica, fence=lease.fence + 1)
 
+    async def revive(self, name: str) -> Lease:
+        await self._suspend()
+        lease = self.memory.leases.get(name)
+        if lease is None or not lease.ended:
+            raise LeaseLostError(f"{name} has not ended.")
+        self._fences[name] = lease.fence + 1
+        self.memory.given.discard(name)
+        self.memory.expires.pop(name, None)
+        return self._replace(lease, owner=self.replica, fence=lease.fence + 1, ended=False)
+
     def _may_take(self, lease: Lease) -> bool:
         if lease.owner == self.replica:
             return not lease.ended and lease.name in self.memory.given
@@ -243,9 +253,11 @@ class DurableMemoryStore:
 
     async def give(self, name: str, replica: str) -> None:
         await self._suspend()
-        lease = self._owned(name)
-        if lease.ended or replica not in self.memory.alive:
-            raise LeaseLostError(f"{name} cannot be given to {replica}.")
+        lease = self.memory.leases.get(name)
+        if lease is None or lease.ended or lease.owner != self.replica:
+            raise LeaseLostError(f"{name} is owned by another replica, or has ended.")
+        if replica != self.replica and replica not in self.memory.alive:
+            raise LeaseLostError(f"{replica} is gone.")
         self.memory.given.add(name)
         self._replace(lease, owner=replica, fence=lease.fence + 1)
         self.memory.notify(OWNERS)

@@ -29,6 +29,7 @@ __all__ = [
     "Leave",
     "OfLease",
     "Renew",
+    "Revive",
     "Seen",
     "Take",
     "Taken",
@@ -60,7 +61,8 @@ def lease_of(row: Row[Any], cipher: Cipher) -> Lease:
         state=cipher.unseal(row.state),
         owner=row.owner,
         fence=row.fence,
-        key=from_text(row.key) if row.ended is None else "",
+        # It is free once the lease has ended.
+        key=from_text(row.key) if row.key_hash is not None else "",
         user=from_text(row.user),
         ended=row.ended is not None,
         asked=row.asked,
@@ -132,7 +134,12 @@ class CreateLease(OfLease):
         return None
 
 
-_MINE = (leases.c.name == bindparam("lease"), leases.c.owner == bindparam("replica"))
+_MINE = (
+    leases.c.name == bindparam("lease"),
+    leases.c.owner == bindparam("replica"),
+    # Not one that was given to this replica: it has to be taken first.
+    ~leases.c.given,
+)
 _RENEW = update(leases).where(*_MINE, leases.c.ended.is_(None)).values(state=bindparam("new"))
 _END = (
     update(leases)
@@ -228,10 +235,9 @@ class Drop(OfLease):
     def run(self, session: Session) -> list[str]:
         """Do it; see `Request.run`. Return the channels that were deleted."""
         lease = to_text(self.name)
-        may = (leases.c.owner == session.replica) | leases.c.ended.is_not(None)
-        found = select(leases.c.owner, may.label("may")).where(leases.c.name == lease)
-        row = session.execute(found.with_for_update()).one_or_none()
-        return delete_lease(session, lease) if row is not None and row.may else []
+        mine = leases.c.name == lease, leases.c.owner == session.replica
+        found = select(leases.c.number).where(*mine).with_for_update()
+        return [] if session.connection.scalar(found) is None else delete_lease(session, lease)
 
 
 def delete_lease(session: Session, lease: str) -> list[str]:
@@ -254,7 +260,7 @@ def delete_lease(session: Session, lease: str) -> list[str]:
 
 
 class Taken(msgspec.Struct):
-    """What `Take` returns."""
+    """What `Take` and `Revive` return."""
 
     lease: Lease
     channels: dict[str, ChannelState]
@@ -277,22 +283,49 @@ class Take(OfLease):
             may = not session.connection.scalar(select(alive(row.owner)))
         if not may:
             raise lost(self.name)
-        # Before anything is changed: it may have been encrypted with another key.
-        taken = msgspec.structs.replace(
-            lease_of(row, session.cipher), owner=session.replica, fence=row.fence + 1
-        )
-        new = {"owner": session.replica, "fence": taken.fence, "given": False}
-        session.connection.execute(update(leases).where(this).values(**new))
-        of_it = channels.c.lease == lease
-        _fence(session, lease, taken.fence)
-        states = {}
-        for state in session.connection.execute(select(channels).where(of_it)):
-            name = from_text(state.id)
-            states[name] = ChannelState(state.first, state.last, state.closed)
-            if not state.closed:
-                session.fences[name] = taken.fence
-        session.leases.add(self.name)
-        return Taken(taken, states)
+        return _take(session, row)
+
+
+class Revive(OfLease):
+    """Takes a lease that has ended, with its channels."""
+
+    def run(self, session: Session) -> Taken:
+        """Do it; see `Request.run`."""
+        found = ONE.where(leases.c.name == to_text(self.name)).with_for_update()
+        row = session.execute(found).one_or_none()
+        if row is None:
+            raise lost(self.name)
+        if row.ended is None:
+            is_mine = row.owner == session.replica
+            if not (is_mine and session.in_doubt(Revive, self.name) is not None):
+                raise LeaseLostError(f"{self.name} has not ended.")
+        return _take(session, row)
+
+
+def _take(session: Session, row: Row[Any]) -> Taken:
+    """Make this replica the owner of a lease that goes on. The row is locked."""
+    # Before anything is changed: it may have been encrypted with another key.
+    lease = msgspec.structs.replace(
+        lease_of(row, session.cipher), owner=session.replica, fence=row.fence + 1, ended=False
+    )
+    new = {
+        "owner": session.replica,
+        "fence": lease.fence,
+        "given": False,
+        "ended": None,
+        "expires": None,
+    }
+    session.connection.execute(update(leases).where(leases.c.name == row.name).values(**new))
+    _fence(session, row.name, lease.fence)
+    states = {}
+    of_it = channels.c.lease == row.name
+    for state in session.connection.execute(select(channels).where(of_it)):
+        name = from_text(state.id)
+        states[name] = ChannelState(state.first, state.last, state.closed)
+        if not state.closed:
+            session.fences[name] = lease.fence
+    session.leases.add(lease.name)
+    return Taken(lease, states)
 
 
 def _fence(session: Session, lease: str, fence: int) -> None:
@@ -319,7 +352,9 @@ class Give(OfLease):
         if row is None or row.ended is not None:
             raise lost(self.name)
         if row.owner == session.replica:
-            if not session.connection.scalar(select(alive(self.replica))):
+            # This one is, although it may have been silent for too long.
+            is_here = self.replica == session.replica
+            if not is_here and not session.connection.scalar(select(alive(self.replica))):
                 raise LeaseLostError("The other replica is gone.")
             new = {"owner": self.replica, "fence": row.fence + 1, "given": True}
             session.connection.execute(update(leases).where(this).values(**new))

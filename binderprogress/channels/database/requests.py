@@ -71,7 +71,9 @@ class Create(_OfChannel):
         if self.lease:
             # Locked, because `take` must find all channels.
             mine = select(leases.c.fence).where(
-                leases.c.name == to_text(self.lease), leases.c.owner == session.replica
+                leases.c.name == to_text(self.lease),
+                leases.c.owner == session.replica,
+                ~leases.c.given,
             )
             found = session.connection.scalar(mine.with_for_update())
             if found is None:

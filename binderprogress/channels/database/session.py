@@ -44,11 +44,13 @@ _FENCE = (
     .outerjoin(leases, leases.c.name == channels.c.lease)
     .where(
         channels.c.id == bindparam("channel"),
-        (channels.c.lease == bindparam("own")) | (leases.c.owner == bindparam("replica")),
+        # Not one that was given to this replica: it has to be taken first.
+        (channels.c.lease == bindparam("own"))
+        | ((leases.c.owner == bindparam("replica")) & ~leases.c.given),
     )
 )
 _STATE = (
-    select(channels.c.last, channels.c.closed, channels.c.lease, leases.c.owner)
+    select(channels.c.last, channels.c.closed, channels.c.lease, leases.c.owner, leases.c.given)
     .outerjoin(leases, leases.c.name == channels.c.lease)
     .where(channels.c.id == bindparam("channel"))
 )
@@ -214,7 +216,7 @@ class Session:
         state = self.execute(_STATE, channel=to_text(channel_id)).one_or_none()
         if state is None:
             return ChannelNotFoundError(f"There is no channel {channel_id}.")
-        if self.replica != state.owner and self.own_lease != state.lease:
+        if (self.replica != state.owner or state.given) and self.own_lease != state.lease:
             return LeaseLostError(f"Another replica writes to the channel {channel_id} now.")
         if state.closed:
             return ChannelConflictError(f"The channel {channel_id} is closed.")

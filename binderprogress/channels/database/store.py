@@ -382,6 +382,11 @@ class DatabaseStore:
             if not state.closed:
                 self._windows.own(channel_id, state)
 
+    async def revive(self, name: str) -> Lease:
+        """Become the owner of a lease that has ended; see `durable.DurableStore.revive`."""
+        taken: ownership.Taken = await self._writer.submit(ownership.Revive(name), self._taken)
+        return taken.lease
+
     async def give(self, name: str, replica: str) -> None:
         """Give a lease to another replica; see `durable.DurableStore.give`."""
         await self._writer.submit(ownership.Give(name, replica), self._given)

@@ -97,7 +97,7 @@ channels = Table(
     Column("first", BigInteger, nullable=False),
     Column("last", BigInteger, nullable=False),
     Column("closed", Boolean, nullable=False),
-    # That of its lease. Only `take` raises it.
+    # That of its lease.
     Column("fence", BigInteger, nullable=False),
     # Bytes of its batches.
     Column("size", BigInteger, nullable=False),
