@@ -292,7 +292,7 @@ class BuiltElsewhereError(BinderProgressError):
     Parameters
     ----------
     owner : str
-        The name of that replica.
+        The name of that replica. Empty: nobody knows.
     """
 
     def __init__(self, owner: str) -> None:

@@ -17,8 +17,7 @@ from ..core.phases import TERMINAL, Phase
 from ..core.timing.build_seconds import build_seconds
 from ..core.timing.estimator import Estimator
 from ..core.timing.priors import Expectation
-from ..core.timing.spans import StepChange
-from ..errors import LaunchFailedError, LeaseLostError, StorageError
+from ..errors import BuiltElsewhereError, LaunchFailedError, LeaseLostError, StorageError
 from .build_lease import BuildLease
 from .build_log import BuildLog
 from .build_queue import BuildQueue
@@ -26,6 +25,7 @@ from .build_work import BuildWork
 from .channel import Channel
 from .channel_factory import Channels
 from .event_writer import Clock, Limits, Writer
+from .leaving import Leaver, Leaving
 from .ledger import AnyCodec, Ledger
 from .stored import StoredBuild, build_lease, encode
 
@@ -118,6 +118,9 @@ class Build:
         """Whether it is stored that it has ended."""
         self.is_interrupted = False
         """Whether this process ends, and a successor goes on with it."""
+        self.is_lost = False
+        """Whether another replica has taken it."""
+        self._leaving = Leaving()
         self._backend = backend
         self._timeout = timeout
         self._log = log
@@ -199,7 +202,7 @@ class Build:
         end = self._end_message
         if stored.changes:
             self.full_log.restore(end=end)
-            self._restore_end(stored.changes, newest.event if newest is not None else None)
+            self.writer.restore(stored.changes, newest.event if newest is not None else None)
             return
         repeats = Repeats()
         messages: list[str] = []
@@ -215,21 +218,11 @@ class Build:
             repeats.begin()
             self._repeats = repeats
 
-    def _restore_end(self, changes: list[StepChange], last: Event | None) -> None:
-        """Take over the estimates of a build that has ended, without its events."""
-        writer, estimator = self.writer, self.writer.estimator
-        writer.changes = changes
-        phase = None
-        for change in changes:
-            # Its launches go on with these. The steps of a phase that is over do not matter.
-            if change.phase is not phase:
-                phase = change.phase
-                now = writer.began + change.time - writer.began_utc
-                estimator.update(phase, None, now=now)
-        if last is not None:
-            writer.phase, writer.attempt = last.phase, last.attempt
-            if last.curve is not None:
-                estimator.hold(last.curve, began=writer.began + last.elapsed)
+    @property
+    def may_be_revived(self) -> bool:
+        """Whether it was ended without an end of its own, and can go on."""
+        phase = self.writer.phase
+        return self.built is None and phase not in _ENDS and not self.channel.closed
 
     def go_on(self, *, is_over: bool = False) -> None:
         """Go on with a build that was restored, or with its result if it is over or closed."""
@@ -242,7 +235,9 @@ class Build:
         if self.built is not None and self.writer.phase is Phase.BUILT:
             self.task.set_result(self.built)
         else:
-            self.task.set_exception(failure("build-failed"))
+            self.task.set_exception(
+                failure("build-failed" if self.writer.phase in TERMINAL else "server-restarted")
+            )
             # Its launches need not ask.
             self.task.exception()
 
@@ -267,6 +262,11 @@ class Build:
         """
         # Shielded: cancelling one launch does not cancel the build of others.
         return await asyncio.shield(self.task)
+
+    def leave(self, launch: Leaver) -> None:
+        """Note that a launch has left that waited for it."""
+        if not self.task.done():
+            self._leaving.add(launch)
 
     def release(self) -> None:
         """Cancel it, or release its result: no launch waits for it."""
@@ -293,6 +293,13 @@ class Build:
         """Free its memory. No launch needs it."""
         self.channel.discard()
         self.full_log.release()
+
+    async def forsake(self) -> None:
+        """Stop it, and store nothing more of it: this replica is about to take it back."""
+        self.is_lost = True
+        self.channel.forsake()
+        self.task.cancel()
+        await asyncio.wait([self.task])
 
     def _stop(self) -> None:
         """Stop a build whose events cannot be stored. One that has ended waits for them itself."""
@@ -359,12 +366,17 @@ class Build:
             await self.end_lease()
             raise
         except StorageError as error:
+            # It fails already.
+            self.channel.on_failure = lambda: None
             await self.end_lease()
             raise await self.ownership.loss(error) from error
         except asyncio.CancelledError:
+            if self.is_lost:
+                raise BuiltElsewhereError("") from None
             if self.is_interrupted:
                 raise
             # By `_stop`, or the last launch left, or the server stops.
+            await self._leaving.stored()
             self.channel.end()
             await self.end_lease()
             if self.channel.failure is not None:
@@ -403,6 +415,8 @@ class Build:
             error = failure("build-timeout", late)
         except LaunchFailedError as known:
             error = known
+        except StorageError:
+            raise
         except Exception:  # noqa: BLE001 - the log has it; viewers must see an end
             self._log.exception("Build of %s failed", self.resolved.key)
             error = failure("internal")

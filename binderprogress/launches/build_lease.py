@@ -35,8 +35,6 @@ class BuildLease:
     """
 
     def __init__(self, build: Leased, key: str, ledger: Ledger) -> None:
-        self.is_alone = False
-        """Whether it does not matter that another replica builds the same."""
         self._build = build
         self._key = key
         self._ledger = ledger
@@ -56,7 +54,7 @@ class BuildLease:
             await self._ledger.begin(self._build, key=self._key)
         except LeaseTakenError:
             owner = await self._ledger.builder(self._key)
-            if owner and not self.is_alone:
+            if owner:
                 raise BuiltElsewhereError(owner) from None
             # It has just ended, or is ending.
             await self._ledger.begin(self._build)
@@ -102,9 +100,8 @@ class BuildLease:
 
     async def loss(self, error: StorageError) -> BinderProgressError:
         """Return how the build ends, because its events or its result cannot be stored."""
-        owner = ""
-        if isinstance(error, LeaseLostError):
+        if isinstance(error, (LeaseLostError, LeaseTakenError)):
             # If the store cannot say who has it now, that is no other failure than the first one.
             with suppress(StorageError):
-                owner = await self._ledger.owner(self._build.lease)
-        return BuiltElsewhereError(owner) if owner else failure("store-failed")
+                return BuiltElsewhereError(await self._ledger.owner(self._build.lease))
+        return failure("store-failed")

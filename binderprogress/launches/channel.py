@@ -15,7 +15,7 @@ from functools import partial
 from ..channels.base import Broadcast
 from ..channels.durable import WINDOW, ChannelState
 from ..core.events import ENCODED_OVERHEAD, Encoded, Event
-from ..errors import StorageError, StreamError
+from ..errors import LeaseLostError, StorageError, StreamError
 from .storing import Storing
 
 __all__ = ["Channel"]
@@ -212,8 +212,9 @@ class Channel:
             return
         written, ended = self.written, self.ended
         await self._stored(written, closed=ended)
-        if self.failure is not None:
-            raise StorageError(str(self.failure)) from self.failure
+        if (failure := self.failure) is not None:
+            # Its own for each caller: whoever raises an error adds a traceback to it.
+            raise type(failure)(*failure.args) from failure
 
     async def _stored(self, last: int, *, closed: bool = False) -> None:
         """Wait until the events up to the number `last` are stored, or storing fails."""
@@ -248,6 +249,19 @@ class Channel:
     def stop(self) -> None:
         """Store nothing any more: the server stops."""
         self._fail(StorageError("The server was stopped before all events were stored."))
+
+    def forsake(self) -> None:
+        """Store nothing any more: another replica writes to it now, or may at any time.
+
+        What is asked of the store later might be done if this replica takes it back.
+        """
+        self.on_failure = _nothing
+        if self.closed or self.failure is not None or self.is_followed:
+            return
+        task, self._task = self._task, None
+        self._fail(LeaseLostError(f"Another replica writes to the channel {self.id} now."))
+        if task is not None:
+            task.cancel()
 
     def store(self) -> None:
         """Store what was written. `Storing` calls this."""
@@ -291,7 +305,8 @@ class Channel:
         try:
             await work()
         except asyncio.CancelledError:
-            self.stop()
+            if self.failure is None:
+                self.stop()
             raise
         except StorageError as error:
             self._log.error("Events cannot be stored: %s", error)

@@ -255,6 +255,28 @@ class Writer:
         self._written += len(event.message)
         self._lines += bool(event.message)
 
+    def restore(self, changes: list[StepChange], last: Event | None) -> None:
+        """Take over where the time went in a channel that has ended, without its events.
+
+        Parameters
+        ----------
+        changes : list of StepChange
+        last : Event or None
+            The last event.
+        """
+        self.changes = changes
+        phase = None
+        for change in changes:
+            # Its launches go on with these. The steps of a phase that is over do not matter.
+            if change.phase is not phase:
+                phase = change.phase
+                now = self.began + change.time - self.began_utc
+                self.estimator.update(phase, None, now=now)
+        if last is not None:
+            self.phase, self.attempt = last.phase, last.attempt
+            if last.curve is not None:
+                self.estimator.hold(last.curve, began=self.began + last.elapsed)
+
     def try_again(self, attempt: Attempt) -> Encoded:
         """Append an event for the next attempt, with its reason."""
         # A build that is started again after a restart counts its own attempts from 1, and a

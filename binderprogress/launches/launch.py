@@ -9,7 +9,7 @@ from typing import Any
 from ..backends.base import BuildResult, LaunchRequest, RunningServer, ServerPlan
 from ..channels.base import Broadcast
 from ..core.client_address import client_network
-from ..core.events import DoneAhead, Event
+from ..core.events import DoneAhead, Encoded, Event
 from ..core.log.reasons import RULES, RuleSet
 from ..core.log.steps import Step
 from ..core.phases import TERMINAL, Phase
@@ -122,7 +122,13 @@ class Launch(LaunchStream):
         self._first = self._head.unstored[0]
 
     async def restore(
-        self, stored: StoredLaunch, head: Channel, tail: Channel | None, build: Build | None
+        self,
+        stored: StoredLaunch,
+        head: Channel,
+        tail: Channel | None,
+        build: Build | None,
+        *,
+        cut: Encoded | None,
     ) -> None:
         """Go on where the events in the store end. Viewers that it has stay.
 
@@ -133,6 +139,8 @@ class Launch(LaunchStream):
             Restored channels.
         build : Build or None
             Of which this launch is a user.
+        cut : Encoded or None
+            See `last_of`.
 
         Raises
         ------
@@ -140,7 +148,6 @@ class Launch(LaunchStream):
             If the events cannot be read.
         """
         # Viewers may be reading: nothing is awaited between the changes.
-        cut = await self.last_of(build, head, tail)
         self.joined, self.log_cut, self.span = stored.joined, stored.log_cut, stored.span
         self.build_id, self.ahead = stored.build, list(stored.ahead)
         self.is_lost, self.served, self.request, self.plan = False, None, None, None

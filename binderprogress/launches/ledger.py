@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from ..backends.codec import Codec
@@ -14,7 +15,7 @@ from ..channels.durable import DurableStore, Lease, LeaseLimit
 from ..errors import ConfigError, LeaseLostError, StorageError
 from .retries import Waiting, while_away
 
-__all__ = ["AnyCodec", "Leased", "Ledger"]
+__all__ = ["AnyCodec", "Leased", "Ledger", "Running"]
 
 AnyCodec = Codec[Any, Any, Any]
 
@@ -35,6 +36,13 @@ class Leased(Protocol):
     def stored(self, codec: AnyCodec, *, ended: bool = False) -> bytes:
         """Return the state for its lease."""
         ...
+
+
+class Running(Leased, Protocol):
+    """A launch or a build that runs here."""
+
+    is_lost: bool
+    """Whether another replica has it now: nothing more of it is to be stored here."""
 
 
 class Ledger:
@@ -212,6 +220,22 @@ class Ledger:
         """Return whether another replica runs a launch or build, or has ended it."""
         return self.store is not None and lease.owner != self.store.replica
 
+    async def confirm(self, taken: Lease) -> None:
+        """Make sure that nobody has taken a lease since this replica has.
+
+        This replica may have been silent for so long that others took it for gone.
+
+        Raises
+        ------
+        LeaseLostError
+            If somebody has, or it has ended.
+        StorageError
+            If the store cannot be read.
+        """
+        lease = await self.find(taken.name)
+        if lease is None or lease.ended or lease.fence != taken.fence:
+            raise LeaseLostError(f"Another replica has taken {taken.name} meanwhile.")
+
     async def builder(self, key: str) -> str:
         """Return the replica that runs the build of a key. Empty: none but perhaps this one.
 
@@ -225,8 +249,16 @@ class Ledger:
         lease = await self.ask(lambda: store.find_key(key))
         return lease.owner if lease is not None and lease.owner != store.replica else ""
 
-    async def give(self, one: Leased, replica: str) -> bool:
-        """Have another replica go on with a launch. Return whether this one is rid of it.
+    async def give(self, name: str, replica: str) -> bool:
+        """Have another replica go on with a launch.
+
+        If that one is gone, this replica takes the launch up again, as it does with those of
+        others: from what is stored of it.
+
+        Returns
+        -------
+        bool
+            False if there is nothing to go on with: the launch has ended.
 
         Raises
         ------
@@ -235,12 +267,27 @@ class Ledger:
         """
         store = self.store
         assert store is not None  # noqa: S101 - there are no other replicas otherwise
-        try:
-            await self._try(lambda: store.give(one.lease, replica))
-        except LeaseLostError:
-            lease = await self.find(one.lease, patient=True)
-            return lease is None or self.is_elsewhere(lease)
-        return True
+        for heir in (replica, store.replica):
+            try:
+                await self._try(partial(store.give, name, heir))
+            except LeaseLostError:
+                lease = await self.find(name, patient=True)
+                if lease is None or self.is_elsewhere(lease):
+                    return True
+            else:
+                return True
+        return False
+
+    async def ask_owner(self, name: str, what: str) -> None:
+        """Ask the owner of a launch for something; see `DurableStore.ask`.
+
+        Raises
+        ------
+        StorageError
+            If the launch has ended, or the store is away for too long.
+        """
+        if (store := self.store) is not None:
+            await self._try(lambda: store.ask(name, what))
 
     async def save(self, one: Leased) -> None:
         """Store a change of a launch or build, before anything is done that needs it.
@@ -272,7 +319,7 @@ class Ledger:
         state = one.stored(self.codec)
         return await self.ask(lambda: store.claim(name, to=one.lease, state=state))
 
-    async def end(self, one: Leased, *, expires: float) -> bool:
+    async def end(self, one: Running, *, expires: float) -> bool:
         """Store that a launch or build is over, and nothing is left to do.
 
         If that fails, it is tried again in the background until it is stored: until then, a build
@@ -289,6 +336,8 @@ class Ledger:
         name, state = one.lease, one.stored(self.codec, ended=True)
 
         async def end() -> None:
+            if one.is_lost:
+                raise LeaseLostError(f"Another replica has {name} now.")
             await store.end(name, state, expires=expires)
 
         try:

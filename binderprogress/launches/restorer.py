@@ -69,7 +69,7 @@ class Restorer:
                 return None
         try:
             launch_id = lease.name.removeprefix("launch.")
-            return await self.launch(launch_id, stored, build, into, is_over=True)
+            return await self.launch(launch_id, stored, build, into)
         finally:
             is_running = build is not None and self.running_build(build.id) is build
             if build is not None and not (build.readers or is_running):
@@ -82,7 +82,7 @@ class Restorer:
         build: Build | None,
         into: Launch | None = None,
         *,
-        is_over: bool = False,
+        taken: Lease | None = None,
     ) -> Launch | None:
         """Return a launch that goes on where its events end; None if it has no event.
 
@@ -93,14 +93,17 @@ class Restorer:
         build : Build or None
         into : Launch, optional
             The launch, if it is shown already.
-        is_over : bool
-            Whether nothing will be written any more.
+        taken : Lease, optional
+            Its lease, as this replica has taken it. None: the launch is over.
 
         Raises
         ------
+        LeaseLostError
+            If another replica has taken it meanwhile. What was read here may not fit together then.
         StorageError
             If the store cannot be read.
         """
+        is_over = taken is None
         lease = launch_lease(launch_id)
         head = await self._channels.restore(head_of(launch_id), lease=lease)
         if head is None:
@@ -111,11 +114,14 @@ class Restorer:
         # Its owner may have been gone before it had closed it.
         head.closed = head.closed or is_over
         tail = await self._channels.restore(tail_of(launch_id), lease=lease)
+        cut = await Launch.last_of(build, head, tail)
+        if taken is not None:
+            await self._ledger.confirm(taken)
         launch = into or self.shown(launch_id, stored)
         if build is not None:
             build.users += 1
         try:
-            await launch.restore(stored, head, tail, build)
+            await launch.restore(stored, head, tail, build, cut=cut)
             if stored.plan is not None and not is_over:
                 launch.plan = await stored_plan(self._ledger.codec, stored, launch.spec)
             # Without a build, it has taken a server that stood ready.

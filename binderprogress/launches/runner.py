@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from typing import Any
 
 import msgspec
@@ -25,7 +25,13 @@ from ..core.log.reader import Normalizer
 from ..core.log.reasons import failure
 from ..core.log.steps import STANDBY, Step
 from ..core.phases import Phase
-from ..errors import BuiltElsewhereError, LaunchFailedError, RefusedError, StorageError
+from ..errors import (
+    BuiltElsewhereError,
+    LaunchFailedError,
+    LeaseLostError,
+    RefusedError,
+    StorageError,
+)
 from .history_entry import address_of, image_bytes
 from .launch import Launch
 from .learner import Learner
@@ -145,7 +151,10 @@ class LaunchRunner:
         except LaunchFailedError as error:
             await self._fail(launch, error)
         except BuiltElsewhereError as error:
-            await self._leave(launch, error)
+            await self._leave(launch, error.owner)
+        except LeaseLostError:
+            # Its own lease, or that of its build, whose last events are not stored.
+            await self._leave(launch, "")
         except RefusedError as error:
             await self._fail(launch, failure("refused", str(error)))
         except StorageError as error:
@@ -166,8 +175,7 @@ class LaunchRunner:
                 launch.look_up = None
             self._builds.release(launch)
             await preparation.close()
-            is_ours = not (self.is_handing_over or launch.is_lost)
-            if is_ours and launch.last.phase is not Phase.READY:
+            if not ((launch.is_ready and not launch.is_lost) or self.is_handing_over):
                 await self.cleanups.stop(launch)
 
     def _note_cancelled(self, launch: Launch) -> None:
@@ -237,23 +245,10 @@ class LaunchRunner:
         if preparation.is_possible and wants_server and launch.plan is None:
             key = self._new_key(resolved)
             launch.plan = server_plan(launch.spec, launch.caller, resolved, key=key)
-        build, begun = self._builds.build, preparation.begin
-        try:
-            return await build(launch, resolved, begun=begun)
-        except BuiltElsewhereError as error:
-            if launch.build is not None or await self._give(launch, error.owner):
-                raise
-            # That replica is gone.
-            return await build(launch, resolved, begun=begun, alone=True)
+        return await self._builds.build(launch, resolved, begun=preparation.begin)
 
     def _new_key(self, resolved: ResolvedSpec) -> str:
         return self._keys.new_key(resolved) if self._keys is not None else secrets.token_hex(4)
-
-    async def _give(self, launch: Launch, replica: str) -> bool:
-        """Leave a launch to the replica that runs its build. Return whether that was possible."""
-        await launch.flush()
-        launch.is_lost = await self._ledger.give(launch, replica)
-        return launch.is_lost
 
     async def _spawn(self, launch: Launch, request: LaunchRequest[Any, Any]) -> RunningServer:
         writer = launch.tail()
@@ -311,10 +306,15 @@ class LaunchRunner:
                     self._grew()
         raise failure("internal", "The launcher ended without a result.")
 
-    async def _leave(self, launch: Launch, error: BuiltElsewhereError) -> None:
-        """Stop running a launch, because another replica runs its build."""
+    async def _leave(self, launch: Launch, replica: str) -> None:
+        """Stop running a launch, because another replica runs its build or the launch itself."""
         try:
-            if launch.is_lost or await self._give(launch, error.owner):
+            # What its build has not stored is not needed: the next owner goes on before that.
+            with suppress(LeaseLostError):
+                await launch.flush()
+            # Once: this replica may be about to take it up again.
+            launch.is_lost = launch.is_lost or await self._ledger.give(launch.lease, replica)
+            if launch.is_lost:
                 self._log.info("%r is run by another replica now", launch)
                 return
         except StorageError as problem:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..core.log.reasons import failure
+from ..core.phases import Phase
 from ..errors import StorageError
 from .event_writer import Clock
 from .followers import CANCEL
@@ -60,6 +61,8 @@ class RunningLaunches:
         self.tasks: dict[str, asyncio.Task[None]] = {}
         """The tasks that run launches, clean up after them, and store their ends."""
         self._launches: dict[str, Launch] = {}
+        self._runs: dict[str, object] = {}
+        """By launch, what stands for this run of it: it may have run here before."""
         self._begun: set[str] = set()
         """Launches whose tasks have taken their first step."""
         self._runner = runner
@@ -86,6 +89,7 @@ class RunningLaunches:
 
     def start(self, launch: Launch) -> None:
         """Run a launch."""
+        run = self._runs[launch.id] = object()
         self._launches[launch.id] = launch
         task = asyncio.create_task(self._run(launch), name=repr(launch))
         self.tasks[launch.id] = task
@@ -96,7 +100,7 @@ class RunningLaunches:
         store = self._ledger.store
         if store is not None and store.is_shared:
             self._unwatch[launch.id] = store.watch_lease(
-                launch.lease, lambda: self._ask(self._obey(launch))
+                launch.lease, lambda: self._ask(self._obey(launch, run))
             )
 
     async def _run(self, launch: Launch) -> None:
@@ -130,11 +134,11 @@ class RunningLaunches:
         else:
             self.cancel(launch, "abandoned")
 
-    async def _obey(self, launch: Launch) -> None:
+    async def _obey(self, launch: Launch, run: object) -> None:
         """Do what another replica has asked for, or stop if that runs the launch now."""
         with suppress(StorageError):
             lease = await self._ledger.find(launch.lease, patient=True)
-            if lease is None or launch.id not in self.tasks:
+            if lease is None or self._runs.get(launch.id) is not run:
                 return
             if self._ledger.is_elsewhere(lease):
                 self._leave(launch)
@@ -165,11 +169,37 @@ class RunningLaunches:
         if launch.is_lost or launch.is_elsewhere:
             self._leave(launch)
             return
+        if launch.is_build_elsewhere and launch.id in self._runs:
+            self._ask(self._leave_to_builder(launch))
+            return
         has_ended = launch.ended
         launch.lose(failure("store-failed"))
         # A launch that had ended is not cancelled: its task is about to end, or cleans up.
         if task is not None and not has_ended:
             self._stop(launch)
+
+    async def _leave_to_builder(self, launch: Launch) -> None:
+        """Give a launch to the replica that runs its build, unless it has the launch already."""
+        assert launch.build is not None  # noqa: S101 - it is elsewhere
+        run = self._runs.get(launch.id)
+        if run is None:
+            return
+        try:
+            if launch.ended and launch.tail().phase is Phase.CANCELLED:
+                # That is not stored.
+                await self._ledger.ask_owner(launch.lease, CANCEL)
+            owner = await self._ledger.owner(launch.build.lease)
+            # Once: this replica may be about to take it up again, or have done so.
+            is_past = launch.is_lost or self._runs.get(launch.id) is not run
+            if is_past or not await self._ledger.give(launch.lease, owner):
+                return
+        except StorageError as error:
+            self._log.warning("%r cannot be given to another replica: %s", launch, error)
+            if self._runs.get(launch.id) is run:
+                launch.lose(failure("store-failed"))
+                self._stop(launch)
+        else:
+            self._leave(launch)
 
     def _leave(self, launch: Launch) -> None:
         """Stop running a launch that another replica runs now. That one cleans up."""
@@ -226,8 +256,7 @@ class RunningLaunches:
         if not done.cancelled() and (error := done.exception()) is not None:
             self._log.error("%r failed", launch, exc_info=error)
         if launch.is_lost or self._runner.is_handing_over:
-            self._remove(launch)
-            self._left(launch)
+            self._leave_behind(launch)
             return
         if launch.closed and self._ledger.store is None:
             self._end(launch)
@@ -244,7 +273,9 @@ class RunningLaunches:
         # If that fails, it has ended with the reason `storage`.
         with suppress(StorageError):
             await launch.flush()
-        if not await self._ledger.end(launch, expires=self._clock.utc() + self._forget_after):
+        if launch.is_build_elsewhere and not launch.closed:
+            await self._leave_to_builder(launch)
+        elif not await self._ledger.end(launch, expires=self._clock.utc() + self._forget_after):
             launch.is_lost = True
 
     async def _end_without_result(self, launch: Launch) -> None:
@@ -256,16 +287,23 @@ class RunningLaunches:
             launch.lose(failure("internal"))
 
     def _end(self, launch: Launch) -> None:
+        if launch.is_lost:
+            self._leave_behind(launch)
+        else:
+            self._remove(launch)
+            self._over(launch)
+
+    def _leave_behind(self, launch: Launch) -> None:
+        """Forget what is here of a launch. It may differ from what its owner has stored."""
         self._remove(launch)
         if launch.is_lost:
-            # What it has here may differ from what its owner has stored.
-            self._left(launch)
-        else:
-            self._over(launch)
+            launch.forsake()
+        self._left(launch)
 
     def _remove(self, launch: Launch) -> None:
         self._timers.stop(launch)
         self._unwatch.pop(launch.id, lambda: None)()
         del self.tasks[launch.id]
         del self._launches[launch.id]
+        del self._runs[launch.id]
         self._begun.discard(launch.id)

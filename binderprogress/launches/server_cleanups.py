@@ -10,13 +10,14 @@ from typing import Any
 import msgspec
 
 from ..backends.base import AnyBackend, LaunchRequest, Preparer, Remover, ServerPlan
-from ..channels.durable import Lease
-from ..errors import BinderProgressError, StorageError
+from ..channels.durable import DurableStore, Lease
+from ..core.phases import Phase
+from ..errors import BinderProgressError, ChannelNotFoundError, StorageError
 from .launch import Launch
 from .ledger import AnyCodec, Ledger
 from .ready_event import stored_plan, stored_request
 from .standby_server import StandbyServer
-from .stored import cleanup_lease, decode_launch
+from .stored import cleanup_lease, decode_launch, retired_by, retirement_lease, tail_of
 
 __all__ = ["ServerCleanups"]
 
@@ -66,7 +67,7 @@ class ServerCleanups:
         now, the server is that one's, and stays.
         """
         server = launch.request or launch.plan
-        if server is None or await self._is_elsewhere(launch):
+        if server is None or not await self._may_stop(launch):
             return
         if await self._is_stopped(server) or self._ledger.store is None:
             return
@@ -76,15 +77,29 @@ class ServerCleanups:
             await self._ledger.begin(_Outstanding(lease, state))
         except StorageError as error:
             self._log.warning("A clean-up cannot be stored, and ends with this server: %s", error)
+        except asyncio.CancelledError:
+            # Another replica has taken the launch; but this clean-up may be stored.
+            self._start(self._follow(lease, server))
+            raise
         else:
             self._start(self._follow(lease, server))
 
-    async def _is_elsewhere(self, launch: Launch) -> bool:
-        """Ask the store whose a launch is. A replica that was paused hears of that too late."""
-        if self._ledger.is_shared and not launch.is_lost:
+    async def _may_stop(self, launch: Launch) -> bool:
+        """Ask the store whose a launch is. A replica that was paused hears of that too late.
+
+        Until then, it may have asked for the server once more, after another one had stopped it
+        and ended the launch. So it stops the server of a launch that has ended without one.
+        """
+        store = self._ledger.store
+        if store is not None and store.is_shared:
             with suppress(StorageError):
-                launch.is_lost = bool(await self._ledger.owner(launch.lease))
-        return launch.is_lost
+                lease = await self._ledger.find(launch.lease, patient=True)
+                if lease is not None and self._ledger.is_elsewhere(lease):
+                    launch.is_lost = True
+                    return lease.ended and not await self._ledger.ask(
+                        lambda: _is_ready(store, launch.id)
+                    )
+        return not launch.is_lost
 
     async def retire(self, server: StandbyServer) -> bool:
         """Stop a server that stands ready, unless a launch has taken it.
@@ -105,7 +120,7 @@ class ServerCleanups:
             return True
         # From its lease to that of a clean-up in one transaction: it is never forgotten, and no
         # launch of another replica gets it.
-        lease = cleanup_lease(server.id)
+        lease = retirement_lease(server.id)
         outstanding = _Outstanding(lease, server.outstanding(self._ledger.codec))
         await self._ledger.begin(outstanding)
         if not await self._ledger.claim(server.lease, outstanding):
@@ -113,6 +128,16 @@ class ServerCleanups:
             return False
         await self._again(lease, request)
         return True
+
+    async def stop_retired(self, server: StandbyServer) -> None:
+        """Stop a server that another replica has retired while it was being started here.
+
+        A replica that was paused may have asked for it once more after that.
+        """
+        with suppress(StorageError):
+            lease = await self._ledger.find(server.lease, patient=True)
+            if lease is not None and lease.ended and lease.asked == retirement_lease(server.id):
+                await self._is_stopped(server.running)
 
     async def take_over(self, lease: Lease) -> None:
         """Go on with a clean-up of a server that is gone, whose lease this one owns now."""
@@ -129,7 +154,23 @@ class ServerCleanups:
             self._log.exception("A clean-up cannot be taken up again")
             self._start(self._ledger.drop(lease.name))
             return
-        self._start(self._again(lease.name, server))
+        if standby := retired_by(lease.name):
+            outstanding = _Outstanding(lease.name, lease.state)
+            self._start(self._retire_again(standby, outstanding, server))
+        else:
+            self._start(self._again(lease.name, server))
+
+    async def _retire_again(self, standby: str, outstanding: _Outstanding, server: Server) -> None:
+        """Go on with the retirement of a server, unless a launch has taken it."""
+        try:
+            lease = await self._ledger.find(standby, patient=True)
+            is_claimed = lease is not None and lease.ended and lease.asked == outstanding.lease
+            if is_claimed or await self._ledger.claim(standby, outstanding):
+                await self._again(outstanding.lease, server)
+            else:
+                await self._ledger.drop(outstanding.lease)
+        except StorageError as error:
+            self._log.warning("%s cannot be stopped yet: %s", server.name, error)
 
     async def close(self) -> None:
         """Leave what is not done to the next server."""
@@ -171,6 +212,18 @@ class ServerCleanups:
         if isinstance(self._backend, Remover):
             await self._backend.removed(server)
         await self._ledger.drop(lease)
+
+
+async def _is_ready(store: DurableStore, launch_id: str) -> bool:
+    """Return whether a launch has ended with a server."""
+    tail = tail_of(launch_id)
+    try:
+        state = await store.describe(tail)
+    except ChannelNotFoundError:
+        # It has ended with its build.
+        return False
+    newest = await store.read(tail, state.last - 1, limit=1)
+    return bool(newest) and newest[0].event.phase is Phase.READY
 
 
 class _Outstanding(msgspec.Struct, frozen=True):

@@ -37,6 +37,8 @@ class SharedBuilds:
         self._ledger = ledger
         self._log = log
         self._builds: dict[str, Build] = {}
+        self._under_way: dict[str, Build] = {}
+        """Those whose tasks are not done, by their id."""
         self._ending: dict[str, asyncio.Future[BuildResult]] = {}
         """Builds that were cancelled and are ending their processes, by their key."""
 
@@ -60,7 +62,6 @@ class SharedBuilds:
         resolved: ResolvedSpec,
         *,
         begun: Callable[[Build], None],
-        alone: bool = False,
     ) -> BuildResult:
         """Join a build for a launch, or start one, and wait for its end.
 
@@ -70,8 +71,6 @@ class SharedBuilds:
         resolved : ResolvedSpec
         begun : callable
             Called with the build once it is stored that the launch has it.
-        alone : bool
-            Whether it does not matter that another replica builds the same.
 
         Raises
         ------
@@ -84,7 +83,6 @@ class SharedBuilds:
         launch.joined = build is not None
         if build is None:
             build = self._make(launch, resolved)
-            build.ownership.is_alone = alone
             build.start(self._ending.get(resolved.key))
             self.add(build)
         build.users += 1
@@ -99,6 +97,7 @@ class SharedBuilds:
             begun(build)
         except BaseException:
             build.users -= 1
+            build.leave(launch)
             self._release(build)
             raise
         finally:
@@ -110,13 +109,28 @@ class SharedBuilds:
     def add(self, build: Build) -> None:
         """Let further launches join a build that has begun, as long as it runs."""
         self._builds[build.resolved.key] = build
+        self._under_way[build.id] = build
         # A build that has ended is not joined: the next launch checks for its result.
-        build.task.add_done_callback(lambda _: self._drop(build))
+        build.task.add_done_callback(lambda _: self._is_over(build))
+
+    async def forsake(self, build_id: str, *, is_ours: bool) -> None:
+        """Stop what is still under way here of a build that another replica has taken.
+
+        Parameters
+        ----------
+        build_id : str
+        is_ours : bool
+            Whether its lease is ours, so that it may be about to end as it should.
+        """
+        build = self._under_way.get(build_id)
+        if build is not None and not (is_ours and build.channel.failure is None):
+            await build.forsake()
 
     def release(self, launch: Launch) -> None:
         """Cancel the build of a launch that has ended, unless others wait for it."""
         launch.detach()
         if launch.build is not None:
+            launch.build.leave(launch)
             self._release(launch.build)
 
     def interrupt(self) -> None:
@@ -141,6 +155,11 @@ class SharedBuilds:
     def _forget_ending(self, key: str, ended: asyncio.Future[BuildResult]) -> None:
         if self._ending.get(key) is ended:
             del self._ending[key]
+
+    def _is_over(self, build: Build) -> None:
+        if self._under_way.get(build.id) is build:
+            del self._under_way[build.id]
+        self._drop(build)
 
     def _drop(self, build: Build) -> None:
         if self._builds.get(build.resolved.key) is build:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -285,7 +285,11 @@ class StandbyKeeper:
         del self._starts[server.id]
         self._stored.discard(server.id)
         is_mine = self._pool.servers.get(server.id) is server
-        if task.cancelled() and is_mine and not self._is_handing_over:
+        if self._is_handing_over:
+            return
+        if not is_mine:
+            self._do(self._pool.cleanups.stop_retired(server), server)
+        elif task.cancelled():
             self._retire(server)
 
     async def _run(self, server: StandbyServer, *, resumed: bool) -> None:
@@ -361,7 +365,10 @@ class StandbyKeeper:
 
     def _retire(self, server: StandbyServer) -> None:
         server.state = State.STOPPING
-        task = asyncio.create_task(self._stop(server), name=f"stop {server!r}")
+        self._do(self._stop(server), server)
+
+    def _do(self, stop: Coroutine[None, None, None], server: StandbyServer) -> None:
+        task = asyncio.create_task(stop, name=f"stop {server!r}")
         self._stops.add(task)
         task.add_done_callback(self._stops.discard)
 

@@ -34,6 +34,8 @@ __all__ = [
     "encode",
     "head_of",
     "launch_lease",
+    "retired_by",
+    "retirement_lease",
     "standby_lease",
     "tail_of",
 ]
@@ -200,6 +202,17 @@ def build_lease(build_id: str) -> str:
 def cleanup_lease(launch_id: str) -> str:
     """Return the name of the lease of a launch's server that is still to be removed."""
     return f"cleanup.{launch_id}"
+
+
+def retirement_lease(standby_id: str) -> str:
+    """Return the name of the lease of a server that stood ready and is still to be removed."""
+    return cleanup_lease(standby_lease(standby_id))
+
+
+def retired_by(cleanup: str) -> str:
+    """Return the lease of the server that a clean-up retires. Empty: it is that of a launch."""
+    lease = cleanup.removeprefix(cleanup_lease(""))
+    return lease if lease.startswith(STANDBYS) else ""
 
 
 def standby_lease(standby_id: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ..channels.base import Broadcast
 from ..core.events import Encoded, Event
-from ..core.phases import TERMINAL
+from ..core.phases import TERMINAL, Phase
 from ..errors import LeaseLostError
 from .build import FIRST, Build
 from .channel import Channel
@@ -90,11 +90,14 @@ class LaunchStream:
     @property
     def is_elsewhere(self) -> bool:
         """Whether its events cannot be stored because another replica runs it."""
-        channels = [self._head, self._tail]
-        if self.build is not None and self._channels.are_shared:
-            channels.append(self.build.channel)
-        failures = [channel.failure for channel in channels if channel is not None]
-        return any(isinstance(failure, LeaseLostError) for failure in failures)
+        own = [channel.failure for channel in (self._head, self._tail) if channel is not None]
+        return any(isinstance(failure, LeaseLostError) for failure in own)
+
+    @property
+    def is_build_elsewhere(self) -> bool:
+        """Whether events of its build cannot be stored because another replica runs the build."""
+        build = self.build
+        return build is not None and isinstance(build.channel.failure, LeaseLostError)
 
     @property
     def is_followed(self) -> bool:
@@ -123,6 +126,15 @@ class LaunchStream:
             return self._cut_event.event.terminal
         build = self.build
         return bool(build and build.channel.failure is None and build.writer.phase in TERMINAL)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is stored that it has ended with a server.
+
+        Viewers see that once all events before it are known to be stored.
+        """
+        newest = self._tail.newest if self._tail is not None and self._lost is None else None
+        return newest is not None and newest.event.phase is Phase.READY
 
     def read_nowait(self, after: int, *, limit: int = 1000) -> Sequence[Encoded] | None:
         """Return at most `limit` events after the number `after`; None if they must be awaited."""
@@ -187,6 +199,12 @@ class LaunchStream:
             await self.build.channel.flush()
         if self._tail is not None:
             await self._tail.flush()
+
+    def forsake(self) -> None:
+        """Store nothing more of its own: another replica runs it now."""
+        for channel in (self._head, self._tail):
+            if channel is not None:
+                channel.forsake()
 
     def attach(self, build: Build) -> None:
         """Go on with the events of a build. The launch must be one of its users already."""

@@ -211,7 +211,8 @@ class Successor:
             if lease.name.startswith("build.") and lease.name not in used:
                 # No launch waits for it, or one that is not known yet.
                 if is_complete:
-                    await self._give_up(lease.name)
+                    # Kept as long as others: a launch may still come that has it.
+                    await self._give_up(lease.name, keep=self._factory.logs.keep)
                 else:
                     self._later.add(lease.name)
             elif lease.name.startswith("cleanup."):
@@ -238,13 +239,11 @@ class Successor:
             stored = decode_launch(lease.state)
             await builds.of(stored)
             # If its owner was only silent, it may have written since the lease was listed.
-            stored = decode_launch((await self._take(lease)).state)
+            lease = await self._take(lease)
+            stored = decode_launch(lease.state)
             build = await builds.of(stored)
-        except LeaseLostError as error:
-            if lease.name in self._owned:
-                await self._fail(lease, error)
-            else:
-                self._settle(lease.name)
+        except LeaseLostError:
+            await self._leave(lease)
             return None
         except Exception as error:  # noqa: BLE001 - whatever a backend's codec raises; others go on
             await self._fail(lease, error)
@@ -254,7 +253,12 @@ class Successor:
         try:
             await self._forget_empty_tail(launch_id)
             followed = await self._followers.release(launch_id)
-            launch = await self._restorer.launch(launch_id, stored, build, followed)
+            launch = await self._restorer.launch(launch_id, stored, build, followed, taken=lease)
+        except LeaseLostError:
+            if followed is not None:
+                self._followers.adopt(followed)
+            self._settle(lease.name)
+            return None
         except Exception as error:  # noqa: BLE001 - whatever a backend's codec raises; others go on
             if followed is not None:
                 self._followers.adopt(followed)
@@ -271,6 +275,17 @@ class Successor:
             lease = await self._store.take(lease.name)
             self._owned.add(lease.name)
         return lease
+
+    async def _leave(self, lease: Lease) -> None:
+        """Leave a launch to the replica that has it, or that runs its build."""
+        try:
+            stored = decode_launch(lease.state)
+            builder = await self._ledger.owner(build_lease(stored.build)) if stored.build else ""
+            await self._ledger.give(lease.name, builder)
+        except StorageError as error:
+            await self._fail(lease, error)
+        else:
+            self._settle(lease.name)
 
     async def _take_cleanup(self, lease: Lease) -> None:
         try:
@@ -318,14 +333,25 @@ class Successor:
         LeaseLostError
             If another replica owns it. Then that one goes on with the launch, too.
         """
-        if (running := self._restorer.running_build(build_id)) is not None:
-            return running
         lease = await self._store.find(build_lease(build_id))
+        running = self._restorer.running_build(build_id)
+        is_ours = lease is None or not self._ledger.is_elsewhere(lease)
+        if running is not None and is_ours and running.channel.failure is None:
+            return running
+        # One that another replica has taken meanwhile may still seem to run here.
+        await self._builds.forsake(build_id, is_ours=is_ours)
         if lease is None:
             return None
         if lease.ended:
-            return await self._restorer.ended_build(launch, lease)
-        taken = await self._take(lease)
+            ended = await self._restorer.ended_build(launch, lease)
+            if not ended.may_be_revived:
+                return ended
+            # Another replica has given it up, because it did not know of this launch yet.
+            ended.let_go()
+            taken = await self._store.revive(lease.name)
+            self._owned.add(lease.name)
+        else:
+            taken = await self._take(lease)
         build = await self._restorer.build(launch, taken, build_id)
         if build.channel.closed:
             # Its owner was gone before it had stored that.
@@ -333,13 +359,13 @@ class Successor:
             await build.end_lease()
         return build
 
-    async def _give_up(self, name: str) -> None:
-        """End a launch or build that nobody can go on with."""
+    async def _give_up(self, name: str, *, keep: float = 0.0) -> None:
+        """End a launch or build that nobody can go on with, and keep it for some seconds."""
         try:
             lease = await self._store.find(name)
             if lease is not None and not lease.ended:
                 await self._take(lease)
-                await self._store.end(name, lease.state, expires=0.0)
+                await self._store.end(name, lease.state, expires=self._factory.clock.utc() + keep)
             self._settle(name)
         except LeaseLostError:
             self._settle(name)

@@ -20,8 +20,10 @@ from binderprogress.backends.local.builder import LocalBuilder
 from binderprogress.launches import LaunchManager
 
 from ..support.channels import SuspendingChannelStore
+from ..support.long import usually
 from ..support.repositories import repository
-from .parts import NOTHING, advance, io_loop
+from .lives import Ending, Life
+from .parts import NOTHING, WITHIN, advance, io_loop
 
 __all__ = ["advance", "io_loop"]
 
@@ -81,3 +83,24 @@ def make_manager(
     yield make
     for manager in managers:
         io_loop.run_sync(manager.close, timeout=20)
+
+
+@pytest.fixture
+def life(io_loop: IOLoop, builder: LocalBuilder, temporary: Path, tmp_path: Path) -> Iterator[Life]:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    life = Life(builder, logs)
+    yield life
+    io_loop.run_sync(life.close, timeout=WITHIN)
+
+
+@pytest.fixture(params=usually(["kill", "stop"], "kill"))
+def restart(request: pytest.FixtureRequest) -> Ending:
+    async def killed(life: Life) -> None:
+        await life.kill()
+        await life.begin()
+
+    async def stop(life: Life) -> None:
+        await life.restart()
+
+    return killed if request.param == "kill" else stop

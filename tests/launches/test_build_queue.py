@@ -20,10 +20,8 @@ from binderprogress.launches import Caller, Launch, LaunchManager
 
 from ..support.durable import DurableMemoryStore, Memory
 from ..support.replay import PlayedBuilder
+from .lives import Ending, Life, check, seen_of
 from .parts import Feed, events_of, gen_test, local, log_of, until
-from .test_successor import Ending, Life, check, life, restart, seen_of
-
-__all__ = ["life", "restart"]
 
 Make = Callable[..., LaunchManager]
 

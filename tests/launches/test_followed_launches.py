@@ -24,8 +24,8 @@ from binderprogress.launches.launch_log import log_of
 from binderprogress.launches.stored import StoredLaunch, encode
 
 from ..support.durable import DurableMemoryStore, Memory
+from .lives import CALLER, Servers, check, kill, seen_of
 from .parts import WITHIN, Feed, events_of, gen_test, keys, said, until, unwatched, watching
-from .test_successor import CALLER, Servers, check, kill, seen_of
 
 ABANDON = 1.0
 """Seconds without viewers."""

@@ -34,8 +34,8 @@ from ..support.asynchronous import asynchronous
 from ..support.channels import SuspendingChannelStore
 from ..support.durable import DurableMemoryStore, Memory
 from ..support.replay import PlayedBuilder, PlayedLauncher
+from .lives import kill
 from .parts import WITHIN, events_of, until
-from .test_successor import kill
 
 SPEC = parse("gh/ada/penguins/HEAD")
 BUILDING = Record("repo2docker", '{"phase": "building", "message": "Step 1/2 : RUN x\\n"}')

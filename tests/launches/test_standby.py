@@ -17,8 +17,8 @@ from binderprogress.launches.history_entry import past_of
 from ..support.asynchronous import asynchronous
 from ..support.durable import DurableMemoryStore, Memory
 from ..support.standing import SPEC, Repositories, Site, StandingHub, eventually
+from .lives import kill
 from .parts import WITHIN, events_of
-from .test_successor import kill
 
 
 @asynccontextmanager
