@@ -117,6 +117,7 @@ class Person:
         self.launched.append(launched)
         self._scenario.launched[launch_id] = launched
         self._scenario.users[launch_id] = user
+        self._scenario.wanted[launch_id] = repository
         pages = []
         for number in range(random.choice([1, 1, 1, 2, 3])):
             view = View(f"{self.name}.{number}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextvars import Context
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,7 +25,7 @@ from .people import Person
 from .processes import Process
 from .replaced import IDS, QUIET, Kept
 from .store import Database, SimulatedStore
-from .world import SimulatedBackend, World
+from .world import Repository, SimulatedBackend, World
 
 __all__ = ["Scenario"]
 
@@ -39,6 +40,9 @@ SETTINGS = {
     "stuck_after": 30.0,
     "storage_patience": 300.0,
 }
+
+_STALLS = 0.03
+"""How likely a server stalls after it has taken something over."""
 
 _LONG_AGO = 1_700_000_000.0
 """When simulations begin, in seconds since 1970."""
@@ -65,6 +69,8 @@ class Server(Process):
         self.fanout = Fanout(_Settings())
         self._scenario = scenario
         self.store = SimulatedStore(scenario.database, self)
+        if scenario.many:
+            self.store.took = lambda: scenario.took(self)
         # Not that of other hosts, or of the time before a restart of the machine.
         offset = scenario.random.random() * 10_000
         self._clock = Clock(
@@ -135,6 +141,18 @@ class Server(Process):
             log.lose()
         self.hang_up(3.0)
 
+    def stall(self) -> None:
+        """Stop it as SIGSTOP does. Others will notice."""
+        self.pause()
+        self.hang_up(35.0)
+        if self._scenario.many:
+            self.store.lapse()
+
+    def go_on(self) -> None:
+        """Continue it, and say that it is alive."""
+        self.wake()
+        self.store.wake()
+
     def hang_up(self, within: float) -> None:
         """Have all viewers notice some time that nobody answers."""
         for viewer in self.connections:
@@ -191,8 +209,12 @@ class Scenario:
         self.servers: list[Server] = []
         self.launched: dict[str, Launched] = {}
         self.users: dict[str, str] = {}
+        self.wanted: dict[str, Repository] = {}
+        """What each launch is for."""
         self.lines: list[str] | None = [] if trace else None
         self._lasting: list[asyncio.Task[None]] = []
+        self._is_calm = False
+        """Whether nothing fails any more."""
         # With several servers at the same time, other faults show more than kills do.
         self._lives = random.choice([2, 3, 4, 6] if many else [2, 4, 8, 16])
         """How many servers there are, one after the other."""
@@ -235,6 +257,23 @@ class Scenario:
         expires = self.database.expires.get(f"launch.{launch_id}")
         return expires is not None and expires <= _LONG_AGO + self.loop.now + self.skew
 
+    def took(self, server: Server) -> None:
+        """Stall a server that has just taken something over, sometimes."""
+        if not self._is_calm and self.random.random() < _STALLS:
+            # Before it goes on with what it took, or soon after.
+            after = self.database.latency * 20 * self.random.random()
+            # Not a part of the server, with which it would stall.
+            stalling = self.loop.create_task(self._stall(server, after), context=Context())
+            self._lasting.append(stalling)
+
+    async def _stall(self, server: Server, after: float) -> None:
+        await asyncio.sleep(after)
+        self.note(f"{server.name} stalls")
+        server.stall()
+        await asyncio.sleep(10.0 + 30.0 * self.random.random())
+        self.note(f"{server.name} goes on")
+        server.go_on()
+
     # -- what happens
 
     async def _main(self) -> None:
@@ -244,7 +283,11 @@ class Scenario:
         faults = [asyncio.create_task(self._faults(server)) for server in servers]
         await asyncio.gather(*(person.live() for person in people))
         await asyncio.gather(*faults)
-        await asyncio.gather(*self._lasting)
+        while self._lasting:
+            # Meanwhile, there may be more.
+            lasting, self._lasting = self._lasting, []
+            await asyncio.gather(*lasting)
+        self._is_calm = True
         self._let_go()
         await self._settle()
         await self._inspect()
@@ -311,17 +354,13 @@ class Scenario:
         alive = [server for server in self.servers if not server.is_dead] or self.servers
         server = self.random.choice(alive) if self.many else self.servers[-1]
         if kind == "pause":
-            server.pause()
-            server.hang_up(35.0)
-            if self.many:
-                server.store.lapse()
+            server.stall()
         elif kind == "silent":
             server.store.leave()
         await asyncio.sleep(lasts)
         self.note(f"{kind} is over")
         if kind in {"pause", "silent"}:
-            server.wake()
-            server.store.wake()
+            server.go_on()
         elif kind == "slow":
             database.latency /= 20
         database.away = database.full = self.world.hub_away = False
@@ -405,6 +444,20 @@ class Scenario:
             ),
         ]
 
+    def _problems_of_end(self, launch: Launched) -> list[str]:
+        """Say whether a launch ended for a reason that there was none for.
+
+        The store is never away for as long as launches wait for it.
+        """
+        repository = self.wanted.get(launch.name)
+        never = {"store-failed", "internal"}
+        if repository is not None and repository.end != "failed":
+            never.add("build-failed")
+        if repository is not None and not repository.missing:
+            never.add("private-or-missing")
+        reasons = {event.reason for event in launch.events()[-1:]} & never
+        return [f"{launch.name} ended with the reason {reason}" for reason in reasons]
+
     def _problems(self) -> list[str]:
         problems = [*self.loop.problems]
         if not self.many and self.world.most_builds > self.max_builds:
@@ -412,6 +465,7 @@ class Scenario:
         launches = [*self.launched.values()]
         for launch in launches:
             problems += invariants.problems_of_launch(launch)
+            problems += self._problems_of_end(launch)
         if problems:
             return problems
         # Builds for servers that stand ready are launches of nobody.

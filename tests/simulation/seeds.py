@@ -20,6 +20,7 @@ FOUND = {
     461: "who gave up waiting for the store counted as waiting for ever",
     846: "a launch whose build never began could not be read once it was over",
     5113: "a launch ended in the store before the last event of its build was there",
+    5744: "a build ended before the launch that was cancelled, which then said that it had failed",
 }
 """With one server after the other."""
 
@@ -31,6 +32,15 @@ FOUND_WITH_MANY = {
     5390: "a replica that was paused stopped the server of a launch that another one had taken",
     5509: "as 5390, after it could not store that it asks for a server",
     3330515865: "a viewer of a launch that was given away twice within a second waited for ever",
+    370: "a build that was lost as its last events were stored was a failure of its launches",
+    814: "the second of two launches whose build's replica was gone could not be stored",
+    620: "a viewer missed events: the launch was read before and after another replica ran it",
+    1130: "a replica that was paused made users of launches that had ended meanwhile",
+    5096: "a build was given up although a launch had it, which then said that it had failed",
+    5191: "a launch was taken up with a build whose events could not be stored any more",
+    5528: "an answer of the store from an earlier run of a launch ended a later one",
+    20062: "a clean-up was stored as its launch was lost, and never ended",
+    20242: "a launch ended without an end: its build was lost as it was cancelled",
 }
 """With several servers at the same time."""
 
@@ -38,5 +48,9 @@ FOUND_WITH_STANDBY = {
     71: "a replica that had been silent took back the start of a server that it still went on with",
     109: "a replica that had lost the start of a server started it again after it was stopped",
     110: "as 109, and the replica could not give away a server that another one had taken",
+    5013: "a launch ended as by an internal error: its build was lost twice at the same time",
+    6377: "a server was started again after another replica had stopped it",
+    6636: "a build that was lost and taken back was closed by what was left of it",
+    30347: "a server that a launch had taken was stopped: its replica was killed as it gave it up",
 }
 """With several servers at the same time, and servers that stand ready."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextvars import Context
 from random import Random
 from typing import Any
 
@@ -111,6 +112,8 @@ class SimulatedStore(DurableMemoryStore):
         self._known: dict[str, ChannelState | None] = {}
         """Followed channels, as they were when this replica looked last; None: not there yet."""
         self._is_open = False
+        self.took: Callable[[], None] = lambda: None
+        """Called when it has taken a lease."""
         database.stores.append(self)
         process.at_death.append(self._end)
 
@@ -235,7 +238,9 @@ class SimulatedStore(DurableMemoryStore):
             except StopIteration as end:
                 outcomes.append((request, end.value, None))
                 changed[request.subject] = None
-                self._doubts.pop((request.kind, request.subject), None)
+                # Another one may have been refused: see `claim`.
+                if end.value is not False:
+                    self._doubts.pop((request.kind, request.subject), None)
             except StorageError as error:
                 outcomes.append((request, None, error))
             else:
@@ -262,14 +267,16 @@ class SimulatedStore(DurableMemoryStore):
         if self._process.is_dead:
             return
         if subject in self._listeners:
-            wait = self.memory.wait() + self.memory.wait()
-            self._loop.call_later(wait, self._process.soon, self._hear, subject)
+            self._tell(2, self._hear, subject)
         if subject in self._followed:
-            wait = self.memory.wait() + self.memory.wait()
-            self._loop.call_later(wait, self._process.soon, self._look, [subject])
+            self._tell(2, self._look, [subject])
         if subject in self._lease_listeners:
-            wait = self.memory.wait()
-            self._loop.call_later(wait, self._process.soon, self._hear_lease, subject)
+            self._tell(1, self._hear_lease, subject)
+
+    def _tell(self, ways: int, call: Callable[..., None], *args: Any) -> None:
+        wait = sum(self.memory.wait() for _ in range(ways))
+        # Whoever has changed it may end meanwhile.
+        self._loop.call_later(wait, self._process.soon, call, *args, context=Context())
 
     def _hear(self, channel_id: str) -> None:
         channel = self.memory.channels.get(channel_id)
@@ -351,7 +358,10 @@ class SimulatedStore(DurableMemoryStore):
             except LeaseTakenError:
                 if ("lease", name) not in self._doubts:
                     raise
-                await base.renew(name, state)
+                try:
+                    await base.renew(name, state)
+                except LeaseLostError as error:
+                    raise LeaseTakenError(str(error)) from error
 
         await self._write("lease", name, work, lambda _: self._hear_lease(name))
 
@@ -399,26 +409,37 @@ class SimulatedStore(DurableMemoryStore):
 
     async def take(self, name: str) -> Lease:
         base = super()
+        return await self._own("take", name, lambda: base.take(name))
 
+    async def revive(self, name: str) -> Lease:
+        base = super()
+        return await self._own("revive", name, lambda: base.revive(name))
+
+    async def _own(
+        self, kind: str, name: str, own: Callable[[], Coroutine[Any, Any, Lease]]
+    ) -> Lease:
         async def work() -> tuple[Lease, list[str]]:
             try:
-                lease = await base.take(name)
+                lease = await own()
             except LeaseLostError:
-                lease = self.memory.leases.get(name)
-                if ("take", name) not in self._doubts or lease is None:
+                lost = self.memory.leases.get(name)
+                if (kind, name) not in self._doubts or lost is None:
                     raise
-                if lease.owner != self.replica or lease.ended:
+                if lost.owner != self.replica or lost.ended:
                     raise
+                lease = lost
             return lease, [i for i, c in self.memory.channels.items() if c.lease == name]
 
         def done(taken: tuple[Lease, list[str]]) -> None:
+            self.took()
             for channel_id in taken[1]:
                 channel = self.memory.channels.get(channel_id)
                 if channel is not None and not channel.closed:
                     self._windows[channel_id] = channel.last, False
             self._hear_lease(name)
 
-        return (await self._write("take", name, work, done))[0]
+        lease: Lease = (await self._write(kind, name, work, done))[0]
+        return lease
 
     async def give(self, name: str, replica: str) -> None:
         base = super()

@@ -12,7 +12,9 @@ import pytest
 from binderprogress.backends.base import LaunchRequest
 from binderprogress.core.events import Encoded
 from binderprogress.core.timing.estimator import Estimator
+from binderprogress.errors import LeaseLostError
 from binderprogress.launches.channel import Channel
+from binderprogress.launches.ledger import Ledger
 
 from ..support.durable import DurableMemoryStore
 from ..support.long import usually
@@ -53,7 +55,7 @@ def test_servers_that_stand_ready_are_neither_lost_nor_handed_out_twice(
     seeds = range(part * SEEDS_WITH_STANDBY, (part + 1) * SEEDS_WITH_STANDBY)
     result = run_seeds(seeds, many=many, standby=True)
     print(result)
-    assert result.taken > SEEDS_WITH_STANDBY / 2
+    assert result.taken > SEEDS_WITH_STANDBY / 5
     assert result.crashes > SEEDS_WITH_STANDBY / 2
     assert not result.failures, str(result)
 
@@ -106,6 +108,25 @@ def test_an_owner_that_writes_what_another_one_has_taken_is_noticed() -> None:
     with patch.object(DurableMemoryStore, "_writable", DurableMemoryStore._channel):
         result = run_seeds(range(500), many=True, most_failures=1)
     assert result.failures
+
+
+def test_a_launch_that_another_replica_takes_while_it_is_read_is_noticed() -> None:
+    with patch.object(Ledger, "confirm", _nothing):
+        result = run_seeds(range(50, 60), many=True, most_failures=1)
+    assert any("got event" in problem for problem in result.failures.values())
+
+
+def test_a_launch_that_ends_without_a_reason_for_it_is_noticed() -> None:
+    give = DurableMemoryStore.give
+
+    async def give_to_others(store: DurableMemoryStore, name: str, replica: str) -> None:
+        if replica == store.replica:
+            raise LeaseLostError
+        await give(store, name, replica)
+
+    with patch.object(DurableMemoryStore, "give", give_to_others):
+        result = run_seeds(range(110, 140), many=True, most_failures=1)
+    assert any("reason store-failed" in problem for problem in result.failures.values())
 
 
 def test_a_launch_whose_end_is_lost_is_noticed() -> None:
