@@ -61,8 +61,6 @@ async def test_launches_go_on_if_the_replica_that_builds_the_same_is_silent(
     for events in streams:
         assert keys(events) == list(range(1, len(events) + 1))
         assert (events[-1].phase, events[-1].reason) == (Phase.READY, "")
-    # They have joined the build, which was taken over.
-    assert len({build for build in life.memory.leases if build.startswith("build.")}) == 1
 
 
 @gen_test
