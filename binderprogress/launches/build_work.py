@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any
 
 from ..backends.base import AnyBackend, Attempt, BuildResult, ResolvedSpec, WaitForTurn
 from ..core.binderhub.replay import Repeats
@@ -146,7 +146,8 @@ class BuildWork:
 
     async def _build(self, deadline: asyncio.Timeout, seconds: float) -> BuildResult:
         read, time = Normalizer().read, asyncio.get_running_loop().time
-        repeats, building = self._repeats, cast("asyncio.Event | None", self._building)
+        repeats = self._repeats
+        building: asyncio.Event | None = self._building
         turn, untimed = time() + _TURN, 0
         async with aclosing(self._backend.build(self._resolved)) as items:
             async for item in items:

@@ -232,6 +232,8 @@ class Ledger:
         StorageError
             If the store cannot be read.
         """
+        if not self.is_shared:
+            return  # there are no others
         lease = await self.find(taken.name)
         if lease is None or lease.ended or lease.fence != taken.fence:
             raise LeaseLostError(f"Another replica has taken {taken.name} meanwhile.")
@@ -267,7 +269,7 @@ class Ledger:
         """
         store = self.store
         assert store is not None  # noqa: S101 - there are no other replicas otherwise
-        for heir in (replica, store.replica):
+        for heir in filter(None, (replica, store.replica)):
             try:
                 await self._try(partial(store.give, name, heir))
             except LeaseLostError:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from contextlib import suppress
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ...database.connection import reason_of
 from ...errors import StorageError
 
-__all__ = ["is_refused", "is_rerunnable", "is_unusable", "storage_error"]
+__all__ = ["discard", "is_refused", "is_rerunnable", "is_unusable", "storage_error"]
 
 _SQLITE = {
     sqlite3.SQLITE_FULL: "The disk with {where} is full. Free some space; it goes on by itself.",
@@ -142,3 +144,11 @@ def _by_state(state: str) -> str:
         if state[:length] in _POSTGRESQL:
             return _POSTGRESQL[state[:length]]
     return _OTHER
+
+
+def discard(connection: Connection) -> None:
+    """Close a connection that failed, and keep it from being used again."""
+    with suppress(Exception):  # it is of no use any more, whatever it says
+        connection.invalidate()
+    with suppress(Exception):
+        connection.close()

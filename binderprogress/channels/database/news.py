@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from operator import itemgetter
 from typing import Any
 
@@ -17,6 +16,7 @@ from sqlalchemy import Connection, Engine
 from ...core.events import Encoded
 from ..durable import ChannelState
 from .arrays import integers, texts
+from .failures import discard
 from .tables import to_text
 from .window import News
 
@@ -151,10 +151,7 @@ class NewsReader:
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(Exception):  # it is of no use any more, whatever it says
-                connection.invalidate()
-            with suppress(Exception):
-                connection.close()
+            discard(connection)
 
 
 def _driver(connection: Connection) -> Any:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine
 
 from ...errors import StorageError
 from .cipher import Cipher
-from .failures import is_refused, is_rerunnable, storage_error
+from .failures import discard, is_refused, is_rerunnable, storage_error
 from .requests import Append, Request
 from .session import Batch, Session
 
@@ -352,10 +352,7 @@ class Writer:
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(Exception):  # it is of no use any more, whatever it says
-                connection.invalidate()
-            with suppress(Exception):
-                connection.close()
+            discard(connection)
 
 
 def resolve(future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
