@@ -175,8 +175,17 @@ class LaunchRunner:
                 launch.look_up = None
             self._builds.release(launch)
             await preparation.close()
-            if not ((launch.is_ready and not launch.is_lost) or self.is_handing_over):
+            await self._clean_up(launch)
+
+    async def _clean_up(self, launch: Launch) -> None:
+        if not self.is_handing_over and (launch.is_lost or not launch.is_ready):
+            try:
                 await self.cleanups.stop(launch)
+            except asyncio.CancelledError:
+                if not self.is_handing_over:
+                    raise
+        if self.is_handing_over:
+            await self.cleanups.leave(launch)
 
     def _note_cancelled(self, launch: Launch) -> None:
         # If it was cancelled, its last event was written before its task was.

@@ -206,7 +206,8 @@ class RunningLaunches:
         if not launch.is_lost:
             launch.is_lost = True
             self._log.warning("%r is run by another replica now", launch)
-            if launch.id in self.tasks:
+            # While launches are handed over, each is being stopped already.
+            if launch.id in self.tasks and not self._runner.is_handing_over:
                 self._stop(launch)
 
     def _stop(self, launch: Launch) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from ..backends.base import AnyBackend, LaunchRequest, Preparer, Remover, ServerPlan
 from ..channels.durable import DurableStore, Lease
 from ..core.phases import Phase
-from ..errors import BinderProgressError, ChannelNotFoundError, StorageError
+from ..errors import BinderProgressError, ChannelNotFoundError, LeaseTakenError, StorageError
 from .launch import Launch
 from .ledger import AnyCodec, Ledger
 from .ready_event import stored_plan, stored_request
@@ -27,6 +28,8 @@ Server = LaunchRequest[Any, Any] | ServerPlan[Any]
 _MOST_AT_ONCE = 8
 """Maximum number of servers that are stopped at the same time after a restart, or of those that
 stood ready."""
+_HAND_OVER_TIMEOUT = 3.0
+"""Seconds in which a replica that is being stopped finds out who has a launch."""
 
 
 class ServerCleanups:
@@ -90,16 +93,52 @@ class ServerCleanups:
         Until then, it may have asked for the server once more, after another one had stopped it
         and ended the launch. So it stops the server of a launch that has ended without one.
         """
-        store = self._ledger.store
-        if store is not None and store.is_shared:
-            with suppress(StorageError):
-                lease = await self._ledger.find(launch.lease, patient=True)
-                if lease is not None and self._ledger.is_elsewhere(lease):
-                    launch.is_lost = True
-                    return lease.ended and not await self._ledger.ask(
-                        lambda: _is_ready(store, launch.id)
-                    )
+        with suppress(StorageError):
+            lease = await self._lease_elsewhere(launch)
+            if lease is not None:
+                launch.is_lost = True
+                return await self._has_no_server(lease, launch)
         return not launch.is_lost
+
+    async def leave(self, launch: Launch) -> None:
+        """Leave the server of a launch that is handed over to whoever goes on with the launch.
+
+        Nobody does if another replica has ended it. If it ended without a server, this replica may
+        have asked for one since, as it may have been paused: a successor is to stop that.
+        """
+        if launch.request is None and launch.plan is None:
+            return
+        async with self._leaving(launch):
+            lease = await self._lease_elsewhere(launch)
+            if lease is not None and await self._has_no_server(lease, launch):
+                state = launch.stored(self._ledger.codec)
+                await self._ledger.begin(_Outstanding(cleanup_lease(launch.id), state))
+
+    @asynccontextmanager
+    async def _leaving(self, one: Launch | StandbyServer) -> AsyncGenerator[None]:
+        """Take little time, as this process is being stopped, and raise nothing."""
+        try:
+            async with asyncio.timeout(_HAND_OVER_TIMEOUT):
+                yield
+        except LeaseTakenError:
+            self._log.debug("%r is being cleaned up already", one)
+        except (StorageError, TimeoutError) as error:
+            what = str(error) or f"the database did not answer within {_HAND_OVER_TIMEOUT:g} s"
+            self._log.warning("%r is left to others, whoever has it now: %s", one, what)
+
+    async def _lease_elsewhere(self, launch: Launch) -> Lease | None:
+        """Return the lease of a launch if another replica runs it, or has ended it."""
+        if not self._ledger.is_shared:
+            return None
+        lease = await self._ledger.find(launch.lease, patient=True)
+        return lease if lease is not None and self._ledger.is_elsewhere(lease) else None
+
+    async def _has_no_server(self, lease: Lease, launch: Launch) -> bool:
+        """Return whether a launch has ended without a server."""
+        store = self._ledger.store
+        if store is None or not lease.ended:
+            return False
+        return not await self._ledger.ask(lambda: _is_ready(store, launch.id))
 
     async def retire(self, server: StandbyServer) -> bool:
         """Stop a server that stands ready, unless a launch has taken it.
@@ -135,9 +174,19 @@ class ServerCleanups:
         A replica that was paused may have asked for it once more after that.
         """
         with suppress(StorageError):
-            lease = await self._ledger.find(server.lease, patient=True)
-            if lease is not None and lease.ended and lease.asked == retirement_lease(server.id):
+            if await self._is_retired(server):
                 await self._is_stopped(server.running)
+
+    async def leave_retired(self, server: StandbyServer) -> None:
+        """Have a successor stop a server that another replica has retired; see `stop_retired`."""
+        async with self._leaving(server):
+            if await self._is_retired(server):
+                state = server.outstanding(self._ledger.codec)
+                await self._ledger.begin(_Outstanding(retirement_lease(server.id), state))
+
+    async def _is_retired(self, server: StandbyServer) -> bool:
+        lease = await self._ledger.find(server.lease, patient=True)
+        return lease is not None and lease.ended and lease.asked == retirement_lease(server.id)
 
     async def take_over(self, lease: Lease) -> None:
         """Go on with a clean-up of a server that is gone, whose lease this one owns now."""

@@ -286,8 +286,8 @@ class StandbyKeeper:
         self._stored.discard(server.id)
         is_mine = self._pool.servers.get(server.id) is server
         if self._is_handing_over:
-            return
-        if not is_mine:
+            self._do(self._pool.cleanups.leave_retired(server), server)
+        elif not is_mine:
             self._do(self._pool.cleanups.stop_retired(server), server)
         elif task.cancelled():
             self._retire(server)

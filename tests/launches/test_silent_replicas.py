@@ -185,9 +185,10 @@ async def _left(launch: Launch, manager: LaunchManager) -> None:
 
 
 @pytest.mark.parametrize("is_ready", [False, True])
+@pytest.mark.parametrize("is_stopping", [False, True])
 @gen_test
 async def test_a_server_is_stopped_if_its_launch_ended_without_it_at_another_replica(
-    life: Life, tmp_path: Path, is_ready: bool, monkeypatch: pytest.MonkeyPatch
+    life: Life, tmp_path: Path, is_ready: bool, is_stopping: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A replica that was paused may have asked for it once more."""
     may_hear = asyncio.Event()
@@ -214,12 +215,29 @@ async def test_a_server_is_stopped_if_its_launch_ended_without_it_at_another_rep
         stopped = [] if is_ready else [life.servers.asked[0].key]
         assert life.servers.stopped == stopped
         life.servers.ready.clear()
-        may_hear.set()
         silent.wake_up()
-        await _left(launch, first)
+        if is_stopping:
+            # It finds out while it hands its launches over, and leaves the server to the next one.
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(first.close(hand_over=True))
+                await asyncio.wait(list(first._running.tasks.values()), timeout=0.1)
+                assert first._running._runner.is_handing_over
+                may_hear.set()
+            await life.restart()
+            await _cleaned_up(life)
+        else:
+            may_hear.set()
+            await _left(launch, first)
+            await first.close()
         assert life.servers.stopped == stopped * 2
-        await first.close()
     assert events[-1].phase is (Phase.READY if is_ready else Phase.CANCELLED)
+
+
+async def _cleaned_up(life: Life) -> None:
+    cleanups = life.manager._running._runner.cleanups
+    async with asyncio.timeout(WITHIN):
+        while any(name.startswith("cleanup.") for name in life.memory.leases):
+            await asyncio.wait(cleanups._tasks)
 
 
 @pytest.mark.parametrize("is_taken", [False, True])
@@ -239,9 +257,7 @@ async def test_a_server_that_stood_ready_is_not_stopped_once_a_launch_has_taken_
             await life.store.claim(standby, to=launch.lease, state=state)
         await life.kill()
         await life.begin()
-        async with asyncio.timeout(WITHIN):
-            while cleanup in life.memory.leases:
-                await asyncio.wait(life.manager._running._runner.cleanups._tasks)
+        await _cleaned_up(life)
         (request,) = life.servers.asked[:1]
         assert life.servers.stopped == ([] if is_taken else [request.key])
         assert life.memory.leases[standby].ended

@@ -13,6 +13,7 @@ from binderprogress.core.phases import Phase
 from binderprogress.errors import ConfigError
 from binderprogress.launches import standby_keeper
 from binderprogress.launches.history_entry import past_of
+from binderprogress.launches.stored import retirement_lease
 
 from ..support.asynchronous import asynchronous
 from ..support.durable import DurableMemoryStore, Memory
@@ -401,6 +402,34 @@ async def test_a_server_is_not_stopped_after_another_replica_took_it() -> None:
         assert hub.stopped == []
         await store.drop("launch.elsewhere")
         await store.shutdown()
+
+
+@asynchronous(60)
+async def test_a_server_that_another_replica_stopped_is_stopped_again_after_its_start() -> None:
+    """Its replica was paused as it started it, and is told to stop before it notices."""
+    memory, hub, repositories = Memory(), StandingHub(), Repositories()
+    silent = stored(memory, 1)
+    first = Site(hub, repositories, store=silent, repositories={SPEC: 1})
+    hub.answering.clear()
+    await first.__aenter__()
+    await eventually(lambda: hub.running)
+    (server,) = first.pool.values()
+    silent.pause()
+    other = stored(memory, 2)
+    await other.open()
+    await other.take(server.lease)
+    retirement = retirement_lease(server.id)
+    await other.lease(retirement, b"")
+    assert await other.claim(server.lease, to=retirement, state=b"")
+    await other.drop(retirement)
+    await other.shutdown()
+    await first.close(hand_over=True)
+    assert not_ended(memory, "cleanup.") == [retirement]
+    hub.answering.set()
+    async with Site(hub, repositories, store=stored(memory, 3), repositories={}):
+        await eventually(lambda: not not_ended(memory, "cleanup."))
+        assert hub.stopped == [server.request.key]
+        assert not hub.running
 
 
 # -- settings
