@@ -12,12 +12,16 @@ from ..errors import NotFoundError, StorageError, StoredStateError
 from .budget import Budgets
 from .followers import Followers
 from .launch import Launch
+from .launch_locks import LaunchLocks
 from .ledger import Ledger
 from .restorer import Restorer
 from .stored import launch_lease
 from .timers import Timers
 
 __all__ = ["Directory"]
+
+_MOST_AT_ONCE = 16
+"""Launches that are looked for at the same time: each takes several requests to the store."""
 
 
 class Directory:
@@ -55,8 +59,9 @@ class Directory:
         self._launches: dict[str, Launch] = {}
         self._unreadable: set[str] = set()
         self._log = log
-        self.moving = asyncio.Lock()
-        """Held while launches are taken over: they may be found neither here nor elsewhere."""
+        self.locks = LaunchLocks()
+        """Held while launches are looked for here, or taken over."""
+        self._slots = asyncio.Semaphore(_MOST_AT_ONCE)
         self.followers = Followers(
             ledger,
             restorer,
@@ -85,22 +90,17 @@ class Directory:
 
     async def find(self, launch_id: str) -> None:
         """Make a launch known, if there is one; see `LaunchManager.find`."""
-        if launch_id not in self._launches and self._ledger.store is not None:
-            async with self.moving:
-                lease = await self._ledger.find(launch_lease(launch_id))
-                if lease is not None and not await self._show(lease):
-                    raise StorageError("The launch is being taken up again. Try again in a moment.")
+        if not await self._find(launch_id):
+            raise StorageError("The launch is being taken up again. Try again in a moment.")
 
     async def of(self, user: str) -> list[Launch]:
         """List the launches of a user; see `LaunchManager.of`."""
-        if self._ledger.store is not None:
-            async with self.moving:
-                for lease in await self._ledger.leases(launch_lease(""), user=user):
-                    await self._show(lease)
+        for lease in await self._ledger.leases(launch_lease(""), user=user):
+            await self._find(lease.name.removeprefix(launch_lease("")))
         found = [one for one in self._launches.values() if one.caller.user == user]
         return sorted(found, key=lambda one: one.created, reverse=True)
 
-    async def _show(self, lease: Lease) -> bool:
+    async def _find(self, launch_id: str) -> bool:
         """Make a launch known that is over, or that another replica runs.
 
         Returns
@@ -109,9 +109,19 @@ class Directory:
             Whether that was possible, or it is certain that there is nothing to show. Otherwise,
             this replica is about to run it.
         """
-        launch_id = lease.name.removeprefix(launch_lease(""))
-        if launch_id in self._launches or launch_id in self._unreadable:
+        if self._ledger.store is None or self._is_known(launch_id):
             return True
+        async with self.locks.of(launch_id), self._slots:
+            if self._is_known(launch_id):
+                # Somebody else has looked for it, or it was taken over.
+                return True
+            lease = await self._ledger.find(launch_lease(launch_id))
+            return lease is None or await self._show(launch_id, lease)
+
+    def _is_known(self, launch_id: str) -> bool:
+        return launch_id in self._launches or launch_id in self._unreadable
+
+    async def _show(self, launch_id: str, lease: Lease) -> bool:
         if lease.ended:
             launch = await self._ended(lease)
         elif self._ledger.is_shared and self._ledger.is_elsewhere(lease):

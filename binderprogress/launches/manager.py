@@ -309,7 +309,7 @@ class LaunchManager(Overview, Lookups, LoggingConfigurable):
             factory=self._factory,
             builds=self._builds,
             restorer=self._restorer,
-            moving=self._directory.moving,
+            locks=self._directory.locks,
             followers=self._directory.followers,
             is_running=self._running.is_running,
             run=self._run,

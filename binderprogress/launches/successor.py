@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
 from typing import Any
 
 from ..channels.durable import DurableStore, Lease
@@ -12,6 +13,7 @@ from .build import Build
 from .factory import Factory
 from .followers import CANCEL, Followers
 from .launch import Launch
+from .launch_locks import LaunchLocks
 from .ledger import Ledger
 from .restorer import Restorer
 from .shared_builds import SharedBuilds
@@ -39,8 +41,8 @@ class Successor:
     builds : SharedBuilds
         Gets the builds that have not ended.
     restorer : Restorer
-    moving : asyncio.Lock
-        Held while launches are taken over.
+    locks : LaunchLocks
+        Held for each launch while it is taken over.
     followers : Followers
         Gives back launches that were followed until now.
     is_running : callable
@@ -58,7 +60,7 @@ class Successor:
         factory: Factory,
         builds: SharedBuilds,
         restorer: Restorer,
-        moving: asyncio.Lock,
+        locks: LaunchLocks,
         followers: Followers,
         is_running: Callable[[str], bool],
         run: Callable[[Launch, bool], None],
@@ -66,7 +68,7 @@ class Successor:
     ) -> None:
         self._factory = factory
         self._restorer = restorer
-        self._moving = moving
+        self._locks = locks
         self._followers = followers
         self._is_running = is_running
         self._ledger = ledger
@@ -152,15 +154,20 @@ class Successor:
             self._log.warning("Old logs cannot be removed: %s", error)
 
     async def _go_on(self) -> None:
-        async with self._moving:
-            for launch, asked in await self._take_over():
+        async with AsyncExitStack() as locks:
+            for launch, asked in await self._take_over(locks):
                 launch.resume()
                 self._run(launch, asked == CANCEL)
                 self._settle(launch.lease)
                 self._log.info("%r goes on here", launch)
 
-    async def _take_over(self) -> list[tuple[Launch, str]]:
+    async def _take_over(self, locks: AsyncExitStack) -> list[tuple[Launch, str]]:
         """Become the owner of the launches and builds that are abandoned or given to this replica.
+
+        Parameters
+        ----------
+        locks : AsyncExitStack
+            Gets the locks of the launches that have to be run.
 
         Returns
         -------
@@ -178,8 +185,13 @@ class Successor:
         at_once = asyncio.Semaphore(_AT_ONCE)
 
         async def take(lease: Lease) -> tuple[Launch | None, str]:
-            async with at_once:
-                return await self._take_launch(lease, builds), lease.asked
+            async with at_once, AsyncExitStack() as taking:
+                lock = self._locks.of(lease.name.removeprefix("launch."))
+                await taking.enter_async_context(lock)
+                launch = await self._take_launch(lease, builds)
+                if launch is not None:
+                    locks.push_async_exit(taking.pop_all())
+                return launch, lease.asked
 
         taken = await asyncio.gather(
             *(

@@ -14,6 +14,7 @@ from tornado.ioloop import IOLoop
 
 from binderprogress.backends.base import PairedBackend
 from binderprogress.backends.local.builder import LocalBuilder
+from binderprogress.channels.durable import Lease
 from binderprogress.core.events import Encoded
 from binderprogress.core.phases import Phase
 from binderprogress.core.specs import parse
@@ -162,6 +163,37 @@ async def test_another_replica_shows_a_launch(replicas: Replicas, tmp_path: Path
     assert [span.phase for span in shown.spans()] == [span.phase for span in launch.spans()]
     with pytest.raises(NotFoundError):
         await other.manager.find(launch.id, user="eve")
+
+
+@gen_test
+async def test_viewers_do_not_wait_for_other_launches_to_be_found(
+    replicas: Replicas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a restart, the viewers of all launches come at the same time."""
+    one, other = await replicas.begin(), await replicas.begin()
+    find, is_asked, may_find = other.store.find, asyncio.Event(), asyncio.Event()
+    async with Feed(tmp_path / "repository") as feed:
+        slow, launch = await one.start(feed), await one.start(feed)
+
+        async def find_later(name: str) -> Lease | None:
+            if name == slow.lease:
+                is_asked.set()
+                await may_find.wait()
+            return await find(name)
+
+        monkeypatch.setattr(other.store, "find", find_later)
+        finding = [asyncio.create_task(other.find(slow)) for _ in range(3)]
+        async with asyncio.timeout(WITHIN):
+            await is_asked.wait()
+            assert (await other.find(launch)).is_followed
+        assert not any(task.done() for task in finding)
+        may_find.set()
+        found = await asyncio.gather(*finding)
+        assert found[0].is_followed and all(each is found[0] for each in found)
+        (await feed.build()).finish()
+        replicas.servers.start()
+        assert await is_ready(found[0])
+        assert await is_ready(launch)
 
 
 @pytest.mark.long
