@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from .._private import make_private_file, make_private_folder
 from ..errors import ConfigError
@@ -23,6 +24,11 @@ _BUSY = 30.0
 """Seconds to wait for another process that writes to the same SQLite file."""
 
 _RETRY_DELAY = 0.05
+
+_TRUSTED = 1.0
+"""Seconds after its use for which a connection is not checked before it is used again."""
+
+_IDLE_SINCE = "idle since"
 
 # The driver that the extra "postgresql" installs.
 _DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
@@ -138,10 +144,8 @@ def _address(url: str, purpose: Purpose) -> URL:
 
 
 def _engine(address: URL, purpose: Purpose, **options: Any) -> Engine:
-    # A file does not close connections, and a ping takes a tenth of the time of reading from it.
-    pings = address.get_backend_name() != "sqlite"
     try:
-        return create_engine(address, pool_pre_ping=pings, **options)
+        engine = create_engine(address, **options)
     except NoSuchModuleError as error:
         raise ConfigError(
             f"{purpose.setting} has an unknown kind of database: {address.drivername}."
@@ -153,6 +157,33 @@ def _engine(address: URL, purpose: Purpose, **options: Any) -> Engine:
             f"{purpose.setting} needs {module}, which is not installed. "
             f"Install it with: pip install '{package}'"
         ) from error
+    # A file does not close connections.
+    if address.get_backend_name() != "sqlite":
+        _replace_lost(engine)
+    return engine
+
+
+def _replace_lost(engine: Engine) -> None:
+    """Replace connections that the server has closed while they were idle.
+
+    `pool_pre_ping` asks the server before each use, which takes a third of the time of a read.
+    """
+
+    def returned(_: Any, record: ConnectionPoolEntry) -> None:
+        record.info[_IDLE_SINCE] = time.monotonic()
+
+    def used(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+        since = record.info.get(_IDLE_SINCE)
+        if since is None or time.monotonic() - since < _TRUSTED:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            # It is opened once more, and so are all others.
+            raise InvalidatePoolError("The server has closed it.") from error
+
+    event.listen(engine, "checkin", returned)
+    event.listen(engine, "checkout", used)
 
 
 def _on_connect(connection: sqlite3.Connection, _: Any, *, patience: float) -> None:

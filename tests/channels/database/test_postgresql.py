@@ -12,11 +12,16 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
+from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
 
+from binderprogress.channels.database import store as store_module
 from binderprogress.channels.database.store import DatabaseStore
 from binderprogress.channels.durable import DurableStore, Lease
 from binderprogress.core.events import Encoded, Event
 from binderprogress.core.phases import Phase
+from binderprogress.database import connection as connection_module
+from binderprogress.database.connection import make_engine
 from binderprogress.database.postgresql import BoundedConnection, connector
 from binderprogress.errors import ConfigError, LeaseTakenError, StorageError
 
@@ -53,6 +58,29 @@ async def insist(work: Any) -> int:
                 await asyncio.sleep(0.05)  # the store does not say when it is back
             else:
                 return failures
+
+
+# -- a server that closes connections
+
+
+@pytest.mark.parametrize("is_idle", [True, False])
+def test_a_connection_that_was_closed_while_it_was_idle_is_replaced(
+    server: PostgreSQL, is_idle: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is in use all the time is not checked, which takes a third of the time of a read."""
+    monkeypatch.setattr(connection_module, "_TRUSTED", 0.0 if is_idle else 1000.0)
+    engine = make_engine(server.url, store_module._PURPOSE, timeout=WITHIN)
+    with engine.connect() as connection:
+        process = connection.scalar(select(func.pg_backend_pid()))
+    with psycopg.connect(server.url, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", (process,))
+    if not is_idle:
+        with pytest.raises(OperationalError), engine.connect() as connection:
+            connection.execute(select(1))
+    # Once it has failed, it is not used again.
+    with engine.connect() as connection:
+        assert connection.scalar(select(func.pg_backend_pid())) != process
+    engine.dispose()
 
 
 # -- a server that hangs
