@@ -12,8 +12,8 @@ from ..errors import NotFoundError, StorageError, StoredStateError
 from .budget import Budgets
 from .followers import Followers
 from .launch import Launch
-from .launch_locks import LaunchLocks
 from .ledger import Ledger
+from .locks import Locks
 from .restorer import Restorer
 from .stored import launch_lease
 from .timers import Timers
@@ -59,8 +59,8 @@ class Directory:
         self._launches: dict[str, Launch] = {}
         self._unreadable: set[str] = set()
         self._log = log
-        self.locks = LaunchLocks()
-        """Held while launches are looked for here, or taken over."""
+        self.locks = Locks()
+        """By launch, held while it is looked for or taken over: then, it may be found nowhere."""
         self._slots = asyncio.Semaphore(_MOST_AT_ONCE)
         self.followers = Followers(
             ledger,

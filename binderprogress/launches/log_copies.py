@@ -13,12 +13,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
 
 from ..channels.durable import DurableStore
 from ..channels.shared_logs import KeptLog, SharedLogs
 from ..errors import StorageError
 from .build_log import read_log
+from .locks import Locks
 from .log_times import times_path
 
 __all__ = ["COPY", "LogCopies", "log_copies"]
@@ -70,7 +70,7 @@ class LogCopies:
         self._patience = patience
         self._log = log
         self._sending: set[asyncio.Task[None]] = set()
-        self._fetching: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
+        self._fetching = Locks()
 
     def send(self, path: Path, key: str) -> None:
         """Copy a log that is complete to the store, in the background.
@@ -103,8 +103,7 @@ class LogCopies:
         OSError
             If the file cannot be written.
         """
-        lock = self._fetching.setdefault(path, asyncio.Lock())
-        async with lock:
+        async with self._fetching.of(str(path)):
             size = await asyncio.to_thread(_size_of, path)
             try:
                 kept = await self._logs.find(path.stem)

@@ -13,8 +13,8 @@ from .build import Build
 from .factory import Factory
 from .followers import CANCEL, Followers
 from .launch import Launch
-from .launch_locks import LaunchLocks
 from .ledger import Ledger
+from .locks import Locks
 from .restorer import Restorer
 from .shared_builds import SharedBuilds
 from .stored import StoredLaunch, build_lease, decode_launch, tail_of
@@ -41,8 +41,8 @@ class Successor:
     builds : SharedBuilds
         Gets the builds that have not ended.
     restorer : Restorer
-    locks : LaunchLocks
-        Held for each launch while it is taken over.
+    locks : Locks
+        By launch, held while it is taken over.
     followers : Followers
         Gives back launches that were followed until now.
     is_running : callable
@@ -60,7 +60,7 @@ class Successor:
         factory: Factory,
         builds: SharedBuilds,
         restorer: Restorer,
-        locks: LaunchLocks,
+        locks: Locks,
         followers: Followers,
         is_running: Callable[[str], bool],
         run: Callable[[Launch, bool], None],

@@ -220,8 +220,9 @@ async def test_a_server_is_stopped_if_its_launch_ended_without_it_at_another_rep
             # It finds out while it hands its launches over, and leaves the server to the next one.
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(first.close(hand_over=True))
-                await asyncio.wait(list(first._running.tasks.values()), timeout=0.1)
-                assert first._running._runner.is_handing_over
+                async with asyncio.timeout(WITHIN):
+                    while not first._running._runner.is_handing_over:  # noqa: ASYNC110 - no event
+                        await asyncio.sleep(0.01)
                 may_hear.set()
             await life.restart()
             await _cleaned_up(life)
